@@ -1,0 +1,84 @@
+# ZFScope's tasks. Each sets up what it needs in .venv first; the second time that takes no time.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check proto bench train-default clean
+
+PYTHON ?= python3
+# Who runs the forward pass: cpu, or gpu for ONNX Runtime on CUDA.
+EXTRA ?= cpu
+# A further package index for pip, to choose a build of torch. PyPI's own brings CUDA along (3 GB); the one
+# without is at https://download.pytorch.org/whl/cpu. Empty means pip's own configuration alone.
+TORCH_INDEX ?=
+# Where `make serve` listens, and what `make train-default` reads (an image folder) and writes.
+LISTEN ?= 127.0.0.1:50051
+DATA ?=
+OUT ?= runs/zfnet-imagenette
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	$(TORCH_INDEX:%=--extra-index-url %)
+INPUTS := pyproject.toml constraints.txt
+SERVICE := $(VENV)/.service-$(EXTRA)
+DEMO := $(VENV)/.demo-$(EXTRA)
+DEV := $(VENV)/.dev-$(EXTRA)
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | \
+		while IFS=$$'\t' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+setup: $(DEV)  ## Set up .venv with everything: the service, the demo and the tools (EXTRA=gpu for CUDA)
+
+demo: $(DEMO)  ## Start the service, show it two photos, and write what it saw to demo/
+	$(BIN)/python -m examples.demo --out demo
+
+serve: $(SERVICE)  ## Run the service until Ctrl-C (LISTEN=127.0.0.1:50051)
+	$(BIN)/zfscope serve --listen $(LISTEN)
+
+test: $(DEV)  ## Run all tests; at least 90 % of the branches must be covered
+	$(BIN)/python -m pytest --cov --cov-fail-under=90
+
+check: $(DEV)  ## Lint, types, import rules and protos
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+
+proto: $(DEV)  ## Generate the stubs in service/zfscope/v1 from proto/
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=service \
+		--grpc_python_out=service --mypy_out=service --mypy_grpc_out=service proto/zfscope/v1/*.proto
+
+bench: $(DEV)  ## Measure the engine against what one would use instead
+	$(BIN)/python -m benchmarks.projection
+
+train-default: $(SERVICE)  ## Train the default model again (DATA=folder of photos, hours; OUT=folder)
+	@test -n "$(DATA)" || { echo "say which photos: make train-default DATA=FOLDER" >&2; exit 2; }
+	$(BIN)/zfscope train $(DATA) --network zfnet --classes auto --out $(OUT)
+
+clean:  ## Remove .venv, caches and the demo's pictures
+	rm -rf $(VENV) demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# The two ONNX Runtimes are one module: a change of EXTRA takes the other one out first.
+$(SERVICE): $(INPUTS) | $(BIN)/python
+	@rm -f $(VENV)/.service-* $(VENV)/.demo-* $(VENV)/.dev-*
+	@$(BIN)/python -m pip uninstall --quiet --yes $(if $(filter gpu,$(EXTRA)),onnxruntime,onnxruntime-gpu)
+	@echo "setting up $(VENV): the service ($(EXTRA))"
+	$(PIP_INSTALL) --editable '.[$(EXTRA)]'
+	@touch $@
+
+$(DEMO): $(SERVICE)
+	@echo "setting up $(VENV): the demo's photos"
+	$(PIP_INSTALL) --editable '.[$(EXTRA),demo]'
+	@touch $@
+
+$(DEV): $(SERVICE)
+	@echo "setting up $(VENV): the tools"
+	$(PIP_INSTALL) --editable '.[$(EXTRA),demo,dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""ZFScope: a microscope for convolutional networks, run as a service."""

@@ -1,0 +1,50 @@
+"""What can go wrong, in words for the person who asked.
+
+    ZfscopeError
+    |-- InputError           an image, tensor or parameter that cannot be used
+    |-- NotFound             no model, version, layer or unit of that name
+    |-- NotReady             the service is still loading, or is shutting down
+    |-- TooMuchWork          more work than one request may ask for
+    |-- Cancelled            the caller went away, or its deadline passed
+    `-- RuntimeUnavailable   a forward runtime that cannot be used here
+
+A message names the thing, the value, what is allowed and what to do. None of these
+classes knows of gRPC: `zfscope.server` maps each to one status.
+"""
+
+
+class ZfscopeError(Exception):
+    """Base of all errors that ZFScope raises on purpose.
+
+    `field` is the path of the request field that is wrong (`image.encoded`, `units[2].y`),
+    empty where no single field is.
+    """
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class InputError(ZfscopeError):
+    """An image, tensor or parameter that cannot be used."""
+
+
+class NotFound(ZfscopeError):
+    """No model, version, layer or unit of that name."""
+
+
+class NotReady(ZfscopeError):
+    """The service is still loading, or is shutting down."""
+
+
+class TooMuchWork(ZfscopeError):
+    """More work than one request may ask for."""
+
+
+class Cancelled(ZfscopeError):
+    """The caller went away, or its deadline passed."""
+
+
+class RuntimeUnavailable(ZfscopeError):
+    """A forward runtime that cannot be used here."""
