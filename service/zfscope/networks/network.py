@@ -1,0 +1,121 @@
+"""A network with weights: the module that a spec builds."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zfscope.networks.forward import FORWARD, Weights
+from zfscope.networks.shapes import Shape, shapes, weight_shape
+from zfscope.networks.spec import INPUT, Conv, Dropout, Flatten, Layer, Linear, NetworkSpec
+
+
+class Filters(nn.Module):
+    """The weight and bias of one layer, under the names that a state dict shows.
+
+    In memory the maps of a place of a filter lie side by side, which is what is fastest on CPU and GPU.
+    """
+
+    def __init__(self, weight_shape: Shape) -> None:
+        super().__init__()
+        filters = len(weight_shape) == 4
+        layout = torch.channels_last if filters else torch.contiguous_format
+        self.weight = nn.Parameter(torch.zeros(weight_shape).contiguous(memory_format=layout))
+        self.bias = nn.Parameter(torch.zeros(weight_shape[0]))
+
+
+class Network(nn.Module):
+    """A spec and its weights; `forward` gives class scores and keeps nothing.
+
+    `layers.state_dict()` has the keys `conv1.weight` (out, in, rows, columns), `fc6.bias` (out,)
+    and so on.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.shapes = shapes(spec)
+        self._sources = spec.sources
+        self._last_reader = {name: layer for layer, read in self._sources.items() for name in read}
+        self.layers = nn.ModuleDict(
+            {
+                layer.name: Filters(weight_shape(layer, self.shapes[self._sources[layer.name][0]]))
+                for layer in spec.layers
+                if isinstance(layer, Conv | Linear)
+            }
+        )
+
+    @property
+    def filters(self) -> Mapping[str, Filters]:
+        """The weights and biases of every layer that has them, by its name."""
+        return {name: layer for name, layer in self.layers.items() if isinstance(layer, Filters)}
+
+    def weights(self, layer: str) -> Weights:
+        """Give (weight, bias) of a layer, None for one that has none."""
+        filters = self.filters.get(layer)
+        return (filters.weight, filters.bias) if filters else None
+
+    def forward(
+        self, images: Tensor, *, resize_maps: bool = False, dropout: torch.Generator | None = None
+    ) -> Tensor:
+        """Give the class scores, (N, classes), of images: (N, 3, H, W), normalised.
+
+        With `resize_maps`, images of another size than the spec's are taken too: the last maps are
+        resized to the grid that the fully connected layers read. Units are dropped out only where
+        a generator says which. Training uses both.
+        """
+        known = {INPUT: images}
+        for layer in self.spec.layers:
+            inputs = [known[name] for name in self._sources[layer.name]]
+            if resize_maps and isinstance(layer, Flatten):
+                inputs = [self._resized(inputs[0], layer)]
+            known[layer.name] = self._step(layer, inputs, dropout)
+            self._release(known, layer)
+        return known[layer.name]
+
+    def _step(self, layer: Layer, inputs: list[Tensor], dropout: torch.Generator | None) -> Tensor:
+        if isinstance(layer, Dropout) and dropout is not None:
+            return drop_out(inputs[0], layer.rate, dropout)
+        return FORWARD[layer.kind](layer, inputs, self.weights(layer.name))
+
+    def _resized(self, maps: Tensor, layer: Flatten) -> Tensor:
+        grid = self.shapes[self._sources[layer.name][0]][1:]
+        if maps.shape[2:] == grid:
+            return maps
+        return F.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
+
+    def _release(self, known: dict[str, Tensor], layer: Layer) -> None:
+        for name in set(self._sources[layer.name]):
+            if self._last_reader[name] == layer.name:
+                del known[name]
+
+
+def drop_out(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """Zero a share of the units and scale the others up, so that their sum is expected to stay."""
+    kept = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
+    return x * kept / (1 - rate)
+
+
+def build(spec: NetworkSpec, *, generator: torch.Generator | None = None) -> Network:
+    """Build the network with random weights (`initialise`), ready to be trained."""
+    network = Network(spec)
+    initialise(network, {}, generator=generator)
+    return network
+
+
+@torch.no_grad()
+def initialise(
+    network: Network, deviations: Mapping[str, float], *, generator: torch.Generator | None = None
+) -> None:
+    """Draw the weights from N(0, s) and set the biases to zero.
+
+    deviations: s by layer name, or under "*" for the layers that are not named; where neither is,
+    s = sqrt(2 / inputs of a unit) (He et al. 2015).
+    """
+    for name, filters in network.filters.items():
+        fan_in = filters.weight[0].numel()
+        deviation = deviations.get(name, deviations.get("*", (2 / fan_in) ** 0.5))
+        drawn = torch.empty_like(filters.weight, memory_format=torch.contiguous_format)
+        filters.weight.copy_(drawn.normal_(0, deviation, generator=generator))
+        filters.bias.zero_()

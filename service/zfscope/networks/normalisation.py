@@ -1,0 +1,79 @@
+"""Contrast normalisation across maps, and its gradient by hand: both several times faster than torch's."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zfscope.networks.spec import LocalResponseNorm
+
+
+def local_response_norm(x: Tensor, layer: LocalResponseNorm) -> Tensor:
+    """Divide every value by what its neighbours in other maps add up to.
+
+    x: (N, C, ...); equals `torch.nn.functional.local_response_norm` in value and gradient.
+    """
+    scale: Tensor = _Normalise.apply(x, layer)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return scale
+
+
+class _Normalise(torch.autograd.Function):
+    """y = x d^-beta, where d = k + alpha/size * sum over the window of x^2.
+
+    dx = g d^-beta - 2 alpha beta / size * x * sum over the window of (g x d^-beta / d),
+    since the window is symmetric: map i is in the window of j where j is in that of i.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, layer: LocalResponseNorm) -> Tensor:
+        d = _divisor(x, layer)
+        power = _negative_power(d, layer.beta)
+        ctx.save_for_backward(x, d, power)
+        ctx.layer = layer  # type: ignore[attr-defined]  # torch's way to keep what is no tensor
+        return x * power
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        x, d, power = ctx.saved_tensors  # type: ignore[attr-defined]  # typed on the subclass only
+        return _gradient(x, grad, d, power, ctx.layer), None  # type: ignore[attr-defined]
+
+
+def local_response_norm_gradient(x: Tensor, grad: Tensor, layer: LocalResponseNorm) -> Tensor:
+    """Give the gradient at x: (N, C, ...), of what has the gradient `grad` at its normalised value."""
+    d = _divisor(x, layer)
+    return _gradient(x, grad, d, _negative_power(d, layer.beta), layer)
+
+
+def _divisor(x: Tensor, layer: LocalResponseNorm) -> Tensor:
+    return window_sum(x * x, layer.size).mul_(layer.alpha / layer.size).add_(layer.k)
+
+
+def _gradient(x: Tensor, grad: Tensor, d: Tensor, power: Tensor, layer: LocalResponseNorm) -> Tensor:
+    spread = window_sum((grad * x).mul_(power).div_(d), layer.size)
+    return (grad * power).sub_(spread.mul_(x), alpha=2 * layer.alpha * layer.beta / layer.size)
+
+
+def window_sum(x: Tensor, size: int) -> Tensor:
+    """Add up, for every map, the maps at most `size // 2` away. x: (N, C, ...)."""
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        return _window_sum_by_product(x, size)
+    total = x.clone()
+    for distance in range(1, min(size // 2, x.shape[1] - 1) + 1):
+        total[:, distance:] += x[:, :-distance]
+        total[:, :-distance] += x[:, distance:]
+    return total
+
+
+def _window_sum_by_product(x: Tensor, size: int) -> Tensor:
+    """The same where the maps of a pixel lie side by side: there a product with a band matrix is faster."""
+    maps = x.shape[1]
+    ones = torch.ones(maps, maps, dtype=x.dtype, device=x.device)
+    band = ones.tril(size // 2).triu(-(size // 2))
+    return F.linear(x.permute(0, 2, 3, 1), band).permute(0, 3, 1, 2)
+
+
+def _negative_power(d: Tensor, beta: float) -> Tensor:
+    """Give d ** -beta, by roots where beta is 0.75: `pow` is the slow part of torch's own."""
+    if beta == 0.75:
+        root = torch.rsqrt(d)
+        return root.sqrt().mul_(root)
+    return d.pow(-beta)

@@ -1,0 +1,89 @@
+"""ZFNet as in arXiv 1311.2901 v3, Fig 3 and Table 3."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from zfscope.networks.spec import (
+    Conv,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool,
+    NetworkSpec,
+    Padding,
+    ReLU,
+)
+
+
+class NetworkFactory(Protocol):
+    """What makes a network of a family for a number of classes and a width of fc6 and fc7."""
+
+    def __call__(self, *, classes: int = 1000, hidden: int = 4096) -> NetworkSpec: ...
+
+
+def zfnet(*, classes: int = 1000, hidden: int = 4096) -> NetworkSpec:
+    """Give the network of Fig 3: maps of 110, 55, 26, 13, 13, 13, 13 and 6 pixels.
+
+    The paper states no padding; these sizes follow from cuda-convnet's rounding, which is
+    conv1 padded right and bottom by 1 and pools that keep an overhanging last window.
+    """
+    return _zfnet("zfnet", (384, 384, 256), classes, hidden)
+
+
+def zfnet_b(*, classes: int = 1000, hidden: int = 4096) -> NetworkSpec:
+    """Give the wider network of Table 3: 512, 1024 and 512 maps in layers 3, 4 and 5."""
+    return _zfnet("zfnet-b", (512, 1024, 512), classes, hidden)
+
+
+def _zfnet(name: str, widths: tuple[int, int, int], classes: int, hidden: int) -> NetworkSpec:
+    first = Conv(name="conv1", channels=96, kernel=7, stride=2, padding=Padding(right=1, bottom=1))
+    second = Conv(name="conv2", channels=256, kernel=5, stride=2)
+    return NetworkSpec(
+        name=name,
+        layers=(*stem(first, second), *deep_convolutions(widths), *classifier(classes, hidden)),
+    )
+
+
+def stem(first: Conv, second: Conv) -> Sequence[Layer]:
+    """Give layers 1 and 2, each rectified, pooled and contrast-normalised (caption of Fig 3)."""
+    return (
+        first,
+        ReLU(name="relu1"),
+        MaxPool(name="pool1", kernel=3, stride=2, rounding="ceil"),
+        LocalResponseNorm(name="norm1"),
+        second,
+        ReLU(name="relu2"),
+        MaxPool(name="pool2", kernel=3, stride=2, rounding="ceil"),
+        LocalResponseNorm(name="norm2"),
+    )
+
+
+def deep_convolutions(widths: tuple[int, int, int]) -> Sequence[Layer]:
+    """Give layers 3, 4 and 5: 3 x 3 filters over all maps, pooled once at the end."""
+    third, fourth, fifth = widths
+    around = Padding(1, 1, 1, 1)
+    return (
+        Conv(name="conv3", channels=third, kernel=3, padding=around),
+        ReLU(name="relu3"),
+        Conv(name="conv4", channels=fourth, kernel=3, padding=around),
+        ReLU(name="relu4"),
+        Conv(name="conv5", channels=fifth, kernel=3, padding=around),
+        ReLU(name="relu5"),
+        MaxPool(name="pool5", kernel=3, stride=2, rounding="ceil"),
+    )
+
+
+def classifier(classes: int, hidden: int) -> Sequence[Layer]:
+    """Give layers 6 to 8: two rectified fully connected layers with dropout, and the class scores."""
+    return (
+        Flatten(name="flatten"),
+        Linear(name="fc6", units=hidden),
+        ReLU(name="relu6"),
+        Dropout(name="drop6"),
+        Linear(name="fc7", units=hidden),
+        ReLU(name="relu7"),
+        Dropout(name="drop7"),
+        Linear(name="fc8", units=classes),
+    )

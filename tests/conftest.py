@@ -1,0 +1,123 @@
+"""Tiny networks with seeded weights, of every kind of layer: what nearly all tests run on."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import Tensor
+
+from zfscope.networks import Network, NetworkSpec, build
+from zfscope.networks.spec import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool,
+    Padding,
+    ReLU,
+)
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+settings.load_profile("untimed")
+
+TINY = NetworkSpec(
+    name="tiny",
+    input_size=33,
+    layers=(
+        Conv(name="conv1", channels=6, kernel=5, stride=2, padding=Padding(right=2, bottom=2)),
+        ReLU(name="relu1"),
+        MaxPool(name="pool1", kernel=3, stride=2, rounding="ceil"),  # the last window overhangs: 16 to 8
+        LocalResponseNorm(name="norm1", alpha=0.5),
+        Conv(name="conv2", channels=8, kernel=3),
+        ReLU(name="relu2"),
+        MaxPool(name="pool2", kernel=3, stride=2, rounding="ceil"),
+        LocalResponseNorm(name="norm2", size=3, alpha=0.5),
+        Conv(name="conv3", channels=8, kernel=3, padding=Padding(1, 1, 1, 1)),
+        ReLU(name="relu3"),
+        Flatten(name="flatten"),
+        Linear(name="fc6", units=12),
+        ReLU(name="relu6"),
+        Dropout(name="drop6"),
+        Linear(name="fc8", units=4),
+    ),
+)
+"""ZFNet's order of layers in small, with every oddity of its windows."""
+
+_BODY = (
+    Conv(name="stem", channels=6, kernel=3, stride=2),
+    ReLU(name="stem_relu"),
+    MaxPool(name="stem_pool", kernel=3, stride=2, rounding="ceil", padding=Padding(left=1, top=1)),
+    Conv(name="narrow", inputs=("stem_pool",), channels=4, kernel=1),
+    ReLU(name="narrow_relu"),
+    Conv(name="wide", inputs=("stem_pool",), channels=4, kernel=3, padding=Padding(1, 1, 1, 1)),
+    ReLU(name="wide_relu"),
+    AvgPool(name="mean", inputs=("stem_pool",), kernel=3, padding=Padding(2, 0, 0, 2)),
+    Concat(name="joined", inputs=("narrow_relu", "wide_relu", "mean")),
+    Conv(name="mixed", channels=6, kernel=2, padding=Padding(left=1, bottom=1)),
+    MaxPool(name="peaks", inputs=("stem_pool",), kernel=3, padding=Padding(1, 1, 1, 1)),
+    Conv(name="skip", inputs=("input",), channels=6, kernel=3, stride=4, padding=Padding(1, 1, 1, 1)),
+    Add(name="sum", inputs=("mixed", "peaks", "skip")),
+    ReLU(name="sum_relu"),
+    Conv(name="down", channels=5, kernel=3, stride=2, padding=Padding(top=1, right=1)),
+    AvgPool(name="halved", inputs=("sum_relu",), kernel=2, stride=2),
+    Concat(name="both", inputs=("down", "halved")),
+    LocalResponseNorm(name="norm", size=3, alpha=0.5),
+)
+BRANCHY = NetworkSpec(
+    name="branchy", input_size=31, layers=(*_BODY, Flatten(name="flatten"), Linear(name="scores", units=3))
+)
+"""Branches that part from the image and from maps, and meet again with windows of their own each."""
+
+
+def seeded(spec: NetworkSpec, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> Network:
+    """Build a network whose biases are at work too."""
+    generator = torch.Generator().manual_seed(seed)
+    network = build(spec, generator=generator)
+    with torch.no_grad():
+        for filters in network.filters.values():
+            filters.bias.normal_(0, 0.1, generator=generator)
+    return network.to(dtype).eval().requires_grad_(False)
+
+
+def noise(network: Network, count: int = 2, *, seed: int = 0) -> Tensor:
+    """Draw images of the size and type that the network reads."""
+    shape = (count, *network.shapes["input"])
+    like = next(network.parameters())
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
+
+
+@pytest.fixture
+def tiny_spec() -> NetworkSpec:
+    return TINY
+
+
+@pytest.fixture
+def branchy_spec() -> NetworkSpec:
+    return BRANCHY
+
+
+@pytest.fixture
+def tiny_network() -> Network:
+    return seeded(TINY)
+
+
+@pytest.fixture
+def branchy_network() -> Network:
+    return seeded(BRANCHY)
+
+
+@pytest.fixture
+def seeded_network() -> Callable[..., Network]:
+    """Builds the network of a spec in float64 (`dtype`), with weights and biases from `seed`."""
+    return seeded
+
+
+@pytest.fixture
+def images_for() -> Callable[..., Tensor]:
+    """Draws images for a network: normal numbers, from `seed`."""
+    return noise

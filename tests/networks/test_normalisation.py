@@ -1,0 +1,83 @@
+"""Contrast normalisation: torch's values and gradients, in a fraction of its time."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zfscope.networks.normalisation import local_response_norm, local_response_norm_gradient, window_sum
+from zfscope.networks.spec import LocalResponseNorm
+
+LAYERS = [
+    LocalResponseNorm(name="krizhevsky"),
+    LocalResponseNorm(name="strong", size=3, alpha=2.0, k=1.0),
+    LocalResponseNorm(name="wide", size=9, alpha=1.0),
+    LocalResponseNorm(name="alone", size=1, alpha=1.0),
+    LocalResponseNorm(name="root", alpha=1.0, beta=0.5),
+    LocalResponseNorm(name="other-power", alpha=1.0, beta=0.6, k=0.5),
+]
+
+
+def maps(channels: int = 7, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, channels, 4, 5, generator=generator, dtype=dtype) * 3
+
+
+def reference(x: Tensor, layer: LocalResponseNorm) -> Tensor:
+    return F.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_are_those_of_torch(
+    layer: LocalResponseNorm, dtype: torch.dtype, layout: torch.memory_format
+) -> None:
+    ours = maps(dtype=dtype).contiguous(memory_format=layout).requires_grad_()
+    torchs = maps(dtype=dtype).requires_grad_()
+    upstream = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    value, expected = local_response_norm(ours, layer), reference(torchs, layer)
+    (gradient,) = torch.autograd.grad(value, ours, upstream.contiguous(memory_format=layout))
+    (expected_gradient,) = torch.autograd.grad(expected, torchs, upstream)
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_the_gradient_is_that_of_small_differences(layer: LocalResponseNorm) -> None:
+    x = maps().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: local_response_norm(x, layer), (x,))
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_the_gradient_can_be_had_without_a_graph(layer: LocalResponseNorm) -> None:
+    x, upstream = maps().requires_grad_(), maps() + 1
+    (expected,) = torch.autograd.grad(reference(x, layer), x, upstream)
+    torch.testing.assert_close(local_response_norm_gradient(x.detach(), upstream, layer), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_window_may_be_wider_than_all_maps(channels: int) -> None:
+    layer = LocalResponseNorm(name="norm", size=7, alpha=1.0)
+    torch.testing.assert_close(local_response_norm(maps(channels), layer), reference(maps(channels), layer))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_neighbours_in_the_window_are_added_up(layout: torch.memory_format) -> None:
+    x = torch.tensor([1.0, 2.0, 4.0, 8.0])[None, :, None, None].expand(1, 4, 2, 2)
+    added = window_sum(x.contiguous(memory_format=layout), 3)
+    assert added[0, :, 0, 1].tolist() == [3, 7, 14, 12]
+
+
+def test_vectors_are_normalised_as_maps_of_one_pixel() -> None:
+    layer = LocalResponseNorm(name="norm", alpha=1.0)
+    x = maps()[:, :, 0, 0]
+    expected = local_response_norm(x[:, :, None, None], layer)[:, :, 0, 0]
+    torch.testing.assert_close(local_response_norm(x, layer), expected)
+
+
+def test_what_comes_in_is_left_as_it_was() -> None:
+    x = maps()
+    local_response_norm(x, LAYERS[0])
+    local_response_norm_gradient(x, x, LAYERS[0])
+    assert torch.equal(x, maps())

@@ -1,0 +1,116 @@
+"""Sizes by arithmetic: equal to those that a forward pass gives, and errors that name the layer."""
+
+from math import prod
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from zfscope.networks import Network, NetworkSpec
+from zfscope.networks.forward import FORWARD
+from zfscope.networks.shapes import multiplications, parameter_count, shapes, window_count
+from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, Padding, ReLU
+
+
+@pytest.mark.parametrize("name", ["tiny_network", "branchy_network"])
+def test_the_shapes_are_those_of_a_forward_pass(name: str, request: pytest.FixtureRequest) -> None:
+    network: Network = request.getfixturevalue(name)
+    known = {"input": torch.zeros(1, *network.shapes["input"], dtype=torch.float64)}
+    for layer in network.spec.layers:
+        inputs = [known[source] for source in network.spec.sources[layer.name]]
+        known[layer.name] = FORWARD[layer.kind](layer, inputs, network.weights(layer.name))
+    assert {layer: tuple(output.shape[1:]) for layer, output in known.items()} == network.shapes
+
+
+def test_shapes_follow_another_size_of_image(tiny_spec: NetworkSpec) -> None:
+    assert shapes(tiny_spec, input_size=65)["conv1"] == (6, 32, 32)
+
+
+def test_weights_and_biases_are_counted(tiny_network: Network) -> None:
+    counted = sum(parameter.numel() for parameter in tiny_network.parameters())
+    assert parameter_count(tiny_network.spec) == counted
+
+
+def test_multiplications_are_those_of_filters_and_full_connections() -> None:
+    spec = NetworkSpec(
+        name="net",
+        input_size=6,
+        layers=(
+            Conv(name="conv", channels=2, kernel=3, stride=2),  # 2 x 2 x 2 places, 3 x 3 x 3 weights each
+            ReLU(name="relu"),
+            Flatten(name="flatten"),
+            Linear(name="fc", units=5),  # 8 x 5
+        ),
+    )
+    assert multiplications(spec) == 8 * 27 + 40
+
+
+@given(
+    size=st.integers(1, 40),
+    kernel=st.integers(1, 7),
+    stride=st.integers(1, 5),
+    padding=st.integers(0, 3),
+    ceil=st.booleans(),
+)
+def test_pools_count_windows_as_torch_does(size: int, kernel: int, stride: int, padding: int, ceil: bool) -> None:
+    padding = min(padding, kernel // 2)  # torch allows no more
+    layer = MaxPool(name="pool", kernel=kernel, stride=stride, rounding="ceil" if ceil else "floor")
+    count = window_count(size, layer, before=padding, after=padding)
+    if size + 2 * padding < kernel:
+        assert count == 0
+    else:
+        pooled = F.max_pool2d(torch.zeros(1, 1, size, size), kernel, stride, padding, ceil_mode=ceil)
+        assert pooled.shape[2:] == (count, count)
+
+
+@given(size=st.integers(1, 40), kernel=st.integers(1, 7), stride=st.integers(1, 5), padding=st.integers(0, 6))
+def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int, padding: int) -> None:
+    layer = Conv(name="conv", channels=1, kernel=kernel, stride=stride)
+    count = window_count(size, layer, before=padding, after=padding)
+    if size + 2 * padding < kernel:
+        assert count == 0
+    else:
+        image, weight = torch.zeros(1, 1, size, size), torch.zeros(1, 1, kernel, kernel)
+        assert F.conv2d(image, weight, stride=stride, padding=padding).shape[2:] == (count, count)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Linear(name="fc", units=2)], r"layer 'fc' reads \(3, 8, 8\); it needs a vector: put a flatten before it"),
+        (
+            [Flatten(name="flat"), Conv(name="conv", channels=1, kernel=1)],
+            r"layer 'conv' reads \(192,\); it needs maps, not a vector",
+        ),
+        (
+            [Conv(name="conv", channels=1, kernel=9)],
+            r"layer 'conv' reads \(3, 8, 8\); it needs maps of at least 9 pixels with padding",
+        ),
+        (
+            [{"kind": "relu", "name": "a"}, Conv(name="b", channels=3, kernel=2), {"kind": "add", "name": "sum", "inputs": ["a", "b"]}],
+            r"layer 'sum' reads \[\(3, 8, 8\), \(3, 7, 7\)\]; it needs inputs of one shape",
+        ),
+        (
+            [{"kind": "relu", "name": "a"}, Conv(name="b", channels=1, kernel=2), {"kind": "concat", "name": "both", "inputs": ["a", "b"]}],
+            r"layer 'both' reads \[\(3, 8, 8\), \(1, 7, 7\)\]; it needs maps of one size",
+        ),
+    ],
+)  # fmt: skip
+def test_layers_that_do_not_fit_together_are_refused_by_name(layers: list[Any], message: str) -> None:
+    spec = NetworkSpec.model_validate({"name": "net", "input_size": 8, "layers": layers})
+    with pytest.raises(ValueError, match=message):
+        shapes(spec)
+
+
+def test_maps_of_one_size_are_stacked_whatever_their_number(branchy_spec: NetworkSpec) -> None:
+    assert shapes(branchy_spec)["joined"] == (4 + 4 + 6, 8, 8)
+    assert prod(shapes(branchy_spec)["flatten"]) == 11 * 4 * 4
+
+
+def test_padding_counts_on_the_side_where_it_is() -> None:
+    layer = Conv(name="conv", channels=1, kernel=4, stride=3, padding=Padding(left=1, right=2))
+    spec = NetworkSpec(name="net", input_size=10, layers=(layer,))
+    assert shapes(spec)["conv"] == (1, 3, 4)
