@@ -1,0 +1,23 @@
+"""What is computed: traces, the deconvnet's way back to pixels, receptive fields."""
+
+from zfscope.engine.deconvnet import project
+from zfscope.engine.receptive import ReceptiveField, receptive_fields
+from zfscope.engine.seeds import Maps, Rank, Seed, Unit, strongest_unit, strongest_units
+from zfscope.engine.steps import Normalisation, Rule
+from zfscope.engine.trace import Trace, trace
+
+__all__ = [
+    "Maps",
+    "Normalisation",
+    "Rank",
+    "ReceptiveField",
+    "Rule",
+    "Seed",
+    "Trace",
+    "Unit",
+    "project",
+    "receptive_fields",
+    "strongest_unit",
+    "strongest_units",
+    "trace",
+]

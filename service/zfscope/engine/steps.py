@@ -1,0 +1,164 @@
+"""The way down through every kind of layer: one table, each step the paper's own (Sec 2.1)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zfscope.engine.signal import Signal, by_place, clipped, cut, empty_maps
+from zfscope.engine.trace import Trace
+from zfscope.engine.transpose import TransposedFilters
+from zfscope.networks.forward import Weights
+from zfscope.networks.normalisation import local_response_norm_gradient
+from zfscope.networks.spec import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool,
+    ReLU,
+)
+
+Rule = Literal["deconvnet", "guided", "gradient"]
+"""What a rectification does on the way down: rectify the signal, rectify and mask it, or mask it alone."""
+
+Normalisation = Literal["skip", "gradient"]
+"""What contrast normalisation does on the way down: nothing (ECCV text), or its gradient."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A layer on the way down: what it read in the trace, and how to go through it."""
+
+    layer: Layer
+    trace: Trace
+    sources: tuple[str, ...]
+    weights: Weights
+    rule: Rule
+    normalisation: Normalisation
+
+    @cached_property
+    def filters(self) -> TransposedFilters:
+        """The filters of a convolution, prepared once for all signals that come by."""
+        assert isinstance(self.layer, Conv)
+        assert self.weights is not None
+        return TransposedFilters(self.weights[0], self.layer.stride)
+
+    @cached_property
+    def switch_rows(self) -> Tensor:
+        """The row of each switch of a pool."""
+        return self.trace.switches[self.layer.name] // self.source().shape[3]
+
+    def source(self, place: int = 0) -> Tensor:
+        """Give what the layer read on the way up."""
+        return self.trace.outputs[self.sources[place]]
+
+
+Down = Callable[[Any, Signal, Visit], Sequence[Signal]]
+"""(layer, signal at its output, visit) to the signal at each of its inputs."""
+
+
+def unpool(layer: MaxPool, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Put the value of every pooled unit where its maximum was, adding where a unit won several windows."""
+    switches, y = cut(visit.trace.switches[layer.name], signal), cut(visit.switch_rows, signal)
+    rows, columns = visit.source().shape[2:]
+    origins, (height, width) = _below(layer, signal)
+    starts = (origins[:, 0] * width + origins[:, 1]).to(switches.device)[:, None, None, None]
+    # From y * columns + x in the map to (y - top) * width + (x - left) in the window.
+    places = switches.add(y, alpha=width - columns).sub_(starts)
+    # What overhangs has no switch, and no signal either: its zeros may be added anywhere.
+    places = places.clamp_(0, height * width - 1)
+    values = empty_maps(signal.values, len(starts), switches.shape[1], height, width)
+    by_place(values).scatter_add_(1, by_place(places), by_place(signal.values))
+    return [clipped(Signal(values, signal.images, origins), rows, columns)]
+
+
+def rectify(layer: ReLU, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Keep what is positive of the signal (deconvnet), where the unit was active (gradient), or both."""
+    values = signal.values if visit.rule == "gradient" else signal.values.relu()
+    if visit.rule != "deconvnet":
+        values = values * (cut(visit.source(), signal) > 0)
+    return [signal.with_values(values)]
+
+
+def filter_transposed(layer: Conv, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Apply the transposed filters: each flipped in both directions. No biases (Sec 2.1)."""
+    origins, _ = _below(layer, signal)
+    values = visit.filters(signal.values)
+    return [clipped(Signal(values, signal.images, origins), *visit.source().shape[2:])]
+
+
+def spread(layer: AvgPool, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Spread the value of every pooled unit evenly over its window: the transpose of taking the mean."""
+    origins, _ = _below(layer, signal)
+    maps, side = signal.values.shape[1], layer.kernel
+    even = signal.values.new_full((maps, 1, side, side), 1 / side**2)
+    values = F.conv_transpose2d(signal.values, even, stride=layer.stride, groups=maps)
+    return [clipped(Signal(values, signal.images, origins), *visit.source().shape[2:])]
+
+
+def normalise(layer: LocalResponseNorm, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Pass contrast normalisation: unchanged (ECCV Sec 2.1), or by its gradient."""
+    if visit.normalisation == "skip":
+        return [signal]
+    source = cut(visit.source(), signal)
+    return [signal.with_values(local_response_norm_gradient(source, signal.values, layer))]
+
+
+def full_transposed(layer: Linear, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Apply the transposed weights of a fully connected layer. No biases."""
+    assert visit.weights is not None
+    return [signal.with_values(signal.values @ visit.weights[0])]
+
+
+def unflatten(layer: Flatten, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Give the vector its maps back, if it was maps."""
+    return [signal.with_values(signal.values.reshape(-1, *visit.source().shape[1:]))]
+
+
+def split(layer: Concat, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Give every input its own maps."""
+    sizes = [visit.source(place).shape[1] for place in range(len(visit.sources))]
+    return [signal.with_values(part) for part in torch.split(signal.values, sizes, dim=1)]
+
+
+def copy(layer: Add, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Give every input of a sum the whole signal."""
+    return [signal] * len(visit.sources)
+
+
+def same(layer: Dropout, signal: Signal, visit: Visit) -> Sequence[Signal]:
+    """Pass dropout unchanged: it is at work in training only."""
+    return [signal]
+
+
+def _below(layer: Conv | MaxPool | AvgPool, signal: Signal) -> tuple[Tensor, tuple[int, int]]:
+    """Give origin and size of the windows below: all that the windows above were computed from."""
+    rows, columns = signal.size
+    left, top, _, _ = layer.padding
+    origins = signal.origins * layer.stride - torch.tensor([top, left])
+    side = layer.kernel - layer.stride
+    return origins, (rows * layer.stride + side, columns * layer.stride + side)
+
+
+DOWN: Mapping[str, Down] = {
+    "conv": filter_transposed,
+    "relu": rectify,
+    "max_pool": unpool,
+    "avg_pool": spread,
+    "local_response_norm": normalise,
+    "flatten": unflatten,
+    "linear": full_transposed,
+    "dropout": same,
+    "concat": split,
+    "add": copy,
+}

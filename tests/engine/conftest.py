@@ -1,0 +1,175 @@
+"""An independent way to a projection: torch's own layers, and autograd with the backward of ReLU replaced."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zfscope.engine import Maps, Seed, Trace, Unit, trace
+from zfscope.networks import Network, NetworkSpec, zfnet
+from zfscope.networks.spec import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool,
+    Padding,
+    ReLU,
+)
+
+
+class Rectify(torch.autograd.Function):
+    """ReLU on the way up; on the way down what a rule says."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, rule: str) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.rule = rule  # type: ignore[attr-defined]  # torch's way to keep what is no tensor
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # torch types it as Any
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]  # typed on the subclass only
+        active = (x > 0).to(x.dtype)
+        return {
+            "deconvnet": grad.clamp(min=0),
+            "guided": grad.clamp(min=0) * active,
+            "gradient": grad * active,
+        }[ctx.rule], None  # type: ignore[attr-defined]  # as above
+
+
+def bordered(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
+    left, top, right, bottom = padding
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+def step(network: Network, layer: Layer, inputs: Sequence[Tensor], rule: str, normalisation: str) -> Tensor:
+    x, filters = inputs[0], network.filters.get(layer.name)
+    match layer:
+        case Conv():
+            assert filters is not None
+            return F.conv2d(bordered(x, layer.padding), filters.weight, filters.bias, stride=layer.stride)
+        case Linear():
+            assert filters is not None
+            return F.linear(x, filters.weight, filters.bias)
+        case ReLU():
+            rectified: Tensor = Rectify.apply(x, rule)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            return rectified
+        case MaxPool():
+            room = bordered(x, layer.padding, -torch.inf)
+            return F.max_pool2d(room, layer.kernel, layer.stride, ceil_mode=layer.rounding == "ceil")
+        case AvgPool():
+            return F.avg_pool2d(bordered(x, layer.padding), layer.kernel, layer.stride)
+        case LocalResponseNorm():
+            normalised = F.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
+            return normalised if normalisation == "gradient" else x + (normalised - x).detach()
+        case Flatten():
+            return x.flatten(1)
+        case Concat():
+            return torch.cat(list(inputs), 1)
+        case Add():
+            return torch.stack(list(inputs)).sum(0)
+        case _:
+            return x
+
+
+def run(network: Network, images: Tensor, rule: str, normalisation: str) -> Mapping[str, Tensor]:
+    known = {"input": images}
+    for layer in network.spec.layers:
+        inputs = [known[name] for name in network.spec.sources[layer.name]]
+        known[layer.name] = step(network, layer, inputs, rule, normalisation)
+    return known
+
+
+def only(outputs: Tensor, seed: Seed) -> Tensor:
+    """Set all activations of a layer to zero but those of the seed."""
+    kept = torch.zeros_like(outputs)
+    maps = [seed.map] if isinstance(seed, Unit) else list(seed.maps)
+    if isinstance(seed, Maps) or outputs.dim() == 2:
+        kept[seed.image, maps] = outputs[seed.image, maps]
+    else:
+        kept[seed.image, maps, seed.y, seed.x] = outputs[seed.image, maps, seed.y, seed.x]
+    return kept
+
+
+def project_by_autograd(
+    network: Network,
+    images: Tensor,
+    layer: str,
+    seeds: Sequence[Seed],
+    *,
+    rule: str = "deconvnet",
+    normalisation: str = "skip",
+) -> Tensor:
+    images = images.clone().requires_grad_()
+    outputs = run(network, images, rule, normalisation)[layer]
+    projections = []
+    for seed in seeds:
+        start = only(outputs.detach(), seed)
+        (gradient,) = torch.autograd.grad(outputs, images, start, retain_graph=True)
+        projections.append(gradient[seed.image])
+    return torch.stack(projections)
+
+
+def seeds_of(seen: Trace, layer: str) -> list[Seed]:
+    """Give units at the corners, edges and the middle of a layer, whole maps, and both images, mixed."""
+    shape = seen.outputs[layer].shape
+    maps = shape[1]
+    if len(shape) == 2:
+        return [Unit(1, maps - 1), Maps(0, (0, 2)), Unit(0, 1)]
+    last, middle = shape[2] - 1, shape[2] // 2
+    places = [(0, 0), (0, last), (last, 0), (last, last), (middle, 0), (0, middle), (middle, middle)]
+    units = [Unit(place % 2, place % maps, y, x) for place, (y, x) in enumerate(places)]
+    return [*units[:3], Maps(1, (0, maps - 1)), *units[3:]]
+
+
+NARROW = NetworkSpec(
+    name="narrow-zfnet",
+    layers=tuple(
+        layer.model_copy(update={"channels": 3}) if isinstance(layer, Conv) else layer
+        for layer in zfnet(classes=4, hidden=5).layers
+    ),
+)
+
+
+@pytest.fixture
+def narrow_zfnet(seeded_network: Callable[..., Network]) -> Network:
+    """ZFNet in its full size, three maps wide."""
+    return seeded_network(NARROW)
+
+
+@pytest.fixture
+def by_autograd() -> Callable[..., Tensor]:
+    """Projects like `project`, from images instead of a trace, by torch's own layers and autograd."""
+    return project_by_autograd
+
+
+@pytest.fixture
+def mixed_seeds() -> Callable[[Trace, str], list[Seed]]:
+    return seeds_of
+
+
+@pytest.fixture
+def tiny_images(tiny_network: Network, images_for: Callable[..., Tensor]) -> Tensor:
+    return images_for(tiny_network)
+
+
+@pytest.fixture
+def tiny_trace(tiny_network: Network, tiny_images: Tensor) -> Trace:
+    return trace(tiny_network, tiny_images)
+
+
+@pytest.fixture
+def branchy_images(branchy_network: Network, images_for: Callable[..., Tensor]) -> Tensor:
+    return images_for(branchy_network)
+
+
+@pytest.fixture
+def branchy_trace(branchy_network: Network, branchy_images: Tensor) -> Trace:
+    return trace(branchy_network, branchy_images)

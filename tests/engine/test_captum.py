@@ -1,0 +1,49 @@
+"""Captum as a second opinion: the same network as an `nn.Sequential`, without normalisation."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from captum.attr import NeuronDeconvolution, NeuronGuidedBackprop
+from torch import Tensor
+
+from benchmarks.sequential import as_sequential
+from zfscope.engine import project, strongest_units, trace
+from zfscope.engine.seeds import activation
+from zfscope.engine.steps import Rule
+from zfscope.networks import Network, NetworkSpec
+from zfscope.networks.spec import LocalResponseNorm
+
+
+@pytest.fixture
+def network(tiny_spec: NetworkSpec, seeded_network: Callable[..., Network]) -> Network:
+    layers = tuple(layer for layer in tiny_spec.layers if not isinstance(layer, LocalResponseNorm))
+    return seeded_network(tiny_spec.model_copy(update={"layers": layers}))
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations")
+@pytest.mark.filterwarnings("ignore:Input Tensor . did not already require gradients")
+@pytest.mark.parametrize(
+    ("rule", "method"), [("deconvnet", NeuronDeconvolution), ("guided", NeuronGuidedBackprop)]
+)
+@pytest.mark.parametrize("layer", ["conv1", "pool1", "conv2", "pool2", "conv3", "relu3", "fc6", "fc8"])
+def test_a_projection_is_captums_times_the_activation(
+    rule: Rule,
+    method: type[NeuronDeconvolution],
+    layer: str,
+    network: Network,
+    images_for: Callable[..., Tensor],
+) -> None:
+    """Captum's seed is 1: where the signal is rectified, ours is the same for positive activations alone."""
+    images = images_for(network, 1)
+    seen = trace(network, images)
+    units = [unit for unit in strongest_units(seen, layer, 0, 3) if activation(seen, layer, unit) > 0]
+    assert units
+    sequential = as_sequential(network)
+    attribution = method(sequential, sequential.get_submodule(layer))
+    pixels = project(network, seen, layer, units, rule=rule)
+    for unit, ours in zip(units, pixels, strict=True):
+        full = seen.outputs[layer].dim() == 2
+        theirs = attribution.attribute(images, unit.map if full else (unit.map, unit.y, unit.x))
+        assert theirs.any()
+        torch.testing.assert_close(ours, theirs[0] * activation(seen, layer, unit), rtol=1e-9, atol=1e-12)
