@@ -1,0 +1,1 @@
+"""Pixels in and out: safe decoding, the paper's preprocessing, rendering to PNG."""

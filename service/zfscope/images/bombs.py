@@ -1,0 +1,67 @@
+"""What a hostile file would make Pillow allocate or repeat before, or apart from, its stated size.
+
+Pillow reads the size of a picture without unpacking it, which disposes of most decompression
+bombs. Three measured cases are left, each recognised here from the bytes alone: a GIF whose first
+frame is larger than its screen (Pillow fills a canvas of that size while opening), a JPEG of
+endless scans (each passes over all pixels: 0.05 s per 49 megapixels), and a TIFF whose tiles are
+larger than its picture (libtiff unpacks whole tiles).
+"""
+
+from PIL import ImageFile
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
+
+_START_OF_SCAN = b"\xff\xda"
+_EXTENSION = 0x21
+_MAX_GIF_BLOCKS = 100_000  # 25 MB of full blocks; a file of tiny ones would keep Python busy for seconds
+_TOO_MANY_BLOCKS = f"more than {_MAX_GIF_BLOCKS:,} blocks before the first frame"
+
+
+def jpeg_scans(data: bytes) -> int:
+    """Count the passes over the pixels of a JPEG, those of embedded previews included.
+
+    Within compressed data a byte 255 is always followed by 0 or a restart marker, so that this
+    pair of bytes is nearly always what it seems.
+    """
+    return data.count(_START_OF_SCAN)
+
+
+def gif_size(data: bytes) -> tuple[int, int]:
+    """Return the (width, height) that holds both the screen and the first frame of a GIF.
+
+    Raises IndexError where the file ends too early, ValueError where no frame comes in 100,000 blocks.
+    """
+    width, height = _uint16(data, 6), _uint16(data, 8)
+    frame = _gif_first_frame(data)
+    x, y, frame_width, frame_height = (_uint16(data, frame + 1 + offset) for offset in (0, 2, 4, 6))
+    return max(width, x + frame_width), max(height, y + frame_height)
+
+
+def tiff_tile_size(image: ImageFile.ImageFile) -> tuple[int, int]:
+    """Return the (width, height) of the tiles of an opened TIFF, (0, 0) for strips and other formats."""
+    if not isinstance(image, TiffImageFile):
+        return 0, 0
+    return int(image.tag_v2.get(TILEWIDTH, 0)), int(image.tag_v2.get(TILELENGTH, 0))
+
+
+def _gif_first_frame(data: bytes) -> int:
+    """Return the position of the first image descriptor: behind header, palette and extensions."""
+    flags = data[10]
+    position = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    for _ in range(_MAX_GIF_BLOCKS):
+        if data[position] != _EXTENSION:
+            return position
+        position = _behind_extension(data, position)
+    raise ValueError(_TOO_MANY_BLOCKS)
+
+
+def _behind_extension(data: bytes, position: int) -> int:
+    position += 2
+    for _ in range(_MAX_GIF_BLOCKS):
+        if data[position] == 0:
+            return position + 1
+        position += data[position] + 1
+    raise ValueError(_TOO_MANY_BLOCKS)
+
+
+def _uint16(data: bytes, position: int) -> int:
+    return data[position] | data[position + 1] << 8

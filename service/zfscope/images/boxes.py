@@ -1,0 +1,123 @@
+"""A photo with numbered boxes: where in it the panels of a figure lie."""
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+from zfscope.images.compose import WHITE, Colour, font
+from zfscope.images.geometry import Box, Geometry
+from zfscope.images.render import Rgb
+
+# Told apart by colour-blind readers (after Paul Tol's bright and vibrant schemes), legible on photos.
+_COLOURS: tuple[Colour, ...] = (
+    (214, 69, 93),
+    (51, 102, 170),
+    (34, 136, 51),
+    (222, 102, 32),
+    (150, 50, 150),
+    (0, 140, 125),
+    (190, 40, 20),
+    (20, 150, 205),
+    (140, 108, 0),
+)
+_BADGE_TEXT_PX = 13
+_BADGE_HEIGHT_PX = 18
+_UNSEEN_WHITE = 0.55
+"""Share of white over what lies outside the network's crop."""
+
+
+def badge(number: int) -> Image.Image:
+    """Return the number in white on its colour; the same for a panel and its box."""
+    face, words = font(_BADGE_TEXT_PX), str(number)
+    width = max(_BADGE_HEIGHT_PX, round(face.getlength(words)) + 8)
+    picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), _colour(number))
+    middle = (width / 2, _BADGE_HEIGHT_PX / 2)
+    ImageDraw.Draw(picture).text(middle, words, fill=WHITE, font=face, anchor="mm")
+    return picture
+
+
+def photo_with_boxes(
+    photo: Rgb, geometry: Geometry, boxes: Sequence[Box], *, width_px: int, max_height_px: int
+) -> Image.Image:
+    """Return the photo, resampled to fit, with boxes of network pixels numbered from 1.
+
+    What lies outside the network's crop is paler. A box is drawn as far as it lies inside the photo.
+    """
+    height, width = photo.shape[:2]
+    factor = min(width_px / width, max_height_px / height)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    picture = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
+    picture = _paler_outside(picture, _scaled(geometry.region, factor, size))
+    places = [_scaled(geometry.to_photo(box), factor, size) for box in boxes]
+    _draw(picture, places)
+    return picture
+
+
+def _paler_outside(picture: Image.Image, seen: Box) -> Image.Image:
+    pale = Image.blend(picture, Image.new("RGB", picture.size, WHITE), _UNSEEN_WHITE)
+    window = (int(seen.x0), int(seen.y0), int(seen.x1), int(seen.y1))
+    pale.paste(picture.crop(window), window)
+    return pale
+
+
+def _draw(picture: Image.Image, places: Sequence[Box]) -> None:
+    """Draw all outlines first, so that none crosses a number."""
+    pen = ImageDraw.Draw(picture)
+    for number, place in enumerate(places, 1):
+        x0, y0, x1, y1 = place.x0, place.y0, place.x1 - 1, place.y1 - 1
+        pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=WHITE, width=4)
+        pen.rectangle((x0, y0, x1, y1), outline=_colour(number), width=2)
+    taken: list[Box] = []
+    for number, place in enumerate(places, 1):
+        mark = badge(number)
+        taken.append(_free_spot(place, mark.size, picture.size, taken))
+        picture.paste(mark, (int(taken[-1].x0), int(taken[-1].y0)))
+
+
+def _free_spot(place: Box, size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Box]) -> Box:
+    """Return the first spot that no badge covers yet; the first of all where every one is covered."""
+    spots = _inside_spots(place, size) if place.width > 3 * size[0] else _outside_spots(place, size, picture)
+    return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0])
+
+
+def _inside_spots(place: Box, size: tuple[int, int]) -> list[Box]:
+    """Return spots along the upper, then the lower edge."""
+    width, height = size
+    return [
+        Box(x, y, x + width, y + height)
+        for y in (place.y0, max(place.y0, place.y1 - height))
+        for x in range(int(place.x0), int(place.x1) - width + 1, 2)
+    ]
+
+
+def _outside_spots(place: Box, size: tuple[int, int], picture: tuple[int, int]) -> list[Box]:
+    """Return spots above and below a box too small to hold its number, then beside those."""
+    width, height = size
+    lefts = [place.x0 - 1 + shift * (width + 1) for shift in (0, 1, -1, 2, -2)]
+    corners = [(x, y) for x in lefts for y in (place.y0 - 1 - height, place.y1 + 1)]
+    spots = [Box(x, y, x + width, y + height) for x, y in corners]
+    inside = [s for s in spots if s.x0 >= 0 and s.y0 >= 0 and s.x1 <= picture[0] and s.y1 <= picture[1]]
+    return inside or spots
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
+
+
+def _scaled(box: Box, factor: float, size: tuple[int, int]) -> Box:
+    """Return a box of photo pixels in the drawn picture of `size` (width, height).
+
+    Its edges are whole and inside the picture; at least one pixel is left of it.
+    """
+    x0, x1 = _edges(box.x0 * factor, box.x1 * factor, size[0])
+    y0, y1 = _edges(box.y0 * factor, box.y1 * factor, size[1])
+    return Box(x0, y0, x1, y1)
+
+
+def _edges(start: float, end: float, length: int) -> tuple[int, int]:
+    first = min(max(round(start), 0), length - 1)
+    return first, min(max(round(end), first + 1), length)
+
+
+def _colour(number: int) -> Colour:
+    return _COLOURS[(number - 1) % len(_COLOURS)]

@@ -1,0 +1,103 @@
+"""The few moves that a figure is laid out with: text, above, beside; each makes a picture of pictures."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+
+WHITE: Colour = (255, 255, 255)
+INK: Colour = (26, 26, 26)
+FAINT: Colour = (112, 112, 112)
+
+_BEYOND_ASCII = "\u00b7\u00b1\u201c\u201d"  # middle dot, plus-minus, quotes: all that Pillow's font has
+
+
+def text(words: str, size_px: int, colour: Colour = INK, *, width_px: int | None = None) -> Image.Image:
+    """Return one line of text, as high as its font whatever the letters, in Pillow's built-in font.
+
+    What does not fit into `width_px`, where that is given, is cut off and replaced by dots.
+    """
+    face = font(size_px)
+    line = printable(words) if width_px is None else _shortened(printable(words), face, width_px)
+    ascent, descent = face.getmetrics()
+    picture = blank(max(1, round(face.getlength(line)) + 1), ascent + descent)
+    ImageDraw.Draw(picture).text((0, 0), line, fill=colour, font=face)
+    return picture
+
+
+def paragraph(words: str, size_px: int, width_px: int, colour: Colour = INK) -> Image.Image:
+    """Return text broken into lines of at most `width_px`; a word that is longer is cut off."""
+    face = font(size_px)
+    lines = [""]
+    for word in printable(words).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and face.getlength(longer) > width_px:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    pictures = [text(line, size_px, colour, width_px=width_px) for line in lines]
+    return above(pictures, gap=round(size_px * 0.2))
+
+
+def above(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
+    """Return pictures one below the other, flush left."""
+    height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
+    whole = blank(max(picture.width for picture in pictures), height)
+    y = 0
+    for picture in pictures:
+        whole.paste(picture, (0, y))
+        y += picture.height + gap
+    return whole
+
+
+def beside(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
+    """Return pictures side by side, flush at the top."""
+    width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
+    whole = blank(width, max(picture.height for picture in pictures))
+    x = 0
+    for picture in pictures:
+        whole.paste(picture, (x, 0))
+        x += picture.width + gap
+    return whole
+
+
+def grid(pictures: Sequence[Image.Image], columns: int, *, gap: int, row_gap: int) -> Image.Image:
+    """Return pictures of one size in rows of `columns`, in reading order."""
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    return above([beside(row, gap=gap) for row in rows], gap=row_gap)
+
+
+def framed(picture: Image.Image, margin_px: int) -> Image.Image:
+    """Return the picture with white around it."""
+    whole = blank(picture.width + 2 * margin_px, picture.height + 2 * margin_px)
+    whole.paste(picture, (margin_px, margin_px))
+    return whole
+
+
+def blank(width: int, height: int) -> Image.Image:
+    return Image.new("RGB", (width, height), WHITE)
+
+
+def font(size_px: int) -> ImageFont.FreeTypeFont:
+    face = ImageFont.load_default(size_px)
+    assert isinstance(
+        face, ImageFont.FreeTypeFont
+    )  # Pillow gives another kind only where no size is asked for
+    return face
+
+
+def printable(words: str) -> str:
+    """Return the words in the characters of the built-in font: accents and other scripts are dropped."""
+    plain = unicodedata.normalize("NFKD", words)
+    return "".join(letter for letter in plain if letter.isascii() or letter in _BEYOND_ASCII)
+
+
+def _shortened(line: str, face: ImageFont.FreeTypeFont, width_px: int) -> str:
+    if face.getlength(line) < width_px:
+        return line
+    kept = line
+    while kept and face.getlength(f"{kept}...") >= width_px:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}..."

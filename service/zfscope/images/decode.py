@@ -1,0 +1,129 @@
+"""From encoded bytes to upright RGB pixels, every limit checked before a pixel is unpacked."""
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from zfscope.errors import InputError
+from zfscope.images.bombs import gif_size, jpeg_scans, tiff_tile_size
+from zfscope.images.colour import to_upright_rgb
+
+Format = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What an encoded image may be.
+
+    bytes:    encoded size.
+    pixels:   width times height; a picture takes about 10 bytes of memory per pixel while it is decoded.
+    formats:  recognised by the first bytes of the file, never by a name or a media type.
+    scans:    passes over the pixels of a progressive JPEG; encoders write 1 to about 15.
+    """
+
+    bytes: int = 20 * 2**20
+    pixels: int = 50_000_000
+    formats: tuple[Format, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+    scans: int = 100
+
+
+class _Reader(NamedTuple):
+    signature: re.Pattern[bytes]
+    open: type[ImageFile.ImageFile]
+
+
+# Pillow's classes are called directly: Image.open would warn or raise by its own, process-wide pixel
+# limit, and turn to any of Pillow's forty formats.
+_READERS: Mapping[Format, _Reader] = {
+    "JPEG": _Reader(re.compile(rb"\xff\xd8\xff"), JpegImageFile),
+    "PNG": _Reader(re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
+    "WEBP": _Reader(re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WebPImageFile),
+    "GIF": _Reader(re.compile(rb"GIF8[79]a"), GifImageFile),
+    "BMP": _Reader(re.compile(rb"BM"), BmpImageFile),
+    "TIFF": _Reader(re.compile(rb"II[*+]\0|MM\0[*+]"), TiffImageFile),
+}
+_DEFAULT_LIMITS = DecodeLimits()
+
+
+def decode(data: bytes, *, limits: DecodeLimits = _DEFAULT_LIMITS, field: str = "image") -> NDArray[np.uint8]:
+    """Return the picture as a viewer shows it: uint8 (height, width, 3), RGB, upright.
+
+    The first frame of a file that has several; turned as its EXIF orientation says; what is
+    transparent blended over mid-grey (128); 16 bits a channel scaled to 8. Colour profiles are not
+    applied. The array may be read-only.
+
+    Raises InputError, naming `field`, for bytes that are no image of an allowed format, that exceed a
+    limit, or that are damaged or cut short.
+    """
+    name = _format_of(data, limits, field)
+    with _faults_of_the_file(name, limits, field):
+        image = _opened(name, data, limits, field)
+        image.load()
+        return to_upright_rgb(image, field=field)
+
+
+def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
+    if not data:
+        raise InputError(f"{field} is empty: 0 bytes", field=field)
+    if len(data) > limits.bytes:
+        message = f"{field} has {len(data):,} bytes; at most {limits.bytes:,} are allowed"
+        raise InputError(message, field=field)
+    allowed = ", ".join(limits.formats)
+    name = next((name for name, reader in _READERS.items() if reader.signature.match(data)), None)
+    if name is None:
+        message = f"{field} is not an image: it starts with {data[:8].hex(' ')}; allowed are {allowed}"
+        raise InputError(message, field=field)
+    if name not in limits.formats:
+        raise InputError(f"{field} is a {name} file; allowed are {allowed}", field=field)
+    return name
+
+
+def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> ImageFile.ImageFile:
+    """Return the picture with its header read and its size within the limits, nothing unpacked."""
+    if name == "GIF":
+        _check_size("picture", gif_size(data), limits, field)
+    if name == "JPEG" and (scans := jpeg_scans(data)) > limits.scans:
+        message = f"{field} is a JPEG of {scans:,} scans; at most {limits.scans:,} are allowed"
+        raise InputError(message, field=field)
+    image = _READERS[name].open(io.BytesIO(data))
+    _check_size("picture", image.size, limits, field)
+    _check_size("tile", tiff_tile_size(image), limits, field)
+    return image
+
+
+def _check_size(what: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:
+    width, height = size
+    if width * height > limits.pixels:
+        raise InputError(
+            f"{field} holds a {what} of {width} x {height} = {width * height:,} pixels; "
+            f"at most {limits.pixels:,} are allowed",
+            field=field,
+        )
+
+
+@contextmanager
+def _faults_of_the_file(name: Format, limits: DecodeLimits, field: str) -> Iterator[None]:
+    """Turn whatever Pillow's parsers trip over into an InputError: the bytes are at fault."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:
+        message = f"{field} is a {name} file of far too many pixels; at most {limits.pixels:,} are allowed"
+        raise InputError(message, field=field) from fault
+    except Exception as fault:  # a dozen types, from struct.error to zlib.error
+        message = f"{field} is a damaged or incomplete {name} file: {str(fault) or type(fault).__name__}"
+        raise InputError(message, field=field) from fault

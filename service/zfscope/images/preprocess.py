@@ -1,0 +1,176 @@
+"""From a photo to the network's input, as in section 3 of the paper, with the place of every pixel."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zfscope.errors import InputError
+from zfscope.images.geometry import Box, Geometry
+from zfscope.images.normalise import MeanImage, Preprocessing, normalise, reorder, restore
+
+__all__ = [
+    "Crops",
+    "MeanImage",
+    "Prepared",
+    "Preprocessing",
+    "centre_square",
+    "prepare",
+    "prepare_tensor",
+    "reorder",
+    "restore",
+]
+
+Crops = Literal["centre", "ten"]
+
+_MAX_VALUE = 1e6
+"""Beyond it float32 activations could overflow on their way up; pixels stay below 256 / std."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A photo and what the network is given of it: N crops of H x W pixels.
+
+    photo:       uint8 (height, width, 3), RGB, upright.
+    views:       uint8 (N, H, W, 3), RGB: the crops as a person sees them.
+    pixels:      float32 (N, 3, H, W), normalised, channels in the network's order.
+    geometries:  where each crop lies in the photo.
+    """
+
+    photo: NDArray[np.uint8]
+    views: NDArray[np.uint8]
+    pixels: NDArray[np.float32]
+    geometries: tuple[Geometry, ...]
+
+
+def centre_square(
+    photo: NDArray[np.uint8], preprocessing: Preprocessing, *, field: str = "image"
+) -> NDArray[np.uint8]:
+    """Return the centre square, uint8 (centre, centre, 3), of the resampled photo, uint8 (height, width, 3).
+
+    Both sides are resampled by one factor with a triangle filter (Pillow's bilinear), which is widened
+    to antialias when the photo shrinks; a smaller photo is enlarged. Only the square is ever resampled:
+    the whole of a photo of 1 x 50,000 pixels would grow to 3 gigapixels.
+
+    Raises InputError, naming `field`, for a photo smaller than the square of a model that does not
+    resample (short_side 0).
+    """
+    return _resampled(photo, _centre_region(photo, preprocessing, field), preprocessing.centre)
+
+
+def prepare(
+    photo: NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    *,
+    crops: Crops = "centre",
+    mean_image: MeanImage | None = None,
+    field: str = "image",
+) -> Prepared:
+    """Return what the network is given of a photo, uint8 (height, width, 3) RGB.
+
+    `crops`, of the `centre_square`: "centre", or "ten": top left, top right, bottom left, bottom right,
+    centre, then the mirror images of these five. A mean image of the square is cut and mirrored with
+    the crop. Raises InputError as `centre_square` does.
+    """
+    square = centre_square(photo, preprocessing, field=field)
+    region = _centre_region(photo, preprocessing, field)
+    size = preprocessing.crop
+    corners = _corners(preprocessing, crops)
+    views = np.stack([square[y : y + size, x : x + size] for x, y in corners])
+    normal = [normalise(v, preprocessing, mean_image, at=at) for v, at in zip(views, corners, strict=True)]
+    places = tuple(_place(photo, region, corner, preprocessing) for corner in corners)
+    prepared = Prepared(photo, views, np.stack(normal), places)
+    return _with_mirror_images(prepared) if crops == "ten" else prepared
+
+
+def prepare_tensor(
+    tensor: NDArray[np.float32],
+    preprocessing: Preprocessing,
+    *,
+    mean_image: MeanImage | None = None,
+    field: str = "tensor",
+) -> Prepared:
+    """Return a ready-made network input in the form that `prepare` gives; its photo is what it shows.
+
+    `tensor`: float32 (3, crop, crop) or (1, 3, crop, crop), normalised, channels in the network's order.
+    Raises InputError, naming `field`, for another type or shape, and for values that are not finite
+    or beyond 1e6, where activations could overflow.
+    """
+    pixels = _checked(tensor, preprocessing, field)
+    view = restore(pixels, preprocessing, mean_image)
+    side = preprocessing.crop
+    geometry = Geometry((side, side), (side, side), Box(0, 0, side, side))
+    return Prepared(view, view[None], pixels[None], (geometry,))
+
+
+def _centre_region(photo: NDArray[np.uint8], preprocessing: Preprocessing, field: str) -> Box:
+    """Return the photo pixels of the centre square; it begins at a whole pixel."""
+    height, width = photo.shape[:2]
+    short, centre = min(height, width), preprocessing.centre
+    side = centre * short / preprocessing.short_side if preprocessing.short_side else float(centre)
+    if side > short:
+        needed = f"this model does not resample and needs {centre} x {centre}"
+        raise InputError(f"{field} is {width} x {height} pixels; {needed}", field=field)
+    x, y = (width - side) // 2, (height - side) // 2
+    return Box(x, y, x + side, y + side)
+
+
+def _resampled(photo: NDArray[np.uint8], region: Box, size: int) -> NDArray[np.uint8]:
+    """Resample a square region of the photo; the filter also reads the pixels around it."""
+    reach = math.ceil(region.width / size) + 1
+    around = Box(region.x0 - reach, region.y0 - reach, region.x1 + reach, region.y1 + reach)
+    part = around.whole().clip((photo.shape[0], photo.shape[1]))
+    pixels = photo[int(part.y0) : int(part.y1), int(part.x0) : int(part.x1)]
+    inner = region.moved(-part.x0, -part.y0)
+    resampled = Image.fromarray(np.ascontiguousarray(pixels)).resize(
+        (size, size), Image.Resampling.BILINEAR, box=(inner.x0, inner.y0, inner.x1, inner.y1)
+    )
+    return np.array(resampled)
+
+
+def _corners(preprocessing: Preprocessing, crops: Crops) -> tuple[tuple[int, int], ...]:
+    """Return x and y of the crops in the centre square: the middle, or the corners and the middle."""
+    far = preprocessing.centre - preprocessing.crop
+    middle = (far // 2, far // 2)
+    return (middle,) if crops == "centre" else ((0, 0), (far, 0), (0, far), (far, far), middle)
+
+
+def _place(
+    photo: NDArray[np.uint8], square: Box, corner: tuple[int, int], preprocessing: Preprocessing
+) -> Geometry:
+    scale = square.width / preprocessing.centre
+    x, y, side = square.x0 + corner[0] * scale, square.y0 + corner[1] * scale, preprocessing.crop * scale
+    size = (preprocessing.crop, preprocessing.crop)
+    return Geometry((photo.shape[0], photo.shape[1]), size, Box(x, y, x + side, y + side))
+
+
+def _with_mirror_images(prepared: Prepared) -> Prepared:
+    mirrored = tuple(replace(geometry, flipped=True) for geometry in prepared.geometries)
+    return Prepared(
+        prepared.photo,
+        np.concatenate([prepared.views, prepared.views[:, :, ::-1]]),
+        np.concatenate([prepared.pixels, prepared.pixels[..., ::-1]]),
+        prepared.geometries + mirrored,
+    )
+
+
+def _checked(tensor: NDArray[np.float32], preprocessing: Preprocessing, field: str) -> NDArray[np.float32]:
+    side = preprocessing.crop
+    if tensor.dtype != np.float32:
+        raise InputError(f"{field} has values of type {tensor.dtype}; allowed is float32", field=field)
+    if tensor.shape not in {(3, side, side), (1, 3, side, side)}:
+        allowed = f"{(3, side, side)} or {(1, 3, side, side)}"
+        raise InputError(f"{field} has shape {tensor.shape}; allowed is {allowed}", field=field)
+    pixels = np.array(tensor, order="C").reshape(3, side, side)  # a copy: bytes from the wire are read-only
+    wrong = np.argwhere(~(np.abs(pixels) <= _MAX_VALUE))
+    if len(wrong):
+        channel, y, x = wrong[0]
+        raise InputError(
+            f"{field} holds {pixels[channel, y, x]} at channel {channel}, y {y}, x {x} ({len(wrong):,} such "
+            f"values); allowed are finite values from -{_MAX_VALUE:g} to {_MAX_VALUE:g}",
+            field=field,
+        )
+    return pixels

@@ -1,0 +1,62 @@
+"""Sizes read from the bytes of files that Pillow would trip over."""
+
+import io
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from zfscope.images.bombs import gif_size, jpeg_scans, tiff_tile_size
+
+
+def gif(
+    screen: tuple[int, int], frame: tuple[int, int, int, int], *, palette: bool, before: bytes = b""
+) -> bytes:
+    header = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80 if palette else 0, 0, 0)
+    descriptor = b"," + struct.pack("<HHHHB", *frame, 0)
+    return header + bytes(6 if palette else 0) + before + descriptor + b"\x02\x02\x44\x01\x00;"
+
+
+@pytest.mark.parametrize("palette", [True, False])
+@pytest.mark.parametrize("before", [b"", b"\x21\xf9\x04\0\0\0\0\0", b"\x21\xfe\x03abc\x02de\0" * 3])
+def test_a_gif_is_as_large_as_its_screen_or_its_first_frame(palette: bool, before: bytes) -> None:
+    assert gif_size(gif((40, 30), (0, 0, 20, 10), palette=palette, before=before)) == (40, 30)
+    assert gif_size(gif((40, 30), (5, 7, 40, 30), palette=palette, before=before)) == (45, 37)
+
+
+def test_the_size_of_a_gif_is_what_pillow_reads(
+    encoded: Callable[..., bytes], noise: Callable[..., NDArray[np.uint8]]
+) -> None:
+    data = encoded(Image.fromarray(noise(31, 17)).quantize(64), "GIF", comment=b"x" * 1000)
+    assert gif_size(data) == (17, 31)
+
+
+def test_a_gif_that_ends_early_is_an_index_error() -> None:
+    with pytest.raises(IndexError):
+        gif_size(gif((40, 30), (0, 0, 40, 30), palette=True)[:18])
+
+
+@pytest.mark.parametrize("before", [b"\x21\xfe" + b"\x01a" * 100_001 + b"\0", b"\x21\xfe\0" * 100_001])
+def test_a_gif_of_endless_tiny_blocks_is_given_up(before: bytes) -> None:
+    with pytest.raises(ValueError, match="more than 100,000 blocks before the first frame"):
+        gif_size(gif((4, 4), (0, 0, 4, 4), palette=False, before=before))
+
+
+def test_the_scans_of_a_jpeg_are_counted(
+    encoded: Callable[..., bytes], noise: Callable[..., NDArray[np.uint8]]
+) -> None:
+    assert jpeg_scans(encoded(noise(64, 64), "JPEG")) == 1
+    assert jpeg_scans(encoded(noise(64, 64), "JPEG", progressive=True)) == 10
+
+
+def test_only_a_tiled_tiff_has_tiles(
+    encoded: Callable[..., bytes], noise: Callable[..., NDArray[np.uint8]]
+) -> None:
+    data = encoded(noise(8, 8), "TIFF")
+    assert tiff_tile_size(TiffImageFile(io.BytesIO(data))) == (0, 0)
+    png = Image.open(io.BytesIO(encoded(noise(8, 8), "PNG")))
+    assert tiff_tile_size(png) == (0, 0)

@@ -1,0 +1,77 @@
+"""Text and pictures, put above and beside each other."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zfscope.images.compose import above, beside, font, framed, grid, paragraph, printable, text
+
+
+def box(width: int, height: int, level: int = 0) -> Image.Image:
+    return Image.new("RGB", (width, height), (level, level, level))
+
+
+def test_above_is_as_wide_as_the_widest_and_as_high_as_all_with_gaps() -> None:
+    picture = above([box(5, 3), box(9, 4)], gap=2)
+    assert picture.size == (9, 9)
+    pixels = np.asarray(picture)
+    assert (pixels[:3, :5] == 0).all()
+    assert (pixels[:3, 5:] == 255).all()
+    assert (pixels[3:5] == 255).all()
+    assert (pixels[5:] == 0).all()
+
+
+def test_beside_is_as_high_as_the_highest_and_as_wide_as_all_with_gaps() -> None:
+    picture = beside([box(5, 3), box(2, 4)], gap=1)
+    assert picture.size == (8, 4)
+    assert (np.asarray(picture)[:, 6:] == 0).all()
+
+
+def test_a_grid_reads_row_by_row() -> None:
+    picture = grid([box(2, 2, level) for level in (10, 20, 30)], 2, gap=1, row_gap=3)
+    assert picture.size == (5, 7)
+    assert [np.asarray(picture)[y, x, 0] for y, x in ((0, 0), (0, 3), (5, 0), (5, 3))] == [10, 20, 30, 255]
+
+
+def test_a_frame_is_white_on_all_sides() -> None:
+    pixels = np.asarray(framed(box(2, 3), 4))
+    assert pixels.shape == (11, 10, 3)
+    assert (pixels[4:7, 4:6] == 0).all()
+    assert (pixels == 0).sum() == 18
+
+
+def test_lines_of_one_size_are_equally_high_whatever_their_letters() -> None:
+    assert {text(words, 20).height for words in ("aeo", "gjpq", "ABC|", "")} == {text("x", 20).height}
+
+
+def test_text_is_as_wide_as_its_letters_and_has_ink() -> None:
+    picture = text("map 17 | 3.21 at (5, 7)", 16)
+    assert picture.width == pytest.approx(font(16).getlength("map 17 | 3.21 at (5, 7)"), abs=2)
+    assert np.asarray(picture).min() < 60
+
+
+def test_a_paragraph_keeps_to_its_width() -> None:
+    words = "what lies outside the crop of the network is paler than what lies inside"
+    picture = paragraph(words, 14, 150)
+    assert picture.width <= 152
+    assert picture.height > 3 * text("x", 14).height
+
+
+@pytest.mark.parametrize("width_px", [20, 50, 99])
+def test_what_does_not_fit_is_cut_off(width_px: int) -> None:
+    assert text("deconvolutional network", 14, width_px=width_px).width <= width_px + 1
+    assert paragraph("deconvolutional network", 14, width_px).width <= width_px + 1
+
+
+def test_what_fits_is_kept() -> None:
+    np.testing.assert_array_equal(
+        np.asarray(text("map 17", 14, width_px=100)), np.asarray(text("map 17", 14))
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [("église", "eglise"), ("zfnet · church", "zfnet · church"), ("教会 church", " church")],
+)
+def test_letters_that_the_font_does_not_hold_are_replaced_or_dropped(words: str, shown: str) -> None:
+    assert printable(words) == shown

@@ -1,0 +1,93 @@
+"""Training curves."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from zfscope.errors import InputError
+from zfscope.images.curves import plot_history
+
+BLUE, RED = (51, 102, 170), (214, 69, 93)
+EPOCHS = [
+    {
+        "epoch": epoch,
+        "train_loss": 2 / epoch,
+        "val_top1": 10.0 * epoch,
+        "val_top5": 12.0 * epoch,
+        "roughness": 0.4,
+        "lr": 0.1,
+    }
+    for epoch in range(1, 7)
+]
+
+
+def pixels(png: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def has(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> bool:
+    return bool((np.abs(picture.astype(int) - colour).max(axis=-1) < 8).sum() > 20)
+
+
+def test_all_four_plots_are_drawn() -> None:
+    picture = pixels(plot_history(EPOCHS))
+    height, width = picture.shape[:2]
+    quarters = [
+        picture[y : y + height // 2, x : x + width // 2] for y in (0, height // 2) for x in (0, width // 2)
+    ]
+    assert all(has(quarter, BLUE) for quarter in quarters)
+    assert [has(quarter, RED) for quarter in quarters] == [False, True, False, False]
+
+
+def test_what_is_absent_has_no_plot() -> None:
+    loss_only = [{"epoch": entry["epoch"], "train_loss": entry["train_loss"]} for entry in EPOCHS]
+    assert pixels(plot_history(loss_only)).shape[0] < pixels(plot_history(EPOCHS)).shape[0]
+
+
+def test_a_key_may_be_missing_from_some_epochs() -> None:
+    entries = [
+        {key: value for key, value in entry.items() if key != "val_top1" or entry["epoch"] % 2}
+        for entry in EPOCHS
+    ]
+    assert has(pixels(plot_history(entries)), BLUE)
+
+
+def test_a_line_may_be_missing_from_a_plot() -> None:
+    entries = [{"epoch": entry["epoch"], "val_top5": entry["val_top5"]} for entry in EPOCHS]
+    picture = pixels(plot_history(entries))
+    assert has(picture, RED)
+    assert not has(picture, BLUE)
+
+
+def test_one_epoch_is_enough() -> None:
+    assert has(pixels(plot_history(EPOCHS[:1])), BLUE)
+
+
+def test_other_keys_are_left_out() -> None:
+    entries = [entry | {"images_per_second": 40.0} for entry in EPOCHS]
+    assert plot_history(entries) == plot_history(EPOCHS)
+
+
+@pytest.mark.parametrize("history", [[], [{"epoch": 1.0}], [{"epoch": 1.0, "speed": 2.0}]])
+def test_a_history_without_anything_to_plot_is_refused(history: list[dict[str, float]]) -> None:
+    message = f"the history of {len(history)} epochs has nothing to plot; known are train_loss, val_top1"
+    with pytest.raises(InputError, match=message):
+        plot_history(history)
+
+
+def test_nothing_else_of_the_package_imports_matplotlib_or_torch() -> None:
+    modules = "bombs, boxes, colour, compose, decode, geometry, normalise, preprocess, render, sheet"
+    loaded = "{'matplotlib', 'torch'} & {*sys.modules}"
+    code = f"import sys; from zfscope.images import {modules}; print({loaded})"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "set()"
+
+
+def test_plotting_leaves_no_state_in_pyplot() -> None:
+    plot_history(EPOCHS)
+    assert "matplotlib.pyplot" not in sys.modules

@@ -1,0 +1,121 @@
+"""From pixels to what a network reads, and back."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from zfscope.errors import InputError
+from zfscope.images.normalise import Preprocessing, normalise, reorder, restore
+
+SMALL = Preprocessing(short_side=8, centre=8, crop=6)
+view = np.random.default_rng(1).integers(0, 256, (6, 6, 3), np.uint8)
+
+
+def test_the_mean_is_subtracted_and_the_deviation_divided_by_channel() -> None:
+    preprocessing = SMALL.model_copy(update={"mean": (10.0, 20.0, 30.0), "std": (2.0, 4.0, 5.0)})
+    normal = normalise(view, preprocessing)
+    assert normal.dtype == np.float32
+    assert normal.shape == (3, 6, 6)
+    for channel, (mean, std) in enumerate(((10, 2), (20, 4), (30, 5))):
+        np.testing.assert_allclose(
+            normal[channel], (view[..., channel].astype(float) - mean) / std, rtol=1e-6
+        )
+
+
+def test_bgr_means_blue_first_and_the_mean_in_that_order() -> None:
+    preprocessing = SMALL.model_copy(update={"channels": "BGR", "mean": (1.0, 2.0, 3.0)})
+    normal = normalise(view, preprocessing)
+    np.testing.assert_array_equal(normal[0], view[..., 2].astype(np.float32) - 1)
+    np.testing.assert_array_equal(normal[2], view[..., 0].astype(np.float32) - 3)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (2, 0), (0, 2), (1, 1), None])
+def test_a_mean_image_of_the_centre_square_is_cut_like_the_crop(at: tuple[int, int] | None) -> None:
+    mean = np.random.default_rng(2).random((3, 8, 8), np.float32) * 255
+    normal = normalise(view, SMALL.model_copy(update={"mean": "image"}), mean, at=at)
+    x, y = at or (1, 1)
+    np.testing.assert_allclose(normal, view.transpose(2, 0, 1) - mean[:, y : y + 6, x : x + 6], rtol=1e-5)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (2, 2), None])
+def test_a_mean_image_of_the_crop_is_taken_as_it_is(at: tuple[int, int] | None) -> None:
+    mean = np.random.default_rng(2).random((3, 6, 6), np.float32) * 255
+    normal = normalise(view, SMALL.model_copy(update={"mean": "image"}), mean, at=at)
+    np.testing.assert_allclose(normal, view.transpose(2, 0, 1) - mean, rtol=1e-5)
+
+
+def test_a_mean_image_that_is_missing_is_an_error() -> None:
+    with pytest.raises(InputError, match="subtracts a mean image, and none was given"):
+        normalise(view, SMALL.model_copy(update={"mean": "image"}))
+
+
+def test_a_mean_image_of_another_shape_is_an_error() -> None:
+    mean = np.zeros((3, 7, 7), np.float32)
+    with pytest.raises(InputError, match=r"shape \(3, 7, 7\); allowed are \(3, 8, 8\) and \(3, 6, 6\)"):
+        normalise(view, SMALL.model_copy(update={"mean": "image"}), mean)
+
+
+@given(
+    channels=st.sampled_from(["RGB", "BGR"]),
+    mean=st.tuples(*[st.floats(-10, 300)] * 3),
+    std=st.tuples(*[st.floats(0.01, 500)] * 3),
+)
+def test_restoring_gives_back_every_pixel(
+    channels: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    preprocessing = Preprocessing.model_validate(
+        {"short_side": 8, "centre": 8, "crop": 6, "channels": channels, "mean": mean, "std": std}
+    )
+    np.testing.assert_array_equal(restore(normalise(view, preprocessing), preprocessing), view)
+
+
+def test_restoring_adds_the_middle_of_a_mean_image() -> None:
+    preprocessing = SMALL.model_copy(update={"mean": "image"})
+    mean = np.random.default_rng(2).random((3, 8, 8), np.float32) * 255
+    np.testing.assert_array_equal(restore(normalise(view, preprocessing, mean), preprocessing, mean), view)
+
+
+def test_restoring_cuts_to_what_a_pixel_can_show() -> None:
+    pixels = np.full((3, 6, 6), 1e5, np.float32)
+    assert (restore(pixels, SMALL) == 255).all()
+    assert (restore(-pixels, SMALL) == 0).all()
+
+
+def test_reordering_twice_changes_nothing() -> None:
+    pixels: NDArray[np.float32] = np.random.default_rng(0).random((2, 3, 4, 5), np.float32)
+    bgr = SMALL.model_copy(update={"channels": "BGR"})
+    np.testing.assert_array_equal(reorder(pixels, bgr)[:, 0], pixels[:, 2])
+    np.testing.assert_array_equal(reorder(reorder(pixels, bgr), bgr), pixels)
+    np.testing.assert_array_equal(reorder(pixels, SMALL), pixels)
+
+
+def test_the_defaults_are_the_papers_sizes() -> None:
+    default = Preprocessing()
+    assert (default.short_side, default.centre, default.crop, default.std) == (256, 256, 224, (1, 1, 1))
+
+
+def test_preprocessing_survives_json() -> None:
+    for preprocessing in (Preprocessing(), SMALL.model_copy(update={"mean": "image", "channels": "BGR"})):
+        assert Preprocessing.model_validate_json(preprocessing.model_dump_json()) == preprocessing
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crop": 257}, "crop 257 must not exceed centre 256"),
+        ({"short_side": 200}, "centre 256 must not exceed short_side 200"),
+        ({"crop": 0}, "greater than 0"),
+        ({"short_side": 10**9}, "less than or equal to 4096"),
+        ({"channels": "GBR"}, "'RGB' or 'BGR'"),
+        ({"std": (1, 0, 1)}, "greater than 0"),
+        ({"mean": (1, 2)}, "mean"),
+        ({"mean": (1, 2, float("nan"))}, "finite"),
+        ({"means": (1, 2, 3)}, "Extra inputs are not permitted"),
+    ],
+)
+def test_preprocessing_that_cannot_be_done_is_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Preprocessing.model_validate(wrong)
