@@ -1,0 +1,126 @@
+"""The manifest of a stored model, `model.json`: everything about it but the weights."""
+
+import datetime
+import re
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PlainSerializer,
+    PositiveInt,
+    model_validator,
+)
+
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import NetworkSpec
+
+MANIFEST = "model.json"
+WEIGHTS = "weights.safetensors"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_FILE_PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+def checked_file(name: str) -> str:
+    """Give the name of a file inside a version's folder back, if it is one.
+
+    Allowed: parts of letters, digits, `_`, `-` and `.` (not first), joined by `/`. Raises ValueError.
+    """
+    if not all(_FILE_PART.fullmatch(part) for part in name.split("/")):
+        raise ValueError(f"file name '{name}' must be relative, of letters, digits, '_', '-', '.' and '/'")
+    return name
+
+
+File = Annotated[str, AfterValidator(checked_file)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Hashes = Annotated[
+    Mapping[File, Sha256], AfterValidator(MappingProxyType), PlainSerializer(dict, return_type=dict)
+]
+"""SHA-256 in hexadecimal of each file, by its name; read-only."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Label(_Part):
+    """A class: its stable id (a WordNet synset, a folder's name) and its name for people."""
+
+    id: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+
+
+class Accuracy(_Part):
+    """What was measured, in percent, on `images` photos of `data`."""
+
+    top1: Percent
+    top5: Percent
+    images: PositiveInt
+    data: str
+    ten_crop_top1: Percent | None = None
+    ten_crop_top5: Percent | None = None
+
+
+class Provenance(_Part):
+    """Where the weights come from; empty where it is not known."""
+
+    source: str
+    data: str = ""
+    data_licence: str = ""
+    recipe: str = ""
+    epochs: NonNegativeInt | None = None
+    date: datetime.date | None = None
+    licence: str = ""
+
+
+class Checkpoint(_Part):
+    """The convolutional layers as they were after an epoch of training."""
+
+    epoch: NonNegativeInt
+    file: File
+
+
+class Manifest(_Part):
+    """A model as data: network, preprocessing, labels, accuracy, provenance and the hash of every file.
+
+    `labels[i]` is what unit i of the network's last layer means. `files` is empty only until the
+    model is written. Raises `pydantic.ValidationError` where layers do not fit together, the labels
+    are not one per class score, or a name could lead out of the model's folder.
+    """
+
+    format_version: Literal[1] = 1
+    name: str = Field(pattern=NAME_PATTERN)
+    version: PositiveInt
+    summary: str
+    network: NetworkSpec
+    preprocessing: Preprocessing
+    labels: tuple[Label, ...]
+    accuracy: Accuracy | None = None
+    provenance: Provenance
+    checkpoints: tuple[Checkpoint, ...] = ()
+    files: Hashes = Field(default_factory=lambda: MappingProxyType({}))
+
+    @model_validator(mode="after")
+    def _labels_fit_the_network(self) -> "Manifest":
+        last = self.network.layers[-1].name
+        scores = shapes(self.network)[last]
+        if scores != (len(self.labels),):
+            raise ValueError(f"{len(self.labels)} labels for layer '{last}' of shape {scores}: one per class")
+        (label, times), *_ = Counter(label.id for label in self.labels).most_common(1)
+        if times > 1:
+            raise ValueError(f"label id '{label}' is there {times} times")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The model as messages call it."""
+        return f"model '{self.name}' version {self.version}"

@@ -1,0 +1,176 @@
+"""The model store on disk: NAME/VERSION/, found by listing, loaded only when verified."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from zfscope.errors import NotFound
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks.network import Network
+from zfscope.store.integrity import DamagedModel, read_inside, read_verified, verify_folder
+from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Label, Manifest
+from zfscope.store.weights import check_tensors, parse_tensors, unpack_weights
+
+_VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded model. It never changes: requests share it without locks.
+
+    network: float32, in evaluation mode, without gradients. mean_image: float32 (3, H, W) in pixel
+    units, read-only, None where the preprocessing subtracts a mean per channel.
+    """
+
+    manifest: Manifest
+    network: Network
+    mean_image: NDArray[np.float32] | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name in the store."""
+        return self.manifest.name
+
+    @property
+    def version(self) -> int:
+        """The model's version, from 1."""
+        return self.manifest.version
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What each class score means, in the order of the scores."""
+        return self.manifest.labels
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is done to a photo before the network sees it."""
+        return self.manifest.preprocessing
+
+    @property
+    def weights_sha256(self) -> str:
+        """The hash of the weights that were loaded."""
+        return self.manifest.files[WEIGHTS]
+
+
+class ModelStore:
+    """A folder of models. What it says and loads is read from disk at each call."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the store at `root`. Raises NotFound where there is no such folder."""
+        if not root.is_dir():
+            raise NotFound(f"no model store at '{root}': no such folder", field="store")
+        self.root = root
+
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Read every manifest, by name and then by version. Raises DamagedModel for one that is not valid."""
+        return tuple(
+            self.manifest(name, version)
+            for name, versions in sorted(self._versions().items())
+            for version in versions
+        )
+
+    def manifest(self, name: str, version: int | None = None) -> Manifest:
+        """Read one manifest; version None is the newest. Raises NotFound and DamagedModel."""
+        return _read_manifest(self._folder(name, version))
+
+    def load(self, name: str, version: int | None = None) -> Model:
+        """Load a model; version None is the newest.
+
+        The weights are verified against the manifest's hash and the network's shapes.
+        Raises NotFound where the store has no such model, DamagedModel where it cannot be trusted.
+        """
+        folder = self._folder(name, version)
+        manifest = _read_manifest(folder)
+        data = read_verified(folder, WEIGHTS, manifest.files, title=manifest.title)
+        try:
+            network, mean_image = unpack_weights(data, manifest.network)
+        except ValueError as error:
+            raise DamagedModel(f"{manifest.title}: '{WEIGHTS}': {error}") from error
+        _check_mean(manifest, mean_image)
+        return Model(manifest, network, mean_image)
+
+    def verify(self, name: str, version: int | None = None) -> Manifest:
+        """Check every file of a model, checkpoints and the model card too, and load it once.
+
+        Raises NotFound and DamagedModel; gives the manifest of a model that is whole.
+        """
+        folder = self._folder(name, version)
+        model = self.load(name, version)
+        manifest = model.manifest
+        verify_folder(folder, manifest.files, besides=MANIFEST, title=manifest.title)
+        for checkpoint in manifest.checkpoints:
+            data = read_verified(folder, checkpoint.file, manifest.files, title=manifest.title)
+            try:
+                check_tensors(parse_tensors(data), model.network.layers.state_dict())
+            except ValueError as error:
+                raise DamagedModel(f"{manifest.title}: '{checkpoint.file}': {error}") from error
+        return manifest
+
+    def _folder(self, name: str, version: int | None) -> Path:
+        """Look a version up among what the store lists: no path is ever made of a caller's text."""
+        versions = self._versions()
+        if name not in versions:
+            raise NotFound(f"no model '{name}'; this store has {_words(versions)}", field="model")
+        wanted = versions[name][-1] if version is None else version
+        if wanted not in versions[name]:
+            has = _words(versions[name])
+            raise NotFound(f"no version {wanted} of model '{name}'; there is {has}", field="version")
+        return self.root / name / str(wanted)
+
+    def _versions(self) -> Mapping[str, list[int]]:
+        """Give the versions of every model that has any, ascending."""
+        models = [folder for folder in self.root.iterdir() if re.fullmatch(NAME_PATTERN, folder.name)]
+        found = {model.name: _numbers(model) for model in models if model.is_dir()}
+        return {name: versions for name, versions in found.items() if versions}
+
+
+def _numbers(model: Path) -> list[int]:
+    versions = [folder for folder in model.iterdir() if re.fullmatch(_VERSION_PATTERN, folder.name)]
+    return sorted(int(folder.name) for folder in versions if folder.is_dir())
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    title = f"model '{folder.parent.name}' version {folder.name}"
+    try:
+        manifest = Manifest.model_validate_json(read_inside(folder, MANIFEST, title=title))
+    except ValidationError as error:
+        raise DamagedModel(f"{title}: '{MANIFEST}': {_first(error)}") from error
+    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
+        raise DamagedModel(
+            f"{title}: '{MANIFEST}' is that of {manifest.title}; folder and manifest must agree"
+        )
+    return manifest
+
+
+def _check_mean(manifest: Manifest, mean_image: NDArray[np.float32] | None) -> None:
+    stated = manifest.preprocessing.mean == "image"
+    if stated != (mean_image is not None):
+        what = (
+            "subtracts a mean image, and there is none"
+            if stated
+            else "subtracts no mean image, and there is one"
+        )
+        raise DamagedModel(f"{manifest.title}: '{WEIGHTS}': the preprocessing {what}")
+    sides = (manifest.preprocessing.centre, manifest.preprocessing.crop)
+    if mean_image is not None and mean_image.shape not in [(3, side, side) for side in sides]:
+        allowed = " or ".join(str((3, side, side)) for side in dict.fromkeys(sides))
+        raise DamagedModel(
+            f"{manifest.title}: '{WEIGHTS}': mean image of shape {mean_image.shape}; allowed is {allowed}"
+        )
+
+
+def _first(error: ValidationError) -> str:
+    """Say the first thing that is wrong in one line: `network.layers.3.stride: ...`."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
+
+
+def _words(values: object) -> str:
+    assert isinstance(values, (Mapping, list))
+    return ", ".join(str(value) for value in sorted(values)) or "no models"

@@ -1,0 +1,97 @@
+"""Writing a model into the store: all of it or nothing."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.errors import InputError
+from zfscope.networks.network import Network
+from zfscope.store.integrity import files_of, sha256
+from zfscope.store.manifest import MANIFEST, WEIGHTS, Checkpoint, Manifest, checked_file
+from zfscope.store.weights import check_tensors, pack_weights, parse_tensors
+
+
+def write_model(
+    store_root: Path,
+    manifest: Manifest,
+    network: Network,
+    *,
+    checkpoints: Mapping[int, Path] | None = None,
+    extra_files: Mapping[str, bytes] | None = None,
+    mean_image: NDArray[np.float32] | None = None,
+) -> Path:
+    """Write a model as NAME/VERSION/ of a store, its weights in half precision, and give that folder.
+
+    manifest: its `files` and `checkpoints` are filled in here. checkpoints: safetensors files by epoch,
+    copied in. extra_files: contents by name (history, pictures, the model card). The folder appears
+    under its name only when it is whole. Raises InputError where that version is there already, or
+    where weights and manifest do not fit together.
+    """
+    target = store_root / manifest.name / str(manifest.version)
+    if target.exists():
+        raise InputError(f"{manifest.title} is in the store already: write another version", field="version")
+    if network.spec != manifest.network:
+        raise InputError(f"{manifest.title}: the weights are of another network than the manifest's")
+    files = _contents(manifest, network, checkpoints or {}, extra_files or {}, mean_image)
+    kept = tuple(Checkpoint(epoch=epoch, file=checkpoint_file(epoch)) for epoch in sorted(checkpoints or {}))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        _fill(staging, files)
+        write_manifest(staging, manifest.model_copy(update={"checkpoints": kept}))
+        staging.chmod(0o755)
+        staging.rename(target)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return target
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash every file of a version's folder, write its `model.json`, and give the manifest as written.
+
+    Also what an edited model card or a new measurement needs: the old manifest is replaced in one step.
+    """
+    hashes = {file: sha256((folder / file).read_bytes()) for file in files_of(folder) if file != MANIFEST}
+    whole = Manifest.model_validate({**manifest.model_dump(), "files": hashes})
+    fresh = folder / f".{MANIFEST}"
+    fresh.write_text(whole.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    fresh.replace(folder / MANIFEST)
+    return whole
+
+
+def checkpoint_file(epoch: int) -> str:
+    """Name the file of an epoch's checkpoint in a version's folder."""
+    return f"checkpoints/epoch-{epoch:03d}.safetensors"
+
+
+def _contents(
+    manifest: Manifest,
+    network: Network,
+    checkpoints: Mapping[int, Path],
+    extra_files: Mapping[str, bytes],
+    mean_image: NDArray[np.float32] | None,
+) -> Mapping[str, bytes]:
+    """Give the bytes of every file, checked, before anything is written."""
+    files: dict[str, bytes] = {}
+    try:
+        for name, data in extra_files.items():
+            files[checked_file(name)] = data
+        for epoch, path in checkpoints.items():
+            files[checkpoint_file(epoch)] = path.read_bytes()
+            check_tensors(parse_tensors(files[checkpoint_file(epoch)]), network.layers.state_dict())
+        files[WEIGHTS] = pack_weights(network, mean_image)
+    except ValueError as error:
+        raise InputError(f"{manifest.title} cannot be written: {error}") from error
+    return files
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)

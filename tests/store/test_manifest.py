@@ -1,0 +1,83 @@
+"""The manifest: what it takes, and how it says what it does not take."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from zfscope.store import Manifest
+from zfscope.store.manifest import checked_file
+
+
+def changed(manifest: Manifest, **changes: Any) -> dict[str, Any]:
+    return {**manifest.model_dump(), **changes}
+
+
+def test_a_manifest_survives_the_way_through_json(manifest: Manifest) -> None:
+    whole = Manifest.model_validate(changed(manifest, files={"weights.safetensors": "0" * 64}))
+    assert Manifest.model_validate_json(whole.model_dump_json()) == whole
+
+
+def test_a_manifest_cannot_be_changed(manifest: Manifest) -> None:
+    whole = Manifest.model_validate(changed(manifest, files={"a": "0" * 64}))
+    with pytest.raises(ValidationError, match="frozen"):
+        whole.name = "other"  # type: ignore[misc]  # what mypy forbids is what is tested
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        whole.files["a"] = "1" * 64  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "Big", ".hidden", "a" * 65, "a\n"])
+def test_a_name_that_is_no_plain_folder_name_is_refused(manifest: Manifest, name: str) -> None:
+    with pytest.raises(ValidationError, match="name"):
+        Manifest.model_validate(changed(manifest, name=name))
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.5])
+def test_a_version_counts_from_one(manifest: Manifest, version: float) -> None:
+    with pytest.raises(ValidationError, match="version"):
+        Manifest.model_validate(changed(manifest, version=version))
+
+
+def test_labels_are_one_for_each_class_score(manifest: Manifest) -> None:
+    with pytest.raises(ValidationError, match=r"2 labels for layer 'fc2' of shape \(3,\): one per class"):
+        Manifest.model_validate(changed(manifest, labels=manifest.model_dump()["labels"][:2]))
+
+
+def test_a_label_id_is_there_once(manifest: Manifest) -> None:
+    labels = [{"id": "n1", "name": "cat"}] * 3
+    with pytest.raises(ValidationError, match="label id 'n1' is there 3 times"):
+        Manifest.model_validate(changed(manifest, labels=labels))
+
+
+def test_layers_that_do_not_fit_together_are_refused_by_name(manifest: Manifest) -> None:
+    network = manifest.model_dump()["network"]
+    with pytest.raises(ValidationError, match="layer 'fc2' reads"):
+        Manifest.model_validate(changed(manifest, network={**network, "layers": network["layers"][-1:]}))
+
+
+@pytest.mark.parametrize(
+    "file", ["", "/etc/passwd", "../x", "a/../b", "a//b", "a\\b", ".x", "a/.x", "x ", "a\n"]
+)
+def test_a_file_that_could_lie_outside_the_folder_is_refused(manifest: Manifest, file: str) -> None:
+    with pytest.raises(ValidationError, match="must be relative"):
+        Manifest.model_validate(changed(manifest, files={file: "0" * 64}))
+
+
+def test_a_file_in_a_folder_of_the_model_is_taken() -> None:
+    assert checked_file("checkpoints/epoch-001.safetensors") == "checkpoints/epoch-001.safetensors"
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "G" * 64, "A" * 64])
+def test_a_hash_is_64_small_hexadecimal_digits(manifest: Manifest, digest: str) -> None:
+    with pytest.raises(ValidationError, match="files"):
+        Manifest.model_validate(changed(manifest, files={"a": digest}))
+
+
+def test_a_field_that_nobody_knows_is_refused(manifest: Manifest) -> None:
+    with pytest.raises(ValidationError, match="colour"):
+        Manifest.model_validate(changed(manifest, colour="red"))
+
+
+def test_another_format_version_is_refused(manifest: Manifest) -> None:
+    with pytest.raises(ValidationError, match="format_version"):
+        Manifest.model_validate(changed(manifest, format_version=2))

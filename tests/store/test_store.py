@@ -1,0 +1,368 @@
+"""Loading: what is verified, and what each refusal says."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from zfscope.errors import NotFound
+from zfscope.networks import Network, NetworkSpec
+from zfscope.store import DamagedModel, Manifest, ModelStore, write_manifest, write_model
+
+Write = Callable[..., Path]
+TITLE = "model 'tiny-net' version 1"
+WEIGHTS = "weights.safetensors"
+
+
+def replace_weights(folder: Path, change: Callable[[dict[str, Tensor]], Mapping[str, Tensor]]) -> None:
+    """Replace the weights and hash them anew: what a publisher could do wrong."""
+    data = safetensors.torch.load((folder / WEIGHTS).read_bytes())
+    (folder / WEIGHTS).write_bytes(safetensors.torch.save(dict(change(data))))
+    rehash(folder)
+
+
+def rehash(folder: Path) -> None:
+    write_manifest(folder, Manifest.model_validate_json((folder / "model.json").read_bytes()))
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    stated = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**stated, **changes}))
+
+
+def store_of(folder: Path) -> ModelStore:
+    return ModelStore(folder.parent.parent)
+
+
+def test_a_model_comes_back_as_it_was_written(write: Write, network: Network, manifest: Manifest) -> None:
+    model = store_of(write()).load("tiny-net")
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert (model.name, model.version, model.labels) == ("tiny-net", 1, manifest.labels)
+    assert model.preprocessing == manifest.preprocessing
+    assert model.mean_image is None
+    torch.testing.assert_close(model.network(images), network(images).detach(), atol=1e-2, rtol=1e-2)
+
+
+def test_half_precision_becomes_float32_without_any_further_loss(write: Write, network: Network) -> None:
+    loaded = store_of(write()).load("tiny-net").network.layers.state_dict()
+    for name, tensor in network.layers.state_dict().items():
+        assert loaded[name].dtype == torch.float32
+        assert torch.equal(loaded[name], tensor.half().float())
+
+
+def test_a_loaded_network_is_for_use_and_not_for_training(write: Write) -> None:
+    network = store_of(write()).load("tiny-net").network
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_a_loaded_model_stays_what_it_is_when_its_file_changes(write: Write) -> None:
+    folder = write()
+    model = store_of(folder).load("tiny-net")
+    before = {name: tensor.clone() for name, tensor in model.network.layers.state_dict().items()}
+    (folder / WEIGHTS).write_bytes(b"\0" * (folder / WEIGHTS).stat().st_size)
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in model.network.layers.state_dict().items()
+    )
+
+
+def test_no_version_means_the_newest_by_number(write: Write) -> None:
+    for version in (2, 10, 9):
+        folder = write(version=version)
+    assert store_of(folder).load("tiny-net").version == 10
+    assert store_of(folder).load("tiny-net", 9).version == 9
+
+
+def test_manifests_come_by_name_and_version(write: Write) -> None:
+    for name, version in (("b", 1), ("a", 10), ("a", 2)):
+        folder = write(name=name, version=version)
+    listed = [(manifest.name, manifest.version) for manifest in store_of(folder).manifests()]
+    assert listed == [("a", 2), ("a", 10), ("b", 1)]
+
+
+def test_what_is_no_version_of_a_model_is_no_part_of_the_store(write: Write) -> None:
+    folder = write()
+    root = folder.parent.parent
+    (root / "README.md").write_text("models")
+    (root / "empty").mkdir()
+    (folder.parent / ".1-passing").mkdir()
+    (folder.parent / "01").mkdir()
+    (folder.parent / "2").write_text("no folder")
+    assert [manifest.title for manifest in ModelStore(root).manifests()] == [TITLE]
+
+
+def test_a_store_without_a_folder_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"no model store at '.*/nowhere': no such folder"):
+        ModelStore(tmp_path / "nowhere")
+
+
+def test_an_empty_store_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no model 'a'; this store has no models"):
+        ModelStore(tmp_path).load("a")
+
+
+@pytest.mark.parametrize("name", ["other", "", "..", "../store/tiny-net", "tiny-net/1", "/etc", "a\0b"])
+def test_an_unknown_model_is_told_with_those_there_are(write: Write, name: str) -> None:
+    with pytest.raises(NotFound, match="this store has tiny-net") as caught:
+        store_of(write()).load(name)
+    assert caught.value.field == "model"
+
+
+@pytest.mark.parametrize("version", [2, 0, -1])
+def test_an_unknown_version_is_told_with_those_there_are(write: Write, version: int) -> None:
+    with pytest.raises(NotFound, match=f"no version {version} of model 'tiny-net'; there is 1") as caught:
+        store_of(write()).load("tiny-net", version)
+    assert caught.value.field == "version"
+
+
+def test_tampered_weights_are_refused(write: Write) -> None:
+    folder = write()
+    data = bytearray((folder / WEIGHTS).read_bytes())
+    data[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(data)
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is not the file of the manifest"):
+        store_of(folder).load("tiny-net")
+
+
+def test_missing_weights_are_refused(write: Write) -> None:
+    folder = write()
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is missing in "):
+        store_of(folder).load("tiny-net")
+
+
+def test_weights_without_a_hash_are_refused(write: Write) -> None:
+    folder = write()
+    edit_manifest(folder, files={})
+    with pytest.raises(
+        DamagedModel, match=f"{TITLE}: the manifest does not list '{WEIGHTS}'; it has no files"
+    ):
+        store_of(folder).load("tiny-net")
+
+
+def test_weights_that_are_a_pickle_are_refused_and_not_unpickled(write: Write, tmp_path: Path) -> None:
+    folder = write()
+    trap = tmp_path / "trap"
+    (folder / WEIGHTS).write_bytes(f"cposix\nsystem\n(S'touch {trap}'\ntR.".encode())
+    rehash(folder)
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': no safetensors file"):
+        store_of(folder).load("tiny-net")
+    assert not trap.exists()
+
+
+def test_weights_of_another_shape_are_refused(write: Write) -> None:
+    folder = write()
+    replace_weights(folder, lambda tensors: {**tensors, "conv1.weight": tensors["conv1.weight"][:2].clone()})
+    message = r"'conv1.weight' has the shape \(2, 3, 3, 3\); the network needs \(4, 3, 3, 3\)"
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor {message}"):
+        store_of(folder).load("tiny-net")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int8])
+def test_weights_of_another_type_are_refused(write: Write, dtype: torch.dtype) -> None:
+    folder = write()
+    replace_weights(folder, lambda tensors: {**tensors, "fc2.bias": tensors["fc2.bias"].to(dtype)})
+    with pytest.raises(DamagedModel, match=r"tensor 'fc2.bias' is \w+; allowed are float16 and float32"):
+        store_of(folder).load("tiny-net")
+
+
+def test_weights_in_single_precision_are_taken(write: Write) -> None:
+    folder = write()
+    replace_weights(folder, lambda tensors: {name: tensor.float() for name, tensor in tensors.items()})
+    assert store_of(folder).load("tiny-net").network.filters
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_finite_numbers_are_refused(write: Write, value: float) -> None:
+    folder = write()
+
+    def spoil(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        tensors["fc2.weight"][1, 1] = value
+        return tensors
+
+    replace_weights(folder, spoil)
+    with pytest.raises(DamagedModel, match=r"'fc2.weight' has values that are no finite numbers in float16"):
+        store_of(folder).load("tiny-net")
+
+
+def test_a_missing_tensor_is_refused(write: Write) -> None:
+    folder = write()
+    replace_weights(folder, lambda tensors: {"fc2.bias": tensors["fc2.bias"]})
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor 'conv1.weight' is missing"):
+        store_of(folder).load("tiny-net")
+
+
+def test_a_tensor_too_many_is_refused(write: Write) -> None:
+    folder = write()
+    replace_weights(folder, lambda tensors: {**tensors, "fc9.bias": torch.zeros(1)})
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor 'fc9.bias' belongs to no layer"):
+        store_of(folder).load("tiny-net")
+
+
+def test_a_manifest_that_is_no_json_is_refused(write: Write) -> None:
+    folder = write()
+    (folder / "model.json").write_text("{")
+    with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json': Invalid JSON"):
+        store_of(folder).manifests()
+
+
+def test_a_manifest_with_a_wrong_value_is_refused_with_its_place(write: Write) -> None:
+    folder = write()
+    edit_manifest(folder, preprocessing={"crop": -1})
+    with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json': preprocessing.crop: ") as caught:
+        store_of(folder).manifests()
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_unlike_the_last_layer_are_refused(write: Write) -> None:
+    folder = write()
+    edit_manifest(folder, labels=[{"id": "n1", "name": "cat"}])
+    with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json': .*1 labels for layer 'fc2'"):
+        store_of(folder).load("tiny-net")
+
+
+def test_a_missing_manifest_is_refused(write: Write) -> None:
+    folder = write()
+    (folder / "model.json").unlink()
+    with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json' is missing"):
+        store_of(folder).load("tiny-net")
+
+
+def test_a_folder_with_the_manifest_of_another_model_is_refused(write: Write) -> None:
+    folder = write()
+    folder.rename(folder.parent / "7")
+    with pytest.raises(DamagedModel, match=f"version 7: 'model.json' is that of {TITLE}"):
+        store_of(folder).load("tiny-net")
+
+
+@pytest.mark.parametrize("file", ["model.json", WEIGHTS])
+def test_a_link_that_leads_out_of_the_folder_is_refused(write: Write, tmp_path: Path, file: str) -> None:
+    folder = write()
+    (folder / file).rename(tmp_path / "elsewhere")
+    (folder / file).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(
+        DamagedModel, match=f"{TITLE}: '{file}' is a link that leads out of the model's folder"
+    ):
+        store_of(folder).load("tiny-net")
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_instead_of_waited_for(write: Write) -> None:
+    folder = write()
+    (folder / WEIGHTS).unlink()
+    os.mkfifo(folder / WEIGHTS)
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is no plain file"):
+        store_of(folder).load("tiny-net")
+
+
+def test_a_store_behind_a_link_works(write: Write, tmp_path: Path) -> None:
+    folder = write()
+    (tmp_path / "link").symlink_to(folder.parent.parent)
+    assert ModelStore(tmp_path / "link").load("tiny-net").version == 1
+
+
+def with_mean_image(manifest: Manifest) -> Manifest:
+    preprocessing = manifest.preprocessing.model_copy(update={"mean": "image"})
+    return manifest.model_copy(update={"preprocessing": preprocessing})
+
+
+def test_a_mean_image_travels_beside_the_weights_in_full_precision(
+    tmp_path: Path, manifest: Manifest, network: Network
+) -> None:
+    image = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype(np.float32)
+    write_model(tmp_path, with_mean_image(manifest), network, mean_image=image)
+    loaded = ModelStore(tmp_path).load("tiny-net").mean_image
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded, image)
+    with pytest.raises(ValueError, match="read-only"):
+        loaded[0, 0, 0] = 1
+
+
+def test_a_mean_image_that_is_missing_is_refused(
+    tmp_path: Path, manifest: Manifest, network: Network
+) -> None:
+    folder = write_model(tmp_path, manifest, network)
+    edit_manifest(folder, preprocessing={**manifest.preprocessing.model_dump(), "mean": "image"})
+    with pytest.raises(DamagedModel, match=f"{TITLE}: .*subtracts a mean image, and there is none"):
+        ModelStore(tmp_path).load("tiny-net")
+
+
+def test_a_mean_image_that_nobody_subtracts_is_refused(write: Write) -> None:
+    folder = write()
+    replace_weights(folder, lambda tensors: {**tensors, "mean_image": torch.zeros(3, 8, 8)})
+    with pytest.raises(DamagedModel, match="subtracts no mean image, and there is one"):
+        store_of(folder).load("tiny-net")
+
+
+@pytest.mark.parametrize("size", [7, 9])
+def test_a_mean_image_of_a_size_that_fits_no_crop_is_refused(write: Write, size: int) -> None:
+    folder = write()
+    replace_weights(folder, lambda tensors: {**tensors, "mean_image": torch.zeros(3, size, size)})
+    edit_manifest(folder, preprocessing={"short_side": 8, "centre": 8, "crop": 8, "mean": "image"})
+    with pytest.raises(DamagedModel, match=rf"mean image of shape \(3, {size}, {size}\); .* \(3, 8, 8\)"):
+        store_of(folder).load("tiny-net")
+
+
+@pytest.mark.parametrize(
+    "image", [torch.zeros(3, 8, 8).half(), torch.zeros(8, 8), torch.full((3, 8, 8), np.nan)]
+)
+def test_a_mean_image_that_is_no_image_is_refused(write: Write, image: Tensor) -> None:
+    folder = write()
+    replace_weights(folder, lambda tensors: {**tensors, "mean_image": image})
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor 'mean_image'"):
+        store_of(folder).load("tiny-net")
+
+
+class TestVerify:
+    """`verify` looks at every file."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path, manifest: Manifest, network: Network) -> Path:
+        kept = tmp_path / "epoch.safetensors"
+        weights = network.layers.state_dict()["conv1.weight"].half()
+        safetensors.torch.save_file({"conv1.weight": weights}, kept)
+        extra = {"README.md": b"# Tiny"}
+        return write_model(tmp_path / "store", manifest, network, checkpoints={2: kept}, extra_files=extra)
+
+    def test_a_whole_model_passes(self, folder: Path) -> None:
+        verified = store_of(folder).verify("tiny-net")
+        assert [checkpoint.epoch for checkpoint in verified.checkpoints] == [2]
+        assert set(verified.files) == {WEIGHTS, "README.md", "checkpoints/epoch-002.safetensors"}
+
+    @pytest.mark.parametrize("file", ["README.md", "checkpoints/epoch-002.safetensors", WEIGHTS])
+    def test_a_changed_file_is_named(self, folder: Path, file: str) -> None:
+        with (folder / file).open("ab") as opened:
+            opened.write(b"\n")
+        with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}' is not the file of the manifest"):
+            store_of(folder).verify("tiny-net")
+
+    def test_a_missing_file_is_named(self, folder: Path) -> None:
+        (folder / "README.md").unlink()
+        with pytest.raises(DamagedModel, match=f"{TITLE}: 'README.md' is missing"):
+            store_of(folder).verify("tiny-net")
+
+    def test_a_file_that_is_not_listed_is_named(self, folder: Path) -> None:
+        (folder / "checkpoints" / "extra.bin").touch()
+        with pytest.raises(DamagedModel, match=f"{TITLE}: 'checkpoints/extra.bin' is in .* does not list it"):
+            store_of(folder).verify("tiny-net")
+
+    def test_a_checkpoint_of_another_network_is_named(self, folder: Path) -> None:
+        file = "checkpoints/epoch-002.safetensors"
+        safetensors.torch.save_file({"conv1.weight": torch.zeros(1)}, folder / file)
+        rehash(folder)
+        with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}': tensor 'conv1.weight' has the shape"):
+            store_of(folder).verify("tiny-net")
+
+    def test_a_checkpoint_that_is_not_listed_among_the_files_is_named(self, folder: Path) -> None:
+        edit_manifest(folder, checkpoints=[{"epoch": 3, "file": "checkpoints/epoch-003.safetensors"}])
+        with pytest.raises(DamagedModel, match=f"{TITLE}: the manifest does not list 'checkpoints/epoch-003"):
+            store_of(folder).verify("tiny-net")
+
+
+def test_the_network_of_the_manifest_is_the_network_that_is_built(write: Write, spec: NetworkSpec) -> None:
+    assert store_of(write()).load("tiny-net").network.spec == spec
