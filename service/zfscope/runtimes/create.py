@@ -1,0 +1,42 @@
+"""Runtimes by name: what users choose from."""
+
+from pathlib import Path
+
+from zfscope.errors import RuntimeUnavailable
+from zfscope.runtimes.onnx_runtime import OnnxRuntime, model_graph
+from zfscope.runtimes.protocol import Runtime
+from zfscope.runtimes.torch_runtime import TorchRuntime
+from zfscope.store.store import Model
+
+RUNTIMES = ("onnx", "torch")
+"""The names of the runtimes, the default first."""
+
+DEVICES = ("cpu", "cuda")
+
+
+def create_runtime(
+    kind: str,
+    model: Model,
+    *,
+    cache: Path | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+) -> Runtime:
+    """Make a model ready to run forward passes. Blocks: a graph may have to be exported.
+
+    kind: `onnx` or `torch`. cache: the folder of exported graphs, None for this user's own.
+    threads: of one ONNX forward pass, None for the CPUs this process may use; torch's are set for the
+    whole process by `torch.set_num_threads`. device: `cpu` or `cuda`.
+    Raises RuntimeUnavailable for what this machine or installation does not have.
+    """
+    _check("runtime", kind, RUNTIMES)
+    _check("device", device, DEVICES)
+    if kind == "torch":
+        return TorchRuntime(model.network, device=device)
+    graph = model_graph(model, cache)
+    return OnnxRuntime(graph, model.network.spec, threads=threads, device=device)
+
+
+def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise RuntimeUnavailable(f"no {what} '{value}'; there are {', '.join(allowed)}", field=what)

@@ -1,0 +1,79 @@
+"""Exported graphs, kept between starts: one file for each set of weights and version of the exporter."""
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+EXPORTER_VERSION = 1
+"""Raised with every change of what `onnx_graph` writes: graphs of another version are not used again."""
+
+_log = logging.getLogger(__name__)
+
+
+def default_cache() -> Path:
+    """Give the folder of exported graphs among this user's caches."""
+    return platformdirs.user_cache_path("zfscope") / "onnx"
+
+
+def cached_graph(cache: Path, key: str, export: Callable[[], bytes]) -> Path | bytes:
+    """Give the file of an exported graph; its bytes where the cache cannot be written.
+
+    A file's name is its key and its own SHA-256, `KEY.SHA256.onnx`, so a file that was cut off or
+    changed is recognised, removed and exported again.
+    """
+    found = _whole_entry(cache, key)
+    if found is not None:
+        return found
+    data = export()
+    target = cache / f"{key}.{hashlib.sha256(data).hexdigest()}.onnx"
+    try:
+        _write(target, data)
+    except OSError as error:
+        reason = error.strerror or error
+        _log.warning("the exported graph is not kept: '%s' cannot be written (%s)", cache, reason)
+        return data
+    return target
+
+
+def _whole_entry(cache: Path, key: str) -> Path | None:
+    whole = None
+    for path in sorted(cache.glob(f"{key}.*.onnx")):
+        if _digest(path) == path.name.split(".")[-2]:
+            whole = path
+        else:
+            _log.warning("'%s' is damaged and is exported again", path)
+            _remove(path)
+    return whole
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError:
+        _log.warning("'%s' cannot be removed", path)
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Write a file under a passing name and give it its own when it is whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, passing = tempfile.mkstemp(prefix=".", suffix=".partial", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(passing).replace(target)
+    except BaseException:
+        Path(passing).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,176 @@
+"""A network as an ONNX graph, written from its spec by one table: layer kind to node."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from zfscope.networks.shapes import Shape, shapes, window_count
+from zfscope.networks.spec import (
+    INPUT,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool,
+    NetworkSpec,
+    ReLU,
+)
+from zfscope.runtimes.onnx_cache import EXPORTER_VERSION
+
+_OPSET = 13
+_IR_VERSION = 8
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a layer reads: the names and shapes of its inputs."""
+
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+
+Nodes = Callable[[Any, Reads], list[NodeProto]]
+"""(layer, what it reads) to nodes, the last of which gives the tensor of the layer's name."""
+
+
+def onnx_graph(spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """Write a network as an ONNX model: images (N, channels, size, size) to class scores (N, classes).
+
+    weights: by the keys `conv1.weight`, `conv1.bias` and so on. N is free. The output has the name
+    of the last layer, and every tensor between has that of its layer. The result is checked.
+    """
+    known = shapes(spec)
+    sources = spec.sources
+    nodes: list[NodeProto] = []
+    for layer in spec.layers:
+        names = sources[layer.name]
+        nodes += NODES[layer.kind](layer, Reads(names, tuple(known[name] for name in names)))
+    last = spec.layers[-1].name
+    graph = helper.make_graph(
+        nodes,
+        spec.name,
+        [_value(INPUT, known[INPUT])],
+        [_value(last, known[last])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(
+        graph,
+        producer_name="zfscope",
+        producer_version=str(EXPORTER_VERSION),
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+    )
+    data = model.SerializeToString()
+    onnx.checker.check_model(data)
+    return data
+
+
+def _value(name: str, shape: Shape) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
+
+
+def _node(op: str, layer: Any, inputs: Sequence[str], **attributes: Any) -> NodeProto:
+    return helper.make_node(op, inputs, [layer.name], name=layer.name, **attributes)
+
+
+def _window(layer: Conv | MaxPool | AvgPool) -> dict[str, list[int]]:
+    left, top, right, bottom = layer.padding
+    return {
+        "kernel_shape": [layer.kernel] * 2,
+        "strides": [layer.stride] * 2,
+        "pads": [top, left, bottom, right],
+    }
+
+
+def _parameters(layer: Conv | Linear) -> tuple[str, str]:
+    return f"{layer.name}.weight", f"{layer.name}.bias"
+
+
+def _conv(layer: Conv, reads: Reads) -> list[NodeProto]:
+    return [_node("Conv", layer, [*reads.names, *_parameters(layer)], **_window(layer))]
+
+
+def _linear(layer: Linear, reads: Reads) -> list[NodeProto]:
+    return [_node("Gemm", layer, [*reads.names, *_parameters(layer)], transB=1)]
+
+
+def _max_pool(layer: MaxPool, reads: Reads) -> list[NodeProto]:
+    """Pad until every window is whole, and round down: runtimes read `ceil_mode` in more than one way."""
+    left, top, right, bottom = layer.padding
+    _, rows, columns = reads.shapes[0]
+    bottom = _reach(rows, layer, top, bottom)
+    right = _reach(columns, layer, left, right)
+    return [_node("MaxPool", layer, reads.names, **{**_window(layer), "pads": [top, left, bottom, right]})]
+
+
+def _reach(size: int, layer: MaxPool, before: int, after: int) -> int:
+    """Give the padding after a side of `size` pixels that the last window needs."""
+    windows = window_count(size, layer, before=before, after=after)
+    return max(after, (windows - 1) * layer.stride + layer.kernel - size - before)
+
+
+def _avg_pool(layer: AvgPool, reads: Reads) -> list[NodeProto]:
+    return [_node("AveragePool", layer, reads.names, **_window(layer), count_include_pad=1)]
+
+
+def _normalise(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
+    """ONNX divides alpha by the size, as the spec does, but normalises maps only: a vector becomes maps."""
+    constants: dict[str, Any] = {
+        "size": layer.size,
+        "alpha": layer.alpha,
+        "beta": layer.beta,
+        "bias": layer.k,
+    }
+    if len(reads.shapes[0]) == 3:
+        return [_node("LRN", layer, reads.names, **constants)]
+    maps, normal, axes = (f"{layer.name}/{part}" for part in ("maps", "normal", "axes"))
+    ends = numpy_helper.from_array(np.array([2, 3], dtype=np.int64), axes)
+    return [
+        helper.make_node("Constant", [], [axes], value=ends),
+        helper.make_node("Unsqueeze", [*reads.names, axes], [maps]),
+        helper.make_node("LRN", [maps], [normal], **constants),
+        _node("Squeeze", layer, [normal, axes]),
+    ]
+
+
+def _relu(layer: ReLU, reads: Reads) -> list[NodeProto]:
+    return [_node("Relu", layer, reads.names)]
+
+
+def _flatten(layer: Flatten, reads: Reads) -> list[NodeProto]:
+    return [_node("Flatten", layer, reads.names, axis=1)]
+
+
+def _same(layer: Dropout, reads: Reads) -> list[NodeProto]:
+    return [_node("Identity", layer, reads.names)]
+
+
+def _concat(layer: Concat, reads: Reads) -> list[NodeProto]:
+    return [_node("Concat", layer, reads.names, axis=1)]
+
+
+def _add(layer: Add, reads: Reads) -> list[NodeProto]:
+    return [_node("Sum", layer, reads.names)]
+
+
+NODES: Mapping[str, Nodes] = {
+    "conv": _conv,
+    "relu": _relu,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "local_response_norm": _normalise,
+    "flatten": _flatten,
+    "linear": _linear,
+    "dropout": _same,
+    "concat": _concat,
+    "add": _add,
+}

@@ -1,0 +1,40 @@
+"""What a forward runtime is: prepared images in, class scores out."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.errors import InputError
+from zfscope.networks.spec import NetworkSpec
+
+
+class Runtime(Protocol):
+    """Who runs the forward pass of one model. Many threads may call it at once."""
+
+    @property
+    def name(self) -> str:
+        """What users call it: `onnx`, `torch`."""
+        ...
+
+    def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
+
+        Raises InputError for images of another type or size than the model's.
+        """
+        ...
+
+
+def check_images(images: NDArray[np.float32], spec: NetworkSpec) -> None:
+    """Raise InputError unless images are what the network reads: float32 (N, channels, size, size), N > 0."""
+    wanted = (spec.input_channels, spec.input_size, spec.input_size)
+    if images.dtype != np.float32:
+        message = f"images of type {images.dtype}; network '{spec.name}' reads float32"
+        raise InputError(message, field="images")
+    if images.ndim != 4 or images.shape[1:] != wanted or not len(images):
+        channels, rows, columns = wanted
+        raise InputError(
+            f"images of shape {images.shape}; network '{spec.name}' reads (N, {channels}, {rows}, {columns}) "
+            "with N of 1 or more",
+            field="images",
+        )

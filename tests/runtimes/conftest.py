@@ -1,0 +1,78 @@
+"""A loaded model of a few filters, and networks of every shape to compare runtimes on."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import Network, NetworkSpec, build
+from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.store import Label, Manifest, Model, Provenance
+
+Images = NDArray[np.float32]
+
+SMALL = NetworkSpec(
+    name="small",
+    input_size=16,
+    layers=(
+        Conv(name="conv1", channels=4, kernel=3, stride=2),
+        ReLU(name="relu1"),
+        MaxPool(name="pool1", kernel=3, stride=2, rounding="ceil"),
+        Flatten(name="flatten"),
+        Linear(name="fc2", units=5),
+    ),
+)
+
+
+def seeded(spec: NetworkSpec) -> Network:
+    """Give a network with weights and biases that are all at work."""
+    generator = torch.Generator().manual_seed(1)
+    network = build(spec, generator=generator).eval().requires_grad_(False)
+    for filters in network.filters.values():
+        filters.bias.normal_(0, 0.1, generator=generator)
+    return network
+
+
+def images_for(spec: NetworkSpec, count: int = 2) -> Images:
+    size = (count, spec.input_channels, spec.input_size, spec.input_size)
+    return np.random.default_rng(0).normal(0, 1, size).astype(np.float32)
+
+
+@pytest.fixture
+def make_network() -> Callable[[NetworkSpec], Network]:
+    return seeded
+
+
+@pytest.fixture
+def make_images() -> Callable[..., Images]:
+    return images_for
+
+
+@pytest.fixture
+def make_model() -> Callable[..., Model]:
+    """Gives a model of a spec as if it had been loaded; `weights` stands for the hash of its file."""
+
+    def make(spec: NetworkSpec = SMALL, *, weights: str = "a") -> Model:
+        (classes,) = shapes(spec)[spec.layers[-1].name]
+        manifest = Manifest(
+            name="small",
+            version=3,
+            summary="",
+            network=spec,
+            preprocessing=Preprocessing(short_side=16, centre=16, crop=16),
+            labels=tuple(Label(id=f"n{number}", name=f"class {number}") for number in range(classes)),
+            provenance=Provenance(source="made up in a test"),
+            files={"weights.safetensors": weights * 64},
+        )
+        return Model(manifest, seeded(spec))
+
+    return make
+
+
+@pytest.fixture
+def model(make_model: Callable[..., Model]) -> Model:
+    return make_model()

@@ -1,0 +1,96 @@
+"""The cache of exported graphs: written whole, checked, and never in the way."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zfscope.runtimes.onnx_cache import cached_graph, default_cache
+
+
+class Exporter:
+    """Counts how often it was asked to export."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> bytes:
+        self.times += 1
+        return b"graph"
+
+
+@pytest.fixture
+def export() -> Exporter:
+    return Exporter()
+
+
+def never() -> bytes:
+    raise AssertionError("it is in the cache")
+
+
+def test_a_graph_is_exported_once(tmp_path: Path, export: Exporter) -> None:
+    first = cached_graph(tmp_path / "new" / "cache", "key", export)
+    assert isinstance(first, Path)
+    assert first.read_bytes() == b"graph"
+    assert cached_graph(tmp_path / "new" / "cache", "key", never) == first
+    assert list(first.parent.iterdir()) == [first]
+
+
+def test_another_key_is_another_graph(tmp_path: Path, export: Exporter) -> None:
+    assert cached_graph(tmp_path, "key1", export) != cached_graph(tmp_path, "key2", export)
+    assert export.times == 2
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: b"G" + data[1:], lambda _: b""])
+def test_a_damaged_graph_is_exported_again(
+    tmp_path: Path, export: Exporter, spoil: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = cached_graph(tmp_path, "key", export)
+    assert isinstance(path, Path)
+    path.write_bytes(spoil(path.read_bytes()))
+    assert cached_graph(tmp_path, "key", export) == path
+    assert path.read_bytes() == b"graph"
+    assert f"'{path}' is damaged and is exported again" in caplog.text
+
+
+def test_a_damaged_graph_under_another_hash_is_removed(tmp_path: Path, export: Exporter) -> None:
+    stray = tmp_path / f"key.{'0' * 64}.onnx"
+    stray.write_bytes(b"half of a gra")
+    assert cached_graph(tmp_path, "key", export) != stray
+    assert not stray.exists()
+
+
+def test_what_cannot_be_read_nor_removed_is_told_and_passed_over(
+    tmp_path: Path, export: Exporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = tmp_path / f"key.{'0' * 64}.onnx"
+    stray.mkdir()
+    assert isinstance(cached_graph(tmp_path, "key", export), Path)
+    assert f"'{stray}' cannot be removed" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_costs_the_export_and_nothing_else(
+    tmp_path: Path, export: Exporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING):
+        assert cached_graph(tmp_path / "file", "key", export) == b"graph"
+    assert f"the exported graph is not kept: '{tmp_path / 'file'}' cannot be written" in caplog.text
+
+
+def test_an_export_that_is_interrupted_leaves_nothing_in_the_cache(
+    tmp_path: Path, export: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cached_graph(tmp_path, "key", export)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cache_is_this_user_s_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "zfscope" / "onnx"

@@ -1,0 +1,217 @@
+"""The exported graph computes what torch computes, for whatever a spec can say."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from zfscope.networks import Network, NetworkSpec, alexnet, zfnet
+from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import (
+    LAYER_KINDS,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool,
+    Padding,
+    ReLU,
+)
+from zfscope.runtimes.onnx_graph import NODES, onnx_graph
+
+Images = NDArray[np.float32]
+MakeNetwork = Callable[[NetworkSpec], Network]
+MakeImages = Callable[..., Images]
+
+
+def graph_of(network: Network) -> bytes:
+    return onnx_graph(
+        network.spec, {name: tensor.numpy() for name, tensor in network.layers.state_dict().items()}
+    )
+
+
+def run(graph: bytes, images: Images) -> Images:
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {"input": images})
+    assert isinstance(scores, np.ndarray)
+    return scores
+
+
+def assert_equal_to_torch(network: Network, images: Images) -> None:
+    expected = network(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(run(graph_of(network), images), expected, atol=1e-4, rtol=1e-4)
+
+
+BRANCHES = NetworkSpec(
+    name="branches",
+    input_size=21,
+    layers=(
+        Conv(name="conv1", channels=6, kernel=5, stride=2, padding=Padding(1, 0, 2, 3)),
+        ReLU(name="relu1"),
+        LocalResponseNorm(name="norm1", size=3, alpha=0.5, beta=0.6, k=1.5),
+        Conv(name="left", channels=4, kernel=1, inputs=("norm1",)),
+        Conv(name="right", channels=4, kernel=3, padding=Padding(1, 1, 1, 1), inputs=("norm1",)),
+        Add(name="add", inputs=("left", "right", "left")),
+        Concat(name="concat", inputs=("add", "norm1", "right")),
+        AvgPool(name="mean", kernel=3, stride=2, padding=Padding(0, 1, 2, 0)),
+        Dropout(name="drop"),
+        MaxPool(name="pool", kernel=3, stride=2, padding=Padding(1, 0, 0, 2), rounding="ceil"),
+        Flatten(name="flatten"),
+        Linear(name="fc", units=7),
+    ),
+)
+
+
+def test_every_kind_of_layer_has_its_nodes() -> None:
+    assert set(NODES) == {kind.model_fields["kind"].default for kind in LAYER_KINDS}
+
+
+def test_branches_and_asymmetric_windows_compute_the_same(
+    make_network: MakeNetwork, make_images: MakeImages
+) -> None:
+    assert_equal_to_torch(make_network(BRANCHES), make_images(BRANCHES))
+
+
+@pytest.mark.parametrize("family", [zfnet, alexnet])
+def test_the_paper_s_networks_compute_the_same(
+    family: Callable[..., NetworkSpec], make_network: MakeNetwork, make_images: MakeImages
+) -> None:
+    spec = family(classes=10, hidden=32)
+    assert_equal_to_torch(make_network(spec), make_images(spec))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_batch_may_have_any_size(make_network: MakeNetwork, make_images: MakeImages, count: int) -> None:
+    assert run(graph_of(make_network(BRANCHES)), make_images(BRANCHES, count)).shape == (count, 7)
+
+
+def test_a_vector_is_normalised_across_its_units(make_network: MakeNetwork, make_images: MakeImages) -> None:
+    spec = NetworkSpec(
+        name="vector",
+        input_size=3,
+        layers=(
+            Flatten(name="flatten"),
+            Linear(name="fc1", units=9),
+            LocalResponseNorm(name="norm", size=5, alpha=2, beta=0.75, k=1),
+            ReLU(name="relu"),
+        ),
+    )
+    assert_equal_to_torch(make_network(spec), make_images(spec))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [Dropout(name="last"), Flatten(name="last"), ReLU(name="last"), Add(name="last", inputs=("fc", "fc"))],
+)
+def test_any_layer_may_be_the_last(make_network: MakeNetwork, make_images: MakeImages, last: Layer) -> None:
+    first = (Flatten(name="flat"), Linear(name="fc", units=4))
+    spec = NetworkSpec(name="last", input_size=3, layers=(*first, last))
+    assert_equal_to_torch(make_network(spec), make_images(spec))
+
+
+def test_the_graph_is_valid_in_all_its_shapes(make_network: MakeNetwork) -> None:
+    graph = onnx.load_from_string(graph_of(make_network(BRANCHES)))
+    onnx.checker.check_model(graph, full_check=True)
+    inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)
+    found = {
+        value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim[1:])
+        for value in (*inferred.graph.value_info, *inferred.graph.output)
+    }
+    assert found == {name: shape for name, shape in shapes(BRANCHES).items() if name != "input"}
+
+
+def test_tensors_keep_the_names_of_their_layers(make_network: MakeNetwork) -> None:
+    graph = onnx.load_from_string(graph_of(make_network(BRANCHES))).graph
+    assert [node.output[0] for node in graph.node] == [layer.name for layer in BRANCHES.layers]
+    assert [value.name for value in graph.input] == ["input"]
+    assert [value.name for value in graph.output] == ["fc"]
+
+
+def test_the_same_network_gives_the_same_bytes(make_network: MakeNetwork) -> None:
+    assert graph_of(make_network(BRANCHES)) == graph_of(make_network(BRANCHES))
+
+
+@st.composite
+def window_layers(draw: st.DrawFn) -> Layer:
+    """Draw a pool or filters of any kernel, stride, padding and rounding that a spec allows."""
+    kind = draw(st.sampled_from([MaxPool, MaxPool, AvgPool, Conv]))
+    kernel = draw(st.integers(1, 5))
+    window = {
+        "name": "window",
+        "kernel": kernel,
+        "stride": draw(st.integers(1, 6)),
+        "padding": Padding(*(draw(st.integers(0, kernel - 1)) for _ in range(4))),
+    }
+    if kind is MaxPool:
+        return MaxPool(**window, rounding=draw(st.sampled_from(["floor", "ceil"])))
+    return Conv(**window, channels=2) if kind is Conv else AvgPool(**window)
+
+
+def fits(layer: Layer, size: int) -> bool:
+    try:
+        shapes(NetworkSpec(name="one", input_channels=2, input_size=size, layers=(layer,)))
+    except ValueError:
+        return False
+    return True
+
+
+@settings(max_examples=150, deadline=None)
+@given(layer=window_layers(), size=st.integers(1, 11))
+def test_a_window_of_any_size_stride_padding_and_rounding_sees_the_same(
+    make_network_once: MakeNetwork, layer: Layer, size: int
+) -> None:
+    if not fits(layer, size):
+        return
+    layers = (layer, Flatten(name="flatten"))
+    spec = NetworkSpec(name="one", input_channels=2, input_size=size, layers=layers)
+    # All values are negative: a zero from the padding would win every window that it is in.
+    images = -1 - np.random.default_rng(0).random((1, 2, size, size), dtype=np.float32)
+    assert_equal_to_torch(make_network_once(spec), images)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.sampled_from([1, 3, 5, 7, 9]),
+    maps=st.integers(1, 8),
+    alpha=st.floats(1e-5, 3),
+    beta=st.sampled_from([0.5, 0.75, 1.0]),
+    k=st.floats(0.5, 3),
+)
+def test_contrast_normalisation_has_the_same_constants(
+    make_network_once: MakeNetwork, size: int, maps: int, alpha: float, beta: float, k: float
+) -> None:
+    norm = LocalResponseNorm(name="norm", size=size, alpha=alpha, beta=beta, k=k)
+    layers = (norm, Flatten(name="flatten"))
+    spec = NetworkSpec(name="norm", input_channels=maps, input_size=2, layers=layers)
+    images = np.random.default_rng(0).normal(0, 3, (1, maps, 2, 2)).astype(np.float32)
+    assert_equal_to_torch(make_network_once(spec), images)
+
+
+@pytest.fixture(scope="module")
+def make_network_once() -> MakeNetwork:
+    """The same as `make_network`, for tests of many examples, which take no fixture of one test."""
+    from zfscope.networks import build
+
+    def make(spec: NetworkSpec) -> Network:
+        return build(spec, generator=torch.Generator().manual_seed(1)).eval().requires_grad_(False)
+
+    return make
+
+
+def test_the_graph_holds_no_more_than_the_weights(make_network: MakeNetwork) -> None:
+    spec = zfnet(classes=10, hidden=32)
+    network = make_network(spec)
+    parameters = sum(math.prod(parameter.shape) for parameter in network.parameters())
+    assert len(graph_of(network)) < 4 * parameters + 20_000

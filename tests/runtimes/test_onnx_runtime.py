@@ -1,0 +1,145 @@
+"""ONNX Runtime as a runtime: one result with torch, its own cache, and no silent fallback."""
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from zfscope.errors import RuntimeUnavailable
+from zfscope.runtimes import OnnxRuntime
+from zfscope.runtimes import onnx_runtime as module
+from zfscope.runtimes.onnx_runtime import export_model, graph_key, model_graph
+from zfscope.store import Model
+
+MakeModel = Callable[..., Model]
+MakeImages = Callable[..., NDArray[np.float32]]
+
+
+def runtime_of(model: Model, **options: Any) -> OnnxRuntime:
+    return OnnxRuntime(export_model(model), model.network.spec, **options)
+
+
+def test_scores_are_torch_s(model: Model, make_images: MakeImages) -> None:
+    images = make_images(model.network.spec, 3)
+    expected = model.network(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(runtime_of(model).forward(images), expected, atol=1e-4)
+
+
+def test_images_need_not_lie_in_one_piece(model: Model, make_images: MakeImages) -> None:
+    images = make_images(model.network.spec, 4)
+    runtime = runtime_of(model)
+    np.testing.assert_array_equal(runtime.forward(images[::2]), runtime.forward(images[::2].copy()))
+
+
+def test_many_threads_at_once_get_what_one_gets(model: Model, make_images: MakeImages) -> None:
+    runtime = runtime_of(model)
+    batches = [make_images(model.network.spec, count) for count in range(1, 17)]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(runtime.forward, batches))
+    for scores, batch in zip(together, batches, strict=True):
+        np.testing.assert_array_equal(scores, runtime.forward(batch))
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, 3), (2, 2)])
+def test_threads_are_those_asked_for_or_the_cpus_of_the_process(
+    model: Model, monkeypatch: pytest.MonkeyPatch, threads: int | None, expected: int
+) -> None:
+    taken: list[int] = []
+
+    class Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
+        def __init__(self, graph: bytes, options: Any, **rest: Any) -> None:
+            taken.append(options.intra_op_num_threads)
+            super().__init__(graph, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5})
+    runtime_of(model, threads=threads)
+    assert taken == [expected]
+
+
+def test_a_provider_that_is_not_installed_is_refused_with_those_there_are(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(
+        RuntimeUnavailable, match=r"cannot use CUDAExecutionProvider: .* has CPUExecutionProvider"
+    ):
+        runtime_of(model, device="cuda")
+
+
+def test_a_session_that_falls_back_to_the_cpu_is_refused(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FallenBack:
+        def __init__(self, *_: Any, providers: list[str]) -> None:
+            assert providers == ["CUDAExecutionProvider"]
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", FallenBack)
+    with pytest.raises(
+        RuntimeUnavailable, match=r"cannot use CUDAExecutionProvider: .* has CPUExecutionProvider"
+    ):
+        runtime_of(model, device="cuda")
+
+
+def test_without_onnx_runtime_the_message_says_what_to_install(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = export_model(model)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(RuntimeUnavailable, match=r"pip install 'zfscope\[cpu\]'"):
+        OnnxRuntime(graph, model.network.spec)
+
+
+def test_a_graph_is_kept_in_the_cache_and_computes_the_same(
+    model: Model, tmp_path: Path, make_images: MakeImages
+) -> None:
+    images = make_images(model.network.spec)
+    path = model_graph(model, tmp_path)
+    assert isinstance(path, Path)
+    assert path.name.startswith("small-3-")
+    assert model_graph(model, tmp_path) == path
+    kept = OnnxRuntime(path, model.network.spec).forward(images)
+    np.testing.assert_array_equal(kept, runtime_of(model).forward(images))
+
+
+def test_a_warm_cache_needs_no_exporter(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = model_graph(model, tmp_path)
+    monkeypatch.setitem(sys.modules, "zfscope.runtimes.onnx_graph", None)
+    assert model_graph(model, tmp_path) == path
+
+
+def test_without_a_folder_the_user_s_cache_is_taken(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = model_graph(model)
+    assert isinstance(path, Path)
+    assert path.parent == tmp_path / "zfscope" / "onnx"
+
+
+def test_the_key_changes_with_weights_network_and_exporter(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    layers = model.network.spec.layers
+    rounded = layers[2].model_copy(update={"rounding": "floor"})
+    other = model.network.spec.model_copy(update={"layers": (*layers[:2], rounded, *layers[3:])})
+    keys = {graph_key(model), graph_key(make_model(weights="b")), graph_key(make_model(other))}
+    monkeypatch.setattr(module, "EXPORTER_VERSION", 99)
+    assert len(keys | {graph_key(model)}) == 4
+    assert graph_key(make_model()) == graph_key(model)

@@ -1,0 +1,41 @@
+"""Torch as a runtime."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from zfscope.errors import RuntimeUnavailable
+from zfscope.runtimes import TorchRuntime
+from zfscope.store import Model
+
+MakeImages = Callable[..., NDArray[np.float32]]
+
+
+def test_scores_are_those_of_the_network(model: Model, make_images: MakeImages) -> None:
+    images = make_images(model.network.spec, 3)
+    scores = TorchRuntime(model.network).forward(images)
+    np.testing.assert_array_equal(scores, model.network(torch.from_numpy(images)).numpy())
+
+
+def test_images_may_be_read_only_and_in_pieces(model: Model, make_images: MakeImages) -> None:
+    images = make_images(model.network.spec)
+    images.setflags(write=False)
+    runtime = TorchRuntime(model.network)
+    np.testing.assert_array_equal(runtime.forward(images[::-1]), runtime.forward(images[::-1].copy()))
+
+
+def test_on_the_cpu_the_weights_are_shared_and_not_copied(model: Model, make_images: MakeImages) -> None:
+    runtime = TorchRuntime(model.network)
+    with torch.no_grad():
+        model.network.filters["fc2"].weight.zero_()
+        model.network.filters["fc2"].bias.fill_(7)
+    assert (runtime.forward(make_images(model.network.spec)) == 7).all()
+
+
+def test_cuda_where_there_is_none_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeUnavailable, match="runtime 'torch' cannot use CUDA: torch finds no device"):
+        TorchRuntime(model.network, device="cuda")
