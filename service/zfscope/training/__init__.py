@@ -1,0 +1,1 @@
+"""How a network is trained: recipes, an image folder in, checkpoints and a model of the store out."""

@@ -1,0 +1,47 @@
+"""What to watch in filters while they are learnt: renormalisation, roughness, and the dead ones."""
+
+import torch
+from torch import Tensor
+
+from zfscope.networks.network import Network
+from zfscope.networks.spec import Conv
+
+NOISE_ROUGHNESS = 0.9
+"""From here on a filter counts as noise: white noise has a roughness of 1, AlexNet's median is 0.37."""
+DEAD_SHARE = 0.05
+"""A filter whose RMS is below this share of the layer's median counts as dead."""
+
+
+@torch.no_grad()
+def renormalise(network: Network, radius: float) -> None:
+    """Scale every filter of the conv layers whose RMS exceeds `radius` down to it (Sec 3)."""
+    for layer in network.spec.layers:
+        if isinstance(layer, Conv):
+            weight = network.filters[layer.name].weight
+            rms = weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+            weight.mul_((radius / rms).clamp(max=1))
+
+
+@torch.no_grad()
+def roughness(weight: Tensor) -> Tensor:
+    """Give the roughness of each filter: (out,) for weights (out, in, rows, columns).
+
+    (mean square of horizontal differences + of vertical ones) / (4 x variance), each channel's mean
+    removed: 1 for white noise, 0.37 in the median for AlexNet's first layer.
+    """
+    centred = weight - weight.mean(dim=(2, 3), keepdim=True)
+    across = centred.diff(dim=3).square().mean(dim=(1, 2, 3))
+    down = centred.diff(dim=2).square().mean(dim=(1, 2, 3))
+    variance = centred.square().mean(dim=(1, 2, 3))
+    return (across + down) / (4 * variance).clamp(min=torch.finfo(weight.dtype).tiny)
+
+
+@torch.no_grad()
+def filter_report(network: Network) -> dict[str, float]:
+    """Give the first layer's median roughness, and the percentage of its filters that are dead or noise."""
+    first = next(layer.name for layer in network.spec.layers if isinstance(layer, Conv))
+    weight = network.filters[first].weight.float()
+    rms = weight.square().mean(dim=(1, 2, 3)).sqrt()
+    rough = roughness(weight)
+    lost = (rms < DEAD_SHARE * rms.median()) | (rough > NOISE_ROUGHNESS)
+    return {"roughness": rough.median().item(), "lost_filters": 100 * lost.float().mean().item()}

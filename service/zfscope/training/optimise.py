@@ -1,0 +1,79 @@
+"""One step of training, and the learning rate it uses."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zfscope.networks.network import Network
+from zfscope.training.filters import renormalise
+from zfscope.training.recipe import Recipe
+
+PATIENCE = 3
+"""Epochs without a better validation score before the plateau schedule divides the rate."""
+DIVISOR = 10.0
+
+
+def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """Make the recipe's optimiser; biases are not decayed."""
+    weights = [filters.weight for filters in network.filters.values()]
+    biases = [filters.bias for filters in network.filters.values()]
+    groups = [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": biases, "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+
+
+def learning_rate(recipe: Recipe, done: float, epochs: int, scores: Sequence[float]) -> float:
+    """Give the rate after `done` epochs, of `epochs`, with the validation `scores` so far (percent)."""
+    warm = min(1.0, done / recipe.warm_up_epochs) if recipe.warm_up_epochs else 1.0
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(done / epochs, 1.0)))
+    return recipe.learning_rate * warm / DIVISOR ** plateaus(scores)
+
+
+def plateaus(scores: Sequence[float]) -> int:
+    """Count the times that `PATIENCE` epochs in a row brought no better score."""
+    best, waited, count = -math.inf, 0, 0
+    for score in scores:
+        best, waited = (score, 0) if score > best else (best, waited + 1)
+        if waited == PATIENCE:
+            count, waited = count + 1, 0
+    return count
+
+
+def train_step(
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    *,
+    recipe: Recipe,
+    rate: float,
+    dropout: torch.Generator,
+    half: bool,
+) -> float:
+    """Take one step on (photos, classes) and give the loss before it."""
+    photos, classes = batch
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    with torch.autocast(photos.device.type, dtype=torch.bfloat16, enabled=half):
+        scores = network(photos, resize_maps=True, dropout=dropout)
+    loss = F.cross_entropy(scores.float(), classes, label_smoothing=recipe.label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    optimizer.step()
+    if recipe.filter_rms is not None:
+        renormalise(network, recipe.filter_rms)
+    return float(loss.detach())
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Say whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,199 @@
+"""A training run: a folder with its state, history and checkpoints, that a kill does not harm."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from zfscope.errors import InputError
+from zfscope.networks.network import Network
+from zfscope.networks.spec import Conv
+from zfscope.training.batches import Batches
+from zfscope.training.evaluate import Accuracy
+from zfscope.training.filters import filter_report
+from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, train_step
+from zfscope.training.recipe import Phase
+
+SAVE_EVERY_S = 300.0
+PLATEAU_MARGIN = 0.02
+"""A loss that is within this share of ln(classes) after an epoch has not moved."""
+
+
+@dataclass
+class Progress:
+    """Where a run is: epochs and steps done, the loss so far in this epoch, and a row per epoch."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a run tells as it goes: photos done, a row of history per epoch, and warnings."""
+
+    photos: Callable[[int, int], None]
+    """(photos of this step, photos left in the run)."""
+    epoch: Callable[[dict[str, float]], None]
+    warn: Callable[[str], None]
+
+
+class TrainingRun:
+    """A network being trained in a folder: `state.pt`, `history.json`, `checkpoints/`."""
+
+    def __init__(self, folder: Path, network: Network, batches: Batches, epochs: int) -> None:
+        self.folder, self.network, self.batches, self.epochs = folder, network, batches, epochs
+        self.optimizer = make_optimizer(network, batches.recipe)
+        self.progress = Progress()
+        self._device = next(network.parameters()).device
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "network": self.network.spec.model_dump_json(),
+            "recipe": self.batches.recipe.model_dump_json(),
+            "epochs": self.epochs,
+            "seed": self.batches.seed,
+            "photos": len(self.batches.targets),
+        }
+
+    def save(self) -> None:
+        """Write the state such that a kill at any moment leaves the old or the new one."""
+        state = {
+            "identity": self._identity,
+            "progress": vars(self.progress),
+            "network": self.network.layers.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        fresh = self.folder / "state.pt.new"
+        torch.save(state, fresh)
+        fresh.replace(self.folder / "state.pt")
+
+    def resume(self) -> bool:
+        """Go back to the saved state, if there is one; say whether there was.
+
+        Raises InputError where the folder holds a run with other settings.
+        """
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return False
+        state = torch.load(path, map_location=self._device, weights_only=True)
+        differs = [name for name, value in self._identity.items() if state["identity"].get(name) != value]
+        if differs:
+            raise InputError(
+                f"'{self.folder}' holds a run with another {', '.join(differs)}; "
+                "give the same settings to resume it, or another folder",
+                field="out",
+            )
+        self.network.layers.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+        return True
+
+    def run(
+        self, *, checkpoints: frozenset[int], validate: Callable[[int], Accuracy] | None, watch: Watch
+    ) -> None:
+        """Train to the last epoch.
+
+        checkpoints: epochs after which the conv layers are kept; the last one always is.
+        validate: gives the accuracy with photos of so many pixels.
+        """
+        while self.progress.epoch < self.epochs:
+            started = time.monotonic()
+            first_step = self.progress.step
+            self._train_epoch(watch)
+            seconds = time.monotonic() - started
+            row = self._finish_epoch(validate, seconds / max(1, self.batches.steps - first_step))
+            if self.progress.epoch in checkpoints | {self.epochs}:
+                self._keep_checkpoint()
+            self.save()
+            (self.folder / "history.json").write_text(json.dumps(self.progress.history, indent=1))
+            watch.epoch(row)
+            self._warn_of_plateau(row, watch)
+
+    @property
+    def _phase(self) -> Phase:
+        return self.batches.recipe.phase(self.progress.epoch / self.epochs)
+
+    def _train_epoch(self, watch: Watch) -> None:
+        progress, recipe = self.progress, self.batches.recipe
+        half = has_bfloat16(self._device)
+        saved = time.monotonic()
+        for photos, classes in self.batches.epoch(progress.epoch, self._phase, first_step=progress.step):
+            progress.loss_sum += train_step(
+                self.network,
+                self.optimizer,
+                (photos.to(self._device), classes.to(self._device)),
+                recipe=recipe,
+                rate=self._rate(),
+                dropout=self._dropout(),
+                half=half,
+            )
+            progress.step += 1
+            watch.photos(len(classes), self._photos_left())
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                self.save()
+                saved = time.monotonic()
+
+    def _rate(self) -> float:
+        done = self.progress.epoch + self.progress.step / self.batches.steps
+        key = "val_top1" if self.progress.history and "val_top1" in self.progress.history[0] else "train_loss"
+        sign = 1 if key == "val_top1" else -1
+        scores = [sign * row[key] for row in self.progress.history]
+        return learning_rate(self.batches.recipe, done, self.epochs, scores)
+
+    def _dropout(self) -> torch.Generator:
+        progress = self.progress
+        seed = (self.batches.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step
+        return torch.Generator(self._device).manual_seed(seed)
+
+    def _photos_left(self) -> int:
+        progress, batches = self.progress, self.batches
+        steps = (self.epochs - progress.epoch) * batches.steps - progress.step
+        return steps * batches.recipe.batch
+
+    def _finish_epoch(
+        self, validate: Callable[[int], Accuracy] | None, seconds_a_step: float
+    ) -> dict[str, float]:
+        progress = self.progress
+        size = self._phase.size or self.network.spec.input_size
+        row = {
+            "epoch": progress.epoch + 1,
+            "size": size,
+            "lr": self._rate(),
+            "train_loss": progress.loss_sum / self.batches.steps,
+            "images_per_second": self.batches.recipe.batch / max(seconds_a_step, 1e-9),
+            **filter_report(self.network),
+        }
+        if validate:
+            accuracy = validate(size)
+            row |= {"val_top1": accuracy.top1, "val_top5": accuracy.top5}
+        progress.history.append(row)
+        progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        return row
+
+    def _keep_checkpoint(self) -> None:
+        conv = [layer.name for layer in self.network.spec.layers if isinstance(layer, Conv)]
+        tensors = {
+            name: value.half().contiguous().cpu()
+            for name, value in self.network.layers.state_dict().items()
+            if name.split(".")[0] in conv
+        }
+        save_file(tensors, self.folder / "checkpoints" / f"epoch-{self.progress.epoch:03}.safetensors")
+
+    def _warn_of_plateau(self, row: dict[str, float], watch: Watch) -> None:
+        chance = math.log(self.network.shapes[self.network.spec.layers[-1].name][0])
+        if row["train_loss"] > (1 - PLATEAU_MARGIN) * chance:
+            watch.warn(
+                f"epoch {row['epoch']:.0f}: the loss is {row['train_loss']:.3f}, that of guessing is "
+                f"ln(classes) = {chance:.3f}: nothing is being learnt. Usual ways out: another seed, "
+                "Kaiming initial weights (leave out initial_deviation), a longer warm-up"
+            )

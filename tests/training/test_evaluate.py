@@ -1,0 +1,40 @@
+"""Accuracy: by hand, and the ten crops."""
+
+import numpy as np
+import pytest
+import torch
+
+from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.networks.network import Network
+from zfscope.training.batches import Batches
+from zfscope.training.evaluate import evaluate
+
+
+@torch.no_grad()
+def by_hand(network: Network, batches: Batches, preprocessing: Preprocessing, crops: str) -> float:
+    hits = 0
+    for square, target in zip(batches.squares, batches.targets, strict=True):
+        pixels = torch.from_numpy(prepare(np.array(square), preprocessing, crops=crops).pixels.copy())  # type: ignore[arg-type]
+        hits += int(network(pixels).softmax(1).mean(0).argmax()) == target
+    return round(100 * hits / len(batches.targets), 3)
+
+
+@pytest.mark.parametrize(("crops", "ten"), [("centre", False), ("ten", True)])
+def test_the_accuracy_is_that_of_photos_one_by_one(
+    network: Network, batches: Batches, preprocessing: Preprocessing, crops: str, ten: bool
+) -> None:
+    found = evaluate(network, batches.squares, batches.targets, preprocessing, ten_crop=ten)
+    assert found.top1 == by_hand(network, batches, preprocessing, crops)
+    assert (found.top5, found.images) == (100.0, 16)
+
+
+def test_photos_may_be_made_smaller_first_as_in_early_training(
+    network: Network, batches: Batches, preprocessing: Preprocessing
+) -> None:
+    told: list[int] = []
+    found = evaluate(
+        network, batches.squares, batches.targets, preprocessing, size=20, advance=told.append
+    )
+    assert 0 <= found.top1 <= 100
+    assert sum(told) == 16
+    assert found.as_dict() == {"top1": found.top1, "top5": 100.0, "images": 16}

@@ -1,0 +1,41 @@
+"""Filters: renormalisation and roughness."""
+
+import pytest
+import torch
+
+from zfscope.networks.network import Network
+from zfscope.training.filters import filter_report, renormalise, roughness
+
+
+def test_only_filters_beyond_the_radius_are_scaled_and_only_in_conv_layers(network: Network) -> None:
+    with torch.no_grad():
+        network.filters["conv1"].weight[0].fill_(0.3)
+        network.filters["conv1"].weight[1].fill_(0.05)
+        network.filters["fc2"].weight.fill_(0.9)
+    renormalise(network, 0.1)
+    weight = network.filters["conv1"].weight
+    torch.testing.assert_close(weight[0], torch.full_like(weight[0], 0.1))
+    torch.testing.assert_close(weight[1], torch.full_like(weight[1], 0.05))
+    assert (network.filters["fc2"].weight == 0.9).all()
+
+
+def test_white_noise_has_roughness_one_and_a_slope_nearly_none() -> None:
+    noise = torch.randn(400, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    assert roughness(noise).mean().item() == pytest.approx(1.0, abs=0.06)
+    slope = torch.arange(7.0).expand(1, 3, 7, 7)
+    # Differences of 1 across and 0 down; the variance of 0..6 is 4: 1 / (4 * 4).
+    assert roughness(slope).item() == pytest.approx(1 / 16)
+
+
+def test_the_scale_of_a_filter_does_not_change_its_roughness() -> None:
+    noise = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(roughness(noise * 1e-3), roughness(noise))
+
+
+def test_dead_and_noisy_filters_are_counted(network: Network) -> None:
+    smooth = torch.arange(5.0).expand(4, 3, 5, 5).clone()
+    smooth[0] *= 1e-3
+    smooth[1] = torch.tensor([[1.0, -1.0] * 2 + [1.0]]).T @ torch.tensor([[1.0, -1.0] * 2 + [1.0]])
+    with torch.no_grad():
+        network.filters["conv1"].weight.copy_(smooth)
+    assert filter_report(network)["lost_filters"] == 50.0

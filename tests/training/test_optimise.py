@@ -1,0 +1,66 @@
+"""Steps and rates."""
+
+import pytest
+import torch
+
+from zfscope.networks.network import Network
+from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, plateaus, train_step
+from zfscope.training.recipe import Recipe
+
+
+def test_the_cosine_warms_up_and_ends_at_zero(recipe: Recipe) -> None:
+    warm = recipe.model_copy(update={"warm_up_epochs": 1.0})
+    assert learning_rate(warm, 0, 10, []) == 0
+    assert learning_rate(warm, 5, 10, []) == pytest.approx(0.005)
+    assert learning_rate(warm, 10, 10, []) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_plateau_schedule_divides_by_ten_after_three_epochs_without_progress(recipe: Recipe) -> None:
+    stepped = recipe.model_copy(update={"schedule": "plateau"})
+    assert learning_rate(stepped, 3, 10, [10, 20, 30]) == pytest.approx(0.01)
+    assert learning_rate(stepped, 6, 10, [30, 20, 20, 20]) == pytest.approx(0.001)
+    assert plateaus([30, 20, 20, 20, 20, 20, 20]) == 2
+    assert plateaus([30, 20, 20, 31, 20, 20]) == 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_steps_lower_the_loss_and_keep_filters_within_the_radius(
+    network: Network, recipe: Recipe, optimizer: str
+) -> None:
+    chosen = recipe.model_copy(update={"optimizer": optimizer, "filter_rms": 0.1})
+    steps = make_optimizer(network, chosen)
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.randn(8, 3, 32, 32, generator=generator), torch.arange(8) % 2
+    losses = [
+        train_step(network, steps, batch, recipe=chosen, rate=0.01, dropout=generator, half=False)
+        for _ in range(25)
+    ]
+    assert losses[-1] < losses[0] / 2
+    rms = network.filters["conv1"].weight.square().mean((1, 2, 3)).sqrt()
+    assert rms.max() <= 0.1 + 1e-6
+
+
+def test_biases_are_not_decayed(network: Network, recipe: Recipe) -> None:
+    groups = make_optimizer(network, recipe.model_copy(update={"weight_decay": 0.1})).param_groups
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(3, 0.1), (3, 0.0)]
+
+
+def test_half_precision_is_a_question_of_the_device() -> None:
+    assert has_bfloat16(torch.device("cpu")) in (True, False)
+
+
+def test_a_step_in_bfloat16_gives_nearly_the_same_loss(network: Network, recipe: Recipe) -> None:
+    batch = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
+    losses = [
+        train_step(
+            network,
+            make_optimizer(network, recipe),
+            batch,
+            recipe=recipe,
+            rate=0.0,
+            dropout=torch.Generator().manual_seed(1),
+            half=half,
+        )
+        for half in (False, True)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)

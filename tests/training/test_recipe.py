@@ -1,0 +1,61 @@
+"""Recipes: named files of settings, and what is wrong with others."""
+
+from pathlib import Path
+
+import pytest
+
+from zfscope.errors import InputError, NotFound
+from zfscope.training.recipe import load_recipe, recipe_names
+
+
+def test_the_paper_and_a_modern_recipe_come_with_the_package() -> None:
+    assert recipe_names() == ("modern", "paper")
+
+
+def test_the_papers_recipe_states_what_section_3_states() -> None:
+    recipe = load_recipe("paper")
+    assert (recipe.optimizer, recipe.batch, recipe.learning_rate, recipe.momentum) == ("sgd", 128, 0.01, 0.9)
+    assert (recipe.mean, recipe.crop, recipe.filter_rms) == ("image", "ten", 0.1)
+    assert recipe.initial_deviation == {"*": 0.01}
+
+
+def test_phases_follow_each_other_through_the_run() -> None:
+    recipe = load_recipe("modern")
+    sizes = [recipe.phase(progress / 100).size for progress in range(100)]
+    assert sizes == sorted(sizes, key=lambda size: size or 0)
+    assert sizes[0] == 112
+    assert sizes[-1] == 224
+
+
+def test_an_unknown_recipe_is_not_found_and_the_names_are_told() -> None:
+    with pytest.raises(NotFound, match="no recipe 'alchemy'; there are modern, paper, or give a .toml file"):
+        load_recipe("alchemy")
+
+
+def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'summary = "mine"\noptimizer = "sgd"\nlearning_rate = 0.1\nschedule = "cosine"\n'
+        'batch = 2\nmean = "channels"\ncrop = "random"\n'
+    )
+    assert load_recipe(str(path)).summary == "mine"
+
+
+GOOD = 'summary="x"\noptimizer="sgd"\nlearning_rate=0.1\nschedule="cosine"\nbatch=2\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not toml", "cannot be used"),
+        (GOOD + 'mean="image"\ncrop="random"', "a mean image fits no random crops"),
+        (GOOD + 'mean="channels"\ncrop="ten"\n[[phases]]\nsize=64', "leave out the phases"),
+        (GOOD + 'mean="channels"\ncrop="random"\n[[phases]]\nstart=0.5', "the first starts at 0"),
+        (GOOD + 'mean="channels"\ncrop="random"\nflavour=1', "flavour"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_recipe(str(path))

@@ -1,0 +1,127 @@
+"""Runs: exactly resumed, honest about a loss that does not move."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from zfscope.errors import InputError
+from zfscope.networks.network import Network, initialise
+from zfscope.networks.spec import NetworkSpec
+from zfscope.training.batches import Batches
+from zfscope.training.evaluate import Accuracy
+from zfscope.training.run import TrainingRun, Watch
+
+
+class Killed(Exception):
+    """Stands for a kill in the middle of an epoch."""
+
+
+def silent(warn: Callable[[str], None] = lambda text: None) -> Watch:
+    return Watch(photos=lambda done, left: None, epoch=lambda row: None, warn=warn)
+
+
+def fresh(spec: NetworkSpec) -> Network:
+    network = Network(spec)
+    initialise(network, {}, generator=torch.Generator().manual_seed(3))
+    return network
+
+
+def weights(run: TrainingRun) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in run.network.layers.state_dict().values()])
+
+
+def test_a_killed_run_ends_as_one_that_was_never_killed(
+    tmp_path: Path, spec: NetworkSpec, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = TrainingRun(tmp_path / "whole", fresh(spec), batches, 3)
+    whole.run(checkpoints=frozenset(), validate=None, watch=silent())
+
+    monkeypatch.setattr("zfscope.training.run.SAVE_EVERY_S", 0.0)
+    killed = TrainingRun(tmp_path / "killed", fresh(spec), batches, 3)
+    assert not killed.resume()
+    steps = 0
+
+    def kill(done: int, left: int) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        killed.run(
+            checkpoints=frozenset(),
+            validate=None,
+            watch=Watch(photos=kill, epoch=lambda row: None, warn=lambda text: None),
+        )
+    again = TrainingRun(tmp_path / "killed", fresh(spec), batches, 3)
+    assert again.resume()
+    assert (again.progress.epoch, again.progress.step) == (1, 2)
+    again.run(checkpoints=frozenset(), validate=None, watch=silent())
+    torch.testing.assert_close(weights(again), weights(whole), rtol=0, atol=0)
+    assert [row["train_loss"] for row in again.progress.history] == [
+        row["train_loss"] for row in whole.progress.history
+    ]
+
+
+def test_a_run_learns_two_colours_and_writes_its_history(
+    tmp_path: Path, network: Network, batches: Batches
+) -> None:
+    run, rows = TrainingRun(tmp_path, network, batches, 12), []
+    run.run(
+        checkpoints=frozenset({2}),
+        validate=lambda size: Accuracy(top1=float(size), top5=100.0, images=1),
+        watch=Watch(photos=lambda done, left: None, epoch=rows.append, warn=lambda text: None),
+    )
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert history == rows
+    assert history[-1]["train_loss"] < 0.3 < history[0]["train_loss"]
+    assert history[-1]["val_top1"] == 32.0
+    assert {"epoch", "size", "lr", "roughness", "lost_filters", "images_per_second"} <= set(history[0])
+
+
+def test_checkpoints_hold_the_conv_layers_in_half_precision(
+    tmp_path: Path, network: Network, batches: Batches
+) -> None:
+    run = TrainingRun(tmp_path, network, batches, 3)
+    run.run(checkpoints=frozenset({1}), validate=None, watch=silent())
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["epoch-001.safetensors", "epoch-003.safetensors"]
+    last = load_file(tmp_path / "checkpoints" / "epoch-003.safetensors")
+    assert set(last) == {"conv1.weight", "conv1.bias"}
+    torch.testing.assert_close(last["conv1.weight"], network.filters["conv1"].weight.detach().half())
+
+
+def test_a_run_with_other_settings_is_not_resumed(
+    tmp_path: Path, network: Network, batches: Batches
+) -> None:
+    TrainingRun(tmp_path, network, batches, 3).save()
+    with pytest.raises(InputError, match="holds a run with another epochs; give the same settings"):
+        TrainingRun(tmp_path, network, batches, 4).resume()
+
+
+def test_a_loss_that_stays_at_guessing_is_warned_of(
+    tmp_path: Path, network: Network, batches: Batches
+) -> None:
+    with torch.no_grad():
+        for filters in network.filters.values():
+            filters.weight.zero_()
+    said: list[str] = []
+    TrainingRun(tmp_path, network, batches, 1).run(
+        checkpoints=frozenset(), validate=None, watch=silent(said.append)
+    )
+    assert len(said) == 1
+    assert "that of guessing is ln(classes) = 0.693" in said[0]
+
+
+def test_the_plateau_schedule_follows_the_loss_where_nothing_is_validated(
+    tmp_path: Path, network: Network, batches: Batches
+) -> None:
+    run = TrainingRun(tmp_path, network, batches, 9)
+    stepped = batches.recipe.model_copy(update={"schedule": "plateau"})
+    run.batches = Batches(batches.squares, batches.targets, batches.preprocessing, stepped, seed=5)
+    run.progress.history = [{"train_loss": loss} for loss in (1.0, 2.0, 2.0, 2.0)]
+    assert run._rate() == pytest.approx(0.001)
