@@ -1,0 +1,1 @@
+"""What is asked of a model: classes, descriptions and projections of one photo."""
