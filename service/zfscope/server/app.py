@@ -1,0 +1,175 @@
+"""The service as a whole: built, started, warmed up, and shut down in the order that hurts nobody."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import grpc
+import numpy as np
+import structlog
+import torch
+from grpc_health.v1 import health
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+
+from zfscope.errors import InputError
+from zfscope.runtimes import create_runtime
+from zfscope.server.backend import Backend
+from zfscope.server.gate import Gate
+from zfscope.server.interceptor import Errors
+from zfscope.server.log import configure_log
+from zfscope.server.models import Models
+from zfscope.server.services.analysis import AnalysisService
+from zfscope.server.services.classification import ClassificationService
+from zfscope.server.services.models import ModelService
+from zfscope.server.settings import Settings
+from zfscope.server.workers import Workers
+from zfscope.store import ModelStore
+from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
+from zfscope.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
+from zfscope.v1.classification_pb2_grpc import add_ClassificationServiceServicer_to_server
+from zfscope.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
+
+SERVICES = tuple(
+    proto.DESCRIPTOR.services_by_name[name].full_name
+    for proto, name in (
+        (model_pb2, "ModelService"),
+        (classification_pb2, "ClassificationService"),
+        (analysis_pb2, "AnalysisService"),
+    )
+)
+_HEALTH_STREAMS_S = 0.5
+"""An open health Watch never ends by itself: after our own requests the server waits this long."""
+
+_log = structlog.get_logger("zfscope.server")
+
+
+class Service:
+    """One gRPC server and what it serves. Start it, warm it up, stop it, each once."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the store's manifests. Raises NotFound or InputError for a store without a default model."""
+        threads = settings.threads or len(os.sched_getaffinity(0))
+        torch.set_num_threads(threads)
+        runtime = partial(
+            create_runtime, settings.runtime, cache=settings.cache, threads=threads, device=settings.device
+        )
+        models = Models(
+            ModelStore(settings.store), runtime, default=settings.default_model, keep=settings.kept_models
+        )
+        workers = Workers(threads=settings.workers, queue=settings.queue)
+        self._settings = settings
+        self._backend = Backend(models, workers, settings.image_limits, settings.max_units)
+        self._gate = Gate()
+        self._health = health.aio.HealthServicer()
+
+    async def start(self) -> str:
+        """Answer on the address from now on, NOT_SERVING; give the address with the port that was bound.
+
+        Raises InputError where the address cannot be bound.
+        """
+        await self._set_health(HealthCheckResponse.NOT_SERVING)
+        self._server = grpc.aio.server(interceptors=[Errors(self._gate)], options=_options(self._settings))
+        add_ModelServiceServicer_to_server(ModelService(self._backend), self._server)
+        add_ClassificationServiceServicer_to_server(ClassificationService(self._backend), self._server)
+        add_AnalysisServiceServicer_to_server(AnalysisService(self._backend), self._server)
+        add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+        )
+        address = _bind(self._server, self._settings.listen)
+        await self._server.start()
+        return address
+
+    async def warm_up(self) -> str:
+        """Load the default model, run it once, and turn SERVING; give the model's title."""
+        loaded = await self._backend.workers.run(lambda: self._backend.models.loaded("", None))
+        spec = loaded.model.network.spec
+        blank = np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32)
+        await self._backend.workers.run(lambda: loaded.runtime.forward(blank))
+        self._gate.open()
+        await self._set_health(HealthCheckResponse.SERVING)
+        return loaded.model.manifest.title
+
+    async def stop(self, *, lame_duck_s: float = 0) -> None:
+        """Say NOT_SERVING, wait for load balancers to notice, refuse new work, let the running work end."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(lame_duck_s)
+        self._gate.shut()
+        if not await self._gate.emptied(self._settings.grace_s):
+            _log.warning("cut off", reason="requests still ran at the end of the grace time")
+        await self._server.stop(_HEALTH_STREAMS_S)
+        await asyncio.to_thread(self._backend.workers.close)
+
+    async def _set_health(self, status: int) -> None:
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)
+
+
+def _say(line: str) -> None:
+    """Print a line at once: a program that started the service reads it through a pipe."""
+    print(line, flush=True)  # noqa: T201  (it is meant for whoever started the service)
+
+
+async def serve(settings: Settings, *, announce: Callable[[str], object] = _say) -> None:
+    """Run the service until SIGTERM or Ctrl-C; a second signal ends it at once.
+
+    announce: is told the address once it is bound, and the model once it is served.
+    Raises NotFound, InputError, RuntimeUnavailable or DamagedModel where the service cannot start.
+    """
+    configure_log()
+    stopped = _signals()
+    service = Service(settings)
+    announce(f"zfscope listens on {await service.start()}")
+    warm = asyncio.create_task(service.warm_up())
+    try:
+        either: set[asyncio.Future[Any]] = {warm, stopped}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if warm.done():
+            announce(f"zfscope serves {warm.result()}")
+            await stopped
+    finally:
+        warm.cancel()
+        by_ctrl_c = stopped.done() and stopped.result() == signal.SIGINT
+        await service.stop(lame_duck_s=settings.lame_duck_s if stopped.done() and not by_ctrl_c else 0)
+
+
+def _signals() -> "asyncio.Future[int]":
+    """Give what the first signal to stop will fulfil, with its number."""
+    loop = asyncio.get_running_loop()
+    stopped = loop.create_future()
+
+    def on_signal(number: int) -> None:
+        stopped.set_result(number)
+        for handled in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(handled)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return stopped
+
+
+def _bind(server: grpc.aio.Server, listen: str) -> str:
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        reason = "is in use, or is no address of this machine"
+        raise InputError(f"cannot listen on {listen}: it {reason}; name another", field="listen") from error
+    return f"{listen.rpartition(':')[0]}:{port}"
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_receive_bytes),
+        ("grpc.max_send_message_length", settings.max_send_bytes),
+        ("grpc.so_reuseport", 0),  # or two services could share a port and never know
+        # A client behind a NAT may ping every 10 s, idle too; a dead one is noticed within 80 s.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+    ]

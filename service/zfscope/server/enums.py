@@ -1,0 +1,28 @@
+"""Enums on the wire and as the words that users type: RULE_GUIDED and `guided`."""
+
+from google.protobuf.descriptor import EnumDescriptor
+
+from zfscope.errors import InputError
+
+
+def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | None:
+    """Give the word of a value, None for unspecified. Raises InputError for a value without a name."""
+    words = _words(enum)
+    if value not in words:
+        allowed = ", ".join(name for name in enum.values_by_name if not name.endswith("_UNSPECIFIED"))
+        raise InputError(f"value {value} is not allowed; {allowed} are", field=field)
+    return words[value]
+
+
+def enum_to_wire(enum: EnumDescriptor, word: str, *, field: str) -> int:
+    """Give the value of a word. Raises InputError for a word that is none."""
+    values = {known: value for value, known in _words(enum).items() if known}
+    if word not in values:
+        raise InputError(f"'{word}' is not allowed; {', '.join(values)} are", field=field)
+    return values[word]
+
+
+def _words(enum: EnumDescriptor) -> dict[int, str | None]:
+    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    names = {value.number: value.name.removeprefix(prefix).lower() for value in enum.values}
+    return {number: name if number else None for number, name in names.items()}

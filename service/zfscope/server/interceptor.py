@@ -1,0 +1,84 @@
+"""Around every RPC of ours: the gate, the log, and the one place where an error becomes a status."""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
+
+from zfscope.errors import InputError
+from zfscope.server.gate import Gate
+from zfscope.server.status import kind_of, status_of
+
+OURS = "/zfscope."
+_log = structlog.get_logger("zfscope.server")
+
+Handler = Any
+"""A grpc.RpcMethodHandler, whose stubs know the synchronous kind only."""
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Errors(grpc.aio.ServerInterceptor):
+    """Guards the RPCs of zfscope; health and reflection pass as they are.
+
+    A servicer raises; here the RPC is aborted with the status of the error's class, rich details and a
+    request id, which the initial metadata carries too (`x-request-id`).
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Give the RPC's handler, guarded when it is one of ours."""
+        handler = await continuation(handler_call_details)
+        # For a method that does not exist there is no handler: grpc answers UNIMPLEMENTED.
+        if handler is None or not handler_call_details.method.startswith(OURS):
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            self._guarded(handler, handler_call_details.method),
+            response_serializer=handler.response_serializer,
+        )
+
+    def _guarded(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[Any]]:
+        async def guarded(data: bytes, context: Context) -> Any:
+            request_id, started = uuid.uuid4().hex[:16], time.perf_counter()
+            log = _log.bind(method=method, request_id=request_id)
+            try:
+                with self._gate.passage():
+                    answer = await handler.unary_unary(_parsed(handler, data), context)
+            # What is no Exception, such as the cancellation of this task, is grpc's own affair.
+            except Exception as error:
+                _log_error(log, error, started)
+                await context.abort_with_status(rpc_status.to_status(status_of(error, request_id=request_id)))
+            log.info("answered", code="OK", seconds=_since(started))
+            return answer
+
+        return guarded
+
+
+def _parsed(handler: Handler, data: bytes) -> Any:
+    """Read the request here, not in grpc, which would answer INTERNAL for bytes that are no message."""
+    try:
+        return handler.request_deserializer(data)
+    except DecodeError as error:
+        raise InputError(f"{len(data)} bytes that are no request of this method; use its proto") from error
+
+
+def _log_error(log: Any, error: Exception, started: float) -> None:
+    code = kind_of(error).code
+    if code is grpc.StatusCode.INTERNAL:
+        log.error("failed", code=code.name, seconds=_since(started), exc_info=error)
+    else:
+        log.info("refused", code=code.name, seconds=_since(started), reason=str(error)[:200])
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 4)

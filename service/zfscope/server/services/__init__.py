@@ -1,0 +1,1 @@
+"""The RPCs, a file for each service: decode, call, encode."""

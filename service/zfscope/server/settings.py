@@ -1,0 +1,59 @@
+"""How the service is set up: by ZFSCOPE_ variables of the environment, or by whoever starts it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from zfscope.images.decode import DecodeLimits
+
+_MIB = 1 << 20
+
+
+class Settings(BaseSettings):
+    """Every setting NAME may be given as the environment's ZFSCOPE_NAME."""
+
+    model_config = SettingsConfigDict(env_prefix="ZFSCOPE_", frozen=True, extra="forbid")
+
+    listen: str = Field(default="127.0.0.1:50051", description="HOST:PORT; port 0 takes a free one.")
+    store: Path = Field(default=Path("model_store"), description="The folder of models.")
+    default_model: str = Field(
+        default="", description="The model of requests that name none; empty: the store's only one."
+    )
+    runtime: Literal["onnx", "torch"] = Field(default="onnx", description="Who runs the forward pass.")
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where all passes are computed.")
+    cache: Path | None = Field(
+        default=None, description="The folder of exported graphs; unset: this user's cache."
+    )
+    threads: PositiveInt | None = Field(
+        default=None, description="Threads of one forward pass; unset: the CPUs that the process may use."
+    )
+    workers: PositiveInt = Field(default=2, description="Requests that are worked on at once.")
+    queue: NonNegativeInt = Field(default=32, description="Requests that may wait; more are refused.")
+    kept_models: PositiveInt = Field(
+        default=3, description="Models that stay loaded, the default one included."
+    )
+    max_units: PositiveInt = Field(default=64, description="Units that one Project may ask for.")
+    max_image_bytes: PositiveInt = Field(default=20 * _MIB, description="Bytes of one image file.")
+    max_image_pixels: PositiveInt = Field(default=50_000_000, description="Pixels of one image.")
+    max_receive_bytes: PositiveInt = Field(default=24 * _MIB, description="Bytes of one request.")
+    max_send_bytes: PositiveInt = Field(default=128 * _MIB, description="Bytes of one answer.")
+    lame_duck_s: NonNegativeFloat = Field(
+        default=3,
+        description="Seconds between 'not serving' and refusing work, for load balancers to notice.",
+    )
+    grace_s: NonNegativeFloat = Field(default=30, description="Seconds that running requests get at the end.")
+
+    @field_validator("listen")
+    @classmethod
+    def _is_an_address(cls, listen: str) -> str:
+        host, _, port = listen.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise ValueError(f"'{listen}' is no HOST:PORT with a port of 0 to 65535, such as 127.0.0.1:50051")
+        return listen
+
+    @property
+    def image_limits(self) -> DecodeLimits:
+        """The limits of images that come as files."""
+        return DecodeLimits(bytes=self.max_image_bytes, pixels=self.max_image_pixels)

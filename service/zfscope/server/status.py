@@ -1,0 +1,119 @@
+"""Errors on the wire: one table of classes and statuses, read by the server and by the client.
+
+A status carries the message for people, and for programs an ErrorInfo (domain `zfscope`, the class as
+reason, the field), a BadRequest with the field that is wrong, and a RetryInfo where trying again helps.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from zfscope import errors
+from zfscope.errors import ZfscopeError
+
+DOMAIN = "zfscope"
+_MESSAGE_BYTES = 800
+"""At most so much of a message travels: it is in the trailers twice, encoded, and those end at 8 KiB."""
+
+
+class Busy(errors.TooMuchWork):
+    """More requests at once than the service takes; one of them may be sent again soon."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a class of errors becomes on the wire; retry_s is after how long to try again, 0 never."""
+
+    code: grpc.StatusCode
+    reason: str
+    retry_s: int = 0
+
+
+KINDS: Mapping[type[BaseException], Kind] = {
+    errors.InputError: Kind(grpc.StatusCode.INVALID_ARGUMENT, "INPUT_ERROR"),
+    errors.NotFound: Kind(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    errors.NotReady: Kind(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retry_s=1),
+    errors.TooMuchWork: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),
+    Busy: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),
+    errors.Cancelled: Kind(grpc.StatusCode.CANCELLED, "CANCELLED"),
+    errors.RuntimeUnavailable: Kind(grpc.StatusCode.FAILED_PRECONDITION, "RUNTIME_UNAVAILABLE"),
+}
+_INTERNAL = Kind(grpc.StatusCode.INTERNAL, "INTERNAL")
+_CLASSES = {kind.reason: error for error, kind in KINDS.items()}
+
+
+def kind_of(error: BaseException) -> Kind:
+    """Find the kind of an error by its nearest class in the table; INTERNAL for any other."""
+    return next((KINDS[base] for base in type(error).__mro__ if base in KINDS), _INTERNAL)
+
+
+def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
+    """Give the status that tells a caller of an error; of an INTERNAL one, the request's id alone."""
+    kind = kind_of(error)
+    message, field = f"the service failed; its log has more under request id {request_id}", ""
+    if kind is not _INTERNAL and isinstance(error, ZfscopeError):
+        message, field = _cut(error.message), error.field
+    status = status_pb2.Status(code=kind.code.value[0], message=_naming(field, message))
+    for detail in _details(kind, message, field, request_id):
+        status.details.add().Pack(detail)
+    return status
+
+
+def error_of(call: grpc.RpcError) -> ZfscopeError:
+    """Give the error that a failed call tells of: the same class, message and field as in the service.
+
+    What the service did not say itself (no connection, a deadline, a message over a limit) becomes
+    the class that fits its status.
+    """
+    assert isinstance(call, grpc.Call)
+    status = rpc_status.from_call(call)
+    info = error_details_pb2.ErrorInfo()
+    told = status is not None and any(detail.Unpack(info) for detail in status.details)
+    if not told or info.domain != DOMAIN:
+        return _error_of_transport(call)
+    field = info.metadata.get("field", "")
+    message = (call.details() or "").removeprefix(f"{field}: ")
+    return _CLASSES.get(info.reason, ZfscopeError)(message, field=field)
+
+
+def _details(kind: Kind, message: str, field: str, request_id: str) -> Iterator[Message]:
+    metadata = {"request_id": request_id, **({"field": field} if field else {})}
+    yield error_details_pb2.ErrorInfo(reason=kind.reason, domain=DOMAIN, metadata=metadata)
+    yield error_details_pb2.RequestInfo(request_id=request_id)
+    if kind.code is grpc.StatusCode.INVALID_ARGUMENT and field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
+        yield error_details_pb2.BadRequest(field_violations=[violation])
+    if kind.retry_s:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.seconds = kind.retry_s
+        yield retry
+
+
+def _naming(field: str, message: str) -> str:
+    """Name the field in front, unless the message does so itself."""
+    return message if field in message else f"{field}: {message}"
+
+
+def _cut(message: str) -> str:
+    """Shorten what would not fit: a message quotes what was sent, of any length."""
+    data = message.encode("utf-8", errors="replace")
+    return (
+        message if len(data) <= _MESSAGE_BYTES else data[:_MESSAGE_BYTES].decode("utf-8", "ignore") + " ..."
+    )
+
+
+_TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {
+    grpc.StatusCode.UNAVAILABLE: errors.NotReady,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.Cancelled,
+    grpc.StatusCode.CANCELLED: errors.Cancelled,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TooMuchWork,
+}
+
+
+def _error_of_transport(call: grpc.Call) -> ZfscopeError:
+    code = call.code()
+    return _TRANSPORT.get(code, ZfscopeError)(f"{code.name.lower().replace('_', ' ')}: {call.details()}")

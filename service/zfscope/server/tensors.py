@@ -1,0 +1,63 @@
+"""Arrays on the wire: `zfscope.v1.Tensor` and numpy, checked before a byte is read as a number."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.errors import InputError
+from zfscope.v1.tensor_pb2 import DataType, Tensor
+
+MAX_AXES = 8
+_TYPES: Mapping[int, np.dtype[Any]] = {
+    DataType.DATA_TYPE_UINT8: np.dtype("u1"),
+    DataType.DATA_TYPE_INT64: np.dtype("<i8"),
+    DataType.DATA_TYPE_FLOAT16: np.dtype("<f2"),
+    DataType.DATA_TYPE_FLOAT32: np.dtype("<f4"),
+}
+_WIRE_TYPES = {dtype: wire for wire, dtype in _TYPES.items()}
+
+
+def tensor_to_wire(array: NDArray[Any]) -> Tensor:
+    """Write an array of uint8, int64, float16 or float32. Raises InputError for another type."""
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in _WIRE_TYPES:
+        raise InputError(f"an array of {array.dtype} cannot be sent; allowed are {_names(_WIRE_TYPES)}")
+    data = np.ascontiguousarray(array, dtype=dtype).tobytes()
+    return Tensor(data_type=DataType.ValueType(_WIRE_TYPES[dtype]), shape=array.shape, data=data)
+
+
+def tensor_from_wire(tensor: Tensor, *, field: str) -> NDArray[Any]:
+    """Read an array, without a copy and therefore read-only.
+
+    field: where the tensor is in the request, for messages. Raises InputError for an unknown type, a
+    shape that is no shape, or a number of bytes that is not what type and shape make.
+    """
+    dtype = _TYPES.get(tensor.data_type)
+    if dtype is None:
+        allowed = ", ".join(DataType.Name(DataType.ValueType(wire)) for wire in _TYPES)
+        raise InputError(
+            f"data type {tensor.data_type} is not allowed; {allowed} are", field=f"{field}.data_type"
+        )
+    shape = _checked_shape(tensor.shape, field=f"{field}.shape")
+    wanted = math.prod(shape) * dtype.itemsize
+    if len(tensor.data) != wanted:
+        raise InputError(
+            f"{len(tensor.data)} bytes; shape {shape} of {dtype.name} needs exactly {wanted}",
+            field=f"{field}.data",
+        )
+    return np.frombuffer(tensor.data, dtype=dtype).reshape(shape)
+
+
+def _checked_shape(shape: Sequence[int], *, field: str) -> tuple[int, ...]:
+    if len(shape) > MAX_AXES:
+        raise InputError(f"{len(shape)} axes; at most {MAX_AXES} are allowed", field=field)
+    if any(extent < 1 for extent in shape):
+        raise InputError(f"shape {tuple(shape)} has an extent below 1; each must be 1 or more", field=field)
+    return tuple(shape)
+
+
+def _names(dtypes: Mapping[np.dtype[Any], int]) -> str:
+    return ", ".join(dtype.name for dtype in dtypes)

@@ -1,0 +1,211 @@
+"""A store of tiny models, photos, and a real service on a free port."""
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zfscope.client import Client
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import NetworkSpec, build
+from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.server.app import Service
+from zfscope.server.settings import Settings
+from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
+
+T = TypeVar("T")
+
+SPEC = NetworkSpec(
+    name="tiny",
+    input_size=32,
+    layers=(
+        Conv(name="conv1", channels=6, kernel=5, stride=2),
+        ReLU(name="relu1"),
+        MaxPool(name="pool1", kernel=3, stride=2, rounding="ceil"),
+        LocalResponseNorm(name="norm1"),
+        Conv(name="conv5", channels=12, kernel=3, padding=(1, 1, 1, 1)),
+        ReLU(name="relu5"),
+        Flatten(name="flatten"),
+        Linear(name="fc6", units=4),
+    ),
+)
+"""Maps of 14, 7 and 7 pixels; the default layer is there."""
+
+
+def write_model_of_noise(store: Path, name: str, version: int) -> None:
+    """Write a model of random weights, which depend on the version, into a store."""
+    manifest = Manifest(
+        name=name,
+        version=version,
+        summary=f"Version {version} of a tiny network",
+        network=SPEC,
+        preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
+        labels=tuple(
+            Label(id=f"n{index}", name=animal) for index, animal in enumerate(("ant", "bee", "cat", "dog"))
+        ),
+        accuracy=Accuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
+        provenance=Provenance(source="made up in a test"),
+    )
+    network = build(SPEC, generator=torch.Generator().manual_seed(version))
+    write_model(store, manifest, network)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models tiny (versions 1 and 2) and other (version 1)."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, version in (("tiny", 1), ("tiny", 2), ("other", 1)):
+        write_model_of_noise(folder, name, version)
+    return folder
+
+
+@pytest.fixture
+def write_tiny() -> Callable[[Path, str, int], None]:
+    """Writes the tiny model under a name and a version into a store."""
+    return write_model_of_noise
+
+
+@pytest.fixture(scope="session")
+def settings(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(
+        listen="127.0.0.1:0",
+        store=store,
+        default_model="tiny",
+        cache=tmp_path_factory.mktemp("graphs"),
+        threads=1,
+        max_units=10,
+        max_image_pixels=1_000_000,
+        lame_duck_s=0,
+        grace_s=60,
+    )
+
+
+SERVE = """
+import asyncio
+from zfscope.server.app import serve
+from zfscope.server.settings import Settings
+asyncio.run(serve(Settings()))
+"""
+
+
+class Running:
+    """A service on an event loop of its own thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        self.service = self.call(self._build(settings))
+        self.address = self.call(self.service.start())
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Give the result of a coroutine that runs on the service's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=60)
+
+    def close(self) -> None:
+        self.call(self.service.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    async def _build(self, settings: Settings) -> Service:
+        return Service(settings)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Running]:
+    service = Running(settings)
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+@pytest.fixture(scope="session")
+def service(settings: Settings) -> Iterator[Running]:
+    """A service that is warm, shared by all tests."""
+    with running(settings) as service:
+        service.call(service.service.warm_up())
+        yield service
+
+
+@pytest.fixture
+def make_service() -> Iterator[Callable[[Settings], Running]]:
+    """Starts services for one test, which answer and have not been warmed up."""
+    with ExitStack() as started:
+        yield lambda settings: started.enter_context(running(settings))
+
+
+@pytest.fixture
+def cold_service(settings: Settings, make_service: Callable[[Settings], Running]) -> Running:
+    """A service of one test that answers and has not been warmed up."""
+    return make_service(settings)
+
+
+@pytest.fixture
+def channel(service: Running) -> Iterator[grpc.Channel]:
+    """A plain connection, without the client's retries and limits."""
+    with grpc.insecure_channel(service.address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def client(service: Running) -> Iterator[Client]:
+    with Client(service.address) as client:
+        yield client
+
+
+@pytest.fixture
+def make_photo() -> Callable[..., bytes]:
+    """Gives a photo as a file: random blots, so that every map has something to see."""
+
+    def make(width: int = 60, height: int = 48, *, kind: str = "PNG") -> bytes:
+        small = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(file, kind)
+        return file.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def photo(make_photo: Callable[..., bytes]) -> bytes:
+    """A photo of 60 x 48 pixels."""
+    return make_photo()
+
+
+@pytest.fixture
+def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a service as a process, set up by the environment alone."""
+    started: list[subprocess.Popen[str]] = []
+    names = ("listen", "store", "default_model", "cache", "threads", "lame_duck_s", "grace_s")
+    setup = {f"ZFSCOPE_{name.upper()}": str(getattr(settings, name)) for name in names}
+
+    def start(**changes: object) -> subprocess.Popen[str]:
+        changed = {f"ZFSCOPE_{name.upper()}": str(value) for name, value in changes.items()}
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE],
+            env={**os.environ, **setup, **changed},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

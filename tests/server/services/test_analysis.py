@@ -1,0 +1,153 @@
+"""AnalysisService over the wire."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zfscope.analysis.projection import ProjectionParams, project_photo
+from zfscope.client import Client, Unit
+from zfscope.errors import InputError, NotFound, TooMuchWork
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import prepare
+from zfscope.server.services.analysis import params_from_wire
+from zfscope.store import ModelStore
+from zfscope.v1 import analysis_pb2 as pb
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_an_answer_is_what_the_analysis_gives_in_process(client: Client, photo: bytes, store: Path) -> None:
+    model = ModelStore(store).load("tiny")
+    params = ProjectionParams(
+        top=4, rank="sum", rule="guided", normalisation="gradient", control=True, tensors=True
+    )
+    expected = project_photo(model, prepare(decode(photo), model.preprocessing), params)
+
+    answer = client.project(
+        photo, top=4, rank="sum", rule="guided", normalisation="gradient", control=True, tensors=True
+    )
+
+    assert len(answer.projections) == len(expected.items) == 4
+    for got, wanted in zip(answer.projections, expected.items, strict=True):
+        assert (got.layer, got.map, got.y, got.x) == (wanted.layer, wanted.map, wanted.y, wanted.x)
+        assert got.activation == pytest.approx(wanted.activation)
+        assert got.receptive_field == wanted.box
+        np.testing.assert_allclose(got.tensor, wanted.tensor, atol=1e-6)
+        np.testing.assert_allclose(got.control_tensor, wanted.control_tensor, atol=1e-6)
+        assert got.picture is not None
+        assert (got.picture.name, got.picture.scale) == (wanted.picture.name, wanted.picture.scale)
+
+
+def test_a_request_that_says_nothing_gets_pictures_of_nine_maps_of_conv5(
+    client: Client, photo: bytes
+) -> None:
+    answer = client.project(photo)
+
+    assert [seen.layer for seen in answer.projections] == ["conv5"] * 9
+    assert len({seen.map for seen in answer.projections}) == 9
+    assert answer.sheet is not None
+    assert answer.sheet.png.startswith(PNG)
+    assert all(seen.picture is not None and seen.picture.png.startswith(PNG) for seen in answer.projections)
+    assert all(seen.tensor is None and seen.control_tensor is None for seen in answer.projections)
+
+
+def test_the_answer_names_the_model_and_the_size_of_the_photo(client: Client, photo: bytes) -> None:
+    answer = client.project(photo, top=1, version=1)
+
+    assert (answer.model, answer.version, answer.photo_size) == ("tiny", 1, (48, 60))
+
+
+def test_tensors_may_come_without_pictures(client: Client, photo: bytes) -> None:
+    answer = client.project(photo, top=2, pictures=False, tensors=True)
+
+    assert answer.sheet is None
+    assert all(seen.picture is None for seen in answer.projections)
+    assert [seen.tensor.shape for seen in answer.projections if seen.tensor is not None] == [(3, 32, 32)] * 2
+
+
+def test_the_control_is_another_projection_of_the_same_unit(client: Client, photo: bytes) -> None:
+    (seen,) = client.project(photo, top=1, control=True, tensors=True).projections
+
+    assert seen.tensor is not None
+    assert seen.control_tensor is not None
+    assert seen.tensor.shape == seen.control_tensor.shape
+    assert not np.allclose(seen.tensor, seen.control_tensor)
+
+
+def test_units_come_back_in_the_order_asked_for(client: Client, photo: bytes) -> None:
+    units = [Unit(3, 1, 2), Unit(0, 6, 0), Unit(11)]
+
+    answer = client.project(photo, units=units)
+
+    assert [seen.map for seen in answer.projections] == [3, 0, 11]
+    assert [(seen.y, seen.x) for seen in answer.projections[:2]] == [(1, 2), (6, 0)]
+
+
+def test_a_unit_of_a_fully_connected_layer_has_no_row_and_column(client: Client, photo: bytes) -> None:
+    (seen,) = client.project(photo, layer="fc6", units=[Unit(2)]).projections
+
+    assert (seen.layer, seen.map, seen.y, seen.x) == ("fc6", 2, None, None)
+
+
+def test_a_tensor_may_stand_for_the_photo(client: Client) -> None:
+    pixels = np.random.default_rng(1).normal(0, 1, (3, 32, 32)).astype(np.float32)
+
+    answer = client.project(pixels, top=1)
+
+    assert answer.photo_size == (32, 32)
+    assert len(answer.projections) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "field", "message"),
+    [
+        ({"layer": "conv9"}, NotFound, "layer", "conv9.*conv1.*conv5.*fc6"),
+        ({"top": 0}, InputError, "top", "0"),
+        ({"top": -5}, InputError, "top", "-5"),
+        ({"top": 13}, InputError, "top", "13.*12"),
+        ({"top": 10**9}, InputError, "top", "1000000000.*12"),
+        ({"top": 11}, TooMuchWork, "top", "11 units; one request may ask for 10 at most"),
+        ({"units": [Unit(0)] * 11}, TooMuchWork, "units", "11 units; one request may ask for 10 at most"),
+        (
+            {"units": [Unit(0)], "top": 3},
+            InputError,
+            "top",
+            "top is 3 and units are given too; give one of the two",
+        ),
+        ({"units": [Unit(0), Unit(12)]}, NotFound, "units[1].map", "12"),
+        ({"units": [Unit(0, 7, 0)]}, NotFound, "units[0].y", "7"),
+        ({"units": [Unit(0, 0, 7)]}, NotFound, "units[0].x", "7"),
+        ({"units": [Unit(-1)]}, InputError, "units[0].map", "-1"),
+        ({"units": [Unit(0, -1, 0)]}, InputError, "units[0].y", "-1"),
+        ({"model": "huge"}, NotFound, "model", "no model 'huge'; this store has other, tiny"),
+        ({"version": 7}, NotFound, "version", "no version 7 of model 'tiny'; there is 1, 2"),
+    ],
+)
+def test_what_cannot_be_projected_is_refused_with_field_value_and_what_is_allowed(
+    client: Client, photo: bytes, options: dict[str, Any], error: type[Exception], field: str, message: str
+) -> None:
+    with pytest.raises(error, match=message) as refusal:
+        client.project(photo, **options)
+
+    assert refusal.value.field == field
+    assert client.project(photo, top=1).projections
+
+
+@pytest.mark.parametrize("options", [{"units": [Unit(0, y=1)]}, {"units": [Unit(0, x=1)]}])
+def test_a_row_without_a_column_is_refused(client: Client, photo: bytes, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"units\[0\]"):
+        client.project(photo, **options)
+
+
+@pytest.mark.parametrize("name", ["rank", "rule", "normalisation"])
+def test_a_number_that_is_no_value_of_an_enum_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="value 9 is not allowed") as refusal:
+        params_from_wire(pb.ProjectRequest(**{name: 9}))
+
+    assert refusal.value.field == name
+
+
+def test_what_is_unset_gets_the_defaults_of_the_analysis() -> None:
+    assert params_from_wire(pb.ProjectRequest()) == ProjectionParams()

@@ -1,0 +1,109 @@
+"""ClassificationService over the wire."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zfscope.client import Client
+from zfscope.errors import InputError, NotFound
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import prepare
+from zfscope.server.settings import Settings
+from zfscope.store import Model, ModelStore
+
+
+@pytest.fixture(scope="module")
+def model(store: Path) -> Model:
+    return ModelStore(store).load("tiny")
+
+
+def probabilities(model: Model, pixels: np.ndarray) -> np.ndarray:
+    """The mean of the crops' probabilities, by torch."""
+    with torch.inference_mode():
+        mean: np.ndarray = model.network(torch.from_numpy(pixels)).softmax(dim=1).mean(dim=0).numpy()
+    return mean
+
+
+def test_a_photo_gets_the_probabilities_that_the_network_gives(
+    client: Client, photo: bytes, model: Model
+) -> None:
+    expected = probabilities(model, prepare(decode(photo), model.preprocessing).pixels)
+
+    answer = client.classify(photo)
+
+    assert [score.index for score in answer.classes] == list(np.argsort(-expected))
+    assert [score.probability for score in answer.classes] == pytest.approx(
+        sorted(expected, reverse=True), abs=1e-5
+    )
+    assert [score.label for score in answer.classes] == [
+        model.labels[score.index].name for score in answer.classes
+    ]
+    assert [score.label_id for score in answer.classes] == [
+        model.labels[score.index].id for score in answer.classes
+    ]
+
+
+def test_probability_is_the_softmax_of_the_logits(client: Client, photo: bytes) -> None:
+    classes = client.classify(photo).classes
+
+    powers = np.exp([score.logit for score in classes])
+    assert [score.probability for score in classes] == pytest.approx(list(powers / powers.sum()), rel=1e-4)
+
+
+def test_ten_crops_are_averaged(client: Client, photo: bytes, model: Model) -> None:
+    expected = probabilities(model, prepare(decode(photo), model.preprocessing, crops="ten").pixels)
+
+    answer = client.classify(photo, ten_crop=True)
+
+    assert answer.classes[0].probability == pytest.approx(float(expected.max()), abs=1e-5)
+
+
+def test_the_answer_names_the_model_and_the_size_of_the_photo(client: Client, photo: bytes) -> None:
+    answer = client.classify(photo)
+
+    assert (answer.model, answer.version) == ("tiny", 2)
+    assert answer.photo_size == (48, 60)
+
+
+def test_another_model_and_version_may_be_asked_for(client: Client, photo: bytes) -> None:
+    assert client.classify(photo, model="other").model == "other"
+    assert client.classify(photo, version=1).version == 1
+
+
+def test_a_tensor_is_what_the_network_reads(client: Client, photo: bytes, model: Model) -> None:
+    pixels = prepare(decode(photo), model.preprocessing).pixels[0]
+
+    assert client.classify(pixels).classes == client.classify(photo).classes
+
+
+def test_top_limits_the_classes_and_may_be_more_than_there_are(client: Client, photo: bytes) -> None:
+    assert len(client.classify(photo, top=1).classes) == 1
+    assert len(client.classify(photo, top=1000).classes) == 4
+
+
+@pytest.mark.parametrize("top", [0, -1, 1001, 10**9])
+def test_a_top_that_is_not_allowed_is_refused(client: Client, photo: bytes, top: int) -> None:
+    with pytest.raises(InputError, match=f"top is {top}; allowed are 1 to 1000 classes") as refusal:
+        client.classify(photo, top=top)
+
+    assert refusal.value.field == "top"
+
+
+def test_an_unknown_model_is_not_found(client: Client, photo: bytes) -> None:
+    with pytest.raises(NotFound, match="no model 'huge'; this store has other, tiny"):
+        client.classify(photo, model="huge")
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_either_runtime_gives_the_same_answer(
+    settings: Settings, make_service: object, client: Client, photo: bytes, runtime: str
+) -> None:
+    other = make_service(settings.model_copy(update={"runtime": runtime}))
+    other.call(other.service.warm_up())
+
+    with Client(other.address) as second:
+        scores = [score.probability for score in second.classify(photo).classes]
+
+    assert scores == pytest.approx([score.probability for score in client.classify(photo).classes], abs=1e-5)

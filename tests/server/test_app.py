@@ -1,0 +1,179 @@
+"""The life of the service: start, readiness, reflection, shutdown."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from zfscope.client import Client
+from zfscope.errors import InputError, NotFound
+from zfscope.server.app import SERVICES, Service
+from zfscope.server.services import classification
+from zfscope.server.settings import Settings
+from zfscope.v1 import classification_pb2, image_pb2, model_pb2
+from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+from zfscope.v1.model_pb2_grpc import ModelServiceStub
+
+OURS = {"zfscope.v1.ModelService", "zfscope.v1.ClassificationService", "zfscope.v1.AnalysisService"}
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def check(address: str, service: str = "") -> int:
+    with grpc.insecure_channel(address) as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(service=service), timeout=10
+        )
+    return answer.status
+
+
+def refused(address: str) -> grpc.RpcError:
+    """Give what a call that must fail fails with."""
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as refusal:
+        ModelServiceStub(channel).ListModels(model_pb2.ListModelsRequest(), timeout=30)
+    return refusal.value
+
+
+class Held:
+    """Stands for an analysis that takes as long as a test wants."""
+
+    def __init__(self, then: Callable[..., Any]) -> None:
+        self.begun, self.released, self._then = threading.Event(), threading.Event(), then
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        self.begun.set()
+        assert self.released.wait(timeout=30)
+        return self._then(*args, **options)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Makes every classification wait until it is released."""
+    held = Held(classification.classify)
+    monkeypatch.setattr(classification, "classify", held)
+    return held
+
+
+@pytest.fixture
+def ask(photo: bytes) -> Callable[[str], classification_pb2.ClassifyResponse]:
+    """Classifies a photo over a plain connection."""
+
+    def ask(address: str) -> classification_pb2.ClassifyResponse:
+        request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
+        with grpc.insecure_channel(address) as channel:
+            return ClassificationServiceStub(channel).Classify(request, timeout=30)
+
+    return ask
+
+
+@pytest.mark.parametrize("name", ["", *SERVICES])
+def test_health_is_not_serving_until_the_model_is_warm(cold_service: Any, name: str) -> None:
+    assert check(cold_service.address, name) == NOT_SERVING
+
+    title = cold_service.call(cold_service.service.warm_up())
+
+    assert title == "model 'tiny' version 2"
+    assert check(cold_service.address, name) == SERVING
+
+
+def test_a_call_before_the_model_is_warm_is_told_to_try_again(cold_service: Any) -> None:
+    refusal = refused(cold_service.address)
+
+    assert refusal.code() is grpc.StatusCode.UNAVAILABLE
+    assert refusal.details() == "the service is still loading its model; try again in a moment"
+
+
+def test_a_free_port_is_taken_and_told(service: Any) -> None:
+    host, port = service.address.split(":")
+
+    assert host == "127.0.0.1"
+    assert int(port) > 0
+
+
+async def test_a_port_that_is_taken_is_an_error_at_once(service: Any, settings: Settings) -> None:
+    second = Service(settings.model_copy(update={"listen": service.address}))
+
+    with pytest.raises(InputError, match=f"cannot listen on {service.address}: it is in use") as refusal:
+        await second.start()
+
+    assert refusal.value.field == "listen"
+
+
+def test_a_default_model_that_is_not_there_is_an_error_at_once(settings: Settings) -> None:
+    with pytest.raises(NotFound, match="no model 'huge'"):
+        Service(settings.model_copy(update={"default_model": "huge"}))
+
+
+def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Channel) -> None:
+    database = ProtoReflectionDescriptorDatabase(channel)
+
+    assert set(database.get_services()) == {
+        *OURS,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+    proto = database.FindFileContainingSymbol("zfscope.v1.AnalysisService")
+    assert [method.name for service in proto.service for method in service.method] == ["Project"]
+
+
+def test_a_shutdown_says_not_serving_before_it_refuses_work(cold_service: Any) -> None:
+    cold_service.call(cold_service.service.warm_up())
+    stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(lame_duck_s=0.5), cold_service.loop)
+    while check(cold_service.address) == SERVING:
+        pass
+
+    with Client(cold_service.address) as client:
+        assert client.models()  # load balancers have not noticed yet
+
+    stopping.result(timeout=30)
+
+
+def test_a_shutdown_lets_running_work_end_and_refuses_new_work(
+    cold_service: Any, held: Held, ask: Callable[[str], Any]
+) -> None:
+    cold_service.call(cold_service.service.warm_up())
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ask, cold_service.address)
+        assert held.begun.wait(timeout=30)
+        stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
+        while (refusal := refused(cold_service.address)).details() is None:
+            pass
+
+        assert refusal.code() is grpc.StatusCode.UNAVAILABLE
+        assert refusal.details() == "the service is shutting down; try another one"
+        held.released.set()
+        assert running.result(timeout=30).model == "tiny"
+        stopping.result(timeout=30)
+
+
+def test_a_shutdown_does_not_wait_for_work_beyond_the_grace_time(
+    settings: Settings, held: Held, ask: Callable[[str], Any], make_service: Callable[..., Any]
+) -> None:
+    hasty = make_service(settings.model_copy(update={"grace_s": 0.1}))
+    hasty.call(hasty.service.warm_up())
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ask, hasty.address)
+        assert held.begun.wait(timeout=30)
+        stopping = asyncio.run_coroutine_threadsafe(hasty.service.stop(), hasty.loop)
+
+        with pytest.raises(grpc.RpcError) as cut_off:
+            running.result(timeout=30)
+        assert cut_off.value.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+        held.released.set()
+        stopping.result(timeout=30)
+
+
+def test_an_open_health_watch_does_not_hold_up_the_shutdown(cold_service: Any) -> None:
+    with grpc.insecure_channel(cold_service.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == NOT_SERVING
+
+        stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
+
+        stopping.result(timeout=20)  # the grace time is 60 s
+        watch.cancel()

@@ -1,0 +1,149 @@
+"""Bad input over the wire: the right status, a message that helps, and a service that goes on."""
+
+import re
+import struct
+import subprocess
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from zfscope.client import Client
+from zfscope.server.tensors import tensor_to_wire
+from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, tensor_pb2
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+
+FLOAT32 = tensor_pb2.DATA_TYPE_FLOAT32
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb(side: int = 30_000) -> bytes:
+    """A grey PNG of side x side pixels that are all black: a hundred kB that unpack to 900 MB."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + side // 8)  # one bit a pixel
+    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", packed)
+        + png_chunk(b"IEND", b"")
+    )
+
+
+def tensor(array: np.ndarray) -> image_pb2.Image:
+    return image_pb2.Image(tensor=tensor_to_wire(array))
+
+
+def nan_image() -> image_pb2.Image:
+    pixels = np.zeros((3, 32, 32), np.float32)
+    pixels[1, 2, 3] = np.nan
+    return tensor(pixels)
+
+
+def truncated(photo: bytes) -> image_pb2.Image:
+    return image_pb2.Image(encoded=photo[: len(photo) // 2])
+
+
+BAD_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
+    "no image": (lambda photo: image_pb2.Image(), "image", "no image; give image.encoded"),
+    "0 bytes": (
+        lambda photo: image_pb2.Image(encoded=b""),
+        "image.encoded",
+        "image.encoded is empty: 0 bytes",
+    ),
+    "text": (
+        lambda photo: image_pb2.Image(encoded=b"hello, world"),
+        "image.encoded",
+        "image.encoded is not an image: it starts with 68 65 6c 6c 6f.*; allowed are JPEG, PNG",
+    ),
+    "truncated": (truncated, "image.encoded", "image.encoded is a damaged or incomplete PNG file"),
+    "bomb": (
+        lambda photo: image_pb2.Image(encoded=bomb()),
+        "image.encoded",
+        "30000 x 30000 = 900,000,000 pixels; at most 1,000,000 are allowed",
+    ),
+    "NaN": (lambda photo: nan_image(), "image.tensor", "image.tensor.*(nan|finite)"),
+    "wrong shape": (
+        lambda photo: tensor(np.zeros((3, 31, 32), np.float32)),
+        "image.tensor",
+        r"image.tensor.*\(3, 31, 32\).*32",
+    ),
+    "wrong type": (lambda photo: tensor(np.zeros((3, 32, 32), np.uint8)), "image.tensor", "uint8.*float32"),
+    "too few bytes": (
+        lambda photo: image_pb2.Image(
+            tensor=tensor_pb2.Tensor(data_type=FLOAT32, shape=[3, 32, 32], data=b"1234")
+        ),
+        "image.tensor.data",
+        r"4 bytes; shape \(3, 32, 32\) of float32 needs exactly 12288",
+    ),
+    "no type": (
+        lambda photo: image_pb2.Image(tensor=tensor_pb2.Tensor(shape=[1], data=b"1234")),
+        "image.tensor.data_type",
+        "data type 0 is not allowed; DATA_TYPE_UINT8",
+    ),
+    "shape lie": (
+        lambda photo: image_pb2.Image(tensor=tensor_pb2.Tensor(data_type=FLOAT32, shape=[1 << 62, 1 << 62])),
+        "image.tensor.data",
+        "0 bytes; shape .* needs exactly",
+    ),
+}
+
+
+def refusal_of(call: Callable[..., Any], request: Any) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as refusal:
+        call(request, timeout=30)
+    return refusal.value
+
+
+@pytest.mark.parametrize("bad", BAD_IMAGES)
+def test_a_bad_image_is_an_invalid_argument_and_the_next_call_works(
+    channel: grpc.Channel, client: Client, photo: bytes, bad: str
+) -> None:
+    make, field, message = BAD_IMAGES[bad]
+    image = make(photo)
+
+    for call, request in (
+        (ClassificationServiceStub(channel).Classify, classification_pb2.ClassifyRequest(image=image)),
+        (AnalysisServiceStub(channel).Project, analysis_pb2.ProjectRequest(image=image)),
+    ):
+        refusal = refusal_of(call, request)
+
+        assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert field in refusal.details()
+        assert re.search(message, refusal.details())
+        assert client.classify(photo).classes
+
+
+def peak_mib(process: "subprocess.Popen[str]") -> int:
+    """The most memory that a process ever had."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
+
+
+def test_bad_images_leave_the_memory_of_the_service_flat(start: Callable[..., Any], photo: bytes) -> None:
+    process = start(max_image_pixels=50_000_000)
+    address = process.stdout.readline().split()[-1]
+    images = [make(photo) for make, _, _ in BAD_IMAGES.values()]
+    with Client(address) as client, grpc.insecure_channel(address) as channel:
+        client.wait_until_ready(60)
+        for _ in range(3):
+            client.classify(photo)
+            client.project(photo)
+        before = peak_mib(process)
+
+        for image in images * 3:
+            project_it = analysis_pb2.ProjectRequest(image=image)
+            refusal = refusal_of(AnalysisServiceStub(channel).Project, project_it)
+            assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+        assert client.classify(photo).classes
+        assert peak_mib(process) - before < 32

@@ -1,0 +1,114 @@
+"""Around every RPC: errors as statuses, and nothing else let out."""
+
+import threading
+from typing import Any
+
+import grpc
+import pytest
+
+from zfscope.client import Client
+from zfscope.errors import Cancelled, RuntimeUnavailable, ZfscopeError
+from zfscope.server.services import classification
+from zfscope.v1 import classification_pb2 as pb
+from zfscope.v1 import image_pb2
+from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+
+CLASSIFY = "/zfscope.v1.ClassificationService/Classify"
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes every classification fail with an error."""
+
+    def fail(error: BaseException) -> None:
+        def classify(*args: object, **options: object) -> None:
+            raise error
+
+        monkeypatch.setattr(classification, "classify", classify)
+
+    return fail
+
+
+def classify(channel: grpc.Channel, photo: bytes) -> grpc.RpcError:
+    """Give what a classification that must fail fails with."""
+    request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
+    with pytest.raises(grpc.RpcError) as failure:
+        ClassificationServiceStub(channel).Classify(request, timeout=30)
+    return failure.value
+
+
+def test_a_fault_of_the_service_is_internal_with_a_request_id_and_no_text_from_inside(
+    fail: Any, channel: grpc.Channel, photo: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fail(RuntimeError("/etc/secret"))
+
+    failure = classify(channel, photo)
+
+    assert failure.code() is grpc.StatusCode.INTERNAL
+    message, request_id = failure.details().rsplit(" ", 1)
+    assert message == "the service failed; its log has more under request id"
+    assert b"secret" not in b"".join(
+        value if isinstance(value, bytes) else value.encode() for _, value in failure.trailing_metadata()
+    )
+    assert request_id in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Cancelled("the caller went away"), grpc.StatusCode.CANCELLED),
+        (RuntimeUnavailable("no onnxruntime here"), grpc.StatusCode.FAILED_PRECONDITION),
+    ],
+)
+def test_an_error_from_deep_inside_has_its_status(
+    fail: Any, channel: grpc.Channel, photo: bytes, error: ZfscopeError, code: grpc.StatusCode
+) -> None:
+    fail(error)
+
+    failure = classify(channel, photo)
+
+    assert (failure.code(), failure.details()) == (code, error.message)
+
+
+def test_bytes_that_are_no_request_are_the_caller_s_fault(channel: grpc.Channel) -> None:
+    call = channel.unary_unary(CLASSIFY)
+
+    with pytest.raises(grpc.RpcError) as failure:
+        call(b"\xff\xff\xff", timeout=30)
+
+    assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.value.details() == "3 bytes that are no request of this method; use its proto"
+
+
+def test_a_method_that_does_not_exist_is_unimplemented(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        channel.unary_unary("/zfscope.v1.AnalysisService/Guess")(b"", timeout=30)
+
+    assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_request_over_the_limit_is_refused_before_it_is_read(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        channel.unary_unary(CLASSIFY)(bytes(25 << 20), timeout=30)
+
+    assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_caller_who_goes_away_harms_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, client: Client, photo: bytes
+) -> None:
+    begun, released, whole = threading.Event(), threading.Event(), classification.classify
+
+    def slow(*args: Any, **options: Any) -> Any:
+        begun.set()
+        released.wait(timeout=30)
+        return whole(*args, **options)
+
+    monkeypatch.setattr(classification, "classify", slow)
+    request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
+    impatient = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
+    assert begun.wait(timeout=30)
+    impatient.cancel()
+    released.set()
+
+    assert client.classify(photo).model == "tiny"

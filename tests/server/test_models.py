@@ -1,0 +1,102 @@
+"""The models that requests name."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from zfscope.errors import InputError, NotFound
+from zfscope.runtimes import Runtime, TorchRuntime
+from zfscope.server.models import Models
+from zfscope.store import Model, ModelStore
+
+
+class Counted:
+    """Makes runtimes, and remembers for which models."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, int]] = []
+
+    def __call__(self, model: Model) -> Runtime:
+        self.made.append((model.name, model.version))
+        return TorchRuntime(model.network)
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+def models(store: Path, counted: Counted) -> Models:
+    return Models(ModelStore(store), counted, default="tiny", keep=2)
+
+
+def test_a_request_that_names_no_model_gets_the_newest_version_of_the_default_one(models: Models) -> None:
+    loaded = models.loaded("", None)
+
+    assert (loaded.model.name, loaded.model.version) == ("tiny", 2)
+
+
+def test_a_version_alone_is_one_of_the_default_model(models: Models) -> None:
+    loaded = models.loaded("", 1)
+
+    assert (loaded.model.name, loaded.model.version) == ("tiny", 1)
+
+
+def test_a_model_is_loaded_once_and_shared(models: Models, counted: Counted) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        loaded = set(pool.map(lambda _: models.loaded("tiny", 2), range(16)))
+
+    assert len(loaded) == 1
+    assert counted.made == [("tiny", 2)]
+
+
+def test_the_model_that_was_used_longest_ago_makes_room_and_never_the_default_one(
+    models: Models, counted: Counted
+) -> None:
+    for name, version in (("tiny", 2), ("tiny", 1), ("other", 1), ("tiny", 2), ("other", 1), ("tiny", 1)):
+        models.loaded(name, version)
+
+    assert counted.made == [("tiny", 2), ("tiny", 1), ("other", 1), ("tiny", 1)]
+
+
+def test_the_models_are_listed_by_name_the_newest_version_first(models: Models) -> None:
+    assert [(found.name, found.version) for found in models.manifests()] == [
+        ("other", 1),
+        ("tiny", 2),
+        ("tiny", 1),
+    ]
+
+
+def test_an_unknown_model_is_told_what_there_is(models: Models) -> None:
+    with pytest.raises(NotFound, match="no model 'huge'; this store has other, tiny") as refusal:
+        models.loaded("huge", None)
+
+    assert refusal.value.field == "model"
+
+
+def test_a_store_of_one_model_needs_no_default(
+    tmp_path: Path, counted: Counted, write_tiny: Callable[..., None]
+) -> None:
+    write_tiny(tmp_path, "tiny", 1)
+
+    assert Models(ModelStore(tmp_path), counted).default == ("tiny", 1)
+
+
+def test_a_store_of_several_models_needs_a_default(store: Path, counted: Counted) -> None:
+    with pytest.raises(
+        InputError, match="no default model, and the store has several: name one of other, tiny"
+    ):
+        Models(ModelStore(store), counted)
+
+
+def test_a_default_that_is_not_there_is_an_error_at_once(store: Path, counted: Counted) -> None:
+    with pytest.raises(NotFound, match="no model 'huge'"):
+        Models(ModelStore(store), counted, default="huge")
+
+
+def test_a_store_without_models_is_an_error_at_once(tmp_path: Path, counted: Counted) -> None:
+    with pytest.raises(NotFound, match="has no models"):
+        Models(ModelStore(tmp_path), counted)

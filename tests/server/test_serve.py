@@ -1,0 +1,61 @@
+"""The service as a process: what it prints, and how it ends."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zfscope.client import Client
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_service_tells_its_address_serves_and_ends_on_a_signal(
+    start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
+) -> None:
+    process = start()
+    address = line(process).removeprefix("zfscope listens on ")
+    assert line(process) == "zfscope serves model 'tiny' version 2"
+    with Client(address) as client:
+        client.wait_until_ready()
+        assert client.classify(photo).model == "tiny"
+
+    process.send_signal(number)
+    out, log = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert out == ""
+    assert '"method": "/zfscope.v1.ClassificationService/Classify"' in log
+    assert "Traceback" not in log
+
+
+def test_a_signal_while_the_model_is_loading_ends_the_service(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = start()
+    assert line(process).startswith("zfscope listens on 127.0.0.1:")
+
+    process.terminate()
+    _, log = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert "Traceback" not in log
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_service_with_its_error(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, write_tiny: Callable[..., None]
+) -> None:
+    write_tiny(tmp_path, "tiny", 1)
+    (tmp_path / "tiny" / "1" / "weights.safetensors").write_bytes(b"")
+    process = start(store=tmp_path)
+
+    _, log = process.communicate(timeout=30)
+
+    assert process.returncode != 0
+    assert "DamagedModel: model 'tiny' version 1: 'weights.safetensors' is not the file" in log

@@ -1,0 +1,47 @@
+"""How the service is set up."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from zfscope.server.settings import Settings
+
+
+def test_the_service_listens_on_this_machine_alone_unless_told_otherwise() -> None:
+    assert Settings().listen.startswith("127.0.0.1:")
+
+
+def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZFSCOPE_STORE", "/models")
+    monkeypatch.setenv("ZFSCOPE_MAX_IMAGE_BYTES", "1000")
+
+    settings = Settings()
+
+    assert settings.store == Path("/models")
+    assert settings.image_limits.bytes == 1000
+
+
+def test_who_starts_the_service_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZFSCOPE_LISTEN", "0.0.0.0:1")
+
+    assert Settings(listen="127.0.0.1:2").listen == "127.0.0.1:2"
+
+
+@pytest.mark.parametrize(
+    "listen", ["50051", "localhost", "localhost:", ":50051", "localhost:70000", "host:http"]
+)
+def test_an_address_that_is_none_is_refused_with_an_example(listen: str) -> None:
+    with pytest.raises(ValidationError, match=f"'{listen}' is no HOST:PORT .* such as 127.0.0.1:50051"):
+        Settings(listen=listen)
+
+
+@pytest.mark.parametrize("listen", ["[::1]:0", "0.0.0.0:65535", "localhost:1"])
+def test_an_address_may_be_of_any_kind(listen: str) -> None:
+    assert Settings(listen=listen).listen == listen
+
+
+def test_the_whole_image_limit_fits_into_a_request() -> None:
+    settings = Settings()
+
+    assert settings.max_receive_bytes > settings.max_image_bytes

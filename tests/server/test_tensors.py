@@ -1,0 +1,65 @@
+"""Arrays on the wire."""
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from zfscope.errors import InputError
+from zfscope.server.tensors import tensor_from_wire, tensor_to_wire
+from zfscope.v1.tensor_pb2 import DataType, Tensor
+
+DTYPES = st.sampled_from([np.dtype(name) for name in ("u1", "<i8", "<f2", "<f4")])
+FLOAT32 = DataType.DATA_TYPE_FLOAT32
+
+
+@given(arrays.arrays(DTYPES, arrays.array_shapes(min_dims=0, max_dims=8, max_side=3)))
+def test_an_array_that_went_over_the_wire_is_the_same_array(array: np.ndarray) -> None:
+    back = tensor_from_wire(tensor_to_wire(array), field="tensor")
+
+    assert back.dtype == array.dtype
+    np.testing.assert_array_equal(back, array)
+
+
+def test_numbers_travel_in_row_major_little_endian_order() -> None:
+    columns_first = np.asfortranarray(np.array([[1, 2], [3, 4]], dtype=">f4"))
+
+    tensor = tensor_to_wire(columns_first)
+
+    assert tensor.data == struct.pack("<4f", 1, 2, 3, 4)
+    assert list(tensor.shape) == [2, 2]
+    assert tensor.data_type == FLOAT32
+
+
+def test_an_array_of_another_type_cannot_be_sent() -> None:
+    with pytest.raises(InputError, match="an array of complex128 cannot be sent; allowed are uint8, int64"):
+        tensor_to_wire(np.zeros(2, dtype=complex))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "field", "message"),
+    [
+        (Tensor(shape=[1], data=b"1234"), "t.data_type", "data type 0 is not allowed; DATA_TYPE_UINT8, "),
+        (Tensor(data_type=77, shape=[1], data=b"1234"), "t.data_type", "data type 77 is not allowed"),
+        (
+            Tensor(data_type=FLOAT32, shape=[2], data=b"1234"),
+            "t.data",
+            r"4 bytes; shape \(2,\) of float32 needs exactly 8",
+        ),
+        (Tensor(data_type=FLOAT32, shape=[1], data=b""), "t.data", "0 bytes; .* needs exactly 4"),
+        (Tensor(data_type=FLOAT32, shape=[0], data=b""), "t.shape", r"shape \(0,\) has an extent below 1"),
+        (Tensor(data_type=FLOAT32, shape=[-1, -1], data=b"1234"), "t.shape", "has an extent below 1"),
+        (Tensor(data_type=FLOAT32, shape=[2**62, 2**62, 4], data=b""), "t.data", "0 bytes; .* needs exactly"),
+        (Tensor(data_type=FLOAT32, shape=[1] * 9, data=b"1234"), "t.shape", "9 axes; at most 8 are allowed"),
+    ],
+)
+def test_a_tensor_that_lies_is_refused_with_the_field_that_is_wrong(
+    tensor: Tensor, field: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as refusal:
+        tensor_from_wire(tensor, field="t")
+
+    assert refusal.value.field == field
