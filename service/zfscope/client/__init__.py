@@ -1,0 +1,46 @@
+"""A typed client: what a Python user writes against the service.
+
+    from zfscope.client import Client
+
+    with Client("localhost:50051") as zfscope:
+        print(zfscope.classify("china.jpg").classes[0].label)
+        seen = zfscope.project("china.jpg", layer="conv5", top=9)
+        Path("conv5.png").write_bytes(seen.sheet.png)
+
+It needs no torch, and raises the errors of `zfscope.errors` as if the work had been done in this process.
+"""
+
+from zfscope.client.answers import (
+    Accuracy,
+    Classification,
+    ClassScore,
+    Label,
+    Layer,
+    ModelInfo,
+    ModelSummary,
+    Picture,
+    PreprocessingInfo,
+    Projection,
+    Projections,
+    Unit,
+)
+from zfscope.client.client import Client
+from zfscope.client.requests import Photo, ProjectOptions
+
+__all__ = [
+    "Accuracy",
+    "ClassScore",
+    "Classification",
+    "Client",
+    "Label",
+    "Layer",
+    "ModelInfo",
+    "ModelSummary",
+    "Photo",
+    "Picture",
+    "PreprocessingInfo",
+    "ProjectOptions",
+    "Projection",
+    "Projections",
+    "Unit",
+]

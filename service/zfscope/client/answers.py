@@ -1,0 +1,157 @@
+"""What the service answers, as plain values: no torch, no protobuf."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.images.geometry import Box
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A line about one version of a model; is_default: requests that name no model get it."""
+
+    name: str
+    version: int
+    summary: str
+    network: str
+    classes: int
+    parameters: int
+    is_default: bool
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a network.
+
+    shape: of its output for one image, (maps, rows, columns) or (units,). stride_px and
+    receptive_field_px: in pixels of the network's input, None where units see all of it.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    stride_px: int | None
+    receptive_field_px: int | None
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class: the data set's own name, and one for people."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class PreprocessingInfo:
+    """From a photo to the network's input; mean and std on a scale of 0 to 255.
+
+    channels: `RGB` or `BGR`, the order of mean and std too. mean: empty where a mean image travels with
+    the weights.
+    """
+
+    short_side_px: int
+    centre_px: int
+    crop_px: int
+    channels: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often a model is right, in percent of `images` photos of `data`; None: not measured."""
+
+    top1_percent: float
+    top5_percent: float
+    ten_crop_top1_percent: float | None
+    ten_crop_top5_percent: float | None
+    images: int
+    data: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model, layer by layer; accuracy is None when it was never measured."""
+
+    summary: ModelSummary
+    layers: tuple[Layer, ...]
+    labels: tuple[Label, ...]
+    preprocessing: PreprocessingInfo
+    accuracy: Accuracy | None
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class, its probability (0 to 1) and its score before the softmax."""
+
+    index: int
+    label_id: str
+    label: str
+    probability: float
+    logit: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The likeliest classes of a photo, likeliest first; photo_size is (height, width) in pixels."""
+
+    model: str
+    version: int
+    classes: tuple[ClassScore, ...]
+    photo_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit to project: its map, row and column; without row and column the map's strongest unit.
+
+    In a fully connected layer, map is the unit itself.
+    """
+
+    map: int
+    y: int | None = None
+    x: int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file; scale says in words what the brightness means."""
+
+    name: str
+    png: bytes
+    scale: str
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """What one unit saw.
+
+    y, x: None in a fully connected layer. receptive_field: in pixels of the photo. picture: None unless
+    pictures were asked for. tensor and control_tensor: float32 (3, H, W) in the size and channel order
+    of the network's input, read-only, None unless asked for.
+    """
+
+    layer: str
+    map: int
+    y: int | None
+    x: int | None
+    activation: float
+    receptive_field: Box
+    picture: Picture | None
+    tensor: NDArray[np.float32] | None
+    control_tensor: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Projections:
+    """What the units saw, and all of it on one sheet; photo_size is (height, width) in pixels."""
+
+    model: str
+    version: int
+    projections: tuple[Projection, ...]
+    sheet: Picture | None
+    photo_size: tuple[int, int]

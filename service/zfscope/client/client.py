@@ -1,0 +1,129 @@
+"""The client itself: one method for each RPC."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from zfscope.client import answers, decode
+from zfscope.client.channel import open_channel
+from zfscope.client.requests import Photo, ProjectOptions, image_to_wire, project_request
+from zfscope.errors import InputError, NotReady
+from zfscope.server.status import error_of
+from zfscope.v1 import classification_pb2, model_pb2
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+from zfscope.v1.model_pb2_grpc import ModelServiceStub
+
+Request = TypeVar("Request", bound=Message)
+Answer = TypeVar("Answer", bound=Message)
+
+
+class Client:
+    """A connection to a service; close it, or use it as a context manager. Many threads may share it.
+
+    A call that no service took is sent again, up to three times. One that takes longer than the timeout
+    raises Cancelled, and a service that is not there NotReady.
+    """
+
+    def __init__(self, address: str, *, timeout_s: float = 60) -> None:
+        """address: HOST:PORT, or any target that gRPC knows. timeout_s: of each call."""
+        self._address = address
+        self._timeout_s = timeout_s
+        self._channel = open_channel(address)
+        self._models = ModelServiceStub(self._channel)
+        self._classification = ClassificationServiceStub(self._channel)
+        self._analysis = AnalysisServiceStub(self._channel)
+        self._health: Any = health_pb2_grpc.HealthStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def health(self) -> str:
+        """Ask how the service is: `SERVING`, or `NOT_SERVING` while it loads its model or shuts down."""
+        answer = self._call(self._health.Check, health_pb2.HealthCheckRequest())
+        status: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        return status
+
+    def wait_until_ready(self, timeout_s: float = 30) -> None:
+        """Wait until the service is SERVING. Raises NotReady when it is not in time."""
+        end = time.monotonic() + timeout_s
+        while (state := self._state()) != "SERVING":
+            if time.monotonic() > end:
+                raise NotReady(f"{self._address} is not serving after {timeout_s:g} s: {state}")
+            time.sleep(0.05)
+
+    def models(self) -> tuple[answers.ModelSummary, ...]:
+        """List the models of the service, by name, the newest version first."""
+        answer = self._call(self._models.ListModels, model_pb2.ListModelsRequest())
+        return tuple(decode.summary(model) for model in answer.models)
+
+    def model(self, name: str = "", version: int | None = None) -> answers.ModelInfo:
+        """Describe a model, layer by layer; the default one unless named. Raises NotFound."""
+        with _sendable():
+            request = model_pb2.GetModelRequest(model=name, version=version)
+        return decode.model(self._call(self._models.GetModel, request))
+
+    def classify(
+        self,
+        photo: Photo,
+        *,
+        model: str = "",
+        version: int | None = None,
+        top: int | None = None,
+        ten_crop: bool = False,
+    ) -> answers.Classification:
+        """Give the likeliest classes of a photo, 5 unless `top` says otherwise.
+
+        ten_crop: average over ten crops. Raises InputError, NotFound, and TooMuchWork of a busy service.
+        """
+        with _sendable():
+            request = classification_pb2.ClassifyRequest(
+                model=model, version=version, image=image_to_wire(photo), top=top, ten_crop=ten_crop
+            )
+        return decode.classification(self._call(self._classification.Classify, request))
+
+    def project(self, photo: Photo, **options: Unpack[ProjectOptions]) -> answers.Projections:
+        """Give what units of a layer saw in a photo.
+
+        Raises InputError, NotFound for a model, layer or unit, and TooMuchWork for too many units or of a
+        busy service.
+        """
+        with _sendable():
+            request = project_request(photo, options)
+        return decode.projections(self._call(self._analysis.Project, request))
+
+    def _state(self) -> str:
+        try:
+            return self.health()
+        except NotReady as error:
+            return error.message
+
+    def _call(self, method: Callable[..., Answer], request: Message) -> Answer:
+        try:
+            return method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise error_of(error) from None
+
+
+@contextmanager
+def _sendable() -> Iterator[None]:
+    """Turn what protobuf says of a value that a field cannot hold into an InputError."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a value that cannot be sent: {error}") from error

@@ -1,0 +1,111 @@
+"""What the service answers, from the wire to plain values."""
+
+from zfscope.client import answers
+from zfscope.images.geometry import Box
+from zfscope.server.enums import enum_from_wire
+from zfscope.server.tensors import tensor_from_wire
+from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
+
+
+def summary(model: model_pb2.ModelSummary) -> answers.ModelSummary:
+    """Read a line about a model."""
+    return answers.ModelSummary(
+        name=model.name,
+        version=model.version,
+        summary=model.summary,
+        network=model.network,
+        classes=model.classes,
+        parameters=model.parameters,
+        is_default=model.is_default,
+    )
+
+
+def model(answer: model_pb2.GetModelResponse) -> answers.ModelInfo:
+    """Read a model's description."""
+    return answers.ModelInfo(
+        summary=summary(answer.summary),
+        layers=tuple(_layer(layer) for layer in answer.layers),
+        labels=tuple(answers.Label(label.id, label.name) for label in answer.labels),
+        preprocessing=_preprocessing(answer.preprocessing),
+        accuracy=_accuracy(answer.accuracy) if answer.HasField("accuracy") else None,
+    )
+
+
+def classification(answer: classification_pb2.ClassifyResponse) -> answers.Classification:
+    """Read the classes of a photo."""
+    classes = tuple(
+        answers.ClassScore(score.index, score.label_id, score.label, score.probability, score.logit)
+        for score in answer.classes
+    )
+    return answers.Classification(answer.model, answer.version, classes, _size(answer.photo))
+
+
+def projections(answer: analysis_pb2.ProjectResponse) -> answers.Projections:
+    """Read what units saw."""
+    return answers.Projections(
+        model=answer.model,
+        version=answer.version,
+        projections=tuple(_projection(projection) for projection in answer.projections),
+        sheet=_picture(answer.sheet) if answer.HasField("sheet") else None,
+        photo_size=_size(answer.photo),
+    )
+
+
+def _projection(seen: analysis_pb2.Projection) -> answers.Projection:
+    box = seen.receptive_field
+    return answers.Projection(
+        layer=seen.layer,
+        map=seen.map,
+        y=seen.y if seen.HasField("y") else None,
+        x=seen.x if seen.HasField("x") else None,
+        activation=seen.activation,
+        receptive_field=Box(box.x0, box.y0, box.x1, box.y1),
+        picture=_picture(seen.picture) if seen.HasField("picture") else None,
+        tensor=tensor_from_wire(seen.tensor, field="tensor") if seen.HasField("tensor") else None,
+        control_tensor=tensor_from_wire(seen.control_tensor, field="control_tensor")
+        if seen.HasField("control_tensor")
+        else None,
+    )
+
+
+def _picture(picture: image_pb2.Picture) -> answers.Picture:
+    return answers.Picture(picture.name, picture.png, picture.scale)
+
+
+def _size(size: image_pb2.Size) -> tuple[int, int]:
+    return size.height, size.width
+
+
+def _layer(layer: model_pb2.Layer) -> answers.Layer:
+    return answers.Layer(
+        name=layer.name,
+        kind=layer.kind,
+        shape=tuple(layer.shape),
+        parameters=layer.parameters,
+        stride_px=layer.stride_px if layer.HasField("stride_px") else None,
+        receptive_field_px=layer.receptive_field_px if layer.HasField("receptive_field_px") else None,
+    )
+
+
+def _preprocessing(steps: model_pb2.Preprocessing) -> answers.PreprocessingInfo:
+    channels = enum_from_wire(model_pb2.ChannelOrder.DESCRIPTOR, steps.channels, field="channels")
+    return answers.PreprocessingInfo(
+        short_side_px=steps.short_side_px,
+        centre_px=steps.centre_px,
+        crop_px=steps.crop_px,
+        channels=(channels or "").upper(),
+        mean=tuple(steps.mean),
+        std=tuple(steps.std),
+    )
+
+
+def _accuracy(accuracy: model_pb2.Accuracy) -> answers.Accuracy:
+    has = accuracy.HasField
+    return answers.Accuracy(
+        top1_percent=accuracy.top1_percent,
+        top5_percent=accuracy.top5_percent,
+        ten_crop_top1_percent=accuracy.ten_crop_top1_percent if has("ten_crop_top1_percent") else None,
+        ten_crop_top5_percent=accuracy.ten_crop_top5_percent if has("ten_crop_top5_percent") else None,
+        images=accuracy.images,
+        data=accuracy.data,
+    )

@@ -1,0 +1,91 @@
+"""What a user asks for, as requests of the wire."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zfscope.client.answers import Unit
+from zfscope.errors import InputError
+from zfscope.server.enums import enum_to_wire
+from zfscope.server.tensors import tensor_to_wire
+from zfscope.v1 import analysis_pb2, image_pb2
+
+Photo = bytes | str | os.PathLike[str] | NDArray[Any]
+"""A file's bytes or path; pixels, uint8 (H, W, 3) RGB; or the network's own input, float32 (3, H, W)."""
+
+_ENUMS = {
+    "rank": analysis_pb2.Rank.DESCRIPTOR,
+    "rule": analysis_pb2.Rule.DESCRIPTOR,
+    "normalisation": analysis_pb2.Normalisation.DESCRIPTOR,
+}
+
+
+class ProjectOptions(TypedDict, total=False):
+    """What `Client.project` may be told; what is left out gets the service's default.
+
+    model, version:  which model; the service's default one, its newest version.
+    layer:           of the units; conv5.
+    units:           which units; the strongest one of each of the `top` strongest maps.
+    top:             how many maps, when no units are given; 9.
+    rank:            by what maps are strong: `max`, or `sum` of their activations; max.
+    rule:            what rectifiers do on the way down: `deconvnet`, `guided`, `gradient`; deconvnet.
+    normalisation:   what contrast normalisations do on the way down: `skip`, `gradient`; skip.
+    control:         whether to project through randomised weights too; no.
+    pictures:        whether to get pictures; yes.
+    tensors:         whether to get the projections as numbers; no.
+    """
+
+    model: str
+    version: int
+    layer: str
+    units: Sequence[Unit]
+    top: int
+    rank: str
+    rule: str
+    normalisation: str
+    control: bool
+    pictures: bool
+    tensors: bool
+
+
+def project_request(photo: Photo, options: ProjectOptions) -> analysis_pb2.ProjectRequest:
+    """Write a request. Raises InputError for a photo or an option that cannot be sent."""
+    fields: dict[str, Any] = dict(options)
+    for name, enum in _ENUMS.items():
+        if name in fields:
+            fields[name] = enum_to_wire(enum, fields[name], field=name)
+    if "units" in fields:
+        fields["units"] = [analysis_pb2.UnitRef(map=unit.map, y=unit.y, x=unit.x) for unit in fields["units"]]
+    return analysis_pb2.ProjectRequest(image=image_to_wire(photo), **fields)
+
+
+def image_to_wire(photo: Photo) -> image_pb2.Image:
+    """Write a photo. Raises InputError for a path without a file and an array that is no photo."""
+    if isinstance(photo, np.ndarray):
+        return _array_to_wire(photo)
+    if isinstance(photo, bytes):
+        return image_pb2.Image(encoded=photo)
+    try:
+        return image_pb2.Image(encoded=Path(photo).read_bytes())
+    except OSError as error:
+        raise InputError(f"'{os.fspath(photo)}' cannot be read: {error.strerror}", field="image") from error
+
+
+def _array_to_wire(array: NDArray[Any]) -> image_pb2.Image:
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
+        file = io.BytesIO()
+        Image.fromarray(array).save(file, "PNG", compress_level=1)
+        return image_pb2.Image(encoded=file.getvalue())
+    if array.dtype == np.float32:
+        return image_pb2.Image(tensor=tensor_to_wire(array))
+    raise InputError(
+        f"an array of {array.dtype} {array.shape} is no photo; allowed are pixels, uint8 (H, W, 3), and the "
+        "network's own input, float32 (3, H, W)",
+        field="image",
+    )

@@ -1,0 +1,12 @@
+"""The service that the client is tried on is that of the server's tests."""
+
+from tests.server.conftest import (  # noqa: F401  (fixtures are found by name)
+    client,
+    cold_service,
+    make_photo,
+    make_service,
+    photo,
+    service,
+    settings,
+    store,
+)

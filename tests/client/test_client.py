@@ -1,0 +1,141 @@
+"""The client against a real service."""
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zfscope.client import Client
+from zfscope.errors import Cancelled, InputError, NotReady, TooMuchWork, ZfscopeError
+from zfscope.images.decode import decode
+from zfscope.server.services import classification
+
+
+def test_importing_the_client_brings_no_torch() -> None:
+    heavy = "torch", "onnx", "onnxruntime", "matplotlib"
+    code = f"import sys, zfscope.client; print([name for name in {heavy} if name in sys.modules])"
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "[]"
+
+
+def test_health_tells_whether_the_service_serves(client: Client, cold_service: Any) -> None:
+    assert client.health() == "SERVING"
+    with Client(cold_service.address) as cold:
+        assert cold.health() == "NOT_SERVING"
+
+
+def test_a_service_that_is_not_there_is_not_ready() -> None:
+    with Client("127.0.0.1:1") as client, pytest.raises(NotReady, match=r"unavailable: .*127.0.0.1:1"):
+        client.models()
+
+
+def test_waiting_ends_when_the_service_is_ready(cold_service: Any) -> None:
+    with Client(cold_service.address) as client, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.wait_until_ready, 30)
+        cold_service.call(cold_service.service.warm_up())
+
+        waiting.result(timeout=30)
+
+        assert client.models()
+
+
+def test_waiting_for_a_service_that_does_not_get_ready_ends_with_the_reason(cold_service: Any) -> None:
+    with (
+        Client(cold_service.address) as client,
+        pytest.raises(NotReady, match=r"127.0.0.1:\d+ is not serving after 0.1 s: NOT_SERVING"),
+    ):
+        client.wait_until_ready(0.1)
+
+
+def test_waiting_for_a_service_that_is_not_there_ends_with_the_reason() -> None:
+    with (
+        Client("127.0.0.1:1") as client,
+        pytest.raises(NotReady, match=r"127.0.0.1:1 is not serving after 0.1 s: unavailable: "),
+    ):
+        client.wait_until_ready(0.1)
+
+
+def test_a_call_to_a_service_that_gets_ready_meanwhile_is_sent_again(cold_service: Any) -> None:
+    with Client(cold_service.address) as client, ThreadPoolExecutor(1) as pool:
+        listing = pool.submit(client.models)
+        time.sleep(0.05)
+        cold_service.call(cold_service.service.warm_up())
+
+        assert listing.result(timeout=30)
+
+
+def test_a_call_that_takes_longer_than_the_timeout_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, service: Any, photo: bytes
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(classification, "classify", lambda *_, **__: released.wait(timeout=30) and ())
+
+    with (
+        Client(service.address, timeout_s=0.1) as client,
+        pytest.raises(Cancelled, match="deadline exceeded"),
+    ):
+        client.classify(photo)
+    released.set()
+
+
+def test_a_fault_of_the_service_carries_its_request_id(
+    monkeypatch: pytest.MonkeyPatch, client: Client, photo: bytes
+) -> None:
+    monkeypatch.setattr(classification, "classify", lambda *_, **__: 1 // 0)
+
+    with pytest.raises(ZfscopeError, match=r"its log has more under request id [0-9a-f]{16}$") as failure:
+        client.classify(photo)
+
+    assert type(failure.value) is ZfscopeError
+
+
+def test_a_photo_may_be_pixels(client: Client, photo: bytes) -> None:
+    assert client.classify(decode(photo)).classes == client.classify(photo).classes
+
+
+def test_an_answer_may_be_larger_than_grpc_s_own_limit(client: Client, make_photo: Any) -> None:
+    answer = client.project(make_photo(900, 900), layer="conv1", units=[], top=6, tensors=True, control=True)
+
+    assert len(answer.projections) == 6
+
+
+@pytest.mark.parametrize("value", [10**10, -(10**10), "nine", 1.5])
+def test_a_value_that_no_field_can_hold_is_refused_before_it_is_sent(
+    client: Client, photo: bytes, value: Any
+) -> None:
+    with pytest.raises(InputError, match="a value that cannot be sent: "):
+        client.project(photo, top=value)
+    with pytest.raises(InputError, match="a value that cannot be sent: "):
+        client.classify(photo, top=value)
+    with pytest.raises(InputError, match="a value that cannot be sent: "):
+        client.model("tiny", version=value)
+
+
+def test_a_photo_that_is_too_large_to_send_is_too_much_work(client: Client) -> None:
+    with pytest.raises(TooMuchWork, match="resource exhausted"):
+        client.classify(bytes(25 << 20))
+
+
+def test_tensors_of_an_answer_are_read_only(client: Client, photo: bytes) -> None:
+    (seen,) = client.project(photo, top=1, tensors=True).projections
+
+    assert seen.tensor is not None
+    assert seen.tensor.dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        seen.tensor[0, 0, 0] = 1
+
+
+def test_many_threads_may_share_a_client(client: Client, photo: bytes) -> None:
+    alone = client.classify(photo)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.classify(photo), range(24)))
+
+    assert all(answer == alone for answer in answers)
