@@ -1,0 +1,57 @@
+"""The command line: its commands, and the one place where an error becomes a line and an exit code."""
+
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from zfscope.cli.classify import classify
+from zfscope.cli.evaluate import evaluate
+from zfscope.cli.health import health
+from zfscope.cli.models import models
+from zfscope.cli.project import project
+from zfscope.cli.serve import serve
+from zfscope.cli.train import train
+from zfscope.errors import ZfscopeError
+
+ERROR_EXIT = 2
+
+
+class Commands(TyperGroup):
+    """Runs a command; what goes wrong is said in one line on stderr."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ZfscopeError, OSError) as error:
+            fail(str(error))
+        except Exception as error:  # typer's own, which are no errors of a command, pass through
+            if type(error).__module__.startswith(("typer", "click")) or os.environ.get("ZFSCOPE_TRACEBACK"):
+                raise
+            hint = "a fault of zfscope; with ZFSCOPE_TRACEBACK=1 it shows where"
+            fail(f"{type(error).__name__}: {error} ({hint})")
+
+
+def fail(message: str) -> None:
+    """Say what went wrong in one line on stderr, and leave with exit code 2."""
+    typer.echo(f"zfscope: {' '.join(message.split())}", err=True)
+    raise typer.Exit(ERROR_EXIT)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="A microscope for convolutional networks: what a network saw in a photo.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (classify, project, models, serve, health, train, evaluate):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="zfscope")

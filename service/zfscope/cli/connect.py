@@ -1,0 +1,31 @@
+"""Who does the work of a command: this process, or a running service."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zfscope.cli.location import find_store
+from zfscope.cli.options import RuntimeName
+from zfscope.errors import InputError
+
+if TYPE_CHECKING:  # both bring half a second or more of imports, which `zfscope --help` does without
+    from zfscope.cli.here import Here
+    from zfscope.client import Client
+
+
+def connect(server: str, store: Path | None, *, runtime: RuntimeName = RuntimeName.onnx) -> "Client | Here":
+    """Give a client of the service at `server`, or, where that is empty, the same calls in this process."""
+    if server:
+        from zfscope.client import Client
+
+        return Client(server)
+    from zfscope.cli.here import Here
+
+    return Here(find_store(store), runtime=runtime)
+
+
+def read_photo(path: Path) -> bytes:
+    """Read an image file. Raises InputError where there is none."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}", field="photo") from error

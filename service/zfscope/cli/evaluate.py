@@ -1,0 +1,63 @@
+"""`zfscope evaluate`: how often a model is right on a folder of photos."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zfscope.cli.location import find_store
+from zfscope.cli.options import AsJson, ModelVersion, Store
+from zfscope.cli.output import print_json, progress, title_of
+
+if TYPE_CHECKING:
+    from zfscope.store import Model
+    from zfscope.training.evaluate import Accuracy
+
+
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A folder with one of photos per class, named by its id."),
+    ],
+    model: Annotated[str, typer.Option("--model", help="A model of the store.", show_default=False)],
+    version: ModelVersion = None,
+    ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over ten crops (Sec 3).")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the accuracy of a model: percentages of photos whose class comes first, or among five.
+
+    Decoded photos take 200 kB each in the folder for temporary files (TMPDIR) while it runs.
+
+    \b
+    Examples:
+      zfscope evaluate photos/val --model zfnet-imagenette
+      zfscope evaluate photos/val --model zfnet-imagenette --ten-crop --json
+    """
+    from zfscope.store import ModelStore
+
+    found = ModelStore(find_store(store)).load(model, version)
+    accuracy = measure(data, found, ten_crop=ten_crop)
+    if as_json:
+        print_json(accuracy.as_dict())
+        return
+    crops = "ten crops" if ten_crop else "the centre crop"
+    typer.echo(
+        f"{title_of(found.name, found.version)}, by {crops} of {accuracy.images} photos: "
+        f"right for {accuracy.top1:.2f} %, among the first five for {accuracy.top5:.2f} %"
+    )
+
+
+def measure(data: Path, model: "Model", *, ten_crop: bool) -> "Accuracy":
+    """Measure a model on a folder of photos, with a progress bar.
+
+    Raises InputError for a folder without photos, or with one that is no class of the model.
+    """
+    from zfscope.training.session import evaluate_model
+
+    with tempfile.TemporaryDirectory(prefix="zfscope-") as cache, progress() as bar:
+        task = bar.add_task("photos decoded, then classified", total=None)
+        return evaluate_model(
+            model, data, ten_crop=ten_crop, cache=Path(cache), advance=lambda count: bar.advance(task, count)
+        )

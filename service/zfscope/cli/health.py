@@ -1,0 +1,39 @@
+"""`zfscope health`: whether a service takes requests."""
+
+from typing import Annotated
+
+import typer
+
+from zfscope.cli.options import AsJson
+from zfscope.cli.output import print_json
+
+NOT_SERVING_EXIT = 1
+
+
+def health(
+    server: Annotated[
+        str, typer.Option("--server", metavar="HOST:PORT", help="The service.", show_default=True)
+    ] = "127.0.0.1:50051",
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds to wait for an answer.")
+    ] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a service whether it takes requests.
+
+    The exit code is 0 for SERVING, 1 for NOT_SERVING and 2 where nobody answers.
+
+    \b
+    Example:
+      zfscope health --server localhost:50051
+    """
+    from zfscope.client import Client
+
+    with Client(server, timeout_s=timeout_s) as zfscope:
+        status = zfscope.health()
+    if as_json:
+        print_json({"server": server, "status": status})
+    else:
+        typer.echo(status)
+    if status != "SERVING":
+        raise typer.Exit(NOT_SERVING_EXIT)

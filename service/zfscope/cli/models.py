@@ -1,0 +1,112 @@
+"""`zfscope models`: what models there are, and what one is made of."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zfscope.cli.connect import connect
+from zfscope.cli.location import find_store
+from zfscope.cli.options import AsJson, ModelVersion, Server, Store
+from zfscope.cli.output import print_json, print_table, progress, title_of
+from zfscope.errors import InputError
+
+if TYPE_CHECKING:
+    from zfscope.client import Layer, ModelInfo, ModelSummary
+
+
+def models(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="One model, layer by layer.", show_default=False)
+    ] = "",
+    version: ModelVersion = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every file of the store against its hash first.")
+    ] = False,
+    store: Store = None,
+    server: Server = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the models, or describe one.
+
+    \b
+    Examples:
+      zfscope models
+      zfscope models zfnet-imagenette --json
+      zfscope models --verify
+    """
+    if verify and server:
+        raise InputError("--verify reads the files of this machine; leave --server out", field="verify")
+    with connect(server, store) as zfscope:
+        described = zfscope.model(name, version) if name else None
+        listed = (described.summary,) if described else zfscope.models()
+    if verify:
+        _verify(listed, find_store(store))
+    if as_json:
+        print_json(asdict(described) if described else {"models": [asdict(model) for model in listed]})
+    elif described:
+        _print_model(described)
+    elif listed:
+        _print_models(listed)
+    else:
+        typer.echo("The store has no models.")
+
+
+def _verify(models: "tuple[ModelSummary, ...]", root: Path) -> None:
+    from zfscope.store import ModelStore
+
+    store = ModelStore(root)
+    with progress() as bar:
+        for model in bar.track(models, description="verifying"):
+            store.verify(model.name, model.version)
+
+
+def _print_models(models: "tuple[ModelSummary, ...]") -> None:
+    columns = {
+        "model": "left",
+        "version": "right",
+        "network": "left",
+        "classes": "right",
+        "parameters": "right",
+    }
+    rows = [
+        (
+            f"{model.name}{' (default)' if model.is_default else ''}",
+            str(model.version),
+            model.network,
+            str(model.classes),
+            f"{model.parameters:,}",
+            model.summary,
+        )
+        for model in models
+    ]
+    print_table("", {**columns, "summary": "left"}, rows)
+
+
+def _print_model(model: "ModelInfo") -> None:
+    summary = model.summary
+    columns = {"layer": "left", "kind": "left", "output": "left", "parameters": "right", "sees (px)": "right"}
+    title = f"{title_of(summary.name, summary.version)}: {summary.summary}"
+    print_table(title, {**columns, "every (px)": "right"}, [_layer_row(layer) for layer in model.layers])
+    if model.accuracy:
+        accuracy = model.accuracy
+        typer.echo(
+            f"Right for {accuracy.top1_percent:.1f} % of {accuracy.images} photos, among its first five for "
+            f"{accuracy.top5_percent:.1f} % ({accuracy.data})"
+        )
+    typer.echo(
+        f"Classes: {', '.join(label.name for label in model.labels[:20])}"
+        f"{' ...' if len(model.labels) > 20 else ''}"
+    )
+
+
+def _layer_row(layer: "Layer") -> tuple[str, ...]:
+    return (
+        layer.name,
+        layer.kind,
+        " x ".join(map(str, layer.shape)),
+        f"{layer.parameters:,}" if layer.parameters else "",
+        "all" if layer.receptive_field_px is None else str(layer.receptive_field_px),
+        "" if layer.stride_px is None else str(layer.stride_px),
+    )

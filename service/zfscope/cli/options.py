@@ -1,0 +1,43 @@
+"""The options that commands share."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class RuntimeName(StrEnum):
+    """Who runs the forward pass."""
+
+    onnx = "onnx"
+    torch = "torch"
+
+
+class DeviceName(StrEnum):
+    """What the forward pass runs on."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+PhotoFile = Annotated[
+    Path, typer.Argument(metavar="PHOTO", help="An image file: JPEG, PNG, WebP, GIF, BMP, TIFF.")
+]
+ModelName = Annotated[str, typer.Option("--model", help="A model of the store.  [default: its only one]")]
+ModelVersion = Annotated[int | None, typer.Option("--version", help="Of the model.  [default: the newest]")]
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="ZFSCOPE_STORE",
+        help="The folder of models.  [default: ./model_store, or that of the checkout]",
+    ),
+]
+Server = Annotated[
+    str, typer.Option("--server", metavar="HOST:PORT", help="Ask a running service instead of this process.")
+]
+Runtime = Annotated[
+    RuntimeName, typer.Option("--runtime", help="Who runs the forward pass, in this process.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]

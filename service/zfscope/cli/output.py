@@ -1,0 +1,54 @@
+"""What commands print: one JSON object for programs, tables for people."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+def print_json(answer: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    typer.echo(json.dumps(answer, ensure_ascii=False))
+
+
+def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table on stdout. columns: `left` or `right` by heading."""
+    table = Table(title=title, title_justify="left")
+    for heading, side in columns.items():
+        table.add_column(heading, justify="right" if side == "right" else "left")
+    for row in rows:
+        table.add_row(*row)
+    # A pipe is given whole lines: rich would cut them to 80 characters.
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+
+
+def size_json(size: tuple[int, int]) -> dict[str, int]:
+    """Give a (height, width) in pixels as JSON."""
+    height, width = size
+    return {"width": width, "height": height}
+
+
+def title_of(model: str, version: int) -> str:
+    """Name a model and its version."""
+    return f"{model} version {version}"
+
+
+def progress() -> Progress:
+    """Give a progress bar on stderr, for use as a context manager; it shows on a terminal only."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,120 @@
+"""`zfscope train`: a network from a folder of photos into the model store."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zfscope.cli.options import AsJson, DeviceName
+from zfscope.cli.output import print_json
+from zfscope.cli.training_watch import display
+from zfscope.errors import InputError
+
+if TYPE_CHECKING:
+    from zfscope.training.session import Settings
+
+RUNS = Path("runs")
+DEFAULT_CHECKPOINTS = "1,2,5,10,20"
+
+
+def train(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A folder with one of photos per class.")],
+    validation: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="Photos to measure the accuracy on, after each epoch.")
+    ] = None,
+    network: Annotated[str, typer.Option(help="zfnet, zfnet-b or alexnet.")] = "zfnet",
+    classes: Annotated[str, typer.Option(metavar="auto|N", help="How many classes there must be.")] = "auto",
+    hidden: Annotated[int, typer.Option(min=1, help="Units of fc6 and of fc7.")] = 4096,
+    recipe: Annotated[str, typer.Option(help="modern, paper, or a .toml file of your own.")] = "modern",
+    epochs: Annotated[int, typer.Option(min=1, help="How often every photo is seen.")] = 60,
+    checkpoints: Annotated[
+        str,
+        typer.Option(metavar="N,N,...", help="Epochs after which the filters are kept; the last always is."),
+    ] = DEFAULT_CHECKPOINTS,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Lines of a class's folder and its name: n01440764 tench."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the model.  [default: NETWORK-DATA]")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of the run; resumed if it is there.  [default: runs/NAME]"),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option(envvar="ZFSCOPE_STORE", help="The folder of models that the result is added to.")
+    ] = Path("model_store"),
+    seed: Annotated[int, typer.Option(help="Of weights, crops and dropout.")] = 0,
+    device: Annotated[DeviceName, typer.Option(help="What it is trained on.")] = DeviceName.cpu,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network on a folder of photos, and add it to the model store.
+
+    A run that was stopped goes on where it was when the same command is given again.
+
+    \b
+    Examples:
+      zfscope train photos/train --validation photos/val --epochs 20
+      zfscope train photos/train --network alexnet --recipe paper --checkpoints 1,10,70 --epochs 70
+    """
+    from zfscope.training.session import Settings
+
+    title = name or f"{network}-{data.resolve().name}".lower()
+    settings = Settings(
+        data=data,
+        out=out or RUNS / title,
+        name=title,
+        validation=validation,
+        network=network,
+        classes=None if classes == "auto" else _number(classes, "classes"),
+        hidden=hidden,
+        recipe=recipe,
+        epochs=epochs,
+        checkpoints=tuple(_number(part, "checkpoints") for part in checkpoints.split(",") if part),
+        seed=seed,
+        device=device.value,
+        labels=read_labels(labels) if labels else None,
+    )
+    folder = _train(settings, store)
+    if as_json:
+        print_json({"model": title, "version": int(folder.name), "folder": str(folder)})
+    else:
+        typer.echo(f"The model is in {folder}; look at it with: zfscope models {title} --store {store}")
+
+
+def _train(settings: "Settings", store: Path) -> Path:
+    from zfscope.training.memory import keep_freed_memory
+    from zfscope.training.run import Watch
+    from zfscope.training.session import Session
+
+    if (store / settings.name / "1").exists():  # said before the hours of training, not after
+        message = f"model '{settings.name}' is in '{store}' already; give another --name or --store"
+        raise InputError(message, field="name")
+    keep_freed_memory()
+    with display(settings.epochs) as shown:
+        session = Session(settings, advance=shown.decoded)
+        if session.resumed:
+            shown.say(f"going on with the run in '{settings.out}', after epoch {session.run.progress.epoch}")
+        session.train(Watch(photos=shown.photos, epoch=shown.epoch, warn=shown.warn))
+        return session.publish(store)
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Read names of classes, a line each: the folder, a space, the name. Raises InputError."""
+    try:
+        lines = [
+            line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"labels '{path}' cannot be read: {error}", field="labels") from error
+    wrong = next((line for line in lines if len(line) < 2), None)
+    if wrong:
+        raise InputError(
+            f"labels '{path}': '{wrong[0]}' has no name; a line is: n01440764 tench", field="labels"
+        )
+    return {folder: name.strip() for folder, name in lines}
+
+
+def _number(text: str, field: str) -> int:
+    if not text.strip().isdecimal():
+        raise InputError(f"{field}: '{text}' is no number", field=field)
+    return int(text)

@@ -1,0 +1,146 @@
+"""A store with a tiny model, a photo on disk, and a service that was started by `zfscope serve`."""
+
+import os
+import signal
+import subprocess
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from zfscope.cli.app import app
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import NetworkSpec, build
+from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "zfscope"
+LABELS = ("ant", "bee", "church", "dog")
+
+SPEC = NetworkSpec(
+    name="tiny",
+    input_size=32,
+    layers=(
+        Conv(name="conv1", channels=6, kernel=5, stride=2),
+        ReLU(name="relu1"),
+        MaxPool(name="pool1", kernel=3, stride=2, rounding="ceil"),
+        LocalResponseNorm(name="norm1"),
+        Conv(name="conv2", channels=10, kernel=3, padding=(1, 1, 1, 1)),
+        ReLU(name="relu2"),
+        Conv(name="conv3", channels=10, kernel=3, padding=(1, 1, 1, 1)),
+        ReLU(name="relu3"),
+        Conv(name="conv4", channels=10, kernel=3, padding=(1, 1, 1, 1)),
+        ReLU(name="relu4"),
+        Conv(name="conv5", channels=12, kernel=3, padding=(1, 1, 1, 1)),
+        ReLU(name="relu5"),
+        Flatten(name="flatten"),
+        Linear(name="fc6", units=len(LABELS)),
+    ),
+)
+
+
+def write_tiny(store: Path, version: int, name: str = "tiny") -> Path:
+    manifest = Manifest(
+        name=name,
+        version=version,
+        summary="Random weights",
+        network=SPEC,
+        preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
+        labels=tuple(Label(id=f"n{number}", name=name) for number, name in enumerate(LABELS)),
+        accuracy=Accuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
+        provenance=Provenance(source="made up in a test"),
+    )
+    return write_model(store, manifest, build(SPEC, generator=torch.Generator().manual_seed(version)))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model `tiny` in versions 1 and 2; the second one was measured."""
+    folder = tmp_path_factory.mktemp("cli") / "models"
+    for version in (1, 2):
+        write_tiny(folder, version)
+    return folder
+
+
+@pytest.fixture
+def write() -> Callable[..., Path]:
+    """Writes the tiny model into a store."""
+    return write_tiny
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo of 60 x 48 pixels."""
+    blots = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("photos") / "blots.png"
+    Image.fromarray(blots).resize((60, 48), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def environment(store: Path, tmp_path: Path) -> dict[str, str]:
+    """What commands find in their environment: the store, and a cache of the test's own."""
+    return {"ZFSCOPE_STORE": str(store), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+class Result:
+    """What a command left: exit code, stdout and stderr."""
+
+    def __init__(self, code: int, stdout: str, stderr: str) -> None:
+        self.code, self.stdout, self.stderr = code, stdout, stderr
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Callable[..., Result]:
+    """Runs a command in this process."""
+
+    def invoke(*arguments: object, env: dict[str, str | None] | None = None) -> Result:
+        settings: dict[str, Any] = {**environment, **(env or {})}
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=settings)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return Result(result.exit_code, result.stdout, result.stderr)
+
+    return invoke
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Callable[..., Result]:
+    """Runs a command as users do, in a process of its own."""
+
+    def run_command(*arguments: object, env: dict[str, str] | None = None) -> Result:
+        result = subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            env={**os.environ, **environment, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Result(result.returncode, result.stdout, result.stderr)
+
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service that serves the store."""
+    cache = tmp_path_factory.mktemp("graphs")
+    service = subprocess.Popen(
+        [COMMAND, "serve", "--listen", "127.0.0.1:0", "--store", store, "--cache", cache, "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert service.stdout is not None
+    address = service.stdout.readline().split()[-1]
+    assert service.stdout.readline() == "zfscope serves model 'tiny' version 2\n"
+    yield address
+    service.send_signal(signal.SIGINT)
+    service.communicate(timeout=30)
+    assert service.returncode == 0

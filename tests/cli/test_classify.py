@@ -1,0 +1,94 @@
+"""`zfscope classify`, in process and against a service."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+LABELS = {"ant", "bee", "church", "dog"}
+
+
+def test_a_person_gets_a_table_of_classes(run: Run, photo: Path) -> None:
+    result = run("classify", photo, "--top", 2)
+    assert result.code == 0
+    assert "blots.png, by tiny version 2" in result.stdout
+    assert sum(label in result.stdout for label in LABELS) == 2
+
+
+def test_a_program_gets_one_object_and_nothing_else(run: Run, photo: Path) -> None:
+    result = run("classify", photo, "--json")
+    answer = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert (answer["model"], answer["version"]) == ("tiny", 2)
+    assert answer["photo"] == {"width": 60, "height": 48}
+    probabilities = [found["probability"] for found in answer["classes"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1)
+    assert {found["label"] for found in answer["classes"]} == LABELS
+    assert {found["id"] for found in answer["classes"]} == {"n0", "n1", "n2", "n3"}
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--ten-crop"], ["--version", "1", "--top", "3"], ["--model", "tiny"]]
+)
+def test_a_service_gives_the_same_answer(run: Run, photo: Path, server: str, options: list[str]) -> None:
+    here = json.loads(run("classify", photo, "--json", *options).stdout)
+    there = json.loads(run("classify", photo, "--json", "--server", server, *options).stdout)
+    for mine, its in zip(here.pop("classes"), there.pop("classes"), strict=True):
+        assert mine == pytest.approx(its, abs=1e-5)
+    assert here == there
+
+
+def test_both_runtimes_give_the_same_answer(run: Run, photo: Path) -> None:
+    by_onnx = json.loads(run("classify", photo, "--json").stdout)["classes"]
+    by_torch = json.loads(run("classify", photo, "--json", "--runtime", "torch").stdout)["classes"]
+    for one, other in zip(by_onnx, by_torch, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+
+
+def test_ten_crops_are_not_one(run: Run, photo: Path) -> None:
+    assert run("classify", photo, "--json").stdout != run("classify", photo, "--json", "--ten-crop").stdout
+
+
+@pytest.mark.parametrize("where", [[], ["--server"]])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "other"], "no model 'other'; this store has tiny"),
+        (["--version", "9"], "no version 9 of model 'tiny'; there is 1, 2"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_line(
+    run: Run, photo: Path, server: str, where: list[str], options: list[str], message: str
+) -> None:
+    result = run("classify", photo, *options, *(["--server", server] if where else []))
+    assert (result.code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("where", [[], ["--server"]])
+def test_a_file_that_is_no_image_is_told_in_one_line(
+    run: Run, tmp_path: Path, server: str, where: list[str]
+) -> None:
+    (tmp_path / "text.jpg").write_text("no image")
+    result = run("classify", tmp_path / "text.jpg", *(["--server", server] if where else []))
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_service_that_is_not_there_is_told_in_one_line(run: Run, photo: Path) -> None:
+    result = run("classify", photo, "--server", "127.0.0.1:1")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr.startswith("zfscope: unavailable: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["classify", "project"])
+def test_a_photo_that_is_not_there_is_told_in_one_line(run: Run, command: str) -> None:
+    result = run(command, "nowhere.jpg")
+    line = "zfscope: 'nowhere.jpg' cannot be read: No such file or directory\n"
+    assert (result.code, result.stdout, result.stderr) == (2, "", line)

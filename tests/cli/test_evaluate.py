@@ -1,0 +1,79 @@
+"""`zfscope evaluate`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import prepare
+from zfscope.store import ModelStore
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five photos of each of two of the model's four classes, which are random blots."""
+    generator = np.random.default_rng(3)
+    for label in ("n0", "n2"):
+        (tmp_path / "val" / label).mkdir(parents=True)
+        for number in range(5):
+            blots = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            photo = Image.fromarray(blots).resize((44, 40), Image.Resampling.BICUBIC)
+            photo.save(tmp_path / "val" / label / f"{number}.png")
+    return tmp_path / "val"
+
+
+def share_of_hits(photos: Path, store: Path, *, ten_crop: bool) -> float:
+    """Count photo by photo, as a user would with `classify`."""
+    model = ModelStore(store).load("tiny")
+    ids = [label.id for label in model.labels]
+    hits = []
+    for path in sorted(photos.rglob("*.png")):
+        crops = "ten" if ten_crop else "centre"
+        prepared = prepare(decode(path.read_bytes()), model.preprocessing, crops=crops)  # type: ignore[arg-type]
+        probabilities = model.network(torch.from_numpy(prepared.pixels)).softmax(1).mean(0)
+        hits.append(ids[int(probabilities.argmax())] == path.parent.name)
+    return 100 * sum(hits) / len(hits)
+
+
+@pytest.mark.parametrize("ten_crop", [False, True])
+def test_a_program_gets_the_percentages_that_photo_by_photo_counting_gives(
+    run: Run, photos: Path, store: Path, ten_crop: bool
+) -> None:
+    result = run("evaluate", photos, "--model", "tiny", "--json", *(["--ten-crop"] if ten_crop else []))
+    top1 = share_of_hits(photos, store, ten_crop=ten_crop)
+    assert json.loads(result.stdout) == {"top1": pytest.approx(top1), "top5": 100.0, "images": 10}
+    assert result.stderr == ""
+
+
+def test_a_person_gets_a_sentence(run: Run, photos: Path) -> None:
+    text = run("evaluate", photos, "--model", "tiny").stdout
+    assert text.startswith("tiny version 2, by the centre crop of 10 photos: right for ")
+    assert text.endswith("among the first five for 100.00 %\n")
+
+
+def test_a_folder_that_is_no_class_of_the_model_is_told_in_one_line(run: Run, photos: Path) -> None:
+    (photos / "n9").mkdir()
+    result = run("evaluate", photos, "--model", "tiny")
+    assert (result.code, result.stdout) == (2, "")
+    assert "n9" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_folder_that_is_not_there_is_told_in_one_line(run: Run, tmp_path: Path) -> None:
+    result = run("evaluate", tmp_path / "nowhere", "--model", "tiny")
+    assert (result.code, result.stdout) == (2, "")
+    assert f"no folder '{tmp_path / 'nowhere'}'" in result.stderr
+
+
+def test_the_model_must_be_named(run: Run, photos: Path) -> None:
+    result = run("evaluate", photos)
+    assert result.code == 2
+    assert "Missing option '--model'" in result.stderr

@@ -1,0 +1,54 @@
+"""Where the models are looked for."""
+
+from pathlib import Path
+
+import pytest
+
+from zfscope.cli import location
+from zfscope.cli.location import find_store
+from zfscope.errors import NotFound
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout without models, and a current folder without models."""
+    here, checkout = tmp_path / "here", tmp_path / "checkout"
+    here.mkdir()
+    checkout.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(location, "_checkout", lambda: checkout)
+    return checkout
+
+
+def test_the_store_that_is_named_comes_first(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "model_store").mkdir()
+    assert find_store(tmp_path) == tmp_path
+
+
+def test_a_store_that_is_named_and_is_not_there_is_not_replaced(checkout: Path) -> None:
+    (checkout / "model_store").mkdir()
+    with pytest.raises(NotFound, match="no model store at 'nowhere': no such folder"):
+        find_store(Path("nowhere"))
+
+
+def test_the_current_folder_s_store_comes_before_that_of_the_checkout(checkout: Path) -> None:
+    (checkout / "model_store").mkdir()
+    Path("model_store").mkdir()
+    assert find_store(None) == Path.cwd() / "model_store"
+
+
+def test_the_checkout_s_store_is_found_from_anywhere(checkout: Path) -> None:
+    (checkout / "model_store").mkdir()
+    assert find_store(None) == checkout / "model_store"
+
+
+def test_without_any_store_the_message_says_where_it_looked_and_how_to_name_one(checkout: Path) -> None:
+    with pytest.raises(NotFound) as caught:
+        find_store(None)
+    assert str(Path.cwd() / "model_store") in str(caught.value)
+    assert str(checkout / "model_store") in str(caught.value)
+    assert "--store or ZFSCOPE_STORE" in str(caught.value)
+
+
+def test_the_checkout_is_the_folder_of_this_repository() -> None:
+    assert (location._checkout() / "service" / "zfscope" / "cli" / "location.py").is_file()

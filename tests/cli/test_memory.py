@@ -1,0 +1,52 @@
+"""What a process keeps of the memory that it freed."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from zfscope.cli import memory
+
+PROGRAM = """
+import sys
+import torch
+from zfscope.cli.memory import give_freed_memory_back
+
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+
+give_freed_memory_back()
+before = resident_mb()
+small = []
+for size_mb in (28, 24, 20, 16, 12):
+    large = torch.ones(size_mb << 18)
+    small.append(torch.ones(100))  # lies above it: what is freed below cannot be cut off the heap
+    del large
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_a_large_tensor_goes_back_to_the_system() -> None:
+    result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 8
+
+
+def test_with_another_c_library_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
+    monkeypatch.setattr("ctypes.CDLL", None)
+    memory.give_freed_memory_back()
+
+
+def test_with_glibc_its_threshold_is_set_to_two_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+
+    class Library:
+        def __init__(self, name: None) -> None:
+            self.mallopt = lambda *setting: calls.append(setting)
+
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr("ctypes.CDLL", Library)
+    memory.give_freed_memory_back()
+    assert calls == [(-3, 2 * 1024 * 1024)]

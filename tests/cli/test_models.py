@@ -1,0 +1,89 @@
+"""`zfscope models`, in process and against a service."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+def test_a_person_gets_a_table_of_models(run: Run) -> None:
+    lines = run("models").stdout.splitlines()
+    assert any("tiny (default)" in line and " 2 " in line and "Random weights" in line for line in lines)
+    assert sum("tiny" in line for line in lines) >= 2
+
+
+def test_a_person_gets_a_model_layer_by_layer(run: Run) -> None:
+    text = run("models", "tiny").stdout
+    assert "tiny version 2: Random weights" in text
+    assert "10 x 7 x 7" in text
+    assert "Right for 50.0 % of 4 photos, among its first five for 100.0 % (four photos)" in text
+    assert "Classes: ant, bee, church, dog" in text
+
+
+def test_a_model_that_was_never_measured_claims_nothing(run: Run) -> None:
+    assert "Right for" not in run("models", "tiny", "--version", 1).stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["tiny"], ["tiny", "--version", "1"]])
+def test_a_service_gives_the_same_object(run: Run, server: str, arguments: list[str]) -> None:
+    here = json.loads(run("models", *arguments, "--json").stdout)
+    there = json.loads(run("models", *arguments, "--json", "--server", server).stdout)
+    if arguments:  # the wire has 32 bits for what the manifest has 64
+        mine, its = here["preprocessing"].pop("mean"), there["preprocessing"].pop("mean")
+        assert mine == pytest.approx(its)
+    assert here == there
+    assert here["layers"] if arguments else here["models"]
+
+
+def test_every_file_is_verified_on_request(run: Run, tmp_path: Path, write: Callable[..., Path]) -> None:
+    folder = write(tmp_path, 1)
+    assert run("models", "--verify", "--store", tmp_path).code == 0
+    (folder / "note.txt").touch()
+    result = run("models", "--verify", "--store", tmp_path)
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr.startswith("zfscope: model 'tiny' version 1: 'note.txt' is in ")
+
+
+def test_a_service_s_files_are_not_verified_from_here(run: Run, server: str) -> None:
+    result = run("models", "--verify", "--server", server)
+    assert (result.code, result.stdout) == (2, "")
+    assert "leave --server out" in result.stderr
+
+
+def test_without_a_store_the_message_says_how_to_name_one(run: Run, tmp_path: Path) -> None:
+    result = run("models", "--store", tmp_path / "nowhere")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr == f"zfscope: no model store at '{tmp_path / 'nowhere'}': no such folder\n"
+
+
+def test_a_store_of_several_models_lists_them_all(
+    run: Run, tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    write(tmp_path, 1, "one")
+    write(tmp_path, 1, "two")
+    listed = json.loads(run("models", "--store", tmp_path, "--json").stdout)["models"]
+    assert [(model["name"], model["is_default"]) for model in listed] == [("one", False), ("two", False)]
+
+
+def test_an_empty_store_has_no_models(run: Run, tmp_path: Path) -> None:
+    assert run("models", "--store", tmp_path).stdout == "The store has no models.\n"
+    assert json.loads(run("models", "--store", tmp_path, "--json").stdout) == {"models": []}
+
+
+def test_a_model_must_be_named_where_there_are_several(
+    run: Run, tmp_path: Path, photo: Path, write: Callable[..., Path]
+) -> None:
+    write(tmp_path, 1, "one")
+    write(tmp_path, 1, "two")
+    result = run("classify", photo, "--store", tmp_path)
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr == "zfscope: the store has several models; name one of one, two\n"
+
+
+def test_a_model_of_an_empty_store_is_told_in_one_line(run: Run, tmp_path: Path, photo: Path) -> None:
+    result = run("classify", photo, "--store", tmp_path)
+    assert (result.code, result.stderr) == (2, f"zfscope: the model store '{tmp_path}' has no models\n")

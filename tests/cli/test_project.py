@@ -1,0 +1,109 @@
+"""`zfscope project`, in process and against a service."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Run = Callable[..., Any]
+
+
+def test_pictures_of_units_and_a_sheet_are_written(run: Run, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "seen"
+    result = run("project", photo, "--top", 3, "--out", out)
+    assert result.code == 0
+    assert f"All on one sheet: {out / 'conv5.png'}" in result.stdout
+    pictures = sorted(path.name for path in out.iterdir())
+    assert len(pictures) == 4
+    for name in pictures:
+        assert name in result.stdout
+        Image.open(out / name).verify()
+
+
+def test_a_program_gets_one_object_with_the_files(run: Run, photo: Path, tmp_path: Path) -> None:
+    result = run("project", photo, "--layer", "conv3", "--top", 2, "--out", tmp_path / "seen", "--json")
+    answer = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert (answer["model"], answer["version"]) == ("tiny", 2)
+    assert answer["photo"] == {"width": 60, "height": 48}
+    strongest, second = answer["projections"]
+    assert strongest["activation"] >= second["activation"] > 0
+    assert strongest["layer"] == "conv3"
+    assert set(strongest["receptive_field"]) == {"x0", "y0", "x1", "y1"}
+    assert Path(answer["sheet"]).name == "conv3.png"
+    expected = f"conv3-{strongest['map']}-{strongest['y']}-{strongest['x']}.png"
+    assert Path(strongest["picture"]) == tmp_path / "seen" / expected
+    assert strongest["tensor"] is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--layer", "conv2", "--unit", "3", "--unit", "4:2:5"],
+        ["--layer=conv1", "--top=2", "--rank=sum", "--rule=guided", "--normalisation=gradient"],
+        ["--layer", "fc6", "--top", "2", "--control", "--version", "1", "--rule", "gradient"],
+    ],
+)
+def test_a_service_gives_the_same_answer(
+    run: Run, photo: Path, server: str, tmp_path: Path, options: list[str]
+) -> None:
+    always = ["project", photo, "--json", "--tensors", *options]
+    here = json.loads(run(*always, "--out", tmp_path / "here").stdout)
+    there = json.loads(run(*always, "--out", tmp_path / "there", "--server", server).stdout)
+    for mine, its in zip(here["projections"], there["projections"], strict=True):
+        assert (mine["map"], mine["y"], mine["x"]) == (its["map"], its["y"], its["x"])
+        assert mine["activation"] == pytest.approx(its["activation"], rel=1e-4)
+        assert mine["receptive_field"] == pytest.approx(its["receptive_field"])
+        np.testing.assert_allclose(np.load(mine["tensor"]), np.load(its["tensor"]), atol=1e-5)
+        assert (mine["control_tensor"] is None) == ("--control" not in options)
+        assert (its["control_tensor"] is None) == ("--control" not in options)
+
+
+def test_units_are_those_asked_for(run: Run, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seen"
+    result = run("project", photo, "--layer", "conv2", "--unit", "4:2:5", "--out", out, "--json")
+    (item,) = json.loads(result.stdout)["projections"]
+    assert (item["map"], item["y"], item["x"]) == (4, 2, 5)
+
+
+def test_a_unit_of_a_fully_connected_layer_has_no_place(run: Run, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seen"
+    result = run("project", photo, "--layer", "fc6", "--unit", "2", "--out", out, "--tensors", "--control")
+    assert "fc6 map 2 " in result.stdout
+    assert {path.name for path in out.iterdir()} == {"fc6.png", "fc6-2.png", "fc6-2.npy", "fc6-2-control.npy"}
+    assert np.load(out / "fc6-2.npy").shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("where", [[], ["--server"]])
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--layer", "conv9"], "conv9"),
+        (["--unit", "99"], "99"),
+        (["--unit", "1:99:0"], "99"),
+        (["--top", "0"], "top is 0"),
+        (["--top", "1000000000"], "1000000000"),
+        (["--unit", "1:2"], "no unit '1:2'"),
+        (["--unit", "1", "--top", "2"], "--top 2 and --unit were both given"),
+    ],
+)
+def test_what_cannot_be_projected_is_told_in_one_line_and_writes_nothing(
+    run: Run, photo: Path, server: str, tmp_path: Path, where: list[str], options: list[str], part: str
+) -> None:
+    out = tmp_path / "seen"
+    result = run("project", photo, "--out", out, *options, *(["--server", server] if where else []))
+    assert (result.code, result.stdout) == (2, "")
+    assert part in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(run: Run, photo: Path) -> None:
+    result = run("project", photo, "--out", photo)
+    assert (result.code, result.stdout) == (2, "")
+    assert "File exists" in result.stderr
+    assert result.stderr.count("\n") == 1

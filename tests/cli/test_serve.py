@@ -1,0 +1,80 @@
+"""`zfscope serve`: from options to settings, and refusals; the `server` of other tests is the real thing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zfscope.server.settings import Settings
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings that services were started with; none is really started."""
+    taken: list[Settings] = []
+
+    async def serve(settings: Settings, *, announce: Callable[[str], object]) -> None:
+        taken.append(settings)
+        announce("zfscope listens on 127.0.0.1:1")
+
+    monkeypatch.setattr("zfscope.server.app.serve", serve)
+    monkeypatch.setattr("zfscope.cli.serve.give_freed_memory_back", lambda: None)  # not in the tests' process
+    return taken
+
+
+def test_the_address_is_announced_on_stdout(run: Run, served: list[Settings]) -> None:
+    result = run("serve")
+    assert (result.code, result.stdout) == (0, "zfscope listens on 127.0.0.1:1\n")
+    assert len(served) == 1
+
+
+def test_options_become_settings(run: Run, served: list[Settings], store: Path, tmp_path: Path) -> None:
+    options = ["--listen", "0.0.0.0:7", "--model", "tiny", "--runtime", "torch", "--device", "cuda"]
+    run("serve", *options, "--threads", 3, "--cache", tmp_path)
+    (settings,) = served
+    assert settings.listen == "0.0.0.0:7"
+    assert settings.default_model == "tiny"
+    assert (settings.runtime, settings.device) == ("torch", "cuda")
+    assert (settings.threads, settings.cache, settings.store) == (3, tmp_path, store)
+
+
+def test_what_is_not_given_comes_from_the_environment(run: Run, served: list[Settings]) -> None:
+    run("serve", env={"ZFSCOPE_LISTEN": "127.0.0.1:9", "ZFSCOPE_WORKERS": "5"})
+    assert (served[0].listen, served[0].workers) == ("127.0.0.1:9", 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "message"),
+    [
+        (["--listen", "nowhere"], {}, "zfscope: listen is 'nowhere': "),
+        ([], {"ZFSCOPE_WORKERS": "0"}, "zfscope: workers is '0': "),
+        (["--store", "nowhere"], {}, "zfscope: no model store at 'nowhere': no such folder"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_line(
+    run: Run, served: list[Settings], options: list[str], env: dict[str, str], message: str
+) -> None:
+    result = run("serve", *options, env=env)
+    assert (result.code, result.stdout, served) == (2, "", [])
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(start: Run, server: str) -> None:
+    result = start("serve", "--listen", server)
+    assert (result.code, result.stdout) == (2, "")
+    assert f"zfscope: cannot listen on {server}: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_model_that_is_damaged_stops_the_start_with_its_name(
+    start: Run, tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    (write(tmp_path, 1) / "weights.safetensors").write_bytes(b"")
+    result = start("serve", "--listen", "127.0.0.1:0", "--store", tmp_path)
+    assert result.code == 2
+    assert "zfscope: model 'tiny' version 1: 'weights.safetensors' is not the file" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,130 @@
+"""`zfscope train`, on a handful of photos."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zfscope.store import ModelStore
+
+Run = Callable[..., Any]
+
+RECIPE = """
+summary = "a few steps"
+optimizer = "sgd"
+learning_rate = 1e-5
+schedule = "cosine"
+batch = 2
+crop = "random"
+mean = "channels"
+
+[[phases]]
+start = 0.0
+size = 64
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two photos of each of two classes, and a recipe for them."""
+    generator = np.random.default_rng(3)
+    for label in ("n01", "n02"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(2):
+            blots = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            photo = Image.fromarray(blots).resize((64, 64), Image.Resampling.BICUBIC)
+            photo.save(tmp_path / "photos" / label / f"{number}.png")
+    (tmp_path / "few.toml").write_text(RECIPE)
+    (tmp_path / "labels.txt").write_text("n01 red bus\n\nn02 cat\n")
+    return tmp_path / "photos"
+
+
+@pytest.fixture(autouse=True)
+def memory_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What speeds up a process that trains would change the whole process of the tests."""
+    monkeypatch.setattr("zfscope.training.memory.keep_freed_memory", lambda: None)
+
+
+@pytest.fixture
+def train(run: Run, data: Path, tmp_path: Path) -> Run:
+    """Runs a short training into a store of the test's own."""
+
+    def train_briefly(*options: object) -> Any:
+        always = ["--recipe", tmp_path / "few.toml", "--epochs", 1, "--hidden", 4, "--out", tmp_path / "run"]
+        return run("train", data, *always, "--store", tmp_path / "trained", *options)
+
+    return train_briefly
+
+
+def test_photos_become_a_model_of_the_store(train: Run, data: Path, tmp_path: Path) -> None:
+    options = ["--validation", data, "--labels", tmp_path / "labels.txt", "--checkpoints", "1"]
+    result = train(*options, "--name", "brief", "--json")
+    assert result.code == 0, result.stderr
+    folder = tmp_path / "trained" / "brief" / "1"
+    assert json.loads(result.stdout) == {"model": "brief", "version": 1, "folder": str(folder)}
+    manifest = ModelStore(tmp_path / "trained").verify("brief")
+    assert [(label.id, label.name) for label in manifest.labels] == [("n01", "red bus"), ("n02", "cat")]
+    assert manifest.accuracy is not None
+    assert manifest.accuracy.images == 4
+    assert [checkpoint.epoch for checkpoint in manifest.checkpoints] == [1]
+
+
+def test_an_epoch_is_a_line_on_stderr(train: Run, data: Path) -> None:
+    lines = train("--validation", data).stderr.splitlines()
+    assert lines[0].startswith("epoch 1 of 1: loss ")
+    assert "top-1 " in lines[0]
+    assert lines[0].endswith(" photos/s, 0 min left")
+
+
+def test_a_person_is_told_where_the_model_is(train: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "trained" / "zfnet-photos" / "1"
+    expected = f"The model is in {folder}; look at it with: zfscope models zfnet-photos --store "
+    assert train().stdout.startswith(expected)
+
+
+def test_a_model_that_is_there_is_told_before_the_training(train: Run, tmp_path: Path) -> None:
+    (tmp_path / "trained" / "zfnet-photos" / "1").mkdir(parents=True)
+    result = train()
+    assert (result.code, result.stdout) == (2, "")
+    assert "model 'zfnet-photos' is in " in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_was_stopped_goes_on(train: Run, tmp_path: Path) -> None:
+    assert train("--name", "one").code == 0
+    result = train("--name", "two")
+    assert result.code == 0
+    assert result.stderr == f"going on with the run in '{tmp_path / 'run'}', after epoch 1\n"
+    assert (tmp_path / "trained" / "two" / "1" / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--network", "resnet"], "no network 'resnet'; there are zfnet, zfnet-b, alexnet"),
+        (["--classes", "3"], "has 2 classes, 3 were asked for"),
+        (["--classes", "many"], "classes: 'many' is no number"),
+        (["--checkpoints", "1,x"], "checkpoints: 'x' is no number"),
+        (["--recipe", "best"], "no recipe 'best'; there are modern, paper"),
+        (["--labels", "nowhere.txt"], "labels 'nowhere.txt' cannot be read"),
+        (["--name", "No/name"], "name 'No/name' must match"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_in_one_line(
+    train: Run, options: list[str], message: str
+) -> None:
+    result = train(*options)
+    assert (result.code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_class_without_a_name_is_told_in_one_line(train: Run, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("n01 red bus\nn02\n")
+    result = train("--labels", tmp_path / "labels.txt")
+    assert (result.code, result.stdout) == (2, "")
+    assert "'n02' has no name; a line is: n01440764 tench" in result.stderr

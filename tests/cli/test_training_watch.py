@@ -1,0 +1,49 @@
+"""What a person sees of a training run."""
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from zfscope.cli.training_watch import Display, Speed, display, epoch_line
+
+ROW = {"epoch": 3, "train_loss": 1.23456, "roughness": 0.452, "images_per_second": 50.0}
+
+
+def test_a_line_says_how_an_epoch_went_and_how_long_it_still_takes() -> None:
+    line = epoch_line(ROW, epochs=20, photos_left=6000)
+    assert line == "epoch 3 of 20: loss 1.235, conv1 roughness 0.45, 50 photos/s, 2 min left"
+
+
+def test_a_line_has_the_accuracy_where_it_was_measured() -> None:
+    line = epoch_line({**ROW, "val_top1": 61.25, "val_top5": 93.0}, epochs=20, photos_left=0)
+    assert "loss 1.235, top-1 61.2 %, top-5 93.0 %, conv1" in line
+
+
+def test_the_bar_counts_photos_decoded_and_then_photos_learnt_from() -> None:
+    with Progress(Speed(), console=Console(file=io.StringIO(), force_terminal=True)) as bar:
+        shown = Display(bar, epochs=2)
+        shown.decoded(3)
+        assert [(task.description, task.completed, task.total) for task in bar.tasks] == [
+            ("decoding photos", 3, None)
+        ]
+        shown.photos(10, 90)
+        shown.photos(10, 80)
+        assert [(task.description, task.completed, task.total) for task in bar.tasks] == [
+            ("training", 20, 100)
+        ]
+
+
+def test_without_a_terminal_there_are_lines_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with display(20) as shown:
+        shown.decoded(1)
+        shown.photos(50, 6000)
+        shown.epoch(ROW)
+        shown.warn("nothing is being learnt")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "epoch 3 of 20: loss 1.235, conv1 roughness 0.45, 50 photos/s, 2 min left",
+        "warning: nothing is being learnt",
+    ]
