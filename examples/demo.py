@@ -1,0 +1,159 @@
+"""A client of the service: what ZFNet saw in two photos, layer by layer (`make demo`).
+
+It starts `zfscope serve` on a free port of this machine, sends it photos that come inside the packages
+scikit-learn and scikit-image, writes the sheets of pictures to a folder, and stops the service.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from zfscope.client import Client, ModelInfo, Projections
+from zfscope.errors import NotFound, NotReady, ZfscopeError
+
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+UNITS = 9
+STOP_S = 20
+
+EXPLANATION = f"""\
+Each sheet shows the {UNITS} strongest maps of a layer. For each: its strongest unit's activation projected
+back to pixels (grey is nothing), the part of the photo that the unit looked at, and the control, which is
+the same projection through randomised weights. What both show comes from the photo and was not learnt."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A photo inside a package, and what to know about it."""
+
+    package: str
+    file: str
+    note: str
+
+    def read(self) -> bytes:
+        """Read the photo. Raises NotFound where the package is not installed, or has it no more."""
+        try:
+            return Path(str(distribution(self.package).locate_file(self.file))).read_bytes()
+        except (PackageNotFoundError, OSError) as error:
+            raise NotFound(f"no {self.file}; it comes with: pip install 'zfscope[demo]'") from error
+
+    @property
+    def name(self) -> str:
+        """The photo's file name."""
+        return Path(self.file).name
+
+
+SAMPLES = (
+    Sample("scikit-learn", "sklearn/datasets/images/china.jpg", "A pavilion: 'church' is the nearest class."),
+    Sample(
+        "scikit-image",
+        "skimage/data/chelsea.png",
+        "A cat: none of the classes, so the answer cannot be right.",
+    ),
+)
+
+
+def main() -> int:
+    """Run the demo; give the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), help="the folder of pictures (default: demo)"
+    )
+    out: Path = parser.parse_args().out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with running_service(out / "service.log") as address, Client(address) as zfscope:
+            show(zfscope, out)
+    except (ZfscopeError, OSError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+@contextmanager
+def running_service(log: Path) -> Iterator[str]:
+    """Run `zfscope serve` on a free port; give its address once it is SERVING, and stop it at the end.
+
+    Raises NotReady, with the last line of its log, where it does not start.
+    """
+    started = time.monotonic()
+    zfscope = str(Path(sysconfig.get_path("scripts")) / "zfscope")
+    command = [zfscope, "serve", "--listen", "127.0.0.1:0"]
+    with log.open("w") as errors:
+        service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603  (ours)
+    try:
+        address = _next_line(service, log).split()[-1]  # zfscope listens on 127.0.0.1:40123
+        _next_line(service, log)  # zfscope serves model ...
+        print(f"The service is up on {address}, {time.monotonic() - started:.1f} s after its start.\n")
+        yield address
+    finally:
+        _stop(service)
+
+
+def _next_line(service: "subprocess.Popen[str]", log: Path) -> str:
+    assert service.stdout is not None
+    line = service.stdout.readline()
+    if not line:
+        last = (log.read_text().strip() or "it said nothing").splitlines()[-1]
+        raise NotReady(f"the service did not start: {last}")
+    return line
+
+
+def _stop(service: "subprocess.Popen[str]") -> None:
+    service.send_signal(signal.SIGINT)  # as Ctrl-C does; SIGTERM waits for load balancers first
+    try:
+        service.communicate(timeout=STOP_S)
+    except subprocess.TimeoutExpired:
+        service.kill()
+        service.communicate()
+
+
+def show(zfscope: Client, out: Path) -> None:
+    """Classify and project every photo, and say in words what came out."""
+    model = zfscope.model()
+    for sample in SAMPLES:
+        photo = sample.read()
+        answer = zfscope.classify(photo, top=3)
+        height, width = answer.photo_size
+        print(f"{sample.name}, {width} x {height} pixels. {sample.note}")
+        likely = ", ".join(f"{score.label} {score.probability:.0%}" for score in answer.classes)
+        print(f"  {answer.model} version {answer.version} says: {likely}.")
+        for layer in LAYERS:
+            seen = zfscope.project(photo, layer=layer, top=UNITS, control=True)
+            print(f"  {layer}: {describe(seen, model, layer)}")
+            print(f"    {write_sheet(out, sample, layer, seen)}")
+        print()
+    print(EXPLANATION)
+
+
+def describe(seen: Projections, model: ModelInfo, layer: str) -> str:
+    """Say in words how much a unit of the layer sees, and what the strongest one looked at."""
+    field = next(found.receptive_field_px for found in model.layers if found.name == layer)
+    size = model.preprocessing.crop_px
+    strongest, photo = seen.projections[0], seen.photo_size
+    box = strongest.receptive_field.clip(photo)
+    return (
+        f"a unit sees {field} x {field} of {size} x {size} pixels; the strongest, of map {strongest.map}, "
+        f"looked at columns {box.x0:.0f} to {box.x1:.0f}, rows {box.y0:.0f} to {box.y1:.0f} of the photo"
+    )
+
+
+def write_sheet(out: Path, sample: Sample, layer: str, seen: Projections) -> Path:
+    """Write the sheet of a layer, and give its file."""
+    path = out / f"{Path(sample.name).stem}-{layer}.png"
+    assert seen.sheet is not None  # pictures were not declined
+    path.write_bytes(seen.sheet.png)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

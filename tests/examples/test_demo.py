@@ -1,0 +1,82 @@
+"""The demo, from start to end, with a tiny model in the place of the trained one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import NetworkSpec, build
+from zfscope.networks.spec import Conv, Flatten, Linear, Padding, ReLU
+from zfscope.store import Label, Manifest, Provenance, write_model
+
+CHECKOUT = Path(__file__).parents[2]
+PHOTOS = ("china", "chelsea")
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A model with the five layers that the demo looks at."""
+    convolutions = [
+        layer
+        for name in LAYERS
+        for layer in (
+            Conv(name=name, channels=9, kernel=3, padding=Padding(1, 1, 1, 1)),
+            ReLU(name=name.replace("conv", "relu")),
+        )
+    ]
+    spec = NetworkSpec(
+        name="tiny",
+        input_size=16,
+        layers=(*convolutions, Flatten(name="flatten"), Linear(name="fc6", units=2)),
+    )
+    manifest = Manifest(
+        name="tiny",
+        version=1,
+        summary="Random weights",
+        network=spec,
+        preprocessing=Preprocessing(short_side=16, centre=16, crop=16),
+        labels=(Label(id="n0", name="church"), Label(id="n1", name="tench")),
+        provenance=Provenance(source="made up in a test"),
+    )
+    write_model(tmp_path / "store", manifest, build(spec, generator=torch.Generator().manual_seed(1)))
+    return tmp_path / "store"
+
+
+def run_demo(out: Path, store: Path) -> "subprocess.CompletedProcess[str]":
+    settings = {"ZFSCOPE_STORE": str(store), "XDG_CACHE_HOME": str(out.parent / "cache")}
+    command = [sys.executable, "-m", "examples.demo", "--out", str(out)]
+    return subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_demo_writes_a_sheet_for_every_layer_and_photo_and_says_so(tmp_path: Path, store: Path) -> None:
+    result = run_demo(tmp_path / "demo", store)
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in (f"{photo}-{layer}.png" for photo in PHOTOS for layer in LAYERS):
+        assert str(tmp_path / "demo" / name) in result.stdout
+        Image.open(tmp_path / "demo" / name).verify()
+    assert "china.jpg, 640 x 427 pixels" in result.stdout
+    assert "tiny version 1 says: " in result.stdout
+    assert "a unit sees 11 x 11 of 16 x 16 pixels" in result.stdout
+
+
+def test_a_service_that_does_not_start_is_told_in_one_line(tmp_path: Path, store: Path) -> None:
+    (store / "tiny" / "1" / "weights.safetensors").unlink()
+    result = run_demo(tmp_path / "demo", store)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "demo: the service did not start: " in result.stderr
+    assert "model 'tiny' version 1: 'weights.safetensors' is missing" in result.stderr
+    assert "Traceback" not in result.stderr
