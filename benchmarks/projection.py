@@ -2,11 +2,11 @@
 
     python -m benchmarks.projection
 
-The network is the paper's with 1000 classes: 62 million weights, random (the time does not depend on them).
+The network is the paper's with 1000 classes: 62 million random weights; the time does not depend on them.
 Ours is one trace of the photo up to conv5 and one projection of all units. Captum has no way to ask for
 several units: it is called once for each, on an `nn.Sequential` of torch's own layers with the same weights,
-which is what a user of torch would have. Both run in this process, in turn, several times; the ratio is that of
-the medians.
+which is what a user of torch would have. Both run in this process, in turn, several times; the ratio is
+that of the medians.
 
 They do not compute the same thing by default. Captum differentiates through contrast normalisation, and its
 seed is 1; here normalisation is skipped (the ECCV text) and the seed is the activation. Before anything is
@@ -79,12 +79,21 @@ def main() -> None:
     error = disagreement(contest, 2)
     if error > TOLERANCE:
         raise SystemExit(f"the two disagree by {error:.1e} of the largest value; allowed is {TOLERANCE:.0e}")
-    console.print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    console.print(f"with the gradient of normalisation both give the same to {error:.0e} of the largest value")
+    console.print(
+        f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+    console.print(
+        f"with the gradient of normalisation both give the same to {error:.0e} of the largest value"
+    )
     times = measure(contest, repeats, console)
     console.print(table(times))
     ratios = {count: ratio(*times[count]) for count in COUNTS}
-    result = {"benchmark": "projection", "units": 9, "ratio_vs_captum": ratios[9], "ratio_vs_captum_64": ratios[64]}
+    result = {
+        "benchmark": "projection",
+        "units": 9,
+        "ratio_vs_captum": ratios[9],
+        "ratio_vs_captum_64": ratios[64],
+    }
     print(json.dumps(result))
 
 
@@ -99,7 +108,7 @@ def make_contest() -> Contest:
 
 
 def disagreement(contest: Contest, count: int) -> float:
-    """Give the largest difference of the two, where they compute the same, as a share of the largest value."""
+    """Give the largest difference of the two, where they compute the same, as a share of the peak."""
     seen = trace(contest.network, contest.images, until=LAYER)
     units = contest.units[:count]
     ours = project(contest.network, seen, LAYER, units, normalisation="gradient")
@@ -142,7 +151,9 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 def table(times: Times) -> Table:
     """Lay the medians out, in milliseconds."""
-    rows = Table("units", "trace and project", "Captum", "ratio", title=f"{LAYER} units of one photo, medians")
+    rows = Table(
+        "units", "trace and project", "Captum", "ratio", title=f"{LAYER} units of one photo, medians"
+    )
     for count, (ours, theirs) in times.items():
         cells = (f"{statistics.median(seconds) * 1000:.0f} ms" for seconds in (ours, theirs))
         rows.add_row(str(count), *cells, f"{ratio(ours, theirs):.1f} x")

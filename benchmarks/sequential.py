@@ -1,4 +1,4 @@
-"""A network as a user of torch would write it: an `nn.Sequential` of torch's own layers, with the same weights."""
+"""A network as a user of torch would write it: an `nn.Sequential` of torch's own layers, same weights."""
 
 from collections import OrderedDict
 

@@ -49,7 +49,7 @@ def bordered(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
-def step(network: Network, layer: Layer, inputs: Sequence[Tensor], rule: str, normalisation: str) -> Tensor:
+def step(network: Network, layer: Layer, inputs: Sequence[Tensor], rule: str, normalisation: str) -> Tensor:  # noqa: C901  # a case per kind of layer
     x, filters = inputs[0], network.filters.get(layer.name)
     match layer:
         case Conv():

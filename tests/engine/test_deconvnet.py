@@ -45,7 +45,7 @@ def test_a_projection_of_any_layer_is_what_autograd_gives_with_relus_backward_re
     by_autograd: Callable[..., Tensor],
     mixed_seeds: MixedSeeds,
 ) -> None:
-    """Defects 1, 2, 3, 6 and 8 in one: units, whole maps, fully connected units and class scores, two images."""
+    """Defects 1, 2, 3, 6, 8 in one: units, whole maps, fully connected units, class scores, two images."""
     network, images, seen = given(request, name)
     for layer in layers(network):
         seeds = mixed_seeds(seen, layer)
@@ -88,7 +88,9 @@ def test_a_walk_inside_the_receptive_field_gives_what_the_full_walk_gives_for_ev
         shape = seen.outputs[layer].shape
         if len(shape) == 4:
             places = product(range(shape[2]), range(shape[3]))
-            units: list[Seed] = [Unit(place % 2, place % shape[1], y, x) for place, (y, x) in enumerate(places)]
+            units: list[Seed] = [
+                Unit(place % 2, place % shape[1], y, x) for place, (y, x) in enumerate(places)
+            ]
             windowed_and_full(network, seen, layer, units, rule)
 
 
@@ -134,7 +136,9 @@ def test_seeds_that_go_down_in_parts_give_the_same_in_the_same_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network, _, seen = given(request, name)
-    units = [unit for unit in mixed_seeds(seen, "norm1" if name == "tiny" else "both") if isinstance(unit, Unit)]
+    units = [
+        unit for unit in mixed_seeds(seen, "norm1" if name == "tiny" else "both") if isinstance(unit, Unit)
+    ]
     layer = "norm1" if name == "tiny" else "both"
     at_once = project(network, seen, layer, units)
     monkeypatch.setitem(BATCH_VALUES, "cpu", values)  # type: ignore[misc]  # a dict, made smaller for the test
@@ -185,9 +189,7 @@ def test_a_projection_starts_from_the_activation_itself(
 ) -> None:
     """Defect 7: a seed of 1 loses how strong the units are beside each other."""
     units = strongest_units(tiny_trace, "conv3", 0, 3)
-    threefold = Trace(
-        {**tiny_trace.outputs, "conv3": tiny_trace.outputs["conv3"] * 3}, tiny_trace.switches
-    )
+    threefold = Trace({**tiny_trace.outputs, "conv3": tiny_trace.outputs["conv3"] * 3}, tiny_trace.switches)
     pixels = project(tiny_network, tiny_trace, "conv3", units, rule=rule)
     torch.testing.assert_close(project(tiny_network, threefold, "conv3", units, rule=rule), pixels * 3)
 
@@ -219,9 +221,7 @@ def test_the_rules_differ_and_gradients_ignore_the_signs_of_the_signal(
     assert not torch.allclose(guided, gradient)
 
 
-def test_contrast_normalisation_is_skipped_unless_asked_for(
-    tiny_network: Network, tiny_trace: Trace
-) -> None:
+def test_contrast_normalisation_is_skipped_unless_asked_for(tiny_network: Network, tiny_trace: Trace) -> None:
     """Defect 8."""
     seeds = strongest_units(tiny_trace, "conv3", 0, 3)
     skipped = project(tiny_network, tiny_trace, "conv3", seeds)
@@ -305,7 +305,9 @@ def test_weights_that_want_gradients_get_none(tiny_network: Network, tiny_images
 def test_an_unknown_layer_is_refused_with_the_names_there_are(
     tiny_network: Network, tiny_trace: Trace
 ) -> None:
-    with pytest.raises(NotFound, match=r"no layer 'conv9'; this model has conv1, relu1, pool1, .*, fc8") as caught:
+    with pytest.raises(
+        NotFound, match=r"no layer 'conv9'; this model has conv1, relu1, pool1, .*, fc8"
+    ) as caught:
         project(tiny_network, tiny_trace, "conv9", [Unit(0, 0)])
     assert caught.value.field == "layer"
 

@@ -146,5 +146,7 @@ def test_branches_of_different_jumps_cannot_be_compared() -> None:
             ],
         }
     )
-    with pytest.raises(ValueError, match=r"layer 'sum' joins branches with the jumps \[1, 2\]; they must agree"):
+    with pytest.raises(
+        ValueError, match=r"layer 'sum' joins branches with the jumps \[1, 2\]; they must agree"
+    ):
         receptive_fields(spec)

@@ -36,7 +36,9 @@ def seen(network: Network, images_for: Callable[..., Tensor]) -> Trace:
 
 
 @pytest.fixture
-def removed(network: Network, seen: Trace, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, float]]:
+def removed(
+    network: Network, seen: Trace, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], dict[str, float]]:
     """Projects a layer's strongest units; gives, by ReLU, the share of the signal that it removes."""
 
     def measure(layer: str) -> dict[str, float]:
@@ -44,15 +46,15 @@ def removed(network: Network, seen: Trace, monkeypatch: pytest.MonkeyPatch) -> C
         rectify = DOWN["relu"]
 
         def measured(relu: Any, signal: Signal, visit: Visit) -> Sequence[Signal]:
-            negative, all = sums.get(relu.name, (0.0, 0.0))
+            negative, total = sums.get(relu.name, (0.0, 0.0))
             values = signal.values
-            sums[relu.name] = negative - float(values.clamp(max=0).sum()), all + float(values.abs().sum())
+            sums[relu.name] = negative - float(values.clamp(max=0).sum()), total + float(values.abs().sum())
             return rectify(relu, signal, visit)
 
         with monkeypatch.context() as patch:
             patch.setitem(DOWN, "relu", measured)  # type: ignore[misc]  # a dict
             project(network, seen, layer, strongest_units(seen, layer, 0, 9))
-        return {relu: negative / all for relu, (negative, all) in sums.items()}
+        return {relu: negative / total for relu, (negative, total) in sums.items()}
 
     return measure
 
@@ -88,5 +90,5 @@ def test_fully_connected_layers_lose_as_much(removed: Callable[[str], dict[str, 
 def test_unpooling_between_two_filters_does_not_make_the_signal_positive(
     removed: Callable[[str], dict[str, float]],
 ) -> None:
-    """The question's own case: relu2 is met right after unpooling, and the filters of layer 3 lie above it."""
+    """The question's own case: relu2 comes right after unpooling, with the filters of layer 3 above."""
     assert removed("conv3")["relu2"] > 1 / 3

@@ -93,7 +93,9 @@ def test_a_projection_needs_a_seed() -> None:
         ([Maps(0, (0, 7))], "no unit with map = 7", "units[0].map"),
     ],
 )
-def test_units_that_there_are_not_are_refused_by_name(seeds: Sequence[Seed], message: str, field: str) -> None:
+def test_units_that_there_are_not_are_refused_by_name(
+    seeds: Sequence[Seed], message: str, field: str
+) -> None:
     with pytest.raises(NotFound, match=re.escape(message)) as caught:
         seed_signal(trace_of(MAPS), "layer", seeds)
     assert caught.value.field == field
@@ -105,6 +107,8 @@ def test_a_place_in_a_fully_connected_layer_is_refused() -> None:
 
 
 def test_a_layer_that_the_trace_did_not_reach_is_refused() -> None:
-    with pytest.raises(InputError, match="layer 'conv5' is not in the trace, which ends at 'layer'") as caught:
+    with pytest.raises(
+        InputError, match="layer 'conv5' is not in the trace, which ends at 'layer'"
+    ) as caught:
         seed_signal(trace_of(MAPS), "conv5", [Unit(0, 0)])
     assert caught.value.field == "layer"

@@ -99,7 +99,10 @@ def test_signals_of_full_units_are_added() -> None:
     assert added(one, one).values.tolist() == [[2, 4]]
 
 
-@pytest.mark.parametrize("operation", [lambda s: clipped(s, ROWS, COLUMNS), lambda s: added(s, s), lambda s: cut(MAPS, s)])  # fmt: skip
+@pytest.mark.parametrize(
+    "operation",
+    [lambda s: clipped(s, ROWS, COLUMNS), lambda s: added(s, s), lambda s: cut(MAPS, s)],
+)
 def test_no_operation_changes_the_signal_it_is_given(operation: object) -> None:
     values = torch.ones(1, 3, 6, 2, dtype=torch.float64)
     signal = Signal(values, torch.tensor([1]), torch.tensor([[-1, 4]]))

@@ -53,7 +53,7 @@ def down(
     ]
 
 
-def up(network: Network, seen: Trace, layer: Layer, inputs: Sequence[Tensor]) -> Tensor:
+def up(network: Network, seen: Trace, layer: Layer, inputs: Sequence[Tensor]) -> Tensor:  # noqa: C901  # a case per kind of layer
     """Apply the layer as the linear map that it is around the traced images: switches and masks held."""
     x, below = inputs[0], seen.outputs[network.spec.sources[layer.name][0]]
     filters = network.filters.get(layer.name)

@@ -82,7 +82,9 @@ def test_no_signal_makes_no_picture(way: Way) -> None:
 
 
 def test_units_with_a_signal_are_listed_place_by_place() -> None:
-    signal, map, starts = units_with_signal(torch.tensor([[0.0, 3.0, -1.0], [0.0, 0.0, 0.0], [5.0, 0.0, 0.0]]))
+    signal, map, starts = units_with_signal(
+        torch.tensor([[0.0, 3.0, -1.0], [0.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
+    )
     assert signal.tolist() == [3, -1, 5]
     assert map.tolist() == [1, 2, 0]
     assert starts.tolist() == [0, 2, 2]

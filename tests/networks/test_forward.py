@@ -48,9 +48,12 @@ def pooled_by_hand(layer: MaxPool, map: Tensor, row: int, column: int) -> tuple[
     """Look through one window of a map; the first largest value in reading order wins."""
     best, switch = -inf, -1
     rows, columns = map.shape
-    for y in range(row * layer.stride - layer.padding.top, row * layer.stride - layer.padding.top + layer.kernel):
+    for y in range(
+        row * layer.stride - layer.padding.top, row * layer.stride - layer.padding.top + layer.kernel
+    ):
         for x in range(
-            column * layer.stride - layer.padding.left, column * layer.stride - layer.padding.left + layer.kernel
+            column * layer.stride - layer.padding.left,
+            column * layer.stride - layer.padding.left + layer.kernel,
         ):
             if 0 <= y < rows and 0 <= x < columns and float(map[y, x]) > best:
                 best, switch = float(map[y, x]), y * columns + x
@@ -98,7 +101,9 @@ def test_pools_padded_alike_on_all_sides_are_those_of_torch(
     assert torch.equal(switches, places)
 
 
-@pytest.mark.parametrize("padding", [Padding(), Padding(1, 1, 1, 1), Padding(1, 2, 1, 2), Padding(0, 1, 2, 0)])
+@pytest.mark.parametrize(
+    "padding", [Padding(), Padding(1, 1, 1, 1), Padding(1, 2, 1, 2), Padding(0, 1, 2, 0)]
+)
 def test_filters_see_zeros_beyond_the_edge(padding: Padding) -> None:
     layer = Conv(name="conv", channels=4, kernel=3, stride=2, padding=padding)
     maps, weight, bias = numbers(2, 3, 8, 9), numbers(4, 3, 3, 3), numbers(4)

@@ -44,7 +44,9 @@ def test_a_layer_without_weights_has_none(tiny_network: Network) -> None:
 
 def test_one_seed_gives_one_network(tiny_spec: NetworkSpec) -> None:
     assert same_weights(build(tiny_spec, generator=generator(1)), build(tiny_spec, generator=generator(1)))
-    assert not same_weights(build(tiny_spec, generator=generator(1)), build(tiny_spec, generator=generator(2)))
+    assert not same_weights(
+        build(tiny_spec, generator=generator(1)), build(tiny_spec, generator=generator(2))
+    )
 
 
 def test_a_generator_of_ones_own_leaves_the_global_one_alone(tiny_spec: NetworkSpec) -> None:

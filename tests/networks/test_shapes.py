@@ -55,7 +55,9 @@ def test_multiplications_are_those_of_filters_and_full_connections() -> None:
     padding=st.integers(0, 3),
     ceil=st.booleans(),
 )
-def test_pools_count_windows_as_torch_does(size: int, kernel: int, stride: int, padding: int, ceil: bool) -> None:
+def test_pools_count_windows_as_torch_does(
+    size: int, kernel: int, stride: int, padding: int, ceil: bool
+) -> None:
     padding = min(padding, kernel // 2)  # torch allows no more
     layer = MaxPool(name="pool", kernel=kernel, stride=stride, rounding="ceil" if ceil else "floor")
     count = window_count(size, layer, before=padding, after=padding)
@@ -80,7 +82,10 @@ def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([Linear(name="fc", units=2)], r"layer 'fc' reads \(3, 8, 8\); it needs a vector: put a flatten before it"),
+        (
+            [Linear(name="fc", units=2)],
+            r"layer 'fc' reads \(3, 8, 8\); it needs a vector: put a flatten before it",
+        ),
         (
             [Flatten(name="flat"), Conv(name="conv", channels=1, kernel=1)],
             r"layer 'conv' reads \(192,\); it needs maps, not a vector",
@@ -90,15 +95,23 @@ def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int
             r"layer 'conv' reads \(3, 8, 8\); it needs maps of at least 9 pixels with padding",
         ),
         (
-            [{"kind": "relu", "name": "a"}, Conv(name="b", channels=3, kernel=2), {"kind": "add", "name": "sum", "inputs": ["a", "b"]}],
+            [
+                {"kind": "relu", "name": "a"},
+                Conv(name="b", channels=3, kernel=2),
+                {"kind": "add", "name": "sum", "inputs": ["a", "b"]},
+            ],
             r"layer 'sum' reads \[\(3, 8, 8\), \(3, 7, 7\)\]; it needs inputs of one shape",
         ),
         (
-            [{"kind": "relu", "name": "a"}, Conv(name="b", channels=1, kernel=2), {"kind": "concat", "name": "both", "inputs": ["a", "b"]}],
+            [
+                {"kind": "relu", "name": "a"},
+                Conv(name="b", channels=1, kernel=2),
+                {"kind": "concat", "name": "both", "inputs": ["a", "b"]},
+            ],
             r"layer 'both' reads \[\(3, 8, 8\), \(1, 7, 7\)\]; it needs maps of one size",
         ),
     ],
-)  # fmt: skip
+)
 def test_layers_that_do_not_fit_together_are_refused_by_name(layers: list[Any], message: str) -> None:
     spec = NetworkSpec.model_validate({"name": "net", "input_size": 8, "layers": layers})
     with pytest.raises(ValueError, match=message):

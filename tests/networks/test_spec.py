@@ -61,7 +61,10 @@ def test_a_spec_cannot_be_changed() -> None:
         ([CONV, RELU | {"inputs": ["input", "conv1"]}], "layer 'relu1' of kind relu reads 2 inputs"),
         ([CONV, {"kind": "concat", "name": "one"}], "layer 'one' of kind concat reads 1 inputs"),
         ([CONV, {"kind": "add", "name": "one", "inputs": ["conv1"]}], "concat and add read two or more"),
-        ([CONV | {"padding": [3, 0, 0, 0]}], r"padding \(3, 0, 0, 0\) must lie in 0..2, below its kernel of 3"),
+        (
+            [CONV | {"padding": [3, 0, 0, 0]}],
+            r"padding \(3, 0, 0, 0\) must lie in 0..2, below its kernel of 3",
+        ),
         ([CONV | {"padding": [0, 0, -1, 0]}], r"padding \(0, 0, -1, 0\) must lie in 0..2"),
         ([CONV | {"channels": 0}], "greater than 0"),
         ([CONV | {"stride": 0}], "greater than 0"),

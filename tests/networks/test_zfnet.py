@@ -50,7 +50,10 @@ def test_alexnet_has_filters_of_11_pixels_and_the_same_top() -> None:
 def test_layers_1_and_2_are_rectified_then_pooled_then_normalised() -> None:
     names = [layer.name for layer in zfnet().layers]
     assert names[:8] == ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2", "pool2", "norm2"]
-    assert [layer.name for layer in zfnet().layers if isinstance(layer, LocalResponseNorm)] == ["norm1", "norm2"]
+    assert [layer.name for layer in zfnet().layers if isinstance(layer, LocalResponseNorm)] == [
+        "norm1",
+        "norm2",
+    ]
 
 
 @pytest.mark.parametrize(

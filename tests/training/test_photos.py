@@ -24,7 +24,9 @@ def test_classes_are_the_folders_in_alphabetical_order(folder: Path) -> None:
     photos = read_folder(folder)
     assert photos.classes == ("blue", "red")
     assert photos.targets.tolist() == [0] * 8 + [1] * 8
-    assert all(path.parent.name == photos.classes[n] for path, n in zip(photos.files, photos.targets, strict=True))
+    assert all(
+        path.parent.name == photos.classes[n] for path, n in zip(photos.files, photos.targets, strict=True)
+    )
 
 
 def test_given_classes_number_the_photos_and_may_lack_a_folder(folder: Path) -> None:

@@ -28,7 +28,9 @@ def test_phases_follow_each_other_through_the_run() -> None:
 
 
 def test_an_unknown_recipe_is_not_found_and_the_names_are_told() -> None:
-    with pytest.raises(NotFound, match="no recipe 'alchemy'; there are modern, paper, or give a .toml file"):
+    with pytest.raises(
+        NotFound, match=r"no recipe 'alchemy'; there are modern, paper, or give a \.toml file"
+    ):
         load_recipe("alchemy")
 
 

@@ -95,9 +95,7 @@ def test_checkpoints_hold_the_conv_layers_in_half_precision(
     torch.testing.assert_close(last["conv1.weight"], network.filters["conv1"].weight.detach().half())
 
 
-def test_a_run_with_other_settings_is_not_resumed(
-    tmp_path: Path, network: Network, batches: Batches
-) -> None:
+def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path, network: Network, batches: Batches) -> None:
     TrainingRun(tmp_path, network, batches, 3).save()
     with pytest.raises(InputError, match="holds a run with another epochs; give the same settings"):
         TrainingRun(tmp_path, network, batches, 4).resume()

@@ -61,9 +61,7 @@ def test_a_folder_becomes_a_model_whose_accuracy_is_what_evaluate_finds(
 
 
 def test_the_papers_recipe_trains_with_a_mean_image(settings: Settings, tmp_path: Path) -> None:
-    paper = (
-        RECIPE.replace('"channels"', '"image"').replace('"random"', '"ten"').split("[[phases]]")[0]
-    )
+    paper = RECIPE.replace('"channels"', '"image"').replace('"random"', '"ten"').split("[[phases]]")[0]
     (tmp_path / "paper.toml").write_text(paper)
     session = Session(replace(settings, recipe=str(tmp_path / "paper.toml"), validation=None))
     session.train(QUIET)

@@ -76,7 +76,8 @@ def on_canvas(signal: Signal, rows: int, columns: int) -> Tensor:
     """Put the windows on empty maps: (seeds, C, rows, columns)."""
     if _is_whole(signal, rows, columns):
         return signal.values
-    maps = empty_maps(signal.values, *signal.values.shape[:2], rows, columns)
+    seeds, count = signal.values.shape[:2]
+    maps = empty_maps(signal.values, seeds, count, rows, columns)
     put(signal, maps)
     return maps
 
@@ -125,6 +126,9 @@ Area = tuple[slice, slice, slice]
 def _overlap(signal: Signal, row: int, rows: int, columns: int) -> tuple[Area, Area]:
     """Give where a seed's window lies in the map, and which part of the window that is."""
     (top, left), (height, width) = signal.origins[row].tolist(), signal.size
-    in_map = [slice(max(top, 0), min(top + height, rows)), slice(max(left, 0), min(left + width, columns))]
-    y, x = (slice(part.start - first, part.stop - first) for part, first in zip(in_map, (top, left), strict=True))
-    return (slice(None), *in_map), (slice(None), y, x)
+    y, x = slice(max(top, 0), min(top + height, rows)), slice(max(left, 0), min(left + width, columns))
+    return (slice(None), y, x), (slice(None), _moved(y, -top), _moved(x, -left))
+
+
+def _moved(part: slice, distance: int) -> slice:
+    return slice(part.start + distance, part.stop + distance)

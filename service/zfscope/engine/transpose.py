@@ -56,7 +56,9 @@ class TransposedFilters:
         above, below, side, _ = self.weight.shape
         reach = -(-side // self.stride)
         fill = reach * self.stride - side
-        split = F.pad(self.weight, (0, fill, 0, fill)).view(above, below, reach, self.stride, reach, self.stride)
+        split = F.pad(self.weight, (0, fill, 0, fill)).view(
+            above, below, reach, self.stride, reach, self.stride
+        )
         return TransposedFilters(split.permute(0, 1, 3, 5, 2, 4).reshape(above, -1, reach, reach), 1)
 
     @cached_property
@@ -86,7 +88,7 @@ def painted(values: Tensor, by_row: Tensor, stride: int) -> Tensor:
     for y, weights in enumerate(by_row):
         # A bag is a place: the sum of the weights of its units, each times its signal.
         row = F.embedding_bag(map, weights, starts, mode="sum", per_sample_weights=signal)
-        _add_row(pixels, row.unflatten(1, (side, -1)), values, y, stride)
+        _add_row(pixels, row.view(len(row), side, -1), values, y, stride)
     return pixels
 
 
@@ -118,7 +120,7 @@ def _add_row(pixels: Tensor, parts: Tensor, values: Tensor, y: int, stride: int)
     """
     seeds, _, rows, columns = values.shape
     side = parts.shape[1]
-    parts = parts.unflatten(0, (seeds, rows, columns))
+    parts = parts.reshape(seeds, rows, columns, *parts.shape[1:])
     under = pixels.permute(0, 2, 3, 1)[:, y : y + rows * stride : stride]
     apart = -(-side // stride)
     for first in range(min(apart, columns)):
