@@ -324,7 +324,7 @@ class TestVerify:
     @pytest.fixture
     def folder(self, tmp_path: Path, manifest: Manifest, network: Network) -> Path:
         kept = tmp_path / "epoch.safetensors"
-        weights = network.layers.state_dict()["conv1.weight"].half()
+        weights = network.layers.state_dict()["conv1.weight"].half().contiguous()
         safetensors.torch.save_file({"conv1.weight": weights}, kept)
         extra = {"README.md": b"# Tiny"}
         return write_model(tmp_path / "store", manifest, network, checkpoints={2: kept}, extra_files=extra)

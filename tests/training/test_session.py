@@ -21,7 +21,7 @@ batch = 2
 mean = "channels"
 crop = "random"
 [[phases]]
-size = 48
+size = 64
 """
 QUIET = Watch(photos=lambda done, left: None, epoch=lambda row: None, warn=lambda text: None)
 
@@ -29,6 +29,7 @@ QUIET = Watch(photos=lambda done, left: None, epoch=lambda row: None, warn=lambd
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "quick.toml").write_text(RECIPE)
+    (tmp_path / "small.toml").write_text(RECIPE.replace("64", "48"))
     return Settings(
         data=write_photos(tmp_path / "train", count=2),
         validation=write_photos(tmp_path / "val", count=1),
@@ -56,6 +57,10 @@ def test_a_folder_becomes_a_model_whose_accuracy_is_what_evaluate_finds(
     assert [label.name for label in manifest.labels] == ["blue", "red things"]
     assert [checkpoint.epoch for checkpoint in manifest.checkpoints] == [1]
     found = evaluate_model(store.load("tiny"), tmp_path / "val", ten_crop=False, cache=tmp_path)
+    card = (folder / "README.md").read_text()
+    assert "# tiny, version 1" in card
+    assert f"top-1 {found.top1:.1f} %" in card
+    assert "epochs 1." in card
     assert manifest.accuracy is not None
     assert (found.top1, found.images) == (manifest.accuracy.top1, manifest.accuracy.images)
 
@@ -70,6 +75,7 @@ def test_the_papers_recipe_trains_with_a_mean_image(settings: Settings, tmp_path
     assert model.preprocessing.mean == "image"
     assert model.mean_image is not None
     assert model.manifest.accuracy is None
+    assert "No accuracy was measured" in (tmp_path / "store" / "tiny" / "1" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -81,11 +87,14 @@ def test_the_papers_recipe_trains_with_a_mean_image(settings: Settings, tmp_path
         ({"checkpoints": (0,)}, InputError, "checkpoints name epoch 0"),
         ({"classes": 10}, InputError, "has 2 classes, 10 were asked for"),
         ({"recipe": "none"}, NotFound, "no recipe 'none'"),
+        ({"recipe": "small.toml"}, InputError, "photos of 48 pixels are too small: layer 'pool5' reads"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_before_any_work(
     settings: Settings, change: dict[str, object], error: type[Exception], message: str
 ) -> None:
+    if str(change.get("recipe")).endswith(".toml"):
+        change = {"recipe": str(settings.out.parent / str(change["recipe"]))}
     with pytest.raises(error, match=message):
         Session(replace(settings, **change))  # type: ignore[arg-type]
     assert not settings.out.exists()

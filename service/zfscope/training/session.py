@@ -14,10 +14,14 @@ from zfscope.images.curves import plot_history
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.networks import NETWORKS
 from zfscope.networks.network import Network, initialise
+from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import NetworkSpec
 from zfscope.store import Accuracy as StoredAccuracy
 from zfscope.store import Label, Manifest, Model, Provenance, write_model
 from zfscope.store.manifest import NAME_PATTERN
+from zfscope.store.weights import pack_weights, unpack_weights
 from zfscope.training.batches import Batches
+from zfscope.training.card import model_card
 from zfscope.training.evaluate import Accuracy, evaluate
 from zfscope.training.photos import PhotoFolder, Pixels, cached_squares, mean_image, read_folder
 from zfscope.training.recipe import Recipe, load_recipe
@@ -74,6 +78,7 @@ class Session:
         self.recipe = load_recipe(settings.recipe)
         self.photos = read_folder(settings.data)
         _check_classes(self.photos, settings.classes)
+        _check_phases(self.recipe, self._spec)
         held_out = _read_validation(settings.validation, self.photos)
         settings.out.mkdir(parents=True, exist_ok=True)
         self.preprocessing = _preprocessing(self.recipe)
@@ -102,57 +107,64 @@ class Session:
 
         Raises InputError where that model is there already.
         """
-        out, progress = self.settings.out, self.run.progress
-        kept = sorted((out / "checkpoints").glob("epoch-*.safetensors"))
+        out, history = self.settings.out, self.run.progress.history
+        kept = {_epoch(path): path for path in (out / "checkpoints").glob("epoch-*.safetensors")}
+        # What is measured is what will be read: weights in half precision.
+        stored, _ = unpack_weights(pack_weights(self.run.network), self.run.network.spec)
+        manifest = self._manifest(stored.to(self.settings.device))
         return write_model(
             store,
-            self._manifest(),
+            manifest,
             self.run.network,
-            checkpoints={int(path.stem.removeprefix("epoch-")): path for path in kept},
+            checkpoints=kept,
             extra_files={
                 "history.json": (out / "history.json").read_bytes(),
-                "history.png": plot_history(progress.history),
+                "history.png": plot_history(history),
+                "README.md": model_card(manifest, history, sorted(kept)).encode(),
             },
             mean_image=self.mean_image,
         )
 
-    def _manifest(self) -> Manifest:
+    def _manifest(self, network: Network) -> Manifest:
         settings, names = self.settings, self.settings.labels or {}
         return Manifest(
             name=settings.name,
             version=1,
             summary=f"{settings.network}, trained on {len(self.photos.files):,} photos",
-            network=self.run.network.spec,
+            network=network.spec,
             preprocessing=self.preprocessing,
             labels=tuple(Label(id=name, name=names.get(name, name)) for name in self.photos.classes),
-            accuracy=self._accuracy(),
+            accuracy=self._accuracy(network),
             provenance=Provenance(
                 source="zfscope train",
-                data=settings.data.name,
+                data=_title(settings.data),
                 recipe=settings.recipe,
                 epochs=settings.epochs,
                 date=datetime.datetime.now(datetime.UTC).date(),
             ),
         )
 
-    def _accuracy(self) -> StoredAccuracy | None:
+    def _accuracy(self, network: Network) -> StoredAccuracy | None:
         if self.validation is None:
             return None
-        one = self._validate(None)
-        ten = self._validate(None, ten_crop=True)
+        one = self._measure(network)
+        ten = self._measure(network, ten_crop=True)
         return StoredAccuracy(
             top1=one.top1,
             top5=one.top5,
             images=one.images,
-            data=self.validation.folder.root.name,
+            data=_title(self.validation.folder.root),
             ten_crop_top1=ten.top1,
             ten_crop_top5=ten.top5,
         )
 
-    def _validate(self, size: int | None, *, ten_crop: bool = False) -> Accuracy:
+    def _validate(self, size: int) -> Accuracy:
+        return self._measure(self.run.network, size=size)
+
+    def _measure(self, network: Network, *, size: int | None = None, ten_crop: bool = False) -> Accuracy:
         assert self.validation is not None
         return evaluate(
-            self.run.network,
+            network,
             self.validation.squares,
             self.validation.folder.targets,
             self.preprocessing,
@@ -174,9 +186,13 @@ class Session:
             self.mean_image,
         )
 
+    @property
+    def _spec(self) -> NetworkSpec:
+        settings = self.settings
+        return NETWORKS[settings.network](classes=len(self.photos.classes), hidden=settings.hidden)
+
     def _network(self) -> Network:
-        spec = NETWORKS[self.settings.network](classes=len(self.photos.classes), hidden=self.settings.hidden)
-        network = Network(spec)
+        network = Network(self._spec)
         generator = torch.Generator().manual_seed(self.settings.seed)
         initialise(network, self.recipe.initial_deviation, generator=generator)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
@@ -219,11 +235,30 @@ def check_settings(settings: Settings) -> None:
         raise InputError(f"checkpoints name epoch {beyond[0]}; epochs count from 1", field="checkpoints")
 
 
+def _epoch(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("epoch-"))
+
+
+def _title(folder: Path) -> str:
+    """Name a folder of photos by itself and the one that it is in: imagenette/train."""
+    return "/".join(folder.resolve().parts[-2:])
+
+
 def _check_classes(photos: PhotoFolder, wanted: int | None) -> None:
     if wanted is not None and wanted != len(photos.classes):
         raise InputError(
             f"'{photos.root}' has {len(photos.classes)} classes, {wanted} were asked for", field="classes"
         )
+
+
+def _check_phases(recipe: Recipe, spec: NetworkSpec) -> None:
+    for phase in recipe.phases:
+        try:
+            shapes(spec, input_size=phase.size)
+        except ValueError as error:
+            raise InputError(
+                f"photos of {phase.size} pixels are too small: {error}", field="recipe"
+            ) from error
 
 
 def _read_validation(folder: Path | None, photos: PhotoFolder) -> PhotoFolder | None:
