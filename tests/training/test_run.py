@@ -70,7 +70,7 @@ def test_a_killed_run_ends_as_one_that_was_never_killed(
 def test_a_run_learns_two_colours_and_writes_its_history(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:
-    run, rows = TrainingRun(tmp_path, network, batches, 20), []
+    run, rows = TrainingRun(tmp_path, network, batches, 12), []
     run.run(
         checkpoints=frozenset({2}),
         validate=lambda size: Accuracy(top1=float(size), top5=100.0, images=1),

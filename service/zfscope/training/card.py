@@ -29,7 +29,7 @@ def model_card(manifest: Manifest, history: Sequence[Mapping[str, float]], check
             f"First-layer filters: median roughness {last['roughness']:.2f} (white noise 1), "
             f"{last['lost_filters']:.1f} % dead or noise.\n",
             "## Limits\n",
-            "It knows its classes and nothing else: a photo of anything else is given one of them all the same.\n",
+            "It knows its classes and nothing else: whatever else a photo shows, it is given one of them.\n",
         ]
     )
 
