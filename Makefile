@@ -10,7 +10,7 @@ EXTRA ?= cpu
 # A further package index for pip, to choose a build of torch. PyPI's own brings CUDA along (3 GB); the one
 # without is at https://download.pytorch.org/whl/cpu. Empty means pip's own configuration alone.
 TORCH_INDEX ?=
-# Where `make serve` listens, and what `make train-default` reads (an image folder) and writes.
+# Where `make serve` listens; what `make train-default` reads (a folder with train/ and val/) and writes.
 LISTEN ?= 127.0.0.1:50051
 DATA ?=
 OUT ?= runs/zfnet-imagenette
@@ -53,9 +53,11 @@ proto: $(DEV)  ## Generate the stubs in service/zfscope/v1 from proto/
 bench: $(DEV)  ## Measure the engine against what one would use instead
 	$(BIN)/python -m benchmarks.projection
 
-train-default: $(SERVICE)  ## Train the default model again (DATA=folder of photos, hours; OUT=folder)
+train-default: $(SERVICE)  ## Train the default model again (DATA=folder with train/ and val/, hours; OUT=folder)
 	@test -n "$(DATA)" || { echo "say which photos: make train-default DATA=FOLDER" >&2; exit 2; }
-	$(BIN)/zfscope train $(DATA) --network zfnet --classes auto --out $(OUT)
+	$(BIN)/zfscope train $(DATA)/train --validation $(DATA)/val --network zfnet --classes auto --hidden 1024 \
+		--epochs 50 --checkpoints 1,2,5,10,20 --labels examples/imagenette.txt --name zfnet-imagenette \
+		--out $(OUT) --store $(OUT)/store
 
 clean:  ## Remove .venv, caches and the demo's pictures
 	rm -rf $(VENV) demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -21,6 +21,11 @@ def test_a_line_has_the_accuracy_where_it_was_measured() -> None:
     assert "loss 1.235, top-1 61.2 %, top-5 93.0 %, conv1" in line
 
 
+def test_a_line_names_the_layer_with_the_most_dead_maps() -> None:
+    line = epoch_line({**ROW, "dead_conv1": 4.2, "dead_conv2": 92.6}, epochs=20, photos_left=0)
+    assert "roughness 0.45, dead maps at most 93 % (conv2), 50 photos/s" in line
+
+
 def test_the_bar_counts_photos_decoded_and_then_photos_learnt_from() -> None:
     with Progress(Speed(), console=Console(file=io.StringIO(), force_terminal=True)) as bar:
         shown = Display(bar, epochs=2)

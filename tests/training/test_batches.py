@@ -53,3 +53,11 @@ def test_a_mean_image_is_cut_with_the_papers_crop(batches: Batches) -> None:
     crops = [prepare(square, steps, crops="ten", mean_image=mean).pixels for square in batches.squares]
     known = {crop.astype(np.float32).tobytes() for ten in crops for crop in ten}
     assert {photo.contiguous().numpy().tobytes() for photo in photos} <= known
+
+
+def test_a_sample_is_centre_crops_as_requests_are(batches: Batches) -> None:
+    first, last = batches.sample(2)
+    for image, square in ((first, batches.squares[0]), (last, batches.squares[-1])):
+        np.testing.assert_allclose(
+            image, prepare(square, batches.preprocessing).pixels[0], rtol=1e-5, atol=1e-5
+        )

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from zfscope.networks.network import Network
-from zfscope.training.filters import filter_report, renormalise, roughness
+from zfscope.networks.network import Network, build
+from zfscope.networks.spec import Conv, NetworkSpec
+from zfscope.training.filters import centre, dead_maps, filter_report, renormalise, roughness
 
 
 def test_only_filters_beyond_the_radius_are_scaled_and_only_in_conv_layers(network: Network) -> None:
@@ -39,3 +40,21 @@ def test_dead_and_noisy_filters_are_counted(network: Network) -> None:
     with torch.no_grad():
         network.filters["conv1"].weight.copy_(smooth)
     assert filter_report(network)["lost_filters"] == 50.0
+
+
+def test_maps_that_no_photo_excites_are_counted(network: Network) -> None:
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.filters["conv1"].weight.abs_()
+        network.filters["conv1"].weight[2] *= -1
+    assert dead_maps(network, images) == {"dead_conv1": 25.0}
+
+
+def test_filters_are_centred_in_all_conv_layers_but_the_first() -> None:
+    layers = (Conv(name="conv1", channels=2, kernel=3), Conv(name="conv2", channels=2, kernel=3))
+    network = build(NetworkSpec(name="two", input_size=9, layers=layers))
+    first, second = (network.filters[name].weight.detach().clone() for name in ("conv1", "conv2"))
+    centre(network)
+    assert torch.equal(network.filters["conv1"].weight, first)
+    expected = second - second.mean(dim=(1, 2, 3), keepdim=True)
+    torch.testing.assert_close(network.filters["conv2"].weight.detach(), expected)

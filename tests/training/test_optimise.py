@@ -64,3 +64,13 @@ def test_a_step_in_bfloat16_gives_nearly_the_same_loss(network: Network, recipe:
         for half in (False, True)
     ]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_biases_take_their_share_of_the_rate(network: Network, recipe: Recipe) -> None:
+    chosen = recipe.model_copy(update={"bias_rate": 0.5, "centre_filters": True})
+    steps = make_optimizer(network, chosen)
+    batch = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
+    train_step(network, steps, batch, recipe=chosen, rate=0.01, dropout=torch.Generator(), half=False)
+    assert [group["lr"] for group in steps.param_groups] == [0.01, 0.005]
+    # The first step of Adam is as long as its rate: from zero, wherever there is a gradient.
+    assert network.filters["fc3"].bias.abs().tolist() == pytest.approx([0.005, 0.005], rel=1e-3)

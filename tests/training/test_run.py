@@ -80,7 +80,9 @@ def test_a_run_learns_two_colours_and_writes_its_history(
     assert history == rows
     assert history[-1]["train_loss"] < 0.3 < history[0]["train_loss"]
     assert history[-1]["val_top1"] == 32.0
-    assert {"epoch", "size", "lr", "roughness", "lost_filters", "images_per_second"} <= set(history[0])
+    assert {"epoch", "size", "lr", "roughness", "lost_filters", "dead_conv1", "images_per_second"} <= set(
+        history[0]
+    )
 
 
 def test_checkpoints_hold_the_conv_layers_in_half_precision(

@@ -84,5 +84,9 @@ def epoch_line(row: Mapping[str, float], *, epochs: int, photos_left: int) -> st
     if "val_top1" in row:
         parts.append(f"top-1 {row['val_top1']:.1f} %, top-5 {row['val_top5']:.1f} %")
     parts.append(f"conv1 roughness {row['roughness']:.2f}")
+    dead = {key.removeprefix("dead_"): share for key, share in row.items() if key.startswith("dead_")}
+    if dead:
+        worst = max(dead, key=dead.__getitem__)
+        parts.append(f"dead maps at most {dead[worst]:.0f} % ({worst})")
     parts.append(f"{row['images_per_second']:.0f} photos/s, {minutes:.0f} min left")
     return f"epoch {row['epoch']:.0f} of {epochs}: {', '.join(parts)}"

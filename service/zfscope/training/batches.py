@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zfscope.images.preprocess import MeanImage, Preprocessing
-from zfscope.training.photos import Pixels, random_crop, ten_crop
+from zfscope.training.photos import Pixels, crop_corners, random_crop, ten_crop
 from zfscope.training.recipe import Phase, Recipe
 
 AHEAD = 3
@@ -33,6 +33,14 @@ class Batches:
     def steps(self) -> int:
         """Batches of an epoch; a last one that is not full is left out."""
         return max(1, len(self.targets) // self.recipe.batch)
+
+    def sample(self, count: int) -> Tensor:
+        """Give the centre crops of `count` photos spread over all, (N, 3, H, W) normalised."""
+        chosen = np.linspace(0, len(self.targets) - 1, count).astype(int)
+        side, crop = self.preprocessing.centre, self.preprocessing.crop
+        photos = normalised(self.squares[chosen], self.preprocessing, self.mean_image)
+        x, y = crop_corners(side, crop)[-1]
+        return as_images(photos[:, y : y + crop, x : x + crop])
 
     def epoch(self, epoch: int, phase: Phase, *, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Give (photos (N, 3, H, W) normalised, classes (N,)) from `first_step` of an epoch on."""

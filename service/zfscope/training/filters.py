@@ -1,8 +1,9 @@
-"""What to watch in filters while they are learnt: renormalisation, roughness, and the dead ones."""
+"""What to watch in filters while they are learnt: renormalisation, roughness, dead filters, dead maps."""
 
 import torch
 from torch import Tensor
 
+from zfscope.engine import trace
 from zfscope.networks.network import Network
 from zfscope.networks.spec import Conv
 
@@ -20,6 +21,18 @@ def renormalise(network: Network, radius: float) -> None:
             weight = network.filters[layer.name].weight
             rms = weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
             weight.mul_((radius / rms).clamp(max=1))
+
+
+@torch.no_grad()
+def centre(network: Network) -> None:
+    """Take the mean out of every filter of the conv layers but the first.
+
+    What these read is never negative, and steps of one size, as AdamW's are, move all weights of a
+    filter down together: most maps of layer 2 were dead after 200 of them. A filter of mean zero cannot.
+    """
+    for layer in [layer for layer in network.spec.layers if isinstance(layer, Conv)][1:]:
+        weight = network.filters[layer.name].weight
+        weight.sub_(weight.mean(dim=(1, 2, 3), keepdim=True))
 
 
 @torch.no_grad()
@@ -45,3 +58,17 @@ def filter_report(network: Network) -> dict[str, float]:
     rough = roughness(weight)
     lost = (rms < DEAD_SHARE * rms.median()) | (rough > NOISE_ROUGHNESS)
     return {"roughness": rough.median().item(), "lost_filters": 100 * lost.float().mean().item()}
+
+
+def dead_maps(network: Network, images: Tensor) -> dict[str, float]:
+    """Give, for each conv layer, the percentage of its maps that none of the images (N, 3, H, W) excites.
+
+    Keys are `dead_conv1` and so on. A network may classify well by the few maps that are left, but
+    what is projected through them is dots.
+    """
+    seen = trace(network, images)
+    return {
+        f"dead_{layer.name}": 100 * (seen.outputs[layer.name].amax((0, 2, 3)) <= 0).float().mean().item()
+        for layer in network.spec.layers
+        if isinstance(layer, Conv)
+    }

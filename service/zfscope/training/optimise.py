@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.networks.network import Network
-from zfscope.training.filters import renormalise
+from zfscope.training.filters import centre, renormalise
 from zfscope.training.recipe import Recipe
 
 PATIENCE = 3
@@ -21,8 +21,8 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     weights = [filters.weight for filters in network.filters.values()]
     biases = [filters.bias for filters in network.filters.values()]
     groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay},
-        {"params": biases, "weight_decay": 0.0},
+        {"params": weights, "weight_decay": recipe.weight_decay, "share": 1.0},
+        {"params": biases, "weight_decay": 0.0, "share": recipe.bias_rate},
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
@@ -60,13 +60,15 @@ def train_step(
     """Take one step on (photos, classes) and give the loss before it."""
     photos, classes = batch
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
     with torch.autocast(photos.device.type, dtype=torch.bfloat16, enabled=half):
         scores = network(photos, resize_maps=True, dropout=dropout)
     loss = F.cross_entropy(scores.float(), classes, label_smoothing=recipe.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     optimizer.step()
+    if recipe.centre_filters:
+        centre(network)
     if recipe.filter_rms is not None:
         renormalise(network, recipe.filter_rms)
     return float(loss.detach())

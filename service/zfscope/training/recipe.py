@@ -50,6 +50,10 @@ class Recipe(BaseModel):
     label_smoothing: Share = 0.0
     filter_rms: PositiveFloat | None = 0.1
     """Filters of conv layers whose RMS exceeds this are scaled down to it (Sec 3); none: never."""
+    centre_filters: bool = False
+    """Take the mean out of the filters of all conv layers but the first, after each step."""
+    bias_rate: PositiveFloat = 1.0
+    """The learning rate of biases, as a share of that of weights."""
     mean: Literal["image", "channels"]
     """What is subtracted: the mean of all training photos, pixel by pixel (Sec 3), or ImageNet's colours."""
     crop: Literal["ten", "random"]

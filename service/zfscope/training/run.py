@@ -16,11 +16,13 @@ from zfscope.networks.network import Network
 from zfscope.networks.spec import Conv
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import Accuracy
-from zfscope.training.filters import filter_report
+from zfscope.training.filters import dead_maps, filter_report
 from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, train_step
 from zfscope.training.recipe import Phase
 
 SAVE_EVERY_S = 300.0
+WATCHED_PHOTOS = 64
+"""Photos by which maps are called dead, after each epoch."""
 PLATEAU_MARGIN = 0.02
 """A loss that is within this share of ln(classes) after an epoch has not moved."""
 
@@ -172,6 +174,7 @@ class TrainingRun:
             "train_loss": progress.loss_sum / self.batches.steps,
             "images_per_second": self.batches.recipe.batch / max(seconds_a_step, 1e-9),
             **filter_report(self.network),
+            **dead_maps(self.network, self.batches.sample(WATCHED_PHOTOS).to(self._device)),
         }
         if validate:
             accuracy = validate(size)
