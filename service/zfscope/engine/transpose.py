@@ -48,18 +48,22 @@ class TransposedFilters:
 
     def _by_phases(self, values: Tensor) -> Tensor:
         rows, columns = ((count - 1) * self.stride + self.weight.shape[2] for count in values.shape[2:])
-        return F.pixel_shuffle(self.phases(values), self.stride)[..., :rows, :columns]
+        phases = F.conv2d(values, self.phases, padding=self.phases.shape[2] - 1)
+        return F.pixel_shuffle(phases, self.stride)[..., :rows, :columns]
 
     @cached_property
-    def phases(self) -> "TransposedFilters":
-        """The filters without stride that give each phase of the pixels below as maps of its own."""
+    def phases(self) -> Tensor:
+        """The filters, flipped, that give each phase of the pixels below as a map of its own, without stride.
+
+        (maps below * stride * stride, maps above, reach, reach): what a forward convolution applies.
+        """
         above, below, side, _ = self.weight.shape
         reach = -(-side // self.stride)
         fill = reach * self.stride - side
-        split = F.pad(self.weight, (0, fill, 0, fill)).view(
-            above, below, reach, self.stride, reach, self.stride
-        )
-        return TransposedFilters(split.permute(0, 1, 3, 5, 2, 4).reshape(above, -1, reach, reach), 1)
+        split = F.pad(self.weight, (0, fill, 0, fill))
+        split = split.view(above, below, reach, self.stride, reach, self.stride)
+        flipped = split.permute(1, 3, 5, 0, 2, 4).flip(4, 5).reshape(-1, above, reach, reach)
+        return flipped.contiguous(memory_format=torch.channels_last)
 
     @cached_property
     def by_row(self) -> Tensor:
