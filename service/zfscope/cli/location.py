@@ -16,7 +16,7 @@ def find_store(store: Path | None) -> Path:
         if not store.is_dir():
             raise NotFound(f"no model store at '{store}': no such folder", field="store")
         return store
-    places = (Path.cwd() / STORE, _checkout() / STORE)
+    places = dict.fromkeys((Path.cwd() / STORE, _checkout() / STORE))  # one, from inside the checkout
     for place in places:
         if place.is_dir():
             return place
