@@ -37,10 +37,8 @@ class Batches:
     def sample(self, count: int) -> Tensor:
         """Give the centre crops of `count` photos spread over all, (N, 3, H, W) normalised."""
         chosen = np.linspace(0, len(self.targets) - 1, count).astype(int)
-        side, crop = self.preprocessing.centre, self.preprocessing.crop
         photos = normalised(self.squares[chosen], self.preprocessing, self.mean_image)
-        x, y = crop_corners(side, crop)[-1]
-        return as_images(photos[:, y : y + crop, x : x + crop])
+        return crops(photos, self.preprocessing.crop)[0]
 
     def epoch(self, epoch: int, phase: Phase, *, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Give (photos (N, 3, H, W) normalised, classes (N,)) from `first_step` of an epoch on."""
@@ -87,3 +85,11 @@ def normalised(
 def as_images(photos: NDArray[np.float32]) -> Tensor:
     """Give photos (N, H, W, 3) as images (N, 3, H, W), channels last in memory."""
     return torch.from_numpy(np.ascontiguousarray(photos)).permute(0, 3, 1, 2)
+
+
+def crops(squares: NDArray[np.float32], crop: int, *, ten_crop: bool = False) -> list[Tensor]:
+    """Cut the centre crop of squares (N, side, side, 3), or the paper's ten, as images (N, 3, crop, crop)."""
+    corners = crop_corners(squares.shape[1], crop)
+    chosen = corners if ten_crop else corners[-1:]
+    views = [as_images(squares[:, y : y + crop, x : x + crop]) for x, y in chosen]
+    return [*views, *(view.flip(3) for view in views)] if ten_crop else views

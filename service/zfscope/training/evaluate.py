@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.networks.network import Network
-from zfscope.training.batches import as_images, normalised
-from zfscope.training.photos import Pixels, crop_corners
+from zfscope.training.batches import crops, normalised
+from zfscope.training.photos import Pixels
 
 BATCH = 32
 
@@ -52,19 +52,12 @@ def evaluate(
     for start in range(0, len(targets), BATCH):
         chosen = slice(start, start + BATCH)
         photos = normalised(squares[chosen], preprocessing, mean_image)
-        crops = _crops(photos, preprocessing.crop, ten_crop)
-        probabilities = torch.stack([_probabilities(network, crop.to(device), size) for crop in crops])
+        views = crops(photos, preprocessing.crop, ten_crop=ten_crop)
+        probabilities = torch.stack([_probabilities(network, crop.to(device), size) for crop in views])
         hits += _hits(probabilities.mean(0).cpu(), torch.from_numpy(targets[chosen]))
         advance(len(targets[chosen]))
     top1, top5 = (100 * hits / len(targets)).tolist()
     return Accuracy(round(top1, 3), round(top5, 3), len(targets))
-
-
-def _crops(squares: NDArray[np.float32], crop: int, ten_crop: bool) -> list[Tensor]:
-    corners = crop_corners(squares.shape[1], crop)
-    chosen = corners if ten_crop else corners[-1:]
-    views = [as_images(squares[:, y : y + crop, x : x + crop]) for x, y in chosen]
-    return [*views, *(view.flip(3) for view in views)] if ten_crop else views
 
 
 def _probabilities(network: Network, photos: Tensor, size: int | None) -> Tensor:

@@ -13,14 +13,18 @@ DEAD_SHARE = 0.05
 """A filter whose RMS is below this share of the layer's median counts as dead."""
 
 
+def conv_names(network: Network) -> list[str]:
+    """Name the conv layers, the first one first."""
+    return [layer.name for layer in network.spec.layers if isinstance(layer, Conv)]
+
+
 @torch.no_grad()
 def renormalise(network: Network, radius: float) -> None:
     """Scale every filter of the conv layers whose RMS exceeds `radius` down to it (Sec 3)."""
-    for layer in network.spec.layers:
-        if isinstance(layer, Conv):
-            weight = network.filters[layer.name].weight
-            rms = weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-            weight.mul_((radius / rms).clamp(max=1))
+    for name in conv_names(network):
+        weight = network.filters[name].weight
+        rms = weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        weight.mul_((radius / rms).clamp(max=1))
 
 
 @torch.no_grad()
@@ -30,8 +34,8 @@ def centre(network: Network) -> None:
     What these read is never negative, and steps of one size, as AdamW's are, move all weights of a
     filter down together: most maps of layer 2 were dead after 200 of them. A filter of mean zero cannot.
     """
-    for layer in [layer for layer in network.spec.layers if isinstance(layer, Conv)][1:]:
-        weight = network.filters[layer.name].weight
+    for name in conv_names(network)[1:]:
+        weight = network.filters[name].weight
         weight.sub_(weight.mean(dim=(1, 2, 3), keepdim=True))
 
 
@@ -52,8 +56,7 @@ def roughness(weight: Tensor) -> Tensor:
 @torch.no_grad()
 def filter_report(network: Network) -> dict[str, float]:
     """Give the first layer's median roughness, and the percentage of its filters that are dead or noise."""
-    first = next(layer.name for layer in network.spec.layers if isinstance(layer, Conv))
-    weight = network.filters[first].weight.float()
+    weight = network.filters[conv_names(network)[0]].weight.float()
     rms = weight.square().mean(dim=(1, 2, 3)).sqrt()
     rough = roughness(weight)
     lost = (rms < DEAD_SHARE * rms.median()) | (rough > NOISE_ROUGHNESS)
@@ -68,7 +71,6 @@ def dead_maps(network: Network, images: Tensor) -> dict[str, float]:
     """
     seen = trace(network, images)
     return {
-        f"dead_{layer.name}": 100 * (seen.outputs[layer.name].amax((0, 2, 3)) <= 0).float().mean().item()
-        for layer in network.spec.layers
-        if isinstance(layer, Conv)
+        f"dead_{name}": 100 * (seen.outputs[name].amax((0, 2, 3)) <= 0).float().mean().item()
+        for name in conv_names(network)
     }

@@ -13,10 +13,9 @@ from safetensors.torch import save_file
 
 from zfscope.errors import InputError
 from zfscope.networks.network import Network
-from zfscope.networks.spec import Conv
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import Accuracy
-from zfscope.training.filters import dead_maps, filter_report
+from zfscope.training.filters import conv_names, dead_maps, filter_report
 from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, train_step
 from zfscope.training.recipe import Phase
 
@@ -184,7 +183,7 @@ class TrainingRun:
         return row
 
     def _keep_checkpoint(self) -> None:
-        conv = [layer.name for layer in self.network.spec.layers if isinstance(layer, Conv)]
+        conv = conv_names(self.network)
         tensors = {
             name: value.half().contiguous().cpu()
             for name, value in self.network.layers.state_dict().items()
