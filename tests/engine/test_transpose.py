@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.engine.transpose import FEW_MAPS, TransposedFilters, multiplied, painted, units_with_signal
+from zfscope.engine.transpose import (
+    FEW_MAPS,
+    TransposedFilters,
+    multiplied,
+    painted,
+    painted_whole,
+    units_with_signal,
+)
 
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 sides = st.integers(1, 7)
@@ -23,14 +30,18 @@ def as_phases(values: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def as_paint(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    return painted(values, TransposedFilters(weight, stride).by_row, stride)
+    return painted(values, TransposedFilters(weight, stride).taps, stride)
+
+
+def as_whole_paint(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return painted_whole(values, TransposedFilters(weight, stride).rows, stride)
 
 
 def as_chosen(values: Tensor, weight: Tensor, stride: int) -> Tensor:
     return TransposedFilters(weight, stride)(values)
 
 
-WAYS = [as_phases, as_paint, multiplied, as_chosen]
+WAYS = [as_phases, as_paint, as_whole_paint, multiplied, as_chosen]
 
 
 def numbers(*shape: int, share: float = 1.0, seed: int = 0) -> Tensor:

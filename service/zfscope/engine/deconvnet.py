@@ -1,6 +1,7 @@
 """The deconvnet: activations of any layer carried back to pixels (Sec 2.1)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import get_args
 
 import torch
@@ -9,13 +10,14 @@ from torch import Tensor
 from zfscope.engine.seeds import Seed, seed_signal
 from zfscope.engine.signal import Signal, added, put
 from zfscope.engine.steps import DOWN, Normalisation, Rule, Visit
+from zfscope.engine.threads import shared_out
 from zfscope.engine.trace import Trace, check_layer
 from zfscope.errors import InputError
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT, Layer
 
-BATCH_VALUES: Mapping[str, int] = {"cpu": 200_000, "cuda": 2**27}
-"""How many values of a layer go down at once: on a CPU what its cache holds (1 MB), measured."""
+BATCH_VALUES: Mapping[str, int] = {"cpu": 400_000, "cuda": 2**27}
+"""How many values of a layer go down at once: on a CPU what the caches of a core hold, measured."""
 
 
 @torch.no_grad()
@@ -45,11 +47,18 @@ def project(
     start = seed_signal(trace, layer, seeds)
     # Neighbours overhang the maps alike: together, little is carried that is cleared again.
     order = sorted(range(len(seeds)), key=start.origins.tolist().__getitem__)
-    pixels = start.values.new_zeros(len(seeds), *network.shapes[INPUT])
-    done = 0
-    for signal in _descend({layer: start.chosen(order)}, steps):
-        put(signal, [pixels[seed] for seed in order[done : done + len(signal.values)]])
-        done += len(signal.values)
+    pixels = start.values.new_empty(len(seeds), *network.shapes[INPUT])
+
+    @torch.no_grad()  # torch keeps this for each thread
+    def carry_down(some: Sequence[int]) -> None:
+        left = iter(some)
+        for signal in _descend({layer: start.chosen(list(some))}, steps):
+            put(signal, [pixels[seed].zero_() for seed in islice(left, len(signal.values))])
+
+    if pixels.device.type == "cpu":
+        shared_out(carry_down, order)
+    else:
+        carry_down(order)
     return pixels
 
 

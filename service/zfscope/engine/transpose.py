@@ -2,7 +2,7 @@
 
 Unpooled and rectified maps are nearly empty: only the units that have a signal are painted. Windows of a
 few places are not worth what torch does to the weights first. And three maps, the pixels, fill no vector
-register: their phases do. The limits are measured.
+register: whole filters do, or the pixels' phases. The limits are measured.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ FEW_PLACES = 64
 """Up to as many places in a window, one product with all weights is faster than a convolution."""
 
 FEW_MAPS = 8
-"""Up to as many maps below, the phases of their pixels are computed as maps of their own."""
+"""Up to as many maps below, filters are painted whole, and the phases of pixels are maps of their own."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,16 @@ class TransposedFilters:
 
     def __call__(self, values: Tensor) -> Tensor:
         """Give the maps below, (N, maps below, ...), of values: (N, maps above, rows, columns)."""
-        on_cpu = values.device.type == "cpu"
-        if on_cpu and self.stride > 1 and self.weight.shape[1] <= FEW_MAPS:
+        few_maps = self.weight.shape[1] <= FEW_MAPS
+        if values.device.type != "cpu":
+            return F.conv_transpose2d(values, self.weight, stride=self.stride)
+        if _count(values) <= SPARSE * values.numel():
+            if few_maps:
+                return painted_whole(values, self.rows, self.stride)
+            return painted(values, self.taps, self.stride)
+        if few_maps and self.stride > 1:
             return self._by_phases(values)
-        if on_cpu and _count(values) <= SPARSE * values.numel():
-            return painted(values, self.by_row, self.stride)
-        if on_cpu and values.shape[2] * values.shape[3] <= FEW_PLACES:
+        if values.shape[2] * values.shape[3] <= FEW_PLACES:
             return multiplied(values, self.weight, self.stride)
         return F.conv_transpose2d(values, self.weight, stride=self.stride)
 
@@ -66,34 +70,80 @@ class TransposedFilters:
         return flipped.contiguous(memory_format=torch.channels_last)
 
     @cached_property
-    def by_row(self) -> Tensor:
-        """The weights by row of the filter: (side, maps above, side * maps below)."""
-        return self.weight.permute(2, 0, 3, 1).flatten(2).contiguous()
+    def taps(self) -> Tensor:
+        """The weights by place in the filter: (side, side, maps above, maps below)."""
+        return self.weight.permute(2, 3, 0, 1).contiguous()
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """The weights by row of the filter: (maps above, side, side * maps below)."""
+        return self.weight.permute(0, 2, 3, 1).flatten(2).contiguous()
 
 
 def multiplied(values: Tensor, weight: Tensor, stride: int) -> Tensor:
     """Multiply every place by all weights at once, and add up what falls on the same place below."""
-    _, below, side, _ = weight.shape
+    _, maps, side, _ = weight.shape
+    below = _empty_below(values, maps, side, stride)
     parts = by_place(values).flatten(0, 1) @ weight.permute(0, 2, 3, 1).flatten(1)
-    pixels = _empty_below(values, side, below, stride)
-    for y, row in enumerate(parts.view(-1, side, side, below).unbind(1)):
-        _add_row(pixels, row, values, y, stride)
-    return pixels
+    for place, part in enumerate(parts.view(-1, side * side, maps).unbind(1)):
+        _under(below, values, divmod(place, side), stride).add_(_as_maps(part, values))
+    return below
 
 
-def painted(values: Tensor, by_row: Tensor, stride: int) -> Tensor:
+def painted(values: Tensor, taps: Tensor, stride: int) -> Tensor:
     """Let every unit that has a signal paint its filter, scaled by it, onto the maps below.
 
-    by_row: the weights, (side, maps above, side * maps below).
+    taps: the weights by place in the filter, (side, side, maps above, maps below).
     """
-    side = len(by_row)
+    side, _, _, maps = taps.shape
+    below = _empty_below(values, maps, side, stride)
     signal, map, starts = units_with_signal(by_place(values).flatten(0, 1))
-    pixels = _empty_below(values, side, by_row.shape[2] // side, stride)
-    for y, weights in enumerate(by_row):
-        # A bag is a place: the sum of the weights of its units, each times its signal.
-        row = F.embedding_bag(map, weights, starts, mode="sum", per_sample_weights=signal)
-        _add_row(pixels, row.view(len(row), side, -1), values, y, stride)
-    return pixels
+    for place, weights in enumerate(taps.flatten(0, 1)):
+        # A bag is a place above: the sum of the weights of its units, each times its signal.
+        part = F.embedding_bag(map, weights, starts, mode="sum", per_sample_weights=signal)
+        _under(below, values, divmod(place, side), stride).add_(_as_maps(part, values))
+    return below
+
+
+def painted_whole(values: Tensor, filters: Tensor, stride: int) -> Tensor:
+    """Paint the same, each unit its whole filter at once: for maps so few that a tap is not worth a bag.
+
+    filters: (maps above, side, side * maps below).
+    """
+    _, side, span = filters.shape
+    maps, apart = span // side, -(-side // stride)
+    seeds, _, rows, columns = values.shape
+    signal, map, starts = units_with_signal(by_place(values).flatten(0, 1))
+    parts = F.embedding_bag(map, filters.flatten(1), starts, mode="sum", per_sample_weights=signal)
+    parts = parts.view(seeds, rows, columns, side, span)
+    below = _empty_below(values, maps, side, stride)
+    # Along each row first: places that are `apart` do not overlap, and are added at once.
+    strips = values.new_zeros(seeds, rows, side, below.shape[3] * maps)
+    for first in range(min(apart, columns)):
+        under = strips[..., first * stride * maps :].unfold(3, span, apart * stride * maps)
+        under.add_(parts[:, :, first::apart].transpose(2, 3))
+    lines = below.permute(0, 2, 3, 1).flatten(2)
+    for y, strip in enumerate(strips.unbind(2)):
+        lines[:, y : y + rows * stride : stride].add_(strip)
+    return below
+
+
+def _empty_below(values: Tensor, maps: int, side: int, stride: int) -> Tensor:
+    rows, columns = ((count - 1) * stride + side for count in values.shape[2:])
+    return empty_maps(values, len(values), maps, rows, columns)
+
+
+def _under(below: Tensor, values: Tensor, place: tuple[int, int], stride: int) -> Tensor:
+    """Give what one place (y, x) of the filter falls on, for every place of the values: a view."""
+    y, x = place
+    rows, columns = values.shape[2:]
+    return below[:, :, y : y + rows * stride : stride, x : x + columns * stride : stride]
+
+
+def _as_maps(part: Tensor, values: Tensor) -> Tensor:
+    """Give (places above, maps below) as (seeds, maps below, rows above, columns above)."""
+    seeds, _, rows, columns = values.shape
+    return part.view(seeds, rows, columns, -1).permute(0, 3, 1, 2)
 
 
 def units_with_signal(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,23 +160,3 @@ def units_with_signal(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _count(values: Tensor) -> int:
     return int(np.count_nonzero(values.bool().numpy()))
-
-
-def _empty_below(values: Tensor, side: int, maps: int, stride: int) -> Tensor:
-    rows, columns = ((count - 1) * stride + side for count in values.shape[2:])
-    return empty_maps(values, len(values), maps, rows, columns)
-
-
-def _add_row(pixels: Tensor, parts: Tensor, values: Tensor, y: int, stride: int) -> None:
-    """Add what one row of the filter gives at each place, (places, side, maps below), to the pixels under it.
-
-    Places so far apart that their filters do not overlap are added at once.
-    """
-    seeds, _, rows, columns = values.shape
-    side = parts.shape[1]
-    parts = parts.reshape(seeds, rows, columns, *parts.shape[1:])
-    under = pixels.permute(0, 2, 3, 1)[:, y : y + rows * stride : stride]
-    apart = -(-side // stride)
-    for first in range(min(apart, columns)):
-        spans = under[:, :, first * stride :].unfold(2, side, apart * stride).transpose(3, 4)
-        spans.add_(parts[:, :, first::apart])

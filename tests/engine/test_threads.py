@@ -1,0 +1,91 @@
+"""Work shared out among threads of one core each."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, current_thread
+
+import pytest
+import torch
+
+from zfscope.engine.deconvnet import project
+from zfscope.engine.seeds import Unit
+from zfscope.engine.threads import WORTH_A_THREAD, shared_out, single_threads
+from zfscope.engine.trace import trace
+from zfscope.networks.network import build
+from zfscope.networks.spec import Conv, NetworkSpec, ReLU
+
+MANY = 3 * WORTH_A_THREAD
+
+
+@pytest.fixture(autouse=True)
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_item_is_done_once_and_parts_keep_the_order() -> None:
+    parts: list[list[int]] = []
+    shared_out(lambda some: parts.append(list(some)), range(MANY + 1))
+    assert len(parts) == 3
+    assert [item for part in sorted(parts) for item in part] == list(range(MANY + 1))
+
+
+def test_parts_are_worked_on_at_once_with_one_core_each() -> None:
+    all_there = Barrier(3)
+    cores, names = [], set()
+
+    def work(some: Sequence[int]) -> None:
+        all_there.wait(timeout=30)
+        torch.ones(10).sum()
+        cores.append(torch.get_num_threads())
+        names.add(current_thread().name)
+
+    shared_out(work, range(MANY))
+    assert cores == [1, 1, 1]
+    assert len(names) == 3
+
+
+def test_threads_of_other_work_keep_their_cores() -> None:
+    shared_out(lambda some: None, range(MANY))
+    assert torch.get_num_threads() == 3
+    with ThreadPoolExecutor(1) as fresh:
+        assert fresh.submit(torch.get_num_threads).result() == 3
+
+
+def test_few_items_stay_in_the_callers_thread() -> None:
+    names = []
+    shared_out(lambda some: names.append(current_thread()), range(2 * WORTH_A_THREAD - 1))
+    assert names == [current_thread()]
+
+
+def test_an_error_in_one_part_is_raised_and_the_threads_live_on() -> None:
+    def work(some: Sequence[int]) -> None:
+        if MANY - 1 in some:
+            raise ValueError("the last part")
+
+    with pytest.raises(ValueError, match="the last part"):
+        shared_out(work, range(MANY))
+    done: list[int] = []
+    shared_out(done.extend, range(MANY))
+    assert sorted(done) == list(range(MANY))
+    assert single_threads(3) is single_threads(3)
+
+
+def test_many_seeds_give_what_each_gives_alone() -> None:
+    layers = (
+        Conv(name="conv1", channels=8, kernel=3, stride=2),
+        ReLU(name="relu1"),
+        Conv(name="conv2", channels=MANY, kernel=3),
+    )
+    network = build(
+        NetworkSpec(name="two", input_size=23, layers=layers), generator=torch.Generator().manual_seed(0)
+    )
+    images = torch.randn(2, 3, 23, 23, generator=torch.Generator().manual_seed(1))
+    seen = trace(network, images)
+    units = [Unit(map % 2, map, map % 9, map * 5 % 9) for map in range(MANY)]
+    together = project(network, seen, "conv2", units)
+    assert not together.requires_grad
+    alone = torch.cat([project(network, seen, "conv2", [unit]) for unit in units])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6 * float(alone.abs().max()))
