@@ -6,24 +6,28 @@
     |-- NotReady             the service is still loading, or is shutting down
     |-- TooMuchWork          more work than one request may ask for
     |-- Cancelled            the caller went away, or its deadline passed
+    |-- BrokenPlugin         an installed analyzer that does not fit
     `-- RuntimeUnavailable   a forward runtime that cannot be used here
 
 A message names the thing, the value, what is allowed and what to do. None of these
 classes knows of gRPC: `zfscope.server` maps each to one status.
 """
 
+from collections.abc import Mapping
+
 
 class ZfscopeError(Exception):
     """Base of all errors that ZFScope raises on purpose.
 
     `field` is the path of the request field that is wrong (`image.encoded`, `units[2].y`),
-    empty where no single field is.
+    empty where no single field is. `fields` says of each what is wrong, where several are.
     """
 
-    def __init__(self, message: str, *, field: str = "") -> None:
+    def __init__(self, message: str, *, field: str = "", fields: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.fields = dict(fields or {})
 
 
 class InputError(ZfscopeError):
@@ -44,6 +48,10 @@ class TooMuchWork(ZfscopeError):
 
 class Cancelled(ZfscopeError):
     """The caller went away, or its deadline passed."""
+
+
+class BrokenPlugin(ZfscopeError):
+    """An installed analyzer that cannot be loaded, or does not fit the contract."""
 
 
 class RuntimeUnavailable(ZfscopeError):

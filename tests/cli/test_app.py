@@ -16,7 +16,17 @@ COMMANDS = sorted(command.callback.__name__ for command in module.app.registered
 
 
 def test_the_commands_are_those_of_the_readme() -> None:
-    assert COMMANDS == ["classify", "evaluate", "health", "models", "project", "serve", "train"]
+    assert COMMANDS == [
+        "analyze",
+        "analyzers",
+        "classify",
+        "evaluate",
+        "health",
+        "models",
+        "project",
+        "serve",
+        "train",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

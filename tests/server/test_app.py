@@ -118,7 +118,11 @@ def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Chan
         "grpc.reflection.v1alpha.ServerReflection",
     }
     proto = database.FindFileContainingSymbol("zfscope.v1.AnalysisService")
-    assert [method.name for service in proto.service for method in service.method] == ["Project"]
+    assert [method.name for service in proto.service for method in service.method] == [
+        "ListAnalyzers",
+        "Analyze",
+        "Project",
+    ]
 
 
 def test_a_shutdown_says_not_serving_before_it_refuses_work(cold_service: Any) -> None:

@@ -66,7 +66,8 @@ def test_every_error_has_its_status_and_comes_back_as_itself(
 
 
 def test_no_kind_of_error_was_forgotten() -> None:
-    assert set(errors.ZfscopeError.__subclasses__()) - {DamagedModel} <= {error for error, _ in ERRORS}
+    not_for_callers = {DamagedModel, errors.BrokenPlugin}  # this one stops the start
+    assert set(errors.ZfscopeError.__subclasses__()) - not_for_callers <= {error for error, _ in ERRORS}
 
 
 def test_a_subclass_has_the_status_of_its_nearest_parent_in_the_table() -> None:

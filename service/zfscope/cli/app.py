@@ -6,6 +6,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from zfscope.cli.analyze import RAW, analyze
+from zfscope.cli.analyzers import analyzers
 from zfscope.cli.classify import classify
 from zfscope.cli.evaluate import evaluate
 from zfscope.cli.health import health
@@ -48,8 +50,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, project, models, serve, health, train, evaluate):
+for command in (classify, project, analyzers, models, serve, health, train, evaluate):
     app.command()(command)
+app.command(context_settings=RAW)(analyze)
 
 
 def main() -> None:

@@ -1,22 +1,25 @@
 """The calls of `zfscope.client.Client`, done in this process: no service is needed."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
-
-from pydantic import ValidationError
+from typing import Any, Self, Unpack
 
 from zfscope.analysis.classification import classify
+from zfscope.analysis.contract import Context
 from zfscope.analysis.description import LayerDescription, describe
-from zfscope.analysis.projection import Picture, Projection, ProjectionParams, project_photo
+from zfscope.analysis.registry import Registered, load_analyzers
+from zfscope.analysis.run import Meter, check_photos, default_cost, read_params, run
 from zfscope.client import answers
 from zfscope.client.requests import ProjectOptions
 from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
+from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks.shapes import parameter_count
+from zfscope.results import Analysis
 from zfscope.runtimes import create_runtime
-from zfscope.store import Accuracy, Manifest, ModelStore
+from zfscope.store import Accuracy, Manifest, Model, ModelStore
 
 
 class Here:
@@ -88,19 +91,51 @@ class Here:
 
     def project(self, photo: bytes, **options: Unpack[ProjectOptions]) -> answers.Projections:
         """Give what units of a layer saw in a photo; see `Client.project`."""
-        manifest = self._manifest(options.pop("model", ""), options.pop("version", None))
-        params = _params(options)
-        decoded = decode(photo)
+        about = {name: options.pop(name) for name in _ABOUT if name in options}  # type: ignore[misc]
+        return projections(self.analyze("project", [photo], options, **about), decode(photo).shape)
+
+    def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
+        """List the analyzers that are installed; see `Client.analyzers`."""
+        manifest = self._manifest(model, version)
         found = self._store.load(manifest.name, manifest.version)
-        prepared = prepare(decoded, found.preprocessing, mean_image=found.mean_image)
-        seen = project_photo(found, prepared, params)
-        return answers.Projections(
-            model=found.name,
-            version=found.version,
-            projections=tuple(_projection(item) for item in seen.items),
-            sheet=_picture(seen.sheet),
-            photo_size=_size(decoded.shape),
+        return tuple(_analyzer(registered, found) for registered in load_analyzers().values())
+
+    def analyze(
+        self,
+        analyzer: str,
+        photos: Sequence[bytes],
+        parameters: Mapping[str, Any],
+        *,
+        model: str = "",
+        version: int | None = None,
+        pictures: bool = True,
+        tensors: bool = False,
+        progress: Callable[[answers.Progress], None] | None = None,
+    ) -> answers.Analyzed:
+        """Run any analyzer on photos; see `Client.analyze`."""
+        asked = load_analyzers().analyzer(analyzer)
+        params = read_params(asked, parameters)
+        check_photos(asked, len(photos))
+        manifest = self._manifest(model, version)
+        decoded = [decode(photo) for photo in photos]
+        found = self._store.load(manifest.name, manifest.version)
+        meter = Meter()
+
+        def tell(share: float, partial: Analysis | None = None) -> None:
+            if progress:
+                progress(answers.Progress(*meter.read(share), partial))
+
+        context = Context(
+            model=found,
+            runtime=create_runtime(self._runtime, found),
+            images=tuple(
+                prepare(photo, found.preprocessing, mean_image=found.mean_image) for photo in decoded
+            ),
+            pictures=pictures,
+            tensors=tensors,
+            progress=tell,
         )
+        return answers.Analyzed(found.name, found.version, run(asked, context, params))
 
     def _manifest(self, name: str, version: int | None) -> Manifest:
         return self._store.manifest(name or self._only_name(), version)
@@ -126,31 +161,44 @@ def _summary(manifest: Manifest, *, is_default: bool) -> answers.ModelSummary:
     )
 
 
-def _params(options: ProjectOptions) -> ProjectionParams:
-    try:
-        return ProjectionParams.model_validate(options, from_attributes=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{field} is {first['input']!r:.80}: {first['msg']}", field=field) from error
+_ABOUT = ("model", "version", "pictures", "tensors")
 
 
-def _projection(seen: Projection) -> answers.Projection:
-    return answers.Projection(
-        layer=seen.layer,
-        map=seen.map,
-        y=seen.y,
-        x=seen.x,
-        activation=seen.activation,
-        receptive_field=seen.box,
-        picture=_picture(seen.picture),
-        tensor=seen.tensor,
-        control_tensor=seen.control_tensor,
+def projections(found: answers.Analyzed, shape: tuple[int, ...]) -> answers.Projections:
+    """Give what the analyzer `project` found as what `Client.project` gives."""
+    analysis = found.analysis
+    records = analysis.tables["projections"].records()
+    tensors = analysis.tensors.get("projections", [None] * len(records))
+    controls = analysis.tensors.get("controls", [None] * len(records))
+    return answers.Projections(
+        model=found.model,
+        version=found.version,
+        projections=tuple(
+            answers.Projection(
+                **{name: record[name] for name in ("layer", "map", "y", "x", "activation")},
+                receptive_field=Box(*(record[side] for side in ("x0", "y0", "x1", "y1"))),
+                picture=analysis.picture(record["picture"]),
+                tensor=tensor,
+                control_tensor=control,
+            )
+            for record, tensor, control in zip(records, tensors, controls, strict=True)
+        ),
+        sheet=next((picture for picture in analysis.pictures if picture.name.endswith("-sheet")), None),
+        photo_size=_size(shape),
     )
 
 
-def _picture(picture: Picture | None) -> answers.Picture | None:
-    return None if picture is None else answers.Picture(picture.name, picture.png, picture.scale)
+def _analyzer(registered: Registered, model: Model) -> answers.AnalyzerInfo:
+    analyzer = registered.analyzer
+    return answers.AnalyzerInfo(
+        name=analyzer.name,
+        summary=analyzer.summary,
+        distribution=registered.distribution,
+        version=registered.version,
+        parameters_schema=analyzer.params.model_json_schema(),
+        cost=default_cost(analyzer, model),
+        photos=analyzer.photos,
+    )
 
 
 def _layer(layer: LayerDescription) -> answers.Layer:

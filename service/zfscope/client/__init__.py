@@ -12,23 +12,29 @@ It needs no torch, and raises the errors of `zfscope.errors` as if the work had 
 
 from zfscope.client.answers import (
     Accuracy,
+    Analyzed,
+    AnalyzerInfo,
     Classification,
     ClassScore,
     Label,
     Layer,
     ModelInfo,
     ModelSummary,
-    Picture,
     PreprocessingInfo,
+    Progress,
     Projection,
     Projections,
     Unit,
 )
 from zfscope.client.client import Client
 from zfscope.client.requests import Photo, ProjectOptions
+from zfscope.results import Analysis, Picture, Table
 
 __all__ = [
     "Accuracy",
+    "Analysis",
+    "Analyzed",
+    "AnalyzerInfo",
     "ClassScore",
     "Classification",
     "Client",
@@ -39,8 +45,10 @@ __all__ = [
     "Photo",
     "Picture",
     "PreprocessingInfo",
+    "Progress",
     "ProjectOptions",
     "Projection",
     "Projections",
+    "Table",
     "Unit",
 ]

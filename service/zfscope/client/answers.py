@@ -1,11 +1,14 @@
 """What the service answers, as plain values: no torch, no protobuf."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.images.geometry import Box
+from zfscope.results import Analysis, Picture
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,6 @@ class Unit:
     x: int | None = None
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A PNG file; scale says in words what the brightness means."""
-
-    name: str
-    png: bytes
-    scale: str
-
-
 @dataclass(frozen=True, eq=False)
 class Projection:
     """What one unit saw.
@@ -155,3 +149,38 @@ class Projections:
     projections: tuple[Projection, ...]
     sheet: Picture | None
     photo_size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class AnalyzerInfo:
+    """An analyzer of the service.
+
+    distribution, version: the package that brought it. parameters_schema: a JSON schema. cost: about how
+    many forward passes it costs with its defaults, None where there are none. photos: fewest and most.
+    """
+
+    name: str
+    summary: str
+    distribution: str
+    version: str
+    parameters_schema: Mapping[str, Any]
+    cost: int | None
+    photos: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far an analysis is: a share (0..1), the seconds left if known, and what there is to see."""
+
+    fraction: float
+    seconds_left: float | None
+    partial: Analysis | None
+
+
+@dataclass(frozen=True, eq=False)
+class Analyzed:
+    """What an analyzer found, and by which model."""
+
+    model: str
+    version: int
+    analysis: Analysis

@@ -1,7 +1,7 @@
 """The client itself: one method for each RPC."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -12,10 +12,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from zfscope.client import answers, decode
 from zfscope.client.channel import open_channel
-from zfscope.client.requests import Photo, ProjectOptions, image_to_wire, project_request
+from zfscope.client.requests import (
+    Photo,
+    ProjectOptions,
+    analyze_request,
+    image_to_wire,
+    project_request,
+)
 from zfscope.errors import InputError, NotReady
 from zfscope.server.status import error_of
-from zfscope.v1 import classification_pb2, model_pb2
+from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 from zfscope.v1.model_pb2_grpc import ModelServiceStub
@@ -106,6 +112,50 @@ class Client:
         with _sendable():
             request = project_request(photo, options)
         return decode.projections(self._call(self._analysis.Project, request))
+
+    def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
+        """List the analyzers of the service, with their costs for a model."""
+        with _sendable():
+            request = analysis_pb2.ListAnalyzersRequest(model=model, version=version)
+        answer = self._call(self._analysis.ListAnalyzers, request)
+        return tuple(decode.analyzer(found) for found in answer.analyzers)
+
+    def analyze(
+        self,
+        analyzer: str,
+        photos: Sequence[Photo],
+        parameters: Mapping[str, Any],
+        *,
+        model: str = "",
+        version: int | None = None,
+        pictures: bool = True,
+        tensors: bool = False,
+        progress: Callable[[answers.Progress], None] | None = None,
+    ) -> answers.Analyzed:
+        """Run any analyzer on photos; it may take as long as it needs, whatever the client's timeout.
+
+        parameters: by name, as the analyzer's schema says. progress: is called as it goes on.
+        Raises InputError, NotFound for the analyzer, the model or what it lacks, and TooMuchWork.
+        """
+        with _sendable():
+            request = analyze_request(
+                analyzer,
+                photos,
+                parameters,
+                model=model,
+                version=version,
+                pictures=pictures,
+                tensors=tensors,
+            )
+        try:
+            for message in self._analysis.Analyze(request):
+                if message.WhichOneof("message") == "result":
+                    return decode.analyzed(message.result)
+                if progress:
+                    progress(decode.progress(message.progress))
+        except grpc.RpcError as error:
+            raise error_of(error) from None
+        raise NotReady("the service ended the analysis without a result; ask again")
 
     def _state(self) -> str:
         try:

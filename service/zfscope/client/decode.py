@@ -1,7 +1,10 @@
 """What the service answers, from the wire to plain values."""
 
+from google.protobuf import json_format, struct_pb2
+
 from zfscope.client import answers
 from zfscope.images.geometry import Box
+from zfscope.results import Analysis, Cell, Picture, Table
 from zfscope.server.enums import enum_from_wire
 from zfscope.server.tensors import tensor_from_wire
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
@@ -51,6 +54,57 @@ def projections(answer: analysis_pb2.ProjectResponse) -> answers.Projections:
     )
 
 
+def analyzer(found: analysis_pb2.Analyzer) -> answers.AnalyzerInfo:
+    """Read what an analyzer is."""
+    return answers.AnalyzerInfo(
+        name=found.name,
+        summary=found.summary,
+        distribution=found.distribution,
+        version=found.version,
+        parameters_schema=json_format.MessageToDict(found.parameters_schema),
+        cost=found.cost if found.HasField("cost") else None,
+        photos=(found.min_images, found.max_images),
+    )
+
+
+def progress(message: analysis_pb2.Progress) -> answers.Progress:
+    """Read how far an analysis is."""
+    return answers.Progress(
+        message.fraction,
+        message.seconds_left if message.HasField("seconds_left") else None,
+        _analysis(message.partial) if message.HasField("partial") else None,
+    )
+
+
+def analyzed(found: analysis_pb2.Analysis) -> answers.Analyzed:
+    """Read what an analyzer found."""
+    return answers.Analyzed(found.model, found.version, _analysis(found))
+
+
+def _analysis(found: analysis_pb2.Analysis) -> Analysis:
+    return Analysis(
+        tensors={name: tensor_from_wire(tensor, field=name) for name, tensor in found.tensors.items()},
+        pictures=tuple(_picture(picture) for picture in found.pictures),
+        numbers=dict(found.numbers),
+        tables={name: _table(table) for name, table in found.tables.items()},
+    )
+
+
+def _table(table: analysis_pb2.Table) -> Table:
+    rows = tuple(tuple(_cell(cell) for cell in row.cells) for row in table.rows)
+    return Table(tuple(table.columns), rows)
+
+
+def _cell(cell: struct_pb2.Value) -> Cell:
+    """Read a cell; a whole number comes back as one, though the wire has no integers."""
+    if cell.HasField("string_value"):
+        return cell.string_value
+    if not cell.HasField("number_value"):
+        return None
+    value = cell.number_value
+    return int(value) if value.is_integer() else value
+
+
 def _projection(seen: analysis_pb2.Projection) -> answers.Projection:
     box = seen.receptive_field
     return answers.Projection(
@@ -68,8 +122,8 @@ def _projection(seen: analysis_pb2.Projection) -> answers.Projection:
     )
 
 
-def _picture(picture: image_pb2.Picture) -> answers.Picture:
-    return answers.Picture(picture.name, picture.png, picture.scale)
+def _picture(picture: image_pb2.Picture) -> Picture:
+    return Picture(picture.name, picture.png, picture.scale)
 
 
 def _size(size: image_pb2.Size) -> tuple[int, int]:

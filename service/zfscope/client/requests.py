@@ -2,11 +2,12 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
+from google.protobuf import struct_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -63,6 +64,16 @@ def project_request(photo: Photo, options: ProjectOptions) -> analysis_pb2.Proje
     if "units" in fields:
         fields["units"] = [analysis_pb2.UnitRef(map=unit.map, y=unit.y, x=unit.x) for unit in fields["units"]]
     return analysis_pb2.ProjectRequest(image=image_to_wire(photo), **fields)
+
+
+def analyze_request(
+    analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], **fields: Any
+) -> analysis_pb2.AnalyzeRequest:
+    """Write what `Client.analyze` was told. Raises ValueError for parameters that JSON cannot hold."""
+    images = [image_to_wire(photo) for photo in photos]
+    struct = struct_pb2.Struct()
+    struct.update(parameters)
+    return analysis_pb2.AnalyzeRequest(analyzer=analyzer, images=images, parameters=struct, **fields)
 
 
 def image_to_wire(photo: Photo) -> image_pb2.Image:

@@ -16,6 +16,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
+from zfscope.analysis.registry import load_analyzers
 from zfscope.errors import InputError
 from zfscope.runtimes import create_runtime
 from zfscope.server.backend import Backend
@@ -52,7 +53,11 @@ class Service:
     """One gRPC server and what it serves. Start it, warm it up, stop it, each once."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the store's manifests. Raises NotFound or InputError for a store without a default model."""
+        """Read the store's manifests and load the analyzers.
+
+        Raises NotFound or InputError for a store without a default model, BrokenPlugin for an analyzer
+        that does not fit, NotFound for one that is wanted and not installed.
+        """
         threads = settings.threads or len(os.sched_getaffinity(0))
         torch.set_num_threads(threads)
         runtime = partial(
@@ -63,7 +68,14 @@ class Service:
         )
         workers = Workers(threads=settings.workers, queue=settings.queue)
         self._settings = settings
-        self._backend = Backend(models, workers, settings.image_limits, settings.max_units)
+        self._backend = Backend(
+            models,
+            load_analyzers(settings.analyzers),
+            workers,
+            settings.image_limits,
+            settings.max_units,
+            settings.max_passes,
+        )
         self._gate = Gate()
         self._health = health.aio.HealthServicer()
 

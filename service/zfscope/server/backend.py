@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from zfscope.analysis.registry import Registry
 from zfscope.images.decode import DecodeLimits
 from zfscope.server.models import Models
 from zfscope.server.workers import Workers
@@ -9,9 +10,15 @@ from zfscope.server.workers import Workers
 
 @dataclass(frozen=True)
 class Backend:
-    """What the services share; max_units is how many units one Project may ask for."""
+    """What the services share.
+
+    max_units: how many units one Project may ask for. max_passes: how many forward passes one request
+    may cost.
+    """
 
     models: Models
+    analyzers: Registry
     workers: Workers
     image_limits: DecodeLimits
     max_units: int
+    max_passes: int

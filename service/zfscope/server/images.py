@@ -5,15 +5,20 @@ from numpy.typing import NDArray
 
 from zfscope.errors import InputError
 from zfscope.images.decode import DecodeLimits, decode
-from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Crops, Prepared, prepare, prepare_tensor
+from zfscope.results import Picture
 from zfscope.server.tensors import tensor_from_wire
 from zfscope.store import Model
 from zfscope.v1 import image_pb2
 
 
 def image_from_wire(
-    image: image_pb2.Image, model: Model, *, limits: DecodeLimits, crops: Crops = "centre"
+    image: image_pb2.Image,
+    model: Model,
+    *,
+    limits: DecodeLimits,
+    crops: Crops = "centre",
+    field: str = "image",
 ) -> Prepared:
     """Decode an image and prepare it for a model; a tensor is what the network reads already.
 
@@ -21,14 +26,14 @@ def image_from_wire(
     """
     content = image.WhichOneof("content")
     if content == "encoded":
-        field = "image.encoded"
+        field = f"{field}.encoded"
         photo = decode(image.encoded, limits=limits, field=field)
         return prepare(photo, model.preprocessing, crops=crops, mean_image=model.mean_image, field=field)
     if content == "tensor":
-        field = "image.tensor"
+        field = f"{field}.tensor"
         tensor = tensor_from_wire(image.tensor, field=field).copy()  # torch warns of what it may not write to
         return prepare_tensor(tensor, model.preprocessing, mean_image=model.mean_image, field=field)
-    raise InputError("no image; give image.encoded, the bytes of a file, or image.tensor", field="image")
+    raise InputError(f"no image; give {field}.encoded, the bytes of a file, or {field}.tensor", field=field)
 
 
 def size_to_wire(photo: NDArray[np.uint8]) -> image_pb2.Size:
@@ -36,6 +41,6 @@ def size_to_wire(photo: NDArray[np.uint8]) -> image_pb2.Size:
     return image_pb2.Size(width=photo.shape[1], height=photo.shape[0])
 
 
-def box_to_wire(box: Box) -> image_pb2.Box:
-    """Write a box in pixels."""
-    return image_pb2.Box(x0=box.x0, y0=box.y0, x1=box.x1, y1=box.y1)
+def picture_to_wire(picture: Picture) -> image_pb2.Picture:
+    """Write a picture."""
+    return image_pb2.Picture(name=picture.name, png=picture.png, scale=picture.scale)

@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -42,26 +43,47 @@ class Errors(grpc.aio.ServerInterceptor):
         # For a method that does not exist there is no handler: grpc answers UNIMPLEMENTED.
         if handler is None or not handler_call_details.method.startswith(OURS):
             return handler
+        method = handler_call_details.method
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._guarded_stream(handler, method), response_serializer=handler.response_serializer
+            )
         return grpc.unary_unary_rpc_method_handler(
-            self._guarded(handler, handler_call_details.method),
-            response_serializer=handler.response_serializer,
+            self._guarded(handler, method), response_serializer=handler.response_serializer
         )
 
     def _guarded(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[Any]]:
         async def guarded(data: bytes, context: Context) -> Any:
-            request_id, started = uuid.uuid4().hex[:16], time.perf_counter()
-            log = _log.bind(method=method, request_id=request_id)
-            try:
-                with self._gate.passage():
-                    answer = await handler.unary_unary(_parsed(handler, data), context)
-            # What is no Exception, such as the cancellation of this task, is grpc's own affair.
-            except Exception as error:
-                _log_error(log, error, started)
-                await context.abort_with_status(rpc_status.to_status(status_of(error, request_id=request_id)))
-            log.info("answered", code="OK", seconds=_since(started))
-            return answer
+            async with self._guard(method, context):
+                return await handler.unary_unary(_parsed(handler, data), context)
 
         return guarded
+
+    def _guarded_stream(
+        self, handler: Handler, method: str
+    ) -> Callable[[bytes, Context], AsyncIterator[Any]]:
+        async def guarded(data: bytes, context: Context) -> AsyncIterator[Any]:
+            async with self._guard(method, context):
+                answers = handler.unary_stream(_parsed(handler, data), context)
+                async with aclosing(answers):  # or its work would go on when nobody reads any more
+                    async for answer in answers:
+                        yield answer
+
+        return guarded
+
+    @asynccontextmanager
+    async def _guard(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Let a request in, log how it ends, and abort it with the status of what it raises."""
+        request_id, started = uuid.uuid4().hex[:16], time.perf_counter()
+        log = _log.bind(method=method, request_id=request_id)
+        try:
+            with self._gate.passage():
+                yield
+        # What is no Exception, such as the cancellation of this task, is grpc's own affair.
+        except Exception as error:
+            _log_error(log, error, started)
+            await context.abort_with_status(rpc_status.to_status(status_of(error, request_id=request_id)))
+        log.info("answered", code="OK", seconds=_since(started))
 
 
 def _parsed(handler: Handler, data: bytes) -> Any:

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     kept_models: PositiveInt = Field(
         default=3, description="Models that stay loaded, the default one included."
     )
+    analyzers: tuple[str, ...] = Field(
+        default=(), description='The analyzers to load, as JSON: ["project"]; empty: all that are installed.'
+    )
+    max_passes: PositiveInt = Field(
+        default=20_000, description="Forward passes that one request may cost, by the analyzers' estimate."
+    )
     max_units: PositiveInt = Field(default=64, description="Units that one Project may ask for.")
     max_image_bytes: PositiveInt = Field(default=20 * _MIB, description="Bytes of one image file.")
     max_image_pixels: PositiveInt = Field(default=50_000_000, description="Pixels of one image.")

@@ -18,10 +18,16 @@ from zfscope.errors import ZfscopeError
 DOMAIN = "zfscope"
 _MESSAGE_BYTES = 800
 """At most so much of a message travels: it is in the trailers twice, encoded, and those end at 8 KiB."""
+_MOST_VIOLATIONS = 8
+"""So many wrong fields are told of at most, in as many bytes, for the same reason."""
 
 
 class Busy(errors.TooMuchWork):
     """More requests at once than the service takes; one of them may be sent again soon."""
+
+
+class TooLate(errors.Cancelled):
+    """The deadline of a request passed while it was worked on."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ KINDS: Mapping[type[BaseException], Kind] = {
     errors.TooMuchWork: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),
     Busy: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),
     errors.Cancelled: Kind(grpc.StatusCode.CANCELLED, "CANCELLED"),
+    TooLate: Kind(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
     errors.RuntimeUnavailable: Kind(grpc.StatusCode.FAILED_PRECONDITION, "RUNTIME_UNAVAILABLE"),
 }
 _INTERNAL = Kind(grpc.StatusCode.INTERNAL, "INTERNAL")
@@ -55,10 +62,12 @@ def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
     """Give the status that tells a caller of an error; of an INTERNAL one, the request's id alone."""
     kind = kind_of(error)
     message, field = f"the service failed; its log has more under request id {request_id}", ""
+    fields: Mapping[str, str] = {}
     if kind is not _INTERNAL and isinstance(error, ZfscopeError):
         message, field = _cut(error.message), error.field
+        fields = error.fields or ({field: message} if field else {})
     status = status_pb2.Status(code=kind.code.value[0], message=_naming(field, message))
-    for detail in _details(kind, message, field, request_id):
+    for detail in _details(kind, field, fields, request_id):
         status.details.add().Pack(detail)
     return status
 
@@ -80,13 +89,19 @@ def error_of(call: grpc.RpcError) -> ZfscopeError:
     return _CLASSES.get(info.reason, ZfscopeError)(message, field=field)
 
 
-def _details(kind: Kind, message: str, field: str, request_id: str) -> Iterator[Message]:
+def _details(kind: Kind, field: str, fields: Mapping[str, str], request_id: str) -> Iterator[Message]:
     metadata = {"request_id": request_id, **({"field": field} if field else {})}
     yield error_details_pb2.ErrorInfo(reason=kind.reason, domain=DOMAIN, metadata=metadata)
     yield error_details_pb2.RequestInfo(request_id=request_id)
-    if kind.code is grpc.StatusCode.INVALID_ARGUMENT and field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
-        yield error_details_pb2.BadRequest(field_violations=[violation])
+    if kind.code is grpc.StatusCode.INVALID_ARGUMENT and fields:
+        violation = error_details_pb2.BadRequest.FieldViolation
+        told = list(fields.items())[:_MOST_VIOLATIONS]
+        yield error_details_pb2.BadRequest(
+            field_violations=[
+                violation(field=field, description=_cut(words, _MESSAGE_BYTES // len(told)))
+                for field, words in told
+            ]
+        )
     if kind.retry_s:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.seconds = kind.retry_s
@@ -98,12 +113,10 @@ def _naming(field: str, message: str) -> str:
     return message if field in message else f"{field}: {message}"
 
 
-def _cut(message: str) -> str:
+def _cut(message: str, most: int = _MESSAGE_BYTES) -> str:
     """Shorten what would not fit: a message quotes what was sent, of any length."""
     data = message.encode("utf-8", errors="replace")
-    return (
-        message if len(data) <= _MESSAGE_BYTES else data[:_MESSAGE_BYTES].decode("utf-8", "ignore") + " ..."
-    )
+    return message if len(data) <= most else data[:most].decode("utf-8", "ignore") + " ..."
 
 
 _TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {

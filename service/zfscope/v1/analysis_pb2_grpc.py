@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AnalysisServiceStub:
-    """What a network saw in a photo.
+    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
+    have an RPC of their own can be asked through Analyze too.
     """
 
     def __init__(self, channel):
@@ -35,6 +36,16 @@ class AnalysisServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListAnalyzers = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/ListAnalyzers',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.ListAnalyzersRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.ListAnalyzersResponse.FromString,
+                _registered_method=True)
+        self.Analyze = channel.unary_stream(
+                '/zfscope.v1.AnalysisService/Analyze',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.AnalyzeRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.AnalyzeResponse.FromString,
+                _registered_method=True)
         self.Project = channel.unary_unary(
                 '/zfscope.v1.AnalysisService/Project',
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.ProjectRequest.SerializeToString,
@@ -43,8 +54,23 @@ class AnalysisServiceStub:
 
 
 class AnalysisServiceServicer:
-    """What a network saw in a photo.
+    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
+    have an RPC of their own can be asked through Analyze too.
     """
+
+    def ListAnalyzers(self, request, context):
+        """Lists the analyzers that are installed, with the parameters that each takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Analyze(self, request, context):
+        """Runs any analyzer by its name: progress as it goes, then the result, which is the last message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Project(self, request, context):
         """Carries the activation of single units back to the pixels that caused it (a deconvnet).
@@ -56,6 +82,16 @@ class AnalysisServiceServicer:
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListAnalyzers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAnalyzers,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.ListAnalyzersRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.ListAnalyzersResponse.SerializeToString,
+            ),
+            'Analyze': grpc.unary_stream_rpc_method_handler(
+                    servicer.Analyze,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.AnalyzeRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.AnalyzeResponse.SerializeToString,
+            ),
             'Project': grpc.unary_unary_rpc_method_handler(
                     servicer.Project,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.ProjectRequest.FromString,
@@ -70,8 +106,63 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalysisService:
-    """What a network saw in a photo.
+    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
+    have an RPC of their own can be asked through Analyze too.
     """
+
+    @staticmethod
+    def ListAnalyzers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/ListAnalyzers',
+            zfscope_dot_v1_dot_analysis__pb2.ListAnalyzersRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.ListAnalyzersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Analyze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/Analyze',
+            zfscope_dot_v1_dot_analysis__pb2.AnalyzeRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.AnalyzeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Project(request,

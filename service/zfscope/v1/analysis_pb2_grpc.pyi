@@ -27,25 +27,55 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalysisServiceStub:
-    """What a network saw in a photo."""
+    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
+    have an RPC of their own can be asked through Analyze too.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnalysisServiceAsyncStub: ...
+    ListAnalyzers: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ListAnalyzersRequest, _analysis_pb2.ListAnalyzersResponse]
+    """Lists the analyzers that are installed, with the parameters that each takes."""
+    Analyze: _grpc.UnaryStreamMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]
+    """Runs any analyzer by its name: progress as it goes, then the result, which is the last message."""
     Project: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]
     """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
-    """What a network saw in a photo."""
+    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
+    have an RPC of their own can be asked through Analyze too.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ListAnalyzers: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ListAnalyzersRequest, _analysis_pb2.ListAnalyzersResponse]  # type: ignore[assignment]
+    """Lists the analyzers that are installed, with the parameters that each takes."""
+    Analyze: _aio.UnaryStreamMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]  # type: ignore[assignment]
+    """Runs any analyzer by its name: progress as it goes, then the result, which is the last message."""
     Project: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]  # type: ignore[assignment]
     """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a network saw in a photo."""
+    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
+    have an RPC of their own can be asked through Analyze too.
+    """
+
+    @_abc_1.abstractmethod
+    def ListAnalyzers(
+        self,
+        request: _analysis_pb2.ListAnalyzersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.ListAnalyzersResponse, _abc.Awaitable[_analysis_pb2.ListAnalyzersResponse]]:
+        """Lists the analyzers that are installed, with the parameters that each takes."""
+
+    @_abc_1.abstractmethod
+    def Analyze(
+        self,
+        request: _analysis_pb2.AnalyzeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_analysis_pb2.AnalyzeResponse], _abc.AsyncIterator[_analysis_pb2.AnalyzeResponse]]:
+        """Runs any analyzer by its name: progress as it goes, then the result, which is the last message."""
 
     @_abc_1.abstractmethod
     def Project(

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zfscope.analysis.projection import ProjectionParams, project_photo
+from zfscope.analysis.contract import Context
+from zfscope.analysis.registry import load_analyzers
 from zfscope.client import Client, Unit
 from zfscope.errors import InputError, NotFound, TooMuchWork
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
-from zfscope.server.services.analysis import params_from_wire
+from zfscope.runtimes import create_runtime
+from zfscope.server.services.project import question_of
 from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -20,24 +22,28 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def test_an_answer_is_what_the_analysis_gives_in_process(client: Client, photo: bytes, store: Path) -> None:
     model = ModelStore(store).load("tiny")
-    params = ProjectionParams(
-        top=4, rank="sum", rule="guided", normalisation="gradient", control=True, tensors=True
-    )
-    expected = project_photo(model, prepare(decode(photo), model.preprocessing), params)
+    project = load_analyzers().analyzer("project")
+    params = project.params(top=4, rank="sum", rule="guided", normalisation="gradient", control=True)
+    images = (prepare(decode(photo), model.preprocessing),)
+    expected = project.analyze(Context(model, create_runtime("torch", model), images), params)
+    records = expected.tables["projections"].records()
 
     answer = client.project(
         photo, top=4, rank="sum", rule="guided", normalisation="gradient", control=True, tensors=True
     )
 
-    assert len(answer.projections) == len(expected.items) == 4
-    for got, wanted in zip(answer.projections, expected.items, strict=True):
-        assert (got.layer, got.map, got.y, got.x) == (wanted.layer, wanted.map, wanted.y, wanted.x)
-        assert got.activation == pytest.approx(wanted.activation)
-        assert got.receptive_field == wanted.box
-        np.testing.assert_allclose(got.tensor, wanted.tensor, atol=1e-6)
-        np.testing.assert_allclose(got.control_tensor, wanted.control_tensor, atol=1e-6)
+    assert len(answer.projections) == len(records) == 4
+    for place, (got, wanted) in enumerate(zip(answer.projections, records, strict=True)):
+        assert (got.layer, got.map, got.y, got.x) == tuple(wanted[n] for n in ("layer", "map", "y", "x"))
+        assert got.activation == pytest.approx(wanted["activation"])
+        box = got.receptive_field
+        assert [box.x0, box.y0, box.x1, box.y1] == [wanted[side] for side in ("x0", "y0", "x1", "y1")]
+        np.testing.assert_allclose(got.tensor, expected.tensors["projections"][place], atol=1e-6)
+        np.testing.assert_allclose(got.control_tensor, expected.tensors["controls"][place], atol=1e-6)
+        picture = expected.picture(wanted["picture"])
         assert got.picture is not None
-        assert (got.picture.name, got.picture.scale) == (wanted.picture.name, wanted.picture.scale)
+        assert picture is not None
+        assert (got.picture.name, got.picture.scale) == (picture.name, picture.scale)
 
 
 def test_a_request_that_says_nothing_gets_pictures_of_nine_maps_of_conv5(
@@ -144,10 +150,11 @@ def test_a_row_without_a_column_is_refused(client: Client, photo: bytes, options
 @pytest.mark.parametrize("name", ["rank", "rule", "normalisation"])
 def test_a_number_that_is_no_value_of_an_enum_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="value 9 is not allowed") as refusal:
-        params_from_wire(pb.ProjectRequest(**{name: 9}))
+        question_of(pb.ProjectRequest(**{name: 9}))
 
     assert refusal.value.field == name
 
 
-def test_what_is_unset_gets_the_defaults_of_the_analysis() -> None:
-    assert params_from_wire(pb.ProjectRequest()) == ProjectionParams()
+def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
+    params = load_analyzers().analyzer("project").params
+    assert params.model_validate(question_of(pb.ProjectRequest()).parameters) == params()

@@ -1,122 +1,80 @@
-"""AnalysisService: what units of a layer saw in a photo."""
+"""AnalysisService: what a network saw in a photo, by the analyzers that are installed."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
 import grpc
-from pydantic import ValidationError
 
-from zfscope.analysis.projection import Picture, Projection, ProjectionParams, project_photo
-from zfscope.errors import InputError, TooMuchWork
-from zfscope.networks.shapes import shapes
+from zfscope.analysis.run import Meter
+from zfscope.results import Analysis
+from zfscope.server.analyze import answer
 from zfscope.server.backend import Backend
-from zfscope.server.enums import enum_from_wire
-from zfscope.server.images import box_to_wire, image_from_wire, size_to_wire
-from zfscope.server.tensors import tensor_to_wire
+from zfscope.server.cancel import Cancel
+from zfscope.server.services import analyzers
+from zfscope.server.services.project import project_photo
+from zfscope.server.stream import Latest
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
-from zfscope.v1 import image_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceServicer
-
-_ENUMS = {
-    "rank": pb.Rank.DESCRIPTOR,
-    "rule": pb.Rule.DESCRIPTOR,
-    "normalisation": pb.Normalisation.DESCRIPTOR,
-}
 
 
 class AnalysisService(AnalysisServiceServicer):
-    """Runs analyses on a photo."""
+    """Runs analyzers on photos."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+
+    async def ListAnalyzers(
+        self,
+        request: pb.ListAnalyzersRequest,
+        context: grpc.aio.ServicerContext[pb.ListAnalyzersRequest, pb.ListAnalyzersResponse],
+    ) -> pb.ListAnalyzersResponse:
+        return await self._backend.workers.run(partial(list_analyzers, self._backend, request))
+
+    async def Analyze(
+        self,
+        request: pb.AnalyzeRequest,
+        context: grpc.aio.ServicerContext[pb.AnalyzeRequest, pb.AnalyzeResponse],
+    ) -> AsyncIterator[pb.AnalyzeResponse]:
+        latest: Latest[pb.AnalyzeResponse] = Latest()
+        work = partial(analyze, self._backend, request, Cancel(context), latest)
+        running = asyncio.ensure_future(self._backend.workers.run(work))
+        async for progress in latest.until(running):
+            yield progress
+        yield await running
 
     async def Project(
         self,
         request: pb.ProjectRequest,
         context: grpc.aio.ServicerContext[pb.ProjectRequest, pb.ProjectResponse],
     ) -> pb.ProjectResponse:
-        return await self._backend.workers.run(partial(project, self._backend, request))
+        return await self._backend.workers.run(
+            partial(project_photo, self._backend, request, Cancel(context))
+        )
 
 
-def project(backend: Backend, request: pb.ProjectRequest) -> pb.ProjectResponse:
-    """Answer a Project. Blocks."""
-    _check_count(len(request.units), backend.max_units, field="units")
-    params = params_from_wire(request)
-    loaded = backend.models.loaded(request.model, request.version if request.HasField("version") else None)
-    if params.top <= _maps(loaded.model, params.layer):  # with more, the analysis says how many there are
-        _check_count(params.top, backend.max_units, field="top")
-    prepared = image_from_wire(request.image, loaded.model, limits=backend.image_limits)
-    seen = project_photo(loaded.model, prepared, params)
-    return pb.ProjectResponse(
-        model=loaded.model.name,
-        version=loaded.model.version,
-        projections=[_projection(projection) for projection in seen.items],
-        sheet=_picture(seen.sheet),
-        photo=size_to_wire(prepared.photo),
+def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:
+    """Answer a ListAnalyzers. Blocks."""
+    version = request.version if request.HasField("version") else None
+    model = backend.models.loaded(request.model, version).model
+    return pb.ListAnalyzersResponse(
+        analyzers=[analyzers.analyzer_to_wire(found, model) for found in backend.analyzers.values()]
     )
 
 
-def params_from_wire(request: pb.ProjectRequest) -> ProjectionParams:
-    """Read the parameters; what is unset gets the default of `ProjectionParams`.
+def analyze(
+    backend: Backend, request: pb.AnalyzeRequest, cancel: Cancel, latest: Latest[pb.AnalyzeResponse]
+) -> pb.AnalyzeResponse:
+    """Answer an Analyze: the last message; those before go to `latest`. Blocks."""
+    question, meter = analyzers.question_of(request), Meter()
 
-    Raises InputError, naming the field, for a value that is not allowed.
-    """
-    if request.units and request.HasField("top"):
-        raise InputError(f"top is {request.top} and units are given too; give one of the two", field="top")
-    values: dict[str, Any] = {"control": request.control, "tensors": request.tensors}
-    values["units"] = [_unit(unit) for unit in request.units]
-    if request.layer:
-        values["layer"] = request.layer
-    for name in ("top", "pictures"):
-        if request.HasField(name):
-            values[name] = getattr(request, name)
-    for name, enum in _ENUMS.items():
-        word = enum_from_wire(enum, getattr(request, name), field=name)
-        if word is not None:
-            values[name] = word
-    try:
-        return ProjectionParams.model_validate(values)
-    except ValidationError as error:
-        raise _input_error(error) from error
+    def tell(model: Model, share: float, partial: Analysis | None) -> None:
+        done, seconds_left = meter.read(share)
+        progress = pb.Progress(fraction=done, seconds_left=seconds_left)
+        if partial is not None:
+            progress.partial.CopyFrom(analyzers.analysis_to_wire(partial, model))
+        latest.put(pb.AnalyzeResponse(progress=progress))
 
-
-def _check_count(units: int, max_units: int, *, field: str) -> None:
-    if units > max_units:
-        raise TooMuchWork(f"{units} units; one request may ask for {max_units} at most", field=field)
-
-
-def _maps(model: Model, layer: str) -> int:
-    """Count the maps of a layer; 0 of one that is not there."""
-    return shapes(model.network.spec).get(layer, (0,))[0]
-
-
-def _unit(unit: pb.UnitRef) -> dict[str, int]:
-    return {"map": unit.map, **{name: getattr(unit, name) for name in ("y", "x") if unit.HasField(name)}}
-
-
-def _input_error(error: ValidationError) -> InputError:
-    """Name the first thing that is wrong: `units[2].y`, its value, and what pydantic says of it."""
-    first = error.errors(include_url=False)[0]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    return InputError(f"{field} is {first['input']!r:.80}: {first['msg']}", field=field)
-
-
-def _projection(seen: Projection) -> pb.Projection:
-    return pb.Projection(
-        layer=seen.layer,
-        map=seen.map,
-        y=seen.y,
-        x=seen.x,
-        activation=seen.activation,
-        receptive_field=box_to_wire(seen.box),
-        picture=_picture(seen.picture),
-        tensor=None if seen.tensor is None else tensor_to_wire(seen.tensor),
-        control_tensor=None if seen.control_tensor is None else tensor_to_wire(seen.control_tensor),
-    )
-
-
-def _picture(picture: Picture | None) -> image_pb2.Picture | None:
-    if picture is None:
-        return None
-    return image_pb2.Picture(name=picture.name, png=picture.png, scale=picture.scale)
+    answered = answer(backend, question, cancel, tell)
+    return pb.AnalyzeResponse(result=analyzers.analysis_to_wire(answered.analysis, answered.model))

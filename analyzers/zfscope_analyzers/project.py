@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
-from torch import Tensor
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
+from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, picture
 from zfscope.analysis.control import project_control
 from zfscope.engine.deconvnet import project
 from zfscope.engine.receptive import receptive_fields
@@ -18,7 +18,7 @@ from zfscope.engine.trace import Trace, check_layer, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared, reorder
-from zfscope.images.render import Panel, Rendering, projection_panel
+from zfscope.images.render import Panel, projection_panel
 from zfscope.images.sheet import Section, sheet
 from zfscope.store import Model
 
@@ -42,61 +42,22 @@ class UnitRef(BaseModel):
         return self
 
 
-class ProjectionParams(BaseModel):
-    """What to project, and how.
-
-    units: empty takes the strongest unit of each of the `top` maps that are strongest by `rank`.
-    control: project through randomised weights too. pictures, tensors: what to give back.
-    """
+class ProjectParams(BaseModel):
+    """What to project, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layer: str = "conv5"
-    units: tuple[UnitRef, ...] = ()
-    top: PositiveInt = 9
-    rank: Rank = "max"
-    rule: Rule = "deconvnet"
-    normalisation: Normalisation = "skip"
-    control: bool = False
-    pictures: bool = True
-    tensors: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture as PNG, and in words what its levels mean."""
-
-    name: str
-    png: bytes
-    scale: str
-
-
-@dataclass(frozen=True, eq=False)
-class Projection:
-    """What one unit saw.
-
-    y, x: None in a fully connected layer. activation: the layer's output there, from which the
-    projection starts. box: the receptive field in photo pixels, clipped to the photo. tensors: float32
-    (3, H, W), in the size and channel order of the network's input.
-    """
-
-    layer: str
-    map: int
-    y: int | None
-    x: int | None
-    activation: float
-    box: Box
-    picture: Picture | None
-    tensor: NDArray[np.float32] | None
-    control_tensor: NDArray[np.float32] | None
-
-
-@dataclass(frozen=True, eq=False)
-class Projections:
-    """Projections in the order of the units, or strongest first, and all of them on one sheet."""
-
-    items: tuple[Projection, ...]
-    sheet: Picture | None
+    layer: str = Field(default="conv5", description="Of the units: any of the network, such as conv1.")
+    units: tuple[UnitRef, ...] = Field(
+        default=(), description="Which units; empty: the strongest one of each of the `top` strongest maps."
+    )
+    top: PositiveInt = Field(default=9, description="How many maps, when no units are given.")
+    rank: Rank = Field(default="max", description="Maps are strong by their maximum or their sum.")
+    rule: Rule = Field(default="deconvnet", description="What rectifiers do on the way down.")
+    normalisation: Normalisation = Field(
+        default="skip", description="What contrast normalisations do on the way down."
+    )
+    control: bool = Field(default=False, description="Project through randomised weights too, beside.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,22 +73,56 @@ class _Seen:
     pixels: NDArray[np.float32]
     control: NDArray[np.float32] | None
 
+    @property
+    def is_map(self) -> bool:
+        """Say whether the layer has maps, and not units alone."""
+        return len(self.model.network.shapes[self.layer]) == 3
 
-def project_photo(model: Model, prepared: Prepared, params: ProjectionParams) -> Projections:
-    """Project units of a layer for the first crop of a photo. Pure; safe in many threads at once.
+    def name(self, place: int) -> str:
+        """Name the picture of one of the units."""
+        unit = self.units[place]
+        return f"{self.layer}-map{unit.map}" + (f"-y{unit.y}-x{unit.x}" if self.is_map else "")
 
-    Raises NotFound for a layer or unit that the model does not have, InputError for a `top` beyond
-    the layer's maps or a place in a fully connected layer.
+
+class Project:
+    """Carries the activation of single units back to the pixels that caused it.
+
+    Gives the table `projections` (layer, map, y, x, activation; x0, y0, x1, y1: the receptive field in
+    photo pixels, clipped to the photo; picture: its name), a picture for each unit and LAYER-sheet with
+    all of them; the tensors `projections` and, with the control, `controls`: float32 (units, 3, H, W), in
+    the size and channel order of the network's input.
     """
-    seen = _look(model, prepared, params)
-    panels = _panels(seen) if params.pictures else None
-    return Projections(
-        tuple(_item(seen, place, params, panels) for place in range(len(seen.units))),
-        _sheet(seen, params, panels) if panels else None,
-    )
+
+    name = "project"
+    summary = "What units of a layer saw in a photo: their activations carried back to pixels"
+    api_version = 1
+    photos = (1, 1)
+    params = ProjectParams
+
+    def cost(self, model: Model, params: ProjectParams) -> int:
+        """Count the trace, and each projection as a pass."""
+        maps = model.network.shapes.get(params.layer, (0,))[0]
+        passes = 1 + (len(params.units) or min(params.top, maps))
+        return 2 * passes if params.control else passes
+
+    def analyze(self, context: Context, params: ProjectParams) -> Analysis:
+        """Project units of a layer for the first crop of the photo.
+
+        Raises NotFound for a layer or unit that the model does not have, InputError for a `top` beyond
+        the layer's maps or a place in a fully connected layer.
+        """
+        seen = _look(context.model, context.images[0], params)
+        tensors = {"projections": seen.pixels}
+        if seen.control is not None:
+            tensors["controls"] = seen.control
+        return Analysis(
+            tensors=tensors,
+            pictures=_pictures(seen, params) if context.pictures else (),
+            tables={"projections": _table(seen)},
+        )
 
 
-def _look(model: Model, prepared: Prepared, params: ProjectionParams) -> _Seen:
+def _look(model: Model, prepared: Prepared, params: ProjectParams) -> _Seen:
     network = model.network
     check_layer(network.spec, params.layer)
     images = torch.from_numpy(np.ascontiguousarray(prepared.pixels[:1])).to(next(network.parameters()))
@@ -146,17 +141,12 @@ def _look(model: Model, prepared: Prepared, params: ProjectionParams) -> _Seen:
         units=units,
         activations=tuple(activation(traced, params.layer, unit) for unit in units),
         boxes=tuple(Box(*field.box(unit.y, unit.x)) for unit in units),
-        pixels=_array(pixels),
-        control=None if control is None else _array(control),
+        pixels=array(pixels),
+        control=None if control is None else array(control),
     )
 
 
-def _array(pixels: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = pixels.float().cpu().numpy()
-    return array
-
-
-def _units(traced: Trace, params: ProjectionParams) -> tuple[Unit, ...]:
+def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
     if params.units:
         return tuple(_unit(traced, params.layer, ref, place) for place, ref in enumerate(params.units))
     maps = traced.outputs[params.layer].shape[1]
@@ -187,24 +177,24 @@ def _unit(traced: Trace, layer: str, ref: UnitRef, place: int) -> Unit:
     return Unit(0, ref.map, ref.y, ref.x)
 
 
-def _item(seen: _Seen, place: int, params: ProjectionParams, panels: Sequence[Panel] | None) -> Projection:
-    unit = seen.units[place]
-    photo_height, photo_width = seen.prepared.photo.shape[:2]
-    in_photo = seen.prepared.geometries[0].to_photo(seen.boxes[place])
-    y, x = (unit.y, unit.x) if _is_map(seen) else (None, None)
-    name = f"{seen.layer}-map{unit.map}" + (f"-y{y}-x{x}" if y is not None else "")
-    keep_control = params.tensors and seen.control is not None
-    return Projection(
-        layer=seen.layer,
-        map=unit.map,
-        y=y,
-        x=x,
-        activation=seen.activations[place],
-        box=in_photo.clip((photo_height, photo_width)),
-        picture=_picture(name, projection_panel(panels[place])) if panels else None,
-        tensor=seen.pixels[place] if params.tensors else None,
-        control_tensor=seen.control[place] if keep_control and seen.control is not None else None,
-    )
+_COLUMNS = ("layer", "map", "y", "x", "activation", "x0", "y0", "x1", "y1", "picture")
+
+
+def _table(seen: _Seen) -> Table:
+    height, width = seen.prepared.photo.shape[:2]
+    rows = []
+    for place, unit in enumerate(seen.units):
+        box = seen.prepared.geometries[0].to_photo(seen.boxes[place]).clip((height, width))
+        y, x = (unit.y, unit.x) if seen.is_map else (None, None)
+        field = (box.x0, box.y0, box.x1, box.y1)
+        rows.append((seen.layer, unit.map, y, x, seen.activations[place], *field, seen.name(place)))
+    return Table(_COLUMNS, tuple(rows))
+
+
+def _pictures(seen: _Seen, params: ProjectParams) -> tuple[Picture, ...]:
+    panels = _panels(seen)
+    units = (picture(seen.name(place), projection_panel(panel)) for place, panel in enumerate(panels))
+    return (*units, _sheet(seen, params, panels))
 
 
 def _panels(seen: _Seen) -> tuple[Panel, ...]:
@@ -223,19 +213,15 @@ def _panels(seen: _Seen) -> tuple[Panel, ...]:
 
 def _caption(seen: _Seen, place: int) -> str:
     unit, value = seen.units[place], seen.activations[place]
-    if _is_map(seen):
+    if seen.is_map:
         return f"map {unit.map} | {value:.3g} at ({unit.y}, {unit.x})"
     last = seen.model.network.spec.layers[-1].name
     meaning = f" ({seen.model.labels[unit.map].name})" if seen.layer == last else ""
     return f"unit {unit.map}{meaning} | {value:.3g}"
 
 
-def _is_map(seen: _Seen) -> bool:
-    return len(seen.model.network.shapes[seen.layer]) == 3
-
-
-def _sheet(seen: _Seen, params: ProjectionParams, panels: Sequence[Panel]) -> Picture:
-    chosen = "units asked for" if params.units else f"strongest {'maps' if _is_map(seen) else 'units'}"
+def _sheet(seen: _Seen, params: ProjectParams, panels: Sequence[Panel]) -> Picture:
+    chosen = "units asked for" if params.units else f"strongest {'maps' if seen.is_map else 'units'}"
     by = "" if params.units else f", by their {'largest activation' if params.rank == 'max' else 'sum'}"
     title = f"{seen.layer} of {seen.model.name}: {len(panels)} {chosen}{by}"
     subtitle = f"Projected with the rule '{params.rule}', contrast normalisation: {params.normalisation}"
@@ -246,8 +232,4 @@ def _sheet(seen: _Seen, params: ProjectionParams, panels: Sequence[Panel]) -> Pi
         title=title,
         subtitle=subtitle,
     )
-    return _picture(f"{seen.layer}-sheet", drawn)
-
-
-def _picture(name: str, rendering: Rendering) -> Picture:
-    return Picture(name, rendering.png(), rendering.scale)
+    return picture(f"{seen.layer}-sheet", drawn)

@@ -1,0 +1,95 @@
+"""What an analyzer is: the contract between zfscope and every analysis, its own ones included.
+
+    class Brightness:
+        name = "brightness"
+        summary = "The mean level of a photo"
+        api_version = 1
+        params = BrightnessParams            # a pydantic model
+
+        def cost(self, model, params):
+            return 0                          # forward passes
+
+        def analyze(self, context, params):
+            context.check_cancelled()
+            return Analysis(numbers={"level": float(context.images[0].photo.mean())})
+
+A package registers the class as an entry point of the group `zfscope.analyzers`, under its name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from zfscope.images.preprocess import Prepared
+from zfscope.images.render import Rendering
+from zfscope.results import Analysis, Picture, Table
+from zfscope.runtimes import Runtime
+from zfscope.store import Model
+
+__all__ = ["API_VERSION", "Analysis", "Analyzer", "Context", "Picture", "Table", "array", "picture"]
+
+API_VERSION = 1
+"""Of this contract: an analyzer names the one it was written for."""
+
+ParamsT = TypeVar("ParamsT", bound=BaseModel)
+
+
+def picture(name: str, rendering: Rendering) -> Picture:
+    """Encode a rendering."""
+    return Picture(name, rendering.png(), rendering.scale)
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing: nobody watches, and nobody cancels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What an analyzer works with. It belongs to one request.
+
+    images: one for each photo of the request, cropped and normalised for the model. pictures, tensors:
+    what the caller wants to have; what it does not want need not be made.
+    """
+
+    model: Model
+    runtime: Runtime
+    images: tuple[Prepared, ...]
+    pictures: bool = True
+    tensors: bool = False
+    progress: Callable[[float, Analysis | None], None] = _nothing
+    """Tell the share (0..1) that is done and, where there is something to show already, what."""
+    check_cancelled: Callable[[], None] = _nothing
+    """Raise Cancelled where the caller went away or its deadline passed; call it every 100 ms or so."""
+
+
+class Analyzer(Protocol[ParamsT]):
+    """An analysis of photos by a model. One instance serves all requests, from many threads at once."""
+
+    name: ClassVar[str]
+    """What `Analyze` and the command line call it: lower case, digits, hyphens; also its entry point."""
+    summary: ClassVar[str]
+    """In one line, what it shows."""
+    api_version: ClassVar[int]
+    """The `API_VERSION` that it was written for."""
+    photos: ClassVar[tuple[int, int]]
+    """The fewest and the most photos that it takes at once."""
+    params: type[ParamsT]
+    """A pydantic model of its parameters: validation, defaults, JSON schema and CLI options come from it."""
+
+    def cost(self, model: Model, params: ParamsT) -> int:
+        """Give about how many forward passes of one photo it will cost: for admission, before any is run."""
+        ...
+
+    def analyze(self, context: Context, params: ParamsT) -> Analysis:
+        """Do it. Raises InputError or NotFound for parameters that do not fit the model or photos."""
+        ...
+
+
+def array(values: Any) -> NDArray[np.float32]:
+    """Give a torch tensor as float32 on the CPU, as an `Analysis` holds it."""
+    result: NDArray[np.float32] = values.detach().float().cpu().numpy()
+    return result

@@ -1,0 +1,139 @@
+"""The analyzers that are installed: found by entry points, loaded once, and refused when they do not fit."""
+
+import inspect
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import BaseModel
+
+from zfscope.analysis.contract import API_VERSION, Analyzer
+from zfscope.errors import BrokenPlugin, NotFound
+
+GROUP = "zfscope.analyzers"
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An analyzer, and the distribution that brought it, with its version."""
+
+    analyzer: Analyzer[Any]
+    distribution: str
+    version: str
+
+
+class Registry(Mapping[str, Registered]):
+    """The analyzers by name, in order."""
+
+    def __init__(self, registered: Iterable[Registered]) -> None:
+        self._by_name = {
+            found.analyzer.name: found for found in sorted(registered, key=lambda found: found.analyzer.name)
+        }
+
+    def __getitem__(self, name: str) -> Registered:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def analyzer(self, name: str) -> Analyzer[Any]:
+        """Give an analyzer. Raises NotFound, with the names that there are."""
+        if name not in self._by_name:
+            known = ", ".join(self._by_name) or "none"
+            raise NotFound(f"no analyzer '{name}'; there are {known}", field="analyzer")
+        return self._by_name[name].analyzer
+
+
+def load_analyzers(allowed: Collection[str] = (), *, found: Iterable[EntryPoint] | None = None) -> Registry:
+    """Import the analyzers that are installed and check that they fit.
+
+    allowed: the names to load, and no other is even imported; empty means all. found: entry points to
+    load, those of the group `zfscope.analyzers` by default.
+    Raises BrokenPlugin, with name, distribution and version, for one that cannot be imported, has a name
+    that is taken, or does not fit the contract; NotFound for an allowed name that is not installed.
+    """
+    points = list(entry_points(group=GROUP) if found is None else found)
+    missing = sorted(set(allowed) - {point.name for point in points})
+    if missing:
+        known = ", ".join(sorted(point.name for point in points)) or "none"
+        raise NotFound(f"no analyzer '{missing[0]}' is installed; there are {known}", field="analyzers")
+    chosen = [point for point in points if not allowed or point.name in allowed]
+    _check_names(chosen)
+    return Registry(_registered(point) for point in chosen)
+
+
+def _check_names(points: Iterable[EntryPoint]) -> None:
+    seen: dict[str, EntryPoint] = {}
+    for point in points:
+        if point.name in seen:
+            raise _broken(point, f"the name is taken by {_origin(seen[point.name])}; leave one of them out")
+        seen[point.name] = point
+
+
+def _registered(point: EntryPoint) -> Registered:
+    try:
+        analyzer = point.load()()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise _broken(point, f"{point.value} cannot be loaded: {reason}") from error
+    for fault in _faults(analyzer, point.name):
+        raise _broken(point, fault)
+    distribution = point.dist
+    return Registered(
+        analyzer,
+        distribution.name if distribution else "",
+        distribution.version if distribution else "",
+    )
+
+
+def _faults(analyzer: Any, name: str) -> Iterator[str]:
+    """Give what does not fit the contract, in words."""
+    version = getattr(analyzer, "api_version", None)
+    if version != API_VERSION:
+        yield f"api_version is {version!r}; this zfscope has version {API_VERSION} of the contract"
+    if not _NAME.fullmatch(name) or getattr(analyzer, "name", None) != name:
+        given = getattr(analyzer, "name", None)
+        yield f"name is {given!r}; it has to be that of the entry point, of lower case, digits and hyphens"
+    if not isinstance(getattr(analyzer, "summary", None), str):
+        yield "summary is missing; say in one line what the analyzer shows"
+    params = getattr(analyzer, "params", None)
+    if not (isinstance(params, type) and issubclass(params, BaseModel)):
+        yield f"params is {params!r}; it has to be a pydantic model class"
+    if not _is_range(getattr(analyzer, "photos", None)):
+        yield "photos has to be the fewest and the most photos, such as (1, 1)"
+    for method, arguments in (("cost", ("model", "params")), ("analyze", ("context", "params"))):
+        if not _takes(getattr(analyzer, method, None), len(arguments)):
+            yield f"{method} has to be a method of ({', '.join(arguments)})"
+
+
+def _is_range(photos: Any) -> bool:
+    return (
+        isinstance(photos, tuple)
+        and len(photos) == 2
+        and all(isinstance(count, int) for count in photos)
+        and 1 <= photos[0] <= photos[1]
+    )
+
+
+def _takes(method: Any, count: int) -> bool:
+    if not callable(method):
+        return False
+    try:
+        inspect.signature(method).bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _broken(point: EntryPoint, fault: str) -> BrokenPlugin:
+    return BrokenPlugin(f"analyzer '{point.name}' of {_origin(point)}: {fault}", field="analyzers")
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else f"'{point.value}'"

@@ -1,0 +1,40 @@
+"""`zfscope analyzers`: what analyses there are."""
+
+import typer
+
+from zfscope.cli.connect import connect
+from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
+from zfscope.cli.output import print_json, print_table
+
+
+def analyzers(
+    model: ModelName = "",
+    version: ModelVersion = None,
+    store: Store = None,
+    server: Server = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the analyzers that are installed, who brought them, and what they cost.
+
+    \b
+    Examples:
+      zfscope analyzers
+      zfscope analyzers --server localhost:50051 --json
+    """
+    with connect(server, store) as zfscope:
+        found = zfscope.analyzers(model, version)
+    if as_json:
+        print_json({"analyzers": [vars(info) for info in found]})
+        return
+    columns = {"analyzer": "left", "package": "left", "passes": "right", "what it shows": "left"}
+    rows = [
+        (
+            info.name,
+            f"{info.distribution} {info.version}",
+            "" if info.cost is None else f"{info.cost:,}",
+            info.summary,
+        )
+        for info in found
+    ]
+    print_table("Analyzers", columns, rows)
+    typer.echo("zfscope analyze NAME --help lists the options of one.")

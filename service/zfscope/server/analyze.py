@@ -1,0 +1,75 @@
+"""An analysis as the service does it: photos read, the analyzer run within the budget, its caller watched."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.run import check_cost, check_photos, given, read_params, run
+from zfscope.images.preprocess import Prepared
+from zfscope.server.backend import Backend
+from zfscope.server.cancel import Cancel
+from zfscope.server.images import image_from_wire
+from zfscope.store import Model
+from zfscope.v1 import image_pb2
+
+Tell = Callable[[Model, float, Analysis | None], None]
+"""(the model, the share that is done, what there is to see already)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of an analyzer. version: None means the newest; parameters: of the analyzer, by name.
+
+    under: the field of the request that holds the parameters, for messages.
+    """
+
+    analyzer: str
+    model: str
+    version: int | None
+    images: Sequence[image_pb2.Image]
+    parameters: Mapping[str, Any]
+    pictures: bool
+    tensors: bool
+    under: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The analysis, and what it was made of."""
+
+    model: Model
+    images: tuple[Prepared, ...]
+    analysis: Analysis
+
+
+def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = lambda *_: None) -> Answer:
+    """Answer a question. Blocks; everything that can be refused is refused before any pass."""
+    analyzer = backend.analyzers.analyzer(question.analyzer)
+    params = read_params(analyzer, question.parameters, under=question.under)
+    check_photos(analyzer, len(question.images))
+    loaded = backend.models.loaded(question.model, question.version)
+    check_cost(analyzer, loaded.model, params, backend.max_passes)
+    images = tuple(_prepared(backend, loaded.model, question.images))
+
+    def progress(share: float, partial: Analysis | None = None) -> None:
+        tell(loaded.model, share, None if partial is None else given(analyzer, context, partial))
+
+    context = Context(
+        model=loaded.model,
+        runtime=loaded.runtime,
+        images=images,
+        pictures=question.pictures,
+        tensors=question.tensors,
+        check_cancelled=cancel.check,
+        progress=progress,
+    )
+    return Answer(loaded.model, images, run(analyzer, context, params))
+
+
+def _prepared(backend: Backend, model: Model, images: Sequence[image_pb2.Image]) -> list[Prepared]:
+    fields = ["image"] if len(images) == 1 else [f"images[{place}]" for place in range(len(images))]
+    return [
+        image_from_wire(image, model, limits=backend.image_limits, field=field)
+        for image, field in zip(images, fields, strict=True)
+    ]

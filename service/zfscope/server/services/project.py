@@ -1,0 +1,110 @@
+"""Project on the wire: the request as the analyzer's parameters, its result as the response."""
+
+from typing import Any
+
+from zfscope.errors import InputError, TooMuchWork
+from zfscope.networks.shapes import shapes
+from zfscope.results import Picture
+from zfscope.server.analyze import Answer, Question, answer
+from zfscope.server.backend import Backend
+from zfscope.server.cancel import Cancel
+from zfscope.server.enums import enum_from_wire
+from zfscope.server.images import picture_to_wire, size_to_wire
+from zfscope.server.tensors import tensor_to_wire
+from zfscope.store import Model
+from zfscope.v1 import analysis_pb2 as pb
+from zfscope.v1 import image_pb2
+
+_ENUMS = {
+    "rank": pb.Rank.DESCRIPTOR,
+    "rule": pb.Rule.DESCRIPTOR,
+    "normalisation": pb.Normalisation.DESCRIPTOR,
+}
+
+
+def project_photo(backend: Backend, request: pb.ProjectRequest, cancel: Cancel) -> pb.ProjectResponse:
+    """Answer a Project. Blocks."""
+    _check_count(len(request.units), backend.max_units, field="units")
+    question = question_of(request)
+    model = backend.models.loaded(question.model, question.version).model
+    if request.top <= _maps(model, question):  # with more, the analyzer says how many there are
+        _check_count(request.top, backend.max_units, field="top")
+    return response_of(answer(backend, question, cancel))
+
+
+def question_of(request: pb.ProjectRequest) -> Question:
+    """Read a request; what is unset gets the analyzer's default.
+
+    Raises InputError, naming the field, for a value that is not allowed.
+    """
+    return Question(
+        analyzer="project",
+        model=request.model,
+        version=request.version if request.HasField("version") else None,
+        images=[request.image],
+        parameters=_parameters(request),
+        pictures=request.pictures if request.HasField("pictures") else True,
+        tensors=request.tensors,
+    )
+
+
+def response_of(answered: Answer) -> pb.ProjectResponse:
+    """Write what the analyzer `project` found."""
+    analysis = answered.analysis
+    pictures = {picture.name: picture for picture in analysis.pictures}
+    records = analysis.tables["projections"].records()
+    sheet = next((picture for name, picture in pictures.items() if name.endswith("-sheet")), None)
+    response = pb.ProjectResponse(
+        model=answered.model.name,
+        version=answered.model.version,
+        projections=[_projection(record, pictures) for record in records],
+        sheet=None if sheet is None else picture_to_wire(sheet),
+        photo=size_to_wire(answered.images[0].photo),
+    )
+    for name, field in (("projections", "tensor"), ("controls", "control_tensor")):
+        for projection, tensor in zip(response.projections, analysis.tensors.get(name, ()), strict=False):
+            getattr(projection, field).CopyFrom(tensor_to_wire(tensor))
+    return response
+
+
+def _parameters(request: pb.ProjectRequest) -> dict[str, Any]:
+    if request.units and request.HasField("top"):
+        raise InputError(f"top is {request.top} and units are given too; give one of the two", field="top")
+    values: dict[str, Any] = {"control": request.control, "units": [_unit(unit) for unit in request.units]}
+    if request.layer:
+        values["layer"] = request.layer
+    if request.HasField("top"):
+        values["top"] = request.top
+    for name, enum in _ENUMS.items():
+        word = enum_from_wire(enum, getattr(request, name), field=name)
+        if word is not None:
+            values[name] = word
+    return values
+
+
+def _check_count(units: int, max_units: int, *, field: str) -> None:
+    if units > max_units:
+        raise TooMuchWork(f"{units} units; one request may ask for {max_units} at most", field=field)
+
+
+def _maps(model: Model, question: Question) -> int:
+    """Count the maps of the layer; 0 of one that is not there."""
+    layer = question.parameters.get("layer", "conv5")
+    return shapes(model.network.spec).get(layer, (0,))[0]
+
+
+def _unit(unit: pb.UnitRef) -> dict[str, int]:
+    return {"map": unit.map, **{name: getattr(unit, name) for name in ("y", "x") if unit.HasField(name)}}
+
+
+def _projection(record: dict[str, Any], pictures: dict[str, Picture]) -> pb.Projection:
+    picture = pictures.get(record["picture"])
+    return pb.Projection(
+        layer=record["layer"],
+        map=record["map"],
+        y=record["y"],
+        x=record["x"],
+        activation=record["activation"],
+        receptive_field=image_pb2.Box(**{side: record[side] for side in ("x0", "y0", "x1", "y1")}),
+        picture=None if picture is None else picture_to_wire(picture),
+    )

@@ -1,0 +1,128 @@
+"""Which analyzers are taken, and what is said of those that are not."""
+
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from zfscope.analysis.registry import load_analyzers
+from zfscope.errors import BrokenPlugin, NotFound
+
+
+class Params(BaseModel):
+    level: int = 3
+
+
+class Good:
+    name = "good"
+    summary = "Does nothing"
+    api_version = 1
+    photos = (1, 2)
+    params = Params
+
+    def cost(self, model: Any, params: Params) -> int:
+        return 1
+
+    def analyze(self, context: Any, params: Params) -> Any:
+        return None
+
+
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of analyzers that is importable as `some_plugins`."""
+    module = ModuleType("some_plugins")
+    module.Good = Good  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "some_plugins", module)
+    return module
+
+
+class Brought:
+    """A distribution, as far as it is looked at."""
+
+    def __init__(self, name: str, version: str) -> None:
+        self.name, self.version = name, version
+
+
+def entry(name: str = "good", value: str = "some_plugins:Good", package: str = "zfscope-good") -> EntryPoint:
+    point = EntryPoint(name, value, "zfscope.analyzers")
+    vars(point).update(dist=Brought(package, "1.2"))
+    return point
+
+
+def test_an_analyzer_is_known_by_its_name_with_who_brought_it() -> None:
+    registry = load_analyzers(found=[entry()])
+    assert list(registry) == ["good"]
+    assert isinstance(registry.analyzer("good"), Good)
+    assert (registry["good"].distribution, registry["good"].version) == ("zfscope-good", "1.2")
+
+
+def test_the_built_in_ones_come_by_the_same_door() -> None:
+    registry = load_analyzers()
+    assert registry["project"].distribution == "zfscope"
+
+
+def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(NotFound, match="no analyzer 'bad'; there are good") as refusal:
+        load_analyzers(found=[entry()]).analyzer("bad")
+    assert refusal.value.field == "analyzer"
+
+
+def test_only_allowed_analyzers_are_imported() -> None:
+    broken = entry("broken", "there_is_no_such_module:Nothing")
+    assert list(load_analyzers(["good"], found=[entry(), broken])) == ["good"]
+
+
+def test_an_allowed_analyzer_that_is_not_installed_stops_the_start() -> None:
+    with pytest.raises(NotFound, match="no analyzer 'occlude' is installed; there are good"):
+        load_analyzers(["occlude"], found=[entry()])
+
+
+def test_two_analyzers_of_one_name_stop_the_start_with_both_packages() -> None:
+    with pytest.raises(BrokenPlugin, match=r"'good' of other 1\.2: the name is taken by zfscope-good 1\.2"):
+        load_analyzers(found=[entry(), entry(package="other")])
+
+
+def test_a_plugin_that_cannot_be_imported_stops_the_start_with_name_package_and_version() -> None:
+    with pytest.raises(BrokenPlugin, match=r"'gone' of zfscope-good 1\.2: .*ModuleNotFoundError.*no_module"):
+        load_analyzers(found=[entry("gone", "no_module:Gone")])
+
+
+def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> None:
+    class Greedy(Good):
+        def __init__(self, weights: str) -> None: ...
+
+    plugins.Greedy = Greedy  # type: ignore[attr-defined]
+    with pytest.raises(BrokenPlugin, match=r"TypeError.*weights"):
+        load_analyzers(found=[entry("good", "some_plugins:Greedy")])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "told"),
+    [
+        ("api_version", 2, "api_version is 2; this zfscope has version 1"),
+        ("api_version", None, "api_version is None"),
+        ("name", "better", "name is 'better'; it has to be that of the entry point"),
+        ("summary", None, "summary is missing"),
+        ("params", dict, "params is <class 'dict'>; it has to be a pydantic model"),
+        ("photos", (2, 1), "photos has to be the fewest and the most"),
+        ("photos", 1, "photos has to be the fewest and the most"),
+        ("cost", 5, r"cost has to be a method of \(model, params\)"),
+        ("analyze", lambda self, context: None, r"analyze has to be a method of \(context, params\)"),
+    ],
+)
+def test_an_analyzer_of_the_wrong_shape_stops_the_start(
+    plugins: ModuleType, attribute: str, value: object, told: str
+) -> None:
+    plugins.Bad = type("Bad", (Good,), {attribute: value})  # type: ignore[attr-defined]
+    with pytest.raises(BrokenPlugin, match=rf"'good' of zfscope-good 1\.2: {told}"):
+        load_analyzers(found=[entry("good", "some_plugins:Bad")])
+
+
+@pytest.mark.parametrize("name", ["Good", "good_one", "1st", "a b"])
+def test_a_name_that_is_no_word_for_a_command_line_stops_the_start(plugins: ModuleType, name: str) -> None:
+    plugins.Bad = type("Bad", (Good,), {"name": name})  # type: ignore[attr-defined]
+    with pytest.raises(BrokenPlugin, match="lower case, digits and hyphens"):
+        load_analyzers(found=[entry(name, "some_plugins:Bad")])

@@ -1,0 +1,152 @@
+"""Parameters read field by field, costs held against a budget, results checked."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel, Field
+
+from zfscope.analysis.contract import Analysis, Context, Picture, Table
+from zfscope.analysis.run import (
+    BadAnalysis,
+    Meter,
+    check_cost,
+    check_photos,
+    default_cost,
+    given,
+    read_params,
+    run,
+)
+from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork
+
+PICTURE = Picture("seen", b"\x89PNG\r\n\x1a\n", "nothing")
+
+
+class Part(BaseModel):
+    side: int = Field(gt=0)
+
+
+class Params(BaseModel):
+    window: int = Field(default=32, ge=1)
+    parts: tuple[Part, ...] = ()
+
+
+class Fake:
+    name = "fake"
+    summary = "Gives what it was made with"
+    api_version = 1
+    photos = (2, 3)
+    params = Params
+
+    def __init__(self, result: Any = None) -> None:
+        self.result = result
+
+    def cost(self, model: Any, params: Params) -> int:
+        if params.window == 7:
+            raise NotFound("no such layer")
+        return 1000 * params.window
+
+    def analyze(self, context: Context, params: Params) -> Analysis:
+        return self.result
+
+
+def context(**wishes: Any) -> Context:
+    return Context(model=None, runtime=None, images=(), **wishes)  # type: ignore[arg-type]  # Fake looks at none
+
+
+def test_parameters_that_are_left_out_have_their_defaults() -> None:
+    assert read_params(Fake(), {}) == Params(window=32)
+
+
+def test_numbers_of_a_struct_are_whole_where_they_have_to_be() -> None:
+    assert read_params(Fake(), {"window": 16.0}) == Params(window=16)
+
+
+def test_everything_that_is_wrong_is_told_by_its_field() -> None:
+    with pytest.raises(InputError, match="window is 0: ") as refusal:
+        read_params(Fake(), {"window": 0, "parts": [{"side": 1}, {"side": -2}]})
+    assert refusal.value.field == "window"
+    assert list(refusal.value.fields) == ["window", "parts[1].side"]
+    assert refusal.value.fields["parts[1].side"].startswith("-2: ")
+
+
+def test_the_field_that_holds_the_parameters_comes_first() -> None:
+    with pytest.raises(InputError) as refusal:
+        read_params(Fake(), {"parts": [{}]}, under="parameters")
+    assert refusal.value.field == "parameters.parts[0].side"
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_too_few_and_too_many_photos_are_refused(count: int) -> None:
+    with pytest.raises(InputError, match=f"{count} photos; 'fake' takes 2 to 3") as refusal:
+        check_photos(Fake(), count)
+    assert refusal.value.field == "images"
+
+
+def test_more_work_than_the_budget_is_refused() -> None:
+    check_cost(Fake(), None, Params(window=5), 5_000)  # type: ignore[arg-type]
+    with pytest.raises(TooMuchWork, match=r"would cost 32,000 forward passes.*may cost 5,000"):
+        check_cost(Fake(), None, Params(), 5_000)  # type: ignore[arg-type]
+
+
+def test_the_cost_with_defaults_is_unknown_where_they_do_not_fit() -> None:
+    assert default_cost(Fake(), None) == 32_000  # type: ignore[arg-type]
+
+    class Asking(BaseModel):
+        boxes: str
+
+    asking = Fake()
+    asking.params = Asking  # type: ignore[misc, assignment]
+    assert default_cost(asking, None) is None  # type: ignore[arg-type]
+
+
+def test_what_was_not_asked_for_is_left_out() -> None:
+    whole = Analysis(tensors={"a": np.zeros(2, np.float32)}, pictures=(PICTURE,), numbers={"n": 1})
+    assert run(Fake(whole), context(), Params()).tensors == {}
+    assert run(Fake(whole), context(), Params()).pictures == (PICTURE,)
+    seen = run(Fake(whole), context(pictures=False, tensors=True), Params())
+    assert (list(seen.tensors), seen.pictures, seen.numbers) == (["a"], (), {"n": 1})
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (None, "NoneType, which is no Analysis"),
+        (
+            Analysis(tensors={"map": np.array([1.0, np.nan], np.float32)}),
+            "'map' with values that are not finite",
+        ),
+        (Analysis(tensors={"map": np.zeros(2)}), "'map' as float64; allowed are uint8"),
+        (Analysis(tensors={"map": [1.0]}), "'map' as list"),  # type: ignore[dict-item]
+        (Analysis(numbers={"mean": float("inf")}), "'mean' as inf"),
+        (Analysis(pictures=(Picture("p", b"GIF", ""),)), "no Picture"),
+        (Analysis(tables={"t": Table(("a", "b"), ((1,),))}), "no Table as 't'"),
+    ],
+)
+def test_a_result_that_nobody_could_use_is_the_analyzer_s_fault(result: Any, told: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"analyzer 'fake' gave .*{told}"):
+        run(Fake(result), context(), Params())
+
+
+def test_a_result_in_parts_is_checked_like_the_whole() -> None:
+    with pytest.raises(BadAnalysis):
+        given(Fake(), context(), Analysis(numbers={"mean": float("nan")}))
+
+
+def test_nothing_is_begun_for_a_caller_that_is_gone() -> None:
+    def gone() -> None:
+        raise Cancelled("the caller went away")
+
+    with pytest.raises(Cancelled):
+        run(Fake(Analysis()), context(check_cancelled=gone), Params())
+
+
+def test_the_share_that_is_done_never_falls_and_stays_a_share() -> None:
+    meter = Meter()
+    assert meter.read(0) == (0, None)
+    share, left = meter.read(0.5)
+    assert share == 0.5
+    assert left is not None
+    assert left >= 0
+    assert meter.read(0.2)[0] == 0.5
+    assert meter.read(7) == (1, 0)

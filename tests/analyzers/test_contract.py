@@ -1,0 +1,58 @@
+"""What holds for every analyzer that is installed, whoever wrote it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zfscope.analysis.contract import Context
+from zfscope.analysis.registry import Registered, load_analyzers
+from zfscope.analysis.run import default_cost, read_params, run
+from zfscope.errors import Cancelled
+
+ANALYZERS = [pytest.param(found, id=name) for name, found in load_analyzers().items()]
+NEEDED: dict[str, dict[str, Any]] = {}
+"""What an analyzer has to be given beyond its defaults; a built-in one is added here when it needs any."""
+
+
+@pytest.mark.parametrize("found", ANALYZERS)
+def test_it_gives_only_what_can_be_sent_and_what_was_asked_for(found: Registered, context: Context) -> None:
+    params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
+    seen = run(found.analyzer, context, params)
+    assert seen.pictures
+    assert len({picture.name for picture in seen.pictures}) == len(seen.pictures)
+    assert all(picture.scale for picture in seen.pictures)
+    assert seen.tensors == {}
+
+
+@pytest.mark.parametrize("found", ANALYZERS)
+def test_it_gives_the_same_twice_without_pictures(found: Registered, plain_context: Context) -> None:
+    params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
+    first, second = (run(found.analyzer, plain_context, params) for _ in range(2))
+    assert first.pictures == ()
+    assert first.tensors
+    assert first.tables == second.tables
+    for name, tensor in first.tensors.items():
+        np.testing.assert_array_equal(tensor, second.tensors[name])
+
+
+@pytest.mark.parametrize("found", ANALYZERS)
+def test_its_parameters_are_described_one_by_one(found: Registered) -> None:
+    schema = found.analyzer.params.model_json_schema()
+    assert all(field.get("description") for field in schema["properties"].values())
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("found", ANALYZERS)
+def test_it_says_what_it_costs(found: Registered, context: Context) -> None:
+    cost = default_cost(found.analyzer, context.model)
+    if found.analyzer.name not in NEEDED:
+        assert cost is not None
+        assert cost >= 1
+
+
+@pytest.mark.parametrize("found", ANALYZERS)
+def test_it_does_not_run_for_a_caller_that_is_gone(found: Registered, cancelled_context: Context) -> None:
+    params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
+    with pytest.raises(Cancelled):
+        run(found.analyzer, cancelled_context, params)

@@ -1,0 +1,91 @@
+"""Options made from a JSON schema."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from zfscope.cli.schema import Parser, add_options
+from zfscope.errors import InputError
+
+
+class Box(BaseModel):
+    x: int
+
+
+class Params(BaseModel):
+    window: int = Field(default=32, description="Pixels, 100 % of them.")
+    share: float | None = None
+    label: str = "dog"
+    fill: Literal["grey", "mean"] = "grey"
+    raw: bool = False
+    layers: tuple[str, ...] = ("conv1",)
+    boxes: tuple[Box, ...] = ()
+    where: Box | None = None
+
+
+def parse(*words: str, params: type[BaseModel] = Params) -> dict[str, Any]:
+    parser = Parser(prog="zfscope analyze fake")
+    add_options(parser, params.model_json_schema())
+    return vars(parser.parse_args(words))
+
+
+def test_what_is_not_given_is_left_out() -> None:
+    assert parse() == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--window", "16"], {"window": 16}),
+        (["--share", "0.5"], {"share": 0.5}),
+        (["--label=a cat"], {"label": "a cat"}),
+        (["--fill", "mean"], {"fill": "mean"}),
+        (["--raw"], {"raw": True}),
+        (["--no-raw"], {"raw": False}),
+        (["--layers", "conv1", "--layers", "fc7"], {"layers": ["conv1", "fc7"]}),
+        (["--boxes", '[{"x": 1}]'], {"boxes": [{"x": 1}]}),
+        (["--where", '{"x": 2}'], {"where": {"x": 2}}),
+    ],
+)
+def test_options_are_read_as_the_schema_types_them(words: list[str], expected: dict[str, Any]) -> None:
+    assert parse(*words) == expected
+    Params.model_validate(expected)
+
+
+def test_json_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "boxes.json"
+    file.write_text('[{"x": 7}]')
+    assert parse("--boxes", f"@{file}") == {"boxes": [{"x": 7}]}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--window", "wide"], "--window: invalid int value: 'wide'"),
+        (["--fill", "blue"], "--fill: invalid choice: 'blue'"),
+        (["--speed", "1"], "unrecognized arguments: --speed"),
+        (["--boxes", "[{"], r"'\[\{' is no JSON, and no @FILE"),
+        (["--boxes", "@nowhere.json"], "No such file"),
+    ],
+)
+def test_what_cannot_be_read_is_told(words: list[str], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        parse(*words)
+
+
+def test_what_is_required_is_asked_for() -> None:
+    class Asking(BaseModel):
+        part_boxes: tuple[Box, ...]
+
+    with pytest.raises(InputError, match="required: --part-boxes"):
+        parse(params=Asking)
+
+
+def test_the_help_has_descriptions_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Pixels, 100 % of them. [default: 32]" in text
+    assert '[default: ["conv1"]] May be repeated.' in text

@@ -1,0 +1,250 @@
+"""ListAnalyzers and Analyze over the wire, by analyzers that behave and by some that do not."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, ClassVar
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import struct_pb2
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from pydantic import BaseModel, ConfigDict, Field
+
+from zfscope.analysis import registry
+from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.client import Client, Progress
+from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
+from zfscope.server.settings import Settings
+from zfscope.v1 import analysis_pb2 as pb
+from zfscope.v1 import image_pb2
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+
+
+class Params(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    steps: int = Field(default=3, ge=1, description="How many.")
+    level: float = Field(default=0.5, le=1, description="How much.")
+
+
+class Base:
+    summary = "A part of a test"
+    api_version = 1
+    photos = (1, 2)
+    params = Params
+
+    def cost(self, model: Any, params: Params) -> int:
+        return params.steps
+
+
+class Counting(Base):
+    """Goes on step by step, and tells so."""
+
+    name = "counting"
+    stopped: ClassVar[threading.Event] = threading.Event()
+
+    def analyze(self, context: Context, params: Params) -> Analysis:
+        try:
+            for step in range(params.steps):
+                context.check_cancelled()
+                found = Analysis(numbers={"step": step}, tensors={"step": np.array([step])})
+                context.progress(step / params.steps, found)
+                time.sleep(0.01)
+        finally:
+            self.stopped.set()
+        table = Table(("name", "share", "count"), (("a", 0.25, 2), (None, 1.5, None)))
+        levels = np.arange(6, dtype=np.float32).reshape(2, 3)
+        return Analysis(numbers={"photos": len(context.images)}, tables={"t": table}, tensors={"x": levels})
+
+
+class Failing(Base):
+    name = "failing"
+
+    def analyze(self, context: Context, params: Params) -> Analysis:
+        raise RuntimeError("a secret of the inside")
+
+
+class NotANumber(Base):
+    name = "not-a-number"
+
+    def analyze(self, context: Context, params: Params) -> Analysis:
+        return Analysis(numbers={"mean": float("nan")})
+
+
+class Deaf(Base):
+    """Never looks whether anyone waits."""
+
+    name = "deaf"
+
+    def analyze(self, context: Context, params: Params) -> Analysis:
+        time.sleep(0.6)
+        return Analysis()
+
+
+@pytest.fixture
+def odd_client(
+    settings: Settings, make_service: Callable[[Settings], Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Client]:
+    """A client of a service that has the analyzers above too."""
+    module = ModuleType("odd_analyzers")
+    odd = {kind.name: kind for kind in (Counting, Failing, NotANumber, Deaf)}
+    vars(module).update({kind.__name__: kind for kind in odd.values()})
+    monkeypatch.setitem(sys.modules, "odd_analyzers", module)
+    points = [
+        EntryPoint(name, f"odd_analyzers:{kind.__name__}", registry.GROUP) for name, kind in odd.items()
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*entry_points(group=group), *points])
+    service = make_service(settings.model_copy(update={"max_passes": 5_000}))
+    service.call(service.service.warm_up())
+    Counting.stopped.clear()
+    with Client(service.address) as client:
+        yield client
+
+
+def stub_of(client: Client) -> AnalysisServiceStub:
+    return client._analysis
+
+
+def test_analyzers_are_listed_with_who_brought_them_and_what_they_take(odd_client: Client) -> None:
+    listed = {found.name: found for found in odd_client.analyzers()}
+    assert {"project", "counting", "failing"} <= set(listed)
+    project = listed["project"]
+    assert (project.distribution, project.photos, project.cost) == ("zfscope", (1, 1), 10)
+    assert project.parameters_schema["properties"]["top"]["default"] == 9
+    assert listed["counting"].cost == 3
+    assert listed["counting"].photos == (1, 2)
+
+
+def test_an_analysis_tells_how_far_it_is_and_then_what_it_found(odd_client: Client, photo: bytes) -> None:
+    told: list[Progress] = []
+    found = odd_client.analyze("counting", [photo, photo], {"steps": 30}, tensors=True, progress=told.append)
+
+    assert (found.model, found.version) == ("tiny", 2)
+    assert found.analysis.numbers == {"photos": 2}
+    assert found.analysis.tables["t"].records() == [
+        {"name": "a", "share": 0.25, "count": 2},
+        {"name": None, "share": 1.5, "count": None},
+    ]
+    np.testing.assert_array_equal(found.analysis.tensors["x"], [[0, 1, 2], [3, 4, 5]])
+    assert told
+    shares = [progress.fraction for progress in told]
+    assert shares == sorted(shares)
+    assert told[-1].partial is not None
+    assert told[-1].partial.numbers["step"] == pytest.approx(30 * shares[-1])
+
+
+def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) -> None:
+    own = client.project(photo, top=2, tensors=True)
+    seen = client.analyze("project", [photo], {"top": 2}, tensors=True).analysis
+
+    assert [row["map"] for row in seen.tables["projections"].records()] == [p.map for p in own.projections]
+    np.testing.assert_array_equal(seen.tensors["projections"][0], own.projections[0].tensor)
+    assert own.sheet is not None
+    assert [picture.name for picture in seen.pictures][-1] == own.sheet.name
+
+
+@pytest.mark.parametrize(
+    ("analyzer", "parameters", "photos", "error", "field", "told"),
+    [
+        ("nothing", {}, 1, NotFound, "analyzer", "no analyzer 'nothing'; there are counting, deaf"),
+        ("", {}, 1, NotFound, "analyzer", "no analyzer ''"),
+        ("counting", {"steps": 0}, 1, InputError, "parameters.steps", "steps is 0"),
+        ("counting", {"steps": 1.5}, 1, InputError, "parameters.steps", "steps is 1.5"),
+        ("counting", {"speed": 1}, 1, InputError, "parameters.speed", "speed is 1"),
+        ("counting", {}, 0, InputError, "images", "0 photos; 'counting' takes 1 to 2"),
+        ("counting", {}, 3, InputError, "images", "3 photos; 'counting' takes 1 to 2"),
+        ("counting", {"steps": 5001}, 1, TooMuchWork, "parameters", "5,001 forward passes.*5,000"),
+    ],
+)
+def test_what_cannot_be_analyzed_is_refused_with_field_value_and_what_is_allowed(
+    odd_client: Client,
+    photo: bytes,
+    analyzer: str,
+    parameters: dict[str, Any],
+    photos: int,
+    error: type[ZfscopeError],
+    field: str,
+    told: str,
+) -> None:
+    with pytest.raises(error, match=told) as refusal:
+        odd_client.analyze(analyzer, [photo] * photos, parameters)
+    assert refusal.value.field == field
+
+
+def test_every_wrong_field_is_a_violation_of_its_own(odd_client: Client, photo: bytes) -> None:
+    struct = struct_pb2.Struct()
+    struct.update({"steps": -1, "level": 2})
+    request = pb.AnalyzeRequest(
+        analyzer="counting", images=[image_pb2.Image(encoded=photo)], parameters=struct
+    )
+    with pytest.raises(grpc.RpcError) as failure:
+        list(stub_of(odd_client).Analyze(request))
+
+    status = rpc_status.from_call(failure.value)
+    bad = error_details_pb2.BadRequest()
+    assert any(detail.Unpack(bad) for detail in status.details)
+    assert [violation.field for violation in bad.field_violations] == ["parameters.steps", "parameters.level"]
+
+
+def test_numbers_that_json_cannot_hold_are_refused(odd_client: Client, photo: bytes) -> None:
+    with pytest.raises(InputError, match="JSON cannot") as refusal:
+        odd_client.analyze("counting", [photo], {"level": float("nan")})
+    assert refusal.value.field == "parameters"
+
+
+@pytest.mark.parametrize("analyzer", ["failing", "not-a-number"])
+def test_an_analyzer_that_fails_harms_only_its_own_request(
+    odd_client: Client, photo: bytes, analyzer: str
+) -> None:
+    with pytest.raises(ZfscopeError, match="request id") as failure:
+        odd_client.analyze(analyzer, [photo], {})
+    assert "secret" not in failure.value.message
+    assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
+
+
+def test_an_analyzer_that_nobody_waits_for_stops(odd_client: Client, photo: bytes) -> None:
+    struct = struct_pb2.Struct()
+    struct.update({"steps": 4000})
+    request = pb.AnalyzeRequest(
+        analyzer="counting", images=[image_pb2.Image(encoded=photo)], parameters=struct
+    )
+    call = stub_of(odd_client).Analyze(request)
+    next(call)
+    call.cancel()
+    assert Counting.stopped.wait(timeout=10)
+
+
+def test_an_analysis_that_takes_longer_than_its_deadline_stops(odd_client: Client, photo: bytes) -> None:
+    struct = struct_pb2.Struct()
+    struct.update({"steps": 4000})
+    request = pb.AnalyzeRequest(
+        analyzer="counting", images=[image_pb2.Image(encoded=photo)], parameters=struct
+    )
+    with pytest.raises(grpc.RpcError) as failure:
+        list(stub_of(odd_client).Analyze(request, timeout=0.5))
+    assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert Counting.stopped.wait(timeout=10)
+
+
+def test_an_analyzer_that_never_looks_keeps_no_other_request_waiting(
+    odd_client: Client, photo: bytes
+) -> None:
+    deaf = stub_of(odd_client).Analyze(
+        pb.AnalyzeRequest(analyzer="deaf", images=[image_pb2.Image(encoded=photo)])
+    )
+    time.sleep(0.1)
+    deaf.cancel()
+    assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
+    with pytest.raises(grpc.RpcError):
+        next(deaf)
+
+
+def test_a_cancelled_projection_is_told_so(client: Client, photo: bytes) -> None:
+    with Client(client._address, timeout_s=0.001) as hasty, pytest.raises(Cancelled):
+        hasty.project(photo, top=9)
