@@ -122,6 +122,7 @@ def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Chan
         "ListAnalyzers",
         "Analyze",
         "Project",
+        "Occlude",
     ]
 
 

@@ -20,6 +20,9 @@ from zfscope.client.answers import (
     Layer,
     ModelInfo,
     ModelSummary,
+    OccludedClass,
+    OccludedMap,
+    Occlusion,
     PreprocessingInfo,
     Progress,
     Projection,
@@ -27,7 +30,7 @@ from zfscope.client.answers import (
     Unit,
 )
 from zfscope.client.client import Client
-from zfscope.client.requests import Photo, ProjectOptions
+from zfscope.client.requests import OccludeOptions, Photo, ProjectOptions
 from zfscope.results import Analysis, Picture, Table
 
 __all__ = [
@@ -42,6 +45,10 @@ __all__ = [
     "Layer",
     "ModelInfo",
     "ModelSummary",
+    "OccludeOptions",
+    "OccludedClass",
+    "OccludedMap",
+    "Occlusion",
     "Photo",
     "Picture",
     "PreprocessingInfo",

@@ -152,6 +152,61 @@ class Projections:
 
 
 @dataclass(frozen=True, eq=False)
+class OccludedClass:
+    """What covering the photo did to a class: its value as the photo is, and the least, with the window.
+
+    lowest_at: in photo pixels. Tensors, None unless asked for: values float32 (windows,); value_map float32
+    (H, W) of the network's input, the mean over the windows that cover a pixel; photo_value_map the same
+    in photo pixels.
+    """
+
+    label_id: str
+    label: str
+    clean: float
+    lowest: float
+    lowest_at: Box
+    values: NDArray[np.float32] | None
+    value_map: NDArray[np.float32] | None
+    photo_value_map: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, eq=False)
+class OccludedMap:
+    """What covering the photo did to a feature map: its activations, summed over space.
+
+    Tensors, None unless asked for: totals float32 (windows,); total_map float32 (H, W) of the network's
+    input; projection float32 (3, H, W) of the map's strongest unit.
+    """
+
+    layer: str
+    map: int
+    clean_total: float
+    lowest_total: float
+    totals: NDArray[np.float32] | None
+    total_map: NDArray[np.float32] | None
+    projection: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Occlusion:
+    """What the covered windows did; photo_size is (height, width) in pixels.
+
+    Tensors, None unless asked for: positions int64 (windows, 4), first row, first column, rows, columns in
+    the network's input; likeliest int64 (windows,), the likeliest class by its place among the labels.
+    """
+
+    model: str
+    version: int
+    windows: int
+    classes: tuple[OccludedClass, ...]
+    map: OccludedMap
+    picture: Picture | None
+    photo_size: tuple[int, int]
+    positions: NDArray[np.int64] | None
+    likeliest: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, eq=False)
 class AnalyzerInfo:
     """An analyzer of the service.
 

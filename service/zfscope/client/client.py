@@ -13,10 +13,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from zfscope.client import answers, decode
 from zfscope.client.channel import open_channel
 from zfscope.client.requests import (
+    OccludeOptions,
     Photo,
     ProjectOptions,
     analyze_request,
     image_to_wire,
+    occlude_request,
     project_request,
 )
 from zfscope.errors import InputError, NotReady
@@ -112,6 +114,16 @@ class Client:
         with _sendable():
             request = project_request(photo, options)
         return decode.projections(self._call(self._analysis.Project, request))
+
+    def occlude(self, photo: Photo, **options: Unpack[OccludeOptions]) -> answers.Occlusion:
+        """Cover a photo piece by piece, and give what that does to its classes and to a feature map.
+
+        Raises InputError, NotFound for a model, layer or map, TooMuchWork for too many windows or of a busy
+        service, Cancelled where it takes longer than the client's timeout.
+        """
+        with _sendable():
+            request = occlude_request(photo, options)
+        return decode.occlusion(self._call(self._analysis.Occlude, request))
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers of the service, with their costs for a model."""

@@ -1,6 +1,10 @@
 """What the service answers, from the wire to plain values."""
 
+from typing import Any
+
 from google.protobuf import json_format, struct_pb2
+from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from zfscope.client import answers
 from zfscope.images.geometry import Box
@@ -51,6 +55,46 @@ def projections(answer: analysis_pb2.ProjectResponse) -> answers.Projections:
         projections=tuple(_projection(projection) for projection in answer.projections),
         sheet=_picture(answer.sheet) if answer.HasField("sheet") else None,
         photo_size=_size(answer.photo),
+    )
+
+
+def occlusion(answer: analysis_pb2.OccludeResponse) -> answers.Occlusion:
+    """Read what covered windows did."""
+    return answers.Occlusion(
+        model=answer.model,
+        version=answer.version,
+        windows=answer.windows,
+        classes=tuple(_occluded_class(target) for target in answer.classes),
+        map=_occluded_map(answer.map),
+        picture=_picture(answer.picture) if answer.HasField("picture") else None,
+        photo_size=_size(answer.photo),
+        positions=_tensor(answer, "positions"),
+        likeliest=_tensor(answer, "likeliest"),
+    )
+
+
+def _occluded_class(target: analysis_pb2.OccludedClass) -> answers.OccludedClass:
+    return answers.OccludedClass(
+        label_id=target.label_id,
+        label=target.label,
+        clean=target.clean,
+        lowest=target.lowest,
+        lowest_at=_box(target.lowest_at),
+        values=_tensor(target, "values"),
+        value_map=_tensor(target, "value_map"),
+        photo_value_map=_tensor(target, "photo_value_map"),
+    )
+
+
+def _occluded_map(watched: analysis_pb2.OccludedMap) -> answers.OccludedMap:
+    return answers.OccludedMap(
+        layer=watched.layer,
+        map=watched.map,
+        clean_total=watched.clean_total,
+        lowest_total=watched.lowest_total,
+        totals=_tensor(watched, "totals"),
+        total_map=_tensor(watched, "total_map"),
+        projection=_tensor(watched, "projection"),
     )
 
 
@@ -106,20 +150,26 @@ def _cell(cell: struct_pb2.Value) -> Cell:
 
 
 def _projection(seen: analysis_pb2.Projection) -> answers.Projection:
-    box = seen.receptive_field
     return answers.Projection(
         layer=seen.layer,
         map=seen.map,
         y=seen.y if seen.HasField("y") else None,
         x=seen.x if seen.HasField("x") else None,
         activation=seen.activation,
-        receptive_field=Box(box.x0, box.y0, box.x1, box.y1),
+        receptive_field=_box(seen.receptive_field),
         picture=_picture(seen.picture) if seen.HasField("picture") else None,
-        tensor=tensor_from_wire(seen.tensor, field="tensor") if seen.HasField("tensor") else None,
-        control_tensor=tensor_from_wire(seen.control_tensor, field="control_tensor")
-        if seen.HasField("control_tensor")
-        else None,
+        tensor=_tensor(seen, "tensor"),
+        control_tensor=_tensor(seen, "control_tensor"),
     )
+
+
+def _tensor(message: Message, field: str) -> NDArray[Any] | None:
+    """Read a field that holds a tensor; None where it is not set."""
+    return tensor_from_wire(getattr(message, field), field=field) if message.HasField(field) else None
+
+
+def _box(box: image_pb2.Box) -> Box:
+    return Box(box.x0, box.y0, box.x1, box.y1)
 
 
 def _picture(picture: image_pb2.Picture) -> Picture:

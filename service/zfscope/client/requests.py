@@ -13,6 +13,7 @@ from PIL import Image
 
 from zfscope.client.answers import Unit
 from zfscope.errors import InputError
+from zfscope.images.geometry import Box
 from zfscope.server.enums import enum_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2, image_pb2
@@ -64,6 +65,46 @@ def project_request(photo: Photo, options: ProjectOptions) -> analysis_pb2.Proje
     if "units" in fields:
         fields["units"] = [analysis_pb2.UnitRef(map=unit.map, y=unit.y, x=unit.x) for unit in fields["units"]]
     return analysis_pb2.ProjectRequest(image=image_to_wire(photo), **fields)
+
+
+class OccludeOptions(TypedDict, total=False):
+    """What `Client.occlude` may be told; what is left out gets the service's default.
+
+    model, version:  which model; the service's default one, its newest version.
+    window, stride:  of the square that covers, in pixels of the network's input; 32 and 8.
+    boxes:           rectangles in pixels of the photo to cover instead of a sliding window.
+    fill:            what covers: `grey`, `mean`, `blur`, or a colour as #rrggbb; grey.
+    classes:         labels, or their ids, to watch; the photo's likeliest.
+    value:           what is read of them: `probability`, `logit`; probability.
+    layer, map:      the map to watch; the strongest one of relu5.
+    method:          `incremental`, or `full` passes; incremental.
+    pictures:        whether to get the picture; yes.
+    tensors:         whether to get the numbers of every window, and the maps; no.
+    """
+
+    model: str
+    version: int
+    window: int
+    stride: int
+    boxes: Sequence[Box]
+    fill: str
+    classes: Sequence[str]
+    value: str
+    layer: str
+    map: int
+    method: str
+    pictures: bool
+    tensors: bool
+
+
+def occlude_request(photo: Photo, options: OccludeOptions) -> analysis_pb2.OccludeRequest:
+    """Write what `Client.occlude` was told. Raises InputError for a word that is none of those allowed."""
+    fields: dict[str, Any] = dict(options)
+    for name, enum in (("value", analysis_pb2.ClassValue), ("method", analysis_pb2.Method)):
+        if name in fields:
+            fields[name] = enum_to_wire(enum.DESCRIPTOR, fields[name], field=name)
+    boxes = [image_pb2.Box(x0=b.x0, y0=b.y0, x1=b.x1, y1=b.y1) for b in fields.pop("boxes", ())]
+    return analysis_pb2.OccludeRequest(image=image_to_wire(photo), boxes=boxes, **fields)
 
 
 def analyze_request(

@@ -9,7 +9,7 @@ from zfscope.images.geometry import Box, Geometry
 from zfscope.images.render import Rgb
 
 # Told apart by colour-blind readers (after Paul Tol's bright and vibrant schemes), legible on photos.
-_COLOURS: tuple[Colour, ...] = (
+COLOURS: tuple[Colour, ...] = (
     (214, 69, 93),
     (51, 102, 170),
     (34, 136, 51),
@@ -120,4 +120,4 @@ def _edges(start: float, end: float, length: int) -> tuple[int, int]:
 
 
 def _colour(number: int) -> Colour:
-    return _COLOURS[(number - 1) % len(_COLOURS)]
+    return COLOURS[(number - 1) % len(COLOURS)]

@@ -1,5 +1,8 @@
 """Photos on the wire: what comes is decoded and prepared, what goes are pictures, boxes and sizes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +42,11 @@ def image_from_wire(
 def size_to_wire(photo: NDArray[np.uint8]) -> image_pb2.Size:
     """Write the size of a photo, (height, width, 3)."""
     return image_pb2.Size(width=photo.shape[1], height=photo.shape[0])
+
+
+def box_of(record: Mapping[str, Any]) -> image_pb2.Box:
+    """Write the box that a row of a table names: x0, y0, x1, y1 in pixels."""
+    return image_pb2.Box(**{side: record[side] for side in ("x0", "y0", "x1", "y1")})
 
 
 def picture_to_wire(picture: Picture) -> image_pb2.Picture:

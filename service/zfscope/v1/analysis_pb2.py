@@ -27,7 +27,7 @@ from zfscope.v1 import image_pb2 as zfscope_dot_v1_dot_image__pb2
 from zfscope.v1 import tensor_pb2 as zfscope_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zfscope/v1/analysis.proto\x12\nzfscope.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16zfscope/v1/image.proto\x1a\x17zfscope/v1/tensor.proto\"B\n\x07UnitRef\x12\x0b\n\x03map\x18\x01 \x01(\x05\x12\x0e\n\x01y\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x01x\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\x04\n\x02_yB\x04\n\x02_x\"\xe8\x02\n\x0eProjectRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12 \n\x05image\x18\x03 \x01(\x0b\x32\x11.zfscope.v1.Image\x12\r\n\x05layer\x18\x04 \x01(\t\x12\"\n\x05units\x18\x05 \x03(\x0b\x32\x13.zfscope.v1.UnitRef\x12\x10\n\x03top\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1e\n\x04rank\x18\x07 \x01(\x0e\x32\x10.zfscope.v1.Rank\x12\x1e\n\x04rule\x18\x08 \x01(\x0e\x32\x10.zfscope.v1.Rule\x12\x30\n\rnormalisation\x18\t \x01(\x0e\x32\x19.zfscope.v1.Normalisation\x12\x0f\n\x07\x63ontrol\x18\n \x01(\x08\x12\x15\n\x08pictures\x18\x0b \x01(\x08H\x02\x88\x01\x01\x12\x0f\n\x07tensors\x18\x0c \x01(\x08\x42\n\n\x08_versionB\x06\n\x04_topB\x0b\n\t_pictures\"\xa3\x01\n\x0fProjectResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12+\n\x0bprojections\x18\x03 \x03(\x0b\x32\x16.zfscope.v1.Projection\x12\"\n\x05sheet\x18\x04 \x01(\x0b\x32\x13.zfscope.v1.Picture\x12\x1f\n\x05photo\x18\x05 \x01(\x0b\x32\x10.zfscope.v1.Size\"\x88\x02\n\nProjection\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0b\n\x03map\x18\x02 \x01(\x05\x12\x0e\n\x01y\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x01x\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\nactivation\x18\x05 \x01(\x02\x12(\n\x0freceptive_field\x18\x06 \x01(\x0b\x32\x0f.zfscope.v1.Box\x12$\n\x07picture\x18\x07 \x01(\x0b\x32\x13.zfscope.v1.Picture\x12\"\n\x06tensor\x18\x08 \x01(\x0b\x32\x12.zfscope.v1.Tensor\x12*\n\x0e\x63ontrol_tensor\x18\t \x01(\x0b\x32\x12.zfscope.v1.TensorB\x04\n\x02_yB\x04\n\x02_x\"G\n\x14ListAnalyzersRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_version\"@\n\x15ListAnalyzersResponse\x12\'\n\tanalyzers\x18\x01 \x03(\x0b\x32\x14.zfscope.v1.Analyzer\"\xc8\x01\n\x08\x41nalyzer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x32\n\x11parameters_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04\x63ost\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nmin_images\x18\x07 \x01(\x05\x12\x12\n\nmax_images\x18\x08 \x01(\x05\x42\x07\n\x05_cost\"\xd8\x01\n\x0e\x41nalyzeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08\x61nalyzer\x18\x03 \x01(\t\x12!\n\x06images\x18\x04 \x03(\x0b\x32\x11.zfscope.v1.Image\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x15\n\x08pictures\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x0f\n\x07tensors\x18\x07 \x01(\x08\x42\n\n\x08_versionB\x0b\n\t_pictures\"n\n\x0f\x41nalyzeResponse\x12(\n\x08progress\x18\x01 \x01(\x0b\x32\x14.zfscope.v1.ProgressH\x00\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x14.zfscope.v1.AnalysisH\x00\x42\t\n\x07message\"o\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x19\n\x0cseconds_left\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12%\n\x07partial\x18\x03 \x01(\x0b\x32\x14.zfscope.v1.AnalysisB\x0f\n\r_seconds_left\"\xa1\x03\n\x08\x41nalysis\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x32\n\x07numbers\x18\x03 \x03(\x0b\x32!.zfscope.v1.Analysis.NumbersEntry\x12\x30\n\x06tables\x18\x04 \x03(\x0b\x32 .zfscope.v1.Analysis.TablesEntry\x12%\n\x08pictures\x18\x05 \x03(\x0b\x32\x13.zfscope.v1.Picture\x12\x32\n\x07tensors\x18\x06 \x03(\x0b\x32!.zfscope.v1.Analysis.TensorsEntry\x1a.\n\x0cNumbersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a@\n\x0bTablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.zfscope.v1.Table:\x02\x38\x01\x1a\x42\n\x0cTensorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.zfscope.v1.Tensor:\x02\x38\x01\"7\n\x05Table\x12\x0f\n\x07\x63olumns\x18\x01 \x03(\t\x12\x1d\n\x04rows\x18\x02 \x03(\x0b\x32\x0f.zfscope.v1.Row\",\n\x03Row\x12%\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x16.google.protobuf.Value*8\n\x04Rank\x12\x14\n\x10RANK_UNSPECIFIED\x10\x00\x12\x0c\n\x08RANK_MAX\x10\x01\x12\x0c\n\x08RANK_SUM\x10\x02*T\n\x04Rule\x12\x14\n\x10RULE_UNSPECIFIED\x10\x00\x12\x12\n\x0eRULE_DECONVNET\x10\x01\x12\x0f\n\x0bRULE_GUIDED\x10\x02\x12\x11\n\rRULE_GRADIENT\x10\x03*b\n\rNormalisation\x12\x1d\n\x19NORMALISATION_UNSPECIFIED\x10\x00\x12\x16\n\x12NORMALISATION_SKIP\x10\x01\x12\x1a\n\x16NORMALISATION_GRADIENT\x10\x02\x32\xf1\x01\n\x0f\x41nalysisService\x12T\n\rListAnalyzers\x12 .zfscope.v1.ListAnalyzersRequest\x1a!.zfscope.v1.ListAnalyzersResponse\x12\x44\n\x07\x41nalyze\x12\x1a.zfscope.v1.AnalyzeRequest\x1a\x1b.zfscope.v1.AnalyzeResponse0\x01\x12\x42\n\x07Project\x12\x1a.zfscope.v1.ProjectRequest\x1a\x1b.zfscope.v1.ProjectResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zfscope/v1/analysis.proto\x12\nzfscope.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16zfscope/v1/image.proto\x1a\x17zfscope/v1/tensor.proto\"B\n\x07UnitRef\x12\x0b\n\x03map\x18\x01 \x01(\x05\x12\x0e\n\x01y\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x01x\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\x04\n\x02_yB\x04\n\x02_x\"\xe8\x02\n\x0eProjectRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12 \n\x05image\x18\x03 \x01(\x0b\x32\x11.zfscope.v1.Image\x12\r\n\x05layer\x18\x04 \x01(\t\x12\"\n\x05units\x18\x05 \x03(\x0b\x32\x13.zfscope.v1.UnitRef\x12\x10\n\x03top\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1e\n\x04rank\x18\x07 \x01(\x0e\x32\x10.zfscope.v1.Rank\x12\x1e\n\x04rule\x18\x08 \x01(\x0e\x32\x10.zfscope.v1.Rule\x12\x30\n\rnormalisation\x18\t \x01(\x0e\x32\x19.zfscope.v1.Normalisation\x12\x0f\n\x07\x63ontrol\x18\n \x01(\x08\x12\x15\n\x08pictures\x18\x0b \x01(\x08H\x02\x88\x01\x01\x12\x0f\n\x07tensors\x18\x0c \x01(\x08\x42\n\n\x08_versionB\x06\n\x04_topB\x0b\n\t_pictures\"\xa3\x01\n\x0fProjectResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12+\n\x0bprojections\x18\x03 \x03(\x0b\x32\x16.zfscope.v1.Projection\x12\"\n\x05sheet\x18\x04 \x01(\x0b\x32\x13.zfscope.v1.Picture\x12\x1f\n\x05photo\x18\x05 \x01(\x0b\x32\x10.zfscope.v1.Size\"\x88\x02\n\nProjection\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0b\n\x03map\x18\x02 \x01(\x05\x12\x0e\n\x01y\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x01x\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\nactivation\x18\x05 \x01(\x02\x12(\n\x0freceptive_field\x18\x06 \x01(\x0b\x32\x0f.zfscope.v1.Box\x12$\n\x07picture\x18\x07 \x01(\x0b\x32\x13.zfscope.v1.Picture\x12\"\n\x06tensor\x18\x08 \x01(\x0b\x32\x12.zfscope.v1.Tensor\x12*\n\x0e\x63ontrol_tensor\x18\t \x01(\x0b\x32\x12.zfscope.v1.TensorB\x04\n\x02_yB\x04\n\x02_x\"\x8b\x03\n\x0eOccludeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12 \n\x05image\x18\x03 \x01(\x0b\x32\x11.zfscope.v1.Image\x12\x13\n\x06window\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x06stride\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x1e\n\x05\x62oxes\x18\x06 \x03(\x0b\x32\x0f.zfscope.v1.Box\x12\x0c\n\x04\x66ill\x18\x07 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x08 \x03(\t\x12%\n\x05value\x18\t \x01(\x0e\x32\x16.zfscope.v1.ClassValue\x12\r\n\x05layer\x18\n \x01(\t\x12\x10\n\x03map\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\"\n\x06method\x18\x0c \x01(\x0e\x32\x12.zfscope.v1.Method\x12\x15\n\x08pictures\x18\r \x01(\x08H\x04\x88\x01\x01\x12\x0f\n\x07tensors\x18\x0e \x01(\x08\x42\n\n\x08_versionB\t\n\x07_windowB\t\n\x07_strideB\x06\n\x04_mapB\x0b\n\t_pictures\"\xa9\x02\n\x0fOccludeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12*\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x19.zfscope.v1.OccludedClass\x12$\n\x03map\x18\x04 \x01(\x0b\x32\x17.zfscope.v1.OccludedMap\x12$\n\x07picture\x18\x05 \x01(\x0b\x32\x13.zfscope.v1.Picture\x12\x1f\n\x05photo\x18\x06 \x01(\x0b\x32\x10.zfscope.v1.Size\x12\x0f\n\x07windows\x18\x07 \x01(\x05\x12%\n\tpositions\x18\x08 \x01(\x0b\x32\x12.zfscope.v1.Tensor\x12%\n\tlikeliest\x18\t \x01(\x0b\x32\x12.zfscope.v1.Tensor\"\xeb\x01\n\rOccludedClass\x12\x10\n\x08label_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05\x63lean\x18\x03 \x01(\x01\x12\x0e\n\x06lowest\x18\x04 \x01(\x01\x12\"\n\tlowest_at\x18\x05 \x01(\x0b\x32\x0f.zfscope.v1.Box\x12\"\n\x06values\x18\x06 \x01(\x0b\x32\x12.zfscope.v1.Tensor\x12%\n\tvalue_map\x18\x07 \x01(\x0b\x32\x12.zfscope.v1.Tensor\x12+\n\x0fphoto_value_map\x18\x08 \x01(\x0b\x32\x12.zfscope.v1.Tensor\"\xc7\x01\n\x0bOccludedMap\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0b\n\x03map\x18\x02 \x01(\x05\x12\x13\n\x0b\x63lean_total\x18\x03 \x01(\x01\x12\x14\n\x0clowest_total\x18\x04 \x01(\x01\x12\"\n\x06totals\x18\x05 \x01(\x0b\x32\x12.zfscope.v1.Tensor\x12%\n\ttotal_map\x18\x06 \x01(\x0b\x32\x12.zfscope.v1.Tensor\x12&\n\nprojection\x18\x07 \x01(\x0b\x32\x12.zfscope.v1.Tensor\"G\n\x14ListAnalyzersRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_version\"@\n\x15ListAnalyzersResponse\x12\'\n\tanalyzers\x18\x01 \x03(\x0b\x32\x14.zfscope.v1.Analyzer\"\xc8\x01\n\x08\x41nalyzer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x32\n\x11parameters_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04\x63ost\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nmin_images\x18\x07 \x01(\x05\x12\x12\n\nmax_images\x18\x08 \x01(\x05\x42\x07\n\x05_cost\"\xd8\x01\n\x0e\x41nalyzeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08\x61nalyzer\x18\x03 \x01(\t\x12!\n\x06images\x18\x04 \x03(\x0b\x32\x11.zfscope.v1.Image\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x15\n\x08pictures\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x0f\n\x07tensors\x18\x07 \x01(\x08\x42\n\n\x08_versionB\x0b\n\t_pictures\"n\n\x0f\x41nalyzeResponse\x12(\n\x08progress\x18\x01 \x01(\x0b\x32\x14.zfscope.v1.ProgressH\x00\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x14.zfscope.v1.AnalysisH\x00\x42\t\n\x07message\"o\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x19\n\x0cseconds_left\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12%\n\x07partial\x18\x03 \x01(\x0b\x32\x14.zfscope.v1.AnalysisB\x0f\n\r_seconds_left\"\xa1\x03\n\x08\x41nalysis\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x32\n\x07numbers\x18\x03 \x03(\x0b\x32!.zfscope.v1.Analysis.NumbersEntry\x12\x30\n\x06tables\x18\x04 \x03(\x0b\x32 .zfscope.v1.Analysis.TablesEntry\x12%\n\x08pictures\x18\x05 \x03(\x0b\x32\x13.zfscope.v1.Picture\x12\x32\n\x07tensors\x18\x06 \x03(\x0b\x32!.zfscope.v1.Analysis.TensorsEntry\x1a.\n\x0cNumbersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a@\n\x0bTablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.zfscope.v1.Table:\x02\x38\x01\x1a\x42\n\x0cTensorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.zfscope.v1.Tensor:\x02\x38\x01\"7\n\x05Table\x12\x0f\n\x07\x63olumns\x18\x01 \x03(\t\x12\x1d\n\x04rows\x18\x02 \x03(\x0b\x32\x0f.zfscope.v1.Row\",\n\x03Row\x12%\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x16.google.protobuf.Value*8\n\x04Rank\x12\x14\n\x10RANK_UNSPECIFIED\x10\x00\x12\x0c\n\x08RANK_MAX\x10\x01\x12\x0c\n\x08RANK_SUM\x10\x02*T\n\x04Rule\x12\x14\n\x10RULE_UNSPECIFIED\x10\x00\x12\x12\n\x0eRULE_DECONVNET\x10\x01\x12\x0f\n\x0bRULE_GUIDED\x10\x02\x12\x11\n\rRULE_GRADIENT\x10\x03*b\n\rNormalisation\x12\x1d\n\x19NORMALISATION_UNSPECIFIED\x10\x00\x12\x16\n\x12NORMALISATION_SKIP\x10\x01\x12\x1a\n\x16NORMALISATION_GRADIENT\x10\x02*]\n\nClassValue\x12\x1b\n\x17\x43LASS_VALUE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43LASS_VALUE_PROBABILITY\x10\x01\x12\x15\n\x11\x43LASS_VALUE_LOGIT\x10\x02*I\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x16\n\x12METHOD_INCREMENTAL\x10\x01\x12\x0f\n\x0bMETHOD_FULL\x10\x02\x32\xb5\x02\n\x0f\x41nalysisService\x12T\n\rListAnalyzers\x12 .zfscope.v1.ListAnalyzersRequest\x1a!.zfscope.v1.ListAnalyzersResponse\x12\x44\n\x07\x41nalyze\x12\x1a.zfscope.v1.AnalyzeRequest\x1a\x1b.zfscope.v1.AnalyzeResponse0\x01\x12\x42\n\x07Project\x12\x1a.zfscope.v1.ProjectRequest\x1a\x1b.zfscope.v1.ProjectResponse\x12\x42\n\x07Occlude\x12\x1a.zfscope.v1.OccludeRequest\x1a\x1b.zfscope.v1.OccludeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,12 +40,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYSIS_TABLESENTRY']._serialized_options = b'8\001'
   _globals['_ANALYSIS_TENSORSENTRY']._loaded_options = None
   _globals['_ANALYSIS_TENSORSENTRY']._serialized_options = b'8\001'
-  _globals['_RANK']._serialized_start=2293
-  _globals['_RANK']._serialized_end=2349
-  _globals['_RULE']._serialized_start=2351
-  _globals['_RULE']._serialized_end=2435
-  _globals['_NORMALISATION']._serialized_start=2437
-  _globals['_NORMALISATION']._serialized_end=2535
+  _globals['_RANK']._serialized_start=3431
+  _globals['_RANK']._serialized_end=3487
+  _globals['_RULE']._serialized_start=3489
+  _globals['_RULE']._serialized_end=3573
+  _globals['_NORMALISATION']._serialized_start=3575
+  _globals['_NORMALISATION']._serialized_end=3673
+  _globals['_CLASSVALUE']._serialized_start=3675
+  _globals['_CLASSVALUE']._serialized_end=3768
+  _globals['_METHOD']._serialized_start=3770
+  _globals['_METHOD']._serialized_end=3843
   _globals['_UNITREF']._serialized_start=120
   _globals['_UNITREF']._serialized_end=186
   _globals['_PROJECTREQUEST']._serialized_start=189
@@ -54,30 +58,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECTRESPONSE']._serialized_end=715
   _globals['_PROJECTION']._serialized_start=718
   _globals['_PROJECTION']._serialized_end=982
-  _globals['_LISTANALYZERSREQUEST']._serialized_start=984
-  _globals['_LISTANALYZERSREQUEST']._serialized_end=1055
-  _globals['_LISTANALYZERSRESPONSE']._serialized_start=1057
-  _globals['_LISTANALYZERSRESPONSE']._serialized_end=1121
-  _globals['_ANALYZER']._serialized_start=1124
-  _globals['_ANALYZER']._serialized_end=1324
-  _globals['_ANALYZEREQUEST']._serialized_start=1327
-  _globals['_ANALYZEREQUEST']._serialized_end=1543
-  _globals['_ANALYZERESPONSE']._serialized_start=1545
-  _globals['_ANALYZERESPONSE']._serialized_end=1655
-  _globals['_PROGRESS']._serialized_start=1657
-  _globals['_PROGRESS']._serialized_end=1768
-  _globals['_ANALYSIS']._serialized_start=1771
-  _globals['_ANALYSIS']._serialized_end=2188
-  _globals['_ANALYSIS_NUMBERSENTRY']._serialized_start=2008
-  _globals['_ANALYSIS_NUMBERSENTRY']._serialized_end=2054
-  _globals['_ANALYSIS_TABLESENTRY']._serialized_start=2056
-  _globals['_ANALYSIS_TABLESENTRY']._serialized_end=2120
-  _globals['_ANALYSIS_TENSORSENTRY']._serialized_start=2122
-  _globals['_ANALYSIS_TENSORSENTRY']._serialized_end=2188
-  _globals['_TABLE']._serialized_start=2190
-  _globals['_TABLE']._serialized_end=2245
-  _globals['_ROW']._serialized_start=2247
-  _globals['_ROW']._serialized_end=2291
-  _globals['_ANALYSISSERVICE']._serialized_start=2538
-  _globals['_ANALYSISSERVICE']._serialized_end=2779
+  _globals['_OCCLUDEREQUEST']._serialized_start=985
+  _globals['_OCCLUDEREQUEST']._serialized_end=1380
+  _globals['_OCCLUDERESPONSE']._serialized_start=1383
+  _globals['_OCCLUDERESPONSE']._serialized_end=1680
+  _globals['_OCCLUDEDCLASS']._serialized_start=1683
+  _globals['_OCCLUDEDCLASS']._serialized_end=1918
+  _globals['_OCCLUDEDMAP']._serialized_start=1921
+  _globals['_OCCLUDEDMAP']._serialized_end=2120
+  _globals['_LISTANALYZERSREQUEST']._serialized_start=2122
+  _globals['_LISTANALYZERSREQUEST']._serialized_end=2193
+  _globals['_LISTANALYZERSRESPONSE']._serialized_start=2195
+  _globals['_LISTANALYZERSRESPONSE']._serialized_end=2259
+  _globals['_ANALYZER']._serialized_start=2262
+  _globals['_ANALYZER']._serialized_end=2462
+  _globals['_ANALYZEREQUEST']._serialized_start=2465
+  _globals['_ANALYZEREQUEST']._serialized_end=2681
+  _globals['_ANALYZERESPONSE']._serialized_start=2683
+  _globals['_ANALYZERESPONSE']._serialized_end=2793
+  _globals['_PROGRESS']._serialized_start=2795
+  _globals['_PROGRESS']._serialized_end=2906
+  _globals['_ANALYSIS']._serialized_start=2909
+  _globals['_ANALYSIS']._serialized_end=3326
+  _globals['_ANALYSIS_NUMBERSENTRY']._serialized_start=3146
+  _globals['_ANALYSIS_NUMBERSENTRY']._serialized_end=3192
+  _globals['_ANALYSIS_TABLESENTRY']._serialized_start=3194
+  _globals['_ANALYSIS_TABLESENTRY']._serialized_end=3258
+  _globals['_ANALYSIS_TENSORSENTRY']._serialized_start=3260
+  _globals['_ANALYSIS_TENSORSENTRY']._serialized_end=3326
+  _globals['_TABLE']._serialized_start=3328
+  _globals['_TABLE']._serialized_end=3383
+  _globals['_ROW']._serialized_start=3385
+  _globals['_ROW']._serialized_end=3429
+  _globals['_ANALYSISSERVICE']._serialized_start=3846
+  _globals['_ANALYSISSERVICE']._serialized_end=4155
 # @@protoc_insertion_point(module_scope)

@@ -98,6 +98,54 @@ NORMALISATION_GRADIENT: Normalisation.ValueType  # 2
 """Its derivative is applied."""
 Global___Normalisation: _TypeAlias = Normalisation  # noqa: Y015
 
+class _ClassValue:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClassValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClassValue.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLASS_VALUE_UNSPECIFIED: _ClassValue.ValueType  # 0
+    """Means CLASS_VALUE_PROBABILITY."""
+    CLASS_VALUE_PROBABILITY: _ClassValue.ValueType  # 1
+    """The probability, from 0 to 1."""
+    CLASS_VALUE_LOGIT: _ClassValue.ValueType  # 2
+    """The score before the softmax."""
+
+class ClassValue(_ClassValue, metaclass=_ClassValueEnumTypeWrapper):
+    """What is read of the classes."""
+
+CLASS_VALUE_UNSPECIFIED: ClassValue.ValueType  # 0
+"""Means CLASS_VALUE_PROBABILITY."""
+CLASS_VALUE_PROBABILITY: ClassValue.ValueType  # 1
+"""The probability, from 0 to 1."""
+CLASS_VALUE_LOGIT: ClassValue.ValueType  # 2
+"""The score before the softmax."""
+Global___ClassValue: _TypeAlias = ClassValue  # noqa: Y015
+
+class _Method:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METHOD_UNSPECIFIED: _Method.ValueType  # 0
+    """Means METHOD_INCREMENTAL."""
+    METHOD_INCREMENTAL: _Method.ValueType  # 1
+    """Only what a covered window changes is computed again: exact, and several times as fast."""
+    METHOD_FULL: _Method.ValueType  # 2
+    """A whole forward pass for each window, by the service's runtime."""
+
+class Method(_Method, metaclass=_MethodEnumTypeWrapper):
+    """How the network is asked again."""
+
+METHOD_UNSPECIFIED: Method.ValueType  # 0
+"""Means METHOD_INCREMENTAL."""
+METHOD_INCREMENTAL: Method.ValueType  # 1
+"""Only what a covered window changes is computed again: exact, and several times as fast."""
+METHOD_FULL: Method.ValueType  # 2
+"""A whole forward pass for each window, by the service's runtime."""
+Global___Method: _TypeAlias = Method  # noqa: Y015
+
 @_typing.final
 class UnitRef(_message.Message):
     """A unit of a layer."""
@@ -349,6 +397,299 @@ class Projection(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__y) -> _WhichOneofReturnType__y | None: ...
 
 Global___Projection: _TypeAlias = Projection  # noqa: Y015
+
+@_typing.final
+class OccludeRequest(_message.Message):
+    """What to cover, and what to look at meanwhile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    BOXES_FIELD_NUMBER: _builtins.int
+    FILL_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    MAP_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name. Empty means the service's default model."""
+    version: _builtins.int
+    """The model's version, 1 or more. Unset means the newest."""
+    window: _builtins.int
+    """The side of the square that covers, in pixels of the network's input, from 1 to its side. Unset
+    means 32.
+    """
+    stride: _builtins.int
+    """Pixels from one position to the next, from 1 to `window`; the last position is moved to the edge, so
+    that every pixel is covered. Unset means 8.
+    """
+    fill: _builtins.str
+    """What covers, in pixels before preprocessing: "grey" (128), "mean" (of the crop), "blur" (of the
+    crop), or a colour as "#rrggbb". Empty means grey.
+    """
+    value: Global___ClassValue.ValueType
+    """What is read of them. Unset means the probability."""
+    layer: _builtins.str
+    """The layer whose map is watched. Empty means "relu5"."""
+    map: _builtins.int
+    """The map that is watched, from 0. Unset means the one that is strongest in the photo as it is."""
+    method: Global___Method.ValueType
+    """How the network is asked. Unset means incrementally."""
+    pictures: _builtins.bool
+    """Whether to send the picture. Unset means yes."""
+    tensors: _builtins.bool
+    """Whether to send the numbers of every window, and the maps."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The photo. Unset is an error."""
+
+    @_builtins.property
+    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Box]:
+        """Rectangles in pixels of the photo to cover, 1024 at most, each as far as the network sees it.
+        Empty means a sliding window.
+        """
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The classes to watch, 16 at most, by label or by the label's id. Empty means the likeliest class of
+        the photo as it is.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        image: _image_pb2.Image | None = ...,
+        window: _builtins.int | None = ...,
+        stride: _builtins.int | None = ...,
+        boxes: _abc.Iterable[_image_pb2.Box] | None = ...,
+        fill: _builtins.str = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
+        value: Global___ClassValue.ValueType = ...,
+        layer: _builtins.str = ...,
+        map: _builtins.int | None = ...,
+        method: Global___Method.ValueType = ...,
+        pictures: _builtins.bool | None = ...,
+        tensors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "image", b"image", "map", b"map", "pictures", b"pictures", "stride", b"stride", "version", b"version", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "boxes", b"boxes", "classes", b"classes", "fill", b"fill", "image", b"image", "layer", b"layer", "map", b"map", "method", b"method", "model", b"model", "pictures", b"pictures", "stride", b"stride", "tensors", b"tensors", "value", b"value", "version", b"version", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__map: _TypeAlias = _typing.Literal["map"]  # noqa: Y015
+    _WhichOneofArgType__map: _TypeAlias = _typing.Literal["_map", b"_map"]  # noqa: Y015
+    _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
+    _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__stride: _TypeAlias = _typing.Literal["stride"]  # noqa: Y015
+    _WhichOneofArgType__stride: _TypeAlias = _typing.Literal["_stride", b"_stride"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
+    _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__map) -> _WhichOneofReturnType__map | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stride) -> _WhichOneofReturnType__stride | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__window) -> _WhichOneofReturnType__window | None: ...
+
+Global___OccludeRequest: _TypeAlias = OccludeRequest  # noqa: Y015
+
+@_typing.final
+class OccludeResponse(_message.Message):
+    """What the covered windows did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    MAP_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    PHOTO_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    LIKELIEST_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model that answered."""
+    version: _builtins.int
+    """Its version."""
+    windows: _builtins.int
+    """How many windows were covered."""
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OccludedClass]:
+        """The classes that were watched, in the order of the request."""
+
+    @_builtins.property
+    def map(self) -> Global___OccludedMap:
+        """The map that was watched."""
+
+    @_builtins.property
+    def picture(self) -> _image_pb2.Picture:
+        """All of it in one picture: the photo with a window, the map's total activation and projection, the
+        classes' values and the likeliest class at every place. Unset when pictures were not asked for.
+        """
+
+    @_builtins.property
+    def photo(self) -> _image_pb2.Size:
+        """The size of the photo, after EXIF orientation: the frame of every box."""
+
+    @_builtins.property
+    def positions(self) -> _tensor_pb2.Tensor:
+        """int64, (windows, 4): first row, first column, rows and columns in the network's input. Unset unless
+        tensors were asked for, as the next one.
+        """
+
+    @_builtins.property
+    def likeliest(self) -> _tensor_pb2.Tensor:
+        """int64, (windows,): the class that was likeliest, by its place among the labels."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        classes: _abc.Iterable[Global___OccludedClass] | None = ...,
+        map: Global___OccludedMap | None = ...,
+        picture: _image_pb2.Picture | None = ...,
+        photo: _image_pb2.Size | None = ...,
+        windows: _builtins.int = ...,
+        positions: _tensor_pb2.Tensor | None = ...,
+        likeliest: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["likeliest", b"likeliest", "map", b"map", "photo", b"photo", "picture", b"picture", "positions", b"positions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "likeliest", b"likeliest", "map", b"map", "model", b"model", "photo", b"photo", "picture", b"picture", "positions", b"positions", "version", b"version", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OccludeResponse: _TypeAlias = OccludeResponse  # noqa: Y015
+
+@_typing.final
+class OccludedClass(_message.Message):
+    """What the windows did to one class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    CLEAN_FIELD_NUMBER: _builtins.int
+    LOWEST_FIELD_NUMBER: _builtins.int
+    LOWEST_AT_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    VALUE_MAP_FIELD_NUMBER: _builtins.int
+    PHOTO_VALUE_MAP_FIELD_NUMBER: _builtins.int
+    label_id: _builtins.str
+    """The label's id."""
+    label: _builtins.str
+    """The label."""
+    clean: _builtins.float
+    """Its value in the photo as it is."""
+    lowest: _builtins.float
+    """Its least value."""
+    @_builtins.property
+    def lowest_at(self) -> _image_pb2.Box:
+        """The window that lowers it most, in pixels of the photo."""
+
+    @_builtins.property
+    def values(self) -> _tensor_pb2.Tensor:
+        """float32, (windows,): its value with each window covered. Unset unless tensors were asked for, as the
+        next two.
+        """
+
+    @_builtins.property
+    def value_map(self) -> _tensor_pb2.Tensor:
+        """float32, (rows, columns) of the network's input: the mean over all windows that cover a pixel."""
+
+    @_builtins.property
+    def photo_value_map(self) -> _tensor_pb2.Tensor:
+        """float32, (rows, columns) of the photo: the same; outside of the network's crop the clean value."""
+
+    def __init__(
+        self,
+        *,
+        label_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        clean: _builtins.float = ...,
+        lowest: _builtins.float = ...,
+        lowest_at: _image_pb2.Box | None = ...,
+        values: _tensor_pb2.Tensor | None = ...,
+        value_map: _tensor_pb2.Tensor | None = ...,
+        photo_value_map: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lowest_at", b"lowest_at", "photo_value_map", b"photo_value_map", "value_map", b"value_map", "values", b"values"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean", b"clean", "label", b"label", "label_id", b"label_id", "lowest", b"lowest", "lowest_at", b"lowest_at", "photo_value_map", b"photo_value_map", "value_map", b"value_map", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OccludedClass: _TypeAlias = OccludedClass  # noqa: Y015
+
+@_typing.final
+class OccludedMap(_message.Message):
+    """What the windows did to the map that was watched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    MAP_FIELD_NUMBER: _builtins.int
+    CLEAN_TOTAL_FIELD_NUMBER: _builtins.int
+    LOWEST_TOTAL_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TOTAL_MAP_FIELD_NUMBER: _builtins.int
+    PROJECTION_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """Its layer."""
+    map: _builtins.int
+    """Its number, from 0."""
+    clean_total: _builtins.float
+    """Its activations, summed over space, in the photo as it is."""
+    lowest_total: _builtins.float
+    """The least such sum."""
+    @_builtins.property
+    def totals(self) -> _tensor_pb2.Tensor:
+        """float32, (windows,): the sum with each window covered. Unset unless tensors were asked for, as the
+        next two.
+        """
+
+    @_builtins.property
+    def total_map(self) -> _tensor_pb2.Tensor:
+        """float32, (rows, columns) of the network's input: the mean over all windows that cover a pixel."""
+
+    @_builtins.property
+    def projection(self) -> _tensor_pb2.Tensor:
+        """float32, (3, rows, columns): the projection of its strongest unit in the photo as it is."""
+
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        map: _builtins.int = ...,
+        clean_total: _builtins.float = ...,
+        lowest_total: _builtins.float = ...,
+        totals: _tensor_pb2.Tensor | None = ...,
+        total_map: _tensor_pb2.Tensor | None = ...,
+        projection: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["projection", b"projection", "total_map", b"total_map", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean_total", b"clean_total", "layer", b"layer", "lowest_total", b"lowest_total", "map", b"map", "projection", b"projection", "total_map", b"total_map", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OccludedMap: _TypeAlias = OccludedMap  # noqa: Y015
 
 @_typing.final
 class ListAnalyzersRequest(_message.Message):

@@ -51,6 +51,11 @@ class AnalysisServiceStub:
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.ProjectRequest.SerializeToString,
                 response_deserializer=zfscope_dot_v1_dot_analysis__pb2.ProjectResponse.FromString,
                 _registered_method=True)
+        self.Occlude = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/Occlude',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.OccludeRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.OccludeResponse.FromString,
+                _registered_method=True)
 
 
 class AnalysisServiceServicer:
@@ -79,6 +84,14 @@ class AnalysisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Occlude(self, request, context):
+        """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
+        "occlude", it tells how far it is and shows the map as far as it is known.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +109,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.Project,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.ProjectRequest.FromString,
                     response_serializer=zfscope_dot_v1_dot_analysis__pb2.ProjectResponse.SerializeToString,
+            ),
+            'Occlude': grpc.unary_unary_rpc_method_handler(
+                    servicer.Occlude,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.OccludeRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.OccludeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -181,6 +199,33 @@ class AnalysisService:
             '/zfscope.v1.AnalysisService/Project',
             zfscope_dot_v1_dot_analysis__pb2.ProjectRequest.SerializeToString,
             zfscope_dot_v1_dot_analysis__pb2.ProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Occlude(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/Occlude',
+            zfscope_dot_v1_dot_analysis__pb2.OccludeRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.OccludeResponse.FromString,
             options,
             channel_credentials,
             insecure,

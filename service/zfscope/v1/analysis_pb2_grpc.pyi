@@ -41,6 +41,10 @@ class AnalysisServiceStub:
     """Runs any analyzer by its name: progress as it goes, then the result, which is the last message."""
     Project: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]
     """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
+    Occlude: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]
+    """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
+    "occlude", it tells how far it is and shows the map as far as it is known.
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -55,6 +59,10 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """Runs any analyzer by its name: progress as it goes, then the result, which is the last message."""
     Project: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]  # type: ignore[assignment]
     """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
+    Occlude: _aio.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]  # type: ignore[assignment]
+    """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
+    "occlude", it tells how far it is and shows the map as far as it is known.
+    """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
@@ -84,5 +92,15 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.ProjectResponse, _abc.Awaitable[_analysis_pb2.ProjectResponse]]:
         """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
+
+    @_abc_1.abstractmethod
+    def Occlude(
+        self,
+        request: _analysis_pb2.OccludeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.OccludeResponse, _abc.Awaitable[_analysis_pb2.OccludeResponse]]:
+        """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
+        "occlude", it tells how far it is and shows the map as far as it is known.
+        """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,6 +12,7 @@ from zfscope.server.analyze import answer
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.services import analyzers
+from zfscope.server.services.occlude import occlude
 from zfscope.server.services.project import project_photo
 from zfscope.server.stream import Latest
 from zfscope.store import Model
@@ -52,6 +53,13 @@ class AnalysisService(AnalysisServiceServicer):
         return await self._backend.workers.run(
             partial(project_photo, self._backend, request, Cancel(context))
         )
+
+    async def Occlude(
+        self,
+        request: pb.OccludeRequest,
+        context: grpc.aio.ServicerContext[pb.OccludeRequest, pb.OccludeResponse],
+    ) -> pb.OccludeResponse:
+        return await self._backend.workers.run(partial(occlude, self._backend, request, Cancel(context)))
 
 
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:

@@ -9,11 +9,10 @@ from zfscope.server.analyze import Answer, Question, answer
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.enums import enum_from_wire
-from zfscope.server.images import picture_to_wire, size_to_wire
+from zfscope.server.images import box_of, picture_to_wire, size_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
-from zfscope.v1 import image_pb2
 
 _ENUMS = {
     "rank": pb.Rank.DESCRIPTOR,
@@ -105,6 +104,6 @@ def _projection(record: dict[str, Any], pictures: dict[str, Picture]) -> pb.Proj
         y=record["y"],
         x=record["x"],
         activation=record["activation"],
-        receptive_field=image_pb2.Box(**{side: record[side] for side in ("x0", "y0", "x1", "y1")}),
+        receptive_field=box_of(record),
         picture=None if picture is None else picture_to_wire(picture),
     )

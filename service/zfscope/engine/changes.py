@@ -1,0 +1,159 @@
+"""Changed areas: how far changed windows of pixels reach in every layer, by arithmetic alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from zfscope.networks.network import Network
+from zfscope.networks.shapes import Shape
+from zfscope.networks.spec import INPUT, AvgPool, Conv, Flatten, Layer, MaxPool
+
+CHUNK_WORK: Mapping[str, float] = {"cpu": 6e9, "cuda": 5e11}
+"""Multiply-adds of a chunk: some hundredths of a second on two cores, or on a GPU."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """The part of a layer's maps that each window changes.
+
+    starts, ends: (windows, 2), the first row and column, and those after the last. Never empty. A
+    fully connected layer is a map of one place.
+    """
+
+    starts: Tensor
+    ends: Tensor
+
+    @property
+    def sizes(self) -> Tensor:
+        """Rows and columns of each window: (windows, 2)."""
+        return self.ends - self.starts
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Windows of one size: origins (windows, 2), and how many rows and columns each has."""
+
+    origins: Tensor
+    size: tuple[int, int]
+
+
+def changed_areas(network: Network, pixels: Area, layers: Sequence[Layer]) -> Mapping[str, Area]:
+    """Give by layer, `input` too, what changes with the pixels: all that sees any of them.
+
+    layers: in the order of evaluation, with all that they read.
+    """
+    areas = {INPUT: pixels}
+    for layer in layers:
+        below = _around([areas[source] for source in network.spec.sources[layer.name]])
+        areas[layer.name] = _above(layer, below, map_size(network.shapes[layer.name]))
+    return areas
+
+
+def _around(areas: Sequence[Area]) -> Area:
+    starts = torch.stack([area.starts for area in areas]).amin(0)
+    return Area(starts, torch.stack([area.ends for area in areas]).amax(0))
+
+
+def _above(layer: Layer, below: Area, size: tuple[int, int]) -> Area:
+    """Give what a layer makes of a changed area; of one that it does not see, its nearest place."""
+    if isinstance(layer, Conv | MaxPool | AvgPool):
+        before = torch.tensor([layer.padding.top, layer.padding.left])
+        limit = torch.tensor(size)
+        starts = (below.starts + before - layer.kernel) // layer.stride + 1
+        starts = torch.minimum(starts.clamp(min=0), limit - 1)
+        ends = torch.minimum((below.ends - 1 + before) // layer.stride + 1, limit)
+        return Area(starts, torch.maximum(ends, starts + 1))
+    if isinstance(layer, Flatten):
+        return Area(torch.zeros_like(below.starts), torch.ones_like(below.ends))
+    return below
+
+
+def map_size(shape: Shape) -> tuple[int, int]:
+    """Give rows and columns of a layer's maps: one place where it is fully connected."""
+    return (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+
+
+def frame_around(area: Area, windows: list[int], size: tuple[int, int]) -> Frame:
+    """Frame the areas of some windows in one size: the largest. Frames at the border move inwards.
+
+    size: rows and columns of the map.
+    """
+    rows, columns = area.sizes[windows].amax(0).tolist()
+    last = torch.tensor([size[0] - rows, size[1] - columns])
+    return Frame(torch.minimum(area.starts[windows], last), (rows, columns))
+
+
+def frame_below(layer: Layer, frame: Frame, size: tuple[int, int]) -> Frame:
+    """Frame what a layer sees of its sources, with places counted from the corner of its padding.
+
+    size: rows and columns of the sources' maps.
+    """
+    if isinstance(layer, Conv | MaxPool | AvgPool):
+        rows, columns = ((count - 1) * layer.stride + layer.kernel for count in frame.size)
+        return Frame(frame.origins * layer.stride, (rows, columns))
+    return Frame(frame.origins, size) if isinstance(layer, Flatten) else frame
+
+
+def chunks(
+    network: Network, areas: Mapping[str, Area], device: torch.device, budget_bytes: int
+) -> Sequence[Sequence[list[int]]]:
+    """Split windows into those that go through layers of units together, and these for layers of maps.
+
+    Both stay within CHUNK_WORK and the budget, unless a single window does not. Full connections have
+    large weights, which are better read for many windows; filters are small, and few windows are more alike.
+    """
+    sizes = torch.stack([area.sizes for area in areas.values()])
+    shares = _shares(network, list(areas), device, budget_bytes)
+    of_units = torch.tensor([len(network.shapes[name]) == 1 for name in areas])
+    return [
+        [windows.tolist() for windows in _split(together, sizes, shares * ~of_units)]
+        for together in _split(torch.arange(sizes.shape[1]), sizes, shares * of_units)
+    ]
+
+
+def _shares(network: Network, layers: Sequence[str], device: torch.device, budget_bytes: int) -> Tensor:
+    """Give the share of a chunk that a place of each layer takes, of its work and its bytes: (2, layers)."""
+    bytes_each = next(network.parameters()).element_size()
+    work = [multiply_adds(network, name) / CHUNK_WORK[device.type] for name in layers]
+    values = [_values(network, name) * bytes_each / budget_bytes for name in layers]
+    return torch.tensor([work, values], dtype=torch.float64)
+
+
+def _split(windows: Tensor, sizes: Tensor, shares: Tensor) -> Sequence[Tensor]:
+    """Split windows until each part fits a chunk.
+
+    As all of a part are framed in the size of the largest, they are sorted by their rows or their columns
+    before each cut, whichever saves more. sizes: (layers, windows, 2).
+    """
+
+    def load(some: Tensor) -> float:
+        places = sizes[:, some].amax(1).prod(1)
+        return len(some) * float((shares @ places.double()).max())
+
+    parts = ceil(load(windows))
+    if parts <= 1 or len(windows) == 1:
+        return [windows]
+    cut = max(1, len(windows) * (parts // 2) // parts)
+    orders = [windows[extents[windows].argsort(stable=True)] for extents in sizes.sum(0).T]
+    first, second = min(
+        ((order[:cut], order[cut:]) for order in orders), key=lambda halves: sum(map(load, halves))
+    )
+    return [*_split(first, sizes, shares), *_split(second, sizes, shares)]
+
+
+def multiply_adds(network: Network, layer: str) -> int:
+    """Count the multiply-adds at one place of a layer's maps: those of filters and full connections."""
+    weights = network.weights(layer)
+    return 0 if weights is None else weights[0].numel()
+
+
+def _values(network: Network, name: str) -> int:
+    """Bound the values that a layer needs at one place: its own, and what it reads there, unfolded."""
+    maps, layer = network.shapes[name][0], network.spec.by_name.get(name)
+    if not isinstance(layer, Conv | MaxPool | AvgPool):
+        return maps
+    below = network.shapes[network.spec.sources[name][0]][0]
+    return maps + below * max(layer.kernel, layer.stride) ** 2

@@ -1,0 +1,87 @@
+"""Maps laid over the pixels that they are about: numbers as colours with a scale, classes with a legend."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zfscope.images.boxes import COLOURS
+from zfscope.images.compose import FAINT, INK, above, beside, blank, framed, paragraph, text
+from zfscope.images.render import Rendering, Rgb
+
+_STOPS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float64)
+"""Viridis at 0, 1/4, 1/2, 3/4 and 1: even steps to the eye, and in grey."""
+_SHARE = 0.65
+"""Share of the colour over the photo."""
+_GAP, _BAR_PX, _SMALL, _BODY, _TITLE = 10, 12, 14, 16, 27
+_MARGIN = 36
+
+
+def colours_of(values: NDArray[np.floating], low: float, high: float) -> Rgb:
+    """Return viridis colours, uint8 (..., 3), of values from `low` to `high`; beyond them the ends."""
+    share = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
+    at = np.linspace(0, 1, len(_STOPS))
+    return np.stack([np.interp(share, at, stop) for stop in _STOPS.T], axis=-1).round().astype(np.uint8)
+
+
+def laid_over(colours: Rgb, view: Rgb) -> Rgb:
+    """Return colours, uint8 (H, W, 3), over the grey of a picture of the same size."""
+    grey = view.mean(axis=2, keepdims=True)
+    blended: Rgb = (_SHARE * colours + (1 - _SHARE) * grey).round().astype(np.uint8)
+    return blended
+
+
+def heat_panel(values: NDArray[np.floating], view: Rgb, caption: str, *, side_px: int) -> Image.Image:
+    """Return a map, (H, W), over its picture, with a scale from its least to its greatest value below."""
+    low, high = float(values.min()), float(values.max())
+    picture = _resized(laid_over(colours_of(values, low, high), view), side_px)
+    ramp = np.linspace(low, high, side_px)[None].repeat(_BAR_PX, axis=0)
+    bar = Image.fromarray(colours_of(ramp, low, high))
+    ends = [text(f"{value:.3g}", _SMALL, FAINT) for value in (low, high)]
+    scale = blank(side_px, ends[0].height)
+    scale.paste(ends[0], (0, 0))
+    scale.paste(ends[1], (side_px - ends[1].width, 0))
+    return above([picture, bar, scale, paragraph(caption, _BODY, side_px)], gap=4)
+
+
+def class_panel(
+    classes: NDArray[np.int64], view: Rgb, names: Mapping[int, str], caption: str, *, side_px: int
+) -> Image.Image:
+    """Return a map of class numbers, (H, W), over its picture, with a legend: the largest areas first."""
+    found, areas = np.unique(classes, return_counts=True)
+    order = [int(found[place]) for place in np.argsort(-areas, kind="stable")]
+    painted = np.zeros((*classes.shape, 3), np.uint8)
+    for place, number in enumerate(order):
+        painted[classes == number] = COLOURS[place % len(COLOURS)]
+    picture = _resized(laid_over(painted, view), side_px)
+    legend = [
+        beside([_swatch(place), text(names[number], _SMALL, INK, width_px=side_px - 24)], gap=6)
+        for place, number in enumerate(order[: len(COLOURS)])
+    ]
+    return above([picture, *legend, paragraph(caption, _BODY, side_px)], gap=4)
+
+
+def photo_panel(picture: Rgb, caption: str, *, side_px: int) -> Image.Image:
+    """Return a picture with its caption below."""
+    return above([_resized(picture, side_px), paragraph(caption, _BODY, side_px)], gap=4)
+
+
+def figure(
+    panels: Sequence[Image.Image], *, title: str, subtitle: str, scale: str, columns: int = 3
+) -> Rendering:
+    """Return panels in rows under a title; `scale` says what the colours mean."""
+    rows = [beside(panels[start : start + columns], gap=24) for start in range(0, len(panels), columns)]
+    width = max(row.width for row in rows)
+    heading = above([paragraph(title, _TITLE, width), paragraph(subtitle, _BODY, width, FAINT)], gap=6)
+    return Rendering(np.asarray(framed(above([heading, *rows], gap=24), _MARGIN)), scale)
+
+
+def _swatch(place: int) -> Image.Image:
+    return Image.new("RGB", (14, 14), COLOURS[place % len(COLOURS)])
+
+
+def _resized(picture: Rgb, side_px: int) -> Image.Image:
+    height, width = picture.shape[:2]
+    size = (side_px, round(height * side_px / width))
+    return Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)

@@ -1,0 +1,95 @@
+"""Occlude on the wire: the request as the analyzer's parameters, its result as the response."""
+
+from typing import Any
+
+from zfscope.server.analyze import Answer, Question, answer
+from zfscope.server.backend import Backend
+from zfscope.server.cancel import Cancel
+from zfscope.server.enums import enum_from_wire
+from zfscope.server.images import box_of, picture_to_wire, size_to_wire
+from zfscope.server.tensors import tensor_to_wire
+from zfscope.v1 import analysis_pb2 as pb
+
+_ENUMS = {"value": pb.ClassValue.DESCRIPTOR, "method": pb.Method.DESCRIPTOR}
+_SIDES = ("x0", "y0", "x1", "y1")
+
+
+def occlude(backend: Backend, request: pb.OccludeRequest, cancel: Cancel) -> pb.OccludeResponse:
+    """Answer an Occlude. Blocks."""
+    return response_of(answer(backend, question_of(request), cancel))
+
+
+def question_of(request: pb.OccludeRequest) -> Question:
+    """Read a request; what is unset gets the analyzer's default.
+
+    Raises InputError, naming the field, for a value that is not allowed.
+    """
+    return Question(
+        analyzer="occlude",
+        model=request.model,
+        version=request.version if request.HasField("version") else None,
+        images=[request.image],
+        parameters=_parameters(request),
+        pictures=request.pictures if request.HasField("pictures") else True,
+        tensors=request.tensors,
+    )
+
+
+def response_of(answered: Answer) -> pb.OccludeResponse:
+    """Write what the analyzer `occlude` found."""
+    analysis = answered.analysis
+    (watched,) = analysis.tables["watched"].records()
+    picture = analysis.picture("occlusion")
+    response = pb.OccludeResponse(
+        model=answered.model.name,
+        version=answered.model.version,
+        classes=[_class(record) for record in analysis.tables["classes"].records()],
+        map=pb.OccludedMap(**watched),
+        picture=None if picture is None else picture_to_wire(picture),
+        photo=size_to_wire(answered.images[0].photo),
+        windows=int(analysis.numbers["windows"]),
+    )
+    _add_tensors(response, analysis.tensors)
+    return response
+
+
+def _parameters(request: pb.OccludeRequest) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "classes": list(request.classes),
+        "boxes": [{side: getattr(box, side) for side in _SIDES} for box in request.boxes],
+    }
+    for name in ("fill", "layer"):
+        if getattr(request, name):
+            values[name] = getattr(request, name)
+    for name in ("window", "stride", "map"):
+        if request.HasField(name):  # type: ignore[arg-type]  # each is the name of an optional field
+            values[name] = getattr(request, name)
+    for name, enum in _ENUMS.items():
+        word = enum_from_wire(enum, getattr(request, name), field=name)
+        if word is not None:
+            values[name] = word
+    return values
+
+
+def _class(record: dict[str, Any]) -> pb.OccludedClass:
+    return pb.OccludedClass(
+        label_id=record["label_id"],
+        label=record["label"],
+        clean=record["clean"],
+        lowest=record["lowest"],
+        lowest_at=box_of(record),
+    )
+
+
+def _add_tensors(response: pb.OccludeResponse, tensors: Any) -> None:
+    """Add the tensors, where there are any."""
+    if not tensors:
+        return
+    response.positions.CopyFrom(tensor_to_wire(tensors["windows"]))
+    response.likeliest.CopyFrom(tensor_to_wire(tensors["likeliest"]))
+    for place, target in enumerate(response.classes):
+        target.values.CopyFrom(tensor_to_wire(tensors["values"][place]))
+        target.value_map.CopyFrom(tensor_to_wire(tensors["value-maps"][place]))
+        target.photo_value_map.CopyFrom(tensor_to_wire(tensors["photo-value-maps"][place]))
+    for field, name in (("totals", "totals"), ("total_map", "total-map"), ("projection", "projection")):
+        getattr(response.map, field).CopyFrom(tensor_to_wire(tensors[name]))

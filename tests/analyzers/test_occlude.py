@@ -1,0 +1,280 @@
+"""Occlusion: the numbers of every window against whole passes, and what maps and tables make of them."""
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import zfscope_analyzers.occlude as module
+from zfscope.analysis.classification import softmax
+from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.run import read_params
+from zfscope.engine import project, trace
+from zfscope.engine.seeds import strongest_unit
+from zfscope.errors import Cancelled, InputError, NotFound
+from zfscope.images.normalise import normalise
+from zfscope.images.preprocess import prepare
+
+OCCLUDE = load_analyzers().analyzer("occlude")
+SIDE = 32
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> dict[str, float]:
+    return {"x0": x0, "y0": y0, "x1": x1, "y1": y1}
+
+
+def look(context: Context, **parameters: Any) -> Analysis:
+    return OCCLUDE.analyze(context, read_params(OCCLUDE, {"window": 8, "stride": 4, **parameters}))
+
+
+def by_brute_force(
+    context: Context, windows: NDArray[np.int64], colour: NDArray[np.uint8], layer: str = "relu5"
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Paint each window onto the photo's crop, and run all: class scores, and totals of the layer's maps."""
+    network, steps = context.model.network, context.model.preprocessing
+    images = []
+    for y, x, rows, columns in windows:
+        view = context.images[0].views[0].copy()
+        view[y : y + rows, x : x + columns] = colour[y : y + rows, x : x + columns]
+        images.append(normalise(view, steps))
+    seen = trace(network, torch.from_numpy(np.stack(images)))
+    return seen.outputs["fc8"].numpy(), seen.outputs[layer].flatten(2).sum(2).numpy()
+
+
+def grey(context: Context) -> NDArray[np.uint8]:
+    return np.full_like(context.images[0].views[0], 128)
+
+
+@pytest.mark.parametrize("method", ["incremental", "full"])
+@pytest.mark.parametrize(("window", "stride"), [(8, 4), (5, 3), (32, 32), (7, 7)])
+def test_every_window_gives_what_a_whole_pass_over_the_covered_photo_gives(
+    plain_context: Context, method: str, window: int, stride: int
+) -> None:
+    seen = look(plain_context, window=window, stride=stride, method=method).tensors
+    logits, totals = by_brute_force(plain_context, seen["windows"], grey(plain_context))
+    clean = softmax(trace_of(plain_context).outputs["fc8"].numpy())[0]
+    map_number = int(trace_of(plain_context).outputs["relu5"][0].amax((1, 2)).argmax())
+
+    np.testing.assert_allclose(seen["values"][0], softmax(logits)[:, clean.argmax()], rtol=1e-4)
+    np.testing.assert_array_equal(seen["likeliest"], logits.argmax(1))
+    np.testing.assert_allclose(seen["totals"], totals[:, map_number], rtol=1e-4, atol=1e-4)
+
+
+def trace_of(context: Context) -> Any:
+    return trace(context.model.network, torch.from_numpy(context.images[0].pixels))
+
+
+@pytest.mark.parametrize(("window", "stride"), [(8, 4), (5, 4), (9, 9), (32, 5), (1, 1)])
+def test_every_pixel_is_covered_and_no_window_leaves_the_crop(
+    plain_context: Context, window: int, stride: int
+) -> None:
+    windows = look(plain_context, window=window, stride=stride).tensors["windows"]
+    covered = np.zeros((SIDE, SIDE), int)
+    for y, x, rows, columns in windows:
+        assert (rows, columns) == (window, window)
+        assert 0 <= y <= SIDE - window
+        assert 0 <= x <= SIDE - window
+        covered[y : y + rows, x : x + columns] += 1
+    assert covered.min() >= 1
+    assert len(np.unique(windows, axis=0)) == len(windows)
+
+
+def test_overlapping_windows_are_averaged_pixel_by_pixel(plain_context: Context) -> None:
+    tensors = look(plain_context, window=9, stride=4).tensors
+    for value_map, values in (
+        (tensors["value-maps"][0], tensors["values"][0]),
+        (tensors["total-map"], tensors["totals"]),
+    ):
+        for y, x in ((0, 0), (13, 7), (31, 31)):
+            over = [
+                value
+                for value, (top, left, rows, columns) in zip(values, tensors["windows"], strict=True)
+                if top <= y < top + rows and left <= x < left + columns
+            ]
+            assert value_map[y, x] == pytest.approx(np.mean(over), rel=1e-5)
+
+
+def test_values_of_several_classes_come_in_their_order(plain_context: Context) -> None:
+    several = look(plain_context, classes=["dog", "n1"]).tensors
+    logits, _ = by_brute_force(plain_context, several["windows"], grey(plain_context))
+    np.testing.assert_allclose(several["values"], softmax(logits)[:, [3, 1]].T, rtol=1e-4)
+
+
+def test_values_may_be_scores_before_the_softmax(plain_context: Context) -> None:
+    seen = look(plain_context, classes=["cat"], value="logit").tensors
+    logits, _ = by_brute_force(plain_context, seen["windows"], grey(plain_context))
+    np.testing.assert_allclose(seen["values"][0], logits[:, 2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "relu5", "norm1"])
+def test_any_map_of_any_layer_can_be_watched(plain_context: Context, layer: str) -> None:
+    seen = look(plain_context, layer=layer, map=2)
+    _, totals = by_brute_force(plain_context, seen.tensors["windows"], grey(plain_context), layer)
+    np.testing.assert_allclose(seen.tensors["totals"], totals[:, 2], rtol=1e-4, atol=1e-3)
+    (watched,) = seen.tables["watched"].records()
+    clean = trace_of(plain_context).outputs[layer][0, 2].sum().item()
+    assert (watched["layer"], watched["map"]) == (layer, 2)
+    assert watched["clean_total"] == pytest.approx(clean, rel=1e-5)
+
+
+def test_a_unit_of_a_fully_connected_layer_can_be_watched(plain_context: Context) -> None:
+    seen = look(plain_context, layer="fc7", map=3).tensors
+    full = look(plain_context, layer="fc7", map=3, method="full").tensors
+    np.testing.assert_allclose(seen["totals"], full["totals"], rtol=1e-4, atol=1e-5)
+
+
+def test_the_map_s_strongest_unit_is_projected(plain_context: Context) -> None:
+    seen = trace_of(plain_context)
+    unit = strongest_unit(seen, "relu5", 0, 4)
+    expected = project(plain_context.model.network, seen, "relu5", [unit])[0].numpy()
+    np.testing.assert_allclose(look(plain_context, map=4).tensors["projection"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fill", "colour"),
+    [
+        ("grey", lambda view: np.full_like(view, 128)),
+        (
+            "mean",
+            lambda view: np.broadcast_to(view.reshape(-1, 3).mean(0).round().astype(np.uint8), view.shape),
+        ),
+        ("#ff8000", lambda view: np.full_like(view, (255, 128, 0))),
+    ],
+)
+def test_the_fill_is_painted_in_pixels_and_then_preprocessed(
+    plain_context: Context, fill: str, colour: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+) -> None:
+    seen = look(plain_context, fill=fill, classes=["bee"]).tensors
+    logits, _ = by_brute_force(plain_context, seen["windows"], colour(plain_context.images[0].views[0]))
+    np.testing.assert_allclose(seen["values"][0], softmax(logits)[:, 1], rtol=1e-4)
+
+
+def test_a_blur_keeps_the_colours_of_the_place(plain_context: Context) -> None:
+    grey_drop, blur_drop = (look(plain_context, fill=fill).tensors["values"] for fill in ("grey", "blur"))
+    assert not np.allclose(grey_drop, blur_drop)
+    flat = np.full((48, 60, 3), 77, np.uint8)
+    still = replace(plain_context, images=(prepare(flat, plain_context.model.preprocessing),))
+    values = look(still, fill="blur").tensors["values"]
+    np.testing.assert_allclose(values, values[0, 0], rtol=1e-5)
+
+
+def test_boxes_of_the_photo_are_covered_instead(plain_context: Context) -> None:
+    # The crop of 32 pixels shows 32/36 of the photo's height of 48: a scale of 4/3, from (8.67, 2.67).
+    boxes = [box(20, 10, 30, 30), box(-5, -5, 12, 12)]
+    seen = look(plain_context, boxes=boxes).tensors
+    region = plain_context.images[0].geometries[0].region
+    scale = region.width / SIDE
+    first = [int((10 - region.y0) / scale), int((20 - region.x0) / scale)]
+    assert seen["windows"][0, :2].tolist() == first
+    assert seen["windows"][1, :2].tolist() == [0, 0]
+    logits, _ = by_brute_force(plain_context, seen["windows"], grey(plain_context))
+    np.testing.assert_array_equal(seen["likeliest"], logits.argmax(1))
+
+
+def test_what_no_box_covers_keeps_the_clean_value(plain_context: Context) -> None:
+    seen = look(plain_context, boxes=[box(20, 10, 30, 20)])
+    (row,) = seen.tables["classes"].records()
+    assert seen.tensors["value-maps"][0, -1, -1] == pytest.approx(row["clean"])
+    assert seen.tensors["photo-value-maps"][0, 0, 0] == pytest.approx(row["clean"])
+    assert seen.tensors["photo-value-maps"].shape == (1, 48, 60)
+    assert seen.tensors["photo-value-maps"][0, 15, 25] == pytest.approx(row["lowest"], rel=1e-5)
+
+
+def test_the_table_names_the_window_that_lowers_the_class_most(plain_context: Context) -> None:
+    seen = look(plain_context, classes=["ant", "dog"])
+    for values, row in zip(seen.tensors["values"], seen.tables["classes"].records(), strict=True):
+        y, x, rows, _ = seen.tensors["windows"][values.argmin()]
+        region = plain_context.images[0].geometries[0].region
+        assert row["lowest"] == pytest.approx(values.min())
+        assert row["x0"] == pytest.approx(region.x0 + x * region.width / SIDE)
+        assert row["y1"] == pytest.approx(region.y0 + (y + rows) * region.width / SIDE)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "field", "told"),
+    [
+        (
+            {"window": 33},
+            InputError,
+            "window",
+            "window is 33; the network reads 32 x 32 pixels: allowed are 1 to 32",
+        ),
+        ({"window": 0}, InputError, "window", "window is 0"),
+        ({"window": -4}, InputError, "window", "window is -4"),
+        ({"stride": 0}, InputError, "stride", "stride is 0"),
+        ({"stride": 9}, InputError, "", "stride 9 is more than window 8: pixels would stay uncovered"),
+        ({"classes": ["wolf"]}, InputError, r"classes\[0\]", "'wolf'; this model knows ant, bee, cat, dog"),
+        ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
+        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'"),
+        ({"map": 12}, NotFound, "map", "no map 12 in layer 'relu5'; map runs from 0 to 11"),
+        (
+            {"boxes": [{"x0": 3, "y0": 3, "x1": 3, "y1": 9}]},
+            InputError,
+            r"boxes\[0\]",
+            "x0 must be less than x1",
+        ),
+        (
+            {"boxes": [{"x0": 0, "y0": 0, "x1": 2, "y1": 2}]},
+            InputError,
+            r"boxes\[0\]",
+            "of the photo the network sees",
+        ),
+    ],
+)
+def test_what_cannot_be_covered_is_refused_before_any_pass(
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict[str, Any],
+    error: type[Exception],
+    field: str,
+    told: str,
+) -> None:
+    monkeypatch.setattr(module, "trace", None)
+    with pytest.raises(error, match=told) as refusal:
+        look(context, **parameters)
+    assert re.fullmatch(field, refusal.value.field)
+
+
+def test_it_costs_a_pass_for_each_window(context: Context) -> None:
+    params = read_params(OCCLUDE, {"window": 8, "stride": 4})
+    assert OCCLUDE.cost(context.model, params) == 49 + 2
+    assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"window": 1, "stride": 1})) == 32**2 + 2
+
+
+def test_it_shows_the_map_as_far_as_it_is(context: Context) -> None:
+    told: list[tuple[float, Analysis | None]] = []
+    look(replace(context, progress=lambda share, partial=None: told.append((share, partial))))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert told[-1][1] is not None
+    assert told[-1][1].pictures[0].png.startswith(b"\x89PNG")
+
+
+def test_it_stops_between_two_parts(context: Context) -> None:
+    asked = 0
+
+    def once() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise Cancelled("the caller went away")
+
+    with pytest.raises(Cancelled):
+        look(replace(context, check_cancelled=once), method="full", window=4, stride=2)
+    assert asked == 2
+
+
+def test_all_of_figure_7_is_in_one_picture(context: Context) -> None:
+    (drawn,) = look(context, classes=["ant", "bee"]).pictures
+    assert drawn.name == "occlusion"
+    assert "viridis" in drawn.scale
+    assert Image.open(io.BytesIO(drawn.png)).width > 1000

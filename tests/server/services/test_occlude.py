@@ -1,0 +1,132 @@
+"""Occlude over the wire."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from zfscope.analysis.contract import Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.client import Client
+from zfscope.errors import InputError, NotFound, TooMuchWork, ZfscopeError
+from zfscope.images.decode import decode
+from zfscope.images.geometry import Box
+from zfscope.images.preprocess import prepare
+from zfscope.runtimes import create_runtime
+from zfscope.server.services.occlude import question_of
+from zfscope.server.settings import Settings
+from zfscope.store import ModelStore
+from zfscope.v1 import analysis_pb2 as pb
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: bytes, store: Path) -> None:
+    model = ModelStore(store).load("tiny")
+    occlude = load_analyzers().analyzer("occlude")
+    params = occlude.params(window=8, stride=6, classes=("cat", "n0"), layer="conv1", map=3, value="logit")
+    images = (prepare(decode(photo), model.preprocessing),)
+    expected = occlude.analyze(Context(model, create_runtime("torch", model), images, tensors=True), params)
+
+    answer = client.occlude(
+        photo, window=8, stride=6, classes=["cat", "n0"], layer="conv1", map=3, value="logit", tensors=True
+    )
+
+    assert (answer.model, answer.version, answer.photo_size, answer.windows) == ("tiny", 2, (48, 60), 25)
+    for place, (got, wanted) in enumerate(
+        zip(answer.classes, expected.tables["classes"].records(), strict=True)
+    ):
+        assert (got.label_id, got.label) == (wanted["label_id"], wanted["label"])
+        assert (got.clean, got.lowest) == pytest.approx((wanted["clean"], wanted["lowest"]))
+        assert got.lowest_at == Box(wanted["x0"], wanted["y0"], wanted["x1"], wanted["y1"])
+        np.testing.assert_allclose(got.values, expected.tensors["values"][place], rtol=1e-5)
+        np.testing.assert_allclose(got.value_map, expected.tensors["value-maps"][place], rtol=1e-5)
+        np.testing.assert_allclose(
+            got.photo_value_map, expected.tensors["photo-value-maps"][place], rtol=1e-5
+        )
+    (watched,) = expected.tables["watched"].records()
+    assert (answer.map.layer, answer.map.map) == ("conv1", 3)
+    assert answer.map.clean_total == pytest.approx(watched["clean_total"])
+    np.testing.assert_allclose(answer.map.totals, expected.tensors["totals"], rtol=1e-4)
+    np.testing.assert_allclose(answer.map.projection, expected.tensors["projection"], atol=1e-5)
+    np.testing.assert_array_equal(answer.positions, expected.tensors["windows"])
+    np.testing.assert_array_equal(answer.likeliest, expected.tensors["likeliest"])
+    assert answer.picture is not None
+    assert answer.picture.png.startswith(PNG)
+
+
+def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
+    params = load_analyzers().analyzer("occlude").params
+    assert params.model_validate(question_of(pb.OccludeRequest()).parameters) == params()
+
+
+def test_pictures_alone_come_unless_tensors_are_asked_for(client: Client, photo: bytes) -> None:
+    answer = client.occlude(photo, window=16, stride=16)
+    assert answer.picture is not None
+    assert answer.positions is None
+    assert answer.classes[0].values is None
+    assert answer.map.projection is None
+    assert client.occlude(photo, window=16, stride=16, pictures=False).picture is None
+
+
+def test_both_methods_give_the_same(client: Client, photo: bytes) -> None:
+    fast, full = (
+        client.occlude(photo, window=9, stride=5, method=m, tensors=True) for m in ("incremental", "full")
+    )
+    np.testing.assert_allclose(fast.classes[0].values, full.classes[0].values, rtol=1e-4)
+    np.testing.assert_allclose(fast.map.totals, full.map.totals, rtol=1e-4)
+
+
+def test_boxes_are_covered_instead_of_a_window(client: Client, photo: bytes) -> None:
+    answer = client.occlude(photo, boxes=[Box(20, 10, 40, 30)], fill="#102030", tensors=True)
+    assert answer.windows == 1
+    assert answer.positions is not None
+    assert answer.positions.shape == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "field", "told"),
+    [
+        ({"window": 33}, InputError, "window", "window is 33; the network reads 32 x 32.*1 to 32"),
+        ({"stride": 0}, InputError, "stride", "stride is 0"),
+        ({"window": -3}, InputError, "window", "window is -3"),
+        ({"classes": ["wolf"]}, InputError, "classes[0]", "'wolf'; this model knows ant, bee, cat, dog"),
+        ({"boxes": [Box(5, 5, 5, 9)]}, InputError, "boxes[0]", "x0 must be less than x1"),
+        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
+        ({"map": 99}, NotFound, "map", "map runs from 0 to 11"),
+        ({"value": "rank"}, InputError, "value", "'rank' is not allowed; probability, logit are"),
+        ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
+    ],
+)
+def test_what_cannot_be_covered_is_refused_with_field_value_and_what_is_allowed(
+    client: Client, photo: bytes, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
+) -> None:
+    with pytest.raises(error, match=told) as refusal:
+        client.occlude(photo, **{"window": 8, "stride": 8, **options})
+    assert refusal.value.field == field
+
+
+def test_more_windows_than_the_budget_are_refused_before_any_work(
+    settings: Settings, make_service: Callable[[Settings], Any], photo: bytes
+) -> None:
+    service = make_service(settings.model_copy(update={"max_passes": 100}))
+    service.call(service.service.warm_up())
+    with Client(service.address) as client:
+        with pytest.raises(TooMuchWork, match=r"'occlude' would cost 627 forward passes.*may cost 100"):
+            client.occlude(photo, window=8, stride=1)
+        assert client.occlude(photo, window=8, stride=8).windows == 16
+
+
+def test_an_occlusion_that_nobody_waits_for_frees_its_worker(client: Client, photo: bytes) -> None:
+    request = pb.OccludeRequest(window=2, stride=1, method=pb.METHOD_FULL)
+    request.image.encoded = photo
+    call = client._analysis.Occlude.future(request)
+    time.sleep(0.05)
+    call.cancel()
+    with pytest.raises((grpc.FutureCancelledError, grpc.RpcError)):
+        call.result(timeout=5)
+    assert client.occlude(photo, window=16, stride=16).windows == 4
