@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from torch import Tensor
 
 from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, picture
-from zfscope.analysis.control import project_control
+from zfscope.analysis.control import Similarity, check_down_to, project_control, similarity
 from zfscope.engine.deconvnet import project
 from zfscope.engine.receptive import receptive_fields
 from zfscope.engine.seeds import Rank, Unit, activation, strongest_unit, strongest_units
@@ -20,6 +21,7 @@ from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared, reorder
 from zfscope.images.render import Panel, projection_panel
 from zfscope.images.sheet import Section, sheet
+from zfscope.networks import Network
 from zfscope.store import Model
 
 
@@ -58,6 +60,9 @@ class ProjectParams(BaseModel):
         default="skip", description="What contrast normalisations do on the way down."
     )
     control: bool = Field(default=False, description="Project through randomised weights too, beside.")
+    control_down_to: str = Field(
+        default="", description="Randomise from the layer down to this one only; empty: all weights."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,8 @@ class _Seen:
     boxes: tuple[Box, ...]
     pixels: NDArray[np.float32]
     control: NDArray[np.float32] | None
+    similarities: tuple[Similarity, ...]
+    """Of each unit's projection and control; none without the control."""
 
     @property
     def is_map(self) -> bool:
@@ -88,7 +95,8 @@ class Project:
     """Carries the activation of single units back to the pixels that caused it.
 
     Gives the table `projections` (layer, map, y, x, activation; x0, y0, x1, y1: the receptive field in
-    photo pixels, clipped to the photo; picture: its name), a picture for each unit and LAYER-sheet with
+    photo pixels, clipped to the photo; picture: its name; ssim and rank_correlation of the projection and
+    its control, see `zfscope.analysis.control`), a picture for each unit and LAYER-sheet with
     all of them; the tensors `projections` and, with the control, `controls`: float32 (units, 3, H, W), in
     the size and channel order of the network's input.
     """
@@ -125,25 +133,54 @@ class Project:
 def _look(model: Model, prepared: Prepared, params: ProjectParams) -> _Seen:
     network = model.network
     check_layer(network.spec, params.layer)
+    check_down_to(network, params.layer, params.control_down_to)
     images = torch.from_numpy(np.ascontiguousarray(prepared.pixels[:1])).to(next(network.parameters()))
     traced = trace(network, images, until=params.layer)
     units = _units(traced, params)
-    how = {"rule": params.rule, "normalisation": params.normalisation}
-    pixels = project(network, traced, params.layer, units, **how)  # type: ignore[arg-type]  # both are literals
-    control = None
-    if params.control:
-        control = project_control(network, images, params.layer, units, **how)  # type: ignore[arg-type]
+    pixels = array(
+        project(network, traced, params.layer, units, rule=params.rule, normalisation=params.normalisation)
+    )
     field = receptive_fields(network.spec)[params.layer]
+    boxes = tuple(Box(*field.box(unit.y, unit.x)) for unit in units)
+    control = _control(network, images, units, params) if params.control else None
     return _Seen(
         model=model,
         prepared=prepared,
         layer=params.layer,
         units=units,
         activations=tuple(activation(traced, params.layer, unit) for unit in units),
-        boxes=tuple(Box(*field.box(unit.y, unit.x)) for unit in units),
-        pixels=array(pixels),
-        control=None if control is None else array(control),
+        boxes=boxes,
+        pixels=pixels,
+        control=control,
+        similarities=() if control is None else _similarities(pixels, control, boxes),
     )
+
+
+def _control(
+    network: Network, images: Tensor, units: Sequence[Unit], params: ProjectParams
+) -> NDArray[np.float32]:
+    seen = project_control(
+        network,
+        images,
+        params.layer,
+        units,
+        rule=params.rule,
+        normalisation=params.normalisation,
+        down_to=params.control_down_to,
+    )
+    return array(seen)
+
+
+def _similarities(
+    pixels: NDArray[np.float32], control: NDArray[np.float32], boxes: Sequence[Box]
+) -> tuple[Similarity, ...]:
+    """Compare inside each receptive field: outside of it both are zero."""
+    found = []
+    for real, other, box in zip(pixels, control, boxes, strict=True):
+        inside = box.clip((real.shape[1], real.shape[2]))
+        area = (slice(None), slice(int(inside.y0), int(inside.y1)), slice(int(inside.x0), int(inside.x1)))
+        found.append(similarity(real[area], other[area]))
+    return tuple(found)
 
 
 def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
@@ -177,7 +214,10 @@ def _unit(traced: Trace, layer: str, ref: UnitRef, place: int) -> Unit:
     return Unit(0, ref.map, ref.y, ref.x)
 
 
-_COLUMNS = ("layer", "map", "y", "x", "activation", "x0", "y0", "x1", "y1", "picture")
+_COLUMNS = (
+    *("layer", "map", "y", "x", "activation", "x0", "y0", "x1", "y1"),
+    *("picture", "ssim", "rank_correlation"),
+)
 
 
 def _table(seen: _Seen) -> Table:
@@ -187,7 +227,9 @@ def _table(seen: _Seen) -> Table:
         box = seen.prepared.geometries[0].to_photo(seen.boxes[place]).clip((height, width))
         y, x = (unit.y, unit.x) if seen.is_map else (None, None)
         field = (box.x0, box.y0, box.x1, box.y1)
-        rows.append((seen.layer, unit.map, y, x, seen.activations[place], *field, seen.name(place)))
+        alike = seen.similarities[place] if seen.similarities else Similarity(None, None)
+        about = (seen.name(place), alike.ssim, alike.rank_correlation)
+        rows.append((seen.layer, unit.map, y, x, seen.activations[place], *field, *about))
     return Table(_COLUMNS, tuple(rows))
 
 

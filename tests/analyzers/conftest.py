@@ -1,5 +1,6 @@
 """A tiny model, a photo, and the contexts that analyzers are run in."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +68,18 @@ def photo() -> "np.ndarray":
 @pytest.fixture
 def context(model: Model, photo: "np.ndarray") -> Context:
     return Context(model, create_runtime("torch", model), (prepare(photo, model.preprocessing),))
+
+
+@pytest.fixture
+def with_photos() -> Callable[[Context, int], Context]:
+    """Give a context so many photos: the first is `photo`, and no two are alike."""
+
+    def make(context: Context, count: int) -> Context:
+        photos = [blots(7 + number) for number in range(count)]
+        steps = context.model.preprocessing
+        return replace(context, images=tuple(prepare(photo, steps) for photo in photos))
+
+    return make
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What holds for every analyzer that is installed, whoever wrote it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,23 @@ from zfscope.analysis.run import default_cost, read_params, run
 from zfscope.errors import Cancelled
 
 ANALYZERS = [pytest.param(found, id=name) for name, found in load_analyzers().items()]
-NEEDED: dict[str, dict[str, Any]] = {}
+NEEDED: dict[str, dict[str, Any]] = {
+    "correspond": {
+        "parts": [{"name": "middle", "boxes": [{"x0": 20, "y0": 12, "x1": 36, "y1": 30}] * 2}],
+        "layers": ["relu5", "relu7"],
+    },
+}
 """What an analyzer has to be given beyond its defaults; a built-in one is added here when it needs any."""
+
+WithPhotos = Callable[[Context, int], Context]
 
 
 @pytest.mark.parametrize("found", ANALYZERS)
-def test_it_gives_only_what_can_be_sent_and_what_was_asked_for(found: Registered, context: Context) -> None:
+def test_it_gives_only_what_can_be_sent_and_what_was_asked_for(
+    found: Registered, context: Context, with_photos: WithPhotos
+) -> None:
     params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
-    seen = run(found.analyzer, context, params)
+    seen = run(found.analyzer, with_photos(context, found.analyzer.photos[0]), params)
     assert seen.pictures
     assert len({picture.name for picture in seen.pictures}) == len(seen.pictures)
     assert all(picture.scale for picture in seen.pictures)
@@ -26,9 +36,12 @@ def test_it_gives_only_what_can_be_sent_and_what_was_asked_for(found: Registered
 
 
 @pytest.mark.parametrize("found", ANALYZERS)
-def test_it_gives_the_same_twice_without_pictures(found: Registered, plain_context: Context) -> None:
+def test_it_gives_the_same_twice_without_pictures(
+    found: Registered, plain_context: Context, with_photos: WithPhotos
+) -> None:
     params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
-    first, second = (run(found.analyzer, plain_context, params) for _ in range(2))
+    context = with_photos(plain_context, found.analyzer.photos[0])
+    first, second = (run(found.analyzer, context, params) for _ in range(2))
     assert first.pictures == ()
     assert first.tensors
     assert first.tables == second.tables
@@ -52,7 +65,9 @@ def test_it_says_what_it_costs(found: Registered, context: Context) -> None:
 
 
 @pytest.mark.parametrize("found", ANALYZERS)
-def test_it_does_not_run_for_a_caller_that_is_gone(found: Registered, cancelled_context: Context) -> None:
+def test_it_does_not_run_for_a_caller_that_is_gone(
+    found: Registered, cancelled_context: Context, with_photos: WithPhotos
+) -> None:
     params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
     with pytest.raises(Cancelled):
-        run(found.analyzer, cancelled_context, params)
+        run(found.analyzer, with_photos(cancelled_context, found.analyzer.photos[0]), params)

@@ -56,7 +56,7 @@ def test_a_person_gets_tables(run: Run, photo: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nothing", "photo"], "no analyzer 'nothing'; there are project"),
+        (["nothing", "photo"], "no analyzer 'nothing'; there are correspond"),
         (["project", "photo", "--speed", "3"], "unrecognized arguments: --speed 3"),
         (["project", "photo", "--top", "0"], "top is 0"),
         (["project", "photo", "--layer", "conv9"], "no layer 'conv9'; this model has conv1"),

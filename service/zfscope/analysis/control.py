@@ -1,31 +1,76 @@
-"""The control of a projection: the same walk through randomised weights (Nie et al. 2018)."""
+"""The control of a projection: the same walk through randomised weights, and how alike the two are.
+
+A deconvnet partly recovers the photo whatever the weights (Nie et al. 2018): what a projection and its
+control both show was not learnt. Randomising from the top down to a layer, as in the sanity checks of
+Adebayo et al. 2018, tells which layers matter.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
 from zfscope.engine.steps import Normalisation, Rule
-from zfscope.engine.trace import trace
+from zfscope.engine.trace import check_layer, trace
+from zfscope.errors import InputError
+from zfscope.images.render import symmetric_scale
 from zfscope.networks.network import Network
 
 _SEED = 0
+_WINDOW_PX = 7
+"""Side of the windows that structural similarity compares (Wang et al. 2004, uniform windows)."""
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How alike two projections are, each -1..1; None where there is nothing to compare.
+
+    ssim: mean structural similarity, each on its own symmetric scale, as they are shown. rank_correlation:
+    Spearman's, of all pixels and colours.
+    """
+
+    ssim: float | None
+    rank_correlation: float | None
+
+
+def check_down_to(network: Network, layer: str, down_to: str) -> None:
+    """Raise NotFound or InputError unless weights can be randomised from a layer down to another one."""
+    if not down_to:
+        return
+    check_layer(network.spec, down_to, field="control_down_to")
+    names = [known.name for known in network.spec.layers]
+    if names.index(down_to) > names.index(layer):
+        raise InputError(
+            f"control_down_to is '{down_to}', which comes after '{layer}'; name that layer or one before it",
+            field="control_down_to",
+        )
 
 
 @torch.no_grad()
-def randomised(network: Network, *, until: str, generator: torch.Generator) -> Network:
+def randomised(network: Network, *, until: str, generator: torch.Generator, down_to: str = "") -> Network:
     """Give the network with random weights as large as its own, layer by layer, and without biases.
 
-    until: the last layer that will be used; the weights of later ones stay zero.
+    until: the last layer that will be used; the weights of later ones stay zero. down_to: the first layer
+    that is randomised, those before it keep weights and biases; empty means all are.
     """
     control = Network(network.spec).requires_grad_(False)
     names = [layer.name for layer in network.spec.layers]
-    for name in names[: names.index(until) + 1]:
-        if name in network.filters:
-            own, weight = network.filters[name].weight, control.filters[name].weight
-            weight.normal_(0, 1, generator=generator).mul_(own.square().mean().sqrt().cpu())
+    first = names.index(down_to) if down_to else 0
+    for place, name in enumerate(names[: names.index(until) + 1]):
+        if name not in network.filters:
+            continue
+        own, other = network.filters[name], control.filters[name]
+        if place < first:
+            other.weight.copy_(own.weight)
+            other.bias.copy_(own.bias)
+        else:
+            size = own.weight.square().mean().sqrt().cpu()
+            other.weight.normal_(0, 1, generator=generator).mul_(size)
     return control.to(next(network.parameters()))
 
 
@@ -37,15 +82,35 @@ def project_control(
     *,
     rule: Rule,
     normalisation: Normalisation,
+    down_to: str = "",
 ) -> Tensor:
     """Project, through randomised weights, a unit at the place of each of the units: (units, 3, H, W).
 
     The number of a map means nothing in a random network, so the map is taken that is strongest at
     that place. The weights are the same in every call.
     """
-    control = randomised(network, until=layer, generator=torch.Generator().manual_seed(_SEED))
+    generator = torch.Generator().manual_seed(_SEED)
+    control = randomised(network, until=layer, generator=generator, down_to=down_to)
     seen = trace(control, images, until=layer)
     outputs = seen.outputs[layer]
     maps = outputs if outputs.dim() == 4 else outputs[:, :, None, None]
     strongest = [Unit(u.image, int(maps[u.image, :, u.y, u.x].argmax()), u.y, u.x) for u in units]
     return project(control, seen, layer, strongest, rule=rule, normalisation=normalisation)
+
+
+def similarity(real: NDArray[np.float32], control: NDArray[np.float32]) -> Similarity:
+    """Compare two projections of one receptive field, float32 (3, rows, columns)."""
+    # Both bring a quarter of a second of imports, which services without a control do without.
+    from scipy.stats import spearmanr
+    from skimage.metrics import structural_similarity as structural
+
+    scales = symmetric_scale(real), symmetric_scale(control)
+    if not all(scales):
+        return Similarity(None, None)
+    shown = [np.clip(values / scale, -1, 1) for values, scale in zip((real, control), scales, strict=True)]
+    window = min(_WINDOW_PX, *real.shape[1:])
+    window -= 1 - window % 2
+    ssim = None
+    if window >= 3:
+        ssim = float(structural(*shown, win_size=window, data_range=2, channel_axis=0))  # type: ignore[no-untyped-call]
+    return Similarity(ssim, float(spearmanr(real.ravel(), control.ravel()).statistic))

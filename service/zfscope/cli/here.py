@@ -180,6 +180,8 @@ def projections(found: answers.Analyzed, shape: tuple[int, ...]) -> answers.Proj
                 picture=analysis.picture(record["picture"]),
                 tensor=tensor,
                 control_tensor=control,
+                control_ssim=record["ssim"],
+                control_rank_correlation=record["rank_correlation"],
             )
             for record, tensor, control in zip(records, tensors, controls, strict=True)
         ),

@@ -56,6 +56,9 @@ def project(
     control: Annotated[
         bool, typer.Option("--control", help="Project through randomised weights too, beside.")
     ] = False,
+    control_down_to: Annotated[
+        str, typer.Option(help="Of the control: randomise down to this layer only.  [default: all]")
+    ] = "",
     tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("projections"),
     model: ModelName = "",
@@ -81,6 +84,7 @@ def project(
         "rule": rule.value,
         "normalisation": normalisation.value,
         "control": control,
+        "control_down_to": control_down_to,
         "tensors": tensors,
     }
     add_choices(options, version, top, unit)
@@ -142,6 +146,8 @@ def as_object(seen: "Projections", sheet: Path | None, written: Written) -> dict
                 "picture": _path(files.picture),
                 "tensor": _path(files.tensor),
                 "control_tensor": _path(files.control_tensor),
+                "control_ssim": item.control_ssim,
+                "control_rank_correlation": item.control_rank_correlation,
             }
             for item, files in written
         ],

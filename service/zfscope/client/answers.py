@@ -126,7 +126,8 @@ class Projection:
 
     y, x: None in a fully connected layer. receptive_field: in pixels of the photo. picture: None unless
     pictures were asked for. tensor and control_tensor: float32 (3, H, W) in the size and channel order
-    of the network's input, read-only, None unless asked for.
+    of the network's input, read-only, None unless asked for. control_ssim, control_rank_correlation: how
+    alike the projection and its control are, -1..1, None without the control.
     """
 
     layer: str
@@ -138,6 +139,8 @@ class Projection:
     picture: Picture | None
     tensor: NDArray[np.float32] | None
     control_tensor: NDArray[np.float32] | None
+    control_ssim: float | None
+    control_rank_correlation: float | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,6 +160,10 @@ def _projection(seen: analysis_pb2.Projection) -> answers.Projection:
         picture=_picture(seen.picture) if seen.HasField("picture") else None,
         tensor=_tensor(seen, "tensor"),
         control_tensor=_tensor(seen, "control_tensor"),
+        control_ssim=seen.control_ssim if seen.HasField("control_ssim") else None,
+        control_rank_correlation=(
+            seen.control_rank_correlation if seen.HasField("control_rank_correlation") else None
+        ),
     )
 
 

@@ -39,6 +39,7 @@ class ProjectOptions(TypedDict, total=False):
     rule:            what rectifiers do on the way down: `deconvnet`, `guided`, `gradient`; deconvnet.
     normalisation:   what contrast normalisations do on the way down: `skip`, `gradient`; skip.
     control:         whether to project through randomised weights too; no.
+    control_down_to: the first layer that the control randomises; all of them are.
     pictures:        whether to get pictures; yes.
     tensors:         whether to get the projections as numbers; no.
     """
@@ -52,6 +53,7 @@ class ProjectOptions(TypedDict, total=False):
     rule: str
     normalisation: str
     control: bool
+    control_down_to: str
     pictures: bool
     tensors: bool
 

@@ -1,19 +1,29 @@
-"""Training curves as a picture; the only module of the package that imports matplotlib."""
+"""Curves as pictures, of training and of invariance; the only module that imports matplotlib."""
 
 import io
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from zfscope.errors import InputError
+from zfscope.images.boxes import COLOURS
+from zfscope.images.compose import printable
+from zfscope.images.render import Rendering, Rgb
 
 _COLUMNS, _DPI = 2, 144
 _BLUE, _RED, _GRID = "#3366aa", "#d6455d", "#e4e4e4"
+_STRIP_WIDTH, _STRIP_HEIGHT, _LEGEND_COLUMNS = 14, 2.6, 5
+_DRAWING = threading.Lock()
+"""Requests draw in threads of their own, and matplotlib is not made for that."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +83,104 @@ def _first_and_last_epoch(history: Sequence[Mapping[str, float]]) -> tuple[float
 
 def _tidy(axes: Axes) -> None:
     axes.set_xlabel("epoch", fontsize=9)
-    axes.tick_params(labelsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(y=0.1)
+    axes.legend(frameon=False, fontsize=9)
+    _plain(axes)
+
+
+def _plain(axes: Axes) -> None:
+    axes.tick_params(labelsize=9)
     axes.grid(visible=True, color=_GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(y=0.1)
-    axes.legend(frameon=False, fontsize=9)
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """A row of a figure: pictures of what was done, and plots of what came of it.
+
+    quantity: what was changed, with its unit: the horizontal axis. unit: what follows a value over a picture.
+    values: (n,), how much of it. shown: pictures, uint8 (H, W, 3), by the value that each shows. plots: for
+    each column of the figure (lines, n).
+    """
+
+    quantity: str
+    unit: str
+    values: NDArray[np.floating]
+    shown: Mapping[float, Rgb]
+    plots: Sequence[NDArray[np.floating]]
+
+
+def plot_strips(
+    strips: Sequence[Strip],
+    columns: Mapping[str, float | None],
+    lines: Sequence[str],
+    *,
+    title: str,
+    note: str,
+) -> Rendering:
+    """Return a figure in the form of the paper's Fig 5: a row for each strip, its pictures, then its plots.
+
+    columns: what the vertical axes of the plots mean, and the most that they show (None: the largest value
+    of the column), so that the plots of a column can be compared. lines: what the lines are, for the legend.
+    note: what the picture shows, for its PNG.
+    """
+    with _DRAWING:
+        figure = Figure(
+            figsize=(_STRIP_WIDTH, _STRIP_HEIGHT * len(strips) + 1), dpi=_DPI, layout="constrained"
+        )
+        canvas = FigureCanvasAgg(figure)
+        grid = figure.add_gridspec(len(strips), 1 + len(columns), width_ratios=[1.5] + [1.0] * len(columns))
+        for row, strip in enumerate(strips):
+            _draw_pictures(figure, grid[row, 0], strip)
+            for place, (label, most) in enumerate(columns.items()):
+                axes = figure.add_subplot(grid[row, 1 + place])
+                top = max(float(other.plots[place].max()) for other in strips) if most is None else most
+                _draw_lines(axes, strip, strip.plots[place], lines)
+                axes.set_ylim(-0.03 * (top or 1), 1.06 * (top or 1))
+                axes.set_ylabel(label, fontsize=9)
+        figure.suptitle(_literal(title), fontsize=12, x=0.01, ha="left")
+        handles = figure.axes[-1].get_lines()
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False, fontsize=9
+        )
+        canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return Rendering(pixels[..., :3].copy(), note)
+
+
+def _draw_pictures(figure: Figure, place: SubplotSpec, strip: Strip) -> None:
+    """Draw the pictures in two rows under the values that they show."""
+    columns = max(1, math.ceil(len(strip.shown) / 2))
+    grid = place.subgridspec(2, columns, wspace=0.04, hspace=0.04)
+    for number, (value, picture) in enumerate(strip.shown.items()):
+        axes = figure.add_subplot(grid[number // columns, number % columns])
+        axes.imshow(picture, interpolation="antialiased")
+        axes.set_title(f"{value:g}{strip.unit}", fontsize=8, pad=2)
+        axes.set_axis_off()
+
+
+def _draw_lines(axes: Axes, strip: Strip, heights: NDArray[np.floating], names: Sequence[str]) -> None:
+    """Draw a line for each name; beyond the colours that there are, they begin again, dashed."""
+    order = np.argsort(strip.values, kind="stable")
+    for number, (line, name) in enumerate(zip(heights, names, strict=True)):
+        colour = [part / 255 for part in COLOURS[number % len(COLOURS)]]
+        axes.plot(
+            strip.values[order],
+            line[order],
+            color=colour,
+            linestyle="-" if number < len(COLOURS) else "--",
+            label=_literal(name),
+            marker="o",
+            markersize=2.5,
+            linewidth=1.4,
+        )
+    axes.set_xlabel(strip.quantity, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(7))
+    _plain(axes)
+
+
+def _literal(words: str) -> str:
+    """Return words that matplotlib takes as they are: no formula between dollar signs, no hidden name."""
+    return printable(words).replace("$", r"\$").lstrip("_")

@@ -205,6 +205,7 @@ class ProjectRequest(_message.Message):
     CONTROL_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
+    CONTROL_DOWN_TO_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name. Empty means the service's default model."""
     version: _builtins.int
@@ -232,6 +233,10 @@ class ProjectRequest(_message.Message):
     """Whether to send the projections as numbers: 600 kB each at 224 x 224, so that a client may have
     to raise its limit of received bytes (4 MiB unless it says otherwise).
     """
+    control_down_to: _builtins.str
+    """The first layer whose weights the control randomises; those before it are left as they are. Empty
+    means all weights are randomised.
+    """
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The photo. Unset is an error."""
@@ -257,10 +262,11 @@ class ProjectRequest(_message.Message):
         control: _builtins.bool = ...,
         pictures: _builtins.bool | None = ...,
         tensors: _builtins.bool = ...,
+        control_down_to: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "image", b"image", "pictures", b"pictures", "top", b"top", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "control", b"control", "image", b"image", "layer", b"layer", "model", b"model", "normalisation", b"normalisation", "pictures", b"pictures", "rank", b"rank", "rule", b"rule", "tensors", b"tensors", "top", b"top", "units", b"units", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "control", b"control", "control_down_to", b"control_down_to", "image", b"image", "layer", b"layer", "model", b"model", "normalisation", b"normalisation", "pictures", b"pictures", "rank", b"rank", "rule", b"rule", "tensors", b"tensors", "top", b"top", "units", b"units", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
     _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
@@ -336,6 +342,8 @@ class Projection(_message.Message):
     PICTURE_FIELD_NUMBER: _builtins.int
     TENSOR_FIELD_NUMBER: _builtins.int
     CONTROL_TENSOR_FIELD_NUMBER: _builtins.int
+    CONTROL_SSIM_FIELD_NUMBER: _builtins.int
+    CONTROL_RANK_CORRELATION_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
     """The layer of the unit."""
     map: _builtins.int
@@ -348,6 +356,12 @@ class Projection(_message.Message):
     """The unit's output for this photo, in the layer's own unit. The signal that goes down starts with
     it: an activation of 0 has a projection of zeros.
     """
+    control_ssim: _builtins.float
+    """How alike the projection and its control are, inside the receptive field: the mean structural
+    similarity, from -1 to 1. Unset without the control, or where one of them is all zero.
+    """
+    control_rank_correlation: _builtins.float
+    """Spearman's rank correlation of the two, from -1 to 1. Unset as the one before."""
     @_builtins.property
     def receptive_field(self) -> _image_pb2.Box:
         """What the unit can see, in pixels of the photo, clipped to it."""
@@ -382,15 +396,25 @@ class Projection(_message.Message):
         picture: _image_pb2.Picture | None = ...,
         tensor: _tensor_pb2.Tensor | None = ...,
         control_tensor: _tensor_pb2.Tensor | None = ...,
+        control_ssim: _builtins.float | None = ...,
+        control_rank_correlation: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_x", b"_x", "_y", b"_y", "control_tensor", b"control_tensor", "picture", b"picture", "receptive_field", b"receptive_field", "tensor", b"tensor", "x", b"x", "y", b"y"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "_x", b"_x", "_y", b"_y", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "control_tensor", b"control_tensor", "picture", b"picture", "receptive_field", b"receptive_field", "tensor", b"tensor", "x", b"x", "y", b"y"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_x", b"_x", "_y", b"_y", "activation", b"activation", "control_tensor", b"control_tensor", "layer", b"layer", "map", b"map", "picture", b"picture", "receptive_field", b"receptive_field", "tensor", b"tensor", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "_x", b"_x", "_y", b"_y", "activation", b"activation", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "control_tensor", b"control_tensor", "layer", b"layer", "map", b"map", "picture", b"picture", "receptive_field", b"receptive_field", "tensor", b"tensor", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__control_rank_correlation: _TypeAlias = _typing.Literal["control_rank_correlation"]  # noqa: Y015
+    _WhichOneofArgType__control_rank_correlation: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation"]  # noqa: Y015
+    _WhichOneofReturnType__control_ssim: _TypeAlias = _typing.Literal["control_ssim"]  # noqa: Y015
+    _WhichOneofArgType__control_ssim: _TypeAlias = _typing.Literal["_control_ssim", b"_control_ssim"]  # noqa: Y015
     _WhichOneofReturnType__x: _TypeAlias = _typing.Literal["x"]  # noqa: Y015
     _WhichOneofArgType__x: _TypeAlias = _typing.Literal["_x", b"_x"]  # noqa: Y015
     _WhichOneofReturnType__y: _TypeAlias = _typing.Literal["y"]  # noqa: Y015
     _WhichOneofArgType__y: _TypeAlias = _typing.Literal["_y", b"_y"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__control_rank_correlation) -> _WhichOneofReturnType__control_rank_correlation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__control_ssim) -> _WhichOneofReturnType__control_ssim | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__x) -> _WhichOneofReturnType__x | None: ...
     @_typing.overload

@@ -152,7 +152,14 @@ def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) 
 @pytest.mark.parametrize(
     ("analyzer", "parameters", "photos", "error", "field", "told"),
     [
-        ("nothing", {}, 1, NotFound, "analyzer", "no analyzer 'nothing'; there are counting, deaf"),
+        (
+            "nothing",
+            {},
+            1,
+            NotFound,
+            "analyzer",
+            "no analyzer 'nothing'; there are correspond, counting, deaf",
+        ),
         ("", {}, 1, NotFound, "analyzer", "no analyzer ''"),
         ("counting", {"steps": 0}, 1, InputError, "parameters.steps", "steps is 0"),
         ("counting", {"steps": 1.5}, 1, InputError, "parameters.steps", "steps is 1.5"),

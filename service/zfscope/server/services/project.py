@@ -70,8 +70,9 @@ def _parameters(request: pb.ProjectRequest) -> dict[str, Any]:
     if request.units and request.HasField("top"):
         raise InputError(f"top is {request.top} and units are given too; give one of the two", field="top")
     values: dict[str, Any] = {"control": request.control, "units": [_unit(unit) for unit in request.units]}
-    if request.layer:
-        values["layer"] = request.layer
+    for name in ("layer", "control_down_to"):
+        if getattr(request, name):
+            values[name] = getattr(request, name)
     if request.HasField("top"):
         values["top"] = request.top
     for name, enum in _ENUMS.items():
@@ -106,4 +107,6 @@ def _projection(record: dict[str, Any], pictures: dict[str, Picture]) -> pb.Proj
         activation=record["activation"],
         receptive_field=box_of(record),
         picture=None if picture is None else picture_to_wire(picture),
+        control_ssim=record["ssim"],
+        control_rank_correlation=record["rank_correlation"],
     )

@@ -1,0 +1,173 @@
+"""A photo moved, scaled or turned before it is cropped, so that real pixels come in where there are any."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zfscope.images.geometry import Box, Geometry
+from zfscope.images.normalise import MeanImage, Preprocessing, normalise
+from zfscope.images.preprocess import Prepared
+from zfscope.images.render import GREY, Rgb
+
+FillColour = Literal["mean", "grey", "black"]
+"""The model's mean colour, 128, or 0."""
+
+Fill = Literal["mean", "grey", "black", "edge"]
+"""What comes in where there is no photo: a colour, or the photo's own edge pixels repeated."""
+
+_REACH = 3
+"""Pixels around those that are asked for: what bicubic interpolation reads, and one for rounding."""
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """Scaled by `scale` and turned by `rotation_deg` about the crop's centre, then moved.
+
+    right_px, down_px: in pixels of the network's input, so that a move of 10 is as far on every photo.
+    scale: 2 shows everything twice as large; 0.1 to 10, below which too little of a photo would be left.
+    rotation_deg: counter-clockwise, as a person sees it.
+    """
+
+    right_px: float = 0.0
+    down_px: float = 0.0
+    scale: float = 1.0
+    rotation_deg: float = 0.0
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Say whether every pixel stays where it is."""
+        return (self.right_px, self.down_px, self.scale, self.rotation_deg % 360) == (0, 0, 1, 0)
+
+
+def transformed(
+    prepared: Prepared,
+    transformation: Transformation,
+    preprocessing: Preprocessing,
+    *,
+    mean_image: MeanImage | None = None,
+    fill: Fill = "mean",
+) -> Prepared:
+    """Return what the network is given of a transformed photo, whose centre crop `prepared` is.
+
+    The photo is resampled once, with the filter of `prepare`, to the pixels of the scaled picture: moves by
+    whole pixels and changes of scale need no more. Turns, and moves by parts of a pixel, are interpolated
+    from these (bicubic). A transformation that changes nothing gives `prepared` back.
+
+    The result's photo is its view, since a turned crop is no box of the photo it was cut from.
+    """
+    if transformation.changes_nothing:
+        return prepared
+    colour = None if fill == "edge" else fill_colour(fill, preprocessing, mean_image)
+    view = _view(prepared, transformation, colour)
+    size = (view.shape[0], view.shape[1])
+    geometry = Geometry(size, size, Box(0, 0, size[1], size[0]))
+    return Prepared(view, view[None], normalise(view, preprocessing, mean_image)[None], (geometry,))
+
+
+def fill_colour(
+    fill: FillColour, preprocessing: Preprocessing, mean_image: MeanImage | None = None
+) -> NDArray[np.uint8]:
+    """Return a colour to fill with, uint8 (3,), RGB; of a mean image it is the mean of its pixels."""
+    if fill != "mean":
+        return np.full(3, GREY if fill == "grey" else 0, np.uint8)
+    if preprocessing.mean != "image":
+        mean = np.array(preprocessing.mean)
+    else:
+        assert mean_image is not None  # the photo could not have been prepared without it
+        mean = mean_image.mean(axis=(1, 2))
+    rgb = mean if preprocessing.channels == "RGB" else mean[::-1]
+    return rgb.round().clip(0, 255).astype(np.uint8)
+
+
+def _view(prepared: Prepared, transformation: Transformation, colour: NDArray[np.uint8] | None) -> Rgb:
+    """Return the transformed crop, uint8 (H, W, 3)."""
+    height, width = prepared.geometries[0].network_size
+    to_canvas = _inverse(transformation, (height, width))
+    corners = to_canvas @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    window = Box(*corners.min(axis=1), *corners.max(axis=1)).whole()
+    if _whole_pixels(to_canvas):
+        return _canvas(prepared, transformation.scale, window, colour)
+    around = Box(window.x0 - _REACH, window.y0 - _REACH, window.x1 + _REACH, window.y1 + _REACH)
+    canvas = _canvas(prepared, transformation.scale, around, colour)
+    to_canvas[:, 2] -= (around.x0, around.y0)
+    return _interpolated(canvas, to_canvas, (width, height))
+
+
+def _inverse(transformation: Transformation, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the matrix (2, 3) from x, y, 1 of the crop to its place in the canvas.
+
+    The canvas is the untransformed picture, scaled about the crop's centre but neither turned nor moved.
+    """
+    angle = math.radians(transformation.rotation_deg)
+    # Rounded, so that quarter turns take pixels to pixels: the cosine of 90 degrees is not quite 0.
+    cosine, sine = round(math.cos(angle), 12), round(math.sin(angle), 12)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    centre = np.array([size[1] / 2, size[0] / 2])
+    moved = centre + np.array([transformation.right_px, transformation.down_px])
+    return np.column_stack([turn, centre - turn @ moved])
+
+
+def _whole_pixels(matrix: NDArray[np.float64]) -> bool:
+    """Say whether the matrix only moves, by whole pixels."""
+    return bool((matrix[:, :2] == np.eye(2)).all() and (matrix[:, 2] == matrix[:, 2].round()).all())
+
+
+def _canvas(prepared: Prepared, scale: float, window: Box, colour: NDArray[np.uint8] | None) -> Rgb:
+    """Return a window of whole canvas pixels: the photo, and around it the colour, or else its edge.
+
+    Pixels that show the photo only in part count as outside of it.
+    """
+    height, width = prepared.photo.shape[:2]
+    geometry = prepared.geometries[0]
+    photo = _scaled(geometry.to_network(Box(0, 0, width, height)), scale, geometry)
+    left, right = _inside(photo.x0, photo.x1, window.x0, window.x1)
+    top, bottom = _inside(photo.y0, photo.y1, window.y0, window.y1)
+    region = geometry.to_photo(_scaled(Box(left, top, right, bottom), 1 / scale, geometry))
+    part = _resampled(prepared.photo, region.clip((height, width)), (right - left, bottom - top))
+    x, y = np.arange(window.x0, window.x1, dtype=int), np.arange(window.y0, window.y1, dtype=int)
+    shown: Rgb = part[y.clip(top, bottom - 1) - top][:, x.clip(left, right - 1) - left]
+    if colour is not None:
+        shown[(y < top) | (y >= bottom)] = colour
+        shown[:, (x < left) | (x >= right)] = colour
+    return shown
+
+
+def _scaled(box: Box, scale: float, geometry: Geometry) -> Box:
+    """Return a box scaled about the crop's centre."""
+    x, y = geometry.network_size[1] / 2, geometry.network_size[0] / 2
+    from_centre = box.moved(-x, -y)
+    return Box(
+        from_centre.x0 * scale, from_centre.y0 * scale, from_centre.x1 * scale, from_centre.y1 * scale
+    ).moved(x, y)
+
+
+def _inside(start: float, end: float, window_start: float, window_end: float) -> tuple[int, int]:
+    """Return the whole pixels of the photo, from `start` to `end`, in a window; at least the nearest one."""
+    first, last = math.ceil(start - 1e-6), math.floor(end + 1e-6)  # an edge may miss its pixel by rounding
+    lowest = min(max(first, int(window_start)), last - 1)
+    return lowest, max(min(last, int(window_end)), lowest + 1)
+
+
+def _resampled(photo: Rgb, region: Box, size: tuple[int, int]) -> Rgb:
+    """Resample a region of the photo to `size` (width, height), as `prepare` does its square."""
+    image = Image.fromarray(photo)
+    box = (region.x0, region.y0, region.x1, region.y1)
+    return np.array(image.resize(size, Image.Resampling.BILINEAR, box=box))
+
+
+def _interpolated(canvas: Rgb, matrix: NDArray[np.float64], size: tuple[int, int]) -> Rgb:
+    """Take the pixels of a picture of `size` (width, height) from where the matrix says, bicubic."""
+    data = tuple(matrix.flatten().tolist())
+    # In floating point: Pillow cuts the fractions of its bytes off instead of rounding them.
+    bands = [
+        Image.fromarray(band.astype(np.float32)).transform(
+            size, Image.Transform.AFFINE, data, Image.Resampling.BICUBIC
+        )
+        for band in canvas.transpose(2, 0, 1)
+    ]
+    levels = np.stack([np.asarray(band) for band in bands], axis=-1)
+    return levels.round().clip(0, 255).astype(np.uint8)

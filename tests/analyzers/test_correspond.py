@@ -1,0 +1,284 @@
+"""Correspondence: the same part covered in different photos."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.run import check_photos, read_params
+from zfscope.engine.trace import trace
+from zfscope.errors import Cancelled, InputError, NotFound
+from zfscope.images.preprocess import prepare, prepare_tensor
+from zfscope_analyzers.correspond import Correspond, CorrespondParams, hamming, signs
+
+WithPhotos = Callable[[Context, int], Context]
+Boxes = list[dict[str, float]]
+
+LAYERS = ("relu5", "relu7")
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> dict[str, float]:
+    return {"x0": x0, "y0": y0, "x1": x1, "y1": y1}
+
+
+def part(*boxes: dict[str, float], name: str = "nose") -> dict[str, Any]:
+    return {"name": name, "boxes": list(boxes)}
+
+
+def analysed(context: Context, *parts: dict[str, Any], **params: Any) -> Analysis:
+    read = read_params(Correspond(), {"parts": parts, "layers": LAYERS, "random": 0} | params)
+    assert isinstance(read, CorrespondParams)
+    return Correspond().analyze(context, read)
+
+
+@pytest.fixture
+def unscaled(plain_context: Context) -> Context:
+    """Three photos of 36 x 36 pixels, of which the model sees the middle 32 x 32 as they are."""
+    steps = plain_context.model.preprocessing
+    photos = (np.random.default_rng(seed).integers(0, 256, (36, 36, 3), np.uint8) for seed in range(3))
+    return replace(plain_context, images=tuple(prepare(photo, steps) for photo in photos))
+
+
+def test_a_sign_says_whether_a_feature_fell_rose_or_stayed() -> None:
+    before = np.array([[0.0, 2.0, 1.0, 4.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0]], np.float32)
+    after = np.array([[0.0, 1.0, 3.0, 4.0, 0.5], [1.0, 0.0, 1.0, 2.0, 1.0]], np.float32)
+    assert signs(before, after).tolist() == [[0, 1, -1, 0, -1], [0, 1, 0, -1, 0]]
+
+
+def test_a_change_as_small_as_rounding_is_none() -> None:
+    before = np.array([[1000.0, 1.0, 1.0], [1.0, 1.0, 1.0]], np.float32)
+    after = before - np.array([[0, 0.0009, 0.002], [0, 0.0009, 5e-7]], np.float32)
+    assert signs(before, after).tolist() == [[0, 0, 1], [0, 1, 0]]
+
+
+def test_the_distance_is_the_share_of_signs_that_differ() -> None:
+    patterns = np.array([[0, 1, -1, 0], [0, 1, 1, 1], [1, 1, -1, 0]], np.int8)
+    expected = [[0, 0.5, 0.25], [0.5, 0, 0.75], [0.25, 0.75, 0]]
+    np.testing.assert_array_equal(hamming(patterns), np.array(expected, np.float32))
+
+
+def test_unrelated_signs_differ_in_two_of_three_places() -> None:
+    """Of three signs as likely each; the standard deviation of the mean of 20,000 is 0.0033."""
+    patterns = np.random.default_rng(1).integers(-1, 2, (6, 20_000)).astype(np.int8)
+    shares = hamming(patterns)[np.triu_indices(6, k=1)]
+    np.testing.assert_allclose(shares, 2 / 3, atol=4 * 0.0034)
+    two = np.where(patterns > 0, 1, -1).astype(np.int8)
+    np.testing.assert_allclose(hamming(two)[0, 1], 2 * (1 / 3) * (2 / 3), atol=4 * 0.0036)
+
+
+def test_distances_are_those_of_whole_passes_of_photos_painted_by_hand(unscaled: Context) -> None:
+    places = [(5, 8), (10, 4), (20, 17)]
+    boxes = [box(x, y, x + 9, y + 7) for x, y in places]
+    found = analysed(unscaled, part(*boxes))
+    patterns: dict[str, list[NDArray[np.floating]]] = {layer: [] for layer in LAYERS}
+    for prepared, (x, y) in zip(unscaled.images, places, strict=True):
+        painted = prepared.photo.copy()
+        painted[y : y + 7, x : x + 9] = 128
+        pixels = np.concatenate([prepared.pixels, prepare(painted, unscaled.model.preprocessing).pixels])
+        outputs = trace(unscaled.model.network, torch.from_numpy(pixels)).outputs
+        for layer, kept in patterns.items():
+            x_before, x_after = outputs[layer].numpy().astype(np.float64).reshape(2, -1)
+            change = x_before - x_after
+            kept.append(np.sign(np.where(np.abs(change) > 1e-6 * x_before.max(), change, 0)))
+    for column, layer in enumerate(LAYERS):
+        pairs = [np.mean(a != b) for a, b in combinations(patterns[layer], 2)]
+        row = found.tables["correspondence"].records()[column]
+        assert (row["part"], row["layer"], row["pairs"]) == ("nose", layer, 3)
+        # A single feature at the limit of what counts as no change may fall on either side.
+        assert row["mean"] == pytest.approx(np.mean(pairs), abs=1e-3)
+        assert row["deviation"] == pytest.approx(np.std(pairs), abs=1e-3)
+        assert 0 < row["mean"] < 1
+
+
+def test_identical_photos_change_alike(plain_context: Context) -> None:
+    context = replace(plain_context, images=plain_context.images * 3)
+    found = analysed(context, part(*[box(20, 12, 36, 30)] * 3))
+    assert (found.tensors["hamming"] == 0).all()
+    assert [row[2:] for row in found.tables["correspondence"].rows] == [(0.0, 0.0, 3)] * 2
+
+
+def test_other_places_in_the_same_photo_do_not(plain_context: Context) -> None:
+    context = replace(plain_context, images=plain_context.images * 2)
+    found = analysed(context, part(box(12, 6, 24, 18), box(30, 20, 42, 32)))
+    assert all(row[2] > 0 for row in found.tables["correspondence"].rows)
+
+
+def test_the_table_is_of_the_pairs_in_the_tensors(plain_context: Context, with_photos: WithPhotos) -> None:
+    context = with_photos(plain_context, 3)
+    parts = part(*[box(20, 12, 36, 30)] * 3), part(*[box(30, 20, 40, 30)] * 3, name="eye")
+    found = analysed(context, *parts, random=4)
+    shares, control = found.tensors["hamming"], found.tensors["random-hamming"]
+    assert (shares.shape, control.shape) == ((2, 2, 3, 3), (4, 2, 3, 3))
+    pairs = [shares[0, 0], shares[0, 1], shares[1, 0], shares[1, 1]]
+    upper = [pair[np.triu_indices(3, k=1)] for pair in pairs]
+    upper += [control[:, layer][:, [0, 0, 1], [1, 2, 2]].flatten() for layer in (0, 1)]
+    rows = found.tables["correspondence"].rows
+    assert [row[:2] for row in rows] == [
+        (name, layer) for name in ("nose", "eye", "random") for layer in LAYERS
+    ]
+    for row, expected in zip(rows, upper, strict=True):
+        assert row[2:] == pytest.approx((expected.mean(), expected.std(), len(expected)), rel=1e-5)
+    np.testing.assert_array_equal(shares, shares.transpose(0, 1, 3, 2))
+
+
+def test_boxes_are_the_nearest_whole_pixels_of_the_crop(unscaled: Context) -> None:
+    found = analysed(unscaled, part(box(5, 8, 9, 11), box(5.4, 7.6, 9.4, 11.4), box(1.6, 1.6, 34.4, 34)))
+    assert found.tensors["boxes"].dtype == np.int64
+    assert found.tensors["boxes"].tolist() == [[[3, 6, 7, 9], [3, 6, 7, 9], [0, 0, 32, 32]]]
+
+
+def test_random_boxes_lie_in_the_crop_and_have_the_mean_size_of_the_parts_of_their_photo(
+    unscaled: Context,
+) -> None:
+    first = part(box(5, 8, 9, 11), box(5, 8, 9, 11), box(5, 8, 30, 30))
+    second = part(box(5, 8, 11, 13), box(5, 8, 9, 11), box(5, 8, 30, 30), name="eye")
+    boxes = analysed(unscaled, first, second, random=50).tensors["random-boxes"]
+    assert boxes.shape == (50, 3, 4)
+    assert boxes.min() >= 0
+    assert boxes.max() <= 32
+    sizes = boxes[..., 2:] - boxes[..., :2]
+    assert (sizes == [[5, 4], [4, 3], [25, 22]]).all()
+    assert len({tuple(place) for place in boxes[:, 0].tolist()}) > 40
+
+
+def test_random_boxes_come_from_the_seed(unscaled: Context) -> None:
+    covered = part(*[box(5, 8, 12, 13)] * 3)
+    drawn = [
+        analysed(unscaled, covered, random=3, **seed).tensors["random-boxes"].tolist()
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_part_of_the_whole_crop_leaves_one_place_for_the_control(unscaled: Context) -> None:
+    found = analysed(unscaled, part(*[box(2, 2, 34, 34)] * 3), random=2)
+    assert (found.tensors["random-boxes"] == [0, 0, 32, 32]).all()
+
+
+def test_the_fill_is_what_the_network_sees(unscaled: Context) -> None:
+    covered = part(*[box(5, 8, 20, 25)] * 3)
+    grey, black = (analysed(unscaled, covered, fill=fill).tensors["hamming"] for fill in ("grey", "black"))
+    assert (grey != black).any()
+
+
+def test_of_a_tensor_only_the_part_changes(unscaled: Context) -> None:
+    """Its view is rounded; were the whole crop taken from that, all features would change a little."""
+    generator = np.random.default_rng(4)
+    tensors = [generator.normal(0, 1, (3, 32, 32)).astype(np.float32) for _ in range(2)]
+    images = tuple(prepare_tensor(tensor, unscaled.model.preprocessing) for tensor in tensors)
+    found = analysed(replace(unscaled, images=images), part(*[box(0, 0, 2, 2)] * 2), layers=("conv1",))
+    assert found.tables["correspondence"].rows[0][2] < 4 / 14**2
+
+
+@pytest.mark.parametrize(
+    ("boxes", "field", "told"),
+    [
+        ([box(5, 8, 9, 11)] * 2, "parts[0].boxes", "of 'nose' has 2 boxes for 3 photos: give one for each"),
+        (
+            [box(5, 8, 9, 11)] * 2 + [box(30, 8, 36, 11)],
+            "parts[0].boxes[2]",
+            r"is \(30, 8\) to \(36, 11\); the network sees \(2, 2\) to \(34, 34\) of this photo: the box has",
+        ),
+        ([box(5, 40, 9, 50), *[box(5, 8, 9, 11)] * 2], "parts[0].boxes[0]", "the box has to lie inside"),
+        (
+            [box(5, 8, 5.2, 11), *[box(5, 8, 9, 11)] * 2],
+            "parts[0].boxes[0]",
+            "empty at the network's resolution",
+        ),
+        (
+            [box(9, 8, 5, 11), *[box(5, 8, 9, 11)] * 2],
+            "parts[0].boxes[0]",
+            "the box is empty: x0 has to be less",
+        ),
+        ([box(5, 8, 9, 8), *[box(5, 8, 9, 11)] * 2], "parts[0].boxes[0]", "and y0 less than y1"),
+        ([box(5, 8, float("nan"), 9)], "parts[0].boxes[0].x1", "finite"),
+    ],
+)
+def test_boxes_that_do_not_fit_are_refused_before_any_pass(
+    unscaled: Context, boxes: Boxes, field: str, told: str
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("there was a pass")
+
+    with pytest.raises(InputError, match=told) as error:
+        analysed(replace(unscaled, check_cancelled=never), part(*boxes))
+    assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"parts": []}, "parts"),
+        ({"parts": [part(name="random")]}, "no part may be named 'random': that is the control"),
+        ({"parts": [part(), part()]}, "parts names one twice: nose, nose"),
+        ({"parts": [part()], "layers": ["relu5", "relu5"]}, "layers names one twice"),
+        ({"parts": [part()], "random": 101}, "random"),
+        ({"parts": [part()], "fill": "edge"}, "fill"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(params: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        read_params(Correspond(), params)
+
+
+def test_an_unknown_layer_is_refused(plain_context: Context, with_photos: WithPhotos) -> None:
+    with pytest.raises(NotFound, match=r"^no layer 'pool5'; this model has conv1") as error:
+        analysed(with_photos(plain_context, 2), part(*[box(20, 12, 36, 30)] * 2), layers=("pool5",))
+    assert error.value.field == "layers"
+
+
+def test_one_photo_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^1 photos; 'correspond' takes 2 to 32$"):
+        check_photos(Correspond(), 1)
+
+
+def test_the_cost_is_every_photo_as_it_is_and_with_each_covering(context: Context) -> None:
+    params = read_params(Correspond(), {"parts": [part(*[box(0, 0, 1, 1)] * 5)] * 1, "random": 7})
+    assert isinstance(params, CorrespondParams)
+    assert Correspond().cost(context.model, params) == 5 * (1 + 1 + 7)
+
+
+def test_progress_rises_to_the_end_and_it_stops_when_its_caller_is_gone(
+    plain_context: Context, with_photos: WithPhotos
+) -> None:
+    told: list[float] = []
+    context = replace(with_photos(plain_context, 5), progress=lambda share, _: told.append(share))
+    covered = part(*[box(20, 12, 36, 30)] * 5)
+    analysed(context, covered, random=2)
+    assert told == sorted(told)
+    assert len(told) == 2 * 4
+    assert told[-1] == 1
+    told.clear()
+
+    def check() -> None:
+        if len(told) == 3:
+            raise Cancelled("the caller went away")
+
+    with pytest.raises(Cancelled):
+        analysed(replace(context, check_cancelled=check), covered)
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("count", [2, 9, 32])
+def test_the_picture_has_a_row_for_each_part_and_one_for_the_control(
+    context: Context, with_photos: WithPhotos, count: int
+) -> None:
+    context = with_photos(context, count)
+    parts = [part(*[box(20, 12, 36, 30)] * count, name=name) for name in ("nose", "a part with a long name")]
+    heights = []
+    for shown, draws in ((parts[:1], 0), (parts, 0), (parts, 1)):
+        (picture,) = analysed(context, *shown, random=draws).pictures
+        image = Image.open(io.BytesIO(picture.png))
+        image.load()
+        assert picture.name == "correspondence"
+        assert image.text["zfscope:scale"] == picture.scale  # type: ignore[attr-defined]
+        heights.append(image.height)
+    assert heights[0] < heights[1] < heights[2]

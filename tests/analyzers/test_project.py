@@ -1,0 +1,87 @@
+"""Projection as an analyzer: the control from the top down, and how alike it is."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.control import randomised, similarity
+from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.run import read_params
+from zfscope.errors import InputError, NotFound
+
+PROJECT = load_analyzers().analyzer("project")
+
+
+def look(context: Context, **parameters: Any) -> Analysis:
+    return PROJECT.analyze(context, read_params(PROJECT, parameters))
+
+
+def test_the_control_is_randomised_from_the_top_down_to_a_layer(context: Context) -> None:
+    network = context.model.network
+    control = randomised(network, until="fc7", generator=torch.Generator().manual_seed(0), down_to="conv5")
+    own, other = network.filters, control.filters
+    assert torch.equal(other["conv1"].weight, own["conv1"].weight)
+    assert torch.equal(other["conv1"].bias, own["conv1"].bias)
+    for name in ("conv5", "fc6", "fc7"):
+        assert not torch.equal(other[name].weight, own[name].weight)
+        sizes = [float(filters[name].weight.square().mean()) for filters in (own, other)]
+        assert sizes[1] == pytest.approx(sizes[0], rel=0.6)
+    assert not other["fc8"].weight.any()
+
+
+def test_with_less_randomised_the_control_is_more_alike(context: Context) -> None:
+    def mean_similarity(down_to: str) -> float:
+        seen = look(context, layer="relu5", control=True, control_down_to=down_to)
+        rows = seen.tables["projections"].records()
+        return float(np.mean([row["rank_correlation"] for row in rows]))
+
+    # No weights are left to randomise from relu5 on; from conv5 on one layer of them is.
+    assert mean_similarity("") < mean_similarity("relu5")
+
+
+def test_without_a_control_there_is_nothing_to_compare(context: Context) -> None:
+    rows = look(context, top=2).tables["projections"].records()
+    assert [(row["ssim"], row["rank_correlation"]) for row in rows] == [(None, None)] * 2
+
+
+def test_a_projection_is_like_itself_and_unlike_its_negative() -> None:
+    seen = np.random.default_rng(0).normal(size=(3, 20, 20)).astype(np.float32)
+    same, negative = similarity(seen, 5 * seen), similarity(seen, -seen)
+    assert (same.ssim, same.rank_correlation) == pytest.approx((1, 1))
+    assert negative.ssim is not None
+    assert negative.ssim < 0.5
+    assert negative.rank_correlation == pytest.approx(-1)
+
+
+def test_independent_noise_is_alike_by_chance_only() -> None:
+    noise = np.random.default_rng(0)
+    alike = similarity(*(noise.normal(size=(3, 60, 60)).astype(np.float32) for _ in range(2)))
+    assert alike.ssim == pytest.approx(0, abs=0.05)
+    assert alike.rank_correlation == pytest.approx(0, abs=0.03)
+
+
+def test_of_a_projection_of_zeros_nothing_is_said() -> None:
+    seen = np.ones((3, 9, 9), np.float32)
+    assert similarity(seen, np.zeros_like(seen)).ssim is None
+
+
+def test_fields_of_a_few_pixels_are_compared_by_rank_alone() -> None:
+    noise = np.random.default_rng(1)
+    alike = similarity(*(noise.normal(size=(3, 2, 5)).astype(np.float32) for _ in range(2)))
+    assert alike.ssim is None
+    assert alike.rank_correlation is not None
+
+
+@pytest.mark.parametrize(
+    ("down_to", "error", "told"),
+    [("conv9", NotFound, "no layer 'conv9'"), ("fc6", InputError, "'fc6', which comes after 'conv5'")],
+)
+def test_a_layer_that_cannot_be_the_lowest_is_refused(
+    context: Context, down_to: str, error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told) as refusal:
+        look(context, control=True, control_down_to=down_to)
+    assert refusal.value.field == "control_down_to"
