@@ -10,7 +10,7 @@ PICTURE = Picture(name="conv1", png=b"png", scale="grey is zero")
 
 
 def projection(layer: str, picture: Picture | None) -> Projection:
-    return Projection(layer, 7, 1, 2, 0.5, Box(0, 0, 1, 1), picture, None, None)
+    return Projection(layer, 7, 1, 2, 0.5, Box(0, 0, 1, 1), picture, None, None, None, None)
 
 
 def test_a_layer_s_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
