@@ -6,12 +6,11 @@ from itertools import combinations
 from typing import Annotated
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
 
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, picture
+from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
 from zfscope.engine.trace import check_layer, trace
 from zfscope.errors import InputError
 from zfscope.images.compose import FAINT, above, beside, blank, framed, paragraph, text
@@ -276,7 +275,7 @@ def _features(
     for start in range(0, len(pixels), _BATCH):
         context.check_cancelled()
         batch = np.stack(pixels[start : start + _BATCH])
-        outputs = trace(network, torch.from_numpy(batch).to(next(network.parameters())), until=last).outputs
+        outputs = trace(network, images_of(context.model, batch), until=last).outputs
         for layer, kept in parts.items():
             kept.append(array(outputs[layer]).reshape(len(batch), -1))
         context.progress((step + (start + len(batch)) / len(pixels)) / steps, None)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from zfscope.analysis.classification import softmax
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, picture
+from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
 from zfscope.engine.trace import check_layer, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.curves import Strip, plot_strips
@@ -252,7 +251,7 @@ def _norm(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _look(model: Model, pixels: Sequence[NDArray[np.float32]], layers: Sequence[str]) -> _Looked:
     network = model.network
-    images = torch.from_numpy(np.concatenate(pixels)).to(next(network.parameters()))
+    images = images_of(model, np.concatenate(pixels))
     outputs = trace(network, images).outputs
     features = [array(outputs[layer]).reshape(len(images), -1) for layer in layers]
     return _Looked(features, softmax(array(outputs[network.spec.layers[-1].name])))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from torch import Tensor
 
 from zfscope.analysis.classification import softmax
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, picture
+from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
 from zfscope.engine.deconvnet import project
 from zfscope.engine.occlusion import recompute
 from zfscope.engine.seeds import Unit, activation, strongest_unit, strongest_units
@@ -96,6 +97,8 @@ class _Scene:
     clean: NDArray[np.float64]
     unit: Unit
     traced: Trace
+    cover: NDArray[np.uint8]
+    """What covers, as a picture of the crop's size."""
     filled: Tensor
     """The normalised crop with the fill everywhere: (3, H, W)."""
 
@@ -162,7 +165,8 @@ class Occlude:
         passes = _incremental if params.method == "incremental" else _full
         for share in passes(scene, seen):
             context.check_cancelled()
-            context.progress(share, _partial(scene, seen) if context.pictures and seen.done else None)
+            shows = context.pictures and seen.done
+            context.progress(share, partial(_partial, scene, seen) if shows else None)
         return _result(scene, seen)
 
 
@@ -176,16 +180,14 @@ def _scene(context: Context, params: OccludeParams) -> _Scene:
         raise NotFound(
             f"no map {params.map} in layer '{params.layer}'; map runs from 0 to {shape[0] - 1}", field="map"
         )
-    like = next(model.network.parameters())
-    images = torch.from_numpy(np.ascontiguousarray(prepared.pixels[:1])).to(like)
-    traced = trace(model.network, images)
+    traced = trace(model.network, images_of(model, prepared.pixels[:1]))
     scores = array(traced.outputs[model.network.spec.layers[-1].name])[0]
     if params.map is None:
         (unit,) = strongest_units(traced, params.layer, 0, 1)
     else:
         unit = strongest_unit(traced, params.layer, 0, params.map)
-    view = covered(prepared.views[0], params.fill, blur_px=params.window / 2)
-    filled = normalise(view, model.preprocessing, model.mean_image)
+    cover = covered(prepared.views[0], params.fill, blur_px=params.window / 2)
+    filled = normalise(cover, model.preprocessing, model.mean_image)
     return _Scene(
         context=context,
         params=params,
@@ -194,7 +196,8 @@ def _scene(context: Context, params: OccludeParams) -> _Scene:
         clean=_values(scores[None], params.value)[0],
         unit=unit,
         traced=traced,
-        filled=torch.from_numpy(filled).to(like),
+        cover=cover,
+        filled=images_of(model, filled),
     )
 
 
@@ -388,24 +391,24 @@ def _pictures(
     names = {number: label.name for number, label in enumerate(scene.labels)}
     example = view.copy()
     window = scene.windows[len(scene.windows) // 2]
-    example[window.area] = covered(view, scene.params.fill, blur_px=scene.params.window / 2)[window.area]
+    example[window.area] = scene.cover[window.area]
     strength = activation(scene.traced, layer, unit)
-    panels = {
-        "photo": photo_panel(example, "(a) the photo, with one of the windows", **side),
-        "total": heat_panel(total_map, view, f"(b) total activation of {layer} map {unit.map}", **side),
-        "projection": photo_panel(
+    panels = [
+        photo_panel(example, "(a) the photo, with one of the windows", **side),
+        heat_panel(total_map, view, f"(b) total activation of {layer} map {unit.map}", **side),
+        photo_panel(
             signed_to_rgb(reorder(projection, scene.model.preprocessing)),
             f"(c) projection of that map's strongest unit ({strength:.3g})",
             **side,
         ),
-        **{
-            f"value-{place}": heat_panel(heat, view, f"(d) {_value_caption(scene, target)}", **side)
-            for place, (heat, target) in enumerate(zip(maps, scene.targets, strict=True))
-        },
-        "likeliest": class_panel(classes, view, names, "(e) likeliest class", **side),
-    }
+        *(
+            heat_panel(heat, view, f"(d) {_value_caption(scene, target)}", **side)
+            for heat, target in zip(maps, scene.targets, strict=True)
+        ),
+        class_panel(classes, view, names, "(e) likeliest class", **side),
+    ]
     drawn = figure(
-        list(panels.values()),
+        panels,
         title=f"Occlusion, by {scene.model.name}",
         subtitle=_subtitle(scene),
         scale=f"{_HEAT_NOTE}; projection: grey is zero, on a symmetric scale",

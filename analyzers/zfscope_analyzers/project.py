@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, picture
+from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
 from zfscope.analysis.control import Similarity, check_down_to, project_control, similarity
 from zfscope.engine.deconvnet import project
 from zfscope.engine.receptive import receptive_fields
@@ -134,7 +133,7 @@ def _look(model: Model, prepared: Prepared, params: ProjectParams) -> _Seen:
     network = model.network
     check_layer(network.spec, params.layer)
     check_down_to(network, params.layer, params.control_down_to)
-    images = torch.from_numpy(np.ascontiguousarray(prepared.pixels[:1])).to(next(network.parameters()))
+    images = images_of(model, prepared.pixels[:1])
     traced = trace(network, images, until=params.layer)
     units = _units(traced, params)
     pixels = array(

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -30,7 +31,17 @@ from zfscope.results import Analysis, Picture, Table
 from zfscope.runtimes import Runtime
 from zfscope.store import Model
 
-__all__ = ["API_VERSION", "Analysis", "Analyzer", "Context", "Picture", "Table", "array", "picture"]
+__all__ = [
+    "API_VERSION",
+    "Analysis",
+    "Analyzer",
+    "Context",
+    "Picture",
+    "Table",
+    "array",
+    "images_of",
+    "picture",
+]
 
 API_VERSION = 1
 """Of this contract: an analyzer names the one it was written for."""
@@ -60,8 +71,11 @@ class Context:
     images: tuple[Prepared, ...]
     pictures: bool = True
     tensors: bool = False
-    progress: Callable[[float, Analysis | None], None] = _nothing
-    """Tell the share (0..1) that is done and, where there is something to show already, what."""
+    progress: Callable[[float, Callable[[], Analysis] | None], None] = _nothing
+    """Tell the share (0..1) that is done and, where there is something to show already, what gives it.
+
+    That is called only where somebody wants to see it.
+    """
     check_cancelled: Callable[[], None] = _nothing
     """Raise Cancelled where the caller went away or its deadline passed; call it every 100 ms or so."""
 
@@ -87,6 +101,11 @@ class Analyzer(Protocol[ParamsT]):
     def analyze(self, context: Context, params: ParamsT) -> Analysis:
         """Do it. Raises InputError or NotFound for parameters that do not fit the model or photos."""
         ...
+
+
+def images_of(model: Model, pixels: NDArray[np.float32]) -> torch.Tensor:
+    """Give crops, float32 (N, 3, H, W), as the model's network reads them: its type, on its device."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).to(next(model.network.parameters()))
 
 
 def array(values: Any) -> NDArray[np.float32]:

@@ -1,7 +1,6 @@
 """`zfscope analyze`: any analyzer that is installed, with the options that its parameters make."""
 
 import os
-import re
 from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,13 +105,15 @@ def write(folder: Path, name: str, found: "Analyzed") -> list[Path]:
     """Write pictures as PNG, and tensors as .npy, into a folder; give the files."""
     import numpy as np
 
+    from zfscope.cli.files import plain
+
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for picture in found.analysis.pictures:
-        files.append(folder / f"{_plain(picture.name)}.png")
+        files.append(folder / f"{plain(picture.name)}.png")
         files[-1].write_bytes(picture.png)
     for tensor_name, tensor in found.analysis.tensors.items():
-        files.append(folder / f"{_plain(tensor_name)}.npy")
+        files.append(folder / f"{plain(tensor_name)}.npy")
         np.save(files[-1], tensor)
     return files
 
@@ -143,8 +144,3 @@ def _print(name: str, found: "Analyzed", files: list[Path]) -> None:
 
 def _cell(cell: str | int | float) -> str:
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
-
-
-def _plain(name: str) -> str:
-    """Make a name, which a service may have sent, one that cannot lead out of the folder."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

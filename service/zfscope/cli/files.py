@@ -24,7 +24,7 @@ def write_sheet(folder: Path, seen: "Projections", *, layer: str) -> Path | None
     """Write the sheet of all projections as LAYER.png; give the file, None without pictures."""
     if seen.sheet is None:
         return None
-    path = folder / f"{_plain(layer)}.png"
+    path = folder / f"{plain(layer)}.png"
     path.write_bytes(seen.sheet.png)
     return path
 
@@ -32,7 +32,7 @@ def write_sheet(folder: Path, seen: "Projections", *, layer: str) -> Path | None
 def write_projection(folder: Path, seen: "Projection") -> Files:
     """Write a projection as LAYER-MAP[-Y-X].png, and its tensors as .npy, float32 (3, H, W)."""
     place = [seen.map] if seen.y is None or seen.x is None else [seen.map, seen.y, seen.x]
-    name = "-".join([_plain(seen.layer), *map(str, place)])
+    name = "-".join([plain(seen.layer), *map(str, place)])
     files = Files(
         picture=folder / f"{name}.png" if seen.picture else None,
         tensor=folder / f"{name}.npy" if seen.tensor is not None else None,
@@ -47,6 +47,6 @@ def write_projection(folder: Path, seen: "Projection") -> Files:
     return files
 
 
-def _plain(layer: str) -> str:
-    """Make a layer's name, which a service may have sent, one that cannot lead out of the folder."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", layer)
+def plain(name: str) -> str:
+    """Make a name, which a service may have sent, one that cannot lead out of the folder."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

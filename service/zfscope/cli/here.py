@@ -15,9 +15,8 @@ from zfscope.client.requests import ProjectOptions
 from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
 from zfscope.images.geometry import Box
-from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.images.preprocess import Prepared, Preprocessing, prepare
 from zfscope.networks.shapes import parameter_count
-from zfscope.results import Analysis
 from zfscope.runtimes import create_runtime
 from zfscope.store import Accuracy, Manifest, Model, ModelStore
 
@@ -29,6 +28,7 @@ class Here:
         """root: of the store. runtime: who runs the forward pass of `classify`."""
         self._store = ModelStore(root)
         self._runtime = runtime
+        self._loaded: dict[tuple[str, int], Model] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +74,7 @@ class Here:
         """Give the likeliest classes of a photo; see `Client.classify`."""
         manifest = self._manifest(model, version)
         decoded = decode(photo)
-        found = self._store.load(manifest.name, manifest.version)
+        found = self._load(manifest)
         prepared = prepare(
             decoded,
             found.preprocessing,
@@ -92,12 +92,12 @@ class Here:
     def project(self, photo: bytes, **options: Unpack[ProjectOptions]) -> answers.Projections:
         """Give what units of a layer saw in a photo; see `Client.project`."""
         about = {name: options.pop(name) for name in _ABOUT if name in options}  # type: ignore[misc]
-        return projections(self.analyze("project", [photo], options, **about), decode(photo).shape)
+        found, (seen,) = self._analyze("project", [photo], options, **about)
+        return projections(found, seen.photo.shape)
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers that are installed; see `Client.analyzers`."""
-        manifest = self._manifest(model, version)
-        found = self._store.load(manifest.name, manifest.version)
+        found = self._load(self._manifest(model, version))
         return tuple(_analyzer(registered, found) for registered in load_analyzers().values())
 
     def analyze(
@@ -112,30 +112,61 @@ class Here:
         tensors: bool = False,
         progress: Callable[[answers.Progress], None] | None = None,
     ) -> answers.Analyzed:
-        """Run any analyzer on photos; see `Client.analyze`."""
+        """Run any analyzer on photos; see `Client.analyze`. What there is to see already is not drawn."""
+        found, _ = self._analyze(
+            analyzer,
+            photos,
+            parameters,
+            model=model,
+            version=version,
+            pictures=pictures,
+            tensors=tensors,
+            progress=progress,
+        )
+        return found
+
+    def _analyze(
+        self,
+        analyzer: str,
+        photos: Sequence[bytes],
+        parameters: Mapping[str, Any],
+        *,
+        model: str = "",
+        version: int | None = None,
+        pictures: bool = True,
+        tensors: bool = False,
+        progress: Callable[[answers.Progress], None] | None = None,
+    ) -> tuple[answers.Analyzed, tuple[Prepared, ...]]:
+        """Give the photos, as they were looked at, too."""
         asked = load_analyzers().analyzer(analyzer)
         params = read_params(asked, parameters)
         check_photos(asked, len(photos))
         manifest = self._manifest(model, version)
         decoded = [decode(photo) for photo in photos]
-        found = self._store.load(manifest.name, manifest.version)
+        found = self._load(manifest)
+        images = tuple(prepare(photo, found.preprocessing, mean_image=found.mean_image) for photo in decoded)
         meter = Meter()
 
-        def tell(share: float, partial: Analysis | None = None) -> None:
+        def tell(share: float, _: object = None) -> None:
             if progress:
-                progress(answers.Progress(*meter.read(share), partial))
+                progress(answers.Progress(*meter.read(share), None))
 
         context = Context(
             model=found,
             runtime=create_runtime(self._runtime, found),
-            images=tuple(
-                prepare(photo, found.preprocessing, mean_image=found.mean_image) for photo in decoded
-            ),
+            images=images,
             pictures=pictures,
             tensors=tensors,
             progress=tell,
         )
-        return answers.Analyzed(found.name, found.version, run(asked, context, params))
+        return answers.Analyzed(found.name, found.version, run(asked, context, params)), images
+
+    def _load(self, manifest: Manifest) -> Model:
+        """Load a model, once: a command may list what can be asked of it before it asks."""
+        key = manifest.name, manifest.version
+        if key not in self._loaded:
+            self._loaded[key] = self._store.load(*key)
+        return self._loaded[key]
 
     def _manifest(self, name: str, version: int | None) -> Manifest:
         return self._store.manifest(name or self._only_name(), version)

@@ -13,8 +13,9 @@ from zfscope.server.images import image_from_wire
 from zfscope.store import Model
 from zfscope.v1 import image_pb2
 
-Tell = Callable[[Model, float, Analysis | None], None]
-"""(the model, the share that is done, what there is to see already)."""
+Partial = Callable[[], Analysis]
+Tell = Callable[[Model, float, Partial | None], None]
+"""(the model, the share that is done, what gives what there is to see already)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,27 @@ class Question:
     pictures: bool
     tensors: bool
     under: str = ""
+
+
+def question_about(
+    request: Any,
+    analyzer: str,
+    images: Sequence[image_pb2.Image],
+    parameters: Mapping[str, Any],
+    *,
+    under: str = "",
+) -> Question:
+    """Add to a question what every request of an analysis says: the model, and what is wanted of it."""
+    return Question(
+        analyzer=analyzer,
+        model=request.model,
+        version=request.version if request.HasField("version") else None,
+        images=images,
+        parameters=parameters,
+        pictures=request.pictures if request.HasField("pictures") else True,
+        tensors=request.tensors,
+        under=under,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +74,8 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
     check_cost(analyzer, loaded.model, params, backend.max_passes)
     images = tuple(_prepared(backend, loaded.model, question.images))
 
-    def progress(share: float, partial: Analysis | None = None) -> None:
-        tell(loaded.model, share, None if partial is None else given(analyzer, context, partial))
+    def progress(share: float, partial: Partial | None = None) -> None:
+        tell(loaded.model, share, partial and (lambda: given(analyzer, context, partial())))
 
     context = Context(
         model=loaded.model,

@@ -1,5 +1,8 @@
 """Enums on the wire and as the words that users type: RULE_GUIDED and `guided`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from google.protobuf.descriptor import EnumDescriptor
 
 from zfscope.errors import InputError
@@ -12,6 +15,12 @@ def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | Non
         allowed = ", ".join(name for name in enum.values_by_name if not name.endswith("_UNSPECIFIED"))
         raise InputError(f"value {value} is not allowed; {allowed} are", field=field)
     return words[value]
+
+
+def enum_words(request: Any, enums: Mapping[str, EnumDescriptor]) -> dict[str, str]:
+    """Give the words of a request's enums, by field; what is unspecified is left out. Raises InputError."""
+    words = {name: enum_from_wire(enum, getattr(request, name), field=name) for name, enum in enums.items()}
+    return {name: word for name, word in words.items() if word is not None}
 
 
 def enum_to_wire(enum: EnumDescriptor, word: str, *, field: str) -> int:

@@ -54,7 +54,7 @@ class Counting(Base):
             for step in range(params.steps):
                 context.check_cancelled()
                 found = Analysis(numbers={"step": step}, tensors={"step": np.array([step])})
-                context.progress(step / params.steps, found)
+                context.progress(step / params.steps, lambda found=found: found)
                 time.sleep(0.01)
         finally:
             self.stopped.set()

@@ -7,8 +7,7 @@ from functools import partial
 import grpc
 
 from zfscope.analysis.run import Meter
-from zfscope.results import Analysis
-from zfscope.server.analyze import answer
+from zfscope.server.analyze import Partial, answer
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.services import analyzers
@@ -77,11 +76,11 @@ def analyze(
     """Answer an Analyze: the last message; those before go to `latest`. Blocks."""
     question, meter = analyzers.question_of(request), Meter()
 
-    def tell(model: Model, share: float, partial: Analysis | None) -> None:
+    def tell(model: Model, share: float, partial: Partial | None) -> None:
         done, seconds_left = meter.read(share)
         progress = pb.Progress(fraction=done, seconds_left=seconds_left)
         if partial is not None:
-            progress.partial.CopyFrom(analyzers.analysis_to_wire(partial, model))
+            progress.partial.CopyFrom(analyzers.analysis_to_wire(partial(), model))
         latest.put(pb.AnalyzeResponse(progress=progress))
 
     answered = answer(backend, question, cancel, tell)

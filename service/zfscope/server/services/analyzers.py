@@ -9,7 +9,7 @@ from zfscope.analysis.registry import Registered
 from zfscope.analysis.run import default_cost
 from zfscope.errors import InputError
 from zfscope.results import Analysis, Cell, Table
-from zfscope.server.analyze import Question
+from zfscope.server.analyze import Question, question_about
 from zfscope.server.images import picture_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Model
@@ -33,15 +33,8 @@ def analyzer_to_wire(registered: Registered, model: Model) -> pb.Analyzer:
 
 def question_of(request: pb.AnalyzeRequest) -> Question:
     """Read a request. Raises InputError for parameters that are no JSON."""
-    return Question(
-        analyzer=request.analyzer,
-        model=request.model,
-        version=request.version if request.HasField("version") else None,
-        images=request.images,
-        parameters=_parameters(request.parameters),
-        pictures=request.pictures if request.HasField("pictures") else True,
-        tensors=request.tensors,
-        under="parameters",
+    return question_about(
+        request, request.analyzer, request.images, _parameters(request.parameters), under="parameters"
     )
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from zfscope.server.analyze import Answer, Question, answer
+from zfscope.server.analyze import Answer, Question, answer, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.enums import enum_from_wire
+from zfscope.server.enums import enum_words
 from zfscope.server.images import box_of, picture_to_wire, size_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
@@ -24,15 +24,7 @@ def question_of(request: pb.OccludeRequest) -> Question:
 
     Raises InputError, naming the field, for a value that is not allowed.
     """
-    return Question(
-        analyzer="occlude",
-        model=request.model,
-        version=request.version if request.HasField("version") else None,
-        images=[request.image],
-        parameters=_parameters(request),
-        pictures=request.pictures if request.HasField("pictures") else True,
-        tensors=request.tensors,
-    )
+    return question_about(request, "occlude", [request.image], _parameters(request))
 
 
 def response_of(answered: Answer) -> pb.OccludeResponse:
@@ -64,11 +56,7 @@ def _parameters(request: pb.OccludeRequest) -> dict[str, Any]:
     for name in ("window", "stride", "map"):
         if request.HasField(name):  # type: ignore[arg-type]  # each is the name of an optional field
             values[name] = getattr(request, name)
-    for name, enum in _ENUMS.items():
-        word = enum_from_wire(enum, getattr(request, name), field=name)
-        if word is not None:
-            values[name] = word
-    return values
+    return values | enum_words(request, _ENUMS)
 
 
 def _class(record: dict[str, Any]) -> pb.OccludedClass:

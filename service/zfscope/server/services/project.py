@@ -5,10 +5,10 @@ from typing import Any
 from zfscope.errors import InputError, TooMuchWork
 from zfscope.networks.shapes import shapes
 from zfscope.results import Picture
-from zfscope.server.analyze import Answer, Question, answer
+from zfscope.server.analyze import Answer, Question, answer, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.enums import enum_from_wire
+from zfscope.server.enums import enum_words
 from zfscope.server.images import box_of, picture_to_wire, size_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Model
@@ -36,15 +36,7 @@ def question_of(request: pb.ProjectRequest) -> Question:
 
     Raises InputError, naming the field, for a value that is not allowed.
     """
-    return Question(
-        analyzer="project",
-        model=request.model,
-        version=request.version if request.HasField("version") else None,
-        images=[request.image],
-        parameters=_parameters(request),
-        pictures=request.pictures if request.HasField("pictures") else True,
-        tensors=request.tensors,
-    )
+    return question_about(request, "project", [request.image], _parameters(request))
 
 
 def response_of(answered: Answer) -> pb.ProjectResponse:
@@ -75,11 +67,7 @@ def _parameters(request: pb.ProjectRequest) -> dict[str, Any]:
             values[name] = getattr(request, name)
     if request.HasField("top"):
         values["top"] = request.top
-    for name, enum in _ENUMS.items():
-        word = enum_from_wire(enum, getattr(request, name), field=name)
-        if word is not None:
-            values[name] = word
-    return values
+    return values | enum_words(request, _ENUMS)
 
 
 def _check_count(units: int, max_units: int, *, field: str) -> None:
