@@ -58,6 +58,13 @@ class Visit:
         """The row of each switch of a pool."""
         return self.trace.switches[self.layer.name] // self.source().shape[3]
 
+    @cached_property
+    def switch_addresses(self) -> Tensor:
+        """Where each switch of a pool is in memory, in which the maps of a place lie side by side."""
+        switches = self.trace.switches[self.layer.name]
+        maps = switches.shape[1]
+        return switches * maps + torch.arange(maps, device=switches.device)[:, None, None]
+
     def source(self, place: int = 0) -> Tensor:
         """Give what the layer read on the way up."""
         return self.trace.outputs[self.sources[place]]
@@ -69,16 +76,18 @@ Down = Callable[[Any, Signal, Visit], Sequence[Signal]]
 
 def unpool(layer: MaxPool, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Put the value of every pooled unit where its maximum was, adding where a unit won several windows."""
-    switches, y = cut(visit.trace.switches[layer.name], signal), cut(visit.switch_rows, signal)
+    addresses, y = cut(visit.switch_addresses, signal), cut(visit.switch_rows, signal)
+    seeds, maps = addresses.shape[:2]
     rows, columns = visit.source().shape[2:]
     origins, (height, width) = _below(layer, signal)
-    starts = (origins[:, 0] * width + origins[:, 1]).to(switches.device)[:, None, None, None]
-    # From y * columns + x in the map to (y - top) * width + (x - left) in the window.
-    places = switches.add(y, alpha=width - columns).sub_(starts)
+    # From y * columns + x in the map to (y - top) * width + (x - left) in the seed's window.
+    starts = torch.arange(seeds) * height * width - origins[:, 0] * width - origins[:, 1]
+    places = addresses.add_(y, alpha=(width - columns) * maps)
+    places += starts.to(places.device)[:, None, None, None] * maps
+    values = empty_maps(signal.values, seeds, maps, height, width)
     # What overhangs has no switch, and no signal either: its zeros may be added anywhere.
-    places = places.clamp_(0, height * width - 1)
-    values = empty_maps(signal.values, len(starts), switches.shape[1], height, width)
-    by_place(values).scatter_add_(1, by_place(places), by_place(signal.values))
+    places = places.clamp_(0, values.numel() - 1)
+    by_place(values).view(-1).scatter_add_(0, by_place(places).flatten(), by_place(signal.values).flatten())
     return [clipped(Signal(values, signal.images, origins), rows, columns)]
 
 

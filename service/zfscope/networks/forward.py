@@ -51,14 +51,15 @@ def max_pool(layer: MaxPool, x: Tensor) -> tuple[Tensor, Tensor]:
     Switches: int64, as the output, the flat place y * W + x of the maximum in its (unpadded) map;
     of equal values the first in reading order.
     """
+    if not any(layer.padding):
+        overhanging = layer.rounding == "ceil"
+        return F.max_pool2d(x, layer.kernel, layer.stride, ceil_mode=overhanging, return_indices=True)
     rows, columns = x.shape[-2:]
     left, top, _, _ = layer.padding
     room = padded(x, _reach(layer, rows, columns), value=-torch.inf)
     pooled, places = F.max_pool2d(room, layer.kernel, layer.stride, return_indices=True)
     width = room.shape[-1]
-    if width != columns or top:
-        places = (places // width - top) * columns + places % width - left
-    return pooled, places
+    return pooled, (places // width - top) * columns + places % width - left
 
 
 def _reach(layer: MaxPool, rows: int, columns: int) -> Padding:
