@@ -85,8 +85,9 @@ def test_too_few_and_too_many_photos_are_refused(count: int) -> None:
 
 def test_more_work_than_the_budget_is_refused() -> None:
     check_cost(Fake(), None, Params(window=5), 5_000)  # type: ignore[arg-type]
-    with pytest.raises(TooMuchWork, match=r"would cost 32,000 forward passes.*may cost 5,000"):
-        check_cost(Fake(), None, Params(), 5_000)  # type: ignore[arg-type]
+    with pytest.raises(TooMuchWork, match=r"would cost 32,000 forward passes.*may cost 5,000") as refusal:
+        check_cost(Fake(), None, Params(), 5_000, under="parameters")  # type: ignore[arg-type]
+    assert refusal.value.field == "parameters"
 
 
 def test_the_cost_with_defaults_is_unknown_where_they_do_not_fit() -> None:

@@ -53,6 +53,92 @@ def test_a_person_gets_tables(run: Run, photo: Path, tmp_path: Path) -> None:
     assert f"3 files in {tmp_path}" in text
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_photos_are_moved_and_scaled_by_what_the_options_say(
+    run: Run, photo: Path, server: str, tmp_path: Path, there: bool
+) -> None:
+    where = ["--server", server] if there else []
+    kinds = ["--transformations", "vertical", "--transformations", "scale"]
+    values = ["--translations-px", "-6", "--translations-px", "0", "--scales", "1.5"]
+    words = [
+        "invariance",
+        photo,
+        photo,
+        *kinds,
+        *values,
+        "--layers",
+        "conv1",
+        "--labels",
+        "bee",
+        "--labels",
+        "",
+    ]
+    answer = json.loads(run("analyze", *words, "--out", tmp_path / "seen", "--json", *where).stdout)
+
+    done = [(row["photo"], row["transformation"], row["value"]) for row in answer["tables"]["curves"]]
+    assert done == [
+        (n, *step) for n in (0, 1) for step in (("vertical", -6), ("vertical", 0), ("scale", 1.5))
+    ]
+    assert [row["chosen"] for row in answer["tables"]["photos"]] == ["given", "likeliest"]
+    assert answer["files"] == [str(tmp_path / "seen" / "invariance.png")]
+
+
+@pytest.fixture
+def boxes(tmp_path: Path) -> Callable[[Any], Path]:
+    """Writes something as JSON into a file."""
+
+    def write(content: Any) -> Path:
+        (tmp_path / "boxes.json").write_text(json.dumps(content))
+        return tmp_path / "boxes.json"
+
+    return write
+
+
+NOSE = {"x0": 20, "y0": 12, "x1": 36, "y1": 30}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_boxes_of_parts_are_read_from_a_file(
+    run: Run, photo: Path, server: str, tmp_path: Path, boxes: Callable[[Any], Path], there: bool
+) -> None:
+    where = ["--server", server] if there else []
+    parts = boxes([{"name": "nose", "boxes": [NOSE, NOSE]}])
+    words = ["correspond", photo, photo, "--parts", parts, "--layers", "fc6", "--random", 2]
+    answer = json.loads(run("analyze", *words, "--out", tmp_path / "seen", "--json", *where).stdout)
+
+    nose, control = answer["tables"]["correspondence"]
+    assert nose == {"part": "nose", "layer": "fc6", "mean": 0, "deviation": 0, "pairs": 1}
+    assert (control["part"], control["pairs"]) == ("random", 2)
+    assert answer["files"] == [str(tmp_path / "seen" / "correspondence.png")]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"nose": [NOSE, NOSE]}, "parts is {'nose': [{"),
+        ([NOSE], "}: Field required"),
+        ([{"name": "nose", "boxes": [[20, 12, 36, 30]]}], "parts[0].boxes[0] is ["),
+        ([{"name": "nose", "boxes": [NOSE]}], "parts[0].boxes of 'nose' has 1 boxes for 2 photos"),
+        (
+            [{"name": "nose", "boxes": [NOSE, {**NOSE, "x1": 5}]}],
+            "the box is empty: x0 has to be less than x1",
+        ),
+        ([{"name": "nose", "boxes": [NOSE, {**NOSE, "x1": None}]}], "parts[0].boxes[1].x1 is None"),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_boxes_of_a_wrong_structure_are_told_in_one_line(
+    run: Run, photo: Path, server: str, boxes: Callable[[Any], Path], content: Any, told: str, there: bool
+) -> None:
+    where = ["--server", server] if there else []
+    words = ["correspond", photo, photo, "--parts", boxes(content), "--layers", "fc6", *where]
+    result = run("analyze", *words)
+
+    assert (result.code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -63,6 +149,14 @@ def test_a_person_gets_tables(run: Run, photo: Path, tmp_path: Path) -> None:
         (["project", "photo", "photo"], "2 photos; 'project' takes 1"),
         (["project", "nowhere.jpg"], "'nowhere.jpg' cannot be read"),
         (["project"], "required: PHOTO"),
+        (["correspond", "photo", "photo"], "required: --parts"),
+        (
+            ["correspond", "photo", "photo", "--parts", "nowhere.json"],
+            "argument --parts: 'nowhere.json' is no JSON, and no file that can be read: No such file",
+        ),
+        (["correspond", "photo", "photo", "--parts", "[{"], "argument --parts: '[{' is no JSON"),
+        (["correspond", "photo", "photo", "--parts", "[]"], "parts is []"),
+        (["correspond", "photo", "--parts", "[]"], "1 photos; 'correspond' takes 2 to 32"),
     ],
 )
 @pytest.mark.parametrize("there", [False, True])

@@ -54,10 +54,36 @@ def test_options_are_read_as_the_schema_types_them(words: list[str], expected: d
     Params.model_validate(expected)
 
 
-def test_json_may_come_from_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", ["{}", "@{}"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_json_may_come_from_a_file(tmp_path: Path, written: str, encoding: str) -> None:
     file = tmp_path / "boxes.json"
-    file.write_text('[{"x": 7}]')
-    assert parse("--boxes", f"@{file}") == {"boxes": [{"x": 7}]}
+    file.write_text('[{"x": 7}]', encoding=encoding)
+    assert parse("--boxes", written.format(file)) == {"boxes": [{"x": 7}]}
+
+
+def test_a_file_whose_name_is_json_is_told_by_an_at_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("7").write_text('[{"x": 8}]')
+    assert parse("--boxes", "7") == {"boxes": 7}
+    assert parse("--boxes", "@7") == {"boxes": [{"x": 8}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "Expecting value: line 1 column 1"),
+        (b'[{"x": 7,}]', "Expecting property name|Illegal trailing comma"),
+        (b"\xff\xfe\xff", "codec can't decode"),
+    ],
+)
+def test_a_file_without_json_is_told_with_the_reason(tmp_path: Path, content: bytes, told: str) -> None:
+    file = tmp_path / "boxes.json"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=f"--boxes: the file '.*{file.name}.*' is no JSON: .*({told})"):
+        parse("--boxes", str(file))
 
 
 @pytest.mark.parametrize(
@@ -66,8 +92,14 @@ def test_json_may_come_from_a_file(tmp_path: Path) -> None:
         (["--window", "wide"], "--window: invalid int value: 'wide'"),
         (["--fill", "blue"], "--fill: invalid choice: 'blue'"),
         (["--speed", "1"], "unrecognized arguments: --speed"),
-        (["--boxes", "[{"], r"'\[\{' is no JSON, and no @FILE"),
-        (["--boxes", "@nowhere.json"], "No such file"),
+        (["--boxes", "[{"], r"--boxes: '\[\{' is no JSON: Expecting property name"),
+        (
+            ["--boxes", "nowhere.json"],
+            "'nowhere.json' is no JSON, and no file that can be read: No such file",
+        ),
+        (["--boxes", "@nowhere.json"], "'nowhere.json' is no JSON, and no file that can be read: No such"),
+        (["--boxes", "."], "'.' is no JSON, and no file that can be read: Is a directory"),
+        (["--boxes", ""], "'' is no JSON, and no file that can be read: Is a directory"),
     ],
 )
 def test_what_cannot_be_read_is_told(words: list[str], told: str) -> None:
@@ -89,3 +121,20 @@ def test_the_help_has_descriptions_and_defaults(capsys: pytest.CaptureFixture[st
     text = " ".join(capsys.readouterr().out.split())
     assert "Pixels, 100 % of them. [default: 32]" in text
     assert '[default: ["conv1"]] May be repeated.' in text
+    assert 'As JSON, or a file with it: [{"x": INTEGER}, ...]' in text
+    assert 'As JSON, or a file with it: {"x": INTEGER}' in text
+
+
+class Tree(BaseModel):
+    branches: "tuple[Tree, ...]" = ()
+
+
+def test_the_sketch_of_json_that_holds_itself_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    class Growing(BaseModel):
+        tree: Tree = Tree()
+
+    with pytest.raises(SystemExit):
+        parse("--help", params=Growing)
+    assert '{"branches": [{"branches": [{"branches": [..., ...]}, ...]}, ...]}' in " ".join(
+        capsys.readouterr().out.split()
+    )

@@ -116,6 +116,10 @@ def test_a_value_that_no_field_can_hold_is_refused_before_it_is_sent(
         client.classify(photo, top=value)
     with pytest.raises(InputError, match="a value that cannot be sent: "):
         client.model("tiny", version=value)
+    with pytest.raises(InputError, match="a value that cannot be sent: "):
+        client.correspond([photo], {}, random=value)
+    with pytest.raises(InputError, match="a value that cannot be sent: "):
+        client.measure_invariance([photo], version=value)
 
 
 def test_a_photo_that_is_too_large_to_send_is_too_much_work(client: Client) -> None:

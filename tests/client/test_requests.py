@@ -6,8 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zfscope.client import Unit
-from zfscope.client.requests import image_to_wire, project_request
+from zfscope.client import Box, Unit
+from zfscope.client.requests import (
+    analyze_request,
+    correspond_request,
+    image_to_wire,
+    invariance_request,
+    project_request,
+)
 from zfscope.errors import InputError
 from zfscope.images.decode import decode
 from zfscope.server.tensors import tensor_from_wire
@@ -60,6 +66,32 @@ def test_any_other_array_is_refused_with_what_is_allowed(array: np.ndarray) -> N
         image_to_wire(array)
 
 
+@pytest.mark.parametrize("photos", [b"photo", "photo.jpg", Path("photo.jpg"), np.zeros((4, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda photos: invariance_request(photos, {}),
+        lambda photos: correspond_request(photos, {}, {}),
+        lambda photos: analyze_request("invariance", photos, {}),
+    ],
+)
+def test_one_photo_where_several_may_be_given_is_refused(ask: Any, photos: Any) -> None:
+    with pytest.raises(
+        InputError, match=r"one photo where a list of them is asked for: give \[photo\]"
+    ) as no:
+        ask(photos)
+
+    assert no.value.field == "images"
+
+
+@pytest.mark.parametrize("bad", ["nowhere.jpg", np.zeros((4, 4))])
+def test_of_several_photos_the_one_that_cannot_be_sent_is_named(bad: Any) -> None:
+    with pytest.raises(InputError) as refusal:
+        invariance_request([b"photo", bad], {})
+
+    assert refusal.value.field == "images[1]"
+
+
 def test_what_is_left_out_is_unset_on_the_wire() -> None:
     request = project_request(b"photo", {})
 
@@ -90,6 +122,94 @@ def test_every_option_has_its_field() -> None:
     assert (request.rank, request.rule) == (pb.RANK_SUM, pb.RULE_GRADIENT)
     assert request.normalisation == pb.NORMALISATION_GRADIENT
     assert (request.control, request.pictures, request.tensors) == (True, False, True)
+
+
+def test_what_invariance_is_not_told_is_unset_on_the_wire() -> None:
+    request = invariance_request([b"one", b"two"], {})
+
+    assert request == pb.MeasureInvarianceRequest(images=[{"encoded": b"one"}, {"encoded": b"two"}])
+    assert not request.HasField("pictures")
+
+
+def test_every_option_of_invariance_has_its_field() -> None:
+    request = invariance_request(
+        [b"photo"],
+        {
+            "model": "tiny",
+            "version": 2,
+            "transformations": ["scale", "horizontal"],
+            "translations_px": [-6, 0, 0.5],
+            "scales": [0.6],
+            "rotations_deg": [10],
+            "layers": ["conv1", "fc6"],
+            "fill": "edge",
+            "labels": ["cat"],
+            "pictures": False,
+            "tensors": True,
+        },
+    )
+
+    assert (request.model, request.version, list(request.layers)) == ("tiny", 2, ["conv1", "fc6"])
+    assert list(request.transformations) == [pb.TRANSFORMATION_SCALE, pb.TRANSFORMATION_HORIZONTAL]
+    values = request.translations_px, request.scales, request.rotations_deg
+    assert [list(given) for given in values] == [[-6, 0, 0.5], [0.6], [10]]
+    assert (request.fill, list(request.labels)) == (pb.FILL_EDGE, ["cat"])
+    assert (request.pictures, request.tensors) == (False, True)
+
+
+def test_a_transformation_that_is_no_choice_is_refused_with_its_place() -> None:
+    told = "'shear' is not allowed; vertical, horizontal, scale, rotation are"
+    with pytest.raises(InputError, match=told) as refusal:
+        invariance_request([b"photo"], {"transformations": ["scale", "shear"]})
+
+    assert refusal.value.field == "transformations[1]"
+
+
+def test_what_correspond_is_not_told_is_unset_on_the_wire() -> None:
+    request = correspond_request([b"one"], {"nose": [Box(1, 2, 3.5, 4)]}, {})
+
+    box = {"x0": 1, "y0": 2, "x1": 3.5, "y1": 4}
+    assert request == pb.CorrespondRequest(
+        images=[{"encoded": b"one"}], parts=[{"name": "nose", "boxes": [box]}]
+    )
+    assert not any(request.HasField(name) for name in ("random", "seed", "pictures"))
+
+
+def test_every_option_of_correspond_has_its_field() -> None:
+    request = correspond_request(
+        [b"photo"],
+        {"nose": [Box(0, 0, 1, 1)], "eye": []},
+        {
+            "model": "tiny",
+            "version": 2,
+            "layers": ["conv1"],
+            "random": 0,
+            "seed": 3,
+            "fill": "mean",
+            "pictures": False,
+            "tensors": True,
+        },
+    )
+
+    assert (request.model, request.version, list(request.layers)) == ("tiny", 2, ["conv1"])
+    assert [(part.name, len(part.boxes)) for part in request.parts] == [("nose", 1), ("eye", 0)]
+    assert (request.HasField("random"), request.random, request.seed) == (True, 0, 3)
+    assert request.fill == pb.FILL_COLOUR_MEAN
+    assert (request.pictures, request.tensors) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda fill: invariance_request([], {"fill": fill}), "mean, grey, black, edge are"),
+        (lambda fill: correspond_request([], {}, {"fill": fill}), "mean, grey, black are"),
+    ],
+)
+def test_a_fill_that_is_no_choice_is_refused_with_the_choices(ask: Any, told: str) -> None:
+    with pytest.raises(InputError, match=f"'blue' is not allowed; {told}") as refusal:
+        ask("blue")
+
+    assert refusal.value.field == "fill"
 
 
 @pytest.mark.parametrize("name", ["rank", "rule", "normalisation"])

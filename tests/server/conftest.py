@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from zfscope.networks import NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.server.app import Service
 from zfscope.server.settings import Settings
+from zfscope.server.status import error_of
 from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
 
 T = TypeVar("T")
@@ -165,6 +167,27 @@ def channel(service: Running) -> Iterator[grpc.Channel]:
 def client(service: Running) -> Iterator[Client]:
     with Client(service.address) as client:
         yield client
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a request was refused."""
+
+    code: grpc.StatusCode
+    field: str
+    message: str
+
+
+@pytest.fixture
+def refused() -> Callable[..., Refusal]:
+    """Sends a request, and gives how it was refused."""
+
+    def send(call: Callable[..., Any], request: Any) -> Refusal:
+        with pytest.raises(grpc.RpcError) as refusal:
+            call(request, timeout=30)
+        return Refusal(refusal.value.code(), error_of(refusal.value).field, refusal.value.details())
+
+    return send
 
 
 @pytest.fixture

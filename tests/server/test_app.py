@@ -123,6 +123,8 @@ def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Chan
         "Analyze",
         "Project",
         "Occlude",
+        "MeasureInvariance",
+        "Correspond",
     ]
 
 

@@ -3,8 +3,15 @@
 import pytest
 
 from zfscope.errors import InputError
-from zfscope.server.enums import enum_from_wire, enum_to_wire
-from zfscope.v1.analysis_pb2 import RULE_GUIDED, RULE_UNSPECIFIED, Rule
+from zfscope.server.enums import enum_from_wire, enum_to_wire, enums_from_wire
+from zfscope.v1.analysis_pb2 import (
+    RULE_GUIDED,
+    RULE_UNSPECIFIED,
+    TRANSFORMATION_SCALE,
+    TRANSFORMATION_VERTICAL,
+    Rule,
+    Transformation,
+)
 from zfscope.v1.model_pb2 import CHANNEL_ORDER_BGR, ChannelOrder
 
 
@@ -26,6 +33,21 @@ def test_a_number_without_a_name_is_refused_with_the_names_that_are_allowed() ->
         InputError, match="value 9 is not allowed; RULE_DECONVNET, RULE_GUIDED, RULE_GRADIENT are"
     ):
         enum_from_wire(Rule.DESCRIPTOR, 9, field="rule")
+
+
+def test_the_values_of_a_repeated_field_are_words_in_order() -> None:
+    values = [TRANSFORMATION_SCALE, TRANSFORMATION_VERTICAL]
+    assert enums_from_wire(Transformation.DESCRIPTOR, values, field="kinds") == ["scale", "vertical"]
+    assert enums_from_wire(Transformation.DESCRIPTOR, [], field="kinds") == []
+
+
+@pytest.mark.parametrize("value", [0, 9, -1])
+def test_unspecified_and_nameless_values_of_a_repeated_field_are_refused_with_their_place(value: int) -> None:
+    told = f"value {value} is not allowed; TRANSFORMATION_VERTICAL, TRANSFORMATION_HORIZONTAL, "
+    with pytest.raises(InputError, match=told) as refusal:
+        enums_from_wire(Transformation.DESCRIPTOR, [TRANSFORMATION_SCALE, value], field="kinds")
+
+    assert refusal.value.field == "kinds[1]"
 
 
 @pytest.mark.parametrize("word", ["sideways", "unspecified", ""])

@@ -55,14 +55,19 @@ def check_photos(analyzer: Analyzer[Any], count: int) -> None:
         raise InputError(f"{count} photos; '{analyzer.name}' takes {allowed}", field="images")
 
 
-def check_cost(analyzer: Analyzer[Any], model: Model, params: BaseModel, budget: int) -> None:
-    """Raise TooMuchWork where the analysis would cost more forward passes than the budget."""
+def check_cost(
+    analyzer: Analyzer[Any], model: Model, params: BaseModel, budget: int, *, under: str = ""
+) -> None:
+    """Raise TooMuchWork where the analysis would cost more forward passes than the budget.
+
+    under: the field that holds the parameters, to be named.
+    """
     cost = analyzer.cost(model, params)
     if cost > budget:
         raise TooMuchWork(
             f"'{analyzer.name}' would cost {cost:,} forward passes with these parameters; "
             f"one request may cost {budget:,}",
-            field="parameters",
+            field=under,
         )
 
 

@@ -30,6 +30,8 @@ def analyze(
     Examples:
       zfscope analyze project china.jpg --layer conv4 --top 4 --out seen
       zfscope analyze project china.jpg --server localhost:50051 --json
+      zfscope analyze invariance china.jpg --transformations scale --scales 0.5 --scales 1 --scales 2
+      zfscope analyze correspond a.jpg b.jpg --parts boxes.json
     """
     given = words or ["--help"]
     if given[0] in ("-h", "--help"):

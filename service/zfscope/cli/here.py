@@ -139,8 +139,8 @@ class Here:
     ) -> tuple[answers.Analyzed, tuple[Prepared, ...]]:
         """Give the photos, as they were looked at, too."""
         asked = load_analyzers().analyzer(analyzer)
-        params = read_params(asked, parameters)
         check_photos(asked, len(photos))
+        params = read_params(asked, parameters)
         manifest = self._manifest(model, version)
         decoded = [decode(photo) for photo in photos]
         found = self._load(manifest)

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from zfscope.errors import InputError
 
 _SCALARS: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float}
+_MOST_DEPTH = 6
+"""So deep is the JSON that help sketches: a plugin's schema may hold itself."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,10 +28,11 @@ def add_options(parser: Options, schema: Mapping[str, Any]) -> None:
     """Add an option for each property of a schema. What is not given is left out of the result.
 
     Scalars are typed as they are, choices are checked, booleans are flags with a --no-, lists of scalars
-    are options that may be repeated; everything else is JSON, or @FILE with JSON in it.
+    are options that may be repeated; everything else is JSON, or the name of a file with JSON in it.
     """
     for name, field in schema.get("properties", {}).items():
-        _add(parser, name, resolved(field, schema), required=name in schema.get("required", ()))
+        shape = shape_of(field, schema)
+        _add(parser, name, resolved(field, schema), shape, required=name in schema.get("required", ()))
 
 
 def resolved(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -44,7 +47,20 @@ def resolved(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str
     return field
 
 
-def _add(parser: Options, name: str, field: Mapping[str, Any], *, required: bool) -> None:
+def shape_of(field: Mapping[str, Any], schema: Mapping[str, Any], depth: int = _MOST_DEPTH) -> str:
+    """Sketch the JSON that a field takes: `[{"x0": NUMBER, "y0": NUMBER}, ...]`."""
+    field = resolved(field, schema)
+    if not depth:
+        return "..."
+    if field.get("type") == "array":
+        return f"[{shape_of(field.get('items', {}), schema, depth - 1)}, ...]"
+    if "properties" in field:
+        inner = (f'"{name}": {shape_of(of, schema, depth - 1)}' for name, of in field["properties"].items())
+        return f"{{{', '.join(inner)}}}"
+    return str(field.get("type", "JSON")).upper()
+
+
+def _add(parser: Options, name: str, field: Mapping[str, Any], shape: str, *, required: bool) -> None:
     settings: dict[str, Any] = {
         "dest": name,
         "required": required,
@@ -62,16 +78,34 @@ def _add(parser: Options, name: str, field: Mapping[str, Any], *, required: bool
         settings |= {"type": _SCALARS[items["type"]], "metavar": items["type"].upper(), "action": "append"}
         settings["help"] = f"{settings['help']} May be repeated.".strip()
     else:
-        settings |= {"type": json_or_file, "metavar": "JSON|@FILE"}
+        settings |= {"type": json_or_file, "metavar": "JSON|FILE"}
+        settings["help"] = f"{settings['help']}  As JSON, or a file with it: {shape}".strip()
     parser.add_argument(f"--{name.replace('_', '-')}", **settings)
 
 
 def json_or_file(text: str) -> Any:
-    """Read JSON, or @FILE with JSON in it. Raises InputError."""
+    """Read JSON, or the name of a file with JSON in it; @FILE is a file, whatever its name looks like.
+
+    Raises ArgumentTypeError, which a parser tells with the name of the option.
+    """
+    if text.startswith("@"):
+        return _from_file(text[1:])
     try:
-        return json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{text:.80}' is no JSON, and no @FILE with JSON in it: {error}") from error
+        return json.loads(text)
+    except ValueError as error:
+        if text.lstrip().startswith(("[", "{", '"')):
+            raise argparse.ArgumentTypeError(f"'{text:.80}' is no JSON: {error}") from error
+    return _from_file(text)
+
+
+def _from_file(name: str) -> Any:
+    try:
+        return json.loads(Path(name).read_bytes())
+    except OSError as error:
+        words = f"no JSON, and no file that can be read: {error.strerror}"
+        raise argparse.ArgumentTypeError(f"'{name:.80}' is {words}") from error
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"the file '{name:.80}' is no JSON: {error}") from error
 
 
 def _help(field: Mapping[str, Any]) -> str:

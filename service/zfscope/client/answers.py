@@ -1,4 +1,7 @@
-"""What the service answers, as plain values: no torch, no protobuf."""
+"""What the service answers, as plain values: no torch, no protobuf.
+
+It is long because all of them are here: a list, with nothing in it to take apart.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -207,6 +210,105 @@ class Occlusion:
     photo_size: tuple[int, int]
     positions: NDArray[np.int64] | None
     likeliest: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class LayerDistances:
+    """How far the features of a layer moved, for each value of a curve: the Euclidean distance.
+
+    normalised_distances: divided by the norm of the photo's own features; 0 is no change.
+    """
+
+    layer: str
+    distances: tuple[float, ...]
+    normalised_distances: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class InvarianceCurve:
+    """What a transformation (`vertical`, `horizontal`, `scale`, `rotation`) did to a photo, value by value.
+
+    values: pixels of the network's input, ratios, or degrees. probabilities: of the photo's class, 0..1.
+    """
+
+    transformation: str
+    values: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    layers: tuple[LayerDistances, ...]
+
+
+@dataclass(frozen=True)
+class InvariancePhoto:
+    """A photo, the class that is followed in it, and what the transformations did.
+
+    chosen: `given`, or `likeliest` in the photo as it is. probability: of the class, in that photo, 0..1.
+    """
+
+    label_id: str
+    label: str
+    chosen: str
+    probability: float
+    curves: tuple[InvarianceCurve, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class InvarianceTensors:
+    """The numbers of a transformation for all photos, float32, read-only.
+
+    values: (values,). distances, normalised_distances: (photos, values, layers). probabilities: (photos,
+    values).
+    """
+
+    transformation: str
+    values: NDArray[np.float32]
+    distances: NDArray[np.float32]
+    normalised_distances: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Invariance:
+    """What moves, changes of scale and turns did to photos; tensors: empty unless asked for."""
+
+    model: str
+    version: int
+    photos: tuple[InvariancePhoto, ...]
+    picture: Picture | None
+    tensors: tuple[InvarianceTensors, ...]
+
+
+@dataclass(frozen=True)
+class PartCorrespondence:
+    """How alike the features of a layer change where a part is covered; `random` is the control.
+
+    mean, deviation: over all pairs of photos, of the share of features (0..1) that do not change the same
+    way in both. Lower: the network relates the parts more closely.
+    """
+
+    part: str
+    layer: str
+    mean: float
+    deviation: float
+    pairs: int
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """What covering parts did; a row for each part and layer, then those of the control.
+
+    Tensors, None unless asked for: hamming float32 (parts, layers, photos, photos), the shares of each
+    pair; boxes int64 (parts, photos, 4), x0, y0, x1, y1 in the network's input; random_hamming and
+    random_boxes the same of the control, with its draws instead of the parts, None without one.
+    """
+
+    model: str
+    version: int
+    rows: tuple[PartCorrespondence, ...]
+    picture: Picture | None
+    hamming: NDArray[np.float32] | None
+    boxes: NDArray[np.int64] | None
+    random_hamming: NDArray[np.float32] | None
+    random_boxes: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,15 +13,20 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from zfscope.client import answers, decode
 from zfscope.client.channel import open_channel
 from zfscope.client.requests import (
+    CorrespondOptions,
+    InvarianceOptions,
     OccludeOptions,
     Photo,
     ProjectOptions,
     analyze_request,
+    correspond_request,
     image_to_wire,
+    invariance_request,
     occlude_request,
     project_request,
 )
 from zfscope.errors import InputError, NotReady
+from zfscope.images.geometry import Box
 from zfscope.server.status import error_of
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -124,6 +129,34 @@ class Client:
         with _sendable():
             request = occlude_request(photo, options)
         return decode.occlusion(self._call(self._analysis.Occlude, request))
+
+    def measure_invariance(
+        self, photos: Sequence[Photo], **options: Unpack[InvarianceOptions]
+    ) -> answers.Invariance:
+        """Move, scale and turn photos, and give how far their features and classes go with it.
+
+        Raises InputError, NotFound for a model, layer or label, TooMuchWork for too many values or of a busy
+        service, Cancelled where it takes longer than the client's timeout.
+        """
+        with _sendable():
+            request = invariance_request(photos, options)
+        return decode.invariance(self._call(self._analysis.MeasureInvariance, request))
+
+    def correspond(
+        self,
+        photos: Sequence[Photo],
+        parts: Mapping[str, Sequence[Box]],
+        **options: Unpack[CorrespondOptions],
+    ) -> answers.Correspondence:
+        """Cover the same part in different photos, and give how alike that changes their features.
+
+        parts: by name, each with a box in pixels of the photo for each photo, in order.
+        Raises InputError, NotFound for a model or layer, TooMuchWork for too many photos, parts and random
+        boxes or of a busy service, Cancelled where it takes longer than the client's timeout.
+        """
+        with _sendable():
+            request = correspond_request(photos, parts, options)
+        return decode.correspondence(self._call(self._analysis.Correspond, request))
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers of the service, with their costs for a model."""

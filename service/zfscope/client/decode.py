@@ -98,6 +98,70 @@ def _occluded_map(watched: analysis_pb2.OccludedMap) -> answers.OccludedMap:
     )
 
 
+def invariance(answer: analysis_pb2.MeasureInvarianceResponse) -> answers.Invariance:
+    """Read what moves, changes of scale and turns did."""
+    return answers.Invariance(
+        model=answer.model,
+        version=answer.version,
+        photos=tuple(_invariance_photo(photo) for photo in answer.photos),
+        picture=_picture(answer.picture) if answer.HasField("picture") else None,
+        tensors=tuple(_invariance_tensors(tensors) for tensors in answer.tensors),
+    )
+
+
+def _invariance_photo(photo: analysis_pb2.InvariancePhoto) -> answers.InvariancePhoto:
+    return answers.InvariancePhoto(
+        label_id=photo.label_id,
+        label=photo.label,
+        chosen=enum_from_wire(analysis_pb2.LabelChoice.DESCRIPTOR, photo.chosen, field="chosen") or "",
+        probability=photo.probability,
+        curves=tuple(_invariance_curve(curve) for curve in photo.curves),
+    )
+
+
+def _invariance_curve(curve: analysis_pb2.InvarianceCurve) -> answers.InvarianceCurve:
+    return answers.InvarianceCurve(
+        transformation=_transformation(curve.transformation),
+        values=tuple(curve.values),
+        probabilities=tuple(curve.probabilities),
+        layers=tuple(
+            answers.LayerDistances(layer.layer, tuple(layer.distances), tuple(layer.normalised_distances))
+            for layer in curve.layers
+        ),
+    )
+
+
+def _invariance_tensors(tensors: analysis_pb2.InvarianceTensors) -> answers.InvarianceTensors:
+    return answers.InvarianceTensors(
+        transformation=_transformation(tensors.transformation),
+        values=tensor_from_wire(tensors.values, field="values"),
+        distances=tensor_from_wire(tensors.distances, field="distances"),
+        normalised_distances=tensor_from_wire(tensors.normalised_distances, field="normalised_distances"),
+        probabilities=tensor_from_wire(tensors.probabilities, field="probabilities"),
+    )
+
+
+def _transformation(value: int) -> str:
+    return enum_from_wire(analysis_pb2.Transformation.DESCRIPTOR, value, field="transformation") or ""
+
+
+def correspondence(answer: analysis_pb2.CorrespondResponse) -> answers.Correspondence:
+    """Read what covering parts did."""
+    return answers.Correspondence(
+        model=answer.model,
+        version=answer.version,
+        rows=tuple(
+            answers.PartCorrespondence(row.part, row.layer, row.mean, row.deviation, row.pairs)
+            for row in answer.rows
+        ),
+        picture=_picture(answer.picture) if answer.HasField("picture") else None,
+        hamming=_tensor(answer, "hamming"),
+        boxes=_tensor(answer, "boxes"),
+        random_hamming=_tensor(answer, "random_hamming"),
+        random_boxes=_tensor(answer, "random_boxes"),
+    )
+
+
 def analyzer(found: analysis_pb2.Analyzer) -> answers.AnalyzerInfo:
     """Read what an analyzer is."""
     return answers.AnalyzerInfo(

@@ -2,12 +2,13 @@
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 from google.protobuf import struct_pb2
+from google.protobuf.descriptor import EnumDescriptor
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,11 +22,12 @@ from zfscope.v1 import analysis_pb2, image_pb2
 Photo = bytes | str | os.PathLike[str] | NDArray[Any]
 """A file's bytes or path; pixels, uint8 (H, W, 3) RGB; or the network's own input, float32 (3, H, W)."""
 
-_ENUMS = {
+_PROJECT_ENUMS = {
     "rank": analysis_pb2.Rank.DESCRIPTOR,
     "rule": analysis_pb2.Rule.DESCRIPTOR,
     "normalisation": analysis_pb2.Normalisation.DESCRIPTOR,
 }
+_OCCLUDE_ENUMS = {"value": analysis_pb2.ClassValue.DESCRIPTOR, "method": analysis_pb2.Method.DESCRIPTOR}
 
 
 class ProjectOptions(TypedDict, total=False):
@@ -60,10 +62,7 @@ class ProjectOptions(TypedDict, total=False):
 
 def project_request(photo: Photo, options: ProjectOptions) -> analysis_pb2.ProjectRequest:
     """Write a request. Raises InputError for a photo or an option that cannot be sent."""
-    fields: dict[str, Any] = dict(options)
-    for name, enum in _ENUMS.items():
-        if name in fields:
-            fields[name] = enum_to_wire(enum, fields[name], field=name)
+    fields = _fields(options, _PROJECT_ENUMS)
     if "units" in fields:
         fields["units"] = [analysis_pb2.UnitRef(map=unit.map, y=unit.y, x=unit.x) for unit in fields["units"]]
     return analysis_pb2.ProjectRequest(image=image_to_wire(photo), **fields)
@@ -101,37 +100,129 @@ class OccludeOptions(TypedDict, total=False):
 
 def occlude_request(photo: Photo, options: OccludeOptions) -> analysis_pb2.OccludeRequest:
     """Write what `Client.occlude` was told. Raises InputError for a word that is none of those allowed."""
-    fields: dict[str, Any] = dict(options)
-    for name, enum in (("value", analysis_pb2.ClassValue), ("method", analysis_pb2.Method)):
-        if name in fields:
-            fields[name] = enum_to_wire(enum.DESCRIPTOR, fields[name], field=name)
-    boxes = [image_pb2.Box(x0=b.x0, y0=b.y0, x1=b.x1, y1=b.y1) for b in fields.pop("boxes", ())]
+    fields = _fields(options, _OCCLUDE_ENUMS)
+    boxes = _boxes(fields.pop("boxes", ()))
     return analysis_pb2.OccludeRequest(image=image_to_wire(photo), boxes=boxes, **fields)
+
+
+class InvarianceOptions(TypedDict, total=False):
+    """What `Client.measure_invariance` may be told; what is left out gets the service's default.
+
+    model, version:  which model; the service's default one, its newest version.
+    transformations: what is done, one at a time: `vertical`, `horizontal` (moves), `scale`, `rotation`;
+                     all but the horizontal one.
+    translations_px: moves in pixels of the network's input, positive down or to the right; -60 to 60 by 6.
+    scales:          ratios, 2 shows everything twice as large; 0.6 to 1.8 by 0.1.
+    rotations_deg:   angles, positive counter-clockwise; 0 to 350 by 10.
+    layers:          where features are compared; relu1 and relu7.
+    fill:            what comes in where there is no photo: `mean`, `grey`, `black`, `edge`; mean.
+    labels:          the true class of each photo, by label or its id, "" for the likeliest; that one.
+    pictures:        whether to get the picture; yes.
+    tensors:         whether to get the numbers as tensors too; no.
+    """
+
+    model: str
+    version: int
+    transformations: Sequence[str]
+    translations_px: Sequence[float]
+    scales: Sequence[float]
+    rotations_deg: Sequence[float]
+    layers: Sequence[str]
+    fill: str
+    labels: Sequence[str]
+    pictures: bool
+    tensors: bool
+
+
+def invariance_request(
+    photos: Sequence[Photo], options: InvarianceOptions
+) -> analysis_pb2.MeasureInvarianceRequest:
+    """Write what `Client.measure_invariance` was told. Raises InputError, naming the option."""
+    fields = _fields(options, {"fill": analysis_pb2.Fill.DESCRIPTOR})
+    fields["transformations"] = [
+        enum_to_wire(analysis_pb2.Transformation.DESCRIPTOR, word, field=f"transformations[{place}]")
+        for place, word in enumerate(fields.get("transformations", ()))
+    ]
+    return analysis_pb2.MeasureInvarianceRequest(images=_images_to_wire(photos), **fields)
+
+
+class CorrespondOptions(TypedDict, total=False):
+    """What `Client.correspond` may be told; what is left out gets the service's default.
+
+    model, version:  which model; the service's default one, its newest version.
+    layers:          where features are compared; pool5 and relu7.
+    random:          how many boxes at random places are the control in each photo, 0 for none; 10.
+    seed:            of these places; 0.
+    fill:            what covers: `mean`, `grey`, `black`; grey.
+    pictures:        whether to get the picture; yes.
+    tensors:         whether to get the distances of each pair of photos, and the boxes; no.
+    """
+
+    model: str
+    version: int
+    layers: Sequence[str]
+    random: int
+    seed: int
+    fill: str
+    pictures: bool
+    tensors: bool
+
+
+def correspond_request(
+    photos: Sequence[Photo], parts: Mapping[str, Sequence[Box]], options: CorrespondOptions
+) -> analysis_pb2.CorrespondRequest:
+    """Write what `Client.correspond` was told. Raises InputError, naming the option."""
+    fields = _fields(options, {"fill": analysis_pb2.FillColour.DESCRIPTOR})
+    named = [analysis_pb2.Part(name=name, boxes=_boxes(boxes)) for name, boxes in parts.items()]
+    return analysis_pb2.CorrespondRequest(images=_images_to_wire(photos), parts=named, **fields)
 
 
 def analyze_request(
     analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], **fields: Any
 ) -> analysis_pb2.AnalyzeRequest:
     """Write what `Client.analyze` was told. Raises ValueError for parameters that JSON cannot hold."""
-    images = [image_to_wire(photo) for photo in photos]
+    images = _images_to_wire(photos)
     struct = struct_pb2.Struct()
     struct.update(parameters)
     return analysis_pb2.AnalyzeRequest(analyzer=analyzer, images=images, parameters=struct, **fields)
 
 
-def image_to_wire(photo: Photo) -> image_pb2.Image:
-    """Write a photo. Raises InputError for a path without a file and an array that is no photo."""
+def _fields(options: Mapping[str, Any], enums: Mapping[str, EnumDescriptor]) -> dict[str, Any]:
+    """Give options as fields of a request: words as the values of their enums. Raises InputError."""
+    fields = dict(options)
+    for name, enum in enums.items():
+        if name in fields:
+            fields[name] = enum_to_wire(enum, fields[name], field=name)
+    return fields
+
+
+def _boxes(boxes: Iterable[Box]) -> list[image_pb2.Box]:
+    return [image_pb2.Box(x0=box.x0, y0=box.y0, x1=box.x1, y1=box.y1) for box in boxes]
+
+
+def _images_to_wire(photos: Sequence[Photo]) -> list[image_pb2.Image]:
+    """Write photos. Raises InputError, naming the one that cannot be used."""
+    if isinstance(photos, bytes | str | os.PathLike | np.ndarray):
+        raise InputError("one photo where a list of them is asked for: give [photo]", field="images")
+    return [image_to_wire(photo, field=f"images[{place}]") for place, photo in enumerate(photos)]
+
+
+def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
+    """Write a photo. Raises InputError for a path without a file and an array that is no photo.
+
+    field: of the request, for messages.
+    """
     if isinstance(photo, np.ndarray):
-        return _array_to_wire(photo)
+        return _array_to_wire(photo, field)
     if isinstance(photo, bytes):
         return image_pb2.Image(encoded=photo)
     try:
         return image_pb2.Image(encoded=Path(photo).read_bytes())
     except OSError as error:
-        raise InputError(f"'{os.fspath(photo)}' cannot be read: {error.strerror}", field="image") from error
+        raise InputError(f"'{os.fspath(photo)}' cannot be read: {error.strerror}", field=field) from error
 
 
-def _array_to_wire(array: NDArray[Any]) -> image_pb2.Image:
+def _array_to_wire(array: NDArray[Any], field: str) -> image_pb2.Image:
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
         file = io.BytesIO()
         Image.fromarray(array).save(file, "PNG", compress_level=1)
@@ -141,5 +232,5 @@ def _array_to_wire(array: NDArray[Any]) -> image_pb2.Image:
     raise InputError(
         f"an array of {array.dtype} {array.shape} is no photo; allowed are pixels, uint8 (H, W, 3), and the "
         "network's own input, float32 (3, H, W)",
-        field="image",
+        field=field,
     )

@@ -1,6 +1,6 @@
 """An analysis as the service does it: photos read, the analyzer run within the budget, its caller watched."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,14 @@ Tell = Callable[[Model, float, Partial | None], None]
 class Question:
     """What is asked of an analyzer. version: None means the newest; parameters: of the analyzer, by name.
 
-    under: the field of the request that holds the parameters, for messages.
+    images: by the field of the request that holds each, for messages. under: the field that holds the
+    parameters, empty where each is a field of its own.
     """
 
     analyzer: str
     model: str
     version: int | None
-    images: Sequence[image_pb2.Image]
+    images: Mapping[str, image_pb2.Image]
     parameters: Mapping[str, Any]
     pictures: bool
     tensors: bool
@@ -38,7 +39,7 @@ class Question:
 def question_about(
     request: Any,
     analyzer: str,
-    images: Sequence[image_pb2.Image],
+    images: Mapping[str, image_pb2.Image],
     parameters: Mapping[str, Any],
     *,
     under: str = "",
@@ -56,6 +57,11 @@ def question_about(
     )
 
 
+def by_field(images: Iterable[image_pb2.Image]) -> dict[str, image_pb2.Image]:
+    """Name the photos of a request that takes several, in order: images[0], images[1] ..."""
+    return {f"images[{place}]": image for place, image in enumerate(images)}
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
     """The analysis, and what it was made of."""
@@ -68,11 +74,14 @@ class Answer:
 def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = lambda *_: None) -> Answer:
     """Answer a question. Blocks; everything that can be refused is refused before any pass."""
     analyzer = backend.analyzers.analyzer(question.analyzer)
-    params = read_params(analyzer, question.parameters, under=question.under)
     check_photos(analyzer, len(question.images))
+    params = read_params(analyzer, question.parameters, under=question.under)
     loaded = backend.models.loaded(question.model, question.version)
-    check_cost(analyzer, loaded.model, params, backend.max_passes)
-    images = tuple(_prepared(backend, loaded.model, question.images))
+    check_cost(analyzer, loaded.model, params, backend.max_passes, under=question.under)
+    images = tuple(
+        image_from_wire(image, loaded.model, limits=backend.image_limits, field=field)
+        for field, image in question.images.items()
+    )
 
     def progress(share: float, partial: Partial | None = None) -> None:
         tell(loaded.model, share, partial and (lambda: given(analyzer, context, partial())))
@@ -87,11 +96,3 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
         progress=progress,
     )
     return Answer(loaded.model, images, run(analyzer, context, params))
-
-
-def _prepared(backend: Backend, model: Model, images: Sequence[image_pb2.Image]) -> list[Prepared]:
-    fields = ["image"] if len(images) == 1 else [f"images[{place}]" for place in range(len(images))]
-    return [
-        image_from_wire(image, model, limits=backend.image_limits, field=field)
-        for image, field in zip(images, fields, strict=True)
-    ]

@@ -1,6 +1,6 @@
 """Enums on the wire and as the words that users type: RULE_GUIDED and `guided`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor
@@ -12,9 +12,19 @@ def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | Non
     """Give the word of a value, None for unspecified. Raises InputError for a value without a name."""
     words = _words(enum)
     if value not in words:
-        allowed = ", ".join(name for name in enum.values_by_name if not name.endswith("_UNSPECIFIED"))
-        raise InputError(f"value {value} is not allowed; {allowed} are", field=field)
+        raise _refused(enum, value, field)
     return words[value]
+
+
+def enums_from_wire(enum: EnumDescriptor, values: Iterable[int], *, field: str) -> list[str]:
+    """Give the words of a repeated field. Raises InputError for unspecified, or a value without a name."""
+    words = []
+    for place, value in enumerate(values):
+        word = enum_from_wire(enum, value, field=f"{field}[{place}]")
+        if word is None:
+            raise _refused(enum, value, f"{field}[{place}]")
+        words.append(word)
+    return words
 
 
 def enum_words(request: Any, enums: Mapping[str, EnumDescriptor]) -> dict[str, str]:
@@ -29,6 +39,11 @@ def enum_to_wire(enum: EnumDescriptor, word: str, *, field: str) -> int:
     if word not in values:
         raise InputError(f"'{word}' is not allowed; {', '.join(values)} are", field=field)
     return values[word]
+
+
+def _refused(enum: EnumDescriptor, value: int, field: str) -> InputError:
+    allowed = ", ".join(name for name in enum.values_by_name if not name.endswith("_UNSPECIFIED"))
+    return InputError(f"value {value} is not allowed; {allowed} are", field=field)
 
 
 def _words(enum: EnumDescriptor) -> dict[int, str | None]:

@@ -14,6 +14,8 @@ from zfscope.server.tensors import tensor_from_wire
 from zfscope.store import Model
 from zfscope.v1 import image_pb2
 
+_SIDES = ("x0", "y0", "x1", "y1")
+
 
 def image_from_wire(
     image: image_pb2.Image,
@@ -46,7 +48,12 @@ def size_to_wire(photo: NDArray[np.uint8]) -> image_pb2.Size:
 
 def box_of(record: Mapping[str, Any]) -> image_pb2.Box:
     """Write the box that a row of a table names: x0, y0, x1, y1 in pixels."""
-    return image_pb2.Box(**{side: record[side] for side in ("x0", "y0", "x1", "y1")})
+    return image_pb2.Box(**{side: record[side] for side in _SIDES})
+
+
+def sides_of(box: image_pb2.Box) -> dict[str, float]:
+    """Read the sides of a box by name: x0, y0, x1, y1 in pixels."""
+    return {side: getattr(box, side) for side in _SIDES}
 
 
 def picture_to_wire(picture: Picture) -> image_pb2.Picture:

@@ -146,6 +146,122 @@ METHOD_FULL: Method.ValueType  # 2
 """A whole forward pass for each window, by the service's runtime."""
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
+class _Transformation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransformationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Transformation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSFORMATION_UNSPECIFIED: _Transformation.ValueType  # 0
+    """An error wherever a transformation is asked for."""
+    TRANSFORMATION_VERTICAL: _Transformation.ValueType  # 1
+    """A move down, or up where it is negative."""
+    TRANSFORMATION_HORIZONTAL: _Transformation.ValueType  # 2
+    """A move to the right, or to the left where it is negative."""
+    TRANSFORMATION_SCALE: _Transformation.ValueType  # 3
+    """A change of size about the crop's centre."""
+    TRANSFORMATION_ROTATION: _Transformation.ValueType  # 4
+    """A turn about the crop's centre."""
+
+class Transformation(_Transformation, metaclass=_TransformationEnumTypeWrapper):
+    """What is done to a photo before the network's crop is cut from it."""
+
+TRANSFORMATION_UNSPECIFIED: Transformation.ValueType  # 0
+"""An error wherever a transformation is asked for."""
+TRANSFORMATION_VERTICAL: Transformation.ValueType  # 1
+"""A move down, or up where it is negative."""
+TRANSFORMATION_HORIZONTAL: Transformation.ValueType  # 2
+"""A move to the right, or to the left where it is negative."""
+TRANSFORMATION_SCALE: Transformation.ValueType  # 3
+"""A change of size about the crop's centre."""
+TRANSFORMATION_ROTATION: Transformation.ValueType  # 4
+"""A turn about the crop's centre."""
+Global___Transformation: _TypeAlias = Transformation  # noqa: Y015
+
+class _Fill:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FillEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fill.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILL_UNSPECIFIED: _Fill.ValueType  # 0
+    """Means FILL_MEAN."""
+    FILL_MEAN: _Fill.ValueType  # 1
+    """The model's mean colour."""
+    FILL_GREY: _Fill.ValueType  # 2
+    """Grey, 128."""
+    FILL_BLACK: _Fill.ValueType  # 3
+    """Black, 0."""
+    FILL_EDGE: _Fill.ValueType  # 4
+    """The photo's own edge pixels, repeated."""
+
+class Fill(_Fill, metaclass=_FillEnumTypeWrapper):
+    """What comes in where there is no photo."""
+
+FILL_UNSPECIFIED: Fill.ValueType  # 0
+"""Means FILL_MEAN."""
+FILL_MEAN: Fill.ValueType  # 1
+"""The model's mean colour."""
+FILL_GREY: Fill.ValueType  # 2
+"""Grey, 128."""
+FILL_BLACK: Fill.ValueType  # 3
+"""Black, 0."""
+FILL_EDGE: Fill.ValueType  # 4
+"""The photo's own edge pixels, repeated."""
+Global___Fill: _TypeAlias = Fill  # noqa: Y015
+
+class _LabelChoice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LabelChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LabelChoice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LABEL_CHOICE_UNSPECIFIED: _LabelChoice.ValueType  # 0
+    """Never sent."""
+    LABEL_CHOICE_GIVEN: _LabelChoice.ValueType  # 1
+    """The caller, by a label."""
+    LABEL_CHOICE_LIKELIEST: _LabelChoice.ValueType  # 2
+    """The network: the likeliest class of the photo as it is."""
+
+class LabelChoice(_LabelChoice, metaclass=_LabelChoiceEnumTypeWrapper):
+    """Who chose the class that is followed in a photo."""
+
+LABEL_CHOICE_UNSPECIFIED: LabelChoice.ValueType  # 0
+"""Never sent."""
+LABEL_CHOICE_GIVEN: LabelChoice.ValueType  # 1
+"""The caller, by a label."""
+LABEL_CHOICE_LIKELIEST: LabelChoice.ValueType  # 2
+"""The network: the likeliest class of the photo as it is."""
+Global___LabelChoice: _TypeAlias = LabelChoice  # noqa: Y015
+
+class _FillColour:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FillColourEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FillColour.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILL_COLOUR_UNSPECIFIED: _FillColour.ValueType  # 0
+    """Means FILL_COLOUR_GREY."""
+    FILL_COLOUR_MEAN: _FillColour.ValueType  # 1
+    """The model's mean colour."""
+    FILL_COLOUR_GREY: _FillColour.ValueType  # 2
+    """Grey, 128."""
+    FILL_COLOUR_BLACK: _FillColour.ValueType  # 3
+    """Black, 0."""
+
+class FillColour(_FillColour, metaclass=_FillColourEnumTypeWrapper):
+    """What a part is covered with."""
+
+FILL_COLOUR_UNSPECIFIED: FillColour.ValueType  # 0
+"""Means FILL_COLOUR_GREY."""
+FILL_COLOUR_MEAN: FillColour.ValueType  # 1
+"""The model's mean colour."""
+FILL_COLOUR_GREY: FillColour.ValueType  # 2
+"""Grey, 128."""
+FILL_COLOUR_BLACK: FillColour.ValueType  # 3
+"""Black, 0."""
+Global___FillColour: _TypeAlias = FillColour  # noqa: Y015
+
 @_typing.final
 class UnitRef(_message.Message):
     """A unit of a layer."""
@@ -714,6 +830,540 @@ class OccludedMap(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OccludedMap: _TypeAlias = OccludedMap  # noqa: Y015
+
+@_typing.final
+class MeasureInvarianceRequest(_message.Message):
+    """What to do to photos, and where to look."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    TRANSFORMATIONS_FIELD_NUMBER: _builtins.int
+    TRANSLATIONS_PX_FIELD_NUMBER: _builtins.int
+    SCALES_FIELD_NUMBER: _builtins.int
+    ROTATIONS_DEG_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    FILL_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name. Empty means the service's default model."""
+    version: _builtins.int
+    """The model's version, 1 or more. Unset means the newest."""
+    fill: Global___Fill.ValueType
+    """What comes in where there is no photo. Unset means the model's mean colour."""
+    pictures: _builtins.bool
+    """Whether to send the picture. Unset means yes."""
+    tensors: _builtins.bool
+    """Whether to send the numbers of the curves as tensors too, of all photos together."""
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
+        """The photos, 1 to 16. None is an error."""
+
+    @_builtins.property
+    def transformations(self) -> _containers.RepeatedScalarFieldContainer[Global___Transformation.ValueType]:
+        """What is done to the photos, one at a time; none of them twice. Empty means vertical, scale, rotation."""
+
+    @_builtins.property
+    def translations_px(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Moves in pixels of the network's input, positive down or to the right: 200 at most, each from -1024
+        to 1024. Empty means -60 to 60 in steps of 6.
+        """
+
+    @_builtins.property
+    def scales(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Ratios, 2 shows everything twice as large: 200 at most, each from 0.1 to 10. Empty means 0.6 to 1.8
+        in steps of 0.1.
+        """
+
+    @_builtins.property
+    def rotations_deg(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Angles in degrees, positive counter-clockwise: 200 at most, each from -360 to 360. Empty means 0 to
+        350 in steps of 10.
+        """
+
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where features are compared: 8 layers at most, none of them twice, any that GetModel lists. Empty
+        means "relu1", "relu7".
+        """
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The true class of each photo, in order, by label or by the label's id; "" for the class that is
+        likeliest in the photo as it is. Empty means that class for all photos.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        images: _abc.Iterable[_image_pb2.Image] | None = ...,
+        transformations: _abc.Iterable[Global___Transformation.ValueType] | None = ...,
+        translations_px: _abc.Iterable[_builtins.float] | None = ...,
+        scales: _abc.Iterable[_builtins.float] | None = ...,
+        rotations_deg: _abc.Iterable[_builtins.float] | None = ...,
+        layers: _abc.Iterable[_builtins.str] | None = ...,
+        fill: Global___Fill.ValueType = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        pictures: _builtins.bool | None = ...,
+        tensors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_version", b"_version", "pictures", b"pictures", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_version", b"_version", "fill", b"fill", "images", b"images", "labels", b"labels", "layers", b"layers", "model", b"model", "pictures", b"pictures", "rotations_deg", b"rotations_deg", "scales", b"scales", "tensors", b"tensors", "transformations", b"transformations", "translations_px", b"translations_px", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
+    _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___MeasureInvarianceRequest: _TypeAlias = MeasureInvarianceRequest  # noqa: Y015
+
+@_typing.final
+class MeasureInvarianceResponse(_message.Message):
+    """How far features and classes moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model that answered."""
+    version: _builtins.int
+    """Its version."""
+    @_builtins.property
+    def photos(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvariancePhoto]:
+        """The photos, in the order of the request."""
+
+    @_builtins.property
+    def picture(self) -> _image_pb2.Picture:
+        """All of it in one picture: the first photo transformed, the curves of all photos in the first and the
+        last of the layers, and their classes' probabilities. Unset when pictures were not asked for.
+        """
+
+    @_builtins.property
+    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvarianceTensors]:
+        """The same numbers for each transformation, in the order of the request. Empty unless tensors were
+        asked for.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        photos: _abc.Iterable[Global___InvariancePhoto] | None = ...,
+        picture: _image_pb2.Picture | None = ...,
+        tensors: _abc.Iterable[Global___InvarianceTensors] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photos", b"photos", "picture", b"picture", "tensors", b"tensors", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureInvarianceResponse: _TypeAlias = MeasureInvarianceResponse  # noqa: Y015
+
+@_typing.final
+class InvariancePhoto(_message.Message):
+    """What the transformations did to one photo."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    CHOSEN_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    CURVES_FIELD_NUMBER: _builtins.int
+    label_id: _builtins.str
+    """The id of the label of its true class."""
+    label: _builtins.str
+    """The label."""
+    chosen: Global___LabelChoice.ValueType
+    """Who chose it."""
+    probability: _builtins.float
+    """Its probability in the photo as it is, from 0 to 1."""
+    @_builtins.property
+    def curves(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvarianceCurve]:
+        """What each transformation did, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        label_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        chosen: Global___LabelChoice.ValueType = ...,
+        probability: _builtins.float = ...,
+        curves: _abc.Iterable[Global___InvarianceCurve] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chosen", b"chosen", "curves", b"curves", "label", b"label", "label_id", b"label_id", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvariancePhoto: _TypeAlias = InvariancePhoto  # noqa: Y015
+
+@_typing.final
+class InvarianceCurve(_message.Message):
+    """What one transformation did to one photo, value by value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFORMATION_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    PROBABILITIES_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    transformation: Global___Transformation.ValueType
+    """The transformation."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """How much of it was done, one value at a time, in the order of the request: pixels of the network's
+        input, ratios, or degrees.
+        """
+
+    @_builtins.property
+    def probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For each value the probability of the photo's true class, from 0 to 1."""
+
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerDistances]:
+        """How far the features moved, for each layer in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        transformation: Global___Transformation.ValueType = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+        probabilities: _abc.Iterable[_builtins.float] | None = ...,
+        layers: _abc.Iterable[Global___LayerDistances] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers", "probabilities", b"probabilities", "transformation", b"transformation", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvarianceCurve: _TypeAlias = InvarianceCurve  # noqa: Y015
+
+@_typing.final
+class LayerDistances(_message.Message):
+    """How far the features of one layer moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    DISTANCES_FIELD_NUMBER: _builtins.int
+    NORMALISED_DISTANCES_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """The layer."""
+    @_builtins.property
+    def distances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For each value of the curve the Euclidean distance between the features of the photo as it is and of
+        the transformed photo, 0 or more, in the layer's own unit.
+        """
+
+    @_builtins.property
+    def normalised_distances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The same, divided by the Euclidean norm of the features of the photo as it is: 0 is no change, 1 one
+        as large as the features are. Where these are all 0, any change is 1.
+        """
+
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        distances: _abc.Iterable[_builtins.float] | None = ...,
+        normalised_distances: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distances", b"distances", "layer", b"layer", "normalised_distances", b"normalised_distances"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerDistances: _TypeAlias = LayerDistances  # noqa: Y015
+
+@_typing.final
+class InvarianceTensors(_message.Message):
+    """The numbers of one transformation, of all photos and layers in the order of the request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFORMATION_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    DISTANCES_FIELD_NUMBER: _builtins.int
+    NORMALISED_DISTANCES_FIELD_NUMBER: _builtins.int
+    PROBABILITIES_FIELD_NUMBER: _builtins.int
+    transformation: Global___Transformation.ValueType
+    """The transformation."""
+    @_builtins.property
+    def values(self) -> _tensor_pb2.Tensor:
+        """float32, (values,): how much of it was done."""
+
+    @_builtins.property
+    def distances(self) -> _tensor_pb2.Tensor:
+        """float32, (photos, values, layers): how far the features moved."""
+
+    @_builtins.property
+    def normalised_distances(self) -> _tensor_pb2.Tensor:
+        """float32, (photos, values, layers): the same, divided by the norm of the photo's own features."""
+
+    @_builtins.property
+    def probabilities(self) -> _tensor_pb2.Tensor:
+        """float32, (photos, values): the probability of the photo's true class."""
+
+    def __init__(
+        self,
+        *,
+        transformation: Global___Transformation.ValueType = ...,
+        values: _tensor_pb2.Tensor | None = ...,
+        distances: _tensor_pb2.Tensor | None = ...,
+        normalised_distances: _tensor_pb2.Tensor | None = ...,
+        probabilities: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["distances", b"distances", "normalised_distances", b"normalised_distances", "probabilities", b"probabilities", "values", b"values"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distances", b"distances", "normalised_distances", b"normalised_distances", "probabilities", b"probabilities", "transformation", b"transformation", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvarianceTensors: _TypeAlias = InvarianceTensors  # noqa: Y015
+
+@_typing.final
+class Part(_message.Message):
+    """A part that all photos show, such as the nose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BOXES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it is called, 1 to 64 characters; not "random", which is the control."""
+    @_builtins.property
+    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Box]:
+        """Where it lies: a box in pixels of the photo for each photo, in order, inside of what the network sees
+        of the photo.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        boxes: _abc.Iterable[_image_pb2.Box] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Part: _TypeAlias = Part  # noqa: Y015
+
+@_typing.final
+class CorrespondRequest(_message.Message):
+    """What to cover, and where to compare what that changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    RANDOM_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    FILL_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name. Empty means the service's default model."""
+    version: _builtins.int
+    """The model's version, 1 or more. Unset means the newest."""
+    random: _builtins.int
+    """The control: how often a box of the photo's mean size, at a random place, is covered in each photo,
+    from 0 to 100; 0 is no control. Unset means 10.
+    """
+    seed: _builtins.int
+    """The seed of the random places, 0 or more: the same one gives the same places. Unset means 0."""
+    fill: Global___FillColour.ValueType
+    """What covers. Unset means grey."""
+    pictures: _builtins.bool
+    """Whether to send the picture. Unset means yes. With many parts and photos it may have some MB, so that
+    a client may have to raise its limit of received bytes (4 MiB unless it says otherwise).
+    """
+    tensors: _builtins.bool
+    """Whether to send the distances of each pair of photos, and the boxes."""
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
+        """The photos, 2 to 32. Fewer are an error."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]:
+        """The parts to cover, one at a time, 1 to 16, none of a name twice. None is an error."""
+
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where features are compared: 8 layers at most, none of them twice, any that GetModel lists. Empty
+        means "pool5", "relu7".
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        images: _abc.Iterable[_image_pb2.Image] | None = ...,
+        parts: _abc.Iterable[Global___Part] | None = ...,
+        layers: _abc.Iterable[_builtins.str] | None = ...,
+        random: _builtins.int | None = ...,
+        seed: _builtins.int | None = ...,
+        fill: Global___FillColour.ValueType = ...,
+        pictures: _builtins.bool | None = ...,
+        tensors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_random", b"_random", "_seed", b"_seed", "_version", b"_version", "pictures", b"pictures", "random", b"random", "seed", b"seed", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_random", b"_random", "_seed", b"_seed", "_version", b"_version", "fill", b"fill", "images", b"images", "layers", b"layers", "model", b"model", "parts", b"parts", "pictures", b"pictures", "random", b"random", "seed", b"seed", "tensors", b"tensors", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
+    _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__random: _TypeAlias = _typing.Literal["random"]  # noqa: Y015
+    _WhichOneofArgType__random: _TypeAlias = _typing.Literal["_random", b"_random"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__random) -> _WhichOneofReturnType__random | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___CorrespondRequest: _TypeAlias = CorrespondRequest  # noqa: Y015
+
+@_typing.final
+class CorrespondResponse(_message.Message):
+    """Whether covering a part changes the features of different photos alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    HAMMING_FIELD_NUMBER: _builtins.int
+    BOXES_FIELD_NUMBER: _builtins.int
+    RANDOM_HAMMING_FIELD_NUMBER: _builtins.int
+    RANDOM_BOXES_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model that answered."""
+    version: _builtins.int
+    """Its version."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartCorrespondence]:
+        """One for each part and layer: the parts in the order of the request, then the control, where there is
+        one, as the part "random"; of each, the layers in the order of the request.
+        """
+
+    @_builtins.property
+    def picture(self) -> _image_pb2.Picture:
+        """All of it in one picture, with the covered photos. Unset when pictures were not asked for."""
+
+    @_builtins.property
+    def hamming(self) -> _tensor_pb2.Tensor:
+        """float32, (parts, layers, photos, photos): the distance of each pair of photos. Unset unless tensors
+        were asked for, as the next ones.
+        """
+
+    @_builtins.property
+    def boxes(self) -> _tensor_pb2.Tensor:
+        """int64, (parts, photos, 4): x0, y0, x1 and y1 of what was covered, in pixels of the network's input."""
+
+    @_builtins.property
+    def random_hamming(self) -> _tensor_pb2.Tensor:
+        """float32, (draws, layers, photos, photos): the distances of the control. Unset without a control, as
+        the next one.
+        """
+
+    @_builtins.property
+    def random_boxes(self) -> _tensor_pb2.Tensor:
+        """int64, (draws, photos, 4): what the control covered, as `boxes`."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        rows: _abc.Iterable[Global___PartCorrespondence] | None = ...,
+        picture: _image_pb2.Picture | None = ...,
+        hamming: _tensor_pb2.Tensor | None = ...,
+        boxes: _tensor_pb2.Tensor | None = ...,
+        random_hamming: _tensor_pb2.Tensor | None = ...,
+        random_boxes: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "hamming", b"hamming", "picture", b"picture", "random_boxes", b"random_boxes", "random_hamming", b"random_hamming"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "hamming", b"hamming", "model", b"model", "picture", b"picture", "random_boxes", b"random_boxes", "random_hamming", b"random_hamming", "rows", b"rows", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrespondResponse: _TypeAlias = CorrespondResponse  # noqa: Y015
+
+@_typing.final
+class PartCorrespondence(_message.Message):
+    """How alike the features of one layer change when one part is covered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    part: _builtins.str
+    """The part's name; "random" for the control."""
+    layer: _builtins.str
+    """The layer."""
+    mean: _builtins.float
+    """The share of the layer's features that do not change the same way (fall, rise or stay) in two photos,
+    from 0 to 1, as the mean over all pairs of photos. Lower: the network relates the parts more closely.
+    """
+    deviation: _builtins.float
+    """The standard deviation of that share over the pairs."""
+    pairs: _builtins.int
+    """How many pairs there are; of the control, pairs of all draws."""
+    def __init__(
+        self,
+        *,
+        part: _builtins.str = ...,
+        layer: _builtins.str = ...,
+        mean: _builtins.float = ...,
+        deviation: _builtins.float = ...,
+        pairs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation", "layer", b"layer", "mean", b"mean", "pairs", b"pairs", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartCorrespondence: _TypeAlias = PartCorrespondence  # noqa: Y015
 
 @_typing.final
 class ListAnalyzersRequest(_message.Message):

@@ -56,6 +56,16 @@ class AnalysisServiceStub:
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.OccludeRequest.SerializeToString,
                 response_deserializer=zfscope_dot_v1_dot_analysis__pb2.OccludeResponse.FromString,
                 _registered_method=True)
+        self.MeasureInvariance = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/MeasureInvariance',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.MeasureInvarianceRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.MeasureInvarianceResponse.FromString,
+                _registered_method=True)
+        self.Correspond = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/Correspond',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.FromString,
+                _registered_method=True)
 
 
 class AnalysisServiceServicer:
@@ -92,6 +102,22 @@ class AnalysisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MeasureInvariance(self, request, context):
+        """Moves, scales and turns photos, and follows how far their features, and the probability of their
+        class, go with it. Through Analyze, as "invariance", it tells how far it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Correspond(self, request, context):
+        """Covers the same part in different photos, and compares which way each feature changes. Through
+        Analyze, as "correspond", it tells how far it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +140,16 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.Occlude,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.OccludeRequest.FromString,
                     response_serializer=zfscope_dot_v1_dot_analysis__pb2.OccludeResponse.SerializeToString,
+            ),
+            'MeasureInvariance': grpc.unary_unary_rpc_method_handler(
+                    servicer.MeasureInvariance,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.MeasureInvarianceRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.MeasureInvarianceResponse.SerializeToString,
+            ),
+            'Correspond': grpc.unary_unary_rpc_method_handler(
+                    servicer.Correspond,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -226,6 +262,60 @@ class AnalysisService:
             '/zfscope.v1.AnalysisService/Occlude',
             zfscope_dot_v1_dot_analysis__pb2.OccludeRequest.SerializeToString,
             zfscope_dot_v1_dot_analysis__pb2.OccludeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeasureInvariance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/MeasureInvariance',
+            zfscope_dot_v1_dot_analysis__pb2.MeasureInvarianceRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.MeasureInvarianceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Correspond(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/Correspond',
+            zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.FromString,
             options,
             channel_credentials,
             insecure,

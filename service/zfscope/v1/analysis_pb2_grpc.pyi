@@ -45,6 +45,14 @@ class AnalysisServiceStub:
     """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
     "occlude", it tells how far it is and shows the map as far as it is known.
     """
+    MeasureInvariance: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.MeasureInvarianceRequest, _analysis_pb2.MeasureInvarianceResponse]
+    """Moves, scales and turns photos, and follows how far their features, and the probability of their
+    class, go with it. Through Analyze, as "invariance", it tells how far it is.
+    """
+    Correspond: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.CorrespondRequest, _analysis_pb2.CorrespondResponse]
+    """Covers the same part in different photos, and compares which way each feature changes. Through
+    Analyze, as "correspond", it tells how far it is.
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -62,6 +70,14 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     Occlude: _aio.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]  # type: ignore[assignment]
     """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
     "occlude", it tells how far it is and shows the map as far as it is known.
+    """
+    MeasureInvariance: _aio.UnaryUnaryMultiCallable[_analysis_pb2.MeasureInvarianceRequest, _analysis_pb2.MeasureInvarianceResponse]  # type: ignore[assignment]
+    """Moves, scales and turns photos, and follows how far their features, and the probability of their
+    class, go with it. Through Analyze, as "invariance", it tells how far it is.
+    """
+    Correspond: _aio.UnaryUnaryMultiCallable[_analysis_pb2.CorrespondRequest, _analysis_pb2.CorrespondResponse]  # type: ignore[assignment]
+    """Covers the same part in different photos, and compares which way each feature changes. Through
+    Analyze, as "correspond", it tells how far it is.
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,6 +117,26 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analysis_pb2.OccludeResponse, _abc.Awaitable[_analysis_pb2.OccludeResponse]]:
         """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
         "occlude", it tells how far it is and shows the map as far as it is known.
+        """
+
+    @_abc_1.abstractmethod
+    def MeasureInvariance(
+        self,
+        request: _analysis_pb2.MeasureInvarianceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.MeasureInvarianceResponse, _abc.Awaitable[_analysis_pb2.MeasureInvarianceResponse]]:
+        """Moves, scales and turns photos, and follows how far their features, and the probability of their
+        class, go with it. Through Analyze, as "invariance", it tells how far it is.
+        """
+
+    @_abc_1.abstractmethod
+    def Correspond(
+        self,
+        request: _analysis_pb2.CorrespondRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.CorrespondResponse, _abc.Awaitable[_analysis_pb2.CorrespondResponse]]:
+        """Covers the same part in different photos, and compares which way each feature changes. Through
+        Analyze, as "correspond", it tells how far it is.
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -184,6 +184,16 @@ def test_what_cannot_be_analyzed_is_refused_with_field_value_and_what_is_allowed
     assert refusal.value.field == field
 
 
+def test_a_photo_that_is_missing_is_named_by_its_place(
+    odd_client: Client, refused: Callable[..., Any]
+) -> None:
+    request = pb.AnalyzeRequest(analyzer="counting", images=[image_pb2.Image()])
+
+    refusal = refused(lambda *asked, **limits: list(stub_of(odd_client).Analyze(*asked, **limits)), request)
+
+    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "images[0]")
+
+
 def test_every_wrong_field_is_a_violation_of_its_own(odd_client: Client, photo: bytes) -> None:
     struct = struct_pb2.Struct()
     struct.update({"steps": -1, "level": 2})

@@ -11,6 +11,8 @@ from zfscope.server.analyze import Partial, answer
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.services import analyzers
+from zfscope.server.services.correspond import correspond
+from zfscope.server.services.invariance import measure_invariance
 from zfscope.server.services.occlude import occlude
 from zfscope.server.services.project import project_photo
 from zfscope.server.stream import Latest
@@ -59,6 +61,22 @@ class AnalysisService(AnalysisServiceServicer):
         context: grpc.aio.ServicerContext[pb.OccludeRequest, pb.OccludeResponse],
     ) -> pb.OccludeResponse:
         return await self._backend.workers.run(partial(occlude, self._backend, request, Cancel(context)))
+
+    async def MeasureInvariance(
+        self,
+        request: pb.MeasureInvarianceRequest,
+        context: grpc.aio.ServicerContext[pb.MeasureInvarianceRequest, pb.MeasureInvarianceResponse],
+    ) -> pb.MeasureInvarianceResponse:
+        return await self._backend.workers.run(
+            partial(measure_invariance, self._backend, request, Cancel(context))
+        )
+
+    async def Correspond(
+        self,
+        request: pb.CorrespondRequest,
+        context: grpc.aio.ServicerContext[pb.CorrespondRequest, pb.CorrespondResponse],
+    ) -> pb.CorrespondResponse:
+        return await self._backend.workers.run(partial(correspond, self._backend, request, Cancel(context)))
 
 
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:

@@ -9,7 +9,7 @@ from zfscope.analysis.registry import Registered
 from zfscope.analysis.run import default_cost
 from zfscope.errors import InputError
 from zfscope.results import Analysis, Cell, Table
-from zfscope.server.analyze import Question, question_about
+from zfscope.server.analyze import Question, by_field, question_about
 from zfscope.server.images import picture_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Model
@@ -33,9 +33,8 @@ def analyzer_to_wire(registered: Registered, model: Model) -> pb.Analyzer:
 
 def question_of(request: pb.AnalyzeRequest) -> Question:
     """Read a request. Raises InputError for parameters that are no JSON."""
-    return question_about(
-        request, request.analyzer, request.images, _parameters(request.parameters), under="parameters"
-    )
+    images, parameters = by_field(request.images), _parameters(request.parameters)
+    return question_about(request, request.analyzer, images, parameters, under="parameters")
 
 
 def analysis_to_wire(analysis: Analysis, model: Model) -> pb.Analysis:

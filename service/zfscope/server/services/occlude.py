@@ -6,12 +6,11 @@ from zfscope.server.analyze import Answer, Question, answer, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.enums import enum_words
-from zfscope.server.images import box_of, picture_to_wire, size_to_wire
+from zfscope.server.images import box_of, picture_to_wire, sides_of, size_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
 
 _ENUMS = {"value": pb.ClassValue.DESCRIPTOR, "method": pb.Method.DESCRIPTOR}
-_SIDES = ("x0", "y0", "x1", "y1")
 
 
 def occlude(backend: Backend, request: pb.OccludeRequest, cancel: Cancel) -> pb.OccludeResponse:
@@ -24,7 +23,7 @@ def question_of(request: pb.OccludeRequest) -> Question:
 
     Raises InputError, naming the field, for a value that is not allowed.
     """
-    return question_about(request, "occlude", [request.image], _parameters(request))
+    return question_about(request, "occlude", {"image": request.image}, _parameters(request))
 
 
 def response_of(answered: Answer) -> pb.OccludeResponse:
@@ -48,7 +47,7 @@ def response_of(answered: Answer) -> pb.OccludeResponse:
 def _parameters(request: pb.OccludeRequest) -> dict[str, Any]:
     values: dict[str, Any] = {
         "classes": list(request.classes),
-        "boxes": [{side: getattr(box, side) for side in _SIDES} for box in request.boxes],
+        "boxes": [sides_of(box) for box in request.boxes],
     }
     for name in ("fill", "layer"):
         if getattr(request, name):

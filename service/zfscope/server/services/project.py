@@ -36,7 +36,7 @@ def question_of(request: pb.ProjectRequest) -> Question:
 
     Raises InputError, naming the field, for a value that is not allowed.
     """
-    return question_about(request, "project", [request.image], _parameters(request))
+    return question_about(request, "project", {"image": request.image}, _parameters(request))
 
 
 def response_of(answered: Answer) -> pb.ProjectResponse:

@@ -1,0 +1,321 @@
+"""Correspond over the wire."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.client import Box, Client
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import prepare
+from zfscope.runtimes import create_runtime
+from zfscope.server import analyze
+from zfscope.server.services.correspond import question_of
+from zfscope.server.settings import Settings
+from zfscope.store import ModelStore
+from zfscope.v1 import analysis_pb2 as pb
+from zfscope.v1 import image_pb2
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+
+PNG = b"\x89PNG\r\n\x1a\n"
+INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+
+# Of the first photo, 60 x 48, the network sees (8.7, 2.7) to (51.3, 45.3); of the second, 80 x 50,
+# (17.8, 2.8) to (62.2, 47.2); the third is as the first.
+PARTS = {
+    "nose": [Box(20, 12, 36, 30), Box(30.5, 10, 44, 21.5), Box(9, 3, 22, 20)],
+    "left eye": [Box(30, 20, 40, 30), Box(20, 25, 33, 36), Box(40, 30, 51, 45)],
+}
+LAYERS = ("pool1", "fc6")
+# Every option has a value that is not its default.
+OPTIONS: dict[str, Any] = {"layers": LAYERS, "random": 3, "seed": 5, "fill": "black"}
+
+
+@pytest.fixture
+def photos(make_photo: Callable[..., bytes]) -> list[bytes]:
+    """Three photos: one of another size, and one whose pixels were rounded."""
+    return [make_photo(), make_photo(80, 50), make_photo(kind="JPEG")]
+
+
+@pytest.fixture
+def analysed(store: Path, photos: list[bytes]) -> Analysis:
+    """What the analyzer gives in this process."""
+    model = ModelStore(store).load("tiny")
+    correspond = load_analyzers().analyzer("correspond")
+    images = tuple(prepare(decode(photo), model.preprocessing) for photo in photos)
+    context = Context(model, create_runtime("torch", model), images, tensors=True)
+    parts = [{"name": name, "boxes": [vars(box) for box in boxes]} for name, boxes in PARTS.items()]
+    return correspond.analyze(context, correspond.params(parts=parts, **OPTIONS))
+
+
+def part(*boxes: tuple[float, float, float, float], name: str = "nose") -> pb.Part:
+    sides = ("x0", "y0", "x1", "y1")
+    return pb.Part(name=name, boxes=[image_pb2.Box(**dict(zip(sides, box, strict=True))) for box in boxes])
+
+
+GOOD = (20, 12, 36, 30)
+
+
+def request(*photos: bytes, **fields: Any) -> pb.CorrespondRequest:
+    images = [image_pb2.Image(encoded=photo) for photo in photos]
+    defaults = {"layers": ["conv1"], "parts": [part(*[GOOD] * len(photos))]}
+    return pb.CorrespondRequest(images=images, **{**defaults, **fields})
+
+
+def test_the_rows_are_those_that_the_analyzer_gives_in_process(
+    client: Client, photos: list[bytes], analysed: Analysis
+) -> None:
+    answer = client.correspond(photos, PARTS, **OPTIONS)
+
+    assert (answer.model, answer.version) == ("tiny", 2)
+    rows = analysed.tables["correspondence"].rows
+    assert [(row.part, row.layer, row.pairs) for row in answer.rows] == [(*row[:2], row[4]) for row in rows]
+    assert [(row.part, row.layer, row.pairs) for row in answer.rows] == [
+        ("nose", "pool1", 3),
+        ("nose", "fc6", 3),
+        ("left eye", "pool1", 3),
+        ("left eye", "fc6", 3),
+        ("random", "pool1", 9),
+        ("random", "fc6", 9),
+    ]
+    for got, row in zip(answer.rows, rows, strict=True):
+        # A feature at the limit of what counts as no change may fall on either side.
+        assert (got.mean, got.deviation) == pytest.approx(row[2:4], abs=1e-3)
+
+
+def test_tensors_are_those_of_the_analyzer(client: Client, photos: list[bytes], analysed: Analysis) -> None:
+    answer = client.correspond(photos, PARTS, **OPTIONS, tensors=True)
+
+    assert answer.hamming is not None
+    assert answer.random_hamming is not None
+    np.testing.assert_allclose(answer.hamming, analysed.tensors["hamming"], atol=1e-3)
+    np.testing.assert_allclose(answer.random_hamming, analysed.tensors["random-hamming"], atol=1e-3)
+    np.testing.assert_array_equal(answer.boxes, analysed.tensors["boxes"])
+    np.testing.assert_array_equal(answer.random_boxes, analysed.tensors["random-boxes"])
+
+
+def test_the_picture_is_that_of_the_analyzer(client: Client, photos: list[bytes], analysed: Analysis) -> None:
+    answer = client.correspond(photos, PARTS, **OPTIONS)
+
+    wanted = analysed.picture("correspondence")
+    assert answer.picture is not None
+    assert wanted is not None
+    assert answer.picture.png.startswith(PNG)
+    assert (answer.picture.name, answer.picture.scale) == (wanted.name, wanted.scale)
+
+
+def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
+    params = load_analyzers().analyzer("correspond").params
+    asked = question_of(pb.CorrespondRequest(parts=[part(GOOD)]))
+
+    boxes = [dict(zip(("x0", "y0", "x1", "y1"), GOOD, strict=True))]
+    assert params.model_validate(asked.parameters) == params(parts=[{"name": "nose", "boxes": boxes}])
+
+
+def test_a_control_of_no_draws_is_none(client: Client, photos: list[bytes]) -> None:
+    answer = client.correspond(photos, PARTS, layers=["conv1"], random=0, tensors=True)
+
+    assert {row.part for row in answer.rows} == set(PARTS)
+    assert answer.random_hamming is None
+    assert answer.random_boxes is None
+
+
+def test_the_seed_says_where_the_control_covers(client: Client, photos: list[bytes]) -> None:
+    drawn = [
+        client.correspond(photos, PARTS, layers=["conv1"], random=2, tensors=True, **seed).random_boxes
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
+
+
+def test_the_picture_alone_comes_beside_the_numbers_unless_tensors_are_asked_for(
+    client: Client, photos: list[bytes]
+) -> None:
+    answer = client.correspond(photos, PARTS, layers=["conv1"], random=1)
+
+    assert answer.picture is not None
+    tensors = answer.hamming, answer.boxes, answer.random_hamming, answer.random_boxes
+    assert tensors == (None, None, None, None)
+    plain = client.correspond(photos, PARTS, layers=["conv1"], random=1, pictures=False)
+    assert plain.picture is None
+    assert plain.rows == answer.rows
+
+
+def test_the_default_answer_about_five_photos_and_parts_fits_a_client_s_default_limit(
+    channel: grpc.Channel, make_photo: Callable[..., bytes]
+) -> None:
+    photos = [make_photo(400 + number, 400) for number in range(5)]
+    parts = [part(*[(100, 100, 200, 200)] * 5, name=f"part {number}") for number in range(5)]
+
+    response = AnalysisServiceStub(channel).Correspond(request(*photos, parts=parts))
+
+    assert len(response.rows) == 6
+    assert response.ByteSize() < 4 << 20
+
+
+NAN, INFINITE = float("nan"), float("inf")
+BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
+    "no parts": ({"parts": []}, INVALID, "parts", "parts is []: Tuple should have at least 1 item"),
+    "too many parts": (
+        {"parts": [part(GOOD, GOOD, name=str(number)) for number in range(17)]},
+        INVALID,
+        "parts",
+        "at most 16 items",
+    ),
+    "no name": ({"parts": [part(GOOD, GOOD, name="")]}, INVALID, "parts[0].name", "at least 1 character"),
+    "the control's name": (
+        {"parts": [part(GOOD, GOOD, name="random")]},
+        INVALID,
+        "",
+        "no part may be named 'random': that is the control",
+    ),
+    "no boxes": (
+        {"parts": [part(GOOD, GOOD), part(name="eye")]},
+        INVALID,
+        "parts[1].boxes",
+        "parts[1].boxes of 'eye' has 0 boxes for 2 photos: give one for each photo, in order",
+    ),
+    "a box too few": (
+        {"parts": [part(GOOD)]},
+        INVALID,
+        "parts[0].boxes",
+        "parts[0].boxes of 'nose' has 1 boxes for 2 photos",
+    ),
+    "an unset box": (
+        {"parts": [part(GOOD, (0, 0, 0, 0))]},
+        INVALID,
+        "parts[0].boxes[1]",
+        "the box is empty: x0 has to be less than x1, and y0 less than y1",
+    ),
+    "a negative width": ({"parts": [part((36, 12, 20, 30), GOOD)]}, INVALID, "parts[0].boxes[0]", "is empty"),
+    "a negative height": (
+        {"parts": [part(GOOD, GOOD), part(GOOD, (20, 30, 36, 12), name="eye")]},
+        INVALID,
+        "parts[1].boxes[1]",
+        "the box is empty",
+    ),
+    "a box outside": (
+        {"parts": [part(GOOD, (20, 12, 70, 30))]},
+        INVALID,
+        "parts[0].boxes[1]",
+        "parts[0].boxes[1] is (20, 12) to (70, 30); the network sees (8.66667, 2.66667) to (51.3333, 45.3",
+    ),
+    "a box too small": (
+        {"parts": [part((20, 12, 20.1, 30), GOOD)]},
+        INVALID,
+        "parts[0].boxes[0]",
+        "empty at the network's resolution",
+    ),
+    "a NaN": (
+        {"parts": [part(GOOD, (NAN, 12, 36, 30))]},
+        INVALID,
+        "parts[0].boxes[1].x0",
+        "parts[0].boxes[1].x0 is nan: Input should be a finite number",
+    ),
+    "an infinite side": (
+        {"parts": [part((20, 12, 36, INFINITE), GOOD)]},
+        INVALID,
+        "parts[0].boxes[0].y1",
+        "parts[0].boxes[0].y1 is inf: Input should be a finite number",
+    ),
+    "an unknown layer": (
+        {"layers": ["conv9"]},
+        NOT_FOUND,
+        "layers",
+        "no layer 'conv9'; this model has conv1",
+    ),
+    "a layer twice": ({"layers": ["fc6", "fc6"]}, INVALID, "", "layers names one twice: fc6, fc6"),
+    "too many draws": (
+        {"random": 101},
+        INVALID,
+        "random",
+        "random is 101: Input should be less than or equal",
+    ),
+    "fewer draws than none": (
+        {"random": -1},
+        INVALID,
+        "random",
+        "random is -1: Input should be greater than",
+    ),
+    "a negative seed": (
+        {"seed": -1},
+        INVALID,
+        "seed",
+        "seed is -1: Input should be greater than or equal to 0",
+    ),
+    "a nameless fill": (
+        {"fill": 77},
+        INVALID,
+        "fill",
+        "fill: value 77 is not allowed; FILL_COLOUR_MEAN, FILL_COLOUR_GREY, FILL_COLOUR_BLACK are",
+    ),
+    "an unknown model": (
+        {"model": "huge"},
+        NOT_FOUND,
+        "model",
+        "no model 'huge'; this store has other, tiny",
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_cannot_be_compared_is_refused_with_field_value_and_what_is_allowed(
+    channel: grpc.Channel, refused: Callable[..., Any], photo: bytes, bad: str
+) -> None:
+    fields, code, field, message = BAD[bad]
+
+    refusal = refused(AnalysisServiceStub(channel).Correspond, request(photo, photo, **fields))
+
+    assert (refusal.code, refusal.field) == (code, field)
+    assert message in refusal.message
+
+
+@pytest.mark.parametrize("count", [0, 1, 33])
+def test_fewer_than_two_photos_and_too_many_are_refused(
+    channel: grpc.Channel, refused: Callable[..., Any], photo: bytes, count: int
+) -> None:
+    refusal = refused(AnalysisServiceStub(channel).Correspond, request(*[photo] * count))
+
+    assert (refusal.code, refusal.field) == (INVALID, "images")
+    assert refusal.message == f"images: {count} photos; 'correspond' takes 2 to 32"
+
+
+def test_a_photo_that_is_missing_is_named(
+    channel: grpc.Channel, refused: Callable[..., Any], photo: bytes
+) -> None:
+    asked = request(photo, photo)
+    asked.images[1].Clear()
+
+    refusal = refused(AnalysisServiceStub(channel).Correspond, asked)
+
+    assert (refusal.code, refusal.field) == (INVALID, "images[1]")
+    assert "no image; give images[1].encoded, the bytes of a file, or images[1].tensor" in refusal.message
+
+
+def test_more_passes_than_the_budget_are_refused_before_any_work(
+    settings: Settings,
+    make_service: Callable[[Settings], Any],
+    refused: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    photo: bytes,
+) -> None:
+    service = make_service(settings.model_copy(update={"max_passes": 23}))
+    service.call(service.service.warm_up())
+    with grpc.insecure_channel(service.address) as channel:
+        stub = AnalysisServiceStub(channel)
+        with monkeypatch.context() as watched:
+            worked: list[Any] = []
+            watched.setattr(analyze, "run", lambda *given: worked.append(given))
+            refusal = refused(stub.Correspond, request(photo, photo))
+        assert worked == []
+        assert (refusal.code, refusal.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
+        assert refusal.message == (
+            "'correspond' would cost 24 forward passes with these parameters; one request may cost 23"
+        )
+        assert len(stub.Correspond(request(photo, photo, random=9)).rows) == 2
