@@ -51,7 +51,11 @@ class Sample:
 
 
 SAMPLES = (
-    Sample("scikit-learn", "sklearn/datasets/images/china.jpg", "A pavilion: 'church' is the nearest class."),
+    Sample(
+        "scikit-learn",
+        "sklearn/datasets/images/china.jpg",
+        "A pavilion: none of the classes; 'church' would be the nearest.",
+    ),
     Sample(
         "scikit-image",
         "skimage/data/chelsea.png",

@@ -3,16 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
-
-from zfscope.images.preprocess import Preprocessing
-from zfscope.networks import NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Linear, Padding, ReLU
-from zfscope.store import Label, Manifest, Provenance, write_model
 
 CHECKOUT = Path(__file__).parents[2]
 PHOTOS = ("china", "chelsea")
@@ -20,32 +15,9 @@ LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
+def store(tmp_path: Path, write_store: Callable[[Path], Path]) -> Path:
     """A model with the five layers that the demo looks at."""
-    convolutions = [
-        layer
-        for name in LAYERS
-        for layer in (
-            Conv(name=name, channels=9, kernel=3, padding=Padding(1, 1, 1, 1)),
-            ReLU(name=name.replace("conv", "relu")),
-        )
-    ]
-    spec = NetworkSpec(
-        name="tiny",
-        input_size=16,
-        layers=(*convolutions, Flatten(name="flatten"), Linear(name="fc6", units=2)),
-    )
-    manifest = Manifest(
-        name="tiny",
-        version=1,
-        summary="Random weights",
-        network=spec,
-        preprocessing=Preprocessing(short_side=16, centre=16, crop=16),
-        labels=(Label(id="n0", name="church"), Label(id="n1", name="tench")),
-        provenance=Provenance(source="made up in a test"),
-    )
-    write_model(tmp_path / "store", manifest, build(spec, generator=torch.Generator().manual_seed(1)))
-    return tmp_path / "store"
+    return write_store(tmp_path / "store")
 
 
 def run_demo(out: Path, store: Path) -> "subprocess.CompletedProcess[str]":

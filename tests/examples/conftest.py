@@ -1,0 +1,47 @@
+"""A store with a tiny model, which has the layers that the examples look at."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import NetworkSpec, build
+from zfscope.networks.spec import Conv, Flatten, Linear, Padding, ReLU
+from zfscope.store import Label, Manifest, Provenance, write_model
+
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+
+@pytest.fixture(scope="session")
+def write_store() -> Callable[[Path], Path]:
+    """Writes a store with a model of five layers of filters, `tiny`, and gives its folder."""
+    return write_tiny
+
+
+def write_tiny(store: Path) -> Path:
+    convolutions = [
+        layer
+        for name in LAYERS
+        for layer in (
+            Conv(name=name, channels=9, kernel=3, padding=Padding(1, 1, 1, 1)),
+            ReLU(name=name.replace("conv", "relu")),
+        )
+    ]
+    spec = NetworkSpec(
+        name="tiny",
+        input_size=16,
+        layers=(*convolutions, Flatten(name="flatten"), Linear(name="fc6", units=2)),
+    )
+    manifest = Manifest(
+        name="tiny",
+        version=1,
+        summary="Random weights",
+        network=spec,
+        preprocessing=Preprocessing(short_side=16, centre=16, crop=16),
+        labels=(Label(id="n0", name="church"), Label(id="n1", name="tench")),
+        provenance=Provenance(source="made up in a test"),
+    )
+    write_model(store, manifest, build(spec, generator=torch.Generator().manual_seed(1)))
+    return store

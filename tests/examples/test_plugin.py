@@ -1,0 +1,272 @@
+"""An analyzer of somebody else's: installed by pip in a fresh environment, and called in every way there is.
+
+The environment sees the packages of the one that runs the tests, zfscope among them, and gets the example
+from a copy of its folder: nothing is downloaded, and nothing is left in the checkout.
+"""
+
+import base64
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sysconfig
+import tomllib
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from PIL import Image
+
+from zfscope.client import Analysis, Client, Progress
+from zfscope.errors import InputError, NotFound, ZfscopeError
+
+CHECKOUT = Path(__file__).parents[2]
+EXAMPLE = CHECKOUT / "examples" / "zfscope-gradcam"
+VERSION = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["version"]
+ZFSCOPE = Path(sysconfig.get_path("scripts")) / "zfscope"
+README = (EXAMPLE / "README.md").read_text()
+README_ADDRESS = "localhost:50051"
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def environment(
+    tmp_path_factory: pytest.TempPathFactory, write_store: Callable[[Path], Path]
+) -> dict[str, str]:
+    """What programs find in their environment: a tiny model, a cache of their own, and one thread.
+
+    Coverage does not follow them: away from the checkout it would not know which files are generated.
+    """
+    home = tmp_path_factory.mktemp("home")
+    own = {"ZFSCOPE_STORE": str(write_store(home / "store")), "XDG_CACHE_HOME": str(home / "cache")}
+    found = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    return {**found, **own, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's folder as a stranger has it: a copy, away from the checkout."""
+    folder = tmp_path_factory.mktemp("stranger") / EXAMPLE.name
+    return shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a fresh environment, which sees the packages of this one."""
+    home = tmp_path_factory.mktemp("fresh")
+    venv.create(home, symlinks=True)
+    here = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+    added = "".join(f"import site; site.addsitedir({folder!r})\n" for folder in here)
+    (Path(sysconfig.get_path("purelib", "venv", {"base": str(home)})) / "zfscope-tests.pth").write_text(added)
+    return home / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def run(python: Path, example: Path, environment: dict[str, str]) -> Run:
+    """Runs Python in the fresh environment, the example installed; gives stdout."""
+
+    def run_python(*words: object, cwd: Path = example.parent) -> str:
+        command = [str(word) for word in (python, *words)]
+        done = subprocess.run(
+            command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    # From no index: pip has to find that what the example depends on is there.
+    run_python("-m", "pip", "--isolated", "install", "--no-index", "--no-build-isolation", example)
+    return run_python
+
+
+@pytest.fixture(scope="module")
+def address(
+    run: Run, python: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a service that runs in the fresh environment."""
+    log = tmp_path_factory.mktemp("service") / "log"
+    with log.open("w") as errors:
+        service = subprocess.Popen(
+            [python, ZFSCOPE, "serve", "--listen", "127.0.0.1:0", "--threads", "1"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    try:
+        assert service.stdout is not None
+        listens, serves = service.stdout.readline(), service.stdout.readline()
+        assert serves == "zfscope serves model 'tiny' version 1\n", log.read_text()
+        yield listens.split()[-1]
+        service.send_signal(signal.SIGINT)
+        service.communicate(timeout=30)
+        assert service.returncode == 0, log.read_text()
+    finally:
+        service.kill()
+        service.communicate()
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[Client]:
+    with Client(address) as client:
+        client.wait_until_ready()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The photo of the README, in a folder of its own: blots, so that every map has something to see."""
+    path = tmp_path_factory.mktemp("photos") / "photo.jpg"
+    blots = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(blots).resize((60, 48), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def seen(client: Client, photo: Path) -> Analysis:
+    """What speaks for a church, as the client gives it."""
+    return client.analyze("gradcam", [photo], {"label": "church"}, tensors=True).analysis
+
+
+def blocks(language: str, *, with_words: str = "") -> list[str]:
+    """Give the README's blocks of a language."""
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return [block for block in found if with_words in block]
+
+
+def test_the_command_line_lists_it_with_the_package_that_brought_it(run: Run) -> None:
+    listed = {found["name"]: found for found in json.loads(run(ZFSCOPE, "analyzers", "--json"))["analyzers"]}
+    assert {"project", "occlude"} < set(listed)
+    assert listed["project"]["distribution"] == "zfscope"
+    assert (listed["gradcam"]["distribution"], listed["gradcam"]["version"]) == ("zfscope-gradcam", VERSION)
+    assert (listed["gradcam"]["cost"], listed["gradcam"]["photos"]) == (2, [1, 1])
+    assert set(listed["gradcam"]["parameters_schema"]["properties"]) == {"layer", "label"}
+
+
+def test_the_service_lists_it_too(client: Client) -> None:
+    (found,) = (found for found in client.analyzers() if found.name == "gradcam")
+    assert (found.distribution, found.version) == ("zfscope-gradcam", VERSION)
+    assert found.parameters_schema["properties"]["layer"]["default"] == "relu5"
+
+
+def test_the_client_gets_what_the_readme_promises(client: Client, photo: Path) -> None:
+    told: list[Progress] = []
+    found = client.analyze("gradcam", [photo], {"label": "church"}, tensors=True, progress=told.append)
+    seen = found.analysis
+    assert (found.model, found.version) == ("tiny", 1)
+    assert {name: tensor.shape for name, tensor in seen.tensors.items()} == {
+        "cam": (16, 16),
+        "weights": (9,),
+        "heat": (16, 16),
+    }
+    assert seen.numbers["peak"] == seen.tensors["cam"].max() > 0
+    (score,) = (score for score in client.classify(photo).classes if score.label == "church")
+    assert seen.tables["classes"].rows == (("n0", "church", pytest.approx(score.probability, rel=1e-4)),)
+    assert seen.numbers["score"] == pytest.approx(score.logit, rel=1e-4)
+    assert [picture.name for picture in seen.pictures] == ["gradcam"]
+    assert all(0 < progress.fraction <= 1 for progress in told)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "field", "told"),
+    [
+        ({"layer": "conv9"}, NotFound, "layer", "^no layer 'conv9'; this model has conv1, relu1"),
+        ({"layer": "fc6"}, InputError, "layer", "^layer 'fc6' has no maps; these have: conv1, relu1"),
+        ({"label": "cow"}, NotFound, "label", r"^no label 'cow'; this model has 'church' \(n0\), 'tench'"),
+        ({"lable": "church"}, InputError, "parameters.lable", "lable is 'church'"),
+    ],
+)
+def test_what_it_refuses_reaches_the_caller(
+    client: Client, photo: Path, parameters: dict[str, str], error: type[ZfscopeError], field: str, told: str
+) -> None:
+    with pytest.raises(error, match=told) as refusal:
+        client.analyze("gradcam", [photo], parameters)
+    assert refusal.value.field == field
+
+
+def test_the_readmes_command_writes_the_same(run: Run, address: str, photo: Path, seen: Analysis) -> None:
+    (line,) = re.findall(r"^zfscope (analyze gradcam photo.jpg .*)$", README, flags=re.MULTILINE)
+    options = ["--server", address, "--tensors", "--json"]
+    found = json.loads(run(ZFSCOPE, *shlex.split(line), *options, cwd=photo.parent))
+    folder = photo.parent / "seen"
+    names = ("gradcam.png", "cam.npy", "heat.npy", "weights.npy")
+    assert sorted(found["files"]) == sorted(f"seen/{name}" for name in names)
+    for name, tensor in seen.tensors.items():
+        np.testing.assert_array_equal(np.load(folder / f"{name}.npy"), tensor)
+    assert (folder / "gradcam.png").read_bytes() == seen.pictures[0].png
+    assert found["numbers"] == seen.numbers
+    assert found["tables"]["classes"] == seen.tables["classes"].records()
+
+
+def test_the_readmes_client_gets_the_same(
+    address: str,
+    photo: Path,
+    seen: Analysis,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (code,) = blocks("python", with_words=README_ADDRESS)
+    monkeypatch.chdir(photo.parent)
+    exec(code.replace(README_ADDRESS, address), {})
+    assert (photo.parent / "gradcam.png").read_bytes() == seen.pictures[0].png
+    assert "'label': 'church'" in capsys.readouterr().out
+
+
+def test_reflection_is_enough_to_get_the_same(address: str, photo: Path, seen: Analysis) -> None:
+    (script,) = blocks("sh", with_words="AnalysisService/Analyze")
+    (request,) = re.findall(r"<<END\n(.*?)\nEND", script, flags=re.DOTALL)
+    encoded = base64.b64encode(photo.read_bytes()).decode()
+    result = by_reflection(address, request.replace("$(base64 -w0 photo.jpg)", encoded))
+    assert set(result.tensors) == set(seen.tensors)
+    for name, tensor in seen.tensors.items():
+        values = np.frombuffer(result.tensors[name].data, "<f4").reshape(list(result.tensors[name].shape))
+        np.testing.assert_array_equal(values, tensor)
+    assert dict(result.numbers) == seen.numbers
+    assert [picture.png for picture in result.pictures] == [seen.pictures[0].png]
+
+
+def by_reflection(address: str, request: str) -> Any:
+    """Call Analyze with a request in JSON as grpcurl does: all it knows comes from the service itself."""
+    with grpc.insecure_channel(address) as channel:
+        pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        method = pool.FindServiceByName("zfscope.v1.AnalysisService").methods_by_name["Analyze"]
+        asked, answered = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        assert asked.DESCRIPTOR.file.pool is pool
+        call = channel.unary_stream(
+            "/zfscope.v1.AnalysisService/Analyze",
+            request_serializer=asked.SerializeToString,
+            response_deserializer=answered.FromString,
+        )
+        *_, last = call(json_format.Parse(request, asked()), timeout=60)
+    return last.result
+
+
+def test_its_own_tests_pass_where_it_is_installed(run: Run, example: Path) -> None:
+    printed = run("-m", "pytest", "-p", "no:cacheprovider", ".", cwd=example / "tests")
+    assert re.search(r"\d+ passed in", printed)
+
+
+def test_it_keeps_the_contract_that_holds_for_every_analyzer(run: Run) -> None:
+    contract = CHECKOUT / "tests" / "analyzers" / "test_contract.py"
+    printed = run("-m", "pytest", "-p", "no:cacheprovider", "-k", "gradcam", contract, cwd=CHECKOUT)
+    assert re.search(r"\d+ passed, \d+ deselected in", printed)
+
+
+def test_the_code_of_the_readme_is_that_of_the_package() -> None:
+    package = (EXAMPLE / "zfscope_gradcam" / "__init__.py").read_text()
+    tests = (EXAMPLE / "tests" / "test_gradcam.py").read_text()
+    shown = [block for block in blocks("python") if README_ADDRESS not in block]
+    assert [block for block in shown if block not in package and block not in tests] == []
+    assert "\n\n\n".join(block.strip() for block in shown if block in package) == package.strip()
+    assert blocks("toml") == [(EXAMPLE / "pyproject.toml").read_text()]
