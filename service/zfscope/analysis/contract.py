@@ -1,24 +1,29 @@
 """What an analyzer is: the contract between zfscope and every analysis, its own ones included.
 
+    class BrightnessParams(BaseModel, extra="forbid"):
+        channel: int = Field(default=0, ge=0, le=2, description="Red, green or blue.")
+
     class Brightness:
         name = "brightness"
-        summary = "The mean level of a photo"
+        summary = "The mean level of a colour of a photo"
         api_version = 1
-        params = BrightnessParams            # a pydantic model
+        photos = (1, 1)
+        params = BrightnessParams
 
-        def cost(self, model, params):
-            return 0                          # forward passes
+        def cost(self, model: Model, params: BrightnessParams) -> int:
+            return 0  # forward passes
 
-        def analyze(self, context, params):
+        def analyze(self, context: Context, params: BrightnessParams) -> Analysis:
             context.check_cancelled()
-            return Analysis(numbers={"level": float(context.images[0].photo.mean())})
+            photo = context.images[0].photo
+            return Analysis(numbers={"level": float(photo[:, :, params.channel].mean())})
 
 A package registers the class as an entry point of the group `zfscope.analyzers`, under its name.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -81,18 +86,35 @@ class Context:
 
 
 class Analyzer(Protocol[ParamsT]):
-    """An analysis of photos by a model. One instance serves all requests, from many threads at once."""
+    """An analysis of photos by a model. One instance serves all requests, from many threads at once.
 
-    name: ClassVar[str]
-    """What `Analyze` and the command line call it: lower case, digits, hyphens; also its entry point."""
-    summary: ClassVar[str]
-    """In one line, what it shows."""
-    api_version: ClassVar[int]
-    """The `API_VERSION` that it was written for."""
-    photos: ClassVar[tuple[int, int]]
-    """The fewest and the most photos that it takes at once."""
-    params: type[ParamsT]
-    """A pydantic model of its parameters: validation, defaults, JSON schema and CLI options come from it."""
+    What is a property here is only read: an attribute of the class does, as in the example above.
+    """
+
+    @property
+    def name(self) -> str:
+        """What `Analyze` and the command line call it: lower case, digits, hyphens; also its entry point."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """In one line, what it shows."""
+        ...
+
+    @property
+    def api_version(self) -> int:
+        """The `API_VERSION` that it was written for."""
+        ...
+
+    @property
+    def photos(self) -> tuple[int, int]:
+        """The fewest and the most photos that it takes at once."""
+        ...
+
+    @property
+    def params(self) -> type[ParamsT]:
+        """A pydantic model of its parameters: checks, defaults, JSON schema and CLI options come from it."""
+        ...
 
     def cost(self, model: Model, params: ParamsT) -> int:
         """Give about how many forward passes of one photo it will cost: for admission, before any is run."""

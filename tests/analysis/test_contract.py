@@ -1,0 +1,99 @@
+"""What the contract takes for an analyzer, as mypy sees it too: `make check` types this file.
+
+Where it takes one that it should not, the `type: ignore` here is without use, and mypy says so.
+"""
+
+import inspect
+import sys
+import textwrap
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from pydantic import BaseModel, Field
+
+from zfscope.analysis import contract
+from zfscope.analysis.contract import Analysis, Analyzer, Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.run import read_params, run
+from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.store import Model
+
+
+class BrightnessParams(BaseModel, extra="forbid"):
+    channel: int = Field(default=0, ge=0, le=2, description="Red, green or blue.")
+
+
+class Brightness:
+    name = "brightness"
+    summary = "The mean level of a colour of a photo"
+    api_version = 1
+    photos = (1, 1)
+    params = BrightnessParams
+
+    def cost(self, model: Model, params: BrightnessParams) -> int:
+        return 0  # forward passes
+
+    def analyze(self, context: Context, params: BrightnessParams) -> Analysis:
+        context.check_cancelled()
+        photo = context.images[0].photo
+        return Analysis(numbers={"level": float(photo[:, :, params.channel].mean())})
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Has a part of what it needs on the instance, which cannot be changed, and the rest as ClassVar."""
+
+    name: str = "frozen"
+    photos: tuple[int, int] = (1, 1)
+    summary: ClassVar[str] = "Gives nothing"
+    api_version: ClassVar[int] = 1
+    params: ClassVar[type[BrightnessParams]] = BrightnessParams
+
+    def cost(self, model: Model, params: BrightnessParams) -> int:
+        return 0
+
+    def analyze(self, context: Context, params: BrightnessParams) -> Analysis:
+        return Analysis()
+
+
+@dataclass(frozen=True)
+class Numbered(Frozen):
+    name: int = 5  # type: ignore[assignment]
+
+
+class Other(BaseModel):
+    level: int = 1
+
+
+RIGHT: tuple[Analyzer[BrightnessParams], ...] = (Brightness(), Frozen())
+OF_OTHER_PARAMETERS: Analyzer[Other] = Brightness()  # type: ignore[assignment]
+OF_A_NUMBER: Analyzer[BrightnessParams] = Numbered()  # type: ignore[assignment]
+OF_NOTHING: Analyzer[BrightnessParams] = Other()  # type: ignore[assignment]
+
+
+def test_the_example_of_the_contract_is_what_is_typed_here() -> None:
+    example = "\n".join(inspect.getsource(shown) for shown in (BrightnessParams, Brightness))
+    assert textwrap.indent(example, "    ") in str(contract.__doc__)
+
+
+@pytest.mark.parametrize("analyzer", RIGHT, ids=lambda analyzer: analyzer.name)
+def test_what_mypy_takes_the_registry_takes_too(
+    analyzer: Analyzer[BrightnessParams], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("typed_analyzers")
+    vars(module)["Typed"] = type(analyzer)
+    monkeypatch.setitem(sys.modules, "typed_analyzers", module)
+    point = EntryPoint(analyzer.name, "typed_analyzers:Typed", "zfscope.analyzers")
+    assert list(load_analyzers(found=[point])) == [analyzer.name]
+
+
+def test_the_example_gives_the_mean_of_the_colour_that_is_asked_for() -> None:
+    steps = Preprocessing(short_side=8, centre=8, crop=8)
+    photo = prepare(np.full((8, 8, 3), (10, 20, 30), np.uint8), steps)
+    context = Context(model=None, runtime=None, images=(photo,))  # type: ignore[arg-type]  # it needs none
+    found = run(Brightness(), context, read_params(Brightness(), {"channel": 2}))
+    assert found.numbers == {"level": 30}
