@@ -8,7 +8,16 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from torch import Tensor
 
 from zfscope.analysis.classification import softmax
@@ -26,6 +35,7 @@ from zfscope.images.preprocess import Prepared
 from zfscope.images.render import signed_to_rgb
 from zfscope.store import Label, Model
 from zfscope_analyzers.cover import COLOUR, covered
+from zfscope_analyzers.masks import MaskFile, masked
 from zfscope_analyzers.windows import Window, averaged, likeliest_map, of_one_size, on_photo, starts
 
 _FULL_BATCH = 32
@@ -56,6 +66,12 @@ class OccludeParams(BaseModel):
 
     window: PositiveInt = Field(default=32, description="Side of the square that covers, in pixels.")
     stride: PositiveInt = Field(default=8, description="Pixels from one position to the next.")
+    masks: tuple[MaskFile, ...] = Field(
+        default=(),
+        max_length=256,
+        description="Cover these instead of a sliding window: image files as large as the photo, of which "
+        "pixels lighter than 127 are covered.",
+    )
     boxes: tuple[PhotoBox, ...] = Field(
         default=(), max_length=1024, description="Cover these, in photo pixels, instead of a sliding window."
     )
@@ -76,6 +92,13 @@ class OccludeParams(BaseModel):
         default="incremental",
         description="Compute again what changes, or run whole passes: the same numbers, slower.",
     )
+
+    @field_validator("boxes")
+    @classmethod
+    def _boxes_or_masks(cls, boxes: tuple[PhotoBox, ...], info: ValidationInfo) -> tuple[PhotoBox, ...]:
+        if boxes and info.data.get("masks"):
+            raise ValueError("masks are given too; give one of the two")
+        return boxes
 
     @model_validator(mode="after")
     def _every_pixel_is_covered(self) -> "OccludeParams":
@@ -101,6 +124,13 @@ class _Scene:
     """What covers, as a picture of the crop's size."""
     filled: Tensor
     """The normalised crop with the fill everywhere: (3, H, W)."""
+
+    def under(self, window: Window) -> Tensor:
+        """Give the normalised pixels of a window that is covered: (3, rows, columns)."""
+        rows, columns = window.area
+        mask = torch.as_tensor(window.mask, device=self.filled.device)
+        clean = self.traced.outputs["input"][0, :, rows, columns]
+        return torch.where(mask, self.filled[:, rows, columns], clean)
 
     @property
     def model(self) -> Model:
@@ -133,11 +163,11 @@ class Occlude:
     The number `windows`. Tables: `classes` (label_id, label, clean, lowest, x0, y0, x1, y1: the window in
     photo pixels that lowers the class most) and `watched` (layer, map, clean_total, lowest_total).
     Tensors, for N windows: `windows` int64 (N, 4), first row, first column, rows, columns in the network's
-    input; `values` float32 (targets, N); `likeliest` int64 (N,); `totals` float32 (N,), the map's activations
-    summed over space; averaged over the windows that cover a pixel, `value-maps` (targets, H, W) and
-    `total-map` (H, W) of the crop, and `photo-value-maps` in photo pixels, where what was never covered
-    keeps the clean value; `projection` (3, H, W) of the map's strongest unit. One picture, `occlusion`: all
-    of Fig 7.
+    input, of a mask those around it; `values` float32 (targets, N); `likeliest` int64 (N,); `totals` float32
+    (N,), the map's activations summed over space; averaged over the windows, or masks, that cover a pixel,
+    `value-maps` (targets, H, W) and `total-map` (H, W) of the crop, and `photo-value-maps` in photo pixels,
+    where what was never covered keeps the clean value; `projection` (3, H, W) of the map's strongest unit.
+    One picture, `occlusion`: all of Fig 7.
     """
 
     name = "occlude"
@@ -148,16 +178,17 @@ class Occlude:
 
     def cost(self, model: Model, params: OccludeParams) -> int:
         """Count a pass for each window; most cost less by the incremental method."""
-        if params.boxes:
-            return 2 + len(params.boxes)
+        if given := params.boxes or params.masks:
+            return 2 + len(given)
         side = model.preprocessing.crop
         return 2 + len(starts(side, params.window, params.stride)) ** 2
 
     def analyze(self, context: Context, params: OccludeParams) -> Analysis:
         """Cover the first crop of the photo.
 
-        Raises InputError for a window larger than the crop, a box outside of it or an unknown class,
-        NotFound for a layer or map that the model does not have.
+        Raises InputError for a window larger than the crop, a box outside of it, a mask that is no image, has
+        not the photo's size or covers nothing of the crop, and an unknown class; NotFound for a layer or map
+        that the model does not have.
         """
         scene = _scene(context, params)
         count, classes = len(scene.windows), len(scene.labels)
@@ -172,7 +203,7 @@ class Occlude:
 
 def _scene(context: Context, params: OccludeParams) -> _Scene:
     model, prepared = context.model, context.images[0]
-    windows = _windows(params, prepared)
+    windows = _windows(context, params)
     targets = [_class_number(model.labels, name, place) for place, name in enumerate(params.classes)]
     check_layer(model.network.spec, params.layer)
     shape = model.network.shapes[params.layer]
@@ -205,10 +236,13 @@ def _values(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
     return softmax(logits) if kind == "probability" else logits.astype(np.float64)
 
 
-def _windows(params: OccludeParams, prepared: Prepared) -> Sequence[Window]:
+def _windows(context: Context, params: OccludeParams) -> Sequence[Window]:
+    prepared = context.images[0]
     height, width = prepared.views.shape[1:3]
     if params.boxes:
         return [_boxed(box, place, prepared) for place, box in enumerate(params.boxes)]
+    if params.masks:
+        return list(_masked(context, params.masks))
     if params.window > min(height, width):
         raise InputError(
             f"window is {params.window}; the network reads {width} x {height} pixels: allowed are 1 to "
@@ -232,6 +266,13 @@ def _boxed(box: PhotoBox, place: int, prepared: Prepared) -> Window:
             field=f"boxes[{place}]",
         )
     return Window(int(inside.y0), int(inside.x0), int(inside.height), int(inside.width))
+
+
+def _masked(context: Context, masks: Sequence[bytes]) -> Iterator[Window]:
+    """Give the window of each mask; a mask of a large photo takes some tenths of a second."""
+    for place, mask in enumerate(masks):
+        context.check_cancelled()
+        yield masked(mask, context.images[0], f"masks[{place}]")
 
 
 def _class_number(labels: Sequence[Label], name: str, place: int) -> int:
@@ -263,7 +304,7 @@ def _incremental(scene: _Scene, seen: _Seen) -> Iterator[float]:
 
 def _changes(scene: _Scene, places: list[int]) -> Signal:
     windows = [scene.windows[place] for place in places]
-    values = torch.stack([scene.filled[:, rows, columns] for rows, columns in (w.area for w in windows)])
+    values = torch.stack([scene.under(window) for window in windows])
     origins = torch.tensor([(window.y, window.x) for window in windows])
     return Signal(values, torch.zeros(len(windows), dtype=torch.int64), origins)
 
@@ -286,7 +327,7 @@ def _full(scene: _Scene, seen: _Seen) -> Iterator[float]:
         images = clean.repeat(len(numbers), 1, 1, 1)
         for image, number in zip(images, numbers, strict=True):
             rows, columns = scene.windows[number].area
-            image[:, rows, columns] = scene.filled[:, rows, columns]
+            image[:, rows, columns] = scene.under(scene.windows[number])
         seen.logits[numbers] = scene.context.runtime.forward(array(images))
         maps = trace(scene.model.network, images, until=scene.params.layer).outputs[scene.params.layer]
         seen.totals[numbers] = array(
@@ -389,12 +430,9 @@ def _pictures(
     view, layer, unit = scene.prepared.views[0], scene.params.layer, scene.unit
     side = {"side_px": _PANEL_PX}
     names = {number: label.name for number, label in enumerate(scene.labels)}
-    example = view.copy()
-    window = scene.windows[len(scene.windows) // 2]
-    example[window.area] = scene.cover[window.area]
     strength = activation(scene.traced, layer, unit)
     panels = [
-        photo_panel(example, "(a) the photo, with one of the windows", **side),
+        photo_panel(_example(scene), f"(a) the photo, with one of the {_kind(scene.params)}", **side),
         heat_panel(total_map, view, f"(b) total activation of {layer} map {unit.map}", **side),
         photo_panel(
             signed_to_rgb(reorder(projection, scene.model.preprocessing)),
@@ -416,11 +454,21 @@ def _pictures(
     return (picture("occlusion", drawn),)
 
 
+def _example(scene: _Scene) -> NDArray[np.uint8]:
+    """Cover the middle one of the windows, in pixels: uint8 (H, W, 3)."""
+    view: NDArray[np.uint8] = scene.prepared.views[0].copy()
+    window = scene.windows[len(scene.windows) // 2]
+    mask = np.asarray(window.mask)[..., None]
+    view[window.area] = np.where(mask, scene.cover[window.area], view[window.area])
+    return view
+
+
+def _kind(params: OccludeParams) -> str:
+    return "boxes" if params.boxes else "masks" if params.masks else "windows"
+
+
 def _subtitle(scene: _Scene) -> str:
-    params, count = scene.params, len(scene.windows)
-    what = (
-        f"{count} boxes"
-        if params.boxes
-        else f"{count} windows of {params.window} px, every {params.stride} px"
-    )
-    return f"{what}, filled with {params.fill}; a pixel shows the mean over the windows that cover it"
+    params, kind = scene.params, _kind(scene.params)
+    size = f" of {params.window} px, every {params.stride} px" if kind == "windows" else ""
+    what = f"{len(scene.windows)} {kind}{size}, filled with {params.fill}"
+    return f"{what}; a pixel shows the mean over the {kind} that cover it"

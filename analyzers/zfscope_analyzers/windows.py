@@ -12,14 +12,18 @@ _AT_ONCE = 2048
 """So many windows of one size are handled together at most: their pixels take memory."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
-    """A rectangle of the network's input that is covered: its first row and column, and its size."""
+    """A rectangle of the network's input that is covered: its first row and column, and its size.
+
+    mask: which of its pixels are, bool (height, width); True for all of them.
+    """
 
     y: int
     x: int
     height: int
     width: int
+    mask: NDArray[np.bool_] | bool = True
 
     @property
     def area(self) -> tuple[slice, slice]:
@@ -48,8 +52,8 @@ def averaged(
     """Give the mean of the values of all windows that cover a pixel: (H, W); `elsewhere` where none does."""
     total, count = np.zeros(size), np.zeros(size)
     for value, window in zip(values, windows, strict=True):
-        total[window.area] += value
-        count[window.area] += 1
+        total[window.area] += value * window.mask
+        count[window.area] += window.mask
     return np.where(count, total / np.maximum(count, 1), elsewhere).astype(np.float32)
 
 
@@ -61,7 +65,7 @@ def likeliest_map(
     for number in np.unique(likeliest):
         votes = np.zeros(size, np.int64)
         for place in np.flatnonzero(likeliest == number):
-            votes[windows[int(place)].area] += 1
+            votes[windows[int(place)].area] += windows[int(place)].mask
         best, most = np.where(votes > most, number, best), np.maximum(votes, most)
     return best
 

@@ -1,5 +1,7 @@
 """Occlusion: the numbers of every window against whole passes, and what maps and tables make of them."""
 
+import base64
+import copy
 import io
 import re
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from zfscope.engine.seeds import strongest_unit
 from zfscope.errors import Cancelled, InputError, NotFound
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import prepare
+from zfscope_analyzers.windows import Window, likeliest_map
 
 OCCLUDE = load_analyzers().analyzer("occlude")
 SIDE = 32
@@ -179,6 +182,108 @@ def test_boxes_of_the_photo_are_covered_instead(plain_context: Context) -> None:
     np.testing.assert_array_equal(seen["likeliest"], logits.argmax(1))
 
 
+def mask_file(mask: NDArray[np.bool_]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def in_float64(plain_context: Context) -> Context:
+    """A photo of 36 x 36 pixels, the middle 32 x 32 of which the model computes with in double precision."""
+    photo = np.random.default_rng(5).integers(0, 256, (36, 36, 3), np.uint8)
+    network = copy.deepcopy(plain_context.model.network).double()
+    images = (prepare(photo, plain_context.model.preprocessing),)
+    return replace(plain_context, model=replace(plain_context.model, network=network), images=images)
+
+
+RANDOM_MASKS = (
+    np.random.default_rng(9).random((5, 36, 36)) < np.array([0.001, 0.01, 0.1, 0.5, 0.9])[:, None, None]
+)
+RANDOM_MASKS[:, 10:14, 20:22] |= np.random.default_rng(3).random((5, 4, 2)) < 0.5
+RANDOM_MASKS[:, 30, 30] = True
+
+
+def test_a_mask_gives_what_a_whole_pass_over_its_painted_pixels_gives(in_float64: Context) -> None:
+    network, steps = in_float64.model.network, in_float64.model.preprocessing
+    view = in_float64.images[0].views[0]
+    painted = [np.where(mask[2:34, 2:34, None], (255, 128, 0), view) for mask in RANDOM_MASKS]
+    pixels = np.stack([normalise(crop.astype(np.uint8), steps) for crop in (view, *painted)])
+    expected = trace(network, torch.from_numpy(pixels).double()).outputs
+    clean, *logits = expected["fc8"].numpy()
+    totals = expected["conv5"][1:, 4].sum((1, 2)).numpy()
+
+    masks = [mask_file(mask) for mask in RANDOM_MASKS]
+    seen = look(in_float64, masks=masks, fill="#ff8000", layer="conv5", map=4).tensors
+
+    probabilities = softmax(np.array(logits, np.float64))[:, clean.argmax()]
+    np.testing.assert_allclose(seen["values"][0], probabilities, rtol=1e-6)
+    np.testing.assert_array_equal(seen["likeliest"], np.argmax(logits, axis=1))
+    np.testing.assert_allclose(seen["totals"], totals, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fill", ["mean", "blur"])
+def test_both_methods_give_the_same_of_masks(plain_context: Context, fill: str) -> None:
+    masks = [
+        mask_file(np.random.default_rng(seed).random((48, 60)) < share)
+        for seed, share in enumerate((0.02, 0.5))
+    ]
+    parameters = {"masks": masks, "fill": fill, "value": "logit", "classes": ["ant", "dog"]}
+    fast, full = (look(plain_context, **parameters, method=m).tensors for m in ("incremental", "full"))
+    for name, tensor in fast.items():
+        np.testing.assert_allclose(tensor, full[name], rtol=1e-4, atol=1e-4)
+
+
+def test_a_mask_of_a_whole_box_does_what_the_box_does(in_float64: Context) -> None:
+    mask = np.zeros((36, 36), bool)
+    mask[8:20, 5:15] = True
+    boxed = look(in_float64, boxes=[box(5, 8, 15, 20)])
+    masked = look(in_float64, masks=[base64.b64encode(mask_file(mask)).decode()])
+    assert masked.tables == boxed.tables
+    for name, tensor in boxed.tensors.items():
+        np.testing.assert_array_equal(masked.tensors[name], tensor)
+
+
+def test_maps_count_a_mask_for_its_own_pixels_alone(in_float64: Context) -> None:
+    """Two masks of three pixels each in windows of two by two: they share a window, and one pixel."""
+    masks = np.zeros((2, 36, 36), bool)
+    masks[0, 12:14, 12:14] = [[1, 1], [1, 0]]
+    masks[1, 12:14, 12:14] = [[0, 1], [0, 1]]
+    masks[1, 14, 12] = True
+    seen = look(in_float64, masks=[mask_file(mask) for mask in masks])
+    (row,) = seen.tables["classes"].records()
+    clean, (one, two) = row["clean"], seen.tensors["values"][0]
+    both = (one + two) / 2
+    assert seen.tensors["windows"].tolist() == [[10, 10, 2, 2], [10, 10, 3, 2]]
+    expected = [[one, both, clean], [one, two, clean], [two, clean, clean]]
+    np.testing.assert_allclose(seen.tensors["value-maps"][0, 10:13, 10:13], expected, rtol=1e-6)
+    np.testing.assert_allclose(seen.tensors["photo-value-maps"][0, 12:15, 12:15], expected, rtol=1e-6)
+    assert (seen.tensors["value-maps"] != np.float32(clean)).sum() == 5
+    (watched,) = seen.tables["watched"].records()
+    assert (np.abs(seen.tensors["total-map"] - watched["clean_total"]) > 1e-4).sum() == 5
+
+
+def test_the_likeliest_class_of_a_pixel_is_that_of_the_masks_over_it() -> None:
+    windows = [Window(0, 0, 1, 3, np.array([[1, 0, 1]], bool)), Window(0, 1, 1, 2), Window(0, 2, 1, 1)]
+    found = likeliest_map(np.array([5, 7, 5]), windows, (1, 4), elsewhere=2)
+    assert found.tolist() == [[5, 7, 5, 2]]
+
+
+def test_the_picture_paints_only_the_mask(context: Context) -> None:
+    """Panel (a) is the first: 400 pixels wide, from the left margin on, under the heading."""
+    mask = np.zeros((48, 60), bool)
+    mask[10:40, 20:40] = True
+    mask[20:30, 26:34] = False
+    photo = np.full((48, 60, 3), 60, np.uint8)
+    context = replace(context, images=(prepare(photo, context.model.preprocessing),))
+    (drawn,) = look(context, masks=[mask_file(mask)], fill="#ff0000").pictures
+    panel = np.asarray(Image.open(io.BytesIO(drawn.png)).convert("RGB"))[:, 36:436].astype(int)
+    red = (panel[..., 0] > 250) & (panel[..., 1] < 5)
+    window = red[red.any(1)][:, red.any(0)]
+    assert window.mean() == pytest.approx(mask[10:40, 20:40].mean(), abs=0.05)
+    assert not window[len(window) // 2, window.shape[1] // 2]
+
+
 def test_what_no_box_covers_keeps_the_clean_value(plain_context: Context) -> None:
     seen = look(plain_context, boxes=[box(20, 10, 30, 20)])
     (row,) = seen.tables["classes"].records()
@@ -196,6 +301,9 @@ def test_the_table_names_the_window_that_lowers_the_class_most(plain_context: Co
         assert row["lowest"] == pytest.approx(values.min())
         assert row["x0"] == pytest.approx(region.x0 + x * region.width / SIDE)
         assert row["y1"] == pytest.approx(region.y0 + (y + rows) * region.width / SIDE)
+
+
+GOOD_MASK = mask_file(np.ones((48, 60), bool))
 
 
 @pytest.mark.parametrize(
@@ -220,6 +328,32 @@ def test_the_table_names_the_window_that_lowers_the_class_most(plain_context: Co
             InputError,
             r"boxes\[0\]",
             "x0 must be less than x1",
+        ),
+        ({"masks": ["nose.png"]}, InputError, r"masks\[0\]", "a file has to come as base64"),
+        (
+            {"masks": [b"not an image"]},
+            InputError,
+            r"masks\[0\]",
+            r"masks\[0\] is not an image: it starts with 6e 6f",
+        ),
+        (
+            {"masks": [GOOD_MASK, mask_file(np.ones((60, 48), bool))]},
+            InputError,
+            r"masks\[1\]",
+            r"masks\[1\] is 48 x 60 pixels; the photo is 60 x 48",
+        ),
+        (
+            {"masks": [GOOD_MASK, GOOD_MASK, mask_file(np.zeros((48, 60), bool))]},
+            InputError,
+            r"masks\[2\]",
+            r"masks\[2\] covers nothing of what the network sees, \(8.66667, 2.66667\) to",
+        ),
+        ({"masks": [GOOD_MASK] * 257}, InputError, "masks", "at most 256 items"),
+        (
+            {"masks": [GOOD_MASK], "boxes": [{"x0": 20, "y0": 10, "x1": 30, "y1": 20}]},
+            InputError,
+            "boxes",
+            "masks are given too; give one of the two",
         ),
         (
             {"boxes": [{"x0": 0, "y0": 0, "x1": 2, "y1": 2}]},
@@ -247,6 +381,8 @@ def test_it_costs_a_pass_for_each_window(context: Context) -> None:
     params = read_params(OCCLUDE, {"window": 8, "stride": 4})
     assert OCCLUDE.cost(context.model, params) == 49 + 2
     assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"window": 1, "stride": 1})) == 32**2 + 2
+    assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"boxes": [box(0, 0, 1, 1)] * 7})) == 7 + 2
+    assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"masks": [b"a mask"] * 3})) == 3 + 2
 
 
 def test_it_shows_the_map_as_far_as_it_is(context: Context) -> None:
@@ -271,6 +407,11 @@ def test_it_stops_between_two_parts(context: Context) -> None:
     with pytest.raises(Cancelled):
         look(replace(context, check_cancelled=once), method="full", window=4, stride=2)
     assert asked == 2
+
+
+def test_it_stops_between_two_masks(cancelled_context: Context) -> None:
+    with pytest.raises(Cancelled):
+        look(cancelled_context, masks=[b"not an image"])
 
 
 def test_all_of_figure_7_is_in_one_picture(context: Context) -> None:

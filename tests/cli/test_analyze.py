@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 Run = Callable[..., Any]
 
@@ -133,6 +134,59 @@ def test_boxes_of_a_wrong_structure_are_told_in_one_line(
     where = ["--server", server] if there else []
     words = ["correspond", photo, photo, "--parts", boxes(content), "--layers", "fc6", *where]
     result = run("analyze", *words)
+
+    assert (result.code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> list[Path]:
+    """Two masks as large as the photo: its left part, and a piece in the middle; and one of another size."""
+    files = [tmp_path / name for name in ("left.png", "middle.png", "other.png")]
+    left, middle = np.zeros((2, 48, 60), bool)
+    left[:, :30] = middle[11:31, 21:41] = True
+    for file, mask in zip(files, (left, middle, left[:, 1:]), strict=True):
+        Image.fromarray(mask).save(file)
+    return files
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_masks_are_read_from_files(
+    run: Run, photo: Path, server: str, tmp_path: Path, masks: list[Path], there: bool
+) -> None:
+    where = ["--server", server] if there else []
+    out = tmp_path / "seen"
+    words = ["occlude", photo, "--masks", *masks[:2], "--tensors", "--out", out, "--json", *where]
+    answer = json.loads(run("analyze", *words).stdout)
+
+    assert answer["numbers"] == {"windows": 2}
+    assert np.load(out / "windows.npy").tolist() == [[0, 0, 32, 16], [6, 9, 15, 15]]
+    values, heat = np.load(out / "values.npy")[0], np.load(out / "photo-value-maps.npy")[0]
+    assert heat[5, 20] == pytest.approx(values[0])
+    assert heat[20, 35] == pytest.approx(values[1])
+    assert heat[20, 25] == pytest.approx(values.mean())
+
+
+@pytest.mark.parametrize(
+    ("place", "more", "told"),
+    [
+        (2, [], "masks[0] is 59 x 48 pixels; the photo is 60 x 48"),
+        (0, ["nowhere.png"], "argument --masks: 'nowhere.png' cannot be read: No such file"),
+        (0, [__file__], "masks[1] is not an image"),
+        (
+            0,
+            ["--boxes", '[{"x0": 20, "y0": 10, "x1": 40, "y1": 30}]'],
+            "masks are given too; give one of the two",
+        ),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_masks_that_cannot_be_used_are_told_in_one_line(
+    run: Run, photo: Path, server: str, masks: list[Path], place: int, more: list[str], told: str, there: bool
+) -> None:
+    where = ["--server", server] if there else []
+    result = run("analyze", "occlude", photo, "--masks", masks[place], *more, *where)
 
     assert (result.code, result.stdout) == (2, "")
     assert told in result.stderr

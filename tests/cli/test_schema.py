@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import Base64Bytes, BaseModel, Field
 
 from zfscope.cli.schema import Parser, add_options
 from zfscope.errors import InputError
@@ -23,6 +23,8 @@ class Params(BaseModel):
     layers: tuple[str, ...] = ("conv1",)
     boxes: tuple[Box, ...] = ()
     where: Box | None = None
+    icon: Base64Bytes | None = None
+    masks: tuple[Base64Bytes, ...] = ()
 
 
 def parse(*words: str, params: type[BaseModel] = Params) -> dict[str, Any]:
@@ -52,6 +54,16 @@ def test_what_is_not_given_is_left_out() -> None:
 def test_options_are_read_as_the_schema_types_them(words: list[str], expected: dict[str, Any]) -> None:
     assert parse(*words) == expected
     Params.model_validate(expected)
+
+
+def test_bytes_come_from_files(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in "abc"]
+    for file in files:
+        file.write_bytes(file.name.encode() * 100 + b"\xff\n")
+    given = parse("--icon", str(files[0]), "--masks", *map(str, files[1:]), "--masks", str(files[0]))
+    params = Params.model_validate(given)
+    assert params.icon == files[0].read_bytes()
+    assert params.masks == tuple(files[place].read_bytes() for place in (1, 2, 0))
 
 
 @pytest.mark.parametrize("written", ["{}", "@{}"])
@@ -100,6 +112,9 @@ def test_a_file_without_json_is_told_with_the_reason(tmp_path: Path, content: by
         (["--boxes", "@nowhere.json"], "'nowhere.json' is no JSON, and no file that can be read: No such"),
         (["--boxes", "."], "'.' is no JSON, and no file that can be read: Is a directory"),
         (["--boxes", ""], "'' is no JSON, and no file that can be read: Is a directory"),
+        (["--icon", "nowhere.png"], "--icon: 'nowhere.png' cannot be read: No such file"),
+        (["--masks", __file__, "nowhere.png"], "--masks: 'nowhere.png' cannot be read: No such file"),
+        (["--masks"], "--masks: expected at least one argument"),
     ],
 )
 def test_what_cannot_be_read_is_told(words: list[str], told: str) -> None:
@@ -121,6 +136,7 @@ def test_the_help_has_descriptions_and_defaults(capsys: pytest.CaptureFixture[st
     text = " ".join(capsys.readouterr().out.split())
     assert "Pixels, 100 % of them. [default: 32]" in text
     assert '[default: ["conv1"]] May be repeated.' in text
+    assert "--masks FILE [FILE ...]" in text
     assert 'As JSON, or a file with it: [{"x": INTEGER}, ...]' in text
     assert 'As JSON, or a file with it: {"x": INTEGER}' in text
 

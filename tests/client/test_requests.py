@@ -12,6 +12,7 @@ from zfscope.client.requests import (
     correspond_request,
     image_to_wire,
     invariance_request,
+    occlude_request,
     project_request,
 )
 from zfscope.errors import InputError
@@ -163,6 +164,29 @@ def test_a_transformation_that_is_no_choice_is_refused_with_its_place() -> None:
         invariance_request([b"photo"], {"transformations": ["scale", "shear"]})
 
     assert refusal.value.field == "transformations[1]"
+
+
+def test_masks_are_sent_as_the_bytes_of_their_files(tmp_path: Path) -> None:
+    (tmp_path / "nose.png").write_bytes(b"png")
+    masks: list[Any] = [b"bytes", str(tmp_path / "nose.png"), tmp_path / "nose.png"]
+
+    assert list(occlude_request(b"photo", {"masks": masks}).masks) == [b"bytes", b"png", b"png"]
+
+
+@pytest.mark.parametrize("masks", [b"mask", "mask.png", Path("mask.png")])
+def test_one_mask_where_several_may_be_given_is_refused(masks: Any) -> None:
+    told = r"one mask where a list of them is asked for: give \[mask\]"
+    with pytest.raises(InputError, match=told) as refusal:
+        occlude_request(b"photo", {"masks": masks})
+
+    assert refusal.value.field == "masks"
+
+
+def test_a_mask_without_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'.*/nose.png' cannot be read: No such file") as refusal:
+        occlude_request(b"photo", {"masks": [b"png", tmp_path / "nose.png"]})
+
+    assert refusal.value.field == "masks[1]"
 
 
 def test_what_correspond_is_not_told_is_unset_on_the_wire() -> None:

@@ -136,6 +136,12 @@ def test_full_transparency_is_exactly_mid_grey_and_none_leaves_the_colour(
     np.testing.assert_array_equal(decoded[2:], colour[2:])
 
 
+@pytest.mark.parametrize("grey", [0, 200])
+def test_what_is_transparent_can_show_another_grey(grey: int, encoded: Encode) -> None:
+    picture = np.array([[[255, 0, 0, 0], [255, 0, 0, 255]]], np.uint8)
+    assert decode(encoded(picture, "PNG"), backdrop=grey).tolist() == [[[grey] * 3, [255, 0, 0]]]
+
+
 @pytest.mark.parametrize("name", ["PNG", "GIF"])
 def test_the_transparent_colour_of_a_palette_becomes_mid_grey(name: str, encoded: Encode) -> None:
     picture = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), "P")

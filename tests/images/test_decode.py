@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError
-from zfscope.images.decode import DecodeLimits, decode
+from zfscope.images.decode import DecodeLimits, decode, stored_size
 
 Rgb = NDArray[np.uint8]
 Encode = Callable[..., bytes]
@@ -153,6 +153,23 @@ def test_too_many_pixels_are_refused_and_as_many_as_allowed_are_not(
     assert decode(data, limits=DecodeLimits(pixels=1200)).shape == (30, 40, 3)
     message = r"^image holds a picture of 40 x 30 = 1,200 pixels; at most 1,199 are allowed$"
     refused(data, message, limits=DecodeLimits(pixels=1199))
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_the_size_is_known_before_anything_is_unpacked(name: str, noise: Noise, encoded: Encode) -> None:
+    data = encoded(noise(30, 40), name)
+    Image.core.reset_stats()  # type: ignore[attr-defined]
+    assert stored_size(data) == (30, 40)
+    assert Image.core.get_stats()["new_count"] == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"), [(b"", "is empty"), (b"nose", "is not an image"), (b"BM", "damaged")]
+)
+def test_what_is_no_image_has_no_size(data: bytes, told: str) -> None:
+    with pytest.raises(InputError, match=f"^mask.*{told}") as error:
+        stored_size(data, field="mask")
+    assert error.value.field == "mask"
 
 
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {

@@ -1,6 +1,7 @@
 """Options made from an analyzer's JSON schema, so that a plugin's parameters are typed like any other."""
 
 import argparse
+import base64
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,8 +28,9 @@ Options = argparse._ActionsContainer
 def add_options(parser: Options, schema: Mapping[str, Any]) -> None:
     """Add an option for each property of a schema. What is not given is left out of the result.
 
-    Scalars are typed as they are, choices are checked, booleans are flags with a --no-, lists of scalars
-    are options that may be repeated; everything else is JSON, or the name of a file with JSON in it.
+    Scalars are typed as they are, choices are checked, booleans are flags with a --no-, what is base64 is
+    the name of a file to read. Lists of scalars are options that may be repeated, those of files take
+    several names; everything else is JSON, or the name of a file with JSON in it.
     """
     for name, field in schema.get("properties", {}).items():
         shape = shape_of(field, schema)
@@ -72,8 +74,12 @@ def _add(parser: Options, name: str, field: Mapping[str, Any], shape: str, *, re
         settings["action"] = argparse.BooleanOptionalAction
     elif "enum" in field:
         settings["choices"] = field["enum"]
+    elif _is_file(field):
+        settings |= {"type": file_as_base64, "metavar": "FILE"}
     elif kind in _SCALARS:
         settings |= {"type": _SCALARS[kind], "metavar": kind.upper()}
+    elif kind == "array" and _is_file(items):
+        settings |= {"type": file_as_base64, "metavar": "FILE", "nargs": "+", "action": "extend"}
     elif kind == "array" and items.get("type") in _SCALARS:
         settings |= {"type": _SCALARS[items["type"]], "metavar": items["type"].upper(), "action": "append"}
         settings["help"] = f"{settings['help']} May be repeated.".strip()
@@ -81,6 +87,19 @@ def _add(parser: Options, name: str, field: Mapping[str, Any], shape: str, *, re
         settings |= {"type": json_or_file, "metavar": "JSON|FILE"}
         settings["help"] = f"{settings['help']}  As JSON, or a file with it: {shape}".strip()
     parser.add_argument(f"--{name.replace('_', '-')}", **settings)
+
+
+def _is_file(field: Mapping[str, Any]) -> bool:
+    """Say whether a field takes the bytes of a file."""
+    return field.get("type") == "string" and field.get("format") == "base64"
+
+
+def file_as_base64(name: str) -> str:
+    """Read a file as JSON holds its bytes. Raises ArgumentTypeError, which a parser tells."""
+    try:
+        return base64.b64encode(Path(name).read_bytes()).decode()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"'{name:.80}' cannot be read: {error.strerror}") from error
 
 
 def json_or_file(text: str) -> Any:

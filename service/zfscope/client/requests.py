@@ -19,8 +19,10 @@ from zfscope.server.enums import enum_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2, image_pb2
 
-Photo = bytes | str | os.PathLike[str] | NDArray[Any]
-"""A file's bytes or path; pixels, uint8 (H, W, 3) RGB; or the network's own input, float32 (3, H, W)."""
+File = bytes | str | os.PathLike[str]
+"""A file's bytes, or its path."""
+Photo = File | NDArray[Any]
+"""A file; pixels, uint8 (H, W, 3) RGB; or the network's own input, float32 (3, H, W)."""
 
 _PROJECT_ENUMS = {
     "rank": analysis_pb2.Rank.DESCRIPTOR,
@@ -74,6 +76,8 @@ class OccludeOptions(TypedDict, total=False):
     model, version:  which model; the service's default one, its newest version.
     window, stride:  of the square that covers, in pixels of the network's input; 32 and 8.
     boxes:           rectangles in pixels of the photo to cover instead of a sliding window.
+    masks:           or these: image files (bytes or paths) as large as the photo, after EXIF orientation,
+                     of which pixels lighter than 127 are covered.
     fill:            what covers: `grey`, `mean`, `blur`, or a colour as #rrggbb; grey.
     classes:         labels, or their ids, to watch; the photo's likeliest.
     value:           what is read of them: `probability`, `logit`; probability.
@@ -88,6 +92,7 @@ class OccludeOptions(TypedDict, total=False):
     window: int
     stride: int
     boxes: Sequence[Box]
+    masks: Sequence[File]
     fill: str
     classes: Sequence[str]
     value: str
@@ -99,10 +104,13 @@ class OccludeOptions(TypedDict, total=False):
 
 
 def occlude_request(photo: Photo, options: OccludeOptions) -> analysis_pb2.OccludeRequest:
-    """Write what `Client.occlude` was told. Raises InputError for a word that is none of those allowed."""
+    """Write what `Client.occlude` was told.
+
+    Raises InputError for a word that is none of those allowed, and for a mask that cannot be read.
+    """
     fields = _fields(options, _OCCLUDE_ENUMS)
-    boxes = _boxes(fields.pop("boxes", ()))
-    return analysis_pb2.OccludeRequest(image=image_to_wire(photo), boxes=boxes, **fields)
+    boxes, masks = _boxes(fields.pop("boxes", ())), _masks(fields.pop("masks", ()))
+    return analysis_pb2.OccludeRequest(image=image_to_wire(photo), boxes=boxes, masks=masks, **fields)
 
 
 class InvarianceOptions(TypedDict, total=False):
@@ -200,6 +208,13 @@ def _boxes(boxes: Iterable[Box]) -> list[image_pb2.Box]:
     return [image_pb2.Box(x0=box.x0, y0=box.y0, x1=box.x1, y1=box.y1) for box in boxes]
 
 
+def _masks(masks: Sequence[File]) -> list[bytes]:
+    """Read masks. Raises InputError, naming the one that cannot be."""
+    if isinstance(masks, bytes | str | os.PathLike):
+        raise InputError("one mask where a list of them is asked for: give [mask]", field="masks")
+    return [_content(mask, field=f"masks[{place}]") for place, mask in enumerate(masks)]
+
+
 def _images_to_wire(photos: Sequence[Photo]) -> list[image_pb2.Image]:
     """Write photos. Raises InputError, naming the one that cannot be used."""
     if isinstance(photos, bytes | str | os.PathLike | np.ndarray):
@@ -214,12 +229,17 @@ def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
     """
     if isinstance(photo, np.ndarray):
         return _array_to_wire(photo, field)
-    if isinstance(photo, bytes):
-        return image_pb2.Image(encoded=photo)
+    return image_pb2.Image(encoded=_content(photo, field=field))
+
+
+def _content(file: File, *, field: str) -> bytes:
+    """Give a file's bytes. Raises InputError, naming `field`, for a path without a file."""
+    if isinstance(file, bytes):
+        return file
     try:
-        return image_pb2.Image(encoded=Path(photo).read_bytes())
+        return Path(file).read_bytes()
     except OSError as error:
-        raise InputError(f"'{os.fspath(photo)}' cannot be read: {error.strerror}", field=field) from error
+        raise InputError(f"'{os.fspath(file)}' cannot be read: {error.strerror}", field=field) from error
 
 
 def _array_to_wire(array: NDArray[Any], field: str) -> image_pb2.Image:

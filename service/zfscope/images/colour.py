@@ -12,7 +12,7 @@ from zfscope.errors import InputError
 
 Rgb = NDArray[np.uint8]
 
-MID_GREY = (128, 128, 128)
+MID_GREY = 128
 """What shows through transparent pixels: near the mean of photos, so that a network sees nothing there."""
 
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -31,17 +31,18 @@ _TURNS: Mapping[int, Callable[[Rgb], Rgb]] = {
 }
 
 
-def to_upright_rgb(image: ImageFile.ImageFile, *, field: str) -> Rgb:
+def to_upright_rgb(image: ImageFile.ImageFile, *, field: str, backdrop: int = MID_GREY) -> Rgb:
     """Return a loaded picture as uint8 (height, width, 3), turned as its EXIF orientation says.
 
+    backdrop: the grey, 0 to 255, behind transparent pixels.
     Raises InputError for pixels of no stated range: 32-bit integers and floating point.
     """
-    stored = np.asarray(_to_rgb(image, field))
+    stored = np.asarray(_to_rgb(image, field, backdrop))
     turn = _TURNS.get(_orientation(image))
     return stored if turn is None else np.ascontiguousarray(turn(stored))
 
 
-def _to_rgb(image: ImageFile.ImageFile, field: str) -> Image.Image:
+def _to_rgb(image: ImageFile.ImageFile, field: str, backdrop: int) -> Image.Image:
     if image.mode in _SIXTEEN_BIT:
         return _grey_of_16_bits(image).convert("RGB")
     if image.mode not in _EIGHT_BIT:
@@ -51,7 +52,7 @@ def _to_rgb(image: ImageFile.ImageFile, field: str) -> Image.Image:
             field=field,
         )
     if image.has_transparency_data:
-        return _over_mid_grey(image)
+        return _over(image, backdrop)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -68,9 +69,9 @@ def _grey_of_16_bits(image: ImageFile.ImageFile) -> Image.Image:
     return Image.fromarray(grey[np.asarray(image)])
 
 
-def _over_mid_grey(image: Image.Image) -> Image.Image:
+def _over(image: Image.Image, grey: int) -> Image.Image:
     layer = image.convert("RGBA")
-    background = Image.new("RGB", image.size, MID_GREY)
+    background = Image.new("RGB", image.size, (grey, grey, grey))
     background.paste(layer, mask=layer)
     return background
 

@@ -19,7 +19,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from zfscope.errors import InputError
 from zfscope.images.bombs import gif_size, jpeg_scans, tiff_tile_size
-from zfscope.images.colour import to_upright_rgb
+from zfscope.images.colour import MID_GREY, to_upright_rgb
 
 Format = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
 
@@ -58,12 +58,18 @@ _READERS: Mapping[Format, _Reader] = {
 _DEFAULT_LIMITS = DecodeLimits()
 
 
-def decode(data: bytes, *, limits: DecodeLimits = _DEFAULT_LIMITS, field: str = "image") -> NDArray[np.uint8]:
+def decode(
+    data: bytes,
+    *,
+    limits: DecodeLimits = _DEFAULT_LIMITS,
+    field: str = "image",
+    backdrop: int = MID_GREY,
+) -> NDArray[np.uint8]:
     """Return the picture as a viewer shows it: uint8 (height, width, 3), RGB, upright.
 
     The first frame of a file that has several; turned as its EXIF orientation says; what is
-    transparent blended over mid-grey (128); 16 bits a channel scaled to 8. Colour profiles are not
-    applied. The array may be read-only.
+    transparent blended over the grey of `backdrop`; 16 bits a channel scaled to 8. Colour profiles are
+    not applied. The array may be read-only.
 
     Raises InputError, naming `field`, for bytes that are no image of an allowed format, that exceed a
     limit, or that are damaged or cut short.
@@ -72,7 +78,20 @@ def decode(data: bytes, *, limits: DecodeLimits = _DEFAULT_LIMITS, field: str = 
     with _faults_of_the_file(name, limits, field):
         image = _opened(name, data, limits, field)
         image.load()
-        return to_upright_rgb(image, field=field)
+        return to_upright_rgb(image, field=field, backdrop=backdrop)
+
+
+def stored_size(
+    data: bytes, *, limits: DecodeLimits = _DEFAULT_LIMITS, field: str = "image"
+) -> tuple[int, int]:
+    """Return the height and width that a file states, before any turn by EXIF; nothing is unpacked.
+
+    Raises InputError, naming `field`, as `decode` does for what the header tells.
+    """
+    name = _format_of(data, limits, field)
+    with _faults_of_the_file(name, limits, field):
+        width, height = _opened(name, data, limits, field).size
+        return height, width
 
 
 def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:

@@ -558,6 +558,7 @@ class OccludeRequest(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
+    MASKS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name. Empty means the service's default model."""
     version: _builtins.int
@@ -593,13 +594,21 @@ class OccludeRequest(_message.Message):
     @_builtins.property
     def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Box]:
         """Rectangles in pixels of the photo to cover, 1024 at most, each as far as the network sees it.
-        Empty means a sliding window.
+        Empty means `masks`, or a sliding window.
         """
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The classes to watch, 16 at most, by label or by the label's id. Empty means the likeliest class of
         the photo as it is.
+        """
+
+    @_builtins.property
+    def masks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Shapes to cover, 256 at most: files of images (as Image.encoded) as large as the photo after EXIF
+        orientation, whose pixels lighter than 127 are covered; what is transparent is not. In the network's
+        input a pixel is covered where the pixel of the photo under its centre is; a mask that covers none
+        there is an error, and so are masks beside `boxes`. Empty means `boxes`, or a sliding window.
         """
 
     def __init__(
@@ -619,10 +628,11 @@ class OccludeRequest(_message.Message):
         method: Global___Method.ValueType = ...,
         pictures: _builtins.bool | None = ...,
         tensors: _builtins.bool = ...,
+        masks: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "image", b"image", "map", b"map", "pictures", b"pictures", "stride", b"stride", "version", b"version", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "boxes", b"boxes", "classes", b"classes", "fill", b"fill", "image", b"image", "layer", b"layer", "map", b"map", "method", b"method", "model", b"model", "pictures", b"pictures", "stride", b"stride", "tensors", b"tensors", "value", b"value", "version", b"version", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "boxes", b"boxes", "classes", b"classes", "fill", b"fill", "image", b"image", "layer", b"layer", "map", b"map", "masks", b"masks", "method", b"method", "model", b"model", "pictures", b"pictures", "stride", b"stride", "tensors", b"tensors", "value", b"value", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__map: _TypeAlias = _typing.Literal["map"]  # noqa: Y015
     _WhichOneofArgType__map: _TypeAlias = _typing.Literal["_map", b"_map"]  # noqa: Y015
@@ -649,7 +659,9 @@ Global___OccludeRequest: _TypeAlias = OccludeRequest  # noqa: Y015
 
 @_typing.final
 class OccludeResponse(_message.Message):
-    """What the covered windows did."""
+    """What the covered windows did. A mask's window is the smallest one around it; in maps it counts for the
+    pixels that it covers.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

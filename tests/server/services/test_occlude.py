@@ -1,5 +1,6 @@
 """Occlude over the wire."""
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from PIL import Image
 
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
@@ -88,6 +90,33 @@ def test_boxes_are_covered_instead_of_a_window(client: Client, photo: bytes) -> 
     assert answer.positions.shape == (1, 4)
 
 
+def mask_file(width: int, height: int, x: int) -> bytes:
+    """Give a mask that covers everything to the right of a column."""
+    file = io.BytesIO()
+    Image.fromarray(np.arange(width)[None].repeat(height, axis=0) > x).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_masks_are_covered_as_the_analyzer_covers_them(
+    client: Client, photo: bytes, store: Path, tmp_path: Path
+) -> None:
+    model = ModelStore(store).load("tiny")
+    occlude = load_analyzers().analyzer("occlude")
+    masks = (mask_file(60, 48, 20), mask_file(60, 48, 40))
+    images = (prepare(decode(photo), model.preprocessing),)
+    context = Context(model, create_runtime("torch", model), images, tensors=True)
+    expected = occlude.analyze(context, occlude.params(masks=masks)).tensors
+    (tmp_path / "right.png").write_bytes(masks[1])
+
+    answer = client.occlude(photo, masks=[masks[0], tmp_path / "right.png"], tensors=True)
+
+    assert answer.windows == 2
+    np.testing.assert_array_equal(answer.positions, expected["windows"])
+    np.testing.assert_allclose(answer.classes[0].values, expected["values"][0], rtol=1e-5)
+    np.testing.assert_allclose(answer.classes[0].value_map, expected["value-maps"][0], rtol=1e-5)
+    np.testing.assert_allclose(answer.map.totals, expected["totals"], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "field", "told"),
     [
@@ -100,6 +129,25 @@ def test_boxes_are_covered_instead_of_a_window(client: Client, photo: bytes) -> 
         ({"map": 99}, NotFound, "map", "map runs from 0 to 11"),
         ({"value": "rank"}, InputError, "value", "'rank' is not allowed; probability, logit are"),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
+        ({"masks": [b"a nose"]}, InputError, "masks[0]", r"masks\[0\] is not an image: it starts with 61 20"),
+        (
+            {"masks": [mask_file(60, 48, 20), mask_file(48, 60, 20)]},
+            InputError,
+            "masks[1]",
+            r"masks\[1\] is 48 x 60 pixels; the photo is 60 x 48",
+        ),
+        (
+            {"masks": [mask_file(60, 48, 55)]},
+            InputError,
+            "masks[0]",
+            "covers nothing of what the network sees",
+        ),
+        (
+            {"masks": [mask_file(60, 48, 20)], "boxes": [Box(20, 10, 40, 30)]},
+            InputError,
+            "boxes",
+            "masks are given too; give one of the two",
+        ),
     ],
 )
 def test_what_cannot_be_covered_is_refused_with_field_value_and_what_is_allowed(

@@ -48,6 +48,7 @@ def _parameters(request: pb.OccludeRequest) -> dict[str, Any]:
     values: dict[str, Any] = {
         "classes": list(request.classes),
         "boxes": [sides_of(box) for box in request.boxes],
+        "masks": list(request.masks),
     }
     for name in ("fill", "layer"):
         if getattr(request, name):

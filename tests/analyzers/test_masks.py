@@ -1,0 +1,172 @@
+"""Masks: which pixels of the network's crop an image file covers."""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from zfscope.errors import InputError
+from zfscope.images.preprocess import Prepared, Preprocessing, prepare, prepare_tensor
+from zfscope_analyzers.masks import MaskFile, light_pixels, masked
+
+STEPS = Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50))
+Mask = NDArray[np.bool_]
+
+HALF = np.arange(8)[None].repeat(6, axis=0) < 3
+"""A mask of 8 x 6 pixels, of which the left three columns are covered."""
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def grey(levels: Any) -> bytes:
+    return encoded(Image.fromarray(np.asarray(levels, np.uint8)))
+
+
+def seen_of(width: int, height: int) -> Prepared:
+    return prepare(np.zeros((height, width, 3), np.uint8), STEPS)
+
+
+def covered(data: bytes, prepared: Prepared) -> Mask:
+    """Give what a mask covers of the whole crop."""
+    window, whole = masked(data, prepared, "mask"), np.zeros((32, 32), bool)
+    whole[window.area] = window.mask
+    return whole
+
+
+def with_palette(mask: Mask) -> Image.Image:
+    image = Image.fromarray(np.where(mask, 7, 2).astype(np.uint8), "P")
+    image.putpalette(
+        [level for index in range(256) for level in ([0, 9, 200] if index == 2 else [250, 250, 9])]
+    )
+    return image
+
+
+def with_alpha(mask: Mask) -> Image.Image:
+    alpha = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
+    image = Image.new("RGB", alpha.size, "white")
+    image.putalpha(alpha)
+    return image
+
+
+KINDS: dict[str, Callable[[Mask], Image.Image]] = {
+    "1 bit": Image.fromarray,
+    "grey": lambda mask: Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)),
+    "16 bits": lambda mask: Image.fromarray(np.where(mask, 65_535, 100).astype(np.uint16)),
+    "palette": with_palette,
+    "colours": lambda mask: Image.fromarray(
+        np.where(mask[..., None], (0, 255, 0), (255, 0, 0)).astype(np.uint8)
+    ),
+    "alpha": with_alpha,
+    "grey with alpha": lambda mask: with_alpha(mask).convert("LA"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_pixel_can_say_what_is_covered(kind: str) -> None:
+    np.testing.assert_array_equal(light_pixels(encoded(KINDS[kind](HALF)), (6, 8), "mask"), HALF)
+
+
+def test_pixels_lighter_than_127_are_covered() -> None:
+    assert light_pixels(grey([[0, 126, 127, 128, 255]]), (1, 5), "mask").tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_a_mask_is_turned_upright_as_a_photo_is() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the stored picture has to be turned clockwise
+    stored = encoded(KINDS["grey"](np.rot90(HALF)), exif=exif)
+    np.testing.assert_array_equal(light_pixels(stored, (6, 8), "mask"), HALF)
+
+
+def test_the_crop_of_a_photo_that_is_not_resampled_is_cut_from_its_mask() -> None:
+    mask = np.random.default_rng(1).random((36, 36)) < 0.3
+    np.testing.assert_array_equal(covered(encoded(KINDS["grey"](mask)), seen_of(36, 36)), mask[2:34, 2:34])
+
+
+def test_a_pixel_of_the_crop_is_covered_where_the_photo_s_pixel_under_its_centre_is() -> None:
+    """Of a photo twice as large, the crop begins at (4, 4): the centres lie in 5, 7, 9 ..."""
+    mask = np.zeros((72, 72), bool)
+    mask[5, 9] = mask[8, 9] = mask[8, 8] = mask[7, 12] = True
+    assert np.argwhere(covered(encoded(KINDS["grey"](mask)), seen_of(72, 72))).tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 48), (33, 90), (20, 20), (201, 77)])
+def test_any_mask_is_looked_up_pixel_by_pixel(width: int, height: int) -> None:
+    mask = np.random.default_rng(2).random((height, width)) < 0.5
+    prepared = seen_of(width, height)
+    region, found = prepared.geometries[0].region, covered(encoded(KINDS["1 bit"](mask)), prepared)
+    for row in range(32):
+        for column in range(32):
+            x = region.x0 + (column + 0.5) / 32 * region.width
+            y = region.y0 + (row + 0.5) / 32 * region.height
+            assert found[row, column] == mask[int(y), int(x)]
+
+
+def test_the_window_is_the_smallest_around_the_mask() -> None:
+    mask = np.zeros((36, 36), np.uint8)
+    mask[10, 12:15] = mask[12, 13] = 255
+    window = masked(grey(mask), seen_of(36, 36), "mask")
+    assert (window.y, window.x, window.height, window.width) == (8, 10, 3, 3)
+    assert np.asarray(window.mask).tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 0]]
+
+
+def test_the_mask_of_a_tensor_is_as_large_as_the_network_s_input() -> None:
+    mask = np.random.default_rng(1).random((32, 32)) < 0.3
+    prepared = prepare_tensor(np.zeros((3, 32, 32), np.float32), STEPS)
+    np.testing.assert_array_equal(covered(encoded(KINDS["grey"](mask)), prepared), mask)
+
+
+EDGE = np.zeros((48, 60), np.uint8)
+EDGE[:, :8] = 255
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "masks[2] is empty: 0 bytes"),
+        (b"nose.png", "masks[2] is not an image: it starts with 6e 6f 73 65"),
+        (grey(EDGE)[:60], "masks[2] is a damaged or incomplete PNG file"),
+        (grey(EDGE.T), "masks[2] is 48 x 60 pixels; the photo is 60 x 48: a mask has to be as large as the"),
+        (grey(np.zeros((8, 9))), "masks[2] is 9 x 8 pixels; the photo is 60 x 48"),
+        (
+            grey(EDGE),
+            "masks[2] covers nothing of what the network sees, (8.66667, 2.66667) to (51.3333, 45.3333) of "
+            "the photo; pixels lighter than 127 are covered",
+        ),
+        (grey(np.full((48, 60), 127)), "masks[2] covers nothing"),
+    ],
+)
+def test_a_mask_that_cannot_be_used_is_named_with_the_reason(data: bytes, told: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        masked(data, seen_of(60, 48), "masks[2]")
+    assert refusal.value.field == "masks[2]"
+    assert told in refusal.value.message
+
+
+def test_a_mask_of_another_size_is_never_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zfscope_analyzers.masks.decode", None)
+    with pytest.raises(InputError, match="9 x 8 pixels"):
+        masked(grey(np.zeros((8, 9))), seen_of(60, 48), "mask")
+
+
+@pytest.mark.parametrize("write", [base64.b64encode, base64.encodebytes])
+def test_json_holds_a_file_as_base64_and_python_its_bytes(write: Callable[[bytes], bytes]) -> None:
+    data = bytes(range(256))
+    files = TypeAdapter(MaskFile)
+    assert files.validate_python(write(data).decode()) == files.validate_python(data) == data
+    assert files.json_schema() == {"type": "string", "format": "base64"}
+
+
+@pytest.mark.parametrize("text", ["nose.png", "abc"])
+def test_what_is_no_base64_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="a file has to come as base64: "):
+        TypeAdapter(MaskFile).validate_python(text)
