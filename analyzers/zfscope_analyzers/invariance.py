@@ -9,9 +9,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from zfscope.analysis.classification import softmax
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
+from zfscope.analysis.contract import (
+    Analysis,
+    Context,
+    Picture,
+    Table,
+    array,
+    class_number,
+    images_of,
+    picture,
+)
 from zfscope.engine.trace import check_layer, trace
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import InputError
 from zfscope.images.curves import Strip, plot_strips
 from zfscope.images.preprocess import Prepared
 from zfscope.images.transform import Fill, Transformation, transformed
@@ -183,25 +192,9 @@ def _wanted(context: Context, params: InvarianceParams) -> list[int | None]:
             f"{len(labels)} labels for {count} photos; give one for each, or none", field="labels"
         )
     return [
-        _class(context.model, label, f"labels[{place}]") if label else None
+        class_number(context.model, label, field=f"labels[{place}]") if label else None
         for place, label in enumerate(labels or ("",) * count)
     ]
-
-
-def _class(model: Model, label: str, field: str) -> int:
-    """Find a class by its id, or else by its name."""
-    ids = [known.id for known in model.labels]
-    if label in ids:
-        return ids.index(label)
-    named = [place for place, known in enumerate(model.labels) if known.name == label]
-    if not named:
-        known = ", ".join(f"'{label.name}' ({label.id})" for label in model.labels[:10])
-        more = "" if len(ids) <= 10 else f" and {len(ids) - 10:,} more"
-        raise NotFound(f"no label '{label}'; this model has {known}{more}", field=field)
-    if len(named) > 1:
-        known = ", ".join(ids[place] for place in named)
-        raise InputError(f"{len(named)} labels are named '{label}'; give the id: {known}", field=field)
-    return named[0]
 
 
 def _follow(context: Context, params: InvarianceParams, photo: int, wanted: int | None) -> _PhotoSeen:

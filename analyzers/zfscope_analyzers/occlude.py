@@ -21,7 +21,16 @@ from pydantic import (
 from torch import Tensor
 
 from zfscope.analysis.classification import softmax
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
+from zfscope.analysis.contract import (
+    Analysis,
+    Context,
+    Picture,
+    Table,
+    array,
+    class_number,
+    images_of,
+    picture,
+)
 from zfscope.engine.deconvnet import project
 from zfscope.engine.occlusion import recompute
 from zfscope.engine.seeds import Unit, activation, strongest_unit, strongest_units
@@ -187,8 +196,8 @@ class Occlude:
         """Cover the first crop of the photo.
 
         Raises InputError for a window larger than the crop, a box outside of it, a mask that is no image, has
-        not the photo's size or covers nothing of the crop, and an unknown class; NotFound for a layer or map
-        that the model does not have.
+        not the photo's size or covers nothing of the crop, and a name that several classes have; NotFound for
+        a class, layer or map that the model does not have.
         """
         scene = _scene(context, params)
         count, classes = len(scene.windows), len(scene.labels)
@@ -204,7 +213,9 @@ class Occlude:
 def _scene(context: Context, params: OccludeParams) -> _Scene:
     model, prepared = context.model, context.images[0]
     windows = _windows(context, params)
-    targets = [_class_number(model.labels, name, place) for place, name in enumerate(params.classes)]
+    targets = [
+        class_number(model, label, field=f"classes[{place}]") for place, label in enumerate(params.classes)
+    ]
     check_layer(model.network.spec, params.layer)
     shape = model.network.shapes[params.layer]
     if params.map is not None and params.map >= shape[0]:
@@ -273,14 +284,6 @@ def _masked(context: Context, masks: Sequence[bytes]) -> Iterator[Window]:
     for place, mask in enumerate(masks):
         context.check_cancelled()
         yield masked(mask, context.images[0], f"masks[{place}]")
-
-
-def _class_number(labels: Sequence[Label], name: str, place: int) -> int:
-    for number, label in enumerate(labels):
-        if name in (label.id, label.name):
-            return number
-    known = ", ".join(label.name for label in labels[:10]) + (", ..." if len(labels) > 10 else "")
-    raise InputError(f"classes[{place}] is '{name}'; this model knows {known}", field=f"classes[{place}]")
 
 
 def _incremental(scene: _Scene, seen: _Seen) -> Iterator[float]:

@@ -319,7 +319,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
         ({"window": -4}, InputError, "window", "window is -4"),
         ({"stride": 0}, InputError, "stride", "stride is 0"),
         ({"stride": 9}, InputError, "", "stride 9 is more than window 8: pixels would stay uncovered"),
-        ({"classes": ["wolf"]}, InputError, r"classes\[0\]", "'wolf'; this model knows ant, bee, cat, dog"),
+        ({"classes": ["ant", "wolf"]}, NotFound, r"classes\[1\]", "no label 'wolf'; this model has 'ant'"),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
         ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'"),
         ({"map": 12}, NotFound, "map", "no map 12 in layer 'relu5'; map runs from 0 to 11"),

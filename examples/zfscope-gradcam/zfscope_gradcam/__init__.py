@@ -1,6 +1,5 @@
 """Grad-CAM for ZFScope: where in a photo the evidence for a class lies (Selvaraju et al. 2017)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +8,18 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from zfscope.analysis.classification import softmax
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
+from zfscope.analysis.contract import (
+    Analysis,
+    Context,
+    Picture,
+    Table,
+    array,
+    class_number,
+    images_of,
+    picture,
+)
 from zfscope.engine.trace import Trace, check_layer, trace
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import InputError
 from zfscope.images.heat import figure, heat_panel, photo_panel
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
@@ -70,7 +78,7 @@ class GradCam:
         """
         model, crop = context.model, context.images[0]
         _check_maps(model.network, params.layer)
-        wanted = _place_of(model.labels, params.label) if params.label else None
+        wanted = class_number(model, params.label, field="label") if params.label else None
         context.check_cancelled()
         traced = trace(model.network, images_of(model, crop.pixels[:1]))
         context.progress(0.4, None)
@@ -128,22 +136,6 @@ def _check_maps(network: Network, layer: str) -> None:
         raise InputError(f"layer '{layer}' has no maps; these have: {have}", field="layer")
     if network.spec.layers[-1] not in _above(network.spec, layer):
         raise InputError(f"layer '{layer}' does not lead to the class scores", field="layer")
-
-
-def _place_of(labels: Sequence[Label], wanted: str) -> int:
-    """Find a class by its id, or else by its name. Raises NotFound, and InputError for several."""
-    ids = [label.id for label in labels]
-    places = [place for place, label in enumerate(labels) if label.name == wanted]
-    if wanted in ids:
-        return ids.index(wanted)
-    if not places:
-        known = ", ".join(f"'{label.name}' ({label.id})" for label in labels[:10])
-        more = f" and {len(labels) - 10:,} more" if len(labels) > 10 else ""
-        raise NotFound(f"no label '{wanted}'; this model has {known}{more}", field="label")
-    if len(places) > 1:
-        known = ", ".join(ids[place] for place in places)
-        raise InputError(f"{len(places)} labels are named '{wanted}'; give the id: {known}", field="label")
-    return places[0]
 
 
 def _target_of(model: Model, traced: Trace, wanted: int | None) -> _Target:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.errors import InputError
+from zfscope.errors import InputError, NotFound
 from zfscope.images.preprocess import Prepared
 from zfscope.runtimes import Runtime
 from zfscope.store import Model
 
 LARGEST_TOP = 1000
+_TOLD = 10
+"""So many classes are named to who asked for one that there is not."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,26 @@ def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -
         )
         for index in likeliest
     )
+
+
+def class_number(model: Model, label: str, *, field: str) -> int:
+    """Find a class by its label's id, or else by its name: its place among the scores.
+
+    field: of the request, for messages. Raises NotFound for a label that the model does not have, and
+    InputError for a name that several have.
+    """
+    ids = [known.id for known in model.labels]
+    if label in ids:
+        return ids.index(label)
+    named = [place for place, known in enumerate(model.labels) if known.name == label]
+    if not named:
+        known = ", ".join(f"'{label.name}' ({label.id})" for label in model.labels[:_TOLD])
+        more = f" and {len(ids) - _TOLD:,} more" if len(ids) > _TOLD else ""
+        raise NotFound(f"no label '{label}'; this model has {known}{more}", field=field)
+    if len(named) > 1:
+        known = ", ".join(ids[place] for place in named)
+        raise InputError(f"{len(named)} labels are named '{label}'; give the id: {known}", field=field)
+    return named[0]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

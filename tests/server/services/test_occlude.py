@@ -123,7 +123,12 @@ def test_masks_are_covered_as_the_analyzer_covers_them(
         ({"window": 33}, InputError, "window", "window is 33; the network reads 32 x 32.*1 to 32"),
         ({"stride": 0}, InputError, "stride", "stride is 0"),
         ({"window": -3}, InputError, "window", "window is -3"),
-        ({"classes": ["wolf"]}, InputError, "classes[0]", "'wolf'; this model knows ant, bee, cat, dog"),
+        (
+            {"classes": ["ant", "wolf"]},
+            NotFound,
+            "classes[1]",
+            r"no label 'wolf'; this model has 'ant' \(n0\), ",
+        ),
         ({"boxes": [Box(5, 5, 5, 9)]}, InputError, "boxes[0]", "x0 must be less than x1"),
         ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
         ({"map": 99}, NotFound, "map", "map runs from 0 to 11"),
