@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
 from zfscope.engine.trace import check_layer, trace
@@ -20,6 +20,7 @@ from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Rendering
 from zfscope.images.transform import FillColour, fill_colour
 from zfscope.store import Model
+from zfscope_analyzers.boxes import PhotoBox
 
 RANDOM = "random"
 """The control among the parts."""
@@ -30,30 +31,13 @@ _BATCH = 4
 """Photos in a forward pass: a few tenths of a second on two cores, after which the caller is looked after."""
 
 
-class PartBox(BaseModel):
-    """Where a part lies in one photo, in pixels of the photo, half open."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    x0: FiniteFloat = Field(description="Left edge.")
-    y0: FiniteFloat = Field(description="Upper edge.")
-    x1: FiniteFloat = Field(description="Right edge.")
-    y1: FiniteFloat = Field(description="Lower edge.")
-
-    @model_validator(mode="after")
-    def _has_an_area(self) -> "PartBox":
-        if not (self.x0 < self.x1 and self.y0 < self.y1):
-            raise ValueError("the box is empty: x0 has to be less than x1, and y0 less than y1")
-        return self
-
-
 class Part(BaseModel):
     """A part that all photos show, such as the nose."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=64, description="What the part is called.")
-    boxes: tuple[PartBox, ...] = Field(
+    boxes: tuple[PhotoBox, ...] = Field(
         max_length=32, description="Where it lies: a box in pixels of the photo for each photo, in order."
     )
 
@@ -79,7 +63,9 @@ class CorrespondParams(BaseModel):
     )
     seed: NonNegativeInt = Field(default=0, description="Of the random places.")
     fill: FillColour = Field(
-        default="grey", description="What covers: grey (128), the model's mean colour, or black."
+        default="grey",
+        description="What covers: grey (128), mean (the colour that the model's preprocessing takes off), or "
+        "black (0).",
     )
 
     @model_validator(mode="after")
@@ -192,7 +178,7 @@ def _parts(images: Sequence[Prepared], params: CorrespondParams) -> list[_Coveri
     return coverings
 
 
-def _placed(given: PartBox, prepared: Prepared, field: str) -> Box:
+def _placed(given: PhotoBox, prepared: Prepared, field: str) -> Box:
     """Give the whole pixels of the network's input that are nearest to a box of the photo."""
     geometry = prepared.geometries[0]
     exact = geometry.to_network(Box(given.x0, given.y0, given.x1, given.y1))

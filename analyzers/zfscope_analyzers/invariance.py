@@ -83,8 +83,8 @@ class InvarianceParams(BaseModel):
     )
     fill: Fill = Field(
         default="mean",
-        description="What comes in where there is no photo: the model's mean colour, grey (128), black, or "
-        "the photo's edge pixels repeated.",
+        description="What comes in where there is no photo: mean (the colour that the model's preprocessing "
+        "takes off), grey (128), black (0), or edge (the photo's edge pixels repeated).",
     )
     labels: tuple[str, ...] = Field(
         default=(),

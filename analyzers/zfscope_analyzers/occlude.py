@@ -43,29 +43,13 @@ from zfscope.images.normalise import normalise, reorder
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import signed_to_rgb
 from zfscope.store import Label, Model
+from zfscope_analyzers.boxes import PhotoBox
 from zfscope_analyzers.cover import COLOUR, covered
 from zfscope_analyzers.masks import MaskFile, masked
 from zfscope_analyzers.windows import Window, averaged, likeliest_map, of_one_size, on_photo, starts
 
 _FULL_BATCH = 32
 _PANEL_PX = 400
-
-
-class PhotoBox(BaseModel):
-    """A rectangle in photo pixels, half open."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    @model_validator(mode="after")
-    def _has_an_area(self) -> "PhotoBox":
-        if not (self.x0 < self.x1 and self.y0 < self.y1):
-            raise ValueError("x0 must be less than x1, and y0 less than y1")
-        return self
 
 
 class OccludeParams(BaseModel):
@@ -87,7 +71,8 @@ class OccludeParams(BaseModel):
     fill: str = Field(
         default="grey",
         pattern=rf"^(grey|mean|blur|{COLOUR})$",
-        description="What covers: grey (128), mean (of the crop), blur (of the crop), or #rrggbb.",
+        description="What covers: grey (128), mean (the mean colour of the network's crop of this photo), "
+        "blur (that crop, by a Gaussian of a standard deviation of half a window), or #rrggbb.",
     )
     classes: tuple[str, ...] = Field(
         default=(), max_length=16, description="Labels or their ids; none: the clean photo's likeliest."

@@ -327,7 +327,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             {"boxes": [{"x0": 3, "y0": 3, "x1": 3, "y1": 9}]},
             InputError,
             r"boxes\[0\]",
-            "x0 must be less than x1",
+            "the box is empty: x0 has to be less than x1",
         ),
         ({"masks": ["nose.png"]}, InputError, r"masks\[0\]", "a file has to come as base64"),
         (
@@ -355,6 +355,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             "boxes",
             "masks are given too; give one of the two",
         ),
+        ({"boxes": [box(3, 3, float("inf"), 9)]}, InputError, r"boxes\[0\].x1", "finite"),
         (
             {"boxes": [{"x0": 0, "y0": 0, "x1": 2, "y1": 2}]},
             InputError,

@@ -78,7 +78,8 @@ class OccludeOptions(TypedDict, total=False):
     boxes:           rectangles in pixels of the photo to cover instead of a sliding window.
     masks:           or these: image files (bytes or paths) as large as the photo, after EXIF orientation,
                      of which pixels lighter than 127 are covered.
-    fill:            what covers: `grey`, `mean`, `blur`, or a colour as #rrggbb; grey.
+    fill:            what covers: `grey` (128), `mean` (the mean colour of the network's crop of this photo),
+                     `blur` (that crop, blurred), or a colour as #rrggbb; grey.
     classes:         labels, or their ids, to watch; the photo's likeliest.
     value:           what is read of them: `probability`, `logit`; probability.
     layer, map:      the map to watch; the strongest one of relu5.
@@ -123,7 +124,8 @@ class InvarianceOptions(TypedDict, total=False):
     scales:          ratios, 2 shows everything twice as large; 0.6 to 1.8 by 0.1.
     rotations_deg:   angles, positive counter-clockwise; 0 to 350 by 10.
     layers:          where features are compared; relu1 and relu7.
-    fill:            what comes in where there is no photo: `mean`, `grey`, `black`, `edge`; mean.
+    fill:            what comes in where there is no photo: `mean` (the colour that the model's preprocessing
+                     takes off), `grey` (128), `black` (0), `edge` (the photo's own, repeated); mean.
     labels:          the true class of each photo, by label or its id, "" for the likeliest; that one.
     pictures:        whether to get the picture; yes.
     tensors:         whether to get the numbers as tensors too; no.
@@ -161,7 +163,8 @@ class CorrespondOptions(TypedDict, total=False):
     layers:          where features are compared; pool5 and relu7.
     random:          how many boxes at random places are the control in each photo, 0 for none; 10.
     seed:            of these places; 0.
-    fill:            what covers: `mean`, `grey`, `black`; grey.
+    fill:            what covers: `mean` (the colour that the model's preprocessing takes off), `grey` (128),
+                     `black` (0); grey.
     pictures:        whether to get the picture; yes.
     tensors:         whether to get the distances of each pair of photos, and the boxes; no.
     """

@@ -14,7 +14,7 @@ from zfscope.images.preprocess import Prepared
 from zfscope.images.render import GREY, Rgb
 
 FillColour = Literal["mean", "grey", "black"]
-"""The model's mean colour, 128, or 0."""
+"""The model's mean colour, which its preprocessing takes off; 128; or 0."""
 
 Fill = Literal["mean", "grey", "black", "edge"]
 """What comes in where there is no photo: a colour, or the photo's own edge pixels repeated."""

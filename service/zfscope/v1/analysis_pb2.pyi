@@ -187,7 +187,7 @@ class _FillEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fill.ValueType],
     FILL_UNSPECIFIED: _Fill.ValueType  # 0
     """Means FILL_MEAN."""
     FILL_MEAN: _Fill.ValueType  # 1
-    """The model's mean colour."""
+    """The model's mean colour, which its preprocessing takes off."""
     FILL_GREY: _Fill.ValueType  # 2
     """Grey, 128."""
     FILL_BLACK: _Fill.ValueType  # 3
@@ -201,7 +201,7 @@ class Fill(_Fill, metaclass=_FillEnumTypeWrapper):
 FILL_UNSPECIFIED: Fill.ValueType  # 0
 """Means FILL_MEAN."""
 FILL_MEAN: Fill.ValueType  # 1
-"""The model's mean colour."""
+"""The model's mean colour, which its preprocessing takes off."""
 FILL_GREY: Fill.ValueType  # 2
 """Grey, 128."""
 FILL_BLACK: Fill.ValueType  # 3
@@ -243,7 +243,7 @@ class _FillColourEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FillColour
     FILL_COLOUR_UNSPECIFIED: _FillColour.ValueType  # 0
     """Means FILL_COLOUR_GREY."""
     FILL_COLOUR_MEAN: _FillColour.ValueType  # 1
-    """The model's mean colour."""
+    """The model's mean colour, which its preprocessing takes off: not that of the photo."""
     FILL_COLOUR_GREY: _FillColour.ValueType  # 2
     """Grey, 128."""
     FILL_COLOUR_BLACK: _FillColour.ValueType  # 3
@@ -255,7 +255,7 @@ class FillColour(_FillColour, metaclass=_FillColourEnumTypeWrapper):
 FILL_COLOUR_UNSPECIFIED: FillColour.ValueType  # 0
 """Means FILL_COLOUR_GREY."""
 FILL_COLOUR_MEAN: FillColour.ValueType  # 1
-"""The model's mean colour."""
+"""The model's mean colour, which its preprocessing takes off: not that of the photo."""
 FILL_COLOUR_GREY: FillColour.ValueType  # 2
 """Grey, 128."""
 FILL_COLOUR_BLACK: FillColour.ValueType  # 3
@@ -572,8 +572,9 @@ class OccludeRequest(_message.Message):
     that every pixel is covered. Unset means 8.
     """
     fill: _builtins.str
-    """What covers, in pixels before preprocessing: "grey" (128), "mean" (of the crop), "blur" (of the
-    crop), or a colour as "#rrggbb". Empty means grey.
+    """What covers, in pixels before preprocessing: "grey" (128), "mean" (the mean colour of what the network
+    sees of this photo), "blur" (that, by a Gaussian of a standard deviation of half a `window`), or a
+    colour as "#rrggbb". Empty means grey.
     """
     value: Global___ClassValue.ValueType
     """What is read of them. Unset means the probability."""

@@ -129,7 +129,7 @@ def test_masks_are_covered_as_the_analyzer_covers_them(
             "classes[1]",
             r"no label 'wolf'; this model has 'ant' \(n0\), ",
         ),
-        ({"boxes": [Box(5, 5, 5, 9)]}, InputError, "boxes[0]", "x0 must be less than x1"),
+        ({"boxes": [Box(5, 5, 5, 9)]}, InputError, "boxes[0]", "the box is empty: x0 has to be less than x1"),
         ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
         ({"map": 99}, NotFound, "map", "map runs from 0 to 11"),
         ({"value": "rank"}, InputError, "value", "'rank' is not allowed; probability, logit are"),
