@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 
 Cell = str | int | float | None
 
+DTYPES = ("uint8", "int64", "float16", "float32")
+"""Types of the tensors of an analysis, and of every tensor on the wire."""
+MAX_AXES = 8
+"""Of such a tensor; each has an extent of 1 or more."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -34,7 +39,8 @@ class Table:
 class Analysis:
     """What an analyzer found, by names that its documentation explains.
 
-    tensors: uint8, int64, float16 or float32, all of it finite. numbers: finite too.
+    tensors: of one of DTYPES, at most MAX_AXES axes and none of them empty, all of it finite. pictures: no
+    two of one name. numbers: finite; so are those in tables.
     """
 
     tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from zfscope import results
 from zfscope.errors import InputError
 from zfscope.server.tensors import tensor_from_wire, tensor_to_wire
 from zfscope.v1.tensor_pb2 import DataType, Tensor
@@ -32,6 +33,11 @@ def test_numbers_travel_in_row_major_little_endian_order() -> None:
     assert tensor.data == struct.pack("<4f", 1, 2, 3, 4)
     assert list(tensor.shape) == [2, 2]
     assert tensor.data_type == FLOAT32
+
+
+@pytest.mark.parametrize("name", results.DTYPES)
+def test_every_type_that_an_analysis_may_hold_can_be_sent(name: str) -> None:
+    assert tensor_from_wire(tensor_to_wire(np.ones(2, name)), field="t").dtype.name == name
 
 
 def test_an_array_of_another_type_cannot_be_sent() -> None:

@@ -5,19 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from zfscope.analysis.contract import Analysis, Analyzer, Context, Picture, Table
+from zfscope.analysis.check import checked
+from zfscope.analysis.contract import Analysis, Analyzer, Context
 from zfscope.errors import InputError, TooMuchWork, ZfscopeError
 from zfscope.store import Model
-
-DTYPES = ("uint8", "int64", "float16", "float32")
-"""Types of the tensors that an analysis may hold."""
-
-
-class BadAnalysis(Exception):
-    """An analyzer gave something that an analysis may not hold: a fault of the analyzer's."""
 
 
 def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: str = "") -> BaseModel:
@@ -85,49 +78,17 @@ def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysi
     Raises what the analyzer raises, and BadAnalysis for a result that cannot be given to anyone.
     """
     context.check_cancelled()
-    return given(analyzer, context, analyzer.analyze(context, params))
+    return given(context, analyzer.analyze(context, params))
 
 
-def given(analyzer: Analyzer[Any], context: Context, result: Analysis) -> Analysis:
-    """Leave out what the caller did not want, and check the rest. Raises BadAnalysis."""
-    for fault in _faults(result):
-        raise BadAnalysis(f"analyzer '{analyzer.name}' gave {fault}")
+def given(context: Context, result: Analysis) -> Analysis:
+    """Check what an analyzer gave, and leave out what the caller did not want. Raises BadAnalysis."""
+    found = checked(result)
     return replace(
-        result,
-        tensors=result.tensors if context.tensors else {},
-        pictures=result.pictures if context.pictures else (),
+        found,
+        tensors=found.tensors if context.tensors else {},
+        pictures=found.pictures if context.pictures else (),
     )
-
-
-def _faults(result: Any) -> list[str]:
-    if not isinstance(result, Analysis):
-        return [f"{type(result).__name__}, which is no Analysis"]
-    faults = [fault for name, tensor in result.tensors.items() if (fault := _tensor_fault(name, tensor))]
-    faults += [
-        f"the number '{name}' as {value!r}, which is not finite"
-        for name, value in result.numbers.items()
-        if not np.isfinite(value)
-    ]
-    faults += [f"{picture!r}, which is no Picture" for picture in result.pictures if not _is_picture(picture)]
-    faults += [f"no Table as '{name}'" for name, table in result.tables.items() if not _is_table(table)]
-    return faults
-
-
-def _tensor_fault(name: str, tensor: Any) -> str:
-    if not isinstance(tensor, np.ndarray) or tensor.dtype.name not in DTYPES:
-        kind = getattr(tensor, "dtype", type(tensor).__name__)
-        return f"the tensor '{name}' as {kind}; allowed are {', '.join(DTYPES)}"
-    if not np.isfinite(tensor).all():
-        return f"the tensor '{name}' with values that are not finite"
-    return ""
-
-
-def _is_picture(picture: object) -> bool:
-    return isinstance(picture, Picture) and picture.png.startswith(b"\x89PNG")
-
-
-def _is_table(table: object) -> bool:
-    return isinstance(table, Table) and all(len(row) == len(table.columns) for row in table.rows)
 
 
 class Meter:

@@ -84,7 +84,7 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
     )
 
     def progress(share: float, partial: Partial | None = None) -> None:
-        tell(loaded.model, share, partial and (lambda: given(analyzer, context, partial())))
+        tell(loaded.model, share, partial and (lambda: given(context, partial())))
 
     context = Context(
         model=loaded.model,

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
+from zfscope.results import MAX_AXES
 from zfscope.v1.tensor_pb2 import DataType, Tensor
 
-MAX_AXES = 8
 _TYPES: Mapping[int, np.dtype[Any]] = {
     DataType.DATA_TYPE_UINT8: np.dtype("u1"),
     DataType.DATA_TYPE_INT64: np.dtype("<i8"),

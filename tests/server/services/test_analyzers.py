@@ -17,13 +17,15 @@ from grpc_status import rpc_status
 from pydantic import BaseModel, ConfigDict, Field
 
 from zfscope.analysis import registry
-from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.analysis.contract import Analysis, Context, Picture, Table
 from zfscope.client import Client, Progress
 from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.server.settings import Settings
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import image_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+
+PICTURE = Picture("seen", b"\x89PNG\r\n\x1a\n", "nothing")
 
 
 class Params(BaseModel):
@@ -70,11 +72,37 @@ class Failing(Base):
         raise RuntimeError("a secret of the inside")
 
 
-class NotANumber(Base):
-    name = "not-a-number"
+SPOILT: tuple[Any, ...] = (
+    {"numbers": {"mean": "0.5"}},
+    {"tables": {"t": Table(("a",), ((float("inf"),),))}},
+    {"tensors": {"x": np.zeros(0, np.float32)}},
+    {"pictures": (PICTURE, PICTURE)},
+)
+
+
+class Spoiling(Base):
+    """Gives one of the things that cannot be sent, at once or as what there is to see already."""
+
+    name = "spoiling"
+
+    class params(BaseModel):  # noqa: N801  (the contract's name)
+        case: int = 0
+        early: bool = False
+        steps: int = 1
+
+    def analyze(self, context: Context, params: Any) -> Analysis:
+        spoilt = Analysis(**SPOILT[params.case])
+        if params.early:
+            context.progress(0.5, lambda: spoilt)
+        return Analysis() if params.early else spoilt
+
+
+class Numpy(Base):
+    name = "numpy"
 
     def analyze(self, context: Context, params: Params) -> Analysis:
-        return Analysis(numbers={"mean": float("nan")})
+        row = (np.float32(0.5), np.int64(3), np.bool_(True), np.str_("a"))
+        return Analysis(numbers={"mean": np.float32(0.25)}, tables={"t": Table(tuple("abcd"), (row,))})
 
 
 class Deaf(Base):
@@ -93,7 +121,7 @@ def odd_client(
 ) -> Iterator[Client]:
     """A client of a service that has the analyzers above too."""
     module = ModuleType("odd_analyzers")
-    odd = {kind.name: kind for kind in (Counting, Failing, NotANumber, Deaf)}
+    odd = {kind.name: kind for kind in (Counting, Failing, Spoiling, Numpy, Deaf)}
     vars(module).update({kind.__name__: kind for kind in odd.values()})
     monkeypatch.setitem(sys.modules, "odd_analyzers", module)
     points = [
@@ -215,14 +243,34 @@ def test_numbers_that_json_cannot_hold_are_refused(odd_client: Client, photo: by
     assert refusal.value.field == "parameters"
 
 
-@pytest.mark.parametrize("analyzer", ["failing", "not-a-number"])
-def test_an_analyzer_that_fails_harms_only_its_own_request(
-    odd_client: Client, photo: bytes, analyzer: str
-) -> None:
+def test_an_analyzer_that_fails_harms_only_its_own_request(odd_client: Client, photo: bytes) -> None:
     with pytest.raises(ZfscopeError, match="request id") as failure:
-        odd_client.analyze(analyzer, [photo], {})
+        odd_client.analyze("failing", [photo], {})
     assert "secret" not in failure.value.message
     assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_what_cannot_be_sent_harms_only_the_request_that_asked_for_it(
+    odd_client: Client, photo: bytes, refused: Callable[..., Any], early: bool
+) -> None:
+    for case in range(len(SPOILT)):
+        struct = struct_pb2.Struct()
+        struct.update({"case": case, "early": early})
+        images = [image_pb2.Image(encoded=photo)]
+        request = pb.AnalyzeRequest(analyzer="spoiling", images=images, parameters=struct, tensors=True)
+
+        refusal = refused(lambda *asked, **given: list(stub_of(odd_client).Analyze(*asked, **given)), request)
+
+        assert refusal.code is grpc.StatusCode.INTERNAL, SPOILT[case]
+        assert refusal.message.startswith("the service failed; its log has more under request id ")
+    assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
+
+
+def test_numbers_of_numpy_s_are_sent_as_numbers(odd_client: Client, photo: bytes) -> None:
+    found = odd_client.analyze("numpy", [photo], {}).analysis
+    assert found.numbers == {"mean": 0.25}
+    assert found.tables["t"].rows == ((0.5, 3, 1, "a"),)
 
 
 def test_an_analyzer_that_nobody_waits_for_stops(odd_client: Client, photo: bytes) -> None:

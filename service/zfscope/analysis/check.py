@@ -1,0 +1,159 @@
+"""What an analyzer gave, made plain and checked: what may not be sent is not given in this process either."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.results import DTYPES, MAX_AXES, Analysis, Cell, Picture, Table
+
+LARGEST_WHOLE = 2**53
+"""Up to here each whole number is a double of its own: as such a cell travels."""
+
+
+class BadAnalysis(Exception):
+    """An analyzer gave something that an analysis may not hold: a fault of the analyzer's."""
+
+
+def checked(result: Any) -> Analysis:
+    """Give an analysis with Python's own numbers in place of numpy's; a bool counts as 0 or 1.
+
+    Raises BadAnalysis, which names the thing and what is wrong with it, for what cannot be sent.
+    """
+    if not isinstance(result, Analysis):
+        raise BadAnalysis(f"the result is {_kind(result)}, which is no Analysis")
+    return Analysis(
+        tensors={name: _tensor(name, tensor) for name, tensor in _named("tensors", result.tensors)},
+        pictures=_pictures(result.pictures),
+        numbers={name: _number(name, number) for name, number in _named("numbers", result.numbers)},
+        tables={name: _table(name, table) for name, table in _named("tables", result.tables)},
+    )
+
+
+def _named(what: str, things: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(things, Mapping):
+        raise BadAnalysis(f"{what} is {_kind(things)}; it has to be a mapping, by names")
+    for name, thing in things.items():
+        yield _text(name, f"a name in {what}"), thing
+
+
+def _tensor(name: str, tensor: Any) -> NDArray[Any]:
+    if not isinstance(tensor, np.ndarray) or tensor.dtype.name not in DTYPES:
+        kind = getattr(tensor, "dtype", _kind(tensor))
+        raise BadAnalysis(f"the tensor '{name}' is {kind}; allowed are arrays of {', '.join(DTYPES)}")
+    if tensor.ndim > MAX_AXES:
+        raise BadAnalysis(f"the tensor '{name}' has {tensor.ndim} axes; at most {MAX_AXES} are allowed")
+    if not tensor.size:
+        raise BadAnalysis(f"the tensor '{name}' is empty: its shape is {tensor.shape}; leave it out")
+    if not np.isfinite(tensor).all():
+        raise BadAnalysis(f"the tensor '{name}' has values that are not finite")
+    return tensor
+
+
+def _pictures(pictures: Any) -> tuple[Picture, ...]:
+    names = [_picture_name(picture) for picture in _sequence(pictures, "pictures")]
+    _check_once(names, "pictures are named")
+    return tuple(pictures)
+
+
+def _picture_name(picture: Any) -> str:
+    if not isinstance(picture, Picture):
+        raise BadAnalysis(f"one of the pictures is {_kind(picture)}, which is no Picture")
+    name = _text(picture.name, "the name of a picture")
+    _text(picture.scale, f"the scale of the picture '{name}'")
+    png: Any = picture.png
+    if not (isinstance(png, bytes) and png.startswith(b"\x89PNG")):
+        raise BadAnalysis(f"the picture '{name}' is {_kind(png)} that is no PNG")
+    return name
+
+
+def _number(name: str, value: Any) -> float:
+    number = _plain(value)
+    if not isinstance(number, int | float):
+        raise BadAnalysis(f"the number '{name}' is {_kind(value)}; it has to be an int or a float")
+    if fault := _number_fault(number):
+        raise BadAnalysis(f"the number '{name}' is {fault}")
+    return float(number)
+
+
+def _table(name: str, table: Any) -> Table:
+    if not isinstance(table, Table):
+        raise BadAnalysis(f"the table '{name}' is {_kind(table)}, which is no Table")
+    what = f"the table '{name}'"
+    given = _sequence(table.columns, f"the columns of {what}")
+    columns = tuple(_text(column, f"a column of {what}") for column in given)
+    _check_once(columns, f"columns of {what} are named")
+    rows = enumerate(_sequence(table.rows, f"the rows of {what}"))
+    return Table(columns, tuple(_row(columns, row, f"row {place} of {what}") for place, row in rows))
+
+
+def _row(columns: Sequence[str], row: Any, what: str) -> tuple[Cell, ...]:
+    cells = tuple(_plain(cell) for cell in _sequence(row, what))
+    if len(cells) != len(columns):
+        raise BadAnalysis(f"{what} has {len(cells)} cells; there are {len(columns)} columns")
+    for column, cell in zip(columns, cells, strict=True):
+        if fault := _cell_fault(cell):
+            raise BadAnalysis(f"'{column}' in {what} is {fault}")
+    return cells
+
+
+def _cell_fault(cell: Any) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return "" if _is_text(cell) else f"{cell!a:.80}, which is no Unicode text"
+    if isinstance(cell, int | float):
+        return _number_fault(cell)
+    return f"{_kind(cell)}; it has to be a str, an int, a float or None"
+
+
+def _number_fault(number: float) -> str:
+    if isinstance(number, int):
+        return f"a whole number beyond {LARGEST_WHOLE:,}" if abs(number) > LARGEST_WHOLE else ""
+    return "" if math.isfinite(number) else f"{number}, which is not finite"
+
+
+def _plain(value: Any) -> Any:
+    """Give Python's own value for a scalar of numpy's, a bool or an enum's member, and others as they are."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int | np.integer | np.bool_):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value)
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise BadAnalysis(f"{what} is {_kind(value)}; it has to be a str")
+    if not _is_text(value):
+        raise BadAnalysis(f"{what} is {value!a:.80}, which is no Unicode text")
+    return str.__str__(value)
+
+
+def _is_text(text: str) -> bool:
+    """Say whether a string can be written as UTF-8: one made of a file's name may hold what cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _sequence(things: Any, what: str) -> Sequence[Any]:
+    if not isinstance(things, tuple | list):
+        raise BadAnalysis(f"{what} is {_kind(things)}; it has to be a tuple")
+    return things
+
+
+def _check_once(names: Sequence[str], what: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise BadAnalysis(f"{names.count(name)} {what} '{name}'; each needs a name of its own")
+
+
+def _kind(thing: object) -> str:
+    return type(thing).__name__

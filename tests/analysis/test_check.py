@@ -1,0 +1,199 @@
+"""What an analysis may hold, what is made plain in it, and what is said of the rest."""
+
+import enum
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zfscope.analysis.check import BadAnalysis, checked
+from zfscope.results import Analysis, Picture, Table
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Colour(str, enum.Enum):  # noqa: UP042  (as people wrote them before StrEnum)
+    RED = "red"
+
+
+class Place(enum.IntEnum):
+    FIRST = 1
+
+
+def table(*rows: Any, columns: Any = ("a", "b")) -> Analysis:
+    return Analysis(tables={"t": Table(columns, rows)})
+
+
+def test_an_analysis_that_holds_what_it_may_comes_back_the_same() -> None:
+    tensors = {
+        "point": np.array(0.5, np.float32),
+        "deep": np.zeros((1,) * 8, np.float16),
+        "counts": np.array([1, -2]),
+        "levels": np.zeros((2, 3), np.uint8),
+        "other-order": np.array([1, 2], ">f4"),
+    }
+    given = Analysis(
+        tensors=tensors,
+        pictures=(Picture("seen", PNG, "grey is zero"), Picture("again", PNG, "")),
+        numbers={"mean": 0.5, "count": 3},
+        tables={"t": Table(("a", "ä"), (("x", 2**53), (None, -1.5)))},
+    )
+    found = checked(given)
+    assert (found.pictures, found.numbers, found.tables) == (given.pictures, given.numbers, given.tables)
+    assert all(found.tensors[name] is tensor for name, tensor in tensors.items())
+
+
+def test_nothing_is_an_analysis_too() -> None:
+    assert checked(Analysis()).tables == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.float64(0.5), 0.5),
+        (np.longdouble(0.5), 0.5),
+        (np.int64(-7), -7),
+        (np.uint8(7), 7),
+        (np.bool_(True), 1),
+        (True, 1),
+        (Place.FIRST, 1),
+        (np.str_("red"), "red"),
+        (Colour.RED, "red"),
+        (None, None),
+    ],
+    ids=repr,
+)
+def test_a_cell_of_numpy_s_becomes_one_of_python_s(value: Any, plain: Any) -> None:
+    ((cell,),) = checked(table((value,), columns=("a",))).tables["t"].rows
+    assert (type(cell), cell) == (type(plain), plain)
+    assert json.loads(json.dumps(cell)) == plain
+
+
+@pytest.mark.parametrize("value", [np.float32(3), np.int64(3), np.float64(3), 3, Place(1) + 2], ids=repr)
+def test_a_number_is_a_float_whatever_it_was(value: Any) -> None:
+    number = checked(Analysis(numbers={"n": value})).numbers["n"]
+    assert (type(number), number) == (float, 3.0)
+
+
+def test_rows_and_columns_may_be_lists() -> None:
+    assert checked(table([1, 2], columns=["a", "b"])).tables["t"] == Table(("a", "b"), ((1, 2),))
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (None, "the result is NoneType, which is no Analysis"),
+        ({"numbers": {}}, "the result is dict, which is no Analysis"),
+        (Analysis(tensors=[np.zeros(2)]), "tensors is list; it has to be a mapping, by names"),
+        (Analysis(numbers=None), "numbers is NoneType; it has to be a mapping, by names"),
+    ],
+)
+def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^{told}$"):
+        checked(result)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "told"),
+    [
+        (np.zeros(2), "is float64; allowed are arrays of uint8, int64, float16, float32"),
+        (np.array(["a"]), "is <U1; allowed are"),
+        ([1.0], "is list; allowed are"),
+        (np.array([1, np.nan], np.float32), "has values that are not finite"),
+        (np.array([1, -np.inf], np.float16), "has values that are not finite"),
+        (np.zeros((1,) * 9, np.uint8), "has 9 axes; at most 8 are allowed"),
+        (np.zeros((3, 0), np.uint8), r"is empty: its shape is \(3, 0\); leave it out"),
+    ],
+)
+def test_a_tensor_that_cannot_be_sent_is_refused_by_its_name(tensor: Any, told: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^the tensor 'map' {told}"):
+        checked(Analysis(tensors={"map": tensor}))
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (float("nan"), "nan, which is not finite"),
+        (np.float32("-inf"), "-inf, which is not finite"),
+        ("0.5", "str; it has to be an int or a float"),
+        (None, "NoneType; it has to be an int or a float"),
+        (1j, "complex; it has to be an int or a float"),
+        ([1.0], "list; it has to be an int or a float"),
+        (np.array(1.0), "ndarray; it has to be an int or a float"),
+        (10**400, "a whole number beyond 9,007,199,254,740,992"),
+    ],
+)
+def test_a_number_that_cannot_be_sent_is_refused_by_its_name(number: Any, told: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^the number 'mean' is {told}$"):
+        checked(Analysis(numbers={"mean": number}))
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (float("nan"), "nan, which is not finite"),
+        (np.float16("inf"), "inf, which is not finite"),
+        ([1, 2], "list; it has to be a str, an int, a float or None"),
+        (b"red", "bytes; it has to be a str, an int, a float or None"),
+        (np.zeros(1), "ndarray; it has to be a str, an int, a float or None"),
+        (2**53 + 1, "a whole number beyond 9,007,199,254,740,992"),
+        ("\udce4.jpg", r"'\\udce4.jpg', which is no Unicode text"),
+    ],
+)
+def test_a_cell_that_cannot_be_sent_is_refused_by_its_place(cell: Any, told: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^'b' in row 1 of the table 't' is {told}$"):
+        checked(table((1, 2), (3, cell)))
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (Analysis(tables={"t": [[1]]}), "the table 't' is list, which is no Table"),
+        (table((1,)), "row 0 of the table 't' has 1 cells; there are 2 columns"),
+        (table("xy"), "row 0 of the table 't' is str; it has to be a tuple"),
+        (
+            Analysis(tables={"t": Table((), iter(()))}),
+            "the rows of the table 't' is .*iterator; it has to be",
+        ),
+        (table(columns="ab"), "the columns of the table 't' is str; it has to be a tuple"),
+        (table(columns=("a", 1)), "a column of the table 't' is int; it has to be a str"),
+        (
+            table(columns=("a", "b", "a")),
+            "2 columns of the table 't' are named 'a'; each needs a name of its",
+        ),
+    ],
+)
+def test_a_table_out_of_shape_is_refused(result: Any, told: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^{told}"):
+        checked(result)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "told"),
+    [
+        (Picture("p", PNG, ""), "pictures is Picture; it has to be a tuple"),
+        ((PNG,), "one of the pictures is bytes, which is no Picture"),
+        ((Picture("p", b"GIF89a", ""),), "the picture 'p' is bytes that is no PNG"),
+        ((Picture("p", None, ""),), "the picture 'p' is NoneType that is no PNG"),
+        ((Picture(7, PNG, ""),), "the name of a picture is int; it has to be a str"),
+        ((Picture("p", PNG, None),), "the scale of the picture 'p' is NoneType; it has to be a str"),
+        ((Picture("p", PNG, ""), Picture("q", PNG, ""), Picture("p", PNG, "")), "2 pictures are named 'p'; "),
+    ],
+)
+def test_pictures_that_cannot_be_sent_or_told_apart_are_refused(pictures: Any, told: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^{told}"):
+        checked(Analysis(pictures=pictures))
+
+
+@pytest.mark.parametrize("name", [5, ("a",), None])
+@pytest.mark.parametrize("kind", ["tensors", "numbers", "tables"])
+def test_a_name_is_a_string(kind: str, name: Any) -> None:
+    with pytest.raises(BadAnalysis, match=f"^a name in {kind} is {type(name).__name__}; it has to be a str$"):
+        checked(Analysis(**{kind: {name: np.zeros(1, np.uint8)}}))
+
+
+def test_a_name_is_text_that_can_be_written() -> None:
+    with pytest.raises(BadAnalysis, match=r"^a name in numbers is '\\udce4', which is no Unicode text$"):
+        checked(Analysis(numbers={"\udce4": 1}))

@@ -1,0 +1,77 @@
+"""Analyzers of other packages, run by a command in its own process."""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from zfscope.analysis import registry
+from zfscope.results import Analysis, Table
+
+Run = Callable[..., Any]
+
+
+class Params(BaseModel):
+    """Nothing can be asked for."""
+
+
+class Distribution:
+    """A package, as far as it is looked at."""
+
+    name, version = "zfscope-odd", "1.2"
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Installs an analyzer `odd` of zfscope-odd 1.2, which gives what a function gives."""
+
+    def install(give: Callable[[], Any]) -> None:
+        class Odd:
+            name = "odd"
+            summary = "A part of a test"
+            api_version = 1
+            photos = (1, 1)
+            params = Params
+
+            def cost(self, model: Any, params: Params) -> int:
+                return 1
+
+            def analyze(self, context: Any, params: Params) -> Any:
+                return give()
+
+        module = ModuleType("odd_analyzers")
+        vars(module)["Odd"] = Odd
+        monkeypatch.setitem(sys.modules, "odd_analyzers", module)
+        point = EntryPoint("odd", "odd_analyzers:Odd", registry.GROUP)
+        vars(point)["dist"] = Distribution()
+        monkeypatch.setattr(registry, "entry_points", lambda group: [*entry_points(group=group), point])
+
+    return install
+
+
+def test_numbers_of_numpy_s_are_printed_as_json(
+    run: Run, photo: Path, install: Callable[..., None], tmp_path: Path
+) -> None:
+    rows = ((np.float32(0.5), np.int64(3)),)
+    install(lambda: Analysis(numbers={"mean": np.float32(0.25)}, tables={"t": Table(("a", "b"), rows)}))
+    result = run("analyze", "odd", photo, "--json", "--out", tmp_path / "seen")
+    assert result.code == 0
+    answer = json.loads(result.stdout)
+    assert (answer["numbers"], answer["tables"]) == ({"mean": 0.25}, {"t": [{"a": 0.5, "b": 3}]})
+
+
+def test_what_json_cannot_hold_is_not_printed(
+    run: Run, photo: Path, install: Callable[..., None], tmp_path: Path
+) -> None:
+    install(lambda: Analysis(tables={"t": Table(("a",), ((float("nan"),),))}))
+    result = run("analyze", "odd", photo, "--json", "--out", tmp_path / "seen")
+    assert (result.code, result.stdout) == (2, "")
+    assert "'a' in row 0 of the table 't' is nan, which is not finite" in result.stderr
+    assert not (tmp_path / "seen").exists()
