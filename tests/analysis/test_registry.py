@@ -1,19 +1,25 @@
 """Which analyzers are taken, and what is said of those that are not."""
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, create_model
 
 from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.reserved import RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 
 
 class Params(BaseModel):
     level: int = 3
+
+
+class Callback(BaseModel):
+    on_end: Callable[[], None] | None = None
 
 
 class Good:
@@ -107,6 +113,8 @@ def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> No
         ("name", "better", "name is 'better'; it has to be that of the entry point"),
         ("summary", None, "summary is missing"),
         ("params", dict, "params is <class 'dict'>; it has to be a pydantic model"),
+        ("params", BaseModel, "params is <class '.*BaseModel'>, which has no JSON schema: AttributeError"),
+        ("params", Callback, "params is <class '.*Callback'>, which has no JSON schema: PydanticInvalidFor"),
         ("photos", (2, 1), "photos has to be the fewest and the most"),
         ("photos", 1, "photos has to be the fewest and the most"),
         ("cost", 5, r"cost has to be a method of \(model, params\)"),
@@ -126,3 +134,21 @@ def test_a_name_that_is_no_word_for_a_command_line_stops_the_start(plugins: Modu
     plugins.Bad = type("Bad", (Good,), {"name": name})  # type: ignore[attr-defined]
     with pytest.raises(BrokenPlugin, match="lower case, digits and hyphens"):
         load_analyzers(found=[entry(name, "some_plugins:Bad")])
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_parameter_that_is_called_as_an_option_of_every_analyzer_stops_the_start(
+    plugins: ModuleType, name: str
+) -> None:
+    asked = create_model("Asked", level=(int, 3), own=(int, Field(default=1, alias=name)))
+    plugins.Bad = type("Bad", (Good,), {"params": asked})  # type: ignore[attr-defined]
+    told = rf"'good' of zfscope-good 1\.2: a parameter is called '{name}'.*reserved: {', '.join(RESERVED)}$"
+    with pytest.raises(BrokenPlugin, match=told) as refusal:
+        load_analyzers(found=[entry("good", "some_plugins:Bad")])
+    assert refusal.value.field == "analyzers"
+
+
+def test_what_only_begins_like_a_reserved_name_is_free(plugins: ModuleType) -> None:
+    asked = create_model("Asked", model_layer=(int, 1), photo=(int, 1), json_path=(str, ""))
+    plugins.Free = type("Free", (Good,), {"params": asked})  # type: ignore[attr-defined]
+    assert list(load_analyzers(found=[entry("good", "some_plugins:Free")])) == ["good"]

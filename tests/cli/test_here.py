@@ -1,6 +1,7 @@
 """Analyzers of other packages, run by a command in its own process."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -13,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from zfscope.analysis import registry
+from zfscope.analysis.reserved import RESERVED
 from zfscope.results import Analysis, Table
 
 Run = Callable[..., Any]
@@ -75,3 +77,12 @@ def test_what_json_cannot_hold_is_not_printed(
     assert (result.code, result.stdout) == (2, "")
     assert "'a' in row 0 of the table 't' is nan, which is not finite" in result.stderr
     assert not (tmp_path / "seen").exists()
+
+
+def test_the_reserved_names_are_the_options_that_every_analyzer_has(
+    run: Run, install: Callable[..., None]
+) -> None:
+    install(Analysis)
+    shown = run("analyze", "odd", "--help").stdout
+    assert "PHOTO" in shown
+    assert {"photos", *re.findall("--([a-z-]+)", shown)} == set(RESERVED)

@@ -115,7 +115,10 @@ class Analyzer(Protocol[ParamsT]):
 
     @property
     def params(self) -> type[ParamsT]:
-        """A pydantic model of its parameters: checks, defaults, JSON schema and CLI options come from it."""
+        """A pydantic model of its parameters: checks, defaults, JSON schema and CLI options come from it.
+
+        None of them is called as one of `zfscope.analysis.reserved`.
+        """
         ...
 
     def cost(self, model: Model, params: ParamsT) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from zfscope.analysis.contract import API_VERSION, Analyzer
+from zfscope.analysis.reserved import RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 
 GROUP = "zfscope.analyzers"
@@ -102,14 +103,27 @@ def _faults(analyzer: Any, name: str) -> Iterator[str]:
         yield f"name is {given!r}; it has to be that of the entry point, of lower case, digits and hyphens"
     if not isinstance(getattr(analyzer, "summary", None), str):
         yield "summary is missing; say in one line what the analyzer shows"
-    params = getattr(analyzer, "params", None)
-    if not (isinstance(params, type) and issubclass(params, BaseModel)):
-        yield f"params is {params!r}; it has to be a pydantic model class"
+    yield from _params_faults(getattr(analyzer, "params", None))
     if not _is_range(getattr(analyzer, "photos", None)):
         yield "photos has to be the fewest and the most photos, such as (1, 1)"
     for method, arguments in (("cost", ("model", "params")), ("analyze", ("context", "params"))):
         if not _takes(getattr(analyzer, method, None), len(arguments)):
             yield f"{method} has to be a method of ({', '.join(arguments)})"
+
+
+def _params_faults(params: Any) -> Iterator[str]:
+    if not (isinstance(params, type) and issubclass(params, BaseModel)):
+        yield f"params is {params!r}; it has to be a pydantic model class"
+        return
+    try:
+        names = params.model_json_schema().get("properties", {})
+    except Exception as error:  # pydantic's own, and whatever a schema that somebody wrote raises
+        yield f"params is {params!r}, which has no JSON schema: {type(error).__name__}: {error}"
+        return
+    for name in names:
+        if name.replace("-", "_") in RESERVED:
+            reserved = ", ".join(RESERVED)
+            yield f"a parameter is called '{name}', which is an option of all analyzers; reserved: {reserved}"
 
 
 def _is_range(photos: Any) -> bool:

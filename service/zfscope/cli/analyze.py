@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zfscope.analysis.reserved import RESERVED
 from zfscope.cli.connect import connect, read_photo
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.cli.schema import Parser, add_options
@@ -93,13 +94,10 @@ def _parse(info: "AnalyzerInfo", words: list[str]) -> Namespace:
     return parser.parse_args(words)
 
 
-_COMMON = ("photos", "out", "tensors", "model", "version", "store", "server", "json")
-
-
 def _parts(chosen: Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part what is about the call from the analyzer's own parameters."""
     about = {name: getattr(chosen, name) for name in ("model", "version", "tensors")}
-    parameters = {name: value for name, value in vars(chosen).items() if name not in _COMMON}
+    parameters = {name: value for name, value in vars(chosen).items() if name not in RESERVED}
     return about, parameters
 
 

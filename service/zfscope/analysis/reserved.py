@@ -1,0 +1,3 @@
+"""The names that no parameter of an analyzer may have: at the command line they are options of every one."""
+
+RESERVED = ("help", "json", "model", "out", "photos", "server", "store", "tensors", "version")
