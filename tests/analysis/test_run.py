@@ -8,7 +8,16 @@ from pydantic import BaseModel, Field
 
 from zfscope.analysis.check import BadAnalysis
 from zfscope.analysis.contract import Analysis, Context, Picture
-from zfscope.analysis.run import Meter, check_cost, check_photos, default_cost, given, read_params, run
+from zfscope.analysis.run import (
+    Meter,
+    check_cost,
+    check_photos,
+    default_cost,
+    fields_under,
+    given,
+    read_params,
+    run,
+)
 from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork
 
 PICTURE = Picture("seen", b"\x89PNG\r\n\x1a\n", "nothing")
@@ -20,6 +29,7 @@ class Part(BaseModel):
 
 class Params(BaseModel):
     window: int = Field(default=32, ge=1)
+    other: int = Field(default=0, alias="the-window")
     parts: tuple[Part, ...] = ()
 
 
@@ -66,6 +76,35 @@ def test_the_field_that_holds_the_parameters_comes_first() -> None:
     with pytest.raises(InputError) as refusal:
         read_params(Fake(), {"parts": [{}]}, under="parameters")
     assert refusal.value.field == "parameters.parts[0].side"
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("window", "parameters.window"),
+        ("parts[0].side", "parameters.parts[0].side"),
+        ("the-window", "parameters.the-window"),
+        ("windows", "windows"),
+        ("images", "images"),
+        ("images[1].encoded", "images[1].encoded"),
+        ("parameters", "parameters"),
+        ("model", "model"),
+        ("", ""),
+    ],
+)
+def test_a_parameter_that_an_analyzer_refuses_is_named_as_one_that_pydantic_refuses(
+    field: str, told: str
+) -> None:
+    error = InputError("too large", field=field, fields={field: "is 9"})
+    with pytest.raises(InputError, match="too large") as refusal, fields_under(Fake(), "parameters"):
+        raise error
+    assert (refusal.value.field, refusal.value.fields) == (told, {told: "is 9"})
+
+
+def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
+    with pytest.raises(NotFound) as refusal, fields_under(Fake(), ""):
+        raise NotFound("no such layer", field="window")
+    assert refusal.value.field == "window"
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])

@@ -181,9 +181,9 @@ def test_the_client_gets_what_the_readme_promises(client: Client, photo: Path) -
 @pytest.mark.parametrize(
     ("parameters", "error", "field", "told"),
     [
-        ({"layer": "conv9"}, NotFound, "layer", "^no layer 'conv9'; this model has conv1, relu1"),
-        ({"layer": "fc6"}, InputError, "layer", "^layer 'fc6' has no maps; these have: conv1, relu1"),
-        ({"label": "cow"}, NotFound, "label", r"^no label 'cow'; this model has 'church' \(n0\), 'tench'"),
+        ({"layer": "conv9"}, NotFound, "parameters.layer", "^no layer 'conv9'; this model has conv1, relu1"),
+        ({"layer": "fc6"}, InputError, "parameters.layer", "^layer 'fc6' has no maps; these have: conv1"),
+        ({"label": "cow"}, NotFound, "parameters.label", r"^no label 'cow'; this model has 'church' \(n0\)"),
         ({"lable": "church"}, InputError, "parameters.lable", "lable is 'church'"),
     ],
 )

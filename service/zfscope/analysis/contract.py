@@ -126,7 +126,12 @@ class Analyzer(Protocol[ParamsT]):
         ...
 
     def analyze(self, context: Context, params: ParamsT) -> Analysis:
-        """Do it. Raises InputError or NotFound for parameters that do not fit the model or photos."""
+        """Do it.
+
+        Raises InputError or NotFound for parameters that do not fit the model or photos: field is the
+        parameter (`label`, `parts[1].name`), or `images[0]` for a photo. Who asked by `Analyze` is told
+        `parameters.label`.
+        """
         ...
 
 

@@ -1,7 +1,9 @@
 """Running an analyzer: its parameters read, its cost known, and what it gives checked."""
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +40,26 @@ def input_error(error: ValidationError, *, under: str = "") -> InputError:
 
 def _path(location: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+@contextmanager
+def fields_under(analyzer: Analyzer[Any], under: str) -> Iterator[None]:
+    """Name the field that holds the parameters in front of theirs, in errors that the analyzer raises.
+
+    Other fields, such as `images[0]`, stay as they are, and all of them where `under` is empty.
+    """
+    try:
+        yield
+    except ZfscopeError as error:
+        known = analyzer.params.model_fields
+        names = {*known, *(field.alias for field in known.values())} if under else set()
+        error.field = _under(under, error.field, names)
+        error.fields = {_under(under, field, names): words for field, words in error.fields.items()}
+        raise
+
+
+def _under(under: str, field: str, names: Collection[str | None]) -> str:
+    return f"{under}.{field}" if re.split(r"[.\[]", field)[0] in names else field
 
 
 def check_photos(analyzer: Analyzer[Any], count: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zfscope.analysis.contract import Analysis, Context
-from zfscope.analysis.run import check_cost, check_photos, given, read_params, run
+from zfscope.analysis.run import check_cost, check_photos, fields_under, given, read_params, run
 from zfscope.images.preprocess import Prepared
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
@@ -73,11 +73,13 @@ class Answer:
 
 def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = lambda *_: None) -> Answer:
     """Answer a question. Blocks; everything that can be refused is refused before any pass."""
-    analyzer = backend.analyzers.analyzer(question.analyzer)
+    analyzer, under = backend.analyzers.analyzer(question.analyzer), question.under
     check_photos(analyzer, len(question.images))
-    params = read_params(analyzer, question.parameters, under=question.under)
+    with fields_under(analyzer, under):
+        params = read_params(analyzer, question.parameters, under=under)
     loaded = backend.models.loaded(question.model, question.version)
-    check_cost(analyzer, loaded.model, params, backend.max_passes, under=question.under)
+    with fields_under(analyzer, under):
+        check_cost(analyzer, loaded.model, params, backend.max_passes, under=under)
     images = tuple(
         image_from_wire(image, loaded.model, limits=backend.image_limits, field=field)
         for field, image in question.images.items()
@@ -95,4 +97,5 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
         check_cancelled=cancel.check,
         progress=progress,
     )
-    return Answer(loaded.model, images, run(analyzer, context, params))
+    with fields_under(analyzer, under):
+        return Answer(loaded.model, images, run(analyzer, context, params))

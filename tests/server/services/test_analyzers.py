@@ -14,7 +14,7 @@ import pytest
 from google.protobuf import struct_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from zfscope.analysis import registry
 from zfscope.analysis.contract import Analysis, Context, Picture, Table
@@ -97,6 +97,35 @@ class Spoiling(Base):
         return Analysis() if params.early else spoilt
 
 
+class Refusing(Base):
+    """Refuses at each stage what its parameter names."""
+
+    name = "refusing"
+
+    class params(BaseModel):  # noqa: N801  (the contract's name)
+        field: str
+        stage: str = "analyze"
+
+        @field_validator("stage")
+        @classmethod
+        def _read(cls, stage: str) -> str:
+            refuse(stage, "read", "stage")
+            return stage
+
+    def cost(self, model: Any, params: Any) -> int:
+        refuse(params.stage, "cost", params.field)
+        return 1
+
+    def analyze(self, context: Context, params: Any) -> Analysis:
+        refuse(params.stage, "analyze", params.field)
+        return Analysis()
+
+
+def refuse(stage: str, this_one: str, field: str) -> None:
+    if stage == this_one:
+        raise InputError("not so", field=field)
+
+
 class Numpy(Base):
     name = "numpy"
 
@@ -121,7 +150,7 @@ def odd_client(
 ) -> Iterator[Client]:
     """A client of a service that has the analyzers above too."""
     module = ModuleType("odd_analyzers")
-    odd = {kind.name: kind for kind in (Counting, Failing, Spoiling, Numpy, Deaf)}
+    odd = {kind.name: kind for kind in (Counting, Failing, Spoiling, Refusing, Numpy, Deaf)}
     vars(module).update({kind.__name__: kind for kind in odd.values()})
     monkeypatch.setitem(sys.modules, "odd_analyzers", module)
     points = [
@@ -194,6 +223,17 @@ def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) 
         ("counting", {"speed": 1}, 1, InputError, "parameters.speed", "speed is 1"),
         ("counting", {}, 0, InputError, "images", "0 photos; 'counting' takes 1 to 2"),
         ("counting", {}, 3, InputError, "images", "3 photos; 'counting' takes 1 to 2"),
+        ("refusing", {"field": "field"}, 1, InputError, "parameters.field", "not so"),
+        (
+            "refusing",
+            {"field": "field", "stage": "cost"},
+            1,
+            InputError,
+            "parameters.field",
+            "not so",
+        ),
+        ("refusing", {"field": "", "stage": "read"}, 1, InputError, "parameters.stage", "not so"),
+        ("refusing", {"field": "images[0]"}, 1, InputError, "images[0]", "not so"),
         ("counting", {"steps": 5001}, 1, TooMuchWork, "parameters", "5,001 forward passes.*5,000"),
     ],
 )
