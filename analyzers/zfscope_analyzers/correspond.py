@@ -135,8 +135,8 @@ class Correspond:
     params = CorrespondParams
 
     def cost(self, model: Model, params: CorrespondParams) -> int:
-        """Count the photos as they are, and once more for each part and each draw of the control."""
-        return len(params.parts[0].boxes) * (1 + len(params.parts) + params.random)
+        """Count the photo as it is, and once more for each part and each draw of the control."""
+        return 1 + len(params.parts) + params.random
 
     def analyze(self, context: Context, params: CorrespondParams) -> Analysis:
         """Cover the parts, then the control, and compare.

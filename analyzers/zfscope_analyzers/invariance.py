@@ -162,9 +162,8 @@ class Invariance:
     params = InvarianceParams
 
     def cost(self, model: Model, params: InvarianceParams) -> int:
-        """Count a pass for each value, and one before, for as many photos as have labels (at least one)."""
-        passes = 1 + sum(len(params.values(kind)) for kind in params.transformations)
-        return passes * max(1, len(params.labels))
+        """Count a pass for each value, and one before."""
+        return 1 + sum(len(params.values(kind)) for kind in params.transformations)
 
     def analyze(self, context: Context, params: InvarianceParams) -> Analysis:
         """Transform the photos, and follow what their first crops do in the network.

@@ -35,7 +35,7 @@ class Brightness:
     params = BrightnessParams
 
     def cost(self, model: Model, params: BrightnessParams) -> int:
-        return 0  # forward passes
+        return 0  # forward passes for each photo
 
     def analyze(self, context: Context, params: BrightnessParams) -> Analysis:
         context.check_cancelled()

@@ -115,10 +115,20 @@ def test_too_few_and_too_many_photos_are_refused(count: int) -> None:
 
 
 def test_more_work_than_the_budget_is_refused() -> None:
-    check_cost(Fake(), None, Params(window=5), 5_000)  # type: ignore[arg-type]
+    model: Any = None
+    check_cost(Fake(), model, Params(window=5), 5_000, photos=1)
     with pytest.raises(TooMuchWork, match=r"would cost 32,000 forward passes.*may cost 5,000") as refusal:
-        check_cost(Fake(), None, Params(), 5_000, under="parameters")  # type: ignore[arg-type]
+        check_cost(Fake(), model, Params(), 5_000, photos=1, under="parameters")
     assert refusal.value.field == "parameters"
+
+
+def test_the_cost_is_that_of_each_photo() -> None:
+    model: Any = None
+    check_cost(Fake(), model, Params(window=5), 15_000, photos=3)
+    with pytest.raises(
+        TooMuchWork, match="cost 20,000 forward passes with these parameters, 5,000 for each photo;"
+    ):
+        check_cost(Fake(), model, Params(window=5), 15_000, photos=4)
 
 
 def test_the_cost_with_defaults_is_unknown_where_they_do_not_fit() -> None:

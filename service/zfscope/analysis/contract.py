@@ -11,7 +11,7 @@
         params = BrightnessParams
 
         def cost(self, model: Model, params: BrightnessParams) -> int:
-            return 0  # forward passes
+            return 0  # forward passes for each photo
 
         def analyze(self, context: Context, params: BrightnessParams) -> Analysis:
             context.check_cancelled()
@@ -122,7 +122,7 @@ class Analyzer(Protocol[ParamsT]):
         ...
 
     def cost(self, model: Model, params: ParamsT) -> int:
-        """Give about how many forward passes of one photo it will cost: for admission, before any is run."""
+        """Give about how many forward passes each photo will cost: for admission, before any is run."""
         ...
 
     def analyze(self, context: Context, params: ParamsT) -> Analysis:

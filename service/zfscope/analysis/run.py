@@ -71,23 +71,23 @@ def check_photos(analyzer: Analyzer[Any], count: int) -> None:
 
 
 def check_cost(
-    analyzer: Analyzer[Any], model: Model, params: BaseModel, budget: int, *, under: str = ""
+    analyzer: Analyzer[Any], model: Model, params: BaseModel, budget: int, *, photos: int, under: str = ""
 ) -> None:
     """Raise TooMuchWork where the analysis would cost more forward passes than the budget.
 
-    under: the field that holds the parameters, to be named.
+    photos: how many the request has. under: the field that holds the parameters, to be named.
     """
-    cost = analyzer.cost(model, params)
-    if cost > budget:
+    each = analyzer.cost(model, params)
+    if each * photos > budget:
         raise TooMuchWork(
-            f"'{analyzer.name}' would cost {cost:,} forward passes with these parameters; "
-            f"one request may cost {budget:,}",
+            f"'{analyzer.name}' would cost {each * photos:,} forward passes with these parameters, "
+            f"{each:,} for each photo; one request may cost {budget:,}",
             field=under,
         )
 
 
 def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
-    """Give the cost with default parameters, None where there are none or they do not fit the model."""
+    """Give a photo's cost with default parameters, None where there are none or they do not fit the model."""
     try:
         return analyzer.cost(model, analyzer.params())
     except (ValidationError, ZfscopeError):

@@ -26,7 +26,7 @@ def analyzers(
     if as_json:
         print_json({"analyzers": [vars(info) for info in found]})
         return
-    columns = {"analyzer": "left", "package": "left", "passes": "right", "what it shows": "left"}
+    columns = {"analyzer": "left", "package": "left", "passes a photo": "right", "what it shows": "left"}
     rows = [
         (
             info.name,

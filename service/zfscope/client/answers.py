@@ -316,7 +316,8 @@ class AnalyzerInfo:
     """An analyzer of the service.
 
     distribution, version: the package that brought it. parameters_schema: a JSON schema. cost: about how
-    many forward passes it costs with its defaults, None where there are none. photos: fewest and most.
+    many forward passes it costs for each photo with its defaults, None where there are none. photos: fewest
+    and most.
     """
 
     name: str

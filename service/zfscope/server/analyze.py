@@ -78,8 +78,9 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
     with fields_under(analyzer, under):
         params = read_params(analyzer, question.parameters, under=under)
     loaded = backend.models.loaded(question.model, question.version)
+    photos, budget = len(question.images), backend.max_passes
     with fields_under(analyzer, under):
-        check_cost(analyzer, loaded.model, params, backend.max_passes, under=under)
+        check_cost(analyzer, loaded.model, params, budget, photos=photos, under=under)
     images = tuple(
         image_from_wire(image, loaded.model, limits=backend.image_limits, field=field)
         for field, image in question.images.items()

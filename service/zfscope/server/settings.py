@@ -38,7 +38,8 @@ class Settings(BaseSettings):
         default=(), description='The analyzers to load, as JSON: ["project"]; empty: all that are installed.'
     )
     max_passes: PositiveInt = Field(
-        default=20_000, description="Forward passes that one request may cost, by the analyzers' estimate."
+        default=20_000,
+        description="Forward passes that all photos of a request may cost, by the analyzers' estimate.",
     )
     max_units: PositiveInt = Field(default=64, description="Units that one Project may ask for.")
     max_image_bytes: PositiveInt = Field(default=20 * _MIB, description="Bytes of one image file.")

@@ -1453,8 +1453,8 @@ class Analyzer(_message.Message):
     version: _builtins.str
     """The version of that package."""
     cost: _builtins.int
-    """About how many forward passes of one photo it costs with its default parameters. Unset where there
-    are no defaults, or they do not fit the model.
+    """About how many forward passes it costs for each photo with its default parameters; a request of several
+    photos costs as many times as much. Unset where there are no defaults, or they do not fit the model.
     """
     min_images: _builtins.int
     """The fewest photos that it takes, 1 or more."""

@@ -316,6 +316,7 @@ def test_more_passes_than_the_budget_are_refused_before_any_work(
         assert worked == []
         assert (refusal.code, refusal.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
         assert refusal.message == (
-            "'correspond' would cost 24 forward passes with these parameters; one request may cost 23"
+            "'correspond' would cost 24 forward passes with these parameters, 12 for each photo; one request "
+            "may cost 23"
         )
         assert len(stub.Correspond(request(photo, photo, random=9)).rows) == 2

@@ -11,6 +11,7 @@ import pytest
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.client import Client
+from zfscope.errors import TooMuchWork
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
@@ -325,6 +326,25 @@ def test_more_passes_than_the_budget_are_refused_before_any_work(
         assert worked == []
         assert (refusal.code, refusal.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
         assert refusal.message == (
-            "'invariance' would cost 12 forward passes with these parameters; one request may cost 8"
+            "'invariance' would cost 12 forward passes with these parameters, 4 for each photo; one request "
+            "may cost 8"
         )
         assert len(stub.MeasureInvariance(two).photos) == 2
+
+
+def test_photos_without_labels_count_as_those_with(
+    settings: Settings, make_service: Callable[[Settings], Any], photo: bytes
+) -> None:
+    """A photo costs three passes: as it is, and at two scales."""
+    service = make_service(settings.model_copy(update={"max_passes": 47}))
+    service.call(service.service.warm_up())
+    options = {"layers": ["conv1"], "transformations": ["scale"], "scales": [1.5, 2]}
+    told = "would cost 48 forward passes with these parameters, 3 for each photo; one request may cost 47"
+    with Client(service.address) as client:
+        for labels in ([], [""] * 16):
+            with pytest.raises(TooMuchWork, match=told):
+                client.measure_invariance([photo] * 16, **options, labels=labels)
+            with pytest.raises(TooMuchWork, match=told):
+                client.analyze("invariance", [photo] * 16, {**options, "labels": labels})
+        assert len(client.measure_invariance([photo], **options).photos) == 1
+        assert len(client.analyze("invariance", [photo], options).analysis.tables["photos"].rows) == 1

@@ -48,8 +48,7 @@ def response_of(answered: Answer) -> pb.MeasureInvarianceResponse:
 
 
 def _parameters(request: pb.MeasureInvarianceRequest) -> dict[str, Any]:
-    # A label for each photo, "" as none would mean: the analyzer's cost counts photos by their labels.
-    values: dict[str, Any] = {"labels": list(request.labels) or [""] * len(request.images)}
+    values: dict[str, Any] = {"labels": list(request.labels)}
     for name in ("translations_px", "scales", "rotations_deg", "layers"):
         if given := list(getattr(request, name)):
             values[name] = given
