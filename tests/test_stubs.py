@@ -38,3 +38,23 @@ def test_the_committed_stubs_are_exactly_what_the_protos_generate(generated: Pat
     assert set(committed) == set(fresh), "run `make proto`, and remove the stubs of protos that are gone"
     stale = [name for name in fresh if fresh[name] != committed[name]]
     assert not stale, f"{stale} are not what proto/ gives: run `make proto`"
+
+
+MEASURE = """
+import sys
+from coverage import Coverage
+measured = Coverage(config_file=sys.argv[1], data_file=None)
+measured.start()
+import zfscope.errors, zfscope.v1.image_pb2
+measured.stop()
+print(*measured.get_data().measured_files(), sep="\\n")
+"""
+
+
+def test_coverage_leaves_them_out_in_whatever_folder_a_process_runs(tmp_path: Path) -> None:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-c", MEASURE, ROOT / "pyproject.toml"]
+    result = subprocess.run(command, env=outside, cwd=tmp_path, capture_output=True, text=True, check=True)
+    measured = [Path(line) for line in result.stdout.split()]
+    assert "errors.py" in {path.name for path in measured}
+    assert "v1" not in {path.parent.name for path in measured}

@@ -45,14 +45,10 @@ Run = Callable[..., str]
 def environment(
     tmp_path_factory: pytest.TempPathFactory, write_store: Callable[[Path], Path]
 ) -> dict[str, str]:
-    """What programs find in their environment: a tiny model, a cache of their own, and one thread.
-
-    Coverage does not follow them: away from the checkout it would not know which files are generated.
-    """
+    """What programs find in their environment: a tiny model, a cache of their own, and one thread."""
     home = tmp_path_factory.mktemp("home")
     own = {"ZFSCOPE_STORE": str(write_store(home / "store")), "XDG_CACHE_HOME": str(home / "cache")}
-    found = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    return {**found, **own, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @pytest.fixture(scope="module")
