@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
 from zfscope.engine.trace import check_layer, trace
@@ -21,6 +21,7 @@ from zfscope.images.render import Rendering
 from zfscope.images.transform import FillColour, fill_colour
 from zfscope.store import Model
 from zfscope_analyzers.boxes import PhotoBox
+from zfscope_analyzers.names import distinct
 
 RANDOM = "random"
 """The control among the parts."""
@@ -41,6 +42,13 @@ class Part(BaseModel):
         max_length=32, description="Where it lies: a box in pixels of the photo for each photo, in order."
     )
 
+    @field_validator("name")
+    @classmethod
+    def _is_not_the_control(cls, name: str) -> str:
+        if name == RANDOM:
+            raise ValueError(f"no part may be named '{RANDOM}': that is the control")
+        return name
+
 
 class CorrespondParams(BaseModel):
     """What to cover, and where to compare what it changes."""
@@ -50,7 +58,7 @@ class CorrespondParams(BaseModel):
     parts: tuple[Part, ...] = Field(
         min_length=1, max_length=16, description="The parts to cover, one at a time."
     )
-    layers: tuple[str, ...] = Field(
+    layers: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
         default=("pool5", "relu7"),
         min_length=1,
         max_length=8,
@@ -68,15 +76,11 @@ class CorrespondParams(BaseModel):
         "black (0).",
     )
 
-    @model_validator(mode="after")
-    def _nothing_twice(self) -> "CorrespondParams":
-        parts = [part.name for part in self.parts]
-        for name, given in (("parts", parts), ("layers", self.layers)):
-            if len(set(given)) < len(given):
-                raise ValueError(f"{name} names one twice: {', '.join(given)}")
-        if RANDOM in parts:
-            raise ValueError(f"no part may be named '{RANDOM}': that is the control")
-        return self
+    @field_validator("parts")
+    @classmethod
+    def _no_part_twice(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        distinct([part.name for part in parts])
+        return parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +148,8 @@ class Correspond:
         Raises NotFound for a layer that the model does not have, InputError for a part that has not one box
         for each photo, and for a box that does not lie in the crop that the network sees.
         """
-        for layer in params.layers:
-            check_layer(context.model.network.spec, layer, field="layers")
+        for place, layer in enumerate(params.layers):
+            check_layer(context.model.network.spec, layer, field=f"layers[{place}]")
         parts = _parts(context.images, params)
         draws = _draws(context.images, parts, params)
         found = _compare(context, params, [*parts, *draws])

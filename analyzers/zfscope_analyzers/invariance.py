@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from zfscope.analysis.classification import softmax
 from zfscope.analysis.contract import (
@@ -25,6 +25,7 @@ from zfscope.images.curves import Strip, plot_strips
 from zfscope.images.preprocess import Prepared
 from zfscope.images.transform import Fill, Transformation, transformed
 from zfscope.store import Model
+from zfscope_analyzers.names import distinct
 
 Kind = Literal["vertical", "horizontal", "scale", "rotation"]
 
@@ -51,7 +52,7 @@ class InvarianceParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    transformations: tuple[Kind, ...] = Field(
+    transformations: Annotated[tuple[Kind, ...], AfterValidator(distinct)] = Field(
         default=("vertical", "scale", "rotation"),
         min_length=1,
         description="What is done to the photos, one at a time: vertical or horizontal (translations), "
@@ -75,7 +76,7 @@ class InvarianceParams(BaseModel):
         max_length=_MOST_VALUES,
         description="Angles about the crop's centre in degrees, positive counter-clockwise.",
     )
-    layers: tuple[str, ...] = Field(
+    layers: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
         default=("relu1", "relu7"),
         min_length=1,
         max_length=8,
@@ -92,14 +93,6 @@ class InvarianceParams(BaseModel):
         description="The true class of each photo, in order: a label's id or name, or '' for the class that "
         "is likeliest before anything is done. Empty: that class for all photos.",
     )
-
-    @model_validator(mode="after")
-    def _nothing_twice(self) -> "InvarianceParams":
-        for name in ("transformations", "layers"):
-            given = getattr(self, name)
-            if len(set(given)) < len(given):
-                raise ValueError(f"{name} names one twice: {', '.join(given)}")
-        return self
 
     def values(self, kind: Kind) -> tuple[float, ...]:
         """Give how much of a transformation is done, one at a time."""
@@ -171,8 +164,8 @@ class Invariance:
         Raises NotFound for a layer or label that the model does not have, InputError for a number of labels
         other than that of the photos, and for a label's name that several classes have.
         """
-        for layer in params.layers:
-            check_layer(context.model.network.spec, layer, field="layers")
+        for place, layer in enumerate(params.layers):
+            check_layer(context.model.network.spec, layer, field=f"layers[{place}]")
         wanted = _wanted(context, params)
         seen = [_follow(context, params, photo, index) for photo, index in enumerate(wanted)]
         curves = tuple(_curves(seen, params))

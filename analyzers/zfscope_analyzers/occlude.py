@@ -16,7 +16,6 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from torch import Tensor
 
@@ -58,7 +57,9 @@ class OccludeParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: PositiveInt = Field(default=32, description="Side of the square that covers, in pixels.")
-    stride: PositiveInt = Field(default=8, description="Pixels from one position to the next.")
+    stride: PositiveInt = Field(
+        default=8, validate_default=True, description="Pixels from one position to the next."
+    )
     masks: tuple[MaskFile, ...] = Field(
         default=(),
         max_length=256,
@@ -94,13 +95,13 @@ class OccludeParams(BaseModel):
             raise ValueError("masks are given too; give one of the two")
         return boxes
 
-    @model_validator(mode="after")
-    def _every_pixel_is_covered(self) -> "OccludeParams":
-        if self.stride > self.window:
-            raise ValueError(
-                f"stride {self.stride} is more than window {self.window}: pixels would stay uncovered"
-            )
-        return self
+    @field_validator("stride")
+    @classmethod
+    def _every_pixel_is_covered(cls, stride: int, info: ValidationInfo) -> int:
+        window = info.data.get("window", stride)
+        if stride > window:
+            raise ValueError(f"stride {stride} is more than window {window}: pixels would stay uncovered")
+        return stride
 
 
 @dataclass(frozen=True, eq=False)

@@ -214,25 +214,30 @@ def test_boxes_that_do_not_fit_are_refused_before_any_pass(
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "field", "told"),
     [
-        ({"parts": []}, "parts"),
-        ({"parts": [part(name="random")]}, "no part may be named 'random': that is the control"),
-        ({"parts": [part(), part()]}, "parts names one twice: nose, nose"),
-        ({"parts": [part()], "layers": ["relu5", "relu5"]}, "layers names one twice"),
-        ({"parts": [part()], "random": 101}, "random"),
-        ({"parts": [part()], "fill": "edge"}, "fill"),
+        ({"parts": []}, "parts", "at least 1 item"),
+        (
+            {"parts": [part(name="random")]},
+            "parts[0].name",
+            "no part may be named 'random': that is the control",
+        ),
+        ({"parts": [part(), part(name="eye"), part()]}, "parts", "'nose' is named more than once"),
+        ({"parts": [part()], "layers": ["relu5", "relu5"]}, "layers", "'relu5' is named more than once"),
+        ({"parts": [part()], "random": 101}, "random", "random is 101"),
+        ({"parts": [part()], "fill": "edge"}, "fill", "fill is 'edge'"),
     ],
 )
-def test_parameters_out_of_range_are_refused(params: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_parameters_out_of_range_are_refused(params: dict[str, Any], field: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as error:
         read_params(Correspond(), params)
+    assert error.value.field == field
 
 
 def test_an_unknown_layer_is_refused(plain_context: Context, with_photos: WithPhotos) -> None:
     with pytest.raises(NotFound, match=r"^no layer 'pool5'; this model has conv1") as error:
-        analysed(with_photos(plain_context, 2), part(*[box(20, 12, 36, 30)] * 2), layers=("pool5",))
-    assert error.value.field == "layers"
+        analysed(with_photos(plain_context, 2), part(*[box(20, 12, 36, 30)] * 2), layers=("relu5", "pool5"))
+    assert error.value.field == "layers[1]"
 
 
 def test_one_photo_is_refused() -> None:

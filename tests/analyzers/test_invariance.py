@@ -173,7 +173,7 @@ def test_a_name_of_several_classes_is_refused(plain_context: Context) -> None:
 def test_an_unknown_layer_is_refused(plain_context: Context) -> None:
     with pytest.raises(NotFound, match=r"^no layer 'conv9'; this model has conv1") as error:
         analysed(plain_context, layers=("relu1", "conv9"))
-    assert error.value.field == "layers"
+    assert error.value.field == "layers[1]"
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_an_unknown_layer_is_refused(plain_context: Context) -> None:
         ({"translations_px": [float("nan")]}, "translations_px[0]"),
         ({"rotations_deg": [0, 400]}, "rotations_deg[1]"),
         ({"transformations": ["shear"]}, "transformations[0]"),
-        ({"transformations": ["scale", "scale"]}, ""),
-        ({"layers": ["relu1", "relu1"]}, ""),
+        ({"transformations": ["scale", "rotation", "scale"]}, "transformations"),
+        ({"layers": ["relu1", "relu1"]}, "layers"),
         ({"speed": 3}, "speed"),
     ],
 )

@@ -318,7 +318,9 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
         ({"window": 0}, InputError, "window", "window is 0"),
         ({"window": -4}, InputError, "window", "window is -4"),
         ({"stride": 0}, InputError, "stride", "stride is 0"),
-        ({"stride": 9}, InputError, "", "stride 9 is more than window 8: pixels would stay uncovered"),
+        ({"window": 5, "stride": 8}, InputError, "stride", "stride 8 is more than window 5"),
+        ({"window": 0, "stride": 8}, InputError, "window", "window is 0"),
+        ({"stride": 9}, InputError, "stride", "stride 9 is more than window 8: pixels would stay uncovered"),
         ({"classes": ["ant", "wolf"]}, NotFound, r"classes\[1\]", "no label 'wolf'; this model has 'ant'"),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
         ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'"),
@@ -376,6 +378,12 @@ def test_what_cannot_be_covered_is_refused_before_any_pass(
     with pytest.raises(error, match=told) as refusal:
         look(context, **parameters)
     assert re.fullmatch(field, refusal.value.field)
+
+
+def test_the_default_stride_is_held_against_a_small_window() -> None:
+    with pytest.raises(InputError, match="stride 8 is more than window 4") as refusal:
+        read_params(OCCLUDE, {"window": 4})
+    assert refusal.value.field == "stride"
 
 
 def test_it_costs_a_pass_for_each_window(context: Context) -> None:

@@ -172,7 +172,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
     "the control's name": (
         {"parts": [part(GOOD, GOOD, name="random")]},
         INVALID,
-        "",
+        "parts[0].name",
         "no part may be named 'random': that is the control",
     ),
     "no boxes": (
@@ -225,12 +225,23 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         "parts[0].boxes[0].y1 is inf: Input should be a finite number",
     ),
     "an unknown layer": (
-        {"layers": ["conv9"]},
+        {"layers": ["conv1", "conv9"]},
         NOT_FOUND,
-        "layers",
+        "layers[1]",
         "no layer 'conv9'; this model has conv1",
     ),
-    "a layer twice": ({"layers": ["fc6", "fc6"]}, INVALID, "", "layers names one twice: fc6, fc6"),
+    "a layer twice": (
+        {"layers": ["fc6", "fc6"]},
+        INVALID,
+        "layers",
+        "layers is ['fc6', 'fc6']: Value error, 'fc6' is named more than once",
+    ),
+    "a part twice": (
+        {"parts": [part(GOOD, GOOD), part(GOOD, GOOD)]},
+        INVALID,
+        "parts",
+        "'nose' is named more than once",
+    ),
     "too many draws": (
         {"random": 101},
         INVALID,

@@ -200,11 +200,16 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
     "a long move": ({"translations_px": [1025]}, INVALID, "translations_px[0]", "less than or equal to 1024"),
     "too many values": ({"scales": [1.0] * 201}, INVALID, "scales", "at most 200 items"),
     "too many layers": ({"layers": ["conv1"] * 9}, INVALID, "layers", "at most 8 items"),
-    "a layer twice": ({"layers": ["conv1", "conv1"]}, INVALID, "", "layers names one twice: conv1, conv1"),
-    "an unknown layer": (
-        {"layers": ["conv9"]},
-        NOT_FOUND,
+    "a layer twice": (
+        {"layers": ["conv1", "conv1"]},
+        INVALID,
         "layers",
+        "layers is ['conv1', 'conv1']: Value error, 'conv1' is named more than once",
+    ),
+    "an unknown layer": (
+        {"layers": ["conv1", "conv9"]},
+        NOT_FOUND,
+        "layers[1]",
         "no layer 'conv9'; this model has conv1",
     ),
     "an unknown label": (
@@ -234,8 +239,8 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
     "a transformation twice": (
         {"transformations": [pb.TRANSFORMATION_SCALE] * 2},
         INVALID,
-        "",
-        "transformations names one twice: scale, scale",
+        "transformations",
+        "'scale' is named more than once",
     ),
     "a nameless fill": (
         {"fill": 77},
