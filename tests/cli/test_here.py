@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,6 +56,17 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], No
         monkeypatch.setattr(registry, "entry_points", lambda group: [*entry_points(group=group), point])
 
     return install
+
+
+def test_analyzers_are_listed_with_the_package_that_brought_each(
+    run: Run, install: Callable[..., None]
+) -> None:
+    install(Analysis)
+    listed = {found["name"]: found for found in json.loads(run("analyzers", "--json").stdout)["analyzers"]}
+    brought = {name: (found["distribution"], found["version"]) for name, found in listed.items()}
+    assert brought["project"] == ("zfscope", version("zfscope"))
+    assert brought["odd"] == ("zfscope-odd", "1.2")
+    assert re.search(r"odd +│ zfscope-odd 1\.2 +│ +1 │ A part of a test", run("analyzers").stdout)
 
 
 def test_numbers_of_numpy_s_are_printed_as_json(

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -144,6 +144,12 @@ class Deaf(Base):
         return Analysis()
 
 
+class Distribution:
+    """A package, as far as it is looked at."""
+
+    name, version = "zfscope-odd", "1.2"
+
+
 @pytest.fixture
 def odd_client(
     settings: Settings, make_service: Callable[[Settings], Any], monkeypatch: pytest.MonkeyPatch
@@ -156,6 +162,8 @@ def odd_client(
     points = [
         EntryPoint(name, f"odd_analyzers:{kind.__name__}", registry.GROUP) for name, kind in odd.items()
     ]
+    for point in points:
+        vars(point)["dist"] = Distribution()
     monkeypatch.setattr(registry, "entry_points", lambda group: [*entry_points(group=group), *points])
     service = make_service(settings.model_copy(update={"max_passes": 5_000}))
     service.call(service.service.warm_up())
@@ -171,8 +179,11 @@ def stub_of(client: Client) -> AnalysisServiceStub:
 def test_analyzers_are_listed_with_who_brought_them_and_what_they_take(odd_client: Client) -> None:
     listed = {found.name: found for found in odd_client.analyzers()}
     assert {"project", "counting", "failing"} <= set(listed)
+    brought = {name: (found.distribution, found.version) for name, found in listed.items()}
+    assert brought["project"] == brought["correspond"] == ("zfscope", version("zfscope"))
+    assert brought["counting"] == brought["deaf"] == ("zfscope-odd", "1.2")
     project = listed["project"]
-    assert (project.distribution, project.photos, project.cost) == ("zfscope", (1, 1), 10)
+    assert (project.photos, project.cost) == ((1, 1), 10)
     assert project.parameters_schema["properties"]["top"]["default"] == 9
     assert listed["counting"].cost == 3
     assert listed["counting"].photos == (1, 2)
