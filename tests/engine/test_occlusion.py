@@ -238,12 +238,22 @@ def framed_work(network: Network, areas: Mapping[str, Area], chunk: list[int]) -
 
 def test_a_chunk_has_the_work_that_is_allowed_and_each_window_is_in_one(small_zfnet: Network) -> None:
     areas = areas_of(small_zfnet, 32, 8)
-    plan = [chunk for together in chunks(small_zfnet, areas, CPU, BUDGET_BYTES) for chunk in together]
+    plan = [chunk for together in chunks(small_zfnet, areas, CPU, BUDGET_BYTES, 2) for chunk in together]
     assert sorted(window for chunk in plan for window in chunk) == list(range(625))
     work = [framed_work(small_zfnet, areas, chunk) for chunk in plan]
     assert max(work) <= changes.CHUNK_WORK["cpu"]
     one_by_one = sum(framed_work(small_zfnet, areas, [window]) for window in range(625))
     assert sum(work) < 1.1 * one_by_one  # windows of a chunk are alike
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 8])
+def test_each_core_gets_as_many_windows_as_the_others(small_zfnet: Network, cores: int) -> None:
+    areas = areas_of(small_zfnet, 32, 8)
+    plan = chunks(small_zfnet, areas, CPU, BUDGET_BYTES, cores)
+    counts = [sum(map(len, together)) for together in plan]
+    assert len(counts) % cores == 0
+    assert max(counts) - min(counts) <= 1
+    assert sorted(window for together in plan for chunk in together for window in chunk) == list(range(625))
 
 
 def test_what_a_window_of_zfnet_changes_by_hand(small_zfnet: Network) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
-from zfscope.engine.threads import WORTH_A_THREAD, shared_out, single_threads
+from zfscope.engine.threads import WORTH_A_THREAD, in_turns, shared_out, single_threads
 from zfscope.engine.trace import trace
 from zfscope.networks.network import build
 from zfscope.networks.spec import Conv, NetworkSpec, ReLU
@@ -89,3 +89,64 @@ def test_many_seeds_give_what_each_gives_alone() -> None:
     assert not together.requires_grad
     alone = torch.cat([project(network, seen, "conv2", [unit]) for unit in units])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6 * float(alone.abs().max()))
+
+
+def counting(name: str, count: int) -> Iterator[str]:
+    """Give `name` and a number, so many times."""
+    for number in range(count):
+        yield f"{name}{number}"
+
+
+def test_all_that_iterators_give_comes_and_that_of_each_in_order() -> None:
+    given = list(in_turns(counting(name, count) for name, count in (("a", 5), ("b", 0), ("c", 9), ("d", 1))))
+    assert sorted(given) == sorted([f"a{n}" for n in range(5)] + [f"c{n}" for n in range(9)] + ["d0"])
+    for name, count in (("a", 5), ("c", 9)):
+        assert [item for item in given if item[0] == name] == list(counting(name, count))
+
+
+def test_iterators_go_on_at_once_with_one_core_each() -> None:
+    all_there = Barrier(3)
+
+    def steps() -> Iterator[int]:
+        all_there.wait(timeout=30)
+        torch.ones(10).sum()
+        yield torch.get_num_threads()
+
+    assert list(in_turns(steps() for _ in range(3))) == [1, 1, 1]
+
+
+def test_iterators_wait_their_turn_and_little_is_done_ahead() -> None:
+    done: list[int] = []
+
+    def endless() -> Iterator[int]:
+        while True:
+            done.append(1)
+            yield len(done)
+
+    turns = in_turns(endless() for _ in range(100))
+    next(turns)
+    turns.close()
+    for _ in single_threads(3).map(int, range(30)):
+        pass  # what was under way has ended
+    before = len(done)
+    assert before <= 2 * 3 + 1
+    for _ in single_threads(3).map(int, range(30)):
+        pass
+    assert len(done) == before
+
+
+def test_in_a_thread_of_one_core_iterators_follow_each_other() -> None:
+    def inside(_: int) -> list[str]:
+        return list(in_turns([counting("a", 2), counting("b", 2)]))
+
+    assert list(single_threads(3).map(inside, [0])) == [["a0", "a1", "b0", "b1"]]
+
+
+def test_an_error_in_an_iterator_is_raised_and_the_threads_live_on() -> None:
+    def failing() -> Iterator[str]:
+        yield "one"
+        raise ValueError("the second step")
+
+    with pytest.raises(ValueError, match="the second step"):
+        list(in_turns([counting("a", 3), failing()]))
+    assert len(list(in_turns([counting("a", 3)]))) == 3

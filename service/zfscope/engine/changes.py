@@ -12,7 +12,10 @@ from zfscope.networks.shapes import Shape
 from zfscope.networks.spec import INPUT, AvgPool, Conv, Flatten, Layer, MaxPool
 
 CHUNK_WORK: Mapping[str, float] = {"cpu": 6e9, "cuda": 5e11}
-"""Multiply-adds of a chunk: some hundredths of a second on two cores, or on a GPU."""
+"""Multiply-adds of a chunk: a tenth of a second on one core, some hundredths on a GPU."""
+
+UNITS_WORK = 2
+"""Layers of units do so many times as much at once: large weights are worth reading for many windows."""
 
 
 @dataclass(frozen=True)
@@ -98,50 +101,63 @@ def frame_below(layer: Layer, frame: Frame, size: tuple[int, int]) -> Frame:
 
 
 def chunks(
-    network: Network, areas: Mapping[str, Area], device: torch.device, budget_bytes: int
+    network: Network, areas: Mapping[str, Area], device: torch.device, budget_bytes: float, cores: int
 ) -> Sequence[Sequence[list[int]]]:
     """Split windows into those that go through layers of units together, and these for layers of maps.
 
-    Both stay within CHUNK_WORK and the budget, unless a single window does not. Full connections have
-    large weights, which are better read for many windows; filters are small, and few windows are more alike.
+    Of the former each core gets as many. Both stay within CHUNK_WORK (UNITS_WORK times that) and the budget,
+    unless a single window does not. Filters are small, and few windows are more alike.
     """
+    windows = torch.arange(len(areas[INPUT].starts))
     sizes = torch.stack([area.sizes for area in areas.values()])
-    shares = _shares(network, list(areas), device, budget_bytes)
-    of_units = torch.tensor([len(network.shapes[name]) == 1 for name in areas])
+    of_maps, of_units = _shares(network, list(areas), device, budget_bytes)
+    turns = ceil(_load(windows, sizes, of_units) / cores)
     return [
-        [windows.tolist() for windows in _split(together, sizes, shares * ~of_units)]
-        for together in _split(torch.arange(sizes.shape[1]), sizes, shares * of_units)
+        [some.tolist() for some in _split(together, sizes, of_maps)]
+        for together in _split(windows, sizes, of_units, turns * cores)
     ]
 
 
-def _shares(network: Network, layers: Sequence[str], device: torch.device, budget_bytes: int) -> Tensor:
-    """Give the share of a chunk that a place of each layer takes, of its work and its bytes: (2, layers)."""
+def _shares(
+    network: Network, layers: Sequence[str], device: torch.device, budget_bytes: float
+) -> tuple[Tensor, Tensor]:
+    """Give the share of a chunk that a place of each layer takes, of its work and its bytes: (2, layers).
+
+    Of a chunk for layers of maps, and of one for layers of units: zero for the others.
+    """
     bytes_each = next(network.parameters()).element_size()
     work = [multiply_adds(network, name) / CHUNK_WORK[device.type] for name in layers]
     values = [_values(network, name) * bytes_each / budget_bytes for name in layers]
-    return torch.tensor([work, values], dtype=torch.float64)
+    shares = torch.tensor([work, values], dtype=torch.float64)
+    units = torch.tensor([len(network.shapes[name]) == 1 for name in layers])
+    return shares * ~units, shares * units * torch.tensor([[1 / UNITS_WORK], [1]])
 
 
-def _split(windows: Tensor, sizes: Tensor, shares: Tensor) -> Sequence[Tensor]:
-    """Split windows until each part fits a chunk.
+def _split(windows: Tensor, sizes: Tensor, shares: Tensor, least: int = 1) -> Sequence[Tensor]:
+    """Split windows until each part fits a chunk, into so many parts at least if there are as many windows.
 
     As all of a part are framed in the size of the largest, they are sorted by their rows or their columns
     before each cut, whichever saves more. sizes: (layers, windows, 2).
     """
-
-    def load(some: Tensor) -> float:
-        places = sizes[:, some].amax(1).prod(1)
-        return len(some) * float((shares @ places.double()).max())
-
-    parts = ceil(load(windows))
-    if parts <= 1 or len(windows) == 1:
+    parts = min(max(ceil(_load(windows, sizes, shares)), least, 1), len(windows))
+    if parts <= 1:
         return [windows]
-    cut = max(1, len(windows) * (parts // 2) // parts)
+    cut = len(windows) * (parts // 2) // parts
     orders = [windows[extents[windows].argsort(stable=True)] for extents in sizes.sum(0).T]
     first, second = min(
-        ((order[:cut], order[cut:]) for order in orders), key=lambda halves: sum(map(load, halves))
+        ((order[:cut], order[cut:]) for order in orders),
+        key=lambda halves: sum(_load(half, sizes, shares) for half in halves),
     )
-    return [*_split(first, sizes, shares), *_split(second, sizes, shares)]
+    return [
+        *_split(first, sizes, shares, parts // 2),
+        *_split(second, sizes, shares, parts - parts // 2),
+    ]
+
+
+def _load(windows: Tensor, sizes: Tensor, shares: Tensor) -> float:
+    """Give how many chunks windows that are framed alike fill."""
+    places = sizes[:, windows].amax(1).prod(1)
+    return len(windows) * float((shares @ places.double()).max())
 
 
 def multiply_adds(network: Network, layer: str) -> int:

@@ -5,6 +5,7 @@ Exact: whatever sees a changed pixel is computed from the trace around it, as th
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from zfscope.engine.changes import Area, Frame, changed_areas, chunks, frame_around, frame_below, map_size
 from zfscope.engine.signal import Signal, by_place
+from zfscope.engine.threads import in_turns
 from zfscope.engine.trace import Trace, check_layer
 from zfscope.errors import InputError
 from zfscope.networks.forward import FORWARD, padded
@@ -85,19 +87,43 @@ def _in_parts(
     needed = _needed(network.spec, layers)
     pixels = Area(changes.origins, changes.origins + torch.tensor(changes.size))
     areas = changed_areas(network, pixels, needed)
-    visits = [_visit(network, trace, layer) for layer in needed]
-    of_maps = [visit for visit in visits if visit.clean[0].dim() == 4]
-    of_units = [visit for visit in visits if visit.clean[0].dim() == 2]
-    units = {layer.name for layer in needed if len(network.shapes[layer.name]) == 1}
-    for together in chunks(network, areas, changes.values.device, budget_bytes):
+    ascent = _Ascent(network, areas, changes, layers, [_visit(network, trace, layer) for layer in needed])
+    on_cpu = changes.values.device.type == "cpu"
+    cores = torch.get_num_threads() if on_cpu else 1
+    together = chunks(network, areas, changes.values.device, budget_bytes / cores, cores)
+    parts = map(ascent.parts, together)
+    yield from in_turns(parts) if on_cpu else chain.from_iterable(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ascent:
+    """What all parts of a batch of changes go up through."""
+
+    network: Network
+    areas: Mapping[str, Area]
+    changes: Signal
+    layers: Collection[str]
+    visits: Sequence[_Visit]
+
+    @torch.no_grad()  # torch keeps this for each thread
+    def parts(self, chunks: Sequence[list[int]]) -> Iterator[Recomputed]:
+        """Take chunks of windows through the layers of maps, and then all of them through those of units."""
+        units = {visit.layer.name for visit in self.visits if len(self.network.shapes[visit.layer.name]) == 1}
+        of_maps = [visit for visit in self.visits if visit.clean[0].dim() == 4]
         flat = []
-        for windows in together:
-            start = Recomputed(windows, {INPUT: changes.chosen(windows)})
-            part = _carried_up(network, of_maps, areas, start)
-            yield part.of(set(layers) - units)
+        for windows in chunks:
+            start = Recomputed(windows, {INPUT: self.changes.chosen(windows)})
+            part = _carried_up(self.network, of_maps, self.areas, start)
+            yield part.of(set(self.layers) - units)
             flat.append(part.of(units))
-        if units:
-            yield _carried_up(network, of_units, areas, _joined(flat)).of(layers)
+        if not units:
+            return
+        together = _joined(flat)
+        for visit in self.visits:
+            if visit.clean[0].dim() == 2:
+                together = _carried_up(self.network, [visit], self.areas, together)
+                yield together.of(())
+        yield together.of(self.layers)
 
 
 def _carried_up(

@@ -1,13 +1,13 @@
 """Work shared out among threads that compute with one core each.
 
-What a projection does is many small operations. torch shares out each one by itself, and waits for the
+What the engine does is many small operations. torch shares out each one by itself, and waits for the
 slowest core at its end; to go apart once is faster, and keeps its pace on a machine that others use too.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cache
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from threading import Barrier
 from typing import TypeVar
 
@@ -35,6 +35,34 @@ def shared_out(work: Callable[[Sequence[T]], None], items: Sequence[T]) -> None:
         pass
 
 
+def in_turns(works: Iterable[Iterator[T]]) -> Iterator[T]:
+    """Give what iterators give, in the order in which it comes: a few go on at once, a step on each core.
+
+    Each step of one is a task of its own, so that requests take turns, and nothing goes on much longer than
+    somebody asks for more. No iterator may give None. An error in one is raised.
+    """
+    threads, left = torch.get_num_threads(), iter(works)
+    if threads == 1:
+        yield from chain.from_iterable(left)
+        return
+    pool = single_threads(threads)
+    waiting: dict[Future[T | None], Iterator[T]] = {}
+    try:
+        for work in islice(left, 2 * threads):  # else a core waits until what its step gave is fetched
+            waiting[pool.submit(next, work, None)] = work
+        while waiting:
+            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                item, work = done.result(), waiting.pop(done)
+                going_on = next(left, None) if item is None else work
+                if going_on is not None:
+                    waiting[pool.submit(next, going_on, None)] = going_on
+                if item is not None:
+                    yield item
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
 @cache
 def single_threads(count: int) -> ThreadPoolExecutor:
     """Start threads in which torch uses one core. All requests share them, and they stay.
@@ -48,7 +76,7 @@ def single_threads(count: int) -> ThreadPoolExecutor:
         torch.set_num_threads(1)
         started.wait()
 
-    pool = ThreadPoolExecutor(count, thread_name_prefix="projection", initializer=begin)
+    pool = ThreadPoolExecutor(count, thread_name_prefix="engine", initializer=begin)
     for _ in range(count):
         pool.submit(int)
     started.wait()
