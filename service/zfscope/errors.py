@@ -7,6 +7,7 @@
     |-- TooMuchWork          more work than one request may ask for
     |-- Cancelled            the caller went away, or its deadline passed
     |-- BrokenPlugin         an installed analyzer that does not fit
+    |-- AnalyzerFailed       a fault of an analyzer, which its package has to mend
     `-- RuntimeUnavailable   a forward runtime that cannot be used here
 
 A message names the thing, the value, what is allowed and what to do. None of these
@@ -52,6 +53,10 @@ class Cancelled(ZfscopeError):
 
 class BrokenPlugin(ZfscopeError):
     """An installed analyzer that cannot be loaded, or does not fit the contract."""
+
+
+class AnalyzerFailed(ZfscopeError):
+    """A fault of an analyzer: it raised what nobody expects, or gave what cannot be sent."""
 
 
 class RuntimeUnavailable(ZfscopeError):

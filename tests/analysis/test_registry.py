@@ -63,6 +63,12 @@ def test_an_analyzer_is_known_by_its_name_with_who_brought_it() -> None:
     assert list(registry) == ["good"]
     assert isinstance(registry.analyzer("good"), Good)
     assert (registry["good"].distribution, registry["good"].version) == ("zfscope-good", "1.2")
+    assert registry.registered("good").package == "zfscope-good 1.2"
+
+
+def test_an_analyzer_that_no_distribution_brought_says_so() -> None:
+    point = EntryPoint("good", "some_plugins:Good", "zfscope.analyzers")
+    assert load_analyzers(found=[point])["good"].package == "of no package"
 
 
 def test_the_built_in_ones_come_by_the_same_door() -> None:

@@ -8,17 +8,18 @@ from pydantic import BaseModel, Field
 
 from zfscope.analysis.check import BadAnalysis
 from zfscope.analysis.contract import Analysis, Context, Picture
+from zfscope.analysis.registry import Registered
 from zfscope.analysis.run import (
     Meter,
     check_cost,
     check_photos,
     default_cost,
-    fields_under,
     given,
+    guarded,
     read_params,
     run,
 )
-from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork
+from zfscope.errors import AnalyzerFailed, Cancelled, InputError, NotFound, TooMuchWork
 
 PICTURE = Picture("seen", b"\x89PNG\r\n\x1a\n", "nothing")
 
@@ -50,6 +51,9 @@ class Fake:
 
     def analyze(self, context: Context, params: Params) -> Analysis:
         return self.result
+
+
+FOUND = Registered(Fake(), "zfscope-fake", "1.2")
 
 
 def context(**wishes: Any) -> Context:
@@ -96,15 +100,36 @@ def test_a_parameter_that_an_analyzer_refuses_is_named_as_one_that_pydantic_refu
     field: str, told: str
 ) -> None:
     error = InputError("too large", field=field, fields={field: "is 9"})
-    with pytest.raises(InputError, match="too large") as refusal, fields_under(Fake(), "parameters"):
+    with pytest.raises(InputError, match="too large") as refusal, guarded(FOUND, under="parameters"):
         raise error
     assert (refusal.value.field, refusal.value.fields) == (told, {told: "is 9"})
 
 
 def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
-    with pytest.raises(NotFound) as refusal, fields_under(Fake(), ""):
+    with pytest.raises(NotFound) as refusal, guarded(FOUND):
         raise NotFound("no such layer", field="window")
     assert refusal.value.field == "window"
+
+
+@pytest.mark.parametrize("error", [KeyError("rows"), BadAnalysis("'rows'"), OSError("'rows'")])
+def test_a_fault_of_an_analyzer_is_told_with_its_package(error: Exception) -> None:
+    told = rf"^analyzer 'fake' \(zfscope-fake 1\.2\) failed: {type(error).__name__}: 'rows'; that is a"
+    with pytest.raises(AnalyzerFailed, match=told) as fault, guarded(FOUND, under="parameters"):
+        raise error
+    assert fault.value.__cause__ is error
+    assert fault.value.field == ""
+
+
+@pytest.mark.parametrize("error", [Cancelled("gone"), KeyboardInterrupt()])
+def test_what_is_no_fault_passes_as_it_is(error: BaseException) -> None:
+    with pytest.raises(type(error)) as passed, guarded(FOUND, under="parameters"):
+        raise error
+    assert passed.value is error
+
+
+def test_a_cost_that_fails_ends_no_list_of_analyzers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fake, "cost", lambda *_: 1 // 0)
+    assert default_cost(Fake(), None) is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])

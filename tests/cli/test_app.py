@@ -9,7 +9,7 @@ import pytest
 
 from zfscope.cli import app as module
 from zfscope.cli import health as health_module
-from zfscope.errors import InputError
+from zfscope.errors import AnalyzerFailed, InputError
 
 Run = Callable[..., Any]
 COMMANDS = sorted(command.callback.__name__ for command in module.app.registered_commands if command.callback)
@@ -60,6 +60,7 @@ def failing_with(error: Exception) -> Callable[..., None]:
     [
         (InputError("no layer 'conv9';\nthere is conv1"), "no layer 'conv9'; there is conv1"),
         (PermissionError(13, "Permission denied", "/x"), "[Errno 13] Permission denied: '/x'"),
+        (AnalyzerFailed("it failed"), "it failed (with ZFSCOPE_TRACEBACK=1 it shows where)"),
         (ValueError("bad"), "ValueError: bad (a fault of zfscope; with ZFSCOPE_TRACEBACK=1 it shows where)"),
     ],
 )
@@ -72,8 +73,11 @@ def test_an_error_is_one_line_on_stderr_and_exit_code_2(
     assert (result.code, result.stdout, result.stderr) == (2, "", f"zfscope: {line}\n")
 
 
-def test_a_fault_shows_where_it_is_on_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zfscope.client.Client.health", failing_with(ValueError("out of range")))
+@pytest.mark.parametrize("kind", [ValueError, AnalyzerFailed])
+def test_a_fault_shows_where_it_is_on_request(
+    run: Run, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    monkeypatch.setattr("zfscope.client.Client.health", failing_with(kind("out of range")))
     with pytest.raises(AssertionError, match="out of range"):
         run("health", env={"ZFSCOPE_TRACEBACK": "1"})
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from zfscope.analysis import registry
 from zfscope.analysis.reserved import RESERVED
+from zfscope.errors import NotFound
 from zfscope.results import Analysis, Table
 
 Run = Callable[..., Any]
@@ -22,6 +23,12 @@ Run = Callable[..., Any]
 
 class Params(BaseModel):
     """Nothing can be asked for."""
+
+
+BLAME = (
+    "analyzer 'odd' (zfscope-odd 1.2) failed: {}; that is a fault of the package "
+    "(with ZFSCOPE_TRACEBACK=1 it shows where)\n"
+)
 
 
 class Distribution:
@@ -86,8 +93,48 @@ def test_what_json_cannot_hold_is_not_printed(
     install(lambda: Analysis(tables={"t": Table(("a",), ((float("nan"),),))}))
     result = run("analyze", "odd", photo, "--json", "--out", tmp_path / "seen")
     assert (result.code, result.stdout) == (2, "")
-    assert "'a' in row 0 of the table 't' is nan, which is not finite" in result.stderr
+    fault = "BadAnalysis: 'a' in row 0 of the table 't' is nan, which is not finite"
+    assert result.stderr == f"zfscope: {BLAME.format(fault)}"
     assert not (tmp_path / "seen").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+        (FileNotFoundError(2, "No such file", "w.npy"), "FileNotFoundError: [Errno 2] No such file: 'w.npy'"),
+        (RuntimeError("in\ntwo lines"), "RuntimeError: in two lines"),
+    ],
+)
+def test_an_analyzer_that_fails_is_named_with_its_package_in_one_line(
+    run: Run, photo: Path, install: Callable[..., None], error: Exception, fault: str
+) -> None:
+    def fail() -> Any:
+        raise error
+
+    install(fail)
+    result = run("analyze", "odd", photo, "--json")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr == f"zfscope: {BLAME.format(fault)}"
+
+
+def test_a_fault_of_an_analyzer_s_parameters_is_its_package_s_too(
+    run: Run, photo: Path, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(Analysis)
+    monkeypatch.setattr(Params, "model_validate", lambda *_, **options: {}["level"])
+    result, fault = run("analyze", "odd", photo), "KeyError: 'level'"
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr == f"zfscope: {BLAME.format(fault)}"
+
+
+def test_what_an_analyzer_refuses_is_no_fault(run: Run, photo: Path, install: Callable[..., None]) -> None:
+    def refuse() -> Any:
+        raise NotFound("no such label", field="label")
+
+    install(refuse)
+    result = run("analyze", "odd", photo)
+    assert (result.code, result.stdout, result.stderr) == (2, "", "zfscope: no such label\n")
 
 
 def test_the_reserved_names_are_the_options_that_every_analyzer_has(

@@ -25,6 +25,11 @@ class Registered:
     distribution: str
     version: str
 
+    @property
+    def package(self) -> str:
+        """Name the distribution and its version, for people."""
+        return f"{self.distribution} {self.version}".strip() or "of no package"
+
 
 class Registry(Mapping[str, Registered]):
     """The analyzers by name, in order."""
@@ -45,10 +50,14 @@ class Registry(Mapping[str, Registered]):
 
     def analyzer(self, name: str) -> Analyzer[Any]:
         """Give an analyzer. Raises NotFound, with the names that there are."""
+        return self.registered(name).analyzer
+
+    def registered(self, name: str) -> Registered:
+        """Give an analyzer with its package. Raises NotFound, with the names that there are."""
         if name not in self._by_name:
             known = ", ".join(self._by_name) or "none"
             raise NotFound(f"no analyzer '{name}'; there are {known}", field="analyzer")
-        return self._by_name[name].analyzer
+        return self._by_name[name]
 
 
 def load_analyzers(allowed: Collection[str] = (), *, found: Iterable[EntryPoint] | None = None) -> Registry:

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from zfscope.analysis.check import checked
 from zfscope.analysis.contract import Analysis, Analyzer, Context
-from zfscope.errors import InputError, TooMuchWork, ZfscopeError
+from zfscope.analysis.registry import Registered
+from zfscope.errors import AnalyzerFailed, InputError, TooMuchWork, ZfscopeError
 from zfscope.store import Model
 
 
@@ -43,19 +44,30 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 @contextmanager
-def fields_under(analyzer: Analyzer[Any], under: str) -> Iterator[None]:
-    """Name the field that holds the parameters in front of theirs, in errors that the analyzer raises.
+def guarded(found: Registered, *, under: str = "") -> Iterator[None]:
+    """Stand around a call of an analyzer, so that what it raises means something to who asked.
 
-    Other fields, such as `images[0]`, stay as they are, and all of them where `under` is empty.
+    under: the field that holds its parameters, which is named in front of theirs; other fields, such as
+    `images[0]`, stay as they are, and all of them where it is empty.
+    Raises AnalyzerFailed, which names analyzer and package, for whatever is no ZfscopeError.
     """
     try:
         yield
     except ZfscopeError as error:
-        known = analyzer.params.model_fields
-        names = {*known, *(field.alias for field in known.values())} if under else set()
+        names = _names(found.analyzer.params) if under else ()
         error.field = _under(under, error.field, names)
         error.fields = {_under(under, field, names): words for field, words in error.fields.items()}
         raise
+    except Exception as error:
+        raise AnalyzerFailed(
+            f"analyzer '{found.analyzer.name}' ({found.package}) failed: {type(error).__name__}: {error}; "
+            "that is a fault of the package"
+        ) from error
+
+
+def _names(params: type[BaseModel]) -> set[str | None]:
+    known = params.model_fields
+    return {*known, *(field.alias for field in known.values())}
 
 
 def _under(under: str, field: str, names: Collection[str | None]) -> str:
@@ -90,7 +102,7 @@ def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
     """Give a photo's cost with default parameters, None where there are none or they do not fit the model."""
     try:
         return analyzer.cost(model, analyzer.params())
-    except (ValidationError, ZfscopeError):
+    except Exception:  # a fault too: it is told to who asks that analyzer, and must not end a list of all
         return None
 
 

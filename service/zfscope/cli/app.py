@@ -15,9 +15,10 @@ from zfscope.cli.models import models
 from zfscope.cli.project import project
 from zfscope.cli.serve import serve
 from zfscope.cli.train import train
-from zfscope.errors import ZfscopeError
+from zfscope.errors import AnalyzerFailed, ZfscopeError
 
 ERROR_EXIT = 2
+_HINT = "with ZFSCOPE_TRACEBACK=1 it shows where"
 
 
 class Commands(TyperGroup):
@@ -26,13 +27,16 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except AnalyzerFailed as error:
+            if os.environ.get("ZFSCOPE_TRACEBACK"):
+                raise
+            fail(f"{error} ({_HINT})")
         except (ZfscopeError, OSError) as error:
             fail(str(error))
         except Exception as error:  # typer's own, which are no errors of a command, pass through
             if type(error).__module__.startswith(("typer", "click")) or os.environ.get("ZFSCOPE_TRACEBACK"):
                 raise
-            hint = "a fault of zfscope; with ZFSCOPE_TRACEBACK=1 it shows where"
-            fail(f"{type(error).__name__}: {error} ({hint})")
+            fail(f"{type(error).__name__}: {error} (a fault of zfscope; {_HINT})")
 
 
 def fail(message: str) -> None:

@@ -9,7 +9,7 @@ from zfscope.analysis.classification import classify
 from zfscope.analysis.contract import Context
 from zfscope.analysis.description import LayerDescription, describe
 from zfscope.analysis.registry import Registered, load_analyzers
-from zfscope.analysis.run import Meter, check_photos, default_cost, read_params, run
+from zfscope.analysis.run import Meter, check_photos, default_cost, guarded, read_params, run
 from zfscope.client import answers
 from zfscope.client.requests import ProjectOptions
 from zfscope.errors import InputError, NotFound
@@ -138,9 +138,10 @@ class Here:
         progress: Callable[[answers.Progress], None] | None = None,
     ) -> tuple[answers.Analyzed, tuple[Prepared, ...]]:
         """Give the photos, as they were looked at, too."""
-        asked = load_analyzers().analyzer(analyzer)
-        check_photos(asked, len(photos))
-        params = read_params(asked, parameters)
+        asked = load_analyzers().registered(analyzer)
+        check_photos(asked.analyzer, len(photos))
+        with guarded(asked):
+            params = read_params(asked.analyzer, parameters)
         manifest = self._manifest(model, version)
         decoded = [decode(photo) for photo in photos]
         found = self._load(manifest)
@@ -159,7 +160,9 @@ class Here:
             tensors=tensors,
             progress=tell,
         )
-        return answers.Analyzed(found.name, found.version, run(asked, context, params)), images
+        with guarded(asked):
+            analysis = run(asked.analyzer, context, params)
+        return answers.Analyzed(found.name, found.version, analysis), images
 
     def _load(self, manifest: Manifest) -> Model:
         """Load a model, once: a command may list what can be asked of it before it asks."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zfscope.analysis.contract import Analysis, Context
-from zfscope.analysis.run import check_cost, check_photos, fields_under, given, read_params, run
+from zfscope.analysis.run import check_cost, check_photos, given, guarded, read_params, run
 from zfscope.images.preprocess import Prepared
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
@@ -73,13 +73,14 @@ class Answer:
 
 def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = lambda *_: None) -> Answer:
     """Answer a question. Blocks; everything that can be refused is refused before any pass."""
-    analyzer, under = backend.analyzers.analyzer(question.analyzer), question.under
+    found, under = backend.analyzers.registered(question.analyzer), question.under
+    analyzer = found.analyzer
     check_photos(analyzer, len(question.images))
-    with fields_under(analyzer, under):
+    with guarded(found, under=under):
         params = read_params(analyzer, question.parameters, under=under)
     loaded = backend.models.loaded(question.model, question.version)
     photos, budget = len(question.images), backend.max_passes
-    with fields_under(analyzer, under):
+    with guarded(found, under=under):
         check_cost(analyzer, loaded.model, params, budget, photos=photos, under=under)
     images = tuple(
         image_from_wire(image, loaded.model, limits=backend.image_limits, field=field)
@@ -98,5 +99,5 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
         check_cancelled=cancel.check,
         progress=progress,
     )
-    with fields_under(analyzer, under):
+    with guarded(found, under=under):
         return Answer(loaded.model, images, run(analyzer, context, params))

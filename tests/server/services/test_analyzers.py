@@ -294,10 +294,15 @@ def test_numbers_that_json_cannot_hold_are_refused(odd_client: Client, photo: by
     assert refusal.value.field == "parameters"
 
 
-def test_an_analyzer_that_fails_harms_only_its_own_request(odd_client: Client, photo: bytes) -> None:
+def test_an_analyzer_that_fails_harms_only_its_own_request_and_is_named_in_the_log(
+    odd_client: Client, photo: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ZfscopeError, match="request id") as failure:
         odd_client.analyze("failing", [photo], {})
-    assert "secret" not in failure.value.message
+    assert not any(word in failure.value.message for word in ("secret", "failing", "odd"))
+    log = " ".join(capfd.readouterr().out.split())
+    assert "analyzer 'failing' (zfscope-odd 1.2) failed: RuntimeError: a secret of the inside" in log
+    assert failure.value.message.split()[-1] in log
     assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
 
 
