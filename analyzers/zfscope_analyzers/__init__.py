@@ -1,1 +1,1 @@
-"""The analyzers that come with zfscope, one file each, by the same entry points as anyone's."""
+"""The analyzers that come with zfscope, a module or a package each, by the same entry points as anyone's."""

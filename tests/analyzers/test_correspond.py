@@ -17,7 +17,8 @@ from zfscope.analysis.run import check_photos, read_params
 from zfscope.engine.trace import trace
 from zfscope.errors import Cancelled, InputError, NotFound
 from zfscope.images.preprocess import prepare, prepare_tensor
-from zfscope_analyzers.correspond import Correspond, CorrespondParams, hamming, signs
+from zfscope_analyzers.correspond import Correspond, CorrespondParams
+from zfscope_analyzers.correspond.compare import hamming, signs
 
 WithPhotos = Callable[[Context, int], Context]
 Boxes = list[dict[str, float]]

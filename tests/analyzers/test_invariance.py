@@ -16,7 +16,6 @@ from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.run import read_params
 from zfscope.engine.trace import trace
 from zfscope.errors import Cancelled, InputError, NotFound
-from zfscope.images.curves import Strip, plot_strips
 from zfscope.images.preprocess import prepare
 from zfscope.store import Label
 from zfscope_analyzers.invariance import Invariance, InvarianceParams
@@ -243,34 +242,3 @@ def test_the_figure_has_a_row_for_each_transformation(context: Context) -> None:
 def test_one_layer_and_one_value_are_enough_for_a_figure(context: Context) -> None:
     found = analysed(context, transformations=("scale",), scales=(1.0,), layers=("fc7",))
     assert found.pictures[0].png.startswith(b"\x89PNG")
-
-
-def has(picture: Rgb, colour: tuple[int, int, int]) -> bool:
-    return bool((np.abs(picture.astype(int) - colour).max(axis=-1) < 8).sum() > 20)
-
-
-def strip(lines: int) -> Strip:
-    values = np.array([2.0, 0.0, 1.0])
-    grey = np.full((20, 20, 3), 77, np.uint8)
-    heights = np.arange(3.0 * lines).reshape(lines, 3)
-    return Strip("Scale (ratio)", "\u00d7", values, {0.0: grey, 2.0: grey}, (heights, heights))
-
-
-def test_a_figure_shows_its_pictures_and_every_line() -> None:
-    drawn = plot_strips([strip(2)], {"distance": None, "probability": 1.0}, ["a", "b"], title="t", note="n")
-    assert drawn.scale == "n"
-    assert all(has(drawn.rgb, colour) for colour in ((77, 77, 77), (214, 69, 93), (51, 102, 170)))
-    assert not has(drawn.rgb, (34, 136, 51))
-
-
-def test_any_name_can_stand_in_a_legend_and_a_figure_is_the_same_every_time() -> None:
-    names = ["$x^$", "_hidden", "\u7a93", "%d {x} \\frac", *map(str, range(12))]
-    first, second = (
-        plot_strips([strip(16)], {"d": None, "p": 1.0}, names, title="$1 _a", note="n") for _ in range(2)
-    )
-    assert first.png() == second.png()
-
-
-def test_lines_of_zeros_can_be_drawn() -> None:
-    flat = replace(strip(1), plots=(np.zeros((1, 3)),))
-    assert plot_strips([flat], {"d": None}, ["a"], title="t", note="n").rgb.shape[2] == 3

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-import zfscope_analyzers.occlude as module
 from zfscope.analysis.classification import softmax
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
@@ -24,7 +23,8 @@ from zfscope.engine.seeds import strongest_unit
 from zfscope.errors import Cancelled, InputError, NotFound
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import prepare
-from zfscope_analyzers.windows import Window, likeliest_map
+from zfscope_analyzers.occlude import scene
+from zfscope_analyzers.occlude.windows import Window, likeliest_map
 
 OCCLUDE = load_analyzers().analyzer("occlude")
 SIDE = 32
@@ -374,7 +374,7 @@ def test_what_cannot_be_covered_is_refused_before_any_pass(
     field: str,
     told: str,
 ) -> None:
-    monkeypatch.setattr(module, "trace", None)
+    monkeypatch.setattr(scene, "trace", None)
     with pytest.raises(error, match=told) as refusal:
         look(context, **parameters)
     assert re.fullmatch(field, refusal.value.field)

@@ -1,8 +1,9 @@
-"""Training curves."""
+"""Curves: of training, and in strips beside pictures."""
 
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError
-from zfscope.images.curves import plot_history
+from zfscope.images.curves import Strip, plot_history, plot_strips
 
 BLUE, RED = (51, 102, 170), (214, 69, 93)
 EPOCHS = [
@@ -95,3 +96,30 @@ def test_plotting_leaves_no_state_in_pyplot() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def strip(lines: int) -> Strip:
+    values = np.array([2.0, 0.0, 1.0])
+    grey = np.full((20, 20, 3), 77, np.uint8)
+    heights = np.arange(3.0 * lines).reshape(lines, 3)
+    return Strip("Scale (ratio)", "\u00d7", values, {0.0: grey, 2.0: grey}, (heights, heights))
+
+
+def test_a_figure_shows_its_pictures_and_every_line() -> None:
+    drawn = plot_strips([strip(2)], {"distance": None, "probability": 1.0}, ["a", "b"], title="t", note="n")
+    assert drawn.scale == "n"
+    assert all(has(drawn.rgb, colour) for colour in ((77, 77, 77), (214, 69, 93), (51, 102, 170)))
+    assert not has(drawn.rgb, (34, 136, 51))
+
+
+def test_any_name_can_stand_in_a_legend_and_a_figure_is_the_same_every_time() -> None:
+    names = ["$x^$", "_hidden", "\u7a93", "%d {x} \\frac", *map(str, range(12))]
+    first, second = (
+        plot_strips([strip(16)], {"d": None, "p": 1.0}, names, title="$1 _a", note="n") for _ in range(2)
+    )
+    assert first.png() == second.png()
+
+
+def test_lines_of_zeros_can_be_drawn() -> None:
+    flat = replace(strip(1), plots=(np.zeros((1, 3)),))
+    assert plot_strips([flat], {"d": None}, ["a"], title="t", note="n").rgb.shape[2] == 3

@@ -12,7 +12,7 @@ from zfscope.errors import InputError
 from zfscope.images.decode import decode, stored_size
 from zfscope.images.geometry import Geometry
 from zfscope.images.preprocess import Prepared
-from zfscope_analyzers.windows import Window
+from zfscope_analyzers.occlude.windows import Window
 
 _LIGHT = 127
 """A lighter pixel, on a scale of 0 to 255, is covered."""

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from zfscope.errors import InputError
 from zfscope.images.preprocess import Prepared, Preprocessing, prepare, prepare_tensor
-from zfscope_analyzers.masks import MaskFile, light_pixels, masked
+from zfscope_analyzers.occlude.masks import MaskFile, light_pixels, masked
 
 STEPS = Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50))
 Mask = NDArray[np.bool_]
@@ -153,7 +153,7 @@ def test_a_mask_that_cannot_be_used_is_named_with_the_reason(data: bytes, told: 
 
 
 def test_a_mask_of_another_size_is_never_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zfscope_analyzers.masks.decode", None)
+    monkeypatch.setattr("zfscope_analyzers.occlude.masks.decode", None)
     with pytest.raises(InputError, match="9 x 8 pixels"):
         masked(grey(np.zeros((8, 9))), seen_of(60, 48), "mask")
 

@@ -1,0 +1,95 @@
+"""Correspondence as an analyzer, and what it gives."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.engine.trace import check_layer
+from zfscope.store import Model
+from zfscope_analyzers.correspond.compare import Row, compare
+from zfscope_analyzers.correspond.figure import figure
+from zfscope_analyzers.correspond.params import CorrespondParams
+from zfscope_analyzers.correspond.places import Covering, draws_of, parts_of
+
+
+class Correspond:
+    """Covers the same part in every photo, and compares which way each feature changes.
+
+    x and x~ are the features of a photo before and after (first crop; the part painted over in its
+    pixels, before anything is subtracted); e = x - x~. For each pair of photos i and j, the Hamming
+    distance between sign(e_i) and sign(e_j), divided by the number of features: 0 where the network changes
+    alike on both, which says that it relates the parts. The table gives the mean over all pairs and its
+    standard deviation over them (dividing by their number), as the paper's Table 1.
+
+    A sign is -1, 0 or 1, and signs are compared as they are: a feature that does not change in one photo
+    (0) differs from one that falls or rises in the other, and agrees with one that does not change either.
+    A change of at most 1e-6 of the photo's largest feature in the layer counts as 0: what rounding differs
+    by between batches was 2e-7 of it.
+
+    The control covers boxes at random places (uniform over the network's crop, independent of each other)
+    as large as the photo's parts in the mean; its figures are over all draws and pairs.
+
+    Gives the table `correspondence` (part, layer, mean, deviation, pairs), the control as the part `random`;
+    the picture `correspondence`; the tensors `hamming`, float32 (parts, layers, photos, photos), `boxes`,
+    int64 (parts, photos, 4): x0, y0, x1, y1 in pixels of the network's input, and, with a control,
+    `random-hamming` and `random-boxes`, with the draws instead of the parts.
+    """
+
+    name = "correspond"
+    summary = "Whether covering the same part of different photos changes features alike (Sec 4.3, Table 1)"
+    api_version = 1
+    photos = (2, 32)
+    params = CorrespondParams
+
+    def cost(self, model: Model, params: CorrespondParams) -> int:
+        """Count the photo as it is, and once more for each part and each draw of the control."""
+        return 1 + len(params.parts) + params.random
+
+    def analyze(self, context: Context, params: CorrespondParams) -> Analysis:
+        """Cover the parts, then the control, and compare.
+
+        Raises NotFound for a layer that the model does not have, InputError for a part that has not one box
+        for each photo, and for a box that does not lie in the crop that the network sees.
+        """
+        for place, layer in enumerate(params.layers):
+            check_layer(context.model.network.spec, layer, field=f"layers[{place}]")
+        parts = parts_of(context.images, params)
+        draws = draws_of(context.images, parts, params)
+        found = compare(context, params, [*parts, *draws])
+        rows = [_row([part], found[n : n + 1], params.layers) for n, part in enumerate(parts)]
+        control = _row(draws, found[len(parts) :], params.layers) if draws else None
+        shown = rows if control is None else [*rows, control]
+        return Analysis(
+            tensors=_tensors(rows, "") | (_tensors([control], "random-") if control else {}),
+            pictures=(figure(context, params, shown),) if context.pictures else (),
+            tables={"correspondence": _table(shown, params.layers)},
+        )
+
+
+def _row(
+    coverings: Sequence[Covering], found: Sequence[Mapping[str, NDArray[np.float32]]], layers: Sequence[str]
+) -> Row:
+    hammings = {layer: np.stack([shares[layer] for shares in found]) for layer in layers}
+    return Row(coverings[0].name, coverings, hammings)
+
+
+def _tensors(rows: Sequence[Row], prefix: str) -> dict[str, NDArray[np.float32] | NDArray[np.int64]]:
+    shares = [np.stack(list(row.hamming.values()), axis=1) for row in rows]
+    sides = [
+        [[box.x0, box.y0, box.x1, box.y1] for box in covering.boxes]
+        for row in rows
+        for covering in row.coverings
+    ]
+    return {f"{prefix}hamming": np.concatenate(shares), f"{prefix}boxes": np.array(sides, np.int64)}
+
+
+def _table(rows: Sequence[Row], layers: Sequence[str]) -> Table:
+    cells = (
+        (row.name, layer, float(pairs.mean()), float(pairs.std()), len(pairs))
+        for row in rows
+        for layer in layers
+        for pairs in (row.pairs(layer),)
+    )
+    return Table(("part", "layer", "mean", "deviation", "pairs"), tuple(cells))

@@ -1,0 +1,96 @@
+"""Fig 7, and what of it there is to see already."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.analysis.contract import Analysis, Picture, picture
+from zfscope.engine.seeds import activation
+from zfscope.images.heat import class_panel, figure, heat_panel, photo_panel
+from zfscope.images.normalise import reorder
+from zfscope.images.render import signed_to_rgb
+from zfscope_analyzers.occlude.params import OccludeParams
+from zfscope_analyzers.occlude.passes import Seen
+from zfscope_analyzers.occlude.scene import Scene, values_of
+from zfscope_analyzers.occlude.windows import averaged
+
+_PANEL_PX = 400
+_HEAT_NOTE = "viridis from the least value (dark) to the greatest (yellow), which are written under each map"
+
+
+def draw_so_far(scene: Scene, seen: Seen) -> Analysis:
+    """Give the map of the first class as far as it is known."""
+    done = sorted(seen.done)
+    values = values_of(seen.logits[done], scene.params.value)[:, scene.targets[0]]
+    view = scene.prepared.views[0]
+    clean = float(scene.clean[scene.targets[0]])
+    heat = averaged(values, [scene.windows[n] for n in done], view.shape[:2], clean)
+    drawn = figure(
+        [heat_panel(heat, view, _value_caption(scene, scene.targets[0]), side_px=_PANEL_PX)],
+        title="Occlusion, so far",
+        subtitle=f"{len(done)} of {len(scene.windows)} positions",
+        scale=_HEAT_NOTE,
+    )
+    return Analysis(pictures=(picture("occlusion", drawn),))
+
+
+def _value_caption(scene: Scene, target: int) -> str:
+    label, clean = scene.labels[target].name, scene.clean[target]
+    return f"{scene.params.value} of '{label}' (clean: {clean:.3g})"
+
+
+def draw(
+    scene: Scene,
+    maps: NDArray[np.float32],
+    total_map: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    projection: NDArray[np.float32],
+) -> tuple[Picture, ...]:
+    """Draw all of Fig 7.
+
+    maps: (targets, H, W), total_map: (H, W), classes: (H, W), the likeliest ones; projection: (3, H, W).
+    """
+    view, layer, unit = scene.prepared.views[0], scene.params.layer, scene.unit
+    side = {"side_px": _PANEL_PX}
+    names = {number: label.name for number, label in enumerate(scene.labels)}
+    strength = activation(scene.traced, layer, unit)
+    panels = [
+        photo_panel(_example(scene), f"(a) the photo, with one of the {_kind(scene.params)}", **side),
+        heat_panel(total_map, view, f"(b) total activation of {layer} map {unit.map}", **side),
+        photo_panel(
+            signed_to_rgb(reorder(projection, scene.model.preprocessing)),
+            f"(c) projection of that map's strongest unit ({strength:.3g})",
+            **side,
+        ),
+        *(
+            heat_panel(heat, view, f"(d) {_value_caption(scene, target)}", **side)
+            for heat, target in zip(maps, scene.targets, strict=True)
+        ),
+        class_panel(classes, view, names, "(e) likeliest class", **side),
+    ]
+    drawn = figure(
+        panels,
+        title=f"Occlusion, by {scene.model.name}",
+        subtitle=_subtitle(scene),
+        scale=f"{_HEAT_NOTE}; projection: grey is zero, on a symmetric scale",
+    )
+    return (picture("occlusion", drawn),)
+
+
+def _example(scene: Scene) -> NDArray[np.uint8]:
+    """Cover the middle one of the windows, in pixels: uint8 (H, W, 3)."""
+    view: NDArray[np.uint8] = scene.prepared.views[0].copy()
+    window = scene.windows[len(scene.windows) // 2]
+    mask = np.asarray(window.mask)[..., None]
+    view[window.area] = np.where(mask, scene.cover[window.area], view[window.area])
+    return view
+
+
+def _kind(params: OccludeParams) -> str:
+    return "boxes" if params.boxes else "masks" if params.masks else "windows"
+
+
+def _subtitle(scene: Scene) -> str:
+    params, kind = scene.params, _kind(scene.params)
+    size = f" of {params.window} px, every {params.stride} px" if kind == "windows" else ""
+    what = f"{len(scene.windows)} {kind}{size}, filled with {params.fill}"
+    return f"{what}; a pixel shows the mean over the {kind} that cover it"

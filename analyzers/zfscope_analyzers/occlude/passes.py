@@ -1,0 +1,80 @@
+"""What the network says of each covered window: computed in part, or by whole passes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zfscope.analysis.contract import array
+from zfscope.engine.occlusion import recompute
+from zfscope.engine.signal import Signal
+from zfscope.engine.trace import trace
+from zfscope_analyzers.occlude.scene import Scene
+from zfscope_analyzers.occlude.windows import of_one_size
+
+_FULL_BATCH = 32
+
+
+@dataclass(eq=False)
+class Seen:
+    """What the windows did: class scores (windows, classes), and totals of the map (windows,)."""
+
+    logits: NDArray[np.float32]
+    totals: NDArray[np.float32]
+    done: set[int] = field(default_factory=set)
+
+
+def incremental(scene: Scene, seen: Seen) -> Iterator[float]:
+    """Compute again only what a covered window changes; give the share that is done."""
+    last = scene.model.network.spec.layers[-1].name
+    parts = 0
+    for places in of_one_size(scene.windows):
+        for part in recompute(
+            scene.model.network, scene.traced, _changes(scene, places), {scene.params.layer, last}
+        ):
+            numbers = [places[window] for window in part.windows]
+            if scene.params.layer in part.outputs:
+                seen.totals[numbers] = _totals(scene, part.outputs[scene.params.layer])
+                parts += len(numbers)
+            if last in part.outputs:
+                seen.logits[numbers] = array(part.outputs[last].values)
+                seen.done.update(numbers)
+                parts += len(numbers)
+            yield parts / (2 * len(scene.windows))
+
+
+def _changes(scene: Scene, places: list[int]) -> Signal:
+    windows = [scene.windows[place] for place in places]
+    values = torch.stack([scene.under(window) for window in windows])
+    origins = torch.tensor([(window.y, window.x) for window in windows])
+    return Signal(values, torch.zeros(len(windows), dtype=torch.int64), origins)
+
+
+def _totals(scene: Scene, changed: Signal) -> NDArray[np.float32]:
+    """Sum the map over space: what it was, less what the window was, and what it is now."""
+    whole = scene.traced.outputs[scene.params.layer][0, scene.unit.map]
+    if whole.dim() == 0:
+        return array(changed.values[:, scene.unit.map])
+    rows, columns = changed.size
+    before = torch.stack([whole[y : y + rows, x : x + columns].sum() for y, x in changed.origins.tolist()])
+    return array(whole.sum() - before + changed.values[:, scene.unit.map].sum((1, 2)))
+
+
+def full(scene: Scene, seen: Seen) -> Iterator[float]:
+    """Run whole passes: class scores by the forward runtime, the map by the engine."""
+    clean = scene.traced.outputs["input"][0]
+    for start in range(0, len(scene.windows), _FULL_BATCH):
+        numbers = list(range(start, min(start + _FULL_BATCH, len(scene.windows))))
+        images = clean.repeat(len(numbers), 1, 1, 1)
+        for image, number in zip(images, numbers, strict=True):
+            rows, columns = scene.windows[number].area
+            image[:, rows, columns] = scene.under(scene.windows[number])
+        seen.logits[numbers] = scene.context.runtime.forward(array(images))
+        maps = trace(scene.model.network, images, until=scene.params.layer).outputs[scene.params.layer]
+        seen.totals[numbers] = array(
+            maps[:, scene.unit.map].flatten(1).sum(1) if maps.dim() == 4 else maps[:, scene.unit.map]
+        )
+        seen.done.update(numbers)
+        yield len(seen.done) / len(scene.windows)

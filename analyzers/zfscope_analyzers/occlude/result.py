@@ -1,0 +1,72 @@
+"""What the windows did, as an analysis."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.analysis.contract import Analysis, Picture, Table, array
+from zfscope.engine.deconvnet import project
+from zfscope.images.geometry import Box
+from zfscope_analyzers.occlude.figure import draw
+from zfscope_analyzers.occlude.passes import Seen
+from zfscope_analyzers.occlude.scene import Scene, values_of
+from zfscope_analyzers.occlude.windows import averaged, likeliest_map, on_photo
+
+
+def result_of(scene: Scene, seen: Seen) -> Analysis:
+    """Give the numbers, maps and pictures of all windows."""
+    view = scene.prepared.views[0]
+    size = view.shape[:2]
+    values = values_of(seen.logits, scene.params.value)[:, scene.targets].T
+    likeliest = seen.logits.argmax(1).astype(np.int64)
+    maps = np.stack(
+        [
+            averaged(row, scene.windows, size, float(scene.clean[target]))
+            for row, target in zip(values, scene.targets, strict=True)
+        ]
+    )
+    clean_total = _clean_total(scene)
+    total_map = averaged(seen.totals, scene.windows, size, clean_total)
+    projection = array(project(scene.model.network, scene.traced, scene.params.layer, [scene.unit]))[0]
+    tensors = {
+        "windows": np.array([(w.y, w.x, w.height, w.width) for w in scene.windows], np.int64),
+        "values": values.astype(np.float32),
+        "likeliest": likeliest,
+        "totals": seen.totals,
+        "value-maps": maps,
+        "total-map": total_map,
+        "projection": projection,
+    }
+    if scene.context.tensors:
+        tensors["photo-value-maps"] = np.stack(
+            [
+                on_photo(heat, scene.prepared, float(scene.clean[t]))
+                for heat, t in zip(maps, scene.targets, strict=True)
+            ]
+        )
+    pictures: tuple[Picture, ...] = ()
+    if scene.context.pictures:
+        classes = likeliest_map(likeliest, scene.windows, size, int(scene.clean.argmax()))
+        pictures = draw(scene, maps, total_map, classes, projection)
+    tables = {"classes": _class_table(scene, values), "watched": _watched_table(scene, seen, clean_total)}
+    numbers = {"windows": float(len(scene.windows))}
+    return Analysis(tensors=tensors, pictures=pictures, numbers=numbers, tables=tables)
+
+
+def _clean_total(scene: Scene) -> float:
+    return float(scene.traced.outputs[scene.params.layer][0, scene.unit.map].sum())
+
+
+def _class_table(scene: Scene, values: NDArray[np.float64]) -> Table:
+    rows = []
+    for target, row in zip(scene.targets, values, strict=True):
+        label, window = scene.labels[target], scene.windows[int(row.argmin())]
+        box = Box(window.x, window.y, window.x + window.width, window.y + window.height)
+        there = scene.prepared.geometries[0].to_photo(box)
+        place = (there.x0, there.y0, there.x1, there.y1)
+        rows.append((label.id, label.name, float(scene.clean[target]), float(row.min()), *place))
+    return Table(("label_id", "label", "clean", "lowest", "x0", "y0", "x1", "y1"), tuple(rows))
+
+
+def _watched_table(scene: Scene, seen: Seen, clean_total: float) -> Table:
+    row = (scene.params.layer, scene.unit.map, clean_total, float(seen.totals.min()))
+    return Table(("layer", "map", "clean_total", "lowest_total"), (row,))

@@ -1,0 +1,141 @@
+"""What is the same for all windows of a photo: where they lie, what covers, what the network says without."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zfscope.analysis.classification import softmax
+from zfscope.analysis.contract import Context, array, class_number, images_of
+from zfscope.engine.seeds import Unit, strongest_unit, strongest_units
+from zfscope.engine.trace import Trace, check_layer, trace
+from zfscope.errors import InputError, NotFound
+from zfscope.images.geometry import Box
+from zfscope.images.normalise import normalise
+from zfscope.images.preprocess import Prepared
+from zfscope.store import Label, Model
+from zfscope_analyzers.boxes import PhotoBox
+from zfscope_analyzers.occlude.cover import covered
+from zfscope_analyzers.occlude.masks import masked
+from zfscope_analyzers.occlude.params import OccludeParams
+from zfscope_analyzers.occlude.windows import Window, starts
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is the same for all windows."""
+
+    context: Context
+    params: OccludeParams
+    windows: Sequence[Window]
+    targets: Sequence[int]
+    clean: NDArray[np.float64]
+    unit: Unit
+    traced: Trace
+    cover: NDArray[np.uint8]
+    """What covers, as a picture of the crop's size."""
+    filled: Tensor
+    """The normalised crop with the fill everywhere: (3, H, W)."""
+
+    def under(self, window: Window) -> Tensor:
+        """Give the normalised pixels of a window that is covered: (3, rows, columns)."""
+        rows, columns = window.area
+        mask = torch.as_tensor(window.mask, device=self.filled.device)
+        clean = self.traced.outputs["input"][0, :, rows, columns]
+        return torch.where(mask, self.filled[:, rows, columns], clean)
+
+    @property
+    def model(self) -> Model:
+        """The model that looks."""
+        return self.context.model
+
+    @property
+    def prepared(self) -> Prepared:
+        """The photo that is looked at."""
+        return self.context.images[0]
+
+    @property
+    def labels(self) -> Sequence[Label]:
+        """The model's classes."""
+        return self.model.labels
+
+
+def scene_of(context: Context, params: OccludeParams) -> Scene:
+    """Look at the photo as it is. Raises InputError and NotFound, before any pass, for what does not fit."""
+    model, prepared = context.model, context.images[0]
+    windows = _windows(context, params)
+    targets = [
+        class_number(model, label, field=f"classes[{place}]") for place, label in enumerate(params.classes)
+    ]
+    check_layer(model.network.spec, params.layer)
+    shape = model.network.shapes[params.layer]
+    if params.map is not None and params.map >= shape[0]:
+        raise NotFound(
+            f"no map {params.map} in layer '{params.layer}'; map runs from 0 to {shape[0] - 1}", field="map"
+        )
+    traced = trace(model.network, images_of(model, prepared.pixels[:1]))
+    scores = array(traced.outputs[model.network.spec.layers[-1].name])[0]
+    if params.map is None:
+        (unit,) = strongest_units(traced, params.layer, 0, 1)
+    else:
+        unit = strongest_unit(traced, params.layer, 0, params.map)
+    cover = covered(prepared.views[0], params.fill, blur_px=params.window / 2)
+    filled = normalise(cover, model.preprocessing, model.mean_image)
+    return Scene(
+        context=context,
+        params=params,
+        windows=windows,
+        targets=targets or [int(scores.argmax())],
+        clean=values_of(scores[None], params.value)[0],
+        unit=unit,
+        traced=traced,
+        cover=cover,
+        filled=images_of(model, filled),
+    )
+
+
+def values_of(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
+    """Give the probabilities of class scores, (N, classes), or for the kind `logit` themselves."""
+    return softmax(logits) if kind == "probability" else logits.astype(np.float64)
+
+
+def _windows(context: Context, params: OccludeParams) -> Sequence[Window]:
+    prepared = context.images[0]
+    height, width = prepared.views.shape[1:3]
+    if params.boxes:
+        return [_boxed(box, place, prepared) for place, box in enumerate(params.boxes)]
+    if params.masks:
+        return list(_masked(context, params.masks))
+    if params.window > min(height, width):
+        raise InputError(
+            f"window is {params.window}; the network reads {width} x {height} pixels: allowed are 1 to "
+            f"{min(height, width)}",
+            field="window",
+        )
+    rows, columns = (starts(side, params.window, params.stride) for side in (height, width))
+    return [Window(y, x, params.window, params.window) for y in rows for x in columns]
+
+
+def _boxed(box: PhotoBox, place: int, prepared: Prepared) -> Window:
+    """Give the network pixels of a box of the photo. Raises InputError for one outside of the crop."""
+    height, width = prepared.views.shape[1:3]
+    there = prepared.geometries[0].to_network(Box(box.x0, box.y0, box.x1, box.y1)).whole()
+    inside = there.clip((height, width))
+    if not inside.width or not inside.height:
+        region = prepared.geometries[0].region
+        raise InputError(
+            f"boxes[{place}] is ({box.x0:g}, {box.y0:g}, {box.x1:g}, {box.y1:g}); of the photo the network "
+            f"sees ({region.x0:g}, {region.y0:g}, {region.x1:g}, {region.y1:g})",
+            field=f"boxes[{place}]",
+        )
+    return Window(int(inside.y0), int(inside.x0), int(inside.height), int(inside.width))
+
+
+def _masked(context: Context, masks: Sequence[bytes]) -> Iterator[Window]:
+    """Give the window of each mask; a mask of a large photo takes some tenths of a second."""
+    for place, mask in enumerate(masks):
+        context.check_cancelled()
+        yield masked(mask, context.images[0], f"masks[{place}]")
