@@ -81,7 +81,9 @@ class Context:
     progress: Callable[[float, Callable[[], Analysis] | None], None] = _nothing
     """Tell the share (0..1) that is done and, where there is something to show already, what gives it.
 
-    That is called only where somebody wants to see it.
+    That is called before `progress` returns, in the same thread, so it may read arrays that are written to
+    later; and only where somebody waits to see it: by `Analyze` when the message is read at once and half a
+    second has passed since the last, by the command line and the RPCs with an answer of their own never.
     """
     check_cancelled: Callable[[], None] = _nothing
     """Raise Cancelled where the caller went away or its deadline passed; call it every 100 ms or so."""

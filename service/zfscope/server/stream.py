@@ -1,37 +1,72 @@
-"""From a thread that works to a stream that is read: the newest message only, so that none pile up."""
+"""From a thread that works to a stream that is read: the newest messages only, so that none pile up."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Latest(Generic[T]):
-    """Holds one message. A newer one takes the place of one that was not read in time."""
+    """Holds what was not read yet: the message that somebody waited for, and after it the newest.
+
+    A newer one takes the place of one that nobody waited for.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._message: T | None = None
+        self._unread: list[tuple[T, bool]] = []
         self._changed = asyncio.Event()
+        self._awaited = False
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for the next message, so that none takes its place; from any thread."""
+        return self._awaited
 
     def put(self, message: T) -> None:
         """Leave a message; from any thread."""
-        self._loop.call_soon_threadsafe(self._take, message)
+        awaited, self._awaited = self._awaited, False
+        self._loop.call_soon_threadsafe(self._take, message, awaited)
 
     async def until(self, work: "asyncio.Future[Any]") -> AsyncIterator[T]:
         """Give messages until the work is done; it is cancelled when nobody reads any more."""
         work.add_done_callback(lambda _: self._changed.set())
         try:
-            while not work.done() or self._message is not None:
+            while not work.done() or self._unread:
+                self._awaited = True
                 await self._changed.wait()
                 self._changed.clear()
-                if self._message is not None:
-                    message, self._message = self._message, None
+                while self._unread:
+                    message, _ = self._unread.pop(0)
                     yield message
         finally:
+            self._awaited = False
             work.cancel()
 
-    def _take(self, message: T) -> None:
-        self._message = message
+    def _take(self, message: T, awaited: bool) -> None:
+        if self._unread:
+            _, last_was_awaited = self._unread[-1]
+            if not last_was_awaited:
+                self._unread.pop()
+        self._unread.append((message, awaited))
         self._changed.set()
+
+
+class Pause:
+    """A time in which something is not done again; it is over before it begins for the first time."""
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._end = clock()
+
+    @property
+    def over(self) -> bool:
+        """Whether the pause has passed."""
+        return self._clock() >= self._end
+
+    def begin(self) -> None:
+        """Begin the pause, again if it lasts."""
+        self._end = self._clock() + self._seconds

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points, version
 from types import ModuleType
 from typing import Any, ClassVar
@@ -33,6 +34,7 @@ class Params(BaseModel):
 
     steps: int = Field(default=3, ge=1, description="How many.")
     level: float = Field(default=0.5, le=1, description="How much.")
+    rest_s: float = Field(default=0.01, ge=0, description="Seconds between steps.")
 
 
 class Base:
@@ -50,19 +52,23 @@ class Counting(Base):
 
     name = "counting"
     stopped: ClassVar[threading.Event] = threading.Event()
+    shown: ClassVar[list[int]] = []
 
     def analyze(self, context: Context, params: Params) -> Analysis:
         try:
             for step in range(params.steps):
                 context.check_cancelled()
-                found = Analysis(numbers={"step": step}, tensors={"step": np.array([step])})
-                context.progress(step / params.steps, lambda found=found: found)
-                time.sleep(0.01)
+                context.progress(step / params.steps, partial(self._show, step))
+                time.sleep(params.rest_s)
         finally:
             self.stopped.set()
         table = Table(("name", "share", "count"), (("a", 0.25, 2), (None, 1.5, None)))
         levels = np.arange(6, dtype=np.float32).reshape(2, 3)
         return Analysis(numbers={"photos": len(context.images)}, tables={"t": table}, tensors={"x": levels})
+
+    def _show(self, step: int) -> Analysis:
+        self.shown.append(step)
+        return Analysis(numbers={"step": step}, tensors={"step": np.array([step])})
 
 
 class Failing(Base):
@@ -168,6 +174,7 @@ def odd_client(
     service = make_service(settings.model_copy(update={"max_passes": 5_000}))
     service.call(service.service.warm_up())
     Counting.stopped.clear()
+    Counting.shown.clear()
     with Client(service.address) as client:
         yield client
 
@@ -203,8 +210,16 @@ def test_an_analysis_tells_how_far_it_is_and_then_what_it_found(odd_client: Clie
     assert told
     shares = [progress.fraction for progress in told]
     assert shares == sorted(shares)
-    assert told[-1].partial is not None
-    assert told[-1].partial.numbers["step"] == pytest.approx(30 * shares[-1])
+    shown = {told.fraction: told.partial.numbers["step"] for told in told if told.partial is not None}
+    assert shares[0] in shown
+    assert all(step == pytest.approx(30 * share) for share, step in shown.items())
+
+
+def test_what_there_is_to_see_already_is_made_only_to_be_read(odd_client: Client, photo: bytes) -> None:
+    told: list[Progress] = []
+    odd_client.analyze("counting", [photo], {"steps": 1_000, "rest_s": 0}, progress=told.append)
+    assert Counting.shown == [told.partial.numbers["step"] for told in told if told.partial is not None]
+    assert 1 <= len(Counting.shown) < 1_000
 
 
 def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) -> None:

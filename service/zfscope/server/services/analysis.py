@@ -15,10 +15,13 @@ from zfscope.server.services.correspond import correspond
 from zfscope.server.services.invariance import measure_invariance
 from zfscope.server.services.occlude import occlude
 from zfscope.server.services.project import project_photo
-from zfscope.server.stream import Latest
+from zfscope.server.stream import Latest, Pause
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceServicer
+
+_PARTIAL_PAUSE_S = 0.5
+"""To draw what there is to see already takes the analyzer's own time: no sooner is it done again."""
 
 
 class AnalysisService(AnalysisServiceServicer):
@@ -91,14 +94,19 @@ def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.Lis
 def analyze(
     backend: Backend, request: pb.AnalyzeRequest, cancel: Cancel, latest: Latest[pb.AnalyzeResponse]
 ) -> pb.AnalyzeResponse:
-    """Answer an Analyze: the last message; those before go to `latest`. Blocks."""
-    question, meter = analyzers.question_of(request), Meter()
+    """Answer an Analyze: the last message; those before go to `latest`. Blocks.
+
+    What there is to see already is asked for only when its reader waits for that message, in the thread
+    that tells of it: an analyzer may go on to write to what it shows.
+    """
+    question, meter, pause = analyzers.question_of(request), Meter(), Pause(_PARTIAL_PAUSE_S)
 
     def tell(model: Model, share: float, partial: Partial | None) -> None:
         done, seconds_left = meter.read(share)
         progress = pb.Progress(fraction=done, seconds_left=seconds_left)
-        if partial is not None:
+        if partial is not None and latest.awaited and pause.over:
             progress.partial.CopyFrom(analyzers.analysis_to_wire(partial(), model))
+            pause.begin()
         latest.put(pb.AnalyzeResponse(progress=progress))
 
     answered = answer(backend, question, cancel, tell)
