@@ -35,7 +35,7 @@ from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Rendering
 from zfscope.results import Analysis, Picture, Table
 from zfscope.runtimes import Runtime
-from zfscope.store import Model
+from zfscope.store import Model, ModelStore
 
 __all__ = [
     "API_VERSION",
@@ -78,6 +78,8 @@ class Context:
     images: tuple[Prepared, ...]
     pictures: bool = True
     tensors: bool = False
+    store: ModelStore | None = None
+    """The models that there are, for an analysis of several; None in a test that has no folder of them."""
     progress: Callable[[float, Callable[[], Analysis] | None], None] = _nothing
     """Tell the share (0..1) that is done and, where there is something to show already, what gives it.
 
@@ -124,7 +126,10 @@ class Analyzer(Protocol[ParamsT]):
         ...
 
     def cost(self, model: Model, params: ParamsT) -> int:
-        """Give about how many forward passes each photo will cost: for admission, before any is run."""
+        """Give about how many forward passes each photo will cost: for admission, before any is run.
+
+        Where no photo is taken, those of the whole analysis.
+        """
         ...
 
     def analyze(self, context: Context, params: ParamsT) -> Analysis:

@@ -140,7 +140,7 @@ def _is_range(photos: Any) -> bool:
         isinstance(photos, tuple)
         and len(photos) == 2
         and all(isinstance(count, int) for count in photos)
-        and 1 <= photos[0] <= photos[1]
+        and 0 <= photos[0] <= photos[1]
     )
 
 

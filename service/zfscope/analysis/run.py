@@ -90,10 +90,12 @@ def check_cost(
     photos: how many the request has. under: the field that holds the parameters, to be named.
     """
     each = analyzer.cost(model, params)
-    if each * photos > budget:
+    whole = each * max(photos, 1)
+    if whole > budget:
+        of_which = f", {each:,} for each photo" if photos else ""
         raise TooMuchWork(
-            f"'{analyzer.name}' would cost {each * photos:,} forward passes with these parameters, "
-            f"{each:,} for each photo; one request may cost {budget:,}",
+            f"'{analyzer.name}' would cost {whole:,} forward passes with these parameters{of_which}; "
+            f"one request may cost {budget:,}",
             field=under,
         )
 

@@ -81,7 +81,11 @@ def _value_of(option: str, words: list[str]) -> str | None:
 
 def _parse(info: "AnalyzerInfo", words: list[str]) -> Namespace:
     parser = Parser(prog=f"zfscope analyze {info.name}", description=info.summary, allow_abbrev=False)
-    parser.add_argument("photos", metavar="PHOTO", type=Path, nargs="+")
+    fewest, most = info.photos
+    if most:
+        parser.add_argument("photos", metavar="PHOTO", type=Path, nargs="+" if fewest else "*")
+    else:
+        parser.set_defaults(photos=[])
     add_options(parser.add_argument_group("parameters"), info.parameters_schema)
     common = parser.add_argument_group("common options")
     common.add_argument("--out", metavar="DIR", type=Path, default=Path(info.name), help="To write to.")
@@ -139,7 +143,8 @@ def _print(name: str, found: "Analyzed", files: list[Path]) -> None:
         rows = [tuple("" if cell is None else _cell(cell) for cell in row) for row in table.rows]
         print_table(f"{title}: {table_name}", columns, rows)
     if files:
-        typer.echo(f"{len(files)} files in {files[0].parent}")
+        noun = "file" if len(files) == 1 else "files"
+        typer.echo(f"{len(files)} {noun} in {files[0].parent}")
 
 
 def _cell(cell: str | int | float) -> str:

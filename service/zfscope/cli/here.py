@@ -158,6 +158,7 @@ class Here:
             images=images,
             pictures=pictures,
             tensors=tensors,
+            store=self._store,
             progress=tell,
         )
         with guarded(asked):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import grpc
@@ -169,7 +169,7 @@ class Client:
         self,
         analyzer: str,
         photos: Sequence[Photo],
-        parameters: Mapping[str, Any],
+        parameters: Mapping[str, Any] = MappingProxyType({}),
         *,
         model: str = "",
         version: int | None = None,

@@ -96,6 +96,7 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
         images=images,
         pictures=question.pictures,
         tensors=question.tensors,
+        store=backend.models.store,
         check_cancelled=cancel.check,
         progress=progress,
     )

@@ -47,6 +47,11 @@ class Models:
         self._loading = threading.Lock()
         self.default = self._key(default or _only_model(store), None)
 
+    @property
+    def store(self) -> ModelStore:
+        """Where the models are."""
+        return self._store
+
     def manifests(self) -> tuple[Manifest, ...]:
         """Read every model's manifest, by name, the newest version first."""
         return tuple(sorted(self._store.manifests(), key=lambda found: (found.name, -found.version)))

@@ -150,6 +150,19 @@ class Deaf(Base):
         return Analysis()
 
 
+class Catalogue(Base):
+    """Looks at the models, and at no photo."""
+
+    name = "catalogue"
+    photos = (0, 0)
+
+    def analyze(self, context: Context, params: Params) -> Analysis:
+        assert context.store is not None
+        assert context.images == ()
+        found = tuple((manifest.name, manifest.version) for manifest in context.store.manifests())
+        return Analysis(tables={"models": Table(("name", "version"), found)})
+
+
 class Distribution:
     """A package, as far as it is looked at."""
 
@@ -162,7 +175,7 @@ def odd_client(
 ) -> Iterator[Client]:
     """A client of a service that has the analyzers above too."""
     module = ModuleType("odd_analyzers")
-    odd = {kind.name: kind for kind in (Counting, Failing, Spoiling, Refusing, Numpy, Deaf)}
+    odd = {kind.name: kind for kind in (Counting, Failing, Spoiling, Refusing, Numpy, Deaf, Catalogue)}
     vars(module).update({kind.__name__: kind for kind in odd.values()})
     monkeypatch.setitem(sys.modules, "odd_analyzers", module)
     points = [
@@ -194,6 +207,16 @@ def test_analyzers_are_listed_with_who_brought_them_and_what_they_take(odd_clien
     assert project.parameters_schema["properties"]["top"]["default"] == 9
     assert listed["counting"].cost == 3
     assert listed["counting"].photos == (1, 2)
+
+
+def test_an_analysis_of_models_takes_no_photo(odd_client: Client, photo: bytes) -> None:
+    found = odd_client.analyze("catalogue", []).analysis.tables["models"].rows
+    assert found == (("other", 1), ("tiny", 1), ("tiny", 2))
+    with pytest.raises(InputError, match="1 photos; 'catalogue' takes 0") as refusal:
+        odd_client.analyze("catalogue", [photo])
+    assert refusal.value.field == "images"
+    with pytest.raises(TooMuchWork, match="would cost 5,001 forward passes with these parameters; one"):
+        odd_client.analyze("catalogue", [], {"steps": 5_001})
 
 
 def test_an_analysis_tells_how_far_it_is_and_then_what_it_found(odd_client: Client, photo: bytes) -> None:
@@ -241,7 +264,7 @@ def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) 
             1,
             NotFound,
             "analyzer",
-            "no analyzer 'nothing'; there are correspond, counting, deaf",
+            "no analyzer 'nothing'; there are catalogue, correspond, counting",
         ),
         ("", {}, 1, NotFound, "analyzer", "no analyzer ''"),
         ("counting", {"steps": 0}, 1, InputError, "parameters.steps", "steps is 0"),
