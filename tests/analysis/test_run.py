@@ -1,6 +1,6 @@
 """Parameters read field by field, costs held against a budget, results checked."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -207,3 +207,17 @@ def test_the_share_that_is_done_never_falls_and_stays_a_share() -> None:
     assert left >= 0
     assert meter.read(0.2)[0] == 0.5
     assert meter.read(7) == (1, 0)
+
+
+def test_a_list_with_a_wrong_item_is_not_told_to_be_too_short() -> None:
+    class Listed(BaseModel):
+        steps: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+
+    class Listing(Fake):
+        params = Listed
+
+    with pytest.raises(InputError, match=r"^steps\[1\] is -1: Input should be greater") as refusal:
+        read_params(Listing(), {"steps": [3, -1]})
+    assert set(refusal.value.fields) == {"steps[1]"}
+    with pytest.raises(InputError, match=r"^steps is \[\]: Tuple should have at least 1 item"):
+        read_params(Listing(), {"steps": []})

@@ -30,9 +30,13 @@ def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: st
 
 def input_error(error: ValidationError, *, under: str = "") -> InputError:
     """Say what is wrong of parameters: each field (`units[2].y`), its value, and what is allowed."""
+    found = error.errors(include_url=False)
+    inside = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))}
     faults = {
-        _path((under, *fault["loc"])): f"{fault['input']!r:.80}: {fault['msg']}"
-        for fault in error.errors(include_url=False)
+        _path((under, *fault["loc"])): f"{fault['input']!r:.80}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in found
+        # A list of which an item is wrong is too short as well, in pydantic's eyes.
+        if not (fault["type"] == "too_short" and fault["loc"] in inside)
     }
     field, words = next(iter(faults.items()))
     message = f"{field} is {words}" if field else words

@@ -234,7 +234,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         {"layers": ["fc6", "fc6"]},
         INVALID,
         "layers",
-        "layers is ['fc6', 'fc6']: Value error, 'fc6' is named more than once",
+        "layers is ['fc6', 'fc6']: 'fc6' is named more than once",
     ),
     "a part twice": (
         {"parts": [part(GOOD, GOOD), part(GOOD, GOOD)]},

@@ -204,7 +204,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         {"layers": ["conv1", "conv1"]},
         INVALID,
         "layers",
-        "layers is ['conv1', 'conv1']: Value error, 'conv1' is named more than once",
+        "layers is ['conv1', 'conv1']: 'conv1' is named more than once",
     ),
     "an unknown layer": (
         {"layers": ["conv1", "conv9"]},
