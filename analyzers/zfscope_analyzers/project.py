@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from torch import Tensor
 
 from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
-from zfscope.analysis.control import Similarity, check_down_to, project_control, similarity
+from zfscope.analysis.control import Similarity, check_down_to, project_control, similarities
 from zfscope.engine.deconvnet import project
 from zfscope.engine.receptive import receptive_fields
 from zfscope.engine.seeds import Rank, Unit, activation, strongest_unit, strongest_units
@@ -151,7 +151,7 @@ def _look(model: Model, prepared: Prepared, params: ProjectParams) -> _Seen:
         boxes=boxes,
         pixels=pixels,
         control=control,
-        similarities=() if control is None else _similarities(pixels, control, boxes),
+        similarities=() if control is None else similarities(pixels, control, boxes),
     )
 
 
@@ -168,18 +168,6 @@ def _control(
         down_to=params.control_down_to,
     )
     return array(seen)
-
-
-def _similarities(
-    pixels: NDArray[np.float32], control: NDArray[np.float32], boxes: Sequence[Box]
-) -> tuple[Similarity, ...]:
-    """Compare inside each receptive field: outside of it both are zero."""
-    found = []
-    for real, other, box in zip(pixels, control, boxes, strict=True):
-        inside = box.clip((real.shape[1], real.shape[2]))
-        area = (slice(None), slice(int(inside.y0), int(inside.y1)), slice(int(inside.x0), int(inside.x1)))
-        found.append(similarity(real[area], other[area]))
-    return tuple(found)
 
 
 def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:

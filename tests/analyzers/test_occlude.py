@@ -141,6 +141,37 @@ def test_the_map_s_strongest_unit_is_projected(plain_context: Context) -> None:
     np.testing.assert_allclose(look(plain_context, map=4).tensors["projection"], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("down_to", ["", "conv5"])
+def test_the_control_is_that_of_a_projection_of_the_same_unit(plain_context: Context, down_to: str) -> None:
+    wanted = {"control": True, "control_down_to": down_to}
+    seen = look(plain_context, map=4, **wanted)
+    strongest = strongest_unit(trace_of(plain_context), "relu5", 0, 4)
+    unit = {"map": 4, "y": strongest.y, "x": strongest.x}
+    project = load_analyzers().analyzer("project")
+    params = read_params(project, {"layer": "relu5", "units": [unit], **wanted})
+    expected = project.analyze(plain_context, params)
+    np.testing.assert_array_equal(seen.tensors["control-projection"], expected.tensors["controls"][0])
+    (watched,) = seen.tables["watched"].records()
+    (row,) = expected.tables["projections"].records()
+    assert watched["ssim"] == row["ssim"]
+    assert watched["rank_correlation"] == row["rank_correlation"]
+
+
+def test_without_a_control_nothing_is_compared(plain_context: Context) -> None:
+    seen = look(plain_context)
+    assert "control-projection" not in seen.tensors
+    (watched,) = seen.tables["watched"].records()
+    assert (watched["ssim"], watched["rank_correlation"]) == (None, None)
+
+
+def test_the_control_is_a_panel_more(context: Context) -> None:
+    heights = [
+        Image.open(io.BytesIO(look(context, classes=["ant", "cat"], control=control).pictures[0].png)).height
+        for control in (False, True)
+    ]
+    assert heights[1] > heights[0]
+
+
 @pytest.mark.parametrize(
     ("fill", "colour"),
     [
@@ -350,6 +381,8 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             r"masks\[2\]",
             r"masks\[2\] covers nothing of what the network sees, \(8.66667, 2.66667\) to",
         ),
+        ({"control_down_to": "conv9"}, NotFound, "control_down_to", "no layer 'conv9'"),
+        ({"control_down_to": "fc6"}, InputError, "control_down_to", "which comes after 'relu5'"),
         ({"masks": [GOOD_MASK] * 257}, InputError, "masks", "at most 256 items"),
         (
             {"masks": [GOOD_MASK], "boxes": [{"x0": 20, "y0": 10, "x1": 30, "y1": 20}]},

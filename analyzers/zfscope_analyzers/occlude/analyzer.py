@@ -18,12 +18,14 @@ class Occlude:
     """Covers the photo piece by piece and asks the network again each time.
 
     The number `windows`. Tables: `classes` (label_id, label, clean, lowest, x0, y0, x1, y1: the window in
-    photo pixels that lowers the class most) and `watched` (layer, map, clean_total, lowest_total).
+    photo pixels that lowers the class most) and `watched` (layer, map, clean_total, lowest_total; ssim and
+    rank_correlation of the projection and its control, see `zfscope.analysis.control`).
     Tensors, for N windows: `windows` int64 (N, 4), first row, first column, rows, columns in the network's
     input, of a mask those around it; `values` float32 (targets, N); `likeliest` int64 (N,); `totals` float32
     (N,), the map's activations summed over space; averaged over the windows, or masks, that cover a pixel,
     `value-maps` (targets, H, W) and `total-map` (H, W) of the crop, and `photo-value-maps` in photo pixels,
-    where what was never covered keeps the clean value; `projection` (3, H, W) of the map's strongest unit.
+    where what was never covered keeps the clean value; `projection` (3, H, W) of the map's strongest unit,
+    and, with the control, `control-projection`.
     One picture, `occlusion`: all of Fig 7.
     """
 
@@ -35,10 +37,11 @@ class Occlude:
 
     def cost(self, model: Model, params: OccludeParams) -> int:
         """Count a pass for each window; most cost less by the incremental method."""
+        others = 4 if params.control else 2
         if given := params.boxes or params.masks:
-            return 2 + len(given)
+            return others + len(given)
         side = model.preprocessing.crop
-        return 2 + len(starts(side, params.window, params.stride)) ** 2
+        return others + len(starts(side, params.window, params.stride)) ** 2
 
     def analyze(self, context: Context, params: OccludeParams) -> Analysis:
         """Cover the first crop of the photo.

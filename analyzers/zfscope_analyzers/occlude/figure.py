@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from zfscope.analysis.contract import Analysis, Picture, picture
 from zfscope.engine.seeds import activation
@@ -10,6 +11,7 @@ from zfscope.images.normalise import reorder
 from zfscope.images.render import signed_to_rgb
 from zfscope_analyzers.occlude.params import OccludeParams
 from zfscope_analyzers.occlude.passes import Seen
+from zfscope_analyzers.occlude.projected import Projected
 from zfscope_analyzers.occlude.scene import Scene, values_of
 from zfscope_analyzers.occlude.windows import averaged
 
@@ -43,11 +45,11 @@ def draw(
     maps: NDArray[np.float32],
     total_map: NDArray[np.float32],
     classes: NDArray[np.int64],
-    projection: NDArray[np.float32],
+    there: Projected,
 ) -> tuple[Picture, ...]:
     """Draw all of Fig 7.
 
-    maps: (targets, H, W), total_map: (H, W), classes: (H, W), the likeliest ones; projection: (3, H, W).
+    maps: (targets, H, W), total_map: (H, W), classes: (H, W), the likeliest ones.
     """
     view, layer, unit = scene.prepared.views[0], scene.params.layer, scene.unit
     side = {"side_px": _PANEL_PX}
@@ -56,17 +58,16 @@ def draw(
     panels = [
         photo_panel(_example(scene), f"(a) the photo, with one of the {_kind(scene.params)}", **side),
         heat_panel(total_map, view, f"(b) total activation of {layer} map {unit.map}", **side),
-        photo_panel(
-            signed_to_rgb(reorder(projection, scene.model.preprocessing)),
-            f"(c) projection of that map's strongest unit ({strength:.3g})",
-            **side,
-        ),
+        _signed_panel(scene, there.pixels, f"(c) projection of that map's strongest unit ({strength:.3g})"),
         *(
             heat_panel(heat, view, f"(d) {_value_caption(scene, target)}", **side)
             for heat, target in zip(maps, scene.targets, strict=True)
         ),
         class_panel(classes, view, names, "(e) likeliest class", **side),
     ]
+    if there.control is not None:  # beside the projection, in one row
+        panels[1], panels[2] = panels[2], panels[1]
+        panels.insert(2, _signed_panel(scene, there.control, _control_caption(there)))
     drawn = figure(
         panels,
         title=f"Occlusion, by {scene.model.name}",
@@ -74,6 +75,16 @@ def draw(
         scale=f"{_HEAT_NOTE}; projection: grey is zero, on a symmetric scale",
     )
     return (picture("occlusion", drawn),)
+
+
+def _signed_panel(scene: Scene, pixels: NDArray[np.float32], caption: str) -> Image.Image:
+    return photo_panel(signed_to_rgb(reorder(pixels, scene.model.preprocessing)), caption, side_px=_PANEL_PX)
+
+
+def _control_caption(there: Projected) -> str:
+    alike = there.alike
+    numbers = "" if alike.ssim is None else f" (SSIM {alike.ssim:.2f})"
+    return f"(c) its control: randomised weights{numbers}"
 
 
 def _example(scene: Scene) -> NDArray[np.uint8]:

@@ -53,6 +53,12 @@ class OccludeParams(BaseModel):
         default="incremental",
         description="Compute again what changes, or run whole passes: the same numbers, slower.",
     )
+    control: bool = Field(
+        default=False, description="Project the map's strongest unit through randomised weights too, beside."
+    )
+    control_down_to: str = Field(
+        default="", description="Randomise from the layer down to this one only; empty: all weights."
+    )
 
     @field_validator("boxes")
     @classmethod

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.contract import Analysis, Picture, Table, array
-from zfscope.engine.deconvnet import project
+from zfscope.analysis.contract import Analysis, Picture, Table
 from zfscope.images.geometry import Box
 from zfscope_analyzers.occlude.figure import draw
 from zfscope_analyzers.occlude.passes import Seen
+from zfscope_analyzers.occlude.projected import Projected, projected
 from zfscope_analyzers.occlude.scene import Scene, values_of
 from zfscope_analyzers.occlude.windows import averaged, likeliest_map, on_photo
 
@@ -26,7 +26,7 @@ def result_of(scene: Scene, seen: Seen) -> Analysis:
     )
     clean_total = _clean_total(scene)
     total_map = averaged(seen.totals, scene.windows, size, clean_total)
-    projection = array(project(scene.model.network, scene.traced, scene.params.layer, [scene.unit]))[0]
+    there = projected(scene)
     tensors = {
         "windows": np.array([(w.y, w.x, w.height, w.width) for w in scene.windows], np.int64),
         "values": values.astype(np.float32),
@@ -34,8 +34,10 @@ def result_of(scene: Scene, seen: Seen) -> Analysis:
         "totals": seen.totals,
         "value-maps": maps,
         "total-map": total_map,
-        "projection": projection,
+        "projection": there.pixels,
     }
+    if there.control is not None:
+        tensors["control-projection"] = there.control
     if scene.context.tensors:
         tensors["photo-value-maps"] = np.stack(
             [
@@ -46,8 +48,11 @@ def result_of(scene: Scene, seen: Seen) -> Analysis:
     pictures: tuple[Picture, ...] = ()
     if scene.context.pictures:
         classes = likeliest_map(likeliest, scene.windows, size, int(scene.clean.argmax()))
-        pictures = draw(scene, maps, total_map, classes, projection)
-    tables = {"classes": _class_table(scene, values), "watched": _watched_table(scene, seen, clean_total)}
+        pictures = draw(scene, maps, total_map, classes, there)
+    tables = {
+        "classes": _class_table(scene, values),
+        "watched": _watched_table(scene, seen, clean_total, there),
+    }
     numbers = {"windows": float(len(scene.windows))}
     return Analysis(tensors=tensors, pictures=pictures, numbers=numbers, tables=tables)
 
@@ -67,6 +72,8 @@ def _class_table(scene: Scene, values: NDArray[np.float64]) -> Table:
     return Table(("label_id", "label", "clean", "lowest", "x0", "y0", "x1", "y1"), tuple(rows))
 
 
-def _watched_table(scene: Scene, seen: Seen, clean_total: float) -> Table:
+def _watched_table(scene: Scene, seen: Seen, clean_total: float, there: Projected) -> Table:
+    alike = there.alike
     row = (scene.params.layer, scene.unit.map, clean_total, float(seen.totals.min()))
-    return Table(("layer", "map", "clean_total", "lowest_total"), (row,))
+    columns = ("layer", "map", "clean_total", "lowest_total", "ssim", "rank_correlation")
+    return Table(columns, ((*row, alike.ssim, alike.rank_correlation),))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zfscope.analysis.classification import softmax
 from zfscope.analysis.contract import Context, array, class_number, images_of
+from zfscope.analysis.control import check_down_to
 from zfscope.engine.seeds import Unit, strongest_unit, strongest_units
 from zfscope.engine.trace import Trace, check_layer, trace
 from zfscope.errors import InputError, NotFound
@@ -71,6 +72,7 @@ def scene_of(context: Context, params: OccludeParams) -> Scene:
         class_number(model, label, field=f"classes[{place}]") for place, label in enumerate(params.classes)
     ]
     check_layer(model.network.spec, params.layer)
+    check_down_to(model.network, params.layer, params.control_down_to)
     shape = model.network.shapes[params.layer]
     if params.map is not None and params.map >= shape[0]:
         raise NotFound(

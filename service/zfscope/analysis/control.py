@@ -18,6 +18,7 @@ from zfscope.engine.seeds import Unit
 from zfscope.engine.steps import Normalisation, Rule
 from zfscope.engine.trace import check_layer, trace
 from zfscope.errors import InputError
+from zfscope.images.geometry import Box
 from zfscope.images.render import symmetric_scale
 from zfscope.networks.network import Network
 
@@ -96,6 +97,18 @@ def project_control(
     maps = outputs if outputs.dim() == 4 else outputs[:, :, None, None]
     strongest = [Unit(u.image, int(maps[u.image, :, u.y, u.x].argmax()), u.y, u.x) for u in units]
     return project(control, seen, layer, strongest, rule=rule, normalisation=normalisation)
+
+
+def similarities(
+    real: NDArray[np.float32], control: NDArray[np.float32], boxes: Sequence[Box]
+) -> tuple[Similarity, ...]:
+    """Compare projections with their controls, float32 (units, 3, H, W), each in its receptive field."""
+    found = []
+    for one, other, box in zip(real, control, boxes, strict=True):
+        inside = box.clip((one.shape[1], one.shape[2]))
+        area = (slice(None), slice(int(inside.y0), int(inside.y1)), slice(int(inside.x0), int(inside.x1)))
+        found.append(similarity(one[area], other[area]))
+    return tuple(found)
 
 
 def similarity(real: NDArray[np.float32], control: NDArray[np.float32]) -> Similarity:

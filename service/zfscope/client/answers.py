@@ -181,7 +181,8 @@ class OccludedMap:
     """What covering the photo did to a feature map: its activations, summed over space.
 
     Tensors, None unless asked for: totals float32 (windows,); total_map float32 (H, W) of the network's
-    input; projection float32 (3, H, W) of the map's strongest unit.
+    input; projection float32 (3, H, W) of the map's strongest unit, and control_projection of its control.
+    control_ssim, control_rank_correlation: how alike these two are, -1..1, None without the control.
     """
 
     layer: str
@@ -191,6 +192,9 @@ class OccludedMap:
     totals: NDArray[np.float32] | None
     total_map: NDArray[np.float32] | None
     projection: NDArray[np.float32] | None
+    control_projection: NDArray[np.float32] | None
+    control_ssim: float | None
+    control_rank_correlation: float | None
 
 
 @dataclass(frozen=True, eq=False)

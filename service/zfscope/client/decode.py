@@ -95,6 +95,9 @@ def _occluded_map(watched: analysis_pb2.OccludedMap) -> answers.OccludedMap:
         totals=_tensor(watched, "totals"),
         total_map=_tensor(watched, "total_map"),
         projection=_tensor(watched, "projection"),
+        control_projection=_tensor(watched, "control_projection"),
+        control_ssim=_number(watched, "control_ssim"),
+        control_rank_correlation=_number(watched, "control_rank_correlation"),
     )
 
 
@@ -224,11 +227,14 @@ def _projection(seen: analysis_pb2.Projection) -> answers.Projection:
         picture=_picture(seen.picture) if seen.HasField("picture") else None,
         tensor=_tensor(seen, "tensor"),
         control_tensor=_tensor(seen, "control_tensor"),
-        control_ssim=seen.control_ssim if seen.HasField("control_ssim") else None,
-        control_rank_correlation=(
-            seen.control_rank_correlation if seen.HasField("control_rank_correlation") else None
-        ),
+        control_ssim=_number(seen, "control_ssim"),
+        control_rank_correlation=_number(seen, "control_rank_correlation"),
     )
+
+
+def _number(message: Message, field: str) -> float | None:
+    """Read a field that holds a number; None where it is not set."""
+    return getattr(message, field) if message.HasField(field) else None
 
 
 def _tensor(message: Message, field: str) -> NDArray[Any] | None:

@@ -84,6 +84,8 @@ class OccludeOptions(TypedDict, total=False):
     value:           what is read of them: `probability`, `logit`; probability.
     layer, map:      the map to watch; the strongest one of relu5.
     method:          `incremental`, or `full` passes; incremental.
+    control:         whether to project the map's strongest unit through randomised weights too; no.
+    control_down_to: the first layer that the control randomises; all of them are.
     pictures:        whether to get the picture; yes.
     tensors:         whether to get the numbers of every window, and the maps; no.
     """
@@ -100,6 +102,8 @@ class OccludeOptions(TypedDict, total=False):
     layer: str
     map: int
     method: str
+    control: bool
+    control_down_to: str
     pictures: bool
     tensors: bool
 

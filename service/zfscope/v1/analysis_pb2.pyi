@@ -559,6 +559,8 @@ class OccludeRequest(_message.Message):
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
     MASKS_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    CONTROL_DOWN_TO_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name. Empty means the service's default model."""
     version: _builtins.int
@@ -588,6 +590,12 @@ class OccludeRequest(_message.Message):
     """Whether to send the picture. Unset means yes."""
     tensors: _builtins.bool
     """Whether to send the numbers of every window, and the maps."""
+    control: _builtins.bool
+    """Whether to project the map's strongest unit through randomised weights too, beside its projection."""
+    control_down_to: _builtins.str
+    """The first layer whose weights the control randomises, from `layer` down; those before it stay as they
+    are. Empty means all of them.
+    """
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The photo. Unset is an error."""
@@ -630,10 +638,12 @@ class OccludeRequest(_message.Message):
         pictures: _builtins.bool | None = ...,
         tensors: _builtins.bool = ...,
         masks: _abc.Iterable[_builtins.bytes] | None = ...,
+        control: _builtins.bool = ...,
+        control_down_to: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "image", b"image", "map", b"map", "pictures", b"pictures", "stride", b"stride", "version", b"version", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "boxes", b"boxes", "classes", b"classes", "fill", b"fill", "image", b"image", "layer", b"layer", "map", b"map", "masks", b"masks", "method", b"method", "model", b"model", "pictures", b"pictures", "stride", b"stride", "tensors", b"tensors", "value", b"value", "version", b"version", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "boxes", b"boxes", "classes", b"classes", "control", b"control", "control_down_to", b"control_down_to", "fill", b"fill", "image", b"image", "layer", b"layer", "map", b"map", "masks", b"masks", "method", b"method", "model", b"model", "pictures", b"pictures", "stride", b"stride", "tensors", b"tensors", "value", b"value", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__map: _TypeAlias = _typing.Literal["map"]  # noqa: Y015
     _WhichOneofArgType__map: _TypeAlias = _typing.Literal["_map", b"_map"]  # noqa: Y015
@@ -803,6 +813,9 @@ class OccludedMap(_message.Message):
     TOTALS_FIELD_NUMBER: _builtins.int
     TOTAL_MAP_FIELD_NUMBER: _builtins.int
     PROJECTION_FIELD_NUMBER: _builtins.int
+    CONTROL_PROJECTION_FIELD_NUMBER: _builtins.int
+    CONTROL_SSIM_FIELD_NUMBER: _builtins.int
+    CONTROL_RANK_CORRELATION_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
     """Its layer."""
     map: _builtins.int
@@ -811,6 +824,12 @@ class OccludedMap(_message.Message):
     """Its activations, summed over space, in the photo as it is."""
     lowest_total: _builtins.float
     """The least such sum."""
+    control_ssim: _builtins.float
+    """How alike the projection and its control are, inside the receptive field: the mean structural
+    similarity, from -1 to 1. Unset without the control, or where one of them is all zero.
+    """
+    control_rank_correlation: _builtins.float
+    """Spearman's rank correlation of the two, from -1 to 1. Unset as the one before."""
     @_builtins.property
     def totals(self) -> _tensor_pb2.Tensor:
         """float32, (windows,): the sum with each window covered. Unset unless tensors were asked for, as the
@@ -825,6 +844,10 @@ class OccludedMap(_message.Message):
     def projection(self) -> _tensor_pb2.Tensor:
         """float32, (3, rows, columns): the projection of its strongest unit in the photo as it is."""
 
+    @_builtins.property
+    def control_projection(self) -> _tensor_pb2.Tensor:
+        """The same through randomised weights. Unset unless tensors and the control were asked for."""
+
     def __init__(
         self,
         *,
@@ -835,12 +858,22 @@ class OccludedMap(_message.Message):
         totals: _tensor_pb2.Tensor | None = ...,
         total_map: _tensor_pb2.Tensor | None = ...,
         projection: _tensor_pb2.Tensor | None = ...,
+        control_projection: _tensor_pb2.Tensor | None = ...,
+        control_ssim: _builtins.float | None = ...,
+        control_rank_correlation: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["projection", b"projection", "total_map", b"total_map", "totals", b"totals"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "control_projection", b"control_projection", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "projection", b"projection", "total_map", b"total_map", "totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean_total", b"clean_total", "layer", b"layer", "lowest_total", b"lowest_total", "map", b"map", "projection", b"projection", "total_map", b"total_map", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "clean_total", b"clean_total", "control_projection", b"control_projection", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "layer", b"layer", "lowest_total", b"lowest_total", "map", b"map", "projection", b"projection", "total_map", b"total_map", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__control_rank_correlation: _TypeAlias = _typing.Literal["control_rank_correlation"]  # noqa: Y015
+    _WhichOneofArgType__control_rank_correlation: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation"]  # noqa: Y015
+    _WhichOneofReturnType__control_ssim: _TypeAlias = _typing.Literal["control_ssim"]  # noqa: Y015
+    _WhichOneofArgType__control_ssim: _TypeAlias = _typing.Literal["_control_ssim", b"_control_ssim"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__control_rank_correlation) -> _WhichOneofReturnType__control_rank_correlation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__control_ssim) -> _WhichOneofReturnType__control_ssim | None: ...
 
 Global___OccludedMap: _TypeAlias = OccludedMap  # noqa: Y015
 

@@ -61,6 +61,19 @@ def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: 
     assert answer.picture.png.startswith(PNG)
 
 
+def test_the_control_comes_with_its_similarity(client: Client, photo: bytes) -> None:
+    without = client.occlude(photo, window=16, stride=16, tensors=True).map
+    assert (without.control_projection, without.control_ssim, without.control_rank_correlation) == (None,) * 3
+    watched = client.occlude(photo, window=16, stride=16, layer="conv1", tensors=True, control=True).map
+    (row,) = client.project(photo, layer="conv1", top=1, tensors=True, control=True).projections
+    assert row.map == watched.map
+    np.testing.assert_array_equal(watched.control_projection, row.control_tensor)
+    assert (watched.control_ssim, watched.control_rank_correlation) == (
+        row.control_ssim,
+        row.control_rank_correlation,
+    )
+
+
 def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("occlude").params
     assert params.model_validate(question_of(pb.OccludeRequest()).parameters) == params()
@@ -134,6 +147,7 @@ def test_masks_are_covered_as_the_analyzer_covers_them(
         ({"map": 99}, NotFound, "map", "map runs from 0 to 11"),
         ({"value": "rank"}, InputError, "value", "'rank' is not allowed; probability, logit are"),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
+        ({"control_down_to": "conv9"}, NotFound, "control_down_to", "no layer 'conv9'"),
         ({"masks": [b"a nose"]}, InputError, "masks[0]", r"masks\[0\] is not an image: it starts with 61 20"),
         (
             {"masks": [mask_file(60, 48, 20), mask_file(48, 60, 20)]},

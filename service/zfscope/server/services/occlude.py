@@ -35,7 +35,7 @@ def response_of(answered: Answer) -> pb.OccludeResponse:
         model=answered.model.name,
         version=answered.model.version,
         classes=[_class(record) for record in analysis.tables["classes"].records()],
-        map=pb.OccludedMap(**watched),
+        map=_map(watched),
         picture=None if picture is None else picture_to_wire(picture),
         photo=size_to_wire(answered.images[0].photo),
         windows=int(analysis.numbers["windows"]),
@@ -49,14 +49,26 @@ def _parameters(request: pb.OccludeRequest) -> dict[str, Any]:
         "classes": list(request.classes),
         "boxes": [sides_of(box) for box in request.boxes],
         "masks": list(request.masks),
+        "control": request.control,
     }
-    for name in ("fill", "layer"):
+    for name in ("fill", "layer", "control_down_to"):
         if getattr(request, name):
             values[name] = getattr(request, name)
     for name in ("window", "stride", "map"):
         if request.HasField(name):  # type: ignore[arg-type]  # each is the name of an optional field
             values[name] = getattr(request, name)
     return values | enum_words(request, _ENUMS)
+
+
+def _map(record: dict[str, Any]) -> pb.OccludedMap:
+    return pb.OccludedMap(
+        layer=record["layer"],
+        map=record["map"],
+        clean_total=record["clean_total"],
+        lowest_total=record["lowest_total"],
+        control_ssim=record["ssim"],
+        control_rank_correlation=record["rank_correlation"],
+    )
 
 
 def _class(record: dict[str, Any]) -> pb.OccludedClass:
@@ -81,3 +93,5 @@ def _add_tensors(response: pb.OccludeResponse, tensors: Any) -> None:
         target.photo_value_map.CopyFrom(tensor_to_wire(tensors["photo-value-maps"][place]))
     for field, name in (("totals", "totals"), ("total_map", "total-map"), ("projection", "projection")):
         getattr(response.map, field).CopyFrom(tensor_to_wire(tensors[name]))
+    if "control-projection" in tensors:
+        response.map.control_projection.CopyFrom(tensor_to_wire(tensors["control-projection"]))
