@@ -1,10 +1,15 @@
 """Runtimes by name: what users choose from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from zfscope.engine.trace import check_layer
 from zfscope.errors import RuntimeUnavailable
+from zfscope.runtimes.onnx_reducing import OnnxReducing, reducing_graph
 from zfscope.runtimes.onnx_runtime import OnnxRuntime, model_graph
 from zfscope.runtimes.protocol import Runtime
+from zfscope.runtimes.reducing import Reducing
+from zfscope.runtimes.torch_reducing import TorchReducing
 from zfscope.runtimes.torch_runtime import TorchRuntime
 from zfscope.store.store import Model
 
@@ -35,6 +40,28 @@ def create_runtime(
         return TorchRuntime(model.network, device=device)
     graph = model_graph(model, cache)
     return OnnxRuntime(graph, model.network.spec, threads=threads, device=device)
+
+
+def create_reducing(
+    kind: str,
+    model: Model,
+    layers: Sequence[str],
+    *,
+    sums: bool = False,
+    cache: Path | None = None,
+) -> Reducing:
+    """Make some layers of a model ready for a scan. Blocks: a graph may have to be exported.
+
+    kind: `onnx` or `torch`. sums: whether maps are added up too. cache: the folder of exported graphs,
+    None for this user's own. Raises NotFound for an unknown layer, RuntimeUnavailable as `create_runtime`.
+    """
+    _check("runtime", kind, RUNTIMES)
+    for layer in layers:
+        check_layer(model.network.spec, layer, field="layers")
+    if kind == "torch":
+        return TorchReducing(model.network, layers, sums=sums)
+    graph = reducing_graph(model, layers, sums=sums, cache=cache)
+    return OnnxReducing(graph, model.network.spec, layers)
 
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from zfscope.networks.shapes import Shape, shapes, window_count
 from zfscope.networks.spec import (
@@ -18,6 +18,7 @@ from zfscope.networks.spec import (
     Conv,
     Dropout,
     Flatten,
+    Layer,
     Linear,
     LocalResponseNorm,
     MaxPool,
@@ -48,18 +49,32 @@ def onnx_graph(spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]]) ->
     weights: by the keys `conv1.weight`, `conv1.bias` and so on. N is free. The output has the name
     of the last layer, and every tensor between has that of its layer. The result is checked.
     """
-    known = shapes(spec)
-    sources = spec.sources
+    last = spec.layers[-1].name
+    return graph_bytes(spec, layer_nodes(spec, spec.layers), [_value(last, shapes(spec)[last])], weights)
+
+
+def layer_nodes(spec: NetworkSpec, layers: Sequence[Layer]) -> list[NodeProto]:
+    """Give the nodes of some of a network's layers, in order."""
+    known, sources = shapes(spec), spec.sources
     nodes: list[NodeProto] = []
-    for layer in spec.layers:
+    for layer in layers:
         names = sources[layer.name]
         nodes += NODES[layer.kind](layer, Reads(names, tuple(known[name] for name in names)))
-    last = spec.layers[-1].name
+    return nodes
+
+
+def graph_bytes(
+    spec: NetworkSpec,
+    nodes: Sequence[NodeProto],
+    outputs: Sequence[ValueInfoProto],
+    weights: Mapping[str, NDArray[np.float32]],
+) -> bytes:
+    """Write nodes that read the network's input as a checked ONNX model."""
     graph = helper.make_graph(
         nodes,
         spec.name,
-        [_value(INPUT, known[INPUT])],
-        [_value(last, known[last])],
+        [_value(INPUT, shapes(spec)[INPUT])],
+        outputs,
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
     model = helper.make_model(
@@ -74,7 +89,7 @@ def onnx_graph(spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]]) ->
     return data
 
 
-def _value(name: str, shape: Shape) -> onnx.ValueInfoProto:
+def _value(name: str, shape: Shape) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
 
 

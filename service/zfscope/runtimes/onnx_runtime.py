@@ -3,18 +3,15 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.runtimes.onnx_cache import EXPORTER_VERSION, cached_graph, default_cache
+from zfscope.runtimes.onnx_session import open_session
 from zfscope.runtimes.protocol import check_images
 from zfscope.store.store import Model
-
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxRuntime:
@@ -30,7 +27,7 @@ class OnnxRuntime:
         Raises RuntimeUnavailable where ONNX Runtime is not installed or cannot use the device.
         """
         self._spec = spec
-        self._session = _session(graph, threads or len(os.sched_getaffinity(0)), device)
+        self._session = open_session(graph, threads=threads or len(os.sched_getaffinity(0)), device=device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the class scores of images; see `Runtime`."""
@@ -44,9 +41,9 @@ def model_graph(model: Model, cache: Path | None = None) -> Path | bytes:
     return cached_graph(cache or default_cache(), graph_key(model), lambda: export_model(model))
 
 
-def graph_key(model: Model) -> str:
-    """Name the graph by all that it is made of: the exporter, the network and the weights."""
-    parts = (str(EXPORTER_VERSION), model.weights_sha256, model.manifest.network.model_dump_json())
+def graph_key(model: Model, *variant: str) -> str:
+    """Name the graph by all that it is made of: exporter, weights, network, and what sets a variant apart."""
+    parts = (str(EXPORTER_VERSION), model.weights_sha256, model.manifest.network.model_dump_json(), *variant)
     return f"{model.name}-{model.version}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
 
 
@@ -56,31 +53,3 @@ def export_model(model: Model) -> bytes:
 
     weights = {name: tensor.numpy() for name, tensor in model.network.layers.state_dict().items()}
     return onnx_graph(model.network.spec, weights)
-
-
-def _session(graph: Path | bytes, threads: int, device: str) -> Any:  # onnxruntime is untyped
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise RuntimeUnavailable(
-            "runtime 'onnx' needs ONNX Runtime: pip install 'zfscope[cpu]' or 'zfscope[gpu]'"
-        ) from error
-    provider = _PROVIDERS[device]
-    if provider not in onnxruntime.get_available_providers():
-        raise RuntimeUnavailable(_no_provider(provider, onnxruntime.get_available_providers()))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # The engine's threads share the cores: waiting ones sleep, and memory goes back between calls
-    # (measured: 60 MB less resident, and no slower).
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False
-    source = graph if isinstance(graph, bytes) else str(graph)
-    session = onnxruntime.InferenceSession(source, options, providers=[provider])
-    if session.get_providers()[0] != provider:  # it falls back to the CPU without a word
-        raise RuntimeUnavailable(_no_provider(provider, session.get_providers()))
-    return session
-
-
-def _no_provider(provider: str, present: list[str]) -> str:
-    return f"runtime 'onnx' cannot use {provider}: ONNX Runtime here has {', '.join(present)}"

@@ -1,0 +1,89 @@
+"""A network as an ONNX graph that gives the strongest unit of every map of some layers, and nothing more."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import Layer, NetworkSpec
+from zfscope.runtimes.onnx_graph import graph_bytes, layer_nodes
+
+
+def reduction_graph(
+    spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]], layers: Sequence[str], *, sums: bool
+) -> bytes:
+    """Write the part of a network that some layers need, with what `Reduced` holds as its outputs.
+
+    weights: by the keys `conv1.weight` and so on, of the whole network. The outputs of each layer are
+    `conv1/value`, `conv1/place` and, with sums, `conv1/sum`, all (N, maps); a fully connected layer's is
+    `fc7/value` alone. The result is checked.
+    """
+    needed = needed_layers(spec, layers)
+    known = shapes(spec)
+    nodes, outputs = layer_nodes(spec, needed), list[ValueInfoProto]()
+    for layer in layers:
+        nodes += _strongest(layer, known[layer][-1], sums) if len(known[layer]) == 3 else _units(layer)
+        kinds = output_kinds(len(known[layer]), sums=sums)
+        outputs += [_output(layer, kind, known[layer][0]) for kind in kinds]
+    kept = {layer.name for layer in needed}
+    used = {key: array for key, array in weights.items() if key.split(".")[0] in kept}
+    return graph_bytes(spec, nodes, outputs, used)
+
+
+def needed_layers(spec: NetworkSpec, wanted: Sequence[str]) -> tuple[Layer, ...]:
+    """Give the layers that have to be run for some of them, in the order of evaluation."""
+    sources, needed = spec.sources, set(wanted)
+    for layer in reversed(spec.layers):
+        if layer.name in needed:
+            needed |= set(sources[layer.name])
+    return tuple(layer for layer in spec.layers if layer.name in needed)
+
+
+def output_kinds(axes: int, *, sums: bool) -> tuple[str, ...]:
+    """Name the outputs of a layer whose shape has so many axes, without N."""
+    return ("value",) if axes == 1 else ("value", "place", "sum") if sums else ("value", "place")
+
+
+def _output(layer: str, kind: str, maps: int) -> ValueInfoProto:
+    type_ = TensorProto.INT64 if kind == "place" else TensorProto.FLOAT
+    return helper.make_tensor_value_info(f"{layer}/{kind}", type_, ["N", maps])
+
+
+def _units(layer: str) -> list[NodeProto]:
+    return [helper.make_node("Identity", [layer], [f"{layer}/value"])]
+
+
+def _strongest(layer: str, columns: int, sums: bool) -> list[NodeProto]:
+    """Find the maximum row by row, then in the first row that has it: of equal ones always the first.
+
+    ArgMax over the whole map gives the same, but takes half as long again as all of this.
+    """
+    first = {"axis": 2, "keepdims": 1, "select_last_index": 0}
+    nodes = [
+        _node("ReduceMax", layer, [layer], "rows", axes=[3], keepdims=0),
+        _node("ReduceMax", layer, [f"{layer}/rows"], "value", axes=[2], keepdims=0),
+        _node("ArgMax", layer, [f"{layer}/rows"], "y", **first),
+        _node("GatherND", layer, [layer, f"{layer}/y"], "row", batch_dims=2),
+        _node("ArgMax", layer, [f"{layer}/row"], "x", **first),
+        _constant(layer, "columns", [columns]),
+        _node("Mul", layer, [f"{layer}/y", f"{layer}/columns"], "start"),
+        _node("Add", layer, [f"{layer}/start", f"{layer}/x"], "flat"),
+        _constant(layer, "last", [2]),
+        _node("Squeeze", layer, [f"{layer}/flat", f"{layer}/last"], "place"),
+    ]
+    if sums:
+        nodes.append(_constant(layer, "axes", [2, 3]))
+        nodes.append(_node("ReduceSum", layer, [layer, f"{layer}/axes"], "sum", keepdims=0))
+    return nodes
+
+
+def _node(op: str, layer: str, inputs: Sequence[str], output: str, **attributes: Any) -> NodeProto:
+    return helper.make_node(op, inputs, [f"{layer}/{output}"], name=f"{layer}/{output}", **attributes)
+
+
+def _constant(layer: str, name: str, values: Sequence[int]) -> NodeProto:
+    value = numpy_helper.from_array(np.array(values, np.int64))
+    return _node("Constant", layer, [], name, value=value)

@@ -1,0 +1,120 @@
+"""The graph of a scan: reductions beside the layers they read, and nothing above them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from zfscope.networks import Network, NetworkSpec
+from zfscope.networks.spec import Add, Conv, Flatten, Linear, LocalResponseNorm, MaxPool, Padding, ReLU
+from zfscope.runtimes.onnx_reduction import needed_layers, reduction_graph
+
+MakeNetwork = Callable[[NetworkSpec], Network]
+
+BRANCHES = NetworkSpec(
+    name="branches",
+    input_size=12,
+    layers=(
+        Conv(name="conv1", channels=4, kernel=3, padding=Padding(2, 0, 1, 0)),  # maps of 13 x 10
+        ReLU(name="relu1"),
+        LocalResponseNorm(name="norm1", size=3),
+        Conv(name="left", channels=3, kernel=1, inputs=("norm1",)),
+        Conv(name="right", channels=3, kernel=1, inputs=("relu1",)),
+        Add(name="sum", inputs=("left", "right")),
+        MaxPool(name="pool", kernel=2, stride=2),
+        Flatten(name="flatten"),
+        Linear(name="fc1", units=5),
+        ReLU(name="relu2"),
+        Linear(name="fc2", units=2),
+    ),
+)
+
+
+def graph_of(network: Network, layers: tuple[str, ...], *, sums: bool = False) -> onnx.GraphProto:
+    weights = {name: tensor.numpy() for name, tensor in network.layers.state_dict().items()}
+    model = onnx.load_from_string(reduction_graph(network.spec, weights, layers, sums=sums))
+    onnx.checker.check_model(model, full_check=True)
+    return model.graph
+
+
+def test_only_what_the_layers_need_is_run() -> None:
+    assert [layer.name for layer in needed_layers(BRANCHES, ["left"])] == ["conv1", "relu1", "norm1", "left"]
+    assert [layer.name for layer in needed_layers(BRANCHES, ["right", "conv1"])] == [
+        "conv1",
+        "relu1",
+        "right",
+    ]
+    assert needed_layers(BRANCHES, ["fc2"]) == BRANCHES.layers
+
+
+def test_layers_that_are_not_needed_leave_no_weights_behind(make_network: MakeNetwork) -> None:
+    graph = graph_of(make_network(BRANCHES), ("right",))
+    weights = {"conv1.weight", "conv1.bias", "right.weight", "right.bias"}
+    assert {array.name for array in graph.initializer} == weights
+
+
+def test_nothing_but_the_reductions_leaves_the_graph(make_network: MakeNetwork) -> None:
+    graph = graph_of(make_network(BRANCHES), ("conv1", "fc1"), sums=True)
+    axes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in graph.output
+    }
+    assert axes == {
+        "conv1/value": ["N", 4],
+        "conv1/place": ["N", 4],
+        "conv1/sum": ["N", 4],
+        "fc1/value": ["N", 5],
+    }
+
+
+def test_maps_are_added_up_only_where_asked_for(make_network: MakeNetwork) -> None:
+    graph = graph_of(make_network(BRANCHES), ("conv1",))
+    assert [value.name for value in graph.output] == ["conv1/value", "conv1/place"]
+    assert "ReduceSum" not in {node.op_type for node in graph.node}
+
+
+SAME = NetworkSpec(
+    name="same", input_channels=2, input_size=9, layers=(Conv(name="conv", channels=2, kernel=1),)
+)
+
+
+@pytest.fixture(scope="module")
+def session() -> onnxruntime.InferenceSession:
+    """Reduces the images themselves: a convolution that gives what it reads."""
+    weights = {
+        "conv.weight": np.eye(2, dtype=np.float32)[..., None, None],
+        "conv.bias": np.zeros(2, np.float32),
+    }
+    graph = reduction_graph(SAME, weights, ("conv",), sums=True)
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+
+@settings(max_examples=200)
+@given(
+    images=hnp.arrays(
+        np.float32, (2, 2, 9, 9), elements=st.sampled_from([-2.0, -1.0, -0.0, 0.0, 1.0]), fill=st.nothing()
+    )
+)
+def test_of_equal_activations_the_first_in_reading_order_is_told(
+    session: onnxruntime.InferenceSession, images: NDArray[np.float32]
+) -> None:
+    value, place, total = session.run(None, {"input": images})
+    flat = images.reshape(2, 2, 81)
+    np.testing.assert_array_equal(value, flat.max(2))
+    np.testing.assert_array_equal(place, flat.argmax(2))
+    np.testing.assert_array_equal(total, flat.sum(2))
+
+
+@pytest.mark.parametrize("level", [0, -1.5, 3])
+def test_in_a_map_without_any_structure_that_is_the_first_place(
+    session: onnxruntime.InferenceSession, level: float
+) -> None:
+    value, place, _ = session.run(None, {"input": np.full((1, 2, 9, 9), level, np.float32)})
+    assert (value == level).all()
+    assert (place == 0).all()
