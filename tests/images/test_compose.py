@@ -75,3 +75,11 @@ def test_what_fits_is_kept() -> None:
 )
 def test_letters_that_the_font_does_not_hold_are_replaced_or_dropped(words: str, shown: str) -> None:
     assert printable(words) == shown
+
+
+def test_a_line_as_long_as_the_paragraph_is_wide_is_broken_and_not_cut() -> None:
+    words = "grey is zero"
+    width = font(16).getlength(words)
+    assert width.is_integer()
+    broken = paragraph(words, 16, int(width))
+    assert broken.size == above([text("grey is", 16), text("zero", 16)], gap=3).size

@@ -33,7 +33,7 @@ def paragraph(words: str, size_px: int, width_px: int, colour: Colour = INK) -> 
     lines = [""]
     for word in printable(words).split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and face.getlength(longer) > width_px:
+        if lines[-1] and face.getlength(longer) >= width_px:  # as long as that, text cuts it
             lines.append(word)
         else:
             lines[-1] = longer
