@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError
-from zfscope.images.curves import Strip, plot_history, plot_strips
+from zfscope.images.curves import Chart, Strip, plot_charts, plot_history, plot_strips
 
 BLUE, RED = (51, 102, 170), (214, 69, 93)
 EPOCHS = [
@@ -82,7 +83,7 @@ def test_a_history_without_anything_to_plot_is_refused(history: list[dict[str, f
 
 
 def test_nothing_else_of_the_package_imports_matplotlib_or_torch() -> None:
-    modules = "bombs, boxes, colour, compose, decode, geometry, normalise, preprocess, render, sheet"
+    modules = "bombs, boxes, colour, compose, decode, filters, geometry, normalise, preprocess, render, sheet"
     loaded = "{'matplotlib', 'torch'} & {*sys.modules}"
     code = f"import sys; from zfscope.images import {modules}; print({loaded})"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -123,3 +124,29 @@ def test_any_name_can_stand_in_a_legend_and_a_figure_is_the_same_every_time() ->
 def test_lines_of_zeros_can_be_drawn() -> None:
     flat = replace(strip(1), plots=(np.zeros((1, 3)),))
     assert plot_strips([flat], {"d": None}, ["a"], title="t", note="n").rgb.shape[2] == 3
+
+
+def chart(*names: str, **options: Any) -> Chart:
+    x = np.linspace(0, 0.5, 9)
+    return Chart("Spectrum", "cycles", "power", dict.fromkeys(names, (x, x * 0 + 2.0)), **options)
+
+
+def test_every_line_of_a_chart_is_drawn_in_a_colour_of_its_own() -> None:
+    picture = plot_charts([chart("a"), chart("a", "b")], width_px=800, height_px=200)
+    assert picture.shape == (200, 800, 3)
+    assert [has(picture[:, side], RED) for side in (slice(400), slice(400, None))] == [True, True]
+    assert [has(picture[:, side], BLUE) for side in (slice(400), slice(400, None))] == [False, True]
+
+
+def test_a_mark_is_a_line_from_top_to_bottom() -> None:
+    bare, marked = (
+        plot_charts([chart("a", marks=marks)], width_px=800, height_px=200) for marks in ((), (0.2,))
+    )
+    columns = np.flatnonzero((bare != marked).any(axis=(0, 2)))
+    assert 0 < columns[-1] - columns[0] < 4
+
+
+def test_a_logarithmic_chart_leaves_zeros_out() -> None:
+    x = np.arange(3.0)
+    zeros = Chart("t", "x", "y", {"$a$": (x, np.array([0.0, 1.0, 100.0]))}, logarithmic=True)
+    assert has(plot_charts([zeros], width_px=800, height_px=200), RED)

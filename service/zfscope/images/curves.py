@@ -1,4 +1,4 @@
-"""Curves as pictures, of training and of invariance; the only module that imports matplotlib."""
+"""Curves as pictures, of training, invariance and architectures; the only module that imports matplotlib."""
 
 import io
 import math
@@ -21,6 +21,7 @@ from zfscope.images.render import Rendering, Rgb
 
 _COLUMNS, _DPI = 2, 144
 _BLUE, _RED, _GRID = "#3366aa", "#d6455d", "#e4e4e4"
+_MARK, _CHART_DPI = "#707070", 100
 _STRIP_WIDTH, _STRIP_HEIGHT, _LEGEND_COLUMNS = 14, 2.6, 5
 _DRAWING = threading.Lock()
 """Requests draw in threads of their own, and matplotlib is not made for that."""
@@ -178,6 +179,51 @@ def _draw_lines(axes: Axes, strip: Strip, heights: NDArray[np.floating], names: 
         )
     axes.set_xlabel(strip.quantity, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(7))
+    _plain(axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """Lines over one quantity.
+
+    quantity, measure: what the axes mean, with units. lines: (x, y) of each, by its name in the legend.
+    marks: places on the horizontal axis to be marked. logarithmic: the vertical axis is; zeros are left out.
+    """
+
+    title: str
+    quantity: str
+    measure: str
+    lines: Mapping[str, tuple[NDArray[np.floating], NDArray[np.floating]]]
+    marks: Sequence[float] = ()
+    logarithmic: bool = False
+
+
+def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rgb:
+    """Draw charts, each of them so high, in two columns of a picture so wide."""
+    rows = math.ceil(len(charts) / _COLUMNS)
+    with _DRAWING:
+        size = (width_px / _CHART_DPI, rows * height_px / _CHART_DPI)
+        figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        for place, chart in enumerate(charts, 1):
+            _draw_chart(figure.add_subplot(rows, _COLUMNS, place), chart)
+        canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return pixels[..., :3].copy()
+
+
+def _draw_chart(axes: Axes, chart: Chart) -> None:
+    for number, (name, (x, y)) in enumerate(chart.lines.items()):
+        colour = [part / 255 for part in COLOURS[number % len(COLOURS)]]
+        axes.plot(x, y, color=colour, label=_literal(name), linewidth=1.6)
+    for mark in chart.marks:
+        axes.axvline(mark, color=_MARK, linestyle=":", linewidth=1)
+    axes.set_title(chart.title, fontsize=11, loc="left")
+    axes.set_xlabel(chart.quantity, fontsize=9)
+    axes.set_ylabel(chart.measure, fontsize=9)
+    if chart.logarithmic:
+        axes.set_yscale("log", nonpositive="mask")
+    axes.legend(frameon=False, fontsize=9)
     _plain(axes)
 
 
