@@ -81,7 +81,10 @@ $(DEMO): $(SERVICE)
 	$(PIP_INSTALL) --editable '.[$(EXTRA),demo]'
 	@touch $@
 
+# pytorchcv's ZFNet is what the importer of its weights is held against. It asks for torchvision, which its
+# ZFNet does not import.
 $(DEV): $(SERVICE)
 	@echo "setting up $(VENV): the tools"
 	$(PIP_INSTALL) --editable '.[$(EXTRA),demo,dev]'
+	$(PIP_INSTALL) --no-deps pytorchcv
 	@touch $@

@@ -12,7 +12,10 @@ from zfscope.cli import health as health_module
 from zfscope.errors import AnalyzerFailed, InputError
 
 Run = Callable[..., Any]
-COMMANDS = sorted(command.callback.__name__ for command in module.app.registered_commands if command.callback)
+GROUPS = [group.name for group in module.app.registered_groups if group.name]
+COMMANDS = sorted(
+    [command.callback.__name__ for command in module.app.registered_commands if command.callback] + GROUPS
+)
 
 
 def test_the_commands_are_those_of_the_readme() -> None:

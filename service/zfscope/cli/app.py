@@ -54,9 +54,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, project, analyzers, models, serve, health, train, evaluate):
+for command in (classify, project, analyzers, serve, health, train, evaluate):
     app.command()(command)
 app.command(context_settings=RAW)(analyze)
+app.add_typer(models, name="models")
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
-"""`zfscope models`: what models there are, and what one is made of."""
+"""`zfscope models`: what models there are, and what one is made of; and how more come in."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from zfscope.cli.connect import connect
+from zfscope.cli.import_model import import_model
 from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
@@ -16,7 +18,36 @@ if TYPE_CHECKING:
     from zfscope.client import Layer, ModelInfo, ModelSummary
 
 
-def models(
+_LIST = "list"
+
+
+class ModelsGroup(TyperGroup):
+    """Takes what is no command of its own for arguments of `list`: `zfscope models NAME`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in self.commands and first not in ctx.help_option_names:
+            args = [_LIST, *args]
+        return super().parse_args(ctx, args)
+
+
+models = typer.Typer(cls=ModelsGroup, rich_markup_mode=None)
+
+
+@models.callback()
+def _about() -> None:
+    """List the models, describe one, or bring in another; without a command: list.
+
+    \b
+    Examples:
+      zfscope models
+      zfscope models zfnet-imagenette
+      zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv
+    """
+
+
+@models.command(_LIST)
+def list_models(
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="One model, layer by layer.", show_default=False)
     ] = "",
@@ -110,3 +141,6 @@ def _layer_row(layer: "Layer") -> tuple[str, ...]:
         "all" if layer.receptive_field_px is None else str(layer.receptive_field_px),
         "" if layer.stride_px is None else str(layer.stride_px),
     )
+
+
+models.command("import")(import_model)

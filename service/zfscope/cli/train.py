@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zfscope.cli.labels import read_labels
 from zfscope.cli.options import AsJson, DeviceName
 from zfscope.cli.output import print_json
 from zfscope.cli.training_watch import display
@@ -96,22 +97,6 @@ def _train(settings: "Settings", store: Path) -> Path:
             shown.say(f"going on with the run in '{settings.out}', after epoch {session.run.progress.epoch}")
         session.train(Watch(photos=shown.photos, epoch=shown.epoch, warn=shown.warn))
         return session.publish(store)
-
-
-def read_labels(path: Path) -> dict[str, str]:
-    """Read names of classes, a line each: the folder, a space, the name. Raises InputError."""
-    try:
-        lines = [
-            line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"labels '{path}' cannot be read: {error}", field="labels") from error
-    wrong = next((line for line in lines if len(line) < 2), None)
-    if wrong:
-        raise InputError(
-            f"labels '{path}': '{wrong[0]}' has no name; a line is: n01440764 tench", field="labels"
-        )
-    return {folder: name.strip() for folder, name in lines}
 
 
 def _number(text: str, field: str) -> int:

@@ -1,5 +1,6 @@
 """Writing a model into the store: all of it or nothing."""
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ def write_model(
         staging.rename(target)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other versions are in it
+            target.parent.rmdir()
         raise
     return target
 

@@ -1,0 +1,59 @@
+"""`zfscope models import`: a network that others defined and trained, into the model store."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zfscope.cli.labels import read_labels
+from zfscope.cli.options import AsJson
+from zfscope.cli.output import print_json
+
+TargetStore = Annotated[
+    Path, typer.Option("--store", envvar="ZFSCOPE_STORE", help="The folder of models that it is added to.")
+]
+DEFAULT_STORE = Path("model_store")
+
+
+class Format(StrEnum):
+    """Whose definition the file follows."""
+
+    pytorchcv = "pytorchcv"
+
+
+def import_model(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The weights.", show_default=False)],
+    definition: Annotated[Format, typer.Option("--format", help="Whose definition it is.")],
+    name: Annotated[str, typer.Option("--name", help="Of the model in the store.", show_default=False)],
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Lines of a class's id and name, in the order of the scores."),
+    ] = None,
+    store: TargetStore = DEFAULT_STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Add a network that others defined to the model store, as what it is.
+
+    pytorchcv: `zfnet` or `zfnetb`, a state dict (.pth or .safetensors).
+
+    \b
+    Examples:
+      zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv --labels imagenet.txt
+    """
+    from zfscope.store import Provenance
+    from zfscope.store.importing import check_free, publish, read_definition
+
+    check_free(store, name)
+    names = read_labels(labels) if labels else None
+    imported = read_definition(file, definition)
+    origin = Provenance(source=f"Imported from '{file.name}', of the format {definition}")
+    report(publish(store, name, imported, provenance=origin, names=names), name, store, as_json=as_json)
+
+
+def report(folder: Path, name: str, store: Path, *, as_json: bool) -> None:
+    """Say where a model is that was added to the store."""
+    if as_json:
+        print_json({"model": name, "version": int(folder.name), "folder": str(folder)})
+    else:
+        typer.echo(f"The model is in {folder}; look at it with: zfscope models {name} --store {store}")

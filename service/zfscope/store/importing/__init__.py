@@ -1,0 +1,7 @@
+"""Networks that others defined, brought into the store as what they are."""
+
+from zfscope.store.importing.formats import FORMATS, read_definition
+from zfscope.store.importing.imported import Imported
+from zfscope.store.importing.publish import check_free, publish
+
+__all__ = ["FORMATS", "Imported", "check_free", "publish", "read_definition"]

@@ -1,0 +1,31 @@
+"""The definitions of others that can be imported, by the names that users give them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from zfscope.errors import InputError, NotFound
+from zfscope.store.importing.imported import Imported
+from zfscope.store.importing.pytorchcv import pytorchcv
+from zfscope.store.importing.tensors import read_tensors
+
+Reader = Callable[[Path], Imported]
+"""A file to what is in it. Raises ValueError for a file of another kind."""
+
+FORMATS: Mapping[str, Reader] = {
+    "pytorchcv": lambda path: pytorchcv(read_tensors(path)),
+}
+
+
+def read_definition(path: Path, definition: str) -> Imported:
+    """Read a network of others from a file.
+
+    Raises NotFound for an unknown format, InputError for a file that is missing or not of it.
+    """
+    if definition not in FORMATS:
+        raise NotFound(f"no format '{definition}'; there are {', '.join(FORMATS)}", field="format")
+    try:
+        return FORMATS[definition](path)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror or error}", field="file") from error
+    except ValueError as error:
+        raise InputError(f"'{path}' is not of the format '{definition}': {error}", field="file") from error

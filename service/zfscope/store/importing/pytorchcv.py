@@ -1,0 +1,70 @@
+"""ZFNet as pytorchcv has it: `zfnet` and `zfnetb` of osmr/imgclsmob, with its published weights."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from zfscope.networks.spec import Conv, Layer, LocalResponseNorm, MaxPool, NetworkSpec, Padding, ReLU
+from zfscope.networks.zfnet import classifier, deep_convolutions
+from zfscope.store.importing.imported import (
+    TORCHVISION_PREPROCESSING,
+    Imported,
+    assembled,
+    renamed,
+    widths,
+)
+
+NAMES = {
+    "conv1": "features.stage1.unit1.conv",
+    "conv2": "features.stage2.unit1.conv",
+    "conv3": "features.stage3.unit1.conv",
+    "conv4": "features.stage3.unit2.conv",
+    "conv5": "features.stage3.unit3.conv",
+    "fc6": "output.fc1.fc",
+    "fc7": "output.fc2.fc",
+    "fc8": "output.fc3",
+}
+"""Our name of each layer, and that of its state dict."""
+
+
+def pytorchcv(tensors: Mapping[str, Tensor]) -> Imported:
+    """Give pytorchcv's ZFNet of any width from its state dict. Raises ValueError for another one.
+
+    Not Fig 3: conv1 is padded by 1 on all sides, and layers 1 and 2 are normalised before they are
+    pooled, with an alpha of 1e-4 over 5 maps and k = 2.
+    """
+    weights = renamed(tensors, NAMES)
+    spec = _spec(widths(weights))
+    return Imported(
+        network=assembled(spec, weights),
+        preprocessing=TORCHVISION_PREPROCESSING,
+        summary="ZFNet as pytorchcv defines it",
+        notes=(
+            "conv1 is padded by 1 on all sides, and the contrast is normalised before the pools, not after.",
+        ),
+    )
+
+
+def _spec(maps: Mapping[str, int]) -> NetworkSpec:
+    if maps["fc6"] != maps["fc7"]:
+        raise ValueError(f"fc6 has {maps['fc6']} units and fc7 {maps['fc7']}; they must be alike")
+    first = Conv(name="conv1", channels=maps["conv1"], kernel=7, stride=2, padding=Padding(1, 1, 1, 1))
+    second = Conv(name="conv2", channels=maps["conv2"], kernel=5, stride=2)
+    return NetworkSpec(
+        name="zfnet-pytorchcv",
+        layers=(
+            *_normalised_first(first, 1),
+            *_normalised_first(second, 2),
+            *deep_convolutions((maps["conv3"], maps["conv4"], maps["conv5"])),
+            *classifier(maps["fc8"], maps["fc6"]),
+        ),
+    )
+
+
+def _normalised_first(conv: Conv, number: int) -> tuple[Layer, ...]:
+    return (
+        conv,
+        ReLU(name=f"relu{number}"),
+        LocalResponseNorm(name=f"norm{number}", alpha=1e-4),
+        MaxPool(name=f"pool{number}", kernel=3, stride=2, rounding="ceil"),
+    )

@@ -1,0 +1,116 @@
+"""`zfscope models import`, of a narrow network with pytorchcv's names."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.store.importing.test_pytorchcv import small
+from zfscope.cli.import_model import Format
+from zfscope.store import ModelStore
+from zfscope.store.importing import FORMATS
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.save(small(), tmp_path / "zfnet.pth")
+    return tmp_path / "zfnet.pth"
+
+
+@pytest.fixture
+def bring(run: Run, weights: Path, tmp_path: Path) -> Run:
+    """Imports the weights into a store of the test's own."""
+
+    def import_weights(*options: object, file: Path = weights) -> Any:
+        always = ["--format", "pytorchcv", "--name", "other", "--store", tmp_path / "store"]
+        return run("models", "import", file, *always, *options)
+
+    return import_weights
+
+
+def test_an_imported_model_is_in_the_store_and_whole(bring: Run, tmp_path: Path) -> None:
+    result = bring()
+    assert (result.code, result.stderr) == (0, "")
+    assert "look at it with: zfscope models other" in result.stdout
+    manifest = ModelStore(tmp_path / "store").verify("other")
+    assert [label.name for label in manifest.labels] == ["class 0", "class 1", "class 2"]
+    assert manifest.provenance.source == "Imported from 'zfnet.pth', of the format pytorchcv"
+    card = (tmp_path / "store" / "other" / "1" / "README.md").read_text()
+    assert "normalised before the pools" in card.replace("the contrast is ", "")
+
+
+def test_labels_are_taken_in_their_order(bring: Run, tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("n2 red fox\nn1 cat\nn3 dog\n")
+    folder = json.loads(bring("--labels", tmp_path / "labels", "--json").stdout)["folder"]
+    stated = json.loads((Path(folder) / "model.json").read_text())["labels"]
+    assert [(label["id"], label["name"]) for label in stated] == [
+        ("n2", "red fox"),
+        ("n1", "cat"),
+        ("n3", "dog"),
+    ]
+
+
+def test_an_imported_model_classifies(bring: Run, run: Run, photo: Path, tmp_path: Path) -> None:
+    bring()
+    result = run("classify", photo, "--store", tmp_path / "store", "--json")
+    assert len(json.loads(result.stdout)["classes"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("missing.pth", None, "' cannot be read: No such file or directory"),
+        ("text.pth", b"weights", "' is not of the format 'pytorchcv': no state dict"),
+        ("text.safetensors", b"weights", "' is not of the format 'pytorchcv': no safetensors file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_in_a_line_and_leaves_nothing(
+    bring: Run, tmp_path: Path, name: str, data: bytes | None, message: str
+) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    result = bring(file=tmp_path / name)
+    assert (result.code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert message in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_model_that_is_there_stays_as_it_is(bring: Run, tmp_path: Path) -> None:
+    bring()
+    before = (tmp_path / "store" / "other" / "1" / "model.json").read_bytes()
+    result = bring()
+    assert result.code == 2
+    assert "model 'other' is in " in result.stderr
+    assert (tmp_path / "store" / "other" / "1" / "model.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("lines", ["n1 cat\n", "n1 cat\nn1 dog\nn2 fox\n"])
+def test_labels_are_one_for_each_class(bring: Run, tmp_path: Path, lines: str) -> None:
+    (tmp_path / "labels").write_text(lines)
+    result = bring("--labels", tmp_path / "labels")
+    assert result.code == 2
+    assert "labels for a network of 3 classes" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_name_that_is_no_folder_is_refused(bring: Run) -> None:
+    result = bring("--name", "../up")
+    assert (result.code, result.stdout) == (2, "")
+    assert "name '../up' must match" in result.stderr
+
+
+def test_weights_too_large_for_half_precision_leave_nothing(bring: Run, tmp_path: Path) -> None:
+    torch.save(small(output__fc3__bias=torch.full((3,), 1e5)), tmp_path / "large.pth")
+    result = bring(file=tmp_path / "large.pth")
+    assert result.code == 2
+    assert "no finite numbers in float16" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_formats_of_the_command_are_those_that_can_be_read() -> None:
+    assert [known.value for known in Format] == list(FORMATS)

@@ -1,0 +1,77 @@
+"""pytorchcv's ZFNet: every layer as pytorchcv itself computes it, with random weights."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.store.importing.conftest import Outputs, assert_layers_agree, photos, seeded
+from zfscope.store.importing.pytorchcv import NAMES, pytorchcv
+
+PEERS = {
+    **NAMES,
+    "norm1": "features.stage1.unit1",
+    "pool1": "features.stage1.pool1",
+    "norm2": "features.stage2.unit1",
+    "pool2": "features.stage2.pool2",
+    "relu3": "features.stage3.unit1",
+    "relu4": "features.stage3.unit2",
+    "relu5": "features.stage3.unit3",
+    "pool5": "features.stage3.pool3",
+    "relu6": "output.fc1.activ",
+    "relu7": "output.fc2.activ",
+}
+
+
+def small(**changed: Tensor | None) -> dict[str, Tensor]:
+    """Give a state dict of narrow layers, with some tensors changed, None to leave one out."""
+    widths = {"conv1": 4, "conv2": 5, "conv3": 6, "conv4": 6, "conv5": 4, "fc6": 8, "fc7": 8, "fc8": 3}
+    sides, reads, state = {"conv1": 7, "conv2": 5}, 3, {}
+    for ours, its in NAMES.items():
+        side = sides.get(ours, 3)
+        inner = (side, side) if ours.startswith("conv") else ()
+        reads = reads * 36 if ours == "fc6" else reads
+        state[f"{its}.weight"] = torch.zeros(widths[ours], reads, *inner)
+        state[f"{its}.bias"] = torch.zeros(widths[ours])
+        reads = widths[ours]
+    merged = {**state, **{name.replace("__", "."): tensor for name, tensor in changed.items()}}
+    return {name: tensor for name, tensor in merged.items() if tensor is not None}
+
+
+@pytest.mark.parametrize("name", ["zfnet", "zfnetb"])
+def test_every_layer_is_that_of_pytorchcv(name: str) -> None:
+    reason = "pytorchcv is not installed: make setup brings it, without its torchvision"
+    module: Any = pytest.importorskip("pytorchcv.models.zfnet", reason=reason)
+    peer = seeded(getattr(module, name)(num_classes=10))
+    imported = pytorchcv(peer.state_dict())
+    outputs, images = Outputs(peer, PEERS), photos(224)
+    with torch.no_grad():
+        scores = peer(images)
+    assert_layers_agree(imported.network, images, outputs.found)
+    torch.testing.assert_close(imported.network(images), scores, rtol=1e-4, atol=1e-4)
+    assert imported.classes == 10
+
+
+def test_layers_of_any_width_are_taken() -> None:
+    imported = pytorchcv(small())
+    assert imported.network.shapes["conv3"] == (6, 13, 13)
+    assert imported.classes == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"output__fc1__fc__bias": None}, r"tensor 'output.fc1.fc.bias' is missing"),
+        ({"extra__weight": torch.zeros(1)}, r"tensor 'extra.weight' belongs to no layer"),
+        ({"features__stage1__unit1__conv__bias": torch.zeros(4, 1)}, "'conv1' has the shape"),
+        ({"features__stage1__unit1__conv__weight": torch.zeros(4, 3, 5, 5)}, r"the network needs \(4, 3, 7"),
+        ({"output__fc2__fc__bias": torch.zeros(9)}, "fc6 has 8 units and fc7 9"),
+        ({"output__fc3__bias": torch.full((3,), torch.nan)}, "no finite numbers"),
+    ],
+)
+def test_another_network_is_refused_by_what_does_not_fit(
+    changed: dict[str, Tensor | None], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pytorchcv(small(**changed))
