@@ -150,3 +150,8 @@ def test_a_logarithmic_chart_leaves_zeros_out() -> None:
     x = np.arange(3.0)
     zeros = Chart("t", "x", "y", {"$a$": (x, np.array([0.0, 1.0, 100.0]))}, logarithmic=True)
     assert has(plot_charts([zeros], width_px=800, height_px=200), RED)
+
+
+def test_a_logarithmic_chart_of_zeros_can_be_drawn() -> None:
+    zeros = Chart("t", "x", "y", {"a": (np.arange(3.0), np.zeros(3))}, logarithmic=True)
+    assert plot_charts([zeros], width_px=800, height_px=200).shape == (200, 800, 3)

@@ -221,7 +221,7 @@ def _draw_chart(axes: Axes, chart: Chart) -> None:
     axes.set_title(chart.title, fontsize=11, loc="left")
     axes.set_xlabel(chart.quantity, fontsize=9)
     axes.set_ylabel(chart.measure, fontsize=9)
-    if chart.logarithmic:
+    if chart.logarithmic and any((y > 0).any() for _, y in chart.lines.values()):
         axes.set_yscale("log", nonpositive="mask")
     axes.legend(frameon=False, fontsize=9)
     _plain(axes)
