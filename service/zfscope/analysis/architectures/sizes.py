@@ -1,0 +1,41 @@
+"""How large the filters of a first layer are: whether one dominates, and which are dead (Fig 6a, Sec 3)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.training.filters import DEAD_SHARE
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """The root mean squares of n filters, (n,): as they are, and renormalised to `radius`, their median.
+
+    The paper's radius is 0.1, for pixels of -128 to 128; another preprocessing makes filters of other sizes.
+    """
+
+    rms: NDArray[np.float64]
+    radius: float
+
+    @property
+    def renormalised(self) -> NDArray[np.float64]:
+        """What the renormalisation of Sec 3 leaves: those beyond the radius are scaled down to it."""
+        return np.minimum(self.rms, self.radius)
+
+    @property
+    def dead(self) -> NDArray[np.bool_]:
+        """Which filters have less than a twentieth of the median, as a training run counts them."""
+        return self.rms <= DEAD_SHARE * np.median(self.rms)
+
+    @property
+    def dominance(self) -> float | None:
+        """The largest over the median: 1 where none stands out. None where most filters are zero."""
+        median = float(np.median(self.rms))
+        return float(self.rms.max()) / median if median else None
+
+
+def sizes(filters: NDArray[np.floating]) -> Sizes:
+    """Measure filters (n, colours, k, k)."""
+    rms = np.sqrt((filters.astype(np.float64) ** 2).mean(axis=(1, 2, 3)))
+    return Sizes(rms, float(np.median(rms)))

@@ -1,0 +1,71 @@
+"""Layers 1 and 2 of networks, and the lattices on which they lie."""
+
+import pytest
+
+from zfscope.analysis.architectures.layers import Lattice, first_layers
+from zfscope.errors import InputError
+from zfscope.networks import NetworkSpec, zfnet
+from zfscope.networks.alexnet import alexnet
+from zfscope.networks.spec import AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Padding, ReLU
+
+
+def test_zfnet_lies_on_lattices_of_2_4_and_8_pixels() -> None:
+    found = first_layers(zfnet())
+    assert (found.first.name, found.second.name) == ("conv1", "conv2")
+    assert found.lattices == (Lattice("conv1", 2, 1), Lattice("pool1", 4, 2), Lattice("conv2", 8, 4))
+
+
+def test_alexnet_lies_on_lattices_of_4_and_8_pixels() -> None:
+    assert first_layers(alexnet()).lattices == (Lattice("conv1", 4, 1), Lattice("pool1", 8, 4))
+
+
+def spec(*layers: Layer) -> NetworkSpec:
+    return NetworkSpec(name="odd", input_size=32, layers=layers)
+
+
+def test_where_no_layer_strides_there_is_no_lattice() -> None:
+    assert (
+        first_layers(
+            spec(Conv(name="a", channels=2, kernel=3), Conv(name="b", channels=2, kernel=3))
+        ).lattices
+        == ()
+    )
+
+
+def test_of_branches_the_first_convolution_of_maps_is_layer_2() -> None:
+    around = Padding(1, 1, 1, 1)
+    found = first_layers(
+        spec(
+            Conv(name="left", channels=2, kernel=3, stride=2, padding=around),
+            Conv(name="right", inputs=("input",), channels=2, kernel=3, stride=2, padding=around),
+            Concat(name="both", inputs=("left", "right")),
+            Conv(name="above", channels=2, kernel=3, stride=3),
+        )
+    )
+    assert (found.first.name, found.second.name) == ("left", "above")
+    assert found.lattices == (Lattice("left", 2, 1), Lattice("above", 6, 2))
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        ((Flatten(name="flat"), Linear(name="fc", units=2)), "none"),
+        ((Conv(name="only", channels=2, kernel=3), ReLU(name="relu")), "only"),
+        ((MaxPool(name="pool", kernel=2, stride=2), Conv(name="late", channels=2, kernel=3)), "late"),
+        (
+            (
+                AvgPool(name="mean", kernel=2),
+                Conv(name="late", channels=2, kernel=3),
+                Conv(name="later", channels=2, kernel=3),
+            ),
+            "late, later",
+        ),
+    ],
+)
+def test_a_network_without_two_layers_of_filters_on_the_image_is_refused(
+    layers: tuple[Layer, ...], names: str
+) -> None:
+    message = rf"network 'odd' has no convolution of the image .*; its convolutions: {names}$"
+    with pytest.raises(InputError, match=message) as refused:
+        first_layers(spec(*layers))
+    assert refused.value.field == "models"
