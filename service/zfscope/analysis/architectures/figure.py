@@ -1,0 +1,148 @@
+"""The comparison as one sheet: filters, what layer 2 shows, curves and numbers (Fig 6)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zfscope.analysis.architectures.measure import Measures
+from zfscope.analysis.architectures.spectrum import HIGH_ABOVE, LOW_BELOW
+from zfscope.analysis.architectures.table import table
+from zfscope.images.compose import FAINT, INK, above, beside, blank, framed, grid, paragraph, text
+from zfscope.images.curves import Chart, plot_charts
+from zfscope.images.filters import filter_grid, strongest_part
+from zfscope.images.render import Rendering, signed_to_rgb
+from zfscope.results import Cell, Table
+
+WIDTH_PX = 1440
+_MARGIN, _GAP = 36, 24
+_INNER_PX = WIDTH_PX - 2 * _MARGIN
+_PICTURE_PX = (_INNER_PX - 2 * _GAP) // 3
+_PART_PX, _ENLARGED, _TILES, _TILE_GAP = 72, 2, 3, 2
+_CHART_PX, _WORDS_PX, _LINE_GAP = 290, 420, 4
+_TITLE, _HEADING, _BODY, _SMALL = 27, 20, 16, 14
+_BINS = np.arange(17) / 24
+"""Edges of the histogram of peaks; the last one is beyond sqrt(1/2), where frequencies end."""
+
+_CAPTION = (
+    "Filters: zero is grey, white and black are equally strong; on one scale a dominant filter leaves the "
+    "others grey, on scales of their own dead ones show noise. Layer 2: whole maps, projected from the photo "
+    "that excites each most; the 72 pixels around the strongest, each on a scale of its own. Charts: dotted "
+    "lines part low, middle and high frequencies. Table: a grid is the energy of layer-2 projections at the "
+    "frequencies of a layer's lattice; its controls are what lies beside these, and what random weights give."
+)
+
+
+def figure(measures: Sequence[Measures]) -> Rendering:
+    """Draw a sheet, `WIDTH_PX` wide: a row of pictures for each model, charts and a table of all."""
+    title = paragraph("Architectures compared", _TITLE, _INNER_PX)
+    rows = [_row(each) for each in measures]
+    charts = Image.fromarray(plot_charts(_charts(measures), width_px=_INNER_PX, height_px=_CHART_PX))
+    numbers = _drawn(table(measures))
+    caption = paragraph(_CAPTION, _SMALL, _INNER_PX, FAINT)
+    page = framed(above([title, *rows, charts, numbers, caption], gap=_GAP), _MARGIN)
+    return Rendering(np.asarray(page), "; ".join(_note(each) for each in measures))
+
+
+def _row(measures: Measures) -> Image.Image:
+    first = measures.layers.first
+    names = (
+        f"{first.name}: {first.channels} filters of {first.kernel} x {first.kernel}, stride {first.stride}"
+    )
+    heading = text(f"{measures.title}   {names}", _HEADING, width_px=_INNER_PX)
+    pictures = {
+        f"{first.name}, all filters on one scale": _filters(measures, own=False),
+        f"{first.name}, each filter on its own scale": _filters(measures, own=True),
+        f"{measures.layers.second.name}, projections of maps": _projections(measures.projections),
+    }
+    panels = [_panel(picture, words) for words, picture in pictures.items()]
+    return above([heading, beside(panels, gap=_GAP)], gap=10)
+
+
+def _panel(picture: Image.Image, words: str) -> Image.Image:
+    whole = blank(_PICTURE_PX, picture.height)
+    whole.paste(picture, (0, 0))
+    return above([whole, text(words, _BODY, FAINT, width_px=_PICTURE_PX)], gap=6)
+
+
+def _filters(measures: Measures, *, own: bool) -> Image.Image:
+    drawn = filter_grid(measures.filters, "own" if own else "common", width_px=_PICTURE_PX)
+    return Image.fromarray(drawn.rgb)
+
+
+def _projections(projections: NDArray[np.float32]) -> Image.Image:
+    side = _ENLARGED * _PART_PX
+    tiles = [Image.fromarray(signed_to_rgb(strongest_part(each, _PART_PX))) for each in projections]
+    enlarged = [tile.resize((side, side), Image.Resampling.NEAREST) for tile in tiles]
+    return grid(enlarged, _TILES, gap=_TILE_GAP, row_gap=_TILE_GAP) if enlarged else blank(side, side)
+
+
+def _charts(measures: Sequence[Measures]) -> Sequence[Chart]:
+    bands, frequency = (LOW_BELOW, HIGH_ABOVE), "cycles per pixel"
+    spectra = {each.title: (each.spectrum.frequencies, each.spectrum.density) for each in measures}
+    peaks = {each.title: _histogram(each.spectrum.peaks) for each in measures}
+    sizes = {each.title: _ranked(each.sizes.rms) for each in measures}
+    profiles = {each.title: _frequencies(each.profile) for each in measures}
+    return (
+        Chart(
+            "Spectrum of the filters", frequency, "power (white noise: 1)", spectra, bands, logarithmic=True
+        ),
+        Chart("Frequencies that filters pass best", frequency, "filters (%)", peaks, bands),
+        Chart("Size of the filters, largest first", "filters (%)", "RMS / median", sizes),
+        Chart(
+            "Projections of layer 2, across and down",
+            frequency,
+            "power (white noise: 1)",
+            profiles,
+            logarithmic=True,
+        ),
+    )
+
+
+_Line = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _histogram(peaks: NDArray[np.float64]) -> _Line:
+    """Give the outline of a histogram: both ends of each bin."""
+    shares = 100 * np.histogram(peaks, _BINS)[0] / len(peaks)
+    return np.repeat(_BINS, 2)[1:-1], np.repeat(shares, 2)
+
+
+def _ranked(rms: NDArray[np.float64]) -> _Line:
+    median = float(np.median(rms)) or 1.0
+    return np.linspace(0, 100, len(rms)), np.sort(rms)[::-1] / median
+
+
+def _frequencies(profile: NDArray[np.float64]) -> _Line:
+    return np.linspace(0, 1 / 2, len(profile)), profile
+
+
+def _drawn(numbers: Table) -> Image.Image:
+    """Draw a table: words on the left, numbers in columns."""
+    column_px = (_INNER_PX - _WORDS_PX) // (len(numbers.columns) - 1)
+    head = _line(numbers.columns, column_px, FAINT)
+    return above([head, *(_line(row, column_px, INK) for row in numbers.rows)], gap=_LINE_GAP)
+
+
+def _line(cells: Sequence[Cell], column_px: int, colour: tuple[int, int, int]) -> Image.Image:
+    words = [_cell(_shown(cell), column_px, colour) for cell in cells[1:]]
+    return beside([_cell(str(cells[0]), _WORDS_PX, FAINT), *words], gap=0)
+
+
+def _cell(words: str, width_px: int, colour: tuple[int, int, int]) -> Image.Image:
+    line = text(words, _BODY, colour, width_px=width_px - 12)
+    whole = blank(width_px, line.height)
+    whole.paste(line, (0, 0))
+    return whole
+
+
+def _shown(cell: Cell) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.3g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+    return "-" if cell is None else str(cell)
+
+
+def _note(measures: Measures) -> str:
+    largest = float(np.abs(measures.filters).max())
+    return f"{measures.title}: full white of the filters on one scale = {largest:+.4g}"

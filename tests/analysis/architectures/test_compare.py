@@ -1,0 +1,49 @@
+"""Models compared: which may be, and what comes of it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from zfscope.analysis.architectures import compare, cost
+from zfscope.errors import Cancelled, InputError
+from zfscope.networks import NetworkSpec
+from zfscope.store import Model
+
+Make = Callable[..., Model]
+Photos = tuple[NDArray[np.uint8], ...]
+
+
+def test_models_are_measured_in_the_order_in_which_they_are_named(
+    spec: NetworkSpec, coarse_spec: NetworkSpec, make_model: Make, photos: Photos
+) -> None:
+    models = [make_model(spec, name="fine"), make_model(coarse_spec, name="coarse")]
+    assert [each.title for each in compare(models, photos)] == ["fine 1", "coarse 1"]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_are_refused(spec: NetworkSpec, make_model: Make, photos: Photos, count: int) -> None:
+    with pytest.raises(InputError, match=f"{count} models to compare; name two or more") as refused:
+        compare([make_model(spec)] * count, photos)
+    assert refused.value.field == "models"
+
+
+def test_the_same_model_twice_is_refused(spec: NetworkSpec, make_model: Make, photos: Photos) -> None:
+    with pytest.raises(InputError, match="model 'small' version 1 is named 2 times; once is enough"):
+        compare([make_model(spec)] * 2, photos)
+
+
+def test_it_stops_when_nobody_waits(
+    spec: NetworkSpec, coarse_spec: NetworkSpec, make_model: Make, photos: Photos
+) -> None:
+    def cancelled() -> None:
+        raise Cancelled("gone")
+
+    with pytest.raises(Cancelled):
+        compare([make_model(spec), make_model(coarse_spec, name="b")], photos, check_cancelled=cancelled)
+
+
+def test_the_cost_grows_with_models_and_photos() -> None:
+    assert cost(2, 1) == 2 * (4 + 128)
+    assert cost(3, 10) == 3 * (40 + 128)

@@ -1,0 +1,69 @@
+"""The comparison as an analysis, and its sheet."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from zfscope.analysis.architectures import Measures, compare, result
+from zfscope.analysis.architectures.figure import WIDTH_PX, figure
+from zfscope.analysis.check import checked
+from zfscope.networks import NetworkSpec
+from zfscope.store import Model
+
+Make = Callable[..., Model]
+Photos = tuple[NDArray[np.uint8], ...]
+
+
+@pytest.fixture
+def measures(
+    spec: NetworkSpec, coarse_spec: NetworkSpec, make_model: Make, photos: Photos
+) -> tuple[Measures, ...]:
+    return compare([make_model(spec, name="fine"), make_model(coarse_spec, name="coarse")], photos)
+
+
+def test_a_result_can_be_sent(measures: tuple[Measures, ...]) -> None:
+    found = checked(result(measures))
+    assert [picture.name for picture in found.pictures] == ["architectures"]
+    assert found.tables["architectures"].columns == ("measure", "fine 1", "coarse 1")
+
+
+def test_tensors_are_named_by_model(measures: tuple[Measures, ...]) -> None:
+    tensors = result(measures, pictures=False).tensors
+    np.testing.assert_array_equal(tensors["coarse-1-filters"], measures[1].filters)
+    assert tensors["fine-1-shares"].shape == (6, 3)
+    assert tensors["fine-1-maxima-conv2"].shape == (8,)
+    assert len(tensors["fine-1-frequencies"]) == len(tensors["fine-1-density"])
+    renormalised, rms = tensors["fine-1-rms-renormalised"], tensors["fine-1-rms"]
+    np.testing.assert_allclose(renormalised, np.minimum(rms, np.median(rms)), rtol=1e-6)
+
+
+def test_pictures_are_drawn_only_for_who_wants_them(measures: tuple[Measures, ...]) -> None:
+    assert result(measures, pictures=False).pictures == ()
+
+
+def test_a_sheet_is_always_as_wide_and_says_its_scales(measures: tuple[Measures, ...]) -> None:
+    drawn = figure(measures)
+    assert drawn.rgb.shape[1] == WIDTH_PX
+    assert drawn.scale.startswith("fine 1: full white of the filters on one scale = +")
+    assert "; coarse 1: " in drawn.scale
+
+
+def test_a_sheet_has_a_row_for_each_model(measures: tuple[Measures, ...]) -> None:
+    assert figure(measures).rgb.shape[0] > figure(measures[:1]).rgb.shape[0] + 300
+
+
+def test_a_sheet_is_the_same_every_time(measures: tuple[Measures, ...]) -> None:
+    assert figure(measures).png() == figure(measures).png()
+
+
+def test_a_model_silent_in_layer_2_is_drawn_without_projections(
+    spec: NetworkSpec, coarse_spec: NetworkSpec, make_model: Make, photos: Photos
+) -> None:
+    models = [make_model(spec, name="fine"), make_model(coarse_spec, name="silent")]
+    for model in models:
+        model.network.filters["conv2"].bias.fill_(-1e6)
+    found = compare(models, photos)
+    assert figure(found).rgb.shape[1] == WIDTH_PX
+    assert checked(result(found)).tables

@@ -1,0 +1,77 @@
+"""Measures as numbers and as a table."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from zfscope.analysis.architectures import Measures, measure
+from zfscope.analysis.architectures.table import WORDS, numbers, table
+from zfscope.networks import NetworkSpec
+from zfscope.networks.shapes import multiplications
+from zfscope.store import Accuracy, Model
+
+
+@pytest.fixture
+def both(
+    spec: NetworkSpec,
+    coarse_spec: NetworkSpec,
+    make_model: Callable[..., Model],
+    photos: tuple[NDArray[np.uint8], ...],
+) -> tuple[Measures, Measures]:
+    """A network with an accuracy, a dead filter and a silent map, and one in which layer 2 is silent."""
+    fine = make_model(spec, name="fine", accuracy=Accuracy(top1=75, top5=90, images=4, data="four photos"))
+    fine.network.filters["conv1"].weight[0] *= 1e-3
+    fine.network.filters["conv2"].bias[:2] = -1e6
+    coarse = make_model(coarse_spec, name="coarse")
+    coarse.network.filters["conv2"].bias.fill_(-1e6)
+    return measure(fine, photos), measure(coarse, photos)
+
+
+def test_numbers_say_what_was_measured(both: tuple[Measures, Measures], spec: NetworkSpec) -> None:
+    fine, _ = both
+    found = numbers(fine)
+    assert list(found) == list(WORDS)
+    assert (found["top1"], found["top5"]) == (75, 90)
+    assert found["multiplications"] == pytest.approx(multiplications(spec) / 1e6)
+    assert (found["filters"], found["kernel_px"], found["stride_px"]) == (6, 5, 2)
+    assert found["dead_filters"] == pytest.approx(100 / 6)
+    assert found["silent_2"] == 25
+    assert found["dominance"] == fine.sizes.dominance
+    assert found["peaks_high"] == 100 * fine.spectrum.peak_shares["high"]
+    assert (found["grid1_layer"], found["grid1_period_px"]) == ("conv1", 2)
+    assert (found["grid2_layer"], found["grid2_period_px"]) == ("pool1", 4)
+    assert found["grid3_layer"] is None
+    assert found["grid1_share"] == pytest.approx(100 * fine.grids[0].share)
+    assert found["grid1_random"] == pytest.approx(100 * fine.control_grids[0].share)
+    assert found["grids_excess"] == pytest.approx(100 * sum(grid.excess for grid in fine.grids))
+
+
+@pytest.mark.parametrize("key", ["energy", "weighted", "peaks"])
+def test_shares_of_the_bands_add_up_to_a_hundred(both: tuple[Measures, Measures], key: str) -> None:
+    for each in both:
+        found = numbers(each)
+        total = sum(float(found[f"{key}_{band}"] or 0) for band in ("low", "middle", "high"))
+        assert total == pytest.approx(100)
+
+
+def test_what_a_model_does_not_have_is_none(both: tuple[Measures, Measures]) -> None:
+    found = numbers(both[1])
+    assert found["silent_2"] == 100
+    grids = {f"grid{number}_{key}" for number in (1, 2) for key in ("share", "beside", "ratio")}
+    third = {name for name in WORDS if name.startswith("grid3")}
+    missing = {"top1", "top5", "grids_excess", *grids, *third}
+    assert {name for name, value in found.items() if value is None} == missing
+
+
+def test_a_table_has_a_column_for_each_model_and_no_row_without_a_number(
+    both: tuple[Measures, Measures],
+) -> None:
+    found = table(both)
+    assert found.columns == ("measure", "fine 1", "coarse 1")
+    rows = {str(row[0]): row[1:] for row in found.rows}
+    assert rows["top-1 accuracy, %"] == (75, None)
+    assert rows["their stride, px"] == (2, 4)
+    assert "grid 2: period, px" in rows
+    assert "grid 3: period, px" not in rows
