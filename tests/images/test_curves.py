@@ -131,11 +131,23 @@ def chart(*names: str, **options: Any) -> Chart:
     return Chart("Spectrum", "cycles", "power", dict.fromkeys(names, (x, x * 0 + 2.0)), **options)
 
 
+def apart(*names: str) -> Chart:
+    x = np.linspace(0, 0.5, 9)
+    return replace(chart(*names), lines={name: (x, x + place) for place, name in enumerate(names)})
+
+
 def test_every_line_of_a_chart_is_drawn_in_a_colour_of_its_own() -> None:
-    picture = plot_charts([chart("a"), chart("a", "b")], width_px=800, height_px=200)
+    picture = plot_charts([apart("a", "b"), apart("a", "b")], width_px=800, height_px=200)
     assert picture.shape == (200, 800, 3)
-    assert [has(picture[:, side], RED) for side in (slice(400), slice(400, None))] == [True, True]
-    assert [has(picture[:, side], BLUE) for side in (slice(400), slice(400, None))] == [False, True]
+    for half in (picture[:160, :400], picture[:160, 400:]):
+        assert has(half, RED)
+        assert has(half, BLUE)
+
+
+def test_one_legend_below_names_every_line() -> None:
+    picture = plot_charts([apart("a", "b")] * 4, width_px=800, height_px=200)
+    assert has(picture[-24:], RED)
+    assert has(picture[-24:], BLUE)
 
 
 def test_a_mark_is_a_line_from_top_to_bottom() -> None:

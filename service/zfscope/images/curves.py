@@ -199,7 +199,10 @@ class Chart:
 
 
 def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rgb:
-    """Draw charts, each of them so high, in two columns of a picture so wide."""
+    """Draw charts, each of them so high, in two columns of a picture so wide, and one legend below.
+
+    The lines of all charts have the same names.
+    """
     rows = math.ceil(len(charts) / _COLUMNS)
     with _DRAWING:
         size = (width_px / _CHART_DPI, rows * height_px / _CHART_DPI)
@@ -207,6 +210,8 @@ def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rg
         canvas = FigureCanvasAgg(figure)
         for place, chart in enumerate(charts, 1):
             _draw_chart(figure.add_subplot(rows, _COLUMNS, place), chart)
+        handles = figure.axes[0].get_lines()[: len(charts[0].lines)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=9)
         canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         return pixels[..., :3].copy()
@@ -223,7 +228,6 @@ def _draw_chart(axes: Axes, chart: Chart) -> None:
     axes.set_ylabel(chart.measure, fontsize=9)
     if chart.logarithmic and any((y > 0).any() for _, y in chart.lines.values()):
         axes.set_yscale("log", nonpositive="mask")
-    axes.legend(frameon=False, fontsize=9)
     _plain(axes)
 
 
