@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from zfscope.analysis.contract import Context
@@ -13,7 +14,7 @@ from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
-from zfscope.store import Label, Manifest, Model, Provenance
+from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 
 SPEC = NetworkSpec(
     name="tiny",
@@ -37,21 +38,37 @@ SPEC = NetworkSpec(
 
 @pytest.fixture(scope="session")
 def model() -> Model:
-    import torch
-
     network = build(SPEC, generator=torch.Generator().manual_seed(3)).eval().requires_grad_(False)
-    manifest = Manifest(
-        name="tiny",
+    return Model(manifest_of("tiny", SPEC), network, None)
+
+
+def manifest_of(name: str, spec: NetworkSpec) -> Manifest:
+    return Manifest(
+        name=name,
         version=1,
         summary="Random weights",
-        network=SPEC,
+        network=spec,
         preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
         labels=tuple(
             Label(id=f"n{place}", name=name) for place, name in enumerate(("ant", "bee", "cat", "dog"))
         ),
         provenance=Provenance(source="made up in a test"),
     )
-    return Model(manifest, network, None)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    """A store with a model of fewer maps, `narrow`, and one that reads smaller pictures, `small`."""
+    root = tmp_path_factory.mktemp("store")
+    conv1, *others = SPEC.layers
+    narrow = SPEC.model_copy(update={"layers": (conv1.model_copy(update={"channels": 4}), *others)})
+    small = SPEC.model_copy(update={"input_size": 28})
+    for name, spec in (("narrow", narrow), ("small", small)):
+        manifest = manifest_of(name, spec)
+        steps = manifest.preprocessing.model_copy(update={"crop": spec.input_size})
+        network = build(spec, generator=torch.Generator().manual_seed(4))
+        write_model(root, manifest.model_copy(update={"preprocessing": steps}), network)
+    return ModelStore(root)
 
 
 def blots(seed: int, width: int = 60, height: int = 48) -> "np.ndarray":
@@ -66,8 +83,9 @@ def photo() -> "np.ndarray":
 
 
 @pytest.fixture
-def context(model: Model, photo: "np.ndarray") -> Context:
-    return Context(model, create_runtime("torch", model), (prepare(photo, model.preprocessing),))
+def context(model: Model, photo: "np.ndarray", store: ModelStore) -> Context:
+    images = (prepare(photo, model.preprocessing),)
+    return Context(model, create_runtime("torch", model), images, store=store)
 
 
 @pytest.fixture

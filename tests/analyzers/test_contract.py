@@ -13,6 +13,7 @@ from zfscope.errors import Cancelled
 
 ANALYZERS = [pytest.param(found, id=name) for name, found in load_analyzers().items()]
 NEEDED: dict[str, dict[str, Any]] = {
+    "compare-architectures": {"others": ["narrow"]},
     "correspond": {
         "parts": [{"name": "middle", "boxes": [{"x0": 20, "y0": 12, "x1": 36, "y1": 30}] * 2}],
         "layers": ["relu5", "relu7"],

@@ -196,7 +196,7 @@ def test_masks_that_cannot_be_used_are_told_in_one_line(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nothing", "photo"], "no analyzer 'nothing'; there are correspond"),
+        (["nothing", "photo"], "no analyzer 'nothing'; there are compare-architectures, correspond"),
         (["project", "photo", "--speed", "3"], "unrecognized arguments: --speed 3"),
         (["project", "photo", "--top", "0"], "top is 0"),
         (["project", "photo", "--layer", "conv9"], "no layer 'conv9'; this model has conv1"),

@@ -125,6 +125,7 @@ def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Chan
         "Occlude",
         "MeasureInvariance",
         "Correspond",
+        "CompareArchitectures",
     ]
 
 

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from zfscope.cli.analyze import RAW, analyze
 from zfscope.cli.analyzers import analyzers
 from zfscope.cli.classify import classify
+from zfscope.cli.compare import compare
 from zfscope.cli.evaluate import evaluate
 from zfscope.cli.health import health
 from zfscope.cli.models import models
@@ -54,7 +55,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, project, analyzers, serve, health, train, evaluate):
+for command in (classify, project, analyzers, serve, health, train, evaluate, compare):
     app.command()(command)
 app.command(context_settings=RAW)(analyze)
 app.add_typer(models, name="models")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.images.geometry import Box
-from zfscope.results import Analysis, Picture
+from zfscope.results import Analysis, Picture, Table
 
 
 @dataclass(frozen=True)
@@ -349,3 +349,16 @@ class Analyzed:
     model: str
     version: int
     analysis: Analysis
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Models side by side.
+
+    table: what is measured, and a column for each model. picture: None unless asked for. tensors: by
+    NAME-VERSION-WHAT, empty unless asked for.
+    """
+
+    table: Table
+    picture: Picture | None
+    tensors: Mapping[str, NDArray[Any]]

@@ -19,6 +19,7 @@ from zfscope.client.requests import (
     Photo,
     ProjectOptions,
     analyze_request,
+    compare_request,
     correspond_request,
     image_to_wire,
     invariance_request,
@@ -157,6 +158,18 @@ class Client:
         with _sendable():
             request = correspond_request(photos, parts, options)
         return decode.correspondence(self._call(self._analysis.Correspond, request))
+
+    def compare_architectures(
+        self, models: Sequence[str], photos: Sequence[Photo], *, pictures: bool = True, tensors: bool = False
+    ) -> answers.Comparison:
+        """Put models, each NAME or NAME:VERSION, side by side on the same photos.
+
+        Raises InputError for fewer than two models or ones that do not compare, NotFound, TooMuchWork, and
+        Cancelled where it takes longer than the client's timeout.
+        """
+        with _sendable():
+            request = compare_request(models, photos, pictures=pictures, tensors=tensors)
+        return decode.comparison(self._call(self._analysis.CompareArchitectures, request))
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers of the service, with their costs for a model."""

@@ -101,6 +101,15 @@ def _occluded_map(watched: analysis_pb2.OccludedMap) -> answers.OccludedMap:
     )
 
 
+def comparison(answer: analysis_pb2.CompareArchitecturesResponse) -> answers.Comparison:
+    """Read models side by side."""
+    return answers.Comparison(
+        table=_table(answer.table),
+        picture=_picture(answer.picture) if answer.HasField("picture") else None,
+        tensors={name: tensor_from_wire(tensor, field=name) for name, tensor in answer.tensors.items()},
+    )
+
+
 def invariance(answer: analysis_pb2.MeasureInvarianceResponse) -> answers.Invariance:
     """Read what moves, changes of scale and turns did."""
     return answers.Invariance(

@@ -192,6 +192,29 @@ def correspond_request(
     return analysis_pb2.CorrespondRequest(images=_images_to_wire(photos), parts=named, **fields)
 
 
+def compare_request(
+    models: Sequence[str], photos: Sequence[Photo], **fields: Any
+) -> analysis_pb2.CompareArchitecturesRequest:
+    """Write what `Client.compare_architectures` was told.
+
+    Raises InputError for a model that is not NAME or NAME:VERSION, and for a photo that cannot be used.
+    """
+    if isinstance(models, str):
+        raise InputError("one model where a list of them is asked for", field="models")
+    return analysis_pb2.CompareArchitecturesRequest(
+        models=[_model_ref(words, f"models[{place}]") for place, words in enumerate(models)],
+        images=_images_to_wire(photos),
+        **fields,
+    )
+
+
+def _model_ref(words: str, field: str) -> analysis_pb2.ModelRef:
+    name, _, version = words.partition(":")
+    if version and not version.isdecimal():
+        raise InputError(f"{field} is '{words}'; a model is named as NAME or NAME:VERSION", field=field)
+    return analysis_pb2.ModelRef(name=name, version=int(version) if version else None)
+
+
 def analyze_request(
     analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], **fields: Any
 ) -> analysis_pb2.AnalyzeRequest:

@@ -1412,6 +1412,137 @@ class PartCorrespondence(_message.Message):
 Global___PartCorrespondence: _TypeAlias = PartCorrespondence  # noqa: Y015
 
 @_typing.final
+class ModelRef(_message.Message):
+    """A model of the store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name. Empty is an error."""
+    version: _builtins.int
+    """Its version, 1 or more. Unset means the newest."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___ModelRef: _TypeAlias = ModelRef  # noqa: Y015
+
+@_typing.final
+class CompareArchitecturesRequest(_message.Message):
+    """Which models to compare, and on what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    pictures: _builtins.bool
+    """Whether to send the picture. Unset means yes."""
+    tensors: _builtins.bool
+    """Whether to send filters, spectra and what else numbers cannot tell."""
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelRef]:
+        """The models, 2 to 8, none of them twice, all of one input size."""
+
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
+        """The photos, 1 to 16: maps that none of them excites count as silent, and layer 2 is projected from them."""
+
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[Global___ModelRef] | None = ...,
+        images: _abc.Iterable[_image_pb2.Image] | None = ...,
+        pictures: _builtins.bool | None = ...,
+        tensors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "pictures", b"pictures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "images", b"images", "models", b"models", "pictures", b"pictures", "tensors", b"tensors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
+    _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+
+Global___CompareArchitecturesRequest: _TypeAlias = CompareArchitecturesRequest  # noqa: Y015
+
+@_typing.final
+class CompareArchitecturesResponse(_message.Message):
+    """Models side by side."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TensorsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _tensor_pb2.Tensor: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _tensor_pb2.Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TABLE_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def table(self) -> Global___Table:
+        """The first column says what is measured, and in what unit; then a column for each model, in the order of
+        the request, with null where a model has no such number.
+        """
+
+    @_builtins.property
+    def picture(self) -> _image_pb2.Picture:
+        """All of it in one picture. Unset when pictures were not asked for."""
+
+    @_builtins.property
+    def tensors(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
+        """By name, NAME-VERSION-WHAT. Empty unless tensors were asked for. WHAT is: filters, float32 (maps, 3,
+        rows, columns); rms and rms-renormalised, (maps,); shares, (maps, 3) of energy in low, middle and high
+        frequencies; peaks, (maps,), in cycles per pixel; frequencies and density, (bins,), the mean spectrum;
+        profile, the power of layer-2 projections along the axes; maxima-LAYER, (maps,).
+        """
+
+    def __init__(
+        self,
+        *,
+        table: Global___Table | None = ...,
+        picture: _image_pb2.Picture | None = ...,
+        tensors: _abc.Mapping[_builtins.str, _tensor_pb2.Tensor] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "table", b"table"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "table", b"table", "tensors", b"tensors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareArchitecturesResponse: _TypeAlias = CompareArchitecturesResponse  # noqa: Y015
+
+@_typing.final
 class ListAnalyzersRequest(_message.Message):
     """Which model the costs are for."""
 

@@ -66,6 +66,11 @@ class AnalysisServiceStub:
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.SerializeToString,
                 response_deserializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.FromString,
                 _registered_method=True)
+        self.CompareArchitectures = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/CompareArchitectures',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesResponse.FromString,
+                _registered_method=True)
 
 
 class AnalysisServiceServicer:
@@ -118,6 +123,14 @@ class AnalysisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareArchitectures(self, request, context):
+        """Puts models side by side by what an architecture is chosen by: first filters and their spatial
+        frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -150,6 +163,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.Correspond,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.FromString,
                     response_serializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.SerializeToString,
+            ),
+            'CompareArchitectures': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareArchitectures,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -316,6 +334,33 @@ class AnalysisService:
             '/zfscope.v1.AnalysisService/Correspond',
             zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.SerializeToString,
             zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareArchitectures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/CompareArchitectures',
+            zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

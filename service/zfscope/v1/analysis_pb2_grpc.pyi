@@ -53,6 +53,10 @@ class AnalysisServiceStub:
     """Covers the same part in different photos, and compares which way each feature changes. Through
     Analyze, as "correspond", it tells how far it is.
     """
+    CompareArchitectures: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.CompareArchitecturesRequest, _analysis_pb2.CompareArchitecturesResponse]
+    """Puts models side by side by what an architecture is chosen by: first filters and their spatial
+    frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -78,6 +82,10 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     Correspond: _aio.UnaryUnaryMultiCallable[_analysis_pb2.CorrespondRequest, _analysis_pb2.CorrespondResponse]  # type: ignore[assignment]
     """Covers the same part in different photos, and compares which way each feature changes. Through
     Analyze, as "correspond", it tells how far it is.
+    """
+    CompareArchitectures: _aio.UnaryUnaryMultiCallable[_analysis_pb2.CompareArchitecturesRequest, _analysis_pb2.CompareArchitecturesResponse]  # type: ignore[assignment]
+    """Puts models side by side by what an architecture is chosen by: first filters and their spatial
+    frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -137,6 +145,16 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analysis_pb2.CorrespondResponse, _abc.Awaitable[_analysis_pb2.CorrespondResponse]]:
         """Covers the same part in different photos, and compares which way each feature changes. Through
         Analyze, as "correspond", it tells how far it is.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareArchitectures(
+        self,
+        request: _analysis_pb2.CompareArchitecturesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.CompareArchitecturesResponse, _abc.Awaitable[_analysis_pb2.CompareArchitecturesResponse]]:
+        """Puts models side by side by what an architecture is chosen by: first filters and their spatial
+        frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -264,7 +264,7 @@ def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) 
             1,
             NotFound,
             "analyzer",
-            "no analyzer 'nothing'; there are catalogue, correspond, counting",
+            "no analyzer 'nothing'; there are catalogue, compare-architectures, correspond, counting",
         ),
         ("", {}, 1, NotFound, "analyzer", "no analyzer ''"),
         ("counting", {"steps": 0}, 1, InputError, "parameters.steps", "steps is 0"),

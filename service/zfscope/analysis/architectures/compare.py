@@ -22,7 +22,8 @@ def compare(
 ) -> tuple[Measures, ...]:
     """Measure models on photos, uint8 (height, width, 3) RGB each, at least one.
 
-    Raises InputError for fewer than two models or one twice, and as `measure` does.
+    Raises InputError for fewer than two models, one twice, or models of different input size, and as
+    `measure` does.
     """
     titles = [model.manifest.title for model in models]
     if len(models) < 2:
@@ -30,7 +31,16 @@ def compare(
     for title in titles:
         if titles.count(title) > 1:
             raise InputError(f"{title} is named {titles.count(title)} times; once is enough", field="models")
+    _check_sizes(models)
     return tuple(measure(model, photos, check_cancelled=check_cancelled) for model in models)
+
+
+def _check_sizes(models: Sequence[Model]) -> None:
+    """Raise InputError unless all models read pictures of one size: else frequencies do not compare."""
+    read = {model.manifest.title: model.preprocessing.crop for model in models}
+    if len(set(read.values())) > 1:
+        sizes = ", ".join(f"{title} reads {side} x {side} pixels" for title, side in read.items())
+        raise InputError(f"{sizes}: name models of one input size", field="models")
 
 
 def cost(models: int, photos: int) -> int:

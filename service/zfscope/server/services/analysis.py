@@ -11,6 +11,7 @@ from zfscope.server.analyze import Partial, answer
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.services import analyzers
+from zfscope.server.services.compare import compare_architectures
 from zfscope.server.services.correspond import correspond
 from zfscope.server.services.invariance import measure_invariance
 from zfscope.server.services.occlude import occlude
@@ -80,6 +81,15 @@ class AnalysisService(AnalysisServiceServicer):
         context: grpc.aio.ServicerContext[pb.CorrespondRequest, pb.CorrespondResponse],
     ) -> pb.CorrespondResponse:
         return await self._backend.workers.run(partial(correspond, self._backend, request, Cancel(context)))
+
+    async def CompareArchitectures(
+        self,
+        request: pb.CompareArchitecturesRequest,
+        context: grpc.aio.ServicerContext[pb.CompareArchitecturesRequest, pb.CompareArchitecturesResponse],
+    ) -> pb.CompareArchitecturesResponse:
+        return await self._backend.workers.run(
+            partial(compare_architectures, self._backend, request, Cancel(context))
+        )
 
 
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:

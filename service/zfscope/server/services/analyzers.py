@@ -43,9 +43,16 @@ def analysis_to_wire(analysis: Analysis, model: Model) -> pb.Analysis:
         model=model.name,
         version=model.version,
         numbers=analysis.numbers,
-        tables={name: _table(table) for name, table in analysis.tables.items()},
+        tables={name: table_to_wire(table) for name, table in analysis.tables.items()},
         pictures=[picture_to_wire(picture) for picture in analysis.pictures],
         tensors={name: tensor_to_wire(tensor) for name, tensor in analysis.tensors.items()},
+    )
+
+
+def table_to_wire(table: Table) -> pb.Table:
+    """Write a table."""
+    return pb.Table(
+        columns=table.columns, rows=[pb.Row(cells=[_cell(cell) for cell in row]) for row in table.rows]
     )
 
 
@@ -62,12 +69,6 @@ def _parameters(struct: struct_pb2.Struct) -> dict[str, Any]:
     except (json_format.SerializeToJsonError, ValueError) as error:
         raise InputError(f"the parameters hold what JSON cannot: {error}", field="parameters") from error
     return values
-
-
-def _table(table: Table) -> pb.Table:
-    return pb.Table(
-        columns=table.columns, rows=[pb.Row(cells=[_cell(cell) for cell in row]) for row in table.rows]
-    )
 
 
 def _cell(cell: Cell) -> struct_pb2.Value:

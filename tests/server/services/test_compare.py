@@ -1,0 +1,97 @@
+"""CompareArchitectures over the wire, against the analyzer in process."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zfscope.analysis.contract import Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.client import Client
+from zfscope.errors import InputError, NotFound, TooMuchWork, ZfscopeError
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import prepare
+from zfscope.runtimes import create_runtime
+from zfscope.server.services.compare import question_of
+from zfscope.store import ModelStore
+from zfscope.v1 import analysis_pb2 as pb
+
+PNG = b"\x89PNG"
+PAIR = ["tiny:1", "tiny:2"]
+
+
+def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: bytes, store: Path) -> None:
+    models = ModelStore(store)
+    model = models.load("tiny", 1)
+    analyzer = load_analyzers().analyzer("compare-architectures")
+    images = (prepare(decode(photo), model.preprocessing),) * 2
+    context = Context(model, create_runtime("torch", model), images, tensors=True, store=models)
+    expected = analyzer.analyze(context, analyzer.params(others=("tiny:2",)))
+
+    answer = client.compare_architectures(PAIR, [photo, photo], tensors=True)
+
+    assert answer.table.columns == ("measure", "tiny 1", "tiny 2")
+    for got, wanted in zip(answer.table.rows, expected.tables["architectures"].rows, strict=True):
+        assert got[0] == wanted[0]
+        assert got[1:] == tuple(
+            cell if isinstance(cell, str | None) else pytest.approx(cell, rel=1e-3) for cell in wanted[1:]
+        )
+    assert set(answer.tensors) == set(expected.tensors)
+    assert "tiny-2-filters" in answer.tensors
+    for name, tensor in expected.tensors.items():
+        np.testing.assert_allclose(answer.tensors[name], tensor, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert answer.picture is not None
+    assert answer.picture.png.startswith(PNG)
+
+
+def test_the_picture_alone_comes_unless_tensors_are_asked_for(client: Client, photo: bytes) -> None:
+    answer = client.compare_architectures(["tiny", "tiny:1"], [photo])
+    assert answer.table.columns == ("measure", "tiny 2", "tiny 1")
+    assert answer.picture is not None
+    assert answer.tensors == {}
+    assert client.compare_architectures(PAIR, [photo], pictures=False).picture is None
+
+
+@pytest.mark.parametrize(
+    ("models", "count", "error", "field", "told"),
+    [
+        ([], 1, InputError, "models", "models has 0; name 2 to 8"),
+        (["tiny"], 1, InputError, "models", "models has 1; name 2 to 8"),
+        (["tiny"] * 9, 1, InputError, "models", "models has 9; name 2 to 8"),
+        (["tiny", ""], 1, InputError, "models[1].name", r"models\[1\].name is empty"),
+        (["tiny", "tiny:0"], 1, InputError, "models[1].version", r"models\[1\].version is 0; 1 or more"),
+        (["nobody", "tiny"], 1, NotFound, "model", "no model 'nobody'"),
+        (["tiny", "other", "nobody"], 1, NotFound, "models[2]", "no model 'nobody'"),
+        (["tiny", "tiny:7"], 1, NotFound, "models[1]", "no version 7 of model 'tiny'"),
+        (["tiny", "tiny:2"], 1, InputError, "models", "version 2 is named 2 times"),
+        (["tiny", "tiny:x"], 1, InputError, "models[1]", "named as NAME or NAME:VERSION"),
+        (PAIR, 0, InputError, "images", "0 photos; 'compare-architectures' takes 1 to 16"),
+        (PAIR, 17, InputError, "images", "17 photos; 'compare-architectures' takes 1 to 16"),
+    ],
+)
+def test_what_does_not_compare_is_refused_with_field_value_and_what_is_allowed(
+    client: Client,
+    photo: bytes,
+    models: list[str],
+    count: int,
+    error: type[ZfscopeError],
+    field: str,
+    told: str,
+) -> None:
+    with pytest.raises(error, match=told) as refusal:
+        client.compare_architectures(models, [photo] * count)
+    assert refusal.value.field == field
+
+
+def test_more_passes_than_the_budget_are_refused(settings: Any, make_service: Any, photo: bytes) -> None:
+    service = make_service(settings.model_copy(update={"max_passes": 300}))
+    service.call(service.service.warm_up())
+    with Client(service.address) as client, pytest.raises(TooMuchWork, match="one request may cost 300"):
+        client.compare_architectures(PAIR, [photo] * 2)
+
+
+def test_versions_that_are_not_named_are_the_newest() -> None:
+    request = pb.CompareArchitecturesRequest(models=[pb.ModelRef(name="a"), pb.ModelRef(name="b", version=3)])
+    question = question_of(request)
+    assert (question.model, question.version, question.parameters) == ("a", None, {"others": ["b:3"]})
