@@ -49,6 +49,11 @@ def test_a_model_comes_back_as_it_was_written(write: Write, network: Network, ma
     torch.testing.assert_close(model.network(images), network(images).detach(), atol=1e-2, rtol=1e-2)
 
 
+def test_a_loaded_model_knows_its_folder(write: Write) -> None:
+    folder = write()
+    assert store_of(folder).load("tiny-net").folder == folder == store_of(folder).folder("tiny-net")
+
+
 def test_half_precision_becomes_float32_without_any_further_loss(write: Write, network: Network) -> None:
     loaded = store_of(write()).load("tiny-net").network.layers.state_dict()
     for name, tensor in network.layers.state_dict().items():
@@ -350,6 +355,12 @@ class TestVerify:
         (folder / "checkpoints" / "extra.bin").touch()
         with pytest.raises(DamagedModel, match=f"{TITLE}: 'checkpoints/extra.bin' is in .* does not list it"):
             store_of(folder).verify("tiny-net")
+
+    def test_indexes_are_no_part_of_the_model(self, folder: Path) -> None:
+        (folder / "indexes" / "val").mkdir(parents=True)
+        (folder / "indexes" / "val" / "index.json").touch()
+        rehash(folder)
+        assert not any(file.startswith("indexes") for file in store_of(folder).verify("tiny-net").files)
 
     def test_a_checkpoint_of_another_network_is_named(self, folder: Path) -> None:
         file = "checkpoints/epoch-002.safetensors"

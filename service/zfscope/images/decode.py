@@ -57,6 +57,9 @@ _READERS: Mapping[Format, _Reader] = {
 }
 _DEFAULT_LIMITS = DecodeLimits()
 
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+"""How files of these formats are called: by them photos are found in a folder, nothing more."""
+
 
 def decode(
     data: bytes,

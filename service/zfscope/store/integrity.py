@@ -6,6 +6,9 @@ from pathlib import Path
 
 from zfscope.errors import ZfscopeError
 
+INDEXES = "indexes"
+"""The folder of what is made of a model later, and is no part of it: each index has its own manifest."""
+
 
 class DamagedModel(ZfscopeError):
     """A stored model that is not what its manifest says; the message names model, version and file."""
@@ -63,8 +66,9 @@ def verify_folder(folder: Path, hashes: Mapping[str, str], *, besides: str, titl
 
 
 def files_of(folder: Path) -> list[str]:
-    """Name every file below a folder, relative to it, with `/` between parts."""
-    return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir()]
+    """Name every file of a version's folder but its indexes, relative to it, with `/` between parts."""
+    files = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir()]
+    return [file for file in files if not file.startswith(f"{INDEXES}/")]
 
 
 def _listing(names: Mapping[str, str]) -> str:

@@ -24,12 +24,14 @@ class Model:
     """A loaded model. It never changes: requests share it without locks.
 
     network: float32, in evaluation mode, without gradients. mean_image: float32 (3, H, W) in pixel
-    units, read-only, None where the preprocessing subtracts a mean per channel.
+    units, read-only, None where the preprocessing subtracts a mean per channel. folder: where it was read,
+    and where its indexes are; None for a model of no store.
     """
 
     manifest: Manifest
     network: Network
     mean_image: NDArray[np.float32] | None = None
+    folder: Path | None = None
 
     @property
     def name(self) -> str:
@@ -76,7 +78,7 @@ class ModelStore:
 
     def manifest(self, name: str, version: int | None = None) -> Manifest:
         """Read one manifest; version None is the newest. Raises NotFound and DamagedModel."""
-        return _read_manifest(self._folder(name, version))
+        return _read_manifest(self.folder(name, version))
 
     def load(self, name: str, version: int | None = None) -> Model:
         """Load a model; version None is the newest.
@@ -84,7 +86,7 @@ class ModelStore:
         The weights are verified against the manifest's hash and the network's shapes.
         Raises NotFound where the store has no such model, DamagedModel where it cannot be trusted.
         """
-        folder = self._folder(name, version)
+        folder = self.folder(name, version)
         manifest = _read_manifest(folder)
         data = read_verified(folder, WEIGHTS, manifest.files, title=manifest.title)
         try:
@@ -92,14 +94,14 @@ class ModelStore:
         except ValueError as error:
             raise DamagedModel(f"{manifest.title}: '{WEIGHTS}': {error}") from error
         _check_mean(manifest, mean_image)
-        return Model(manifest, network, mean_image)
+        return Model(manifest, network, mean_image, folder)
 
     def verify(self, name: str, version: int | None = None) -> Manifest:
         """Check every file of a model, checkpoints and the model card too, and load it once.
 
         Raises NotFound and DamagedModel; gives the manifest of a model that is whole.
         """
-        folder = self._folder(name, version)
+        folder = self.folder(name, version)
         model = self.load(name, version)
         manifest = model.manifest
         verify_folder(folder, manifest.files, besides=MANIFEST, title=manifest.title)
@@ -111,8 +113,11 @@ class ModelStore:
                 raise DamagedModel(f"{manifest.title}: '{checkpoint.file}': {error}") from error
         return manifest
 
-    def _folder(self, name: str, version: int | None) -> Path:
-        """Look a version up among what the store lists: no path is ever made of a caller's text."""
+    def folder(self, name: str, version: int | None = None) -> Path:
+        """Give the folder of a model; version None is the newest. Raises NotFound.
+
+        It is looked up among what the store lists: no path is ever made of a caller's text.
+        """
         versions = self._versions()
         if name not in versions:
             raise NotFound(f"no model '{name}'; this store has {_words(versions)}", field="model")

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError
-from zfscope.images.decode import decode
+from zfscope.images.decode import SUFFIXES, decode
 from zfscope.images.preprocess import Preprocessing, centre_square
 
 Pixels = NDArray[np.uint8]
 Value = TypeVar("Value", np.uint8, np.float32)
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def read_folder(root: Path, classes: Sequence[str] | None = None) -> PhotoFolder
     listed = {name: _photos(root / name) for name in names if name in found}
     for name, photos in listed.items():
         if not photos:
-            kinds = ", ".join(sorted(_SUFFIXES))
+            kinds = ", ".join(sorted(SUFFIXES))
             raise InputError(f"'{root / name}' holds no photos ({kinds})", field="data")
     targets = [number for number, name in enumerate(names) for _ in listed.get(name, [])]
     files = tuple(path for photos in listed.values() for path in photos)
@@ -56,7 +55,7 @@ def read_folder(root: Path, classes: Sequence[str] | None = None) -> PhotoFolder
 
 
 def _photos(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
 def decode_squares(photos: PhotoFolder, preprocessing: Preprocessing) -> Iterator[Pixels]:
