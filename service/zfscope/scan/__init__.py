@@ -1,0 +1,25 @@
+"""Passes over a data set: for every map of some layers, the photos that activate it most."""
+
+from zfscope.scan.build import build_index
+from zfscope.scan.data import DataSet
+from zfscope.scan.engine import Engine, local
+from zfscope.scan.index import Index, Record
+from zfscope.scan.listing import open_data
+from zfscope.scan.open import DamagedIndex, indexes_folder, open_index, verify_indexes
+from zfscope.scan.plan import Plan, make_plan
+
+__all__ = [
+    "DamagedIndex",
+    "DataSet",
+    "Engine",
+    "Index",
+    "Plan",
+    "Record",
+    "build_index",
+    "indexes_folder",
+    "local",
+    "make_plan",
+    "open_data",
+    "open_index",
+    "verify_indexes",
+]

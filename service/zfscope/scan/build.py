@@ -1,0 +1,130 @@
+"""Making an index: a scan that goes on where it was stopped, and what it found, written all or nothing."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from zfscope.errors import InputError
+from zfscope.runtimes.reducing import Reducing
+from zfscope.scan.data import DataSet
+from zfscope.scan.engine import Engine, local
+from zfscope.scan.index import Index
+from zfscope.scan.manifest import Origin, differences, make_origin
+from zfscope.scan.open import read_index, read_manifest
+from zfscope.scan.partial import Partial, merged
+from zfscope.scan.plan import Plan
+from zfscope.scan.state import load_state, save_state
+from zfscope.scan.work import Scanner
+from zfscope.scan.write import write_index
+from zfscope.store import Model
+
+SAVE_EVERY_S = 5.0
+_STATE, _RESULT = "state.npz", "result"
+
+Watch = Callable[[int, int], None]
+"""Told how many photos are done, and how many there are: at the start, and after each batch."""
+
+
+def build_index(
+    model: Model,
+    data: DataSet,
+    plan: Plan,
+    target: Path,
+    *,
+    reducing: Reducing,
+    engine: Engine = local,
+    watch: Watch = lambda done, total: None,
+) -> Index:
+    """Scan a data set with a model, and write the index as the folder `target`; give it opened.
+
+    reducing: the plan's layers. What was found is saved every few seconds in `.NAME.unfinished` beside
+    the target: after a kill, the same call goes on from there, and the index is the same to the byte.
+    Where it is there already, nothing is done.
+
+    Raises InputError where the target, or what was saved, was made from something else; where the folder
+    cannot be written; and where no photo could be used.
+    """
+    origin = make_origin(model.manifest, data, plan)
+    scanner = Scanner(reducing, model.preprocessing, model.mean_image, plan.top)
+
+    def parts(done: int) -> Iterator[Partial]:
+        return engine(scanner.scan, data.batches(done=done))
+
+    with _workshop(target) as workshop:
+        if target.exists():
+            _check_existing(target, origin)
+        else:
+            found = _scanned(workshop / _STATE, origin, parts, watch)
+            _check_photos(data, found)
+            _publish(workshop / _RESULT, target, origin, data, found)
+    return read_index(target, model.manifest)
+
+
+@contextmanager
+def _workshop(target: Path) -> Iterator[Path]:
+    """Make the folder of an unfinished index, keep other processes out of it, and remove it in the end."""
+    folder = target.with_name(f".{target.name}.unfinished")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        message = f"the index cannot be written to '{target}': {error.strerror}; put it elsewhere with --out"
+        raise InputError(message, field="out") from error
+    try:
+        _lock(handle, target)
+        try:
+            yield folder
+        except BaseException:
+            with suppress(OSError):  # unless it holds a state, which is worth keeping
+                folder.rmdir()
+            raise
+        shutil.rmtree(folder)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, target: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"another process is making '{target}' right now", field="name") from error
+
+
+def _scanned(state: Path, origin: Origin, parts: Callable[[int], Iterator[Partial]], watch: Watch) -> Partial:
+    """Put together what is found in all batches; `parts` gives that of all but those done before."""
+    found = load_state(state, origin) or Partial(origin.top)
+    watch(found.seen, origin.data.photos)
+    saved = time.monotonic()
+    for part in parts(found.batches):
+        found = merged(found, part)
+        watch(found.seen, origin.data.photos)
+        if time.monotonic() - saved >= SAVE_EVERY_S:
+            save_state(state, origin, found)
+            saved = time.monotonic()
+    return found
+
+
+def _check_existing(target: Path, origin: Origin) -> None:
+    differs = differences(read_manifest(target).origin, origin)
+    if differs:
+        message = f"'{target}' is an index of another {differs}: give another --name, or remove that folder"
+        raise InputError(message, field="name")
+
+
+def _check_photos(data: DataSet, found: Partial) -> None:
+    if not found.photos:
+        first, reason = found.skipped[0]
+        message = (
+            f"none of the {len(data):,} photos in '{data.root}' can be used; '{data.names[first]}': {reason}"
+        )
+        raise InputError(message, field="data")
+
+
+def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, found: Partial) -> None:
+    shutil.rmtree(draft, ignore_errors=True)  # one that a kill interrupted
+    write_index(draft, origin, data, found)
+    draft.rename(target)

@@ -1,0 +1,55 @@
+"""Photos that a text file lists."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from zfscope.errors import InputError
+from zfscope.scan.data import NOT_THERE, Found
+
+_SAMPLE = 4096
+
+
+def listed_photos(path: Path) -> Mapping[str, Found]:
+    """List the photos that a text file names, a path a line, by that path; one named twice counts once.
+
+    Paths are relative to the file's folder, or absolute; a TAB and the class may follow. Raises InputError
+    for a file that is no such text, names no photo that is there, or gives one two classes.
+    """
+    photos: dict[str, Found] = {}
+    for name, label in _named(path):
+        found = photos.setdefault(name, Found(label, _size(path.parent / name)))
+        if found.label != label:
+            message = f"'{path}' lists '{name}' twice, with class '{found.label}' and with '{label}'"
+            raise InputError(message, field="data")
+    if all(found.size == NOT_THERE for found in photos.values()):
+        first = f", starting with '{next(iter(photos))}'" if photos else ""
+        message = f"'{path}' lists {len(photos):,} photos of which none is there{first}; a line is a path"
+        raise InputError(f"{message} relative to that file, and, after a TAB, its class", field="data")
+    return photos
+
+
+def _named(path: Path) -> Iterator[tuple[str, str]]:
+    """Read the path and the class of each line that is not blank."""
+    try:
+        with path.open("rb") as raw:
+            if b"\0" in raw.read(_SAMPLE):
+                raise UnicodeError("it holds bytes of zero")
+        with path.open(encoding="utf-8-sig") as lines:
+            for line in lines:
+                name, _, label = line.partition("\t")
+                if name.strip():
+                    yield os.path.normpath(name.strip()), label.strip()
+    except UnicodeError as error:
+        message = f"'{path}' is neither a folder, nor a tar, nor a text file that lists photos: {error}"
+        raise InputError(message, field="data") from error
+
+
+def _size(path: Path) -> int:
+    """Give the size of a plain file, NOT_THERE where there is none of that name."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return NOT_THERE
+    return status.st_size if stat.S_ISREG(status.st_mode) else NOT_THERE

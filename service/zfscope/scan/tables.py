@@ -1,0 +1,94 @@
+"""The tables of an index: Arrow tables of what a scan has found, for Parquet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from zfscope.scan.data import DataSet, printable
+from zfscope.scan.manifest import LayerShape
+from zfscope.scan.partial import LayerPart, Skipped
+
+RECORD_COLUMNS = pa.schema(
+    {
+        "layer": pa.string(),
+        "map": pa.int32(),
+        "rank": pa.int32(),
+        "score": pa.float32(),
+        "value": pa.float32(),
+        "image": pa.int64(),
+        "path": pa.string(),
+        "class": pa.string(),
+        "y": pa.int32(),
+        "x": pa.int32(),
+        "blake2b": pa.string(),
+    }
+)
+"""rank 0 is the strongest. score: what ranks: the value itself, or the sum of the map. value: the largest
+activation, of unit (y, x). image: the photo's number. path: relative to the data's root. blake2b: of the
+photo's file, 128 bits in hexadecimal, by which a changed photo is noticed."""
+
+MAP_COLUMNS = pa.schema(
+    {
+        "layer": pa.string(),
+        "map": pa.int32(),
+        "alive": pa.int64(),
+        "images": pa.int64(),
+        "histogram": pa.list_(pa.int64()),
+    }
+)
+"""alive: of `images` photos, those in which the map has an activation above 0. histogram: photos by their
+largest activation; the manifest has the bins' edges."""
+
+SKIPPED_COLUMNS = pa.schema({"image": pa.int64(), "path": pa.string(), "reason": pa.string()})
+
+
+def record_table(shape: LayerShape, part: LayerPart, data: DataSet) -> Any:  # pyarrow is untyped
+    """Lay out the records of a layer: map by map, the strongest first."""
+    maps, kept = part.records.shape
+    flat = part.records.ravel()
+    rows, columns = np.divmod(flat["place"], shape.columns)
+    photos = flat["photo"].tolist()
+    return pa.table(
+        {
+            "layer": pa.repeat(shape.name, len(flat)),
+            "map": np.repeat(np.arange(maps), kept),
+            "rank": np.tile(np.arange(kept), maps),
+            "score": flat["score"],
+            "value": flat["value"],
+            "image": flat["photo"],
+            "path": [printable(data.names[photo]) for photo in photos],
+            "class": [printable(data.labels[photo]) or None for photo in photos],
+            "y": rows,
+            "x": columns,
+            "blake2b": [digest.hex() for digest in flat["digest"].tolist()],
+        },
+        schema=RECORD_COLUMNS,
+    )
+
+
+def map_table(shape: LayerShape, part: LayerPart, images: int) -> Any:
+    """Lay out what is known of each map of a layer."""
+    return pa.table(
+        {
+            "layer": pa.repeat(shape.name, shape.maps),
+            "map": np.arange(shape.maps),
+            "alive": part.histogram[:, 1:].sum(1),
+            "images": pa.repeat(images, shape.maps),
+            "histogram": list(part.histogram),
+        },
+        schema=MAP_COLUMNS,
+    )
+
+
+def skipped_table(skipped: Sequence[Skipped], data: DataSet) -> Any:
+    """Lay out the photos that could not be used, by number."""
+    return pa.table(
+        {
+            "image": [photo for photo, _ in skipped],
+            "path": [printable(data.names[photo]) for photo, _ in skipped],
+            "reason": [reason for _, reason in skipped],
+        },
+        schema=SKIPPED_COLUMNS,
+    )

@@ -1,0 +1,74 @@
+"""The work of a scan: a batch of photos in, what was found in it out. It may be done anywhere."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.images.preprocess import MeanImage, Preprocessing
+from zfscope.runtimes.reducing import Reduced, Reducing
+from zfscope.scan.data import BATCH, Batch
+from zfscope.scan.partial import RECORD, Partial, Records, Skipped, layer_part
+from zfscope.scan.read import see
+
+
+@dataclass(frozen=True, eq=False)
+class Scanner:
+    """What batches are seen with: a model's preprocessing, and its layers made ready to be reduced.
+
+    top: how many records a map keeps.
+    """
+
+    reducing: Reducing
+    preprocessing: Preprocessing
+    mean_image: MeanImage | None
+    top: int
+
+    def scan(self, batch: Batch) -> Partial:
+        """Read, prepare and run the photos of a batch. Many threads may do so at once.
+
+        A photo that cannot be used leaves its place in the batch empty, as the last batch's missing ones
+        do: what is found in the others does not depend on it.
+        """
+        side = self.preprocessing.crop
+        images, records = np.zeros((BATCH, 3, side, side), np.float32), np.zeros(BATCH, RECORD)
+        faults = dict(self._fill(batch, images, records))
+        found = self.reducing.reduce(images)
+        faults |= {row: fault for row, fault in _overflows(found) if row not in faults}
+        used = [row for row in range(len(batch.photos)) if row not in faults]
+        parts = {
+            name: layer_part(_rows(layer, used), records[used], top=self.top) for name, layer in found.items()
+        }
+        return Partial(
+            top=self.top,
+            batches=1 << batch.number,
+            photos=len(used),
+            skipped=tuple(
+                Skipped(photo.number, faults[row]) for row, photo in enumerate(batch.photos) if row in faults
+            ),
+            layers=parts if used else {},
+        )
+
+    def _fill(self, batch: Batch, images: NDArray[np.float32], records: Records) -> Iterator[tuple[int, str]]:
+        """Put photos into their places; give the place of each that cannot be used, and the reason."""
+        for row, photo in enumerate(batch.photos):
+            sight = see(photo, self.preprocessing, self.mean_image)
+            if isinstance(sight, str):
+                yield row, sight
+                continue
+            images[row] = sight.pixels
+            records["photo"][row], records["digest"][row] = photo.number, sight.digest
+
+
+def _overflows(found: Mapping[str, Reduced]) -> Iterator[tuple[int, str]]:
+    """Give the rows of photos that overflow float32 in some layer, which no rank can be made of."""
+    for name, layer in found.items():
+        numbers = layer.values if layer.sums is None else layer.values + layer.sums
+        for row in np.flatnonzero(~np.isfinite(numbers).all(1)):
+            yield int(row), f"its activations of layer '{name}' are no finite numbers"
+
+
+def _rows(layer: Reduced, rows: list[int]) -> Reduced:
+    sums = None if layer.sums is None else layer.sums[rows]
+    return Reduced(layer.values[rows], layer.places[rows], sums)

@@ -1,0 +1,307 @@
+"""An index tells what whole activations tell, whoever computed which batch, whatever is broken."""
+
+import hashlib
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.scan.conftest import BROKEN, LAYERS
+from zfscope.engine import trace
+from zfscope.errors import InputError, NotFound
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import prepare
+from zfscope.runtimes import RUNTIMES
+from zfscope.scan import Index, open_data
+from zfscope.scan.data import Batch
+from zfscope.scan.engine import Work
+from zfscope.scan.partial import EDGES, Partial
+from zfscope.store import Model
+
+Make = Callable[..., Index]
+Contents = Callable[[Path], Mapping[str, bytes]]
+Activations = Mapping[str, Mapping[int, NDArray[np.float32]]]
+
+
+@pytest.fixture
+def activations(model: Model, photos: Path) -> Activations:
+    """By layer and photo, (maps, places): each photo by itself, by torch, nothing reduced."""
+    found: dict[str, dict[int, NDArray[np.float32]]] = {layer: {} for layer in LAYERS}
+    for number, name in enumerate(open_data(photos).names):
+        if name not in BROKEN:
+            pixels = prepare(decode((photos / name).read_bytes()), model.preprocessing).pixels
+            outputs = trace(model.network, torch.from_numpy(pixels)).outputs
+            for layer in LAYERS:
+                found[layer][number] = outputs[layer][0].reshape(outputs[layer].shape[1], -1).numpy()
+    return found
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("rank", ["max", "sum"])
+@pytest.mark.parametrize("top", [1, 9, 100])
+def test_every_map_s_strongest_photos_are_those_of_whole_activations(
+    make: Make, photos: Path, model: Model, activations: Activations, runtime: str, rank: str, top: int
+) -> None:
+    index = make(photos, runtime=runtime, rank=rank, top=top)
+    names = open_data(photos).names
+    for layer in LAYERS:
+        columns = model.network.shapes[layer][-1] if layer != "fc3" else 1
+        for map in range(model.network.shapes[layer][0]):
+            values = {photo: maps[map] for photo, maps in activations[layer].items()}
+            score = np.max if rank == "max" else np.sum
+            expected = sorted(values, key=lambda photo: (-score(values[photo]), photo))[:top]
+            records = index.records(layer, map)
+            assert [record.image for record in records] == expected
+            assert [record.rank for record in records] == list(range(len(expected)))
+            for record in records:
+                own = values[record.image]
+                assert (record.y, record.x) == divmod(int(own.argmax()), columns)
+                assert record.value == pytest.approx(own.max(), abs=1e-4)
+                assert record.score == pytest.approx(score(own), rel=1e-4, abs=1e-4)
+                assert record.path == names[record.image]
+                assert record.label == ("" if record.path == "loose.gif" else record.path[0])
+                data = (photos / record.path).read_bytes()
+                assert record.blake2b == hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def test_dead_maps_and_histograms_are_those_of_whole_activations(
+    make: Make, photos: Path, activations: Activations
+) -> None:
+    index = make(photos)
+    for layer in LAYERS:
+        maxima = np.stack([maps.max(1) for maps in activations[layer].values()])
+        np.testing.assert_array_equal(index.alive(layer), (maxima > 0).sum(0))
+        dead = np.flatnonzero((maxima <= 0).all(0))
+        assert index.dead_maps(layer) == tuple(dead)
+        for map, column in enumerate(maxima.T):
+            expected = np.bincount((column[:, None] >= EDGES).sum(1), minlength=len(EDGES) + 1)
+            np.testing.assert_array_equal(index.histogram(layer)[map], expected)
+    assert 2 in index.dead_maps("conv1")
+    assert 4 in index.dead_maps("fc3")
+    assert index.dead_maps("conv2") == ()
+
+
+def test_broken_photos_are_skipped_counted_and_listed_with_the_reason(make: Make, photos: Path) -> None:
+    index = make(photos)
+    assert [path for path, _ in index.skipped] == sorted(BROKEN)
+    assert dict(index.skipped)["b/text.jpg"].startswith("the file is not an image")
+    assert (index.manifest.images, index.manifest.skipped) == (40, 5)
+
+
+def test_a_photo_s_numbers_do_not_depend_on_whether_its_neighbours_are_broken(
+    make: Make, photos: Path, tmp_path: Path
+) -> None:
+    mended = shutil.copytree(photos, tmp_path / "mended")
+    for name in BROKEN:
+        shutil.copyfile(photos / "a" / "00.png", mended / name)
+    before, after = make(photos, top=100), make(mended, name="mended", top=100)
+    for layer in LAYERS:
+        for map in range(4):
+            whole = {record.path: record for record in after.records(layer, map)}
+            for record in before.records(layer, map):
+                twin = whole[record.path]
+                assert (twin.value, twin.y, twin.x) == (record.value, record.y, record.x)
+
+
+def test_copies_of_a_photo_follow_each_other_by_number(make: Make, photos: Path) -> None:
+    index = make(photos, top=100)
+    twins = [f"{folder}/twin.png" for folder in "abc"]
+    for layer in LAYERS:
+        records = index.records(layer, 0)
+        first = next(record.rank for record in records if record.path == twins[0])
+        assert [record.path for record in records[first : first + 3]] == twins
+        assert len({record.value for record in records[first : first + 3]}) == 1
+
+
+def backwards(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    for batch in reversed(list(batches)):
+        yield work(batch)
+
+
+def in_two_halves(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    from zfscope.scan.partial import merged
+
+    one, *others = [work(batch) for batch in batches]
+    for other in random.Random(0).sample(others, len(others)):
+        one = merged(other, one)
+    yield one
+
+
+@pytest.mark.parametrize("engine", [backwards, in_two_halves])
+def test_whoever_computes_which_batch_the_files_are_the_same(
+    make: Make, photos: Path, tmp_path: Path, contents: Contents, engine: Any
+) -> None:
+    make(photos)
+    make(photos, name="other", engine=engine)
+    assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "other")
+
+
+@pytest.mark.parametrize("cpus", [1, 5])
+def test_the_files_do_not_depend_on_the_number_of_cpus(
+    make: Make, photos: Path, tmp_path: Path, contents: Contents, cpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(photos)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
+    make(photos, name="other")
+    assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "other")
+
+
+def test_progress_counts_every_photo_the_broken_ones_too(make: Make, photos: Path) -> None:
+    told: list[tuple[int, int]] = []
+    make(photos, watch=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 45)
+    assert told[-1] == (45, 45)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_nothing_is_left_beside_the_index(make: Make, photos: Path, tmp_path: Path) -> None:
+    make(photos)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["it"]
+    files = {"index.json", "records.parquet", "maps.parquet", "skipped.parquet"}
+    assert {path.name for path in (tmp_path / "out" / "it").iterdir()} == files
+
+
+def never(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    raise AssertionError("it is there already")
+
+
+def test_an_index_that_is_there_is_given_and_not_made_again(make: Make, photos: Path) -> None:
+    made = make(photos)
+    assert make(photos, engine=never).manifest == made.manifest
+
+
+@pytest.mark.parametrize(
+    ("options", "differs"),
+    [({"top": 3}, "top"), ({"rank": "sum"}, "rank"), ({"layers": ["conv1"], "top": 2}, "layers, top")],
+)
+def test_an_index_of_something_else_is_not_overwritten(
+    make: Make, photos: Path, options: dict[str, Any], differs: str
+) -> None:
+    make(photos)
+    with pytest.raises(
+        InputError, match=f"out/it' is an index of another {differs}: give another --name"
+    ) as caught:
+        make(photos, engine=never, **options)
+    assert caught.value.field == "name"
+
+
+def test_an_index_of_other_photos_is_not_overwritten(make: Make, photos: Path) -> None:
+    make(photos)
+    with pytest.raises(InputError, match="is an index of another data"):
+        make(photos / "a", engine=never)
+
+
+def stopped(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    yield work(next(iter(batches)))
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def _always_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zfscope.scan.build.SAVE_EVERY_S", 0)
+
+
+@pytest.mark.usefixtures("_always_saved")
+class TestUnfinished:
+    """A scan that was stopped."""
+
+    def test_it_goes_on_where_it_was_and_ends_with_the_same_files(
+        self, make: Make, photos: Path, tmp_path: Path, contents: Contents
+    ) -> None:
+        make(photos, name="whole")
+        with pytest.raises(KeyboardInterrupt):
+            make(photos, engine=stopped)
+        told: list[int] = []
+        make(photos, watch=lambda done, total: told.append(done))
+        assert told[0] == 16
+        assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "whole")
+
+    def test_it_is_not_gone_on_with_for_something_else(self, make: Make, photos: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            make(photos, engine=stopped)
+        words = r"\.it\.unfinished' holds an unfinished index of another rank: give the same options to go on"
+        with pytest.raises(InputError, match=words) as caught:
+            make(photos, rank="sum", engine=never)
+        assert caught.value.field == "name"
+
+    def test_a_damaged_state_is_told_with_the_way_out(self, make: Make, photos: Path, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            make(photos, engine=stopped)
+        state = tmp_path / "out" / ".it.unfinished" / "state.npz"
+        state.write_bytes(state.read_bytes()[:-100])
+        with pytest.raises(
+            InputError, match=r"state\.npz' cannot be read .*; remove its folder to begin again"
+        ):
+            make(photos, engine=never)
+
+    def test_what_a_kill_left_of_the_files_is_written_again(
+        self, make: Make, photos: Path, tmp_path: Path, contents: Contents
+    ) -> None:
+        make(photos, name="whole")
+        draft = tmp_path / "out" / ".it.unfinished" / "result"
+        draft.mkdir(parents=True)
+        (draft / "records.parquet").write_bytes(b"half of")
+        make(photos)
+        assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "whole")
+
+    def test_what_a_kill_left_beside_a_finished_index_is_cleared_away(
+        self, make: Make, photos: Path, tmp_path: Path
+    ) -> None:
+        make(photos)
+        (tmp_path / "out" / ".it.unfinished").mkdir()
+        make(photos)
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["it"]
+
+
+def test_two_processes_never_make_one_index(make: Make, photos: Path) -> None:
+    def meanwhile(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+        with pytest.raises(InputError, match=r"another process is making '.*/out/it' right now"):
+            make(photos, engine=never)
+        for batch in batches:
+            yield work(batch)
+
+    make(photos, engine=meanwhile)
+
+
+def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(
+    make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(20):
+        (tmp_path / "data" / f"{number:02}.jpg").write_text("no photo")
+    with pytest.raises(
+        InputError, match=r"none of the 20 photos in '.*' can be used; '00\.jpg': the file is not"
+    ) as caught:
+        make(tmp_path / "data")
+    assert caught.value.field == "data"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_photo_that_overflows_in_a_layer_is_skipped(make: Make, photos: Path, model: Model) -> None:
+    with torch.no_grad():
+        model.network.filters["conv2"].weight.fill_(3e38)
+    with pytest.raises(InputError, match="its activations of layer 'conv2' are no finite numbers"):
+        make(photos, layers=["conv1", "conv2"])
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(
+    make: Make, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("no folder")
+    with pytest.raises(
+        InputError, match=r"the index cannot be written to '.*/out/it': .*; put it elsewhere with --out"
+    ) as caught:
+        make(photos, engine=never)
+    assert caught.value.field == "out"
+
+
+def test_an_unknown_layer_is_told(make: Make, photos: Path) -> None:
+    with pytest.raises(NotFound, match="no layer 'conv9'"):
+        make(photos, layers=["conv9"])

@@ -1,0 +1,89 @@
+"""Who runs a scan: each batch once, a few ahead, and what goes wrong is told."""
+
+import os
+from collections.abc import Iterator
+from threading import Barrier, Lock
+
+import pytest
+
+from zfscope.scan import Engine, local
+from zfscope.scan.data import Batch
+from zfscope.scan.partial import Partial
+
+THREADS = 3
+
+
+@pytest.fixture(autouse=True)
+def _three_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(THREADS)))
+
+
+def batches(count: int) -> list[Batch]:
+    return [Batch(number, ()) for number in range(count)]
+
+
+def seen(batch: Batch) -> Partial:
+    return Partial(top=1, batches=1 << batch.number)
+
+
+def test_each_batch_is_worked_on_once() -> None:
+    engine: Engine = local
+    found = [part.batches for part in engine(seen, batches(50))]
+    assert sorted(found) == [1 << number for number in range(50)]
+
+
+def test_every_cpu_of_the_process_has_a_thread_at_work() -> None:
+    together = Barrier(THREADS, timeout=30)
+
+    def work(batch: Batch) -> Partial:
+        together.wait()
+        return seen(batch)
+
+    assert len(list(local(work, batches(2 * THREADS)))) == 2 * THREADS
+
+
+def test_batches_are_taken_a_few_ahead_and_no_more() -> None:
+    taken, most, lock = 0, 0, Lock()
+
+    def endless() -> Iterator[Batch]:
+        nonlocal taken
+        for batch in batches(200):
+            taken += 1
+            yield batch
+
+    for given, _ in enumerate(local(seen, endless())):
+        with lock:
+            most = max(most, taken - given)
+    assert taken == 200
+    assert most <= 2 * (2 * THREADS)
+
+
+def test_nothing_to_do_is_done() -> None:
+    assert list(local(seen, [])) == []
+
+
+def test_what_goes_wrong_in_a_thread_is_raised_and_ends_the_scan() -> None:
+    worked = []
+
+    def work(batch: Batch) -> Partial:
+        worked.append(batch.number)
+        if batch.number == 5:
+            raise RuntimeError("no power")
+        return seen(batch)
+
+    with pytest.raises(RuntimeError, match="no power"):
+        list(local(work, batches(1000)))
+    assert len(worked) < 100
+
+
+def test_who_stops_asking_stops_the_scan() -> None:
+    worked = []
+
+    def work(batch: Batch) -> Partial:
+        worked.append(batch.number)
+        return seen(batch)
+
+    parts = local(work, batches(1000))
+    next(parts)
+    parts.close()  # type: ignore[attr-defined]  # an iterator that is a generator
+    assert len(worked) < 100

@@ -1,0 +1,230 @@
+"""What a data set holds: folders, tars and lists give photos with numbers, in one order."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from zfscope.errors import InputError
+from zfscope.scan import DataSet, open_data
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return root
+
+
+def pack(tar: Path, root: Path, *names: str) -> Path:
+    with tarfile.open(tar, "w") as packed:
+        for name in names:
+            packed.add(root / name, name)
+    return tar
+
+
+def listed(data: DataSet) -> list[tuple[str, str]]:
+    return list(zip(data.names, data.labels, strict=True))
+
+
+def bytes_of(data: DataSet, number: int) -> bytes:
+    photo = data.photo(number)
+    with photo.file.open("rb") as file:
+        file.seek(photo.offset)
+        return file.read(photo.size)
+
+
+class TestFolder:
+    """A folder."""
+
+    def test_sub_folders_are_classes_and_photos_are_numbered_by_path(self, tmp_path: Path) -> None:
+        data = open_data(touch(tmp_path, "dog/2.png", "cat/b.JPEG", "dog/10.png", "a.gif", "cat/deep/c.tif"))
+        assert data.kind == "folder"
+        assert listed(data) == [
+            ("a.gif", ""),
+            ("cat/b.JPEG", "cat"),
+            ("cat/deep/c.tif", "cat"),
+            ("dog/10.png", "dog"),
+            ("dog/2.png", "dog"),
+        ]
+        assert bytes_of(data, 3) == b"dog/10.png"
+
+    def test_other_files_and_hidden_ones_are_passed_over(self, tmp_path: Path) -> None:
+        data = open_data(touch(tmp_path, "a.png", "a.txt", "._a.png", ".cache/b.png", "png"))
+        assert data.names == ["a.png"]
+
+    def test_links_to_folders_are_followed_but_never_round_in_circles(self, tmp_path: Path) -> None:
+        touch(tmp_path / "elsewhere", "x.png")
+        touch(tmp_path / "data", "cat/a.png")
+        (tmp_path / "data" / "dog").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "data" / "cat" / "self").symlink_to(tmp_path / "data")
+        assert listed(open_data(tmp_path / "data")) == [("cat/a.png", "cat"), ("dog/x.png", "dog")]
+
+    def test_what_is_no_plain_file_is_passed_over(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.png")
+        os.mkfifo(tmp_path / "pipe.png")
+        (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere")
+        assert open_data(tmp_path).names == ["a.png"]
+
+    @pytest.mark.parametrize("names", [[], ["a.txt", "b/c.txt"]])
+    def test_one_without_photos_is_refused(self, tmp_path: Path, names: list[str]) -> None:
+        with pytest.raises(InputError, match=r"holds no photos \(\.bmp, .*\.webp\)") as caught:
+            open_data(touch(tmp_path, *names))
+        assert caught.value.field == "data"
+
+
+class TestTar:
+    """A tar of folders."""
+
+    def test_photos_are_read_where_they_lie(self, tmp_path: Path) -> None:
+        names = ["val/dog/b.png", "val/cat/a.png", "val/readme.txt"]
+        data = open_data(pack(tmp_path / "x.tar", touch(tmp_path, *names), *names))
+        assert (data.kind, data.root) == ("tar", tmp_path / "x.tar")
+        assert listed(data) == [("val/cat/a.png", "cat"), ("val/dog/b.png", "dog")]
+        assert [bytes_of(data, number) for number in (0, 1)] == [b"val/cat/a.png", b"val/dog/b.png"]
+
+    @pytest.mark.parametrize(
+        ("names", "labels"),
+        [
+            (["n1/a.png", "n2/a.png"], ["n1", "n2"]),
+            (["a.png", "b.png"], ["", ""]),
+            (["x/y/n1/a.png", "x/y/n1/deep/b.png", "x/y/n2/a.png"], ["n1", "n1", "n2"]),
+            (["all/of/them/a.png", "all/of/them/b.png"], ["", ""]),
+            (["a.png", "n1/a.png"], ["", "n1"]),
+            (["only/one.png"], [""]),
+        ],
+    )
+    def test_folders_that_hold_everything_are_no_classes(
+        self, tmp_path: Path, names: list[str], labels: list[str]
+    ) -> None:
+        assert open_data(pack(tmp_path / "x.tar", touch(tmp_path, *names), *names)).labels == labels
+
+    def test_of_two_members_of_one_name_the_last_counts(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.png")
+        pack(tmp_path / "x.tar", tmp_path, "a.png")
+        (tmp_path / "a.png").write_bytes(b"newer")
+        with tarfile.open(tmp_path / "x.tar", "a") as packed:
+            packed.add(tmp_path / "a.png", "./a.png")
+        data = open_data(tmp_path / "x.tar")
+        assert data.names == ["a.png"]
+        assert bytes_of(data, 0) == b"newer"
+
+    def test_a_photo_that_was_packed_as_a_link_to_another_is_there_twice(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.png")
+        (tmp_path / "b.png").hardlink_to(tmp_path / "a.png")
+        data = open_data(pack(tmp_path / "x.tar", tmp_path, "a.png", "b.png"))
+        assert data.names == ["a.png", "b.png"]
+        assert bytes_of(data, 1) == b"a.png"
+
+    def test_a_compressed_one_is_refused_with_the_way_out(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.png")
+        with tarfile.open(tmp_path / "x.tar", "w:gz") as packed:
+            packed.add(tmp_path / "a.png", "a.png")
+        with pytest.raises(
+            InputError, match=r"x.tar' is a compressed or damaged tar \(.*\): unpack it"
+        ) as caught:
+            open_data(tmp_path / "x.tar")
+        assert caught.value.field == "data"
+
+    def test_one_without_photos_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"x\.tar' holds no photos"):
+            open_data(pack(tmp_path / "x.tar", touch(tmp_path, "a.txt"), "a.txt"))
+
+
+class TestList:
+    """A text file that lists photos."""
+
+    def write(self, tmp_path: Path, text: str) -> Path:
+        path = tmp_path / "photos.txt"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def test_each_line_is_a_path_and_may_have_a_class(self, tmp_path: Path) -> None:
+        touch(tmp_path, "two words.png", "sub/a.data", "é.png")
+        lines = f"two words.png\tdog \r\n\n./sub/a.data\n{tmp_path / 'é.png'}\tcat\n"
+        data = open_data(self.write(tmp_path, lines))
+        assert (data.kind, data.root) == ("list", tmp_path)
+        assert listed(data) == [
+            (str(tmp_path / "é.png"), "cat"),
+            ("sub/a.data", ""),
+            ("two words.png", "dog"),
+        ]
+        assert bytes_of(data, 0) == "é.png".encode()
+
+    def test_a_photo_that_is_not_there_is_kept_to_be_told_of(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.png")
+        (tmp_path / "folder.png").mkdir()
+        data = open_data(self.write(tmp_path, "a.png\nmissing.png\nfolder.png\n"))
+        assert list(zip(data.names, data.sizes, strict=True)) == [
+            ("a.png", 5),
+            ("folder.png", -1),
+            ("missing.png", -1),
+        ]
+
+    def test_a_photo_that_is_listed_twice_counts_once(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.png")
+        assert len(open_data(self.write(tmp_path, "a.png\tcat\n./a.png\tcat\n"))) == 1
+
+    def test_a_photo_of_two_classes_is_refused(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.png")
+        with pytest.raises(InputError, match=r"lists 'a.png' twice, with class 'cat' and with 'dog'"):
+            open_data(self.write(tmp_path, "a.png\tcat\na.png\tdog\n"))
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("some\ntext\n", "lists 2 photos of which none is there, starting with 'some'"),
+            ("", "lists 0 photos of which none is there; a line is a path relative to that file"),
+        ],
+    )
+    def test_a_text_that_lists_nothing_is_refused(self, tmp_path: Path, text: str, words: str) -> None:
+        with pytest.raises(InputError, match=words) as caught:
+            open_data(self.write(tmp_path, text))
+        assert caught.value.field == "data"
+
+    @pytest.mark.parametrize(
+        "data", [b"\x89PNG\r\n\0\0", b"\xff\xd8\xff\xe0 a photo", "a.png\nü".encode("latin-1")]
+    )
+    def test_a_file_that_is_no_text_is_refused(self, tmp_path: Path, data: bytes) -> None:
+        (tmp_path / "x").write_bytes(data)
+        with pytest.raises(
+            InputError, match="is neither a folder, nor a tar, nor a text file that lists photos"
+        ):
+            open_data(tmp_path / "x")
+
+
+def test_a_data_set_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=f"no data set '{tmp_path}/nowhere': no such folder or file"
+    ) as caught:
+        open_data(tmp_path / "nowhere")
+    assert caught.value.field == "data"
+
+
+class TestFingerprint:
+    """What tells data sets apart."""
+
+    def test_it_is_the_same_for_the_same_photos_wherever_they_are(self, tmp_path: Path) -> None:
+        names = ["cat/a.png", "dog/b.png"]
+        one, other = touch(tmp_path / "one", *names), touch(tmp_path / "other", *reversed(names))
+        tar = pack(tmp_path / "x.tar", one, *names)
+        assert len({open_data(path).fingerprint for path in (one, other, tar)}) == 1
+
+    def test_it_changes_with_names_classes_and_sizes(self, tmp_path: Path) -> None:
+        touch(tmp_path, "data/a.png", "more/a.png", "more/b.png")
+        before = open_data(tmp_path / "data").fingerprint
+        (tmp_path / "data" / "list.txt").write_text("a.png\tcat")
+        prints = {before, open_data(tmp_path / "more").fingerprint}
+        prints.add(open_data(tmp_path / "data" / "list.txt").fingerprint)
+        (tmp_path / "data" / "a.png").write_bytes(b"longer than before")
+        prints.add(open_data(tmp_path / "data").fingerprint)
+        assert len(prints) == 4
+
+
+def test_batches_follow_from_the_numbers_of_photos_alone(tmp_path: Path) -> None:
+    data = open_data(touch(tmp_path, *(f"{number:02}.png" for number in range(35))))
+    numbers = [[photo.number for photo in batch.photos] for batch in data.batches()]
+    assert numbers == [list(range(16)), list(range(16, 32)), [32, 33, 34]]
+    assert [batch.number for batch in data.batches(done=0b010)] == [0, 2]
+    assert list(data.batches(done=0b111)) == []

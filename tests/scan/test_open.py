@@ -1,0 +1,228 @@
+"""An index is opened whole and for its own weights, or not at all; it says what is wrong and what to do."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.scan.conftest import BROKEN, LAYERS
+from zfscope.errors import InputError, NotFound
+from zfscope.runtimes import create_reducing
+from zfscope.scan import (
+    DamagedIndex,
+    Index,
+    build_index,
+    indexes_folder,
+    make_plan,
+    open_data,
+    open_index,
+    verify_indexes,
+)
+from zfscope.scan.tables import MAP_COLUMNS, RECORD_COLUMNS, SKIPPED_COLUMNS
+from zfscope.store import Model, ModelStore
+
+WriteModel = Callable[..., Path]
+
+
+@pytest.fixture
+def index(model: Model, photos: Path, tmp_path: Path) -> Index:
+    """The index `val` in the folder of its model."""
+    plan = make_plan(model.network.spec, LAYERS, top=3)
+    reducing = create_reducing("onnx", model, plan.layers, cache=tmp_path / "graphs")
+    return build_index(model, open_data(photos), plan, indexes_folder(model) / "val", reducing=reducing)
+
+
+@pytest.fixture
+def folder(index: Index, model: Model) -> Path:
+    return indexes_folder(model) / "val"
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    manifest = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def test_an_index_is_found_by_its_name_in_the_folder_of_the_model(index: Index, model: Model) -> None:
+    opened = open_index(model, "val")
+    assert opened.name == "val"
+    assert opened.layers == LAYERS
+    assert opened.manifest == index.manifest
+    assert opened.records("conv2", 3) == index.records("conv2", 3)
+    assert len(opened.records("conv2", 3)) == 3
+
+
+def test_an_index_may_be_elsewhere(folder: Path, model: Model, tmp_path: Path) -> None:
+    shutil.move(folder, tmp_path / "elsewhere" / "val")
+    assert open_index(model, "val", folder=tmp_path / "elsewhere").layers == LAYERS
+
+
+def test_an_index_is_a_value(index: Index) -> None:
+    with pytest.raises(FrozenInstanceError):
+        index.name = "other"  # type: ignore[misc]  # what mypy forbids is what is tested
+
+
+def test_an_opened_index_stays_what_it_is_when_its_files_go(folder: Path, model: Model) -> None:
+    opened = open_index(model, "val")
+    shutil.rmtree(folder)
+    assert [record.rank for record in opened.records("fc3", 8)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["other", "", "..", "val/../val", "/etc"])
+def test_an_unknown_index_is_told_with_those_there_are(index: Index, model: Model, name: str) -> None:
+    with pytest.raises(
+        NotFound, match=r"no index '.*' of model 'tiny' version 1 in '.*'; there is val\."
+    ) as caught:
+        open_index(model, name)
+    assert caught.value.field == "index"
+
+
+def test_a_model_without_any_index_says_how_to_make_one(model: Model) -> None:
+    with pytest.raises(NotFound, match=r"there is none\. Make one: zfscope index"):
+        open_index(model, "val")
+
+
+def test_an_unfinished_index_is_no_index(model: Model) -> None:
+    (indexes_folder(model) / ".val.unfinished").mkdir(parents=True)
+    (indexes_folder(model) / "val").mkdir()
+    with pytest.raises(NotFound, match="there is none"):
+        open_index(model, "val")
+
+
+def test_a_model_of_no_store_has_no_folder_for_indexes(model: Model) -> None:
+    with pytest.raises(InputError, match="model 'tiny' version 1 comes from no store; name a folder"):
+        open_index(replace(model, folder=None), "val")
+
+
+def test_an_index_of_other_weights_is_refused_with_the_way_out(
+    folder: Path, store: Path, write_model_of: WriteModel
+) -> None:
+    other = write_model_of(store, seed=1, version=2)
+    shutil.copytree(folder.parent, other / "indexes")
+    edit(other / "indexes" / "val", origin=json.loads((folder / "index.json").read_text())["origin"])
+    with pytest.raises(
+        NotFound, match=r"made with another version, weights_sha256 than that of model 'tiny'"
+    ) as caught:
+        open_index(ModelStore(store).load("tiny"), "val")
+    assert f"remove '{other}/indexes/val' and make it again: zfscope index" in str(caught.value)
+    assert caught.value.field == "index"
+
+
+@pytest.mark.parametrize("file", ["records.parquet", "maps.parquet", "skipped.parquet"])
+def test_a_changed_file_is_refused(folder: Path, model: Model, file: str) -> None:
+    with (folder / file).open("r+b") as opened:
+        opened.seek(20)
+        opened.write(b"\xff")
+    with pytest.raises(
+        DamagedIndex, match=f"index 'val': '{file}' is not the file of its manifest; remove '"
+    ):
+        open_index(model, "val")
+
+
+@pytest.mark.parametrize("file", ["records.parquet", "maps.parquet", "skipped.parquet"])
+def test_a_missing_file_is_refused(folder: Path, model: Model, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(DamagedIndex, match=f"index 'val': .*'{file}' is missing in .*make it again"):
+        open_index(model, "val")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"images": -1}, "images: "), ({"more": 1}, "more: "), ({"format_version": 2}, "format_version: ")],
+)
+def test_a_manifest_that_is_none_is_refused(
+    folder: Path, model: Model, changes: dict[str, Any], words: str
+) -> None:
+    edit(folder, **changes)
+    with pytest.raises(DamagedIndex, match=f"index 'val': 'index.json': {words}"):
+        open_index(model, "val")
+
+
+def test_a_layer_that_is_not_indexed_is_told_with_those_that_are(index: Index) -> None:
+    words = "layer 'fc4' is not in index 'val', which has conv1, conv2, fc3"
+    calls = (index.alive, index.dead_maps, index.histogram, lambda layer: index.records(layer, 0))
+    for call in calls:
+        with pytest.raises(NotFound, match=words) as caught:
+            call("fc4")
+        assert caught.value.field == "layer"
+
+
+@pytest.mark.parametrize("map", [-1, 6])
+def test_a_map_that_the_layer_lacks_is_told(index: Index, map: int) -> None:
+    with pytest.raises(NotFound, match=f"no map {map} in layer 'conv1'; maps run from 0 to 5") as caught:
+        index.records("conv1", map)
+    assert caught.value.field == "map"
+
+
+class TestFiles:
+    """What other programs read."""
+
+    def test_there_is_a_row_for_each_layer_map_and_rank(self, folder: Path) -> None:
+        table = pq.read_table(folder / "records.parquet")
+        assert table.schema.equals(RECORD_COLUMNS)
+        maps = {"conv1": 6, "conv2": 10, "fc3": 9}
+        rows = [(layer, map, rank) for layer in LAYERS for map in range(maps[layer]) for rank in range(3)]
+        columns = (table[name].to_pylist() for name in ("layer", "map", "rank"))
+        assert list(zip(*columns, strict=True)) == rows
+        assert "loose.gif" not in table["path"].to_pylist() or None in table["class"].to_pylist()
+
+    def test_there_is_a_row_for_each_map(self, folder: Path) -> None:
+        table = pq.read_table(folder / "maps.parquet")
+        assert table.schema.equals(MAP_COLUMNS)
+        for row in table.to_pylist():
+            assert row["images"] == sum(row["histogram"]) == 40
+            assert row["alive"] == sum(row["histogram"][1:])
+
+    def test_there_is_a_row_for_each_skipped_photo(self, folder: Path, photos: Path) -> None:
+        table = pq.read_table(folder / "skipped.parquet")
+        assert table.schema.equals(SKIPPED_COLUMNS)
+        names = open_data(photos).names
+        assert (
+            [names[row["image"]] for row in table.to_pylist()] == table["path"].to_pylist() == sorted(BROKEN)
+        )
+
+    def test_the_manifest_says_what_it_was_made_from(self, folder: Path, model: Model, photos: Path) -> None:
+        manifest = json.loads((folder / "index.json").read_text())
+        origin = manifest["origin"]
+        assert manifest["format_version"] == 1
+        assert (manifest["images"], manifest["skipped"]) == (40, 5)
+        assert len(manifest["histogram_edges"]) == 90
+        assert set(manifest["files"]) == {"records.parquet", "maps.parquet", "skipped.parquet"}
+        assert origin["model"]["weights_sha256"] == model.weights_sha256
+        assert origin["data"]["root"] == str(photos)
+        assert (origin["data"]["kind"], origin["data"]["photos"]) == ("folder", 45)
+        assert origin["layers"][1] == {"name": "conv2", "maps": 10, "rows": 6, "columns": 8}
+        assert origin["layers"][2] == {"name": "fc3", "maps": 9, "rows": 1, "columns": 1}
+        assert (origin["top"], origin["rank"], origin["batch"]) == (3, "max", 16)
+
+    def test_names_that_are_no_text_are_written_readably(
+        self, model: Model, tmp_path: Path, draw: Callable[..., Any]
+    ) -> None:
+        data = tmp_path / os.fsdecode(b"caf\xe9")
+        data.mkdir()
+        draw(0).save(data / "fine.png")
+        draw(1).save(data / os.fsdecode(b"\xe9.png"))
+        plan = make_plan(model.network.spec)
+        reducing = create_reducing("torch", model, plan.layers)
+        index = build_index(model, open_data(data), plan, tmp_path / "out" / "it", reducing=reducing)
+        assert index.skipped == ((r"\xe9.png", "the file's name is no UTF-8; rename it"),)
+        assert index.manifest.origin.data.root.endswith(r"/caf\xe9")
+
+
+class TestStore:
+    """A store of models that have indexes."""
+
+    def test_a_model_with_an_index_is_still_whole(self, index: Index, store: Path) -> None:
+        manifest = ModelStore(store).verify("tiny")
+        assert not any(file.startswith("indexes") for file in manifest.files)
+        verify_indexes(manifest, ModelStore(store).folder("tiny"))
+
+    def test_a_damaged_index_is_named(self, folder: Path, store: Path) -> None:
+        (folder / "maps.parquet").unlink()
+        with pytest.raises(DamagedIndex, match="index 'val'"):
+            verify_indexes(ModelStore(store).verify("tiny"), ModelStore(store).folder("tiny"))

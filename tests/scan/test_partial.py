@@ -1,0 +1,128 @@
+"""Results merge: any split, order and grouping of the photos gives what one pass gives."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from zfscope.runtimes import Reduced
+from zfscope.scan.partial import BINS, EDGES, RECORD, Partial, Skipped, layer_part, merged
+
+Floats = NDArray[np.float32]
+SIZE = 4
+"""Photos of a batch here."""
+
+
+def part_of(values: Floats, batch: int, *, top: int, sums: Floats | None = None) -> Partial:
+    """Give the result of one batch of a layer of which `values`, (photos, maps), are known."""
+    numbers = np.arange(len(values))[batch * SIZE : (batch + 1) * SIZE]
+    photos = np.zeros(len(numbers), RECORD)
+    photos["photo"], photos["digest"] = numbers, [np.void(bytes([number] * 16)) for number in numbers]
+    places = np.repeat(numbers[:, None], values.shape[1], axis=1)
+    found = Reduced(values[numbers], places, None if sums is None else sums[numbers])
+    layers = {"layer": layer_part(found, photos, top=top)}
+    skipped = (Skipped(1000 + batch, "broken"),)
+    return Partial(top, 1 << batch, len(numbers), skipped, layers)
+
+
+def content(partial: Partial) -> tuple[object, ...]:
+    layers = {
+        name: (part.records.tobytes(), part.records.shape, part.histogram.tobytes())
+        for name, part in partial.layers.items()
+    }
+    return partial.top, partial.batches, partial.photos, partial.skipped, layers
+
+
+def in_groups(parts: Sequence[Partial], data: st.DataObject) -> Partial:
+    """Merge neighbours in the order of a random tree."""
+    left = list(parts)
+    while len(left) > 1:
+        place = data.draw(st.integers(0, len(left) - 2))
+        left[place : place + 2] = [merged(left[place], left[place + 1])]
+    return left[0]
+
+
+activations = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 30), st.integers(1, 4)),
+    elements=st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 5000.0]),
+)
+
+
+@given(values=activations, top=st.integers(1, 12), data=st.data())
+def test_any_split_order_and_grouping_gives_the_strongest_of_all(
+    values: Floats, top: int, data: st.DataObject
+) -> None:
+    batches = data.draw(st.permutations(range(-(-len(values) // SIZE))))
+    found = in_groups([Partial(top), *(part_of(values, batch, top=top) for batch in batches)], data)
+    part = found.layers["layer"]
+    for map, column in enumerate(values.T):
+        expected = sorted(range(len(column)), key=lambda photo: (-column[photo], photo))[:top]
+        assert part.records["photo"][map].tolist() == expected
+        assert part.records["place"][map].tolist() == expected
+        assert part.records["value"][map].tolist() == column[expected].tolist()
+        assert [digest[0] for digest in part.records["digest"][map].tolist()] == expected
+    in_order = [part_of(values, batch, top=top) for batch in sorted(batches)]
+    assert content(found) == content(reduce(merged, in_order))
+    assert found.photos == len(values)
+    assert [photo for photo, _ in found.skipped] == [1000 + batch for batch in sorted(batches)]
+
+
+@given(values=activations, data=st.data())
+def test_by_the_sum_photos_are_ranked_by_it_and_the_largest_activation_is_told(
+    values: Floats, data: st.DataObject
+) -> None:
+    sums = data.draw(hnp.arrays(np.float32, values.shape, elements=st.sampled_from([-2.0, 0.0, 7.0])))
+    batches = range(-(-len(values) // SIZE))
+    records = (
+        reduce(merged, [part_of(values, each, top=3, sums=sums) for each in batches]).layers["layer"].records
+    )
+    for map, column in enumerate(sums.T):
+        expected = sorted(range(len(column)), key=lambda photo: (-column[photo], photo))[:3]
+        assert records["photo"][map].tolist() == expected
+        assert records["score"][map].tolist() == column[expected].tolist()
+        assert records["value"][map].tolist() == values[expected, map].tolist()
+
+
+def test_nothing_changes_by_merging_with_nothing() -> None:
+    part = part_of(np.ones((3, 2), np.float32), 0, top=2)
+    assert content(merged(Partial(2), part)) == content(merged(part, Partial(2))) == content(part)
+
+
+def test_a_batch_never_counts_twice() -> None:
+    part = part_of(np.ones((8, 2), np.float32), 0, top=2)
+    both = merged(part, part_of(np.ones((8, 2), np.float32), 1, top=2))
+    with pytest.raises(ValueError, match="one batch is in both"):
+        merged(both, part)
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (-3, 0),
+        (0, 0),
+        (1e-45, 1),
+        (2**-10 * 0.999, 1),
+        (2**-10, 2),
+        (2**-9.75 * 1.001, 3),
+        (1, 42),
+        (2**0.25 * 0.999, 42),
+        (2**12 * 0.999, 89),
+        (2**12, 90),
+        (3e38, 90),
+    ],
+)
+def test_a_maximum_falls_into_a_bin_that_does_not_depend_on_the_others(value: float, place: int) -> None:
+    histogram = part_of(np.array([[value]], np.float32), 0, top=1).layers["layer"].histogram
+    assert histogram.shape == (1, BINS)
+    assert np.flatnonzero(histogram).tolist() == [place]
+
+
+def test_bins_are_quarter_octaves_from_a_thousandth_to_four_thousand() -> None:
+    assert (EDGES[1], EDGES[-1], len(EDGES)) == (2**-10, 2**12, 90)
+    np.testing.assert_allclose(EDGES[2:] / EDGES[1:-1], 2**0.25, rtol=1e-6)

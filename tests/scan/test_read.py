@@ -1,0 +1,70 @@
+"""Reading a photo: what the network is given of it, or the reason why it cannot be used."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.scan.data import NOT_THERE, Photo
+from zfscope.scan.read import Sight, see
+
+PREPROCESSING = Preprocessing(short_side=36, centre=36, crop=32)
+
+
+def photo_of(path: Path, *, size: int | None = None) -> Photo:
+    return Photo(0, path.name, path, 0, path.stat().st_size if size is None else size)
+
+
+def reason(photo: Photo) -> str:
+    found = see(photo, PREPROCESSING, None)
+    assert isinstance(found, str)
+    return found
+
+
+def test_a_photo_is_seen_as_by_any_other_command(photos: Path) -> None:
+    path = photos / "b" / "00.JPG"
+    sight = see(photo_of(path), PREPROCESSING, None)
+    assert isinstance(sight, Sight)
+    np.testing.assert_array_equal(sight.pixels, prepare(decode(path.read_bytes()), PREPROCESSING).pixels[0])
+    assert sight.digest == hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("b/text.jpg", "the file is not an image: it starts with 6e 6f 20 70"),
+        ("b/cut.jpg", "the file is a damaged or incomplete JPEG file: "),
+        ("b/empty.png", "the file is empty: 0 bytes"),
+        ("c/vast.jpg", "the file has 22,020,096 bytes; at most 20,971,520 are allowed"),
+        ("c/wide.png", "the file holds a picture of 10000 x 5001 = 50,010,000 pixels; at most 50,000,000"),
+    ],
+)
+def test_of_a_broken_photo_the_reason_is_told(photos: Path, file: str, words: str) -> None:
+    assert reason(photo_of(photos / file)).startswith(words)
+
+
+def test_a_photo_that_was_never_there_is_told(tmp_path: Path) -> None:
+    assert reason(photo_of(tmp_path / "a.png", size=NOT_THERE)) == "no such file"
+
+
+def test_a_photo_that_went_away_is_told(tmp_path: Path) -> None:
+    assert (
+        reason(photo_of(tmp_path / "a.png", size=10)) == "the file cannot be read: No such file or directory"
+    )
+
+
+def test_a_photo_whose_name_is_no_text_is_told(tmp_path: Path, draw: Callable[..., Image.Image]) -> None:
+    path = tmp_path / "caf\udce9.png"
+    draw(0).save(path)
+    assert reason(photo_of(path)) == "the file's name is no UTF-8; rename it"
+
+
+def test_a_photo_too_small_for_a_model_that_does_not_resample_is_told(photos: Path) -> None:
+    found = see(photo_of(photos / "a" / "00.png"), Preprocessing(short_side=0, centre=50, crop=50), None)
+    assert isinstance(found, str)
+    assert found.endswith("this model does not resample and needs 50 x 50")
