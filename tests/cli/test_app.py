@@ -25,6 +25,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "classify",
         "evaluate",
         "health",
+        "index",
         "models",
         "project",
         "serve",

@@ -12,6 +12,7 @@ from zfscope.cli.classify import classify
 from zfscope.cli.compare import compare
 from zfscope.cli.evaluate import evaluate
 from zfscope.cli.health import health
+from zfscope.cli.index import index
 from zfscope.cli.models import models
 from zfscope.cli.project import project
 from zfscope.cli.serve import serve
@@ -55,7 +56,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, project, analyzers, serve, health, train, evaluate, compare):
+for command in (classify, project, analyzers, serve, health, train, evaluate, index, compare):
     app.command()(command)
 app.command(context_settings=RAW)(analyze)
 app.add_typer(models, name="models")

@@ -85,12 +85,13 @@ def list_models(
 
 
 def _verify(models: "tuple[ModelSummary, ...]", root: Path) -> None:
+    from zfscope.scan import verify_indexes
     from zfscope.store import ModelStore
 
     store = ModelStore(root)
     with progress() as bar:
         for model in bar.track(models, description="verifying"):
-            store.verify(model.name, model.version)
+            verify_indexes(store.verify(model.name, model.version), store.folder(model.name, model.version))
 
 
 def _print_models(models: "tuple[ModelSummary, ...]") -> None:

@@ -21,6 +21,13 @@ class DeviceName(StrEnum):
     cuda = "cuda"
 
 
+class Rank(StrEnum):
+    """By what maps are strong."""
+
+    max = "max"
+    sum = "sum"
+
+
 PhotoFile = Annotated[
     Path, typer.Argument(metavar="PHOTO", help="An image file: JPEG, PNG, WebP, GIF, BMP, TIFF.")
 ]

@@ -6,8 +6,17 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
@@ -40,13 +49,22 @@ def title_of(model: str, version: int) -> str:
     return f"{model} version {version}"
 
 
-def progress() -> Progress:
+class Speed(ProgressColumn):
+    """Photos per second."""
+
+    def render(self, task: Task) -> Text:
+        """Give the speed of the last half minute."""
+        return Text(f"{task.speed:.0f} photos/s" if task.speed else "")
+
+
+def progress(*more: ProgressColumn) -> Progress:
     """Give a progress bar on stderr, for use as a context manager; it shows on a terminal only."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        *more,
         TimeRemainingColumn(),
         console=console,
         transient=True,

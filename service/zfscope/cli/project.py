@@ -7,20 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zfscope.cli.connect import connect, read_photo
-from zfscope.cli.options import AsJson, ModelName, ModelVersion, PhotoFile, Server, Store
+from zfscope.cli.options import AsJson, ModelName, ModelVersion, PhotoFile, Rank, Server, Store
 from zfscope.cli.output import print_json, print_table, size_json, title_of
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
     from zfscope.cli.files import Files
     from zfscope.client import Projection, Projections, ProjectOptions
-
-
-class Rank(StrEnum):
-    """By what maps are strong."""
-
-    max = "max"
-    sum = "sum"
 
 
 class Rule(StrEnum):

@@ -8,21 +8,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    ProgressColumn,
-    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
-
-class Speed(ProgressColumn):
-    """Photos per second."""
-
-    def render(self, task: Task) -> Text:
-        """Give the speed of the last half minute."""
-        return Text(f"{task.speed:.0f} photos/s" if task.speed else "")
+from zfscope.cli.output import Speed
 
 
 class Display:

@@ -1,0 +1,124 @@
+"""`zfscope index`: for every map of some layers, the photos of a data set that activate it most."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zfscope.cli.location import find_store
+from zfscope.cli.options import AsJson, ModelVersion, Rank, Store
+from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
+from zfscope.errors import InputError
+
+if TYPE_CHECKING:
+    from zfscope.scan import DataSet, Index, Plan
+    from zfscope.store import Model
+
+
+def index(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of photos, or of one folder per class; a .tar of such a folder; or a text file of "
+            "one path a line, each with its class behind a TAB, if it has one.",
+        ),
+    ],
+    model: Annotated[str, typer.Option("--model", help="A model of the store.", show_default=False)],
+    version: ModelVersion = None,
+    layers: Annotated[
+        str, typer.Option(metavar="LAYER,...", help="Which to index.  [default: all convolutions]")
+    ] = "",
+    top: Annotated[int, typer.Option(metavar="N", help="How many photos of each map.")] = 9,
+    rank: Annotated[
+        Rank, typer.Option(help="Photos are strong by a map's maximum or by its sum.")
+    ] = Rank.max,
+    name: Annotated[str, typer.Option(help="Of the index.  [default: DATA's name]")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Put the index there.  [default: indexes/ in the model's folder]"),
+    ] = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Index a data set: find the strongest photos of every map, one maximum a photo, and the dead maps.
+
+    Photos that cannot be read are skipped and listed. An index that was stopped goes on where it was when
+    the same command is given again. It is made of Parquet files, which pandas and DuckDB read.
+
+    \b
+    Examples:
+      zfscope index photos/val --model zfnet-imagenette
+      zfscope index photos.tar --model zfnet-imagenette --layers conv5,fc7 --top 9 --name strongest
+    """
+    from zfscope.scan import indexes_folder, make_plan, open_data
+    from zfscope.store import ModelStore
+
+    found = ModelStore(find_store(store)).load(model, version)
+    wanted = [layer for layer in layers.split(",") if layer]
+    plan = make_plan(found.network.spec, wanted, top=top, rank="sum" if rank is Rank.sum else "max")
+    title = index_name(name, data)
+    photos = open_data(data)
+    target = (out or indexes_folder(found)) / title
+    made = make_index(found, photos, plan, target)
+    if as_json:
+        print_json({"folder": str(target), **counts(made)})
+    else:
+        _print(made, target)
+
+
+def make_index(model: "Model", data: "DataSet", plan: "Plan", target: Path) -> "Index":
+    """Make an index, or go on with it, with a progress bar."""
+    from zfscope.runtimes import create_reducing
+    from zfscope.scan import build_index
+
+    with progress(Speed()) as bar:
+        task = bar.add_task("photos", total=len(data))
+        return build_index(
+            model,
+            data,
+            plan,
+            target,
+            reducing=create_reducing("onnx", model, plan.layers, sums=plan.rank == "sum"),
+            watch=lambda done, total: bar.update(task, completed=done),
+        )
+
+
+def index_name(name: str, data: Path) -> str:
+    """Give the name of an index: by default that of its data. Raises InputError for one that is none."""
+    from zfscope.store.manifest import NAME_PATTERN
+
+    stem = data.resolve().name.removesuffix(data.suffix) if data.is_file() else data.resolve().name
+    title = name or re.sub(r"[^a-z0-9._-]", "-", stem.lower())
+    if not re.fullmatch(NAME_PATTERN, title):
+        raise InputError(f"name '{title}' must match {NAME_PATTERN}; give a --name", field="name")
+    return title
+
+
+def counts(index: "Index") -> dict[str, Any]:
+    """Count photos and maps, as the JSON object that `zfscope index --json` prints."""
+    manifest = index.manifest
+    origin = manifest.origin
+    return {
+        "index": index.name,
+        "model": origin.model.name,
+        "version": origin.model.version,
+        "images": manifest.images,
+        "skipped": manifest.skipped,
+        "top": origin.top,
+        "rank": origin.rank,
+        "layers": {
+            layer.name: {"maps": layer.maps, "dead": len(index.dead_maps(layer.name))}
+            for layer in origin.layers
+        },
+    }
+
+
+def _print(index: "Index", target: Path) -> None:
+    found = counts(index)
+    skipped = f"; {found['skipped']:,} could not be used, see skipped.parquet" if found["skipped"] else ""
+    columns = {"layer": "left", "maps": "right", "dead": "right"}
+    rows = [(name, str(layer["maps"]), str(layer["dead"])) for name, layer in found["layers"].items()]
+    print_table(f"index '{index.name}' of {title_of(found['model'], found['version'])}", columns, rows)
+    typer.echo(f"{found['images']:,} photos{skipped}. The index is in {target}")

@@ -1,0 +1,193 @@
+"""`zfscope index`."""
+
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zfscope.cli import index as module
+from zfscope.cli.index import index_name
+from zfscope.errors import InputError
+from zfscope.scan import open_index
+from zfscope.store import ModelStore
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five photos in each of two folders, and one that is broken."""
+    generator = np.random.default_rng(3)
+    for label in ("n0", "n2"):
+        (tmp_path / "Val Photos" / label).mkdir(parents=True)
+        for number in range(5):
+            blots = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            photo = Image.fromarray(blots).resize((44, 40), Image.Resampling.BICUBIC)
+            photo.save(tmp_path / "Val Photos" / label / f"{number}.png")
+    (tmp_path / "Val Photos" / "n2" / "broken.jpg").write_text("no photo")
+    return tmp_path / "Val Photos"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Iterator[Path]:
+    """Where a test's indexes are: the store is shared by all."""
+    return tmp_path / "indexes"
+
+
+def test_a_program_gets_the_counts(run: Run, photos: Path, out: Path) -> None:
+    result = run("index", photos, "--model", "tiny", "--layers", "conv5,conv1", "--out", out, "--json")
+    answer = json.loads(result.stdout)
+    layers = answer.pop("layers")
+    assert answer == {
+        "folder": str(out / "val-photos"),
+        "index": "val-photos",
+        "model": "tiny",
+        "version": 2,
+        "images": 10,
+        "skipped": 1,
+        "top": 9,
+        "rank": "max",
+    }
+    assert list(layers) == ["conv1", "conv5"]
+    assert {name: layer["maps"] for name, layer in layers.items()} == {"conv1": 6, "conv5": 12}
+    assert result.stderr == ""
+
+
+def test_a_person_gets_a_table_and_where_it_is(run: Run, photos: Path, out: Path) -> None:
+    text = run("index", photos, "--model", "tiny", "--out", out).stdout
+    assert all(f"conv{number} " in text for number in range(1, 6))
+    assert (
+        f"10 photos; 1 could not be used, see skipped.parquet. The index is in {out / 'val-photos'}" in text
+    )
+
+
+def test_options_decide_what_is_indexed(run: Run, photos: Path, store: Path, out: Path) -> None:
+    options = ("--layers", "fc6", "--top", 3, "--rank", "sum", "--name", "mine", "--version", 1)
+    assert run("index", photos, "--model", "tiny", "--out", out, *options).code == 0
+    index = open_index(ModelStore(store).load("tiny", 1), "mine", folder=out)
+    origin = index.manifest.origin
+    assert (index.layers, origin.top, origin.rank, origin.model.version) == (("fc6",), 3, "sum", 1)
+
+
+def test_by_default_the_index_goes_into_the_model_s_folder(
+    run: Run, photos: Path, tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    folder = write(tmp_path / "models", 1)
+    assert run("index", photos, "--model", "tiny", "--store", tmp_path / "models").code == 0
+    assert (folder / "indexes" / "val-photos" / "index.json").is_file()
+    assert run("models", "--verify", "--store", tmp_path / "models").code == 0
+    (folder / "indexes" / "val-photos" / "maps.parquet").unlink()
+    result = run("models", "--verify", "--store", tmp_path / "models")
+    assert result.code == 2
+    assert "index 'val-photos'" in result.stderr
+
+
+def test_a_tar_and_a_list_give_what_the_folder_gives(
+    run: Run, photos: Path, store: Path, tmp_path: Path, out: Path
+) -> None:
+    with tarfile.open(tmp_path / "packed.tar", "w") as packed:
+        packed.add(photos, "photos")
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*"))
+    (photos / "listed.txt").write_text("".join(f"{name}\t{name[:2]}\n" for name in names))
+    model = ModelStore(store).load("tiny")
+    found = []
+    for data in (photos, tmp_path / "packed.tar", photos / "listed.txt"):
+        answer = run("index", data, "--model", "tiny", "--layers", "conv5", "--out", out, "--json")
+        index = open_index(model, json.loads(answer.stdout)["index"], folder=out)
+        records = [record for map in range(12) for record in index.records("conv5", map)]
+        found.append([(record.value, record.label, record.blake2b, record.y) for record in records])
+    assert found[0] == found[1] == found[2]
+    assert {label for _, label, _, _ in found[0]} == {"n0", "n2"}
+
+
+def test_a_second_time_it_is_there_already(run: Run, photos: Path, out: Path) -> None:
+    first = run("index", photos, "--model", "tiny", "--out", out, "--json")
+    assert run("index", photos, "--model", "tiny", "--out", out, "--json").stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--layers", "conv9"], "no layer 'conv9'; this model has conv1, "),
+        (["--top", "0"], "top is 0; allowed is 1 to 256"),
+        (["--top", "1000000"], "top is 1000000; allowed is 1 to 256"),
+        (["--name", "../up"], "name '../up' must match "),
+        (["--version", "7"], "no version 7 of model 'tiny'"),
+        (
+            ["--out", "/dev/null"],
+            "the index cannot be written to '/dev/null/val-photos': Not a directory; put it",
+        ),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line(
+    run: Run, photos: Path, out: Path, options: list[str], words: str
+) -> None:
+    result = run("index", photos, "--model", "tiny", "--out", out, *options)
+    assert (result.code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "no data set '"),
+        (lambda path: path.mkdir(), "' holds no photos (.bmp, "),
+        (lambda path: path.write_text("some text"), "lists 1 photos of which none is there"),
+        (lambda path: path.write_bytes(b"\0" * 7), "is neither a folder, nor a tar, nor a text file"),
+    ],
+)
+def test_data_that_is_none_is_told_in_one_line(
+    run: Run, tmp_path: Path, out: Path, make: Callable[[Path], Any], words: str
+) -> None:
+    make(tmp_path / "data")
+    result = run("index", tmp_path / "data", "--model", "tiny", "--out", out)
+    assert (result.code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [("photos/Val 2012", "val-2012"), ("x/ILSVRC.tar", "ilsvrc"), ("list.of.photos.txt", "list.of.photos")],
+)
+def test_an_index_is_called_like_its_data(tmp_path: Path, data: str, name: str) -> None:
+    path = tmp_path / data
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch() if path.suffix else path.mkdir()
+    assert index_name("", path) == name
+
+
+def test_data_without_a_usable_name_needs_one(tmp_path: Path) -> None:
+    (tmp_path / "_").mkdir()
+    with pytest.raises(InputError, match=r"name '_' must match .*; give a --name"):
+        index_name("", tmp_path / "_")
+
+
+def test_a_terminal_shows_photos_done_speed_and_time_left(
+    run: Run, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[float, float | None]] = []
+
+    def recording(*columns: Any) -> Any:
+        from zfscope.cli.output import Speed, progress
+
+        bar = progress(*columns)
+        assert any(isinstance(column, Speed) for column in columns)
+        update = bar.update
+
+        def recorded(task: Any, **changes: Any) -> None:
+            update(task, **changes)
+            shown.append((bar.tasks[0].completed, bar.tasks[0].total))
+
+        bar.update = recorded  # type: ignore[method-assign]
+        return bar
+
+    monkeypatch.setattr(module, "progress", recording)
+    assert run("index", photos, "--model", "tiny", "--out", out).code == 0
+    assert shown == [(0, 11), (11, 11)]
