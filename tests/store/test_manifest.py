@@ -43,6 +43,16 @@ def test_labels_are_one_for_each_class_score(manifest: Manifest) -> None:
         Manifest.model_validate(changed(manifest, labels=manifest.model_dump()["labels"][:2]))
 
 
+def test_a_network_that_ends_in_feature_maps_has_no_labels(manifest: Manifest) -> None:
+    network = manifest.model_dump()["network"]
+    maps = {**network, "layers": network["layers"][:3]}
+    assert Manifest.model_validate(changed(manifest, network=maps, labels=[])).labels == ()
+    with pytest.raises(ValidationError, match=r"3 labels for layer 'pool1' of shape \(4, 2, 2\)"):
+        Manifest.model_validate(changed(manifest, network=maps))
+    with pytest.raises(ValidationError, match=r"0 labels for layer 'fc2'"):
+        Manifest.model_validate(changed(manifest, labels=[]))
+
+
 def test_a_label_id_is_there_once(manifest: Manifest) -> None:
     labels = [{"id": "n1", "name": "cat"}] * 3
     with pytest.raises(ValidationError, match="label id 'n1' is there 3 times"):

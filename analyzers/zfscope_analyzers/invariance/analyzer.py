@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.contract import Analysis, Context, Table, class_number
+from zfscope.analysis.contract import Analysis, Context, Table, check_classifies, class_number
 from zfscope.engine.trace import check_layer
 from zfscope.errors import InputError
 from zfscope.store import Model
@@ -44,8 +44,10 @@ class Invariance:
         """Transform the photos, and follow what their first crops do in the network.
 
         Raises NotFound for a layer or label that the model does not have, InputError for a number of labels
-        other than that of the photos, and for a label's name that several classes have.
+        other than that of the photos, for a label's name that several classes have, and for a model without
+        classes.
         """
+        check_classifies(context.model)
         for place, layer in enumerate(params.layers):
             check_layer(context.model.network.spec, layer, field=f"layers[{place}]")
         wanted = _wanted(context, params)

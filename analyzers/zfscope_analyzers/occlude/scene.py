@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zfscope.analysis.classification import softmax
-from zfscope.analysis.contract import Context, array, class_number, images_of
+from zfscope.analysis.contract import Context, array, check_classifies, class_number, images_of
 from zfscope.analysis.control import check_down_to
 from zfscope.engine.seeds import Unit, strongest_unit, strongest_units
 from zfscope.engine.trace import Trace, check_layer, trace
@@ -67,6 +67,7 @@ class Scene:
 def scene_of(context: Context, params: OccludeParams) -> Scene:
     """Look at the photo as it is. Raises InputError and NotFound, before any pass, for what does not fit."""
     model, prepared = context.model, context.images[0]
+    check_classifies(model)
     windows = _windows(context, params)
     targets = [
         class_number(model, label, field=f"classes[{place}]") for place, label in enumerate(params.classes)

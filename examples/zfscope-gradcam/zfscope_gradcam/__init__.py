@@ -14,6 +14,7 @@ from zfscope.analysis.contract import (
     Picture,
     Table,
     array,
+    check_classifies,
     class_number,
     images_of,
     picture,
@@ -77,6 +78,7 @@ class GradCam:
         maps or does not lead to the scores, and for a name that several labels have.
         """
         model, crop = context.model, context.images[0]
+        check_classifies(model)
         _check_maps(model.network, params.layer)
         wanted = class_number(model, params.label, field="label") if params.label else None
         context.check_cancelled()

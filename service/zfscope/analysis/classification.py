@@ -29,8 +29,10 @@ class ClassScore:
 def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -> tuple[ClassScore, ...]:
     """Give the likeliest classes, likeliest first; of ten crops the mean probability (Sec 3).
 
-    Raises InputError unless `top` lies in 1..1000; a model with fewer classes gives all it has.
+    Raises InputError unless `top` lies in 1..1000, and for a model without classes; a model with fewer
+    classes than `top` gives all it has.
     """
+    check_classifies(model)
     if not 1 <= top <= LARGEST_TOP:
         raise InputError(f"top is {top}; allowed are 1 to {LARGEST_TOP}", field="top")
     logits = runtime.forward(prepared.pixels)
@@ -48,12 +50,24 @@ def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -
     )
 
 
+def check_classifies(model: Model) -> None:
+    """Raise InputError for a model that ends in feature maps, and so has no class scores."""
+    if not model.labels:
+        last = model.network.spec.layers[-1].name
+        raise InputError(
+            f"{model.manifest.title} has no classes: it ends in the feature maps of '{last}'; "
+            "use it for projections, or name another model",
+            field="model",
+        )
+
+
 def class_number(model: Model, label: str, *, field: str) -> int:
     """Find a class by its label's id, or else by its name: its place among the scores.
 
     field: of the request, for messages. Raises NotFound for a label that the model does not have, and
-    InputError for a name that several have.
+    InputError for a name that several have, and for a model without classes.
     """
+    check_classifies(model)
     ids = [known.id for known in model.labels]
     if label in ids:
         return ids.index(label)

@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from zfscope.analysis.classification import class_number
+from zfscope.analysis.classification import check_classifies, class_number
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Rendering
 from zfscope.results import Analysis, Picture, Table
@@ -45,6 +45,7 @@ __all__ = [
     "Picture",
     "Table",
     "array",
+    "check_classifies",
     "class_number",
     "images_of",
     "picture",

@@ -20,6 +20,7 @@ class Format(StrEnum):
     """Whose definition the file follows."""
 
     pytorchcv = "pytorchcv"
+    torchvision_alexnet = "torchvision-alexnet"
 
 
 def import_model(
@@ -35,7 +36,9 @@ def import_model(
 ) -> None:
     """Add a network that others defined to the model store, as what it is.
 
-    pytorchcv: `zfnet` or `zfnetb`, a state dict (.pth or .safetensors).
+    \b
+    pytorchcv            its `zfnet` or `zfnetb`: a state dict (.pth or .safetensors)
+    torchvision-alexnet  its `alexnet`: a state dict (.pth or .safetensors)
 
     \b
     Examples:

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from zfscope.cli.connect import connect
+from zfscope.cli.fetch_model import fetch_model
 from zfscope.cli.import_model import import_model
 from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelVersion, Server, Store
@@ -43,6 +44,7 @@ def _about() -> None:
       zfscope models
       zfscope models zfnet-imagenette
       zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv
+      zfscope models fetch squeezenet-imagenet
     """
 
 
@@ -127,6 +129,9 @@ def _print_model(model: "ModelInfo") -> None:
             f"Right for {accuracy.top1_percent:.1f} % of {accuracy.images} photos, among its first five for "
             f"{accuracy.top5_percent:.1f} % ({accuracy.data})"
         )
+    if not model.labels:
+        typer.echo("No classes: it ends in feature maps")
+        return
     typer.echo(
         f"Classes: {', '.join(label.name for label in model.labels[:20])}"
         f"{' ...' if len(model.labels) > 20 else ''}"
@@ -145,3 +150,4 @@ def _layer_row(layer: "Layer") -> tuple[str, ...]:
 
 
 models.command("import")(import_model)
+models.command("fetch")(fetch_model)

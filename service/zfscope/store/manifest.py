@@ -92,9 +92,10 @@ class Checkpoint(_Part):
 class Manifest(_Part):
     """A model as data: network, preprocessing, labels, accuracy, provenance and the hash of every file.
 
-    `labels[i]` is what unit i of the network's last layer means. `files` is empty only until the
-    model is written. Raises `pydantic.ValidationError` where layers do not fit together, the labels
-    are not one per class score, or a name could lead out of the model's folder.
+    `labels[i]` is what unit i of the network's last layer means; a network that ends in feature maps has
+    none, and can be looked into but does not classify. `files` is empty only until the model is written.
+    Raises `pydantic.ValidationError` where layers do not fit together, the labels are not one per class
+    score, or a name could lead out of the model's folder.
     """
 
     format_version: Literal[1] = 1
@@ -113,6 +114,8 @@ class Manifest(_Part):
     def _labels_fit_the_network(self) -> "Manifest":
         last = self.network.layers[-1].name
         scores = shapes(self.network)[last]
+        if len(scores) == 3 and not self.labels:
+            return self
         if scores != (len(self.labels),):
             raise ValueError(f"{len(self.labels)} labels for layer '{last}' of shape {scores}: one per class")
         (label, times), *_ = Counter(label.id for label in self.labels).most_common(1)

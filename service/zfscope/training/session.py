@@ -205,8 +205,10 @@ def evaluate_model(
     """Measure a stored model on an image folder whose folders are among its label ids.
 
     cache: a folder for the decoded photos. advance: told the photos decoded, then those classified.
-    Raises InputError for a folder that does not fit the model.
+    Raises InputError for a folder that does not fit the model, and for a model without classes.
     """
+    if not model.labels:
+        raise InputError(f"{model.manifest.title} has no classes to be right about", field="model")
     photos = read_folder(data, [label.id for label in model.labels])
     squares = cached_squares(photos, model.preprocessing, cache / "evaluation.pixels", advance=advance)
     return evaluate(

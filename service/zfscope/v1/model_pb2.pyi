@@ -129,7 +129,7 @@ class GetModelResponse(_message.Message):
 
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Layer]:
-        """The layers in the order of evaluation; the last one's output is the class scores."""
+        """The layers in the order of evaluation; the last one's output is the class scores, if the model has classes."""
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
@@ -182,7 +182,7 @@ class ModelSummary(_message.Message):
     network: _builtins.str
     """The kind of network: "zfnet", "alexnet", ..."""
     classes: _builtins.int
-    """The number of classes, 1 or more."""
+    """The number of classes; 0 for a model that ends in feature maps and does not classify."""
     parameters: _builtins.int
     """The number of weights and biases."""
     is_default: _builtins.bool

@@ -1,17 +1,21 @@
 """ClassificationService over the wire."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from zfscope.client import Client
+from tests.server.conftest import SPEC, Running
+from zfscope.client import Box, Client
 from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
-from zfscope.images.preprocess import prepare
+from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.networks import NetworkSpec, build
 from zfscope.server.settings import Settings
-from zfscope.store import Model, ModelStore
+from zfscope.store import Manifest, Model, ModelStore, Provenance, write_model
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,41 @@ def test_a_photo_gets_the_probabilities_that_the_network_gives(
     assert [score.label_id for score in answer.classes] == [
         model.labels[score.index].id for score in answer.classes
     ]
+
+
+def write_model_of_maps(store: Path) -> None:
+    spec = NetworkSpec(name="maps", input_size=32, layers=SPEC.layers[:-2])
+    manifest = Manifest(
+        name="maps",
+        version=1,
+        summary="No class scores",
+        network=spec,
+        preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
+        labels=(),
+        provenance=Provenance(source="made up in a test"),
+    )
+    write_model(store, manifest, build(spec, generator=torch.Generator().manual_seed(1)))
+
+
+def test_a_model_that_ends_in_feature_maps_is_looked_into_and_does_not_classify(
+    settings: Settings, photo: bytes, tmp_path: Path, make_service: Callable[[Settings], Running]
+) -> None:
+    write_model_of_maps(tmp_path)
+    service = make_service(settings.model_copy(update={"store": tmp_path, "default_model": "maps"}))
+    service.call(service.service.warm_up())
+    told = "^model 'maps' version 1 has no classes: it ends in the feature maps of 'relu5'"
+    with Client(service.address) as client:
+        assert (client.models()[0].classes, client.model().labels) == (0, ())
+        assert len(client.project(photo, layer="relu5", top=2, control=True).projections) == 2
+        parts = {"all": [Box(10, 10, 30, 30)] * 2}
+        assert client.correspond([photo, photo], parts, layers=["relu5"]).rows[0].mean == 0
+        for refused in (
+            partial(client.classify, photo),
+            partial(client.occlude, photo, layer="relu5", window=16, stride=8),
+            partial(client.measure_invariance, [photo], layers=["conv1"]),
+        ):
+            with pytest.raises(InputError, match=told):
+                refused()
 
 
 def test_probability_is_the_softmax_of_the_logits(client: Client, photo: bytes) -> None:

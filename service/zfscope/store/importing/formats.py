@@ -7,12 +7,14 @@ from zfscope.errors import InputError, NotFound
 from zfscope.store.importing.imported import Imported
 from zfscope.store.importing.pytorchcv import pytorchcv
 from zfscope.store.importing.tensors import read_tensors
+from zfscope.store.importing.torchvision_alexnet import torchvision_alexnet
 
 Reader = Callable[[Path], Imported]
 """A file to what is in it. Raises ValueError for a file of another kind."""
 
 FORMATS: Mapping[str, Reader] = {
     "pytorchcv": lambda path: pytorchcv(read_tensors(path)),
+    "torchvision-alexnet": lambda path: torchvision_alexnet(read_tensors(path)),
 }
 
 

@@ -1,0 +1,67 @@
+"""SqueezeNet v1.1 (Iandola et al. 2016): branches, no fully connected layer, 1.2 million weights."""
+
+from collections.abc import Sequence
+
+from zfscope.networks.spec import (
+    AvgPool,
+    Concat,
+    Conv,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool,
+    NetworkSpec,
+    Padding,
+    ReLU,
+)
+
+SQUEEZED = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
+"""By the number of a fire module the maps that it squeezes to; it expands to four times as many, twice."""
+
+POOLED = (3, 5)
+"""The fire modules that a pool follows."""
+
+_INPUT_SIZE = 227
+
+
+def squeezenet(*, classes: int = 1000) -> NetworkSpec:
+    """Give the network with 56, 28 and 14 maps wide modules, of 227 pixel crops, as Caffe rounds.
+
+    `fire2` to `fire9` are what each module gives; `scores` is the mean of each class's map.
+    """
+    last = 14  # pixels: what is left after three pools
+    return NetworkSpec(
+        name="squeezenet",
+        input_size=_INPUT_SIZE,
+        layers=(
+            Conv(name="conv1", channels=64, kernel=3, stride=2),
+            ReLU(name="relu1"),
+            _pool(1),
+            *(layer for number in SQUEEZED for layer in _module(number)),
+            Dropout(name="drop9"),
+            Conv(name="conv10", channels=classes, kernel=1),
+            ReLU(name="relu10"),
+            AvgPool(name="pool10", kernel=last),
+            Flatten(name="scores"),
+        ),
+    )
+
+
+def _module(number: int) -> Sequence[Layer]:
+    squeezed = SQUEEZED[number]
+    name, narrow = f"fire{number}", f"fire{number}-squeeze-relu"
+    around = Padding(1, 1, 1, 1)
+    layers: list[Layer] = [
+        Conv(name=f"{name}-squeeze", channels=squeezed, kernel=1),
+        ReLU(name=narrow),
+        Conv(name=f"{name}-expand1", channels=4 * squeezed, kernel=1),
+        ReLU(name=f"{name}-expand1-relu"),
+        Conv(name=f"{name}-expand3", inputs=(narrow,), channels=4 * squeezed, kernel=3, padding=around),
+        ReLU(name=f"{name}-expand3-relu"),
+        Concat(name=name, inputs=(f"{name}-expand1-relu", f"{name}-expand3-relu")),
+    ]
+    return [*layers, _pool(number)] if number in POOLED else layers
+
+
+def _pool(number: int) -> MaxPool:
+    return MaxPool(name=f"pool{number}", kernel=3, stride=2, rounding="ceil")

@@ -1,0 +1,82 @@
+"""AlexNet as torchvision has it: Krizhevsky's "one weird trick" network of 2014, without normalisation."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from zfscope.networks.spec import (
+    Conv,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool,
+    NetworkSpec,
+    Padding,
+    ReLU,
+)
+from zfscope.store.importing.imported import TORCHVISION_PREPROCESSING, Imported, assembled, renamed, widths
+
+NAMES = {
+    "conv1": "features.0",
+    "conv2": "features.3",
+    "conv3": "features.6",
+    "conv4": "features.8",
+    "conv5": "features.10",
+    "fc6": "classifier.1",
+    "fc7": "classifier.4",
+    "fc8": "classifier.6",
+}
+"""Our name of each layer, and that of its state dict."""
+
+
+def torchvision_alexnet(tensors: Mapping[str, Tensor]) -> Imported:
+    """Give torchvision's AlexNet from its state dict. Raises ValueError for another one.
+
+    Its adaptive pool to 6 x 6 changes nothing at 224 pixels, and is left out.
+    """
+    weights = renamed(tensors, NAMES)
+    return Imported(
+        network=assembled(_spec(widths(weights)), weights),
+        preprocessing=TORCHVISION_PREPROCESSING,
+        summary="AlexNet as torchvision defines it",
+        notes=("It has 64, 192, 384, 256 and 256 maps, and no contrast normalisation.",),
+    )
+
+
+def features_spec(maps: Mapping[str, int]) -> NetworkSpec:
+    """Give the network up to `pool5`, with 55, 27, 13 and 6 pixels; maps: of each convolution."""
+    return NetworkSpec(name="alexnet-torchvision-features", layers=tuple(_features(maps)))
+
+
+def _spec(maps: Mapping[str, int]) -> NetworkSpec:
+    classifier = (
+        Flatten(name="flatten"),
+        Dropout(name="drop6"),
+        Linear(name="fc6", units=maps["fc6"]),
+        ReLU(name="relu6"),
+        Dropout(name="drop7"),
+        Linear(name="fc7", units=maps["fc7"]),
+        ReLU(name="relu7"),
+        Linear(name="fc8", units=maps["fc8"]),
+    )
+    return NetworkSpec(name="alexnet-torchvision", layers=(*_features(maps), *classifier))
+
+
+def _features(maps: Mapping[str, int]) -> Sequence[Layer]:
+    wide, narrow = Padding(2, 2, 2, 2), Padding(1, 1, 1, 1)
+    return (
+        Conv(name="conv1", channels=maps["conv1"], kernel=11, stride=4, padding=wide),
+        ReLU(name="relu1"),
+        MaxPool(name="pool1", kernel=3, stride=2),
+        Conv(name="conv2", channels=maps["conv2"], kernel=5, padding=wide),
+        ReLU(name="relu2"),
+        MaxPool(name="pool2", kernel=3, stride=2),
+        Conv(name="conv3", channels=maps["conv3"], kernel=3, padding=narrow),
+        ReLU(name="relu3"),
+        Conv(name="conv4", channels=maps["conv4"], kernel=3, padding=narrow),
+        ReLU(name="relu4"),
+        Conv(name="conv5", channels=maps["conv5"], kernel=3, padding=narrow),
+        ReLU(name="relu5"),
+        MaxPool(name="pool5", kernel=3, stride=2),
+    )

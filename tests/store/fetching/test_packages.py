@@ -1,0 +1,75 @@
+"""Packages by pip: what was pinned, or nothing."""
+
+import dataclasses
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.store.fetching.conftest import Publish
+from zfscope.store.fetching import packages
+from zfscope.store.fetching.packages import FetchFailed, download, member
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder to download into."""
+    (tmp_path / "downloads").mkdir()
+    return tmp_path / "downloads"
+
+
+def test_what_was_pinned_is_downloaded(publish: Publish, folder: Path) -> None:
+    package = publish("weights", {"weights/a.bin": b"abc"})
+    assert member(download(package, folder), "weights/a.bin") == b"abc"
+
+
+def test_a_package_of_another_hash_is_refused(publish: Publish, folder: Path) -> None:
+    package = dataclasses.replace(publish("weights", {}), sha256="0" * 64)
+    with pytest.raises(FetchFailed, match=r"pip cannot download weights==1\.0: .*DO NOT MATCH THE HASHES"):
+        download(package, folder)
+
+
+def test_a_package_that_no_index_has_is_told_in_a_line(publish: Publish, folder: Path) -> None:
+    package = dataclasses.replace(publish("weights", {}), version="2.0")
+    with pytest.raises(FetchFailed, match=r"pip cannot download weights==2\.0: Could not find") as refusal:
+        download(package, folder)
+    assert "\n" not in refusal.value.message
+
+
+def test_an_archive_of_another_name_is_refused(publish: Publish, folder: Path) -> None:
+    package = dataclasses.replace(publish("weights", {}), file="weights-1.0.tar.gz")
+    with pytest.raises(FetchFailed, match=r"it gave no file weights-1\.0\.tar\.gz"):
+        download(package, folder)
+
+
+def test_an_environment_without_pip_says_so(
+    publish: Publish, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = publish("weights", {})
+    (tmp_path / "python").write_text("#!/bin/sh\necho 'python: No module named pip' >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(packages.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(FetchFailed, match="No module named pip"):
+        download(package, folder)
+
+
+def test_a_file_of_a_source_archive_is_read_without_unpacking() -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        header = tarfile.TarInfo("../a/b.bin")
+        header.size = 3
+        archive.addfile(header, io.BytesIO(b"abc"))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert member(stream.getvalue(), "../a/b.bin") == b"abc"
+    for missing in ("link", "nowhere"):
+        with pytest.raises(FetchFailed, match=f"no file '{missing}'"):
+            member(stream.getvalue(), missing)
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive"])
+def test_what_is_no_archive_has_no_file(data: bytes) -> None:
+    with pytest.raises(FetchFailed, match="no file 'a' that can be read"):
+        member(data, "a")
