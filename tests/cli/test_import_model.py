@@ -66,6 +66,7 @@ def test_an_imported_model_classifies(bring: Run, run: Run, photo: Path, tmp_pat
     [
         ("missing.pth", None, "' cannot be read: No such file or directory"),
         ("text.pth", b"weights", "' is not of the format 'pytorchcv': no state dict"),
+        ("a.pth", b"", "' is not of the format 'pytorchcv': no state dict"),
         ("text.safetensors", b"weights", "' is not of the format 'pytorchcv': no safetensors file"),
     ],
 )

@@ -21,6 +21,7 @@ class Format(StrEnum):
 
     pytorchcv = "pytorchcv"
     torchvision_alexnet = "torchvision-alexnet"
+    onnx_zfnet512 = "onnx-zfnet512"
 
 
 def import_model(
@@ -39,6 +40,7 @@ def import_model(
     \b
     pytorchcv            its `zfnet` or `zfnetb`: a state dict (.pth or .safetensors)
     torchvision-alexnet  its `alexnet`: a state dict (.pth or .safetensors)
+    onnx-zfnet512        zfnet512-12.onnx of the ONNX model zoo
 
     \b
     Examples:

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from zfscope.errors import InputError, NotFound
 from zfscope.store.importing.imported import Imported
+from zfscope.store.importing.onnx_zfnet512 import onnx_zfnet512
 from zfscope.store.importing.pytorchcv import pytorchcv
 from zfscope.store.importing.tensors import read_tensors
 from zfscope.store.importing.torchvision_alexnet import torchvision_alexnet
@@ -15,6 +18,7 @@ Reader = Callable[[Path], Imported]
 FORMATS: Mapping[str, Reader] = {
     "pytorchcv": lambda path: pytorchcv(read_tensors(path)),
     "torchvision-alexnet": lambda path: torchvision_alexnet(read_tensors(path)),
+    "onnx-zfnet512": onnx_zfnet512,
 }
 
 
@@ -29,5 +33,8 @@ def read_definition(path: Path, definition: str) -> Imported:
         return FORMATS[definition](path)
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}", field="file") from error
+    except ValidationError as error:  # the layers do not make a network
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise InputError(f"'{path}' is not of the format '{definition}': {reason}", field="file") from error
     except ValueError as error:
         raise InputError(f"'{path}' is not of the format '{definition}': {error}", field="file") from error
