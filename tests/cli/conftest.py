@@ -45,7 +45,7 @@ SPEC = NetworkSpec(
 )
 
 
-def write_tiny(store: Path, version: int, name: str = "tiny") -> Path:
+def write_tiny(store: Path, version: int, name: str = "tiny", **files: Any) -> Path:
     manifest = Manifest(
         name=name,
         version=version,
@@ -56,7 +56,9 @@ def write_tiny(store: Path, version: int, name: str = "tiny") -> Path:
         accuracy=Accuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
         provenance=Provenance(source="made up in a test"),
     )
-    return write_model(store, manifest, build(SPEC, generator=torch.Generator().manual_seed(version)))
+    return write_model(
+        store, manifest, build(SPEC, generator=torch.Generator().manual_seed(version)), **files
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from tests.cli.conftest import SPEC
 from zfscope.cli import index as module
 from zfscope.cli.index import index_name
-from zfscope.errors import InputError
+from zfscope.errors import InputError, NotFound
+from zfscope.networks import build
 from zfscope.scan import open_index
 from zfscope.store import ModelStore
 
@@ -152,6 +156,39 @@ def test_data_that_is_none_is_told_in_one_line(
     assert result.stderr.count("\n") == 1
 
 
+def test_a_model_is_indexed_as_it_was_after_an_epoch(
+    run: Run, photos: Path, out: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    early = tmp_path / "early.safetensors"
+    layers = build(SPEC, generator=torch.Generator().manual_seed(40)).filters.items()
+    save_file(
+        {
+            f"{name}.{part}": tensor.contiguous()
+            for name, filters in layers
+            if name.startswith("conv")
+            for part, tensor in filters.state_dict().items()
+        },
+        early,
+    )
+    store = tmp_path / "store"
+    write(store, 1, checkpoints={2: early})
+    words = ["index", photos, "--model", "tiny", "--out", out, "--store", store, "--json"]
+    final = json.loads(run(*words).stdout)
+    answer = json.loads(run(*words, "--checkpoint", 2).stdout)
+    assert (final["index"], answer["index"]) == ("val-photos", "val-photos-epoch-002")
+    models = ModelStore(store)
+    then = open_index(models.load_checkpoint("tiny", 2), "val-photos-epoch-002", folder=out)
+    now = open_index(models.load("tiny"), "val-photos", folder=out)
+    assert [record.value for record in then.records("conv5", 3)] != [
+        record.value for record in now.records("conv5", 3)
+    ]
+    with pytest.raises(NotFound, match="was made with another weights_sha256"):
+        open_index(models.load("tiny"), "val-photos-epoch-002", folder=out)
+    result = run(*words, "--checkpoint", 3)
+    assert result.code == 2
+    assert "no checkpoint of epoch 3 of model 'tiny' version 1; there are 2" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [("photos/Val 2012", "val-2012"), ("x/ILSVRC.tar", "ilsvrc"), ("list.of.photos.txt", "list.of.photos")],
@@ -161,6 +198,8 @@ def test_an_index_is_called_like_its_data(tmp_path: Path, data: str, name: str) 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch() if path.suffix else path.mkdir()
     assert index_name("", path) == name
+    assert index_name("", path, 7) == f"{name}-epoch-007"
+    assert index_name("mine", path, 7) == "mine"
 
 
 def test_data_without_a_usable_name_needs_one(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ def index(
     ],
     model: Annotated[str, typer.Option("--model", help="A model of the store.", show_default=False)],
     version: ModelVersion = None,
+    checkpoint: Annotated[
+        int | None,
+        typer.Option(metavar="EPOCH", help="The model as it was after this epoch.  [default: the end]"),
+    ] = None,
     layers: Annotated[
         str, typer.Option(metavar="LAYER,...", help="Which to index.  [default: all convolutions]")
     ] = "",
@@ -34,7 +38,7 @@ def index(
     rank: Annotated[
         Rank, typer.Option(help="Photos are strong by a map's maximum or by its sum.")
     ] = Rank.max,
-    name: Annotated[str, typer.Option(help="Of the index.  [default: DATA's name]")] = "",
+    name: Annotated[str, typer.Option(help="Of the index.  [default: DATA's name, and the epoch]")] = "",
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Put the index there.  [default: indexes/ in the model's folder]"),
@@ -50,15 +54,21 @@ def index(
     \b
     Examples:
       zfscope index photos/val --model zfnet-imagenette
+      zfscope index photos/train --model zfnet-imagenette --checkpoint 5
       zfscope index photos.tar --model zfnet-imagenette --layers conv5,fc7 --top 9 --name strongest
     """
     from zfscope.scan import indexes_folder, make_plan, open_data
     from zfscope.store import ModelStore
 
-    found = ModelStore(find_store(store)).load(model, version)
+    models = ModelStore(find_store(store))
+    found = (
+        models.load(model, version)
+        if checkpoint is None
+        else models.load_checkpoint(model, checkpoint, version)
+    )
     wanted = [layer for layer in layers.split(",") if layer]
     plan = make_plan(found.network.spec, wanted, top=top, rank="sum" if rank is Rank.sum else "max")
-    title = index_name(name, data)
+    title = index_name(name, data, checkpoint)
     photos = open_data(data)
     target = (out or indexes_folder(found)) / title
     made = make_index(found, photos, plan, target)
@@ -85,12 +95,16 @@ def make_index(model: "Model", data: "DataSet", plan: "Plan", target: Path) -> "
         )
 
 
-def index_name(name: str, data: Path) -> str:
-    """Give the name of an index: by default that of its data. Raises InputError for one that is none."""
+def index_name(name: str, data: Path, checkpoint: int | None = None) -> str:
+    """Give the name of an index: by default that of its data, such as `val`, and `val-epoch-005`.
+
+    Raises InputError for a name that is none.
+    """
     from zfscope.store.manifest import NAME_PATTERN
 
     stem = data.resolve().name.removesuffix(data.suffix) if data.is_file() else data.resolve().name
-    title = name or re.sub(r"[^a-z0-9._-]", "-", stem.lower())
+    epoch = "" if checkpoint is None else f"-epoch-{checkpoint:03d}"
+    title = name or re.sub(r"[^a-z0-9._-]", "-", stem.lower()) + epoch
     if not re.fullmatch(NAME_PATTERN, title):
         raise InputError(f"name '{title}' must match {NAME_PATTERN}; give a --name", field="name")
     return title

@@ -1,6 +1,7 @@
 """A network as data: layers in the order of evaluation, each naming what it reads."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -175,6 +176,14 @@ class NetworkSpec(BaseModel):
     def by_name(self) -> Mapping[str, Layer]:
         """The layers by name."""
         return {layer.name: layer for layer in self.layers}
+
+
+def layers_of_maps(spec: NetworkSpec) -> NetworkSpec:
+    """Give the network as far as its maps go: up to where they become a vector."""
+    layers = tuple(takewhile(lambda layer: not isinstance(layer, Flatten | Linear), spec.layers))
+    return NetworkSpec(
+        name=spec.name, input_channels=spec.input_channels, input_size=spec.input_size, layers=layers
+    )
 
 
 def _sources(layers: tuple[Layer, ...]) -> list[tuple[str, ...]]:

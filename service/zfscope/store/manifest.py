@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from zfscope.errors import NotFound
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import NetworkSpec
@@ -122,6 +123,15 @@ class Manifest(_Part):
         if times > 1:
             raise ValueError(f"label id '{label}' is there {times} times")
         return self
+
+    def checkpoint(self, epoch: int) -> Checkpoint:
+        """Give the checkpoint of an epoch. Raises NotFound, with the epochs that there are."""
+        for checkpoint in self.checkpoints:
+            if checkpoint.epoch == epoch:
+                return checkpoint
+        kept = ", ".join(str(checkpoint.epoch) for checkpoint in self.checkpoints)
+        there = f"there are {kept}" if kept else "it was kept without any"
+        raise NotFound(f"no checkpoint of epoch {epoch} of {self.title}; {there}", field="checkpoint")
 
     @property
     def title(self) -> str:

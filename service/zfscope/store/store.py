@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from zfscope.errors import NotFound
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
+from zfscope.networks.spec import layers_of_maps
 from zfscope.store.integrity import DamagedModel, read_inside, read_verified, verify_folder
 from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Label, Manifest
 from zfscope.store.weights import check_tensors, parse_tensors, unpack_weights
@@ -95,6 +96,37 @@ class ModelStore:
             raise DamagedModel(f"{manifest.title}: '{WEIGHTS}': {error}") from error
         _check_mean(manifest, mean_image)
         return Model(manifest, network, mean_image, folder)
+
+    def load_checkpoint(self, name: str, epoch: int, version: int | None = None) -> Model:
+        """Load a model as it was after an epoch of its training: its layers of maps, and no classes.
+
+        Its hash of weights is that of the checkpoint, its network ends before the fully connected layers.
+        Raises NotFound for an epoch that was not kept, with those that were, and as `load` does.
+        """
+        folder = self.folder(name, version)
+        manifest = _read_manifest(folder)
+        checkpoint = manifest.checkpoint(epoch)
+        data = read_verified(folder, checkpoint.file, manifest.files, title=manifest.title)
+        early = manifest.model_copy(
+            update={
+                "network": layers_of_maps(manifest.network),
+                "labels": (),
+                "accuracy": None,
+                "checkpoints": (),
+                "files": {WEIGHTS: manifest.files[checkpoint.file]},
+            }
+        )
+        try:
+            network, _ = unpack_weights(data, early.network)
+        except ValueError as error:
+            raise DamagedModel(f"{manifest.title}: '{checkpoint.file}': {error}") from error
+        return Model(early, network, self._mean_image(manifest), folder)
+
+    def _mean_image(self, manifest: Manifest) -> NDArray[np.float32] | None:
+        """Read the mean image, which training does not change, beside the final weights."""
+        if manifest.preprocessing.mean != "image":
+            return None
+        return self.load(manifest.name, manifest.version).mean_image
 
     def verify(self, name: str, version: int | None = None) -> Manifest:
         """Check every file of a model, checkpoints and the model card too, and load it once.
