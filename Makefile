@@ -53,6 +53,7 @@ proto: $(DEV)  ## Generate the stubs in service/zfscope/v1 from proto/
 bench: $(DEV)  ## Measure the engine against what one would use instead
 	$(BIN)/python -m benchmarks.projection
 	$(BIN)/python -m benchmarks.occlusion
+	$(BIN)/python -m benchmarks.scan
 
 train-default: $(SERVICE)  ## Train the default model again (DATA=folder with train/ and val/, hours; OUT=folder)
 	@test -n "$(DATA)" || { echo "say which photos: make train-default DATA=FOLDER" >&2; exit 2; }

@@ -27,8 +27,8 @@ def local(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
     """Share batches out among threads, one for each CPU that this process may use.
 
     A thread reads the photos of a batch and then runs them: while one waits for a disk or decodes, another
-    is in its forward pass. (Measured on two cores: a pool of decoders beside a pass that takes both cores
-    is slower, because the layers that do not share themselves out leave one idle.)
+    is in its forward pass. On two cores two passes of one thread each, at once, are a little faster than one
+    after the other on both (zfnet: 15.6 ms a photo instead of 16.6).
     """
     threads, left = len(os.sched_getaffinity(0)), iter(batches)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")

@@ -1,0 +1,317 @@
+"""A scan of JPEG photos for the top 9 of every map, against the bare forward pass, and against one by one.
+
+    python -m benchmarks.scan
+    python -m benchmarks.scan --quick
+    python -m benchmarks.scan --data photos/val
+
+The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / inputs of a unit)), layers
+conv1 to conv5 and fc7. The photos are random crops of those that scikit-image and scikit-learn bring, 256 to
+340 pixels wide, or those of a folder of one's own.
+
+Ours is `build_index` with its model loaded: photos are read, decoded and run, the state is saved, the index
+is written. The bare forward pass is the same exported network up to fc7 without reductions, in ONNX Runtime
+as it comes, on images that are in memory already, with as many a pass as is fastest. One by one is what a
+user would write: for each photo decode, one pass by torch with hooks on an `nn.Sequential` of torch's own
+layers (same weights), numpy for the maxima, and a sort at the end. All take the processors that this process
+may use, and run in turn several times; ratios are those of the medians.
+
+Memory is the most that a process of its own holds while it scans: after an eighth of the photos, and at the
+end.
+
+The last line is a JSON object for programs.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from torch import nn
+
+from benchmarks.sequential import as_sequential
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.networks import build, zfnet
+from zfscope.runtimes import Reducing, create_reducing
+from zfscope.runtimes.onnx_graph import graph_bytes, layer_nodes
+from zfscope.runtimes.onnx_reduction import needed_layers
+from zfscope.scan import DataSet, Plan, build_index, make_plan, open_data
+from zfscope.store import Label, Manifest, Model, Provenance
+
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc7")
+TOP = 9
+BATCHES = (1, 4, 8, 16, 32)
+SOURCES = (
+    ("sklearn.datasets.images", "china.jpg"),
+    ("sklearn.datasets.images", "flower.jpg"),
+    ("skimage.data", "astronaut.png"),
+    ("skimage.data", "chelsea.png"),
+    ("skimage.data", "coffee.png"),
+    ("skimage.data", "rocket.jpg"),
+)
+DIFFERENT = 1000
+"""Photos that are drawn; more are the same files under further names."""
+OURS, BARE, ONE_BY_ONE = "scan", "bare forward pass", "one by one"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many photos a run of each takes. memory: of the scan whose memory is looked at."""
+
+    scan: int = 1000
+    bare: int = 256
+    one_by_one: int = 64
+    memory: int = 8000
+    rounds: int = 3
+
+
+QUICK = Sizes(scan=160, bare=64, one_by_one=16, memory=800, rounds=3)
+
+
+def main() -> None:
+    """Draw the photos, time, look at the memory, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="a folder of photos (default: some are drawn)")
+    parser.add_argument("--quick", action="store_true", help="fewer photos, for a first look")
+    parser.add_argument("--peaks", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peaks:
+        print(json.dumps(peaks(options.data)))
+        return
+    sizes, console = QUICK if options.quick else Sizes(), Console()
+    console.print(
+        f"{os.cpu_count()} processors, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    )
+    with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
+        few, many = (
+            photos(Path(scratch) / str(count), count, options.data) for count in (sizes.scan, sizes.memory)
+        )
+        times = measure(Path(scratch), few, sizes, console)
+        console.print(table(times))
+        first, last = peaks_of_a_process(many)
+    console.print(
+        f"most memory after {sizes.memory // 8} photos: {first} MiB; after {sizes.memory}: {last} MiB"
+    )
+    result = {
+        "benchmark": "scan",
+        "ratio_of_bare_forward": round(times[BARE] / times[OURS], 3),
+        "ratio_vs_one_by_one": round(times[ONE_BY_ONE] / times[OURS], 2),
+        "rss_growth_1k_to_8k_images": round(last / first - 1, 4),
+    }
+    print(json.dumps(result))
+
+
+def photos(folder: Path, count: int, data: Path | None) -> Path:
+    """Fill a folder with so many photos: drawn, or links to those of a folder, again and again."""
+    folder.mkdir()
+    drawn = folder.with_name(f"{folder.name}-drawn")
+    sources = sorted(open_data(data).names) if data else []
+    originals = [data.resolve() / name for name in sources] if data else draw(drawn, min(count, DIFFERENT))
+    for number in range(count):
+        original = originals[number % len(originals)]
+        (folder / f"{number:05}{original.suffix}").symlink_to(original)
+    return folder
+
+
+def draw(folder: Path, count: int) -> list[Path]:
+    """Write random crops of the sample photos as JPEG."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    samples = [
+        Image.fromarray(decode(files(package).joinpath(name).read_bytes())) for package, name in SOURCES
+    ]
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        sample = samples[number % len(samples)]
+        width, side = int(generator.integers(256, 341)), generator.uniform(0.4, 0.7) * min(sample.size)
+        x, y = (generator.uniform(0, length - side) for length in sample.size)
+        crop = sample.resize((width, 256), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side))
+        crop.save(path, quality=90)
+    return paths
+
+
+def make_model() -> Model:
+    """Give the paper's network with random weights, as if it came from a store."""
+    network = build(zfnet(), generator=torch.Generator().manual_seed(0)).eval().requires_grad_(False)
+    manifest = Manifest(
+        name="zfnet",
+        version=1,
+        summary="",
+        network=network.spec,
+        preprocessing=Preprocessing(std=(58.4, 57.1, 57.4)),
+        labels=tuple(Label(id=str(number), name=str(number)) for number in range(1000)),
+        provenance=Provenance(source="random weights"),
+        files={"weights.safetensors": "0" * 64},
+    )
+    return Model(manifest, network)
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A model made ready to scan."""
+
+    model: Model
+    plan: Plan
+    reducing: Reducing
+    scratch: Path
+
+    def scan(self, data: DataSet, **options: Any) -> None:
+        """Make an index, and throw it away."""
+        target = self.scratch / "index"
+        build_index(self.model, data, self.plan, target, reducing=self.reducing, **options)
+        shutil.rmtree(target)
+
+
+def make_ours(scratch: Path) -> Ours:
+    """Load what a scan needs; the graph is exported into `scratch`."""
+    model = make_model()
+    plan = make_plan(model.network.spec, LAYERS, top=TOP)
+    reducing = create_reducing("onnx", model, plan.layers, cache=scratch / "graphs")
+    return Ours(model, plan, reducing, scratch)
+
+
+def bare_session(model: Model) -> onnxruntime.InferenceSession:
+    """Open a session of ONNX Runtime, as it comes, on the network up to the last layer alone."""
+    spec, last = model.network.spec, LAYERS[-1]
+    needed = needed_layers(spec, [last])
+    kept = {layer.name for layer in needed}
+    weights = {
+        name: tensor.numpy()
+        for name, tensor in model.network.layers.state_dict().items()
+        if name.split(".")[0] in kept
+    }
+    output = helper.make_tensor_value_info(last, TensorProto.FLOAT, ["N", *model.network.shapes[last]])
+    graph = graph_bytes(spec, layer_nodes(spec, needed), [output], weights)
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+
+def run_bare(session: onnxruntime.InferenceSession, images: NDArray[np.float32], count: int) -> None:
+    """Run images in memory, again and again, until so many have passed."""
+    for _ in range(0, count, len(images)):
+        session.run(None, {"input": images})
+
+
+@torch.no_grad()
+def run_one_by_one(network: nn.Sequential, paths: Sequence[Path], preprocessing: Preprocessing) -> None:
+    """Find the top of every map as a user would write it."""
+    seen: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        return lambda module, inputs, output: seen.update(
+            {name: output.clone()}
+        )  # a ReLU in place may follow
+
+    hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in LAYERS]
+    found: dict[str, list[tuple[NDArray[np.float32], NDArray[np.int64]]]] = {name: [] for name in LAYERS}
+    for path in paths:
+        network(torch.from_numpy(prepare(decode(path.read_bytes()), preprocessing).pixels))
+        for name in LAYERS:
+            maps = seen[name][0].numpy().reshape(seen[name].shape[1], -1)
+            places = maps.argmax(1)
+            found[name].append((maps[np.arange(len(maps)), places], places))
+    for maxima in found.values():
+        np.argsort(-np.stack([values for values, _ in maxima]), axis=0, kind="stable")[:TOP]
+    for hook in hooks:
+        hook.remove()
+
+
+def measure(scratch: Path, data: Path, sizes: Sizes, console: Console) -> Mapping[str, float]:
+    """Time all in turn, and give the medians in seconds a photo."""
+    ours = make_ours(scratch)
+    listed, paths = open_data(data), sorted(data.iterdir())[: sizes.one_by_one]
+    session, sequential = bare_session(ours.model), as_sequential(ours.model.network)
+    images = np.concatenate(
+        [
+            prepare(decode(path.read_bytes()), ours.model.preprocessing).pixels
+            for path in paths[: max(BATCHES)]
+        ]
+    )
+    runs: dict[str, tuple[int, Callable[[], None]]] = {
+        OURS: (len(listed), lambda: ours.scan(listed)),
+        ONE_BY_ONE: (len(paths), lambda: run_one_by_one(sequential, paths, ours.model.preprocessing)),
+    }
+    for batch in BATCHES:
+        some = np.resize(images, (batch, *images.shape[1:]))
+        runs[f"{BARE}, {batch}"] = (sizes.bare, partial(run_bare, session, some, sizes.bare))
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("warming up", total=sizes.rounds * len(runs))
+        run_bare(session, images[:8], 8)
+        for repeat in range(sizes.rounds):
+            for name, (count, run) in runs.items():
+                progress.update(task, advance=1, description=f"round {repeat + 1} of {sizes.rounds}: {name}")
+                times[name].append(timed(run) / count)
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    return medians | {BARE: min(medians[f"{BARE}, {batch}"] for batch in BATCHES)}
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Give the seconds that a run takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def peaks_of_a_process(data: Path) -> tuple[int, int]:
+    """Give the most memory in MiB that a process has held after an eighth of a scan, and at its end."""
+    command = [sys.executable, "-m", "benchmarks.scan", "--peaks", "--data", str(data)]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603  # is our own
+    first, last = json.loads(answer)
+    return first, last
+
+
+def peaks(data: Path) -> tuple[int, int]:
+    """Scan in this process, and give what `peaks_of_a_process` does."""
+    told: list[int] = []
+
+    def watch(done: int, total: int) -> None:
+        if not told and done >= total // 8:
+            told.append(peak_mib())
+
+    with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
+        ours = make_ours(Path(scratch))
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of exporting the graph
+        ours.scan(open_data(data), watch=watch)
+    return told[0], peak_mib()
+
+
+def peak_mib() -> int:
+    """Give the most memory that this process has held, in MiB; getrusage tells its parent's too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+
+def table(times: Mapping[str, float]) -> Table:
+    """Lay the medians out, in milliseconds a photo."""
+    rows = Table("", "ms a photo", "of ours", title="top 9 of every map, medians")
+    for name, seconds in times.items():
+        if name != BARE:
+            rows.add_row(name, f"{1e3 * seconds:.1f}", f"{seconds / times[OURS]:.2f} x")
+    return rows
+
+
+if __name__ == "__main__":
+    main()
