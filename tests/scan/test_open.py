@@ -220,9 +220,17 @@ class TestStore:
     def test_a_model_with_an_index_is_still_whole(self, index: Index, store: Path) -> None:
         manifest = ModelStore(store).verify("tiny")
         assert not any(file.startswith("indexes") for file in manifest.files)
-        verify_indexes(manifest, ModelStore(store).folder("tiny"))
+        verify_indexes(ModelStore(store).folder("tiny"))
 
-    def test_a_damaged_index_is_named(self, folder: Path, store: Path) -> None:
-        (folder / "maps.parquet").unlink()
-        with pytest.raises(DamagedIndex, match="index 'val'"):
-            verify_indexes(ModelStore(store).verify("tiny"), ModelStore(store).folder("tiny"))
+    def test_an_index_of_other_weights_such_as_a_checkpoint_s_is_no_damage(
+        self, folder: Path, store: Path, write_model_of: WriteModel
+    ) -> None:
+        other = write_model_of(store, seed=1, version=2)
+        shutil.copytree(folder.parent, other / "indexes")
+        verify_indexes(other)
+
+    @pytest.mark.parametrize("file", ["records.parquet", "maps.parquet", "skipped.parquet", "index.json"])
+    def test_a_damaged_file_is_named(self, folder: Path, store: Path, file: str) -> None:
+        (folder / file).write_bytes(b"{}")
+        with pytest.raises(DamagedIndex, match=f"index 'val': '{file}'"):
+            verify_indexes(ModelStore(store).folder("tiny"))

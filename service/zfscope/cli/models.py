@@ -93,7 +93,8 @@ def _verify(models: "tuple[ModelSummary, ...]", root: Path) -> None:
     store = ModelStore(root)
     with progress() as bar:
         for model in bar.track(models, description="verifying"):
-            verify_indexes(store.verify(model.name, model.version), store.folder(model.name, model.version))
+            store.verify(model.name, model.version)
+            verify_indexes(store.folder(model.name, model.version))
 
 
 def _print_models(models: "tuple[ModelSummary, ...]") -> None:

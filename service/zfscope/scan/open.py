@@ -51,10 +51,16 @@ def index_names(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"[!.]*/{INDEX}"))
 
 
-def verify_indexes(model: Manifest, folder: Path) -> None:
-    """Check every index in a model's folder, and that it is of these weights. Raises as `open_index` does."""
+def verify_indexes(folder: Path) -> None:
+    """Check every index in a model's folder against its manifest, whichever weights it was made with.
+
+    Raises DamagedIndex for the first file that is wrong.
+    """
     for name in index_names(folder / INDEXES):
-        read_index(folder / INDEXES / name, model)
+        index = folder / INDEXES / name
+        files = read_manifest(index).files
+        for file in (RECORDS, MAPS, SKIPPED):
+            _verified(index, file, files)
 
 
 def read_index(folder: Path, model: Manifest) -> Index:
