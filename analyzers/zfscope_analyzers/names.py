@@ -1,10 +1,10 @@
-"""Parameters that are lists of names."""
+"""Parameters that are lists of names or numbers."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
-Names = TypeVar("Names", bound=Sequence[str])
+Names = TypeVar("Names", bound=Sequence[object])
 
 
 def distinct(names: Names) -> Names:

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from zfscope.analysis.contract import Context
 from zfscope.errors import Cancelled
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
-from zfscope.runtimes import create_runtime
+from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
+from zfscope.store.manifest import WEIGHTS
 
 SPEC = NetworkSpec(
     name="tiny",
@@ -37,9 +41,18 @@ SPEC = NetworkSpec(
 
 
 @pytest.fixture(scope="session")
-def model() -> Model:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model with an index of twelve photos."""
     network = build(SPEC, generator=torch.Generator().manual_seed(3)).eval().requires_grad_(False)
-    return Model(manifest_of("tiny", SPEC), network, None)
+    manifest = manifest_of("tiny", SPEC).model_copy(update={"files": {WEIGHTS: "0" * 64}})
+    model = Model(manifest, network, None, tmp_path_factory.mktemp("tiny"))
+    photos = tmp_path_factory.mktemp("photos")
+    for number in range(12):
+        Image.fromarray(blots(number)).save(photos / f"{number:02}.png")
+    plan = make_plan(SPEC)
+    reducing = create_reducing("torch", model, plan.layers)
+    build_index(model, open_data(photos), plan, indexes_folder(model) / "photos", reducing=reducing)
+    return model
 
 
 def manifest_of(name: str, spec: NetworkSpec) -> Manifest:
@@ -112,3 +125,22 @@ def cancelled_context(context: Context) -> Context:
         raise Cancelled("the caller went away")
 
     return replace(context, check_cancelled=gone)
+
+
+def write_checkpoint(path: Path, seed: int, *, dead: int | None = None, noise: float = 0) -> Path:
+    """Write the convolutional layers of a network of random weights, as training keeps them after an epoch.
+
+    dead: a map of conv5 that is never active. noise: what is added to the weights, times normal numbers.
+    """
+    network = build(SPEC, generator=torch.Generator().manual_seed(seed)).requires_grad_(False)
+    if dead is not None:
+        network.filters["conv5"].bias[dead] = -100
+    other = torch.Generator().manual_seed(5)
+    tensors = {
+        f"{name}.{part}": tensor + noise * torch.randn(tensor.shape, generator=other)
+        for name, filters in network.filters.items()
+        if name.startswith("conv")
+        for part, tensor in filters.state_dict().items()
+    }
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path

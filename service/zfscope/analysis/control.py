@@ -16,7 +16,7 @@ from torch import Tensor
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
 from zfscope.engine.steps import Normalisation, Rule
-from zfscope.engine.trace import check_layer, trace
+from zfscope.engine.trace import Trace, check_layer, trace
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.images.render import symmetric_scale
@@ -90,13 +90,23 @@ def project_control(
     The number of a map means nothing in a random network, so the map is taken that is strongest at
     that place. The weights are the same in every call.
     """
-    generator = torch.Generator().manual_seed(_SEED)
-    control = randomised(network, until=layer, generator=generator, down_to=down_to)
+    control = control_network(network, layer, down_to=down_to)
     seen = trace(control, images, until=layer)
-    outputs = seen.outputs[layer]
-    maps = outputs if outputs.dim() == 4 else outputs[:, :, None, None]
-    strongest = [Unit(u.image, int(maps[u.image, :, u.y, u.x].argmax()), u.y, u.x) for u in units]
+    strongest = strongest_there(seen, layer, units)
     return project(control, seen, layer, strongest, rule=rule, normalisation=normalisation)
+
+
+def control_network(network: Network, layer: str, *, down_to: str = "") -> Network:
+    """Give the network that is the control of projections from a layer: the same weights in every call."""
+    generator = torch.Generator().manual_seed(_SEED)
+    return randomised(network, until=layer, generator=generator, down_to=down_to)
+
+
+def strongest_there(control: Trace, layer: str, units: Sequence[Unit]) -> tuple[Unit, ...]:
+    """Give, for each unit, that of the map which is strongest at its place in the trace of a control."""
+    outputs = control.outputs[layer]
+    maps = outputs if outputs.dim() == 4 else outputs[:, :, None, None]
+    return tuple(Unit(u.image, int(maps[u.image, :, u.y, u.x].argmax()), u.y, u.x) for u in units)
 
 
 def similarities(

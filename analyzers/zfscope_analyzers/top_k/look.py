@@ -1,0 +1,190 @@
+"""Looking again at the strongest photos of maps: what was recorded is verified, and projected."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zfscope.analysis.contract import Context, array, images_of
+from zfscope.analysis.control import Similarity, control_network, similarities, strongest_there
+from zfscope.engine.deconvnet import project
+from zfscope.engine.seeds import Unit, activation
+from zfscope.engine.trace import Trace, trace
+from zfscope.images.geometry import Box
+from zfscope.images.preprocess import Prepared
+from zfscope.networks import Network
+from zfscope.scan import Record
+from zfscope_analyzers.top_k.frame import Framing, cut, cut_planes, framing_of
+from zfscope_analyzers.top_k.page import Page
+from zfscope_analyzers.top_k.params import TopKParams
+from zfscope_analyzers.top_k.photos import photos_of, see
+
+State = Literal["ok", "differs", "changed", "gone", "silent"]
+"""What became of a record. ok: the photo activates the unit as was recorded. differs: it does not, though
+the file is the same. changed: the file is another one. gone: there is no file that can be read. silent:
+nothing was there to look for, the photo being among the strongest with an activation of 0 or less."""
+
+RELATIVE, FLOOR = 1e-3, 1e-4
+"""How far an activation may be from the recorded one: this share of it, and this share of the layer's
+largest magnitude in the photo. A scan is done by ONNX Runtime and this by torch, which sum in different
+orders: that changes a sum by what its largest terms are rounded by, however small the sum is itself."""
+
+_PHOTOS, _UNITS = 4, 16
+"""Traced at once, and projected at once: between them the caller may go."""
+
+
+class Place(NamedTuple):
+    """A record's place in the page: the map by its place there, and the rank."""
+
+    map: int
+    rank: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What the unit of a record saw; pictures are as large as the frame of the layer, zero outside.
+
+    patch: uint8 (size, size, 3), RGB. projection, control: float32 (3, size, size), channels in the
+    network's order. inside: the part of the frame that is in the picture. in_photo: that part in pixels
+    of the photo.
+    """
+
+    patch: NDArray[np.uint8]
+    projection: NDArray[np.float32]
+    inside: Box
+    in_photo: Box
+    control: NDArray[np.float32] | None
+    alike: Similarity
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What became of a record, the activation that its photo has now, and what was seen, if anything."""
+
+    state: State
+    recomputed: float | None = None
+    sight: Sight | None = None
+
+
+class _Wanted(NamedTuple):
+    place: Place
+    record: Record
+
+
+def look(context: Context, page: Page, params: TopKParams, looks: dict[Place, Look]) -> Iterator[float]:
+    """Look at every record, photo by photo, and put what is found into `looks`; give the share done.
+
+    Raises Cancelled, through the context, before a photo is read and before units are projected.
+    """
+    wanted = [
+        _Wanted(Place(place, rank), record)
+        for place, records in enumerate(page.records)
+        for rank, record in enumerate(records)
+    ]
+    looks |= {place: Look("silent") for place, record in wanted if record.value <= 0}
+    photos, lens = photos_of(page.index), _lens_of(context, page, params)
+    by_photo = _by_photo([each for each in wanted if each.record.value > 0])
+    for start in range(0, len(by_photo), _PHOTOS):
+        there: list[tuple[Prepared, Sequence[_Wanted]]] = []
+        for records in by_photo[start : start + _PHOTOS]:
+            context.check_cancelled()
+            seen = see(photos, records[0].record, context.model)
+            if isinstance(seen, Prepared):
+                there.append((seen, records))
+            else:
+                looks |= {each.place: Look(seen) for each in records}
+        if there:
+            looks |= _looked_at(context, lens, there)
+        yield min(1.0, (start + _PHOTOS) / len(by_photo))
+
+
+def reproduced(recorded: float, recomputed: float, peak: float) -> bool:
+    """Say whether an activation is the recorded one; peak: the layer's largest magnitude in the photo."""
+    return abs(recomputed - recorded) <= RELATIVE * abs(recorded) + FLOOR * peak
+
+
+def _by_photo(wanted: Sequence[_Wanted]) -> list[list[_Wanted]]:
+    """Group records by their photo, in the order in which maps need them."""
+    photos: dict[int, list[_Wanted]] = {}
+    for each in wanted:
+        photos.setdefault(each.record.image, []).append(each)
+    return list(photos.values())
+
+
+@dataclass(frozen=True, eq=False)
+class _Lens:
+    """What photos are looked at with. control: the randomised network, None without a control."""
+
+    network: Network
+    layer: str
+    framing: Framing
+    control: Network | None
+
+
+def _lens_of(context: Context, page: Page, params: TopKParams) -> _Lens:
+    network, layer = context.model.network, page.layer
+    control = control_network(network, layer, down_to=params.control_down_to) if params.control else None
+    return _Lens(network, layer, framing_of(network, layer), control)
+
+
+def _looked_at(
+    context: Context, lens: _Lens, photos: Sequence[tuple[Prepared, Sequence[_Wanted]]]
+) -> Mapping[Place, Look]:
+    """Trace some photos at once, and look at what is wanted of them."""
+    pixels = np.concatenate([prepared.pixels for prepared, _ in photos])
+    images = images_of(context.model, pixels)
+    traced = trace(lens.network, images, until=lens.layer)
+    control = None if lens.control is None else trace(lens.control, images, until=lens.layer)
+    wanted = [(row, each) for row, (_, records) in enumerate(photos) for each in records]
+    looks: dict[Place, Look] = {}
+    for start in range(0, len(wanted), _UNITS):
+        context.check_cancelled()
+        some = wanted[start : start + _UNITS]
+        units = [Unit(row, each.record.map, each.record.y, each.record.x) for row, each in some]
+        sights = _sights(lens, [prepared for prepared, _ in photos], units, traced, control)
+        for (row, each), unit, sight in zip(some, units, sights, strict=True):
+            value = activation(traced, lens.layer, unit)
+            peak = float(torch.abs(traced.outputs[lens.layer][row]).max())
+            state: State = "ok" if reproduced(each.record.value, value, peak) else "differs"
+            looks[each.place] = Look(state, value, sight)
+    return looks
+
+
+def _sights(
+    lens: _Lens, photos: Sequence[Prepared], units: Sequence[Unit], traced: Trace, control: Trace | None
+) -> list[Sight]:
+    """Project units, and cut what they see out of the photos: unit.image is the photo's place."""
+    boxes = [lens.framing.box(unit.y, unit.x) for unit in units]
+    seen = array(project(lens.network, traced, lens.layer, units))
+    others: Sequence[NDArray[np.float32] | None] = [None] * len(units)
+    alike: Sequence[Similarity] = [Similarity(None, None)] * len(units)
+    if lens.control is not None and control is not None:
+        there = strongest_there(control, lens.layer, units)
+        drawn = array(project(lens.control, control, lens.layer, there))
+        others, alike = list(drawn), similarities(seen, drawn, boxes)
+    return [
+        _sight(photos[unit.image], box, pixels, other, similar)
+        for unit, box, pixels, other, similar in zip(units, boxes, seen, others, alike, strict=True)
+    ]
+
+
+def _sight(
+    prepared: Prepared,
+    box: Box,
+    projection: NDArray[np.float32],
+    control: NDArray[np.float32] | None,
+    alike: Similarity,
+) -> Sight:
+    view, geometry = prepared.views[0], prepared.geometries[0]
+    size = view.shape[:2]
+    return Sight(
+        patch=cut(view, box),
+        projection=cut_planes(projection, box),
+        inside=box.clip((size[0], size[1])).moved(-box.x0, -box.y0),
+        in_photo=geometry.to_photo(box).clip(geometry.photo_size),
+        control=None if control is None else cut_planes(control, box),
+        alike=alike,
+    )

@@ -1,0 +1,95 @@
+"""What of an index is asked for: maps of a layer, with the photos that activate each of them most."""
+
+from dataclasses import dataclass
+
+from zfscope.analysis.contract import Context
+from zfscope.analysis.control import check_down_to
+from zfscope.engine.trace import check_layer
+from zfscope.errors import InputError, NotFound
+from zfscope.scan import Index, Record, indexes_folder, open_index
+from zfscope.scan.manifest import identity_of
+from zfscope.scan.open import index_names, read_manifest
+from zfscope.store import Model
+from zfscope_analyzers.top_k.params import TopKParams
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """Maps of a layer in the order in which they are shown.
+
+    records: by map, the strongest photo first, equally many of each. alive: by map, of `images` photos
+    those in which it has an activation above 0.
+    """
+
+    index: Index
+    layer: str
+    maps: tuple[int, ...]
+    records: tuple[tuple[Record, ...], ...]
+    alive: tuple[int, ...]
+
+    @property
+    def images(self) -> int:
+        """How many photos the index was made of."""
+        return self.index.manifest.images
+
+    @property
+    def top(self) -> int:
+        """How many records there are of each map."""
+        return len(self.records[0])
+
+
+def page_of(context: Context, params: TopKParams) -> Page:
+    """Look up what is asked for.
+
+    Raises NotFound where there is no such index, layer or map, InputError where several indexes are there
+    and none is named, for a page beyond the last map, and for a `top` beyond what was indexed.
+    """
+    model, layer = context.model, params.layer
+    check_layer(model.network.spec, layer)
+    check_down_to(model.network, layer, params.control_down_to)
+    index = open_index(model, params.index or _only_index(model))
+    alive = index.alive(layer).tolist()
+    maps = _given(index, params, len(alive)) if params.maps else _strongest(index, params, len(alive))
+    records = tuple(_records(index, params, map) for map in maps)
+    return Page(index, layer, maps, records, tuple(alive[map] for map in maps))
+
+
+def _only_index(model: Model) -> str:
+    """Find the index to take where none is named: of these weights, so none of an epoch before."""
+    folder, identity = indexes_folder(model), identity_of(model.manifest)
+    names = [name for name in index_names(folder) if read_manifest(folder / name).origin.model == identity]
+    title = model.manifest.title
+    if not names:
+        raise NotFound(f"{title} has no index; make one of your photos: zfscope index", field="index")
+    if len(names) > 1:
+        raise InputError(f"{title} has several indexes; name one of {', '.join(names)}", field="index")
+    return names[0]
+
+
+def _given(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
+    for place, map in enumerate(params.maps):
+        if map >= maps:
+            message = f"no map {map} in layer '{params.layer}'; maps run from 0 to {maps - 1}"
+            raise NotFound(message, field=f"maps[{place}]")
+    return params.maps
+
+
+def _strongest(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
+    """Give a page of the maps, by the score of their strongest photo; of equal ones the lower number."""
+    if params.first >= maps:
+        message = (
+            f"first is {params.first}; layer '{params.layer}' has {maps} maps: allowed is 0 to {maps - 1}"
+        )
+        raise InputError(message, field="first")
+    column = index.records_by_layer[params.layer]["score"].to_numpy()
+    ranked = (-column.reshape(maps, -1)[:, 0]).argsort(kind="stable").tolist()
+    return tuple(ranked[params.first : params.first + params.count])
+
+
+def _records(index: Index, params: TopKParams, map: int) -> tuple[Record, ...]:
+    """Give a map's strongest records: 9, or all where the index has fewer, unless `top` says otherwise."""
+    records = index.records(params.layer, map)
+    if params.top > len(records) and "top" in params.model_fields_set:
+        message = f"top is {params.top}; index '{index.name}' has {len(records)} photos of each map"
+        raise InputError(f"{message}: allowed is 1 to {len(records)}", field="top")
+    return records[: params.top]
