@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError
-from zfscope.images.curves import Chart, Strip, plot_charts, plot_history, plot_strips
+from zfscope.images.curves import Band, Chart, Strip, plot_bands, plot_charts, plot_history, plot_strips
 
 BLUE, RED = (51, 102, 170), (214, 69, 93)
 EPOCHS = [
@@ -167,3 +167,13 @@ def test_a_logarithmic_chart_leaves_zeros_out() -> None:
 def test_a_logarithmic_chart_of_zeros_can_be_drawn() -> None:
     zeros = Chart("t", "x", "y", {"a": (np.arange(3.0), np.zeros(3))}, logarithmic=True)
     assert plot_charts([zeros], width_px=800, height_px=200).shape == (200, 800, 3)
+
+
+def test_a_band_lies_over_the_places_that_have_names() -> None:
+    x, middle = np.arange(2.0), np.array([0.2, 0.8])
+    band = Band("$a$", x, middle, middle - 0.1, middle + 0.1)
+    words: dict[str, Any] = {"title": "t", "quantity": "x", "measure": "y", "width_px": 600, "height_px": 300}
+    picture, longer = (plot_bands([band], ticks=ticks, **words) for ticks in (["1", "2"], ["1", "2", "end"]))
+    assert picture.shape == (300, 600, 3)
+    assert has(picture, RED)
+    assert [has(shown[60:, 450:], RED) for shown in (picture, longer)] == [True, False]

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from zfscope.store import Manifest
-from zfscope.store.manifest import checked_file
+from zfscope.store.manifest import Checkpoint, checked_file
 
 
 def changed(manifest: Manifest, **changes: Any) -> dict[str, Any]:
@@ -91,3 +91,12 @@ def test_a_field_that_nobody_knows_is_refused(manifest: Manifest) -> None:
 def test_another_format_version_is_refused(manifest: Manifest) -> None:
     with pytest.raises(ValidationError, match="format_version"):
         Manifest.model_validate(changed(manifest, format_version=2))
+
+
+def test_the_checkpoint_of_the_last_epoch_is_no_early_one(manifest: Manifest) -> None:
+    kept = [Checkpoint(epoch=epoch, file=f"{epoch}") for epoch in (3, 1, 2)]
+    about = manifest.provenance.model_copy(update={"epochs": 3})
+    early = manifest.model_copy(update={"checkpoints": tuple(kept), "provenance": about})
+    assert early.early_epochs == (1, 2)
+    unknown = manifest.provenance.model_copy(update={"epochs": None})
+    assert early.model_copy(update={"provenance": unknown}).early_epochs == (1, 2, 3)

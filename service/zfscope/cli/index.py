@@ -100,11 +100,12 @@ def index_name(name: str, data: Path, checkpoint: int | None = None) -> str:
 
     Raises InputError for a name that is none.
     """
+    from zfscope.scan.open import name_at
     from zfscope.store.manifest import NAME_PATTERN
 
     stem = data.resolve().name.removesuffix(data.suffix) if data.is_file() else data.resolve().name
-    epoch = "" if checkpoint is None else f"-epoch-{checkpoint:03d}"
-    title = name or re.sub(r"[^a-z0-9._-]", "-", stem.lower()) + epoch
+    plain = re.sub(r"[^a-z0-9._-]", "-", stem.lower())
+    title = name or (plain if checkpoint is None else name_at(plain, checkpoint))
     if not re.fullmatch(NAME_PATTERN, title):
         raise InputError(f"name '{title}' must match {NAME_PATTERN}; give a --name", field="name")
     return title

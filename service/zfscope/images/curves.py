@@ -234,3 +234,46 @@ def _draw_chart(axes: Axes, chart: Chart) -> None:
 def _literal(words: str) -> str:
     """Return words that matplotlib takes as they are: no formula between dollar signs, no hidden name."""
     return printable(words).replace("$", r"\$").lstrip("_")
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A line with a band around it: quartiles, say. x, middle, lower, upper: (n,)."""
+
+    name: str
+    x: NDArray[np.floating]
+    middle: NDArray[np.floating]
+    lower: NDArray[np.floating]
+    upper: NDArray[np.floating]
+
+
+def plot_bands(
+    bands: Sequence[Band],
+    *,
+    title: str,
+    quantity: str,
+    ticks: Sequence[str],
+    measure: str,
+    width_px: int,
+    height_px: int,
+) -> Rgb:
+    """Draw bands over places that have names: x is 0 at the first of `ticks`, 1 at the second."""
+    with _DRAWING:
+        size = (width_px / _CHART_DPI, height_px / _CHART_DPI)
+        figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        for number, band in enumerate(bands):
+            colour = [part / 255 for part in COLOURS[number % len(COLOURS)]]
+            axes.fill_between(band.x, band.lower, band.upper, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(band.x, band.middle, color=colour, label=_literal(band.name), marker="o", linewidth=1.6)
+        axes.set_xticks(range(len(ticks)), [_literal(tick) for tick in ticks])
+        axes.set_xlim(-0.5, len(ticks) - 0.5)
+        axes.set_title(_literal(title), fontsize=11, loc="left")
+        axes.set_xlabel(quantity, fontsize=9)
+        axes.set_ylabel(measure, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="best")
+        _plain(axes)
+        canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return pixels[..., :3].copy()

@@ -51,6 +51,11 @@ def index_names(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"[!.]*/{INDEX}"))
 
 
+def name_at(name: str, epoch: int) -> str:
+    """Name the index of a model as it was after an epoch, by that of its final weights: `val-epoch-005`."""
+    return f"{name}-epoch-{epoch:03d}"
+
+
 def verify_indexes(folder: Path) -> None:
     """Check every index in a model's folder against its manifest, whichever weights it was made with.
 

@@ -134,6 +134,12 @@ class Manifest(_Part):
         raise NotFound(f"no checkpoint of epoch {epoch} of {self.title}; {there}", field="checkpoint")
 
     @property
+    def early_epochs(self) -> tuple[int, ...]:
+        """The epochs of the checkpoints, ascending, without the last of the training: that is the model."""
+        last = self.provenance.epochs
+        return tuple(sorted(kept.epoch for kept in self.checkpoints if kept.epoch != last))
+
+    @property
     def title(self) -> str:
         """The model as messages call it."""
         return f"model '{self.name}' version {self.version}"
