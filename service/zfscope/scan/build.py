@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zfscope.errors import InputError
 from zfscope.runtimes.reducing import Reducing
-from zfscope.scan.data import DataSet
+from zfscope.scan.data import DataSet, printable
 from zfscope.scan.engine import Engine, local
 from zfscope.scan.index import Index
 from zfscope.scan.manifest import Origin, differences, make_origin
@@ -117,10 +117,9 @@ def _check_existing(target: Path, origin: Origin) -> None:
 
 def _check_photos(data: DataSet, found: Partial) -> None:
     if not found.photos:
-        first, reason = found.skipped[0]
-        message = (
-            f"none of the {len(data):,} photos in '{data.root}' can be used; '{data.names[first]}': {reason}"
-        )
+        number, reason = found.skipped[0]
+        first = printable(data.names[number])
+        message = f"none of the {len(data):,} photos in '{data.root}' can be used; '{first}': {reason}"
         raise InputError(message, field="data")
 
 
