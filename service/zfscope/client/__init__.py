@@ -34,6 +34,9 @@ from zfscope.client.answers import (
     Progress,
     Projection,
     Projections,
+    TopK,
+    TopMap,
+    TopRecord,
     Unit,
 )
 from zfscope.client.client import Client
@@ -43,6 +46,7 @@ from zfscope.client.requests import (
     OccludeOptions,
     Photo,
     ProjectOptions,
+    TopKOptions,
 )
 from zfscope.images.geometry import Box
 from zfscope.results import Analysis, Picture, Table
@@ -81,5 +85,9 @@ __all__ = [
     "Projection",
     "Projections",
     "Table",
+    "TopK",
+    "TopKOptions",
+    "TopMap",
+    "TopRecord",
     "Unit",
 ]

@@ -18,6 +18,7 @@ from zfscope.client.requests import (
     OccludeOptions,
     Photo,
     ProjectOptions,
+    TopKOptions,
     analyze_request,
     compare_request,
     correspond_request,
@@ -25,6 +26,7 @@ from zfscope.client.requests import (
     invariance_request,
     occlude_request,
     project_request,
+    top_k_request,
 )
 from zfscope.errors import InputError, NotReady
 from zfscope.images.geometry import Box
@@ -170,6 +172,16 @@ class Client:
         with _sendable():
             request = compare_request(models, photos, pictures=pictures, tensors=tensors)
         return decode.comparison(self._call(self._analysis.CompareArchitectures, request))
+
+    def top_k(self, **options: Unpack[TopKOptions]) -> answers.TopK:
+        """Give the photos of an index of the service that activate maps most, with what units saw in them.
+
+        Raises InputError for what is not allowed, NotFound for a model, index, layer or map, TooMuchWork, and
+        Cancelled where it takes longer than the client's timeout.
+        """
+        with _sendable():
+            request = top_k_request(options)
+        return decode.top_k(self._call(self._analysis.TopK, request))
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers of the service, with their costs for a model."""

@@ -110,6 +110,40 @@ def comparison(answer: analysis_pb2.CompareArchitecturesResponse) -> answers.Com
     )
 
 
+def top_k(answer: analysis_pb2.TopKResponse) -> answers.TopK:
+    """Read the photos that activate maps most."""
+    return answers.TopK(
+        model=answer.model,
+        version=answer.version,
+        maps=tuple(
+            answers.TopMap(
+                found.map, found.alive, found.images, found.dead, tuple(map(_record, found.records))
+            )
+            for found in answer.maps
+        ),
+        picture=_picture(answer.picture) if answer.HasField("picture") else None,
+        projections=_tensor(answer, "projections"),
+        patches=_tensor(answer, "patches"),
+        controls=_tensor(answer, "controls"),
+    )
+
+
+def _record(record: analysis_pb2.TopKRecord) -> answers.TopRecord:
+    return answers.TopRecord(
+        rank=record.rank,
+        path=record.path,
+        label=record.label,
+        value=record.value,
+        recomputed=_number(record, "recomputed"),
+        y=record.y if record.HasField("y") else None,
+        x=record.x if record.HasField("x") else None,
+        state=enum_from_wire(analysis_pb2.RecordState.DESCRIPTOR, record.state, field="state") or "",
+        patch=_box(record.patch) if record.HasField("patch") else None,
+        control_ssim=_number(record, "control_ssim"),
+        control_rank_correlation=_number(record, "control_rank_correlation"),
+    )
+
+
 def invariance(answer: analysis_pb2.MeasureInvarianceResponse) -> answers.Invariance:
     """Read what moves, changes of scale and turns did."""
     return answers.Invariance(

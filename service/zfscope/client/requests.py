@@ -215,6 +215,40 @@ def _model_ref(words: str, field: str) -> analysis_pb2.ModelRef:
     return analysis_pb2.ModelRef(name=name, version=int(version) if version else None)
 
 
+class TopKOptions(TypedDict, total=False):
+    """What `Client.top_k` may be told; what is left out gets the service's default.
+
+    model, version:  which model; the service's default one, its newest version.
+    index:           which of its indexes; its only one.
+    layer:           whose maps; conv5.
+    maps:            which maps; the `count` strongest, from `first` on.
+    count, first:    how many maps, and how many of the strongest to pass over; 9 and 0.
+    top:             how many photos of each map; 9, or all that the index has.
+    control:         whether to project through randomised weights too; no.
+    control_down_to: the first layer that the control randomises; all of them are.
+    pictures:        whether to get the picture; yes.
+    tensors:         whether to get projections and patches as numbers; no.
+    """
+
+    model: str
+    version: int
+    index: str
+    layer: str
+    maps: Sequence[int]
+    count: int
+    first: int
+    top: int
+    control: bool
+    control_down_to: str
+    pictures: bool
+    tensors: bool
+
+
+def top_k_request(options: TopKOptions) -> analysis_pb2.TopKRequest:
+    """Write what `Client.top_k` was told. Raises ValueError for a number that a field cannot hold."""
+    return analysis_pb2.TopKRequest(**options)
+
+
 def analyze_request(
     analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], **fields: Any
 ) -> analysis_pb2.AnalyzeRequest:

@@ -262,6 +262,42 @@ FILL_COLOUR_BLACK: FillColour.ValueType  # 3
 """Black, 0."""
 Global___FillColour: _TypeAlias = FillColour  # noqa: Y015
 
+class _RecordState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RecordStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECORD_STATE_UNSPECIFIED: _RecordState.ValueType  # 0
+    """Never sent."""
+    RECORD_STATE_OK: _RecordState.ValueType  # 1
+    """The photo gives the recorded activation."""
+    RECORD_STATE_DIFFERS: _RecordState.ValueType  # 2
+    """It does not, though its file is the same: other software or hardware may have made the index."""
+    RECORD_STATE_CHANGED: _RecordState.ValueType  # 3
+    """The file is another one than when the index was made. Nothing of it is shown."""
+    RECORD_STATE_GONE: _RecordState.ValueType  # 4
+    """There is no such file, or none that can be read."""
+    RECORD_STATE_SILENT: _RecordState.ValueType  # 5
+    """The photo does not activate the map: fewer photos do than there are records. Nothing is projected."""
+
+class RecordState(_RecordState, metaclass=_RecordStateEnumTypeWrapper):
+    """What became of a record when its photo was looked at again."""
+
+RECORD_STATE_UNSPECIFIED: RecordState.ValueType  # 0
+"""Never sent."""
+RECORD_STATE_OK: RecordState.ValueType  # 1
+"""The photo gives the recorded activation."""
+RECORD_STATE_DIFFERS: RecordState.ValueType  # 2
+"""It does not, though its file is the same: other software or hardware may have made the index."""
+RECORD_STATE_CHANGED: RecordState.ValueType  # 3
+"""The file is another one than when the index was made. Nothing of it is shown."""
+RECORD_STATE_GONE: RecordState.ValueType  # 4
+"""There is no such file, or none that can be read."""
+RECORD_STATE_SILENT: RecordState.ValueType  # 5
+"""The photo does not activate the map: fewer photos do than there are records. Nothing is projected."""
+Global___RecordState: _TypeAlias = RecordState  # noqa: Y015
+
 @_typing.final
 class UnitRef(_message.Message):
     """A unit of a layer."""
@@ -1541,6 +1577,301 @@ class CompareArchitecturesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompareArchitecturesResponse: _TypeAlias = CompareArchitecturesResponse  # noqa: Y015
+
+@_typing.final
+class TopKRequest(_message.Message):
+    """Which maps of an index to show. Its photos are read again from where they were when it was made, a
+    folder of the service: no request names a file.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    CONTROL_DOWN_TO_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name. Empty means the service's default model."""
+    version: _builtins.int
+    """The model's version, 1 or more. Unset means the newest."""
+    index: _builtins.str
+    """The index, by its name. Empty means the only one of the model; where there are several, that is an
+    error.
+    """
+    layer: _builtins.str
+    """The layer whose maps are shown; any that the index has. Empty means "conv5"."""
+    count: _builtins.int
+    """How many of the strongest maps, from 1 to 64; fewer are shown where the layer ends. Unset means 9. Must
+    be unset when `maps` are given.
+    """
+    first: _builtins.int
+    """How many of the strongest maps to pass over, from 0 to the layer's number of maps less 1: with `count`
+    all maps can be paged. Unset means 0. Must be unset when `maps` are given.
+    """
+    top: _builtins.int
+    """How many photos of each map, from 1 to 9 and at most what the index has. Unset means 9, or all that the
+    index has.
+    """
+    control: _builtins.bool
+    """Whether to project through randomised weights too, beside. What is still there comes from the photo,
+    not from what the network has learnt.
+    """
+    control_down_to: _builtins.str
+    """The first layer whose weights the control randomises; those before it are left as they are. Empty
+    means all weights are randomised.
+    """
+    pictures: _builtins.bool
+    """Whether to send the picture. Unset means yes."""
+    tensors: _builtins.bool
+    """Whether to send the projections and patches as numbers: 300 kB for each photo of a map of conv5 of
+    zfnet, so that large pages may exceed what a client receives, or the service sends (128 MiB unless it
+    is configured otherwise).
+    """
+    @_builtins.property
+    def maps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The maps, from 0, or the units of a fully connected layer; 64 at most, none of them twice. Empty means
+        the `count` strongest, by what their strongest photo is ranked by, from `first` on.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        index: _builtins.str = ...,
+        layer: _builtins.str = ...,
+        maps: _abc.Iterable[_builtins.int] | None = ...,
+        count: _builtins.int | None = ...,
+        first: _builtins.int | None = ...,
+        top: _builtins.int | None = ...,
+        control: _builtins.bool = ...,
+        control_down_to: _builtins.str = ...,
+        pictures: _builtins.bool | None = ...,
+        tensors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_first", b"_first", "_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "count", b"count", "first", b"first", "pictures", b"pictures", "top", b"top", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_first", b"_first", "_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "control", b"control", "control_down_to", b"control_down_to", "count", b"count", "first", b"first", "index", b"index", "layer", b"layer", "maps", b"maps", "model", b"model", "pictures", b"pictures", "tensors", b"tensors", "top", b"top", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
+    _WhichOneofReturnType__first: _TypeAlias = _typing.Literal["first"]  # noqa: Y015
+    _WhichOneofArgType__first: _TypeAlias = _typing.Literal["_first", b"_first"]  # noqa: Y015
+    _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
+    _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__top: _TypeAlias = _typing.Literal["top"]  # noqa: Y015
+    _WhichOneofArgType__top: _TypeAlias = _typing.Literal["_top", b"_top"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first) -> _WhichOneofReturnType__first | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top) -> _WhichOneofReturnType__top | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___TopKRequest: _TypeAlias = TopKRequest  # noqa: Y015
+
+@_typing.final
+class TopKResponse(_message.Message):
+    """The photos that activate maps most."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    PROJECTIONS_FIELD_NUMBER: _builtins.int
+    PATCHES_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model that answered."""
+    version: _builtins.int
+    """Its version."""
+    @_builtins.property
+    def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopKMap]:
+        """In the order of `maps`, or the strongest first."""
+
+    @_builtins.property
+    def picture(self) -> _image_pb2.Picture:
+        """All of it in one picture, as the paper's Fig 2: for each map its projections beside their patches, and
+        beside the controls when asked for. Unset when pictures were not asked for.
+        """
+
+    @_builtins.property
+    def projections(self) -> _tensor_pb2.Tensor:
+        """The projections: float32, (maps, photos, 3, size, size) in the channel order of the network's input,
+        signed. The size is that of the layer's receptive field, or of the network's input where that is no
+        larger, as in a fully connected layer. Zero beyond the edges of the network's crop of the photo, and of a
+        record of which nothing was seen. Unset unless tensors were asked for, as the next one.
+        """
+
+    @_builtins.property
+    def patches(self) -> _tensor_pb2.Tensor:
+        """The same pixels of the photos: uint8, (maps, photos, size, size, 3), RGB."""
+
+    @_builtins.property
+    def controls(self) -> _tensor_pb2.Tensor:
+        """The projections through randomised weights, as `projections`. Unset unless tensors and the control
+        were asked for.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        maps: _abc.Iterable[Global___TopKMap] | None = ...,
+        picture: _image_pb2.Picture | None = ...,
+        projections: _tensor_pb2.Tensor | None = ...,
+        patches: _tensor_pb2.Tensor | None = ...,
+        controls: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopKResponse: _TypeAlias = TopKResponse  # noqa: Y015
+
+@_typing.final
+class TopKMap(_message.Message):
+    """A map and its strongest photos."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    ALIVE_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    DEAD_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    map: _builtins.int
+    """The map, from 0, or the unit of a fully connected layer."""
+    alive: _builtins.int
+    """How many photos of the index activate it: by more than 0, anywhere in the map."""
+    images: _builtins.int
+    """How many photos the index was made of."""
+    dead: _builtins.bool
+    """Whether no photo activates it."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopKRecord]:
+        """Its records, the strongest first; of every map equally many."""
+
+    def __init__(
+        self,
+        *,
+        map: _builtins.int = ...,
+        alive: _builtins.int = ...,
+        images: _builtins.int = ...,
+        dead: _builtins.bool = ...,
+        records: _abc.Iterable[Global___TopKRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "dead", b"dead", "images", b"images", "map", b"map", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopKMap: _TypeAlias = TopKMap  # noqa: Y015
+
+@_typing.final
+class TopKRecord(_message.Message):
+    """A photo among the strongest of a map."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANK_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    RECOMPUTED_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PATCH_FIELD_NUMBER: _builtins.int
+    CONTROL_SSIM_FIELD_NUMBER: _builtins.int
+    CONTROL_RANK_CORRELATION_FIELD_NUMBER: _builtins.int
+    rank: _builtins.int
+    """Its rank, from 0, the strongest."""
+    path: _builtins.str
+    """Where it is, as the index has it: relative to the indexed data, or as its list of photos says."""
+    label: _builtins.str
+    """Its class in the indexed data: a folder's name, or what a list says. Empty where it has none."""
+    value: _builtins.float
+    """The activation that was recorded, of the map's strongest unit in the photo."""
+    recomputed: _builtins.float
+    """The activation of that unit now. Unset in the states CHANGED, GONE and SILENT."""
+    y: _builtins.int
+    """The unit's row in its map, from 0. Unset in a fully connected layer."""
+    x: _builtins.int
+    """The unit's column in its map, from 0. Unset in a fully connected layer."""
+    state: Global___RecordState.ValueType
+    """Whether that is what the index says."""
+    control_ssim: _builtins.float
+    """How alike the projection and its control are, inside the receptive field: the mean structural
+    similarity, from -1 to 1. Unset without the control, or where one of them is all zero.
+    """
+    control_rank_correlation: _builtins.float
+    """Spearman's rank correlation of the two, from -1 to 1. Unset as the one before."""
+    @_builtins.property
+    def patch(self) -> _image_pb2.Box:
+        """What the unit can see, in pixels of the photo, clipped to the photo. Unset as `recomputed`."""
+
+    def __init__(
+        self,
+        *,
+        rank: _builtins.int = ...,
+        path: _builtins.str = ...,
+        label: _builtins.str = ...,
+        value: _builtins.float = ...,
+        recomputed: _builtins.float | None = ...,
+        y: _builtins.int | None = ...,
+        x: _builtins.int | None = ...,
+        state: Global___RecordState.ValueType = ...,
+        patch: _image_pb2.Box | None = ...,
+        control_ssim: _builtins.float | None = ...,
+        control_rank_correlation: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "_recomputed", b"_recomputed", "_x", b"_x", "_y", b"_y", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "patch", b"patch", "recomputed", b"recomputed", "x", b"x", "y", b"y"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "_recomputed", b"_recomputed", "_x", b"_x", "_y", b"_y", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "label", b"label", "patch", b"patch", "path", b"path", "rank", b"rank", "recomputed", b"recomputed", "state", b"state", "value", b"value", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__control_rank_correlation: _TypeAlias = _typing.Literal["control_rank_correlation"]  # noqa: Y015
+    _WhichOneofArgType__control_rank_correlation: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation"]  # noqa: Y015
+    _WhichOneofReturnType__control_ssim: _TypeAlias = _typing.Literal["control_ssim"]  # noqa: Y015
+    _WhichOneofArgType__control_ssim: _TypeAlias = _typing.Literal["_control_ssim", b"_control_ssim"]  # noqa: Y015
+    _WhichOneofReturnType__recomputed: _TypeAlias = _typing.Literal["recomputed"]  # noqa: Y015
+    _WhichOneofArgType__recomputed: _TypeAlias = _typing.Literal["_recomputed", b"_recomputed"]  # noqa: Y015
+    _WhichOneofReturnType__x: _TypeAlias = _typing.Literal["x"]  # noqa: Y015
+    _WhichOneofArgType__x: _TypeAlias = _typing.Literal["_x", b"_x"]  # noqa: Y015
+    _WhichOneofReturnType__y: _TypeAlias = _typing.Literal["y"]  # noqa: Y015
+    _WhichOneofArgType__y: _TypeAlias = _typing.Literal["_y", b"_y"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__control_rank_correlation) -> _WhichOneofReturnType__control_rank_correlation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__control_ssim) -> _WhichOneofReturnType__control_ssim | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recomputed) -> _WhichOneofReturnType__recomputed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__x) -> _WhichOneofReturnType__x | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__y) -> _WhichOneofReturnType__y | None: ...
+
+Global___TopKRecord: _TypeAlias = TopKRecord  # noqa: Y015
 
 @_typing.final
 class ListAnalyzersRequest(_message.Message):

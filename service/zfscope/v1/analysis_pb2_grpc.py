@@ -71,6 +71,11 @@ class AnalysisServiceStub:
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesRequest.SerializeToString,
                 response_deserializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesResponse.FromString,
                 _registered_method=True)
+        self.TopK = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/TopK',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.TopKRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.TopKResponse.FromString,
+                _registered_method=True)
 
 
 class AnalysisServiceServicer:
@@ -131,6 +136,15 @@ class AnalysisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TopK(self, request, context):
+        """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
+        projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
+        and shows the maps that are complete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -168,6 +182,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.CompareArchitectures,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesRequest.FromString,
                     response_serializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesResponse.SerializeToString,
+            ),
+            'TopK': grpc.unary_unary_rpc_method_handler(
+                    servicer.TopK,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.TopKRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.TopKResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -361,6 +380,33 @@ class AnalysisService:
             '/zfscope.v1.AnalysisService/CompareArchitectures',
             zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesRequest.SerializeToString,
             zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TopK(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/TopK',
+            zfscope_dot_v1_dot_analysis__pb2.TopKRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.TopKResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,11 @@ class AnalysisServiceStub:
     """Puts models side by side by what an architecture is chosen by: first filters and their spatial
     frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
     """
+    TopK: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.TopKRequest, _analysis_pb2.TopKResponse]
+    """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
+    projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
+    and shows the maps that are complete.
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -86,6 +91,11 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     CompareArchitectures: _aio.UnaryUnaryMultiCallable[_analysis_pb2.CompareArchitecturesRequest, _analysis_pb2.CompareArchitecturesResponse]  # type: ignore[assignment]
     """Puts models side by side by what an architecture is chosen by: first filters and their spatial
     frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
+    """
+    TopK: _aio.UnaryUnaryMultiCallable[_analysis_pb2.TopKRequest, _analysis_pb2.TopKResponse]  # type: ignore[assignment]
+    """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
+    projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
+    and shows the maps that are complete.
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -155,6 +165,17 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analysis_pb2.CompareArchitecturesResponse, _abc.Awaitable[_analysis_pb2.CompareArchitecturesResponse]]:
         """Puts models side by side by what an architecture is chosen by: first filters and their spatial
         frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
+        """
+
+    @_abc_1.abstractmethod
+    def TopK(
+        self,
+        request: _analysis_pb2.TopKRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.TopKResponse, _abc.Awaitable[_analysis_pb2.TopKResponse]]:
+        """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
+        projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
+        and shows the maps that are complete.
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,6 +16,7 @@ from zfscope.server.services.correspond import correspond
 from zfscope.server.services.invariance import measure_invariance
 from zfscope.server.services.occlude import occlude
 from zfscope.server.services.project import project_photo
+from zfscope.server.services.top_k import top_k
 from zfscope.server.stream import Latest, Pause
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
@@ -90,6 +91,11 @@ class AnalysisService(AnalysisServiceServicer):
         return await self._backend.workers.run(
             partial(compare_architectures, self._backend, request, Cancel(context))
         )
+
+    async def TopK(
+        self, request: pb.TopKRequest, context: grpc.aio.ServicerContext[pb.TopKRequest, pb.TopKResponse]
+    ) -> pb.TopKResponse:
+        return await self._backend.workers.run(partial(top_k, self._backend, request, Cancel(context)))
 
 
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:

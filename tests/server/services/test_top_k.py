@@ -1,0 +1,216 @@
+"""TopK over the wire, against the analyzer in process."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.server.conftest import running, write_model_of_noise
+from zfscope.analysis.contract import Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.client import Box, Client
+from zfscope.errors import InputError, NotFound, TooMuchWork, ZfscopeError
+from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.server.services.top_k import question_of
+from zfscope.store import Model, ModelStore
+from zfscope.v1 import analysis_pb2 as pb
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty photos in two folders."""
+    root = tmp_path_factory.mktemp("photos")
+    for number in range(20):
+        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        folder = root / ("ant" if number < 12 else "bee")
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def indexed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store: tiny 1 has the index `photos`, of which one is gone now and one changed; tiny 2 has two."""
+    store = tmp_path_factory.mktemp("indexed")
+    for name, version in (("tiny", 1), ("tiny", 2), ("other", 1)):
+        write_model_of_noise(store, name, version)
+    models = ModelStore(store)
+    _index(models.load("tiny", 1), photos, "photos")
+    for name in ("a", "b"):
+        _index(models.load("tiny", 2), photos / "ant", name)
+    (photos / "ant" / "03.png").unlink()
+    (photos / "bee" / "14.png").write_bytes((photos / "bee" / "15.png").read_bytes())
+    return store
+
+
+def _index(model: Model, data: Path, name: str) -> None:
+    plan = make_plan(model.network.spec, ["conv1", "conv5", "fc6"], top=8)
+    reducing = create_reducing("torch", model, plan.layers)
+    build_index(model, open_data(data), plan, indexes_folder(model) / name, reducing=reducing)
+
+
+@pytest.fixture(scope="module")
+def ask(indexed: Path, settings: Any) -> Iterator[Client]:
+    """A client of a service of that store."""
+    with running(settings.model_copy(update={"store": indexed})) as service:
+        service.call(service.service.warm_up())
+        with Client(service.address) as client:
+            yield client
+
+
+def in_process(store: Path, **params: Any) -> Any:
+    models = ModelStore(store)
+    model = models.load("tiny", 1)
+    analyzer = load_analyzers().analyzer("top-k")
+    context = Context(model, create_runtime("torch", model), (), tensors=True, store=models)
+    return analyzer.analyze(context, analyzer.params(**params))
+
+
+@pytest.mark.parametrize("layer", ["conv5", "fc6"])
+def test_an_answer_is_what_the_analyzer_gives_in_process(ask: Client, indexed: Path, layer: str) -> None:
+    expected = in_process(indexed, layer=layer, count=4, first=0, top=8, control=True)
+    answer = ask.top_k(version=1, layer=layer, count=4, first=0, top=8, control=True, tensors=True)
+
+    assert (answer.model, answer.version) == ("tiny", 1)
+    maps = expected.tables["maps"].records()
+    assert [(m.map, m.alive, m.images, m.dead) for m in answer.maps] == [
+        (m["map"], m["alive"], m["images"], bool(m["dead"])) for m in maps
+    ]
+    got = [(found.map, record) for found in answer.maps for record in found.records]
+    for (map, record), row in zip(got, expected.tables["records"].records(), strict=True):
+        wanted = (row["map"], row["rank"], row["path"], row["state"])
+        assert (map, record.rank, record.path, record.state) == wanted
+        assert (record.label, record.y, record.x) == (row["class"], row["y"], row["x"])
+        box = None if row["x0"] is None else Box(row["x0"], row["y0"], row["x1"], row["y1"])
+        assert record.patch == box
+        for name, column in (
+            ("value", "value"),
+            ("recomputed", "recomputed"),
+            ("control_ssim", "ssim"),
+            ("control_rank_correlation", "rank_correlation"),
+        ):
+            number = row[column]
+            assert getattr(record, name) == (None if number is None else pytest.approx(number, rel=1e-3))
+    for name in ("projections", "patches", "controls"):
+        np.testing.assert_allclose(
+            getattr(answer, name), expected.tensors[name], rtol=1e-4, atol=1e-5, err_msg=name
+        )
+    assert answer.picture is not None
+    assert answer.picture.png.startswith(PNG)
+    assert answer.picture.name == "top-k"
+
+
+def test_photos_that_are_no_longer_what_they_were_are_told(ask: Client) -> None:
+    answer = ask.top_k(version=1, count=12, tensors=True)
+    states = {record.path: record.state for found in answer.maps for record in found.records}
+    assert states["ant/03.png"] == "gone"
+    assert states["bee/14.png"] == "changed"
+    assert answer.projections is not None
+    for place, found in enumerate(answer.maps):
+        for record in found.records:
+            nothing = record.state in ("gone", "changed", "silent")
+            assert (record.recomputed is None, record.patch is None) == (nothing, nothing)
+            assert bool(answer.projections[place, record.rank].any()) is not nothing
+
+
+def test_pages_show_every_map_once(ask: Client) -> None:
+    pages = [ask.top_k(version=1, count=5, first=first, top=1, pictures=False) for first in (0, 5, 10)]
+    assert sorted(found.map for page in pages for found in page.maps) == list(range(12))
+
+
+def test_the_picture_alone_comes_unless_tensors_are_asked_for(ask: Client) -> None:
+    answer = ask.top_k(version=1, maps=[3], top=2)
+    assert answer.picture is not None
+    assert (answer.projections, answer.patches, answer.controls) == (None, None, None)
+    assert len(answer.maps[0].records) == 2
+    answer = ask.top_k(version=1, maps=[3], top=2, pictures=False, tensors=True)
+    assert answer.picture is None
+    assert answer.patches is not None
+    assert answer.patches.shape == (1, 2, 17, 17, 3)
+    assert answer.controls is None
+
+
+def test_analyze_does_the_same_and_tells_how_far_it_is(ask: Client) -> None:
+    told: list[float] = []
+    found = ask.analyze(
+        "top-k", [], {"maps": [1, 2]}, version=1, progress=lambda at: told.append(at.fraction)
+    )
+    assert [row["map"] for row in found.analysis.tables["maps"].records()] == [1, 2]
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "field", "told"),
+    [
+        ({"model": "nobody"}, NotFound, "model", "no model 'nobody'"),
+        ({"model": "other"}, NotFound, "index", "model 'other' version 1 has no index; .* zfscope index"),
+        ({"version": 2}, InputError, "index", "has several indexes; name one of a, b"),
+        ({"index": "../photos"}, NotFound, "index", r"no index '\.\./photos' of model 'tiny' version 1"),
+        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
+        (
+            {"layer": "relu5"},
+            NotFound,
+            "layer",
+            "'relu5' is not in index 'photos', which has conv1, conv5, fc6",
+        ),
+        ({"maps": [0, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; maps run from 0 to 11"),
+        ({"maps": [-1]}, InputError, "maps[0]", "greater than or equal to 0"),
+        ({"maps": [2, 2]}, InputError, "maps", "'2' is named more than once"),
+        ({"maps": [2], "count": 3}, InputError, "count", "maps are given too; give one of the two"),
+        ({"maps": [2], "first": 3}, InputError, "first", "maps are given too; give one of the two"),
+        ({"count": 0}, InputError, "count", "greater than or equal to 1"),
+        ({"count": 65}, InputError, "count", "less than or equal to 64"),
+        ({"first": 12}, InputError, "first", "first is 12; layer 'conv5' has 12 maps: allowed is 0 to 11"),
+        ({"top": 9}, InputError, "top", "top is 9; index 'photos' has 8 photos of each map"),
+        ({"top": 10}, InputError, "top", "less than or equal to 9"),
+        ({"control_down_to": "fc6"}, InputError, "control_down_to", "comes after 'conv5'"),
+        ({"count": "many"}, InputError, "", "a value that cannot be sent"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_field_value_and_what_is_allowed(
+    ask: Client, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
+) -> None:
+    with pytest.raises(error, match=told) as refusal:
+        ask.top_k(**{"version": 1, **options})
+    assert refusal.value.field == field
+
+
+def test_by_analyze_the_field_is_a_parameter(ask: Client) -> None:
+    with pytest.raises(InputError) as refusal:
+        ask.analyze("top-k", [], {"first": 12}, version=1)
+    assert refusal.value.field == "parameters.first"
+
+
+def test_photos_of_the_caller_are_refused(ask: Client, photo: bytes) -> None:
+    with pytest.raises(InputError, match="1 photos; 'top-k' takes 0"):
+        ask.analyze("top-k", [photo], version=1)
+
+
+def test_more_passes_than_the_budget_are_refused(
+    indexed: Path, settings: Any, make_service: Callable[..., Any]
+) -> None:
+    service = make_service(settings.model_copy(update={"store": indexed, "max_passes": 300}))
+    service.call(service.service.warm_up())
+    with Client(service.address) as client, pytest.raises(TooMuchWork, match="one request may cost 300"):
+        client.top_k(version=1, count=9, control=True)
+
+
+def test_what_is_unset_is_left_to_the_analyzer() -> None:
+    assert question_of(pb.TopKRequest()).parameters == {"maps": [], "control": False}
+    question = question_of(pb.TopKRequest(index="val", layer="conv2", count=3, first=0, top=1))
+    assert question.images == {}
+    assert question.parameters == {
+        "maps": [],
+        "control": False,
+        "index": "val",
+        "layer": "conv2",
+        "count": 3,
+        "first": 0,
+        "top": 1,
+    }
