@@ -17,8 +17,8 @@ from zfscope.networks import NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.runtimes import create_reducing, create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.scan.open import name_at
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
-from zfscope.store.manifest import WEIGHTS
 
 SPEC = NetworkSpec(
     name="tiny",
@@ -42,16 +42,19 @@ SPEC = NetworkSpec(
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """A model with an index of twelve photos."""
-    network = build(SPEC, generator=torch.Generator().manual_seed(3)).eval().requires_grad_(False)
-    manifest = manifest_of("tiny", SPEC).model_copy(update={"files": {WEIGHTS: "0" * 64}})
-    model = Model(manifest, network, None, tmp_path_factory.mktemp("tiny"))
+    """A model of a store, with an index of twelve photos, as it is and as it was after epoch 1."""
+    network = build(SPEC, generator=torch.Generator().manual_seed(3))
+    early = write_checkpoint(tmp_path_factory.mktemp("early") / "1.safetensors", 40)
+    root = tmp_path_factory.mktemp("store")
+    write_model(root, manifest_of("tiny", SPEC), network, checkpoints={1: early})
     photos = tmp_path_factory.mktemp("photos")
     for number in range(12):
         Image.fromarray(blots(number)).save(photos / f"{number:02}.png")
-    plan = make_plan(SPEC)
-    reducing = create_reducing("torch", model, plan.layers)
-    build_index(model, open_data(photos), plan, indexes_folder(model) / "photos", reducing=reducing)
+    model, then = ModelStore(root).load("tiny"), ModelStore(root).load_checkpoint("tiny", 1)
+    for each, name in ((model, "photos"), (then, name_at("photos", 1))):
+        plan = make_plan(each.network.spec)
+        reducing = create_reducing("torch", each, plan.layers)
+        build_index(each, open_data(photos), plan, indexes_folder(each) / name, reducing=reducing)
     return model
 
 
@@ -70,9 +73,10 @@ def manifest_of(name: str, spec: NetworkSpec) -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
-    """A store with a model of fewer maps, `narrow`, and one that reads smaller pictures, `small`."""
-    root = tmp_path_factory.mktemp("store")
+def store(model: Model) -> ModelStore:
+    """The model's store, with one of fewer maps, `narrow`, and one that reads smaller pictures, `small`."""
+    assert model.folder is not None
+    root = model.folder.parent.parent
     conv1, *others = SPEC.layers
     narrow = SPEC.model_copy(update={"layers": (conv1.model_copy(update={"channels": 4}), *others)})
     small = SPEC.model_copy(update={"input_size": 28})

@@ -18,6 +18,8 @@ NEEDED: dict[str, dict[str, Any]] = {
         "parts": [{"name": "middle", "boxes": [{"x0": 20, "y0": 12, "x1": 36, "y1": 30}] * 2}],
         "layers": ["relu5", "relu7"],
     },
+    "evolve": {"index": "photos", "layer": "conv5"},
+    "top-k": {"index": "photos"},
 }
 """What an analyzer has to be given beyond its defaults; a built-in one is added here when it needs any."""
 

@@ -1,0 +1,158 @@
+"""The course of a training: its stored epochs, each with its weights and its index."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zfscope.analysis.contract import Context
+from zfscope.engine.trace import check_layer
+from zfscope.errors import InputError, NotFound
+from zfscope.networks.spec import layers_of_maps
+from zfscope.scan import indexes_folder
+from zfscope.scan.open import index_names, name_at
+from zfscope.store import Model, ModelStore
+from zfscope_analyzers.evolve.params import EvolveParams
+from zfscope_analyzers.top_k.page import Page, page_of
+from zfscope_analyzers.top_k.params import TopKParams
+
+_AT_AN_EPOCH = re.compile(r"(.+)-epoch-\d{3,}")
+
+
+@dataclass(frozen=True, eq=False)
+class Stop:
+    """The model as it was after an epoch, None for the end, and the strongest photo of each map then."""
+
+    epoch: int | None
+    model: Model
+    page: Page
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """The stops of a training, the end last: the same maps of the same layer, among the same photos."""
+
+    stops: tuple[Stop, ...]
+
+    @property
+    def end(self) -> Stop:
+        """The final weights."""
+        return self.stops[-1]
+
+    @property
+    def layer(self) -> str:
+        """The layer of the maps."""
+        return self.end.page.layer
+
+    @property
+    def maps(self) -> tuple[int, ...]:
+        """The maps, in the order in which they are shown."""
+        return self.end.page.maps
+
+
+def course_of(context: Context, params: EvolveParams) -> Course:
+    """Look up what is asked for.
+
+    Raises NotFound where the model has no checkpoints, or no such layer, map or epoch; where an epoch has
+    no index, with the command that makes it; and where an index lacks the layer. Raises InputError for a
+    fully connected layer, where an index has to be named, and where indexes are of different photos or rank
+    them by sums.
+    """
+    store, model = _store_with_checkpoints(context), context.model
+    _check_kept(model, params.layer)
+    base = params.index or _only_base(model)
+    epochs = _epochs(model, base, params)
+    end = Stop(None, model, page_of(context, _wanted(params, base)))
+    stops = [_stop(context, store, epoch, base, end.page) for epoch in epochs]
+    for stop in (*stops, end):
+        _check_alike(stop.page, end.page)
+    return Course((*stops, end))
+
+
+def _store_with_checkpoints(context: Context) -> ModelStore:
+    if context.store is None:
+        raise NotFound("there is no store to find checkpoints in", field="model")
+    if not context.model.manifest.checkpoints:
+        kept = [found.title for found in context.store.manifests() if found.checkpoints]
+        message = (
+            f"{context.model.manifest.title} has no checkpoints; {', '.join(kept) or 'no model'} has. "
+            "Training keeps them: zfscope train --checkpoints 1,2,5"
+        )
+        raise NotFound(message, field="model")
+    return context.store
+
+
+def _check_kept(model: Model, layer: str) -> None:
+    """Raise unless checkpoints keep the layer: they end where maps become a vector."""
+    check_layer(model.network.spec, layer)
+    kept = [known.name for known in layers_of_maps(model.network.spec).layers]
+    if layer not in kept:
+        message = f"layer '{layer}' is no layer of maps; checkpoints keep those alone: {', '.join(kept)}"
+        raise InputError(message, field="layer")
+
+
+def _only_base(model: Model) -> str:
+    names = index_names(indexes_folder(model))
+    at_epochs = {found[1] for found in map(_AT_AN_EPOCH.fullmatch, names) if found}
+    bases = sorted(at_epochs) or names
+    if not bases:
+        title, first = model.manifest.title, model.manifest.checkpoints[0].epoch
+        commands = f"{_command(model)} and {_command(model, first)}"
+        raise NotFound(f"{title} has no indexes; make them: {commands}", field="index")
+    if len(bases) > 1:
+        message = f"{model.manifest.title} has several indexes; name one of {', '.join(bases)}"
+        raise InputError(message, field="index")
+    return bases[0]
+
+
+def _epochs(model: Model, base: str, params: EvolveParams) -> list[int]:
+    """Give the epochs, ascending: those asked for, or those that have an index."""
+    kept, there = model.manifest.early_epochs, index_names(indexes_folder(model))
+    for place, epoch in enumerate(params.epochs):
+        try:
+            model.manifest.checkpoint(epoch)
+        except NotFound as error:
+            raise NotFound(error.message, field=f"epochs[{place}]") from error
+    epochs = sorted(params.epochs or [epoch for epoch in kept if name_at(base, epoch) in there])
+    missing = [epoch for epoch in epochs or kept if name_at(base, epoch) not in there]
+    if missing:
+        numbers = ", ".join(str(epoch) for epoch in missing)
+        message = (
+            f"{model.manifest.title} has no index '{base}' of epoch {numbers}; "
+            f"make it: {_command(model, missing[0], base)}"
+        )
+        raise NotFound(message, field="epochs" if params.epochs else "index")
+    return epochs
+
+
+def _command(model: Model, epoch: int | None = None, base: str = "") -> str:
+    words = f"zfscope index DATA --model {model.name}"
+    if epoch is not None:
+        words += f" --checkpoint {epoch}"
+    return f"{words} --name {name_at(base, epoch)}" if base and epoch is not None else words
+
+
+def _stop(context: Context, store: ModelStore, epoch: int, base: str, end: Page) -> Stop:
+    context.check_cancelled()
+    model = store.load_checkpoint(context.model.name, epoch, context.model.version)
+    wanted = TopKParams(index=name_at(base, epoch), layer=end.layer, maps=end.maps, top=1)
+    return Stop(epoch, model, page_of(replace(context, model=model), wanted))
+
+
+def _wanted(params: EvolveParams, base: str) -> TopKParams:
+    which: dict[str, Any] = {"maps": params.maps}
+    if not params.maps:
+        which = {"count": params.count, "first": params.first}
+    return TopKParams(index=base, layer=params.layer, top=1, **which)
+
+
+def _check_alike(page: Page, end: Page) -> None:
+    """Raise InputError where the strongest photos of two indexes cannot be compared."""
+    found, wanted = page.index.manifest.origin, end.index.manifest.origin
+    if found.data.fingerprint != wanted.data.fingerprint:
+        message = f"indexes '{page.index.name}' and '{end.index.name}' are of different photos"
+        raise InputError(f"{message}; make them of the same DATA: zfscope index", field="index")
+    if found.rank != "max":
+        message = (
+            f"index '{page.index.name}' ranks photos by the sum of a map, not by its strongest activation"
+        )
+        raise InputError(f"{message}; make it without --rank", field="index")

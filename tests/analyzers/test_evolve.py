@@ -1,0 +1,381 @@
+"""How maps come to be, held against whole activations of every photo by the weights of every epoch."""
+
+import itertools
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.analyzers.conftest import SPEC, blots, manifest_of, write_checkpoint
+from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.run import read_params
+from zfscope.engine import Unit, project, receptive_fields, trace
+from zfscope.errors import InputError, NotFound
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import Prepared, prepare
+from zfscope.networks import build
+from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.store import Model, ModelStore, write_model
+from zfscope_analyzers.evolve.course import Course, Stop
+from zfscope_analyzers.evolve.settle import Settled, pearson, settled
+from zfscope_analyzers.top_k.page import Page
+
+EVOLVE = load_analyzers().analyzer("evolve")
+DEAD = 4
+"""A map of conv5 that no photo activates after epoch 1."""
+STOPS = (1, 2, None)
+MakeIndex = Callable[..., None]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twelve photos in two folders."""
+    for number in range(12):
+        folder = tmp_path / "photos" / ("ant" if number < 7 else "bee")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(blots(number, 60 - number, 40 + number)).save(folder / f"{number:02}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    """A model with checkpoints of epochs 1 and 2 of three, and one that kept none."""
+    root = tmp_path / "store"
+    files = {
+        1: write_checkpoint(tmp_path / "1.safetensors", 40, dead=DEAD),
+        2: write_checkpoint(tmp_path / "2.safetensors", 3, noise=0.03),
+    }
+    manifest = manifest_of("tiny", SPEC)
+    about = manifest.provenance.model_copy(update={"epochs": 3})
+    network = build(SPEC, generator=torch.Generator().manual_seed(3))
+    write_model(root, manifest.model_copy(update={"provenance": about}), network, checkpoints=files)
+    write_model(root, manifest_of("plain", SPEC), network)
+    return ModelStore(root)
+
+
+def model_at(store: ModelStore, epoch: int | None) -> Model:
+    return store.load("tiny") if epoch is None else store.load_checkpoint("tiny", epoch)
+
+
+@pytest.fixture
+def make_index(store: ModelStore, photos: Path) -> MakeIndex:
+    """Indexes the photos, or others, with the model as it was after an epoch."""
+
+    def make(epoch: int | None, base: str = "val", data: Path = photos, **options: Any) -> None:
+        model, plan = model_at(store, epoch), make_plan(SPEC, **{"layers": ("conv1", "conv5"), **options})
+        name = base if epoch is None else f"{base}-epoch-{epoch:03d}"
+        reducing = create_reducing("torch", model, plan.layers, sums=plan.rank == "sum")
+        build_index(model, open_data(data), plan, indexes_folder(model) / name, reducing=reducing)
+
+    return make
+
+
+@pytest.fixture
+def unindexed(store: ModelStore) -> Context:
+    model = store.load("tiny")
+    return Context(model, create_runtime("torch", model), (), tensors=True, store=store)
+
+
+@pytest.fixture
+def ready(unindexed: Context, make_index: MakeIndex) -> Context:
+    """Everything is wanted, and every epoch has its index."""
+    for epoch in STOPS:
+        make_index(epoch)
+    return unindexed
+
+
+def evolve(context: Context, **params: Any) -> Analysis:
+    return EVOLVE.analyze(context, read_params(EVOLVE, {"layer": "conv5", **params}))
+
+
+def rows(analysis: Analysis, table: str = "evolution") -> list[dict[str, Any]]:
+    return analysis.tables[table].records()
+
+
+class Whole:
+    """All activations of a layer in all photos, by the weights of an epoch."""
+
+    def __init__(self, store: ModelStore, photos: Path, epoch: int | None, layer: str = "conv5") -> None:
+        self.model, self.layer = model_at(store, epoch), layer
+        self.paths = sorted(photos.rglob("*.png"), key=lambda path: path.relative_to(photos).as_posix())
+        self.prepared: list[Prepared] = [
+            prepare(decode(path.read_bytes()), self.model.preprocessing) for path in self.paths
+        ]
+        pixels = np.concatenate([photo.pixels for photo in self.prepared])
+        self.trace = trace(self.model.network, torch.from_numpy(pixels), until=layer)
+
+    def strongest(self, map: int) -> tuple[float, int, int, int]:
+        """Give the strongest activation of a map, its photo, row and column."""
+        outputs = self.trace.outputs[self.layer][:, map].numpy()
+        photo, y, x = (int(place) for place in np.unravel_index(outputs.argmax(), outputs.shape))
+        return float(outputs[photo, y, x]), photo, y, x
+
+    def padded(self, picture: NDArray[Any], y: int, x: int) -> NDArray[Any]:
+        """Cut what a unit sees out of a picture (channels, H, W): of one with much black around."""
+        box, margin = receptive_fields(SPEC)[self.layer].box(y, x), 64
+        whole = np.pad(picture, ((0, 0), (margin, margin), (margin, margin)))
+        x0, y0, x1, y1 = (side + margin for side in box)
+        return whole[:, y0:y1, x0:x1]
+
+    def projection(self, photo: int, map: int, y: int, x: int) -> NDArray[np.float32]:
+        (drawn,) = project(self.model.network, self.trace, self.layer, [Unit(photo, map, y, x)])
+        return drawn.numpy()
+
+
+def test_every_epoch_shows_what_is_strongest_then(ready: Context, photos: Path, store: ModelStore) -> None:
+    maps = (7, 1, 2)
+    found = evolve(ready, maps=maps)
+    table = rows(found)
+    assert [(row["map"], row["epoch"]) for row in table] == [(map, epoch) for map in maps for epoch in STOPS]
+    for place, epoch in enumerate(STOPS):
+        whole = Whole(store, photos, epoch)
+        for row, record in enumerate(table[place :: len(STOPS)]):
+            value, photo, y, x = whole.strongest(record["map"])
+            assert (record["layer"], record["state"]) == ("conv5", "ok")
+            assert record["path"] == whole.paths[photo].relative_to(photos).as_posix()
+            assert record["class"] == whole.paths[photo].parent.name
+            assert (record["y"], record["x"]) == (y, x)
+            assert record["value"] == pytest.approx(value, rel=1e-5)
+            assert record["recomputed"] == pytest.approx(value, rel=1e-5)
+            projection = whole.projection(photo, record["map"], y, x)
+            np.testing.assert_allclose(
+                found.tensors["projections"][row, place], whole.padded(projection, y, x), rtol=1e-4, atol=1e-5
+            )
+            view = whole.prepared[photo].views[0].transpose(2, 0, 1)
+            patch = found.tensors["patches"][row, place].transpose(2, 0, 1)
+            np.testing.assert_array_equal(patch, whole.padded(view, y, x))
+    assert found.tensors["patches"].dtype == np.uint8
+
+
+def test_a_jump_is_another_photo_than_at_the_epoch_before(ready: Context) -> None:
+    found = rows(evolve(ready, count=12))
+    by_map = [found[start : start + 3] for start in range(0, 36, 3)]
+    jumps = []
+    for records in by_map:
+        assert records[0]["jumped"] is None
+        for before, after in itertools.pairwise(records):
+            if before["state"] == "ok":
+                assert after["jumped"] == int(before["path"] != after["path"])
+                jumps.append(after["jumped"])
+    assert set(jumps) == {0, 1}
+
+
+def test_a_map_that_is_dead_at_an_epoch_is_shown_as_dead(ready: Context) -> None:
+    found = evolve(ready, maps=[DEAD])
+    first, second, _ = rows(found)
+    assert first == {
+        **dict.fromkeys(first),
+        "layer": "conv5",
+        "map": DEAD,
+        "epoch": 1,
+        "state": "dead",
+    }
+    assert (second["state"], second["jumped"]) == ("ok", None)
+    assert not found.tensors["projections"][0, 0].any()
+    assert not found.tensors["patches"][0, 0].any()
+    assert rows(found, "settling")[0] == {
+        "layer": "conv5",
+        "epoch": 1,
+        "maps": 0,
+        "median": None,
+        "lower": None,
+        "upper": None,
+    }
+
+
+def test_maps_settle_as_their_final_photo_s_projection_nears_that_of_the_end(
+    ready: Context, photos: Path, store: ModelStore
+) -> None:
+    maps = (7, 1, 2, 9)
+    found = evolve(ready, maps=maps)
+    end = Whole(store, photos, None)
+    for place, epoch in enumerate(STOPS):
+        then, expected = Whole(store, photos, epoch), []
+        for row, map in enumerate(maps):
+            _, photo, y, x = end.strongest(map)
+            box = receptive_fields(SPEC)["conv5"].box(y, x)
+            x0, y0, x1, y1 = (min(max(side, 0), 32) for side in box)
+            one, other = (
+                each.projection(photo, map, y, x)[:, y0:y1, x0:x1].ravel().astype(np.float64)
+                for each in (then, end)
+            )
+            got = rows(found)[row * len(STOPS) + place]["correlation"]
+            if then.trace.outputs["conv5"][photo, map, y, x] <= 0:
+                assert got is None
+                continue
+            one, other = one - one.mean(), other - other.mean()
+            by_hand = (one @ other) / np.sqrt((one @ one) * (other @ other))
+            assert got == pytest.approx(by_hand, abs=1e-5)
+            expected.append(by_hand)
+        row = rows(found, "settling")[place]
+        assert (row["layer"], row["epoch"], row["maps"]) == ("conv5", epoch, len(expected))
+        assert row["median"] == pytest.approx(np.median(expected), abs=1e-5)
+        assert row["lower"] == pytest.approx(np.quantile(expected, 0.25), abs=1e-5)
+        assert row["upper"] == pytest.approx(np.quantile(expected, 0.75), abs=1e-5)
+    assert row["median"] == pytest.approx(1)
+
+
+def test_the_correlation_of_small_pictures_can_be_done_by_hand() -> None:
+    one = np.array([[1, 2, 3]], np.float32)
+    assert pearson(one, 5 + 2 * one) == pytest.approx(1)
+    assert pearson(one, -one) == pytest.approx(-1)
+    assert pearson(one, np.array([[2, 1, 3]], np.float32)) == pytest.approx(0.5)
+    assert pearson(one, np.zeros_like(one)) is None
+    assert pearson(np.ones_like(one), one) is None
+
+
+def test_quartiles_leave_out_maps_without_a_correlation(unindexed: Context, make_index: MakeIndex) -> None:
+    make_index(None)
+    index = evolve_page(unindexed)
+    course = Course((Stop(1, unindexed.model, index), Stop(None, unindexed.model, index)))
+    found = settled(course, {(0, 0): 0.1, (1, 0): None, (2, 0): 0.5, (3, 0): 0.3, (4, 0): 0.2})
+    assert found[0].maps == 4
+    assert (found[0].lower, found[0].median, found[0].upper) == pytest.approx((0.175, 0.25, 0.35))
+    assert found[1] == Settled(None, None, None, None, 0)
+
+
+def evolve_page(context: Context) -> Page:
+    from zfscope.scan import open_index
+
+    return Page(open_index(context.model, "val"), "conv5", tuple(range(5)), (), (1,) * 5)
+
+
+def test_without_settling_there_is_no_curve(ready: Context) -> None:
+    found = evolve(ready, settling=False)
+    assert set(found.tables) == {"evolution"}
+    assert {row["correlation"] for row in rows(found)} == {None}
+    assert found.pictures[0].png != evolve(ready).pictures[0].png
+
+
+def test_by_default_the_strongest_maps_of_the_end_are_shown_at_every_epoch_that_has_an_index(
+    unindexed: Context, make_index: MakeIndex, photos: Path, store: ModelStore
+) -> None:
+    make_index(None)
+    make_index(2)
+    found = rows(evolve(unindexed, first=1, count=2))
+    end = Whole(store, photos, None)
+    ranked = sorted(range(12), key=lambda map: -end.strongest(map)[0])
+    assert [(row["map"], row["epoch"]) for row in found] == [
+        (map, epoch) for map in ranked[1:3] for epoch in (2, None)
+    ]
+
+
+def test_epochs_that_are_named_come_in_their_order(ready: Context) -> None:
+    assert [row["epoch"] for row in rows(evolve(ready, count=1, epochs=[2, 1]))] == [1, 2, None]
+    assert [row["epoch"] for row in rows(evolve(ready, count=1, epochs=[1]))] == [1, None]
+
+
+def test_a_photo_that_is_gone_or_another_one_is_told(ready: Context, photos: Path) -> None:
+    before = rows(evolve(ready, maps=[7]))
+    lost = before[-1]["path"]
+    (photos / lost).unlink()
+    found = evolve(ready, maps=[7])
+    assert [row["state"] == "gone" for row in rows(found)] == [row["path"] == lost for row in before]
+    assert rows(found)[-1]["correlation"] is None
+    assert not found.tensors["projections"][0, -1].any()
+    Image.fromarray(blots(99)).save(photos / lost)
+    assert rows(evolve(ready, maps=[7]))[-1]["state"] == "changed"
+
+
+def test_the_picture_says_its_scale_of_each_map_and_epoch(ready: Context) -> None:
+    (picture,) = evolve(ready, maps=[DEAD, 7]).pictures
+    assert picture.name == "evolution"
+    assert "each projection on a scale of its own: symmetric linear; 128 grey = 0" in picture.scale
+    assert f"map {DEAD}: none, " in picture.scale
+    assert picture.scale.count("map ") == 2
+
+
+def test_a_longer_course_costs_more(ready: Context) -> None:
+    def cost(**params: Any) -> int:
+        return EVOLVE.cost(ready.model, read_params(EVOLVE, params))
+
+    assert cost() == 2 * cost(settling=False) == 4 * 6 * 3
+    assert cost(maps=[1, 2], epochs=[1]) == 4 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "field", "words"),
+    [
+        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1, "),
+        (
+            {"layer": "fc7"},
+            InputError,
+            "layer",
+            "layer 'fc7' is no layer of maps; checkpoints keep those alone: conv1, relu1, ",
+        ),
+        (
+            {"layer": "relu1"},
+            NotFound,
+            "layer",
+            "layer 'relu1' is not in index 'val', which has conv1, conv5",
+        ),
+        ({"maps": [3, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; maps run from 0 to 11"),
+        ({"epochs": [1, 7]}, NotFound, "epochs[1]", "no checkpoint of epoch 7 of model 'tiny' version 1; "),
+        ({"index": "train"}, NotFound, "index", "zfscope index DATA --model tiny --checkpoint 1"),
+        ({"first": 12}, InputError, "first", "first is 12; layer 'conv5' has 12 maps"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is(
+    ready: Context, params: dict[str, Any], error: type[Exception], field: str, words: str
+) -> None:
+    with pytest.raises(error) as caught:
+        evolve(ready, **params)
+    assert (caught.value.field, words in str(caught.value)) == (field, True)
+
+
+@pytest.mark.parametrize("params", [{"maps": [1, 1]}, {"epochs": [2, 2]}, {"maps": [1], "first": 2}])
+def test_parameters_that_contradict_each_other_are_refused(params: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"named more than once|maps are given too"):
+        read_params(EVOLVE, params)
+
+
+def test_an_epoch_without_an_index_is_told_with_the_command_that_makes_it(
+    unindexed: Context, make_index: MakeIndex
+) -> None:
+    with pytest.raises(NotFound, match=r"zfscope index DATA --model tiny and .* --checkpoint 1"):
+        evolve(unindexed)
+    make_index(None)
+    command = "zfscope index DATA --model tiny --checkpoint 1 --name val-epoch-001"
+    with pytest.raises(NotFound, match=f"has no index 'val' of epoch 1, 2; make it: {command}"):
+        evolve(unindexed)
+    make_index(1)
+    with pytest.raises(NotFound, match=r"of epoch 2; make it: .* --checkpoint 2 --name val-epoch-002"):
+        evolve(unindexed, epochs=[1, 2])
+
+
+def test_a_model_without_checkpoints_is_told_with_those_that_have_some(ready: Context) -> None:
+    assert ready.store is not None
+    plain = replace(ready, model=ready.store.load("plain"))
+    with pytest.raises(
+        NotFound, match="'plain' version 1 has no checkpoints; model 'tiny' version 1 has"
+    ) as it:
+        evolve(plain)
+    assert "--checkpoints" in it.value.message
+    with pytest.raises(NotFound, match="there is no store to find checkpoints in"):
+        evolve(replace(ready, store=None))
+
+
+def test_indexes_that_cannot_be_compared_are_refused(
+    ready: Context, make_index: MakeIndex, photos: Path
+) -> None:
+    fewer = shutil.copytree(photos, photos.with_name("fewer"))
+    next(fewer.rglob("*.png")).unlink()
+    make_index(None, "mixed")
+    make_index(1, "mixed", fewer)
+    with pytest.raises(InputError, match="several indexes; name one of mixed, val"):
+        evolve(ready)
+    with pytest.raises(InputError, match="'mixed-epoch-001' and 'mixed' are of different photos"):
+        evolve(ready, index="mixed")
+    make_index(None, "sums", rank="sum")
+    make_index(1, "sums")
+    with pytest.raises(InputError, match="index 'sums' ranks photos by the sum of a map"):
+        evolve(ready, index="sums")
