@@ -48,6 +48,7 @@ def plain_layers(draw: st.DrawFn, name: str) -> Sequence[Layer]:
         AvgPool(name=name, kernel=kernel, stride=stride, padding=padding),
         ReLU(name=name),
         LocalResponseNorm(name=name, size=3, alpha=0.5),
+        LocalResponseNorm(name=name, region="within_map", size=draw(st.sampled_from([1, 3, 5])), alpha=0.5),
         Dropout(name=name),
     ]
     return [draw(st.sampled_from(layers))]

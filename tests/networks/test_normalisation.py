@@ -16,6 +16,12 @@ LAYERS = [
     LocalResponseNorm(name="root", alpha=1.0, beta=0.5),
     LocalResponseNorm(name="other-power", alpha=1.0, beta=0.6, k=0.5),
 ]
+WITHIN = [
+    LocalResponseNorm(name="caffe", region="within_map", size=3, alpha=5e-5, k=1.0),
+    LocalResponseNorm(name="strong", region="within_map", size=3, alpha=2.0, beta=0.6, k=1.0),
+    LocalResponseNorm(name="wider-than-maps", region="within_map", size=9, alpha=1.0),
+    LocalResponseNorm(name="alone", region="within_map", size=1, alpha=1.0),
+]
 
 
 def maps(channels: int = 7, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -46,6 +52,35 @@ def test_values_and_gradients_are_those_of_torch(
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 def test_the_gradient_is_that_of_small_differences(layer: LocalResponseNorm) -> None:
     x = maps().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: local_response_norm(x, layer), (x,))
+
+
+def within_by_hand(x: Tensor, layer: LocalResponseNorm) -> Tensor:
+    """Divide each value by what the squares of its window in its own map come to, one by one."""
+    normal, reach = x.clone(), layer.size // 2
+    for y in range(x.shape[2]):
+        for left in range(x.shape[3]):
+            rows, columns = (
+                slice(max(y - reach, 0), y + reach + 1),
+                slice(max(left - reach, 0), left + reach + 1),
+            )
+            mean = x[:, :, rows, columns].square().sum((2, 3)) / layer.size**2
+            normal[:, :, y, left] = x[:, :, y, left] / (layer.k + layer.alpha * mean) ** layer.beta
+    return normal
+
+
+@pytest.mark.parametrize("layer", WITHIN, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_norm_within_maps_divides_by_the_squares_around_each_place(
+    layer: LocalResponseNorm, layout: torch.memory_format
+) -> None:
+    x = maps().contiguous(memory_format=layout)
+    torch.testing.assert_close(local_response_norm(x, layer), within_by_hand(maps(), layer))
+
+
+@pytest.mark.parametrize("layer", WITHIN, ids=lambda layer: layer.name)
+def test_the_gradient_within_maps_is_that_of_small_differences(layer: LocalResponseNorm) -> None:
+    x = maps(2).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: local_response_norm(x, layer), (x,))
 
 

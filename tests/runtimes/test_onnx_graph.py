@@ -97,6 +97,16 @@ def test_the_batch_may_have_any_size(make_network: MakeNetwork, make_images: Mak
     assert run(graph_of(make_network(BRANCHES)), make_images(BRANCHES, count)).shape == (count, 7)
 
 
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_norm_within_maps_computes_the_same(
+    make_network: MakeNetwork, make_images: MakeImages, size: int
+) -> None:
+    norm = LocalResponseNorm(name="norm", region="within_map", size=size, alpha=0.7, beta=0.6, k=1.5)
+    filters = Conv(name="conv", channels=4, kernel=3, padding=Padding(1, 1, 1, 1))
+    network = make_network(NetworkSpec(name="within", input_size=9, layers=(filters, norm)))
+    assert_equal_to_torch(network, make_images(network.spec, 2))
+
+
 def test_a_vector_is_normalised_across_its_units(make_network: MakeNetwork, make_images: MakeImages) -> None:
     spec = NetworkSpec(
         name="vector",

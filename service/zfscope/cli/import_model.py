@@ -22,6 +22,7 @@ class Format(StrEnum):
     pytorchcv = "pytorchcv"
     torchvision_alexnet = "torchvision-alexnet"
     onnx_zfnet512 = "onnx-zfnet512"
+    caffe_zf = "caffe-zf"
 
 
 def import_model(
@@ -41,6 +42,7 @@ def import_model(
     pytorchcv            its `zfnet` or `zfnetb`: a state dict (.pth or .safetensors)
     torchvision-alexnet  its `alexnet`: a state dict (.pth or .safetensors)
     onnx-zfnet512        zfnet512-12.onnx of the ONNX model zoo
+    caffe-zf             ZF of py-faster-rcnn: its blobs, conv1.weight and so on (.npz or .safetensors)
 
     \b
     Examples:

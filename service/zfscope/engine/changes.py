@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zfscope.networks.network import Network
 from zfscope.networks.shapes import Shape
-from zfscope.networks.spec import INPUT, AvgPool, Conv, Flatten, Layer, MaxPool
+from zfscope.networks.spec import INPUT, AvgPool, Conv, Flatten, Layer, MaxPool, window_of
 
 CHUNK_WORK: Mapping[str, float] = {"cpu": 6e9, "cuda": 5e11}
 """Multiply-adds of a chunk: a tenth of a second on one core, some hundredths on a GPU."""
@@ -62,12 +62,13 @@ def _around(areas: Sequence[Area]) -> Area:
 
 def _above(layer: Layer, below: Area, size: tuple[int, int]) -> Area:
     """Give what a layer makes of a changed area; of one that it does not see, its nearest place."""
-    if isinstance(layer, Conv | MaxPool | AvgPool):
-        before = torch.tensor([layer.padding.top, layer.padding.left])
+    window = window_of(layer)
+    if window:
+        before = torch.tensor([window.padding.top, window.padding.left])
         limit = torch.tensor(size)
-        starts = (below.starts + before - layer.kernel) // layer.stride + 1
+        starts = (below.starts + before - window.kernel) // window.stride + 1
         starts = torch.minimum(starts.clamp(min=0), limit - 1)
-        ends = torch.minimum((below.ends - 1 + before) // layer.stride + 1, limit)
+        ends = torch.minimum((below.ends - 1 + before) // window.stride + 1, limit)
         return Area(starts, torch.maximum(ends, starts + 1))
     if isinstance(layer, Flatten):
         return Area(torch.zeros_like(below.starts), torch.ones_like(below.ends))
@@ -94,9 +95,10 @@ def frame_below(layer: Layer, frame: Frame, size: tuple[int, int]) -> Frame:
 
     size: rows and columns of the sources' maps.
     """
-    if isinstance(layer, Conv | MaxPool | AvgPool):
-        rows, columns = ((count - 1) * layer.stride + layer.kernel for count in frame.size)
-        return Frame(frame.origins * layer.stride, (rows, columns))
+    window = window_of(layer)
+    if window:
+        rows, columns = ((count - 1) * window.stride + window.kernel for count in frame.size)
+        return Frame(frame.origins * window.stride, (rows, columns))
     return Frame(frame.origins, size) if isinstance(layer, Flatten) else frame
 
 

@@ -18,7 +18,7 @@ from zfscope.engine.trace import Trace, check_layer
 from zfscope.errors import InputError
 from zfscope.networks.forward import FORWARD, padded
 from zfscope.networks.network import Network
-from zfscope.networks.spec import INPUT, AvgPool, Conv, Layer, MaxPool, NetworkSpec, Padding
+from zfscope.networks.spec import INPUT, Layer, LocalResponseNorm, MaxPool, NetworkSpec, Padding, window_of
 
 BUDGET_BYTES = 2**28
 """What the values of one chunk may take, where the caller does not say."""
@@ -163,13 +163,14 @@ def _needed(spec: NetworkSpec, layers: Collection[str]) -> Sequence[Layer]:
 def _visit(network: Network, trace: Trace, layer: Layer) -> _Visit:
     sources = network.spec.sources[layer.name]
     clean = [trace.outputs[source] for source in sources]
-    if not isinstance(layer, Conv | MaxPool | AvgPool):
+    window = window_of(layer)
+    if window is None:
         return _Visit(layer, layer, sources, clean, (0, 0))
     # At the far edges padding, and the overhang of a pool's last window, are less than a window's side.
-    left, top = layer.padding[:2]
-    border = Padding(left, top, layer.kernel - 1, layer.kernel - 1)
+    left, top = window.padding[:2]
+    border = Padding(left, top, window.kernel - 1, window.kernel - 1)
     nothing = -torch.inf if isinstance(layer, MaxPool) else 0.0
-    bare = layer.model_copy(update={"padding": Padding()})
+    bare = layer if isinstance(layer, LocalResponseNorm) else layer.model_copy(update={"padding": Padding()})
     return _Visit(layer, bare, sources, [padded(maps, border, nothing) for maps in clean], (top, left))
 
 
@@ -182,6 +183,10 @@ def _step(network: Network, visit: _Visit, known: Mapping[str, Signal], frame: F
         for source, maps in zip(visit.sources, visit.clean, strict=True)
     ]
     values = FORWARD[layer.kind](visit.bare, inputs, network.weights(layer.name))
+    if isinstance(layer, LocalResponseNorm) and window_of(layer):
+        # It is as large as what is seen; right is only what has its whole window there.
+        (top, left), (rows, columns) = visit.before, frame.size
+        values = values[:, :, top : top + rows, left : left + columns]
     return Signal(values, known[visit.sources[0]].images, frame.origins)
 
 

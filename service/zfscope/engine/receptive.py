@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zfscope.networks.shapes import Shape, shapes
-from zfscope.networks.spec import INPUT, AvgPool, Conv, Flatten, Layer, Linear, MaxPool, NetworkSpec
+from zfscope.networks.spec import INPUT, Flatten, Layer, Linear, NetworkSpec, window_of
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
 
 
 def _above(below: ReceptiveField, layer: Layer, source: Shape) -> ReceptiveField:
-    if isinstance(layer, Conv | MaxPool | AvgPool):
+    window = window_of(layer)
+    if window:
         return ReceptiveField(
-            size=below.size + (layer.kernel - 1) * below.jump,
-            jump=below.jump * layer.stride,
-            top=below.top - layer.padding.top * below.jump,
-            left=below.left - layer.padding.left * below.jump,
+            size=below.size + (window.kernel - 1) * below.jump,
+            jump=below.jump * window.stride,
+            top=below.top - window.padding.top * below.jump,
+            left=below.left - window.padding.left * below.jump,
         )
     if isinstance(layer, Flatten | Linear) and len(source) == 3:
         return ReceptiveField(

@@ -26,6 +26,7 @@ from zfscope.networks.spec import (
     LocalResponseNorm,
     MaxPool,
     ReLU,
+    window_of,
 )
 
 Rule = Literal["deconvnet", "guided", "gradient"]
@@ -119,8 +120,13 @@ def normalise(layer: LocalResponseNorm, signal: Signal, visit: Visit) -> Sequenc
     """Pass contrast normalisation: unchanged (ECCV Sec 2.1), or by its gradient."""
     if visit.normalisation == "skip":
         return [signal]
-    source = cut(visit.source(), signal)
-    return [signal.with_values(local_response_norm_gradient(source, signal.values, layer))]
+    reach = layer.size // 2 if window_of(layer) else 0
+    wide = (
+        Signal(F.pad(signal.values, (reach,) * 4), signal.images, signal.origins - reach) if reach else signal
+    )
+    gradient = local_response_norm_gradient(cut(visit.source(), wide), wide.values, layer)
+    below = wide.with_values(gradient)
+    return [clipped(below, *visit.source().shape[2:]) if reach else below]
 
 
 def full_transposed(layer: Linear, signal: Signal, visit: Visit) -> Sequence[Signal]:

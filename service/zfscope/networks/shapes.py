@@ -12,6 +12,7 @@ from zfscope.networks.spec import (
     Flatten,
     Layer,
     Linear,
+    LocalResponseNorm,
     MaxPool,
     NetworkSpec,
 )
@@ -77,6 +78,8 @@ def _shape(layer: Layer, sources: list[Shape]) -> Shape:
     source = sources[0]
     if isinstance(layer, Conv | MaxPool | AvgPool):
         return _window_shape(layer, source)
+    if isinstance(layer, LocalResponseNorm) and layer.region == "within_map":
+        _expect(len(source) == 3, layer, source, "maps, not a vector")
     if isinstance(layer, Linear):
         _expect(len(source) == 1, layer, source, "a vector: put a flatten before it")
         return (layer.units,)

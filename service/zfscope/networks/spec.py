@@ -74,13 +74,17 @@ class ReLU(_Layer):
 
 
 class LocalResponseNorm(_Layer):
-    """Contrast normalisation across maps: x / (k + alpha / size * sum of squares over `size` maps) ** beta.
+    """Contrast normalisation: x / (k + alpha * mean of squares over a window) ** beta.
+
+    The window is `size` maps around a map at one place, or, of the region `within_map`, `size` x `size`
+    places of one map. What it overhangs counts as zeros, so the mean is the sum over its whole size.
 
     The constants are not in the paper; the defaults are those of Krizhevsky et al. 2012, whose
     alpha of 1e-4 is not divided by the size: 5e-4 / 5 here.
     """
 
     kind: Literal["local_response_norm"] = "local_response_norm"
+    region: Literal["across_maps", "within_map"] = "across_maps"
     size: PositiveInt = 5
     alpha: PositiveFloat = 5e-4
     beta: PositiveFloat = 0.75
@@ -143,6 +147,19 @@ LAYER_KINDS: tuple[type[_Layer], ...] = (
     Add,
 )
 _JOINS = (Concat, Add)
+
+
+def window_of(layer: Layer) -> Conv | MaxPool | AvgPool | None:
+    """Give the window that a layer slides over places, None for one that sees its own place alone.
+
+    A norm within maps sees what a mean of its size would.
+    """
+    if isinstance(layer, Conv | MaxPool | AvgPool):
+        return layer
+    if isinstance(layer, LocalResponseNorm) and layer.region == "within_map":
+        around = Padding(*[layer.size // 2] * 4)
+        return AvgPool(name=layer.name, inputs=layer.inputs, kernel=layer.size, padding=around)
+    return None
 
 
 class NetworkSpec(BaseModel):

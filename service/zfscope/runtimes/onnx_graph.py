@@ -23,6 +23,7 @@ from zfscope.networks.spec import (
     LocalResponseNorm,
     MaxPool,
     NetworkSpec,
+    Padding,
     ReLU,
 )
 from zfscope.runtimes.onnx_cache import EXPORTER_VERSION
@@ -145,6 +146,8 @@ def _normalise(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
         "beta": layer.beta,
         "bias": layer.k,
     }
+    if layer.region == "within_map":
+        return _normalise_within(layer, reads)
     if len(reads.shapes[0]) == 3:
         return [_node("LRN", layer, reads.names, **constants)]
     maps, normal, axes = (f"{layer.name}/{part}" for part in ("maps", "normal", "axes"))
@@ -154,6 +157,26 @@ def _normalise(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
         helper.make_node("Unsqueeze", [*reads.names, axes], [maps]),
         helper.make_node("LRN", [maps], [normal], **constants),
         _node("Squeeze", layer, [normal, axes]),
+    ]
+
+
+def _normalise_within(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
+    """ONNX has no norm within maps: x * (k + alpha * mean of squares) ** -beta, step by step."""
+    part = {name: f"{layer.name}/{name}" for name in ("square", "mean", "scaled", "divisor", "power")}
+    constants = {"alpha": layer.alpha, "k": layer.k, "exponent": -layer.beta}
+    values = {name: f"{layer.name}/{name}" for name in constants}
+    mean: dict[str, Any] = _window(
+        AvgPool(name=layer.name, kernel=layer.size, padding=Padding(*[layer.size // 2] * 4))
+    )
+    make = helper.make_node
+    return [
+        *(make("Constant", [], [values[name]], value_float=value) for name, value in constants.items()),
+        make("Mul", [*reads.names, *reads.names], [part["square"]]),
+        make("AveragePool", [part["square"]], [part["mean"]], count_include_pad=1, **mean),
+        make("Mul", [part["mean"], values["alpha"]], [part["scaled"]]),
+        make("Add", [part["scaled"], values["k"]], [part["divisor"]]),
+        make("Pow", [part["divisor"], values["exponent"]], [part["power"]]),
+        _node("Mul", layer, [*reads.names, part["power"]]),
     ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from zfscope.errors import InputError, NotFound
+from zfscope.store.importing.caffe_zf import caffe_zf
 from zfscope.store.importing.imported import Imported
 from zfscope.store.importing.onnx_zfnet512 import onnx_zfnet512
 from zfscope.store.importing.pytorchcv import pytorchcv
@@ -19,6 +20,7 @@ FORMATS: Mapping[str, Reader] = {
     "pytorchcv": lambda path: pytorchcv(read_tensors(path)),
     "torchvision-alexnet": lambda path: torchvision_alexnet(read_tensors(path)),
     "onnx-zfnet512": onnx_zfnet512,
+    "caffe-zf": lambda path: caffe_zf(read_tensors(path)),
 }
 
 

@@ -1,0 +1,57 @@
+"""ZF as the Caffe detectors of 2015 have it (py-faster-rcnn), whose norms stay within each map."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks.spec import Conv, Layer, LocalResponseNorm, MaxPool, NetworkSpec, Padding, ReLU
+from zfscope.store.importing.imported import Imported, assembled, renamed, widths
+
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+
+def caffe_zf(tensors: Mapping[str, Tensor]) -> Imported:
+    """Give ZF up to `relu5` from blobs `conv1.weight`, `conv1.bias` and so on; those of heads are left out.
+
+    What follows conv5 there reads regions (RoI pooling, fc6, fc7, the proposals), and how the network that
+    was trained on ImageNet pooled is not published. Raises ValueError for blobs that do not fit.
+    """
+    own = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in LAYERS}
+    weights = renamed(own, {layer: layer for layer in LAYERS})
+    return Imported(
+        network=assembled(_spec(widths(weights)), weights),
+        preprocessing=Preprocessing(channels="BGR", mean=(102.9801, 115.9465, 122.7717)),
+        summary="The convolutional layers of ZF as the Caffe detectors have it",
+        notes=(
+            "The contrast is normalised within each map, over 3 x 3 places, before the pools.",
+            "What follows conv5 in a detector reads regions of it and is not here: it does not classify.",
+        ),
+    )
+
+
+def _spec(maps: Mapping[str, int]) -> NetworkSpec:
+    around = Padding(1, 1, 1, 1)
+    first = Conv(name="conv1", channels=maps["conv1"], kernel=7, stride=2, padding=Padding(3, 3, 3, 3))
+    second = Conv(name="conv2", channels=maps["conv2"], kernel=5, stride=2, padding=Padding(2, 2, 2, 2))
+    deep = [
+        layer
+        for number in (3, 4, 5)
+        for layer in (
+            Conv(name=f"conv{number}", channels=maps[f"conv{number}"], kernel=3, padding=around),
+            ReLU(name=f"relu{number}"),
+        )
+    ]
+    return NetworkSpec(
+        name="zf-caffe", layers=(*_normalised_first(first, 1), *_normalised_first(second, 2), *deep)
+    )
+
+
+def _normalised_first(conv: Conv, number: int) -> tuple[Layer, ...]:
+    """Caffe's constants: alpha 5e-5 of the mean of 9 squares, k = 1; its pools round up."""
+    return (
+        conv,
+        ReLU(name=f"relu{number}"),
+        LocalResponseNorm(name=f"norm{number}", region="within_map", size=3, alpha=5e-5, k=1.0),
+        MaxPool(name=f"pool{number}", kernel=3, stride=2, rounding="ceil", padding=Padding(1, 1, 1, 1)),
+    )
