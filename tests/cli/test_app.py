@@ -6,16 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import typer
 
 from zfscope.cli import app as module
 from zfscope.cli import health as health_module
 from zfscope.errors import AnalyzerFailed, InputError
 
 Run = Callable[..., Any]
-GROUPS = [group.name for group in module.app.registered_groups if group.name]
-COMMANDS = sorted(
-    [command.callback.__name__ for command in module.app.registered_commands if command.callback] + GROUPS
-)
+COMMANDS = sorted(typer.main.get_group(module.app).commands)
 
 
 def test_the_commands_are_those_of_the_readme() -> None:
@@ -23,12 +21,14 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "analyze",
         "analyzers",
         "classify",
+        "compare",
         "evaluate",
         "health",
         "index",
         "models",
         "project",
         "serve",
+        "top-k",
         "train",
     ]
 

@@ -77,7 +77,7 @@ def _label(model: Model, page: Page, place: int, width_px: int) -> Image.Image:
     layer, map, records = page.layer, page.maps[place], page.records[place]
     shape, last = model.network.shapes[layer], model.network.spec.layers[-1].name
     name = f"map {map}" if len(shape) == 3 else f"unit {map}"
-    if layer == last:
+    if layer == last and model.labels:
         name += f" ({model.labels[map].name})"
     if not page.alive[place]:
         return text(f"{name} | dead", _BODY, INK, width_px=width_px)

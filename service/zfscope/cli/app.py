@@ -16,6 +16,7 @@ from zfscope.cli.index import index
 from zfscope.cli.models import models
 from zfscope.cli.project import project
 from zfscope.cli.serve import serve
+from zfscope.cli.top_k import top_k
 from zfscope.cli.train import train
 from zfscope.errors import AnalyzerFailed, ZfscopeError
 
@@ -56,7 +57,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, project, analyzers, serve, health, train, evaluate, index, compare):
+for command in (classify, project, analyzers, serve, health, train, evaluate, index, top_k, compare):
     app.command()(command)
 app.command(context_settings=RAW)(analyze)
 app.add_typer(models, name="models")

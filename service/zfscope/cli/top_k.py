@@ -1,0 +1,110 @@
+"""`zfscope top-k`: the photos of an index that activate maps most (Fig 2)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zfscope.cli.analyze import as_object, write
+from zfscope.cli.connect import connect
+from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
+from zfscope.cli.output import print_json, print_table, progress, title_of
+from zfscope.errors import InputError
+
+if TYPE_CHECKING:
+    from zfscope.client import Analyzed
+
+
+def top_k(
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Made by `zfscope index`.  [default: the model's only one]")
+    ] = "",
+    layer: Annotated[str, typer.Option(help="Whose maps: any that the index has.")] = "conv5",
+    maps: Annotated[
+        str, typer.Option(metavar="MAP,...", help="Which maps.  [default: the strongest]", show_default=False)
+    ] = "",
+    count: Annotated[
+        int | None, typer.Option(metavar="N", help="How many of the strongest maps, 1 to 64.  [default: 9]")
+    ] = None,
+    first: Annotated[
+        int | None, typer.Option(metavar="N", help="Pass over so many of the strongest.  [default: 0]")
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(metavar="N", help="How many photos of each map, 1 to 9.  [default: 9]")
+    ] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Project through randomised weights too, beside.")
+    ] = False,
+    control_down_to: Annotated[
+        str, typer.Option(help="Of the control: randomise down to this layer only.  [default: all]")
+    ] = "",
+    tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("top-k"),
+    model: ModelName = "",
+    version: ModelVersion = None,
+    store: Store = None,
+    server: Server = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the photos of an index that activate maps most: projections beside the patches they come from.
+
+    The photos are read again from where they were when the index was made. What is no longer as it was is
+    marked in the picture and in the table.
+
+    \b
+    Examples:
+      zfscope top-k --layer conv5 --out seen
+      zfscope top-k --layer conv2 --count 64 --first 64
+      zfscope top-k --layer conv5 --maps 3,17,240 --top 4 --control
+      zfscope top-k --model zfnet-imagenette --index val --server localhost:50051 --json
+    """
+    asked = {"count": count, "first": first, "top": top, "maps": _numbers(maps)}
+    words = {"index": index, "layer": layer, "control": control, "control_down_to": control_down_to}
+    parameters = words | {name: value for name, value in asked.items() if value is not None}
+    with connect(server, store) as zfscope, progress() as bar:
+        task = bar.add_task("photos", total=100)
+        found = zfscope.analyze(
+            "top-k",
+            [],
+            parameters,
+            model=model,
+            version=version,
+            tensors=tensors,
+            progress=lambda told: bar.update(task, completed=int(100 * told.fraction)),
+        )
+    files = write(out, "top-k", found)
+    if as_json:
+        print_json(as_object(found, files))
+    else:
+        print_maps(layer, found, files)
+
+
+def _numbers(maps: str) -> list[int] | None:
+    """Read map numbers, None where there are none. Raises InputError for what is no list of them."""
+    words = [word.strip() for word in maps.split(",") if word.strip()]
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        raise InputError(f"--maps '{maps}'; maps are named as 3,17,240", field="maps")
+    return [int(word) for word in words] or None
+
+
+def print_maps(layer: str, found: "Analyzed", files: list[Path]) -> None:
+    """Print a line for each map, and one for each record that is no longer what it was."""
+    records = found.analysis.tables["records"].records()
+    columns = dict.fromkeys(("map", "active in", "activations"), "right") | {"strongest photo": "left"}
+    rows = []
+    for about in found.analysis.tables["maps"].records():
+        own = [record for record in records if record["map"] == about["map"]]
+        rows.append((f"{about['map']}", f"{about['alive']:,} of {about['images']:,}", *_strength(own, about)))
+    print_table(f"{layer} of {title_of(found.model, found.version)}", columns, rows)
+    lost = [record for record in records if record["state"] in ("differs", "changed", "gone")]
+    for record in lost:
+        typer.echo(f"map {record['map']}, photo {record['rank'] + 1}: {record['state']}: {record['path']}")
+    typer.echo(f"All of it in one picture: {files[0]}")
+
+
+def _strength(records: list[dict[str, Any]], about: dict[str, Any]) -> tuple[str, str]:
+    """Give the range of a map's activations, and its strongest photo."""
+    values = [record["value"] for record in records if record["value"] > 0]
+    if about["dead"] or not values:
+        return "dead" if about["dead"] else "", ""
+    return f"{max(values):.3g} to {min(values):.3g}", records[0]["path"]

@@ -1,0 +1,123 @@
+"""`zfscope top-k`, in process and against a service."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zfscope.cli.top_k import print_maps
+from zfscope.client import Analysis, Analyzed, Table
+from zfscope.runtimes import create_reducing
+from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.store import ModelStore
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def photos(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve photos, of which version 1 of the model `tiny` has the index `blots`."""
+    folder = tmp_path_factory.mktemp("top-k") / "photos"
+    for number in range(12):
+        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        (folder / "ant").mkdir(parents=True, exist_ok=True)
+        photo = Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC)
+        photo.save(folder / "ant" / f"{number:02}.png")
+    model = ModelStore(store).load("tiny", 1)
+    plan = make_plan(model.network.spec, ["conv1", "conv5", "relu5"])
+    reducing = create_reducing("torch", model, plan.layers)
+    build_index(model, open_data(folder), plan, indexes_folder(model) / "blots", reducing=reducing)
+    return folder
+
+
+@pytest.fixture
+def lost(photos: Path) -> Iterator[str]:
+    """The path of a photo that is gone for the time of a test."""
+    path = photos / "ant" / "05.png"
+    data = path.read_bytes()
+    path.unlink()
+    yield "ant/05.png"
+    path.write_bytes(data)
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize("there", [False, True])
+def test_a_program_gets_the_tables_and_the_files(run: Run, server: str, tmp_path: Path, there: bool) -> None:
+    where = ["--server", server] if there else []
+    options = ["--version", 1, "--maps", "3,1", "--top", 2, "--control", "--tensors"]
+    answer = json.loads(run("top-k", *options, "--out", tmp_path / "out", "--json", *where).stdout)
+    names = {"top-k.png", "projections.npy", "patches.npy", "controls.npy", "states.npy"}
+    assert {Path(path).name for path in answer["files"]} == names
+    assert [row["map"] for row in answer["tables"]["maps"]] == [3, 1]
+    records = answer["tables"]["records"]
+    assert [(row["map"], row["rank"]) for row in records] == [(3, 0), (3, 1), (1, 0), (1, 1)]
+    assert {row["state"] for row in records} == {"ok"}
+    assert np.load(tmp_path / "out" / "projections.npy").shape[:3] == (2, 2, 3)
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_person_gets_the_maps_and_the_picture(run: Run, tmp_path: Path) -> None:
+    text = run("top-k", "--version", 1, "--count", 3, "--out", tmp_path).stdout
+    assert "conv5 of tiny version 1" in text
+    assert len(re.findall(r"ant/\d\d\.png", text)) == 3
+    assert "12 of 12" in text
+    assert str(tmp_path / "top-k.png") in text.replace("\n", "")
+    assert (tmp_path / "top-k.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_person_is_told_of_photos_that_are_no_longer_there(run: Run, lost: str, tmp_path: Path) -> None:
+    text = run("top-k", "--version", 1, "--count", 12, "--out", tmp_path).stdout
+    assert re.search(rf"map \d+, photo \d+: gone: {lost}", text)
+
+
+@pytest.mark.usefixtures("photos")
+def test_pages_show_every_map_once(run: Run, tmp_path: Path) -> None:
+    shown = []
+    for first in (0, 7):
+        page = ["--version", 1, "--count", 7, "--first", first, "--top", 1, "--out", tmp_path, "--json"]
+        shown += json.loads(run("top-k", *page).stdout)["tables"]["maps"]
+    assert sorted(row["map"] for row in shown) == list(range(12))
+
+
+def test_a_dead_map_is_said_to_be_dead(capsys: pytest.CaptureFixture[str]) -> None:
+    record = {"map": 4, "rank": 0, "value": 0.0, "state": "silent", "path": "a.jpg"}
+    about = {"map": 4, "alive": 0, "images": 12, "dead": 1}
+    tables = {
+        name: Table(tuple(row), (tuple(row.values()),))
+        for name, row in (("records", record), ("maps", about))
+    }
+    print_maps("relu5", Analyzed("tiny", 1, Analysis(tables=tables)), [Path("top-k.png")])
+    assert "dead" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--version", 2], "model 'tiny' version 2 has no index; make one of your photos: zfscope index"),
+        (["--version", 1, "--index", "val"], "no index 'val' of model 'tiny' version 1 .*; there is blots"),
+        (
+            ["--version", 1, "--layer", "norm1"],
+            "'norm1' is not in index 'blots', which has conv1, conv5, relu5",
+        ),
+        (["--version", 1, "--maps", "0,12"], "no map 12 in layer 'conv5'; maps run from 0 to 11"),
+        (["--version", 1, "--maps", "0,x"], "--maps '0,x'; maps are named as 3,17,240"),
+        (["--version", 1, "--maps", "1", "--count", "2"], "maps are given too; give one of the two"),
+        (["--version", 1, "--top", "10"], "top is 10.*less than or equal to 9"),
+        (["--version", 1, "--first", "12"], "first is 12; layer 'conv5' has 12 maps: allowed is 0 to 11"),
+        (["--version", 1, "--count", "65"], "count is 65.*less than or equal to 64"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(
+    run: Run, server: str, options: list[object], told: str, there: bool
+) -> None:
+    result = run("top-k", *options, *(["--server", server] if there else []))
+    assert result.code == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert re.search(told, result.stderr)
