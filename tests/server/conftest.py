@@ -46,7 +46,7 @@ SPEC = NetworkSpec(
 """Maps of 14, 7 and 7 pixels; the default layer is there."""
 
 
-def write_model_of_noise(store: Path, name: str, version: int) -> None:
+def write_model_of_noise(store: Path, name: str, version: int, **files: Any) -> None:
     """Write a model of random weights, which depend on the version, into a store."""
     manifest = Manifest(
         name=name,
@@ -61,7 +61,7 @@ def write_model_of_noise(store: Path, name: str, version: int) -> None:
         provenance=Provenance(source="made up in a test"),
     )
     network = build(SPEC, generator=torch.Generator().manual_seed(version))
-    write_model(store, manifest, network)
+    write_model(store, manifest, network, **files)
 
 
 @pytest.fixture(scope="session")

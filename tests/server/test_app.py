@@ -127,6 +127,7 @@ def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Chan
         "Correspond",
         "CompareArchitectures",
         "TopK",
+        "Evolve",
     ]
 
 

@@ -403,6 +403,63 @@ class TopK:
     controls: NDArray[np.float32] | None
 
 
+@dataclass(frozen=True)
+class EvolvedRecord:
+    """The photo that activated a map most after an epoch; epoch is None for the end of the training.
+
+    state: as of `TopRecord`, or `dead`: no photo activates the map. jumped: whether the photo is another one
+    than at the epoch before, None where one of the two has none. correlation: of the final photo's
+    projection by the weights of the epoch and by the final ones, -1..1; None where there is none.
+    """
+
+    epoch: int | None
+    path: str
+    label: str
+    value: float | None
+    recomputed: float | None
+    y: int | None
+    x: int | None
+    state: str
+    jumped: bool | None
+    correlation: float | None
+
+
+@dataclass(frozen=True)
+class EvolvedMap:
+    """A map after each epoch, the end last."""
+
+    map: int
+    records: tuple[EvolvedRecord, ...]
+
+
+@dataclass(frozen=True)
+class Settling:
+    """Quartiles of the correlations of `maps` maps with the end, after an epoch (None: the end itself)."""
+
+    epoch: int | None
+    median: float | None
+    lower: float | None
+    upper: float | None
+    maps: int
+
+
+@dataclass(frozen=True, eq=False)
+class Evolution:
+    """How maps came to be; settling: empty unless it was asked for.
+
+    Tensors, None unless asked for: projections float32 (maps, epochs, 3, size, size), channels as the network
+    has them, patches uint8 (maps, epochs, size, size, 3); zero where nothing was seen.
+    """
+
+    model: str
+    version: int
+    maps: tuple[EvolvedMap, ...]
+    settling: tuple[Settling, ...]
+    picture: Picture | None
+    projections: NDArray[np.float32] | None
+    patches: NDArray[np.uint8] | None
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Models side by side.

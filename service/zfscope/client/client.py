@@ -14,6 +14,7 @@ from zfscope.client import answers, decode
 from zfscope.client.channel import open_channel
 from zfscope.client.requests import (
     CorrespondOptions,
+    EvolveOptions,
     InvarianceOptions,
     OccludeOptions,
     Photo,
@@ -22,6 +23,7 @@ from zfscope.client.requests import (
     analyze_request,
     compare_request,
     correspond_request,
+    evolve_request,
     image_to_wire,
     invariance_request,
     occlude_request,
@@ -182,6 +184,17 @@ class Client:
         with _sendable():
             request = top_k_request(options)
         return decode.top_k(self._call(self._analysis.TopK, request))
+
+    def evolve(self, **options: Unpack[EvolveOptions]) -> answers.Evolution:
+        """Give what excited maps most after each stored epoch of the training, and how fast they settled.
+
+        Raises InputError for what is not allowed, NotFound for a model, layer, map or epoch,
+        for a model without checkpoints and an epoch without an index, TooMuchWork, and Cancelled where it
+        takes longer than the client's timeout.
+        """
+        with _sendable():
+            request = evolve_request(options)
+        return decode.evolution(self._call(self._analysis.Evolve, request))
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers of the service, with their costs for a model."""

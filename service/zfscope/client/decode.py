@@ -144,6 +144,45 @@ def _record(record: analysis_pb2.TopKRecord) -> answers.TopRecord:
     )
 
 
+def evolution(answer: analysis_pb2.EvolveResponse) -> answers.Evolution:
+    """Read how maps came to be."""
+    return answers.Evolution(
+        model=answer.model,
+        version=answer.version,
+        maps=tuple(
+            answers.EvolvedMap(found.map, tuple(map(_evolved, found.records))) for found in answer.maps
+        ),
+        settling=tuple(
+            answers.Settling(
+                each.epoch if each.HasField("epoch") else None,
+                _number(each, "median"),
+                _number(each, "lower"),
+                _number(each, "upper"),
+                each.maps,
+            )
+            for each in answer.settling
+        ),
+        picture=_picture(answer.picture) if answer.HasField("picture") else None,
+        projections=_tensor(answer, "projections"),
+        patches=_tensor(answer, "patches"),
+    )
+
+
+def _evolved(record: analysis_pb2.EvolvedRecord) -> answers.EvolvedRecord:
+    return answers.EvolvedRecord(
+        epoch=record.epoch if record.HasField("epoch") else None,
+        path=record.path,
+        label=record.label,
+        value=_number(record, "value"),
+        recomputed=_number(record, "recomputed"),
+        y=record.y if record.HasField("y") else None,
+        x=record.x if record.HasField("x") else None,
+        state=enum_from_wire(analysis_pb2.RecordState.DESCRIPTOR, record.state, field="state") or "",
+        jumped=record.jumped if record.HasField("jumped") else None,
+        correlation=_number(record, "correlation"),
+    )
+
+
 def invariance(answer: analysis_pb2.MeasureInvarianceResponse) -> answers.Invariance:
     """Read what moves, changes of scale and turns did."""
     return answers.Invariance(

@@ -249,6 +249,38 @@ def top_k_request(options: TopKOptions) -> analysis_pb2.TopKRequest:
     return analysis_pb2.TopKRequest(**options)
 
 
+class EvolveOptions(TypedDict, total=False):
+    """What `Client.evolve` may be told; what is left out gets the service's default.
+
+    model, version: which model; the service's default one, its newest version.
+    index:          which of its indexes, by the name of that of the final weights; its only one.
+    layer:          whose maps; conv3.
+    maps:           which maps; the `count` strongest at the end, from `first` on.
+    count, first:   how many maps, and how many of the strongest to pass over; 6 and 0.
+    epochs:         after which epochs, besides the end; all that have an index.
+    settling:       whether to measure how fast the maps settle; yes.
+    pictures:       whether to get the picture; yes.
+    tensors:        whether to get projections and patches as numbers; no.
+    """
+
+    model: str
+    version: int
+    index: str
+    layer: str
+    maps: Sequence[int]
+    count: int
+    first: int
+    epochs: Sequence[int]
+    settling: bool
+    pictures: bool
+    tensors: bool
+
+
+def evolve_request(options: EvolveOptions) -> analysis_pb2.EvolveRequest:
+    """Write what `Client.evolve` was told. Raises ValueError for a number that a field cannot hold."""
+    return analysis_pb2.EvolveRequest(**options)
+
+
 def analyze_request(
     analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], **fields: Any
 ) -> analysis_pb2.AnalyzeRequest:

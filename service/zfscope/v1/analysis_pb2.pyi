@@ -280,6 +280,8 @@ class _RecordStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordSta
     """There is no such file, or none that can be read."""
     RECORD_STATE_SILENT: _RecordState.ValueType  # 5
     """The photo does not activate the map: fewer photos do than there are records. Nothing is projected."""
+    RECORD_STATE_DEAD: _RecordState.ValueType  # 6
+    """No photo of the index activates the map: there is no record. Sent by Evolve alone."""
 
 class RecordState(_RecordState, metaclass=_RecordStateEnumTypeWrapper):
     """What became of a record when its photo was looked at again."""
@@ -296,6 +298,8 @@ RECORD_STATE_GONE: RecordState.ValueType  # 4
 """There is no such file, or none that can be read."""
 RECORD_STATE_SILENT: RecordState.ValueType  # 5
 """The photo does not activate the map: fewer photos do than there are records. Nothing is projected."""
+RECORD_STATE_DEAD: RecordState.ValueType  # 6
+"""No photo of the index activates the map: there is no record. Sent by Evolve alone."""
 Global___RecordState: _TypeAlias = RecordState  # noqa: Y015
 
 @_typing.final
@@ -1872,6 +1876,344 @@ class TopKRecord(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__y) -> _WhichOneofReturnType__y | None: ...
 
 Global___TopKRecord: _TypeAlias = TopKRecord  # noqa: Y015
+
+@_typing.final
+class EvolveRequest(_message.Message):
+    """Which maps to follow through the training of a model. It must have checkpoints, and an index of the same
+    photos for each epoch and for the final weights, in a folder of the service: no request names a file.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    SETTLING_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name. Empty means the service's default model."""
+    version: _builtins.int
+    """The model's version, 1 or more. Unset means the newest."""
+    index: _builtins.str
+    """The index of the final weights, by its name, such as "val"; that of an epoch is "val-epoch-005". Empty
+    means the only one of the model; where there are several, that is an error.
+    """
+    layer: _builtins.str
+    """The layer whose maps are followed; any that the indexes have but the fully connected ones, which
+    checkpoints do not keep. Empty means "conv3".
+    """
+    count: _builtins.int
+    """How many of the strongest maps, from 1 to 32; fewer are shown where the layer ends. Unset means 6. Must
+    be unset when `maps` are given.
+    """
+    first: _builtins.int
+    """How many of the strongest maps to pass over, from 0 to the layer's number of maps less 1. Unset means
+    0. Must be unset when `maps` are given.
+    """
+    settling: _builtins.bool
+    """Whether to measure how fast the maps settle. Unset means yes."""
+    pictures: _builtins.bool
+    """Whether to send the picture. Unset means yes."""
+    tensors: _builtins.bool
+    """Whether to send the projections and patches as numbers."""
+    @_builtins.property
+    def maps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The maps, from 0; 32 at most, none of them twice. Empty means the `count` strongest of the final
+        weights, from `first` on.
+        """
+
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """After which epochs, besides the end of the training; 32 at most, none of them twice. Empty means all
+        that have an index, but for the last epoch, which is the end.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        index: _builtins.str = ...,
+        layer: _builtins.str = ...,
+        maps: _abc.Iterable[_builtins.int] | None = ...,
+        count: _builtins.int | None = ...,
+        first: _builtins.int | None = ...,
+        epochs: _abc.Iterable[_builtins.int] | None = ...,
+        settling: _builtins.bool | None = ...,
+        pictures: _builtins.bool | None = ...,
+        tensors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_first", b"_first", "_pictures", b"_pictures", "_settling", b"_settling", "_version", b"_version", "count", b"count", "first", b"first", "pictures", b"pictures", "settling", b"settling", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_first", b"_first", "_pictures", b"_pictures", "_settling", b"_settling", "_version", b"_version", "count", b"count", "epochs", b"epochs", "first", b"first", "index", b"index", "layer", b"layer", "maps", b"maps", "model", b"model", "pictures", b"pictures", "settling", b"settling", "tensors", b"tensors", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
+    _WhichOneofReturnType__first: _TypeAlias = _typing.Literal["first"]  # noqa: Y015
+    _WhichOneofArgType__first: _TypeAlias = _typing.Literal["_first", b"_first"]  # noqa: Y015
+    _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
+    _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__settling: _TypeAlias = _typing.Literal["settling"]  # noqa: Y015
+    _WhichOneofArgType__settling: _TypeAlias = _typing.Literal["_settling", b"_settling"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first) -> _WhichOneofReturnType__first | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__settling) -> _WhichOneofReturnType__settling | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___EvolveRequest: _TypeAlias = EvolveRequest  # noqa: Y015
+
+@_typing.final
+class EvolveResponse(_message.Message):
+    """How maps came to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    SETTLING_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    PROJECTIONS_FIELD_NUMBER: _builtins.int
+    PATCHES_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model that answered."""
+    version: _builtins.int
+    """Its version."""
+    @_builtins.property
+    def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvolvedMap]:
+        """In the order of `maps`, or the strongest first."""
+
+    @_builtins.property
+    def settling(self) -> _containers.RepeatedCompositeFieldContainer[Global___Settling]:
+        """How settled the maps were at each epoch, in the order of the epochs, the end last. Empty when that was
+        not asked for.
+        """
+
+    @_builtins.property
+    def picture(self) -> _image_pb2.Picture:
+        """All of it in one picture, as the paper's Fig 4: a row for each map, a column for each epoch, and below
+        how fast they settle. Unset when pictures were not asked for.
+        """
+
+    @_builtins.property
+    def projections(self) -> _tensor_pb2.Tensor:
+        """The projections: float32, (maps, epochs, 3, size, size) in the channel order of the network's input,
+        signed. The size is that of the layer's receptive field, or of the network's input where that is no
+        larger. Zero beyond the edges of the network's crop of the photo, and where nothing was seen. Unset
+        unless tensors were asked for, as the next one.
+        """
+
+    @_builtins.property
+    def patches(self) -> _tensor_pb2.Tensor:
+        """The same pixels of the photos: uint8, (maps, epochs, size, size, 3), RGB."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        maps: _abc.Iterable[Global___EvolvedMap] | None = ...,
+        settling: _abc.Iterable[Global___Settling] | None = ...,
+        picture: _image_pb2.Picture | None = ...,
+        projections: _tensor_pb2.Tensor | None = ...,
+        patches: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "settling", b"settling", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvolveResponse: _TypeAlias = EvolveResponse  # noqa: Y015
+
+@_typing.final
+class EvolvedMap(_message.Message):
+    """A map through the training."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    map: _builtins.int
+    """The map, from 0."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvolvedRecord]:
+        """What it was after each epoch, ascending, and at the end, which comes last."""
+
+    def __init__(
+        self,
+        *,
+        map: _builtins.int = ...,
+        records: _abc.Iterable[Global___EvolvedRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map", b"map", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvolvedMap: _TypeAlias = EvolvedMap  # noqa: Y015
+
+@_typing.final
+class EvolvedRecord(_message.Message):
+    """The photo that activated a map most after an epoch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    RECOMPUTED_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    JUMPED_FIELD_NUMBER: _builtins.int
+    CORRELATION_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch. Unset for the end of the training, the final weights."""
+    path: _builtins.str
+    """Where the photo is, as the index has it. Empty in the state DEAD, as `label` is."""
+    label: _builtins.str
+    """Its class in the indexed data. Empty where it has none."""
+    value: _builtins.float
+    """The activation that was recorded, the strongest of all photos. Unset in the state DEAD."""
+    recomputed: _builtins.float
+    """The activation of that unit by the weights of the epoch now. Unset in the states CHANGED, GONE, SILENT
+    and DEAD.
+    """
+    y: _builtins.int
+    """The unit's row in its map, from 0. Unset in the state DEAD."""
+    x: _builtins.int
+    """The unit's column in its map, from 0. Unset in the state DEAD."""
+    state: Global___RecordState.ValueType
+    """Whether that is what the index says."""
+    jumped: _builtins.bool
+    """Whether the photo is another one than at the epoch before in this list. Unset where one of the two has
+    none: at the first epoch, and in and after the state DEAD.
+    """
+    correlation: _builtins.float
+    """How alike two projections are, of the same unit in the photo that activates the map most at the end:
+    that by the weights of the epoch and that by the final ones. Pearson's correlation of all values in the
+    part of the receptive field that is in the picture, from -1 to 1. Unset where one of them is the same
+    everywhere or the unit is not active, where that photo is not as it was indexed, and when settling was
+    not asked for.
+    """
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int | None = ...,
+        path: _builtins.str = ...,
+        label: _builtins.str = ...,
+        value: _builtins.float | None = ...,
+        recomputed: _builtins.float | None = ...,
+        y: _builtins.int | None = ...,
+        x: _builtins.int | None = ...,
+        state: Global___RecordState.ValueType = ...,
+        jumped: _builtins.bool | None = ...,
+        correlation: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_correlation", b"_correlation", "_epoch", b"_epoch", "_jumped", b"_jumped", "_recomputed", b"_recomputed", "_value", b"_value", "_x", b"_x", "_y", b"_y", "correlation", b"correlation", "epoch", b"epoch", "jumped", b"jumped", "recomputed", b"recomputed", "value", b"value", "x", b"x", "y", b"y"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_correlation", b"_correlation", "_epoch", b"_epoch", "_jumped", b"_jumped", "_recomputed", b"_recomputed", "_value", b"_value", "_x", b"_x", "_y", b"_y", "correlation", b"correlation", "epoch", b"epoch", "jumped", b"jumped", "label", b"label", "path", b"path", "recomputed", b"recomputed", "state", b"state", "value", b"value", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__correlation: _TypeAlias = _typing.Literal["correlation"]  # noqa: Y015
+    _WhichOneofArgType__correlation: _TypeAlias = _typing.Literal["_correlation", b"_correlation"]  # noqa: Y015
+    _WhichOneofReturnType__epoch: _TypeAlias = _typing.Literal["epoch"]  # noqa: Y015
+    _WhichOneofArgType__epoch: _TypeAlias = _typing.Literal["_epoch", b"_epoch"]  # noqa: Y015
+    _WhichOneofReturnType__jumped: _TypeAlias = _typing.Literal["jumped"]  # noqa: Y015
+    _WhichOneofArgType__jumped: _TypeAlias = _typing.Literal["_jumped", b"_jumped"]  # noqa: Y015
+    _WhichOneofReturnType__recomputed: _TypeAlias = _typing.Literal["recomputed"]  # noqa: Y015
+    _WhichOneofArgType__recomputed: _TypeAlias = _typing.Literal["_recomputed", b"_recomputed"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    _WhichOneofReturnType__x: _TypeAlias = _typing.Literal["x"]  # noqa: Y015
+    _WhichOneofArgType__x: _TypeAlias = _typing.Literal["_x", b"_x"]  # noqa: Y015
+    _WhichOneofReturnType__y: _TypeAlias = _typing.Literal["y"]  # noqa: Y015
+    _WhichOneofArgType__y: _TypeAlias = _typing.Literal["_y", b"_y"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__correlation) -> _WhichOneofReturnType__correlation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epoch) -> _WhichOneofReturnType__epoch | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jumped) -> _WhichOneofReturnType__jumped | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recomputed) -> _WhichOneofReturnType__recomputed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__x) -> _WhichOneofReturnType__x | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__y) -> _WhichOneofReturnType__y | None: ...
+
+Global___EvolvedRecord: _TypeAlias = EvolvedRecord  # noqa: Y015
+
+@_typing.final
+class Settling(_message.Message):
+    """How settled the maps of the layer were after an epoch: quartiles of their correlations with the end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    MEDIAN_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch. Unset for the end."""
+    median: _builtins.float
+    """The median, from -1 to 1. Unset where no map has a correlation, as the next two."""
+    lower: _builtins.float
+    """The lower quartile."""
+    upper: _builtins.float
+    """The upper quartile."""
+    maps: _builtins.int
+    """How many of the maps have a correlation."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int | None = ...,
+        median: _builtins.float | None = ...,
+        lower: _builtins.float | None = ...,
+        upper: _builtins.float | None = ...,
+        maps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_lower", b"_lower", "_median", b"_median", "_upper", b"_upper", "epoch", b"epoch", "lower", b"lower", "median", b"median", "upper", b"upper"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_lower", b"_lower", "_median", b"_median", "_upper", b"_upper", "epoch", b"epoch", "lower", b"lower", "maps", b"maps", "median", b"median", "upper", b"upper"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__epoch: _TypeAlias = _typing.Literal["epoch"]  # noqa: Y015
+    _WhichOneofArgType__epoch: _TypeAlias = _typing.Literal["_epoch", b"_epoch"]  # noqa: Y015
+    _WhichOneofReturnType__lower: _TypeAlias = _typing.Literal["lower"]  # noqa: Y015
+    _WhichOneofArgType__lower: _TypeAlias = _typing.Literal["_lower", b"_lower"]  # noqa: Y015
+    _WhichOneofReturnType__median: _TypeAlias = _typing.Literal["median"]  # noqa: Y015
+    _WhichOneofArgType__median: _TypeAlias = _typing.Literal["_median", b"_median"]  # noqa: Y015
+    _WhichOneofReturnType__upper: _TypeAlias = _typing.Literal["upper"]  # noqa: Y015
+    _WhichOneofArgType__upper: _TypeAlias = _typing.Literal["_upper", b"_upper"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epoch) -> _WhichOneofReturnType__epoch | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lower) -> _WhichOneofReturnType__lower | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__median) -> _WhichOneofReturnType__median | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__upper) -> _WhichOneofReturnType__upper | None: ...
+
+Global___Settling: _TypeAlias = Settling  # noqa: Y015
 
 @_typing.final
 class ListAnalyzersRequest(_message.Message):

@@ -76,6 +76,11 @@ class AnalysisServiceStub:
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.TopKRequest.SerializeToString,
                 response_deserializer=zfscope_dot_v1_dot_analysis__pb2.TopKResponse.FromString,
                 _registered_method=True)
+        self.Evolve = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/Evolve',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.EvolveRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.EvolveResponse.FromString,
+                _registered_method=True)
 
 
 class AnalysisServiceServicer:
@@ -145,6 +150,15 @@ class AnalysisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Evolve(self, request, context):
+        """Shows what excites maps most after each epoch of the training that was kept, and how fast the maps
+        settle, out of indexes that `zfscope index --checkpoint` made. Through Analyze, as "evolve", it tells how
+        far it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -187,6 +201,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.TopK,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.TopKRequest.FromString,
                     response_serializer=zfscope_dot_v1_dot_analysis__pb2.TopKResponse.SerializeToString,
+            ),
+            'Evolve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Evolve,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.EvolveRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.EvolveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -407,6 +426,33 @@ class AnalysisService:
             '/zfscope.v1.AnalysisService/TopK',
             zfscope_dot_v1_dot_analysis__pb2.TopKRequest.SerializeToString,
             zfscope_dot_v1_dot_analysis__pb2.TopKResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Evolve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/Evolve',
+            zfscope_dot_v1_dot_analysis__pb2.EvolveRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.EvolveResponse.FromString,
             options,
             channel_credentials,
             insecure,

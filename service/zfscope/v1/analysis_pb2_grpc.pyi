@@ -62,6 +62,11 @@ class AnalysisServiceStub:
     projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
     and shows the maps that are complete.
     """
+    Evolve: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.EvolveRequest, _analysis_pb2.EvolveResponse]
+    """Shows what excites maps most after each epoch of the training that was kept, and how fast the maps
+    settle, out of indexes that `zfscope index --checkpoint` made. Through Analyze, as "evolve", it tells how
+    far it is.
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -96,6 +101,11 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
     projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
     and shows the maps that are complete.
+    """
+    Evolve: _aio.UnaryUnaryMultiCallable[_analysis_pb2.EvolveRequest, _analysis_pb2.EvolveResponse]  # type: ignore[assignment]
+    """Shows what excites maps most after each epoch of the training that was kept, and how fast the maps
+    settle, out of indexes that `zfscope index --checkpoint` made. Through Analyze, as "evolve", it tells how
+    far it is.
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -176,6 +186,17 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
         projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
         and shows the maps that are complete.
+        """
+
+    @_abc_1.abstractmethod
+    def Evolve(
+        self,
+        request: _analysis_pb2.EvolveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.EvolveResponse, _abc.Awaitable[_analysis_pb2.EvolveResponse]]:
+        """Shows what excites maps most after each epoch of the training that was kept, and how fast the maps
+        settle, out of indexes that `zfscope index --checkpoint` made. Through Analyze, as "evolve", it tells how
+        far it is.
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

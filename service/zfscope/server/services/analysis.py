@@ -13,6 +13,7 @@ from zfscope.server.cancel import Cancel
 from zfscope.server.services import analyzers
 from zfscope.server.services.compare import compare_architectures
 from zfscope.server.services.correspond import correspond
+from zfscope.server.services.evolve import evolve
 from zfscope.server.services.invariance import measure_invariance
 from zfscope.server.services.occlude import occlude
 from zfscope.server.services.project import project_photo
@@ -96,6 +97,13 @@ class AnalysisService(AnalysisServiceServicer):
         self, request: pb.TopKRequest, context: grpc.aio.ServicerContext[pb.TopKRequest, pb.TopKResponse]
     ) -> pb.TopKResponse:
         return await self._backend.workers.run(partial(top_k, self._backend, request, Cancel(context)))
+
+    async def Evolve(
+        self,
+        request: pb.EvolveRequest,
+        context: grpc.aio.ServicerContext[pb.EvolveRequest, pb.EvolveResponse],
+    ) -> pb.EvolveResponse:
+        return await self._backend.workers.run(partial(evolve, self._backend, request, Cancel(context)))
 
 
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:

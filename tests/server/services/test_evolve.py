@@ -1,0 +1,144 @@
+"""Evolve over the wire, against the analyzer in process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.server.conftest import SPEC, running, write_model_of_noise
+from zfscope.analysis.contract import Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.client import Client
+from zfscope.errors import InputError, NotFound, ZfscopeError
+from zfscope.networks import build
+from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.server.services.evolve import question_of
+from zfscope.store import Model, ModelStore
+from zfscope.v1 import analysis_pb2 as pb
+
+DEAD = 3
+"""A map of conv5 that is dead after epoch 1."""
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store: tiny has checkpoints, and indexes but for epoch 2; other has no checkpoints."""
+    store, folder = tmp_path_factory.mktemp("evolved"), tmp_path_factory.mktemp("checkpoints")
+    files = {epoch: _checkpoint(folder / f"{epoch}", epoch) for epoch in (1, 2)}
+    write_model_of_noise(store, "tiny", 1, checkpoints=files)
+    write_model_of_noise(store, "other", 1)
+    photos = tmp_path_factory.mktemp("photos")
+    for number in range(12):
+        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(photos / f"{number:02}.png")
+    models = ModelStore(store)
+    _index(models.load("tiny"), photos, "photos")
+    _index(models.load_checkpoint("tiny", 1), photos, "photos-epoch-001")
+    return store
+
+
+def _checkpoint(path: Path, epoch: int) -> Path:
+    network = build(SPEC, generator=torch.Generator().manual_seed(40 + epoch)).requires_grad_(False)
+    network.filters["conv5"].bias[DEAD] = -100
+    save_file(
+        {
+            f"{name}.{part}": tensor.contiguous()
+            for name, filters in network.filters.items()
+            if name.startswith("conv")
+            for part, tensor in filters.state_dict().items()
+        },
+        path,
+    )
+    return path
+
+
+def _index(model: Model, data: Path, name: str) -> None:
+    plan = make_plan(model.network.spec, ["conv1", "conv5"])
+    reducing = create_reducing("torch", model, plan.layers)
+    build_index(model, open_data(data), plan, indexes_folder(model) / name, reducing=reducing)
+
+
+@pytest.fixture(scope="module")
+def ask(indexed: Path, settings: Any) -> Iterator[Client]:
+    """A client of a service of that store."""
+    with running(settings.model_copy(update={"store": indexed})) as service:
+        service.call(service.service.warm_up())
+        with Client(service.address) as client:
+            yield client
+
+
+def test_it_answers_what_the_analyzer_finds(ask: Client, indexed: Path) -> None:
+    models = ModelStore(indexed)
+    model, analyzer = models.load("tiny"), load_analyzers().analyzer("evolve")
+    context = Context(model, create_runtime("torch", model), (), tensors=True, store=models)
+    expected = analyzer.analyze(context, analyzer.params(layer="conv5", maps=(7, DEAD, 1)))
+    answer = ask.evolve(model="tiny", layer="conv5", maps=[7, DEAD, 1], tensors=True)
+    assert (answer.model, answer.version) == ("tiny", 1)
+    assert [found.map for found in answer.maps] == [7, DEAD, 1]
+    records = [(found.map, record) for found in answer.maps for record in found.records]
+    for (map, record), row in zip(records, expected.tables["evolution"].records(), strict=True):
+        assert (map, record.epoch, record.state) == (row["map"], row["epoch"], row["state"])
+        assert (record.path, record.label, record.y, record.x) == (row["path"] or "", "", row["y"], row["x"])
+        assert record.jumped == (None if row["jumped"] is None else bool(row["jumped"]))
+        for name in ("value", "recomputed", "correlation"):
+            number = row[name]
+            assert getattr(record, name) == (None if number is None else pytest.approx(number, rel=1e-4))
+    assert answer.maps[1].records[0].state == "dead"
+    for found, row in zip(answer.settling, expected.tables["settling"].records(), strict=True):
+        assert (found.epoch, found.maps) == (row["epoch"], row["maps"])
+        assert (found.median, found.lower) == pytest.approx((row["median"], row["lower"]), rel=1e-4)
+        assert found.upper == pytest.approx(row["upper"], rel=1e-4)
+    for name in ("projections", "patches"):
+        np.testing.assert_allclose(getattr(answer, name), expected.tensors[name], rtol=1e-4, atol=1e-5)
+    assert answer.picture is not None
+    assert (answer.picture.name, answer.picture.png[:4]) == ("evolution", b"\x89PNG")
+
+
+def test_what_is_not_asked_for_is_not_sent(ask: Client) -> None:
+    answer = ask.evolve(model="tiny", layer="conv5", count=2, settling=False, pictures=False)
+    assert (answer.settling, answer.picture, answer.projections, answer.patches) == ((), None, None, None)
+    assert {record.correlation for found in answer.maps for record in found.records} == {None}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "field", "told"),
+    [
+        ({"model": "other"}, NotFound, "model", "'other' version 1 has no checkpoints; model 'tiny' .* has"),
+        ({"index": "val"}, NotFound, "index", "zfscope index DATA --model tiny --checkpoint 1"),
+        ({"epochs": [1, 2]}, NotFound, "epochs", "zfscope index DATA --model tiny --checkpoint 2 --name "),
+        ({"epochs": [9]}, NotFound, "epochs[0]", "no checkpoint of epoch 9 of model 'tiny'"),
+        ({"layer": "fc6"}, InputError, "layer", "layer 'fc6' is no layer of maps"),
+        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
+        ({"layer": "relu5"}, NotFound, "layer", "'relu5' is not in index 'photos', which has conv1, conv5"),
+        ({"maps": [0, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; maps run from 0 to 11"),
+        ({"maps": [2], "count": 3}, InputError, "count", "maps are given too; give one of the two"),
+        ({"count": 33}, InputError, "count", "less than or equal to 32"),
+        ({"count": "many"}, InputError, "", "a value that cannot be sent"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_field_value_and_what_is_allowed(
+    ask: Client, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
+) -> None:
+    with pytest.raises(error, match=told) as refusal:
+        ask.evolve(**{"model": "tiny", "layer": "conv5", **options})
+    assert refusal.value.field == field
+
+
+def test_what_is_unset_is_left_to_the_analyzer() -> None:
+    assert question_of(pb.EvolveRequest()).parameters == {"maps": [], "epochs": []}
+    question = question_of(pb.EvolveRequest(index="val", layer="conv2", first=0, settling=False, epochs=[1]))
+    assert question.images == {}
+    assert question.parameters == {
+        "maps": [],
+        "epochs": [1],
+        "index": "val",
+        "layer": "conv2",
+        "first": 0,
+        "settling": False,
+    }
