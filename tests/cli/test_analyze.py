@@ -224,3 +224,13 @@ def test_what_cannot_be_analyzed_is_told_in_one_line_and_writes_nothing(
     assert told in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not out.exists()
+
+
+def test_in_a_store_of_several_models_the_one_that_is_named_is_looked_at(
+    run: Run, tmp_path: Path, photo: Path, write: Callable[..., Path]
+) -> None:
+    write(tmp_path / "models", 1, "one")
+    write(tmp_path / "models", 1, "two")
+    about = ["--store", tmp_path / "models", "--model", "two", "--out", tmp_path / "out", "--json"]
+    result = run("analyze", "project", photo, "--layer", "conv2", "--top", 1, *about)
+    assert (result.code, json.loads(result.stdout)["model"]) == (0, "two")

@@ -41,7 +41,8 @@ def analyze(
     server = _value_of("--server", given)
     store = _value_of("--store", given) or os.environ.get("ZFSCOPE_STORE")
     with connect(server or "", Path(store) if store else None) as zfscope:
-        known = {found.name: found for found in zfscope.analyzers()}
+        listed = zfscope.analyzers(_value_of("--model", given) or "")
+        known = {found.name: found for found in listed}
         chosen = _parse(_known(known, given[0]), given[1:])
         about, parameters = _parts(chosen)
         photos = [read_photo(path) for path in chosen.photos]
