@@ -11,6 +11,7 @@ from zfscope.cli.analyzers import analyzers
 from zfscope.cli.classify import classify
 from zfscope.cli.compare import compare
 from zfscope.cli.evaluate import evaluate
+from zfscope.cli.evolve import evolve
 from zfscope.cli.health import health
 from zfscope.cli.index import index
 from zfscope.cli.models import models
@@ -57,7 +58,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, project, analyzers, serve, health, train, evaluate, index, top_k, compare):
+for command in (classify, project, analyzers, serve, health, train, evaluate, index, top_k, evolve, compare):
     app.command()(command)
 app.command(context_settings=RAW)(analyze)
 app.add_typer(models, name="models")

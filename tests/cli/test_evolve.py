@@ -1,0 +1,160 @@
+"""`zfscope evolve`, in process and against a service."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.cli.conftest import SPEC
+from zfscope.networks import build
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Eight photos."""
+    (tmp_path / "photos" / "ant").mkdir(parents=True)
+    for number in range(8):
+        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        photo = Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC)
+        photo.save(tmp_path / "photos" / "ant" / f"{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write: Callable[..., Path]) -> Path:
+    """The folder of a model with checkpoints of epochs 1 and 2, the only one of the store `models`."""
+    files = {1: _checkpoint(tmp_path / "1", 41, dead=3), 2: _checkpoint(tmp_path / "2", 42)}
+    return write(tmp_path / "models", 1, checkpoints=files)
+
+
+def _checkpoint(path: Path, seed: int, *, dead: int | None = None) -> Path:
+    network = build(SPEC, generator=torch.Generator().manual_seed(seed)).requires_grad_(False)
+    if dead is not None:
+        network.filters["conv5"].bias[dead] = -100
+    save_file(
+        {
+            f"{name}.{part}": tensor.contiguous()
+            for name, filters in network.filters.items()
+            if name.startswith("conv")
+            for part, tensor in filters.state_dict().items()
+        },
+        path,
+    )
+    return path
+
+
+@pytest.fixture
+def words(tmp_path: Path, folder: Path) -> list[object]:
+    """The command in the store of the test, and where it writes to."""
+    return ["evolve", "--store", folder.parent.parent, "--layer", "conv5", "--out", tmp_path / "out"]
+
+
+def test_one_command_makes_the_indexes_and_the_figure(
+    run: Run, words: list[object], photos: Path, folder: Path, tmp_path: Path
+) -> None:
+    result = run(*words, photos, "--model", "tiny", "--maps", "3,1", "--tensors", "--json")
+    answer = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert sorted(path.name for path in (folder / "indexes").iterdir()) == [
+        "photos",
+        "photos-epoch-001",
+        "photos-epoch-002",
+    ]
+    assert {Path(path).name for path in answer["files"]} == {
+        "evolution.png",
+        "projections.npy",
+        "patches.npy",
+    }
+    rows = answer["tables"]["evolution"]
+    assert [(row["map"], row["epoch"]) for row in rows] == [
+        (map, epoch) for map in (3, 1) for epoch in (1, 2, None)
+    ]
+    assert [row["state"] for row in rows] == ["dead", *["ok"] * 5]
+    assert len(answer["tables"]["settling"]) == 3
+    assert np.load(tmp_path / "out" / "patches.npy").shape[:2] == (2, 3)
+
+
+def test_indexes_that_are_there_are_used(run: Run, words: list[object], photos: Path, folder: Path) -> None:
+    assert run(*words, photos, "--epochs", 2, "--index", "mine").code == 0
+    indexes = folder / "indexes"
+    assert sorted(path.name for path in indexes.iterdir()) == ["mine", "mine-epoch-002"]
+    before = {path: path.stat().st_mtime_ns for path in indexes.rglob("*.*")}
+    assert run(*words, photos, "--index", "mine").code == 0
+    assert sorted(path.name for path in indexes.iterdir()) == ["mine", "mine-epoch-001", "mine-epoch-002"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    answer = json.loads(run(*words, "--count", 2, "--first", 1, "--no-settling", "--json").stdout)
+    assert list(answer["tables"]) == ["evolution"]
+    assert len(answer["tables"]["evolution"]) == 2 * 3
+
+
+def test_a_person_gets_a_table_what_is_lost_and_the_picture(
+    run: Run, words: list[object], photos: Path, tmp_path: Path
+) -> None:
+    text = run(*words, photos, "--maps", "3,1").stdout
+    assert all(word in text for word in ("epoch 1", "epoch 2", "end", "dead", "settled", "1.00"))
+    assert f"All of it in one picture: {tmp_path / 'out' / 'evolution.png'}" in text
+    for path in photos.rglob("*.png"):
+        path.unlink()
+    lines = run(*words, "--maps", "3,1").stdout.splitlines()
+    assert sum(": gone: ant/" in line for line in lines) == 5
+    assert any(line.startswith("map 1, end: gone: ant/") for line in lines)
+
+
+def test_a_layer_that_is_no_convolution_is_indexed_for_itself(
+    run: Run, words: list[object], photos: Path
+) -> None:
+    answer = json.loads(run(*words, photos, "--layer", "relu5", "--count", 1, "--json").stdout)
+    assert {row["layer"] for row in answer["tables"]["evolution"]} == {"relu5"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--maps", "1,x"], "--maps '1,x'; maps are named as 1,2,5"),
+        (["--epochs", "-1"], "--epochs '-1'; epochs are named as 1,2,5"),
+        ([], "has no indexes; make them: zfscope index DATA --model tiny and zfscope index DATA --model"),
+        (["PHOTOS", "--epochs", "9"], "no checkpoint of epoch 9 of model 'tiny' version 1; there are 1, 2"),
+        (["PHOTOS", "--layer", "fc6"], "no layer 'fc6'; this model has conv1, "),
+        (
+            ["PHOTOS", "--server", "localhost:1"],
+            "DATA is indexed in this process; index it where the service",
+        ),
+        (["nowhere"], "no data set 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(
+    run: Run, words: list[object], photos: Path, folder: Path, options: list[str], told: str
+) -> None:
+    result = run(*words, *(photos if word == "PHOTOS" else word for word in options))
+    assert (result.code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (folder / "indexes").exists()
+
+
+def test_other_photos_of_the_same_name_are_not_taken_for_those_of_the_index(
+    run: Run, words: list[object], photos: Path
+) -> None:
+    assert run(*words, photos).code == 0
+    next(photos.rglob("*.png")).unlink()
+    result = run(*words, photos)
+    assert result.code == 2
+    assert "is an index of other photos: give another --index, or remove that folder" in result.stderr
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_model_without_checkpoints_is_told(
+    run: Run, server: str, photos: Path, tmp_path: Path, there: bool
+) -> None:
+    where = ["--server", server] if there else [photos, "--model", "tiny"]
+    result = run("evolve", *where, "--out", tmp_path / "out")
+    assert (result.code, result.stdout) == (2, "")
+    assert "model 'tiny' version 2 has no checkpoints; no model has. Training keeps them" in result.stderr
