@@ -36,7 +36,8 @@ def figure(
     cells = [_cell(model, page, place, _of_map(page, looks, place), control=control) for place in places]
     columns = min(len(cells), (3 if len(cells) <= _FEW else 4) - control)
     maps = grid(cells, columns, gap=_GAP, row_gap=_GAP)
-    states = {look.state for look in looks.values()}
+    alive = [place for place in places if page.alive[place]]
+    states = {look.state for place in alive for look in _of_map(page, looks, place)}
     page_px = max(maps.width, 2 * _SIDE_PX + _KIND_GAP)
     heading = above(list(_heading(model, page, places, page_px)), gap=6)
     caption = paragraph(_caption(page, states, control=control), _SMALL, page_px, FAINT)
