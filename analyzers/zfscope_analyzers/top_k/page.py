@@ -57,10 +57,12 @@ def page_of(context: Context, params: TopKParams) -> Page:
 def _only_index(model: Model) -> str:
     """Find the index to take where none is named: of these weights, so none of an epoch before."""
     folder, identity = indexes_folder(model), identity_of(model.manifest)
-    names = [name for name in index_names(folder) if read_manifest(folder / name).origin.model == identity]
+    there = index_names(folder)
+    names = [name for name in there if read_manifest(folder / name).origin.model == identity]
     title = model.manifest.title
     if not names:
-        raise NotFound(f"{title} has no index; make one of your photos: zfscope index", field="index")
+        others = f" of these weights ({', '.join(there)}: of others)" if there else ""
+        raise NotFound(f"{title} has no index{others}; make one of your photos: zfscope index", field="index")
     if len(names) > 1:
         raise InputError(f"{title} has several indexes; name one of {', '.join(names)}", field="index")
     return names[0]

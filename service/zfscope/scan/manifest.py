@@ -1,5 +1,6 @@
 """The manifest of an index, `index.json`: what it was made from, and the hash of every other file."""
 
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from zfscope.engine.seeds import Rank
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.shapes import Shape, shapes
+from zfscope.networks.spec import NetworkSpec
 from zfscope.scan.data import BATCH, DataSet, Kind, printable
 from zfscope.scan.plan import Plan
 from zfscope.store import Manifest
@@ -95,9 +97,18 @@ def identity_of(model: Manifest) -> ModelIdentity:
         name=model.name,
         version=model.version,
         weights_sha256=model.files[WEIGHTS],
-        network_sha256=sha256(model.network.model_dump_json().encode()),
+        network_sha256=sha256(_words(model.network).encode()),
         preprocessing=model.preprocessing,
     )
+
+
+def _words(network: NetworkSpec) -> str:
+    """Write a network down, but for defaults: a property that layers get later changes nothing."""
+    layers = [
+        {"kind": layer.kind, **layer.model_dump(mode="json", exclude_defaults=True)}
+        for layer in network.layers
+    ]
+    return json.dumps([network.input_channels, network.input_size, layers], sort_keys=True)
 
 
 def _layer_shape(name: str, shape: Shape) -> LayerShape:
