@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from zfscope import errors
+from zfscope.scan import DamagedIndex
 from zfscope.server.status import Busy, error_of, status_of
 from zfscope.store import DamagedModel
 
@@ -66,8 +67,8 @@ def test_every_error_has_its_status_and_comes_back_as_itself(
 
 
 def test_no_kind_of_error_was_forgotten() -> None:
-    # The second one stops the start; of the last a caller is told as of any fault of the service.
-    not_for_callers = {DamagedModel, errors.BrokenPlugin, errors.AnalyzerFailed}
+    # A broken plugin stops the start; of the others a caller is told as of any fault of the service.
+    not_for_callers = {DamagedModel, DamagedIndex, errors.BrokenPlugin, errors.AnalyzerFailed}
     assert set(errors.ZfscopeError.__subclasses__()) - not_for_callers <= {error for error, _ in ERRORS}
 
 
