@@ -15,8 +15,7 @@ user would write: for each photo decode, one pass by torch with hooks on an `nn.
 layers (same weights), numpy for the maxima, and a sort at the end. All take the processors that this process
 may use, and run in turn several times; ratios are those of the medians.
 
-Memory is the most that a process of its own holds while it scans: after an eighth of the photos, and at the
-end.
+Memory is the most that a process of its own holds while it scans, for an eighth of the photos and for all.
 
 The last line is a JSON object for programs.
 """
@@ -95,25 +94,25 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, help="a folder of photos (default: some are drawn)")
     parser.add_argument("--quick", action="store_true", help="fewer photos, for a first look")
-    parser.add_argument("--peaks", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.peaks:
-        print(json.dumps(peaks(options.data)))
+    if options.peak:
+        print(peak_mib(options.data))
         return
     sizes, console = QUICK if options.quick else Sizes(), Console()
     console.print(
         f"{os.cpu_count()} processors, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
     )
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
-        few, many = (
-            photos(Path(scratch) / str(count), count, options.data) for count in (sizes.scan, sizes.memory)
-        )
-        times = measure(Path(scratch), few, sizes, console)
+        few, many = sizes.memory // 8, sizes.memory
+        folders = {
+            count: photos(Path(scratch) / str(count), count, options.data)
+            for count in {sizes.scan, few, many}
+        }
+        times = measure(Path(scratch), folders[sizes.scan], sizes, console)
         console.print(table(times))
-        first, last = peaks_of_a_process(many)
-    console.print(
-        f"most memory after {sizes.memory // 8} photos: {first} MiB; after {sizes.memory}: {last} MiB"
-    )
+        first, last = (peak_of_a_process(folders[count]) for count in (few, many))
+    console.print(f"most memory with {few} photos: {first} MiB; with {many}: {last} MiB")
     result = {
         "benchmark": "scan",
         "ratio_of_bare_forward": round(times[BARE] / times[OURS], 3),
@@ -275,32 +274,20 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def peaks_of_a_process(data: Path) -> tuple[int, int]:
-    """Give the most memory in MiB that a process has held after an eighth of a scan, and at its end."""
-    command = [sys.executable, "-m", "benchmarks.scan", "--peaks", "--data", str(data)]
+def peak_of_a_process(data: Path) -> int:
+    """Give the most memory in MiB that a process holds while it scans a folder."""
+    command = [sys.executable, "-m", "benchmarks.scan", "--peak", "--data", str(data)]
     answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603  # is our own
-    first, last = json.loads(answer)
-    return first, last
+    return int(answer)
 
 
-def peaks(data: Path) -> tuple[int, int]:
-    """Scan in this process, and give what `peaks_of_a_process` does."""
-    told: list[int] = []
-
-    def watch(done: int, total: int) -> None:
-        if not told and done >= total // 8:
-            told.append(peak_mib())
-
+def peak_mib(data: Path) -> int:
+    """Scan a folder in this process, and give the most memory in MiB that it held meanwhile."""
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
         ours = make_ours(Path(scratch))
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak of exporting the graph
-        ours.scan(open_data(data), watch=watch)
-    return told[0], peak_mib()
-
-
-def peak_mib() -> int:
-    """Give the most memory that this process has held, in MiB; getrusage tells its parent's too."""
-    status = Path("/proc/self/status").read_text()
+        ours.scan(open_data(data))
+    status = Path("/proc/self/status").read_text()  # getrusage tells the parent's peak too
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
