@@ -9,6 +9,7 @@ from zfscope import errors
 from zfscope.scan import DamagedIndex
 from zfscope.server.status import Busy, error_of, status_of
 from zfscope.store import DamagedModel
+from zfscope.store.fetching.packages import FetchFailed
 
 
 def detail(status: status_pb2.Status, kind: type[Message]) -> Message | None:
@@ -67,8 +68,8 @@ def test_every_error_has_its_status_and_comes_back_as_itself(
 
 
 def test_no_kind_of_error_was_forgotten() -> None:
-    # A broken plugin stops the start; of the others a caller is told as of any fault of the service.
-    not_for_callers = {DamagedModel, DamagedIndex, errors.BrokenPlugin, errors.AnalyzerFailed}
+    # A broken plugin stops the start, and no service fetches; the others are told as any fault of it.
+    not_for_callers = {DamagedModel, DamagedIndex, FetchFailed, errors.BrokenPlugin, errors.AnalyzerFailed}
     assert set(errors.ZfscopeError.__subclasses__()) - not_for_callers <= {error for error, _ in ERRORS}
 
 
