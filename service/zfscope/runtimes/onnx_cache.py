@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-EXPORTER_VERSION = 1
+EXPORTER_VERSION = 2
 """Raised with every change of what `onnx_graph` writes: graphs of another version are not used again."""
 
 _log = logging.getLogger(__name__)

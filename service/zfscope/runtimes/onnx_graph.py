@@ -148,16 +148,45 @@ def _normalise(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
     }
     if layer.region == "within_map":
         return _normalise_within(layer, reads)
+    if len(reads.shapes[0]) == 3 and layer.beta == 0.75:
+        return _normalise_by_roots(layer, reads)
     if len(reads.shapes[0]) == 3:
         return [_node("LRN", layer, reads.names, **constants)]
     maps, normal, axes = (f"{layer.name}/{part}" for part in ("maps", "normal", "axes"))
-    ends = numpy_helper.from_array(np.array([2, 3], dtype=np.int64), axes)
     return [
-        helper.make_node("Constant", [], [axes], value=ends),
+        _constant(axes, np.array([2, 3])),
         helper.make_node("Unsqueeze", [*reads.names, axes], [maps]),
         helper.make_node("LRN", [maps], [normal], **constants),
         _node("Squeeze", layer, [normal, axes]),
     ]
+
+
+def _normalise_by_roots(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
+    """Divide by sum ** 0.75 = sqrt(sum) * sqrt(sqrt(sum)), the sums by a convolution over neighbouring maps.
+
+    ONNX Runtime's own LRN gives the same to 1e-6, but raises value by value to a power: a quarter of all the
+    time that zfnet takes.
+    """
+    (source,), ((maps, _, _),) = reads.names, reads.shapes
+    number = np.arange(maps)
+    near = np.abs(number[:, None] - number) <= layer.size // 2
+    band = np.where(near, layer.alpha / layer.size, 0).astype(np.float32)[..., None, None]
+    names = ("band", "k", "squares", "sums", "root", "fourth", "power")
+    filters, k, squares, sums, root, fourth, power = (f"{layer.name}/{part}" for part in names)
+    return [
+        _constant(filters, band),
+        _constant(k, np.full(maps, layer.k, np.float32)),
+        helper.make_node("Mul", [source, source], [squares]),
+        helper.make_node("Conv", [squares, filters, k], [sums], kernel_shape=[1, 1]),
+        helper.make_node("Sqrt", [sums], [root]),
+        helper.make_node("Sqrt", [root], [fourth]),
+        helper.make_node("Mul", [root, fourth], [power]),
+        _node("Div", layer, [source, power]),
+    ]
+
+
+def _constant(name: str, value: NDArray[Any]) -> NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value, name))
 
 
 def _normalise_within(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
