@@ -73,7 +73,6 @@ def test_a_folder_that_is_not_there_is_told_in_one_line(run: Run, tmp_path: Path
     assert f"no folder '{tmp_path / 'nowhere'}'" in result.stderr
 
 
-def test_the_model_must_be_named(run: Run, photos: Path) -> None:
-    result = run("evaluate", photos)
-    assert result.code == 2
-    assert "Missing option '--model'" in result.stderr
+def test_the_stores_default_model_is_measured_where_none_is_named(run: Run, photos: Path) -> None:
+    named = run("evaluate", photos, "--model", "tiny", "--json")
+    assert run("evaluate", photos, "--json").stdout == named.stdout

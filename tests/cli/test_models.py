@@ -69,6 +69,19 @@ def test_a_store_of_several_models_lists_them_all(
     assert [(model["name"], model["is_default"]) for model in listed] == [("one", False), ("two", False)]
 
 
+def test_the_store_states_its_default_model(
+    run: Run, tmp_path: Path, photo: Path, write: Callable[..., Path]
+) -> None:
+    write(tmp_path, 1, "one")
+    write(tmp_path, 1, "two")
+    write(tmp_path, 2, "two")
+    (tmp_path / "store.json").write_text('{"default_model": "two"}')
+    listed = json.loads(run("models", "--store", tmp_path, "--json").stdout)["models"]
+    assert [(model["name"], model["version"]) for model in listed if model["is_default"]] == [("two", 2)]
+    classified = json.loads(run("classify", photo, "--store", tmp_path, "--json").stdout)
+    assert (classified["model"], classified["version"]) == ("two", 2)
+
+
 def test_an_empty_store_has_no_models(run: Run, tmp_path: Path) -> None:
     assert run("models", "--store", tmp_path).stdout == "The store has no models.\n"
     assert json.loads(run("models", "--store", tmp_path, "--json").stdout) == {"models": []}
@@ -81,7 +94,7 @@ def test_a_model_must_be_named_where_there_are_several(
     write(tmp_path, 1, "two")
     result = run("classify", photo, "--store", tmp_path)
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == "zfscope: the store has several models; name one of one, two\n"
+    assert result.stderr == "zfscope: the store has several models and no default: name one of one, two\n"
 
 
 def test_a_model_of_an_empty_store_is_told_in_one_line(run: Run, tmp_path: Path, photo: Path) -> None:

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zfscope.errors import NotFound
+from zfscope.errors import InputError, NotFound
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.store import DamagedModel, Manifest, ModelStore, write_manifest, write_model
 
@@ -113,7 +113,7 @@ def test_an_empty_store_says_so(tmp_path: Path) -> None:
         ModelStore(tmp_path).load("a")
 
 
-@pytest.mark.parametrize("name", ["other", "", "..", "../store/tiny-net", "tiny-net/1", "/etc", "a\0b"])
+@pytest.mark.parametrize("name", ["other", "..", "../store/tiny-net", "tiny-net/1", "/etc", "a\0b"])
 def test_an_unknown_model_is_told_with_those_there_are(write: Write, name: str) -> None:
     with pytest.raises(NotFound, match="this store has tiny-net") as caught:
         store_of(write()).load(name)
@@ -444,3 +444,27 @@ class TestCheckpoints:
         loaded = store_of(folder).load_checkpoint("tiny-net", 1).mean_image
         assert loaded is not None
         np.testing.assert_array_equal(loaded, mean)
+
+
+def test_a_store_of_several_models_says_which_is_meant_where_none_is_named(write: Write) -> None:
+    store = store_of(write())
+    assert store.default_name() == "tiny-net" == store.load().name
+    (store.root / "other" / "1").mkdir(parents=True)
+    with pytest.raises(InputError, match="several models and no default: name one of other, tiny-net"):
+        store.load()
+    (store.root / "store.json").write_text('{"default_model": "tiny-net"}')
+    assert store.load().name == "tiny-net"
+    (store.root / "store.json").write_text('{"default_model": "huge"}')
+    with pytest.raises(NotFound, match="no model 'huge'; this store has other, tiny-net"):
+        store.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{", "Invalid JSON"), ("{}", "default_model: Field required"), ('{"default": 1}', "default_model")],
+)
+def test_what_a_store_says_of_itself_has_to_be_readable(write: Write, text: str, reason: str) -> None:
+    store = store_of(write())
+    (store.root / "store.json").write_text(text)
+    with pytest.raises(DamagedModel, match=f"'store.json': {reason}"):
+        store.default_name()

@@ -91,7 +91,7 @@ def _parse(info: "AnalyzerInfo", words: list[str]) -> Namespace:
     common = parser.add_argument_group("common options")
     common.add_argument("--out", metavar="DIR", type=Path, default=Path(info.name), help="To write to.")
     common.add_argument("--tensors", action="store_true", help="Write the numbers too, as .npy.")
-    common.add_argument("--model", default="", help="A model of the store.  [default: its only one]")
+    common.add_argument("--model", default="", help="A model of the store.  [default: the store's own]")
     common.add_argument("--version", type=int, default=None, help="Of the model.  [default: the newest]")
     common.add_argument("--store", default=SUPPRESS, metavar="DIR", help="The folder of models.")
     common.add_argument("--server", default=SUPPRESS, metavar="HOST:PORT", help="Ask a running service.")

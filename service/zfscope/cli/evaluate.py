@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zfscope.cli.location import find_store
-from zfscope.cli.options import AsJson, ModelVersion, Store
+from zfscope.cli.options import AsJson, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, progress, title_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def evaluate(
         Path,
         typer.Argument(metavar="DATA", help="A folder with one of photos per class, named by its id."),
     ],
-    model: Annotated[str, typer.Option("--model", help="A model of the store.", show_default=False)],
+    model: ModelName = "",
     version: ModelVersion = None,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over ten crops (Sec 3).")] = False,
     store: Store = None,

@@ -22,7 +22,7 @@ from zfscope.store import Accuracy, Manifest, Model, ModelStore
 
 
 class Here:
-    """A store of models, and the work on them in this process. Calls that name no model take the only one."""
+    """A store of models, and the work on them in this process. Calls that name no model take its default."""
 
     def __init__(self, root: Path, *, runtime: str = "onnx") -> None:
         """root: of the store. runtime: who runs the forward pass of `classify`."""
@@ -41,14 +41,13 @@ class Here:
     def models(self) -> tuple[answers.ModelSummary, ...]:
         """List the models; see `Client.models`."""
         manifests = self._store.manifests()
-        only = len({manifest.name for manifest in manifests}) == 1
-        default = manifests[-1] if only else None  # they come by version
+        default = self._default()
         listed = sorted(manifests, key=lambda manifest: (manifest.name, -manifest.version))
-        return tuple(_summary(manifest, is_default=manifest is default) for manifest in listed)
+        return tuple(_summary(manifest, is_default=manifest == default) for manifest in listed)
 
     def model(self, name: str = "", version: int | None = None) -> answers.ModelInfo:
         """Describe a model; see `Client.model`."""
-        manifest = self._manifest(name, version)
+        manifest = self._store.manifest(name, version)
         (summary,) = (
             summary
             for summary in self.models()
@@ -72,7 +71,7 @@ class Here:
         ten_crop: bool = False,
     ) -> answers.Classification:
         """Give the likeliest classes of a photo; see `Client.classify`."""
-        manifest = self._manifest(model, version)
+        manifest = self._store.manifest(model, version)
         decoded = decode(photo)
         found = self._load(manifest)
         prepared = prepare(
@@ -97,7 +96,7 @@ class Here:
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers that are installed; see `Client.analyzers`."""
-        found = self._load(self._manifest(model, version))
+        found = self._load(self._store.manifest(model, version))
         return tuple(_analyzer(registered, found) for registered in load_analyzers().values())
 
     def analyze(
@@ -142,7 +141,7 @@ class Here:
         check_photos(asked.analyzer, len(photos))
         with guarded(asked):
             params = read_params(asked.analyzer, parameters)
-        manifest = self._manifest(model, version)
+        manifest = self._store.manifest(model, version)
         decoded = [decode(photo) for photo in photos]
         found = self._load(manifest)
         images = tuple(prepare(photo, found.preprocessing, mean_image=found.mean_image) for photo in decoded)
@@ -172,16 +171,11 @@ class Here:
             self._loaded[key] = self._store.load(*key)
         return self._loaded[key]
 
-    def _manifest(self, name: str, version: int | None) -> Manifest:
-        return self._store.manifest(name or self._only_name(), version)
-
-    def _only_name(self) -> str:
-        names = sorted({manifest.name for manifest in self._store.manifests()})
-        if not names:
-            raise NotFound(f"the model store '{self._store.root}' has no models", field="store")
-        if len(names) > 1:
-            raise InputError(f"the store has several models; name one of {', '.join(names)}", field="model")
-        return names[0]
+    def _default(self) -> Manifest | None:
+        try:
+            return self._store.manifest()
+        except (NotFound, InputError):
+            return None
 
 
 def _summary(manifest: Manifest, *, is_default: bool) -> answers.ModelSummary:

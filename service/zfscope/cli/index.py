@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zfscope.cli.location import find_store
-from zfscope.cli.options import AsJson, ModelVersion, Rank, Store
+from zfscope.cli.options import AsJson, ModelName, ModelVersion, Rank, Store
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
 from zfscope.errors import InputError
 
@@ -25,7 +25,7 @@ def index(
             "one path a line, each with its class behind a TAB, if it has one.",
         ),
     ],
-    model: Annotated[str, typer.Option("--model", help="A model of the store.", show_default=False)],
+    model: ModelName = "",
     version: ModelVersion = None,
     checkpoint: Annotated[
         int | None,

@@ -31,7 +31,7 @@ class Rank(StrEnum):
 PhotoFile = Annotated[
     Path, typer.Argument(metavar="PHOTO", help="An image file: JPEG, PNG, WebP, GIF, BMP, TIFF.")
 ]
-ModelName = Annotated[str, typer.Option("--model", help="A model of the store.  [default: its only one]")]
+ModelName = Annotated[str, typer.Option("--model", help="A model of the store.  [default: the store's own]")]
 ModelVersion = Annotated[int | None, typer.Option("--version", help="Of the model.  [default: the newest]")]
 Store = Annotated[
     Path | None,

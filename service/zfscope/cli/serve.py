@@ -21,7 +21,7 @@ def serve(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="What requests get that name no model.  [default: the store's only one]"),
+        typer.Option(help="What requests get that name no model.  [default: the store's own]"),
     ] = None,
     runtime: Annotated[
         RuntimeName | None, typer.Option(help="Who runs the forward pass.  [default: onnx]")

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zfscope.errors import InputError, NotFound
 from zfscope.runtimes import Runtime
 from zfscope.store import Manifest, Model, ModelStore
 
@@ -34,10 +33,10 @@ class Models:
         default: str = "",
         keep: int = 3,
     ) -> None:
-        """default: the model of requests that name none; empty takes the store's only one.
+        """default: the model of requests that name none; empty takes the store's default.
 
         Raises NotFound for a default that the store does not have, or a store without models;
-        InputError where the store has several and none is named.
+        InputError where the store has several and no default.
         """
         self._store = store
         self._create_runtime = create_runtime
@@ -45,7 +44,8 @@ class Models:
         self._kept: OrderedDict[Key, Loaded] = OrderedDict()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
-        self.default = self._key(default or _only_model(store), None)
+        manifest = store.manifest(default)
+        self.default = manifest.name, manifest.version
 
     @property
     def store(self) -> ModelStore:
@@ -94,15 +94,3 @@ class Models:
             for spare in oldest[: max(0, len(self._kept) - self._keep)]:
                 del self._kept[spare]
         return loaded
-
-
-def _only_model(store: ModelStore) -> str:
-    names = sorted({manifest.name for manifest in store.manifests()})
-    if not names:
-        raise NotFound(f"the model store '{store.root}' has no models", field="store")
-    if len(names) > 1:
-        listing = ", ".join(names)
-        raise InputError(
-            f"no default model, and the store has several: name one of {listing}", field="default_model"
-        )
-    return names[0]

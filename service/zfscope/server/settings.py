@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     listen: str = Field(default="127.0.0.1:50051", description="HOST:PORT; port 0 takes a free one.")
     store: Path = Field(default=Path("model_store"), description="The folder of models.")
     default_model: str = Field(
-        default="", description="The model of requests that name none; empty: the store's only one."
+        default="", description="The model of requests that name none; empty: the store's own default."
     )
     runtime: Literal["onnx", "torch"] = Field(default="onnx", description="Who runs the forward pass.")
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where all passes are computed.")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zfscope.errors import NotFound
+from zfscope.errors import InputError, NotFound
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
 from zfscope.networks.spec import layers_of_maps
@@ -18,6 +18,15 @@ from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Label, Manif
 from zfscope.store.weights import check_tensors, parse_tensors, unpack_weights
 
 _VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
+_OWN = "store.json"
+
+
+class _About(BaseModel):
+    """What a store says of itself, in `store.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    default_model: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +70,10 @@ class Model:
 
 
 class ModelStore:
-    """A folder of models. What it says and loads is read from disk at each call."""
+    """A folder of models. What it says and loads is read from disk at each call.
+
+    Where a model is named, an empty name is the default one; see `default_name`.
+    """
 
     def __init__(self, root: Path) -> None:
         """Open the store at `root`. Raises NotFound where there is no such folder."""
@@ -77,11 +89,27 @@ class ModelStore:
             for version in versions
         )
 
-    def manifest(self, name: str, version: int | None = None) -> Manifest:
+    def default_name(self) -> str:
+        """Give the model that is meant where none is named: `store.json` says which, else it is the only one.
+
+        Raises NotFound for a store without models, InputError for one of several that states no default,
+        DamagedModel for a `store.json` that cannot be read.
+        """
+        names = sorted(self._versions())
+        if not names:
+            raise NotFound(f"the model store '{self.root}' has no models", field="store")
+        if (self.root / _OWN).exists():
+            return _read_about(self.root).default_model
+        if len(names) > 1:
+            listing = f"name one of {', '.join(names)}"
+            raise InputError(f"the store has several models and no default: {listing}", field="model")
+        return names[0]
+
+    def manifest(self, name: str = "", version: int | None = None) -> Manifest:
         """Read one manifest; version None is the newest. Raises NotFound and DamagedModel."""
         return _read_manifest(self.folder(name, version))
 
-    def load(self, name: str, version: int | None = None) -> Model:
+    def load(self, name: str = "", version: int | None = None) -> Model:
         """Load a model; version None is the newest.
 
         The weights are verified against the manifest's hash and the network's shapes.
@@ -150,7 +178,7 @@ class ModelStore:
 
         It is looked up among what the store lists: no path is ever made of a caller's text.
         """
-        versions = self._versions()
+        versions, name = self._versions(), name or self.default_name()
         if name not in versions:
             raise NotFound(f"no model '{name}'; this store has {_words(versions)}", field="model")
         wanted = versions[name][-1] if version is None else version
@@ -169,6 +197,14 @@ class ModelStore:
 def _numbers(model: Path) -> list[int]:
     versions = [folder for folder in model.iterdir() if re.fullmatch(_VERSION_PATTERN, folder.name)]
     return sorted(int(folder.name) for folder in versions if folder.is_dir())
+
+
+def _read_about(root: Path) -> _About:
+    try:
+        return _About.model_validate_json((root / _OWN).read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = _first(error) if isinstance(error, ValidationError) else error.strerror
+        raise DamagedModel(f"the model store '{root}': '{_OWN}': {reason}") from error
 
 
 def _read_manifest(folder: Path) -> Manifest:
