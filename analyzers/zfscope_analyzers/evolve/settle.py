@@ -13,9 +13,9 @@ from zfscope.engine.trace import trace
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
 from zfscope.scan import Record
+from zfscope.scan.again import photos_of, see_again
 from zfscope_analyzers.evolve.course import Course, Stop
 from zfscope_analyzers.top_k.frame import framing_of, slices
-from zfscope_analyzers.top_k.photos import photos_of, see
 
 _PHOTOS = 4
 
@@ -50,7 +50,7 @@ def correlations(context: Context, course: Course, places: Sequence[int]) -> Cor
     for start in range(0, len(known), _PHOTOS):
         context.check_cancelled()
         some = known[start : start + _PHOTOS]
-        seen = [(place, record, see(photos, record, course.end.model)) for place, record in some]
+        seen = [(place, record, see_again(photos, record, course.end.model)) for place, record in some]
         there = [(place, record, photo) for place, record, photo in seen if isinstance(photo, Prepared)]
         if there:
             found |= _correlated(context, course, there)

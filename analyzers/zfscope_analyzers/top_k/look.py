@@ -17,10 +17,10 @@ from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
 from zfscope.networks import Network
 from zfscope.scan import Record
+from zfscope.scan.again import photos_of, see_again
 from zfscope_analyzers.top_k.frame import Framing, cut, cut_planes, framing_of
 from zfscope_analyzers.top_k.page import Page
 from zfscope_analyzers.top_k.params import TopKParams
-from zfscope_analyzers.top_k.photos import photos_of, see
 
 State = Literal["ok", "differs", "changed", "gone", "silent"]
 """What became of a record. ok: the photo activates the unit as was recorded. differs: it does not, though
@@ -91,7 +91,7 @@ def look(context: Context, page: Page, params: TopKParams, looks: dict[Place, Lo
         there: list[tuple[Prepared, Sequence[_Wanted]]] = []
         for records in by_photo[start : start + _PHOTOS]:
             context.check_cancelled()
-            seen = see(photos, records[0].record, context.model)
+            seen = see_again(photos, records[0].record, context.model)
             if isinstance(seen, Prepared):
                 there.append((seen, records))
             else:

@@ -1,22 +1,18 @@
 """The photos of an index, read again where they were when it was made."""
 
-import hashlib
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from zfscope.errors import InputError
-from zfscope.images.decode import DecodeLimits, decode
+from zfscope.images.decode import decode
 from zfscope.images.preprocess import Prepared, prepare
-from zfscope.scan import Index, Record
 from zfscope.scan.data import Found
-from zfscope.scan.read import DIGEST_BYTES
+from zfscope.scan.index import Index, Record
+from zfscope.scan.read import LIMITS, contents, digest_of
 from zfscope.scan.tar import packed_photos
 from zfscope.store import Model
-
-_LIMITS = DecodeLimits()
 
 Lost = Literal["changed", "gone"]
 """Why there is no photo: its file is not the one that was indexed, or none that can be read."""
@@ -37,13 +33,13 @@ def photos_of(index: Index) -> Photos:
     return Photos(root, _packed(root)) if data.kind == "tar" else Photos(root)
 
 
-def see(photos: Photos, record: Record, model: Model) -> Prepared | Lost:
+def see_again(photos: Photos, record: Record, model: Model) -> Prepared | Lost:
     """Read, verify and prepare the photo of a record as the scan did; say why where that cannot be done."""
     try:
         data = _contents(photos, record.path)
-        if hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest() != record.blake2b:
+        if digest_of(data).hex() != record.blake2b:
             return "changed"
-        return prepare(decode(data, limits=_LIMITS), model.preprocessing, mean_image=model.mean_image)
+        return prepare(decode(data, limits=LIMITS), model.preprocessing, mean_image=model.mean_image)
     except (OSError, ValueError, LookupError, InputError):
         return "gone"
 
@@ -61,12 +57,8 @@ def _contents(photos: Photos, name: str) -> bytes:
     Raises OSError where there is no plain file, ValueError for a name that none can have, LookupError for
     one that is not in the tar.
     """
-    file, offset, size = photos.root / name, 0, _LIMITS.bytes + 1
-    if photos.packed is not None:
-        found = photos.packed[name]
-        file, offset, size = photos.root, found.offset, min(size, found.size)
-    if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be waited for
-        raise OSError(f"'{file}' is no plain file")
-    with file.open("rb") as opened:
-        opened.seek(offset)
-        return opened.read(size)
+    most = LIMITS.bytes + 1
+    if photos.packed is None:
+        return contents(photos.root / name, 0, most)
+    found = photos.packed[name]
+    return contents(photos.root, found.offset, min(most, found.size))
