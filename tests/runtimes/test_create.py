@@ -8,11 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from zfscope.errors import InputError, RuntimeUnavailable
+from tests.conftest import BRANCHY, TINY
+from tests.runtimes.conftest import SMALL
+from zfscope.engine.trace import trace
+from zfscope.errors import InputError, NotFound, RuntimeUnavailable
+from zfscope.networks import NetworkSpec
 from zfscope.runtimes import RUNTIMES, Runtime, create_runtime
 from zfscope.store import Model
 
 MakeImages = Callable[..., NDArray[np.float32]]
+MakeModel = Callable[..., Model]
 
 
 @pytest.fixture(params=RUNTIMES)
@@ -39,6 +44,38 @@ def test_every_runtime_gives_the_scores_of_the_network(
     np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", RUNTIMES)
+@pytest.mark.parametrize("spec", [TINY, BRANCHY], ids=lambda spec: spec.name)
+def test_every_runtime_gives_the_outputs_of_every_layer(
+    kind: str, spec: NetworkSpec, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
+) -> None:
+    model = make_model(spec)
+    images = make_images(spec, 3)
+    expected = trace(model.network, torch.from_numpy(images)).outputs
+    layers = [layer.name for layer in spec.layers]
+    found = create_runtime(kind, model, cache=tmp_path, threads=1).outputs(images, layers)
+    assert list(found) == layers
+    for layer in layers:
+        assert found[layer].dtype == np.float32
+        np.testing.assert_allclose(found[layer], expected[layer].numpy(), atol=1e-4, err_msg=layer)
+
+
+def test_every_runtime_gives_the_layers_that_are_asked_for_and_no_others(
+    runtime: Runtime, model: Model, make_images: MakeImages
+) -> None:
+    images = make_images(model.network.spec)
+    found = runtime.outputs(images, ["fc2", "conv1", "fc2"])
+    assert set(found) == {"fc2", "conv1"}
+    np.testing.assert_allclose(found["fc2"], runtime.forward(images), atol=1e-5)
+    assert runtime.outputs(images, []) == {}
+
+
+def test_every_runtime_refuses_a_layer_that_is_not_there(runtime: Runtime, make_images: MakeImages) -> None:
+    with pytest.raises(NotFound, match="no layer 'conv9'; this model has conv1, relu1") as caught:
+        runtime.outputs(make_images(SMALL), ["conv1", "conv9"])
+    assert caught.value.field == "layers"
+
+
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 15, 16), (0, 3, 16, 16), (1, 3, 16)])
 def test_every_runtime_refuses_images_of_another_shape(runtime: Runtime, shape: tuple[int, ...]) -> None:
     with pytest.raises(
@@ -46,6 +83,8 @@ def test_every_runtime_refuses_images_of_another_shape(runtime: Runtime, shape: 
     ) as caught:
         runtime.forward(np.zeros(shape, np.float32))
     assert str(shape) in str(caught.value)
+    with pytest.raises(InputError, match="network 'small' reads"):
+        runtime.outputs(np.zeros(shape, np.float32), ["conv1"])
 
 
 def test_every_runtime_refuses_images_of_another_type(runtime: Runtime) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.classification import softmax
-from zfscope.analysis.contract import Context, array, images_of
-from zfscope.engine.trace import trace
+from zfscope.analysis.contract import Context
 from zfscope.images.preprocess import Prepared
 from zfscope.images.transform import Transformation, transformed
 from zfscope.store import Model
@@ -55,7 +54,7 @@ class Curves:
 def follow(context: Context, params: InvarianceParams, photo: int, wanted: int | None) -> PhotoSeen:
     """Run one photo, and all that is done to it, through the network."""
     model, prepared = context.model, context.images[photo]
-    before = _look(model, [prepared.pixels[:1]], params.layers)
+    before = _look(context, [prepared.pixels[:1]], params.layers)
     truth = _truth(before, wanted)
     steps = [
         transformation_of(kind, value) for kind in params.transformations for value in params.values(kind)
@@ -68,7 +67,7 @@ def follow(context: Context, params: InvarianceParams, photo: int, wanted: int |
         context.check_cancelled()
         places = changing[start : start + _BATCH]
         after = _look(
-            model,
+            context,
             [transformed_as(model, prepared, steps[n], params).pixels[:1] for n in places],
             params.layers,
         )
@@ -101,12 +100,11 @@ def _norm(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     return norms
 
 
-def _look(model: Model, pixels: Sequence[NDArray[np.float32]], layers: Sequence[str]) -> _Looked:
-    network = model.network
-    images = images_of(model, np.concatenate(pixels))
-    outputs = trace(network, images).outputs
-    features = [array(outputs[layer]).reshape(len(images), -1) for layer in layers]
-    return _Looked(features, softmax(array(outputs[network.spec.layers[-1].name])))
+def _look(context: Context, pixels: Sequence[NDArray[np.float32]], layers: Sequence[str]) -> _Looked:
+    last = context.model.network.spec.layers[-1].name
+    outputs = context.runtime.outputs(np.concatenate(pixels), [*layers, last])
+    features = [outputs[layer].reshape(len(pixels), -1) for layer in layers]
+    return _Looked(features, softmax(outputs[last]))
 
 
 def _truth(before: _Looked, wanted: int | None) -> Truth:

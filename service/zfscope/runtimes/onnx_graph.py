@@ -54,6 +54,16 @@ def onnx_graph(spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]]) ->
     return graph_bytes(spec, layer_nodes(spec, spec.layers), [_value(last, shapes(spec)[last])], weights)
 
 
+def with_layers(graph: bytes, spec: NetworkSpec, layers: Sequence[str]) -> bytes:
+    """Give a graph of `onnx_graph` whose outputs are the class scores and then those of layers."""
+    model, known = onnx.load_from_string(graph), shapes(spec)
+    present = {output.name for output in model.graph.output}
+    model.graph.output.extend(_value(name, known[name]) for name in layers if name not in present)
+    data: bytes = model.SerializeToString()
+    onnx.checker.check_model(data)
+    return data
+
+
 def layer_nodes(spec: NetworkSpec, layers: Sequence[Layer]) -> list[NodeProto]:
     """Give the nodes of some of a network's layers, in order."""
     known, sources = shapes(spec), spec.sources

@@ -2,11 +2,15 @@
 
 import hashlib
 import os
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.engine.trace import check_layer
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.runtimes.onnx_cache import EXPORTER_VERSION, cached_graph, default_cache
 from zfscope.runtimes.onnx_session import open_session
@@ -26,14 +30,45 @@ class OnnxRuntime:
 
         Raises RuntimeUnavailable where ONNX Runtime is not installed or cannot use the device.
         """
-        self._spec = spec
-        self._session = open_session(graph, threads=threads or len(os.sched_getaffinity(0)), device=device)
+        self._graph, self._spec, self._device = graph, spec, device
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._session = self._open(graph)
+        self._session_of_layers: Any = None
+        self._opening = threading.Lock()
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the class scores of images; see `Runtime`."""
         check_images(images, self._spec)
         scores: NDArray[np.float32] = self._session.run(None, {INPUT: np.ascontiguousarray(images)})[0]
         return scores
+
+    def outputs(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Give what layers give for images; see `Runtime`.
+
+        The first call opens a session of its own, whose graph keeps every layer apart: one that gives class
+        scores alone computes layers together, and is faster.
+        """
+        check_images(images, self._spec)
+        for layer in layers:
+            check_layer(self._spec, layer, field="layers")
+        names = list(dict.fromkeys(layers))
+        found = self._layers().run(names, {INPUT: np.ascontiguousarray(images)}) if names else []
+        return dict(zip(names, found, strict=True))
+
+    def _layers(self) -> Any:
+        with self._opening:
+            if self._session_of_layers is None:
+                from zfscope.runtimes.onnx_graph import with_layers  # brings onnx, as for `export_model`
+
+                graph = self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
+                names = [layer.name for layer in self._spec.layers]
+                self._session_of_layers = self._open(with_layers(graph, self._spec, names))
+            return self._session_of_layers
+
+    def _open(self, graph: Path | bytes) -> Any:
+        return open_session(graph, threads=self._threads, device=self._device)
 
 
 def model_graph(model: Model, cache: Path | None = None) -> Path | bytes:

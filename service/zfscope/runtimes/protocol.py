@@ -1,5 +1,6 @@
-"""What a forward runtime is: prepared images in, class scores out."""
+"""What a forward runtime is: prepared images in, class scores or the outputs of layers out."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,15 @@ class Runtime(Protocol):
         """Give the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
 
         Raises InputError for images of another type or size than the model's.
+        """
+        ...
+
+    def outputs(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Give what layers give for images, by name: (N, maps, rows, columns), or (N, units).
+
+        Raises NotFound for an unknown layer, InputError as `forward`.
         """
         ...
 

@@ -1,11 +1,14 @@
 """The forward pass by torch: the same network, and the same code, that projections are made with."""
 
 import copy
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from zfscope.engine.trace import check_layer, trace
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.network import Network
 from zfscope.runtimes.protocol import check_images
@@ -27,7 +30,25 @@ class TorchRuntime:
         """Give the class scores of images; see `Runtime`."""
         check_images(images, self._network.spec)
         with torch.inference_mode():
-            # A copy: torch takes no read-only arrays, as images off the wire are, nor reversed ones.
-            scores = self._network(torch.tensor(np.ascontiguousarray(images), device=self._device))
-        result: NDArray[np.float32] = scores.cpu().numpy()
-        return result
+            return _array(self._network(self._tensor(images)))
+
+    def outputs(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Give what layers give for images; see `Runtime`."""
+        spec = self._network.spec
+        check_images(images, spec)
+        for layer in layers:
+            check_layer(spec, layer, field="layers")
+        last = max(layers, key=[layer.name for layer in spec.layers].index, default=spec.layers[0].name)
+        seen = trace(self._network, self._tensor(images), until=last)
+        return {layer: _array(seen.outputs[layer]) for layer in layers}
+
+    def _tensor(self, images: NDArray[np.float32]) -> Tensor:
+        """Copy: torch takes no read-only arrays, as images off the wire are, nor reversed ones."""
+        return torch.tensor(np.ascontiguousarray(images), device=self._device)
+
+
+def _array(values: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = values.cpu().numpy()
+    return array
