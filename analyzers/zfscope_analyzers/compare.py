@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from zfscope.analysis.architectures import compare, cost, result
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.errors import InputError, NotFound
+from zfscope.scan import open_index
 from zfscope.store import Model
 
 
@@ -17,6 +18,10 @@ class CompareParams(BaseModel):
         min_length=1,
         max_length=7,
         description="The models to compare with, each as NAME (its newest version) or NAME:VERSION.",
+    )
+    index: str = Field(
+        default="",
+        description="An index of each model, by its name: count maps dead on all its photos; empty: do not.",
     )
 
 
@@ -43,14 +48,15 @@ class CompareArchitectures:
     def analyze(self, context: Context, params: CompareParams) -> Analysis:
         """Compare on the photos.
 
-        Raises NotFound for a model that the store does not have, InputError for one that is named twice or
-        cannot be compared.
+        Raises NotFound for a model that the store does not have and an index that a model does not have,
+        InputError for a model that is named twice or cannot be compared.
         """
         others = (_named(context, name, f"others[{place}]") for place, name in enumerate(params.others))
         models = [context.model, *others]
         photos = [prepared.photo for prepared in context.images]
+        indexes = [open_index(model, params.index) for model in models] if params.index else []
         measured = compare(models, photos, check_cancelled=context.check_cancelled)
-        return result(measured, pictures=context.pictures)
+        return result(measured, indexes, pictures=context.pictures)
 
 
 def _named(context: Context, words: str, field: str) -> Model:

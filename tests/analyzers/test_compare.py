@@ -1,6 +1,9 @@
 """Architectures side by side, as an analyzer."""
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +14,15 @@ from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
 from zfscope.errors import InputError, NotFound
+from zfscope.runtimes import create_reducing
+from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data, open_index
+from zfscope.scan.data import Found, sorted_data
 
 COMPARE = load_analyzers().analyzer("compare-architectures")
 
 
-def look(context: Context, *others: str) -> Analysis:
-    return COMPARE.analyze(context, read_params(COMPARE, {"others": others}))
+def look(context: Context, *others: str, index: str = "") -> Analysis:
+    return COMPARE.analyze(context, read_params(COMPARE, {"others": others, "index": index}))
 
 
 def test_the_model_comes_first_and_then_the_others(plain_context: Context) -> None:
@@ -32,6 +38,39 @@ def test_the_model_comes_first_and_then_the_others(plain_context: Context) -> No
 
 def test_a_version_can_be_named(plain_context: Context) -> None:
     assert look(plain_context, "narrow:1").tables == look(plain_context, "narrow").tables
+
+
+@pytest.fixture
+def narrow_index(context: Context) -> Iterator[Index]:
+    """An index of `narrow`, of two photos and one layer, called as that of `tiny`."""
+    assert context.store is not None
+    narrow, tiny = context.store.load("narrow"), open_index(context.model, "photos")
+    data = open_data(Path(tiny.manifest.origin.data.root))
+    few = sorted_data("folder", data.root, {name: Found("", 0) for name in data.names[:2]})
+    few = replace(few, sizes=data.sizes[:2])
+    target, plan = indexes_folder(narrow) / "photos", make_plan(narrow.network.spec, ["conv1"])
+    yield build_index(narrow, few, plan, target, reducing=create_reducing("torch", narrow, plan.layers))
+    shutil.rmtree(target)
+
+
+def test_maps_that_are_dead_on_all_photos_of_an_index_are_counted(
+    plain_context: Context, narrow_index: Index
+) -> None:
+    table = look(plain_context, "narrow", index="photos").tables["architectures"]
+    rows = {row[0]: row[1:] for row in table.rows}
+    tiny = open_index(plain_context.model, "photos")
+    assert rows["photos of index 'photos'"] == (12, 2)
+    dead = [100 * float((index.alive("conv1") == 0).mean()) for index in (tiny, narrow_index)]
+    assert rows["maps of conv1 dead on all of them, %"] == tuple(dead)
+    assert rows["maps of conv5 dead on all of them, %"] == (
+        100 * float((tiny.alive("conv5") == 0).mean()),
+        None,
+    )
+
+
+def test_an_index_that_one_of_them_does_not_have_is_told(plain_context: Context) -> None:
+    with pytest.raises(NotFound, match=r"no index 'photos' of model 'narrow' version 1.*zfscope index"):
+        look(plain_context, "narrow", index="photos")
 
 
 def test_it_costs_all_models_for_each_photo(context: Context) -> None:

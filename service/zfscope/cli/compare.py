@@ -25,6 +25,12 @@ def compare(
     models: Annotated[
         str, typer.Option(metavar="NAME[:VERSION],...", help="Two or more models of the store.")
     ],
+    index: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="That each model has: count maps dead on all its photos.  [default: none]"
+        ),
+    ] = "",
     tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("compared"),
     store: Store = None,
@@ -38,6 +44,7 @@ def compare(
     \b
     Examples:
       zfscope compare photos/ --models zfnet-imagenette,alexnet-imagenette --out compared
+      zfscope compare photos/train --models zfnet-imagenette,alexnet-imagenette --index train
       zfscope compare a.jpg b.jpg --models zfnet-a:1,zfnet-a:2 --json
     """
     first, *others = [name.strip() for name in models.split(",")]
@@ -49,7 +56,7 @@ def compare(
         found = zfscope.analyze(
             "compare-architectures",
             data,
-            {"others": others},
+            {"others": others, "index": index},
             model=name,
             version=int(version) if version else None,
             tensors=tensors,

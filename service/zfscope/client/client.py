@@ -164,15 +164,22 @@ class Client:
         return decode.correspondence(self._call(self._analysis.Correspond, request))
 
     def compare_architectures(
-        self, models: Sequence[str], photos: Sequence[Photo], *, pictures: bool = True, tensors: bool = False
+        self,
+        models: Sequence[str],
+        photos: Sequence[Photo],
+        *,
+        index: str = "",
+        pictures: bool = True,
+        tensors: bool = False,
     ) -> answers.Comparison:
         """Put models, each NAME or NAME:VERSION, side by side on the same photos.
 
-        Raises InputError for fewer than two models or ones that do not compare, NotFound, TooMuchWork, and
+        index: that each model has, to count the maps that are dead on all its photos. Raises InputError for
+        fewer than two models or ones that do not compare, NotFound, TooMuchWork, and
         Cancelled where it takes longer than the client's timeout.
         """
         with _sendable():
-            request = compare_request(models, photos, pictures=pictures, tensors=tensors)
+            request = compare_request(models, photos, index=index, pictures=pictures, tensors=tensors)
         return decode.comparison(self._call(self._analysis.CompareArchitectures, request))
 
     def top_k(self, **options: Unpack[TopKOptions]) -> answers.TopK:

@@ -1489,10 +1489,13 @@ class CompareArchitecturesRequest(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     pictures: _builtins.bool
     """Whether to send the picture. Unset means yes."""
     tensors: _builtins.bool
     """Whether to send filters, spectra and what else numbers cannot tell."""
+    index: _builtins.str
+    """Counts maps that are dead on all photos of each model's index of this name too. Empty means none."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelRef]:
         """The models, 2 to 8, none of them twice, all of one input size."""
@@ -1508,10 +1511,11 @@ class CompareArchitecturesRequest(_message.Message):
         images: _abc.Iterable[_image_pb2.Image] | None = ...,
         pictures: _builtins.bool | None = ...,
         tensors: _builtins.bool = ...,
+        index: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "pictures", b"pictures"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "images", b"images", "models", b"models", "pictures", b"pictures", "tensors", b"tensors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "images", b"images", "index", b"index", "models", b"models", "pictures", b"pictures", "tensors", b"tensors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
     _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015

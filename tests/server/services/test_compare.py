@@ -45,6 +45,12 @@ def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: 
     assert answer.picture.png.startswith(PNG)
 
 
+def test_an_index_is_named_over_the_wire_too(client: Client, photo: bytes) -> None:
+    with pytest.raises(NotFound, match="no index 'nowhere' of model 'tiny' version 1") as refusal:
+        client.compare_architectures(PAIR, [photo], index="nowhere")
+    assert refusal.value.field == "index"
+
+
 def test_the_picture_alone_comes_unless_tensors_are_asked_for(client: Client, photo: bytes) -> None:
     answer = client.compare_architectures(["tiny", "tiny:1"], [photo])
     assert answer.table.columns == ("measure", "tiny 2", "tiny 1")
@@ -94,4 +100,8 @@ def test_more_passes_than_the_budget_are_refused(settings: Any, make_service: An
 def test_versions_that_are_not_named_are_the_newest() -> None:
     request = pb.CompareArchitecturesRequest(models=[pb.ModelRef(name="a"), pb.ModelRef(name="b", version=3)])
     question = question_of(request)
-    assert (question.model, question.version, question.parameters) == ("a", None, {"others": ["b:3"]})
+    assert (question.model, question.version, question.parameters) == (
+        "a",
+        None,
+        {"others": ["b:3"], "index": ""},
+    )

@@ -14,6 +14,7 @@ from zfscope.images.curves import Chart, plot_charts
 from zfscope.images.filters import filter_grid, strongest_part
 from zfscope.images.render import Rendering, signed_to_rgb
 from zfscope.results import Cell, Table
+from zfscope.scan import Index
 
 WIDTH_PX = 1440
 _MARGIN, _GAP = 36, 24
@@ -34,12 +35,15 @@ _CAPTION = (
 )
 
 
-def figure(measures: Sequence[Measures]) -> Rendering:
-    """Draw a sheet, `WIDTH_PX` wide: a row of pictures for each model, charts and a table of all."""
+def figure(measures: Sequence[Measures], indexes: Sequence[Index] = ()) -> Rendering:
+    """Draw a sheet, `WIDTH_PX` wide: a row of pictures for each model, charts and a table of all.
+
+    indexes: see `table`.
+    """
     title = paragraph("Architectures compared", _TITLE, _INNER_PX)
     rows = [_row(each) for each in measures]
     charts = Image.fromarray(plot_charts(_charts(measures), width_px=_INNER_PX, height_px=_CHART_PX))
-    numbers = _drawn(table(measures))
+    numbers = _drawn(table(measures, indexes))
     caption = paragraph(_CAPTION, _SMALL, _INNER_PX, FAINT)
     page = framed(above([title, *rows, charts, numbers, caption], gap=_GAP), _MARGIN)
     return Rendering(np.asarray(page), "; ".join(_note(each) for each in measures))

@@ -10,12 +10,14 @@ from zfscope.analysis.architectures.figure import figure
 from zfscope.analysis.architectures.measure import Measures
 from zfscope.analysis.architectures.table import table
 from zfscope.analysis.contract import Analysis, picture
+from zfscope.scan import Index
 
 
-def result(measures: Sequence[Measures], *, pictures: bool = True) -> Analysis:
+def result(measures: Sequence[Measures], indexes: Sequence[Index] = (), *, pictures: bool = True) -> Analysis:
     """Give the table and the picture `architectures`, and the tensors of each model.
 
-    Tensors are named `NAME-VERSION-filters` and so on. pictures: whether to draw.
+    Tensors are named `NAME-VERSION-filters` and so on. indexes: one of each model, for the dead maps of
+    all its layers, or none. pictures: whether to draw.
     """
     tensors = {
         f"{each.name}-{each.version}-{key}": np.ascontiguousarray(values, np.float32)
@@ -24,8 +26,8 @@ def result(measures: Sequence[Measures], *, pictures: bool = True) -> Analysis:
     }
     return Analysis(
         tensors=tensors,
-        pictures=(picture("architectures", figure(measures)),) if pictures else (),
-        tables={"architectures": table(measures)},
+        pictures=(picture("architectures", figure(measures, indexes)),) if pictures else (),
+        tables={"architectures": table(measures, indexes)},
     )
 
 

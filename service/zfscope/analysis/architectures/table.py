@@ -1,12 +1,13 @@
 """Measures as numbers by name, and as one table of several models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from zfscope.analysis.architectures.grids import Grid
 from zfscope.analysis.architectures.layers import FirstLayers
 from zfscope.analysis.architectures.measure import Measures
 from zfscope.analysis.architectures.spectrum import BANDS
 from zfscope.results import Cell, Table
+from zfscope.scan import Index
 
 LATTICES = 3
 """Of layer 1, of the pool after it, of layer 2: more there are not where each coarsens once."""
@@ -57,15 +58,31 @@ def numbers(measures: Measures) -> Mapping[str, Cell]:
     return {name: found.get(name) for name in WORDS}
 
 
-def table(measures: Sequence[Measures]) -> Table:
-    """Give a column for each model, and a row for each number that any of them has."""
+def table(measures: Sequence[Measures], indexes: Sequence[Index] = ()) -> Table:
+    """Give a column for each model, and a row for each number that any of them has.
+
+    indexes: one of each model, for the dead maps of every layer in them; none leaves those out.
+    """
     columns = [numbers(each) for each in measures]
     rows = (
         (words, *(column[name] for column in columns))
         for name, words in WORDS.items()
         if any(column[name] is not None for column in columns)
     )
-    return Table(("measure", *(each.title for each in measures)), tuple(rows))
+    return Table(("measure", *(each.title for each in measures)), (*rows, *_dead(indexes)))
+
+
+def _dead(indexes: Sequence[Index]) -> Iterator[tuple[Cell, ...]]:
+    """Give the photos of the indexes, and the share of each layer's maps that none of them activates."""
+    if indexes:
+        yield f"photos of index '{indexes[0].name}'", *(index.manifest.images for index in indexes)
+    for layer in dict.fromkeys(layer for index in indexes for layer in index.layers):
+        dead = (_dead_share(index, layer) if layer in index.layers else None for index in indexes)
+        yield f"maps of {layer} dead on all of them, %", *dead
+
+
+def _dead_share(index: Index, layer: str) -> float:
+    return 100 * len(index.dead_maps(layer)) / len(index.alive(layer))
 
 
 def _cost_and_accuracy(measures: Measures) -> dict[str, Cell]:

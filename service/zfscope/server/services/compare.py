@@ -39,7 +39,7 @@ def question_of(request: pb.CompareArchitecturesRequest) -> Question:
         model=first.name,
         version=first.version if first.HasField("version") else None,
         images=by_field(request.images),
-        parameters={"others": [_words(other) for other in others]},
+        parameters={"others": [_words(other) for other in others], "index": request.index},
         pictures=request.pictures if request.HasField("pictures") else True,
         tensors=request.tensors,
     )
