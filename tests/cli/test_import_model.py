@@ -86,8 +86,16 @@ def test_a_model_that_is_there_stays_as_it_is(bring: Run, tmp_path: Path) -> Non
     before = (tmp_path / "store" / "other" / "1" / "model.json").read_bytes()
     result = bring()
     assert result.code == 2
-    assert "model 'other' is in " in result.stderr
+    assert "model 'other' version 1 is in " in result.stderr
     assert (tmp_path / "store" / "other" / "1" / "model.json").read_bytes() == before
+
+
+def test_another_version_stands_beside_the_first(bring: Run, tmp_path: Path) -> None:
+    bring()
+    assert json.loads(bring("--version", 2, "--json").stdout)["version"] == 2
+    store = ModelStore(tmp_path / "store")
+    assert [store.verify("other", version).version for version in (1, 2)] == [1, 2]
+    assert store.load("other").version == 2
 
 
 @pytest.mark.parametrize("lines", ["n1 cat\n", "n1 cat\nn1 dog\nn2 fox\n"])

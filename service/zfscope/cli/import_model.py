@@ -29,6 +29,7 @@ def import_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The weights.", show_default=False)],
     definition: Annotated[Format, typer.Option("--format", help="Whose definition it is.")],
     name: Annotated[str, typer.Option("--name", help="Of the model in the store.", show_default=False)],
+    version: Annotated[int, typer.Option("--version", min=1, help="Of the model in the store.")] = 1,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Lines of a class's id and name, in the order of the scores."),
@@ -47,15 +48,17 @@ def import_model(
     \b
     Examples:
       zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv --labels imagenet.txt
+      zfscope models import better.pth --format pytorchcv --name zfnet-pytorchcv --version 2
     """
     from zfscope.store import Provenance
     from zfscope.store.importing import check_free, publish, read_definition
 
-    check_free(store, name)
+    check_free(store, name, version)
     names = read_labels(labels) if labels else None
     imported = read_definition(file, definition)
     origin = Provenance(source=f"Imported from '{file.name}', of the format {definition}")
-    report(publish(store, name, imported, provenance=origin, names=names), name, store, as_json=as_json)
+    folder = publish(store, name, imported, provenance=origin, names=names, version=version)
+    report(folder, name, store, as_json=as_json)
 
 
 def report(folder: Path, name: str, store: Path, *, as_json: bool) -> None:

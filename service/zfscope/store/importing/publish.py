@@ -13,14 +13,13 @@ _TOLD = 20
 """So many classes are named on a model card."""
 
 
-def check_free(store: Path, name: str) -> None:
-    """Raise InputError unless a model of that name can be added to the store."""
+def check_free(store: Path, name: str, version: int = 1) -> None:
+    """Raise InputError unless a model of that name and version can be added to the store."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise InputError(f"name '{name}' must match {NAME_PATTERN}", field="name")
-    if (store / name / "1").exists():
-        raise InputError(
-            f"model '{name}' is in '{store}' already; give another --name or --store", field="name"
-        )
+    if (store / name / str(version)).exists():
+        message = f"model '{name}' version {version} is in '{store}' already; give another --name or --store"
+        raise InputError(message, field="name")
 
 
 def publish(
@@ -30,16 +29,17 @@ def publish(
     *,
     provenance: Provenance,
     names: Mapping[str, str] | None = None,
+    version: int = 1,
 ) -> Path:
-    """Add an imported network to the store as version 1, in half precision, and give its folder.
+    """Add an imported network to the store, in half precision, and give its folder.
 
     names: of the classes by their ids, in the order of the scores; None numbers them. Raises InputError
     where they are not one for each class, and where the model is there already.
     """
-    check_free(store, name)
+    check_free(store, name, version)
     manifest = Manifest(
         name=name,
-        version=1,
+        version=version,
         summary=imported.summary,
         network=imported.network.spec,
         preprocessing=imported.preprocessing,
