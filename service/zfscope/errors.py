@@ -5,6 +5,7 @@
     |-- NotFound             no model, version, layer or unit of that name
     |-- NotReady             the service is still loading, or is shutting down
     |-- TooMuchWork          more work than one request may ask for
+    |-- Unauthenticated      no token, or none that the service knows
     |-- Cancelled            the caller went away, or its deadline passed
     |-- BrokenPlugin         an installed analyzer that does not fit
     |-- AnalyzerFailed       a fault of an analyzer, which its package has to mend
@@ -45,6 +46,10 @@ class NotReady(ZfscopeError):
 
 class TooMuchWork(ZfscopeError):
     """More work than one request may ask for."""
+
+
+class Unauthenticated(ZfscopeError):
+    """The service asks for a token, and got none that it knows."""
 
 
 class Cancelled(ZfscopeError):

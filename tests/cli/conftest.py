@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import trustme
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -132,9 +134,37 @@ def start(environment: dict[str, str]) -> Callable[..., Result]:
 @pytest.fixture(scope="session")
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a service that serves the store."""
-    cache = tmp_path_factory.mktemp("graphs")
+    with serving(store, tmp_path_factory.mktemp("graphs")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a service and its callers prove themselves with: PEM files and a token."""
+    folder = tmp_path_factory.mktemp("secrets")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    for name in ("127.0.0.1", "client@zfscope.test"):
+        authority.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
+    (folder / "token").write_text("0123456789abcdef\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def secure_server(store: Path, secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service that asks for a token, and for a certificate under TLS."""
+    pair = secrets / "127.0.0.1.pem"
+    options = ["--tls-certificate", pair, "--tls-key", pair, "--tls-client-ca", secrets / "ca.pem"]
+    token = ["--token-file", secrets / "token"]
+    with serving(store, tmp_path_factory.mktemp("graphs"), *options, *token) as address:
+        yield address
+
+
+@contextmanager
+def serving(store: Path, cache: Path, *options: str | Path) -> Iterator[str]:
+    where = ["--listen", "127.0.0.1:0", "--store", store, "--cache", cache]
     service = subprocess.Popen(
-        [COMMAND, "serve", "--listen", "127.0.0.1:0", "--store", store, "--cache", cache, "--threads", "1"],
+        [COMMAND, "serve", *where, "--threads", "1", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

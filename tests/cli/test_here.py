@@ -143,4 +143,5 @@ def test_the_reserved_names_are_the_options_that_every_analyzer_has(
     install(Analysis)
     shown = run("analyze", "odd", "--help").stdout
     assert "PHOTO" in shown
-    assert {"photos", *re.findall("--([a-z-]+)", shown)} == set(RESERVED)
+    options = {option.replace("-", "_") for option in re.findall("--([a-z-]+)", shown)}
+    assert {"photos", *options} == set(RESERVED)

@@ -32,13 +32,24 @@ def test_the_address_is_announced_on_stdout(run: Run, served: list[Settings]) ->
 
 
 def test_options_become_settings(run: Run, served: list[Settings], store: Path, tmp_path: Path) -> None:
-    options = ["--listen", "0.0.0.0:7", "--model", "tiny", "--runtime", "torch", "--device", "cuda"]
+    options = ["--listen", "127.0.0.1:7", "--model", "tiny", "--runtime", "torch", "--device", "cuda"]
     run("serve", *options, "--threads", 3, "--cache", tmp_path)
     (settings,) = served
-    assert settings.listen == "0.0.0.0:7"
+    assert settings.listen == "127.0.0.1:7"
     assert settings.default_model == "tiny"
     assert (settings.runtime, settings.device) == ("torch", "cuda")
     assert (settings.threads, settings.cache, settings.store) == (3, tmp_path, store)
+
+
+def test_secrets_are_options_by_their_files_alone(run: Run, served: list[Settings], tmp_path: Path) -> None:
+    files = ["tls-certificate", "tls-key", "tls-client-ca", "token-file"]
+    run("serve", *(word for name in files for word in (f"--{name}", tmp_path / name)), "--allow-insecure")
+    (settings,) = served
+    assert [getattr(settings, name.replace("-", "_")) for name in files] == [
+        tmp_path / name for name in files
+    ]
+    assert settings.allow_insecure
+    assert run("serve", "--token", "0123456789abcdef").code == 2
 
 
 def test_what_is_not_given_comes_from_the_environment(run: Run, served: list[Settings]) -> None:
@@ -67,6 +78,13 @@ def test_a_port_that_is_taken_is_told_in_one_line(start: Run, server: str) -> No
     result = start("serve", "--listen", server)
     assert (result.code, result.stdout) == (2, "")
     assert f"zfscope: cannot listen on {server}: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_address_beyond_this_machine_is_refused_in_one_line_unless_it_is_safe(start: Run) -> None:
+    result = start("serve", "--listen", "0.0.0.0:0")
+    assert (result.code, result.stdout) == (2, "")
+    assert "zfscope: the service does not listen on 0.0.0.0:0 without TLS " in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -1,3 +1,18 @@
 """The names that no parameter of an analyzer may have: at the command line they are options of every one."""
 
-RESERVED = ("help", "json", "model", "out", "photos", "server", "store", "tensors", "version")
+RESERVED = (
+    "help",
+    "json",
+    "model",
+    "out",
+    "photos",
+    "server",
+    "store",
+    "tensors",
+    "tls",
+    "tls_ca",
+    "tls_client_certificate",
+    "tls_client_key",
+    "token_file",
+    "version",
+)

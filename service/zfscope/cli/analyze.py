@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zfscope.analysis.reserved import RESERVED
+from zfscope.cli.access import FILES, TLS, accessing, option_of
 from zfscope.cli.connect import connect, read_photo
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.cli.schema import Parser, add_options
@@ -40,7 +41,8 @@ def analyze(
         return
     server = _value_of("--server", given)
     store = _value_of("--store", given) or os.environ.get("ZFSCOPE_STORE")
-    with connect(server or "", Path(store) if store else None) as zfscope:
+    access = {name: _value_of(option_of(name), given) for name in FILES} | {"tls": "--tls" in given}
+    with accessing(access), connect(server or "", Path(store) if store else None) as zfscope:
         listed = zfscope.analyzers(_value_of("--model", given) or "")
         known = {found.name: found for found in listed}
         chosen = _parse(_known(known, given[0]), given[1:])
@@ -95,6 +97,9 @@ def _parse(info: "AnalyzerInfo", words: list[str]) -> Namespace:
     common.add_argument("--version", type=int, default=None, help="Of the model.  [default: the newest]")
     common.add_argument("--store", default=SUPPRESS, metavar="DIR", help="The folder of models.")
     common.add_argument("--server", default=SUPPRESS, metavar="HOST:PORT", help="Ask a running service.")
+    common.add_argument("--tls", action="store_true", default=SUPPRESS, help=TLS)
+    for name, meaning in FILES.items():
+        common.add_argument(option_of(name), default=SUPPRESS, metavar="FILE", help=meaning)
     common.add_argument("--json", action="store_true", help="Print one JSON object, for programs.")
     return parser.parse_args(words)
 

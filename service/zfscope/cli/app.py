@@ -6,6 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from zfscope.cli.access import Remote
 from zfscope.cli.analyze import RAW, analyze
 from zfscope.cli.analyzers import analyzers
 from zfscope.cli.classify import classify
@@ -58,8 +59,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, project, analyzers, serve, health, train, evaluate, index, top_k, evolve, compare):
-    app.command()(command)
+for remote in (classify, project, analyzers, health, top_k, evolve, compare):
+    app.command(cls=Remote)(remote)
+for local in (serve, train, evaluate, index):
+    app.command()(local)
 app.command(context_settings=RAW)(analyze)
 app.add_typer(models, name="models")
 

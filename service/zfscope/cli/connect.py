@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zfscope.cli.access import given
 from zfscope.cli.location import find_store
 from zfscope.cli.options import RuntimeName
 from zfscope.errors import InputError
@@ -15,12 +16,18 @@ if TYPE_CHECKING:  # both bring half a second or more of imports, which `zfscope
 def connect(server: str, store: Path | None, *, runtime: RuntimeName = RuntimeName.onnx) -> "Client | Here":
     """Give a client of the service at `server`, or, where that is empty, the same calls in this process."""
     if server:
-        from zfscope.client import Client
-
-        return Client(server)
+        return connect_to(server)
     from zfscope.cli.here import Here
 
     return Here(find_store(store), runtime=runtime)
+
+
+def connect_to(server: str, *, timeout_s: float = 60) -> "Client":
+    """Give a client of the service at `server`, with what the command was told of the connection."""
+    from zfscope.client import Access, Client
+    from zfscope.server.settings import read_settings
+
+    return Client(server, timeout_s=timeout_s, access=read_settings(Access, **given()))
 
 
 def read_photo(path: Path) -> bytes:

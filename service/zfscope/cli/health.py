@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from zfscope.cli.connect import connect_to
 from zfscope.cli.options import AsJson
 from zfscope.cli.output import print_json
 
@@ -27,9 +28,7 @@ def health(
     Example:
       zfscope health --server localhost:50051
     """
-    from zfscope.client import Client
-
-    with Client(server, timeout_s=timeout_s) as zfscope:
+    with connect_to(server, timeout_s=timeout_s) as zfscope:
         status = zfscope.health()
     if as_json:
         print_json({"server": server, "status": status})

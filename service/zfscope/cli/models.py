@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from zfscope.cli.access import Remote
 from zfscope.cli.connect import connect
 from zfscope.cli.fetch_model import fetch_model
 from zfscope.cli.import_model import import_model
@@ -48,7 +49,7 @@ def _about() -> None:
     """
 
 
-@models.command(_LIST)
+@models.command(_LIST, cls=Remote)
 def list_models(
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="One model, layer by layer.", show_default=False)

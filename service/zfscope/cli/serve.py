@@ -1,17 +1,17 @@
 """`zfscope serve`: run the service."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from zfscope.cli.location import find_store
 from zfscope.cli.memory import give_freed_memory_back
 from zfscope.cli.options import DeviceName, RuntimeName, Store
-from zfscope.errors import InputError
 
-if TYPE_CHECKING:
-    from zfscope.server.settings import Settings
+PemFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The service proves itself with both, PEM.")
+]
 
 
 def serve(
@@ -36,18 +36,33 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="For exported graphs.  [default: this user's cache]")
     ] = None,
     store: Store = None,
+    tls_certificate: PemFile = None,
+    tls_key: PemFile = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ask callers for certificates that it signed.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ask callers for a token; one a line, any will do.")
+    ] = None,
+    allow_insecure: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-insecure", help="Listen beyond this machine without TLS, or without knowing who calls."
+        ),
+    ] = None,
 ) -> None:
     """Serve models over gRPC until Ctrl-C. Every setting is also read from ZFSCOPE_... in the environment.
 
     \b
     Examples:
       zfscope serve
-      zfscope serve --listen 0.0.0.0:50051 --store /srv/models
+      zfscope serve --listen 0.0.0.0:50051 --tls-certificate tls.crt --tls-key tls.key --token-file tokens
     """
     import asyncio
 
     give_freed_memory_back()
     from zfscope.server.app import serve as run
+    from zfscope.server.settings import Settings, read_settings
 
     wishes = {
         "listen": listen,
@@ -57,22 +72,14 @@ def serve(
         "threads": threads,
         "cache": cache,
         "store": find_store(store),
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "tls_client_ca": tls_client_ca,
+        "token_file": token_file,
+        "allow_insecure": allow_insecure,
     }
-    settings = _settings({name: wish for name, wish in wishes.items() if wish is not None})
+    settings = read_settings(Settings, **{name: wish for name, wish in wishes.items() if wish is not None})
     asyncio.run(run(settings, announce=_announce))
-
-
-def _settings(wishes: dict[str, Any]) -> "Settings":
-    from pydantic import ValidationError
-
-    from zfscope.server.settings import Settings
-
-    try:
-        return Settings(**wishes)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{field} is {first['input']!r}: {first['msg']}", field=field) from error
 
 
 def _announce(line: str) -> None:

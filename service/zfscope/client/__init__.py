@@ -7,9 +7,13 @@
         seen = zfscope.project("china.jpg", layer="conv5", top=9)
         Path("conv5.png").write_bytes(seen.sheet.png)
 
+A service elsewhere asks for TLS and a token: `Client("gpu:50051", access=Access(tls_ca="ca.pem",
+token_file="token"))`, or the same from the environment.
+
 It needs no torch, and raises the errors of `zfscope.errors` as if the work had been done in this process.
 """
 
+from zfscope.client.access import Access
 from zfscope.client.answers import (
     Accuracy,
     Analyzed,
@@ -57,6 +61,7 @@ from zfscope.images.geometry import Box
 from zfscope.results import Analysis, Picture, Table
 
 __all__ = [
+    "Access",
     "Accuracy",
     "Analysis",
     "Analyzed",

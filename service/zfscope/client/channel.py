@@ -1,4 +1,4 @@
-"""How the client connects: limits, load balancing, retries."""
+"""How the client connects: limits, load balancing, retries, TLS."""
 
 import json
 
@@ -25,16 +25,23 @@ _SERVICE_CONFIG = {
 }
 
 
-def open_channel(target: str) -> grpc.Channel:
-    """Open a channel that takes answers of the service's own limit; gRPC's own would be 4 MiB."""
-    return grpc.insecure_channel(
-        target,
-        options=[
-            ("grpc.max_receive_message_length", 128 * _MIB),
-            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-            # A service that starts is found within a fraction of a second, not after whole ones.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
-        ],
-    )
+def open_channel(
+    target: str, credentials: grpc.ChannelCredentials | None, *, server_name: str = ""
+) -> grpc.Channel:
+    """Open a channel that takes answers of the service's own limit; gRPC's own would be 4 MiB.
+
+    credentials: for TLS. server_name: of the service's certificate, where it is not that of the target.
+    """
+    options: list[tuple[str, str | int]] = [
+        ("grpc.max_receive_message_length", 128 * _MIB),
+        ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+        # A service that starts is found within a fraction of a second, not after whole ones.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+    ]
+    if server_name:
+        options.append(("grpc.ssl_target_name_override", server_name))
+    if credentials:
+        return grpc.secure_channel(target, credentials, options)
+    return grpc.insecure_channel(target, options)

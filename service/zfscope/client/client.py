@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from zfscope.client import answers, decode
+from zfscope.client.access import Access
 from zfscope.client.channel import open_channel
 from zfscope.client.requests import (
     CorrespondOptions,
@@ -32,6 +33,7 @@ from zfscope.client.requests import (
 )
 from zfscope.errors import InputError, NotReady
 from zfscope.images.geometry import Box
+from zfscope.server.settings import read_settings
 from zfscope.server.status import error_of
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -49,11 +51,18 @@ class Client:
     raises Cancelled, and a service that is not there NotReady.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 60) -> None:
-        """address: HOST:PORT, or any target that gRPC knows. timeout_s: of each call."""
+    def __init__(self, address: str, *, timeout_s: float = 60, access: Access | None = None) -> None:
+        """Open a connection; nothing is sent yet.
+
+        address: HOST:PORT, or any target that gRPC knows. timeout_s: of each call. access: TLS and a token;
+        unset: as the environment says. Raises InputError for an access that cannot be used.
+        """
+        access = access or read_settings(Access)
+        credentials = access.credentials()
         self._address = address
         self._timeout_s = timeout_s
-        self._channel = open_channel(address)
+        self._metadata = access.metadata(address, tls=credentials is not None)
+        self._channel = open_channel(address, credentials, server_name=access.tls_server_name)
         self._models = ModelServiceStub(self._channel)
         self._classification = ClassificationServiceStub(self._channel)
         self._analysis = AnalysisServiceStub(self._channel)
@@ -238,7 +247,7 @@ class Client:
                 tensors=tensors,
             )
         try:
-            for message in self._analysis.Analyze(request):
+            for message in self._analysis.Analyze(request, metadata=self._metadata):
                 if message.WhichOneof("message") == "result":
                     return decode.analyzed(message.result)
                 if progress:
@@ -255,7 +264,7 @@ class Client:
 
     def _call(self, method: Callable[..., Answer], request: Message) -> Answer:
         try:
-            return method(request, timeout=self._timeout_s)
+            return method(request, timeout=self._timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_of(error) from None
 

@@ -17,17 +17,19 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from zfscope.analysis.registry import load_analyzers
-from zfscope.errors import InputError
 from zfscope.runtimes import create_runtime
 from zfscope.server.backend import Backend
 from zfscope.server.gate import Gate
 from zfscope.server.interceptor import Errors
+from zfscope.server.listen import bind
 from zfscope.server.log import configure_log
 from zfscope.server.models import Models
+from zfscope.server.secrets import read_tokens
 from zfscope.server.services.analysis import AnalysisService
 from zfscope.server.services.classification import ClassificationService
 from zfscope.server.services.models import ModelService
 from zfscope.server.settings import Settings
+from zfscope.server.tokens import Tokens
 from zfscope.server.workers import Workers
 from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
@@ -53,16 +55,17 @@ class Service:
     """One gRPC server and what it serves. Start it, warm it up, stop it, each once."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the store's manifests and load the analyzers.
+        """Read the tokens and the store's manifests, and load the analyzers.
 
-        Raises NotFound or InputError for a store without a default model, BrokenPlugin for an analyzer
-        that does not fit, NotFound for one that is wanted and not installed.
+        Raises InputError for tokens that cannot be used, NotFound or InputError for a store without a default
+        model, BrokenPlugin for an analyzer that does not fit, NotFound for one that is wanted and not there.
         """
         threads = settings.threads or len(os.sched_getaffinity(0))
         torch.set_num_threads(threads)
         runtime = partial(
             create_runtime, settings.runtime, cache=settings.cache, threads=threads, device=settings.device
         )
+        self._tokens = read_tokens(settings.token, settings.token_file)
         models = Models(
             ModelStore(settings.store), runtime, default=settings.default_model, keep=settings.kept_models
         )
@@ -82,10 +85,10 @@ class Service:
     async def start(self) -> str:
         """Answer on the address from now on, NOT_SERVING; give the address with the port that was bound.
 
-        Raises InputError where the address cannot be bound.
+        Raises InputError where the address cannot be bound, or is not safe to listen on.
         """
         await self._set_health(HealthCheckResponse.NOT_SERVING)
-        self._server = grpc.aio.server(interceptors=[Errors(self._gate)], options=_options(self._settings))
+        self._server = grpc.aio.server(interceptors=self._interceptors(), options=_options(self._settings))
         add_ModelServiceServicer_to_server(ModelService(self._backend), self._server)
         add_ClassificationServiceServicer_to_server(ClassificationService(self._backend), self._server)
         add_AnalysisServiceServicer_to_server(AnalysisService(self._backend), self._server)
@@ -93,7 +96,7 @@ class Service:
         reflection.enable_server_reflection(
             [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
         )
-        address = _bind(self._server, self._settings.listen)
+        address = bind(self._server, self._settings, tokens=bool(self._tokens))
         await self._server.start()
         return address
 
@@ -116,6 +119,10 @@ class Service:
             _log.warning("cut off", reason="requests still ran at the end of the grace time")
         await self._server.stop(_HEALTH_STREAMS_S)
         await asyncio.to_thread(self._backend.workers.close)
+
+    def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
+        """Give what is around every RPC, the outermost first."""
+        return [*([Tokens(self._tokens)] if self._tokens else []), Errors(self._gate)]
 
     async def _set_health(self, status: int) -> None:
         for service in ("", *SERVICES):
@@ -163,15 +170,6 @@ def _signals() -> "asyncio.Future[int]":
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     return stopped
-
-
-def _bind(server: grpc.aio.Server, listen: str) -> str:
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        reason = "is in use, or is no address of this machine"
-        raise InputError(f"cannot listen on {listen}: it {reason}; name another", field="listen") from error
-    return f"{listen.rpartition(':')[0]}:{port}"
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

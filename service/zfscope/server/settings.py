@@ -1,14 +1,34 @@
 """How the service is set up: by ZFSCOPE_ variables of the environment, or by whoever starts it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from zfscope.errors import InputError
 from zfscope.images.decode import DecodeLimits
 
 _MIB = 1 << 20
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read_settings(kind: type[S], **wishes: Any) -> S:
+    """Read settings from the environment, where no wish goes before. Raises InputError for a wrong value."""
+    try:
+        return kind(**wishes)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{field} is {first['input']!r}: {first['msg']}", field=field) from error
 
 
 class Settings(BaseSettings):
@@ -17,6 +37,24 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ZFSCOPE_", frozen=True, extra="forbid")
 
     listen: str = Field(default="127.0.0.1:50051", description="HOST:PORT; port 0 takes a free one.")
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of the service's certificate and its chain; unset: no TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of its private key.")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file of who signs callers' certificates; set: callers need one (mutual TLS).",
+    )
+    token: SecretStr | None = Field(
+        default=None, description="What callers have to know, at least 16 characters; unset: nothing."
+    )
+    token_file: Path | None = Field(
+        default=None, description="A file of such tokens, one a line; any of them will do."
+    )
+    allow_insecure: bool = Field(
+        default=False,
+        description="Listen beyond this machine without TLS, or without knowing who calls.",
+    )
     store: Path = Field(default=Path("model_store"), description="The folder of models.")
     default_model: str = Field(
         default="", description="The model of requests that name none; empty: the store's own default."

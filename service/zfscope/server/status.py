@@ -45,6 +45,7 @@ KINDS: Mapping[type[BaseException], Kind] = {
     errors.NotReady: Kind(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retry_s=1),
     errors.TooMuchWork: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),
     Busy: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),
+    errors.Unauthenticated: Kind(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
     errors.Cancelled: Kind(grpc.StatusCode.CANCELLED, "CANCELLED"),
     TooLate: Kind(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
     errors.RuntimeUnavailable: Kind(grpc.StatusCode.FAILED_PRECONDITION, "RUNTIME_UNAVAILABLE"),
@@ -121,6 +122,7 @@ def _cut(message: str, most: int = _MESSAGE_BYTES) -> str:
 
 _TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.NotReady,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.Cancelled,
     grpc.StatusCode.CANCELLED: errors.Cancelled,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TooMuchWork,

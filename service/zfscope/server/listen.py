@@ -1,0 +1,56 @@
+"""Where the service listens, and with what credentials; beyond this machine not without them."""
+
+import grpc
+
+from zfscope.errors import InputError
+from zfscope.server.loopback import is_loopback
+from zfscope.server.secrets import read_authorities, read_pair
+from zfscope.server.settings import Settings
+
+
+def bind(server: grpc.aio.Server, settings: Settings, *, tokens: bool) -> str:
+    """Open the port, with TLS where there is a certificate, and give the address that was bound.
+
+    tokens: whether callers need one. Raises InputError for files that cannot be used, for an address beyond
+    this machine that anybody could read along or call, and for one that cannot be bound.
+    """
+    credentials = _credentials(settings)
+    host = settings.listen.rpartition(":")[0]
+    if not settings.allow_insecure and not is_loopback(host):
+        _check(settings, tokens=tokens)
+    try:
+        if credentials:
+            port = server.add_secure_port(settings.listen, credentials)
+        else:
+            port = server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        reason = "is in use, or is no address of this machine"
+        raise InputError(
+            f"cannot listen on {settings.listen}: it {reason}; name another", field="listen"
+        ) from error
+    return f"{host}:{port}"
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """Read what the service proves itself with, and who signs its callers where they have to."""
+    pair = read_pair(settings.tls_certificate, settings.tls_key, prefix="tls")
+    if settings.tls_client_ca is None:
+        return pair and grpc.ssl_server_credentials([pair[::-1]])
+    if pair is None:
+        raise InputError("tls_client_ca asks for tls_certificate and tls_key too", field="tls_client_ca")
+    authorities = read_authorities(settings.tls_client_ca, field="tls_client_ca")
+    return grpc.ssl_server_credentials([pair[::-1]], authorities, require_client_auth=True)
+
+
+def _check(settings: Settings, *, tokens: bool) -> None:
+    missing = []
+    if settings.tls_certificate is None:
+        missing.append("TLS (tls_certificate and tls_key)")
+    if not tokens and settings.tls_client_ca is None:
+        missing.append("a way to know its callers (token_file, or tls_client_ca)")
+    if missing:
+        raise InputError(
+            f"the service does not listen on {settings.listen} without {' and '.join(missing)}; with "
+            "allow_insecure it does, where only those reach it who may",
+            field="listen",
+        )

@@ -1,0 +1,74 @@
+"""Who may call: who knows a token. In front of everything: the request of a stranger is not even read."""
+
+import hmac
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from hashlib import sha256
+from typing import Any
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+from pydantic import SecretStr
+
+from zfscope.errors import Unauthenticated
+from zfscope.server.status import status_of
+
+OPEN = "/grpc.health.v1.Health/"
+"""What needs no token: load balancers and orchestrators have none."""
+_log = structlog.get_logger("zfscope.server")
+
+Handler = Any
+"""A grpc.RpcMethodHandler, whose stubs know the synchronous kind only."""
+
+
+class Tokens(grpc.aio.ServerInterceptor):
+    """Lets RPCs pass that carry `authorization: Bearer TOKEN` with one of several tokens, and health."""
+
+    def __init__(self, tokens: Sequence[SecretStr]) -> None:
+        self._known = [_digest(token.get_secret_value()) for token in tokens]
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Give the RPC's handler, or one that refuses, whatever the method is and whether there is one."""
+        method = handler_call_details.method
+        if method.startswith(OPEN):
+            return await continuation(handler_call_details)
+        sent = [
+            value for key, value in handler_call_details.invocation_metadata or () if key == "authorization"
+        ]
+        if self._knows(sent):
+            return await continuation(handler_call_details)
+        return grpc.stream_stream_rpc_method_handler(_refusing(method, given=bool(sent)))
+
+    def _knows(self, sent: list[str | bytes]) -> bool:
+        """Compare with every token in the same time, whichever it is and however long."""
+        if len(sent) != 1 or not isinstance(sent[0], str):
+            return False
+        scheme, _, token = sent[0].partition(" ")
+        digest = _digest(token.strip())
+        same = [hmac.compare_digest(digest, known) for known in self._known]
+        return any(same) and scheme.lower() == "bearer"
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode()).digest()
+
+
+def _refusing(method: str, *, given: bool) -> Callable[..., AsyncIterator[Any]]:
+    """Give a handler of any kind of RPC that refuses it before it reads a request."""
+    what = "the token is not one of the service's" if given else "the service asks for a token"
+    error = Unauthenticated(f"{what}; send one as metadata, authorization: Bearer TOKEN")
+
+    async def refuse(requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        request_id = uuid.uuid4().hex[:16]
+        _log.info(
+            "refused", method=method, request_id=request_id, code="UNAUTHENTICATED", peer=context.peer()
+        )
+        await context.abort_with_status(rpc_status.to_status(status_of(error, request_id=request_id)))
+        yield
+
+    return refuse

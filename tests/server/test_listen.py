@@ -1,0 +1,154 @@
+"""Where the service listens: this machine, unless it is safe elsewhere; TLS and mutual TLS."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from pydantic import SecretStr
+
+from zfscope.client import Access, Client
+from zfscope.errors import InputError, NotReady
+from zfscope.server.listen import bind
+from zfscope.server.loopback import is_loopback
+from zfscope.server.settings import Settings
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.fixture
+def secured(settings: Settings, pems: Any, make_service: Callable[..., Any]) -> Callable[..., str]:
+    """Starts a warm service with a certificate, and gives its address."""
+
+    def start(**changes: Any) -> str:
+        service = make_service(settings.model_copy(update={**pems.server, **changes}))
+        service.call(service.service.warm_up())
+        return str(service.address)
+
+    return start
+
+
+async def listen(settings: Settings, *, tokens: bool = False) -> str:
+    server = grpc.aio.server()
+    try:
+        return bind(server, settings, tokens=tokens)
+    finally:
+        await server.stop(None)
+
+
+def test_who_knows_the_authority_talks_tls(secured: Callable[..., str], pems: Any, photo: bytes) -> None:
+    address = secured()
+    for target in (address, address.replace("127.0.0.1", "localhost")):
+        with Client(target, access=Access(tls_ca=pems.ca)) as client:
+            assert client.classify(photo).model == "tiny"
+
+
+def test_a_client_without_tls_gets_nowhere(secured: Callable[..., str]) -> None:
+    with Client(secured()) as client, pytest.raises(NotReady):
+        client.models()
+
+
+def test_a_service_that_another_authority_signed_is_not_trusted(
+    secured: Callable[..., str], strange_pems: Any
+) -> None:
+    access = Access(tls_ca=strange_pems.ca)
+    with Client(secured(), access=access) as client, pytest.raises(NotReady, match="VERIFY_FAILED"):
+        client.models()
+
+
+def test_the_system_s_authorities_did_not_sign_it_either(secured: Callable[..., str]) -> None:
+    with Client(secured(), access=Access(tls=True)) as client, pytest.raises(NotReady, match="VERIFY_FAILED"):
+        client.models()
+
+
+def test_a_service_of_another_name_is_not_trusted_unless_that_name_is_expected(
+    secured: Callable[..., str], pems: Any
+) -> None:
+    several = f"ipv4:{secured()}"
+
+    def models(name: str) -> Any:
+        with Client(several, access=Access(tls_ca=pems.ca, tls_server_name=name)) as client:
+            return client.models()
+
+    with pytest.raises(NotReady, match="Hostname Verification Check failed"):
+        models("elsewhere.test")
+    assert models("localhost")
+
+
+def test_mutual_tls_asks_the_client_for_a_certificate_of_its_authority(
+    secured: Callable[..., str], pems: Any, strange_pems: Any
+) -> None:
+    address = secured(tls_client_ca=pems.ca)
+
+    def access(files: Any) -> Access:
+        return Access(
+            tls_ca=pems.ca,
+            tls_client_certificate=files.client_certificate,
+            tls_client_key=files.client_key,
+        )
+
+    with Client(address, access=access(pems)) as client:
+        assert client.models()
+        assert client.health() == "SERVING"
+    for refused in (Access(tls_ca=pems.ca), access(strange_pems)):
+        with Client(address, access=refused) as client, pytest.raises(NotReady):
+            client.models()
+        with Client(address, access=refused) as client, pytest.raises(NotReady):
+            client.health()
+
+
+def test_mutual_tls_and_a_token_may_both_be_asked_for(
+    secured: Callable[..., str], pems: Any, photo: bytes
+) -> None:
+    address = secured(tls_client_ca=pems.ca, token=SecretStr(TOKEN))
+    access = Access(
+        tls_ca=pems.ca,
+        tls_client_certificate=pems.client_certificate,
+        tls_client_key=pems.client_key,
+        token=SecretStr(TOKEN),
+    )
+    with Client(address, access=access) as client:
+        assert client.classify(photo).model == "tiny"
+
+
+async def test_beyond_this_machine_the_service_needs_tls_and_a_way_to_know_its_callers(
+    settings: Settings, pems: Any
+) -> None:
+    public = settings.model_copy(update={"listen": "0.0.0.0:0"})
+    tls = public.model_copy(update=pems.server)
+
+    with pytest.raises(InputError, match=r"without TLS \(.*\) and a way to know its callers") as refusal:
+        await listen(public)
+    with pytest.raises(InputError, match=r"0.0.0.0:0 without TLS \(tls_certificate and tls_key\); with"):
+        await listen(public, tokens=True)
+    with pytest.raises(InputError, match="without a way to know its callers"):
+        await listen(tls)
+
+    assert refusal.value.field == "listen"
+    assert (await listen(tls, tokens=True)).startswith("0.0.0.0:")
+    assert await listen(tls.model_copy(update={"tls_client_ca": pems.ca}))
+
+
+async def test_beyond_this_machine_it_listens_unprotected_only_where_it_is_told_so(
+    settings: Settings,
+) -> None:
+    open_to_all = settings.model_copy(update={"listen": "0.0.0.0:0", "allow_insecure": True})
+
+    assert (await listen(open_to_all)).startswith("0.0.0.0:")
+
+
+async def test_what_is_missing_for_mutual_tls_is_told(settings: Settings, pems: Any) -> None:
+    with pytest.raises(InputError, match="tls_client_ca asks for tls_certificate and tls_key too"):
+        await listen(settings.model_copy(update={"tls_client_ca": pems.ca}))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "::1", "localhost"])
+def test_these_are_of_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "[::]", "10.0.0.1", "[fe80::1]", "localhost.example.org", "127.0.0.1.example.org", ""]
+)
+def test_these_can_be_reached_from_elsewhere(host: str) -> None:
+    assert not is_loopback(host)

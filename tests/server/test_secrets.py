@@ -1,0 +1,132 @@
+"""What is secret: read from files and the environment, refused without being shown, and never told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from zfscope.client import Access
+from zfscope.errors import InputError
+from zfscope.server.secrets import read_authorities, read_pair, read_tokens
+from zfscope.server.settings import Settings
+
+TOKEN = "3f0c1d7e9b5a4c2881d6"
+
+
+def values(tokens: tuple[SecretStr, ...]) -> list[str]:
+    return [token.get_secret_value() for token in tokens]
+
+
+def test_no_setting_means_no_token() -> None:
+    assert read_tokens(None, None) == ()
+
+
+def test_a_file_holds_tokens_one_a_line(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(f"\n{TOKEN}-new \r\n\n{TOKEN}-old\n")
+
+    assert values(read_tokens(None, tmp_path / "tokens")) == [f"{TOKEN}-new", f"{TOKEN}-old"]
+
+
+def test_the_environment_may_hold_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZFSCOPE_TOKEN", TOKEN)
+
+    assert values(read_tokens(Settings().token, None)) == [TOKEN]
+    assert Access().metadata("localhost:1", tls=False) == (("authorization", f"Bearer {TOKEN}"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty; a token is a line of it"),
+        ("\n \n", "is empty; a token is a line of it"),
+        (f"{TOKEN}\nshort-secret", "line 2 of .* is no token: at least 16 printable ASCII characters"),
+        (f"secret {TOKEN}", "line 1 of .* is no token"),
+        (f"secret-ü-{TOKEN}", "line 1 of .* is no token"),
+        (f"secret\x07{TOKEN}", "line 1 of .* is no token"),
+    ],
+)
+def test_a_token_that_is_none_is_refused_and_not_shown(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(text)
+
+    with pytest.raises(InputError, match=message) as in_file:
+        read_tokens(None, path)
+    with pytest.raises(InputError, match=message) as in_environment:
+        read_tokens(SecretStr(text), None)
+
+    assert (in_file.value.field, in_environment.value.field) == ("token_file", "token")
+    for refusal in (in_file, in_environment):
+        assert "secret" not in refusal.value.message
+
+
+def test_a_file_that_is_no_text_is_no_token(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_bytes(b"\xff" * 40)
+
+    with pytest.raises(InputError, match=r"line 1 of .* is no token"):
+        read_tokens(None, tmp_path / "tokens")
+
+
+def test_two_places_for_tokens_are_one_too_many(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="token and token_file are both given"):
+        read_tokens(SecretStr(TOKEN), tmp_path / "tokens")
+
+
+@pytest.mark.parametrize("kind", [Settings, Access])
+def test_no_repr_shows_a_token(kind: Any) -> None:
+    held = kind(token=TOKEN)
+
+    assert TOKEN not in repr(held) + str(held) + held.model_dump_json()
+
+
+def test_a_certificate_and_its_key_go_together(pems: Any) -> None:
+    assert read_pair(None, None, prefix="tls") is None
+    assert read_pair(pems.certificate, pems.key, prefix="tls") == (
+        pems.certificate.read_bytes(),
+        pems.key.read_bytes(),
+    )
+    with pytest.raises(InputError, match="tls_key is missing"):
+        read_pair(pems.certificate, None, prefix="tls")
+    with pytest.raises(InputError, match="tls_client_certificate is missing"):
+        read_pair(None, pems.key, prefix="tls_client")
+
+
+def test_a_key_of_another_certificate_is_refused(pems: Any) -> None:
+    with pytest.raises(InputError, match="are no certificate and its private key, in PEM") as refusal:
+        read_pair(pems.certificate, pems.client_key, prefix="tls")
+
+    assert refusal.value.field == "tls_certificate"
+
+
+def test_a_key_under_a_passphrase_is_refused_and_nobody_is_asked_for_it(pems: Any, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(pems.key.read_bytes(), None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"passphrase"),
+    )
+    (tmp_path / "locked.key").write_bytes(locked)
+
+    with pytest.raises(InputError, match="without a passphrase"):
+        read_pair(pems.certificate, tmp_path / "locked.key", prefix="tls")
+
+
+@pytest.mark.parametrize("content", [b"", b"no PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_a_file_without_a_certificate_signs_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ca.pem").write_bytes(content)
+
+    with pytest.raises(InputError, match=r"ca.pem' holds no certificate in PEM"):
+        read_authorities(tmp_path / "ca.pem", field="tls_ca")
+
+
+def test_a_file_that_is_not_there_is_named(pems: Any, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    for read in (
+        lambda: read_tokens(None, missing),
+        lambda: read_pair(pems.certificate, missing, prefix="tls"),
+        lambda: read_authorities(missing, field="tls_ca"),
+    ):
+        with pytest.raises(InputError, match="missing' cannot be read: No such file or directory"):
+            read()
