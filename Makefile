@@ -46,9 +46,8 @@ check: $(DEV)  ## Lint, types, import rules and protos
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 
-proto: $(DEV)  ## Generate the stubs in service/zfscope/v1 from proto/
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=service \
-		--grpc_python_out=service --mypy_out=service --mypy_grpc_out=service proto/zfscope/v1/*.proto
+proto: $(DEV)  ## Generate the stubs in service/zfscope from proto/
+	$(BIN)/python proto/generate.py service
 
 bench: $(DEV)  ## Measure the engine against what one would use instead
 	$(BIN)/python -m benchmarks.projection

@@ -20,7 +20,12 @@ from zfscope.v1 import classification_pb2, image_pb2, model_pb2
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 from zfscope.v1.model_pb2_grpc import ModelServiceStub
 
-OURS = {"zfscope.v1.ModelService", "zfscope.v1.ClassificationService", "zfscope.v1.AnalysisService"}
+OURS = {
+    "zfscope.v1.ModelService",
+    "zfscope.v1.ClassificationService",
+    "zfscope.v1.AnalysisService",
+    "inference.GRPCInferenceService",
+}
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -129,6 +134,9 @@ def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Chan
         "TopK",
         "Evolve",
     ]
+    tensor = database.FindFileContainingSymbol("inference.ModelInferRequest.InferInputTensor")
+    assert (tensor.package, tensor.syntax) == ("inference", "proto3")
+    assert database.FindFileContainingSymbol("google.protobuf.Struct").package == "google.protobuf"
 
 
 def test_a_shutdown_says_not_serving_before_it_refuses_work(cold_service: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from zfscope.analysis.schema import resolved
 from zfscope.errors import InputError
 
 _SCALARS: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float}
@@ -35,18 +36,6 @@ def add_options(parser: Options, schema: Mapping[str, Any]) -> None:
     for name, field in schema.get("properties", {}).items():
         shape = shape_of(field, schema)
         _add(parser, name, resolved(field, schema), shape, required=name in schema.get("required", ()))
-
-
-def resolved(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a reference into the schema's definitions, and take what is optional as what it may be."""
-    if "$ref" in field:
-        target = schema["$defs"][field["$ref"].rsplit("/", 1)[-1]]
-        return resolved({**target, **{key: value for key, value in field.items() if key != "$ref"}}, schema)
-    choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
-    if len(choices) == 1:
-        own = {key: value for key, value in field.items() if key != "anyOf"}
-        return resolved({**choices[0], **own}, schema)
-    return field
 
 
 def shape_of(field: Mapping[str, Any], schema: Mapping[str, Any], depth: int = _MOST_DEPTH) -> str:

@@ -17,6 +17,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from zfscope.analysis.registry import load_analyzers
+from zfscope.inference.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from zfscope.runtimes import create_runtime
 from zfscope.server.backend import Backend
 from zfscope.server.gate import Gate
@@ -24,27 +25,20 @@ from zfscope.server.interceptor import Errors
 from zfscope.server.listen import bind
 from zfscope.server.log import configure_log
 from zfscope.server.models import Models
+from zfscope.server.protos import SERVICES, pool_of_all
 from zfscope.server.secrets import read_tokens
 from zfscope.server.services.analysis import AnalysisService
 from zfscope.server.services.classification import ClassificationService
+from zfscope.server.services.inference import InferenceService
 from zfscope.server.services.models import ModelService
 from zfscope.server.settings import Settings
 from zfscope.server.tokens import Tokens
 from zfscope.server.workers import Workers
 from zfscope.store import ModelStore
-from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 from zfscope.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
 from zfscope.v1.classification_pb2_grpc import add_ClassificationServiceServicer_to_server
 from zfscope.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 
-SERVICES = tuple(
-    proto.DESCRIPTOR.services_by_name[name].full_name
-    for proto, name in (
-        (model_pb2, "ModelService"),
-        (classification_pb2, "ClassificationService"),
-        (analysis_pb2, "AnalysisService"),
-    )
-)
 _HEALTH_STREAMS_S = 0.5
 """An open health Watch never ends by itself: after our own requests the server waits this long."""
 
@@ -78,6 +72,8 @@ class Service:
             settings.image_limits,
             settings.max_units,
             settings.max_passes,
+            settings.max_images,
+            settings.max_send_bytes,
         )
         self._gate = Gate()
         self._health = health.aio.HealthServicer()
@@ -92,10 +88,10 @@ class Service:
         add_ModelServiceServicer_to_server(ModelService(self._backend), self._server)
         add_ClassificationServiceServicer_to_server(ClassificationService(self._backend), self._server)
         add_AnalysisServiceServicer_to_server(AnalysisService(self._backend), self._server)
+        add_GRPCInferenceServiceServicer_to_server(InferenceService(self._backend, self._gate), self._server)
         add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
-        )
+        listed = [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(listed, self._server, pool=pool_of_all())
         address = bind(self._server, self._settings, tokens=bool(self._tokens))
         await self._server.start()
         return address

@@ -13,7 +13,7 @@ class Backend:
     """What the services share.
 
     max_units: how many units one Project may ask for. max_passes: how many forward passes one request
-    may cost.
+    may cost. max_images: how many images one ModelInfer may send. max_send_bytes: how long an answer may be.
     """
 
     models: Models
@@ -22,3 +22,5 @@ class Backend:
     image_limits: DecodeLimits
     max_units: int
     max_passes: int
+    max_images: int
+    max_send_bytes: int

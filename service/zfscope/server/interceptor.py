@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Any
 
 import grpc
@@ -15,7 +15,11 @@ from zfscope.errors import InputError
 from zfscope.server.gate import Gate
 from zfscope.server.status import kind_of, status_of
 
-OURS = "/zfscope."
+OURS = ("/zfscope.", "/inference.")
+PROBES = frozenset(
+    f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady", "ModelReady")
+)
+"""They tell whether the gate is open, and so are answered while it is shut."""
 _log = structlog.get_logger("zfscope.server")
 
 Handler = Any
@@ -77,7 +81,7 @@ class Errors(grpc.aio.ServerInterceptor):
         request_id, started = uuid.uuid4().hex[:16], time.perf_counter()
         log = _log.bind(method=method, request_id=request_id)
         try:
-            with self._gate.passage():
+            with nullcontext() if method in PROBES else self._gate.passage():
                 yield
         # What is no Exception, such as the cancellation of this task, is grpc's own affair.
         except Exception as error:

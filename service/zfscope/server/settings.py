@@ -80,6 +80,7 @@ class Settings(BaseSettings):
         description="Forward passes that all photos of a request may cost, by the analyzers' estimate.",
     )
     max_units: PositiveInt = Field(default=64, description="Units that one Project may ask for.")
+    max_images: PositiveInt = Field(default=64, description="Images that one ModelInfer may send.")
     max_image_bytes: PositiveInt = Field(default=20 * _MIB, description="Bytes of one image file.")
     max_image_pixels: PositiveInt = Field(default=50_000_000, description="Pixels of one image.")
     max_receive_bytes: PositiveInt = Field(default=24 * _MIB, description="Bytes of one request.")

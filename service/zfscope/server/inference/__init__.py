@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: models and analyzers as its clients know them."""

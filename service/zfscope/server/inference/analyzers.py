@@ -1,0 +1,76 @@
+"""An analyzer through the Open Inference Protocol: photos and parameters in, pictures and numbers out."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.analysis.run import check_photos
+from zfscope.errors import InputError, NotFound
+from zfscope.inference import inference_pb2 as pb
+from zfscope.results import Analysis
+from zfscope.server.analyze import Question, answer
+from zfscope.server.backend import Backend
+from zfscope.server.cancel import Cancel
+from zfscope.server.inference.inputs import images_to_wire, sent_images
+from zfscope.server.inference.names import Target
+from zfscope.server.inference.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
+from zfscope.server.inference.parameters import parameters_of
+
+PICTURES, ANALYSIS = "pictures", "analysis"
+"""What comes unasked: the PNG files, and all that is no array as one JSON object."""
+
+
+def infer(
+    backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel
+) -> pb.ModelInferResponse:
+    """Answer a ModelInfer of an analyzer. Blocks."""
+    analyzer = backend.analyzers.analyzer(target.analyzer)
+    wanted = wanted_outputs(request, (PICTURES, ANALYSIS))
+    for output in wanted:
+        if output.classes:
+            told = f"'{output.name:.80}' has no classes"
+            raise InputError(told, field=f"{output.field}.parameters")
+    names, sent = {output.name for output in wanted}, sent_images(request)
+    check_photos(analyzer, sent.images if sent else 0)
+    question = Question(
+        analyzer=target.analyzer,
+        model=target.model,
+        version=target.version,
+        images=images_to_wire(sent) if sent else {},
+        parameters=parameters_of(request, analyzer),
+        pictures=PICTURES in names,
+        tensors=not names <= {PICTURES, ANALYSIS},
+        under="parameters",
+    )
+    answered = answer(backend, question, cancel)
+    model, given = answered.model, _arrays(answered.analysis)
+    outputs = {output.name: _given(output, given) for output in wanted}
+    return answer_to_wire(request, model=target.title(model.name), version=model.version, outputs=outputs)
+
+
+def _arrays(analysis: Analysis) -> dict[str, NDArray[Any]]:
+    """Give an analysis as arrays by name; what would hide `pictures` or `analysis` is left out."""
+    pictures = bytes_array([picture.png for picture in analysis.pictures])
+    words = bytes_array([json.dumps(_words(analysis)).encode()])
+    return {**analysis.tensors, PICTURES: pictures, ANALYSIS: words}
+
+
+def _words(analysis: Analysis) -> dict[str, Any]:
+    return {
+        "numbers": dict(analysis.numbers),
+        "tables": {
+            name: {"columns": table.columns, "rows": table.rows} for name, table in analysis.tables.items()
+        },
+        "pictures": [{"name": picture.name, "scale": picture.scale} for picture in analysis.pictures],
+        "tensors": list(analysis.tensors),
+    }
+
+
+def _given(output: Wanted, given: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    if output.name not in given:
+        told = f"no output '{output.name:.80}'; this analysis has {', '.join(given)}"
+        raise NotFound(told, field=f"{output.field}.name")
+    return np.asarray(given[output.name])

@@ -1,0 +1,124 @@
+"""A model through the Open Inference Protocol: images in, class scores or what layers gave out."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.analysis.classification import softmax
+from zfscope.errors import InputError, NotFound, TooMuchWork
+from zfscope.inference import inference_pb2 as pb
+from zfscope.networks.shapes import Shape, shapes
+from zfscope.server.backend import Backend
+from zfscope.server.cancel import Cancel
+from zfscope.server.images import image_from_wire
+from zfscope.server.inference.inputs import INPUT, Sent, images_to_wire, sent_images
+from zfscope.server.inference.names import Target
+from zfscope.server.inference.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
+from zfscope.server.inference.parameters import check_no_parameters
+from zfscope.server.models import Loaded
+from zfscope.store import Manifest, Model
+
+Floats = NDArray[np.float32]
+
+LOGITS, PROBABILITIES = "logits", "probabilities"
+_PART = 16
+"""So many images go through the network at once: all layers of more would take more memory than caches."""
+
+
+def outputs_of(manifest: Manifest) -> dict[str, Shape]:
+    """Give the shapes of all outputs of a model, without the batch: what comes unasked first."""
+    layers = {layer.name: shapes(manifest.network)[layer.name] for layer in manifest.network.layers}
+    if not manifest.labels:
+        last = manifest.network.layers[-1].name
+        return {last: layers[last], **layers}
+    classes = (len(manifest.labels),)
+    return {LOGITS: classes, PROBABILITIES: classes, **layers}
+
+
+def infer(
+    backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel
+) -> pb.ModelInferResponse:
+    """Answer a ModelInfer of a model. Blocks; everything that can be refused is refused before any pass."""
+    check_no_parameters(request)
+    loaded = backend.models.loaded(target.model, target.version)
+    known, model = outputs_of(loaded.model.manifest), loaded.model
+    wanted = wanted_outputs(request, [next(iter(known))])
+    for output in wanted:
+        _check_wanted(output, known)
+    sent = sent_images(request)
+    if sent is None:
+        raise InputError("no images; give the input 'input' or 'images'", field="inputs")
+    _check_images(sent, model, backend.max_images)
+    _check_answer(sent.images, [known[output.name] for output in wanted], backend.max_send_bytes)
+    pixels = _pixels(backend, sent, model, cancel)
+    given = _forward(loaded, pixels, {output.name for output in wanted}, cancel)
+    outputs = {output.name: _as_wanted(given[output.name], output, model) for output in wanted}
+    return answer_to_wire(request, model=model.name, version=model.version, outputs=outputs)
+
+
+def _check_wanted(output: Wanted, known: Mapping[str, Shape]) -> None:
+    if output.name not in known:
+        names = ", ".join(known)
+        raise NotFound(f"no output '{output.name:.80}'; this model has {names}", field=f"{output.field}.name")
+    if output.classes and output.name not in (LOGITS, PROBABILITIES):
+        told = f"'{output.name}' has no classes; ask for those of {LOGITS} or {PROBABILITIES}"
+        raise InputError(told, field=f"{output.field}.parameters")
+
+
+def _check_images(sent: Sent, model: Model, most: int) -> None:
+    wanted = model.network.shapes[INPUT]
+    if sent.name == INPUT and sent.shape[1:] != wanted:
+        told = f"{list(sent.shape)} is not the shape of '{INPUT}'; [images, {', '.join(map(str, wanted))}] is"
+        raise InputError(told, field="inputs[0].shape")
+    if sent.images > most:
+        raise TooMuchWork(f"{sent.images} images; one request may send {most}", field="inputs[0].shape")
+
+
+def _check_answer(images: int, wanted: Sequence[Shape], most: int) -> None:
+    size = 4 * images * sum(math.prod(shape) for shape in wanted)
+    if size > most:
+        told = f"the outputs would take {size:,} bytes; an answer may have {most:,}"
+        raise TooMuchWork(f"{told}: ask for fewer, or send fewer images", field="outputs")
+
+
+def _pixels(backend: Backend, sent: Sent, model: Model, cancel: Cancel) -> Floats:
+    """Give what the network reads, (N, 3, H, W); of a photo nothing else is kept."""
+    prepared = []
+    for field, image in images_to_wire(sent).items():
+        cancel.check()
+        prepared.append(image_from_wire(image, model, limits=backend.image_limits, field=field).pixels)
+    return np.concatenate(prepared)
+
+
+def _forward(loaded: Loaded, pixels: Floats, names: set[str], cancel: Cancel) -> dict[str, NDArray[Any]]:
+    """Give outputs by name, a part of the images after the other."""
+    parts = []
+    for start in range(0, len(pixels), _PART):
+        cancel.check()
+        parts.append(dict(_outputs(loaded, pixels[start : start + _PART], names)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _outputs(loaded: Loaded, pixels: Floats, names: set[str]) -> Iterator[tuple[str, Floats]]:
+    if scores := names & {LOGITS, PROBABILITIES}:
+        logits = loaded.runtime.forward(pixels)
+        given = {LOGITS: logits, PROBABILITIES: softmax(logits).astype(np.float32)}
+        yield from ((name, given[name]) for name in scores)
+    if layers := names - {LOGITS, PROBABILITIES}:
+        yield from loaded.runtime.outputs(pixels, sorted(layers)).items()
+
+
+def _as_wanted(given: Floats, output: Wanted, model: Model) -> NDArray[Any]:
+    """Give scores as they are, or the likeliest classes as `SCORE:INDEX:LABEL`, (N, classes)."""
+    if not output.classes:
+        return given
+    likeliest = np.argsort(-given, axis=1, kind="stable")[:, : output.classes]
+    texts = [
+        f"{row[index]:f}:{index}:{model.labels[index].name}".encode()
+        for row, places in zip(given, likeliest, strict=True)
+        for index in places
+    ]
+    return bytes_array(texts).reshape(likeliest.shape)

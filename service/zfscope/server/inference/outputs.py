@@ -1,0 +1,103 @@
+"""Tensors that go out: which are wanted, and how they are written, raw or in typed lists."""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.errors import InputError
+from zfscope.inference import inference_pb2 as pb
+
+Array = NDArray[Any]
+"""Of numbers, or of bytes objects (dtype object), which are BYTES."""
+
+CLASSIFICATION = "classification"
+_TYPES: Mapping[np.dtype[Any], tuple[str, str]] = {
+    np.dtype("u1"): ("UINT8", "uint_contents"),
+    np.dtype("<i8"): ("INT64", "int64_contents"),
+    np.dtype("<f2"): ("FP16", ""),
+    np.dtype("<f4"): ("FP32", "fp32_contents"),
+    np.dtype(object): ("BYTES", "bytes_contents"),
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An output that is wanted; classes: so many of the likeliest as text, 0 for the scores themselves."""
+
+    name: str
+    classes: int
+    field: str
+
+
+def wanted_outputs(request: pb.ModelInferRequest, default: Sequence[str]) -> list[Wanted]:
+    """Give what a request wants, in order. Raises InputError for a name given twice or a bad parameter."""
+    if not request.outputs:
+        return [Wanted(name, 0, "outputs") for name in default]
+    wanted = {}
+    for place, output in enumerate(request.outputs):
+        field = f"outputs[{place}]"
+        if output.name in wanted:
+            raise InputError(f"'{output.name:.80}' is asked for twice", field=f"{field}.name")
+        wanted[output.name] = Wanted(output.name, _classes(output, field), field)
+    return list(wanted.values())
+
+
+def bytes_array(elements: Sequence[bytes]) -> Array:
+    """Give bytes objects as an array of one axis."""
+    array = np.empty(len(elements), dtype=object)
+    array[:] = elements
+    return array
+
+
+def answer_to_wire(
+    request: pb.ModelInferRequest, *, model: str, version: int, outputs: Mapping[str, Array]
+) -> pb.ModelInferResponse:
+    """Write an answer: in typed lists to who sent those, raw otherwise.
+
+    FP16 has no list, and the two are never mixed: where it is among the outputs, all are raw.
+    """
+    arrays = {name: np.asarray(array, array.dtype.newbyteorder("<")) for name, array in outputs.items()}
+    typed = any(tensor.HasField("contents") for tensor in request.inputs)
+    raw = not typed or any(not _TYPES[array.dtype][1] for array in arrays.values())
+    written = [_tensor(name, array, typed=not raw) for name, array in arrays.items()]
+    return pb.ModelInferResponse(
+        model_name=model,
+        model_version=str(version),
+        id=request.id,
+        outputs=written,
+        raw_output_contents=[_raw(array) for array in arrays.values()] if raw else (),
+    )
+
+
+def _classes(output: pb.ModelInferRequest.InferRequestedOutputTensor, field: str) -> int:
+    for name, value in output.parameters.items():
+        if name != CLASSIFICATION:
+            told = f"no parameter '{name:.80}' of an output; there is {CLASSIFICATION}"
+            raise InputError(told, field=f"{field}.parameters")
+        if value.WhichOneof("parameter_choice") != "int64_param" or value.int64_param < 1:
+            told = f"{CLASSIFICATION} is no whole number of 1 or more, which it has to be (int64_param)"
+            raise InputError(told, field=f"{field}.parameters.{CLASSIFICATION}")
+        return value.int64_param
+    return 0
+
+
+def _tensor(name: str, array: Array, *, typed: bool) -> pb.ModelInferResponse.InferOutputTensor:
+    datatype, contents = _TYPES[array.dtype]
+    tensor = pb.ModelInferResponse.InferOutputTensor(name=name, datatype=datatype, shape=array.shape)
+    if typed:
+        getattr(tensor.contents, contents).extend(array.ravel().tolist())
+    return tensor
+
+
+def _raw(array: Array) -> bytes:
+    return b"".join(_packed(array)) if array.dtype == object else np.ascontiguousarray(array).tobytes()
+
+
+def _packed(array: Array) -> Iterator[bytes]:
+    for element in array.ravel():
+        yield struct.pack("<I", len(element))
+        yield element

@@ -1,0 +1,86 @@
+"""Speaks to a service by Triton's stock client: a program of its own, for an environment that has no zfscope.
+
+    python with_tritonclient.py ADDRESS PHOTO OUT
+
+Writes what it saw to OUT: `seen.json`, `arrays.npz` and the pictures.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+ADDRESS, PHOTO, OUT = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+PIXELS = np.random.default_rng(3).normal(0, 1, (3, 3, 32, 32)).astype(np.float32)
+
+
+def input_of(name: str, datatype: str, array: np.ndarray) -> triton.InferInput:
+    given = triton.InferInput(name, list(array.shape), datatype)
+    given.set_data_from_numpy(array)
+    return given
+
+
+def refusal(client: triton.InferenceServerClient, *args: Any, **options: Any) -> list[str]:
+    try:
+        client.infer(*args, **options)
+    except InferenceServerException as error:
+        return [str(error.status()), str(error.message())]
+    return []
+
+
+def look(client: triton.InferenceServerClient) -> dict[str, Any]:
+    """Ask everything that there is to ask of a service."""
+    return {
+        "live": client.is_server_live(),
+        "ready": client.is_server_ready(),
+        "models": {name: client.is_model_ready(name) for name in ("tiny", "tiny/project", "huge")},
+        "server": client.get_server_metadata(as_json=True),
+        "metadata": client.get_model_metadata("tiny", "2", as_json=True),
+        "config": client.get_model_config("tiny", "2", as_json=True),
+        "analyzer": client.get_model_metadata("tiny/project", as_json=True),
+    }
+
+
+def classify(client: triton.InferenceServerClient) -> dict[str, np.ndarray]:
+    """Run the model on tensors, and on a photo."""
+    tensors = [input_of("input", "FP32", PIXELS)]
+    wanted = [triton.InferRequestedOutput(name) for name in ("logits", "probabilities", "relu5")]
+    answer = client.infer("tiny", tensors, model_version="2", outputs=wanted, request_id="7", timeout=5)
+    photo = [input_of("images", "BYTES", np.array([PHOTO.read_bytes()], dtype=np.object_))]
+    likeliest = [triton.InferRequestedOutput("probabilities", class_count=2)]
+    return {
+        "pixels": PIXELS,
+        **{name: answer.as_numpy(name) for name in ("logits", "probabilities", "relu5")},
+        "photo_logits": client.infer("tiny", photo).as_numpy("logits"),
+        "classes": client.infer("tiny", photo, outputs=likeliest).as_numpy("probabilities").astype("S"),
+    }
+
+
+def project(client: triton.InferenceServerClient) -> tuple[dict[str, Any], list[bytes]]:
+    """Run an analyzer on a photo."""
+    photo = [input_of("images", "BYTES", np.array([PHOTO.read_bytes()], dtype=np.object_))]
+    parameters = {"layer": "conv5", "units": '[{"map": 3}]', "control": True}
+    answer = client.infer("tiny/project", photo, parameters=parameters)
+    return json.loads(answer.as_numpy("analysis")[0]), list(answer.as_numpy("pictures"))
+
+
+def main() -> None:
+    with triton.InferenceServerClient(ADDRESS) as client:
+        seen = look(client)
+        arrays = classify(client)
+        seen["analysis"], pictures = project(client)
+        wrong = PIXELS[:, :, :31]
+        seen["refusal"] = refusal(client, "tiny", [input_of("input", "FP32", wrong)])
+        seen["no model"] = refusal(client, "huge", [input_of("input", "FP32", PIXELS)])
+    (OUT / "seen.json").write_text(json.dumps(seen))
+    np.savez(OUT / "arrays.npz", **arrays)
+    for place, png in enumerate(pictures):
+        (OUT / f"picture-{place}.png").write_bytes(png)
+
+
+if __name__ == "__main__":
+    main()
