@@ -59,8 +59,8 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     """Makes every classification wait until it is released."""
-    held = Held(classification.classify)
-    monkeypatch.setattr(classification, "classify", held)
+    held = Held(classification.read)
+    monkeypatch.setattr(classification, "read", held)
     return held
 
 

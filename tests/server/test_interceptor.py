@@ -21,10 +21,10 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes every classification fail with an error."""
 
     def fail(error: BaseException) -> None:
-        def classify(*args: object, **options: object) -> None:
+        def read(*args: object, **options: object) -> None:
             raise error
 
-        monkeypatch.setattr(classification, "classify", classify)
+        monkeypatch.setattr(classification, "read", read)
 
     return fail
 
@@ -97,14 +97,14 @@ def test_a_request_over_the_limit_is_refused_before_it_is_read(channel: grpc.Cha
 def test_a_caller_who_goes_away_harms_nobody_else(
     monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, client: Client, photo: bytes
 ) -> None:
-    begun, released, whole = threading.Event(), threading.Event(), classification.classify
+    begun, released, whole = threading.Event(), threading.Event(), classification.read
 
     def slow(*args: Any, **options: Any) -> Any:
         begun.set()
         released.wait(timeout=30)
         return whole(*args, **options)
 
-    monkeypatch.setattr(classification, "classify", slow)
+    monkeypatch.setattr(classification, "read", slow)
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     impatient = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
     assert begun.wait(timeout=30)

@@ -33,11 +33,20 @@ def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -
     classes than `top` gives all it has.
     """
     check_classifies(model)
+    check_top(top)
+    return likeliest(model, runtime.forward(prepared.pixels), top)
+
+
+def check_top(top: int) -> None:
+    """Raise InputError unless so many classes may be asked for."""
     if not 1 <= top <= LARGEST_TOP:
-        raise InputError(f"top is {top}; allowed are 1 to {LARGEST_TOP}", field="top")
-    logits = runtime.forward(prepared.pixels)
+        raise InputError(f"top is {top}; allowed are 1 to {LARGEST_TOP} classes", field="top")
+
+
+def likeliest(model: Model, logits: NDArray[np.float32], top: int) -> tuple[ClassScore, ...]:
+    """Give the likeliest classes by the logits of a photo's crops, (N, classes), likeliest first."""
     probabilities = softmax(logits).mean(0)
-    likeliest = np.argsort(-probabilities, kind="stable")[:top]
+    order = np.argsort(-probabilities, kind="stable")[:top]
     return tuple(
         ClassScore(
             model.labels[index].id,
@@ -46,7 +55,7 @@ def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -
             float(logits[:, index].mean()),
             int(index),
         )
-        for index in likeliest
+        for index in order
     )
 
 

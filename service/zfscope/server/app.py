@@ -20,6 +20,7 @@ from zfscope.analysis.registry import load_analyzers
 from zfscope.inference.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from zfscope.runtimes import create_runtime
 from zfscope.server.backend import Backend
+from zfscope.server.batching import Batcher
 from zfscope.server.gate import Gate
 from zfscope.server.interceptor import Errors
 from zfscope.server.listen import bind
@@ -63,17 +64,23 @@ class Service:
         models = Models(
             ModelStore(settings.store), runtime, default=settings.default_model, keep=settings.kept_models
         )
-        workers = Workers(threads=settings.workers, queue=settings.queue)
         self._settings = settings
         self._backend = Backend(
             models,
             load_analyzers(settings.analyzers),
-            workers,
-            settings.image_limits,
-            settings.max_units,
-            settings.max_passes,
-            settings.max_images,
-            settings.max_send_bytes,
+            readers=Workers(threads=threads, queue=settings.queue),
+            workers=Workers(threads=settings.workers, queue=settings.queue),
+            batcher=Batcher(
+                size=settings.batch_size,
+                delay_s=settings.batch_delay_s,
+                queue=settings.batch_queue,
+                models=settings.kept_models,
+            ),
+            image_limits=settings.image_limits,
+            max_units=settings.max_units,
+            max_passes=settings.max_passes,
+            max_images=settings.max_images,
+            max_send_bytes=settings.max_send_bytes,
         )
         self._gate = Gate()
         self._health = health.aio.HealthServicer()
@@ -98,10 +105,10 @@ class Service:
 
     async def warm_up(self) -> str:
         """Load the default model, run it once, and turn SERVING; give the model's title."""
-        loaded = await self._backend.workers.run(lambda: self._backend.models.loaded("", None))
+        loaded = await self._backend.readers.run(lambda: self._backend.models.loaded("", None))
         spec = loaded.model.network.spec
         blank = np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32)
-        await self._backend.workers.run(lambda: loaded.runtime.forward(blank))
+        await self._backend.batcher.forward(loaded, blank)
         self._gate.open()
         await self._set_health(HealthCheckResponse.SERVING)
         return loaded.model.manifest.title
@@ -114,7 +121,7 @@ class Service:
         if not await self._gate.emptied(self._settings.grace_s):
             _log.warning("cut off", reason="requests still ran at the end of the grace time")
         await self._server.stop(_HEALTH_STREAMS_S)
-        await asyncio.to_thread(self._backend.workers.close)
+        await self._backend.close()
 
     def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
         """Give what is around every RPC, the outermost first."""

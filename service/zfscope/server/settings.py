@@ -67,8 +67,17 @@ class Settings(BaseSettings):
     threads: PositiveInt | None = Field(
         default=None, description="Threads of one forward pass; unset: the CPUs that the process may use."
     )
-    workers: PositiveInt = Field(default=2, description="Requests that are worked on at once.")
+    workers: PositiveInt = Field(default=2, description="Analyses that are worked on at once.")
     queue: NonNegativeInt = Field(default=32, description="Requests that may wait; more are refused.")
+    batch_size: PositiveInt = Field(default=8, description="Images of one forward pass at most.")
+    batch_queue: PositiveInt = Field(
+        default=256, description="Images that may wait for a model's forward pass; more are refused."
+    )
+    batch_delay_s: NonNegativeFloat = Field(
+        default=0.005,
+        description="Seconds after a pass that the next one waits, at most, for those just answered to ask "
+        "again; who is alone never waits.",
+    )
     kept_models: PositiveInt = Field(
         default=3, description="Models that stay loaded, the default one included."
     )

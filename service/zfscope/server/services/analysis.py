@@ -38,7 +38,7 @@ class AnalysisService(AnalysisServiceServicer):
         request: pb.ListAnalyzersRequest,
         context: grpc.aio.ServicerContext[pb.ListAnalyzersRequest, pb.ListAnalyzersResponse],
     ) -> pb.ListAnalyzersResponse:
-        return await self._backend.workers.run(partial(list_analyzers, self._backend, request))
+        return await self._backend.readers.run(partial(list_analyzers, self._backend, request))
 
     async def Analyze(
         self,

@@ -26,14 +26,14 @@ class ModelService(ModelServiceServicer):
         request: pb.ListModelsRequest,
         context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsResponse],
     ) -> pb.ListModelsResponse:
-        return await self._backend.workers.run(partial(list_models, self._backend))
+        return await self._backend.readers.run(partial(list_models, self._backend))
 
     async def GetModel(
         self,
         request: pb.GetModelRequest,
         context: grpc.aio.ServicerContext[pb.GetModelRequest, pb.GetModelResponse],
     ) -> pb.GetModelResponse:
-        return await self._backend.workers.run(partial(get_model, self._backend, request))
+        return await self._backend.readers.run(partial(get_model, self._backend, request))
 
 
 def list_models(backend: Backend) -> pb.ListModelsResponse:

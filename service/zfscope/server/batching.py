@@ -1,0 +1,208 @@
+"""Forward passes that requests share: images of many callers in one batch, each with a fate of its own."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.errors import NotReady
+from zfscope.runtimes.protocol import Runtime, check_images
+from zfscope.server.models import Loaded
+from zfscope.server.status import Busy
+
+
+@dataclass(frozen=True, eq=False)
+class _Item:
+    """An image, float32 (3, H, W), and where its caller waits for its class scores."""
+
+    image: NDArray[np.float32]
+    scores: "asyncio.Future[NDArray[np.float32]]"
+
+    @property
+    def awaited(self) -> bool:
+        return not self.scores.done()
+
+    def give(self, scores: NDArray[np.float32]) -> None:
+        if self.awaited:
+            self.scores.set_result(scores)
+
+    def fail(self, error: Exception) -> None:
+        if self.awaited:
+            self.scores.set_exception(error)
+
+
+class Batcher:
+    """Runs the forward passes of all requests: of each loaded model one at a time, on up to `size` images.
+
+    Images are run in the order in which they come, whoever sends them. What is cancelled before its pass
+    begins takes no part in it; a pass that fails is run again image by image, so that only those fail
+    which cannot be run. It belongs to one event loop.
+    """
+
+    def __init__(self, *, size: int, delay_s: float, queue: int, models: int) -> None:
+        """size: images of one pass at most. queue: images that wait for a model at most.
+
+        delay_s: how long after a pass the next one waits, at most, for as many images as there were then:
+        who was just answered often asks again at once. The image of a caller who is alone never waits.
+        models: how many run a pass at once.
+        """
+        self._size = size
+        self._delay_s = delay_s
+        self._queue = queue
+        self._passes = _Passes(models)
+        self._lanes: dict[Loaded, _Lane] = {}
+
+    async def forward(self, loaded: Loaded, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
+
+        Cancel it, and what still waits of it is never run. Raises InputError for images that the model
+        does not read, Busy where the model's queue is full, NotReady where the service shuts down, and
+        whatever the runtime raises for these images alone.
+        """
+        check_images(images, loaded.model.network.spec)
+        lane = self._lane(loaded)
+        if lane.waiting >= self._queue:
+            title = loaded.model.manifest.title
+            raise Busy(f"{lane.waiting} images wait for {title}; try again in a moment")
+        return await lane.forward(images)
+
+    async def close(self) -> None:
+        """Refuse what waits, and let running passes end."""
+        lanes = tuple(self._lanes.values())
+        for lane in lanes:
+            lane.close()
+        await asyncio.gather(*(lane.work for lane in lanes), return_exceptions=True)
+        self._passes.close()
+
+    def _lane(self, loaded: Loaded) -> "_Lane":
+        lane = self._lanes.get(loaded)
+        if lane is None or lane.work.done():
+            lane = self._lanes[loaded] = _Lane(loaded.runtime, self._passes, self._size, self._delay_s)
+            lane.work.add_done_callback(partial(self._forget, loaded, lane))
+        return lane
+
+    def _forget(self, loaded: Loaded, lane: "_Lane", _: "asyncio.Task[None]") -> None:
+        if self._lanes.get(loaded) is lane:
+            del self._lanes[loaded]
+
+
+class _Passes:
+    """Threads for passes, each taken only by who can begin at once."""
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="passes")
+        self.turn = asyncio.Semaphore(count)
+
+    async def run(self, runtime: Runtime, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Run a pass, with a turn taken: the class scores, a row for each image."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, _forward, runtime, images)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+def _forward(runtime: Runtime, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    scores = runtime.forward(np.stack(images))
+    if len(scores) != len(images):
+        raise RuntimeError(f"runtime '{runtime.name}' gave {len(scores)} rows for {len(images)} images")
+    return scores
+
+
+class _Lane:
+    """The images that wait for one model, and the task that runs them; it ends when none are left."""
+
+    def __init__(self, runtime: Runtime, passes: _Passes, size: int, delay_s: float) -> None:
+        self._runtime = runtime
+        self._passes = passes
+        self._size = size
+        self._delay_s = delay_s
+        self._items: deque[_Item] = deque()
+        self._expected = 1
+        self._closed = False
+        self._enough = asyncio.Event()
+        self.work = asyncio.create_task(self._run())
+
+    @property
+    def waiting(self) -> int:
+        """How many images wait for a pass."""
+        return sum(item.awaited for item in self._items)
+
+    async def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Put images at the end of the queue, and wait for their scores."""
+        loop = asyncio.get_running_loop()
+        items = [_Item(image, loop.create_future()) for image in images]
+        self._items.extend(items)
+        self._look()
+        try:
+            return np.stack(await asyncio.gather(*(item.scores for item in items)))
+        finally:  # one of them may have failed, or the caller be gone: nobody waits for the others
+            for item in items:
+                item.scores.cancel()
+
+    def close(self) -> None:
+        """Turn away what waits, and end with the pass that runs."""
+        self._closed = True
+        self._look()
+        for item in self._items:
+            item.fail(NotReady("the service is shutting down; try another one"))
+
+    async def _run(self) -> None:
+        try:
+            while await self._gathered():
+                async with self._passes.turn:
+                    items = self._next()
+                    await self._pass(items)
+                self._expected = len(items) + self.waiting
+        finally:
+            self.close()
+
+    async def _gathered(self) -> bool:
+        """Wait until a pass is worth its while; tell whether there is anything to run."""
+        self._enough.clear()
+        self._look()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._delay_s):
+                await self._enough.wait()
+        return bool(self.waiting)
+
+    def _look(self) -> None:
+        if self._closed or self.waiting >= min(self._size, self._expected):
+            self._enough.set()
+
+    def _next(self) -> Sequence[_Item]:
+        """Take the images of a pass out of the queue, and drop those that nobody waits for any more."""
+        items: list[_Item] = []
+        while self._items and len(items) < self._size:
+            item = self._items.popleft()
+            if item.awaited:
+                items.append(item)
+        return items
+
+    async def _pass(self, items: Sequence[_Item]) -> None:
+        """Run images together, and apart where that fails."""
+        awaited = [item for item in items if item.awaited]
+        if not awaited:
+            return
+        try:
+            scores = await self._passes.run(self._runtime, [item.image for item in awaited])
+        except Exception as error:
+            await self._failed(awaited, error)
+        else:
+            for item, its_scores in zip(awaited, scores, strict=True):
+                item.give(its_scores)
+
+    async def _failed(self, items: Sequence[_Item], error: Exception) -> None:
+        if len(items) == 1 or isinstance(error, NotReady):  # a runtime that is gone is no image's fault
+            for item in items:
+                item.fail(error)
+            return
+        for item in items:
+            await self._pass([item])
