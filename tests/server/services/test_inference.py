@@ -2,6 +2,8 @@
 
 import json
 import struct
+import threading
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +23,7 @@ from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
+from zfscope.runtimes.onnx_runtime import OnnxRuntime
 from zfscope.server.settings import Settings
 from zfscope.store import Model, ModelStore
 
@@ -306,6 +309,45 @@ def test_outputs_come_in_the_order_in_which_they_are_asked_for(
     np.testing.assert_allclose(found["fc6"], found["logits"], atol=1e-5)
     traced = trace(model.network, torch.from_numpy(pixels)).outputs["relu5"].numpy()
     np.testing.assert_allclose(found["relu5"], traced, atol=1e-4)
+
+
+def test_requests_share_a_pass_and_one_that_is_cancelled_harms_no_other(
+    cold_service: Running, model: Model, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold_service.call(cold_service.service.warm_up())
+    whole, begun, released, sizes = OnnxRuntime.forward, threading.Event(), threading.Event(), []
+
+    def held(runtime: OnnxRuntime, images: np.ndarray) -> np.ndarray:
+        sizes.append(len(images))
+        begun.set()
+        assert released.wait(timeout=30)
+        return whole(runtime, images)
+
+    def wait_for(images: int) -> None:
+        (lane,) = cold_service.service._backend.batcher._lanes.values()
+        while lane.waiting != images:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(OnnxRuntime, "forward", held)
+    with grpc.insecure_channel(cold_service.address) as channel:
+        infer = GRPCInferenceServiceStub(channel).ModelInfer
+        first = infer.future(raw_tensors(pixels[:1]), timeout=30)
+        assert begun.wait(timeout=30)
+        both = infer.future(raw_tensors(pixels[1:]), timeout=30)
+        wait_for(2)
+        gone = infer.future(raw_tensors(pixels), timeout=30)
+        wait_for(5)
+        gone.cancel()
+        wait_for(2)
+        last = infer.future(raw_tensors(pixels[:1]), timeout=30)
+        wait_for(3)
+        released.set()
+        found = [arrays(call.result())["logits"] for call in (first, both, last)]
+
+    assert sizes == [1, 3]
+    expected = network_scores(model, pixels)
+    for scores, wanted in zip(found, (expected[:1], expected[1:], expected[:1]), strict=True):
+        np.testing.assert_allclose(scores, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("send", [raw_photos, typed_photos])

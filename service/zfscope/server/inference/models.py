@@ -1,7 +1,9 @@
 """A model through the Open Inference Protocol: images in, class scores or what layers gave out."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,9 @@ from zfscope.store import Manifest, Model
 Floats = NDArray[np.float32]
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
+SCORES = (LOGITS, PROBABILITIES)
 _PART = 16
-"""So many images go through the network at once: all layers of more would take more memory than caches."""
+"""So many images go through the network at once: all layers of more would take much memory."""
 
 
 def outputs_of(manifest: Manifest) -> dict[str, Shape]:
@@ -38,10 +41,40 @@ def outputs_of(manifest: Manifest) -> dict[str, Shape]:
     return {LOGITS: classes, PROBABILITIES: classes, **layers}
 
 
-def infer(
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A request that can be answered. pixels: what the network reads, (N, 3, H, W)."""
+
+    loaded: Loaded
+    pixels: Floats
+    wanted: Sequence[Wanted]
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers whose outputs are wanted."""
+        return [output.name for output in self.wanted if output.name not in SCORES]
+
+    @property
+    def scores(self) -> bool:
+        """Whether class scores are wanted."""
+        return len(self.layers) < len(self.wanted)
+
+
+async def infer(
     backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel
 ) -> pb.ModelInferResponse:
-    """Answer a ModelInfer of a model. Blocks; everything that can be refused is refused before any pass."""
+    """Answer a ModelInfer of a model: scores come of passes shared with others, layers of its own."""
+    asked = await backend.readers.run(partial(read, backend, request, target, cancel))
+    scores = await backend.batcher.forward(asked.loaded, asked.pixels) if asked.scores else None
+    if not asked.layers:
+        return response_of(request, asked, _scores(scores))
+    return await backend.workers.run(
+        lambda: response_of(request, asked, {**_scores(scores), **_layers(asked, cancel)})
+    )
+
+
+def read(backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel) -> Asked:
+    """Check a request, and prepare its images. Blocks; what can be refused is refused before any pass."""
     check_no_parameters(request)
     loaded = backend.models.loaded(target.model, target.version)
     known, model = outputs_of(loaded.model.manifest), loaded.model
@@ -53,9 +86,15 @@ def infer(
         raise InputError("no images; give the input 'input' or 'images'", field="inputs")
     _check_images(sent, model, backend.max_images)
     _check_answer(sent.images, [known[output.name] for output in wanted], backend.max_send_bytes)
-    pixels = _pixels(backend, sent, model, cancel)
-    given = _forward(loaded, pixels, {output.name for output in wanted}, cancel)
-    outputs = {output.name: _as_wanted(given[output.name], output, model) for output in wanted}
+    return Asked(loaded, _pixels(backend, sent, model, cancel), wanted)
+
+
+def response_of(
+    request: pb.ModelInferRequest, asked: Asked, given: Mapping[str, Floats]
+) -> pb.ModelInferResponse:
+    """Write what was asked for, out of what was computed."""
+    model = asked.loaded.model
+    outputs = {output.name: _as_wanted(given[output.name], output, model) for output in asked.wanted}
     return answer_to_wire(request, model=model.name, version=model.version, outputs=outputs)
 
 
@@ -63,7 +102,7 @@ def _check_wanted(output: Wanted, known: Mapping[str, Shape]) -> None:
     if output.name not in known:
         names = ", ".join(known)
         raise NotFound(f"no output '{output.name:.80}'; this model has {names}", field=f"{output.field}.name")
-    if output.classes and output.name not in (LOGITS, PROBABILITIES):
+    if output.classes and output.name not in SCORES:
         told = f"'{output.name}' has no classes; ask for those of {LOGITS} or {PROBABILITIES}"
         raise InputError(told, field=f"{output.field}.parameters")
 
@@ -93,22 +132,19 @@ def _pixels(backend: Backend, sent: Sent, model: Model, cancel: Cancel) -> Float
     return np.concatenate(prepared)
 
 
-def _forward(loaded: Loaded, pixels: Floats, names: set[str], cancel: Cancel) -> dict[str, NDArray[Any]]:
-    """Give outputs by name, a part of the images after the other."""
+def _scores(logits: Floats | None) -> dict[str, Floats]:
+    if logits is None:
+        return {}
+    return {LOGITS: logits, PROBABILITIES: softmax(logits).astype(np.float32)}
+
+
+def _layers(asked: Asked, cancel: Cancel) -> dict[str, Floats]:
+    """Give what layers give, a part of the images after the other."""
     parts = []
-    for start in range(0, len(pixels), _PART):
+    for start in range(0, len(asked.pixels), _PART):
         cancel.check()
-        parts.append(dict(_outputs(loaded, pixels[start : start + _PART], names)))
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-
-def _outputs(loaded: Loaded, pixels: Floats, names: set[str]) -> Iterator[tuple[str, Floats]]:
-    if scores := names & {LOGITS, PROBABILITIES}:
-        logits = loaded.runtime.forward(pixels)
-        given = {LOGITS: logits, PROBABILITIES: softmax(logits).astype(np.float32)}
-        yield from ((name, given[name]) for name in scores)
-    if layers := names - {LOGITS, PROBABILITIES}:
-        yield from loaded.runtime.outputs(pixels, sorted(layers)).items()
+        parts.append(asked.loaded.runtime.outputs(asked.pixels[start : start + _PART], asked.layers))
+    return {name: np.concatenate([part[name] for part in parts]) for name in asked.layers}
 
 
 def _as_wanted(given: Floats, output: Wanted, model: Model) -> NDArray[Any]:

@@ -64,7 +64,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         context: grpc.aio.ServicerContext[pb.ModelMetadataRequest, pb.ModelMetadataResponse],
     ) -> pb.ModelMetadataResponse:
         target = target_of(request.name, request.version, field="version")
-        return await self._backend.workers.run(partial(describe.metadata, self._backend, target))
+        return await self._backend.readers.run(partial(describe.metadata, self._backend, target))
 
     async def ModelInfer(
         self,
@@ -72,8 +72,10 @@ class InferenceService(GRPCInferenceServiceServicer):
         context: grpc.aio.ServicerContext[pb.ModelInferRequest, pb.ModelInferResponse],
     ) -> pb.ModelInferResponse:
         target = target_of(request.model_name, request.model_version, field="model_version")
-        infer = analyzers.infer if target.analyzer else models.infer
-        work = partial(infer, self._backend, request, target, Cancel(context))
+        cancel = Cancel(context)
+        if not target.analyzer:
+            return await models.infer(self._backend, request, target, cancel)
+        work = partial(analyzers.infer, self._backend, request, target, cancel)
         return await self._backend.workers.run(work)
 
     async def ModelConfig(
@@ -82,7 +84,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         context: grpc.aio.ServicerContext[pb.ModelConfigRequest, pb.ModelConfigResponse],
     ) -> pb.ModelConfigResponse:
         target = target_of(request.name, request.version, field="version")
-        return await self._backend.workers.run(partial(describe.config, self._backend, target))
+        return await self._backend.readers.run(partial(describe.config, self._backend, target))
 
 
 def can_run(backend: Backend, target: Target) -> bool:
