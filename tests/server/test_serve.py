@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_the_service_tells_its_address_serves_and_ends_on_a_signal(
 def test_a_signal_while_the_model_is_loading_ends_the_service(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
-    process = start()
+    process = start(lame_duck_s=300)  # which nobody has to wait for: there was nothing to notice
     assert line(process).startswith("zfscope listens on 127.0.0.1:")
 
     process.terminate()
@@ -46,6 +47,20 @@ def test_a_signal_while_the_model_is_loading_ends_the_service(
 
     assert process.returncode == 0
     assert "Traceback" not in log
+
+
+def test_a_second_signal_ends_the_service_at_once(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start(lame_duck_s=300)
+    address = line(process).removeprefix("zfscope listens on ")
+    assert line(process).startswith("zfscope serves")
+    process.terminate()
+    with Client(address) as client:
+        while client.health() == "SERVING":
+            time.sleep(0.05)
+
+    process.terminate()
+
+    assert process.wait(timeout=30) == -signal.SIGTERM
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_service_with_its_error(

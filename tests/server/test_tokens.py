@@ -6,14 +6,14 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.descriptor_pool import Default
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic import SecretStr
 
 from zfscope.client import Access, Client
 from zfscope.errors import InputError, Unauthenticated
-from zfscope.server.app import SERVICES, Service
+from zfscope.server.app import Service
+from zfscope.server.protos import SERVICES, pool_of_all
 from zfscope.server.settings import Settings
 from zfscope.server.status import error_of
 
@@ -43,7 +43,7 @@ def plain(guarded: Any) -> Iterator[grpc.Channel]:
 
 def methods() -> list[str]:
     """Every method of the service's own, by its path."""
-    services = map(Default().FindServiceByName, SERVICES)
+    services = map(pool_of_all().FindServiceByName, SERVICES)
     return [f"/{service.full_name}/{method.name}" for service in services for method in service.methods]
 
 

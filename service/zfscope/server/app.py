@@ -12,7 +12,6 @@ import numpy as np
 import structlog
 import torch
 from grpc_health.v1 import health
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
@@ -22,6 +21,7 @@ from zfscope.runtimes import create_runtime
 from zfscope.server.backend import Backend
 from zfscope.server.batching import Batcher
 from zfscope.server.gate import Gate
+from zfscope.server.health import Health
 from zfscope.server.interceptor import Errors
 from zfscope.server.listen import bind
 from zfscope.server.log import configure_log
@@ -40,8 +40,8 @@ from zfscope.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
 from zfscope.v1.classification_pb2_grpc import add_ClassificationServiceServicer_to_server
 from zfscope.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 
-_HEALTH_STREAMS_S = 0.5
-"""An open health Watch never ends by itself: after our own requests the server waits this long."""
+_LAST_CALLS_S = 5
+"""How long requests that are still on their way in get, to be refused rather than cut off."""
 
 _log = structlog.get_logger("zfscope.server")
 
@@ -83,14 +83,13 @@ class Service:
             max_send_bytes=settings.max_send_bytes,
         )
         self._gate = Gate()
-        self._health = health.aio.HealthServicer()
+        self._health = Health(SERVICES)
 
     async def start(self) -> str:
         """Answer on the address from now on, NOT_SERVING; give the address with the port that was bound.
 
         Raises InputError where the address cannot be bound, or is not safe to listen on.
         """
-        await self._set_health(HealthCheckResponse.NOT_SERVING)
         self._server = grpc.aio.server(interceptors=self._interceptors(), options=_options(self._settings))
         add_ModelServiceServicer_to_server(ModelService(self._backend), self._server)
         add_ClassificationServiceServicer_to_server(ClassificationService(self._backend), self._server)
@@ -110,26 +109,24 @@ class Service:
         blank = np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32)
         await self._backend.batcher.forward(loaded, blank)
         self._gate.open()
-        await self._set_health(HealthCheckResponse.SERVING)
+        self._health.set(serving=True)
         return loaded.model.manifest.title
 
     async def stop(self, *, lame_duck_s: float = 0) -> None:
         """Say NOT_SERVING, wait for load balancers to notice, refuse new work, let the running work end."""
-        await self._health.enter_graceful_shutdown()
+        self._health.shut_down()
         await asyncio.sleep(lame_duck_s)
         self._gate.shut()
-        if not await self._gate.emptied(self._settings.grace_s):
+        drained = await self._gate.emptied(self._settings.grace_s)
+        if not drained:
             _log.warning("cut off", reason="requests still ran at the end of the grace time")
-        await self._server.stop(_HEALTH_STREAMS_S)
+        self._health.end_watches()
+        await self._server.stop(_LAST_CALLS_S if drained else 0)
         await self._backend.close()
 
     def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
         """Give what is around every RPC, the outermost first."""
         return [*([Tokens(self._tokens)] if self._tokens else []), Errors(self._gate)]
-
-    async def _set_health(self, status: int) -> None:
-        for service in ("", *SERVICES):
-            await self._health.set(service, status)
 
 
 def _say(line: str) -> None:
@@ -147,17 +144,19 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
     stopped = _signals()
     service = Service(settings)
     announce(f"zfscope listens on {await service.start()}")
-    warm = asyncio.create_task(service.warm_up())
+    warm, served = asyncio.create_task(service.warm_up()), False
     try:
         either: set[asyncio.Future[Any]] = {warm, stopped}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if warm.done():
             announce(f"zfscope serves {warm.result()}")
+            served = True
             await stopped
     finally:
         warm.cancel()
-        by_ctrl_c = stopped.done() and stopped.result() == signal.SIGINT
-        await service.stop(lame_duck_s=settings.lame_duck_s if stopped.done() and not by_ctrl_c else 0)
+        # Nobody has to notice that a service ends which never served, or by the hand of who watches it.
+        noticed = served and stopped.done() and stopped.result() == signal.SIGTERM
+        await service.stop(lame_duck_s=settings.lame_duck_s if noticed else 0)
 
 
 def _signals() -> "asyncio.Future[int]":
@@ -166,7 +165,8 @@ def _signals() -> "asyncio.Future[int]":
     stopped = loop.create_future()
 
     def on_signal(number: int) -> None:
-        stopped.set_result(number)
+        if not stopped.done():  # two signals may have come at once
+            stopped.set_result(number)
         for handled in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(handled)
 

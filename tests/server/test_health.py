@@ -1,0 +1,96 @@
+"""Health over the wire: what it says, and to whom."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from zfscope.server.protos import SERVICES
+
+Response = health_pb2.HealthCheckResponse
+
+
+class Watch:
+    """An open watch over a connection of its own, read as it goes."""
+
+    def __init__(self, address: str, service: str = "") -> None:
+        self._channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+        request = health_pb2.HealthCheckRequest(service=service)
+        self._call = health_pb2_grpc.HealthStub(self._channel).Watch(request)
+        self._told: queue.Queue[int | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def next(self) -> int | None:
+        """Give the next status; None where the watch has ended."""
+        return self._told.get(timeout=30)
+
+    def leave(self) -> None:
+        self._call.cancel()
+        self._reader.join(timeout=30)
+        self._channel.close()
+
+    def _read(self) -> None:
+        try:
+            for answer in self._call:
+                self._told.put(answer.status)
+        except grpc.RpcError:
+            assert self._call.cancelled()
+        self._told.put(None)
+
+
+@pytest.fixture
+def watches(cold_service: Any) -> Iterator[list[Watch]]:
+    """Three who watch a service that is not warm yet, and know its status."""
+    watches = [Watch(cold_service.address, service) for service in ("", "", SERVICES[0])]
+    assert [watch.next() for watch in watches] == [Response.NOT_SERVING] * 3
+    yield watches
+    for watch in watches:
+        watch.leave()
+
+
+def test_who_watches_is_told_of_every_change_to_the_end(cold_service: Any, watches: list[Watch]) -> None:
+    cold_service.call(cold_service.service.warm_up())
+    assert [watch.next() for watch in watches] == [Response.SERVING] * 3
+
+    cold_service.call(cold_service.service.stop())
+    assert [watch.next() for watch in watches] == [Response.NOT_SERVING] * 3
+    assert [watch.next() for watch in watches] == [None] * 3
+
+
+def test_who_stops_watching_takes_the_news_from_nobody_else(cold_service: Any, watches: list[Watch]) -> None:
+    watches[0].leave()
+
+    cold_service.call(cold_service.service.warm_up())
+
+    assert [watch.next() for watch in watches[1:]] == [Response.SERVING] * 2
+
+
+def test_a_service_that_gets_ready_while_it_shuts_down_stays_not_serving(
+    cold_service: Any, watches: list[Watch]
+) -> None:
+    cold_service.service._health.shut_down()
+    cold_service.call(cold_service.service.warm_up())
+
+    check = health_pb2_grpc.HealthStub
+    with grpc.insecure_channel(cold_service.address) as channel:
+        answer = check(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+    assert answer.status == Response.NOT_SERVING
+
+
+def test_a_service_that_is_not_here_is_not_found_and_watched_as_unknown(
+    service: Any, channel: grpc.Channel
+) -> None:
+    stub, request = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckRequest(service="elsewhere")
+
+    with pytest.raises(grpc.RpcError) as refusal:
+        stub.Check(request, timeout=30)
+    watch = stub.Watch(request, timeout=30)
+
+    assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
+    assert next(watch).status == Response.SERVICE_UNKNOWN
+    watch.cancel()
