@@ -28,7 +28,7 @@ def test_the_service_tells_its_address_serves_and_ends_on_a_signal(
         assert client.classify(photo).model == "tiny"
 
     process.send_signal(number)
-    out, log = process.communicate(timeout=30)
+    out, log = process.communicate(timeout=120)
 
     assert process.returncode == 0
     assert out == ""
@@ -43,7 +43,7 @@ def test_a_signal_while_the_model_is_loading_ends_the_service(
     assert line(process).startswith("zfscope listens on 127.0.0.1:")
 
     process.terminate()
-    _, log = process.communicate(timeout=30)
+    _, log = process.communicate(timeout=120)
 
     assert process.returncode == 0
     assert "Traceback" not in log
@@ -70,7 +70,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_service_with_its_error(
     (tmp_path / "tiny" / "1" / "weights.safetensors").write_bytes(b"")
     process = start(store=tmp_path)
 
-    _, log = process.communicate(timeout=30)
+    _, log = process.communicate(timeout=120)
 
     assert process.returncode != 0
     assert "DamagedModel: model 'tiny' version 1: 'weights.safetensors' is not the file" in log
