@@ -54,8 +54,10 @@ class Client:
     def __init__(self, address: str, *, timeout_s: float = 60, access: Access | None = None) -> None:
         """Open a connection; nothing is sent yet.
 
-        address: HOST:PORT, or any target that gRPC knows. timeout_s: of each call. access: TLS and a token;
-        unset: as the environment says. Raises InputError for an access that cannot be used.
+        address: HOST:PORT, or any target that gRPC knows; of several replicas `dns:///HOST:PORT`, a name that
+        resolves to all of them, or `ipv4:10.0.0.1:50051,10.0.0.2:50051`. timeout_s: of each call.
+        access: TLS and a token; unset: as the environment says.
+        Raises InputError for an access that cannot be used.
         """
         access = access or read_settings(Access)
         credentials = access.credentials()

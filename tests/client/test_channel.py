@@ -1,0 +1,97 @@
+"""The shipped service config: replicas in turn, those left out that do not serve, calls sent again."""
+
+import json
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from zfscope.client import Client
+from zfscope.client.channel import service_config
+from zfscope.errors import NotReady
+from zfscope.server.settings import Settings
+
+SHIPPED = json.loads(files("zfscope.client").joinpath("service_config.json").read_text())
+
+
+@pytest.fixture
+def replicas(settings: Settings, make_service: Callable[..., Any]) -> list[Any]:
+    """Two services, the first of them warm."""
+    replicas = [make_service(settings) for _ in range(2)]
+    replicas[0].call(replicas[0].service.warm_up())
+    return replicas
+
+
+def target(replicas: list[Any]) -> str:
+    return "ipv4:" + ",".join(replica.address for replica in replicas)
+
+
+@pytest.mark.parametrize("several", ["dns:///zfscope:50051", "ipv4:10.0.0.1:1,10.0.0.2:1", "xds:///zfscope"])
+def test_for_several_addresses_it_is_what_is_shipped(several: str) -> None:
+    assert json.loads(service_config(several)) == SHIPPED
+
+
+@pytest.mark.parametrize("one", ["zfscope:50051", "ipv4:10.0.0.1:1", "unix:/run/zfscope"])
+def test_for_one_address_it_is_the_same_without_asking_for_health(one: str) -> None:
+    without = {name: value for name, value in SHIPPED.items() if name != "healthCheckConfig"}
+
+    assert json.loads(service_config(one)) == without
+
+
+def test_it_asks_for_health_before_calls_and_sends_them_again_with_a_limit() -> None:
+    assert SHIPPED["loadBalancingConfig"] == [{"round_robin": {}}]
+    assert SHIPPED["healthCheckConfig"] == {"serviceName": ""}
+    (every,) = SHIPPED["methodConfig"]
+    assert every["name"] == [{}]
+    assert every["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert SHIPPED["retryThrottling"]["maxTokens"] > 0
+
+
+def test_a_replica_that_is_not_ready_gets_no_calls(replicas: list[Any], photo: bytes) -> None:
+    with Client(target(replicas)) as client:
+        client.wait_until_ready()
+        for _ in range(8):
+            assert client.classify(photo).model == "tiny"
+
+
+def test_replicas_are_called_in_turn_once_they_are_ready(replicas: list[Any]) -> None:
+    replicas[1].call(replicas[1].service.warm_up())
+    gates = [replica.service._gate for replica in replicas]
+    passed = [0, 0]
+
+    def counting(place: int) -> Callable[[], Any]:
+        passage = gates[place].passage
+
+        def count() -> Any:
+            passed[place] += 1
+            return passage()
+
+        return count
+
+    for place, gate in enumerate(gates):
+        gate.passage = counting(place)
+    end = time.monotonic() + 30
+    with Client(target(replicas)) as client:
+        while not all(passed) and time.monotonic() < end:
+            client.models()
+
+    assert all(passed)
+
+
+def test_a_replica_that_shuts_down_loses_no_call(replicas: list[Any], photo: bytes) -> None:
+    replicas[1].call(replicas[1].service.warm_up())
+    with Client(target(replicas)) as client:
+        for _ in range(8):
+            client.classify(photo)
+        replicas[0].call(replicas[0].service.stop())
+        for _ in range(8):
+            assert client.classify(photo).model == "tiny"
+
+
+def test_where_no_replica_is_ready_a_call_is_told_so(replicas: list[Any]) -> None:
+    replicas[0].call(replicas[0].service.stop())
+
+    with Client(target(replicas)) as client, pytest.raises(NotReady):
+        client.models()
