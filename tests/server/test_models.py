@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
+from structlog.testing import capture_logs
 
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.runtimes import Runtime, TorchRuntime
 from zfscope.server.models import Models
 from zfscope.store import Model, ModelStore
@@ -68,6 +70,81 @@ def test_the_models_are_listed_by_name_the_newest_version_first(models: Models) 
         ("tiny", 2),
         ("tiny", 1),
     ]
+
+
+@pytest.fixture
+def growing(tmp_path: Path, counted: Counted, write_tiny: Callable[..., None]) -> Models:
+    """The models of a store of one, `tiny` 1, that a test may add to."""
+    write_tiny(tmp_path, "tiny", 1)
+    models = Models(ModelStore(tmp_path), counted, keep=2)
+    models.loaded("", None)
+    return models
+
+
+def test_what_appears_is_served_after_a_look_at_the_store_and_not_before(
+    growing: Models, counted: Counted, write_tiny: Callable[..., None]
+) -> None:
+    write_tiny(growing.store.root, "tiny", 2)
+    assert growing.loaded("tiny", None).model.version == 1
+    growing.refresh()
+    assert growing.default == ("tiny", 2)
+    assert growing.loaded("", None) is growing.loaded("tiny", 2)
+    assert counted.made == [("tiny", 1), ("tiny", 2)]
+    growing.refresh()
+    assert len(counted.made) == 2
+
+
+def test_a_version_that_has_appeared_can_be_named_at_once(
+    growing: Models, write_tiny: Callable[..., None]
+) -> None:
+    write_tiny(growing.store.root, "tiny", 2)
+    write_tiny(growing.store.root, "new", 1)
+    assert growing.loaded("tiny", 2).model.version == 2
+    assert growing.loaded("new", None).model.name == "new"
+
+
+def test_a_broken_version_is_refused_once_and_the_old_one_stays(
+    growing: Models, write_tiny: Callable[..., None]
+) -> None:
+    for version in (2, 3):
+        write_tiny(growing.store.root, "tiny", version)
+    weights = growing.store.root / "tiny" / "3" / "weights.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    with capture_logs() as logs:
+        growing.refresh()
+        growing.refresh()
+    assert [(log["event"], log["version"]) for log in logs] == [
+        ("took up a model", 2),
+        ("refused a model", 3),
+    ]
+    assert "is not the file of the manifest" in logs[1]["reason"]
+    assert growing.loaded("", None).model.version == 2
+
+    weights.write_bytes(whole)
+    growing.refresh()
+    assert growing.default == ("tiny", 3)
+
+
+def test_a_model_that_cannot_run_is_refused(
+    growing: Models, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(growing.store.root, "tiny", 2)
+
+    def forward(*_: object) -> None:
+        raise RuntimeUnavailable("no room on the device")
+
+    monkeypatch.setattr(TorchRuntime, "forward", forward)
+    growing.refresh()
+    assert growing.default == ("tiny", 1)
+
+
+def test_without_a_device_the_start_says_so(
+    store: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeUnavailable, match="device 'cuda': torch finds none here"):
+        Models(ModelStore(store), counted, default="tiny", device="cuda")
 
 
 def test_an_unknown_model_is_told_what_there_is(models: Models) -> None:

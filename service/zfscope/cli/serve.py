@@ -36,6 +36,9 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="For exported graphs.  [default: this user's cache]")
     ] = None,
     store: Store = None,
+    watch: Annotated[
+        bool | None, typer.Option("--watch", help="Take up models and versions that appear in the store.")
+    ] = None,
     tls_certificate: PemFile = None,
     tls_key: PemFile = None,
     tls_client_ca: Annotated[
@@ -72,6 +75,7 @@ def serve(
         "threads": threads,
         "cache": cache,
         "store": find_store(store),
+        "watch": watch,
         "tls_certificate": tls_certificate,
         "tls_key": tls_key,
         "tls_client_ca": tls_client_ca,

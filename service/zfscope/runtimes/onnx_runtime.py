@@ -86,5 +86,5 @@ def export_model(model: Model) -> bytes:
     """Write a model as ONNX."""
     from zfscope.runtimes.onnx_graph import onnx_graph  # brings onnx, which a warm cache does without
 
-    weights = {name: tensor.numpy() for name, tensor in model.network.layers.state_dict().items()}
+    weights = {name: tensor.cpu().numpy() for name, tensor in model.network.layers.state_dict().items()}
     return onnx_graph(model.network.spec, weights)

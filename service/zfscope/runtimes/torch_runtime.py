@@ -15,7 +15,7 @@ from zfscope.runtimes.protocol import check_images
 
 
 class TorchRuntime:
-    """Runs a network on a device; on the CPU it shares the weights of the network it is given."""
+    """Runs a network on a device, where it shares the weights of one that is there."""
 
     name = "torch"
 
@@ -24,7 +24,8 @@ class TorchRuntime:
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeUnavailable("runtime 'torch' cannot use CUDA: torch finds no device here")
         self._device = torch.device(device)
-        self._network = network if device == "cpu" else copy.deepcopy(network).to(self._device)
+        there = next(network.parameters()).device.type == device
+        self._network = network if there else copy.deepcopy(network).to(self._device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the class scores of images; see `Runtime`."""

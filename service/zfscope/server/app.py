@@ -34,6 +34,7 @@ from zfscope.server.services.inference import InferenceService
 from zfscope.server.services.models import ModelService
 from zfscope.server.settings import Settings
 from zfscope.server.tokens import Tokens
+from zfscope.server.watch import watch
 from zfscope.server.workers import Workers
 from zfscope.store import ModelStore
 from zfscope.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
@@ -62,7 +63,11 @@ class Service:
         )
         self._tokens = read_tokens(settings.token, settings.token_file)
         models = Models(
-            ModelStore(settings.store), runtime, default=settings.default_model, keep=settings.kept_models
+            ModelStore(settings.store),
+            runtime,
+            default=settings.default_model,
+            keep=settings.kept_models,
+            device=settings.device,
         )
         self._settings = settings
         self._backend = Backend(
@@ -84,6 +89,7 @@ class Service:
         )
         self._gate = Gate()
         self._health = Health(SERVICES)
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
         """Answer on the address from now on, NOT_SERVING; give the address with the port that was bound.
@@ -110,10 +116,14 @@ class Service:
         await self._backend.batcher.forward(loaded, blank)
         self._gate.open()
         self._health.set(serving=True)
+        if self._settings.watch:
+            self._watching = asyncio.create_task(watch(self._backend.models))
         return loaded.model.manifest.title
 
     async def stop(self, *, lame_duck_s: float = 0) -> None:
         """Say NOT_SERVING, wait for load balancers to notice, refuse new work, let the running work end."""
+        if self._watching:
+            self._watching.cancel()
         self._health.shut_down()
         await asyncio.sleep(lame_duck_s)
         self._gate.shut()

@@ -2,13 +2,19 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
+import numpy as np
+import structlog
+import torch
+
+from zfscope.errors import RuntimeUnavailable, ZfscopeError
 from zfscope.runtimes import Runtime
 from zfscope.store import Manifest, Model, ModelStore
 
 Key = tuple[str, int]
+_log = structlog.get_logger("zfscope.server")
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +24,17 @@ class Loaded:
     model: Model
     runtime: Runtime
 
+    def warm_up(self) -> None:
+        """Run one pass, on a blank image."""
+        spec = self.model.network.spec
+        self.runtime.forward(np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32))
+
 
 class Models:
     """The models of a store, the last `keep` of them in memory, the default one always.
 
-    Every method may block on the disk, and may be called from many threads at once.
+    Where a request names no version it gets the newest that there was at the start, or that `refresh` has
+    found since. Every method may block on the disk, and may be called from many threads at once.
     """
 
     def __init__(
@@ -32,20 +44,31 @@ class Models:
         *,
         default: str = "",
         keep: int = 3,
+        device: str = "cpu",
     ) -> None:
-        """default: the model of requests that name none; empty takes the store's default.
+        """default: the model of requests that name none; empty takes the store's. device: of the networks.
 
         Raises NotFound for a default that the store does not have, or a store without models;
-        InputError where the store has several and no default.
+        InputError where the store has several and no default; RuntimeUnavailable for a device that torch
+        does not find.
         """
+        if device == "cuda" and not torch.cuda.is_available():
+            raise RuntimeUnavailable("device 'cuda': torch finds none here", field="device")
         self._store = store
         self._create_runtime = create_runtime
         self._keep = keep
+        self._device = device
         self._kept: OrderedDict[Key, Loaded] = OrderedDict()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
-        manifest = store.manifest(default)
-        self.default = manifest.name, manifest.version
+        self._newest = {name: versions[-1] for name, versions in store.versions().items()}
+        self._refused: dict[Key, object] = {}
+        self._default = store.manifest(default).name
+
+    @property
+    def default(self) -> Key:
+        """The model of requests that name none."""
+        return self._default, self._newest[self._default]
 
     @property
     def store(self) -> ModelStore:
@@ -63,8 +86,8 @@ class Models:
     def loaded(self, name: str, version: int | None) -> Loaded:
         """Give a model, loading it when it is not in memory.
 
-        name: empty means the default model. version: None means the newest, of the default model the
-        one that was newest when the service started. Raises NotFound for what the store does not have.
+        name: empty means the default model. version: None means the newest. Raises NotFound for what the
+        store does not have.
         """
         key = self._key(name, version)
         found = self._find(key)
@@ -73,10 +96,33 @@ class Models:
         with self._loading:  # one at a time: two requests for one model load it once
             return self._find(key) or self._load(key)
 
+    def refresh(self) -> None:
+        """Take up versions that have appeared in the store, each once it is loaded and has run a pass.
+
+        One that cannot be is refused, and the older one stays: it is tried again when its files change.
+        """
+        for key in self._appeared():
+            stamp = self._store.stamp(*key)
+            if self._refused.get(key) != stamp:
+                try:
+                    self._take_up(key)
+                except ZfscopeError as error:
+                    self._refused[key] = stamp
+                    _log.warning("refused a model", model=key[0], version=key[1], reason=error.message)
+
+    def _appeared(self) -> Iterator[Key]:
+        for name, versions in self._store.versions().items():
+            yield from ((name, version) for version in versions if version > self._newest.get(name, 0))
+
+    def _take_up(self, key: Key) -> None:
+        self.loaded(*key).warm_up()
+        name, version = key
+        self._newest[name] = version
+        _log.info("took up a model", model=name, version=version)
+
     def _key(self, name: str, version: int | None) -> Key:
-        if not name and version is None:
-            return self.default
-        manifest = self._store.manifest(name or self.default[0], version)
+        name = name or self._default
+        manifest = self._store.manifest(name, self._newest.get(name) if version is None else version)
         return manifest.name, manifest.version
 
     def _find(self, key: Key) -> Loaded | None:
@@ -87,6 +133,7 @@ class Models:
 
     def _load(self, key: Key) -> Loaded:
         model = self._store.load(*key)
+        model = replace(model, network=model.network.to(self._device))
         loaded = Loaded(model, self._create_runtime(model))
         with self._lock:
             self._kept[key] = loaded

@@ -78,6 +78,7 @@ class Settings(BaseSettings):
         description="Seconds after a pass that the next one waits, at most, for those just answered to ask "
         "again; who is alone never waits.",
     )
+    watch: bool = Field(default=False, description="Take up models and versions that appear in the store.")
     kept_models: PositiveInt = Field(
         default=3, description="Models that stay loaded, the default one included."
     )

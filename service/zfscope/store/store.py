@@ -13,7 +13,7 @@ from zfscope.errors import InputError, NotFound
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
 from zfscope.networks.spec import layers_of_maps
-from zfscope.store.integrity import DamagedModel, read_inside, read_verified, verify_folder
+from zfscope.store.integrity import DamagedModel, files_of, read_inside, read_verified, verify_folder
 from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Label, Manifest
 from zfscope.store.weights import check_tensors, parse_tensors, unpack_weights
 
@@ -85,7 +85,7 @@ class ModelStore:
         """Read every manifest, by name and then by version. Raises DamagedModel for one that is not valid."""
         return tuple(
             self.manifest(name, version)
-            for name, versions in sorted(self._versions().items())
+            for name, versions in sorted(self.versions().items())
             for version in versions
         )
 
@@ -95,7 +95,7 @@ class ModelStore:
         Raises NotFound for a store without models, InputError for one of several that states no default,
         DamagedModel for a `store.json` that cannot be read.
         """
-        names = sorted(self._versions())
+        names = sorted(self.versions())
         if not names:
             raise NotFound(f"the model store '{self.root}' has no models", field="store")
         if (self.root / _OWN).exists():
@@ -173,12 +173,24 @@ class ModelStore:
                 raise DamagedModel(f"{manifest.title}: '{checkpoint.file}': {error}") from error
         return manifest
 
+    def versions(self) -> Mapping[str, list[int]]:
+        """Give the versions of every model that has any, ascending."""
+        models = [folder for folder in self.root.iterdir() if re.fullmatch(NAME_PATTERN, folder.name)]
+        found = {model.name: _numbers(model) for model in models if model.is_dir()}
+        return {name: versions for name, versions in found.items() if versions}
+
+    def stamp(self, name: str, version: int) -> object:
+        """Give what changes when a file of a model does: names, sizes and times, to be compared alone."""
+        folder = self.folder(name, version)
+        stats = ((file, (folder / file).stat()) for file in files_of(folder))
+        return frozenset((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+
     def folder(self, name: str, version: int | None = None) -> Path:
         """Give the folder of a model; version None is the newest. Raises NotFound.
 
         It is looked up among what the store lists: no path is ever made of a caller's text.
         """
-        versions, name = self._versions(), name or self.default_name()
+        versions, name = self.versions(), name or self.default_name()
         if name not in versions:
             raise NotFound(f"no model '{name}'; this store has {_words(versions)}", field="model")
         wanted = versions[name][-1] if version is None else version
@@ -186,12 +198,6 @@ class ModelStore:
             has = _words(versions[name])
             raise NotFound(f"no version {wanted} of model '{name}'; there is {has}", field="version")
         return self.root / name / str(wanted)
-
-    def _versions(self) -> Mapping[str, list[int]]:
-        """Give the versions of every model that has any, ascending."""
-        models = [folder for folder in self.root.iterdir() if re.fullmatch(NAME_PATTERN, folder.name)]
-        found = {model.name: _numbers(model) for model in models if model.is_dir()}
-        return {name: versions for name, versions in found.items() if versions}
 
 
 def _numbers(model: Path) -> list[int]:

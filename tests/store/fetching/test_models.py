@@ -151,7 +151,7 @@ def test_names_that_are_not_one_for_each_class_are_refused(
 
 def test_a_model_that_is_there_is_not_fetched_again(publish: Publish, tmp_path: Path) -> None:
     (tmp_path / SQUEEZENET / "1").mkdir(parents=True)
-    with pytest.raises(InputError, match="model 'squeezenet-imagenet' is in "):
+    with pytest.raises(InputError, match="model 'squeezenet-imagenet' version 1 is in "):
         fetch(SQUEEZENET, tmp_path)
 
 

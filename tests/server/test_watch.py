@@ -1,0 +1,34 @@
+"""A service that looks for models while it runs."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zfscope.client import Client
+from zfscope.server import watch as watching
+from zfscope.server.settings import Settings
+
+
+def test_a_new_version_is_served_without_a_restart(
+    make_service: Callable[..., Any],
+    settings: Settings,
+    write_tiny: Callable[..., None],
+    tmp_path: Path,
+    photo: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching.watch, "__defaults__", (0.05,))
+    write_tiny(tmp_path, "tiny", 1)
+    wanted = settings.model_copy(update={"store": tmp_path, "default_model": "", "watch": True})
+    service = make_service(wanted)
+    service.call(service.service.warm_up())
+    with Client(service.address) as client:
+        assert client.classify(photo).version == 1
+        write_tiny(tmp_path, "tiny", 2)
+        until = time.monotonic() + 20
+        while client.classify(photo).version == 1 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert client.classify(photo).version == 2
