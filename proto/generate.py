@@ -14,9 +14,9 @@ _KNOWN = Path(grpc_tools.__file__).parent / "_proto"  # google.protobuf's own
 
 
 def generate(out: Path) -> None:
-    """Write the stubs into the packages `zfscope.v1` and `zfscope.inference` of a folder."""
+    """Write the stubs into the packages of a folder: those of the protos, and `zfscope.inference`."""
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # mypy's plugins
-    _protoc(out, PROTO.glob("zfscope/v1/*.proto"), f"{PROTO}")
+    _protoc(out, PROTO.glob("zfscope/**/*.proto"), f"{PROTO}")
     _protoc(out, PROTO.glob("inference/*.proto"), f"zfscope/inference={PROTO / 'inference'}")
     for stub in (out / "zfscope" / "inference").glob("*_pb2.py"):
         _keep_private(stub)

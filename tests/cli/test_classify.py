@@ -42,6 +42,15 @@ def test_a_service_gives_the_same_answer(run: Run, photo: Path, server: str, opt
     assert here == there
 
 
+@pytest.mark.parametrize("by_environment", [True, False])
+def test_where_torchserve_is_can_be_said(run: Run, photo: Path, by_environment: bool) -> None:
+    options = [] if by_environment else ["--torchserve", "127.0.0.1:1"]
+    env = {"ZFSCOPE_TORCHSERVE": "127.0.0.1:1" if by_environment else "127.0.0.1:2"}
+    result = run("classify", photo, "--runtime", "torchserve", *options, env=env)
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr == "zfscope: TorchServe at 127.0.0.1:1 cannot be reached, or broke off\n"
+
+
 def test_both_runtimes_give_the_same_answer(run: Run, photo: Path) -> None:
     by_onnx = json.loads(run("classify", photo, "--json").stdout)["classes"]
     by_torch = json.loads(run("classify", photo, "--json", "--runtime", "torch").stdout)["classes"]

@@ -20,7 +20,11 @@ MakeImages = Callable[..., NDArray[np.float32]]
 MakeModel = Callable[..., Model]
 
 
-@pytest.fixture(params=RUNTIMES)
+LOCAL = ("onnx", "torch")
+"""Those that need no other process; see `torchserve/` for the one that does."""
+
+
+@pytest.fixture(params=LOCAL)
 def runtime(request: pytest.FixtureRequest, model: Model, tmp_path: Path) -> Runtime:
     return create_runtime(request.param, model, cache=tmp_path, threads=1)
 
@@ -44,7 +48,7 @@ def test_every_runtime_gives_the_scores_of_the_network(
     np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", RUNTIMES)
+@pytest.mark.parametrize("kind", LOCAL)
 @pytest.mark.parametrize("spec", [TINY, BRANCHY], ids=lambda spec: spec.name)
 def test_every_runtime_gives_the_outputs_of_every_layer(
     kind: str, spec: NetworkSpec, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
@@ -94,7 +98,7 @@ def test_every_runtime_refuses_images_of_another_type(runtime: Runtime) -> None:
 
 
 def test_an_unknown_runtime_is_told_with_those_there_are(model: Model) -> None:
-    with pytest.raises(RuntimeUnavailable, match="no runtime 'tensorrt'; there are onnx, torch"):
+    with pytest.raises(RuntimeUnavailable, match="no runtime 'tensorrt'; there are onnx, torch, torchserve"):
         create_runtime("tensorrt", model)
 
 

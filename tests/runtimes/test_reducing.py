@@ -13,7 +13,7 @@ from zfscope.engine import trace
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.networks import NetworkSpec
 from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, Padding, ReLU
-from zfscope.runtimes import RUNTIMES, OnnxReducing, create_reducing
+from zfscope.runtimes import REDUCING, OnnxReducing, create_reducing
 from zfscope.runtimes.onnx_reducing import reducing_graph
 from zfscope.runtimes.onnx_runtime import model_graph
 from zfscope.store import Model
@@ -38,7 +38,7 @@ SPEC = NetworkSpec(
 LAYERS = ("conv1", "pool1", "conv2", "flatten", "fc3")
 
 
-@pytest.fixture(scope="module", params=RUNTIMES)
+@pytest.fixture(scope="module", params=REDUCING)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.errors import InputError, NotReady
+from zfscope.errors import InputError, NotReady, RuntimeUnavailable
 from zfscope.server.batching import Batcher
 from zfscope.server.models import Loaded
 from zfscope.server.status import Busy
@@ -187,7 +187,7 @@ async def test_of_a_pass_that_fails_only_the_image_at_fault_fails(
 async def test_a_runtime_that_is_gone_is_told_to_all_without_trying_each(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
 ) -> None:
-    runtime = Held(free=True, fails=lambda numbers: NotReady("the runtime is gone"))
+    runtime = Held(free=True, fails=lambda numbers: RuntimeUnavailable("the runtime is gone"))
     ask = asking(make_batcher(), loaded(runtime))
     answers = await asyncio.gather(*(ask(number) for number in range(4)), return_exceptions=True)
     assert [str(answer) for answer in answers] == ["the runtime is gone"] * 4

@@ -57,7 +57,7 @@ def test_a_fault_of_the_service_is_internal_with_a_request_id_and_no_text_from_i
     ("error", "code"),
     [
         (Cancelled("the caller went away"), grpc.StatusCode.CANCELLED),
-        (RuntimeUnavailable("no onnxruntime here"), grpc.StatusCode.FAILED_PRECONDITION),
+        (RuntimeUnavailable("no onnxruntime here"), grpc.StatusCode.UNAVAILABLE),
     ],
 )
 def test_an_error_from_deep_inside_has_its_status(

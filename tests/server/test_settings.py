@@ -36,6 +36,11 @@ def test_an_address_that_is_none_is_refused_with_an_example(listen: str) -> None
         Settings(listen=listen)
 
 
+def test_so_is_one_of_torchserve() -> None:
+    with pytest.raises(ValidationError, match="'torchserve' is no HOST:PORT"):
+        Settings(torchserve="torchserve")
+
+
 @pytest.mark.parametrize("listen", ["[::1]:0", "0.0.0.0:65535", "localhost:1"])
 def test_an_address_may_be_of_any_kind(listen: str) -> None:
     assert Settings(listen=listen).listen == listen

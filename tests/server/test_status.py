@@ -51,7 +51,8 @@ ERRORS = [
     (errors.TooMuchWork, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Busy, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.Cancelled, grpc.StatusCode.CANCELLED),
-    (errors.RuntimeUnavailable, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.RuntimeUnavailable, grpc.StatusCode.UNAVAILABLE),
+    (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
 ]
 
 

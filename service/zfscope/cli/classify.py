@@ -14,6 +14,7 @@ from zfscope.cli.options import (
     RuntimeName,
     Server,
     Store,
+    TorchServeAddress,
 )
 from zfscope.cli.output import print_json, print_table, size_json, title_of
 
@@ -28,6 +29,7 @@ def classify(
     model: ModelName = "",
     version: ModelVersion = None,
     runtime: Runtime = RuntimeName.onnx,
+    torchserve: TorchServeAddress = "",
     store: Store = None,
     server: Server = "",
     as_json: AsJson = False,
@@ -41,7 +43,7 @@ def classify(
       zfscope classify china.jpg --server localhost:50051
     """
     data = read_photo(photo)
-    with connect(server, store, runtime=runtime) as zfscope:
+    with connect(server, store, runtime=runtime, torchserve=torchserve) as zfscope:
         answer = zfscope.classify(data, model=model, version=version, top=top, ten_crop=ten_crop)
     if as_json:
         print_json(as_object(answer))

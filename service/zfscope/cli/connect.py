@@ -13,13 +13,18 @@ if TYPE_CHECKING:  # both bring half a second or more of imports, which `zfscope
     from zfscope.client import Client
 
 
-def connect(server: str, store: Path | None, *, runtime: RuntimeName = RuntimeName.onnx) -> "Client | Here":
-    """Give a client of the service at `server`, or, where that is empty, the same calls in this process."""
+def connect(
+    server: str, store: Path | None, *, runtime: RuntimeName = RuntimeName.onnx, torchserve: str = ""
+) -> "Client | Here":
+    """Give a client of the service at `server`, or, where that is empty, the same calls in this process.
+
+    runtime, torchserve: see `Here`, of this process.
+    """
     if server:
         return connect_to(server)
     from zfscope.cli.here import Here
 
-    return Here(find_store(store), runtime=runtime)
+    return Here(find_store(store), runtime=runtime, torchserve=torchserve)
 
 
 def connect_to(server: str, *, timeout_s: float = 60) -> "Client":

@@ -1,6 +1,7 @@
 """The calls of `zfscope.client.Client`, done in this process: no service is needed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -17,17 +18,19 @@ from zfscope.images.decode import decode
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared, Preprocessing, prepare
 from zfscope.networks.shapes import parameter_count
-from zfscope.runtimes import create_runtime
+from zfscope.runtimes import TorchServe, create_runtime
 from zfscope.store import Accuracy, Manifest, Model, ModelStore
 
 
 class Here:
     """A store of models, and the work on them in this process. Calls that name no model take its default."""
 
-    def __init__(self, root: Path, *, runtime: str = "onnx") -> None:
-        """root: of the store. runtime: who runs the forward pass of `classify`."""
+    def __init__(self, root: Path, *, runtime: str = "onnx", torchserve: str = "") -> None:
+        """root: of the store. runtime: who runs forward passes. torchserve: where it is, empty: as usual."""
         self._store = ModelStore(root)
-        self._runtime = runtime
+        self._runtime = partial(
+            create_runtime, runtime, torchserve=TorchServe(torchserve) if torchserve else None
+        )
         self._loaded: dict[tuple[str, int], Model] = {}
 
     def __enter__(self) -> Self:
@@ -80,7 +83,7 @@ class Here:
             crops="ten" if ten_crop else "centre",
             mean_image=found.mean_image,
         )
-        runtime = create_runtime(self._runtime, found)
+        runtime = self._runtime(found)
         scores = classify(found, runtime, prepared, top=min(top, len(found.labels)))
         classes = tuple(
             answers.ClassScore(score.index, score.label_id, score.label, score.probability, score.logit)
@@ -153,7 +156,7 @@ class Here:
 
         context = Context(
             model=found,
-            runtime=create_runtime(self._runtime, found),
+            runtime=self._runtime(found),
             images=images,
             pictures=pictures,
             tensors=tensors,

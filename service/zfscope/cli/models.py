@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from zfscope.cli.access import Remote
 from zfscope.cli.connect import connect
+from zfscope.cli.export_model import export_model
 from zfscope.cli.fetch_model import fetch_model
 from zfscope.cli.import_model import import_model
 from zfscope.cli.location import find_store
@@ -38,7 +39,7 @@ models = typer.Typer(cls=ModelsGroup, rich_markup_mode=None)
 
 @models.callback()
 def _about() -> None:
-    """List the models, describe one, or bring in another; without a command: list.
+    """List the models, describe one, bring in another, or write one for others; without a command: list.
 
     \b
     Examples:
@@ -46,6 +47,7 @@ def _about() -> None:
       zfscope models zfnet-imagenette
       zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv
       zfscope models fetch squeezenet-imagenet
+      zfscope models export zfnet-imagenette --format onnx
     """
 
 
@@ -153,3 +155,4 @@ def _layer_row(layer: "Layer") -> tuple[str, ...]:
 
 models.command("import")(import_model)
 models.command("fetch")(fetch_model)
+models.command("export")(export_model)

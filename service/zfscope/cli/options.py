@@ -12,6 +12,7 @@ class RuntimeName(StrEnum):
 
     onnx = "onnx"
     torch = "torch"
+    torchserve = "torchserve"
 
 
 class DeviceName(StrEnum):
@@ -46,5 +47,15 @@ Server = Annotated[
 ]
 Runtime = Annotated[
     RuntimeName, typer.Option("--runtime", help="Who runs the forward pass, in this process.")
+]
+TorchServeAddress = Annotated[
+    str,
+    typer.Option(
+        "--torchserve",
+        metavar="HOST:PORT",
+        envvar="ZFSCOPE_TORCHSERVE",
+        help="TorchServe's gRPC inference API, for that runtime.  [default: 127.0.0.1:7070]",
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]

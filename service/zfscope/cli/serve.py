@@ -7,7 +7,7 @@ import typer
 
 from zfscope.cli.location import find_store
 from zfscope.cli.memory import give_freed_memory_back
-from zfscope.cli.options import DeviceName, RuntimeName, Store
+from zfscope.cli.options import DeviceName, RuntimeName, Store, TorchServeAddress
 
 PemFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The service proves itself with both, PEM.")
@@ -26,6 +26,7 @@ def serve(
     runtime: Annotated[
         RuntimeName | None, typer.Option(help="Who runs the forward pass.  [default: onnx]")
     ] = None,
+    torchserve: TorchServeAddress = "",
     device: Annotated[
         DeviceName | None, typer.Option(help="What the forward pass runs on.  [default: cpu]")
     ] = None,
@@ -71,6 +72,7 @@ def serve(
         "listen": listen,
         "default_model": model,
         "runtime": runtime and runtime.value,
+        "torchserve": torchserve or None,
         "device": device and device.value,
         "threads": threads,
         "cache": cache,

@@ -1,14 +1,16 @@
-"""Who runs the forward pass: torch or ONNX Runtime, behind one Protocol; and who reduces it for a scan."""
+"""Who runs the forward pass: ONNX Runtime, torch or TorchServe, behind one Protocol; and who reduces it."""
 
-from zfscope.runtimes.create import RUNTIMES, create_reducing, create_runtime
+from zfscope.runtimes.create import REDUCING, RUNTIMES, create_reducing, create_runtime
 from zfscope.runtimes.onnx_reducing import OnnxReducing
 from zfscope.runtimes.onnx_runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
 from zfscope.runtimes.reducing import Reduced, Reducing
 from zfscope.runtimes.torch_reducing import TorchReducing
 from zfscope.runtimes.torch_runtime import TorchRuntime
+from zfscope.runtimes.torchserve.address import TorchServe
 
 __all__ = [
+    "REDUCING",
     "RUNTIMES",
     "OnnxReducing",
     "OnnxRuntime",
@@ -17,6 +19,7 @@ __all__ = [
     "Runtime",
     "TorchReducing",
     "TorchRuntime",
+    "TorchServe",
     "create_reducing",
     "create_runtime",
 ]

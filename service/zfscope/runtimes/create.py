@@ -11,10 +11,14 @@ from zfscope.runtimes.protocol import Runtime
 from zfscope.runtimes.reducing import Reducing
 from zfscope.runtimes.torch_reducing import TorchReducing
 from zfscope.runtimes.torch_runtime import TorchRuntime
+from zfscope.runtimes.torchserve.address import TorchServe
 from zfscope.store.store import Model
 
-RUNTIMES = ("onnx", "torch")
+RUNTIMES = ("onnx", "torch", "torchserve")
 """The names of the runtimes, the default first."""
+
+REDUCING = ("onnx", "torch")
+"""Those that run scans, the default first."""
 
 DEVICES = ("cpu", "cuda")
 
@@ -26,16 +30,22 @@ def create_runtime(
     cache: Path | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    torchserve: TorchServe | None = None,
 ) -> Runtime:
     """Make a model ready to run forward passes. Blocks: a graph may have to be exported.
 
-    kind: `onnx` or `torch`. cache: the folder of exported graphs, None for this user's own.
+    kind: `onnx`, `torch` or `torchserve`. cache: the folder of exported graphs, None for this user's own.
     threads: of one ONNX forward pass, None for the CPUs this process may use; torch's are set for the
-    whole process by `torch.set_num_threads`. device: `cpu` or `cuda`.
+    whole process by `torch.set_num_threads`. device: `cpu` or `cuda`; TorchServe has its own.
+    torchserve: where it is, None for its usual port on this machine; it is first asked by a pass.
     Raises RuntimeUnavailable for what this machine or installation does not have.
     """
     _check("runtime", kind, RUNTIMES)
     _check("device", device, DEVICES)
+    if kind == "torchserve":
+        from zfscope.runtimes.torchserve.runtime import TorchServeRuntime  # brings grpc
+
+        return TorchServeRuntime(model, torchserve or TorchServe())
     if kind == "torch":
         return TorchRuntime(model.network, device=device)
     graph = model_graph(model, cache)
@@ -55,7 +65,7 @@ def create_reducing(
     kind: `onnx` or `torch`. sums: whether maps are added up too. cache: the folder of exported graphs,
     None for this user's own. Raises NotFound for an unknown layer, RuntimeUnavailable as `create_runtime`.
     """
-    _check("runtime", kind, RUNTIMES)
+    _check("runtime", kind, REDUCING)
     for layer in layers:
         check_layer(model.network.spec, layer, field="layers")
     if kind == "torch":

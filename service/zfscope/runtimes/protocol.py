@@ -11,11 +11,14 @@ from zfscope.networks.spec import NetworkSpec
 
 
 class Runtime(Protocol):
-    """Who runs the forward pass of one model. Many threads may call it at once."""
+    """Who runs the forward pass of one model. Many threads may call it at once.
+
+    Every method raises RuntimeUnavailable where what runs it, another process or a device, is not there.
+    """
 
     @property
     def name(self) -> str:
-        """What users call it: `onnx`, `torch`."""
+        """What users call it: `onnx`, `torch`, `torchserve`."""
         ...
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,6 +35,10 @@ class Runtime(Protocol):
 
         Raises NotFound for an unknown layer, InputError as `forward`.
         """
+        ...
+
+    def check(self) -> None:
+        """Raise RuntimeUnavailable where a pass could not be run now, as far as can be told without one."""
         ...
 
 

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from zfscope.analysis.registry import load_analyzers
 from zfscope.inference.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
-from zfscope.runtimes import create_runtime
+from zfscope.runtimes import TorchServe, create_runtime
 from zfscope.server.backend import Backend
 from zfscope.server.batching import Batcher
 from zfscope.server.gate import Gate
@@ -59,7 +59,12 @@ class Service:
         threads = settings.threads or len(os.sched_getaffinity(0))
         torch.set_num_threads(threads)
         runtime = partial(
-            create_runtime, settings.runtime, cache=settings.cache, threads=threads, device=settings.device
+            create_runtime,
+            settings.runtime,
+            cache=settings.cache,
+            threads=threads,
+            device=settings.device,
+            torchserve=TorchServe(settings.torchserve, settings.torchserve_timeout_s),
         )
         self._tokens = read_tokens(settings.token, settings.token_file)
         models = Models(

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.errors import NotReady
+from zfscope.errors import NotReady, RuntimeUnavailable
 from zfscope.runtimes.protocol import Runtime, check_images
 from zfscope.server.models import Loaded
 from zfscope.server.status import Busy
@@ -200,7 +200,7 @@ class _Lane:
                 item.give(its_scores)
 
     async def _failed(self, items: Sequence[_Item], error: Exception) -> None:
-        if len(items) == 1 or isinstance(error, NotReady):  # a runtime that is gone is no image's fault
+        if len(items) == 1 or isinstance(error, RuntimeUnavailable):  # that is no image's fault
             for item in items:
                 item.fail(error)
             return

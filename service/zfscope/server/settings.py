@@ -7,6 +7,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     SecretStr,
     ValidationError,
@@ -59,7 +60,16 @@ class Settings(BaseSettings):
     default_model: str = Field(
         default="", description="The model of requests that name none; empty: the store's own default."
     )
-    runtime: Literal["onnx", "torch"] = Field(default="onnx", description="Who runs the forward pass.")
+    runtime: Literal["onnx", "torch", "torchserve"] = Field(
+        default="onnx", description="Who runs the forward pass."
+    )
+    torchserve: str = Field(
+        default="127.0.0.1:7070",
+        description="HOST:PORT of TorchServe's gRPC inference API, where it is asked.",
+    )
+    torchserve_timeout_s: PositiveFloat = Field(
+        default=10, description="Seconds that TorchServe may take for a pass."
+    )
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where all passes are computed.")
     cache: Path | None = Field(
         default=None, description="The folder of exported graphs; unset: this user's cache."
@@ -101,13 +111,15 @@ class Settings(BaseSettings):
     )
     grace_s: NonNegativeFloat = Field(default=30, description="Seconds that running requests get at the end.")
 
-    @field_validator("listen")
+    @field_validator("listen", "torchserve")
     @classmethod
-    def _is_an_address(cls, listen: str) -> str:
-        host, _, port = listen.rpartition(":")
+    def _is_an_address(cls, address: str) -> str:
+        host, _, port = address.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
-            raise ValueError(f"'{listen}' is no HOST:PORT with a port of 0 to 65535, such as 127.0.0.1:50051")
-        return listen
+            raise ValueError(
+                f"'{address}' is no HOST:PORT with a port of 0 to 65535, such as 127.0.0.1:50051"
+            )
+        return address
 
     @property
     def image_limits(self) -> DecodeLimits:

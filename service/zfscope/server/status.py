@@ -48,7 +48,7 @@ KINDS: Mapping[type[BaseException], Kind] = {
     errors.Unauthenticated: Kind(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
     errors.Cancelled: Kind(grpc.StatusCode.CANCELLED, "CANCELLED"),
     TooLate: Kind(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
-    errors.RuntimeUnavailable: Kind(grpc.StatusCode.FAILED_PRECONDITION, "RUNTIME_UNAVAILABLE"),
+    errors.RuntimeUnavailable: Kind(grpc.StatusCode.UNAVAILABLE, "RUNTIME_UNAVAILABLE", retry_s=1),
 }
 _INTERNAL = Kind(grpc.StatusCode.INTERNAL, "INTERNAL")
 _CLASSES = {kind.reason: error for error, kind in KINDS.items()}

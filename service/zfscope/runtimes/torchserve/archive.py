@@ -1,0 +1,86 @@
+"""The archive that TorchServe serves a model from, made by its own torch-model-archiver."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from zfscope.errors import InputError, RuntimeUnavailable
+from zfscope.store.manifest import MANIFEST, WEIGHTS
+from zfscope.store.store import Model
+
+SETTINGS = "torchserve.properties"
+"""The file beside an archive that TorchServe is started with."""
+
+_HERE = Path(__file__).parent
+_ARCHIVER = "model_archiver.model_packaging"
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How TorchServe collects requests: up to `size` or for `delay_ms`, for each of `workers` processes."""
+
+    size: int = 8
+    delay_ms: int = 2
+    workers: int = 1
+
+
+def write_archive(model: Model, target: Path, batching: Batching) -> None:
+    """Write the archive of a stored model: its manifest, weights and handler. Blocks.
+
+    target: a file that is not there yet, NAME.mar. The Python of the TorchServe that serves it needs zfscope.
+    The settings that TorchServe is started with are written beside it, unless there are some.
+    Raises InputError for a target that exists or a model of no store, RuntimeUnavailable where
+    torch-model-archiver is not installed.
+    """
+    if importlib.util.find_spec("model_archiver") is None:
+        raise RuntimeUnavailable("an archive needs torch-model-archiver: pip install 'zfscope[torchserve]'")
+    if target.exists():
+        raise InputError(f"'{target}' is there already; name another file", field="out")
+    assert model.folder is not None, "a model of a store has a folder"
+    with tempfile.TemporaryDirectory() as scratch:
+        made = _archive(model, model.folder, Path(scratch), batching)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(made, target)
+    if not (target.parent / SETTINGS).exists():
+        shutil.copyfile(_HERE / SETTINGS, target.parent / SETTINGS)
+
+
+def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> Path:
+    """Lay out what goes in and have it packed; the archiver lays it out once more, where TMPDIR says."""
+    inside, passing = scratch / "inside", scratch / "passing"
+    own = inside / model.name / str(model.version)
+    own.mkdir(parents=True)
+    passing.mkdir()
+    for file in (MANIFEST, WEIGHTS):
+        shutil.copyfile(folder / file, own / file)
+    handler, config = scratch / "zfscope_handler.py", scratch / "model-config.yaml"
+    shutil.copyfile(_HERE / "handler.py", handler)
+    config.write_text(_configuration(batching), encoding="utf-8")
+    options = {
+        "model-name": model.name,
+        "version": str(model.version),
+        "handler": handler,
+        "config-file": config,
+        "extra-files": inside,
+        "export-path": scratch,
+    }
+    command = [sys.executable, "-m", _ARCHIVER, *(f"--{name}={value}" for name, value in options.items())]
+    environment = {**os.environ, "TMPDIR": str(passing)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # nothing of a caller's
+    if done.returncode:
+        raise RuntimeUnavailable(f"torch-model-archiver failed: {done.stderr.strip().splitlines()[-1]}")
+    return scratch / f"{model.name}.mar"
+
+
+def _configuration(batching: Batching) -> str:
+    return (
+        f"minWorkers: {batching.workers}\n"
+        f"maxWorkers: {batching.workers}\n"
+        f"batchSize: {batching.size}\n"
+        f"maxBatchDelay: {batching.delay_ms}\n"
+    )

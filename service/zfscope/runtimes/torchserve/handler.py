@@ -1,0 +1,92 @@
+"""What runs inside TorchServe: the archive has this file as it is, beside the files of the model.
+
+TorchServe collects requests and calls `handle` with a batch. All images of a batch go through the network at
+once; a request that cannot be answered gets an error of its own, and its neighbours get their answers.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from zfscope.engine.trace import check_layer
+from zfscope.errors import ZfscopeError
+from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import INPUT
+from zfscope.runtimes.protocol import check_images
+from zfscope.runtimes.torch_runtime import TorchRuntime
+from zfscope.runtimes.torchserve.message import (
+    ERROR,
+    IMAGES,
+    LAYERS,
+    WEIGHTS,
+    Array,
+    Asked,
+    Message,
+    pack,
+    unpack,
+)
+from zfscope.store.store import ModelStore
+
+
+class Handler:
+    """The model of an archive. TorchServe wants this to be the only class of the file."""
+
+    def initialize(self, context: Any) -> None:
+        """Load the model out of the folder that TorchServe unpacked, verified as everywhere."""
+        stated, properties = context.manifest["model"], context.system_properties
+        store = ModelStore(Path(properties["model_dir"]))
+        model = store.load(stated["modelName"], int(stated["modelVersion"]))
+        self._spec, self._weights = model.network.spec, model.weights_sha256
+        self._none = np.zeros((0, *shapes(self._spec)[INPUT]), np.float32)
+        self._runtime = TorchRuntime(model.network, device=_device(properties.get("gpu_id")))
+
+    def handle(self, requests: Sequence[Mapping[str, bytes]], context: Any) -> list[bytes]:
+        """Answer the requests of a batch, in order. Each is parts by name; see `message`."""
+        batch = [self._read(parts) for parts in requests]
+        outputs = self._outputs(batch)
+        answers, start = [], 0
+        for asked in batch:
+            own = slice(start, start + len(asked.images))
+            arrays = {layer: outputs[layer][own] for layer in asked.layers}
+            answers.append(pack(Message(arrays, {ERROR: asked.error} if asked.error else {})))
+            start = own.stop
+        return answers
+
+    def _outputs(self, batch: Sequence[Asked]) -> Mapping[str, Array]:
+        layers = list(dict.fromkeys(layer for asked in batch for layer in asked.layers))
+        if not layers:
+            return {}
+        images = np.concatenate([asked.images for asked in batch])
+        if layers == [self._spec.layers[-1].name]:
+            return {layers[0]: self._runtime.forward(images)}
+        return self._runtime.outputs(images, layers)
+
+    def _read(self, parts: Mapping[str, bytes]) -> Asked:
+        try:
+            return self._asked(parts)
+        except (ValueError, KeyError, ZfscopeError) as error:
+            return Asked(self._none, error=str(error))
+
+    def _asked(self, parts: Mapping[str, bytes]) -> Asked:
+        weights = bytes(parts.get(WEIGHTS, b"")).decode()
+        if weights != self._weights:
+            raise ValueError(f"it serves other weights: {self._weights[:12]}..., not {weights[:12]}...")
+        if IMAGES not in parts:
+            return Asked(self._none)
+        images = unpack(bytes(parts[IMAGES])).arrays[IMAGES]
+        check_images(images, self._spec)
+        layers = tuple(bytes(parts.get(LAYERS, b"")).decode().split(","))
+        for layer in layers:
+            check_layer(self._spec, layer)
+        return Asked(images, layers)
+
+
+def _device(gpu: int | None) -> str:
+    """Give the device of the worker; TorchServe gives each a GPU, where there are any."""
+    if gpu is None or not torch.cuda.is_available():
+        return "cpu"
+    torch.cuda.set_device(int(gpu))
+    return "cuda"

@@ -1,0 +1,106 @@
+"""The forward pass by TorchServe, asked over gRPC: its handler runs the same network on the same weights."""
+
+from collections.abc import Mapping, Sequence
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.engine.trace import check_layer
+from zfscope.errors import RuntimeUnavailable
+from zfscope.networks.shapes import shapes
+from zfscope.runtimes.protocol import check_images
+from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.runtimes.torchserve.message import ERROR, IMAGES, LAYERS, WEIGHTS, Message, pack, unpack
+from zfscope.runtimes.torchserve.predictions_pb2 import PredictionResponse, PredictionsRequest
+from zfscope.store.store import Model
+
+_METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),  # what we asked for: maps of early layers are large
+    ("grpc.enable_http_proxy", 0),
+    # A TorchServe that comes back is found within a second, not after minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
+
+_NOT_THERE = ("Model not found", "Model version")
+
+
+class TorchServeRuntime:
+    """Runs a model that is registered with TorchServe under its own name and version.
+
+    Every call raises RuntimeUnavailable where TorchServe is not there, does not have the model with these
+    weights, fails, or takes too long.
+    """
+
+    name = "torchserve"
+
+    def __init__(self, model: Model, torchserve: TorchServe) -> None:
+        """Connect; nothing is asked yet."""
+        self._title, self._spec = model.manifest.title, model.network.spec
+        self._shapes = shapes(self._spec)
+        self._model = {"model_name": model.name, "model_version": str(model.version)}
+        self._weights = model.weights_sha256.encode()
+        self._torchserve = torchserve
+        self._channel = grpc.insecure_channel(torchserve.address, options=_OPTIONS)
+        self._predictions = self._channel.unary_unary(
+            _METHOD,
+            request_serializer=PredictionsRequest.SerializeToString,
+            response_deserializer=PredictionResponse.FromString,
+        )
+
+    def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the class scores of images; see `Runtime`."""
+        last = self._spec.layers[-1].name
+        return self.outputs(images, [last])[last]
+
+    def outputs(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Give what layers give for images; see `Runtime`."""
+        check_images(images, self._spec)
+        for layer in layers:
+            check_layer(self._spec, layer, field="layers")
+        names = tuple(dict.fromkeys(layers))
+        if not names:
+            return {}
+        answer = self._ask({IMAGES: pack(Message({IMAGES: images})), LAYERS: ",".join(names).encode()})
+        wanted = {name: (len(images), *self._shapes[name]) for name in names}
+        found = {name: array.shape for name, array in answer.arrays.items()}
+        if found != wanted:
+            raise RuntimeUnavailable(f"{self._who} gave arrays of shapes {found} for {wanted}")
+        return answer.arrays
+
+    def check(self) -> None:
+        """Raise RuntimeUnavailable unless the handler answers and has these weights."""
+        self._ask({})
+
+    @property
+    def _who(self) -> str:
+        return f"TorchServe at {self._torchserve.address}"
+
+    def _ask(self, parts: Mapping[str, bytes]) -> Message:
+        request = PredictionsRequest(**self._model, input={WEIGHTS: self._weights, **parts})
+        try:
+            answer = self._predictions(request, timeout=self._torchserve.timeout_s)
+        except grpc.RpcError as error:
+            raise RuntimeUnavailable(self._reason(error)) from error
+        try:
+            message = unpack(answer.prediction)
+        except ValueError as error:
+            raise RuntimeUnavailable(f"{self._who} gave {error}; is its archive of zfscope?") from error
+        if ERROR in message.words:
+            raise RuntimeUnavailable(f"{self._who}: {message.words[ERROR]}")
+        return message
+
+    def _reason(self, error: grpc.RpcError) -> str:
+        assert isinstance(error, grpc.Call)
+        code, details = error.code(), error.details() or ""
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return f"{self._who} cannot be reached, or broke off"
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return f"{self._who} gave no answer within {self._torchserve.timeout_s:g} s"
+        if details.startswith(_NOT_THERE):  # with status INTERNAL
+            return f"{self._who} does not serve {self._title}: have it load the model's archive"
+        return f"{self._who} failed ({code.name}); its log says why"

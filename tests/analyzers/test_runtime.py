@@ -1,0 +1,62 @@
+"""Whole passes are those of the runtime that was chosen: here one that sees a cat in everything."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from zfscope.analysis.classification import classify
+from zfscope.analysis.contract import Analyzer, Context
+from zfscope.analysis.run import read_params, run
+from zfscope.runtimes import Runtime
+from zfscope_analyzers.invariance import Invariance
+from zfscope_analyzers.occlude import Occlude
+
+Array = NDArray[np.float32]
+CAT = 2
+
+
+@dataclass
+class CatsEverywhere:
+    """Gives what another runtime gives, but class scores of its own."""
+
+    runtime: Runtime
+    name: str = "cats"
+
+    def forward(self, images: Array) -> Array:
+        scores = np.zeros_like(self.runtime.forward(images))
+        scores[:, CAT] = 20
+        return scores
+
+    def outputs(self, images: Array, layers: Sequence[str]) -> Mapping[str, Array]:
+        return {**self.runtime.outputs(images, layers), "fc8": self.forward(images)}
+
+    def check(self) -> None:
+        self.runtime.check()
+
+
+@pytest.fixture
+def cats(plain_context: Context) -> Context:
+    return replace(plain_context, runtime=CatsEverywhere(plain_context.runtime))
+
+
+def analysed(analyzer: Analyzer[Any], context: Context, **params: object) -> Mapping[str, Any]:
+    return run(analyzer, context, read_params(analyzer, params)).tensors
+
+
+def test_of_a_classification(cats: Context) -> None:
+    assert classify(cats.model, cats.runtime, cats.images[0])[0].label == "cat"
+
+
+def test_of_invariance(cats: Context) -> None:
+    found = analysed(Invariance(), cats, transformations=["rotation"], rotations_deg=[90])
+    np.testing.assert_allclose(found["rotation-probabilities"], 1, atol=1e-6)
+    assert (found["rotation-distances"] > 0).all()
+
+
+def test_of_whole_passes_of_an_occlusion(cats: Context) -> None:
+    found = analysed(Occlude(), cats, window=8, stride=8, method="full", classes=["cat"])
+    np.testing.assert_allclose(found["values"], 1, atol=1e-6)

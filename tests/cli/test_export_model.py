@@ -1,0 +1,105 @@
+"""`zfscope models export`: files for other software to serve."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from tests.cli.conftest import SPEC
+from zfscope.engine.trace import trace
+from zfscope.store import ModelStore
+
+Run = Callable[..., Any]
+IMAGES = np.random.default_rng(0).normal(0, 1, (3, 3, 32, 32)).astype(np.float32)
+
+
+def session(path: Path) -> Any:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture
+def expected(store: Path) -> dict[str, np.ndarray]:
+    """What every layer gives for IMAGES."""
+    outputs = trace(ModelStore(store).load("tiny").network, torch.from_numpy(IMAGES)).outputs
+    return {name: values.numpy() for name, values in outputs.items()}
+
+
+def test_a_graph_gives_class_scores_and_every_layer_of_any_number_of_images(
+    run: Run, tmp_path: Path, expected: dict[str, np.ndarray]
+) -> None:
+    out = tmp_path / "new" / "tiny.onnx"
+    said = run("models", "export", "tiny", "--format", "onnx", "--out", out).stdout
+    assert said == f"The model is in {out}; how its images are prepared says: zfscope models tiny --json\n"
+    graph = session(out)
+    names = [output.name for output in graph.get_outputs()]
+    assert names[0] == "fc6"
+    assert set(names) == {layer.name for layer in SPEC.layers}
+    for count in (1, 3):
+        for name, values in zip(names, graph.run(None, {"input": IMAGES[:count]}), strict=True):
+            np.testing.assert_allclose(values, expected[name][:count], atol=1e-4, err_msg=name)
+
+
+def test_a_graph_gives_the_layers_that_are_named_beside_the_class_scores(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "tiny.onnx"
+    assert (
+        run("models", "export", "tiny", "--format", "onnx", "--layers", "conv5, relu1", "--out", out).code
+        == 0
+    )
+    assert [output.name for output in session(out).get_outputs()] == ["fc6", "conv5", "relu1"]
+
+
+def test_a_version_can_be_named_and_a_program_is_told_the_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = json.loads(run("models", "export", "tiny", "--version", 1, "--format", "onnx", "--json").stdout)
+    assert told == {"model": "tiny", "version": 1, "file": "tiny.onnx"}
+    assert Path("tiny.onnx").is_file()
+
+
+def test_an_archive_for_torchserve_comes_with_its_settings_and_the_command(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("model_archiver", reason="there is no torch-model-archiver")
+    out = tmp_path / "archives" / "tiny.mar"
+    said = run("models", "export", "tiny", "--format", "mar", "--batch-size", 3, "--out", out).stdout
+    settings = out.parent / "torchserve.properties"
+    assert said == (
+        f"The model is in {out}; serve it with: "
+        f"torchserve --start --ncs --model-store {out.parent} --ts-config {settings}\n"
+    )
+    assert settings.is_file()
+    with zipfile.ZipFile(out) as archive:
+        assert json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]["modelVersion"] == "2"
+        assert b"batchSize: 3\n" in archive.read("model-config.yaml")
+
+
+@pytest.mark.parametrize("form", ["onnx", "mar"])
+def test_a_file_that_is_there_stays(run: Run, tmp_path: Path, form: str) -> None:
+    out = tmp_path / "mine"
+    out.write_text("mine")
+    result = run("models", "export", "tiny", "--format", form, "--out", out)
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr == f"zfscope: '{out}' is there already; name another file by --out\n"
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("huge",), "no model 'huge'"),
+        (("tiny", "--version", 9), "no version 9 of model 'tiny'"),
+        (("tiny", "--layers", "conv5,conv9"), "no layer 'conv9'; this model has conv1"),
+    ],
+)
+def test_what_is_not_there_is_told_and_nothing_is_written(
+    run: Run, tmp_path: Path, arguments: tuple[object, ...], reason: str
+) -> None:
+    result = run("models", "export", *arguments, "--format", "onnx", "--out", tmp_path / "out.onnx")
+    assert (result.code, result.stdout) == (2, "")
+    assert reason in result.stderr
+    assert list(tmp_path.glob("*.onnx")) == []

@@ -1,0 +1,56 @@
+"""Stored models of tiny networks, and a real TorchServe that has them and the default model."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+from tests.runtimes.conftest import seeded
+from tests.torchserve import RunningTorchServe
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import NetworkSpec
+from zfscope.networks.shapes import shapes
+from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
+
+ROOT = Path(__file__).resolve().parents[3]
+DEFAULT = "zfnet-imagenette"
+
+
+def write_seeded(store: Path, spec: NetworkSpec, version: int = 1) -> Model:
+    """Write a network of random weights into a store, and give it as it is read from there."""
+    (classes,) = shapes(spec)[spec.layers[-1].name]
+    side = spec.input_size
+    manifest = Manifest(
+        name=spec.name,
+        version=version,
+        summary="Random weights",
+        network=spec,
+        preprocessing=Preprocessing(short_side=side, centre=side, crop=side),
+        labels=tuple(Label(id=f"n{number}", name=f"class {number}") for number in range(classes)),
+        provenance=Provenance(source="made up in a test"),
+    )
+    write_model(store, manifest, seeded(spec))
+    return ModelStore(store).load(spec.name, version)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Model]:
+    """The model `tiny` and the default one, by name."""
+    tiny = write_seeded(tmp_path_factory.mktemp("torchserve-models"), TINY)
+    return {"tiny": tiny, DEFAULT: ModelStore(ROOT / "model_store").load(DEFAULT)}
+
+
+@pytest.fixture(scope="session")
+def torchserve(tmp_path_factory: pytest.TempPathFactory, models: Mapping[str, Model]) -> Iterator[TorchServe]:
+    """Where a TorchServe is that serves all of `models`."""
+    running = RunningTorchServe(tmp_path_factory.mktemp("torchserve"), models.values())
+    running.start()
+    yield running.torchserve
+    running.stop()
+
+
+@pytest.fixture
+def tiny(models: Mapping[str, Model]) -> Model:
+    return models["tiny"]

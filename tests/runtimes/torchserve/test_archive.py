@@ -1,0 +1,110 @@
+"""The archive of a model, and the settings beside it."""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from zfscope.errors import InputError, RuntimeUnavailable
+from zfscope.runtimes.torchserve import archive
+from zfscope.runtimes.torchserve.archive import SETTINGS, Batching, write_archive
+from zfscope.store import Model
+
+pytest.importorskip("model_archiver", reason="there is no torch-model-archiver")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "archives" / "tiny.mar"
+
+
+def test_it_holds_the_model_and_its_handler_and_nothing_else(
+    models: Mapping[str, Model], target: Path
+) -> None:
+    model = models["zfnet-imagenette"]
+    write_archive(model, target, Batching())
+    with zipfile.ZipFile(target) as inside:
+        assert set(inside.namelist()) == {
+            "MAR-INF/MANIFEST.json",
+            "model-config.yaml",
+            "zfscope_handler.py",
+            "zfnet-imagenette/1/model.json",
+            "zfnet-imagenette/1/weights.safetensors",
+        }
+        stated = json.loads(inside.read("MAR-INF/MANIFEST.json"))["model"]
+    assert stated == {
+        "modelName": "zfnet-imagenette",
+        "modelVersion": "1",
+        "handler": "zfscope_handler.py",
+        "configFile": "model-config.yaml",
+    }
+
+
+def test_batching_is_stated_in_it(tiny: Model, target: Path) -> None:
+    write_archive(tiny, target, Batching(size=16, delay_ms=5, workers=2))
+    with zipfile.ZipFile(target) as inside:
+        stated = yaml.safe_load(inside.read("model-config.yaml"))
+    assert stated == {"minWorkers": 2, "maxWorkers": 2, "batchSize": 16, "maxBatchDelay": 5}
+
+
+def test_nothing_of_another_is_touched(tiny: Model, target: Path) -> None:
+    """The archiver by itself would remove the folder `tiny` among passing files, whosever it is."""
+    whosever = Path(tempfile.gettempdir()) / "tiny"
+    made = not whosever.exists()
+    whosever.mkdir(exist_ok=True)
+    try:
+        write_archive(tiny, target, Batching())
+        assert whosever.is_dir()
+    finally:
+        if made:
+            whosever.rmdir()
+
+
+def test_a_file_that_is_there_stays(tiny: Model, target: Path) -> None:
+    target.parent.mkdir()
+    target.write_text("mine")
+    with pytest.raises(InputError, match=r"tiny.mar' is there already") as refusal:
+        write_archive(tiny, target, Batching())
+    assert refusal.value.field == "out"
+    assert target.read_text() == "mine"
+
+
+def test_settings_that_are_there_stay(tiny: Model, target: Path) -> None:
+    target.parent.mkdir()
+    (target.parent / SETTINGS).write_text("mine")
+    write_archive(tiny, target, Batching())
+    assert (target.parent / SETTINGS).read_text() == "mine"
+
+
+def test_settings_open_nothing_beyond_this_machine(tiny: Model, target: Path) -> None:
+    write_archive(tiny, target, Batching())
+    lines = (target.parent / SETTINGS).read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    addresses = {name: value for name, value in settings.items() if name.endswith("_address")}
+    assert set(addresses) == {
+        f"{api}_address"
+        for api in ("inference", "management", "metrics", "grpc_inference", "grpc_management")
+    }
+    assert {value.removeprefix("http://").partition(":")[0] for value in addresses.values()} == {"127.0.0.1"}
+    assert settings["allowed_urls"] == "file://.*"
+
+
+def test_without_the_archiver_the_message_says_how_to_get_it(
+    tiny: Model, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeUnavailable, match=r"pip install 'zfscope\[torchserve\]'"):
+        write_archive(tiny, target, Batching())
+
+
+def test_what_the_archiver_complains_of_is_told(
+    tiny: Model, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_ARCHIVER", "model_archiver.none")
+    with pytest.raises(RuntimeUnavailable, match=r"torch-model-archiver failed: .*No module named"):
+        write_archive(tiny, target, Batching())
+    assert not target.exists()

@@ -1,0 +1,201 @@
+"""TorchServe as a runtime: the real one, and what stands where it should be."""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.conftest import TINY
+from tests.runtimes.torchserve.conftest import DEFAULT, write_seeded
+from zfscope.errors import InputError, NotFound, RuntimeUnavailable
+from zfscope.runtimes import Runtime, create_runtime
+from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.runtimes.torchserve.message import Message, pack
+from zfscope.runtimes.torchserve.predictions_pb2 import PredictionResponse, PredictionsRequest
+from zfscope.runtimes.torchserve.runtime import TorchServeRuntime
+from zfscope.store import Model
+
+Array = NDArray[np.float32]
+MakeImages = Callable[..., Array]
+
+
+def images_of(model: Model, count: int, seed: int = 0) -> Array:
+    spec = model.network.spec
+    size = (count, spec.input_channels, spec.input_size, spec.input_size)
+    return np.random.default_rng(seed).normal(0, 1, size).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["tiny", DEFAULT])
+def test_all_three_runtimes_agree_on_class_scores_and_every_layer(
+    name: str, models: Mapping[str, Model], torchserve: TorchServe, tmp_path: Path
+) -> None:
+    model = models[name]
+    images = images_of(model, 2)
+    layers = [layer.name for layer in model.network.spec.layers]
+    runtimes = {
+        kind: create_runtime(kind, model, cache=tmp_path, threads=1, torchserve=torchserve)
+        for kind in ("torch", "onnx", "torchserve")
+    }
+    scores = {kind: runtime.forward(images) for kind, runtime in runtimes.items()}
+    outputs = {kind: runtime.outputs(images, layers) for kind, runtime in runtimes.items()}
+    for one, other in (("torchserve", "torch"), ("torchserve", "onnx"), ("torch", "onnx")):
+        np.testing.assert_allclose(scores[one], scores[other], atol=1e-4, rtol=0)
+        for layer in layers:
+            pair = (outputs[one][layer], outputs[other][layer])
+            np.testing.assert_allclose(*pair, atol=1e-4, rtol=0, err_msg=f"{layer}: {one}, {other}")
+
+
+@pytest.fixture
+def runtime(tiny: Model, torchserve: TorchServe) -> Runtime:
+    return TorchServeRuntime(tiny, torchserve)
+
+
+def test_each_of_many_callers_gets_its_own(runtime: Runtime, tiny: Model) -> None:
+    batches = [images_of(tiny, 1 + seed % 3, seed) for seed in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(runtime.forward, batches))
+    local = create_runtime("torch", tiny)
+    for images, scores in zip(batches, found, strict=True):
+        np.testing.assert_allclose(scores, local.forward(images), atol=1e-4)
+
+
+def test_read_only_and_reversed_images_are_taken(runtime: Runtime, tiny: Model) -> None:
+    images = images_of(tiny, 2)
+    images.setflags(write=False)
+    np.testing.assert_allclose(runtime.forward(images[::-1]), runtime.forward(images)[::-1], atol=1e-5)
+
+
+def test_it_is_there(runtime: Runtime) -> None:
+    runtime.check()
+
+
+def test_it_refuses_what_every_runtime_refuses(runtime: Runtime, tiny: Model) -> None:
+    with pytest.raises(InputError, match="network 'tiny' reads"):
+        runtime.forward(images_of(tiny, 1)[:, :2])
+    with pytest.raises(NotFound, match="no layer 'conv9'"):
+        runtime.outputs(images_of(tiny, 1), ["conv9"])
+    assert runtime.outputs(images_of(tiny, 1), []) == {}
+
+
+def test_another_version_of_a_model_is_not_taken_for_it(torchserve: TorchServe, tmp_path: Path) -> None:
+    second = write_seeded(tmp_path, TINY, version=2)
+    with pytest.raises(RuntimeUnavailable, match="does not serve model 'tiny' version 2: have it load"):
+        TorchServeRuntime(second, torchserve).check()
+
+
+def test_a_model_that_it_does_not_have_is_told(torchserve: TorchServe, tmp_path: Path) -> None:
+    other = write_seeded(tmp_path, TINY.model_copy(update={"name": "other"}))
+    with pytest.raises(RuntimeUnavailable, match="does not serve model 'other' version 1: have it load"):
+        TorchServeRuntime(other, torchserve).forward(images_of(other, 1))
+
+
+def test_other_weights_under_the_same_name_are_refused(torchserve: TorchServe, tmp_path: Path) -> None:
+    *others, scores = TINY.layers
+    wider = scores.model_copy(update={"units": 5})
+    model = write_seeded(tmp_path, TINY.model_copy(update={"layers": (*others, wider)}))
+    with pytest.raises(RuntimeUnavailable, match="it serves other weights"):
+        TorchServeRuntime(model, torchserve).check()
+
+
+def at(port: int, timeout_s: float = 5) -> TorchServe:
+    return TorchServe(f"127.0.0.1:{port}", timeout_s)
+
+
+def test_where_nobody_is_a_call_fails_at_once(tiny: Model) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    runtime = TorchServeRuntime(tiny, at(port, 60))
+    for call in (runtime.check, lambda: runtime.forward(images_of(tiny, 1))):
+        with pytest.raises(RuntimeUnavailable, match=f"TorchServe at 127.0.0.1:{port} cannot be reached"):
+            call()
+
+
+def test_one_that_never_answers_is_given_up(tiny: Model) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        runtime = TorchServeRuntime(tiny, at(silent.getsockname()[1], 0.5))
+        with pytest.raises(RuntimeUnavailable, match=r"gave no answer within 0\.5 s"):
+            runtime.check()
+
+
+Answer = Callable[[PredictionsRequest, Any], PredictionResponse]
+
+
+@pytest.fixture
+def impostor(tiny: Model) -> Iterator[Callable[[Answer], TorchServeRuntime]]:
+    """Gives a runtime that asks something which answers as a test wants."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+
+    def stand_in(answer: Answer) -> TorchServeRuntime:
+        handler = grpc.unary_unary_rpc_method_handler(
+            answer, PredictionsRequest.FromString, PredictionResponse.SerializeToString
+        )
+        service = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
+        server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(service, {"Predictions": handler})]
+        )
+        server.start()
+        return TorchServeRuntime(tiny, at(port))
+
+    yield stand_in
+    server.stop(None).wait()
+
+
+def test_it_is_asked_for_the_model_by_name_version_and_weights(
+    impostor: Callable[[Answer], TorchServeRuntime], tiny: Model
+) -> None:
+    seen: list[PredictionsRequest] = []
+
+    def note(request: PredictionsRequest, context: Any) -> PredictionResponse:
+        seen.append(request)
+        return PredictionResponse(prediction=pack(Message()))
+
+    impostor(note).check()
+    assert (seen[0].model_name, seen[0].model_version) == ("tiny", "1")
+    assert dict(seen[0].input) == {"weights": tiny.weights_sha256.encode()}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reason"),
+    [
+        (b"Prediction failed", "gave 17 bytes that are no safetensors: .*; is its archive of zfscope"),
+        (pack(Message()), r"gave arrays of shapes \{\} for \{'fc8': \(2, 4\)\}"),
+        (pack(Message({"fc8": np.zeros((1, 4), np.float32)})), r"gave arrays of shapes \{'fc8': \(1, 4\)\}"),
+        (
+            pack(Message({}, {"error": "it serves other weights"})),
+            "TorchServe at .*: it serves other weights",
+        ),
+    ],
+)
+def test_an_answer_that_is_none_is_not_believed(
+    impostor: Callable[[Answer], TorchServeRuntime], tiny: Model, prediction: bytes, reason: str
+) -> None:
+    runtime = impostor(lambda request, context: PredictionResponse(prediction=prediction))
+    with pytest.raises(RuntimeUnavailable, match=reason):
+        runtime.forward(images_of(tiny, 2))
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "reason"),
+    [
+        (grpc.StatusCode.INTERNAL, "Model not found: tiny\norg", "does not serve model 'tiny' version 1"),
+        (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "Worker died.",
+            r"failed \(RESOURCE_EXHAUSTED\); its log says why$",
+        ),
+        (grpc.StatusCode.UNKNOWN, "/home/me/secret", r"failed \(UNKNOWN\); its log says why$"),
+    ],
+)
+def test_what_it_says_of_its_inside_goes_no_further(
+    impostor: Callable[[Answer], TorchServeRuntime], code: grpc.StatusCode, words: str, reason: str
+) -> None:
+    with pytest.raises(RuntimeUnavailable, match=reason) as failure:
+        impostor(lambda request, context: context.abort(code, words)).check()
+    assert isinstance(failure.value.__cause__, grpc.RpcError)

@@ -1,0 +1,115 @@
+"""A TorchServe of the tests' own: real, on free ports, with folders of its own, and gone at the end."""
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from zfscope.errors import RuntimeUnavailable
+from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.runtimes.torchserve.archive import SETTINGS, Batching, write_archive
+from zfscope.runtimes.torchserve.runtime import TorchServeRuntime
+from zfscope.store import Model
+
+_START_S = 120
+"""A busy machine takes its time to start Java and a Python for each model."""
+
+
+def missing() -> str:
+    """Say what TorchServe needs and this machine does not have; empty where it has all."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    if java is None:
+        return "there is no Java: apt-get install openjdk-17-jre-headless"
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
+    found = re.search(r'version "(\d+)', said)
+    if found is None or int(found[1]) < 17:
+        return f"Java is older than 17: {said.splitlines()[0]}"
+    if importlib.util.find_spec("ts") is None:
+        return "there is no TorchServe: pip install 'zfscope[torchserve]'"
+    return ""
+
+
+class RunningTorchServe:
+    """Models, each in its archive, served by a TorchServe that can be killed and started again."""
+
+    def __init__(self, folder: Path, models: Iterable[Model], *, batching: Batching | None = None) -> None:
+        """Write the archives into a folder. Skips the test where Java or TorchServe is missing."""
+        if reason := missing():
+            pytest.skip(reason)
+        self._folder, self._models = folder, tuple(models)
+        for model in self._models:
+            write_archive(model, folder / f"{model.name}.mar", batching or Batching())
+        self.torchserve = TorchServe(f"127.0.0.1:{self._choose_ports()}", timeout_s=60)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers for every model."""
+        scratch = self._folder / "tmp"
+        scratch.mkdir(exist_ok=True)
+        places = {name: str(scratch) for name in ("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION")}
+        sparing = {"OMP_NUM_THREADS": "1"}  # tiny networks; the threads of a worker would wait for each other
+        command = [Path(sys.executable).parent / "torchserve", "--start", "--foreground", "--ncs"]
+        with (self._folder / "log.txt").open("w") as log:
+            self._process = subprocess.Popen(
+                [*command, "--model-store", self._folder, "--ts-config", self._folder / SETTINGS],
+                cwd=self._folder,
+                env={**os.environ, **places, **sparing},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def kill(self) -> None:
+        """Kill its Java, which is what answers, with -9."""
+        os.kill(int((self._folder / "tmp" / ".model_server.pid").read_text()), signal.SIGKILL)
+        self._process.wait(timeout=30)
+
+    def stop(self) -> None:
+        """End it with all that it has started."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        finally:
+            self._process.wait(timeout=30)
+
+    def _wait(self) -> None:
+        end = time.monotonic() + _START_S
+        for model in self._models:
+            runtime = TorchServeRuntime(model, self.torchserve)
+            while True:
+                try:
+                    runtime.check()
+                    break
+                except RuntimeUnavailable as error:
+                    if time.monotonic() > end or self._process.poll() is not None:
+                        log = (self._folder / "log.txt").read_text()[-4000:]
+                        raise AssertionError(f"TorchServe did not start: {error}\n{log}") from error
+                    time.sleep(0.2)
+
+    def _choose_ports(self) -> int:
+        """Put free ports into the settings that came with the archives, and give the one of inference."""
+        path = self._folder / SETTINGS
+        sockets = {
+            name: socket.create_server(("127.0.0.1", 0)) for name in ("8080", "8081", "8082", "7070", "7071")
+        }
+        ports = {name: str(server.getsockname()[1]) for name, server in sockets.items()}
+        for server in sockets.values():
+            server.close()
+        settings = re.sub(r"\b(808[012]|707[01])$", lambda port: ports[port[0]], path.read_text(), flags=re.M)
+        path.write_text(f"{settings}vmargs=-Xmx512m -XX:TieredStopAtLevel=1\n")
+        return int(ports["7070"])
