@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from zfscope.analysis.contract import Picture, picture
+from zfscope.engine.frame import slices
 from zfscope.images.compose import FAINT, INK, Colour, above, beside, blank, framed, paragraph, text
 from zfscope.images.curves import Band, plot_bands
 from zfscope.images.geometry import Box
@@ -13,7 +14,6 @@ from zfscope.images.preprocess import reorder
 from zfscope.images.render import GREY, Panel, Rendering, symmetric_scale, tiles
 from zfscope_analyzers.evolve.course import Stop
 from zfscope_analyzers.evolve.result import Evolution, Place, Seen
-from zfscope_analyzers.top_k.frame import slices
 from zfscope_analyzers.top_k.look import Sight
 
 _TILE_PX, _BAR_PX, _NAME_PX, _CURVE_PX = 128, 6, 90, 300

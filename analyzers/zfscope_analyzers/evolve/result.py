@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Table
+from zfscope.engine.frame import framing_of
 from zfscope.scan import Record
 from zfscope_analyzers.evolve.course import Course
 from zfscope_analyzers.evolve.settle import Correlations, Settled
-from zfscope_analyzers.top_k.frame import framing_of
 from zfscope_analyzers.top_k.look import Look, State
 
 Seen = State | Literal["dead"]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, array, images_of
 from zfscope.engine.deconvnet import project
+from zfscope.engine.frame import framing_of, slices
 from zfscope.engine.seeds import Unit, activation
 from zfscope.engine.trace import trace
 from zfscope.images.geometry import Box
@@ -15,7 +16,6 @@ from zfscope.images.preprocess import Prepared
 from zfscope.scan import Record
 from zfscope.scan.again import photos_of, see_again
 from zfscope_analyzers.evolve.course import Course, Stop
-from zfscope_analyzers.top_k.frame import framing_of, slices
 
 _PHOTOS = 4
 

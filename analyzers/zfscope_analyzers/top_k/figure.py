@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from zfscope.analysis.contract import Picture, picture
+from zfscope.engine.frame import slices
 from zfscope.images.compose import FAINT, INK, Colour, above, beside, blank, framed, grid, paragraph, text
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import reorder
 from zfscope.images.render import GREY, Panel, Rendering, Rgb, symmetric_scale, tiles
 from zfscope.store import Model
-from zfscope_analyzers.top_k.frame import slices
 from zfscope_analyzers.top_k.look import Look, Place, Sight, State
 from zfscope_analyzers.top_k.page import Page
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, array, images_of
 from zfscope.analysis.control import Similarity, control_network, similarities, strongest_there
 from zfscope.engine.deconvnet import project
+from zfscope.engine.frame import Framing, cut, cut_planes, framing_of
 from zfscope.engine.seeds import Unit, activation
 from zfscope.engine.trace import Trace, trace
 from zfscope.images.geometry import Box
@@ -18,7 +18,6 @@ from zfscope.images.preprocess import Prepared
 from zfscope.networks import Network
 from zfscope.scan import Record
 from zfscope.scan.again import photos_of, see_again
-from zfscope_analyzers.top_k.frame import Framing, cut, cut_planes, framing_of
 from zfscope_analyzers.top_k.page import Page
 from zfscope_analyzers.top_k.params import TopKParams
 
@@ -139,6 +138,7 @@ def _looked_at(
     traced = trace(lens.network, images, until=lens.layer)
     control = None if lens.control is None else trace(lens.control, images, until=lens.layer)
     wanted = [(row, each) for row, (_, records) in enumerate(photos) for each in records]
+    peaks = traced.outputs[lens.layer].flatten(1).abs().amax(1).tolist()
     looks: dict[Place, Look] = {}
     for start in range(0, len(wanted), _UNITS):
         context.check_cancelled()
@@ -147,8 +147,7 @@ def _looked_at(
         sights = _sights(lens, [prepared for prepared, _ in photos], units, traced, control)
         for (row, each), unit, sight in zip(some, units, sights, strict=True):
             value = activation(traced, lens.layer, unit)
-            peak = float(torch.abs(traced.outputs[lens.layer][row]).max())
-            state: State = "ok" if reproduced(each.record.value, value, peak) else "differs"
+            state: State = "ok" if reproduced(each.record.value, value, peaks[row]) else "differs"
             looks[each.place] = Look(state, value, sight)
     return looks
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Table
+from zfscope.engine.frame import framing_of
 from zfscope.networks import Network
 from zfscope.results import Cell
 from zfscope.scan import Record
-from zfscope_analyzers.top_k.frame import framing_of
 from zfscope_analyzers.top_k.look import Look, Place, State
 from zfscope_analyzers.top_k.page import Page
 

@@ -13,6 +13,7 @@ from zfscope.cli.classify import classify
 from zfscope.cli.compare import compare
 from zfscope.cli.evaluate import evaluate
 from zfscope.cli.evolve import evolve
+from zfscope.cli.gallery import gallery
 from zfscope.cli.health import health
 from zfscope.cli.index import index
 from zfscope.cli.models import models
@@ -61,7 +62,7 @@ app = typer.Typer(
 )
 for remote in (classify, project, analyzers, health, top_k, evolve, compare):
     app.command(cls=Remote)(remote)
-for local in (serve, train, evaluate, index):
+for local in (serve, train, evaluate, index, gallery):
     app.command()(local)
 app.command(context_settings=RAW)(analyze)
 app.add_typer(models, name="models")

@@ -7,7 +7,8 @@ import typer
 
 from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
-from zfscope.cli.index import index_name, make_index
+from zfscope.cli.index import index_name
+from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
@@ -15,8 +16,6 @@ from zfscope.errors import InputError
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed
-    from zfscope.scan import DataSet
-    from zfscope.store import Model, ModelStore
 
 
 def evolve(
@@ -75,7 +74,7 @@ def evolve(
         raise InputError(message, field="data")
     with connect(server, store) as zfscope:
         if data is not None:
-            index, about = index or index_name("", data), zfscope.model(model, version).summary
+            index, about = index_name(index, data), zfscope.model(model, version).summary
             model, version = about.name, about.version
             _make_indexes(find_store(store), (model, version), data, index, layer, asked["epochs"])
         with progress() as bar:
@@ -104,8 +103,7 @@ def _make_indexes(root: Path, which: tuple[str, int], data: Path, base: str, lay
     checkpoints do not keep.
     """
     from zfscope.networks.spec import layers_of_maps
-    from zfscope.scan import indexes_folder, make_plan, open_data
-    from zfscope.scan.open import name_at
+    from zfscope.scan import make_plan, open_data
     from zfscope.store import ModelStore
 
     models, (name, version) = ModelStore(root), which
@@ -115,27 +113,7 @@ def _make_indexes(root: Path, which: tuple[str, int], data: Path, base: str, lay
     spec = layers_of_maps(final.network.spec)
     by_default = make_plan(spec)
     plan = by_default if layer in by_default.layers else make_plan(spec, [layer])
-    wanted = final.manifest.early_epochs if epochs is None else epochs
-    for epoch in wanted:
-        final.manifest.checkpoint(epoch)
-    for epoch in (None, *wanted):
-        target = indexes_folder(final) / (base if epoch is None else name_at(base, epoch))
-        if target.exists():
-            _check_photos(target, photos)
-        else:
-            make_index(_model_at(models, final, epoch), photos, plan, target)
-
-
-def _model_at(models: "ModelStore", final: "Model", epoch: int | None) -> "Model":
-    return final if epoch is None else models.load_checkpoint(final.name, epoch, final.version)
-
-
-def _check_photos(target: Path, photos: "DataSet") -> None:
-    from zfscope.scan.open import read_manifest
-
-    if read_manifest(target).origin.data.fingerprint != photos.fingerprint:
-        message = f"'{target}' is an index of other photos: give another --index, or remove that folder"
-        raise InputError(message, field="index")
+    make_missing(models, final, photos, base, plan, final.manifest.early_epochs if epochs is None else epochs)
 
 
 def _numbers(option: str, given: str) -> list[int] | None:

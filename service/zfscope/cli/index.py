@@ -78,13 +78,15 @@ def index(
         _print(made, target)
 
 
-def make_index(model: "Model", data: "DataSet", plan: "Plan", target: Path) -> "Index":
-    """Make an index, or go on with it, with a progress bar."""
+def make_index(
+    model: "Model", data: "DataSet", plan: "Plan", target: Path, *, stage: str = "photos"
+) -> "Index":
+    """Make an index, or go on with it, with a progress bar; stage: what stands beside it."""
     from zfscope.runtimes import create_reducing
     from zfscope.scan import build_index
 
     with progress(Speed()) as bar:
-        task = bar.add_task("photos", total=len(data))
+        task = bar.add_task(stage, total=len(data))
         return build_index(
             model,
             data,

@@ -1,0 +1,143 @@
+"""`zfscope gallery`: all maps of a model and the user's photos, as HTML pages."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zfscope.cli.index import index_name
+from zfscope.cli.indexes import make_missing
+from zfscope.cli.location import find_store
+from zfscope.cli.options import AsJson, ModelName, ModelVersion, Store
+from zfscope.cli.output import print_json, print_table, progress, title_of
+from zfscope.errors import InputError
+
+if TYPE_CHECKING:
+    from zfscope.cli.here import Here
+    from zfscope.gallery import Gallery
+    from zfscope.gallery.look import Analyze
+    from zfscope.store import Model, ModelStore
+
+
+def gallery(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="The photos, as `zfscope index` takes them; indexes that are missing are made.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("gallery"),
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the final weights.  [default: as DATA is called]")
+    ] = "",
+    layers: Annotated[
+        str,
+        typer.Option(
+            metavar="LAYER,...",
+            help="Which to show.  [default: all that the index has; of a new one, all convolutions]",
+        ),
+    ] = "",
+    top: Annotated[
+        int | None, typer.Option(metavar="N", help="How many photos of each map, 1 to 9.  [default: 9]")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", help="The strongest maps of each layer alone.  [default: all]")
+    ] = None,
+    evolution: Annotated[
+        bool,
+        typer.Option(
+            "--evolution/--no-evolution", help="Show each map at the stored epochs of training, too."
+        ),
+    ] = True,
+    title: Annotated[str, typer.Option(metavar="WORDS", help="Of the first page.")] = "",
+    model: ModelName = "",
+    version: ModelVersion = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write pages that show every map: its strongest photos, what it saw in them, and how it came to be.
+
+    They need no service and no network: open DIR/index.html. What was stopped goes on when the same
+    command is given again; a gallery that is finished is made anew in its place.
+
+    \b
+    Examples:
+      zfscope gallery photos/val --out gallery
+      zfscope gallery photos/val --layers conv5,fc8 --index classes --no-evolution --out classes
+      zfscope gallery photos/val --count 32 --title "Thirty-two of each" --out some
+    """
+    from zfscope.cli.here import Here
+    from zfscope.gallery import build_gallery, make_plan
+    from zfscope.scan import open_index
+
+    root, wanted = find_store(store), [layer.strip() for layer in layers.split(",") if layer.strip()]
+    here, name = Here(root, runtime="torch"), index_name(index, data)
+    models, loaded = _model(here, root, model, version)
+    _make_indexes(models, loaded, data, name, wanted, evolution=evolution)
+    plan = make_plan(
+        loaded, open_index(loaded, name), layers=wanted, top=top, count=count, evolution=evolution
+    )
+    with progress() as bar:
+        task = bar.add_task("maps", total=None)
+        made = build_gallery(
+            plan,
+            _analyze(here, loaded),
+            out,
+            title=title,
+            watch=lambda done, total: bar.update(task, completed=int(done), total=total),
+        )
+    if as_json:
+        print_json({"folder": str(out), **made.model_dump(mode="json")})
+    else:
+        _print(made, out)
+
+
+def _model(here: "Here", root: Path, name: str, version: int | None) -> tuple["ModelStore", "Model"]:
+    from zfscope.store import ModelStore
+
+    about, models = here.model(name, version).summary, ModelStore(root)
+    return models, models.load(about.name, about.version)
+
+
+def _analyze(here: "Here", model: "Model") -> "Analyze":
+    def analyze(analyzer: str, parameters: Any, told: Any) -> Any:
+        return here.analyze(
+            analyzer,
+            [],
+            parameters,
+            model=model.name,
+            version=model.version,
+            pictures=False,
+            tensors=True,
+            progress=lambda progress: told(progress.fraction),
+        ).analysis
+
+    return analyze
+
+
+def _make_indexes(
+    models: "ModelStore", model: "Model", data: Path, name: str, layers: list[str], *, evolution: bool
+) -> None:
+    """Make the indexes that are missing: of the final weights, and of the epochs where they are shown."""
+    from zfscope.scan import indexes_folder, make_plan, open_data, open_index
+
+    plan = make_plan(model.network.spec, layers)
+    if (indexes_folder(model) / name).exists():
+        there = open_index(model, name)
+        lacking = [layer for layer in layers if layer not in there.layers]
+        if lacking:
+            message = f"index '{name}' has no layer '{lacking[0]}', it has {', '.join(there.layers)}"
+            raise InputError(f"{message}; give another --index, to be made with it", field="layers")
+        plan = make_plan(model.network.spec, layers or there.layers)
+    epochs = model.manifest.early_epochs if evolution else ()
+    make_missing(models, model, open_data(data), name, plan, epochs)
+
+
+def _print(made: "Gallery", out: Path) -> None:
+    columns = {"layer": "left", "maps": "right", "dead": "right", "marked": "right"}
+    rows = [
+        (name, str(layer.maps), str(layer.dead), str(layer.marked)) for name, layer in made.layers.items()
+    ]
+    print_table(f"gallery of {title_of(made.model, made.version)}", columns, rows)
+    typer.echo(f"{made.photos:,} photos. Open {out / 'index.html'}")

@@ -1,0 +1,140 @@
+"""The folder of a gallery: known by its `gallery.json`, each file written all or nothing."""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from zfscope.errors import InputError
+from zfscope.gallery.facts import Gallery, Part, Unfinished
+
+GALLERY = "gallery.json"
+Kind = TypeVar("Kind", Gallery, Unfinished)
+_STATE = ".unfinished"
+_STARTED = "started.json"
+_OWN = re.compile(r"index\.html|\d+(\.html|-(projections|patches|evolution)\.(png|jpg))")
+"""The files in the folder of a layer."""
+
+
+class Folder:
+    """A gallery that is being made: what was found stays in `.unfinished` until all of it is there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._state = root / _STATE
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, `conv5/42.html`: it is there whole, or as it was before."""
+        _replace(self.root / name, data)
+
+    def part(self, name: str) -> Part | None:
+        """Give what was found of a part of the maps before, None where it was not looked at."""
+        path = self._state / f"{name}.json"
+        return Part.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def keep(self, name: str, part: Part) -> None:
+        """Keep what was found of a part of the maps; its pictures have been written."""
+        _replace(self._state / f"{name}.json", part.model_dump_json().encode())
+
+    def begin(self, wanted: Unfinished) -> None:
+        """Go on with what was begun, if it is the same; else begin again. It is remembered which layers
+        have a folder.
+        """
+        begun = _read(Unfinished, self._state / _STARTED)
+        if begun is not None and begun.identity == wanted.identity:
+            return
+        stale = set(begun.layers if begun else ()) | set(self._layers())
+        shutil.rmtree(self._state, ignore_errors=True)
+        layers = tuple(sorted({*wanted.layers, *stale}))
+        _replace(
+            self._state / _STARTED, wanted.model_copy(update={"layers": layers}).model_dump_json().encode()
+        )
+
+    def finish(self, gallery: Gallery, files: Collection[str]) -> None:
+        """Write `gallery.json`, and remove what an earlier gallery left there, all but `files`."""
+        begun = _read(Unfinished, self._state / _STARTED)
+        layers = {*(begun.layers if begun else ()), *self._layers()}
+        self.write(GALLERY, (gallery.model_dump_json(indent=2) + "\n").encode())
+        for layer in layers:
+            _clear(
+                self.root / layer, keep={Path(file).name for file in files if file.startswith(f"{layer}/")}
+            )
+        shutil.rmtree(self._state)
+
+    def _layers(self) -> Collection[str]:
+        there = _read(Gallery, self.root / GALLERY)
+        return there.layers if there else ()
+
+
+@contextmanager
+def open_folder(root: Path) -> Iterator[Folder]:
+    """Open the folder of a gallery, made where there is none, and keep other processes out of it.
+
+    Raises InputError for a folder with other things in it, which is left as it is, for one that another
+    process writes to, and where it cannot be written to.
+    """
+    _check(root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(root, os.O_RDONLY)
+    except OSError as error:
+        message = f"the gallery cannot be written to '{root}': {error.strerror}; name another --out"
+        raise InputError(message, field="out") from error
+    try:
+        _lock(handle, root)
+        yield Folder(root)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, root: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"another process is making the gallery '{root}' right now", field="out") from error
+
+
+def _check(root: Path) -> None:
+    """Raise InputError unless a gallery may be written there: it is none, or one already."""
+    if not os.path.lexists(root):
+        return
+    if not root.is_dir():
+        raise InputError(f"'{root}' is no folder; name another --out", field="out")
+    ours = _read(Gallery, root / GALLERY) or _read(Unfinished, root / _STATE / _STARTED)
+    if ours is None and any(path.name != _STATE for path in root.iterdir()):
+        message = (
+            f"'{root}' holds other things than a gallery; name a new folder, or an empty one, with --out"
+        )
+        raise InputError(message, field="out")
+
+
+def _read(kind: type[Kind], path: Path) -> Kind | None:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+def _clear(folder: Path, *, keep: Collection[str]) -> None:
+    """Remove the files of maps that are not there any more, and the folder, if nothing else is in it."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        unfinished = path.name.startswith(".") and path.name.endswith(".new")
+        if unfinished or (_OWN.fullmatch(path.name) and path.name not in keep):
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,188 @@
+"""The pages of a gallery: one for each map, one for each layer, and the first."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import chain
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from zfscope.engine.receptive import receptive_fields
+from zfscope.gallery.facts import LOST, Gallery, MapFact, RecordFact, StopFact
+from zfscope.gallery.look import Kind, picture_file
+from zfscope.gallery.mosaic import columns_of, tile_px
+from zfscope.gallery.plan import LayerPlan, Plan
+
+Found = Mapping[str, Sequence[MapFact]]
+"""What was found of the maps of each layer."""
+
+_STATIC = ("gallery.css", "gallery.js")
+_SAMPLES = 6
+_MEANINGS = {
+    "differs": "the photo does not give the recorded activation",
+    "changed": "the file is not the one that was indexed",
+    "gone": "there is no such file, or none that can be read",
+    "silent": "the photo does not activate the map",
+    "dead": "no photo activates the map",
+}
+
+
+def picture_files(plan: Plan, found: Found) -> Iterator[str]:
+    """Name the pictures of the maps, relative to the gallery."""
+    for layer in plan.layers:
+        for fact in found[layer.name]:
+            for kind in _kinds(fact):
+                yield f"{layer.name}/{picture_file(fact.map, kind, layer.framing.size)}"
+
+
+def pages_of(plan: Plan, gallery: Gallery, found: Found) -> Iterator[tuple[str, bytes]]:
+    """Give all files of a gallery but pictures, by names relative to it; the first page last."""
+    for name in _STATIC:
+        yield name, (files("zfscope.gallery") / "static" / name).read_bytes()
+    environment = _environment(plan, gallery)
+    for layer in plan.layers:
+        view = _LayerView(plan, layer, found[layer.name])
+        for before, fact, after in view.neighbours():
+            page = environment.get_template("map.html")
+            words = page.render(root="../", layer=view, map=fact, before=before, after=after)
+            yield f"{layer.name}/{fact.map}.html", words.encode()
+        words = environment.get_template("layer.html").render(root="../", layer=view)
+        yield f"{layer.name}/index.html", words.encode()
+    views = [_LayerView(plan, layer, found[layer.name]) for layer in plan.layers]
+    yield "index.html", environment.get_template("index.html").render(root="", layers=views).encode()
+
+
+@dataclass(frozen=True, eq=False)
+class _LayerView:
+    """A layer as pages show it."""
+
+    plan: Plan
+    layer: LayerPlan
+    maps: Sequence[MapFact]
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def kind(self) -> str:
+        """Say what a map is called: a fully connected layer has units."""
+        return "map" if len(self.plan.model.network.shapes[self.name]) == 3 else "unit"
+
+    @property
+    def sees(self) -> str:
+        """Say how much of the photo a unit sees."""
+        field = receptive_fields(self.plan.model.network.spec)[self.name]
+        side = self.layer.framing.side
+        if self.kind == "unit":
+            return f"the whole picture of {side} × {side} pixels"
+        return f"{field.size} × {field.size} of {side} × {side} pixels"
+
+    @property
+    def tile_px(self) -> int:
+        return tile_px(self.layer.framing.size)
+
+    @property
+    def columns(self) -> int:
+        return columns_of(self.plan.top)
+
+    @property
+    def rows(self) -> int:
+        return -(-self.plan.top // self.columns)
+
+    @property
+    def pixelated(self) -> bool:
+        """Say whether single pixels are to be seen."""
+        return self.tile_px < 16
+
+    @property
+    def samples(self) -> Sequence[MapFact]:
+        """Give the strongest maps."""
+        pictured = [fact for fact in self.maps if fact.pictured]
+        return sorted(pictured, key=lambda fact: -(fact.records[0].value or 0))[:_SAMPLES]
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Name the classes of all photos that are shown."""
+        names = {_class_of(self.plan, record) for fact in self.maps for record in fact.records if record.seen}
+        return sorted(names - {""})
+
+    def counts(self, fact: MapFact) -> str:
+        """Count the photos of each class, the class by its place among `classes`: `0:7 3:2`."""
+        names = self.classes_by_name
+        counted = Counter(_class_of(self.plan, record) for record in fact.records if record.seen)
+        return " ".join(f"{names[name]}:{count}" for name, count in counted.most_common() if name)
+
+    @property
+    def classes_by_name(self) -> Mapping[str, int]:
+        return {name: place for place, name in enumerate(self.classes)}
+
+    def title(self, fact: MapFact) -> str:
+        """Name a map; a unit of the class scores by its class too."""
+        last, labels = self.plan.model.network.spec.layers[-1].name, self.plan.model.labels
+        name = f"{self.kind} {fact.map}"
+        return f"{name}, {labels[fact.map].name}" if self.name == last and labels else name
+
+    def file(self, fact: MapFact, kind: Kind) -> str:
+        return picture_file(fact.map, kind, self.layer.framing.size)
+
+    def neighbours(self) -> Iterator[tuple[MapFact | None, MapFact, MapFact | None]]:
+        """Give each map with the one before and the one after it."""
+        around: list[MapFact | None] = [None, *self.maps, None]
+        for place, fact in enumerate(self.maps):
+            yield around[place], fact, around[place + 2]
+
+    def lost(self, fact: MapFact) -> Sequence[str]:
+        """Name the states of the records that are not as they were, and what they mean."""
+        states = dict.fromkeys(record.state for record in chain(fact.records, fact.stops))
+        return [f"{state}: {_MEANINGS[state]}" for state in states if state in _MEANINGS]
+
+
+def _kinds(fact: MapFact) -> Iterator[Kind]:
+    if fact.pictured:
+        yield "projections"
+        yield "patches"
+    if fact.evolved:
+        yield "evolution"
+
+
+def _environment(plan: Plan, gallery: Gallery) -> Environment:
+    """Set the templates up. Whatever is filled in is text: names of photos and classes are anybody's."""
+    environment = Environment(
+        loader=PackageLoader("zfscope.gallery"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": lambda number: f"{number:,}",
+        "strength": lambda value: "" if value is None else f"{value:.3g}",
+        "class_name": lambda record: _class_of(plan, record),
+        "epoch": lambda stop: _epoch(plan, stop),
+    }
+    environment.globals |= {
+        "gallery": gallery,
+        "manifest": plan.model.manifest,
+        "skipped": plan.index.manifest.skipped,
+        "rank": plan.index.manifest.origin.rank,
+        "tabs": [layer.name for layer in plan.layers],
+        "lost_states": LOST,
+        "meanings": _MEANINGS,
+    }
+    return environment
+
+
+def _class_of(plan: Plan, record: RecordFact) -> str:
+    """Name the class of a photo for people, as the model does where it knows it."""
+    names: dict[str, Any] = {label.id: label.name for label in plan.model.labels}
+    return str(names.get(record.label or "", record.label or ""))
+
+
+def _epoch(plan: Plan, stop: StopFact) -> str:
+    if stop.epoch is not None:
+        return str(stop.epoch)
+    last = plan.model.manifest.provenance.epochs
+    return "end" if last is None else f"{last} (end)"

@@ -1,0 +1,121 @@
+"""`zfscope gallery`: from a folder of photos to pages by one command."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.cli.conftest import SPEC
+from zfscope.networks import build
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Six photos."""
+    (tmp_path / "photos" / "ant").mkdir(parents=True)
+    for number in range(6):
+        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        photo = Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC)
+        photo.save(tmp_path / "photos" / "ant" / f"{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write: Callable[..., Path]) -> Path:
+    """The folder of a model with a checkpoint of epoch 1, the only one of the store `models`."""
+    network = build(SPEC, generator=torch.Generator().manual_seed(41))
+    tensors = {
+        f"{name}.{part}": tensor.contiguous()
+        for name, filters in network.filters.items()
+        if name.startswith("conv")
+        for part, tensor in filters.state_dict().items()
+    }
+    save_file(tensors, tmp_path / "early.safetensors")
+    return write(tmp_path / "models", 1, checkpoints={1: tmp_path / "early.safetensors"})
+
+
+@pytest.fixture
+def words(folder: Path, photos: Path, tmp_path: Path) -> list[object]:
+    """The command in the store of the test, and where it writes to."""
+    return ["gallery", photos, "--store", folder.parent.parent, "--out", tmp_path / "out"]
+
+
+def test_one_command_makes_the_indexes_and_the_pages(
+    run: Run, words: list[object], folder: Path, tmp_path: Path
+) -> None:
+    result = run(*words, "--layers", "conv1,fc6", "--top", 4, "--title", "Mine", "--json")
+    assert (result.code, result.stderr) == (0, "")
+    answer = json.loads(result.stdout)
+    assert answer.pop("index_sha256")
+    assert answer == {
+        "folder": str(tmp_path / "out"),
+        "format_version": 1,
+        "title": "Mine",
+        "model": "tiny",
+        "version": 1,
+        "index": "photos",
+        "photos": 6,
+        "top": 4,
+        "epochs": [1],
+        "layers": {
+            "conv1": {"maps": 6, "dead": 0, "marked": 0},
+            "fc6": {"maps": 4, "dead": answer["layers"]["fc6"]["dead"], "marked": 0},
+        },
+    }
+    assert sorted(path.name for path in (folder / "indexes").iterdir()) == ["photos", "photos-epoch-001"]
+    assert (tmp_path / "out" / "conv1" / "5-evolution.png").exists()
+    assert "Mine" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_indexes_that_are_there_are_shown_whole(run: Run, words: list[object], tmp_path: Path) -> None:
+    assert run(*words, "--layers", "conv1,conv2", "--no-evolution").code == 0
+    text = run(*words, "--count", 2, "--no-evolution").stdout
+    assert "gallery of tiny version 1" in text
+    assert f"6 photos. Open {tmp_path / 'out' / 'index.html'}" in text
+    made = json.loads((tmp_path / "out" / "gallery.json").read_text())
+    assert {name: layer["maps"] for name, layer in made["layers"].items()} == {"conv1": 2, "conv2": 2}
+    assert made["epochs"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--layers", "conv9"], "no layer 'conv9'; this model has conv1, "),
+        (["--top", 7], "top is 7; index 'photos' has 6 photos of each map: allowed is 1 to 6"),
+        (["--count", 0], "count is 0; allowed is 1 and more"),
+        (["--model", "other"], "no model 'other'"),
+        (["--index", "No Name"], "name 'No Name' must match"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(
+    run: Run, words: list[object], tmp_path: Path, options: list[object], told: str
+) -> None:
+    result = run(*words, "--no-evolution", *options)
+    assert (result.code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_index_that_lacks_a_layer_is_not_shown_for_it(run: Run, words: list[object]) -> None:
+    assert run(*words, "--layers", "conv1", "--count", 1, "--no-evolution").code == 0
+    result = run(*words, "--layers", "fc6")
+    assert result.code == 2
+    assert "index 'photos' has no layer 'fc6', it has conv1; give another --index" in result.stderr
+
+
+def test_a_folder_of_other_things_is_not_touched(run: Run, words: list[object], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    result = run(*words, "--layers", "conv1", "--no-evolution")
+    assert result.code == 2
+    assert "holds other things than a gallery" in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]

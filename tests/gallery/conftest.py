@@ -1,0 +1,209 @@
+"""A model with a dead map and early epochs, photos whose names are an attack, and a gallery of them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.run import read_params, run
+from zfscope.gallery import Gallery, Plan, build_gallery, make_plan
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import Network, NetworkSpec, build
+from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.scan import build_index, indexes_folder, open_data, open_index
+from zfscope.scan import make_plan as plan_scan
+from zfscope.scan.open import name_at
+from zfscope.store import Accuracy, Label, Manifest, Model, ModelStore, Provenance, write_model
+
+DEAD = 3
+CLASS = "<b onmouseover=alert(1)>bee & \"'"
+PHOTO = '"><img src=x onerror=alert(2)>.png'
+LABEL = "<script>alert(3)</script>"
+LAYERS = ("conv1", "relu2", "fc3")
+
+SPEC = NetworkSpec(
+    name="tiny",
+    input_size=32,
+    layers=(
+        Conv(name="conv1", channels=6, kernel=5, stride=2),
+        ReLU(name="relu1"),
+        MaxPool(name="pool1", kernel=3, stride=2, rounding="ceil"),
+        Conv(name="conv2", channels=8, kernel=3, padding=(1, 1, 1, 1)),
+        ReLU(name="relu2"),
+        Flatten(name="flatten"),
+        Linear(name="fc3", units=2),
+    ),
+)
+
+
+def network(seed: int, *, dead: int) -> Network:
+    made = build(SPEC, generator=torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
+    made.filters["conv2"].bias[dead] = -100
+    return made
+
+
+def write_checkpoint(path: Path, seed: int, *, dead: int) -> Path:
+    tensors = {
+        f"{name}.{part}": tensor.contiguous()
+        for name, filters in network(seed, dead=dead).filters.items()
+        if name.startswith("conv")
+        for part, tensor in filters.state_dict().items()
+    }
+    save_file(tensors, path)
+    return path
+
+
+def write_photos(root: Path) -> Path:
+    """Twelve photos: six without an own class, six in a class with a name that is no text for a page."""
+    (root / CLASS).mkdir(parents=True)
+    for number in range(12):
+        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        name = PHOTO if number == 0 else f"{number:02}.png"
+        folder = root / CLASS if number % 2 == 0 else root
+        Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(folder / name)
+    return root
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The model, in a store, of which map DEAD of relu2 is dead, and map 5 was after epoch 1."""
+    root = tmp_path_factory.mktemp("store")
+    manifest = Manifest(
+        name="tiny",
+        version=1,
+        summary="Random <weights>",
+        network=SPEC,
+        preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
+        labels=(Label(id="a", name=LABEL), Label(id="b", name="bee")),
+        accuracy=Accuracy(top1=61.5, top5=100, images=1234, data="some photos"),
+        provenance=Provenance(source="made up in a test", epochs=9),
+    )
+    early = {
+        epoch: write_checkpoint(root / f"{epoch}.safetensors", 40 + epoch, dead=dead)
+        for epoch, dead in ((1, 5), (2, DEAD))
+    }
+    write_model(root / "models", manifest, network(7, dead=DEAD), checkpoints=early)
+    return ModelStore(root / "models").load("tiny")
+
+
+@pytest.fixture(scope="session")
+def photos(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The photos, of which the model has the index `them`, and so have both epochs."""
+    root = write_photos(tmp_path_factory.mktemp("photos") / "them")
+    assert model.folder is not None
+    store = ModelStore(model.folder.parent.parent)
+    for epoch in (None, 1, 2):
+        each = model if epoch is None else store.load_checkpoint("tiny", epoch)
+        layers = [layer for layer in LAYERS if layer in each.network.shapes]
+        plan = plan_scan(each.network.spec, layers)
+        reducing = create_reducing("torch", each, plan.layers)
+        name = "them" if epoch is None else name_at("them", epoch)
+        build_index(each, open_data(root), plan, indexes_folder(model) / name, reducing=reducing)
+    return root
+
+
+@pytest.fixture
+def plan(model: Model, photos: Path) -> Plan:
+    """All of the index."""
+    return make_plan(model, open_index(model, "them"))
+
+
+Analyze = Callable[[str, Mapping[str, Any], Callable[[float], None]], Analysis]
+
+
+@pytest.fixture(scope="session")
+def analyze(model: Model) -> Analyze:
+    """Runs analyzers as the command line does."""
+    registry = load_analyzers()
+    assert model.folder is not None
+    context = Context(
+        model,
+        create_runtime("torch", model),
+        (),
+        pictures=False,
+        tensors=True,
+        store=ModelStore(model.folder.parent.parent),
+    )
+
+    def run_one(name: str, parameters: Mapping[str, Any], told: Callable[[float], None]) -> Analysis:
+        analyzer = registry.analyzer(name)
+        own = replace(context, progress=lambda share, _: told(share))
+        return run(analyzer, own, read_params(analyzer, parameters))
+
+    return run_one
+
+
+@pytest.fixture(scope="session")
+def whole(
+    model: Model, photos: Path, analyze: Analyze, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Gallery]:
+    """A gallery of everything, and what it says it is. Not to be changed."""
+    out = tmp_path_factory.mktemp("whole") / "gallery"
+    return out, build_gallery(make_plan(model, open_index(model, "them")), analyze, out)
+
+
+class Element:
+    """An element of a page: its tag, attributes, and all text in it."""
+
+    def __init__(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.tag, self.attributes, self.text = tag, attributes, ""
+
+    @property
+    def classes(self) -> set[str]:
+        return set(self.attributes.get("class", "").split())
+
+
+class Page(HTMLParser):
+    """The elements of a page in order."""
+
+    _VOID = ("meta", "link", "img", "input", "br")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.elements = path, list[Element]()
+        self._open = list[Element]()
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert not self._open, f"{path}: {self._open[-1].tag} is not closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(attrs) == len(dict(attrs)), f"{self.path}: {tag} has an attribute twice: {attrs}"
+        element = Element(tag, {name: value or "" for name, value in attrs})
+        self.elements.append(element)
+        if tag not in self._VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop().tag == tag, f"{self.path}: </{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        for element in self._open:
+            element.text += data
+
+    def all(self, tag: str, of_class: str = "") -> list[Element]:
+        return [
+            each for each in self.elements if each.tag == tag and (not of_class or of_class in each.classes)
+        ]
+
+    def links(self) -> Iterator[tuple[Element, str]]:
+        """Give every address of the page, with its element."""
+        for element in self.elements:
+            for name in ("href", "src", "data-patches", "action", "poster", "srcset"):
+                if name in element.attributes:
+                    yield element, element.attributes[name]
+
+
+@pytest.fixture
+def page() -> Callable[[Path], Page]:
+    """Reads a page."""
+    return Page
