@@ -2,6 +2,7 @@
 
     ZfscopeError
     |-- InputError           an image, tensor or parameter that cannot be used
+    |   `-- TooLarge         an image over a limit
     |-- NotFound             no model, version, layer or unit of that name
     |-- NotReady             the service is still loading, or is shutting down
     |-- TooMuchWork          more work than one request may ask for
@@ -34,6 +35,10 @@ class ZfscopeError(Exception):
 
 class InputError(ZfscopeError):
     """An image, tensor or parameter that cannot be used."""
+
+
+class TooLarge(InputError):
+    """An image of more bytes or pixels than are allowed."""
 
 
 class NotFound(ZfscopeError):

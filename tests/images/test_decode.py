@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.errors import InputError
+from zfscope.errors import InputError, TooLarge
 from zfscope.images.decode import DecodeLimits, decode, stored_size
 
 Rgb = NDArray[np.uint8]
@@ -142,7 +142,8 @@ def test_too_many_bytes_are_refused_and_as_many_as_allowed_are_not(noise: Noise,
     data = encoded(noise(9, 9), "PNG")
     assert decode(data, limits=DecodeLimits(bytes=len(data))).shape == (9, 9, 3)
     message = rf"^image has {len(data)} bytes; at most {len(data) - 1} are allowed$"
-    refused(data, message, limits=DecodeLimits(bytes=len(data) - 1))
+    error = refused(data, message, limits=DecodeLimits(bytes=len(data) - 1))
+    assert isinstance(error, TooLarge)
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -152,7 +153,8 @@ def test_too_many_pixels_are_refused_and_as_many_as_allowed_are_not(
     data = encoded(noise(30, 40), name)
     assert decode(data, limits=DecodeLimits(pixels=1200)).shape == (30, 40, 3)
     message = r"^image holds a picture of 40 x 30 = 1,200 pixels; at most 1,199 are allowed$"
-    refused(data, message, limits=DecodeLimits(pixels=1199))
+    error = refused(data, message, limits=DecodeLimits(pixels=1199))
+    assert isinstance(error, TooLarge)
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -187,7 +189,7 @@ def test_a_bomb_is_refused_before_a_pixel_is_unpacked(kind: str) -> None:
     assert len(data) < 120_000
     Image.core.reset_stats()  # type: ignore[attr-defined]
     tracemalloc.start()
-    refused(data, message)
+    assert isinstance(refused(data, message), TooLarge)
     python_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     made = Image.core.get_stats()["new_count"]  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 
 FLOAT32 = tensor_pb2.DATA_TYPE_FLOAT32
+INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -105,7 +106,7 @@ def refusal_of(call: Callable[..., Any], request: Any) -> grpc.RpcError:
 
 
 @pytest.mark.parametrize("bad", BAD_IMAGES)
-def test_a_bad_image_is_an_invalid_argument_and_the_next_call_works(
+def test_a_bad_image_is_the_caller_s_fault_and_the_next_call_works(
     channel: grpc.Channel, client: Client, photo: bytes, bad: str
 ) -> None:
     make, field, message = BAD_IMAGES[bad]
@@ -117,10 +118,21 @@ def test_a_bad_image_is_an_invalid_argument_and_the_next_call_works(
     ):
         refusal = refusal_of(call, request)
 
-        assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert refusal.code() is (EXHAUSTED if bad == "bomb" else INVALID)
         assert field in refusal.details()
         assert re.search(message, refusal.details())
         assert client.classify(photo).classes
+
+
+def test_a_file_of_too_many_bytes_is_over_a_limit(channel: grpc.Channel) -> None:
+    image = image_pb2.Image(encoded=bytes((20 << 20) + 1))
+
+    refusal = refusal_of(
+        ClassificationServiceStub(channel).Classify, classification_pb2.ClassifyRequest(image=image)
+    )
+
+    assert refusal.code() is EXHAUSTED
+    assert refusal.details() == "image.encoded has 20,971,521 bytes; at most 20,971,520 are allowed"
 
 
 def peak_mib(process: "subprocess.Popen[str]") -> int:
@@ -143,7 +155,7 @@ def test_bad_images_leave_the_memory_of_the_service_flat(start: Callable[..., An
         for image in images * 3:
             project_it = analysis_pb2.ProjectRequest(image=image)
             refusal = refusal_of(AnalysisServiceStub(channel).Project, project_it)
-            assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert refusal.code() in (INVALID, EXHAUSTED)
 
         assert client.classify(photo).classes
         assert peak_mib(process) - before < 32

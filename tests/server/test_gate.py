@@ -5,11 +5,27 @@ import asyncio
 import pytest
 
 from zfscope.errors import NotReady
-from zfscope.server.gate import Gate
+from zfscope.server.gate import Gate, Room
+from zfscope.server.status import Busy
+
+OCCLUDE, PROJECT = "/zfscope.v1.AnalysisService/Occlude", "/zfscope.v1.AnalysisService/Project"
+
+
+def opened(**room: object) -> Gate:
+    gate = Gate(Room(**room))
+    gate.open()
+    return gate
+
+
+def refusal(gate: Gate, method: str, size: int = 1) -> str:
+    """What a request is told for which there is no room."""
+    with pytest.raises(Busy) as told, gate.passage(method, size):
+        pass
+    return str(told.value)
 
 
 async def test_nobody_gets_in_before_the_gate_is_open() -> None:
-    with pytest.raises(NotReady, match="still loading its model"), Gate().passage():
+    with pytest.raises(NotReady, match="still loading its model"), Gate().passage(OCCLUDE, 1):
         pass
 
 
@@ -18,7 +34,7 @@ async def test_nobody_gets_in_after_the_gate_was_shut() -> None:
     gate.open()
     gate.shut()
 
-    with pytest.raises(NotReady, match="shutting down"), gate.passage():
+    with pytest.raises(NotReady, match="shutting down"), gate.passage(OCCLUDE, 1):
         pass
 
 
@@ -27,7 +43,7 @@ async def test_a_shut_gate_waits_for_those_inside() -> None:
     gate.open()
 
     async def visit() -> None:
-        with gate.passage():
+        with gate.passage(OCCLUDE, 1):
             await asyncio.sleep(0.05)
 
     visits = [asyncio.create_task(visit()) for _ in range(3)]
@@ -47,7 +63,40 @@ async def test_who_fails_inside_has_left_too() -> None:
     gate = Gate()
     gate.open()
 
-    with pytest.raises(ZeroDivisionError), gate.passage():
+    with pytest.raises(ZeroDivisionError), gate.passage(OCCLUDE, 1):
         raise ZeroDivisionError
 
     assert await gate.emptied(timeout_s=0)
+
+
+async def test_each_method_has_places_of_its_own() -> None:
+    gate = opened(requests=2)
+    with gate.passage(OCCLUDE, 1):
+        with gate.passage(OCCLUDE, 1):
+            assert refusal(gate, OCCLUDE) == "all 2 places for Occlude are taken; try again in a moment"
+            with gate.passage(PROJECT, 1):
+                pass
+        with gate.passage(OCCLUDE, 1):  # a place that was left is free again
+            pass
+
+
+async def test_a_method_may_have_more_or_fewer_places_than_others() -> None:
+    gate = opened(requests=2, of_method={"Occlude": 1})
+    with gate.passage(OCCLUDE, 1), gate.passage(PROJECT, 1), gate.passage(PROJECT, 1):
+        assert refusal(gate, OCCLUDE).startswith("all 1 places for Occlude")
+
+
+async def test_requests_take_up_no_more_memory_than_there_is_room_for() -> None:
+    gate = opened(bytes=100)
+    with gate.passage(OCCLUDE, 60):
+        told = refusal(gate, PROJECT, size=41)
+        assert told == "requests of 60 bytes are in work, and 100 are allowed; try again in a moment"
+        with gate.passage(PROJECT, 40):
+            pass
+    with gate.passage(PROJECT, 41):
+        pass
+
+
+async def test_a_request_that_is_alone_gets_in_however_long_it_is() -> None:
+    with opened(bytes=100).passage(OCCLUDE, 1000):
+        pass

@@ -1,14 +1,18 @@
 """Around every RPC: errors as statuses, and nothing else let out."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from zfscope.client import Client
 from zfscope.errors import Cancelled, RuntimeUnavailable, ZfscopeError
 from zfscope.server.services import classification
+from zfscope.server.settings import Settings
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1 import image_pb2
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
@@ -112,3 +116,33 @@ def test_a_caller_who_goes_away_harms_nobody_else(
     released.set()
 
     assert client.classify(photo).model == "tiny"
+
+
+def test_a_method_that_is_full_is_refused_with_a_time_to_try_again_and_others_are_served(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, make_service: Callable[..., Any], photo: bytes
+) -> None:
+    begun, released, whole = threading.Event(), threading.Event(), classification.read
+
+    def slow(*args: Any, **options: Any) -> Any:
+        begun.set()
+        released.wait(timeout=30)
+        return whole(*args, **options)
+
+    monkeypatch.setattr(classification, "read", slow)
+    service = make_service(settings.model_copy(update={"queues": {"Classify": 1}}))
+    service.call(service.service.warm_up())
+    request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
+    with grpc.insecure_channel(service.address) as channel, Client(service.address) as client:
+        first = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
+        assert begun.wait(timeout=30)
+
+        failure = classify(channel, photo)
+
+        assert failure.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert failure.details() == "all 1 places for Classify are taken; try again in a moment"
+        retry = error_details_pb2.RetryInfo()
+        assert any(detail.Unpack(retry) for detail in rpc_status.from_call(failure).details)
+        assert retry.retry_delay.seconds == 1
+        assert client.models()
+        released.set()
+        assert first.result(timeout=30).model == "tiny"

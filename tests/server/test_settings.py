@@ -50,3 +50,18 @@ def test_the_whole_image_limit_fits_into_a_request() -> None:
     settings = Settings()
 
     assert settings.max_receive_bytes > settings.max_image_bytes
+
+
+def test_single_methods_have_places_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZFSCOPE_QUEUE", "5")
+    monkeypatch.setenv("ZFSCOPE_QUEUES", '{"Occlude": 2}')
+
+    room = Settings().room
+
+    assert room.places("/zfscope.v1.AnalysisService/Occlude") == 2
+    assert room.places("/zfscope.v1.AnalysisService/Project") == 5
+
+
+def test_places_for_a_method_that_there_is_not_are_refused() -> None:
+    with pytest.raises(ValidationError, match="no method 'Oclude'; there are ListModels, GetModel, Classify"):
+        Settings(queues={"Oclude": 2})

@@ -46,6 +46,7 @@ def failed(status: status_pb2.Status) -> FailedCall:
 
 ERRORS = [
     (errors.InputError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
     (errors.NotReady, grpc.StatusCode.UNAVAILABLE),
     (errors.TooMuchWork, grpc.StatusCode.RESOURCE_EXHAUSTED),

@@ -5,50 +5,36 @@ import threading
 
 import pytest
 
-from zfscope.server.status import Busy
 from zfscope.server.workers import Workers
 
 
 async def test_work_runs_outside_the_event_loop_s_thread() -> None:
-    workers = Workers(threads=1, queue=0)
+    workers = Workers(1)
 
     assert await workers.run(threading.get_ident) != threading.get_ident()
 
 
 async def test_what_the_work_raises_reaches_who_asked_for_it() -> None:
     with pytest.raises(ZeroDivisionError):
-        await Workers(threads=1, queue=0).run(lambda: 1 // 0)
+        await Workers(1).run(lambda: 1 // 0)
 
 
-async def test_work_beyond_the_queue_is_refused_and_room_comes_back() -> None:
-    workers, held = Workers(threads=1, queue=1), threading.Event()
-    taken = [asyncio.create_task(workers.run(held.wait)) for _ in range(2)]
-    await asyncio.sleep(0)
-
-    with pytest.raises(Busy, match="all 2 places of the service are taken; try again"):
-        await workers.run(lambda: None)
-
-    held.set()
-    await asyncio.gather(*taken)
-    assert await workers.run(lambda: "room") == "room"
-
-
-async def test_work_that_fails_gives_its_place_back() -> None:
-    workers = Workers(threads=1, queue=0)
+async def test_work_that_fails_gives_its_thread_back() -> None:
+    workers = Workers(1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await workers.run(lambda: 1 // 0)
 
 
 async def test_waiting_work_of_a_caller_who_went_away_is_never_done() -> None:
-    workers, held, done = Workers(threads=1, queue=1), threading.Event(), threading.Event()
+    workers, held, done = Workers(1), threading.Event(), threading.Event()
     running = asyncio.create_task(workers.run(held.wait))
     waiting = asyncio.create_task(workers.run(done.set))
     await asyncio.sleep(0)
 
     waiting.cancel()
     await asyncio.sleep(0)
-    next_one = asyncio.create_task(workers.run(lambda: "next"))  # its place is free again
+    next_one = asyncio.create_task(workers.run(lambda: "next"))
     await asyncio.sleep(0)
     held.set()
 
@@ -58,7 +44,7 @@ async def test_waiting_work_of_a_caller_who_went_away_is_never_done() -> None:
 
 
 async def test_closed_workers_take_no_work() -> None:
-    workers = Workers(threads=1, queue=0)
+    workers = Workers(1)
     workers.close()
 
     for _ in range(2):

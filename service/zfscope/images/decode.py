@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from zfscope.errors import InputError
+from zfscope.errors import InputError, TooLarge
 from zfscope.images.bombs import gif_size, jpeg_scans, tiff_tile_size
 from zfscope.images.colour import MID_GREY, to_upright_rgb
 
@@ -74,8 +74,8 @@ def decode(
     transparent blended over the grey of `backdrop`; 16 bits a channel scaled to 8. Colour profiles are
     not applied. The array may be read-only.
 
-    Raises InputError, naming `field`, for bytes that are no image of an allowed format, that exceed a
-    limit, or that are damaged or cut short.
+    Raises InputError, naming `field`, for bytes that are no image of an allowed format, or that are damaged
+    or cut short, and TooLarge for what exceeds a limit.
     """
     name = _format_of(data, limits, field)
     with _faults_of_the_file(name, limits, field):
@@ -102,7 +102,7 @@ def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
         raise InputError(f"{field} is empty: 0 bytes", field=field)
     if len(data) > limits.bytes:
         message = f"{field} has {len(data):,} bytes; at most {limits.bytes:,} are allowed"
-        raise InputError(message, field=field)
+        raise TooLarge(message, field=field)
     allowed = ", ".join(limits.formats)
     name = next((name for name, reader in _READERS.items() if reader.signature.match(data)), None)
     if name is None:
@@ -119,7 +119,7 @@ def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> Imag
         _check_size("picture", gif_size(data), limits, field)
     if name == "JPEG" and (scans := jpeg_scans(data)) > limits.scans:
         message = f"{field} is a JPEG of {scans:,} scans; at most {limits.scans:,} are allowed"
-        raise InputError(message, field=field)
+        raise TooLarge(message, field=field)
     image = _READERS[name].open(io.BytesIO(data))
     _check_size("picture", image.size, limits, field)
     _check_size("tile", tiff_tile_size(image), limits, field)
@@ -129,7 +129,7 @@ def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> Imag
 def _check_size(what: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:
     width, height = size
     if width * height > limits.pixels:
-        raise InputError(
+        raise TooLarge(
             f"{field} holds a {what} of {width} x {height} = {width * height:,} pixels; "
             f"at most {limits.pixels:,} are allowed",
             field=field,
@@ -145,7 +145,7 @@ def _faults_of_the_file(name: Format, limits: DecodeLimits, field: str) -> Itera
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:
         message = f"{field} is a {name} file of far too many pixels; at most {limits.pixels:,} are allowed"
-        raise InputError(message, field=field) from fault
+        raise TooLarge(message, field=field) from fault
     except Exception as fault:  # a dozen types, from struct.error to zlib.error
         message = f"{field} is a damaged or incomplete {name} file: {str(fault) or type(fault).__name__}"
         raise InputError(message, field=field) from fault

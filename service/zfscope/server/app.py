@@ -43,6 +43,8 @@ from zfscope.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 
 _LAST_CALLS_S = 5
 """How long requests that are still on their way in get, to be refused rather than cut off."""
+_READERS = 4
+"""Threads that read requests, even on few cores: one of them may wait for a model to be loaded."""
 
 _log = structlog.get_logger("zfscope.server")
 
@@ -78,8 +80,8 @@ class Service:
         self._backend = Backend(
             models,
             load_analyzers(settings.analyzers),
-            readers=Workers(threads=threads, queue=settings.queue),
-            workers=Workers(threads=settings.workers, queue=settings.queue),
+            readers=Workers(max(_READERS, threads)),
+            workers=Workers(settings.workers),
             batcher=Batcher(
                 size=settings.batch_size,
                 delay_s=settings.batch_delay_s,
@@ -92,7 +94,7 @@ class Service:
             max_images=settings.max_images,
             max_send_bytes=settings.max_send_bytes,
         )
-        self._gate = Gate()
+        self._gate = Gate(settings.room)
         self._health = Health(SERVICES)
         self._watching: asyncio.Task[None] | None = None
 
@@ -141,7 +143,10 @@ class Service:
 
     def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
         """Give what is around every RPC, the outermost first."""
-        return [*([Tokens(self._tokens)] if self._tokens else []), Errors(self._gate)]
+        return [
+            *([Tokens(self._tokens)] if self._tokens else []),
+            Errors(self._gate, self._settings.deadlines),
+        ]
 
 
 def _say(line: str) -> None:

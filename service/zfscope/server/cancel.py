@@ -18,7 +18,11 @@ class Cancel:
         self._ended = threading.Event()
         left_s: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
         self._deadline = math.inf if left_s is None else time.monotonic() + left_s
-        context.add_done_callback(lambda _: self._ended.set())  # type: ignore[arg-type]  # a stub's error
+        context.add_done_callback(lambda _: self.end())  # type: ignore[arg-type]  # a stub's error
+
+    def end(self) -> None:
+        """Let the work end: its answer is not waited for."""
+        self._ended.set()
 
     def check(self) -> None:
         """Raise Cancelled when nobody waits for an answer any more."""

@@ -1,18 +1,39 @@
-"""Whether the service takes work: not before it is ready, no more once it shuts down."""
+"""Whether the service takes work: not before it is ready, no more once it shuts down, and never too much."""
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from zfscope.errors import NotReady
+from zfscope.server.status import Busy
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much is inside at once, in work or waiting for it.
+
+    requests: of each method. of_method: of some, by name (`Occlude`). bytes: of all requests as they came.
+    """
+
+    requests: int = 64
+    of_method: Mapping[str, int] = field(default_factory=dict)
+    bytes: int = 256 << 20
+
+    def places(self, method: str) -> int:
+        """How many requests of a method, in full (`/zfscope.v1.AnalysisService/Occlude`), are let in."""
+        return self.of_method.get(method.rpartition("/")[2], self.requests)
 
 
 class Gate:
-    """Lets requests in while it is open, and knows when the last one has left."""
+    """Lets requests in while it is open and has room, and knows when the last one has left."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
+        self._room = room or Room()
+        self._requests: Counter[str] = Counter()
+        self._bytes = 0
         self._shut_because = "the service is still loading its model; try again in a moment"
-        self._inside = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -30,25 +51,41 @@ class Gate:
         self._shut_because = "the service is shutting down; try another one"
 
     @contextmanager
-    def passage(self) -> Iterator[None]:
-        """Hold a place inside. Raises NotReady while the gate is shut."""
-        if self._shut_because:
-            raise NotReady(self._shut_because)
-        self._inside += 1
+    def passage(self, method: str, size: int) -> Iterator[None]:
+        """Hold a place inside for a request of so many bytes.
+
+        Raises NotReady while the gate is shut, Busy where there is no room.
+        """
+        self._check(method, size)
+        self._requests[method] += 1
+        self._bytes += size
         self._empty.clear()
         try:
             yield
         finally:
-            self._inside -= 1
-            if not self._inside:
+            self._requests[method] -= 1
+            self._bytes -= size
+            if not self._requests.total():
                 self._empty.set()
 
     async def emptied(self, timeout_s: float) -> bool:
         """Wait until nobody is inside; False when somebody still is after the timeout."""
-        if not self._inside:
+        if not self._requests.total():
             return True
         try:
             await asyncio.wait_for(self._empty.wait(), timeout_s)
         except TimeoutError:
             return False
         return True
+
+    def _check(self, method: str, size: int) -> None:
+        if self._shut_because:
+            raise NotReady(self._shut_because)
+        places = self._room.places(method)
+        if self._requests[method] >= places:
+            name = method.rpartition("/")[2]
+            raise Busy(f"all {places} places for {name} are taken; try again in a moment")
+        # A request that is alone is let in however long it is: its own limit is that of messages.
+        if self._bytes and self._bytes + size > self._room.bytes:
+            told = f"requests of {self._bytes:,} bytes are in work, and {self._room.bytes:,} are allowed"
+            raise Busy(f"{told}; try again in a moment")

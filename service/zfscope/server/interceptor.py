@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
 from zfscope.errors import InputError
+from zfscope.server.deadline import Deadlines, ended_after
 from zfscope.server.gate import Gate
 from zfscope.server.status import kind_of, status_of
 
@@ -34,8 +35,9 @@ class Errors(grpc.aio.ServerInterceptor):
     request id, which the initial metadata carries too (`x-request-id`).
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, deadlines: Deadlines) -> None:
         self._gate = gate
+        self._deadlines = deadlines
 
     async def intercept_service(
         self,
@@ -58,31 +60,30 @@ class Errors(grpc.aio.ServerInterceptor):
 
     def _guarded(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[Any]]:
         async def guarded(data: bytes, context: Context) -> Any:
-            async with self._guard(method, context):
+            async with self._guard(method, context, len(data)):
                 return await handler.unary_unary(_parsed(handler, data), context)
 
         return guarded
 
-    def _guarded_stream(
-        self, handler: Handler, method: str
-    ) -> Callable[[bytes, Context], AsyncIterator[Any]]:
-        async def guarded(data: bytes, context: Context) -> AsyncIterator[Any]:
-            async with self._guard(method, context):
+    def _guarded_stream(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
+        async def guarded(data: bytes, context: Context) -> None:
+            async with self._guard(method, context, len(data)):
                 answers = handler.unary_stream(_parsed(handler, data), context)
                 async with aclosing(answers):  # or its work would go on when nobody reads any more
                     async for answer in answers:
-                        yield answer
+                        await context.write(answer)  # here, so that a reader who stalls is ended too
 
         return guarded
 
     @asynccontextmanager
-    async def _guard(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def _guard(self, method: str, context: Context, size: int) -> AsyncIterator[None]:
         """Let a request in, log how it ends, and abort it with the status of what it raises."""
         request_id, started = uuid.uuid4().hex[:16], time.perf_counter()
         log = _log.bind(method=method, request_id=request_id)
         try:
-            with nullcontext() if method in PROBES else self._gate.passage():
-                yield
+            with nullcontext() if method in PROBES else self._gate.passage(method, size):
+                async with ended_after(self._deadlines.seconds(context)):
+                    yield
         # What is no Exception, such as the cancellation of this task, is grpc's own affair.
         except Exception as error:
             _log_error(log, error, started)

@@ -15,6 +15,22 @@ SERVICES = tuple(
 )
 """Ours, in full names."""
 
+METHODS = tuple(
+    method.name
+    for proto in _OURS
+    for service in proto.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+)
+"""Their methods, by name: no two services share one."""
+
+METHODS = tuple(
+    method.name
+    for proto in _OURS
+    for service in proto.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+)
+"""Their methods, by name: no two services share one."""
+
 
 def pool_of_all() -> DescriptorPool:
     """Give a pool with the protos of all that is served: those of `inference` have one of their own."""

@@ -1,12 +1,12 @@
 """How the service is set up: by ZFSCOPE_ variables of the environment, or by whoever starts it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import (
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -17,6 +17,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from zfscope.errors import InputError
 from zfscope.images.decode import DecodeLimits
+from zfscope.server.deadline import Deadlines
+from zfscope.server.gate import Room
+from zfscope.server.protos import METHODS
 
 _MIB = 1 << 20
 S = TypeVar("S", bound=BaseSettings)
@@ -78,7 +81,19 @@ class Settings(BaseSettings):
         default=None, description="Threads of one forward pass; unset: the CPUs that the process may use."
     )
     workers: PositiveInt = Field(default=2, description="Analyses that are worked on at once.")
-    queue: NonNegativeInt = Field(default=32, description="Requests that may wait; more are refused.")
+    queue: PositiveInt = Field(
+        default=64, description="Requests of each method that are in work or wait; more are refused."
+    )
+    queues: Mapping[str, PositiveInt] = Field(
+        default_factory=dict, description='The queue of single methods instead, as JSON: {"Occlude": 4}.'
+    )
+    queued_bytes: PositiveInt = Field(
+        default=256 * _MIB, description="Bytes of all requests that are in work or wait; more are refused."
+    )
+    default_deadline_s: PositiveFloat = Field(
+        default=300, description="Seconds that a call gets which comes without a deadline."
+    )
+    max_deadline_s: PositiveFloat = Field(default=900, description="Seconds that any call gets at most.")
     batch_size: PositiveInt = Field(default=8, description="Images of one forward pass at most.")
     batch_queue: PositiveInt = Field(
         default=256, description="Images that may wait for a model's forward pass; more are refused."
@@ -120,6 +135,24 @@ class Settings(BaseSettings):
                 f"'{address}' is no HOST:PORT with a port of 0 to 65535, such as 127.0.0.1:50051"
             )
         return address
+
+    @field_validator("queues")
+    @classmethod
+    def _are_methods(cls, queues: Mapping[str, int]) -> Mapping[str, int]:
+        unknown = sorted(set(queues) - set(METHODS))
+        if unknown:
+            raise ValueError(f"no method '{unknown[0]}'; there are {', '.join(METHODS)}")
+        return queues
+
+    @property
+    def room(self) -> Room:
+        """What is let in at once."""
+        return Room(self.queue, self.queues, self.queued_bytes)
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """The time that calls get."""
+        return Deadlines(self.default_deadline_s, self.max_deadline_s)
 
     @property
     def image_limits(self) -> DecodeLimits:

@@ -41,6 +41,7 @@ class Kind:
 
 KINDS: Mapping[type[BaseException], Kind] = {
     errors.InputError: Kind(grpc.StatusCode.INVALID_ARGUMENT, "INPUT_ERROR"),
+    errors.TooLarge: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"),
     errors.NotFound: Kind(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
     errors.NotReady: Kind(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retry_s=1),
     errors.TooMuchWork: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),

@@ -1,9 +1,13 @@
 """ClassificationService over the wire."""
 
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import torch
@@ -14,8 +18,13 @@ from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import NetworkSpec, build
+from zfscope.runtimes import OnnxRuntime
 from zfscope.server.settings import Settings
+from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Manifest, Model, ModelStore, Provenance, write_model
+from zfscope.v1 import classification_pb2 as pb
+from zfscope.v1 import image_pb2
+from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +155,56 @@ def test_either_runtime_gives_the_same_answer(
         scores = [score.probability for score in second.classify(photo).classes]
 
     assert scores == pytest.approx([score.probability for score in client.classify(photo).classes], abs=1e-5)
+
+
+class HeldPasses:
+    """Holds each forward pass of a service until it is let go."""
+
+    def __init__(self, whole: Callable[..., Any]) -> None:
+        self.sizes: list[int] = []
+        self.begun, self._let_go, self._whole = threading.Semaphore(0), threading.Semaphore(0), whole
+
+    def __call__(self, runtime: OnnxRuntime, images: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(images))
+        self.begun.release()
+        assert self._let_go.acquire(timeout=30)
+        return self._whole(runtime, images)
+
+    def let_go(self) -> None:
+        self._let_go.release()
+
+
+def test_of_four_requests_in_one_pass_one_is_cancelled_and_the_others_answer_a_hundred_times(
+    monkeypatch: pytest.MonkeyPatch, service: Running, channel: grpc.Channel, model: Model
+) -> None:
+    held = HeldPasses(OnnxRuntime.forward)
+    monkeypatch.setattr(OnnxRuntime, "forward", lambda runtime, images: held(runtime, images))
+    stub = ClassificationServiceStub(channel)
+    pixels = np.random.default_rng(5).normal(0, 1, (5, 3, 32, 32)).astype(np.float32)
+    with torch.inference_mode():
+        expected = model.network(torch.from_numpy(pixels)).argmax(dim=1).tolist()
+        logits = model.network(torch.from_numpy(pixels)).max(dim=1).values.tolist()
+    requests = [pb.ClassifyRequest(image=image_pb2.Image(tensor=tensor_to_wire(one))) for one in pixels]
+
+    async def waiting() -> int:
+        return sum(lane.waiting for lane in service.service._backend.batcher._lanes.values())
+
+    def wait_for(images: int) -> None:
+        while service.call(waiting()) != images:
+            time.sleep(0.001)
+
+    for turn in range(100):
+        gone = turn % 4
+        first = stub.Classify.future(requests[4], timeout=30)
+        assert held.begun.acquire(timeout=30)
+        calls = [stub.Classify.future(request, timeout=30) for request in requests[:4]]
+        wait_for(4)
+        held.let_go()
+        assert held.begun.acquire(timeout=30)  # the pass of all four
+        calls.pop(gone).cancel()
+        held.let_go()
+        answers = [call.result(timeout=30).classes[0] for call in (first, *calls)]
+        others = [4, *(number for number in range(4) if number != gone)]
+        assert [answer.index for answer in answers] == [expected[number] for number in others]
+        assert [answer.logit for answer in answers] == pytest.approx([logits[n] for n in others], abs=1e-4)
+    assert held.sizes == [1, 4] * 100

@@ -46,11 +46,15 @@ class AnalysisService(AnalysisServiceServicer):
         context: grpc.aio.ServicerContext[pb.AnalyzeRequest, pb.AnalyzeResponse],
     ) -> AsyncIterator[pb.AnalyzeResponse]:
         latest: Latest[pb.AnalyzeResponse] = Latest()
-        work = partial(analyze, self._backend, request, Cancel(context), latest)
+        cancel = Cancel(context)
+        work = partial(analyze, self._backend, request, cancel, latest)
         running = asyncio.ensure_future(self._backend.workers.run(work))
-        async for progress in latest.until(running):
-            yield progress
-        yield await running
+        try:
+            async for progress in latest.until(running):
+                yield progress
+            yield await running
+        finally:  # a reader who stalls holds up the end of the call
+            cancel.end()
 
     async def Project(
         self,
