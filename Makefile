@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check proto bench train-default clean
+.PHONY: help setup demo serve test check proto bench gpu-check train-default clean
 
 PYTHON ?= python3
 # Who runs the forward pass: cpu, or gpu for ONNX Runtime on CUDA.
@@ -39,12 +39,13 @@ serve: $(SERVICE)  ## Run the service until Ctrl-C (LISTEN=127.0.0.1:50051)
 test: $(DEV)  ## Run all tests; at least 90 % of the branches must be covered
 	$(BIN)/python -m pytest --cov --cov-fail-under=90
 
-check: $(DEV)  ## Lint, types, import rules and protos
+check: $(DEV)  ## Lint, types, import rules, protos and the Dockerfile
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
+	$(BIN)/hadolint Dockerfile
 
 proto: $(DEV)  ## Generate the stubs in service/zfscope from proto/
 	$(BIN)/python proto/generate.py service
@@ -53,6 +54,12 @@ bench: $(DEV)  ## Measure the engine against what one would use instead
 	$(BIN)/python -m benchmarks.projection
 	$(BIN)/python -m benchmarks.occlusion
 	$(BIN)/python -m benchmarks.scan
+
+gpu-check:  ## Where there is an NVIDIA GPU: run its tests and benchmarks, and print what it is
+	$(MAKE) setup EXTRA=gpu
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m benchmarks.projection --device cuda
+	$(BIN)/python -m benchmarks.occlusion --device cuda
 
 train-default: $(SERVICE)  ## Train the default model again (DATA=folder with train/ and val/, hours; OUT=folder)
 	@test -n "$(DATA)" || { echo "say which photos: make train-default DATA=FOLDER" >&2; exit 2; }

@@ -22,10 +22,8 @@ The last line is a JSON object for programs.
 
 import argparse
 import json
-import os
 import resource
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -39,6 +37,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks.clock import machine, timed
 from benchmarks.sequential import as_sequential
 from zfscope.engine import Trace, trace
 from zfscope.engine.changes import Area, changed_areas, multiply_adds
@@ -86,7 +85,7 @@ class Contest:
         count = len(self.origins)
         filled = self.grey[:, :, : self.window, : self.window].expand(count, -1, -1, -1)
         changes = Signal(filled, torch.zeros(count, dtype=torch.int64), self.origins)
-        scores = torch.empty(count, seen.outputs[SCORES].shape[1])
+        scores = torch.empty(count, seen.outputs[SCORES].shape[1], device=self.images.device)
         for part in recompute(self.network, seen, changes, {SCORES}):
             if SCORES in part.outputs:
                 scores[part.windows] = part.outputs[SCORES].values
@@ -150,13 +149,14 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=32, help="side of a window in pixels (default: 32)")
     parser.add_argument("--stride", type=int, default=8, help="pixels from one to the next (default: 8)")
     parser.add_argument("--repeats", type=int, default=3, help="how often each is timed (default: 3)")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="what computes (default: cpu)"
+    )
     options = parser.parse_args()
     console = Console()
-    contest = make_contest(options.window, options.stride)
+    contest = make_contest(options.window, options.stride, options.device)
     windows = len(contest.origins)
-    console.print(
-        f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    console.print(machine(options.device))
     scores = contest.scores()
     console.print(f"most memory of the process, so far with ours alone: {peak_mib()} MiB")
     error = disagreement(contest, scores)
@@ -179,13 +179,13 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def make_contest(window: int, stride: int) -> Contest:
+def make_contest(window: int, stride: int, device: str) -> Contest:
     """Build the network and prepare the photo and a grey one."""
-    network = build(zfnet(), generator=torch.Generator().manual_seed(0)).eval()
+    network = build(zfnet(), generator=torch.Generator().manual_seed(0)).eval().to(device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
     prepared = prepare(photo, PREPROCESSING)
-    images = torch.from_numpy(prepared.pixels)
-    grey = torch.from_numpy(normalise(np.full_like(prepared.views[0], GREY), PREPROCESSING))[None]
+    images = torch.from_numpy(prepared.pixels).to(device)
+    grey = torch.from_numpy(normalise(np.full_like(prepared.views[0], GREY), PREPROCESSING))[None].to(device)
     eight = trace(network, images.repeat(8, 1, 1, 1), until=RATED[-1])
     occlusion = Occlusion(nn.Sequential(as_sequential(network), nn.Softmax(1)))
     return Contest(network, images, grey, window, stride, eight, occlusion)
@@ -207,20 +207,14 @@ def measure(contest: Contest, repeats: int, console: Console) -> Mapping[str, fl
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(captum(1), total=repeats + 1)
-        once = timed(partial(contest.theirs, 1))
+        device = contest.images.device.type
+        once = timed(partial(contest.theirs, 1), device)
         times: dict[str, list[float]] = {name: [] for name in runs}
         for repeat in range(repeats):
             progress.update(task, advance=1, description=f"round {repeat + 1} of {repeats}")
             for name, run in runs.items():
-                times[name].append(timed(run))
+                times[name].append(timed(run, device))
     return {name: statistics.median(seconds) for name, seconds in times.items()} | {captum(1): once}
-
-
-def timed(run: Callable[[], object]) -> float:
-    """Give the seconds that a run takes."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def captum(batch: int) -> str:

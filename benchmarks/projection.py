@@ -17,12 +17,11 @@ The last line is a JSON object for programs.
 
 import argparse
 import json
-import os
 import statistics
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 
 import torch
@@ -32,6 +31,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.clock import machine, timed
 from benchmarks.sequential import as_sequential
 from zfscope.engine import Unit, project, strongest_units, trace
 from zfscope.engine.seeds import activation
@@ -63,6 +63,10 @@ class Contest:
         places = ((unit.map, unit.y, unit.x) for unit in self.units[:count])
         return torch.cat([self.captum.attribute(self.images, place) for place in places])
 
+    def timed(self, run: Callable[[int], Tensor], count: int) -> float:
+        """Give the seconds that one of them takes."""
+        return timed(partial(run, count), self.images.device.type)
+
 
 def main() -> None:
     """Compare, time, and print the table."""
@@ -70,18 +74,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=5, help="how often each is timed (default: 5)")
-    repeats: int = parser.parse_args().repeats
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="what computes (default: cpu)"
+    )
+    options = parser.parse_args()
+    repeats: int = options.repeats
     warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
     warnings.filterwarnings("ignore", "Input Tensor 0 did not already require gradients")
 
     console = Console()
-    contest = make_contest()
+    contest = make_contest(options.device)
     error = disagreement(contest, 2)
     if error > TOLERANCE:
         raise SystemExit(f"the two disagree by {error:.1e} of the largest value; allowed is {TOLERANCE:.0e}")
-    console.print(
-        f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    console.print(machine(options.device))
     console.print(
         f"with the gradient of normalisation both give the same to {error:.0e} of the largest value"
     )
@@ -97,11 +103,11 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def make_contest() -> Contest:
+def make_contest(device: str) -> Contest:
     """Build the network, prepare the photo and find its strongest units."""
-    network = build(zfnet(), generator=torch.Generator().manual_seed(0)).eval()
+    network = build(zfnet(), generator=torch.Generator().manual_seed(0)).eval().to(device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
-    images = torch.from_numpy(prepare(photo, Preprocessing()).pixels)
+    images = torch.from_numpy(prepare(photo, Preprocessing()).pixels).to(device)
     units = strongest_units(trace(network, images, until=LAYER), LAYER, 0, max(COUNTS))
     sequential = as_sequential(network)
     return Contest(network, images, units, NeuronDeconvolution(sequential, sequential.get_submodule(LAYER)))
@@ -112,7 +118,7 @@ def disagreement(contest: Contest, count: int) -> float:
     seen = trace(contest.network, contest.images, until=LAYER)
     units = contest.units[:count]
     ours = project(contest.network, seen, LAYER, units, normalisation="gradient")
-    strengths = torch.tensor([activation(seen, LAYER, unit) for unit in units])
+    strengths = torch.tensor([activation(seen, LAYER, unit) for unit in units], device=ours.device)
     expected = contest.theirs(count) * strengths[:, None, None, None]
     return float((ours - expected).abs().max() / expected.abs().max())
 
@@ -129,19 +135,12 @@ def measure(contest: Contest, repeats: int, console: Console) -> Times:
         task = progress.add_task("warming up", total=(repeats + 1) * len(COUNTS))
         for repeat in range(repeats + 1):
             for count in COUNTS:
-                ours, theirs = timed(contest.ours, count), timed(contest.theirs, count)
+                ours, theirs = contest.timed(contest.ours, count), contest.timed(contest.theirs, count)
                 if repeat:
                     times[count][0].append(ours)
                     times[count][1].append(theirs)
                 progress.update(task, advance=1, description=f"round {max(repeat, 1)} of {repeats}")
     return times
-
-
-def timed(run: Callable[[int], Tensor], count: int) -> float:
-    """Give the seconds that a run takes."""
-    start = time.perf_counter()
-    run(count)
-    return time.perf_counter() - start
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -24,13 +24,11 @@ The last line is a JSON object for programs.
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +47,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from torch import nn
 
+from benchmarks.clock import machine, timed
 from benchmarks.sequential import as_sequential
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Preprocessing, prepare
@@ -103,9 +102,7 @@ def main() -> None:
         print(peak_mib(options.data))
         return
     sizes, console = QUICK if options.quick else Sizes(), Console()
-    console.print(
-        f"{os.cpu_count()} processors, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
-    )
+    console.print(f"{machine()}, onnxruntime {onnxruntime.__version__}")
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
         few, many = sizes.memory // 8, sizes.memory
         folders = {
@@ -309,13 +306,6 @@ def measure(scratch: Path, data: Path, sizes: Sizes, console: Console) -> Mappin
                 times[name].append(timed(run) / count)
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     return medians | {BARE: min(medians[f"{BARE}, {batch}"] for batch in BATCHES)}
-
-
-def timed(run: Callable[[], object]) -> float:
-    """Give the seconds that a run takes."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def peak_of_a_process(data: Path) -> int:

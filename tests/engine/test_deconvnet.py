@@ -341,7 +341,7 @@ def test_units_out_of_range_and_no_seeds_are_refused(tiny_network: Network, tiny
         project(tiny_network, tiny_trace, "conv3", [])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_gpu_gives_what_the_cpu_gives(
     name: str, request: pytest.FixtureRequest, mixed_seeds: MixedSeeds

@@ -94,6 +94,47 @@ def test_a_session_that_falls_back_to_the_cpu_is_refused(
         runtime_of(model, device="cuda")
 
 
+@pytest.mark.parametrize(("count", "run"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16)])
+def test_on_cuda_few_sizes_of_a_batch_are_run(
+    model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch, count: int, run: int
+) -> None:
+    sizes: list[int] = []
+
+    class OnTheCpu(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
+        def __init__(self, graph: bytes, options: Any, *, providers: list[str]) -> None:
+            super().__init__(graph, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+        def run(self, names: Any, fed: dict[str, Any]) -> Any:
+            sizes.append(len(fed["input"]))
+            return super().run(names, fed)
+
+    images = make_images(model.network.spec, count)
+    expected = runtime_of(model).forward(images)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
+    runtime = runtime_of(model, device="cuda")
+    np.testing.assert_allclose(runtime.forward(images), expected, atol=1e-6)
+    assert runtime.outputs(images, ["conv1"])["conv1"].shape[0] == count
+    assert sizes == [run, run]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages, count: int) -> None:
+    images, names = (
+        make_images(model.network.spec, count),
+        [layer.name for layer in model.network.spec.layers],
+    )
+    here, there = runtime_of(model), runtime_of(model, device="cuda")
+    np.testing.assert_allclose(there.forward(images), here.forward(images), atol=1e-4)
+    expected = here.outputs(images, names)
+    for name, values in there.outputs(images, names).items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-4, err_msg=name)
+
+
 def test_without_onnx_runtime_the_message_says_what_to_install(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,15 @@ def test_on_the_cpu_the_weights_are_shared_and_not_copied(model: Model, make_ima
     assert (runtime.forward(make_images(model.network.spec)) == 7).all()
 
 
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages) -> None:
+    images = make_images(model.network.spec, 3)
+    expected = TorchRuntime(model.network).forward(images)
+    np.testing.assert_allclose(
+        TorchRuntime(model.network, device="cuda").forward(images), expected, atol=1e-4
+    )
+
+
 def test_cuda_where_there_is_none_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RuntimeUnavailable, match="runtime 'torch' cannot use CUDA: torch finds no device"):

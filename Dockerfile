@@ -1,0 +1,60 @@
+# ZFScope's service in two kinds: `--target cpu`, and `gpu`, which is what is built where none is named.
+#
+#   docker build --target cpu --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu --tag zfscope:cpu .
+#   docker build --tag zfscope:gpu .
+#
+# CUDA comes from pip's wheels, so both kinds stand on the same slim base.
+
+FROM docker.io/library/python:3.11-slim-bookworm AS build
+# A further package index for pip, to choose a build of torch; empty means pip's own configuration alone.
+ARG TORCH_INDEX=
+WORKDIR /src
+RUN python -m venv /opt/zfscope
+ENV PATH=/opt/zfscope/bin:$PATH \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+# What it depends on is a layer of its own: a change of the source installs none of it again.
+COPY pyproject.toml constraints.txt ./
+COPY docker/requirements.py docker/
+
+FROM build AS build-cpu
+RUN python docker/requirements.py cpu > requirements.txt \
+    && pip install --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+        --requirement requirements.txt
+COPY . .
+RUN pip install --no-deps .
+
+FROM build AS build-gpu
+RUN python docker/requirements.py gpu > requirements.txt \
+    && pip install --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+        --requirement requirements.txt
+COPY . .
+RUN pip install --no-deps .
+
+FROM docker.io/library/python:3.11-slim-bookworm AS service
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin zfscope \
+    && install --directory --owner zfscope --group zfscope /var/cache/zfscope
+# Everything that is written goes to /tmp and the cache: the root file system may be read-only.
+ENV PATH=/opt/zfscope/bin:$PATH \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ZFSCOPE_LISTEN=0.0.0.0:50051 \
+    ZFSCOPE_STORE=/srv/models \
+    ZFSCOPE_CACHE=/var/cache/zfscope
+COPY model_store /srv/models
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 CMD ["zfscope", "health"]
+ENTRYPOINT ["zfscope"]
+CMD ["serve"]
+
+FROM service AS cpu
+COPY --from=build-cpu /opt/zfscope /opt/zfscope
+
+FROM service AS gpu
+ENV ZFSCOPE_DEVICE=cuda \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=build-gpu /opt/zfscope /opt/zfscope

@@ -1,0 +1,90 @@
+"""The Dockerfile and the compose files: what they promise, held against the service's own settings."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from zfscope.server.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+class Compose(yaml.SafeLoader):
+    """Reads compose files, whose overrides say `!reset`."""
+
+
+Compose.add_constructor("!reset", lambda loader, node: None)
+
+
+def service(file: str) -> dict[str, Any]:
+    return yaml.load(ROOT.joinpath(file).read_text(), Compose)["services"]["zfscope"]
+
+
+GPU, CPU, TLS = (service(f"docker-compose{kind}.yml") for kind in ("", ".cpu", ".tls"))
+
+
+def seconds(words: str) -> float:
+    return float(words.removesuffix("s"))
+
+
+def test_a_stop_is_given_longer_than_the_service_takes() -> None:
+    settings = Settings()
+    assert seconds(GPU["stop_grace_period"]) > settings.lame_duck_s + settings.grace_s
+
+
+def test_the_port_is_published_to_this_machine_alone_and_only_therefore_without_tls() -> None:
+    assert GPU["ports"] == ["${ZFSCOPE_PUBLISH:-127.0.0.1:50051}:50051"]
+    assert GPU["environment"]["ZFSCOPE_ALLOW_INSECURE"] == "true"
+    assert TLS["environment"]["ZFSCOPE_ALLOW_INSECURE"] == "false"
+    assert "ZFSCOPE_ALLOW_INSECURE" not in DOCKERFILE
+
+
+def test_it_runs_without_privileges_on_a_root_that_is_not_written_to() -> None:
+    assert (GPU["read_only"], GPU["cap_drop"]) == (True, ["ALL"])
+    assert GPU["security_opt"] == ["no-new-privileges:true"]
+    assert GPU["user"] == re.search(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)[1] == "10001:10001"  # type: ignore[index]
+    assert not [
+        volume for volume in GPU["volumes"] if ":/srv/models" in volume and not volume.endswith(":ro")
+    ]
+
+
+def test_the_gpu_is_reserved_and_the_override_for_cpus_takes_that_back() -> None:
+    (device,) = GPU["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert CPU["deploy"]["resources"]["reservations"] is None
+    assert (GPU["environment"]["ZFSCOPE_DEVICE"], CPU["environment"]["ZFSCOPE_DEVICE"]) == ("cuda", "cpu")
+
+
+@pytest.mark.parametrize(("compose", "target"), [(GPU, "gpu"), (CPU, "cpu")])
+def test_images_are_built_from_targets_that_there_are(compose: dict[str, Any], target: str) -> None:
+    assert compose["build"]["target"] == target
+    assert compose["image"] == f"zfscope:{target}"
+    assert f" AS {target}\n" in DOCKERFILE
+
+
+@pytest.mark.parametrize("environment", [GPU["environment"], CPU["environment"], TLS["environment"]])
+def test_every_variable_is_a_setting(environment: dict[str, str]) -> None:
+    client = {"ZFSCOPE_TLS_CA", "ZFSCOPE_TLS_SERVER_NAME"}  # of the health check
+    known = {f"ZFSCOPE_{name.upper()}" for name in Settings.model_fields}
+    assert set(environment) <= known | client
+    stated = set(re.findall(r"\bZFSCOPE_[A-Z_]+", DOCKERFILE))
+    assert stated <= known
+
+
+def test_what_is_copied_into_an_image_is_not_ignored() -> None:
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    needed = {
+        "pyproject.toml",
+        "constraints.txt",
+        "model_store",
+        "docker",
+        *project["project"]["license-files"],
+    }
+    assert needed | {package.split("/")[0] for package in packages} <= kept
