@@ -50,10 +50,11 @@ check: $(DEV)  ## Lint, types, import rules, protos and the Dockerfile
 proto: $(DEV)  ## Generate the stubs in service/zfscope from proto/
 	$(BIN)/python proto/generate.py service
 
-bench: $(DEV)  ## Measure the engine against what one would use instead
+bench: $(DEV)  ## Measure engine, scan and service against what one would use instead
 	$(BIN)/python -m benchmarks.projection
 	$(BIN)/python -m benchmarks.occlusion
 	$(BIN)/python -m benchmarks.scan
+	$(BIN)/python -m benchmarks.serving
 
 gpu-check:  ## Where there is an NVIDIA GPU: run its tests and benchmarks, and print what it is
 	$(MAKE) setup EXTRA=gpu

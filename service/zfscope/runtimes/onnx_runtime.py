@@ -32,7 +32,7 @@ class OnnxRuntime:
         """
         self._graph, self._spec, self._device = graph, spec, device
         self._threads = threads or len(os.sched_getaffinity(0))
-        self._session = self._open(graph)
+        self._session = self._open(graph, keep_memory=True)
         self._session_of_layers: Any = None
         self._opening = threading.Lock()
 
@@ -77,8 +77,8 @@ class OnnxRuntime:
                 self._session_of_layers = self._open(with_layers(graph, self._spec, names))
             return self._session_of_layers
 
-    def _open(self, graph: Path | bytes) -> Any:
-        return open_session(graph, threads=self._threads, device=self._device)
+    def _open(self, graph: Path | bytes, *, keep_memory: bool = False) -> Any:
+        return open_session(graph, threads=self._threads, device=self._device, keep_memory=keep_memory)
 
 
 def filled_up(images: NDArray[np.float32]) -> NDArray[np.float32]:
