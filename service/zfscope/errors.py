@@ -10,7 +10,7 @@
     |-- Cancelled            the caller went away, or its deadline passed
     |-- BrokenPlugin         an installed analyzer that does not fit
     |-- AnalyzerFailed       a fault of an analyzer, which its package has to mend
-    `-- RuntimeUnavailable   a forward runtime that cannot be used, here or at the moment
+    `-- RuntimeUnavailable   a forward runtime, or who runs a scan, that cannot be used, here or at the moment
 
 A message names the thing, the value, what is allowed and what to do. None of these
 classes knows of gRPC: `zfscope.server` maps each to one status.
@@ -70,4 +70,4 @@ class AnalyzerFailed(ZfscopeError):
 
 
 class RuntimeUnavailable(ZfscopeError):
-    """A forward runtime that cannot be used, here or at the moment."""
+    """A forward runtime, or who runs a scan, that cannot be used, here or at the moment."""

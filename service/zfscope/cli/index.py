@@ -1,18 +1,20 @@
 """`zfscope index`: for every map of some layers, the photos of a data set that activate it most."""
 
 import re
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zfscope.cli.location import find_store
-from zfscope.cli.options import AsJson, ModelName, ModelVersion, Rank, Store
+from zfscope.cli.options import AsJson, EngineName, ModelName, ModelVersion, Rank, Store
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
-    from zfscope.scan import DataSet, Index, Plan
+    from zfscope.scan import DataSet, Engine, Index, Plan
     from zfscope.store import Model
 
 
@@ -43,6 +45,18 @@ def index(
         Path | None,
         typer.Option(metavar="DIR", help="Put the index there.  [default: indexes/ in the model's folder]"),
     ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="Who runs it: this process, or a Ray cluster, to the same index.")
+    ] = EngineName.local,
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of the Ray cluster: ray://HOST:PORT, or, on a machine of it, HOST:PORT or auto. All its "
+            "machines must see the photos under the same path.  [default: RAY_ADDRESS, or a cluster of this "
+            "machine's CPUs, which ends with the command]",
+        ),
+    ] = "",
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -56,10 +70,12 @@ def index(
       zfscope index photos/val --model zfnet-imagenette
       zfscope index photos/train --model zfnet-imagenette --checkpoint 5
       zfscope index photos.tar --model zfnet-imagenette --layers conv5,fc7 --top 9 --name strongest
+      zfscope index /shared/photos --model zfnet-imagenette --engine ray --address ray://head:10001
     """
-    from zfscope.scan import indexes_folder, make_plan, open_data
+    from zfscope.scan import create_engine, indexes_folder, make_plan, open_data
     from zfscope.store import ModelStore
 
+    run_by = create_engine(engine, address=address)
     models = ModelStore(find_store(store))
     found = (
         models.load(model, version)
@@ -71,7 +87,7 @@ def index(
     title = index_name(name, data, checkpoint)
     photos = open_data(data)
     target = (out or indexes_folder(found)) / title
-    made = make_index(found, photos, plan, target)
+    made = make_index(found, photos, plan, target, engine=run_by)
     if as_json:
         print_json({"folder": str(target), **counts(made)})
     else:
@@ -79,13 +95,23 @@ def index(
 
 
 def make_index(
-    model: "Model", data: "DataSet", plan: "Plan", target: Path, *, stage: str = "photos"
+    model: "Model",
+    data: "DataSet",
+    plan: "Plan",
+    target: Path,
+    *,
+    engine: "Engine | None" = None,
+    stage: str = "photos",
 ) -> "Index":
-    """Make an index, or go on with it, with a progress bar; stage: what stands beside it."""
-    from zfscope.runtimes import create_reducing
-    from zfscope.scan import build_index
+    """Make an index, or go on with it, with a progress bar.
 
-    with progress(Speed()) as bar:
+    engine: None for this process. stage: what stands beside the bar.
+    """
+    from zfscope.runtimes import create_reducing
+    from zfscope.scan import build_index, local
+
+    # Ray tells on stdout of actors that died: that is for the answer.
+    with redirect_stdout(sys.stderr), progress(Speed()) as bar:
         task = bar.add_task(stage, total=len(data))
         return build_index(
             model,
@@ -93,6 +119,7 @@ def make_index(
             plan,
             target,
             reducing=create_reducing("onnx", model, plan.layers, sums=plan.rank == "sum"),
+            engine=engine or local,
             watch=lambda done, total: bar.update(task, completed=done),
         )
 

@@ -22,6 +22,13 @@ class DeviceName(StrEnum):
     cuda = "cuda"
 
 
+class EngineName(StrEnum):
+    """Who runs a scan."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Rank(StrEnum):
     """By what maps are strong."""
 

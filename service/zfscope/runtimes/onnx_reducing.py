@@ -27,9 +27,21 @@ class OnnxReducing:
         That is also why results do not depend on the machine's cores: which part of a sum a thread gets
         decides how it is rounded. Raises RuntimeUnavailable as `OnnxRuntime` does.
         """
+        self._graph: Path | bytes | None = graph
         self._spec, self._layers = spec, tuple(layers)
         self._session = open_session(graph, threads=1, device="cpu", keep_memory=True)
         self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def __getstate__(self) -> tuple[bytes, NetworkSpec, tuple[str, ...]]:
+        """Give all that another machine needs: the graph itself, for this one's cache is not there."""
+        assert self._graph is not None, "it was sent once already"
+        graph = self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
+        return graph, self._spec, self._layers
+
+    def __setstate__(self, state: tuple[bytes, NetworkSpec, tuple[str, ...]]) -> None:
+        """Open a session of this machine's own. The graph is not kept beside it: it goes no further."""
+        self.__init__(*state)  # type: ignore[misc]
+        self._graph = None
 
     def reduce(self, images: NDArray[np.float32]) -> Mapping[str, Reduced]:
         """Give what each of the layers makes of images; see `Reducing`."""

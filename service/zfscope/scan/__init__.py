@@ -3,12 +3,14 @@
 from zfscope.scan.build import build_index
 from zfscope.scan.data import DataSet
 from zfscope.scan.engine import Engine, local
+from zfscope.scan.engines import ENGINES, create_engine
 from zfscope.scan.index import Index, Record
 from zfscope.scan.listing import open_data
 from zfscope.scan.open import DamagedIndex, indexes_folder, open_index, verify_indexes
 from zfscope.scan.plan import Plan, make_plan
 
 __all__ = [
+    "ENGINES",
     "DamagedIndex",
     "DataSet",
     "Engine",
@@ -16,6 +18,7 @@ __all__ = [
     "Plan",
     "Record",
     "build_index",
+    "create_engine",
     "indexes_folder",
     "local",
     "make_plan",

@@ -1,0 +1,220 @@
+"""Actors of a Ray cluster find what threads find, also where some of them are killed."""
+
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import ray
+
+from tests.scan.conftest import LAYERS, SPEC
+from zfscope.errors import InputError, RuntimeUnavailable
+from zfscope.runtimes import create_reducing
+from zfscope.scan import Index, build, build_index, create_engine, make_plan, open_data, ray_engine
+from zfscope.scan.data import Batch, Photo
+from zfscope.scan.engine import Work
+from zfscope.scan.partial import Partial
+from zfscope.scan.ray_actor import installed
+from zfscope.scan.ray_engine import AHEAD, RayEngine
+from zfscope.store import Model
+
+CPUS = 2
+
+Contents = Callable[[Path], Mapping[str, bytes]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster() -> Iterator[None]:
+    """A Ray cluster of two CPUs, which this process has joined."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.setenv("RAY_worker_niceness", "0")  # else actors are behind on a busy machine
+        ray.init(
+            "local",
+            num_cpus=CPUS,
+            include_dashboard=False,
+            object_store_memory=80 << 20,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture
+def _one_free() -> Iterator[None]:
+    """Somebody else has one of the two CPUs, and keeps it."""
+
+    class Somebody:
+        def ready(self) -> None: ...
+
+    taken = ray.remote(num_cpus=1)(Somebody).remote()
+    ray.get(taken.ready.remote())
+    yield
+    ray.kill(taken)
+
+
+@pytest.fixture
+def many(photos: Path, tmp_path: Path) -> Path:
+    """The photos three times, nine batches, and one whose name is no UTF-8."""
+    for part in "012":
+        shutil.copytree(photos, tmp_path / "many" / part)
+    shutil.copyfile(photos / "a" / "00.png", os.fsencode(tmp_path / "many") + b"/\xff.png")
+    return tmp_path / "many"
+
+
+def batches(count: int) -> list[Batch]:
+    return [Batch(number, (Photo(number, f"{number}.png", Path("/"), 0, 1),)) for number in range(count)]
+
+
+def seen(batch: Batch) -> Partial:
+    return Partial(top=1, batches=1 << batch.number)
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Work that leaves its process's id in a folder, and, once `told`, waits until another process came."""
+
+    work: Work
+    folder: Path
+
+    def __call__(self, batch: Batch) -> Partial:
+        (self.folder / str(os.getpid())).touch()
+        time.sleep(0.2)
+        while (self.folder / "told").exists() and len(self.processes()) <= CPUS:
+            time.sleep(0.05)
+        return self.work(batch)
+
+    def processes(self) -> set[int]:
+        return {int(path.name) for path in self.folder.iterdir() if path.name != "told"}
+
+
+def test_an_actor_that_is_killed_in_the_middle_changes_nothing(
+    make: Callable[..., Index], many: Path, tmp_path: Path, contents: Contents
+) -> None:
+    noted = tmp_path / "noted"
+    noted.mkdir()
+
+    def engine(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+        slow = Noted(work, noted)
+        for number, part in enumerate(RayEngine()(slow, batches)):
+            if number == 1:
+                os.kill(min(slow.processes()), signal.SIGKILL)
+                (noted / "told").touch()
+            yield part
+        assert os.getpid() not in slow.processes()
+
+    make(many, name="local")
+    make(many, name="ray", engine=engine)
+    out = tmp_path / "out"
+    assert contents(out / "ray") == contents(out / "local")
+    assert sorted(path.name for path in out.iterdir()) == ["local", "ray"]
+
+
+def test_what_actors_began_threads_finish(
+    model: Model, many: Path, tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_data(many)
+    (many / "1" / "c" / "00.webp").unlink()  # nobody sees it
+    monkeypatch.setattr(build, "SAVE_EVERY_S", 0)
+
+    def stopped(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+        for number, part in enumerate(RayEngine()(work, batches)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield part
+
+    def index(name: str, **options: object) -> None:
+        plan = make_plan(SPEC, LAYERS, rank="sum")
+        reducing = create_reducing("torch", model, plan.layers, sums=True)
+        build_index(model, data, plan, tmp_path / "out" / name, reducing=reducing, **options)  # type: ignore[arg-type]
+
+    with pytest.raises(KeyboardInterrupt):
+        index("it", engine=stopped)
+    assert (tmp_path / "out" / ".it.unfinished" / "state.npz").exists()
+    index("it")
+    index("whole")
+    assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "whole")
+
+
+@pytest.mark.usefixtures("_one_free")
+def test_batches_are_taken_a_few_ahead_and_what_is_raised_arrives() -> None:
+    taken = 0
+
+    def endless() -> Iterator[Batch]:
+        nonlocal taken
+        for batch in batches(1000):
+            taken += 1
+            yield batch
+
+    def work(batch: Batch) -> Partial:
+        if batch.number == 30:
+            raise InputError("no power", field="data")
+        return seen(batch)
+
+    found: list[int] = []
+
+    def scan() -> None:
+        for part in create_engine("ray")(work, endless()):
+            found.append(part.batches)
+            assert taken - len(found) <= AHEAD + 1
+
+    with pytest.raises(InputError, match=r"^no power$") as raised:
+        scan()
+    assert raised.value.field == "data"
+    assert found == [1 << number for number in range(30)]
+
+
+@pytest.mark.usefixtures("_one_free")
+def test_a_photo_that_only_this_machine_sees_ends_the_scan(
+    model: Model, photos: Path, tmp_path: Path
+) -> None:
+    handle = os.open(photos, os.O_RDONLY)
+    only_here = Path(f"/proc/self/fd/{handle}")  # of this process, as if it were of this machine
+    data = replace(open_data(photos), root=only_here)
+    plan = make_plan(SPEC, LAYERS)
+    reducing = create_reducing("onnx", model, plan.layers, cache=tmp_path / "graphs")
+    words = (
+        rf"^machine '.+' of the Ray cluster does not see '{only_here}/a/00\.png': each needs the photos under"
+    )
+    try:
+        with pytest.raises(RuntimeUnavailable, match=words):
+            build_index(model, data, plan, tmp_path / "it", reducing=reducing, engine=RayEngine())
+    finally:
+        os.close(handle)
+    assert list(tmp_path.glob(".it*")) == []
+
+
+@pytest.mark.usefixtures("_one_free")
+def test_a_batch_at_which_actors_die_ends_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_engine, "DEATHS", 2)
+
+    def work(batch: Batch) -> Partial:
+        if batch.number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return seen(batch)
+
+    with pytest.raises(
+        RuntimeUnavailable, match=r"^Ray gives up: 2 actors died at the photos from '2\.png' on"
+    ):
+        list(RayEngine()(work, batches(9)))
+
+
+@pytest.mark.usefixtures("_one_free")
+def test_a_machine_with_other_software_ends_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = installed() | {"pillow": "1.7.8"}
+    monkeypatch.setattr(ray_engine, "installed", lambda: here)
+    words = r"^machine '.+' of the Ray cluster has pillow [0-9.]+ \(not 1\.7\.8\): install the same there"
+    with pytest.raises(RuntimeUnavailable, match=words):
+        list(RayEngine()(seen, batches(3)))
+
+
+def test_nothing_to_do_is_done_and_nothing_is_told_to_anyone() -> None:
+    assert list(RayEngine()(seen, [])) == []
+    told = ray.remote(lambda: os.environ["RAY_USAGE_STATS_ENABLED"]).options(num_cpus=1)
+    assert ray.get(told.remote()) == "0"
