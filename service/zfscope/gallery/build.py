@@ -43,7 +43,7 @@ def build_gallery(
 def _look(plan: Plan, analyze: Analyze, folder: Folder, watch: Watch) -> None:
     """Look at every batch that was not looked at before, a few at once: one a core, which is not shared."""
     batches = plan.batches
-    left = [batch for batch in batches if folder.part(_name(batch)) is None]
+    left = [batch for batch in batches if not _kept(folder, batch)]
     total = sum(len(batch.maps) for batch in batches)
     meter = _Meter(total - sum(len(batch.maps) for batch in left), total, watch)
     meter.tell()
@@ -90,6 +90,13 @@ class _Meter:
         self._watch(self._before + sum(list(self._done.values())), self._total)
 
 
+def _kept(folder: Folder, batch: Batch) -> Sequence[MapFact]:
+    """Give what was found of a batch before, nothing where it was not looked at."""
+    part = folder.part(_name(batch))
+    known = part.maps if part else ()
+    return known if tuple(fact.map for fact in known) == batch.maps else ()
+
+
 def _name(batch: Batch) -> str:
     return f"{batch.layer.name}-{batch.number}"
 
@@ -98,9 +105,7 @@ def _found(plan: Plan, folder: Folder) -> Mapping[str, Sequence[MapFact]]:
     """Give what was found of all maps, by layer."""
     found: dict[str, list[MapFact]] = {layer.name: [] for layer in plan.layers}
     for batch in plan.batches:
-        part = folder.part(_name(batch))
-        assert part is not None
-        found[batch.layer.name].extend(part.maps)
+        found[batch.layer.name].extend(_kept(folder, batch))
     return found
 
 

@@ -15,7 +15,7 @@ from zfscope.errors import InputError
 from zfscope.gallery.facts import Gallery, Part, Unfinished
 
 GALLERY = "gallery.json"
-Kind = TypeVar("Kind", Gallery, Unfinished)
+Kind = TypeVar("Kind", Gallery, Unfinished, Part)
 _STATE = ".unfinished"
 _STARTED = "started.json"
 _OWN = re.compile(r"index\.html|\d+(\.html|-(projections|patches|evolution)\.(png|jpg))")
@@ -35,16 +35,16 @@ class Folder:
 
     def part(self, name: str) -> Part | None:
         """Give what was found of a part of the maps before, None where it was not looked at."""
-        path = self._state / f"{name}.json"
-        return Part.model_validate_json(path.read_bytes()) if path.exists() else None
+        return _read(Part, self._state / f"{name}.json")
 
     def keep(self, name: str, part: Part) -> None:
         """Keep what was found of a part of the maps; its pictures have been written."""
         _replace(self._state / f"{name}.json", part.model_dump_json().encode())
 
     def begin(self, wanted: Unfinished) -> None:
-        """Go on with what was begun, if it is the same; else begin again. It is remembered which layers
-        have a folder.
+        """Go on with what was begun, if it is the same; else begin again.
+
+        It is remembered which layers have a folder, of those that were begun before too.
         """
         begun = _read(Unfinished, self._state / _STARTED)
         if begun is not None and begun.identity == wanted.identity:

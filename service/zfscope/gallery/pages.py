@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from itertools import chain
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zfscope.engine.receptive import receptive_fields
 from zfscope.gallery.facts import LOST, Gallery, MapFact, RecordFact, StopFact
 from zfscope.gallery.look import Kind, picture_file
 from zfscope.gallery.mosaic import columns_of, tile_px
@@ -41,26 +40,27 @@ def pages_of(plan: Plan, gallery: Gallery, found: Found) -> Iterator[tuple[str, 
     """Give all files of a gallery but pictures, by names relative to it; the first page last."""
     for name in _STATIC:
         yield name, (files("zfscope.gallery") / "static" / name).read_bytes()
-    environment = _environment(plan, gallery)
-    for layer in plan.layers:
-        view = _LayerView(plan, layer, found[layer.name])
+    names = {label.id: label.name for label in plan.model.labels}
+    environment = _environment(plan, gallery, names)
+    views = [_LayerView(plan, layer, found[layer.name], names) for layer in plan.layers]
+    for view in views:
         for before, fact, after in view.neighbours():
             page = environment.get_template("map.html")
             words = page.render(root="../", layer=view, map=fact, before=before, after=after)
-            yield f"{layer.name}/{fact.map}.html", words.encode()
+            yield f"{view.name}/{fact.map}.html", words.encode()
         words = environment.get_template("layer.html").render(root="../", layer=view)
-        yield f"{layer.name}/index.html", words.encode()
-    views = [_LayerView(plan, layer, found[layer.name]) for layer in plan.layers]
+        yield f"{view.name}/index.html", words.encode()
     yield "index.html", environment.get_template("index.html").render(root="", layers=views).encode()
 
 
 @dataclass(frozen=True, eq=False)
 class _LayerView:
-    """A layer as pages show it."""
+    """A layer as pages show it. names: what classes are called, where the model knows them."""
 
     plan: Plan
     layer: LayerPlan
     maps: Sequence[MapFact]
+    names: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -71,14 +71,13 @@ class _LayerView:
         """Say what a map is called: a fully connected layer has units."""
         return "map" if len(self.plan.model.network.shapes[self.name]) == 3 else "unit"
 
-    @property
+    @cached_property
     def sees(self) -> str:
         """Say how much of the photo a unit sees."""
-        field = receptive_fields(self.plan.model.network.spec)[self.name]
-        side = self.layer.framing.side
-        if self.kind == "unit":
+        side, size = self.layer.framing.side, self.layer.framing.size
+        if self.layer.framing.whole:
             return f"the whole picture of {side} × {side} pixels"
-        return f"{field.size} × {field.size} of {side} × {side} pixels"
+        return f"{size} × {size} of {side} × {side} pixels"
 
     @property
     def tile_px(self) -> int:
@@ -103,21 +102,18 @@ class _LayerView:
         pictured = [fact for fact in self.maps if fact.pictured]
         return sorted(pictured, key=lambda fact: -(fact.records[0].value or 0))[:_SAMPLES]
 
-    @property
-    def classes(self) -> Sequence[str]:
-        """Name the classes of all photos that are shown."""
-        names = {_class_of(self.plan, record) for fact in self.maps for record in fact.records if record.seen}
-        return sorted(names - {""})
+    @cached_property
+    def classes(self) -> Mapping[str, int]:
+        """Number the classes of all photos that are shown, by name."""
+        shown = {
+            _class_of(record, self.names) for fact in self.maps for record in fact.records if record.seen
+        }
+        return {name: place for place, name in enumerate(sorted(shown - {""}))}
 
     def counts(self, fact: MapFact) -> str:
-        """Count the photos of each class, the class by its place among `classes`: `0:7 3:2`."""
-        names = self.classes_by_name
-        counted = Counter(_class_of(self.plan, record) for record in fact.records if record.seen)
-        return " ".join(f"{names[name]}:{count}" for name, count in counted.most_common() if name)
-
-    @property
-    def classes_by_name(self) -> Mapping[str, int]:
-        return {name: place for place, name in enumerate(self.classes)}
+        """Count the photos of each class, by its number: `0:7 3:2`."""
+        counted = Counter(_class_of(record, self.names) for record in fact.records if record.seen)
+        return " ".join(f"{self.classes[name]}:{count}" for name, count in counted.most_common() if name)
 
     def title(self, fact: MapFact) -> str:
         """Name a map; a unit of the class scores by its class too."""
@@ -148,7 +144,7 @@ def _kinds(fact: MapFact) -> Iterator[Kind]:
         yield "evolution"
 
 
-def _environment(plan: Plan, gallery: Gallery) -> Environment:
+def _environment(plan: Plan, gallery: Gallery, names: Mapping[str, str]) -> Environment:
     """Set the templates up. Whatever is filled in is text: names of photos and classes are anybody's."""
     environment = Environment(
         loader=PackageLoader("zfscope.gallery"),
@@ -160,7 +156,7 @@ def _environment(plan: Plan, gallery: Gallery) -> Environment:
     environment.filters |= {
         "count": lambda number: f"{number:,}",
         "strength": lambda value: "" if value is None else f"{value:.3g}",
-        "class_name": lambda record: _class_of(plan, record),
+        "class_name": lambda record: _class_of(record, names),
         "epoch": lambda stop: _epoch(plan, stop),
     }
     environment.globals |= {
@@ -175,10 +171,10 @@ def _environment(plan: Plan, gallery: Gallery) -> Environment:
     return environment
 
 
-def _class_of(plan: Plan, record: RecordFact) -> str:
+def _class_of(record: RecordFact, names: Mapping[str, str]) -> str:
     """Name the class of a photo for people, as the model does where it knows it."""
-    names: dict[str, Any] = {label.id: label.name for label in plan.model.labels}
-    return str(names.get(record.label or "", record.label or ""))
+    label = record.label or ""
+    return names.get(label, label)
 
 
 def _epoch(plan: Plan, stop: StopFact) -> str:

@@ -124,6 +124,7 @@
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const typing = event.target.closest("input, select");
       if (event.key === "Escape") {
+        event.preventDefault();
         if (typing) {
           form.reset();
           store();
@@ -170,8 +171,10 @@
 
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
-      const kind = { ArrowLeft: "prev", ArrowRight: "next", Escape: "up", ArrowUp: "up" }[event.key];
-      if (kind && !(kind === "up" && event.key === "ArrowUp" && window.scrollY > 0)) follow(link(kind));
+      const kind = { ArrowLeft: "prev", ArrowRight: "next", Escape: "up" }[event.key];
+      if (!kind) return;
+      event.preventDefault(); // Escape would stop the page that is asked for
+      follow(link(kind));
     });
 
     // The same photo in both pictures and in the table

@@ -1,0 +1,49 @@
+"""The pages in a browser, where there is one: what their script does."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from zfscope.gallery import Gallery, Plan
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), "")
+
+pytestmark = pytest.mark.skipif(not BROWSER, reason="there is no Chromium here")
+
+
+def shown(address: str, profile: Path) -> str:
+    """Give a page as it is after its script has run; what the script complains of is an error."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
+    logging = ["--enable-logging=stderr", f"--user-data-dir={profile}"]
+    result = subprocess.run(
+        [BROWSER, *flags, *logging, address], capture_output=True, text=True, timeout=200, check=True
+    )
+    assert "CONSOLE" not in result.stderr
+    return result.stdout
+
+
+def test_the_address_of_a_map_leads_to_its_page(whole: tuple[Path, Gallery], tmp_path: Path) -> None:
+    page = shown(f"file://{whole[0]}/index.html#relu2/4", tmp_path)
+    assert re.search(r"<h1><a [^>]*>relu2</a> map 4</h1>", page)
+
+
+def test_maps_are_chosen_by_the_class_of_their_photos(
+    whole: tuple[Path, Gallery], plan: Plan, tmp_path: Path
+) -> None:
+    page = shown(f"file://{whole[0]}/conv1/index.html#class=0", tmp_path)
+    tiles = re.findall(r'<a class="tile[^>]*id="(\d+)"[^>]*>.*?<i class="in-class">(\d*)</i>', page, re.S)
+    counts = [sum(bool(record.label) for record in plan.index.records("conv1", map)) for map in range(6)]
+    assert tiles == [(str(map), str(count or "")) for map, count in enumerate(counts)]
+
+
+def test_maps_are_chosen_by_whether_they_are_dead(whole: tuple[Path, Gallery], tmp_path: Path) -> None:
+    page = shown(f"file://{whole[0]}/relu2/index.html#only=dead", tmp_path)
+    tiles = re.findall(r'<a class="(tile[^"]*)"[^>]*>', page)
+    hidden = re.findall(r'<a class="(tile[^"]*)"[^>]* hidden[^>]*>', page)
+    assert len(tiles) == 8
+    assert len(hidden) == 7
+    assert "tile dead" not in hidden
