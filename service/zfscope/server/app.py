@@ -11,22 +11,26 @@ import grpc
 import numpy as np
 import structlog
 import torch
+from grpc_channelz.v1.channelz import add_channelz_servicer
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from zfscope.analysis.registry import load_analyzers
 from zfscope.inference.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
-from zfscope.runtimes import TorchServe, create_runtime
+from zfscope.runtimes import Runtime, TorchServe, create_runtime
 from zfscope.server.backend import Backend
 from zfscope.server.batching import Batcher
+from zfscope.server.calls import Calls
 from zfscope.server.gate import Gate
 from zfscope.server.health import Health
 from zfscope.server.interceptor import Errors
 from zfscope.server.listen import bind
 from zfscope.server.log import configure_log
+from zfscope.server.measured import Measured
+from zfscope.server.metrics import Metrics, MetricsServer
 from zfscope.server.models import Models
-from zfscope.server.protos import SERVICES, pool_of_all
+from zfscope.server.protos import CHANNELZ, SERVICES, pool_of_all
 from zfscope.server.secrets import read_tokens
 from zfscope.server.services.analysis import AnalysisService
 from zfscope.server.services.classification import ClassificationService
@@ -34,9 +38,10 @@ from zfscope.server.services.inference import InferenceService
 from zfscope.server.services.models import ModelService
 from zfscope.server.settings import Settings
 from zfscope.server.tokens import Tokens
+from zfscope.server.tracing import configure_traces
 from zfscope.server.watch import watch
 from zfscope.server.workers import Workers
-from zfscope.store import ModelStore
+from zfscope.store import Model, ModelStore
 from zfscope.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
 from zfscope.v1.classification_pb2_grpc import add_ClassificationServiceServicer_to_server
 from zfscope.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
@@ -60,33 +65,28 @@ class Service:
         """
         threads = settings.threads or len(os.sched_getaffinity(0))
         torch.set_num_threads(threads)
-        runtime = partial(
-            create_runtime,
-            settings.runtime,
-            cache=settings.cache,
-            threads=threads,
-            device=settings.device,
-            torchserve=TorchServe(settings.torchserve, settings.torchserve_timeout_s),
-        )
+        self._settings = settings
+        self._metrics = Metrics()
+        self._metrics_server: MetricsServer | None = None
         self._tokens = read_tokens(settings.token, settings.token_file)
         models = Models(
             ModelStore(settings.store),
-            runtime,
+            partial(self._runtime, threads),
             default=settings.default_model,
             keep=settings.kept_models,
             device=settings.device,
         )
-        self._settings = settings
         self._backend = Backend(
             models,
             load_analyzers(settings.analyzers),
-            readers=Workers(max(_READERS, threads)),
-            workers=Workers(settings.workers),
+            readers=Workers(max(_READERS, threads), waited=self._waited("readers")),
+            workers=Workers(settings.workers, waited=self._waited("workers")),
             batcher=Batcher(
                 size=settings.batch_size,
                 delay_s=settings.batch_delay_s,
                 queue=settings.batch_queue,
                 models=settings.kept_models,
+                waited=self._waited("batches"),
             ),
             image_limits=settings.image_limits,
             max_units=settings.max_units,
@@ -110,10 +110,20 @@ class Service:
         add_GRPCInferenceServiceServicer_to_server(InferenceService(self._backend, self._gate), self._server)
         add_HealthServicer_to_server(self._health, self._server)
         listed = [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        if self._settings.channelz:
+            add_channelz_servicer(self._server)
+            listed.append(CHANNELZ)
         reflection.enable_server_reflection(listed, self._server, pool=pool_of_all())
         address = bind(self._server, self._settings, tokens=bool(self._tokens))
+        if self._settings.metrics_listen:
+            self._metrics_server = MetricsServer(self._metrics, self._settings.metrics_listen)
         await self._server.start()
         return address
+
+    @property
+    def metrics_address(self) -> str:
+        """Where metrics are told once it has started; empty for nowhere."""
+        return self._metrics_server.address if self._metrics_server else ""
 
     async def warm_up(self) -> str:
         """Load the default model, run it once, and turn SERVING; give the model's title."""
@@ -140,13 +150,29 @@ class Service:
         self._health.end_watches()
         await self._server.stop(_LAST_CALLS_S if drained else 0)
         await self._backend.close()
+        if self._metrics_server:
+            await asyncio.to_thread(self._metrics_server.close)
 
     def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
         """Give what is around every RPC, the outermost first."""
-        return [
-            *([Tokens(self._tokens)] if self._tokens else []),
-            Errors(self._gate, self._settings.deadlines),
-        ]
+        tokens = [Tokens(self._tokens)] if self._tokens else []
+        return [Calls(self._metrics), *tokens, Errors(self._gate, self._settings.deadlines)]
+
+    def _runtime(self, threads: int, model: Model) -> Runtime:
+        """Create who runs a model's forward passes."""
+        settings = self._settings
+        runtime = create_runtime(
+            settings.runtime,
+            model,
+            cache=settings.cache,
+            threads=threads,
+            device=settings.device,
+            torchserve=TorchServe(settings.torchserve, settings.torchserve_timeout_s),
+        )
+        return Measured(runtime, model, self._metrics)
+
+    def _waited(self, queue: str) -> Callable[[float], None]:
+        return partial(self._metrics.waited, queue)
 
 
 def _say(line: str) -> None:
@@ -161,9 +187,12 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
     Raises NotFound, InputError, RuntimeUnavailable or DamagedModel where the service cannot start.
     """
     configure_log()
+    end_traces = configure_traces(settings.traces_endpoint)
     stopped = _signals()
     service = Service(settings)
     announce(f"zfscope listens on {await service.start()}")
+    if service.metrics_address:
+        announce(f"zfscope tells metrics on http://{service.metrics_address}/metrics")
     warm, served = asyncio.create_task(service.warm_up()), False
     try:
         either: set[asyncio.Future[Any]] = {warm, stopped}
@@ -177,6 +206,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
         # Nobody has to notice that a service ends which never served, or by the hand of who watches it.
         noticed = served and stopped.done() and stopped.result() == signal.SIGTERM
         await service.stop(lame_duck_s=settings.lame_duck_s if noticed else 0)
+        await asyncio.to_thread(end_traces)
 
 
 def _signals() -> "asyncio.Future[int]":

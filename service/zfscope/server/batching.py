@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +16,16 @@ from zfscope.errors import NotReady, RuntimeUnavailable
 from zfscope.runtimes.protocol import Runtime, check_images
 from zfscope.server.models import Loaded
 from zfscope.server.status import Busy
+from zfscope.server.tracing import part
 
 
 @dataclass(frozen=True, eq=False)
 class _Item:
-    """An image, float32 (3, H, W), and where its caller waits for its class scores."""
+    """An image, float32 (3, H, W), where its caller waits for its class scores, and since when."""
 
     image: NDArray[np.float32]
     scores: "asyncio.Future[NDArray[np.float32]]"
+    since: float
 
     @property
     def awaited(self) -> bool:
@@ -45,16 +48,25 @@ class Batcher:
     which cannot be run. It belongs to one event loop.
     """
 
-    def __init__(self, *, size: int, delay_s: float, queue: int, models: int) -> None:
+    def __init__(
+        self,
+        *,
+        size: int,
+        delay_s: float,
+        queue: int,
+        models: int,
+        waited: Callable[[float], object] = lambda _: None,
+    ) -> None:
         """size: images of one pass at most. queue: images that wait for a model at most.
 
         delay_s: how long after a pass the next one waits, at most, for as many images as there were then:
         who was just answered often asks again at once. The image of a caller who is alone never waits.
-        models: how many run a pass at once.
+        models: how many run a pass at once. waited: is told how many seconds an image waited for its pass.
         """
         self._size = size
         self._delay_s = delay_s
         self._queue = queue
+        self._waited = waited
         self._passes = _Passes(models)
         self._lanes: dict[Loaded, _Lane] = {}
 
@@ -70,7 +82,8 @@ class Batcher:
         if lane.waiting >= self._queue:
             title = loaded.model.manifest.title
             raise Busy(f"{lane.waiting} images wait for {title}; try again in a moment")
-        return await lane.forward(images)
+        with part("batch", images=len(images)):
+            return await lane.forward(images)
 
     async def close(self) -> None:
         """Refuse what waits, and let running passes end."""
@@ -83,7 +96,8 @@ class Batcher:
     def _lane(self, loaded: Loaded) -> "_Lane":
         lane = self._lanes.get(loaded)
         if lane is None or lane.work.done():
-            lane = self._lanes[loaded] = _Lane(loaded.runtime, self._passes, self._size, self._delay_s)
+            lane = _Lane(loaded.runtime, self._passes, self._size, self._delay_s, self._waited)
+            self._lanes[loaded] = lane
             lane.work.add_done_callback(partial(self._forget, loaded, lane))
         return lane
 
@@ -119,11 +133,19 @@ def _forward(runtime: Runtime, images: Sequence[NDArray[np.float32]]) -> NDArray
 class _Lane:
     """The images that wait for one model, and the task that runs them; it ends when none are left."""
 
-    def __init__(self, runtime: Runtime, passes: _Passes, size: int, delay_s: float) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        passes: _Passes,
+        size: int,
+        delay_s: float,
+        waited: Callable[[float], object],
+    ) -> None:
         self._runtime = runtime
         self._passes = passes
         self._size = size
         self._delay_s = delay_s
+        self._waited = waited
         self._items: deque[_Item] = deque()
         self._expected = 1
         self._closed = False
@@ -138,7 +160,8 @@ class _Lane:
     async def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Put images at the end of the queue, and wait for their scores."""
         loop = asyncio.get_running_loop()
-        items = [_Item(image, loop.create_future()) for image in images]
+        now = time.perf_counter()
+        items = [_Item(image, loop.create_future(), now) for image in images]
         self._items.extend(items)
         self._look()
         try:
@@ -183,6 +206,7 @@ class _Lane:
         while self._items and len(items) < self._size:
             item = self._items.popleft()
             if item.awaited:
+                self._waited(time.perf_counter() - item.since)
                 items.append(item)
         return items
 

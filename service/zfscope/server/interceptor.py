@@ -1,7 +1,7 @@
 """Around every RPC of ours: the gate, the log, and the one place where an error becomes a status."""
 
+import logging
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Any
@@ -9,18 +9,19 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
-from grpc_status import rpc_status
 
 from zfscope.errors import InputError
+from zfscope.server.calls import abort
 from zfscope.server.deadline import Deadlines, ended_after
 from zfscope.server.gate import Gate
-from zfscope.server.status import kind_of, status_of
+from zfscope.server.status import kind_of
 
 OURS = ("/zfscope.", "/inference.")
 PROBES = frozenset(
     f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady", "ModelReady")
 )
 """They tell whether the gate is open, and so are answered while it is shut."""
+_QUIET, _LOUD = logging.DEBUG, logging.INFO
 _log = structlog.get_logger("zfscope.server")
 
 Handler = Any
@@ -31,8 +32,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Errors(grpc.aio.ServerInterceptor):
     """Guards the RPCs of zfscope; health and reflection pass as they are.
 
-    A servicer raises; here the RPC is aborted with the status of the error's class, rich details and a
-    request id, which the initial metadata carries too (`x-request-id`).
+    A servicer raises; here the RPC is aborted with the status of the error's class, rich details and its
+    request id.
     """
 
     def __init__(self, gate: Gate, deadlines: Deadlines) -> None:
@@ -78,8 +79,7 @@ class Errors(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _guard(self, method: str, context: Context, size: int) -> AsyncIterator[None]:
         """Let a request in, log how it ends, and abort it with the status of what it raises."""
-        request_id, started = uuid.uuid4().hex[:16], time.perf_counter()
-        log = _log.bind(method=method, request_id=request_id)
+        log, started = _log.bind(method=method), time.perf_counter()
         try:
             with nullcontext() if method in PROBES else self._gate.passage(method, size):
                 async with ended_after(self._deadlines.seconds(context)):
@@ -87,8 +87,8 @@ class Errors(grpc.aio.ServerInterceptor):
         # What is no Exception, such as the cancellation of this task, is grpc's own affair.
         except Exception as error:
             _log_error(log, error, started)
-            await context.abort_with_status(rpc_status.to_status(status_of(error, request_id=request_id)))
-        log.info("answered", code="OK", seconds=_since(started))
+            await abort(context, error)
+        log.log(_QUIET if method in PROBES else _LOUD, "answered", code="OK", seconds=_since(started))
 
 
 def _parsed(handler: Handler, data: bytes) -> Any:

@@ -1,35 +1,55 @@
 """The services by their protos: what is served, and what reflection tells of it."""
 
-from google.protobuf.descriptor import FileDescriptor
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_channelz.v1 import channelz_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from zfscope.inference import inference_pb2
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 
+_OTHERS = (health_pb2, reflection_pb2, channelz_pb2)
 _OURS = (model_pb2, classification_pb2, analysis_pb2, inference_pb2)
 
 SERVICES = tuple(
     service.full_name for proto in _OURS for service in proto.DESCRIPTOR.services_by_name.values()
 )
 """Ours, in full names."""
+CHANNELZ: str = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name
 
-METHODS = tuple(
-    method.name
-    for proto in _OURS
+
+class Method(NamedTuple):
+    """A method as metrics and traces name it. kind: unary, server_stream, client_stream or bidi_stream."""
+
+    kind: str
+    service: str
+    name: str
+
+
+def _method(method: MethodDescriptor) -> Method:
+    kinds = {(False, True): "server_stream", (True, False): "client_stream", (True, True): "bidi_stream"}
+    kind = kinds.get((method.client_streaming, method.server_streaming), "unary")
+    return Method(kind, method.containing_service.full_name, method.name)
+
+
+CALLS: Mapping[str, Method] = {
+    f"/{service.full_name}/{method.name}": _method(method)
+    for proto in (*_OURS, *_OTHERS)
     for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
-)
-"""Their methods, by name: no two services share one."""
+}
+"""All methods that there are, by the path of a call."""
+METHODS = tuple(method.name for method in CALLS.values() if method.service in SERVICES)
+"""Those of our services, by name: no two share one."""
 
-METHODS = tuple(
-    method.name
-    for proto in _OURS
-    for service in proto.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-)
-"""Their methods, by name: no two services share one."""
+
+def method_of(path: str) -> Method:
+    """Find a method by its path; of one that there is not no word is kept."""
+    return CALLS.get(path, Method("unknown", "unknown", "unknown"))
 
 
 def pool_of_all() -> DescriptorPool:
@@ -41,6 +61,6 @@ def pool_of_all() -> DescriptorPool:
             add(needed)
         pool.AddSerializedFile(file.serialized_pb)
 
-    for proto in (*_OURS, health_pb2, reflection_pb2):
+    for proto in (*_OURS, *_OTHERS):
         add(proto.DESCRIPTOR)
     return pool

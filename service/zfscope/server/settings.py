@@ -11,6 +11,7 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -120,15 +121,27 @@ class Settings(BaseSettings):
     max_image_pixels: PositiveInt = Field(default=50_000_000, description="Pixels of one image.")
     max_receive_bytes: PositiveInt = Field(default=24 * _MIB, description="Bytes of one request.")
     max_send_bytes: PositiveInt = Field(default=128 * _MIB, description="Bytes of one answer.")
+    metrics_listen: str = Field(
+        default="", description="HOST:PORT of metrics for Prometheus, over HTTP; empty: none."
+    )
+    traces_endpoint: str = Field(
+        default="",
+        description="Where traces go by OTLP over gRPC, such as http://localhost:4317; empty: nowhere.",
+    )
+    channelz: bool = Field(
+        default=False, description="Tell callers of the process's connections, by grpc.channelz.v1."
+    )
     lame_duck_s: NonNegativeFloat = Field(
         default=3,
         description="Seconds between 'not serving' and refusing work, for load balancers to notice.",
     )
     grace_s: NonNegativeFloat = Field(default=30, description="Seconds that running requests get at the end.")
 
-    @field_validator("listen", "torchserve")
+    @field_validator("listen", "torchserve", "metrics_listen")
     @classmethod
-    def _is_an_address(cls, address: str) -> str:
+    def _is_an_address(cls, address: str, info: ValidationInfo) -> str:
+        if not address and info.field_name == "metrics_listen":
+            return address
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
             raise ValueError(

@@ -1,18 +1,16 @@
 """Who may call: who knows a token. In front of everything: the request of a stranger is not even read."""
 
 import hmac
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
 import grpc
 import structlog
-from grpc_status import rpc_status
 from pydantic import SecretStr
 
 from zfscope.errors import Unauthenticated
-from zfscope.server.status import status_of
+from zfscope.server.calls import abort
 
 OPEN = "/grpc.health.v1.Health/"
 """What needs no token: load balancers and orchestrators have none."""
@@ -64,11 +62,8 @@ def _refusing(method: str, *, given: bool) -> Callable[..., AsyncIterator[Any]]:
     error = Unauthenticated(f"{what}; send one as metadata, authorization: Bearer TOKEN")
 
     async def refuse(requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-        request_id = uuid.uuid4().hex[:16]
-        _log.info(
-            "refused", method=method, request_id=request_id, code="UNAUTHENTICATED", peer=context.peer()
-        )
-        await context.abort_with_status(rpc_status.to_status(status_of(error, request_id=request_id)))
+        _log.info("refused", method=method, code="UNAUTHENTICATED", peer=context.peer())
+        await abort(context, error)
         yield
 
     return refuse

@@ -1,0 +1,146 @@
+"""Around every call, the outermost: who it is and how it ended, for the log, the metrics and the traces."""
+
+import asyncio
+import inspect
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+
+from zfscope.server.metrics import Metrics
+from zfscope.server.protos import Method, method_of
+from zfscope.server.status import kind_of, status_of
+from zfscope.server.tracing import CallSpan
+
+REQUEST_ID = "x-request-id"
+_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+Handler = Any
+"""A grpc.RpcMethodHandler, whose stubs know the synchronous kind only."""
+Context = grpc.aio.ServicerContext[Any, Any]
+Metadata = Sequence[tuple[str, str | bytes]]
+
+_current: ContextVar["Call"] = ContextVar("call")
+
+
+@dataclass(eq=False)
+class Call:
+    """A call. failure: of what kind, as an ErrorInfo tells it; empty where nobody said so."""
+
+    method: Method
+    request_id: str
+    failure: str = ""
+
+
+class Calls(grpc.aio.ServerInterceptor):
+    """Watches every call of a method that there is.
+
+    A call has a request id, the caller's own `x-request-id` where that is sane, which its log lines and its
+    trailing metadata carry.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Give the RPC's handler, watched."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # no such method: grpc answers UNIMPLEMENTED
+            return None
+        method = method_of(handler_call_details.method)
+        sent: Metadata = tuple(handler_call_details.invocation_metadata or ())
+
+        def watch(context: Context) -> Any:
+            return self._watched(Call(method, request_id_of(sent)), sent, context)
+
+        return _around(handler, watch)
+
+    @contextmanager
+    def _watched(self, call: Call, sent: Metadata, context: Context) -> Iterator[None]:
+        """Say of a call that it begins, and how it ended.
+
+        Nothing is put back at the end: a call has a task of its own, and what is set in it ends with it.
+        """
+        _current.set(call)
+        span, started = CallSpan(call.method, call.request_id, sent), time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=call.request_id, **span.names)
+        context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+        self._metrics.began(call.method)
+        code = grpc.StatusCode.UNKNOWN
+        try:
+            yield
+            code = grpc.StatusCode.OK
+        except BaseException as error:
+            code = _code_of(error, context)
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            failure = "" if code is grpc.StatusCode.OK else call.failure or code.name
+            self._metrics.ended(call.method, code.name, seconds=seconds, failure=failure)
+            span.end(code, failure)
+
+
+def request_id_of(sent: Metadata) -> str:
+    """Take a caller's id for a request, if it can stand in a log as it is; else make one up."""
+    given = next((value for key, value in sent if key == REQUEST_ID), "")
+    return given if isinstance(given, str) and _SANE.fullmatch(given) else uuid.uuid4().hex[:16]
+
+
+async def abort(context: Context, error: Exception) -> None:
+    """End the current call with the status that an error has; raises AbortError."""
+    call = _current.get()
+    call.failure = kind_of(error).reason
+    status = rpc_status.to_status(status_of(error, request_id=call.request_id))
+    metadata = (*status.trailing_metadata, (REQUEST_ID, call.request_id))
+    await context.abort(status.code, status.details, metadata)
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _code_of(error: BaseException, context: Context) -> grpc.StatusCode:
+    """Tell how a call ended that raised."""
+    if isinstance(error, grpc.aio.AbortError):
+        code: Any = context.code()
+        return code if isinstance(code, grpc.StatusCode) else _CODES[code]
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        left_s: Any = context.time_remaining()
+        late = left_s is not None and left_s <= 0
+        return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+    return grpc.StatusCode.UNKNOWN
+
+
+def _around(handler: Handler, watch: Callable[[Context], Any]) -> Handler:
+    """Give a handler of the same kind whose function runs inside a context manager."""
+    streams = ("stream" if handler.request_streaming else "unary", handler.response_streaming)
+    kind = f"{streams[0]}_{'stream' if streams[1] else 'unary'}"
+    whole = getattr(handler, kind)
+
+    async def answer(request: Any, context: Context) -> Any:
+        with watch(context):
+            return await whole(request, context)
+
+    async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
+        with watch(context):
+            async for found in whole(request, context):
+                yield found
+
+    made: Handler = getattr(grpc, f"{kind}_rpc_method_handler")(
+        answers if inspect.isasyncgenfunction(whole) else answer,
+        handler.request_deserializer,
+        handler.response_serializer,
+    )
+    return made

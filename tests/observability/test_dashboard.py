@@ -1,0 +1,65 @@
+"""The dashboard asks for metrics that there are, by labels that they have."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zfscope.server.metrics import Metrics
+from zfscope.server.protos import CALLS
+
+OBSERVABILITY = Path(__file__).parents[2] / "observability"
+PANELS = json.loads((OBSERVABILITY / "grafana" / "dashboards" / "zfscope.json").read_text())["panels"]
+EXPRESSIONS = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
+
+_OF_PROMETHEUS = {"le", "job", "instance"}
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, set[str]]:
+    """The labels of each sample that a service with calls behind it tells."""
+    metrics = Metrics()
+    for method in CALLS.values():
+        metrics.began(method)
+        metrics.ended(method, "OK", seconds=0.1, failure="BUSY")
+    metrics.waited("readers", 0.1)
+    metrics.passed("tiny", 1, images=3, seconds=0.1)
+    found: dict[str, set[str]] = {}
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+@pytest.mark.parametrize(("title", "expression"), EXPRESSIONS)
+def test_a_panel_asks_for_what_is_told(title: str, expression: str, told: dict[str, set[str]]) -> None:
+    names = re.findall(r"(?:grpc_server|zfscope|process)_\w+", expression)
+    used = [*re.findall(r"by \(([^)]*)\)", expression), *re.findall(r"[{,]\s*(\w+)\s*[!=]", expression)]
+    labels = {label.strip() for words in used for label in words.split(",")} - _OF_PROMETHEUS
+
+    assert names
+    for name in names:
+        assert name in told
+        assert labels <= told[name], title
+
+
+def test_what_the_legends_name_is_kept_by_the_sums() -> None:
+    for panel in PANELS:
+        for target in panel["targets"]:
+            by: Any = re.findall(r"by \(([^)]*)\)", target["expr"])
+            kept = {label.strip() for words in by for label in words.split(",")} | {"instance"}
+            assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept, panel["title"]
+
+
+def test_every_metric_of_ours_is_on_a_panel(told: dict[str, set[str]]) -> None:
+    shown = " ".join(expression for _, expression in EXPRESSIONS)
+    stems = {re.sub(r"_(total|bucket|count|sum|created)$", "", name) for name in told}
+
+    assert [stem for stem in stems if stem.startswith(("grpc_", "zfscope_")) and stem not in shown] == []
+
+
+def test_panels_have_numbers_and_places_of_their_own() -> None:
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS}) == len(PANELS)

@@ -1,0 +1,244 @@
+"""What Prometheus is told, as it scrapes it."""
+
+import http.client
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from tests.server.conftest import Running
+from zfscope.client import Client
+from zfscope.errors import InputError, NotFound
+from zfscope.server.app import Service
+from zfscope.server.protos import CALLS
+from zfscope.server.settings import Settings
+from zfscope.v1 import classification_pb2
+
+CLASSIFY = {"grpc_service": "zfscope.v1.ClassificationService", "grpc_method": "Classify"}
+
+
+def scrape(service: Running) -> str:
+    host, port = service.service.metrics_address.split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    connection.request("GET", "/metrics")
+    answer = connection.getresponse()
+    assert answer.status == 200
+    text = answer.read().decode()
+    connection.close()
+    return text
+
+
+class Scraped:
+    """What a scrape found."""
+
+    def __init__(self, service: Running) -> None:
+        families = text_string_to_metric_families(scrape(service))
+        self.samples = [sample for family in families for sample in family.samples]
+
+    def total(self, name: str, **labels: str) -> float:
+        """Give the sum of a metric over all labels that are not named."""
+        return sum(
+            sample.value
+            for sample in self.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def labels(self, *names: str) -> set[str]:
+        """Give all values of labels."""
+        return {sample.labels[name] for sample in self.samples for name in names if name in sample.labels}
+
+
+def scraped(service: Running) -> Scraped:
+    """Scrape once all calls have ended: a caller may have its answer a moment before that is counted."""
+    until = time.monotonic() + 30
+    while True:
+        found = Scraped(service)
+        began, ended = (found.total(f"grpc_server_{what}_total") for what in ("started", "handled"))
+        if began == ended:
+            return found
+        assert time.monotonic() < until, f"{began} calls began and {ended} ended"
+
+
+@pytest.fixture
+def watched(settings: Settings, make_service: Callable[[Settings], Running]) -> Running:
+    """A warm service that tells metrics on a free port."""
+    service = make_service(settings.model_copy(update={"metrics_listen": "127.0.0.1:0"}))
+    service.call(service.service.warm_up())
+    return service
+
+
+def test_calls_are_counted_and_timed_by_method_and_code(watched: Running, photo: bytes) -> None:
+    with Client(watched.address) as client:
+        for _ in range(3):
+            client.classify(photo)
+        with pytest.raises(NotFound):
+            client.classify(photo, model="huge")
+
+    found = scraped(watched)
+
+    unary = {"grpc_type": "unary", **CLASSIFY}
+    assert found.total("grpc_server_started_total", **unary) == 4
+    assert found.total("grpc_server_handled_total", grpc_code="OK", **unary) == 3
+    assert found.total("grpc_server_handled_total", grpc_code="NOT_FOUND", **unary) == 1
+    assert found.total("grpc_server_handling_seconds_count", **unary) == 4
+    assert found.total("grpc_server_handling_seconds_bucket", le="+Inf", **unary) == 4
+    assert 0 < found.total("grpc_server_handling_seconds_sum", **unary) < 60
+
+
+def test_streams_are_counted_once(watched: Running, photo: bytes) -> None:
+    with Client(watched.address) as client:
+        client.analyze("project", [photo])
+
+    analyze = {"grpc_type": "server_stream", "grpc_method": "Analyze"}
+    assert scraped(watched).total("grpc_server_handled_total", grpc_code="OK", **analyze) == 1
+
+
+def test_failures_are_counted_by_what_was_wrong(watched: Running, photo: bytes) -> None:
+    with Client(watched.address) as client:
+        for _ in range(2):
+            with pytest.raises(InputError):
+                client.classify(b"no photo")
+        with pytest.raises(NotFound):
+            client.project(photo, layer="conv9")
+
+    found = scraped(watched)
+
+    assert found.total("zfscope_failures_total", reason="INPUT_ERROR", **CLASSIFY) == 2
+    assert found.total("zfscope_failures_total", reason="NOT_FOUND", grpc_method="Project") == 1
+    assert found.total("zfscope_failures_total") == 3
+
+
+def test_images_are_counted_by_the_model_that_saw_them(watched: Running, photo: bytes) -> None:
+    before = scraped(watched)
+    with Client(watched.address) as client:
+        client.classify(photo, ten_crop=True)
+        client.classify(photo, model="other")
+    found = scraped(watched)
+
+    def more(name: str, **labels: str) -> float:
+        return found.total(name, **labels) - before.total(name, **labels)
+
+    assert more("zfscope_forward_passes_total", model="tiny", version="2") == 10
+    assert more("zfscope_forward_passes_total", model="other", version="1") == 1
+    assert more("zfscope_batch_size_sum", model="tiny") == 10
+    assert more("zfscope_batch_size_count", model="tiny") == more(
+        "zfscope_forward_seconds_count", model="tiny"
+    )
+    assert more("zfscope_queue_seconds_count", queue="readers") == 2
+    assert more("zfscope_queue_seconds_count", queue="batches") == 11
+
+
+def test_passes_of_analyses_are_counted_too(watched: Running, photo: bytes) -> None:
+    before = scraped(watched)
+    with Client(watched.address) as client:
+        client.measure_invariance([photo], layers=["conv1"], transformations=["scale"])
+    found = scraped(watched)
+
+    passes = found.total("zfscope_forward_passes_total") - before.total("zfscope_forward_passes_total")
+    assert passes > 2
+    assert found.total("zfscope_queue_seconds_count", queue="workers") == 1
+
+
+def test_a_call_that_is_given_up_is_cancelled_or_late(watched: Running, photo: bytes) -> None:
+    with grpc.insecure_channel(watched.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch
+        call = watch(health_pb2.HealthCheckRequest())
+        next(call)
+        call.cancel()
+        with pytest.raises(grpc.RpcError):
+            list(watch(health_pb2.HealthCheckRequest(), timeout=0.2))
+
+    found, wanted = scraped(watched), {"grpc_method": "Watch", "grpc_type": "server_stream"}
+    assert found.total("grpc_server_handled_total", grpc_code="CANCELLED", **wanted) == 1
+    assert found.total("grpc_server_handled_total", grpc_code="DEADLINE_EXCEEDED", **wanted) == 1
+
+
+def test_no_word_of_a_caller_becomes_a_label(
+    settings: Settings, make_service: Callable[[Settings], Running], photo: bytes
+) -> None:
+    changed = {"metrics_listen": "127.0.0.1:0", "token": SecretStr("a-token-that-is-long-enough")}
+    service = make_service(settings.model_copy(update=changed))
+    service.call(service.service.warm_up())
+    classify = "/zfscope.v1.ClassificationService/Classify"
+    token = (("authorization", "Bearer a-token-that-is-long-enough"),)
+    with grpc.insecure_channel(service.address) as channel:
+        for metadata in (token, ()):
+            for number in range(20):
+                request = classification_pb2.ClassifyRequest(model=f"secret-{number}").SerializeToString()
+                for method in (f"/zfscope.v1.Secret{number}/Guess", f"/a{number}/b", classify):
+                    with pytest.raises(grpc.RpcError):
+                        channel.unary_unary(method)(request, metadata=metadata)
+
+    found = scraped(service)
+
+    known = {method.service for method in CALLS.values()} | {"unknown"}
+    assert found.labels("grpc_service") <= known
+    assert found.labels("grpc_method") <= {method.name for method in CALLS.values()} | {"unknown"}
+    assert found.labels("model") == {"tiny"}
+    assert "ecret" not in scrape(service)
+    assert found.total("grpc_server_started_total", grpc_service="unknown") == 40  # without the token
+    assert found.total("zfscope_failures_total", reason="UNAUTHENTICATED") == 60
+    assert found.total("grpc_server_handled_total", grpc_code="UNAUTHENTICATED", grpc_type="unary") == 20
+
+
+def test_every_method_is_there_before_it_is_called(watched: Running) -> None:
+    found = scraped(watched)
+
+    started = {
+        (sample.labels["grpc_service"], sample.labels["grpc_method"])
+        for sample in found.samples
+        if sample.name == "grpc_server_started_total"
+    }
+    assert started == {(method.service, method.name) for method in CALLS.values()}
+    assert found.total("process_resident_memory_bytes") > 0
+
+
+def test_without_an_address_there_are_none(service: Running) -> None:
+    assert service.service.metrics_address == ""
+
+
+async def test_a_port_that_is_taken_is_an_error_at_once(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        service = Service(settings.model_copy(update={"metrics_listen": listen}))
+        with pytest.raises(
+            InputError, match=f"cannot tell metrics on {listen}: Address already in use"
+        ) as told:
+            await service.start()
+    assert told.value.field == "metrics_listen"
+    await service.stop()
+
+
+def test_the_port_is_free_again_after_a_stop(
+    settings: Settings, make_service: Callable[[Settings], Running]
+) -> None:
+    service = make_service(settings.model_copy(update={"metrics_listen": "127.0.0.1:0"}))
+    host, port = service.service.metrics_address.split(":")
+    service.call(service.service.stop())
+
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((host, int(port)))
+    service.service.stop = nothing  # it stops once
+
+
+async def nothing(**options: Any) -> None:
+    """Do nothing."""
+
+
+def test_a_service_that_starts_says_where(start: Callable[..., Any]) -> None:
+    process = start(metrics_listen="127.0.0.1:0")
+
+    listens, metrics = process.stdout.readline(), process.stdout.readline()
+
+    assert listens.startswith("zfscope listens on ")
+    assert metrics.startswith("zfscope tells metrics on http://127.0.0.1:")
+    assert metrics.endswith("/metrics\n")
