@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check proto bench gpu-check train-default clean
+.PHONY: help setup demo serve test test-wire check proto bench bench-shutdown gpu-check train-default clean
 
 PYTHON ?= python3
 # Who runs the forward pass: cpu, or gpu for ONNX Runtime on CUDA.
@@ -10,6 +10,8 @@ EXTRA ?= cpu
 # A further package index for pip, to choose a build of torch. PyPI's own brings CUDA along (3 GB); the one
 # without is at https://download.pytorch.org/whl/cpu. Empty means pip's own configuration alone.
 TORCH_INDEX ?=
+# On what `make test-wire` runs: the oldest protobuf that is allowed, and the newest.
+PROTOBUF ?= 6.33.5 7.36.2
 # Where `make serve` listens; what `make train-default` reads (a folder with train/ and val/) and writes.
 LISTEN ?= 127.0.0.1:50051
 DATA ?=
@@ -38,6 +40,16 @@ serve: $(SERVICE)  ## Run the service until Ctrl-C (LISTEN=127.0.0.1:50051)
 
 test: $(DEV)  ## Run all tests; at least 90 % of the branches must be covered
 	$(BIN)/python -m pytest --cov --cov-fail-under=90
+
+test-wire: $(DEV)  ## Run the tests of the wire on other releases of protobuf (PROTOBUF="6.33.5 7.36.2")
+	@for version in $(PROTOBUF); do other=$(CURDIR)/$(VENV)/.protobuf-$$version; \
+		$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $$other protobuf==$$version && \
+		PYTHONPATH=$$other $(BIN)/python -c "import google.protobuf as its; assert its.__version__ == '$$version'" && \
+		PYTHONPATH=$$other $(BIN)/python -m pytest tests/client tests/server tests/test_stubs.py || exit 1; \
+	done
+
+bench-shutdown: $(DEV)  ## Restart replicas under load, 40 times, and count the calls that fail (20 minutes)
+	$(BIN)/python -m benchmarks.shutdown
 
 check: $(DEV)  ## Lint, types, import rules, protos and the Dockerfile
 	$(BIN)/ruff check

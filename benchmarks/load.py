@@ -1,0 +1,82 @@
+"""Clients of the shipped configuration, a thread each, that classify a photo over and over.
+
+    python -m benchmarks.load TARGET PHOTO --clients 8
+
+For every line that it reads it writes one: what has happened since, as JSON. It ends when there are none.
+"""
+
+import argparse
+import json
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+from zfscope.client import Client
+from zfscope.errors import ZfscopeError
+
+PATIENCE_S = 180
+"""For the service to be ready, at the start."""
+
+
+class Load:
+    """Threads with a client each."""
+
+    def __init__(self, target: str, photo: bytes, clients: int) -> None:
+        self._photo = photo
+        self._calls, self._failures = Counter[str](), Counter[str]()
+        self._changing = threading.Lock()
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(target,)) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def tally(self) -> dict[str, object]:
+        """Give the calls since the last tally, and their failures by message."""
+        with self._changing:
+            told = {"calls": self._calls.total(), "failures": dict(self._failures)}
+            self._calls.clear()
+            self._failures.clear()
+        return told
+
+    def stop(self) -> None:
+        """Let the calls end that are under way, and make no more."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, target: str) -> None:
+        with Client(target) as client:
+            client.wait_until_ready(PATIENCE_S)
+            while not self._stopped.is_set():
+                self._call(client)
+
+    def _call(self, client: Client) -> None:
+        failure = ""
+        try:
+            client.classify(self._photo)
+        except ZfscopeError as error:
+            failure = f"{type(error).__name__}: {error}"
+        with self._changing:
+            self._calls["classify"] += 1
+            if failure:
+                self._failures[failure] += 1
+
+
+def main() -> None:
+    """Load a service until nobody asks how it goes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("target")
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--clients", type=int, default=1)
+    options = parser.parse_args()
+    load = Load(options.target, options.photo.read_bytes(), options.clients)
+    for _ in sys.stdin:
+        print(json.dumps(load.tally()), flush=True)
+    load.stop()
+
+
+if __name__ == "__main__":
+    main()

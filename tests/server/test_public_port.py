@@ -1,0 +1,57 @@
+"""What the public port offers: nothing that changes a model, the store or the service."""
+
+import grpc
+import pytest
+
+from zfscope.server.protos import SERVICES, pool_of_all
+
+READS = {
+    "zfscope.v1.ModelService": {"ListModels", "GetModel"},
+    "zfscope.v1.ClassificationService": {"Classify"},
+    "zfscope.v1.AnalysisService": {
+        "ListAnalyzers",
+        "Analyze",
+        "Project",
+        "Occlude",
+        "MeasureInvariance",
+        "Correspond",
+        "CompareArchitectures",
+        "TopK",
+        "Evolve",
+    },
+    "inference.GRPCInferenceService": {
+        "ServerLive",
+        "ServerReady",
+        "ModelReady",
+        "ServerMetadata",
+        "ModelMetadata",
+        "ModelConfig",
+        "ModelInfer",
+    },
+}
+"""Every method that there is. One that is new belongs here only if it changes nothing."""
+
+
+def test_every_method_is_known_to_change_nothing() -> None:
+    pool = pool_of_all()
+    offered = {name: {method.name for method in pool.FindServiceByName(name).methods} for name in SERVICES}
+
+    assert offered == READS
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/inference.GRPCInferenceService/RepositoryModelLoad",
+        "/inference.GRPCInferenceService/RepositoryModelUnload",
+        "/inference.GRPCInferenceService/SystemSharedMemoryRegister",
+        "/inference.GRPCInferenceService/TraceSetting",
+        "/inference.GRPCInferenceService/LogSettings",
+        "/org.pytorch.serve.grpc.management.ManagementAPIsService/RegisterModel",
+    ],
+)
+def test_what_other_servers_change_their_state_by_is_not_here(channel: grpc.Channel, method: str) -> None:
+    with pytest.raises(grpc.RpcError) as refusal:
+        channel.unary_unary(method)(b"", timeout=30)
+
+    assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED

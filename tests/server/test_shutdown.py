@@ -1,0 +1,26 @@
+"""Two replicas that are restarted one by one under 16 clients; `benchmarks.shutdown` does so at length."""
+
+from pathlib import Path
+
+from benchmarks import shutdown
+from zfscope.server.settings import Settings
+
+
+def test_a_replica_that_is_restarted_loses_no_call_whether_or_not_its_health_is_watched(
+    settings: Settings, photo: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.png").write_bytes(photo)
+    environment = {
+        "ZFSCOPE_DEFAULT_MODEL": settings.default_model,
+        "ZFSCOPE_CACHE": str(tmp_path),
+        "ZFSCOPE_THREADS": "1",
+        "ZFSCOPE_ANALYZERS": '["project"]',
+        "ZFSCOPE_LAME_DUCK_S": "2",
+    }
+
+    rounds = shutdown.run(
+        settings.store, tmp_path / "photo.png", rounds=1, processes=2, each=8, environment=environment
+    )
+
+    for done in rounds:
+        assert done.clean, done
