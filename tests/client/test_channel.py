@@ -64,9 +64,9 @@ def test_replicas_are_called_in_turn_once_they_are_ready(replicas: list[Any]) ->
     def counting(place: int) -> Callable[[], Any]:
         passage = gates[place].passage
 
-        def count() -> Any:
+        def count(*arguments: Any) -> Any:
             passed[place] += 1
-            return passage()
+            return passage(*arguments)
 
         return count
 
