@@ -146,6 +146,27 @@ def test_the_scheme_may_be_written_in_any_case(plain: grpc.Channel) -> None:
     assert call(b"", timeout=30, metadata=[("authorization", f"bearer {NEW}")])
 
 
+@pytest.mark.parametrize("sent", [NEW, OLD, "x", NEW[:-1], "y" * 1000])
+def test_whatever_is_sent_is_compared_with_every_token_as_a_whole(
+    plain: grpc.Channel, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def compare(left: bytes, right: bytes) -> bool:
+        compared.append((len(left), len(right)))
+        return left == right
+
+    monkeypatch.setattr("zfscope.server.tokens.hmac.compare_digest", compare)
+    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+    metadata = [("authorization", f"Bearer {sent}")]
+    if sent in (NEW, OLD):
+        assert call(b"", timeout=30, metadata=metadata)
+    else:
+        refusal_of(lambda: call(b"", timeout=30, metadata=metadata))
+
+    assert compared == [(32, 32)] * 2
+
+
 def test_a_stranger_s_request_is_refused_before_it_is_sent_whole(plain: grpc.Channel) -> None:
     upload = plain.stream_unary("/zfscope.v1.ClassificationService/Classify")
 
