@@ -1,6 +1,6 @@
 """Projections of a photo: what the units of a layer saw, as numbers and as pictures (Sec 2.1, Fig 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from torch import Tensor
 
 from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
-from zfscope.analysis.control import Similarity, check_down_to, project_control, similarities
+from zfscope.analysis.control import (
+    Similarity,
+    check_down_to,
+    control_network,
+    similarities,
+    strongest_there,
+)
 from zfscope.engine.deconvnet import project
 from zfscope.engine.receptive import receptive_fields
 from zfscope.engine.seeds import Rank, Unit, activation, strongest_unit, strongest_units
@@ -22,6 +28,9 @@ from zfscope.images.render import Panel, projection_panel
 from zfscope.images.sheet import Section, sheet
 from zfscope.networks import Network
 from zfscope.store import Model
+
+_AT_ONCE = 24
+"""Units projected between two looks at whether anyone still waits: enough for two threads."""
 
 
 class UnitRef(BaseModel):
@@ -118,30 +127,29 @@ class Project:
         Raises NotFound for a layer or unit that the model does not have, InputError for a `top` beyond
         the layer's maps or a place in a fully connected layer.
         """
-        seen = _look(context.model, context.images[0], params)
+        seen = _look(context, params)
         tensors = {"projections": seen.pixels}
         if seen.control is not None:
             tensors["controls"] = seen.control
         return Analysis(
             tensors=tensors,
-            pictures=_pictures(seen, params) if context.pictures else (),
+            pictures=_pictures(context, seen, params) if context.pictures else (),
             tables={"projections": _table(seen)},
         )
 
 
-def _look(model: Model, prepared: Prepared, params: ProjectParams) -> _Seen:
+def _look(context: Context, params: ProjectParams) -> _Seen:
+    model, prepared = context.model, context.images[0]
     network = model.network
     check_layer(network.spec, params.layer)
     check_down_to(network, params.layer, params.control_down_to)
     images = images_of(model, prepared.pixels[:1])
     traced = trace(network, images, until=params.layer)
     units = _units(traced, params)
-    pixels = array(
-        project(network, traced, params.layer, units, rule=params.rule, normalisation=params.normalisation)
-    )
+    pixels = _projected(context, network, traced, units, params)
     field = receptive_fields(network.spec)[params.layer]
     boxes = tuple(Box(*field.box(unit.y, unit.x)) for unit in units)
-    control = _control(network, images, units, params) if params.control else None
+    control = _control(context, images, units, params) if params.control else None
     return _Seen(
         model=model,
         prepared=prepared,
@@ -151,23 +159,41 @@ def _look(model: Model, prepared: Prepared, params: ProjectParams) -> _Seen:
         boxes=boxes,
         pixels=pixels,
         control=control,
-        similarities=() if control is None else similarities(pixels, control, boxes),
+        similarities=() if control is None else tuple(_alike(context, pixels, control, boxes)),
     )
+
+
+def _projected(
+    context: Context, network: Network, traced: Trace, units: Sequence[Unit], params: ProjectParams
+) -> NDArray[np.float32]:
+    """Project some units after the others: (units, 3, H, W)."""
+    layer, rule, normalisation = params.layer, params.rule, params.normalisation
+    parts = []
+    for start in range(0, len(units), _AT_ONCE):
+        context.check_cancelled()
+        some = units[start : start + _AT_ONCE]
+        seen = project(network, traced, layer, some, rule=rule, normalisation=normalisation)
+        parts.append(array(seen))
+    return np.concatenate(parts)
 
 
 def _control(
-    network: Network, images: Tensor, units: Sequence[Unit], params: ProjectParams
+    context: Context, images: Tensor, units: Sequence[Unit], params: ProjectParams
 ) -> NDArray[np.float32]:
-    seen = project_control(
-        network,
-        images,
-        params.layer,
-        units,
-        rule=params.rule,
-        normalisation=params.normalisation,
-        down_to=params.control_down_to,
-    )
-    return array(seen)
+    context.check_cancelled()
+    control = control_network(context.model.network, params.layer, down_to=params.control_down_to)
+    context.check_cancelled()
+    traced = trace(control, images, until=params.layer)
+    return _projected(context, control, traced, strongest_there(traced, params.layer, units), params)
+
+
+def _alike(
+    context: Context, pixels: NDArray[np.float32], control: NDArray[np.float32], boxes: Sequence[Box]
+) -> Iterator[Similarity]:
+    for place in range(len(boxes)):
+        context.check_cancelled()
+        one = slice(place, place + 1)
+        yield from similarities(pixels[one], control[one], boxes[one])
 
 
 def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
@@ -220,10 +246,13 @@ def _table(seen: _Seen) -> Table:
     return Table(_COLUMNS, tuple(rows))
 
 
-def _pictures(seen: _Seen, params: ProjectParams) -> tuple[Picture, ...]:
-    panels = _panels(seen)
-    units = (picture(seen.name(place), projection_panel(panel)) for place, panel in enumerate(panels))
-    return (*units, _sheet(seen, params, panels))
+def _pictures(context: Context, seen: _Seen, params: ProjectParams) -> tuple[Picture, ...]:
+    panels, drawn = _panels(seen), []
+    for place, panel in enumerate(panels):
+        context.check_cancelled()
+        drawn.append(picture(seen.name(place), projection_panel(panel)))
+    context.check_cancelled()
+    return (*drawn, _sheet(seen, params, panels))
 
 
 def _panels(seen: _Seen) -> tuple[Panel, ...]:

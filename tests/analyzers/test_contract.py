@@ -1,6 +1,8 @@
 """What holds for every analyzer that is installed, whoever wrote it."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,3 +76,25 @@ def test_it_does_not_run_for_a_caller_that_is_gone(
     params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
     with pytest.raises(Cancelled):
         run(found.analyzer, with_photos(cancelled_context, found.analyzer.photos[0]), params)
+
+
+@pytest.mark.parametrize("found", ANALYZERS)
+def test_it_looks_between_its_steps_whether_anyone_still_waits(
+    found: Registered, context: Context, with_photos: WithPhotos
+) -> None:
+    params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
+    looks = 0
+
+    def look(gone_at: float = math.inf) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == gone_at:
+            raise Cancelled("the caller went away")
+
+    photos = with_photos(replace(context, check_cancelled=look), found.analyzer.photos[0])
+    found.analyzer.analyze(photos, params)
+    last, looks = looks, 0
+    assert last >= 2
+    gone = replace(photos, check_cancelled=lambda: look(gone_at=last))
+    with pytest.raises(Cancelled):
+        found.analyzer.analyze(gone, params)

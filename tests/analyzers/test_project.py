@@ -10,6 +10,7 @@ from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.control import randomised, similarity
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
+from zfscope.engine import Unit, project, trace
 from zfscope.errors import InputError, NotFound
 
 PROJECT = load_analyzers().analyzer("project")
@@ -85,3 +86,16 @@ def test_a_layer_that_cannot_be_the_lowest_is_refused(
     with pytest.raises(error, match=told) as refusal:
         look(context, control=True, control_down_to=down_to)
     assert refusal.value.field == "control_down_to"
+
+
+def test_many_units_are_what_the_engine_gives_of_them_at_once(plain_context: Context) -> None:
+    network = plain_context.model.network
+    images = torch.from_numpy(plain_context.images[0].pixels)
+    maps, rows, columns = network.shapes["conv1"]
+    units = [Unit(0, number % maps, number % rows, (7 * number) % columns) for number in range(60)]
+    expected = project(network, trace(network, images, until="conv1"), "conv1", units)
+
+    named = [{"map": unit.map, "y": unit.y, "x": unit.x} for unit in units]
+    seen = look(plain_context, layer="conv1", units=named)
+
+    np.testing.assert_allclose(seen.tensors["projections"], expected.numpy(), atol=1e-6)

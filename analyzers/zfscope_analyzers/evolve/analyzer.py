@@ -51,6 +51,7 @@ class Evolve:
         """
         course = course_of(context, params)
         found = _found(context, course, settling=params.settling)
+        context.check_cancelled()
         return Analysis(
             tensors=tensors_of(found) if context.tensors else {},
             pictures=(figure(found),) if context.pictures else (),

@@ -50,6 +50,7 @@ class TopK:
         looks: dict[Place, Look] = {}
         for share in look(context, page, params, looks):
             context.progress(share, _partial(context, page, looks, params))
+        context.check_cancelled()
         network = context.model.network
         every = range(len(page.maps))
         return Analysis(
