@@ -227,11 +227,6 @@ def test_the_port_is_free_again_after_a_stop(
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind((host, int(port)))
-    service.service.stop = nothing  # it stops once
-
-
-async def nothing(**options: Any) -> None:
-    """Do nothing."""
 
 
 def test_a_service_that_starts_says_where(start: Callable[..., Any]) -> None:

@@ -107,7 +107,9 @@ class Service:
         add_ModelServiceServicer_to_server(ModelService(self._backend), self._server)
         add_ClassificationServiceServicer_to_server(ClassificationService(self._backend), self._server)
         add_AnalysisServiceServicer_to_server(AnalysisService(self._backend), self._server)
-        add_GRPCInferenceServiceServicer_to_server(InferenceService(self._backend, self._gate), self._server)
+        add_GRPCInferenceServiceServicer_to_server(
+            InferenceService(self._backend, self._health), self._server
+        )
         add_HealthServicer_to_server(self._health, self._server)
         listed = [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME]
         if self._settings.channelz:

@@ -37,11 +37,6 @@ class Gate:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether requests are let in."""
-        return not self._shut_because
-
     def open(self) -> None:
         """Let requests in from now on."""
         self._shut_because = ""

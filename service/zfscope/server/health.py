@@ -24,6 +24,11 @@ class Health(HealthServicer):
         self._final = False
         self._ended = False
 
+    @property
+    def serving(self) -> bool:
+        """Whether the service says that it takes requests."""
+        return self._status == HealthCheckResponse.SERVING
+
     def set(self, *, serving: bool) -> None:
         """Tell everybody; nothing is told any more once the service shuts down."""
         if not self._final:

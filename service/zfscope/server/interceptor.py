@@ -20,7 +20,7 @@ OURS = ("/zfscope.", "/inference.")
 PROBES = frozenset(
     f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady", "ModelReady")
 )
-"""They tell whether the gate is open, and so are answered while it is shut."""
+"""They tell whether the service takes requests, and so are answered while it does not."""
 _QUIET, _LOUD = logging.DEBUG, logging.INFO
 _log = structlog.get_logger("zfscope.server")
 

@@ -1,5 +1,6 @@
 """GRPCInferenceService over the wire: models and analyzers, as any client of the protocol reaches them."""
 
+import asyncio
 import json
 import struct
 import threading
@@ -133,6 +134,20 @@ def test_the_process_is_live_before_it_is_ready(cold_service: Running) -> None:
 
         assert stub.ServerReady(pb.ServerReadyRequest()).ready
         assert stub.ModelReady(named).ready
+
+
+def test_a_service_that_is_about_to_stop_is_not_ready_though_it_still_answers(cold_service: Running) -> None:
+    cold_service.call(cold_service.service.warm_up())
+    stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(lame_duck_s=2), cold_service.loop)
+    with grpc.insecure_channel(cold_service.address) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        while stub.ServerReady(pb.ServerReadyRequest()).ready:
+            pass
+        assert stub.ServerLive(pb.ServerLiveRequest()).live
+        assert not stub.ModelReady(pb.ModelReadyRequest(name="tiny")).ready
+        assert stub.ModelMetadata(pb.ModelMetadataRequest(name="tiny")).name == "tiny"
+
+    stopping.result(timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceServicer
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.gate import Gate
+from zfscope.server.health import Health
 from zfscope.server.inference import analyzers, describe, models
 from zfscope.server.inference.names import Target, target_of
 
@@ -22,9 +22,10 @@ _log = structlog.get_logger("zfscope.server")
 class InferenceService(GRPCInferenceServiceServicer):
     """Answers for models and analyzers alike; those are called MODEL/ANALYZER."""
 
-    def __init__(self, backend: Backend, gate: Gate) -> None:
+    def __init__(self, backend: Backend, health: Health) -> None:
+        """health: what readiness follows."""
         self._backend = backend
-        self._gate = gate
+        self._health = health
 
     async def ServerLive(
         self,
@@ -38,7 +39,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         request: pb.ServerReadyRequest,
         context: grpc.aio.ServicerContext[pb.ServerReadyRequest, pb.ServerReadyResponse],
     ) -> pb.ServerReadyResponse:
-        return pb.ServerReadyResponse(ready=self._gate.is_open)
+        return pb.ServerReadyResponse(ready=self._health.serving)
 
     async def ModelReady(
         self,
@@ -46,7 +47,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         context: grpc.aio.ServicerContext[pb.ModelReadyRequest, pb.ModelReadyResponse],
     ) -> pb.ModelReadyResponse:
         target = target_of(request.name, request.version, field="version")
-        ready = self._gate.is_open and await self._backend.workers.run(
+        ready = self._health.serving and await self._backend.readers.run(
             partial(can_run, self._backend, target)
         )
         return pb.ModelReadyResponse(ready=ready)
