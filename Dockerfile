@@ -1,4 +1,5 @@
-# ZFScope's service in two kinds: `--target cpu`, and `gpu`, which is what is built where none is named.
+# ZFScope's service in two kinds: `--target cpu`, and `gpu`, which is what is built where none is named; and
+# `torchserve`, a TorchServe that can run its forward passes.
 #
 #   docker build --target cpu --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu --tag zfscope:cpu .
 #   docker build --tag zfscope:gpu .
@@ -23,6 +24,10 @@ RUN python docker/requirements.py cpu > requirements.txt \
         --requirement requirements.txt
 COPY . .
 RUN pip install --no-deps .
+
+FROM build-cpu AS build-torchserve
+RUN python docker/requirements.py torchserve > requirements.txt \
+    && pip install --constraint constraints.txt --requirement requirements.txt
 
 FROM build AS build-gpu
 RUN python docker/requirements.py gpu > requirements.txt \
@@ -49,6 +54,22 @@ USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 CMD ["zfscope", "health"]
 ENTRYPOINT ["zfscope"]
 CMD ["serve"]
+
+FROM service AS torchserve
+USER 0:0
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --no-install-recommends --yes openjdk-17-jre-headless \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build-torchserve /opt/zfscope /opt/zfscope
+COPY docker/torchserve.sh /usr/local/bin/zfscope-torchserve
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 7070
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/ping', timeout=5)"]
+ENTRYPOINT ["zfscope-torchserve"]
+CMD ["zfnet-imagenette"]
 
 FROM service AS cpu
 COPY --from=build-cpu /opt/zfscope /opt/zfscope

@@ -15,7 +15,8 @@ PROTOBUF ?= 6.33.5 7.36.2
 # Where `make serve` listens; what `make train-default` reads (a folder with train/ and val/) and writes.
 LISTEN ?= 127.0.0.1:50051
 DATA ?=
-OUT ?= runs/zfnet-imagenette
+NETWORK ?= zfnet
+OUT ?= runs/$(NETWORK)-imagenette
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -74,10 +75,10 @@ gpu-check:  ## Where there is an NVIDIA GPU: run its tests and benchmarks, and p
 	$(BIN)/python -m benchmarks.projection --device cuda
 	$(BIN)/python -m benchmarks.occlusion --device cuda
 
-train-default: $(SERVICE)  ## Train the default model again (DATA=folder with train/ and val/, hours; OUT=folder)
+train-default: $(SERVICE)  ## Train the default model again (DATA=folder with train/ and val/, hours); NETWORK=alexnet
 	@test -n "$(DATA)" || { echo "say which photos: make train-default DATA=FOLDER" >&2; exit 2; }
-	$(BIN)/zfscope train $(DATA)/train --validation $(DATA)/val --network zfnet --classes auto --hidden 1024 \
-		--epochs 50 --checkpoints 1,2,5,10,20 --labels examples/imagenette.txt --name zfnet-imagenette \
+	$(BIN)/zfscope train $(DATA)/train --validation $(DATA)/val --network $(NETWORK) --classes auto --hidden 1024 \
+		--epochs 50 --checkpoints 1,2,5,10,20 --labels examples/imagenette.txt --name $(NETWORK)-imagenette \
 		--out $(OUT) --store $(OUT)/store
 
 clean:  ## Remove .venv, caches and the demo's pictures

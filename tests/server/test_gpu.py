@@ -1,0 +1,53 @@
+"""A service on a GPU gives what one on the CPU gives."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zfscope.client import Client
+from zfscope.server.settings import Settings
+
+Ask = Callable[[Client, bytes], Any]
+
+
+def probabilities(client: Client, photo: bytes) -> Any:
+    return [found.probability for found in client.classify(photo).classes]
+
+
+def projections(client: Client, photo: bytes) -> Any:
+    found = client.project(photo, layer="conv5", top=4, tensors=True, control=True)
+    return [each.tensor for each in found.projections]
+
+
+def occlusion(client: Client, photo: bytes) -> Any:
+    return client.occlude(photo, window=8, stride=8, tensors=True).classes[0].values
+
+
+def occlusion_by_whole_passes(client: Client, photo: bytes) -> Any:
+    return client.occlude(photo, window=8, stride=8, tensors=True, method="full").classes[0].values
+
+
+def invariance(client: Client, photo: bytes) -> Any:
+    found = client.measure_invariance([photo], transformations=["rotation"], layers=["relu1", "relu5"])
+    return [layer.distances for layer in found.photos[0].curves[0].layers]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+@pytest.mark.parametrize(
+    "ask", [probabilities, projections, occlusion, occlusion_by_whole_passes, invariance]
+)
+def test_a_gpu_answers_what_the_cpu_answers(
+    client: Client,
+    make_service: Callable[..., Any],
+    settings: Settings,
+    photo: bytes,
+    ask: Ask,
+    runtime: str,
+) -> None:
+    service = make_service(settings.model_copy(update={"device": "cuda", "runtime": runtime}))
+    service.call(service.service.warm_up())
+    with Client(service.address) as there:
+        np.testing.assert_allclose(ask(there, photo), ask(client, photo), rtol=1e-3, atol=1e-4)
