@@ -1,5 +1,6 @@
 """The models that requests name."""
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,6 +80,13 @@ def growing(tmp_path: Path, counted: Counted, write_tiny: Callable[..., None]) -
     models = Models(ModelStore(tmp_path), counted, keep=2)
     models.loaded("", None)
     return models
+
+
+def test_a_model_in_memory_is_given_without_a_look_at_the_disk(growing: Models) -> None:
+    loaded = growing.loaded("tiny", 1)
+    shutil.rmtree(growing.store.root)
+
+    assert growing.loaded("", None) is growing.loaded("tiny", None) is growing.loaded("", 1) is loaded
 
 
 def test_what_appears_is_served_after_a_look_at_the_store_and_not_before(

@@ -165,8 +165,8 @@ def _checked(tensor: NDArray[np.float32], preprocessing: Preprocessing, field: s
         allowed = f"{(3, side, side)} or {(1, 3, side, side)}"
         raise InputError(f"{field} has shape {tensor.shape}; allowed is {allowed}", field=field)
     pixels = np.array(tensor, order="C").reshape(3, side, side)  # a copy: bytes from the wire are read-only
-    wrong = np.argwhere(~(np.abs(pixels) <= _MAX_VALUE))
-    if len(wrong):
+    if not (pixels.min() >= -_MAX_VALUE and pixels.max() <= _MAX_VALUE):  # NaN is neither
+        wrong = np.argwhere(~(np.abs(pixels) <= _MAX_VALUE))
         channel, y, x = wrong[0]
         raise InputError(
             f"{field} holds {pixels[channel, y, x]} at channel {channel}, y {y}, x {x} ({len(wrong):,} such "

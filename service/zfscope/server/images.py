@@ -36,7 +36,7 @@ def image_from_wire(
         return prepare(photo, model.preprocessing, crops=crops, mean_image=model.mean_image, field=field)
     if content == "tensor":
         field = f"{field}.tensor"
-        tensor = tensor_from_wire(image.tensor, field=field).copy()  # torch warns of what it may not write to
+        tensor = tensor_from_wire(image.tensor, field=field)
         return prepare_tensor(tensor, model.preprocessing, mean_image=model.mean_image, field=field)
     raise InputError(f"no image; give {field}.encoded, the bytes of a file, or {field}.tensor", field=field)
 

@@ -84,17 +84,17 @@ class Models:
         return self._store.manifest(*self._key(name, version))
 
     def loaded(self, name: str, version: int | None) -> Loaded:
-        """Give a model, loading it when it is not in memory.
+        """Give a model, loading it when it is not in memory; one that is costs no look at the disk.
 
         name: empty means the default model. version: None means the newest. Raises NotFound for what the
         store does not have.
         """
-        key = self._key(name, version)
-        found = self._find(key)
+        found = self._find(*self._meant(name, version))
         if found is not None:
             return found
+        key = self._key(name, version)
         with self._loading:  # one at a time: two requests for one model load it once
-            return self._find(key) or self._load(key)
+            return self._find(*key) or self._load(key)
 
     def refresh(self) -> None:
         """Take up versions that have appeared in the store, each once it is loaded and has run a pass.
@@ -120,16 +120,22 @@ class Models:
         self._newest[name] = version
         _log.info("took up a model", model=name, version=version)
 
-    def _key(self, name: str, version: int | None) -> Key:
+    def _meant(self, name: str, version: int | None) -> tuple[str, int | None]:
+        """Say which model is meant; the version is None for one that was not there yet."""
         name = name or self._default
-        manifest = self._store.manifest(name, self._newest.get(name) if version is None else version)
+        return name, self._newest.get(name) if version is None else version
+
+    def _key(self, name: str, version: int | None) -> Key:
+        manifest = self._store.manifest(*self._meant(name, version))
         return manifest.name, manifest.version
 
-    def _find(self, key: Key) -> Loaded | None:
+    def _find(self, name: str, version: int | None) -> Loaded | None:
+        if version is None:
+            return None
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            if (name, version) in self._kept:
+                self._kept.move_to_end((name, version))
+            return self._kept.get((name, version))
 
     def _load(self, key: Key) -> Loaded:
         model = self._store.load(*key)
