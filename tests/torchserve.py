@@ -1,5 +1,6 @@
 """A TorchServe of the tests' own: real, on free ports, with folders of its own, and gone at the end."""
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -49,6 +50,7 @@ class RunningTorchServe:
         self._folder, self._models = folder, tuple(models)
         for model in self._models:
             write_archive(model, folder / f"{model.name}.mar", batching or Batching())
+        self._process: subprocess.Popen[bytes] | None = None
         self.torchserve = TorchServe(f"127.0.0.1:{self._choose_ports()}", timeout_s=60)
 
     def start(self) -> None:
@@ -76,15 +78,13 @@ class RunningTorchServe:
     def kill(self) -> None:
         """Kill its Java, which is what answers, with -9."""
         os.kill(int((self._folder / "tmp" / ".model_server.pid").read_text()), signal.SIGKILL)
-        self._process.wait(timeout=30)
+        self.stop()
 
     def stop(self) -> None:
         """End it with all that it has started."""
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        finally:
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(timeout=30)
 
     def _wait(self) -> None:

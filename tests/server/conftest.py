@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,11 @@ class Running:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Give the result of a coroutine that runs on the service's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=60)
+        return self.begin(work).result(timeout=60)
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Have a coroutine run on the service's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def close(self) -> None:
         self.call(self.service.stop())

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import grpc
-import numpy as np
 import structlog
 import torch
 from grpc_channelz.v1.channelz import add_channelz_servicer
@@ -31,6 +30,7 @@ from zfscope.server.measured import Measured
 from zfscope.server.metrics import Metrics, MetricsServer
 from zfscope.server.models import Models
 from zfscope.server.protos import CHANNELZ, SERVICES, pool_of_all
+from zfscope.server.pulse import Pulse
 from zfscope.server.secrets import read_tokens
 from zfscope.server.services.analysis import AnalysisService
 from zfscope.server.services.classification import ClassificationService
@@ -96,7 +96,7 @@ class Service:
         )
         self._gate = Gate(settings.room)
         self._health = Health(SERVICES)
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> str:
         """Answer on the address from now on, NOT_SERVING; give the address with the port that was bound.
@@ -128,21 +128,23 @@ class Service:
         return self._metrics_server.address if self._metrics_server else ""
 
     async def warm_up(self) -> str:
-        """Load the default model, run it once, and turn SERVING; give the model's title."""
+        """Load the default model, run it once, and turn SERVING; give the model's title.
+
+        Where what runs it is another process that is not there, this waits for it; callers are told so.
+        """
         loaded = await self._backend.readers.run(lambda: self._backend.models.loaded("", None))
-        spec = loaded.model.network.spec
-        blank = np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32)
-        await self._backend.batcher.forward(loaded, blank)
         self._gate.open()
-        self._health.set(serving=True)
+        pulse = Pulse(self._backend.models, self._health)
+        self._watching.append(asyncio.create_task(pulse.beat()))
         if self._settings.watch:
-            self._watching = asyncio.create_task(watch(self._backend.models))
+            self._watching.append(asyncio.create_task(watch(self._backend.models)))
+        await pulse.felt()
         return loaded.model.manifest.title
 
     async def stop(self, *, lame_duck_s: float = 0) -> None:
         """Say NOT_SERVING, wait for load balancers to notice, refuse new work, let the running work end."""
-        if self._watching:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         self._health.shut_down()
         await asyncio.sleep(lame_duck_s)
         self._gate.shut()
