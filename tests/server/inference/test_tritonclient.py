@@ -55,7 +55,7 @@ def run(python: Path) -> Callable[..., str]:
         outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         command = [python, HERE / program, *map(str, words)]
         done = subprocess.run(
-            command, env=outside | environment, capture_output=True, text=True, timeout=60, check=False
+            command, env=outside | environment, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
