@@ -11,6 +11,10 @@ Runtime as it comes, in this process, on images that are in memory already, as m
 in one. They run in turn several times, on the processors that this process may use; ratios are those of the
 medians.
 
+TorchServe 0.12 serves the same weights from the archive that `zfscope models export` writes, on the same
+processors; its clients send the same tensor over its own gRPC. Of a few ways of batching the one with which
+it is fastest is taken. Where there is no Java, or no TorchServe, that ratio is left out.
+
 The overhead is what the median call of a client that is alone takes longer than the median pass of the bare
 session on one image; calls and passes take turns.
 
@@ -39,10 +43,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import torchserve
+from tests.torchserve import missing
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import build, zfnet
 from zfscope.runtimes.onnx_runtime import model_graph
+from zfscope.runtimes.torchserve.runtime import METHOD as PREDICTIONS
 from zfscope.server.settings import Settings
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Label, Manifest, ModelStore, Provenance, write_model
@@ -52,6 +59,7 @@ CLIENTS = 16
 BATCH = Settings.model_fields["batch_size"].default
 CLASSIFY = "/zfscope.v1.ClassificationService/Classify"
 OURS, BARE = "Classify, 16 clients", f"bare ONNX Runtime, {BATCH} images a pass"
+THEIRS = "TorchServe, 16 clients"
 SERVE = "from zfscope.cli import main; main()"
 
 
@@ -93,10 +101,12 @@ def main() -> None:
             check(address, images[0], session)
             called = Called(address, CLASSIFY, classify_request(images[0]))
             overhead_ms = 1e3 * overhead(called, session, images[:1], sizes.alone)
-            rates = measure({OURS: called}, session, images, sizes)
+            with best_torchserve(Path(scratch), images[0], session, console) as theirs:
+                rates = measure({OURS: called, **theirs}, session, images, sizes)
     console.print(table(rates))
     result = {"benchmark": "serving", "ratio_of_bare_onnx": round(rates[OURS] / rates[BARE], 3)}
-    console.print("no ratio to TorchServe: it is not measured here")
+    if THEIRS in rates:
+        result["ratio_vs_torchserve"] = round(rates[OURS] / rates[THEIRS], 2)
     print(json.dumps({**result, "overhead_p50_ms": round(overhead_ms, 2)}))
 
 
@@ -135,6 +145,29 @@ def serving(scratch: Path) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
+
+
+@contextmanager
+def best_torchserve(
+    scratch: Path, image: NDArray[np.float32], session: onnxruntime.InferenceSession, console: Console
+) -> Iterator[Mapping[str, Called]]:
+    """Try how TorchServe batches best, and run it so; give nothing where it cannot run."""
+    if reason := missing():
+        console.print(f"no ratio to TorchServe: {reason}")
+        yield {}
+        return
+    model = ModelStore(scratch / "store").load("zfnet")
+    logits = session.run(None, {"input": image[None]})[0][0]
+    rates = {}
+    for batching in torchserve.CANDIDATES:
+        with torchserve.started(model, batching, image, logits, scratch) as there:
+            called = Called(there.address, PREDICTIONS, there.request)
+            run_load(called, CLIENTS)
+            rates[batching] = 4 * CLIENTS / timed(partial(run_load, called, 4 * CLIENTS))
+        console.print(f"TorchServe, {batching}: {rates[batching]:.1f} images a second")
+    best = max(rates, key=lambda batching: rates[batching])
+    with torchserve.started(model, best, image, logits, scratch) as there:
+        yield {THEIRS: Called(there.address, PREDICTIONS, there.request)}
 
 
 def classify_request(image: NDArray[np.float32]) -> bytes:

@@ -43,11 +43,21 @@ def missing() -> str:
 class RunningTorchServe:
     """Models, each in its archive, served by a TorchServe that can be killed and started again."""
 
-    def __init__(self, folder: Path, models: Iterable[Model], *, batching: Batching | None = None) -> None:
-        """Write the archives into a folder. Skips the test where Java or TorchServe is missing."""
+    def __init__(
+        self,
+        folder: Path,
+        models: Iterable[Model],
+        *,
+        batching: Batching | None = None,
+        sparing: bool = True,
+    ) -> None:
+        """Write the archives into a folder. Skips the test where Java or TorchServe is missing.
+
+        sparing: start soon and leave the processors to others, as suits tiny networks; else as it comes.
+        """
         if reason := missing():
             pytest.skip(reason)
-        self._folder, self._models = folder, tuple(models)
+        self._folder, self._models, self._sparing = folder, tuple(models), sparing
         for model in self._models:
             write_archive(model, folder / f"{model.name}.mar", batching or Batching())
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,7 +68,7 @@ class RunningTorchServe:
         scratch = self._folder / "tmp"
         scratch.mkdir(exist_ok=True)
         places = {name: str(scratch) for name in ("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION")}
-        sparing = {"OMP_NUM_THREADS": "1"}  # tiny networks; the threads of a worker would wait for each other
+        sparing = {"OMP_NUM_THREADS": "1"} if self._sparing else {}
         command = [Path(sys.executable).parent / "torchserve", "--start", "--foreground", "--ncs"]
         with (self._folder / "log.txt").open("w") as log:
             self._process = subprocess.Popen(
@@ -111,5 +121,5 @@ class RunningTorchServe:
         for server in sockets.values():
             server.close()
         settings = re.sub(r"\b(808[012]|707[01])$", lambda port: ports[port[0]], path.read_text(), flags=re.M)
-        path.write_text(f"{settings}vmargs=-Xmx512m -XX:TieredStopAtLevel=1\n")
+        path.write_text(settings + ("vmargs=-Xmx512m -XX:TieredStopAtLevel=1\n" if self._sparing else ""))
         return int(ports["7070"])

@@ -15,7 +15,7 @@ from zfscope.runtimes.torchserve.message import ERROR, IMAGES, LAYERS, WEIGHTS, 
 from zfscope.runtimes.torchserve.predictions_pb2 import PredictionResponse, PredictionsRequest
 from zfscope.store.store import Model
 
-_METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),  # what we asked for: maps of early layers are large
     ("grpc.enable_http_proxy", 0),
@@ -45,7 +45,7 @@ class TorchServeRuntime:
         self._torchserve = torchserve
         self._channel = grpc.insecure_channel(torchserve.address, options=_OPTIONS)
         self._predictions = self._channel.unary_unary(
-            _METHOD,
+            METHOD,
             request_serializer=PredictionsRequest.SerializeToString,
             response_deserializer=PredictionResponse.FromString,
         )
