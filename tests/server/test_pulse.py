@@ -54,13 +54,13 @@ async def health() -> Health:
 
 
 @pytest.fixture
-async def feel(patient: Patient, health: Health) -> AsyncIterator[Callable[[], Pulse]]:
+async def feel(patient: Patient, health: Health) -> AsyncIterator[Callable[..., Pulse]]:
     """Begins to look after the patient."""
     models: Models = SimpleNamespace(loaded=lambda name, version: patient)  # type: ignore[assignment]
-    pulse = Pulse(models, health, every_s=0.001)
     begun: list[asyncio.Task[None]] = []
 
-    def begin() -> Pulse:
+    def begin(*, by_passes: bool = False) -> Pulse:
+        pulse = Pulse(models, health, by_passes=by_passes, every_s=0.001)
         begun.append(asyncio.create_task(pulse.beat()))
         return pulse
 
@@ -78,7 +78,7 @@ async def until(health: Health, *, serving: bool) -> None:
 
 
 async def test_health_is_on_after_a_pass_and_then_costs_none(
-    feel: Callable[[], Pulse], patient: Patient, health: Health
+    feel: Callable[..., Pulse], patient: Patient, health: Health
 ) -> None:
     await feel().felt()
     assert health.serving
@@ -87,7 +87,7 @@ async def test_health_is_on_after_a_pass_and_then_costs_none(
 
 @pytest.mark.parametrize("fault", [GONE, ZeroDivisionError("a fault that nobody expects")])
 async def test_health_is_off_while_there_is_a_fault_and_on_after_a_whole_pass(
-    feel: Callable[[], Pulse],
+    feel: Callable[..., Pulse],
     patient: Patient,
     health: Health,
     fault: Exception,
@@ -105,8 +105,19 @@ async def test_health_is_off_while_there_is_a_fault_and_on_after_a_whole_pass(
     assert [(entry["event"], entry["reason"]) for entry in log] == [("not serving", str(fault))]
 
 
+async def test_where_a_fault_shows_in_passes_alone_every_look_is_one(
+    feel: Callable[..., Pulse], patient: Patient, health: Health
+) -> None:
+    await feel(by_passes=True).felt()
+    assert await patient.questions(4) == ["pass"] * 4
+    patient.fault = RuntimeError("CUDA error: an illegal memory access was encountered")
+    await until(health, serving=False)
+    patient.fault = None
+    await until(health, serving=True)
+
+
 async def test_a_fault_from_the_start_is_waited_for(
-    feel: Callable[[], Pulse], patient: Patient, health: Health
+    feel: Callable[..., Pulse], patient: Patient, health: Health
 ) -> None:
     patient.fault = GONE
     pulse = feel()
@@ -118,7 +129,7 @@ async def test_a_fault_from_the_start_is_waited_for(
 
 
 async def test_a_service_that_shuts_down_is_not_told_to_serve_again(
-    feel: Callable[[], Pulse], patient: Patient, health: Health
+    feel: Callable[..., Pulse], patient: Patient, health: Health
 ) -> None:
     patient.fault = GONE
     pulse = feel()

@@ -134,7 +134,7 @@ class Service:
         """
         loaded = await self._backend.readers.run(lambda: self._backend.models.loaded("", None))
         self._gate.open()
-        pulse = Pulse(self._backend.models, self._health)
+        pulse = Pulse(self._backend.models, self._health, by_passes=self._settings.device == "cuda")
         self._watching.append(asyncio.create_task(pulse.beat()))
         if self._settings.watch:
             self._watching.append(asyncio.create_task(watch(self._backend.models)))

@@ -15,8 +15,11 @@ _log = structlog.get_logger("zfscope.server")
 class Pulse:
     """Looks after the runtime of the default model, and tells its health."""
 
-    def __init__(self, models: Models, health: Health, *, every_s: float = EVERY_S) -> None:
-        self._models, self._health, self._every_s = models, health, every_s
+    def __init__(
+        self, models: Models, health: Health, *, by_passes: bool = False, every_s: float = EVERY_S
+    ) -> None:
+        """by_passes: every look is a whole pass; a GPU that fails shows it in nothing less."""
+        self._models, self._health, self._by_passes, self._every_s = models, health, by_passes, every_s
         self._felt = asyncio.Event()
 
     async def felt(self) -> None:
@@ -24,10 +27,10 @@ class Pulse:
         await self._felt.wait()
 
     async def beat(self) -> None:
-        """Look every while, until this is cancelled: for a whole pass first, and after every fault."""
+        """Look every while, until this is cancelled: by a whole pass first, and after every fault."""
         serving: bool | None = None  # nothing has been told
         while True:
-            fault = await asyncio.to_thread(self._look, whole=not serving)
+            fault = await asyncio.to_thread(self._look, whole=self._by_passes or not serving)
             if serving is not (fault is None):
                 serving = fault is None
                 _tell(fault)
