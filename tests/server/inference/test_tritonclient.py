@@ -28,6 +28,11 @@ REQUIREMENT = "tritonclient[grpc]>=2.73"  # unpinned, pip may settle on one of 2
 NOT_THERE = ("No matching distribution", "Temporary failure", "Connection", "Max retries", "ProxyError")
 
 
+def outside() -> dict[str, str]:
+    """Give the environment without what leads to other packages, which pip would take for installed."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a fresh environment with the client in it."""
@@ -37,6 +42,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--only-binary=:all:", "--no-compile"]
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--python", found, "install", *options, REQUIREMENT],
+        env=outside(),
         capture_output=True,
         text=True,
         check=False,
@@ -52,10 +58,9 @@ def run(python: Path) -> Callable[..., str]:
     """Runs a program of this folder in that environment; gives stdout."""
 
     def run(program: str, *words: object, **environment: str) -> str:
-        outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         command = [python, HERE / program, *map(str, words)]
         done = subprocess.run(
-            command, env=outside | environment, capture_output=True, text=True, timeout=240, check=False
+            command, env=outside() | environment, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
