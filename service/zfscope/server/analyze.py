@@ -1,17 +1,21 @@
 """An analysis as the service does it: photos read, the analyzer run within the budget, its caller watched."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.run import check_cost, check_photos, given, guarded, read_params, run
+from zfscope.errors import InputError
 from zfscope.images.preprocess import Prepared
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.images import image_from_wire
 from zfscope.store import Model
 from zfscope.v1 import image_pb2
+
+MOST_IMAGES = 4096
+"""Of any request, whatever its analyzer takes."""
 
 Partial = Callable[[], Analysis]
 Tell = Callable[[Model, float, Partial | None], None]
@@ -57,8 +61,13 @@ def question_about(
     )
 
 
-def by_field(images: Iterable[image_pb2.Image]) -> dict[str, image_pb2.Image]:
-    """Name the photos of a request that takes several, in order: images[0], images[1] ..."""
+def by_field(images: Sequence[image_pb2.Image]) -> dict[str, image_pb2.Image]:
+    """Name the photos of a request that takes several, in order: images[0], images[1] ...
+
+    Raises InputError for more than any analyzer can be meant to take, before memory is spent on each.
+    """
+    if len(images) > MOST_IMAGES:
+        raise InputError(f"images has {len(images):,}; a request has {MOST_IMAGES:,} at most", field="images")
     return {f"images[{place}]": image for place, image in enumerate(images)}
 
 

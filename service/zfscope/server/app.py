@@ -233,6 +233,8 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_receive_bytes),
         ("grpc.max_send_message_length", settings.max_send_bytes),
+        # Photos are compressed already, and what unpacks to a thousand times its size never gets that far.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.so_reuseport", 0),  # or two services could share a port and never know
         # A client behind a NAT may ping every 10 s, idle too; a dead one is noticed within 80 s.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),

@@ -1,0 +1,167 @@
+"""What is small on the wire and large in memory, and who never ends: contained, and told so."""
+
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+
+from zfscope.v1 import analysis_pb2 as pb
+from zfscope.v1 import classification_pb2, image_pb2, tensor_pb2
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+
+MIB = 1 << 20
+ROOM_MIB = 260
+"""A request may be 24 MiB and is held as bytes, as a message and as what it says; a bomb unpacks to more."""
+
+
+@dataclass(frozen=True)
+class Bombed:
+    """A service as a process of its own, and how much memory it has ever had."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    channel: grpc.Channel
+
+    def peak_mib(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+
+@pytest.fixture
+def bombed(start: Callable[..., "subprocess.Popen[str]"]) -> Iterator[Bombed]:
+    process = start(listen="127.0.0.1:0")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    address = process.stdout.readline().split()[-1]
+    process.stdout.readline()  # it serves
+    with grpc.insecure_channel(address) as channel:
+        yield Bombed(process, address, channel)
+
+
+def nested(levels: int) -> Value:
+    value = Value(number_value=1)
+    for _ in range(levels):
+        value = Value(list_value=ListValue(values=[value]))
+    return value
+
+
+def analyze(photo: bytes, levels: int) -> bytes:
+    """An Analyze with a parameter that is a list in a list in a list ..."""
+    if levels <= 30:
+        parameters = Struct(fields={"top": nested(levels)})
+        request = pb.AnalyzeRequest(analyzer="project", parameters=parameters)
+        request.images.add(encoded=photo)
+        return request.SerializeToString()
+    inner = b""
+    for _ in range(levels):  # a Value of a ListValue of a Value, by hand: the library stops at a hundred
+        inner = b"\x32" + varint(len(inner)) + inner
+        inner = b"\x0a" + varint(len(inner)) + inner
+    entry = b"\x0a\x03top\x12" + varint(len(inner)) + inner
+    parameters = b"\x0a" + varint(len(entry)) + entry
+    head = pb.AnalyzeRequest(analyzer="project").SerializeToString()
+    number = pb.AnalyzeRequest.DESCRIPTOR.fields_by_name["parameters"].number
+    return head + bytes([number << 3 | 2]) + varint(len(parameters)) + parameters
+
+
+def varint(number: int) -> bytes:
+    out = b""
+    while number > 127:
+        out, number = out + bytes([number & 127 | 128]), number >> 7
+    return out + bytes([number])
+
+
+Send = Callable[[grpc.Channel, bytes], Any]
+
+
+def gzip_bomb(channel: grpc.Channel, photo: bytes) -> Any:
+    """400 MiB of zeros in 400 kB."""
+    stub = ClassificationServiceStub(channel)
+    request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=bytes(400 * MIB)))
+    return stub.Classify(request, compression=grpc.Compression.Gzip, timeout=60)
+
+
+def million_classes(channel: grpc.Channel, photo: bytes) -> Any:
+    request = pb.OccludeRequest(image=image_pb2.Image(encoded=photo), classes=["a"] * 1_000_000)
+    return AnalysisServiceStub(channel).Occlude(request, timeout=60)
+
+
+def million_units(channel: grpc.Channel, photo: bytes) -> Any:
+    request = pb.ProjectRequest(image=image_pb2.Image(encoded=photo), layer="conv5")
+    request.units.add(map=1, y=0, x=0)
+    request.units.MergeFrom([request.units[0]] * 1_000_000)
+    return AnalysisServiceStub(channel).Project(request, timeout=60)
+
+
+def million_images(channel: grpc.Channel, photo: bytes) -> Any:
+    request = pb.CorrespondRequest(images=[image_pb2.Image(encoded=b"a")] * 1_000_000)
+    return AnalysisServiceStub(channel).Correspond(request, timeout=60)
+
+
+def deep(levels: int) -> Send:
+    def send(channel: grpc.Channel, photo: bytes) -> Any:
+        path = "/zfscope.v1.AnalysisService/Analyze"
+        call = channel.unary_stream(path, request_serializer=bytes, response_deserializer=bytes)
+        return list(call(analyze(photo, levels), timeout=60))
+
+    return send
+
+
+def shape_that_overflows(channel: grpc.Channel, photo: bytes) -> Any:
+    tensor = tensor_pb2.Tensor(data_type=tensor_pb2.DATA_TYPE_FLOAT32, shape=[2**62, 4], data=bytes(4))
+    request = classification_pb2.ClassifyRequest(image=image_pb2.Image(tensor=tensor))
+    return ClassificationServiceStub(channel).Classify(request, timeout=60)
+
+
+INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
+UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED  # what gRPC has for a compression that a server does not take
+BOMBS: dict[str, tuple[Send, set[grpc.StatusCode]]] = {
+    "gzip": (gzip_bomb, {UNIMPLEMENTED}),
+    "a million classes": (million_classes, {INVALID}),
+    "a million units": (million_units, {INVALID, EXHAUSTED}),
+    "a million images": (million_images, {INVALID, EXHAUSTED}),
+    "20 lists in one another": (deep(20), {INVALID}),
+    "45 lists": (deep(45), {INVALID}),
+    "2,000 lists": (deep(2000), {INVALID}),
+    "a shape that overflows": (shape_that_overflows, {INVALID}),
+}
+
+
+def test_bombs_are_refused_with_the_right_status_and_little_memory(bombed: Bombed, photo: bytes) -> None:
+    grown: dict[str, int] = {}
+    for name, (send, allowed) in BOMBS.items():
+        before = bombed.peak_mib()
+        for _ in range(2):
+            with pytest.raises(grpc.RpcError) as refusal:
+                send(bombed.channel, photo)
+            assert refusal.value.code() in allowed, (
+                f"{name}: {refusal.value.code()} {refusal.value.details()}"
+            )
+        grown[name] = bombed.peak_mib() - before
+    assert all(mib < ROOM_MIB for mib in grown.values()), grown
+    stub = ClassificationServiceStub(bombed.channel)
+    request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
+    assert stub.Classify(request, timeout=60).classes
+
+
+def test_who_connects_and_says_nothing_or_little_keeps_nobody_waiting(bombed: Bombed, photo: bytes) -> None:
+    host, _, port = bombed.address.rpartition(":")
+    greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    slow = [socket.create_connection((host, int(port))) for _ in range(50)]
+    try:
+        for number, connection in enumerate(slow):
+            connection.sendall(greeting[: number % len(greeting)])
+        stub = ClassificationServiceStub(bombed.channel)
+        request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
+        assert stub.Classify(request, timeout=30).classes
+    finally:
+        for connection in slow:
+            connection.close()
