@@ -1,0 +1,103 @@
+"""Memory of a service over 2,000 mixed calls: after the last 1,000 against after the first 1,000.
+
+    python -m benchmarks.memory
+    python -m benchmarks.memory --calls 400
+
+The service is a process of its own with the default model of the store. Calls are drawn, always the same:
+photos and tensors to classify, projections, occlusions, invariance, models and analyzers to list, and requests
+that are refused. Memory is what is resident when all have been answered and nothing runs.
+
+The last line is a JSON object for programs.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.clock import machine
+from zfscope.client import Client
+from zfscope.errors import ZfscopeError
+
+Call = Callable[[Client], Any]
+SERVE = ("from zfscope.cli import main; main()", "serve", "--listen", "127.0.0.1:0")
+
+
+def calls(photo: bytes, pixels: Any) -> Sequence[tuple[int, str, Call]]:
+    """Give each kind of call, with how many of a hundred it is."""
+    return (
+        (30, "Classify, a photo", lambda client: client.classify(photo)),
+        (30, "Classify, a tensor", lambda client: client.classify(pixels)),
+        (10, "Project", lambda client: client.project(photo, layer="conv5", top=3)),
+        (5, "Project, tensors", lambda client: client.project(photo, layer="conv3", top=3, tensors=True)),
+        (2, "Occlude", lambda client: client.occlude(photo, window=64, stride=32)),
+        (
+            3,
+            "MeasureInvariance",
+            lambda client: client.measure_invariance([photo], transformations=["scale"]),
+        ),
+        (5, "ListModels", lambda client: client.models()),
+        (5, "ListAnalyzers", lambda client: client.analyzers()),
+        (5, "a photo that is none", lambda client: client.classify(photo[:1000])),
+        (5, "a layer that is none", lambda client: client.project(photo, layer="conv9")),
+    )
+
+
+def main() -> None:
+    """Start the service, call it, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=2000, help="how many calls in all (default: 2000)")
+    total: int = parser.parse_args().calls
+    console = Console()
+    console.print(machine())
+    photo = files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
+    pixels = np.random.default_rng(0).normal(0, 1, (3, 224, 224)).astype(np.float32)
+    kinds = calls(photo, pixels)
+    drawn = random.Random(0).choices(kinds, [share for share, *_ in kinds], k=total)  # noqa: S311  (no secret)
+    service = subprocess.Popen(  # noqa: S603  (ours)
+        [sys.executable, "-c", *SERVE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert service.stdout is not None
+        address = service.stdout.readline().split()[-1]
+        service.stdout.readline()  # it serves
+        with Client(address) as client:
+            halves = [drawn[: total // 2], drawn[total // 2 :]]
+            resident = [after(service.pid, client, half, console) for half in halves]
+    finally:
+        service.terminate()
+        service.wait()
+    for name, count in Counter(name for _, name, _ in drawn).most_common():
+        console.print(f"{count:6} {name}")
+    console.print(f"resident: {resident[0]:.0f} MiB after the first half, {resident[1]:.0f} MiB in the end")
+    print(
+        json.dumps(
+            {"benchmark": "memory", "calls": total, "rss_growth": round(resident[1] / resident[0] - 1, 4)}
+        )
+    )
+
+
+def after(pid: int, client: Client, some: Sequence[tuple[int, str, Call]], console: Console) -> float:
+    """Make calls, and give the memory in MiB that is resident then."""
+    for _, _, call in track(some, "calls", console=console, transient=True):
+        with suppress(ZfscopeError):
+            call(client)
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    main()
