@@ -4,8 +4,8 @@
     python -m benchmarks.memory --calls 400
 
 The service is a process of its own with the default model of the store. Calls are drawn, always the same:
-photos and tensors to classify, projections, occlusions, invariance, models and analyzers to list, and requests
-that are refused. Memory is what is resident when all have been answered and nothing runs.
+photos and tensors to classify, projections, occlusions, invariance, models and analyzers to list, and what is
+refused. Memory is what is resident when all have been answered and nothing runs.
 
 The last line is a JSON object for programs.
 """

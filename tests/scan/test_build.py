@@ -18,7 +18,7 @@ from zfscope.engine import trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
-from zfscope.runtimes import RUNTIMES
+from zfscope.runtimes import REDUCING
 from zfscope.scan import Index, open_data
 from zfscope.scan.data import Batch
 from zfscope.scan.engine import Work
@@ -43,7 +43,7 @@ def activations(model: Model, photos: Path) -> Activations:
     return found
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", REDUCING)
 @pytest.mark.parametrize("rank", ["max", "sum"])
 @pytest.mark.parametrize("top", [1, 9, 100])
 def test_every_map_s_strongest_photos_are_those_of_whole_activations(
