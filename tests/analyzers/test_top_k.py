@@ -354,7 +354,7 @@ def test_a_photo_that_can_no_longer_be_decoded_is_gone(
     def refusing(*_: Any, **__: Any) -> Any:
         raise InputError("a format that is not read any more")
 
-    monkeypatch.setattr("zfscope_analyzers.top_k.photos.decode", refusing)
+    monkeypatch.setattr("zfscope.scan.again.decode", refusing)
     assert {row["state"] for row in records(look(ready, maps=[0]))} == {"gone"}
 
 

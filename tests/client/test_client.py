@@ -79,7 +79,7 @@ def test_a_call_that_takes_longer_than_the_timeout_is_cancelled(
 
     with (
         Client(service.address, timeout_s=0.1) as client,
-        pytest.raises(Cancelled, match="deadline exceeded"),
+        pytest.raises(Cancelled, match=r"deadline (exceeded|has passed)"),
     ):
         client.classify(photo)
     released.set()
