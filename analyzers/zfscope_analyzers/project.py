@@ -125,7 +125,7 @@ class Project:
         """Project units of a layer for the first crop of the photo.
 
         Raises NotFound for a layer or unit that the model does not have, InputError for a `top` beyond
-        the layer's maps or a place in a fully connected layer.
+        the layer's maps, a place in a fully connected layer, or a unit that is named twice.
         """
         seen = _look(context, params)
         tensors = {"projections": seen.pixels}
@@ -198,7 +198,9 @@ def _alike(
 
 def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
     if params.units:
-        return tuple(_unit(traced, params.layer, ref, place) for place, ref in enumerate(params.units))
+        units = tuple(_unit(traced, params.layer, ref, place) for place, ref in enumerate(params.units))
+        _check_distinct(units)
+        return units
     maps = traced.outputs[params.layer].shape[1]
     if params.top > maps and "top" in params.model_fields_set:
         raise InputError(
@@ -206,6 +208,15 @@ def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
             field="top",
         )
     return strongest_units(traced, params.layer, 0, params.top, rank=params.rank)
+
+
+def _check_distinct(units: Sequence[Unit]) -> None:
+    """Raise InputError for a unit that is there twice: by name, or as the strongest one of its map."""
+    for place, unit in enumerate(units):
+        first = units.index(unit)
+        if first < place:
+            words = f"units[{place}] is unit (map {unit.map}, y {unit.y}, x {unit.x}), as is units[{first}]"
+            raise InputError(f"{words}; name each once", field=f"units[{place}]")
 
 
 def _unit(traced: Trace, layer: str, ref: UnitRef, place: int) -> Unit:

@@ -99,3 +99,15 @@ def test_many_units_are_what_the_engine_gives_of_them_at_once(plain_context: Con
     seen = look(plain_context, layer="conv1", units=named)
 
     np.testing.assert_allclose(seen.tensors["projections"], expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("again", [{"map": 1, "y": 2, "x": 3}, {"map": 1}])
+def test_a_unit_that_is_named_twice_is_refused(plain_context: Context, again: dict[str, int]) -> None:
+    """By its place, or because the strongest one of its map is meant."""
+    first = {"map": 1, "y": 2, "x": 3}
+    if "y" not in again:
+        row = look(plain_context, layer="conv5", units=[again]).tables["projections"].records()[0]
+        first = {name: row[name] for name in ("map", "y", "x")}
+    with pytest.raises(InputError, match=r"units\[1\] is unit \(map 1, .*\), as is units\[0\]") as refusal:
+        look(plain_context, layer="conv5", units=[first, again])
+    assert refusal.value.field == "units[1]"
