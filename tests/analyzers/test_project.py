@@ -92,7 +92,7 @@ def test_many_units_are_what_the_engine_gives_of_them_at_once(plain_context: Con
     network = plain_context.model.network
     images = torch.from_numpy(plain_context.images[0].pixels)
     maps, rows, columns = network.shapes["conv1"]
-    units = [Unit(0, number % maps, number % rows, (7 * number) % columns) for number in range(60)]
+    units = [Unit(0, number % maps, number // maps % rows, (7 * number) % columns) for number in range(60)]
     expected = project(network, trace(network, images, until="conv1"), "conv1", units)
 
     named = [{"map": unit.map, "y": unit.y, "x": unit.x} for unit in units]
