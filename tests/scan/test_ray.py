@@ -196,6 +196,7 @@ def test_a_batch_at_which_actors_die_ends_the_scan(monkeypatch: pytest.MonkeyPat
 
     def work(batch: Batch) -> Partial:
         if batch.number == 2:
+            time.sleep(1)  # what was found before is on its way, and dies with the process
             os.kill(os.getpid(), signal.SIGKILL)
         return seen(batch)
 
