@@ -10,6 +10,7 @@ from zfscope.cli.connect import connect
 from zfscope.cli.index import index_name
 from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
+from zfscope.cli.numbers import read_numbers
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.errors import InputError
@@ -67,7 +68,10 @@ def evolve(
       zfscope evolve --layer conv2 --maps 1,2 --epochs 1,5,20
       zfscope evolve --model zfnet-imagenette --index train --server localhost:50051 --json
     """
-    asked: dict[str, Any] = {"maps": _numbers("maps", maps), "epochs": _numbers("epochs", epochs)}
+    asked: dict[str, Any] = {
+        option: read_numbers(option, given, such_as="1,2,5")
+        for option, given in (("maps", maps), ("epochs", epochs))
+    }
     asked |= {"count": count, "first": first}
     if data is not None and server:
         message = "DATA is indexed in this process; index it where the service is, and leave DATA out"
@@ -114,14 +118,6 @@ def _make_indexes(root: Path, which: tuple[str, int], data: Path, base: str, lay
     by_default = make_plan(spec)
     plan = by_default if layer in by_default.layers else make_plan(spec, [layer])
     make_missing(models, final, photos, base, plan, final.manifest.early_epochs if epochs is None else epochs)
-
-
-def _numbers(option: str, given: str) -> list[int] | None:
-    """Read numbers, None where there are none. Raises InputError for what is no list of them."""
-    words = [word.strip() for word in given.split(",") if word.strip()]
-    if not all(word.isascii() and word.isdecimal() for word in words):
-        raise InputError(f"--{option} '{given}'; {option} are named as 1,2,5", field=option)
-    return [int(word) for word in words] or None
 
 
 def _print(layer: str, found: "Analyzed", files: list[Path]) -> None:

@@ -7,9 +7,9 @@ import typer
 
 from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
+from zfscope.cli.numbers import read_numbers
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
-from zfscope.errors import InputError
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed
@@ -58,7 +58,12 @@ def top_k(
       zfscope top-k --layer conv5 --maps 3,17,240 --top 4 --control
       zfscope top-k --model zfnet-imagenette --index val --server localhost:50051 --json
     """
-    asked = {"count": count, "first": first, "top": top, "maps": _numbers(maps)}
+    asked = {
+        "count": count,
+        "first": first,
+        "top": top,
+        "maps": read_numbers("maps", maps, such_as="3,17,240"),
+    }
     words = {"index": index, "layer": layer, "control": control, "control_down_to": control_down_to}
     parameters = words | {name: value for name, value in asked.items() if value is not None}
     with connect(server, store) as zfscope, progress() as bar:
@@ -77,14 +82,6 @@ def top_k(
         print_json(as_object(found, files))
     else:
         print_maps(layer, found, files)
-
-
-def _numbers(maps: str) -> list[int] | None:
-    """Read map numbers, None where there are none. Raises InputError for what is no list of them."""
-    words = [word.strip() for word in maps.split(",") if word.strip()]
-    if not all(word.isascii() and word.isdecimal() for word in words):
-        raise InputError(f"--maps '{maps}'; maps are named as 3,17,240", field="maps")
-    return [int(word) for word in words] or None
 
 
 def print_maps(layer: str, found: "Analyzed", files: list[Path]) -> None:
