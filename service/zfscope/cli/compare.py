@@ -12,7 +12,6 @@ from zfscope.cli.output import print_json, print_table
 from zfscope.errors import InputError
 
 MOST_PHOTOS = 16
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 def compare(
@@ -80,6 +79,8 @@ def chosen(photos: list[Path]) -> list[Path]:
 
 
 def _some_of(folder: Path) -> list[Path]:
+    from zfscope.images.decode import SUFFIXES
+
     photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not photos:
         raise InputError(f"'{folder}' holds no photos ({', '.join(sorted(SUFFIXES))})", field="photos")
