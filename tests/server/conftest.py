@@ -20,6 +20,7 @@ import torch
 import trustme
 from PIL import Image
 
+from tests.server.alone import Alone
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
@@ -278,3 +279,16 @@ def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def alone(start: Callable[..., subprocess.Popen[str]]) -> Iterator[Alone]:
+    """A service as a process of its own that serves, and a plain connection to it."""
+    process = start(listen="127.0.0.1:0")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    threading.Thread(target=process.stderr.read, daemon=True).start()  # or its log would fill the pipe
+    address = process.stdout.readline().split()[-1]
+    process.stdout.readline()  # it serves
+    with grpc.insecure_channel(address) as channel:
+        yield Alone(process, address, channel)

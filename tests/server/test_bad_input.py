@@ -5,13 +5,13 @@ import struct
 import subprocess
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
+from tests.server.alone import memory_kib
 from zfscope.client import Client
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, tensor_pb2
@@ -137,8 +137,7 @@ def test_a_file_of_too_many_bytes_is_over_a_limit(channel: grpc.Channel) -> None
 
 def peak_mib(process: "subprocess.Popen[str]") -> int:
     """The most memory that a process ever had."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
+    return memory_kib(process, "VmHWM") // 1024
 
 
 def test_bad_images_leave_the_memory_of_the_service_flat(start: Callable[..., Any], photo: bytes) -> None:

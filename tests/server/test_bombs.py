@@ -1,17 +1,14 @@
 """What is small on the wire and large in memory, and who never ends: contained, and told so."""
 
 import socket
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
+from tests.server.alone import Alone, memory_kib
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import classification_pb2, image_pb2, tensor_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -22,29 +19,8 @@ ROOM_MIB = 260
 """A request may be 24 MiB and is held as bytes, as a message and as what it says; a bomb unpacks to more."""
 
 
-@dataclass(frozen=True)
-class Bombed:
-    """A service as a process of its own, and how much memory it has ever had."""
-
-    process: "subprocess.Popen[str]"
-    address: str
-    channel: grpc.Channel
-
-    def peak_mib(self) -> int:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) // 1024
-
-
-@pytest.fixture
-def bombed(start: Callable[..., "subprocess.Popen[str]"]) -> Iterator[Bombed]:
-    process = start(listen="127.0.0.1:0")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    threading.Thread(target=process.stderr.read, daemon=True).start()
-    address = process.stdout.readline().split()[-1]
-    process.stdout.readline()  # it serves
-    with grpc.insecure_channel(address) as channel:
-        yield Bombed(process, address, channel)
+def peak_mib(service: Alone) -> int:
+    return memory_kib(service.process, "VmHWM") // 1024
 
 
 def nested(levels: int) -> Value:
@@ -135,31 +111,31 @@ BOMBS: dict[str, tuple[Send, set[grpc.StatusCode]]] = {
 }
 
 
-def test_bombs_are_refused_with_the_right_status_and_little_memory(bombed: Bombed, photo: bytes) -> None:
+def test_bombs_are_refused_with_the_right_status_and_little_memory(alone: Alone, photo: bytes) -> None:
     grown: dict[str, int] = {}
     for name, (send, allowed) in BOMBS.items():
-        before = bombed.peak_mib()
+        before = peak_mib(alone)
         for _ in range(2):
             with pytest.raises(grpc.RpcError) as refusal:
-                send(bombed.channel, photo)
+                send(alone.channel, photo)
             assert refusal.value.code() in allowed, (
                 f"{name}: {refusal.value.code()} {refusal.value.details()}"
             )
-        grown[name] = bombed.peak_mib() - before
+        grown[name] = peak_mib(alone) - before
     assert all(mib < ROOM_MIB for mib in grown.values()), grown
-    stub = ClassificationServiceStub(bombed.channel)
+    stub = ClassificationServiceStub(alone.channel)
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     assert stub.Classify(request, timeout=60).classes
 
 
-def test_who_connects_and_says_nothing_or_little_keeps_nobody_waiting(bombed: Bombed, photo: bytes) -> None:
-    host, _, port = bombed.address.rpartition(":")
+def test_who_connects_and_says_nothing_or_little_keeps_nobody_waiting(alone: Alone, photo: bytes) -> None:
+    host, _, port = alone.address.rpartition(":")
     greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     slow = [socket.create_connection((host, int(port))) for _ in range(50)]
     try:
         for number, connection in enumerate(slow):
             connection.sendall(greeting[: number % len(greeting)])
-        stub = ClassificationServiceStub(bombed.channel)
+        stub = ClassificationServiceStub(alone.channel)
         request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
         assert stub.Classify(request, timeout=30).classes
     finally:

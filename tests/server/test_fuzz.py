@@ -5,11 +5,8 @@ ZFSCOPE_FUZZ says how many; `make fuzz` sends 20,000.
 
 import base64
 import os
-import subprocess
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.server.alone import Alone, memory_kib
 from tests.server.mutations import mutated
 from zfscope.server.protos import SERVICES, pool_of_all
 
@@ -113,24 +111,20 @@ POOL = pool_of_all()
 EVERY_METHOD = [method for name in SERVICES for method in POOL.FindServiceByName(name).methods]
 
 
-def resident_mib(process: "subprocess.Popen[str]") -> float:
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
 @dataclass(frozen=True)
 class Fuzzed:
-    """A service as a process of its own, and what became of what it was sent."""
+    """A service, and what became of what it was sent."""
 
-    process: "subprocess.Popen[str]"
-    channel: grpc.Channel
+    service: Alone
     seen: dict[str, set[str]] = field(default_factory=lambda: {method.name: set() for method in EVERY_METHOD})
     memory: list[float] = field(default_factory=list)
 
     def send(self, method: Any, data: bytes) -> tuple[grpc.StatusCode, str]:
         """Send bytes to a method, read all that it answers, and give how that ended."""
         path = f"/{method.containing_service.full_name}/{method.name}"
-        kind = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
+        kind = (
+            self.service.channel.unary_stream if method.server_streaming else self.service.channel.unary_unary
+        )
         call = kind(path, request_serializer=bytes, response_deserializer=bytes)
         try:
             answer = call(data, timeout=LONGEST_S)
@@ -146,19 +140,12 @@ class Fuzzed:
         if code in FAULTS:
             pytest.fail(f"{method.name}: {code}, {told}, for {data[:300]!r} ...{data[-300:]!r}")
         self.seen[method.name].add(code.name)
-        self.memory.append(resident_mib(self.process))
+        self.memory.append(memory_kib(self.service.process, "VmRSS") / 1024)
 
 
 @pytest.fixture
-def fuzzed(start: Callable[..., "subprocess.Popen[str]"]) -> Iterator[Fuzzed]:
-    process = start(listen="127.0.0.1:0")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    threading.Thread(target=process.stderr.read, daemon=True).start()  # or its log would fill the pipe
-    address = process.stdout.readline().split()[-1]
-    process.stdout.readline()  # it serves
-    with grpc.insecure_channel(address) as channel:
-        yield Fuzzed(process, channel)
+def fuzzed(alone: Alone) -> Fuzzed:
+    return Fuzzed(alone)
 
 
 def test_whatever_is_sent_is_the_callers_fault_and_harms_nobody(fuzzed: Fuzzed, photo: bytes) -> None:
@@ -189,5 +176,5 @@ def test_whatever_is_sent_is_the_callers_fault_and_harms_nobody(fuzzed: Fuzzed, 
     told = ", ".join(f"{name} {' '.join(sorted(codes))}" for name, codes in fuzzed.seen.items())
     print(f"{MESSAGES} messages; {warm:.0f} MiB, then {last:.0f} MiB; {told}")  # noqa: T201  (`make fuzz` shows it)
     assert last <= GROWTH * warm + ROOM_MIB
-    assert fuzzed.process.poll() is None
+    assert fuzzed.service.process.poll() is None
     assert all(fuzzed.seen.values())
