@@ -1,4 +1,4 @@
-"""TorchServe on the weights of a model, asked in its own words, with the batching that suits it best."""
+"""TorchServe on the weights of a model, asked in its own words, and the ways of batching to try."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,11 @@ from zfscope.runtimes.torchserve.predictions_pb2 import PredictionsRequest
 from zfscope.runtimes.torchserve.runtime import TorchServeRuntime
 from zfscope.store import Model
 
-CANDIDATES: Sequence[Batching] = (
-    Batching(size=4, delay_ms=10),
-    Batching(size=8, delay_ms=10),
-    Batching(size=16, delay_ms=10),
-    Batching(size=8, delay_ms=10, workers=2),
-)
-"""What is tried. A worker runs one pass at a time, by torch on all processors; meanwhile a batch gathers."""
+OF_ITSELF: Sequence[Batching] = tuple(Batching(size, delay_ms=10, workers=None) for size in (4, 8))
+"""TorchServe's own number of workers: one for each processor, and the torch of each takes them all."""
+
+TUNED: Sequence[Batching] = tuple(Batching(size, delay_ms=10) for size in (4, 8, 16))
+"""One worker runs one pass at a time, by torch on all processors; meanwhile a batch gathers."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,18 @@ def test_a_version_alone_is_one_of_the_default_model(models: Models) -> None:
     assert (loaded.model.name, loaded.model.version) == ("tiny", 1)
 
 
+def test_a_model_is_at_hand_once_it_is_loaded_and_looking_for_it_loads_nothing(
+    models: Models, counted: Counted
+) -> None:
+    assert models.at_hand("", 1) is None
+    assert models.at_hand("unknown", None) is None
+    assert counted.made == []
+
+    loaded = models.loaded("tiny", 1)
+
+    assert models.at_hand("", 1) is loaded
+
+
 def test_a_model_is_loaded_once_and_shared(models: Models, counted: Counted) -> None:
     with ThreadPoolExecutor(8) as pool:
         loaded = set(pool.map(lambda _: models.loaded("tiny", 2), range(16)))

@@ -18,6 +18,7 @@ __all__ = [
     "Prepared",
     "Preprocessing",
     "centre_square",
+    "checked_tensor",
     "prepare",
     "prepare_tensor",
     "reorder",
@@ -95,15 +96,40 @@ def prepare_tensor(
 ) -> Prepared:
     """Return a ready-made network input in the form that `prepare` gives; its photo is what it shows.
 
-    `tensor`: float32 (3, crop, crop) or (1, 3, crop, crop), normalised, channels in the network's order.
-    Raises InputError, naming `field`, for another type or shape, and for values that are not finite
-    or beyond 1e6, where activations could overflow.
+    `tensor`, and what is raised: as `checked_tensor` says.
     """
-    pixels = _checked(tensor, preprocessing, field)
+    pixels = checked_tensor(tensor, preprocessing, field=field)
     view = restore(pixels, preprocessing, mean_image)
     side = preprocessing.crop
     geometry = Geometry((side, side), (side, side), Box(0, 0, side, side))
     return Prepared(view, view[None], pixels[None], (geometry,))
+
+
+def checked_tensor(
+    tensor: NDArray[np.float32], preprocessing: Preprocessing, *, field: str = "tensor"
+) -> NDArray[np.float32]:
+    """Return a copy, float32 (3, crop, crop), of a ready-made network input that a network may be given.
+
+    `tensor`: float32 (3, crop, crop) or (1, 3, crop, crop), normalised, channels in the network's order.
+    Raises InputError, naming `field`, for another type or shape, and for values that are not finite
+    or beyond 1e6, where activations could overflow.
+    """
+    side = preprocessing.crop
+    if tensor.dtype != np.float32:
+        raise InputError(f"{field} has values of type {tensor.dtype}; allowed is float32", field=field)
+    if tensor.shape not in {(3, side, side), (1, 3, side, side)}:
+        allowed = f"{(3, side, side)} or {(1, 3, side, side)}"
+        raise InputError(f"{field} has shape {tensor.shape}; allowed is {allowed}", field=field)
+    pixels = np.array(tensor, order="C").reshape(3, side, side)  # a copy: bytes from the wire are read-only
+    if not (pixels.min() >= -_MAX_VALUE and pixels.max() <= _MAX_VALUE):  # NaN is neither
+        wrong = np.argwhere(~(np.abs(pixels) <= _MAX_VALUE))
+        channel, y, x = wrong[0]
+        raise InputError(
+            f"{field} holds {pixels[channel, y, x]} at channel {channel}, y {y}, x {x} ({len(wrong):,} such "
+            f"values); allowed are finite values from -{_MAX_VALUE:g} to {_MAX_VALUE:g}",
+            field=field,
+        )
+    return pixels
 
 
 def _centre_region(photo: NDArray[np.uint8], preprocessing: Preprocessing, field: str) -> Box:
@@ -155,22 +181,3 @@ def _with_mirror_images(prepared: Prepared) -> Prepared:
         np.concatenate([prepared.pixels, prepared.pixels[..., ::-1]]),
         prepared.geometries + mirrored,
     )
-
-
-def _checked(tensor: NDArray[np.float32], preprocessing: Preprocessing, field: str) -> NDArray[np.float32]:
-    side = preprocessing.crop
-    if tensor.dtype != np.float32:
-        raise InputError(f"{field} has values of type {tensor.dtype}; allowed is float32", field=field)
-    if tensor.shape not in {(3, side, side), (1, 3, side, side)}:
-        allowed = f"{(3, side, side)} or {(1, 3, side, side)}"
-        raise InputError(f"{field} has shape {tensor.shape}; allowed is {allowed}", field=field)
-    pixels = np.array(tensor, order="C").reshape(3, side, side)  # a copy: bytes from the wire are read-only
-    if not (pixels.min() >= -_MAX_VALUE and pixels.max() <= _MAX_VALUE):  # NaN is neither
-        wrong = np.argwhere(~(np.abs(pixels) <= _MAX_VALUE))
-        channel, y, x = wrong[0]
-        raise InputError(
-            f"{field} holds {pixels[channel, y, x]} at channel {channel}, y {y}, x {x} ({len(wrong):,} such "
-            f"values); allowed are finite values from -{_MAX_VALUE:g} to {_MAX_VALUE:g}",
-            field=field,
-        )
-    return pixels

@@ -6,6 +6,7 @@ from typing import Any
 from zfscope.errors import RuntimeUnavailable
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_SPIN_US = "1000"
 
 
 def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory: bool = False) -> Any:
@@ -27,8 +28,8 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # The engine's threads share the cores: waiting ones sleep.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Waiting threads stay awake from one layer to the next; then they sleep: the engine's share the cores.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
     options.enable_cpu_mem_arena = keep_memory
     source = graph if isinstance(graph, bytes) else str(graph)
     session = onnxruntime.InferenceSession(source, options, providers=[provider])

@@ -113,21 +113,36 @@ class _Passes:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="passes")
         self.turn = asyncio.Semaphore(count)
 
-    async def run(self, runtime: Runtime, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    async def run(self, work: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
         """Run a pass, with a turn taken: the class scores, a row for each image."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, _forward, runtime, images)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
 
 
-def _forward(runtime: Runtime, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    scores = runtime.forward(np.stack(images))
-    if len(scores) != len(images):
-        raise RuntimeError(f"runtime '{runtime.name}' gave {len(scores)} rows for {len(images)} images")
-    return scores
+class _Tray:
+    """The memory where images lie side by side for their passes, one pass at a time.
+
+    It is kept: fresh pages from the system for each pass cost more than the copy does.
+    """
+
+    def __init__(self, runtime: Runtime, size: int) -> None:
+        self._runtime = runtime
+        self._size = size
+        self._images = np.empty(0, np.float32)
+
+    def forward(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Run a pass: the class scores, a row for each image."""
+        if not len(self._images):
+            self._images = np.empty((self._size, *images[0].shape), np.float32)
+        batch = np.stack(images, out=self._images[: len(images)])
+        scores = self._runtime.forward(batch)
+        if len(scores) != len(images):
+            name, given = self._runtime.name, len(scores)
+            raise RuntimeError(f"runtime '{name}' gave {given} rows for {len(images)} images")
+        return scores
 
 
 class _Lane:
@@ -141,7 +156,7 @@ class _Lane:
         delay_s: float,
         waited: Callable[[float], object],
     ) -> None:
-        self._runtime = runtime
+        self._tray = _Tray(runtime, size)
         self._passes = passes
         self._size = size
         self._delay_s = delay_s
@@ -216,7 +231,7 @@ class _Lane:
         if not awaited:
             return
         try:
-            scores = await self._passes.run(self._runtime, [item.image for item in awaited])
+            scores = await self._passes.run(partial(self._tray.forward, [item.image for item in awaited]))
         except Exception as error:
             await self._failed(awaited, error)
         else:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zfscope.errors import InputError
 from zfscope.images.decode import DecodeLimits, decode
-from zfscope.images.preprocess import Crops, Prepared, prepare, prepare_tensor
+from zfscope.images.preprocess import Crops, Prepared, checked_tensor, prepare, prepare_tensor
 from zfscope.results import Picture
 from zfscope.server.tensors import tensor_from_wire
 from zfscope.store import Model
@@ -41,9 +41,30 @@ def image_from_wire(
     raise InputError(f"no image; give {field}.encoded, the bytes of a file, or {field}.tensor", field=field)
 
 
-def size_to_wire(photo: NDArray[np.uint8]) -> image_pb2.Size:
-    """Write the size of a photo, (height, width, 3)."""
-    return image_pb2.Size(width=photo.shape[1], height=photo.shape[0])
+def pixels_from_wire(
+    image: image_pb2.Image,
+    model: Model,
+    *,
+    limits: DecodeLimits,
+    crops: Crops = "centre",
+    field: str = "image",
+) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """Give the pixels alone of what `image_from_wire` gives, float32 (N, 3, H, W), and the size of the photo.
+
+    Of a tensor no picture is made: nobody looks at it.
+    """
+    if image.WhichOneof("content") == "tensor":
+        field = f"{field}.tensor"
+        tensor = tensor_from_wire(image.tensor, field=field)
+        pixels = checked_tensor(tensor, model.preprocessing, field=field)
+        return pixels[None], (pixels.shape[1], pixels.shape[2])
+    prepared = image_from_wire(image, model, limits=limits, crops=crops, field=field)
+    return prepared.pixels, prepared.geometries[0].photo_size
+
+
+def size_to_wire(size: tuple[int, int]) -> image_pb2.Size:
+    """Write the size of a photo, (height, width)."""
+    return image_pb2.Size(width=size[1], height=size[0])
 
 
 def box_of(record: Mapping[str, Any]) -> image_pb2.Box:

@@ -34,7 +34,7 @@ class Models:
     """The models of a store, the last `keep` of them in memory, the default one always.
 
     Where a request names no version it gets the newest that there was at the start, or that `refresh` has
-    found since. Every method may block on the disk, and may be called from many threads at once.
+    found since. Every method but `at_hand` may block on the disk; many threads may call them at once.
     """
 
     def __init__(
@@ -83,13 +83,17 @@ class Models:
         """Read one manifest; see `loaded`."""
         return self._store.manifest(*self._key(name, version))
 
+    def at_hand(self, name: str, version: int | None) -> Loaded | None:
+        """Give a model that is in memory, as `loaded` does, without a look at the disk; None for others."""
+        return self._find(*self._meant(name, version))
+
     def loaded(self, name: str, version: int | None) -> Loaded:
-        """Give a model, loading it when it is not in memory; one that is costs no look at the disk.
+        """Give a model, loading it when it is not in memory.
 
         name: empty means the default model. version: None means the newest. Raises NotFound for what the
         store does not have.
         """
-        found = self._find(*self._meant(name, version))
+        found = self.at_hand(name, version)
         if found is not None:
             return found
         key = self._key(name, version)

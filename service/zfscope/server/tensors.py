@@ -30,7 +30,7 @@ def tensor_to_wire(array: NDArray[Any]) -> Tensor:
 
 
 def tensor_from_wire(tensor: Tensor, *, field: str) -> NDArray[Any]:
-    """Read an array, without a copy and therefore read-only.
+    """Read an array, read-only: it lies in the bytes of the message.
 
     field: where the tensor is in the request, for messages. Raises InputError for an unknown type, a
     shape that is no shape, or a number of bytes that is not what type and shape make.
@@ -43,12 +43,13 @@ def tensor_from_wire(tensor: Tensor, *, field: str) -> NDArray[Any]:
         )
     shape = _checked_shape(tensor.shape, field=f"{field}.shape")
     wanted = math.prod(shape) * dtype.itemsize
-    if len(tensor.data) != wanted:
+    data = tensor.data  # each look at it is a copy
+    if len(data) != wanted:
         raise InputError(
-            f"{len(tensor.data)} bytes; shape {shape} of {dtype.name} needs exactly {wanted}",
+            f"{len(data)} bytes; shape {shape} of {dtype.name} needs exactly {wanted}",
             field=f"{field}.data",
         )
-    return np.frombuffer(tensor.data, dtype=dtype).reshape(shape)
+    return np.frombuffer(data, dtype=dtype).reshape(shape)
 
 
 def _checked_shape(shape: Sequence[int], *, field: str) -> tuple[int, ...]:

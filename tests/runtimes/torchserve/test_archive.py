@@ -51,6 +51,13 @@ def test_batching_is_stated_in_it(tiny: Model, target: Path) -> None:
     assert stated == {"minWorkers": 2, "maxWorkers": 2, "batchSize": 16, "maxBatchDelay": 5}
 
 
+def test_the_number_of_workers_can_be_left_to_torchserve(tiny: Model, target: Path) -> None:
+    write_archive(tiny, target, Batching(size=16, delay_ms=5, workers=None))
+    with zipfile.ZipFile(target) as inside:
+        stated = yaml.safe_load(inside.read("model-config.yaml"))
+    assert stated == {"batchSize": 16, "maxBatchDelay": 5}
+
+
 def test_nothing_of_another_is_touched(tiny: Model, target: Path) -> None:
     """The archiver by itself would remove the folder `tiny` among passing files, whosever it is."""
     whosever = Path(tempfile.gettempdir()) / "tiny"

@@ -58,6 +58,34 @@ def test_a_photo_gets_the_probabilities_that_the_network_gives(
     ]
 
 
+def test_a_tensor_for_a_model_that_is_not_loaded_yet_holds_up_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, make_service: Callable[..., Running]
+) -> None:
+    service = make_service(settings)
+    service.call(service.service.warm_up())
+    begun, released, load = threading.Event(), threading.Event(), ModelStore.load
+
+    def slow(*args: Any, **options: Any) -> Model:
+        begun.set()
+        assert released.wait(timeout=30)
+        return load(*args, **options)
+
+    monkeypatch.setattr(ModelStore, "load", slow)
+    request = pb.ClassifyRequest(version=1, image=image_pb2.Image(tensor=tensor_to_wire(blank())))
+    with grpc.insecure_channel(service.address) as channel, Client(service.address) as client:
+        waiting = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
+        assert begun.wait(timeout=30)
+
+        assert client.classify(blank()).version == 2
+
+        released.set()
+        assert waiting.result(timeout=30).version == 1
+
+
+def blank() -> np.ndarray:
+    return np.zeros((3, 32, 32), np.float32)
+
+
 def write_model_of_maps(store: Path) -> None:
     spec = NetworkSpec(name="maps", input_size=32, layers=SPEC.layers[:-2])
     manifest = Manifest(

@@ -22,11 +22,14 @@ _ARCHIVER = "model_archiver.model_packaging"
 
 @dataclass(frozen=True)
 class Batching:
-    """How TorchServe collects requests: up to `size` or for `delay_ms`, for each of `workers` processes."""
+    """How TorchServe collects requests: up to `size` or for `delay_ms`, for each of `workers` processes.
+
+    workers: None for as many as TorchServe starts of itself, one for each processor or GPU.
+    """
 
     size: int = 8
     delay_ms: int = 2
-    workers: int = 1
+    workers: int | None = 1
 
 
 def write_archive(model: Model, target: Path, batching: Batching) -> None:
@@ -78,9 +81,10 @@ def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> P
 
 
 def _configuration(batching: Batching) -> str:
-    return (
-        f"minWorkers: {batching.workers}\n"
-        f"maxWorkers: {batching.workers}\n"
-        f"batchSize: {batching.size}\n"
-        f"maxBatchDelay: {batching.delay_ms}\n"
-    )
+    settings = {
+        "minWorkers": batching.workers,
+        "maxWorkers": batching.workers,
+        "batchSize": batching.size,
+        "maxBatchDelay": batching.delay_ms,
+    }
+    return "".join(f"{name}: {value}\n" for name, value in settings.items() if value is not None)

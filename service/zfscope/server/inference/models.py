@@ -15,7 +15,7 @@ from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape, shapes
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.images import image_from_wire
+from zfscope.server.images import pixels_from_wire
 from zfscope.server.inference.inputs import INPUT, Sent, images_to_wire, sent_images
 from zfscope.server.inference.names import Target
 from zfscope.server.inference.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
@@ -125,11 +125,11 @@ def _check_answer(images: int, wanted: Sequence[Shape], most: int) -> None:
 
 def _pixels(backend: Backend, sent: Sent, model: Model, cancel: Cancel) -> Floats:
     """Give what the network reads, (N, 3, H, W); of a photo nothing else is kept."""
-    prepared = []
+    pixels = []
     for field, image in images_to_wire(sent).items():
         cancel.check()
-        prepared.append(image_from_wire(image, model, limits=backend.image_limits, field=field).pixels)
-    return np.concatenate(prepared)
+        pixels.append(pixels_from_wire(image, model, limits=backend.image_limits, field=field)[0])
+    return np.concatenate(pixels)
 
 
 def _scores(logits: Floats | None) -> dict[str, Floats]:

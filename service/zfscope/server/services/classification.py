@@ -1,5 +1,6 @@
 """ClassificationService: the likeliest classes of a photo."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import grpc
@@ -7,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.classification import ClassScore, check_classifies, check_top, likeliest
-from zfscope.images.preprocess import Crops, Prepared
+from zfscope.images.preprocess import Crops
 from zfscope.server.backend import Backend
-from zfscope.server.images import image_from_wire, size_to_wire
+from zfscope.server.images import pixels_from_wire, size_to_wire
 from zfscope.server.models import Loaded
-from zfscope.store import Model
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceServicer
 
@@ -29,34 +29,52 @@ class ClassificationService(ClassificationServiceServicer):
         request: pb.ClassifyRequest,
         context: grpc.aio.ServicerContext[pb.ClassifyRequest, pb.ClassifyResponse],
     ) -> pb.ClassifyResponse:
-        loaded, prepared = await self._backend.readers.run(partial(read, self._backend, request))
-        logits = await self._backend.batcher.forward(loaded, prepared.pixels)
-        return response_of(loaded.model, prepared, logits, top=_top(request))
+        asked = await self._read(request)
+        logits = await self._backend.batcher.forward(asked.loaded, asked.pixels)
+        return response_of(asked, logits)
+
+    async def _read(self, request: pb.ClassifyRequest) -> "Asked":
+        """Read a photo in a thread, and a tensor here: a thread takes longer to wake than that to read."""
+        work = partial(read, self._backend, request)
+        if request.image.HasField("tensor") and self._backend.models.at_hand(*_model_of(request)):
+            return work()
+        return await self._backend.readers.run(work)
 
 
-def read(backend: Backend, request: pb.ClassifyRequest) -> tuple[Loaded, Prepared]:
-    """Check a request, and prepare its photo for its model. Blocks."""
-    check_top(_top(request))
-    loaded = backend.models.loaded(request.model, request.version if request.HasField("version") else None)
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A request that can be answered. pixels: of the photo's crops, (N, 3, H, W). size: (height, width)."""
+
+    loaded: Loaded
+    pixels: NDArray[np.float32]
+    size: tuple[int, int]
+    top: int
+
+
+def read(backend: Backend, request: pb.ClassifyRequest) -> Asked:
+    """Check a request, and prepare its photo for its model. Blocks, but for a tensor and a model at hand."""
+    top = request.top if request.HasField("top") else _DEFAULT_TOP
+    check_top(top)
+    loaded = backend.models.loaded(*_model_of(request))
     check_classifies(loaded.model)
     crops: Crops = "ten" if request.ten_crop else "centre"
-    return loaded, image_from_wire(request.image, loaded.model, limits=backend.image_limits, crops=crops)
+    pixels, size = pixels_from_wire(request.image, loaded.model, limits=backend.image_limits, crops=crops)
+    return Asked(loaded, pixels, size, top)
 
 
-def response_of(
-    model: Model, prepared: Prepared, logits: NDArray[np.float32], *, top: int
-) -> pb.ClassifyResponse:
+def response_of(asked: Asked, logits: NDArray[np.float32]) -> pb.ClassifyResponse:
     """Write the likeliest classes by the logits of a photo's crops."""
+    model = asked.loaded.model
     return pb.ClassifyResponse(
         model=model.name,
         version=model.version,
-        classes=[_score_to_wire(score) for score in likeliest(model, logits, top)],
-        photo=size_to_wire(prepared.photo),
+        classes=[_score_to_wire(score) for score in likeliest(model, logits, asked.top)],
+        photo=size_to_wire(asked.size),
     )
 
 
-def _top(request: pb.ClassifyRequest) -> int:
-    return request.top if request.HasField("top") else _DEFAULT_TOP
+def _model_of(request: pb.ClassifyRequest) -> tuple[str, int | None]:
+    return request.model, request.version if request.HasField("version") else None
 
 
 def _score_to_wire(score: ClassScore) -> pb.ClassScore:

@@ -37,7 +37,7 @@ def response_of(answered: Answer) -> pb.OccludeResponse:
         classes=[_class(record) for record in analysis.tables["classes"].records()],
         map=_map(watched),
         picture=None if picture is None else picture_to_wire(picture),
-        photo=size_to_wire(answered.images[0].photo),
+        photo=size_to_wire(answered.images[0].geometries[0].photo_size),
         windows=int(analysis.numbers["windows"]),
     )
     _add_tensors(response, analysis.tensors)

@@ -50,7 +50,7 @@ def response_of(answered: Answer) -> pb.ProjectResponse:
         version=answered.model.version,
         projections=[_projection(record, pictures) for record in records],
         sheet=None if sheet is None else picture_to_wire(sheet),
-        photo=size_to_wire(answered.images[0].photo),
+        photo=size_to_wire(answered.images[0].geometries[0].photo_size),
     )
     for name, field in (("projections", "tensor"), ("controls", "control_tensor")):
         for projection, tensor in zip(response.projections, analysis.tensors.get(name, ()), strict=False):
