@@ -230,3 +230,13 @@ def test_a_terminal_shows_photos_done_speed_and_time_left(
     monkeypatch.setattr(module, "progress", recording)
     assert run("index", photos, "--model", "tiny", "--out", out).code == 0
     assert shown == [(0, 11), (11, 11)]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_a_device_that_is_not_there_is_refused(run: Run, photos: Path, tmp_path: Path, runtime: str) -> None:
+    wishes = ("--model", "tiny", "--out", tmp_path / "out", "--runtime", runtime, "--device", "cuda")
+    result = run("index", photos, *wishes)
+    assert result.code == 2
+    assert result.stderr.startswith(f"zfscope: runtime '{runtime}' cannot use CUDA")
+    assert result.stderr.count("\n") == 1

@@ -156,3 +156,21 @@ def test_an_address_where_no_cluster_is_is_told_in_one_line(
 def test_threads_have_no_address(run: Run, photos: Path, tmp_path: Path) -> None:
     result = run("index", photos, "--model", "tiny", "--out", tmp_path / "out", "--address", "auto")
     assert (result.code, result.stderr) == (2, "zfscope: engine 'local' takes no address; 'ray' does\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--device", "cuda"), "an actor of Ray has a CPU, and no device 'cuda'"),
+        (
+            ("--runtime", "torchserve"),
+            "actors of Ray run the network themselves: onnx and torch can, torchserve is one elsewhere",
+        ),
+    ],
+)
+def test_what_an_actor_cannot_run_is_refused(
+    run: Run, photos: Path, tmp_path: Path, options: tuple[str, str], told: str
+) -> None:
+    wishes = ("--model", "tiny", "--out", tmp_path / "out", "--engine", "ray")
+    result = run("index", photos, *wishes, *options)
+    assert (result.code, result.stderr) == (2, f"zfscope: {told}\n")

@@ -13,7 +13,7 @@ from zfscope.engine import trace
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.networks import NetworkSpec
 from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, Padding, ReLU
-from zfscope.runtimes import REDUCING, OnnxReducing, create_reducing
+from zfscope.runtimes import OnnxReducing, create_reducing
 from zfscope.runtimes.onnx_reducing import reducing_graph
 from zfscope.runtimes.onnx_runtime import model_graph
 from zfscope.store import Model
@@ -38,7 +38,7 @@ SPEC = NetworkSpec(
 LAYERS = ("conv1", "pool1", "conv2", "flatten", "fc3")
 
 
-@pytest.fixture(scope="module", params=REDUCING)
+@pytest.fixture(scope="module", params=["onnx", "torch"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -79,6 +79,21 @@ def test_no_sums_are_told_that_were_not_asked_for(
     assert reducing.reduce(make_images(SPEC))["conv1"].sums is None
 
 
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives(
+    kind: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
+) -> None:
+    model, images = make_model(SPEC), make_images(SPEC, 16)
+    here = create_reducing(kind, model, LAYERS, sums=True, cache=tmp_path)
+    there = create_reducing(kind, model, LAYERS, sums=True, cache=tmp_path, device="cuda")
+    assert there.name == f"{kind} on cuda"
+    expected = here.reduce(images)
+    for layer, reduced in there.reduce(images).items():
+        np.testing.assert_allclose(reduced.values, expected[layer].values, atol=1e-4, err_msg=layer)
+        np.testing.assert_array_equal(reduced.places, expected[layer].places, err_msg=layer)
+        np.testing.assert_allclose(reduced.sums, expected[layer].sums, atol=1e-3, err_msg=layer)
+
+
 def test_an_unknown_layer_is_told_with_those_there_are(kind: str, make_model: MakeModel) -> None:
     with pytest.raises(NotFound, match=r"no layer 'conv9'; this model has conv1, relu1, .*, fc4") as caught:
         create_reducing(kind, make_model(SPEC), ["conv1", "conv9"])
@@ -92,7 +107,7 @@ def test_images_of_another_size_are_refused(kind: str, make_model: MakeModel, tm
 
 
 def test_an_unknown_runtime_is_told_with_those_there_are(make_model: MakeModel) -> None:
-    with pytest.raises(RuntimeUnavailable, match="no runtime 'tensorrt'; there are onnx, torch"):
+    with pytest.raises(RuntimeUnavailable, match="no runtime 'tensorrt'; there are onnx, torch, torchserve"):
         create_reducing("tensorrt", make_model(SPEC), ["conv1"])
 
 

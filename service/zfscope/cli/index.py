@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zfscope.cli.location import find_store
-from zfscope.cli.options import AsJson, EngineName, ModelName, ModelVersion, Rank, Store
+from zfscope.cli.options import (
+    AsJson,
+    DeviceName,
+    EngineName,
+    ModelName,
+    ModelVersion,
+    Rank,
+    Runtime,
+    RuntimeName,
+    Store,
+    TorchServeAddress,
+)
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
+    from zfscope.runtimes import Reducing
     from zfscope.scan import DataSet, Engine, Index, Plan
     from zfscope.store import Model
 
@@ -57,6 +69,11 @@ def index(
             "machine's CPUs, which ends with the command]",
         ),
     ] = "",
+    runtime: Runtime = RuntimeName.onnx,
+    device: Annotated[
+        DeviceName, typer.Option(help="What the forward pass runs on; TorchServe has its own.")
+    ] = DeviceName.cpu,
+    torchserve: TorchServeAddress = "",
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -70,11 +87,14 @@ def index(
       zfscope index photos/val --model zfnet-imagenette
       zfscope index photos/train --model zfnet-imagenette --checkpoint 5
       zfscope index photos.tar --model zfnet-imagenette --layers conv5,fc7 --top 9 --name strongest
+      zfscope index photos/train --model zfnet-imagenette --device cuda
       zfscope index /shared/photos --model zfnet-imagenette --engine ray --address ray://head:10001
     """
+    from zfscope.runtimes import TorchServe, create_reducing
     from zfscope.scan import create_engine, indexes_folder, make_plan, open_data
     from zfscope.store import ModelStore
 
+    _check_ray(engine, runtime, device)
     run_by = create_engine(engine, address=address)
     models = ModelStore(find_store(store))
     found = (
@@ -87,7 +107,15 @@ def index(
     title = index_name(name, data, checkpoint)
     photos = open_data(data)
     target = (out or indexes_folder(found)) / title
-    made = make_index(found, photos, plan, target, engine=run_by)
+    reducing = create_reducing(
+        runtime,
+        found,
+        plan.layers,
+        sums=plan.rank == "sum",
+        device=device,
+        torchserve=TorchServe(torchserve) if torchserve else None,
+    )
+    made = make_index(found, photos, plan, target, engine=run_by, reducing=reducing)
     if as_json:
         print_json({"folder": str(target), **counts(made)})
     else:
@@ -101,11 +129,13 @@ def make_index(
     target: Path,
     *,
     engine: "Engine | None" = None,
+    reducing: "Reducing | None" = None,
     stage: str = "photos",
 ) -> "Index":
     """Make an index, or go on with it, with a progress bar.
 
-    engine: None for this process. stage: what stands beside the bar.
+    engine: None for this process. reducing: None for ONNX Runtime on the CPU. stage: what stands beside the
+    bar.
     """
     from zfscope.runtimes import create_reducing
     from zfscope.scan import build_index, local
@@ -118,10 +148,21 @@ def make_index(
             data,
             plan,
             target,
-            reducing=create_reducing("onnx", model, plan.layers, sums=plan.rank == "sum"),
+            reducing=reducing or create_reducing("onnx", model, plan.layers, sums=plan.rank == "sum"),
             engine=engine or local,
             watch=lambda done, total: bar.update(task, completed=done),
         )
+
+
+def _check_ray(engine: EngineName, runtime: RuntimeName, device: DeviceName) -> None:
+    """Raise InputError for what actors of one CPU each cannot run."""
+    if engine is not EngineName.ray:
+        return
+    if device is not DeviceName.cpu:
+        raise InputError(f"an actor of Ray has a CPU, and no device '{device}'", field="device")
+    if runtime is RuntimeName.torchserve:
+        message = "actors of Ray run the network themselves: onnx and torch can, torchserve is one elsewhere"
+        raise InputError(message, field="runtime")
 
 
 def index_name(name: str, data: Path, checkpoint: int | None = None) -> str:

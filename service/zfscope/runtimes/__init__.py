@@ -1,6 +1,6 @@
 """Who runs the forward pass: ONNX Runtime, torch or TorchServe, behind one Protocol; and who reduces it."""
 
-from zfscope.runtimes.create import REDUCING, RUNTIMES, create_reducing, create_runtime
+from zfscope.runtimes.create import RUNTIMES, create_reducing, create_runtime
 from zfscope.runtimes.onnx_reducing import OnnxReducing
 from zfscope.runtimes.onnx_runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
@@ -10,7 +10,6 @@ from zfscope.runtimes.torch_runtime import TorchRuntime
 from zfscope.runtimes.torchserve.address import TorchServe
 
 __all__ = [
-    "REDUCING",
     "RUNTIMES",
     "OnnxReducing",
     "OnnxRuntime",

@@ -17,9 +17,6 @@ from zfscope.store.store import Model
 RUNTIMES = ("onnx", "torch", "torchserve")
 """The names of the runtimes, the default first."""
 
-REDUCING = ("onnx", "torch")
-"""Those that run scans, the default first."""
-
 DEVICES = ("cpu", "cuda")
 
 
@@ -59,19 +56,26 @@ def create_reducing(
     *,
     sums: bool = False,
     cache: Path | None = None,
+    device: str = "cpu",
+    torchserve: TorchServe | None = None,
 ) -> Reducing:
     """Make some layers of a model ready for a scan. Blocks: a graph may have to be exported.
 
-    kind: `onnx` or `torch`. sums: whether maps are added up too. cache: the folder of exported graphs,
-    None for this user's own. Raises NotFound for an unknown layer, RuntimeUnavailable as `create_runtime`.
+    sums: whether maps are added up too; all else as for `create_runtime`. Raises NotFound for an unknown
+    layer, RuntimeUnavailable as `create_runtime`.
     """
-    _check("runtime", kind, REDUCING)
+    _check("runtime", kind, RUNTIMES)
+    _check("device", device, DEVICES)
     for layer in layers:
         check_layer(model.network.spec, layer, field="layers")
+    if kind == "torchserve":
+        from zfscope.runtimes.torchserve.reducing import TorchServeReducing  # brings grpc
+
+        return TorchServeReducing(model, torchserve or TorchServe(), layers, sums=sums)
     if kind == "torch":
-        return TorchReducing(model.network, layers, sums=sums)
+        return TorchReducing(model.network, layers, sums=sums, device=device)
     graph = reducing_graph(model, layers, sums=sums, cache=cache)
-    return OnnxReducing(graph, model.network.spec, layers)
+    return OnnxReducing(graph, model.network.spec, layers, device=device)
 
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -12,16 +12,16 @@ from zfscope.runtimes.onnx_cache import cached_graph, default_cache
 from zfscope.runtimes.onnx_runtime import graph_key
 from zfscope.runtimes.onnx_session import open_session
 from zfscope.runtimes.protocol import check_images
-from zfscope.runtimes.reducing import Reduced
+from zfscope.runtimes.reducing import Reduced, title
 from zfscope.store.store import Model
 
 
 class OnnxReducing:
     """Runs a graph of `reduction_graph`."""
 
-    name = "onnx"
-
-    def __init__(self, graph: Path | bytes, spec: NetworkSpec, layers: Sequence[str]) -> None:
+    def __init__(
+        self, graph: Path | bytes, spec: NetworkSpec, layers: Sequence[str], *, device: str = "cpu"
+    ) -> None:
         """Open a session whose passes take one thread each, so that a caller's threads run one each.
 
         That is also why results do not depend on the machine's cores: which part of a sum a thread gets
@@ -29,11 +29,12 @@ class OnnxReducing:
         """
         self._graph: Path | bytes | None = graph
         self._spec, self._layers = spec, tuple(layers)
-        self._session = open_session(graph, threads=1, device="cpu", keep_memory=True)
+        self.name = title("onnx", device)
+        self._session = open_session(graph, threads=1, device=device, keep_memory=True)
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def __getstate__(self) -> tuple[bytes, NetworkSpec, tuple[str, ...]]:
-        """Give all that another machine needs: the graph itself, for this one's cache is not there."""
+        """Give all that another machine's CPU needs: the graph itself, for this one's cache is not there."""
         assert self._graph is not None, "it was sent once already"
         graph = self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
         return graph, self._spec, self._layers

@@ -22,12 +22,25 @@ class Reduced:
     sums: NDArray[np.float32] | None = None
 
 
+def reduced(outputs: NDArray[np.float32], *, sums: bool) -> Reduced:
+    """Reduce what a layer gives: (N, maps, rows, columns), or (N, units)."""
+    flat = np.ascontiguousarray(outputs).reshape(*outputs.shape[:2], -1)
+    places: NDArray[np.int64] = flat.argmax(2)  # of equal ones the first
+    values = np.take_along_axis(flat, places[..., None], 2)[..., 0]
+    return Reduced(values, places, flat.sum(2) if sums else None)
+
+
+def title(name: str, device: str) -> str:
+    """Say who reduces and, unless that is the CPU, on what."""
+    return name if device == "cpu" else f"{name} on {device}"
+
+
 class Reducing(Protocol):
     """Who runs forward passes for a scan, made for some layers of one model. Many threads may call it."""
 
     @property
     def name(self) -> str:
-        """What users call it: `onnx`, `torch`."""
+        """Who it is, as an index tells: `onnx`, `torch`, `torchserve`; with a device `onnx on cuda`."""
         ...
 
     def reduce(self, images: NDArray[np.float32]) -> Mapping[str, Reduced]:

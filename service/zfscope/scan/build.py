@@ -48,7 +48,7 @@ def build_index(
     Raises InputError where the target, or what was saved, was made from something else; where the folder
     cannot be written; and where no photo could be used.
     """
-    origin = make_origin(model.manifest, data, plan)
+    origin = make_origin(model.manifest, data, plan, reducing.name)
     scanner = Scanner(reducing, model.preprocessing, model.mean_image, plan.top)
 
     def parts(done: int) -> Iterator[Partial]:

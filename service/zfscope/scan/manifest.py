@@ -52,7 +52,10 @@ class LayerShape(_Part):
 
 
 class Origin(_Part):
-    """What an index is made from: the same origin gives the same files, byte for byte."""
+    """What an index is made from: the same origin gives the same files, byte for byte.
+
+    runtime: who found the strongest units; their last bits depend on that (and TorchServe's on its batches).
+    """
 
     model: ModelIdentity
     data: DataIdentity
@@ -60,6 +63,7 @@ class Origin(_Part):
     top: PositiveInt
     rank: Rank
     batch: PositiveInt = BATCH
+    runtime: str = "onnx"
 
 
 class IndexManifest(_Part):
@@ -77,7 +81,7 @@ class IndexManifest(_Part):
     files: Hashes
 
 
-def make_origin(model: Manifest, data: DataSet, plan: Plan) -> Origin:
+def make_origin(model: Manifest, data: DataSet, plan: Plan, runtime: str) -> Origin:
     """Say what an index is made from."""
     known = shapes(model.network)
     return Origin(
@@ -88,6 +92,7 @@ def make_origin(model: Manifest, data: DataSet, plan: Plan) -> Origin:
         layers=tuple(_layer_shape(name, known[name]) for name in plan.layers),
         top=plan.top,
         rank=plan.rank,
+        runtime=runtime,
     )
 
 

@@ -18,7 +18,7 @@ from zfscope.engine.trace import trace
 from zfscope.runtimes.torchserve import handler as module
 from zfscope.runtimes.torchserve.archive import Batching, write_archive
 from zfscope.runtimes.torchserve.handler import Handler
-from zfscope.runtimes.torchserve.message import IMAGES, LAYERS, WEIGHTS, Array, Message, pack, unpack
+from zfscope.runtimes.torchserve.message import IMAGES, LAYERS, REDUCE, WEIGHTS, Array, Message, pack, unpack
 from zfscope.store import DamagedModel, Model
 
 
@@ -93,6 +93,7 @@ def test_a_batch_runs_one_pass(handler: Handler, tiny: Model, monkeypatch: pytes
         ({IMAGES: pack(Message({IMAGES: images(1).astype(np.float64)}))}, "images of type float64"),
         ({LAYERS: b"conv9"}, "no layer 'conv9'"),
         ({LAYERS: b""}, "no layer ''"),
+        ({REDUCE: b"mean"}, "'reduce' is 'mean'; values and sums are allowed"),
     ],
 )
 def test_a_bad_request_gets_an_error_and_its_neighbours_their_answers(
@@ -105,6 +106,25 @@ def test_a_bad_request_gets_an_error_and_its_neighbours_their_answers(
     for seed, answer in ((1, first), (2, last)):
         expected = tiny.network(torch.from_numpy(images(1, seed))).numpy()
         np.testing.assert_allclose(unpack(answer).arrays["fc8"], expected, atol=1e-5)
+
+
+def test_of_every_map_only_its_strongest_unit_comes_where_that_is_asked_for(
+    handler: Handler, tiny: Model
+) -> None:
+    asked = [
+        request(tiny, images(2, 1), "conv2,fc8", {REDUCE: b"sums"}),
+        request(tiny, images(1, 2), "conv2"),
+        request(tiny, images(3, 3), "conv2", {REDUCE: b"values"}),
+    ]
+    sums, whole, values = (unpack(answer) for answer in handler.handle(asked, None))
+    kinds = ("value", "place", "sum")
+    assert set(sums.arrays) == {f"{layer}/{kind}" for layer in ("conv2", "fc8") for kind in kinds}
+    assert set(whole.arrays) == {"conv2"}
+    assert set(values.arrays) == {"conv2/value", "conv2/place"}
+    maps = trace(tiny.network, torch.from_numpy(images(2, 1))).outputs["conv2"].flatten(2).numpy()
+    np.testing.assert_allclose(sums.arrays["conv2/value"], maps.max(2), atol=1e-5)
+    np.testing.assert_array_equal(sums.arrays["conv2/place"], maps.argmax(2))
+    np.testing.assert_allclose(sums.arrays["conv2/sum"], maps.sum(2), atol=1e-3)
 
 
 def test_a_request_without_images_asks_whether_it_is_there(handler: Handler, tiny: Model) -> None:

@@ -16,11 +16,15 @@ from zfscope.errors import ZfscopeError
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import INPUT
 from zfscope.runtimes.protocol import check_images
+from zfscope.runtimes.reducing import reduced
 from zfscope.runtimes.torch_runtime import TorchRuntime
 from zfscope.runtimes.torchserve.message import (
     ERROR,
     IMAGES,
     LAYERS,
+    REDUCE,
+    SUMS,
+    VALUES,
     WEIGHTS,
     Array,
     Asked,
@@ -50,7 +54,7 @@ class Handler:
         answers, start = [], 0
         for asked in batch:
             own = slice(start, start + len(asked.images))
-            arrays = {layer: outputs[layer][own] for layer in asked.layers}
+            arrays = _arrays(asked, {layer: outputs[layer][own] for layer in asked.layers})
             answers.append(pack(Message(arrays, {ERROR: asked.error} if asked.error else {})))
             start = own.stop
         return answers
@@ -81,7 +85,23 @@ class Handler:
         layers = tuple(bytes(parts.get(LAYERS, b"")).decode().split(","))
         for layer in layers:
             check_layer(self._spec, layer)
-        return Asked(images, layers)
+        reduce = bytes(parts.get(REDUCE, b"")).decode()
+        if reduce not in ("", VALUES, SUMS):
+            raise ValueError(f"'{REDUCE}' is '{reduce:.80}'; {VALUES} and {SUMS} are allowed")
+        return Asked(images, layers, reduce)
+
+
+def _arrays(asked: Asked, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Give the arrays of an answer, out of what the layers gave for the images of its request."""
+    if not asked.reduce:
+        return outputs
+    arrays: dict[str, Array] = {}
+    for layer, values in outputs.items():
+        found = reduced(values, sums=asked.reduce == SUMS)
+        arrays |= {f"{layer}/value": found.values, f"{layer}/place": found.places}
+        if found.sums is not None:
+            arrays[f"{layer}/sum"] = found.sums
+    return arrays
 
 
 def _device(gpu: int | None) -> str:

@@ -3,17 +3,23 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""Of float32, and places in maps, of int64."""
 
-IMAGES, LAYERS, WEIGHTS = "images", "layers", "weights"
+IMAGES, LAYERS, WEIGHTS, REDUCE = "images", "layers", "weights", "reduce"
 """The parts of a request: a message with the images; names of layers, joined by commas; the SHA-256 of the
-weights that are meant. One without images asks only whether the handler is there, with those weights."""
+weights that are meant; and, where of every map only its strongest unit is wanted, VALUES, or SUMS too. One
+without images asks only whether the handler is there, with those weights."""
+
+VALUES, SUMS = "values", "sums"
+"""What REDUCE may be. A layer's answer is then `conv1/value`, `conv1/place` and, with SUMS, `conv1/sum`."""
 
 ERROR = "error"
 """The word of an answer that says why there is none: TorchServe's gRPC has no status for one of a batch."""
@@ -29,10 +35,11 @@ class Message:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What one request of a batch wants: layers of images; or, with an error, nothing any more."""
+    """What one request of a batch wants: layers of images, reduced or whole; or, with an error, nothing."""
 
     images: Array
     layers: tuple[str, ...] = ()
+    reduce: str = ""
     error: str = ""
 
 

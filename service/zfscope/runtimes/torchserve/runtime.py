@@ -1,6 +1,7 @@
 """The forward pass by TorchServe, asked over gRPC: its handler runs the same network on the same weights."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import grpc
 import numpy as np
@@ -10,8 +11,21 @@ from zfscope.engine.trace import check_layer
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.shapes import shapes
 from zfscope.runtimes.protocol import check_images
+from zfscope.runtimes.reducing import Reduced
 from zfscope.runtimes.torchserve.address import TorchServe
-from zfscope.runtimes.torchserve.message import ERROR, IMAGES, LAYERS, WEIGHTS, Message, pack, unpack
+from zfscope.runtimes.torchserve.message import (
+    ERROR,
+    IMAGES,
+    LAYERS,
+    REDUCE,
+    SUMS,
+    VALUES,
+    WEIGHTS,
+    Array,
+    Message,
+    pack,
+    unpack,
+)
 from zfscope.runtimes.torchserve.predictions_pb2 import PredictionResponse, PredictionsRequest
 from zfscope.store.store import Model
 
@@ -65,12 +79,19 @@ class TorchServeRuntime:
         names = tuple(dict.fromkeys(layers))
         if not names:
             return {}
-        answer = self._ask({IMAGES: pack(Message({IMAGES: images})), LAYERS: ",".join(names).encode()})
         wanted = {name: (len(images), *self._shapes[name]) for name in names}
-        found = {name: array.shape for name, array in answer.arrays.items()}
-        if found != wanted:
-            raise RuntimeUnavailable(f"{self._who} gave arrays of shapes {found} for {wanted}")
-        return answer.arrays
+        return self._arrays(images, names, wanted)
+
+    def reduced(
+        self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool
+    ) -> Mapping[str, Reduced]:
+        """Give the strongest unit of each map of layers, which the handler finds; see `Reducing`."""
+        check_images(images, self._spec)
+        kinds = ("value", "place", "sum") if sums else ("value", "place")
+        shape = {layer: (len(images), self._shapes[layer][0]) for layer in layers}
+        wanted = {f"{layer}/{kind}": shape[layer] for layer in layers for kind in kinds}
+        found = self._arrays(images, layers, wanted, {REDUCE: (SUMS if sums else VALUES).encode()})
+        return {layer: Reduced(*(found[f"{layer}/{kind}"] for kind in kinds)) for layer in layers}
 
     def check(self) -> None:
         """Raise RuntimeUnavailable unless the handler answers and has these weights."""
@@ -79,6 +100,21 @@ class TorchServeRuntime:
     @property
     def _who(self) -> str:
         return f"TorchServe at {self._torchserve.address}"
+
+    def _arrays(
+        self,
+        images: NDArray[np.float32],
+        layers: Sequence[str],
+        wanted: Mapping[str, tuple[int, ...]],
+        parts: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> Mapping[str, Array]:
+        """Ask for layers of images. wanted: the arrays that must come, and their shapes."""
+        asked = {IMAGES: pack(Message({IMAGES: images})), LAYERS: ",".join(layers).encode()}
+        answer = self._ask({**asked, **parts})
+        found = {name: array.shape for name, array in answer.arrays.items()}
+        if found != wanted:
+            raise RuntimeUnavailable(f"{self._who} gave arrays of shapes {found} for {wanted}")
+        return answer.arrays
 
     def _ask(self, parts: Mapping[str, bytes]) -> Message:
         request = PredictionsRequest(**self._model, input={WEIGHTS: self._weights, **parts})
