@@ -19,7 +19,7 @@ COPY pyproject.toml constraints.txt ./
 COPY docker/requirements.py docker/
 
 FROM build AS build-cpu
-RUN python docker/requirements.py cpu > requirements.txt \
+RUN python docker/requirements.py cpu otel > requirements.txt \
     && pip install --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
         --requirement requirements.txt
 COPY . .
@@ -30,7 +30,7 @@ RUN python docker/requirements.py torchserve > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 
 FROM build AS build-gpu
-RUN python docker/requirements.py gpu > requirements.txt \
+RUN python docker/requirements.py gpu otel > requirements.txt \
     && pip install --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
         --requirement requirements.txt
 COPY . .

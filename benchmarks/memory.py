@@ -13,8 +13,6 @@ The last line is a JSON object for programs.
 import argparse
 import json
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,11 +25,11 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.clock import machine
+from benchmarks.service import running
 from zfscope.client import Client
 from zfscope.errors import ZfscopeError
 
 Call = Callable[[Client], Any]
-SERVE = ("from zfscope.cli import main; main()", "serve", "--listen", "127.0.0.1:0")
 
 
 def calls(photo: bytes, pixels: Any) -> Sequence[tuple[int, str, Call]]:
@@ -67,19 +65,9 @@ def main() -> None:
     pixels = np.random.default_rng(0).normal(0, 1, (3, 224, 224)).astype(np.float32)
     kinds = calls(photo, pixels)
     drawn = random.Random(0).choices(kinds, [share for share, *_ in kinds], k=total)  # noqa: S311  (no secret)
-    service = subprocess.Popen(  # noqa: S603  (ours)
-        [sys.executable, "-c", *SERVE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        assert service.stdout is not None
-        address = service.stdout.readline().split()[-1]
-        service.stdout.readline()  # it serves
-        with Client(address) as client:
-            halves = [drawn[: total // 2], drawn[total // 2 :]]
-            resident = [after(service.pid, client, half, console) for half in halves]
-    finally:
-        service.terminate()
-        service.wait()
+    with running() as service, Client(service.address) as client:
+        halves = [drawn[: total // 2], drawn[total // 2 :]]
+        resident = [after(service.pid, client, half, console) for half in halves]
     for name, count in Counter(name for _, name, _ in drawn).most_common():
         console.print(f"{count:6} {name}")
     console.print(f"resident: {resident[0]:.0f} MiB after the first half, {resident[1]:.0f} MiB in the end")

@@ -29,8 +29,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +45,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import torchserve
+from benchmarks.service import running
 from tests.torchserve import missing
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
@@ -64,7 +63,6 @@ BATCH = Settings.model_fields["batch_size"].default
 CLASSIFY = "/zfscope.v1.ClassificationService/Classify"
 OURS, BARE = "Classify, 16 clients", f"bare ONNX Runtime, {BATCH} images a pass"
 THEIRS, TUNED = "TorchServe, 16 clients", "TorchServe tuned, 16 clients"
-SERVE = "from zfscope.cli import main; main()"
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
         graph = write_zfnet(Path(scratch))
         session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-        with serving(Path(scratch)) as address:
-            check(address, images[0], session)
-            called = Called(address, CLASSIFY, classify_request(images[0]))
+        with running("--store", f"{scratch}/store", "--cache", f"{scratch}/graphs") as service:
+            check(service.address, images[0], session)
+            called = Called(service.address, CLASSIFY, classify_request(images[0]))
             overhead_ms = 1e3 * overhead(called, session, images[:1], sizes.alone)
             with torchserves(Path(scratch), images[0], session, console) as theirs:
                 rates = measure({OURS: called, **theirs}, session, images, sizes)
@@ -134,25 +132,6 @@ def write_zfnet(scratch: Path) -> Path:
 
 
 @contextmanager
-def serving(scratch: Path) -> Iterator[str]:
-    """Run the service as a process, and give its address once it is warm."""
-    folders = ["--store", str(scratch / "store"), "--cache", str(scratch / "graphs")]
-    command = [sys.executable, "-c", SERVE, "serve", "--listen", "127.0.0.1:0", *folders]
-    with (
-        Path(scratch / "log").open("w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,  # noqa: S603  # is our own
-    ):
-        try:
-            assert process.stdout is not None
-            address = process.stdout.readline().split()[-1]
-            with Client(address) as client:
-                client.wait_until_ready(300)
-            yield address
-        finally:
-            process.terminate()
-
-
-@contextmanager
 def torchserves(
     scratch: Path, image: NDArray[np.float32], session: onnxruntime.InferenceSession, console: Console
 ) -> Iterator[Mapping[str, Called]]:
@@ -164,10 +143,10 @@ def torchserves(
     model = ModelStore(scratch / "store").load("zfnet")
     logits = session.run(None, {"input": image[None]})[0][0]
     start = partial(torchserve.started, model, image=image, logits=logits, scratch=scratch)
-    with ExitStack() as running:
+    with ExitStack() as started:
         ways = {THEIRS: torchserve.OF_ITSELF, TUNED: torchserve.TUNED}
         best = {name: fastest(start, candidates, console) for name, candidates in ways.items()}
-        there = {name: running.enter_context(start(batching)) for name, batching in best.items()}
+        there = {name: started.enter_context(start(batching)) for name, batching in best.items()}
         yield {name: Called(one.address, PREDICTIONS, one.request) for name, one in there.items()}
 
 

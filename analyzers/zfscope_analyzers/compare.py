@@ -55,7 +55,7 @@ class CompareArchitectures:
         models = [context.model, *others]
         photos = [prepared.photo for prepared in context.images]
         indexes = [open_index(model, params.index) for model in models] if params.index else []
-        measured = compare(models, photos, check_cancelled=context.check_cancelled)
+        measured = compare(models, photos)
         return result(measured, indexes, pictures=context.pictures)
 
 

@@ -66,11 +66,9 @@ def follow(context: Context, params: InvarianceParams, photo: int, wanted: int |
     for start in range(0, len(changing), _BATCH):
         context.check_cancelled()
         places = changing[start : start + _BATCH]
-        after = _look(
-            context,
-            [transformed_as(model, prepared, steps[n], params).pixels[:1] for n in places],
-            params.layers,
-        )
+        pixels = [transformed_as(model, prepared, steps[n], params).pixels[:1] for n in places]
+        context.check_cancelled()
+        after = _look(context, pixels, params.layers)
         distances[places] = after.distances_to(before)
         probabilities[places] = after.probabilities[:, truth.index]
         context.progress((photo + (start + len(places)) / len(changing)) / len(context.images), None)

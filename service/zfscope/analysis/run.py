@@ -13,6 +13,7 @@ from zfscope.analysis.check import checked
 from zfscope.analysis.contract import Analysis, Analyzer, Context
 from zfscope.analysis.registry import Registered
 from zfscope.errors import AnalyzerFailed, InputError, TooMuchWork, ZfscopeError
+from zfscope.interrupt import interruptible
 from zfscope.store import Model
 
 
@@ -115,10 +116,12 @@ def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
 def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysis:
     """Analyze, and give what was asked for.
 
-    Raises what the analyzer raises, and BadAnalysis for a result that cannot be given to anyone.
+    What it draws with `zfscope.images` ends early too, once nobody waits for it any more. Raises what the
+    analyzer raises, and BadAnalysis for a result that cannot be given to anyone.
     """
     context.check_cancelled()
-    return given(context, analyzer.analyze(context, params))
+    with interruptible(context.check_cancelled):
+        return given(context, analyzer.analyze(context, params))
 
 
 def given(context: Context, result: Analysis) -> Analysis:

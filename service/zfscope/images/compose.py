@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from zfscope.interrupt import checkpoint
+
 Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
@@ -43,6 +45,7 @@ def paragraph(words: str, size_px: int, width_px: int, colour: Colour = INK) -> 
 
 def above(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     """Return pictures one below the other, flush left."""
+    checkpoint()
     height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
     whole = blank(max(picture.width for picture in pictures), height)
     y = 0
@@ -54,6 +57,7 @@ def above(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
 
 def beside(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     """Return pictures side by side, flush at the top."""
+    checkpoint()
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
     whole = blank(width, max(picture.height for picture in pictures))
     x = 0

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
@@ -18,6 +20,7 @@ from zfscope.errors import InputError
 from zfscope.images.boxes import COLOURS
 from zfscope.images.compose import printable
 from zfscope.images.render import Rendering, Rgb
+from zfscope.interrupt import checkpoint
 
 _COLUMNS, _DPI = 2, 144
 _BLUE, _RED, _GRID = "#3366aa", "#d6455d", "#e4e4e4"
@@ -131,11 +134,11 @@ def plot_strips(
         figure = Figure(
             figsize=(_STRIP_WIDTH, _STRIP_HEIGHT * len(strips) + 1), dpi=_DPI, layout="constrained"
         )
-        canvas = FigureCanvasAgg(figure)
         grid = figure.add_gridspec(len(strips), 1 + len(columns), width_ratios=[1.5] + [1.0] * len(columns))
         for row, strip in enumerate(strips):
             _draw_pictures(figure, grid[row, 0], strip)
             for place, (label, most) in enumerate(columns.items()):
+                checkpoint()
                 axes = figure.add_subplot(grid[row, 1 + place])
                 top = max(float(other.plots[place].max()) for other in strips) if most is None else most
                 _draw_lines(axes, strip, strip.plots[place], lines)
@@ -146,9 +149,28 @@ def plot_strips(
         figure.legend(
             handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False, fontsize=9
         )
-        canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
-        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return Rendering(pixels[..., :3].copy(), note)
+        return Rendering(_pixels(figure), note)
+
+
+class _Checkpoint(Artist):
+    """Has no looks: it is where the figure looks whether anybody still waits for it."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        checkpoint()
+
+    def get_tightbbox(self, renderer: RendererBase | None = None) -> None:
+        """Take no room in the layout."""
+        checkpoint()
+
+
+def _pixels(figure: Figure) -> Rgb:
+    """Lay a figure out and draw it."""
+    for axes in figure.axes:
+        axes.add_artist(_Checkpoint()).set_clip_on(False)  # what is clipped away has no part in the layout
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return pixels[..., :3].copy()
 
 
 def _draw_pictures(figure: Figure, place: SubplotSpec, strip: Strip) -> None:
@@ -156,6 +178,7 @@ def _draw_pictures(figure: Figure, place: SubplotSpec, strip: Strip) -> None:
     columns = max(1, math.ceil(len(strip.shown) / 2))
     grid = place.subgridspec(2, columns, wspace=0.04, hspace=0.04)
     for number, (value, picture) in enumerate(strip.shown.items()):
+        checkpoint()
         axes = figure.add_subplot(grid[number // columns, number % columns])
         axes.imshow(picture, interpolation="antialiased")
         axes.set_title(f"{value:g}{strip.unit}", fontsize=8, pad=2)
@@ -207,14 +230,11 @@ def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rg
     with _DRAWING:
         size = (width_px / _CHART_DPI, rows * height_px / _CHART_DPI)
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
         for place, chart in enumerate(charts, 1):
             _draw_chart(figure.add_subplot(rows, _COLUMNS, place), chart)
         handles = figure.axes[0].get_lines()[: len(charts[0].lines)]
         figure.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=9)
-        canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
-        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return pixels[..., :3].copy()
+        return _pixels(figure)
 
 
 def _draw_chart(axes: Axes, chart: Chart) -> None:
@@ -261,7 +281,6 @@ def plot_bands(
     with _DRAWING:
         size = (width_px / _CHART_DPI, height_px / _CHART_DPI)
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         for number, band in enumerate(bands):
             colour = [part / 255 for part in COLOURS[number % len(COLOURS)]]
@@ -274,6 +293,4 @@ def plot_bands(
         axes.set_ylabel(measure, fontsize=9)
         axes.legend(frameon=False, fontsize=9, loc="best")
         _plain(axes)
-        canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
-        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return pixels[..., :3].copy()
+        return _pixels(figure)

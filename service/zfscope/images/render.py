@@ -3,12 +3,14 @@
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from zfscope.images.geometry import Box
+from zfscope.interrupt import checkpoint
 
 Rgb = NDArray[np.uint8]
 """uint8 (height, width, 3), RGB."""
@@ -91,9 +93,17 @@ def encode_png(rgb: Rgb, *, text: Mapping[str, str]) -> bytes:
     chunks = PngImagePlugin.PngInfo()
     for key, value in text.items():
         chunks.add_text(key, value)
-    file = io.BytesIO()
+    file = _Interruptible()
     Image.fromarray(rgb).save(file, "PNG", pnginfo=chunks)
     return file.getvalue()
+
+
+class _Interruptible(io.BytesIO):
+    """Pillow writes a picture part by part, a large one for a while."""
+
+    def write(self, part: Any, /) -> int:
+        checkpoint()
+        return super().write(part)
 
 
 def crop_padded(picture: Rgb, box: Box) -> Rgb:
@@ -110,6 +120,7 @@ def tiles(panel: Panel, size_px: int) -> tuple[Rgb, ...]:
 
     Each is enlarged or reduced alike; projection and control each on a symmetric scale of its own.
     """
+    checkpoint()
     pictures = [signed_to_rgb(panel.projection), panel.view]
     if panel.control is not None:
         pictures.append(signed_to_rgb(panel.control))

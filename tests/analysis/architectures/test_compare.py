@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.architectures import compare, cost
 from zfscope.errors import Cancelled, InputError
+from zfscope.interrupt import interruptible
 from zfscope.networks import NetworkSpec
 from zfscope.store import Model
 
@@ -40,8 +41,8 @@ def test_it_stops_when_nobody_waits(
     def cancelled() -> None:
         raise Cancelled("gone")
 
-    with pytest.raises(Cancelled):
-        compare([make_model(spec), make_model(coarse_spec, name="b")], photos, check_cancelled=cancelled)
+    with interruptible(cancelled), pytest.raises(Cancelled):
+        compare([make_model(spec), make_model(coarse_spec, name="b")], photos)
 
 
 def test_the_cost_grows_with_models_and_photos() -> None:

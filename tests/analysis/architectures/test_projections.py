@@ -10,6 +10,7 @@ import torch
 from zfscope.analysis.architectures.projections import Seen, see, spread
 from zfscope.engine import Maps, project, trace
 from zfscope.errors import Cancelled
+from zfscope.interrupt import interruptible
 from zfscope.networks import Network, NetworkSpec
 
 LAYERS = ("conv1", "conv2")
@@ -28,7 +29,7 @@ def images(network: Network) -> list[torch.Tensor]:
 
 
 def seen(network: Network, images: list[torch.Tensor], most: int = 64) -> Seen:
-    return see(network, images, LAYERS, most=most, check_cancelled=lambda: None)
+    return see(network, images, LAYERS, most=most)
 
 
 def test_maxima_are_over_all_photos_and_places(network: Network, images: list[torch.Tensor]) -> None:
@@ -82,6 +83,6 @@ def test_it_stops_when_nobody_waits_any_more(network: Network, images: list[torc
         if looks == 4:  # three photos are done; the projections have begun
             raise Cancelled("gone")
 
-    with pytest.raises(Cancelled):
-        see(network, images, LAYERS, most=64, check_cancelled=cancelled)
+    with interruptible(cancelled), pytest.raises(Cancelled):
+        see(network, images, LAYERS, most=64)
     assert looks == 4

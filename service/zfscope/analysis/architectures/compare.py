@@ -1,6 +1,6 @@
 """Two or more models measured on the same photos."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,7 @@ _PASSES = 4
 through the model's weights and through random ones."""
 
 
-def compare(
-    models: Sequence[Model],
-    photos: Sequence[NDArray[np.uint8]],
-    *,
-    check_cancelled: Callable[[], None] = lambda: None,
-) -> tuple[Measures, ...]:
+def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tuple[Measures, ...]:
     """Measure models on photos, uint8 (height, width, 3) RGB each, at least one.
 
     Raises InputError for fewer than two models, one twice, or models of different input size, and as
@@ -32,7 +27,7 @@ def compare(
         if titles.count(title) > 1:
             raise InputError(f"{title} is named {titles.count(title)} times; once is enough", field="models")
     _check_sizes(models)
-    return tuple(measure(model, photos, check_cancelled=check_cancelled) for model in models)
+    return tuple(measure(model, photos) for model in models)
 
 
 def _check_sizes(models: Sequence[Model]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.architectures.layers import Lattice
+from zfscope.interrupt import checkpoint
 
 _RADIUS = 2
 """Of a disc around a frequency, in steps of the picture's resolution: what a Hann window makes of a line."""
@@ -65,8 +66,10 @@ def spectra(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
     steps = np.fft.fftfreq(size) * size
     around_zero = _in_disc(*np.meshgrid(steps, steps))
     power = np.zeros((len(pictures), size, size))
-    for place, picture in enumerate(pictures.astype(np.float64)):
-        power[place] = (np.abs(np.fft.fft2(picture * window * window[:, None])) ** 2).sum(axis=0)
+    for place, picture in enumerate(pictures):
+        checkpoint()
+        seen = picture.astype(np.float64) * window * window[:, None]
+        power[place] = (np.abs(np.fft.fft2(seen)) ** 2).sum(axis=0)
     least = _SMALLEST * power.sum(axis=(1, 2), keepdims=True)
     power *= ~around_zero
     total = power.sum(axis=(1, 2), keepdims=True)

@@ -1,6 +1,6 @@
 """All measures of one model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,16 +66,11 @@ class Measures:
         return f"{self.name} {self.version}"
 
 
-def measure(
-    model: Model,
-    photos: Sequence[NDArray[np.uint8]],
-    *,
-    check_cancelled: Callable[[], None] = lambda: None,
-) -> Measures:
+def measure(model: Model, photos: Sequence[NDArray[np.uint8]]) -> Measures:
     """Measure a model on photos, uint8 (height, width, 3) RGB each, at least one.
 
     Raises InputError for no photo, for a network without layers 1 and 2 or with larger first filters than
-    32 pixels, and for a photo that the model's preprocessing cannot use; and what `check_cancelled` raises.
+    32 pixels, and for a photo that the model's preprocessing cannot use.
     """
     if not photos:
         raise InputError("no photo; whether maps are silent or show grids needs at least one", field="images")
@@ -85,10 +80,7 @@ def measure(
     control = randomised(network, until=names[1], generator=torch.Generator().manual_seed(_SEED))
     filters = reorder(array(network.filters[names[0]].weight), model.preprocessing)
     images = _images(model, photos)
-    seen, other = (
-        see(each, images, names, most=PROJECTED, check_cancelled=check_cancelled)
-        for each in (network, control)
-    )
+    seen, other = (see(each, images, names, most=PROJECTED) for each in (network, control))
     power = spectra(seen.projections)
     lattices = [lattice for lattice in layers.lattices if fits(lattice, network.shapes[INPUT][1])]
     return Measures(

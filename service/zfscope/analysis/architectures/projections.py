@@ -1,6 +1,6 @@
 """What feature maps of layer 2 show of the photos that excite them most (Fig 6c, d)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,11 +10,12 @@ from torch import Tensor
 
 from zfscope.analysis.contract import array
 from zfscope.engine import Maps, project, trace
+from zfscope.interrupt import checkpoint
 from zfscope.networks.network import Network
 
 Number = TypeVar("Number", np.int64, np.float32)
 
-_AT_ONCE = 8
+_AT_ONCE = 4
 """Maps projected between two looks at whether anyone still waits."""
 
 
@@ -37,14 +38,13 @@ def see(
     layers: Sequence[str],
     *,
     most: int,
-    check_cancelled: Callable[[], None],
 ) -> Seen:
     """Run photos, (1, 3, H, W) each and normalised, up to the last of the layers, and project its maps.
 
     most: how many maps are projected at most, evenly spread over those that are excited. Whole maps show
     the lattices of their layers all over the photo; the projection of one unit is too small for that.
     """
-    maxima = _maxima(network, images, layers, check_cancelled)
+    maxima = _maxima(network, images, layers)
     last = maxima[layers[-1]]
     maps, best = spread(np.flatnonzero(last.max(axis=0) > 0), most), last.argmax(axis=0)
     projections = np.zeros((len(maps), *images[0].shape[1:]), np.float32)
@@ -52,7 +52,7 @@ def see(
         outputs = trace(network, images[photo], until=layers[-1])
         places = np.flatnonzero(best[maps] == photo)
         for start in range(0, len(places), _AT_ONCE):
-            check_cancelled()
+            checkpoint()
             some = places[start : start + _AT_ONCE]
             seeds = [Maps(0, (int(number),)) for number in maps[some]]
             projections[some] = array(project(network, outputs, layers[-1], seeds))
@@ -63,12 +63,11 @@ def _maxima(
     network: Network,
     images: Sequence[Tensor],
     layers: Sequence[str],
-    check_cancelled: Callable[[], None],
 ) -> Mapping[str, NDArray[np.float32]]:
     """Give the largest activation of each map on each photo, by layer: (photos, maps)."""
     found: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     for image in images:
-        check_cancelled()
+        checkpoint()
         outputs = trace(network, image, until=layers[-1]).outputs
         for layer, kept in found.items():
             kept.append(array(outputs[layer][0].amax((1, 2))))

@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
 SCORES = (LOGITS, PROBABILITIES)
-_PART = 16
+_PART = 4
 """So many images go through the network at once: all layers of more would take much memory."""
 
 

@@ -1,0 +1,96 @@
+"""Drawing that ends once nobody waits for it any more."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from zfscope.errors import Cancelled
+from zfscope.images.compose import above, beside, blank
+from zfscope.images.curves import Band, Chart, Strip, plot_bands, plot_charts, plot_strips
+from zfscope.images.geometry import Box
+from zfscope.images.render import Panel, Rendering, encode_png, projection_panel
+from zfscope.interrupt import checkpoint, interruptible
+
+NOISE = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
+LINE = (np.arange(3.0), np.arange(3.0))
+
+
+class Looks:
+    """Counts looks, and ends the work at one of them."""
+
+    def __init__(self, last: int | None = None) -> None:
+        self.count, self._last = 0, last
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.count == self._last:
+            raise Cancelled("gone")
+
+
+def png() -> object:
+    return encode_png(NOISE, text={})
+
+
+def tiles() -> object:
+    return projection_panel(Panel("", np.zeros((3, 8, 8)), NOISE[:8, :8], Box(0, 0, 8, 8)))
+
+
+def page() -> object:
+    return above([beside([blank(9, 9)] * 3, gap=1) for _ in range(3)], gap=1)
+
+
+def strips() -> Rendering:
+    strip = Strip("x", "", LINE[0], dict.fromkeys(range(6), NOISE[:9, :9]), [LINE[1][None]])
+    return plot_strips([strip], {"y": None}, ["line"], title="t", note="n")
+
+
+def charts() -> object:
+    return plot_charts([Chart("t", "x", "y", {"line": LINE})] * 4, width_px=600, height_px=200)
+
+
+def bands() -> object:
+    band = Band("b", LINE[0], LINE[1], LINE[1], LINE[1])
+    size = {"width_px": 400, "height_px": 300}
+    return plot_bands([band], title="t", quantity="x", ticks=["a", "b", "c"], measure="y", **size)
+
+
+@pytest.mark.parametrize("draw", [png, tiles, page, strips, charts, bands])
+def test_drawing_can_be_ended_at_every_look(draw: Callable[[], object]) -> None:
+    looks = Looks()
+    with interruptible(looks):
+        draw()
+    assert looks.count >= 1
+    for last in {1, (1 + looks.count) // 2, looks.count}:
+        ended = Looks(last)
+        with interruptible(ended), pytest.raises(Cancelled):
+            draw()
+        assert ended.count == last
+
+
+@pytest.mark.parametrize(("draw", "fewest"), [(png, 10), (page, 4), (strips, 12), (charts, 8), (bands, 2)])
+def test_it_looks_on_the_way_and_not_only_once(draw: Callable[[], object], fewest: int) -> None:
+    looks = Looks()
+    with interruptible(looks):
+        draw()
+    assert looks.count >= fewest
+
+
+def test_a_picture_is_the_same_whether_anybody_looks() -> None:
+    alone = strips().rgb
+    with interruptible(lambda: None):
+        np.testing.assert_array_equal(strips().rgb, alone)
+
+
+def test_nothing_is_asked_outside_nor_in_another_thread() -> None:
+    checkpoint()
+    looks = Looks(1)
+    with interruptible(looks):
+        other = threading.Thread(target=checkpoint)
+        other.start()
+        other.join()
+        with interruptible(Looks()):
+            checkpoint()
+    checkpoint()
+    assert looks.count == 0
