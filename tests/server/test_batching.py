@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.errors import InputError, NotReady, RuntimeUnavailable
+from zfscope.errors import InputError, NotFound, NotReady, RuntimeUnavailable
 from zfscope.server.batching import Batcher
 from zfscope.server.models import Loaded
 from zfscope.server.status import Busy
@@ -22,7 +22,8 @@ PATIENCE_S = 30
 class Held:
     """A runtime that tells of each pass, and ends it when it is let go; scores are an image's first pixels.
 
-    begun: the numbers (first pixels) of the images of each pass so far.
+    Layers give the same, a row for each image. begun: the numbers (first pixels) of the images of each pass
+    so far. layers: those of each pass, None for class scores.
     """
 
     name = "held"
@@ -31,13 +32,21 @@ class Held:
         self, *, free: bool = False, fails: Callable[[list[int]], Exception | None] | None = None
     ) -> None:
         self.begun: list[list[int]] = []
+        self.layers: list[Sequence[str] | None] = []
         self._fails = fails or (lambda numbers: None)
         self._free = free
         self._started, self._let_go = threading.Semaphore(0), threading.Semaphore(0)
 
     def forward(self, images: Images) -> Images:
+        return self._given(images, None)
+
+    def outputs(self, images: Images, layers: Sequence[str]) -> Mapping[str, Images]:
+        return dict.fromkeys(layers, self._given(images, layers))
+
+    def _given(self, images: Images, layers: Sequence[str] | None) -> Images:
         numbers = [int(image[0, 0, 0]) for image in images]
         self.begun.append(numbers)
+        self.layers.append(layers)
         self._started.release()
         if not self._free:
             assert self._let_go.acquire(timeout=PATIENCE_S)
@@ -249,6 +258,72 @@ async def test_those_just_answered_who_do_not_ask_again_hold_nobody_up_beyond_th
     await asyncio.gather(*(ask(number) for number in range(3)))
     await asyncio.wait_for(ask(3), PATIENCE_S)
     assert runtime.begun == [[0, 1, 2], [3]]
+
+
+def looking(batcher: Batcher, loaded: Loaded) -> Callable[..., "asyncio.Task[Mapping[str, Images]]"]:
+    """Asks for layers of images."""
+    return lambda layers, *numbers: asyncio.create_task(batcher.outputs(loaded, images(*numbers), layers))
+
+
+async def test_layers_of_several_requests_come_of_one_pass_and_each_gets_its_own(
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+) -> None:
+    runtime = Held()
+    look = looking(make_batcher(), loaded(runtime))
+    first = look(["conv1"], 0)
+    assert await runtime.next_pass() == [0]
+    one, gone, other = look(["conv1", "fc6"], 1), look(["conv5"], 2), look(["conv1"], 3, 4)
+    await settled()
+    gone.cancel()
+    runtime.let_all_go()
+    assert set(await first) == {"conv1"}
+    found = await one
+    assert set(found) == {"conv1", "fc6"}
+    np.testing.assert_array_equal(found["fc6"], scores(1))
+    np.testing.assert_array_equal((await other)["conv1"], scores(3, 4))
+    assert runtime.begun == [[0], [1, 3, 4]]
+    assert runtime.layers == [["conv1"], ["conv1", "fc6"]]
+
+
+async def test_scores_and_layers_take_turns_in_the_order_of_the_first_of_each(
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+) -> None:
+    runtime = Held()
+    batcher, held = make_batcher(), loaded(runtime)
+    ask, look = asking(batcher, held), looking(batcher, held)
+    first = ask(0)
+    assert await runtime.next_pass() == [0]
+    rest = [ask(1), look(["fc6"], 2), ask(3), look(["fc6"], 4), ask(5)]
+    await settled()
+    runtime.let_all_go()
+    await asyncio.gather(first, *rest)
+    assert runtime.begun == [[0], [1, 3, 5], [2, 4]]
+    assert runtime.layers == [None, None, ["fc6"]]
+
+
+async def test_of_layers_too_only_the_image_at_fault_fails(
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+) -> None:
+    runtime = Held(fails=lambda numbers: ValueError("bad image") if 2 in numbers else None)
+    look = looking(make_batcher(), loaded(runtime))
+    tasks = [look(["fc6"], 0)]
+    await runtime.next_pass()
+    tasks += [look(["fc6"], 1), look(["fc6"], 2), look(["fc6"], 3)]
+    await settled()
+    runtime.let_all_go()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(each, ValueError) for each in found] == [False, False, True, False]
+
+
+async def test_an_unknown_layer_is_refused_before_any_pass_and_none_needs_none(
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+) -> None:
+    runtime = Held(free=True)
+    batcher = make_batcher()
+    with pytest.raises(NotFound, match="no layer 'conv9'"):
+        await batcher.outputs(loaded(runtime), images(1), ["conv1", "conv9"])
+    assert await batcher.outputs(loaded(runtime), images(1), []) == {}
+    assert runtime.begun == []
 
 
 async def test_models_have_batches_of_their_own_and_do_not_wait_for_each_other(

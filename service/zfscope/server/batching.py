@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,40 +12,56 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.engine.trace import check_layer
 from zfscope.errors import NotReady, RuntimeUnavailable
 from zfscope.runtimes.protocol import Runtime, check_images
 from zfscope.server.models import Loaded
 from zfscope.server.status import Busy
 from zfscope.server.tracing import part
 
+Given = Mapping[str, NDArray[np.float32]]
+"""What layers gave, by name."""
+
+_SCORES = ""
+"""The name of class scores, which no layer has."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Item:
-    """An image, float32 (3, H, W), where its caller waits for its class scores, and since when."""
+    """An image, float32 (3, H, W), and where its caller waits for what the network gives of it.
+
+    names: of layers, or _SCORES alone. since: when it came.
+    """
 
     image: NDArray[np.float32]
-    scores: "asyncio.Future[NDArray[np.float32]]"
+    names: tuple[str, ...]
+    given: "asyncio.Future[Given]"
     since: float
 
     @property
     def awaited(self) -> bool:
-        return not self.scores.done()
+        return not self.given.done()
 
-    def give(self, scores: NDArray[np.float32]) -> None:
+    @property
+    def scored(self) -> bool:
+        return self.names == (_SCORES,)
+
+    def give(self, given: Given) -> None:
         if self.awaited:
-            self.scores.set_result(scores)
+            self.given.set_result(given)
 
     def fail(self, error: Exception) -> None:
         if self.awaited:
-            self.scores.set_exception(error)
+            self.given.set_exception(error)
 
 
 class Batcher:
     """Runs the forward passes of all requests: of each loaded model one at a time, on up to `size` images.
 
-    Images are run in the order in which they come, whoever sends them. What is cancelled before its pass
-    begins takes no part in it; a pass that fails is run again image by image, so that only those fail
-    which cannot be run. It belongs to one event loop.
+    Images are run in the order in which they come, whoever sends them; those of which layers are wanted, by
+    other passes than those of which class scores are. What is cancelled before its pass begins takes no part
+    in it; a pass that fails is run again image by image, so that only those fail which cannot be run. It
+    belongs to one event loop.
     """
 
     def __init__(
@@ -77,13 +93,25 @@ class Batcher:
         does not read, Busy where the model's queue is full, NotReady where the service shuts down, and
         whatever the runtime raises for these images alone.
         """
+        return (await self._run(loaded, images, (_SCORES,)))[_SCORES]
+
+    async def outputs(self, loaded: Loaded, images: NDArray[np.float32], layers: Sequence[str]) -> Given:
+        """Give what layers give for images, by name: (N, maps, rows, columns), or (N, units).
+
+        Everything else is as for `forward`; raises NotFound for an unknown layer too.
+        """
+        for layer in layers:
+            check_layer(loaded.model.network.spec, layer, field="layers")
+        return await self._run(loaded, images, tuple(layers)) if layers else {}
+
+    async def _run(self, loaded: Loaded, images: NDArray[np.float32], names: tuple[str, ...]) -> Given:
         check_images(images, loaded.model.network.spec)
         lane = self._lane(loaded)
         if lane.waiting >= self._queue:
             title = loaded.model.manifest.title
             raise Busy(f"{lane.waiting} images wait for {title}; try again in a moment")
         with part("batch", images=len(images)):
-            return await lane.forward(images)
+            return await lane.run(images, names)
 
     async def close(self) -> None:
         """Refuse what waits, and let running passes end."""
@@ -113,8 +141,8 @@ class _Passes:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="passes")
         self.turn = asyncio.Semaphore(count)
 
-    async def run(self, work: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Run a pass, with a turn taken: the class scores, a row for each image."""
+    async def run(self, work: Callable[[], Sequence[Given]]) -> Sequence[Given]:
+        """Run a pass, with a turn taken."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
@@ -133,16 +161,23 @@ class _Tray:
         self._size = size
         self._images = np.empty(0, np.float32)
 
-    def forward(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Run a pass: the class scores, a row for each image."""
+    def run(self, items: Sequence[_Item]) -> Sequence[Given]:
+        """Run a pass of images of one kind, and give each what it wants."""
         if not len(self._images):
-            self._images = np.empty((self._size, *images[0].shape), np.float32)
-        batch = np.stack(images, out=self._images[: len(images)])
-        scores = self._runtime.forward(batch)
-        if len(scores) != len(images):
-            name, given = self._runtime.name, len(scores)
-            raise RuntimeError(f"runtime '{name}' gave {given} rows for {len(images)} images")
-        return scores
+            self._images = np.empty((self._size, *items[0].image.shape), np.float32)
+        batch = np.stack([item.image for item in items], out=self._images[: len(items)])
+        found = self._found(batch, items)
+        for given in found.values():
+            if len(given) != len(items):
+                told = f"gave {len(given)} rows for {len(items)} images"
+                raise RuntimeError(f"runtime '{self._runtime.name}' {told}")
+        return [{name: found[name][row] for name in item.names} for row, item in enumerate(items)]
+
+    def _found(self, batch: NDArray[np.float32], items: Sequence[_Item]) -> Given:
+        if items[0].scored:
+            return {_SCORES: self._runtime.forward(batch)}
+        layers = dict.fromkeys(name for item in items for name in item.names)
+        return self._runtime.outputs(batch, list(layers))
 
 
 class _Lane:
@@ -172,18 +207,19 @@ class _Lane:
         """How many images wait for a pass."""
         return sum(item.awaited for item in self._items)
 
-    async def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Put images at the end of the queue, and wait for their scores."""
+    async def run(self, images: NDArray[np.float32], names: tuple[str, ...]) -> Given:
+        """Put images at the end of the queue, and wait for what the network gives of them."""
         loop = asyncio.get_running_loop()
         now = time.perf_counter()
-        items = [_Item(image, loop.create_future(), now) for image in images]
+        items = [_Item(image, names, loop.create_future(), now) for image in images]
         self._items.extend(items)
         self._look()
         try:
-            return np.stack(await asyncio.gather(*(item.scores for item in items)))
+            given = await asyncio.gather(*(item.given for item in items))
         finally:  # one of them may have failed, or the caller be gone: nobody waits for the others
             for item in items:
-                item.scores.cancel()
+                item.given.cancel()
+        return {name: np.stack([each[name] for each in given]) for name in names}
 
     def close(self) -> None:
         """Turn away what waits, and end with the pass that runs."""
@@ -216,13 +252,15 @@ class _Lane:
             self._enough.set()
 
     def _next(self) -> Sequence[_Item]:
-        """Take the images of a pass out of the queue, and drop those that nobody waits for any more."""
-        items: list[_Item] = []
-        while self._items and len(items) < self._size:
-            item = self._items.popleft()
-            if item.awaited:
-                self._waited(time.perf_counter() - item.since)
-                items.append(item)
+        """Take the images of a pass out of the queue, and drop those that nobody waits for any more.
+
+        They are of the kind of the first one; those of the other kind keep their places.
+        """
+        awaited = [item for item in self._items if item.awaited]
+        items = [item for item in awaited if item.scored == awaited[0].scored][: self._size]
+        self._items = deque(item for item in awaited if item not in items)
+        for item in items:
+            self._waited(time.perf_counter() - item.since)
         return items
 
     async def _pass(self, items: Sequence[_Item]) -> None:
@@ -231,12 +269,12 @@ class _Lane:
         if not awaited:
             return
         try:
-            scores = await self._passes.run(partial(self._tray.forward, [item.image for item in awaited]))
+            given = await self._passes.run(partial(self._tray.run, awaited))
         except Exception as error:
             await self._failed(awaited, error)
         else:
-            for item, its_scores in zip(awaited, scores, strict=True):
-                item.give(its_scores)
+            for item, its_own in zip(awaited, given, strict=True):
+                item.give(its_own)
 
     async def _failed(self, items: Sequence[_Item], error: Exception) -> None:
         if len(items) == 1 or isinstance(error, RuntimeUnavailable):  # that is no image's fault

@@ -27,8 +27,6 @@ Floats = NDArray[np.float32]
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
 SCORES = (LOGITS, PROBABILITIES)
-_PART = 4
-"""So many images go through the network at once: all layers of more would take much memory."""
 
 
 def outputs_of(manifest: Manifest) -> dict[str, Shape]:
@@ -63,14 +61,12 @@ class Asked:
 async def infer(
     backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel
 ) -> pb.ModelInferResponse:
-    """Answer a ModelInfer of a model: scores come of passes shared with others, layers of its own."""
+    """Answer a ModelInfer of a model: scores and layers come of passes that are shared with others."""
     asked = await backend.readers.run(partial(read, backend, request, target, cancel))
     scores = await backend.batcher.forward(asked.loaded, asked.pixels) if asked.scores else None
-    if not asked.layers:
-        return response_of(request, asked, _scores(scores))
-    return await backend.workers.run(
-        lambda: response_of(request, asked, {**_scores(scores), **_layers(asked, cancel)})
-    )
+    layers = await backend.batcher.outputs(asked.loaded, asked.pixels, asked.layers)
+    answer = partial(response_of, request, asked, {**_scores(scores), **layers})
+    return await backend.readers.run(answer) if layers else answer()
 
 
 def read(backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel) -> Asked:
@@ -136,15 +132,6 @@ def _scores(logits: Floats | None) -> dict[str, Floats]:
     if logits is None:
         return {}
     return {LOGITS: logits, PROBABILITIES: softmax(logits).astype(np.float32)}
-
-
-def _layers(asked: Asked, cancel: Cancel) -> dict[str, Floats]:
-    """Give what layers give, a part of the images after the other."""
-    parts = []
-    for start in range(0, len(asked.pixels), _PART):
-        cancel.check()
-        parts.append(asked.loaded.runtime.outputs(asked.pixels[start : start + _PART], asked.layers))
-    return {name: np.concatenate([part[name] for part in parts]) for name in asked.layers}
 
 
 def _as_wanted(given: Floats, output: Wanted, model: Model) -> NDArray[Any]:
