@@ -8,4 +8,7 @@ for model; do
 done
 # The service is in another container; every other port stays inside this one.
 sed -i 's/^grpc_inference_address=.*/grpc_inference_address=0.0.0.0/' "$archives/torchserve.properties"
-exec torchserve --start --ncs --foreground --model-store "$archives" --ts-config "$archives/torchserve.properties"
+torchserve --start --ncs --foreground --model-store "$archives" --ts-config "$archives/torchserve.properties" &
+# The first process of a container gets no signal that it does not ask for, and TorchServe's asks for none.
+trap 'torchserve --stop' TERM INT
+wait "$!" || wait "$!"
