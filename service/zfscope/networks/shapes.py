@@ -26,10 +26,10 @@ def shapes(spec: NetworkSpec, *, input_size: int | None = None) -> Mapping[str, 
 
     Raises ValueError, naming the layer, where the layers do not fit together.
     """
-    size = input_size or spec.input_size
+    size, sources = input_size or spec.input_size, spec.sources
     known: dict[str, Shape] = {INPUT: (spec.input_channels, size, size)}
     for layer in spec.layers:
-        known[layer.name] = _shape(layer, [known[name] for name in spec.sources[layer.name]])
+        known[layer.name] = _shape(layer, [known[name] for name in sources[layer.name]])
     return known
 
 

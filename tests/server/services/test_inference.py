@@ -533,8 +533,8 @@ BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
     "too many raw contents": (sent(tensor(), ONE, ONE), "raw_input_contents", "2 for 1 inputs"),
     "not finite": (
         raw_tensors(np.full((1, 3, 32, 32), np.nan, np.float32)),
-        "input[0].tensor",
-        "input[0].tensor holds nan at channel 0",
+        "input[0]",
+        "input[0] holds nan at channel 0",
     ),
     "shared memory": (
         sent(tensor(parameters={"shared_memory_region": pb.InferParameter(string_param="mine")})),

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zfscope.errors import InputError
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape
 from zfscope.results import MAX_AXES
-from zfscope.v1 import image_pb2, tensor_pb2
+from zfscope.server.tensors import tensor_to_wire
+from zfscope.v1 import image_pb2
 
 Tensor = pb.ModelInferRequest.InferInputTensor
 
@@ -61,6 +63,12 @@ def sent_images(request: pb.ModelInferRequest) -> Sent | None:
     _check_words(tensor, field)
     raw = request.raw_input_contents[0] if request.raw_input_contents else None
     return _sent(tensor, raw, field)
+
+
+def numbers_of(sent: Sent) -> NDArray[np.float32]:
+    """Give the numbers of an input of FP32, in its shape."""
+    numbers = np.array(sent.elements, "<f4") if sent.raw is None else np.frombuffer(sent.raw, "<f4")
+    return numbers.reshape(sent.shape)
 
 
 def images_to_wire(sent: Sent) -> dict[str, image_pb2.Image]:
@@ -120,14 +128,7 @@ def _check_bytes(datatype: str, size: int, shape: Shape, elements: int) -> None:
 def _images(sent: Sent) -> Iterator[image_pb2.Image]:
     if sent.name == PHOTOS:
         return (image_pb2.Image(encoded=file) for file in _files(sent))
-    data = np.array(sent.elements, "<f4").tobytes() if sent.raw is None else sent.raw
-    size = len(data) // sent.images
-    parts = (data[size * place : size * (place + 1)] for place in range(sent.images))
-    float32 = tensor_pb2.DATA_TYPE_FLOAT32
-    return (
-        image_pb2.Image(tensor=tensor_pb2.Tensor(data_type=float32, shape=sent.shape[1:], data=part))
-        for part in parts
-    )
+    return (image_pb2.Image(tensor=tensor_to_wire(numbers)) for numbers in numbers_of(sent))
 
 
 def _files(sent: Sent) -> Sequence[bytes]:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.classification import softmax
 from zfscope.errors import InputError, NotFound, TooMuchWork
+from zfscope.images.preprocess import checked_tensor
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape, shapes
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.images import pixels_from_wire
-from zfscope.server.inference.inputs import INPUT, Sent, images_to_wire, sent_images
+from zfscope.server.inference.inputs import INPUT, Sent, images_to_wire, numbers_of, sent_images
 from zfscope.server.inference.names import Target
 from zfscope.server.inference.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
 from zfscope.server.inference.parameters import check_no_parameters
@@ -31,7 +32,8 @@ SCORES = (LOGITS, PROBABILITIES)
 
 def outputs_of(manifest: Manifest) -> dict[str, Shape]:
     """Give the shapes of all outputs of a model, without the batch: what comes unasked first."""
-    layers = {layer.name: shapes(manifest.network)[layer.name] for layer in manifest.network.layers}
+    known = shapes(manifest.network)
+    layers = {layer.name: known[layer.name] for layer in manifest.network.layers}
     if not manifest.labels:
         last = manifest.network.layers[-1].name
         return {last: layers[last], **layers}
@@ -122,10 +124,15 @@ def _check_answer(images: int, wanted: Sequence[Shape], most: int) -> None:
 def _pixels(backend: Backend, sent: Sent, model: Model, cancel: Cancel) -> Floats:
     """Give what the network reads, (N, 3, H, W); of a photo nothing else is kept."""
     pixels = []
-    for field, image in images_to_wire(sent).items():
-        cancel.check()
-        pixels.append(pixels_from_wire(image, model, limits=backend.image_limits, field=field)[0])
-    return np.concatenate(pixels)
+    if sent.name == INPUT:
+        for place, numbers in enumerate(numbers_of(sent)):
+            cancel.check()
+            pixels.append(checked_tensor(numbers, model.preprocessing, field=f"{INPUT}[{place}]")[None])
+    else:
+        for field, image in images_to_wire(sent).items():
+            cancel.check()
+            pixels.append(pixels_from_wire(image, model, limits=backend.image_limits, field=field)[0])
+    return pixels[0] if len(pixels) == 1 else np.concatenate(pixels)
 
 
 def _scores(logits: Floats | None) -> dict[str, Floats]:
