@@ -47,6 +47,7 @@ from zfscope.images.decode import decode
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import Network, build, zfnet
+from zfscope.networks.device import on_device
 from zfscope.networks.forward import FORWARD
 
 SCORES = "fc8"
@@ -181,7 +182,7 @@ def main() -> None:
 
 def make_contest(window: int, stride: int, device: str) -> Contest:
     """Build the network and prepare the photo and a grey one."""
-    network = build(zfnet(), generator=torch.Generator().manual_seed(0)).eval().to(device)
+    network = on_device(build(zfnet(), generator=torch.Generator().manual_seed(0)).eval(), device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
     prepared = prepare(photo, PREPROCESSING)
     images = torch.from_numpy(prepared.pixels).to(device)

@@ -38,6 +38,7 @@ from zfscope.engine.seeds import activation
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import Network, build, zfnet
+from zfscope.networks.device import on_device
 
 LAYER = "conv5"
 COUNTS = (9, 64)
@@ -105,7 +106,7 @@ def main() -> None:
 
 def make_contest(device: str) -> Contest:
     """Build the network, prepare the photo and find its strongest units."""
-    network = build(zfnet(), generator=torch.Generator().manual_seed(0)).eval().to(device)
+    network = on_device(build(zfnet(), generator=torch.Generator().manual_seed(0)).eval(), device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
     images = torch.from_numpy(prepare(photo, Preprocessing()).pixels).to(device)
     units = strongest_units(trace(network, images, until=LAYER), LAYER, 0, max(COUNTS))

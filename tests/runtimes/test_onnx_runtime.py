@@ -79,8 +79,8 @@ def test_a_session_that_falls_back_to_the_cpu_is_refused(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class FallenBack:
-        def __init__(self, *_: Any, providers: list[str]) -> None:
-            assert providers == ["CUDAExecutionProvider"]
+        def __init__(self, *_: Any, providers: list[Any]) -> None:
+            assert providers == [("CUDAExecutionProvider", {"use_tf32": "0"})]
 
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]

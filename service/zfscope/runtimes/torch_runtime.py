@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zfscope.engine.trace import check_layer, trace
 from zfscope.errors import RuntimeUnavailable
+from zfscope.networks.device import on_device
 from zfscope.networks.network import Network
 from zfscope.runtimes.protocol import check_images
 
@@ -25,7 +26,7 @@ class TorchRuntime:
             raise RuntimeUnavailable("runtime 'torch' cannot use CUDA: torch finds no device here")
         self._device = torch.device(device)
         there = next(network.parameters()).device.type == device
-        self._network = network if there else copy.deepcopy(network).to(self._device)
+        self._network = on_device(network if there else copy.deepcopy(network), device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the class scores of images; see `Runtime`."""

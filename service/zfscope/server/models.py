@@ -10,6 +10,7 @@ import structlog
 import torch
 
 from zfscope.errors import RuntimeUnavailable, ZfscopeError
+from zfscope.networks.device import on_device
 from zfscope.runtimes import Runtime
 from zfscope.store import Manifest, Model, ModelStore
 
@@ -143,7 +144,7 @@ class Models:
 
     def _load(self, key: Key) -> Loaded:
         model = self._store.load(*key)
-        model = replace(model, network=model.network.to(self._device))
+        model = replace(model, network=on_device(model.network, self._device))
         loaded = Loaded(model, self._create_runtime(model))
         with self._lock:
             self._kept[key] = loaded
