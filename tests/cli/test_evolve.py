@@ -158,3 +158,12 @@ def test_a_model_without_checkpoints_is_told(
     result = run("evolve", *where, "--out", tmp_path / "out")
     assert (result.code, result.stdout) == (2, "")
     assert "model 'tiny' version 2 has no checkpoints; no model has. Training keeps them" in result.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_indexes_are_made_on_the_device_that_is_asked_for(
+    run: Run, words: list[object], photos: Path
+) -> None:
+    result = run(*words, photos, "--device", "cuda")
+    assert result.code == 2
+    assert result.stderr.startswith("zfscope: runtime 'onnx' cannot use CUDAExecutionProvider")

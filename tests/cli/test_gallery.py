@@ -119,3 +119,10 @@ def test_a_folder_of_other_things_is_not_touched(run: Run, words: list[object], 
     assert result.code == 2
     assert "holds other things than a gallery" in result.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_indexes_are_made_on_the_device_that_is_asked_for(run: Run, words: list[object]) -> None:
+    result = run(*words, "--device", "cuda")
+    assert result.code == 2
+    assert result.stderr.startswith("zfscope: runtime 'onnx' cannot use CUDAExecutionProvider")

@@ -7,11 +7,11 @@ import typer
 
 from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
-from zfscope.cli.index import index_name
+from zfscope.cli.index import Passes, index_name
 from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
 from zfscope.cli.numbers import read_numbers
-from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
+from zfscope.cli.options import AsJson, DeviceName, IndexDevice, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.errors import InputError
 
@@ -51,6 +51,7 @@ def evolve(
         bool, typer.Option("--settling/--no-settling", help="Measure how fast the maps settle.")
     ] = True,
     tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
+    device: IndexDevice = DeviceName.cpu,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("evolved"),
     model: ModelName = "",
     version: ModelVersion = None,
@@ -80,7 +81,8 @@ def evolve(
         if data is not None:
             index, about = index_name(index, data), zfscope.model(model, version).summary
             model, version = about.name, about.version
-            _make_indexes(find_store(store), (model, version), data, index, layer, asked["epochs"])
+            by = Passes(device=device)
+            _make_indexes(find_store(store), (model, version), data, index, layer, asked["epochs"], by)
         with progress() as bar:
             task = bar.add_task("epochs", total=100)
             found = zfscope.analyze(
@@ -100,7 +102,9 @@ def evolve(
         _print(layer, found, files)
 
 
-def _make_indexes(root: Path, which: tuple[str, int], data: Path, base: str, layer: str, epochs: Any) -> None:
+def _make_indexes(
+    root: Path, which: tuple[str, int], data: Path, base: str, layer: str, epochs: Any, passes: Passes
+) -> None:
     """Make the indexes that are missing, of the final weights and of each epoch (default: of all early ones).
 
     Raises InputError for an index of that name of other photos, and NotFound for a layer or an epoch that
@@ -117,7 +121,8 @@ def _make_indexes(root: Path, which: tuple[str, int], data: Path, base: str, lay
     spec = layers_of_maps(final.network.spec)
     by_default = make_plan(spec)
     plan = by_default if layer in by_default.layers else make_plan(spec, [layer])
-    make_missing(models, final, photos, base, plan, final.manifest.early_epochs if epochs is None else epochs)
+    wanted = final.manifest.early_epochs if epochs is None else epochs
+    make_missing(models, final, photos, base, plan, wanted, passes)
 
 
 def _print(layer: str, found: "Analyzed", files: list[Path]) -> None:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zfscope.cli.index import index_name
+from zfscope.cli.index import Passes, index_name
 from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
-from zfscope.cli.options import AsJson, ModelName, ModelVersion, Store
+from zfscope.cli.options import AsJson, DeviceName, IndexDevice, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.errors import InputError
 
@@ -51,6 +51,7 @@ def gallery(
         ),
     ] = True,
     title: Annotated[str, typer.Option(metavar="WORDS", help="Of the first page.")] = "",
+    device: IndexDevice = DeviceName.cpu,
     model: ModelName = "",
     version: ModelVersion = None,
     store: Store = None,
@@ -74,7 +75,7 @@ def gallery(
     root, wanted = find_store(store), [layer.strip() for layer in layers.split(",") if layer.strip()]
     here, name = Here(root, runtime="torch"), index_name(index, data)
     models, loaded = _model(here, root, model, version)
-    _make_indexes(models, loaded, data, name, wanted, evolution=evolution)
+    _make_indexes(models, loaded, data, name, wanted, evolution=evolution, device=device)
     plan = make_plan(
         loaded, open_index(loaded, name), layers=wanted, top=top, count=count, evolution=evolution
     )
@@ -117,7 +118,14 @@ def _analyze(here: "Here", model: "Model") -> "Analyze":
 
 
 def _make_indexes(
-    models: "ModelStore", model: "Model", data: Path, name: str, layers: list[str], *, evolution: bool
+    models: "ModelStore",
+    model: "Model",
+    data: Path,
+    name: str,
+    layers: list[str],
+    *,
+    evolution: bool,
+    device: DeviceName,
 ) -> None:
     """Make the indexes that are missing: of the final weights, and of the epochs where they are shown."""
     from zfscope.scan import indexes_folder, make_plan, open_data, open_index
@@ -131,7 +139,7 @@ def _make_indexes(
             raise InputError(f"{message}; give another --index, to be made with it", field="layers")
         plan = make_plan(model.network.spec, layers or there.layers)
     epochs = model.manifest.early_epochs if evolution else ()
-    make_missing(models, model, open_data(data), name, plan, epochs)
+    make_missing(models, model, open_data(data), name, plan, epochs, Passes(device=device))
 
 
 def _print(made: "Gallery", out: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 import sys
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from zfscope.cli.options import (
     AsJson,
     DeviceName,
     EngineName,
+    IndexDevice,
     ModelName,
     ModelVersion,
     Rank,
@@ -70,9 +72,7 @@ def index(
         ),
     ] = "",
     runtime: Runtime = RuntimeName.onnx,
-    device: Annotated[
-        DeviceName, typer.Option(help="What the forward pass runs on; TorchServe has its own.")
-    ] = DeviceName.cpu,
+    device: IndexDevice = DeviceName.cpu,
     torchserve: TorchServeAddress = "",
     store: Store = None,
     as_json: AsJson = False,
@@ -90,7 +90,6 @@ def index(
       zfscope index photos/train --model zfnet-imagenette --device cuda
       zfscope index /shared/photos --model zfnet-imagenette --engine ray --address ray://head:10001
     """
-    from zfscope.runtimes import TorchServe, create_reducing
     from zfscope.scan import create_engine, indexes_folder, make_plan, open_data
     from zfscope.store import ModelStore
 
@@ -107,19 +106,33 @@ def index(
     title = index_name(name, data, checkpoint)
     photos = open_data(data)
     target = (out or indexes_folder(found)) / title
-    reducing = create_reducing(
-        runtime,
-        found,
-        plan.layers,
-        sums=plan.rank == "sum",
-        device=device,
-        torchserve=TorchServe(torchserve) if torchserve else None,
-    )
-    made = make_index(found, photos, plan, target, engine=run_by, reducing=reducing)
+    by = Passes(runtime, device, torchserve)
+    made = make_index(found, photos, plan, target, engine=run_by, passes=by)
     if as_json:
         print_json({"folder": str(target), **counts(made)})
     else:
         _print(made, target)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Who runs the forward passes of a scan, and on what. torchserve: where it is, empty: as usual."""
+
+    runtime: RuntimeName = RuntimeName.onnx
+    device: DeviceName = DeviceName.cpu
+    torchserve: str = ""
+
+    def reducing(self, model: "Model", plan: "Plan") -> "Reducing":
+        from zfscope.runtimes import TorchServe, create_reducing
+
+        return create_reducing(
+            self.runtime,
+            model,
+            plan.layers,
+            sums=plan.rank == "sum",
+            device=self.device,
+            torchserve=TorchServe(self.torchserve) if self.torchserve else None,
+        )
 
 
 def make_index(
@@ -129,15 +142,13 @@ def make_index(
     target: Path,
     *,
     engine: "Engine | None" = None,
-    reducing: "Reducing | None" = None,
+    passes: Passes | None = None,
     stage: str = "photos",
 ) -> "Index":
     """Make an index, or go on with it, with a progress bar.
 
-    engine: None for this process. reducing: None for ONNX Runtime on the CPU. stage: what stands beside the
-    bar.
+    engine: None for this process. passes: None for ONNX Runtime on the CPU. stage: what stands beside it.
     """
-    from zfscope.runtimes import create_reducing
     from zfscope.scan import build_index, local
 
     # Ray tells on stdout of actors that died: that is for the answer.
@@ -148,7 +159,7 @@ def make_index(
             data,
             plan,
             target,
-            reducing=reducing or create_reducing("onnx", model, plan.layers, sums=plan.rank == "sum"),
+            reducing=(passes or Passes()).reducing(model, plan),
             engine=engine or local,
             watch=lambda done, total: bar.update(task, completed=done),
         )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zfscope.cli.index import make_index
+from zfscope.cli.index import Passes, make_index
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def make_missing(
-    models: "ModelStore", final: "Model", photos: "DataSet", base: str, plan: "Plan", epochs: Sequence[int]
+    models: "ModelStore",
+    final: "Model",
+    photos: "DataSet",
+    base: str,
+    plan: "Plan",
+    epochs: Sequence[int],
+    passes: Passes,
 ) -> None:
     """Make the indexes that are missing: `base` of the final weights, and one of each epoch.
 
@@ -34,10 +40,10 @@ def make_missing(
         if target.exists():
             _check_photos(target, photos)
         elif epoch is None:
-            make_index(final, photos, plan, target)
+            make_index(final, photos, plan, target, passes=passes)
         else:
             then = models.load_checkpoint(final.name, epoch, final.version)
-            make_index(then, photos, early, target, stage=f"photos, epoch {epoch}")
+            make_index(then, photos, early, target, passes=passes, stage=f"photos, epoch {epoch}")
 
 
 def _check_photos(target: Path, photos: "DataSet") -> None:

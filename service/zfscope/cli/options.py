@@ -55,6 +55,10 @@ Server = Annotated[
 Runtime = Annotated[
     RuntimeName, typer.Option("--runtime", help="Who runs the forward pass, in this process.")
 ]
+IndexDevice = Annotated[
+    DeviceName,
+    typer.Option("--device", help="What indexes are made on, in this process; TorchServe has its own."),
+]
 TorchServeAddress = Annotated[
     str,
     typer.Option(
