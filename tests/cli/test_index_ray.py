@@ -22,15 +22,11 @@ PATIENCE_S = 240
 @pytest.fixture
 def photos(tmp_path: Path, photo: Path) -> Path:
     """One photo, 800 times."""
-    return many(photo, 800, tmp_path / "photos")
-
-
-def many(photo: Path, count: int, folder: Path) -> Path:
-    for number in range(count):
-        path = folder / f"n{number % 4}" / f"{number:04}.png"
+    for number in range(800):
+        path = tmp_path / "photos" / f"n{number % 4}" / f"{number:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(photo)
-    return folder
+    return tmp_path / "photos"
 
 
 class Scan:
@@ -51,14 +47,6 @@ class Scan:
             time.sleep(0.01)
         raise AssertionError(f"no actor came: {self.process.communicate()}")
 
-    def interrupt(self) -> None:
-        """Press Ctrl-C, and again where Python raised it in a destructor of Ray's, which swallows it."""
-        for _ in range(2):
-            os.killpg(self.process.pid, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=5)
-                return
-
     def end(self) -> tuple[int, str, str]:
         """Wait for the end of the command, and of all that it started; give its code, stdout and stderr."""
         stdout, stderr = self.process.communicate(timeout=PATIENCE_S)
@@ -70,11 +58,19 @@ class Scan:
 
 
 @pytest.fixture
-def scan(environment: dict[str, str], tmp_path: Path) -> Callable[[Path], Any]:
+def _ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C heard by commands: tests in the background of a shell hand it on that it is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def scan(environment: dict[str, str], photos: Path, tmp_path: Path, _ctrl_c: None) -> Callable[[], Any]:
     """Starts a command, with a terminal's process group of its own."""
 
     @contextmanager
-    def started(photos: Path) -> Iterator[Scan]:
+    def started() -> Iterator[Scan]:
         options = ["--model", "tiny", "--out", tmp_path / "ray", "--engine", "ray", "--json"]
         process = subprocess.Popen(
             [COMMAND, "index", photos, *options],
@@ -114,19 +110,19 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_interrupted_it_ends_its_cluster(scan: Callable[[Path], Any], photo: Path, tmp_path: Path) -> None:
-    with scan(many(photo, 8000, tmp_path / "photos")) as interrupted:
+def test_interrupted_it_ends_its_cluster(scan: Callable[[], Any], tmp_path: Path) -> None:
+    with scan() as interrupted:
         interrupted.actor()
-        interrupted.interrupt()
+        os.killpg(interrupted.process.pid, signal.SIGINT)
         code, stdout, _ = interrupted.end()
         assert (code, stdout) == (130, "")
     assert not (tmp_path / "ray" / "photos").exists()
 
 
 def test_where_an_actor_is_killed_the_index_is_the_same(
-    run: Run, scan: Callable[[Path], Any], photos: Path, tmp_path: Path
+    run: Run, scan: Callable[[], Any], photos: Path, tmp_path: Path
 ) -> None:
-    with scan(photos) as killed:
+    with scan() as killed:
         os.kill(killed.actor(), signal.SIGKILL)
         code, stdout, stderr = killed.end()
         assert code == 0, stderr
