@@ -13,6 +13,7 @@ The last line is a JSON object for programs.
 """
 
 import argparse
+import io
 import json
 import shutil
 import tempfile
@@ -97,7 +98,7 @@ def indexed_store(scratch: Path, console: Console) -> Path:
     shutil.copytree(STORE, scratch / "store")
     data = scratch / "photos"
     data.mkdir()
-    scene = Image.open(files("sklearn.datasets.images").joinpath("china.jpg"))  # type: ignore[arg-type]
+    scene = Image.open(io.BytesIO(photo()))
     draw = np.random.default_rng(0)
     for number in range(48):
         x, y = int(draw.integers(0, 340)), int(draw.integers(0, 127))

@@ -75,7 +75,7 @@ def gallery(
     root, wanted = find_store(store), [layer.strip() for layer in layers.split(",") if layer.strip()]
     here, name = Here(root, runtime="torch"), index_name(index, data)
     models, loaded = _model(here, root, model, version)
-    _make_indexes(models, loaded, data, name, wanted, evolution=evolution, device=device)
+    _make_indexes(models, loaded, data, name, wanted, evolution=evolution, passes=Passes(device=device))
     plan = make_plan(
         loaded, open_index(loaded, name), layers=wanted, top=top, count=count, evolution=evolution
     )
@@ -125,7 +125,7 @@ def _make_indexes(
     layers: list[str],
     *,
     evolution: bool,
-    device: DeviceName,
+    passes: Passes,
 ) -> None:
     """Make the indexes that are missing: of the final weights, and of the epochs where they are shown."""
     from zfscope.scan import indexes_folder, make_plan, open_data, open_index
@@ -139,7 +139,7 @@ def _make_indexes(
             raise InputError(f"{message}; give another --index, to be made with it", field="layers")
         plan = make_plan(model.network.spec, layers or there.layers)
     epochs = model.manifest.early_epochs if evolution else ()
-    make_missing(models, model, open_data(data), name, plan, epochs, Passes(device=device))
+    make_missing(models, model, open_data(data), name, plan, epochs, passes)
 
 
 def _print(made: "Gallery", out: Path) -> None:

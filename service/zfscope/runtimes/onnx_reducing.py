@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from zfscope.runtimes.onnx_cache import cached_graph, default_cache
 from zfscope.runtimes.onnx_runtime import graph_key
 from zfscope.runtimes.onnx_session import open_session
 from zfscope.runtimes.protocol import check_images
-from zfscope.runtimes.reducing import Reduced, title
+from zfscope.runtimes.reducing import Reduced, from_arrays, title
 from zfscope.store.store import Model
 
 
@@ -49,7 +48,7 @@ class OnnxReducing:
         check_images(images, self._spec)
         results = self._session.run(self._outputs, {INPUT: np.ascontiguousarray(images)})
         found = dict(zip(self._outputs, results, strict=True))
-        return {layer: _reduced(found, layer) for layer in self._layers}
+        return {layer: from_arrays(layer, found) for layer in self._layers}
 
 
 def reducing_graph(
@@ -65,11 +64,3 @@ def _export(model: Model, layers: Sequence[str], sums: bool) -> bytes:
 
     weights = {name: tensor.cpu().numpy() for name, tensor in model.network.layers.state_dict().items()}
     return reduction_graph(model.network.spec, weights, layers, sums=sums)
-
-
-def _reduced(found: Mapping[str, NDArray[Any]], layer: str) -> Reduced:
-    values = found[f"{layer}/value"]
-    places = found.get(f"{layer}/place")
-    if places is None:  # a fully connected layer: each unit is a map of one place
-        return Reduced(values, np.zeros(values.shape, np.int64), values)
-    return Reduced(values, places, found.get(f"{layer}/sum"))

@@ -10,6 +10,7 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import Layer, NetworkSpec
 from zfscope.runtimes.onnx_graph import graph_bytes, layer_nodes
+from zfscope.runtimes.reducing import kinds
 
 
 def reduction_graph(
@@ -26,8 +27,8 @@ def reduction_graph(
     nodes, outputs = layer_nodes(spec, needed), list[ValueInfoProto]()
     for layer in layers:
         nodes += _strongest(layer, known[layer][-1], sums) if len(known[layer]) == 3 else _units(layer)
-        kinds = output_kinds(len(known[layer]), sums=sums)
-        outputs += [_output(layer, kind, known[layer][0]) for kind in kinds]
+        named = output_kinds(len(known[layer]), sums=sums)
+        outputs += [_output(layer, kind, known[layer][0]) for kind in named]
     kept = {layer.name for layer in needed}
     used = {key: array for key, array in weights.items() if key.split(".")[0] in kept}
     return graph_bytes(spec, nodes, outputs, used)
@@ -44,7 +45,7 @@ def needed_layers(spec: NetworkSpec, wanted: Sequence[str]) -> tuple[Layer, ...]
 
 def output_kinds(axes: int, *, sums: bool) -> tuple[str, ...]:
     """Name the outputs of a layer whose shape has so many axes, without N."""
-    return ("value",) if axes == 1 else ("value", "place", "sum") if sums else ("value", "place")
+    return ("value",) if axes == 1 else kinds(sums=sums)
 
 
 def _output(layer: str, kind: str, maps: int) -> ValueInfoProto:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,26 @@ def reduced(outputs: NDArray[np.float32], *, sums: bool) -> Reduced:
     places: NDArray[np.int64] = flat.argmax(2)  # of equal ones the first
     values = np.take_along_axis(flat, places[..., None], 2)[..., 0]
     return Reduced(values, places, flat.sum(2) if sums else None)
+
+
+def kinds(*, sums: bool) -> tuple[str, ...]:
+    """Name the parts of what is found in a layer of maps: as arrays they are `conv1/value` and so on."""
+    return ("value", "place", "sum") if sums else ("value", "place")
+
+
+def to_arrays(layer: str, found: Reduced) -> dict[str, NDArray[Any]]:
+    """Give what was found in a layer as arrays by name."""
+    parts = zip(kinds(sums=True), (found.values, found.places, found.sums), strict=True)
+    return {f"{layer}/{kind}": array for kind, array in parts if array is not None}
+
+
+def from_arrays(layer: str, arrays: Mapping[str, NDArray[Any]]) -> Reduced:
+    """Read what was found in a layer; a fully connected one may have no places, each unit is a map of one."""
+    value, place, total = (arrays.get(f"{layer}/{kind}") for kind in kinds(sums=True))
+    assert value is not None, "every layer has values"
+    if place is None:
+        return Reduced(value, np.zeros(value.shape, np.int64), value)
+    return Reduced(value, place, total)
 
 
 def title(name: str, device: str) -> str:

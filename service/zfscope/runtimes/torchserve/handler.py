@@ -16,7 +16,7 @@ from zfscope.errors import ZfscopeError
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import INPUT
 from zfscope.runtimes.protocol import check_images
-from zfscope.runtimes.reducing import reduced
+from zfscope.runtimes.reducing import reduced, to_arrays
 from zfscope.runtimes.torch_runtime import TorchRuntime
 from zfscope.runtimes.torchserve.message import (
     ERROR,
@@ -97,10 +97,7 @@ def _arrays(asked: Asked, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return outputs
     arrays: dict[str, Array] = {}
     for layer, values in outputs.items():
-        found = reduced(values, sums=asked.reduce == SUMS)
-        arrays |= {f"{layer}/value": found.values, f"{layer}/place": found.places}
-        if found.sums is not None:
-            arrays[f"{layer}/sum"] = found.sums
+        arrays |= to_arrays(layer, reduced(values, sums=asked.reduce == SUMS))
     return arrays
 
 

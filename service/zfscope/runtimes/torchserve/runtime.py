@@ -11,7 +11,7 @@ from zfscope.engine.trace import check_layer
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.shapes import shapes
 from zfscope.runtimes.protocol import check_images
-from zfscope.runtimes.reducing import Reduced
+from zfscope.runtimes.reducing import Reduced, from_arrays, kinds
 from zfscope.runtimes.torchserve.address import TorchServe
 from zfscope.runtimes.torchserve.message import (
     ERROR,
@@ -87,11 +87,10 @@ class TorchServeRuntime:
     ) -> Mapping[str, Reduced]:
         """Give the strongest unit of each map of layers, which the handler finds; see `Reducing`."""
         check_images(images, self._spec)
-        kinds = ("value", "place", "sum") if sums else ("value", "place")
         shape = {layer: (len(images), self._shapes[layer][0]) for layer in layers}
-        wanted = {f"{layer}/{kind}": shape[layer] for layer in layers for kind in kinds}
+        wanted = {f"{layer}/{kind}": shape[layer] for layer in layers for kind in kinds(sums=sums)}
         found = self._arrays(images, layers, wanted, {REDUCE: (SUMS if sums else VALUES).encode()})
-        return {layer: Reduced(*(found[f"{layer}/{kind}"] for kind in kinds)) for layer in layers}
+        return {layer: from_arrays(layer, found) for layer in layers}
 
     def check(self) -> None:
         """Raise RuntimeUnavailable unless the handler answers and has these weights."""
