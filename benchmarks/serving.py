@@ -46,7 +46,7 @@ from rich.table import Table
 
 from benchmarks import torchserve
 from benchmarks.service import running
-from tests.torchserve import missing
+from tests.support.torchserve import missing
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import build, zfnet

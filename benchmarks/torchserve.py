@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.torchserve import RunningTorchServe
+from tests.support.torchserve import RunningTorchServe
 from zfscope.runtimes.torchserve.archive import Batching
 from zfscope.runtimes.torchserve.message import IMAGES, LAYERS, WEIGHTS, Message, pack
 from zfscope.runtimes.torchserve.predictions_pb2 import PredictionsRequest

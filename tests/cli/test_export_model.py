@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.cli.conftest import SPEC
+from tests.support.programs import require_module
 from zfscope.engine.trace import trace
 from zfscope.store import ModelStore
 
@@ -64,7 +65,7 @@ def test_a_version_can_be_named_and_a_program_is_told_the_file(
 
 
 def test_an_archive_for_torchserve_comes_with_its_settings_and_the_command(run: Run, tmp_path: Path) -> None:
-    pytest.importorskip("model_archiver", reason="there is no torch-model-archiver")
+    require_module("model_archiver", "pip install torch-model-archiver")
     out = tmp_path / "archives" / "tiny.mar"
     said = run("models", "export", "tiny", "--format", "mar", "--batch-size", 3, "--out", out).stdout
     settings = out.parent / "torchserve.properties"

@@ -1,26 +1,22 @@
-"""The pages in a browser, where there is one: what their script does."""
+"""What the script of the pages does in a browser."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
+from tests.support.programs import require_program
 from zfscope.gallery import Gallery, Plan
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), "")
-
-pytestmark = pytest.mark.skipif(not BROWSER, reason="there is no Chromium here")
 
 
 def shown(address: str, profile: Path) -> str:
-    """Give a page as it is after its script has run; what the script complains of is an error."""
+    """Return a page as it is after its script has run; an error of the script fails the test."""
+    browser = require_program(*NAMES, package="chromium")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     logging = ["--enable-logging=stderr", f"--user-data-dir={profile}"]
     result = subprocess.run(
-        [BROWSER, *flags, *logging, address], capture_output=True, text=True, timeout=200, check=True
+        [browser, *flags, *logging, address], capture_output=True, text=True, timeout=200, check=True
     )
     assert "CONSOLE" not in result.stderr
     return result.stdout

@@ -20,7 +20,7 @@ import torch
 import trustme
 from PIL import Image
 
-from tests.server.alone import Alone
+from tests.support.alone import Alone
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build

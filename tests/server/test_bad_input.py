@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.server.alone import memory_kib
+from tests.support.alone import memory_kib
 from zfscope.client import Client
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, tensor_pb2

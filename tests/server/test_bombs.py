@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from tests.server.alone import Alone, memory_kib
+from tests.support.alone import Alone, memory_kib
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import classification_pb2, image_pb2, tensor_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub

@@ -18,8 +18,8 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.server.alone import Alone, memory_kib
-from tests.server.mutations import mutated
+from tests.support.alone import Alone, memory_kib
+from tests.support.mutations import mutated
 from zfscope.server.protos import SERVICES, pool_of_all
 
 MESSAGES = int(os.environ.get("ZFSCOPE_FUZZ", "400"))

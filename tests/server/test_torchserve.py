@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.server.conftest import Running
-from tests.torchserve import RunningTorchServe
+from tests.support.torchserve import RunningTorchServe
 from zfscope.server.settings import Settings
 from zfscope.store import ModelStore
 from zfscope.v1 import classification_pb2, image_pb2, model_pb2

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import TINY
 from tests.runtimes.conftest import seeded
-from tests.torchserve import RunningTorchServe
+from tests.support.torchserve import RunningTorchServe
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec
 from zfscope.networks.shapes import shapes

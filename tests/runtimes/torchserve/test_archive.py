@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.programs import require_module
 from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.runtimes.torchserve import archive
 from zfscope.runtimes.torchserve.archive import SETTINGS, Batching, write_archive
 from zfscope.store import Model
 
-pytest.importorskip("model_archiver", reason="there is no torch-model-archiver")
+
+@pytest.fixture(scope="module", autouse=True)
+def _archiver() -> None:
+    require_module("model_archiver", "pip install torch-model-archiver")
 
 
 @pytest.fixture

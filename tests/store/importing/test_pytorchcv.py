@@ -1,12 +1,13 @@
 """pytorchcv's ZFNet: every layer as pytorchcv itself computes it, with random weights."""
 
-from typing import Any
+from importlib import import_module
 
 import pytest
 import torch
 from torch import Tensor
 
 from tests.store.importing.conftest import Outputs, assert_layers_agree, photos, seeded
+from tests.support.programs import require_module
 from zfscope.store.importing.pytorchcv import NAMES, pytorchcv
 
 PEERS = {
@@ -41,8 +42,8 @@ def small(**changed: Tensor | None) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("name", ["zfnet", "zfnetb"])
 def test_every_layer_is_that_of_pytorchcv(name: str) -> None:
-    reason = "pytorchcv is not installed: make setup brings it, without its torchvision"
-    module: Any = pytest.importorskip("pytorchcv.models.zfnet", reason=reason)
+    require_module("pytorchcv", "make setup, which leaves out its torchvision")
+    module = import_module("pytorchcv.models.zfnet")
     peer = seeded(getattr(module, name)(num_classes=10))
     imported = pytorchcv(peer.state_dict())
     outputs, images = Outputs(peer, PEERS), photos(224)

@@ -13,8 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
-
+from tests.support.programs import skip_missing
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes.torchserve.address import TorchServe
 from zfscope.runtimes.torchserve.archive import SETTINGS, Batching, write_archive
@@ -26,17 +25,17 @@ _START_S = 120
 
 
 def missing() -> str:
-    """Say what TorchServe needs and this machine does not have; empty where it has all."""
+    """Return what TorchServe needs and this machine lacks; empty where everything is installed."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     if java is None:
-        return "there is no Java: apt-get install openjdk-17-jre-headless"
+        return "java is not installed: apt-get install openjdk-17-jre-headless"
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
     found = re.search(r'version "(\d+)', said)
     if found is None or int(found[1]) < 17:
         return f"Java is older than 17: {said.splitlines()[0]}"
     if importlib.util.find_spec("ts") is None:
-        return "there is no TorchServe: pip install 'zfscope[torchserve]'"
+        return "TorchServe is not installed: pip install 'zfscope[torchserve]'"
     return ""
 
 
@@ -51,12 +50,12 @@ class RunningTorchServe:
         batching: Batching | None = None,
         sparing: bool = True,
     ) -> None:
-        """Write the archives into a folder. Skips the test where Java or TorchServe is missing.
+        """Write the archives into a folder; without TorchServe skip the test, or fail where CI=true.
 
         sparing: start soon and leave the processors to others, as suits tiny networks; else as it comes.
         """
         if reason := missing():
-            pytest.skip(reason)
+            skip_missing(reason)
         self._folder, self._models, self._sparing = folder, tuple(models), sparing
         for model in self._models:
             write_archive(model, folder / f"{model.name}.mar", batching or Batching())
