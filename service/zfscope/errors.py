@@ -4,6 +4,8 @@
     |-- InputError           an image, tensor or parameter that cannot be used
     |   `-- TooLarge         an image over a limit
     |-- NotFound             no model, version, layer or unit of that name
+    |-- DamagedModel         a stored model that is not what its manifest states
+    |-- DamagedIndex         an index that is not what its manifest states
     |-- NotReady             the service is still loading, or is shutting down
     |-- TooMuchWork          more work than one request may ask for
     |-- Unauthenticated      no token, or none that the service knows
@@ -43,6 +45,14 @@ class TooLarge(InputError):
 
 class NotFound(ZfscopeError):
     """No model, version, layer or unit of that name."""
+
+
+class DamagedModel(ZfscopeError):
+    """A stored model that is not what its manifest states; the message names model, version and file."""
+
+
+class DamagedIndex(ZfscopeError):
+    """An index that is not what its manifest states; the message names it, the file and what to do."""
 
 
 class NotReady(ZfscopeError):

@@ -100,3 +100,36 @@ def test_a_model_must_be_named_where_there_are_several(
 def test_a_model_of_an_empty_store_is_told_in_one_line(run: Run, tmp_path: Path, photo: Path) -> None:
     result = run("classify", photo, "--store", tmp_path)
     assert (result.code, result.stderr) == (2, f"zfscope: the model store '{tmp_path}' has no models\n")
+
+
+def test_a_damaged_model_is_listed_with_its_reason_and_the_others_as_they_are(
+    run: Run, tmp_path: Path, photo: Path, write: Callable[..., Path]
+) -> None:
+    write(tmp_path, 1)
+    (tmp_path / "foo" / "1").mkdir(parents=True)
+    table = run("models", "--store", tmp_path)
+    assert table.code == 0
+    assert "DAMAGED: 'model.json' is missing; copy the model" in table.stdout
+    assert "tiny (default)" in table.stdout
+    foo, tiny = json.loads(run("models", "--store", tmp_path, "--json").stdout)["models"]
+    assert (foo["name"], foo["version"], foo["is_default"]) == ("foo", 1, False)
+    assert foo["damage"].startswith("'model.json' is missing; copy the model from its source again")
+    assert (tiny["name"], tiny["damage"], tiny["is_default"]) == ("tiny", "", True)
+    assert run("classify", photo, "--store", tmp_path).code == 0
+    asked = run("models", "foo", "--store", tmp_path)
+    assert (asked.code, asked.stdout) == (2, "")
+    assert asked.stderr.startswith("zfscope: model 'foo' version 1: 'model.json' is missing; copy the model")
+    verified = run("models", "--verify", "--store", tmp_path)
+    assert (verified.code, verified.stderr) == (2, asked.stderr)
+
+
+def test_a_service_does_not_start_with_a_damaged_default_model_and_says_so_in_one_line(
+    start: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny" / "1").mkdir(parents=True)
+    served = start("serve", "--listen", "127.0.0.1:0", "--store", tmp_path)
+    assert (served.code, served.stdout) == (2, "")
+    assert served.stderr.startswith(
+        "zfscope: model 'tiny' version 1: 'model.json' is missing; copy the model"
+    )
+    assert len(served.stderr.splitlines()) == 1

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
-from zfscope.networks.shapes import multiplications, parameter_count, shapes, window_count
+from zfscope.networks.shapes import multiplications, parameter_count, shapes, tensor_shapes, window_count
 from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, Padding, ReLU
 
 
@@ -127,3 +127,11 @@ def test_padding_counts_on_the_side_where_it_is() -> None:
     layer = Conv(name="conv", channels=1, kernel=4, stride=3, padding=Padding(left=1, right=2))
     spec = NetworkSpec(name="net", input_size=10, layers=(layer,))
     assert shapes(spec)["conv"] == (1, 3, 4)
+
+
+def test_tensors_have_the_names_order_and_shapes_of_the_built_network(
+    tiny_network: Network, branchy_network: Network
+) -> None:
+    for network in (tiny_network, branchy_network):
+        built = [(name, tuple(tensor.shape)) for name, tensor in network.layers.state_dict().items()]
+        assert list(tensor_shapes(network.spec).items()) == built

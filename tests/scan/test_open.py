@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.scan.conftest import BROKEN, LAYERS
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import DamagedIndex, InputError, NotFound
 from zfscope.runtimes import create_reducing
 from zfscope.scan import (
-    DamagedIndex,
     Index,
     build_index,
     indexes_folder,
@@ -127,7 +126,7 @@ def test_a_changed_file_is_refused(folder: Path, model: Model, file: str) -> Non
 @pytest.mark.parametrize("file", ["records.parquet", "maps.parquet", "skipped.parquet"])
 def test_a_missing_file_is_refused(folder: Path, model: Model, file: str) -> None:
     (folder / file).unlink()
-    with pytest.raises(DamagedIndex, match=f"index 'val': .*'{file}' is missing in .*make it again"):
+    with pytest.raises(DamagedIndex, match=f"index 'val': .*'{file}' is missing; .*make it again"):
         open_index(model, "val")
 
 

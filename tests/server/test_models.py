@@ -78,7 +78,7 @@ def test_the_model_that_was_used_longest_ago_makes_room_and_never_the_default_on
 
 
 def test_the_models_are_listed_by_name_the_newest_version_first(models: Models) -> None:
-    assert [(found.name, found.version) for found in models.manifests()] == [
+    assert [(found.name, found.version) for found in models.listing()] == [
         ("other", 1),
         ("tiny", 2),
         ("tiny", 1),

@@ -6,9 +6,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from zfscope import errors
-from zfscope.scan import DamagedIndex
 from zfscope.server.status import Busy, error_of, status_of
-from zfscope.store import DamagedModel
 from zfscope.store.fetching.packages import FetchFailed
 
 
@@ -48,6 +46,8 @@ ERRORS = [
     (errors.InputError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
+    (errors.DamagedModel, grpc.StatusCode.DATA_LOSS),
+    (errors.DamagedIndex, grpc.StatusCode.DATA_LOSS),
     (errors.NotReady, grpc.StatusCode.UNAVAILABLE),
     (errors.TooMuchWork, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Busy, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -71,7 +71,7 @@ def test_every_error_has_its_status_and_comes_back_as_itself(
 
 def test_no_kind_of_error_was_forgotten() -> None:
     # A broken plugin stops the start, and no service fetches; the others are told as any fault of it.
-    not_for_callers = {DamagedModel, DamagedIndex, FetchFailed, errors.BrokenPlugin, errors.AnalyzerFailed}
+    not_for_callers = {FetchFailed, errors.BrokenPlugin, errors.AnalyzerFailed}
     assert set(errors.ZfscopeError.__subclasses__()) - not_for_callers <= {error for error, _ in ERRORS}
 
 
@@ -86,7 +86,7 @@ def test_a_subclass_has_the_status_of_its_nearest_parent_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("/etc/secret"), DamagedModel("/etc/secret"), KeyError("/etc/secret")]
+    "error", [RuntimeError("/etc/secret"), errors.AnalyzerFailed("/etc/secret"), KeyError("/etc/secret")]
 )
 def test_what_is_nobody_s_fault_outside_is_internal_and_tells_nothing(error: Exception) -> None:
     status = status_of(error, request_id="r17")

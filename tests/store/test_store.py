@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import DamagedModel, InputError, NotFound
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.store import DamagedModel, Manifest, ModelStore, write_manifest, write_model
+from zfscope.store import Manifest, ModelStore, write_manifest, write_model
 
 Write = Callable[..., Path]
 TITLE = "model 'tiny-net' version 1"
@@ -139,7 +139,7 @@ def test_tampered_weights_are_refused(write: Write) -> None:
 def test_missing_weights_are_refused(write: Write) -> None:
     folder = write()
     (folder / WEIGHTS).unlink()
-    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is missing in "):
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is missing; copy the model"):
         store_of(folder).load("tiny-net")
 
 
@@ -147,7 +147,7 @@ def test_weights_without_a_hash_are_refused(write: Write) -> None:
     folder = write()
     edit_manifest(folder, files={})
     with pytest.raises(
-        DamagedModel, match=f"{TITLE}: the manifest does not list '{WEIGHTS}'; it has no files"
+        DamagedModel, match=f"{TITLE}: the manifest does not list '{WEIGHTS}'; it lists no files"
     ):
         store_of(folder).load("tiny-net")
 
@@ -215,14 +215,14 @@ def test_a_manifest_that_is_no_json_is_refused(write: Write) -> None:
     folder = write()
     (folder / "model.json").write_text("{")
     with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json': Invalid JSON"):
-        store_of(folder).manifests()
+        store_of(folder).manifest("tiny-net")
 
 
 def test_a_manifest_with_a_wrong_value_is_refused_with_its_place(write: Write) -> None:
     folder = write()
     edit_manifest(folder, preprocessing={"crop": -1})
     with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json': preprocessing.crop: ") as caught:
-        store_of(folder).manifests()
+        store_of(folder).manifest("tiny-net")
     assert "\n" not in str(caught.value)
 
 
@@ -252,9 +252,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(write: Write, tmp_path: 
     folder = write()
     (folder / file).rename(tmp_path / "elsewhere")
     (folder / file).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(
-        DamagedModel, match=f"{TITLE}: '{file}' is a link that leads out of the model's folder"
-    ):
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}' is a link that leads out of its folder"):
         store_of(folder).load("tiny-net")
 
 
@@ -262,7 +260,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_instead_of_waited_for(write: W
     folder = write()
     (folder / WEIGHTS).unlink()
     os.mkfifo(folder / WEIGHTS)
-    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is no plain file"):
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is not a plain file"):
         store_of(folder).load("tiny-net")
 
 
@@ -449,7 +447,7 @@ class TestCheckpoints:
 def test_a_store_of_several_models_says_which_is_meant_where_none_is_named(write: Write) -> None:
     store = store_of(write())
     assert store.default_name() == "tiny-net" == store.load().name
-    (store.root / "other" / "1").mkdir(parents=True)
+    write(name="other")
     with pytest.raises(InputError, match="several models and no default: name one of other, tiny-net"):
         store.load()
     (store.root / "store.json").write_text('{"default_model": "tiny-net"}')

@@ -19,7 +19,9 @@ from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared, Preprocessing, prepare
 from zfscope.networks.shapes import parameter_count
 from zfscope.runtimes import TorchServe, create_runtime
-from zfscope.store import Accuracy, Manifest, Model, ModelStore
+from zfscope.store import Accuracy, DamagedEntry, Manifest, Model, ModelStore
+
+Key = tuple[str, int]
 
 
 class Here:
@@ -43,10 +45,9 @@ class Here:
 
     def models(self) -> tuple[answers.ModelSummary, ...]:
         """List the models; see `Client.models`."""
-        manifests = self._store.manifests()
         default = self._default()
-        listed = sorted(manifests, key=lambda manifest: (manifest.name, -manifest.version))
-        return tuple(_summary(manifest, is_default=manifest == default) for manifest in listed)
+        listed = sorted(self._store.listing(), key=lambda found: (found.name, -found.version))
+        return tuple(_summary(found, default) for found in listed)
 
     def model(self, name: str = "", version: int | None = None) -> answers.ModelInfo:
         """Describe a model; see `Client.model`."""
@@ -174,14 +175,28 @@ class Here:
             self._loaded[key] = self._store.load(*key)
         return self._loaded[key]
 
-    def _default(self) -> Manifest | None:
+    def _default(self) -> Key | None:
         try:
-            return self._store.manifest()
+            folder = self._store.folder("")
         except (NotFound, InputError):
             return None
+        return folder.parent.name, int(folder.name)
 
 
-def _summary(manifest: Manifest, *, is_default: bool) -> answers.ModelSummary:
+def _summary(found: Manifest | DamagedEntry, default: Key | None) -> answers.ModelSummary:
+    is_default = (found.name, found.version) == default
+    if isinstance(found, DamagedEntry):
+        return answers.ModelSummary(
+            name=found.name,
+            version=found.version,
+            summary="",
+            network="",
+            classes=0,
+            parameters=0,
+            is_default=is_default,
+            damage=found.reason,
+        )
+    manifest = found
     return answers.ModelSummary(
         name=manifest.name,
         version=manifest.version,

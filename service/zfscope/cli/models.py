@@ -15,7 +15,7 @@ from zfscope.cli.import_model import import_model
 from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
-from zfscope.errors import InputError
+from zfscope.errors import DamagedModel, InputError
 
 if TYPE_CHECKING:
     from zfscope.client import Layer, ModelInfo, ModelSummary
@@ -96,6 +96,8 @@ def _verify(models: "tuple[ModelSummary, ...]", root: Path) -> None:
     store = ModelStore(root)
     with progress() as bar:
         for model in bar.track(models, description="verifying"):
+            if model.damage:
+                raise DamagedModel(f"model '{model.name}' version {model.version}: {model.damage}")
             store.verify(model.name, model.version)
             verify_indexes(store.folder(model.name, model.version))
 
@@ -115,7 +117,7 @@ def _print_models(models: "tuple[ModelSummary, ...]") -> None:
             model.network,
             str(model.classes),
             f"{model.parameters:,}",
-            model.summary,
+            f"DAMAGED: {model.damage}" if model.damage else model.summary,
         )
         for model in models
     ]

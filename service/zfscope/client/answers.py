@@ -16,7 +16,11 @@ from zfscope.results import Analysis, Picture, Table
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A line about one version of a model; is_default: requests that name no model get it."""
+    """A line about one version of a model.
+
+    is_default: requests that name no model get it. damage: why it cannot be used and what to do, empty for
+    a model that can be; of a damaged one only name, version (0: unknown) and is_default are known.
+    """
 
     name: str
     version: int
@@ -25,6 +29,7 @@ class ModelSummary:
     classes: int
     parameters: int
     is_default: bool
+    damage: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ def summary(model: model_pb2.ModelSummary) -> answers.ModelSummary:
         classes=model.classes,
         parameters=model.parameters,
         is_default=model.is_default,
+        damage=model.damage,
     )
 
 

@@ -60,6 +60,16 @@ def weight_shape(layer: Conv | Linear, source: Shape) -> Shape:
     return (layer.units, source[0])
 
 
+def tensor_shapes(spec: NetworkSpec) -> Mapping[str, Shape]:
+    """Return the shape of every weight and bias, by its name and in the order of `layers.state_dict()`."""
+    known, found = shapes(spec), dict[str, Shape]()
+    for layer in spec.layers:
+        if isinstance(layer, Conv | Linear):
+            weight = weight_shape(layer, known[spec.sources[layer.name][0]])
+            found |= {f"{layer.name}.weight": weight, f"{layer.name}.bias": weight[:1]}
+    return found
+
+
 def window_count(size: int, layer: Conv | MaxPool | AvgPool, *, before: int, after: int) -> int:
     """Count the windows of a layer along a side of `size` pixels with the padding before and after it.
 

@@ -6,12 +6,11 @@ from zfscope.scan.engine import Engine, local
 from zfscope.scan.engines import ENGINES, create_engine
 from zfscope.scan.index import Index, Record
 from zfscope.scan.listing import open_data
-from zfscope.scan.open import DamagedIndex, indexes_folder, open_index, verify_indexes
+from zfscope.scan.open import indexes_folder, open_index, verify_indexes
 from zfscope.scan.plan import Plan, make_plan
 
 __all__ = [
     "ENGINES",
-    "DamagedIndex",
     "DataSet",
     "Engine",
     "Index",

@@ -8,15 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from zfscope.errors import InputError, NotFound, ZfscopeError
+from zfscope.errors import DamagedIndex, InputError, NotFound
 from zfscope.scan.index import Index
 from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, differences, identity_of
-from zfscope.store import DamagedModel, Manifest, Model
-from zfscope.store.integrity import INDEXES, read_inside, sha256
-
-
-class DamagedIndex(ZfscopeError):
-    """An index that is not what its manifest says; the message names it, the file, and what to do."""
+from zfscope.store import Manifest, Model
+from zfscope.store.integrity import INDEXES, read_plain, sha256
 
 
 def open_index(model: Model, name: str, *, folder: Path | None = None) -> Index:
@@ -106,9 +102,9 @@ def _verified(folder: Path, file: str, hashes: Mapping[str, str]) -> Any:
 
 def _read(folder: Path, file: str) -> bytes:
     try:
-        return read_inside(folder, file, title="its files")
-    except DamagedModel as error:
-        raise _damaged(folder, error.message) from error
+        return read_plain(folder, file)
+    except ValueError as error:
+        raise _damaged(folder, str(error)) from error
 
 
 def _damaged(folder: Path, what: str) -> DamagedIndex:

@@ -103,6 +103,8 @@ def _log_error(log: Any, error: Exception, started: float) -> None:
     code = kind_of(error).code
     if code is grpc.StatusCode.INTERNAL:
         log.error("failed", code=code.name, seconds=_since(started), exc_info=error)
+    elif code is grpc.StatusCode.DATA_LOSS:  # a fault of the store, for its operator to mend
+        log.warning("failed", code=code.name, seconds=_since(started), reason=str(error))
     else:
         log.info("refused", code=code.name, seconds=_since(started), reason=str(error)[:200])
 

@@ -12,7 +12,7 @@ import torch
 from zfscope.errors import RuntimeUnavailable, ZfscopeError
 from zfscope.networks.device import on_device
 from zfscope.runtimes import Runtime
-from zfscope.store import Manifest, Model, ModelStore
+from zfscope.store import DamagedEntry, Manifest, Model, ModelStore
 
 Key = tuple[str, int]
 _log = structlog.get_logger("zfscope.server")
@@ -50,7 +50,8 @@ class Models:
         """default: the model of requests that name none; empty takes the store's. device: of the networks.
 
         Raises NotFound for a default that the store does not have, or a store without models;
-        InputError where the store has several and no default; RuntimeUnavailable for a device that torch
+        InputError where the store has several and no default; DamagedModel for a damaged default;
+        RuntimeUnavailable for a device that torch
         does not find.
         """
         if device == "cuda" and not torch.cuda.is_available():
@@ -65,6 +66,7 @@ class Models:
         self._newest = {name: versions[-1] for name, versions in store.versions().items()}
         self._refused: dict[Key, object] = {}
         self._default = store.manifest(default).name
+        _warn_of_damage(store)
 
     @property
     def default(self) -> Key:
@@ -76,9 +78,9 @@ class Models:
         """Where the models are."""
         return self._store
 
-    def manifests(self) -> tuple[Manifest, ...]:
-        """Read every model's manifest, by name, the newest version first."""
-        return tuple(sorted(self._store.manifests(), key=lambda found: (found.name, -found.version)))
+    def listing(self) -> tuple[Manifest | DamagedEntry, ...]:
+        """Return every version of every model, by name, the newest first; see `ModelStore.listing`."""
+        return tuple(sorted(self._store.listing(), key=lambda found: (found.name, -found.version)))
 
     def manifest(self, name: str, version: int | None) -> Manifest:
         """Read one manifest; see `loaded`."""
@@ -152,3 +154,9 @@ class Models:
             for spare in oldest[: max(0, len(self._kept) - self._keep)]:
                 del self._kept[spare]
         return loaded
+
+
+def _warn_of_damage(store: ModelStore) -> None:
+    for found in store.listing():
+        if isinstance(found, DamagedEntry):
+            _log.warning("damaged model", model=found.name, version=found.version, reason=found.reason)

@@ -43,6 +43,8 @@ KINDS: Mapping[type[BaseException], Kind] = {
     errors.InputError: Kind(grpc.StatusCode.INVALID_ARGUMENT, "INPUT_ERROR"),
     errors.TooLarge: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"),
     errors.NotFound: Kind(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    errors.DamagedModel: Kind(grpc.StatusCode.DATA_LOSS, "DAMAGED_MODEL"),
+    errors.DamagedIndex: Kind(grpc.StatusCode.DATA_LOSS, "DAMAGED_INDEX"),
     errors.NotReady: Kind(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retry_s=1),
     errors.TooMuchWork: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),
     Busy: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),

@@ -1,17 +1,18 @@
 """Reading files of the store so that what is used is what the manifest names."""
 
 import hashlib
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from zfscope.errors import ZfscopeError
+from zfscope.errors import DamagedModel
 
 INDEXES = "indexes"
 """The folder of what is made of a model later, and is no part of it: each index has its own manifest."""
 
 
-class DamagedModel(ZfscopeError):
-    """A stored model that is not what its manifest says; the message names model, version and file."""
+# What to do about any damage: the store holds copies, never the only source of a model.
+_REMEDY = "copy the model from its source again, or remove the version's folder"
 
 
 def sha256(data: bytes) -> str:
@@ -19,20 +20,43 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_inside(folder: Path, file: str, *, title: str) -> bytes:
-    """Read a file of a version's folder.
+def read_plain(folder: Path, file: str) -> bytes:
+    """Read a file of a folder. Raises ValueError as `check_plain`, and where it cannot be read."""
+    check_plain(folder, file)
+    try:
+        return (folder / file).read_bytes()
+    except OSError as error:
+        raise ValueError(_unreadable(file, error.strerror)) from error
 
-    title: the model, for messages. Raises DamagedModel where there is no such file, where it is no
-    plain file, or where a link leads out of the folder.
-    """
+
+def check_plain(folder: Path, file: str) -> None:
+    """Raise ValueError unless a folder holds a file: missing, not a plain file, or a link that leads out."""
     path = folder / file
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DamagedModel(f"{title}: '{file}' is a link that leads out of the model's folder")
-    if not path.exists():
-        raise DamagedModel(f"{title}: '{file}' is missing in {folder}")
-    if not path.is_file():
-        raise DamagedModel(f"{title}: '{file}' is no plain file")
-    return path.read_bytes()
+    try:
+        inside, mode = path.resolve(strict=True).is_relative_to(folder.resolve()), path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(f"'{file}' is missing") from error
+    except OSError as error:
+        raise ValueError(_unreadable(file, error.strerror)) from error
+    except RuntimeError as error:  # before Python 3.13
+        raise ValueError(_unreadable(file, "its links form a circle")) from error
+    if not inside:
+        raise ValueError(f"'{file}' is a link that leads out of its folder")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"'{file}' is not a plain file")
+
+
+def read_inside(folder: Path, file: str, *, title: str) -> bytes:
+    """Read a file of a version's folder. title: the model, for messages. Raises DamagedModel."""
+    try:
+        return read_plain(folder, file)
+    except ValueError as error:
+        raise damaged(title, str(error)) from error
+
+
+def damaged(title: str, fault: str) -> DamagedModel:
+    """Return the error for a model of which something is wrong, with what to do about it."""
+    return DamagedModel(f"{title}: {fault}; {_REMEDY}")
 
 
 def read_verified(folder: Path, file: str, hashes: Mapping[str, str], *, title: str) -> bytes:
@@ -42,13 +66,14 @@ def read_verified(folder: Path, file: str, hashes: Mapping[str, str], *, title: 
     Raises DamagedModel for a file that is not listed, is missing or has other contents.
     """
     if file not in hashes:
-        raise DamagedModel(f"{title}: the manifest does not list '{file}'; it has {_listing(hashes)}")
+        raise damaged(title, f"the manifest does not list '{file}'; it lists {_listing(hashes)}")
     data = read_inside(folder, file, title=title)
     found, stated = sha256(data), hashes[file]
     if found != stated:
-        raise DamagedModel(
-            f"{title}: '{file}' is not the file of the manifest: its SHA-256 is {found[:12]}..., "
-            f"the manifest states {stated[:12]}...; fetch the model again"
+        raise damaged(
+            title,
+            f"'{file}' is not the file of the manifest: its SHA-256 is {found[:12]}..., "
+            f"the manifest states {stated[:12]}...",
         )
     return data
 
@@ -69,6 +94,10 @@ def files_of(folder: Path) -> list[str]:
     """Name every file of a version's folder but its indexes, relative to it, with `/` between parts."""
     files = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir()]
     return [file for file in files if not file.startswith(f"{INDEXES}/")]
+
+
+def _unreadable(file: str, reason: str | None) -> str:
+    return f"'{file}' cannot be read: {reason}"
 
 
 def _listing(names: Mapping[str, str]) -> str:

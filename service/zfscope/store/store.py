@@ -1,6 +1,5 @@
 """The model store on disk: NAME/VERSION/, found by listing, loaded only when verified."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import DamagedModel, InputError, NotFound
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
+from zfscope.networks.shapes import tensor_shapes
 from zfscope.networks.spec import layers_of_maps
-from zfscope.store.integrity import DamagedModel, files_of, read_inside, read_verified, verify_folder
-from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Label, Manifest
+from zfscope.store.integrity import (
+    check_plain,
+    damaged,
+    files_of,
+    read_inside,
+    read_verified,
+    verify_folder,
+)
+from zfscope.store.manifest import MANIFEST, WEIGHTS, Label, Manifest
+from zfscope.store.survey import DamagedEntry, is_gone, survey
 from zfscope.store.weights import check_tensors, parse_tensors, unpack_weights
 
-_VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
 _OWN = "store.json"
 
 
@@ -82,15 +89,35 @@ class ModelStore:
         self.root = root
 
     def manifests(self) -> tuple[Manifest, ...]:
-        """Read every manifest, by name and then by version. Raises DamagedModel for one that is not valid."""
-        return tuple(
-            self.manifest(name, version)
-            for name, versions in sorted(self.versions().items())
+        """Return every manifest that can be read, by name and then by version; see `listing`."""
+        return tuple(found for found in self.listing() if isinstance(found, Manifest))
+
+    def listing(self) -> tuple[Manifest | DamagedEntry, ...]:
+        """Return every version of every model, by name and then by version, damaged ones too.
+
+        Manifests are read, weights are only looked for: their hashes are checked when the model is loaded.
+        """
+        found = survey(self.root)
+        entries = [
+            entry
+            for name, versions in found.versions.items()
             for version in versions
-        )
+            if (entry := self._entry(name, version)) is not None
+        ]
+        return tuple(sorted((*entries, *found.faults), key=lambda entry: (entry.name, entry.version)))
+
+    def _entry(self, name: str, version: int) -> Manifest | DamagedEntry | None:
+        """Return a listed version; None where it was removed meanwhile."""
+        folder = self.root / name / str(version)
+        try:
+            return _checked(folder)
+        except DamagedModel as error:
+            if is_gone(folder):
+                return None
+            return DamagedEntry(name, version, error.message.removeprefix(f"{_title(folder)}: "))
 
     def default_name(self) -> str:
-        """Give the model that is meant where none is named: `store.json` says which, else it is the only one.
+        """Return the model of calls that name none: that of `store.json`, else the only usable one.
 
         Raises NotFound for a store without models, InputError for one of several that states no default,
         DamagedModel for a `store.json` that cannot be read.
@@ -100,10 +127,18 @@ class ModelStore:
             raise NotFound(f"the model store '{self.root}' has no models", field="store")
         if (self.root / _OWN).exists():
             return _read_about(self.root).default_model
+        names = self._usable(names)
         if len(names) > 1:
             listing = f"name one of {', '.join(names)}"
             raise InputError(f"the store has several models and no default: {listing}", field="model")
         return names[0]
+
+    def _usable(self, names: list[str]) -> list[str]:
+        """Leave damaged models out, unless all are: the first one's damage is then reported."""
+        if len(names) == 1:
+            return names
+        found = {manifest.name for manifest in self.manifests()}
+        return [name for name in names if name in found] or names[:1]
 
     def manifest(self, name: str = "", version: int | None = None) -> Manifest:
         """Read one manifest; version None is the newest. Raises NotFound and DamagedModel."""
@@ -121,7 +156,7 @@ class ModelStore:
         try:
             network, mean_image = unpack_weights(data, manifest.network)
         except ValueError as error:
-            raise DamagedModel(f"{manifest.title}: '{WEIGHTS}': {error}") from error
+            raise damaged(manifest.title, f"'{WEIGHTS}': {error}") from error
         _check_mean(manifest, mean_image)
         return Model(manifest, network, mean_image, folder)
 
@@ -147,7 +182,7 @@ class ModelStore:
         try:
             network, _ = unpack_weights(data, early.network)
         except ValueError as error:
-            raise DamagedModel(f"{manifest.title}: '{checkpoint.file}': {error}") from error
+            raise damaged(manifest.title, f"'{checkpoint.file}': {error}") from error
         return Model(early, network, self._mean_image(manifest), folder)
 
     def _mean_image(self, manifest: Manifest) -> NDArray[np.float32] | None:
@@ -168,16 +203,14 @@ class ModelStore:
         for checkpoint in manifest.checkpoints:
             data = read_verified(folder, checkpoint.file, manifest.files, title=manifest.title)
             try:
-                check_tensors(parse_tensors(data), model.network.layers.state_dict())
+                check_tensors(parse_tensors(data), tensor_shapes(manifest.network))
             except ValueError as error:
                 raise DamagedModel(f"{manifest.title}: '{checkpoint.file}': {error}") from error
         return manifest
 
     def versions(self) -> Mapping[str, list[int]]:
-        """Give the versions of every model that has any, ascending."""
-        models = [folder for folder in self.root.iterdir() if re.fullmatch(NAME_PATTERN, folder.name)]
-        found = {model.name: _numbers(model) for model in models if model.is_dir()}
-        return {name: versions for name, versions in found.items() if versions}
+        """Return the versions of every model that has any, ascending, whether or not they can be used."""
+        return survey(self.root).versions
 
     def stamp(self, name: str, version: int) -> object:
         """Give what changes when a file of a model does: names, sizes and times, to be compared alone."""
@@ -186,23 +219,21 @@ class ModelStore:
         return frozenset((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
 
     def folder(self, name: str, version: int | None = None) -> Path:
-        """Give the folder of a model; version None is the newest. Raises NotFound.
+        """Return the folder of a model; version None is the newest. Raises NotFound, and DamagedModel.
 
         It is looked up among what the store lists: no path is ever made of a caller's text.
         """
-        versions, name = self.versions(), name or self.default_name()
-        if name not in versions:
-            raise NotFound(f"no model '{name}'; this store has {_words(versions)}", field="model")
-        wanted = versions[name][-1] if version is None else version
-        if wanted not in versions[name]:
-            has = _words(versions[name])
-            raise NotFound(f"no version {wanted} of model '{name}'; there is {has}", field="version")
-        return self.root / name / str(wanted)
-
-
-def _numbers(model: Path) -> list[int]:
-    versions = [folder for folder in model.iterdir() if re.fullmatch(_VERSION_PATTERN, folder.name)]
-    return sorted(int(folder.name) for folder in versions if folder.is_dir())
+        found, name = survey(self.root), name or self.default_name()
+        versions = found.versions.get(name, [])
+        wanted = versions[-1] if version is None and versions else version
+        if wanted in versions:
+            return self.root / name / str(wanted)
+        fault = found.fault(name, version)
+        if fault:
+            raise DamagedModel(f"model '{name}': {fault.reason}")
+        if not versions:
+            raise NotFound(f"no model '{name}'; this store has {_words(found.versions)}", field="model")
+        raise NotFound(f"no version {wanted} of model '{name}'; there is {_words(versions)}", field="version")
 
 
 def _read_about(root: Path) -> _About:
@@ -214,16 +245,30 @@ def _read_about(root: Path) -> _About:
 
 
 def _read_manifest(folder: Path) -> Manifest:
-    title = f"model '{folder.parent.name}' version {folder.name}"
+    title = _title(folder)
     try:
         manifest = Manifest.model_validate_json(read_inside(folder, MANIFEST, title=title))
     except ValidationError as error:
-        raise DamagedModel(f"{title}: '{MANIFEST}': {_first(error)}") from error
+        raise damaged(title, f"'{MANIFEST}': {_first(error)}") from error
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise DamagedModel(
-            f"{title}: '{MANIFEST}' is that of {manifest.title}; folder and manifest must agree"
+            f"{title}: '{MANIFEST}' is that of {manifest.title}; rename the folder, since they must agree"
         )
     return manifest
+
+
+def _checked(folder: Path) -> Manifest:
+    """Read a manifest, and check that there are weights. Raises DamagedModel."""
+    manifest = _read_manifest(folder)
+    try:
+        check_plain(folder, WEIGHTS)
+    except ValueError as error:
+        raise damaged(manifest.title, str(error)) from error
+    return manifest
+
+
+def _title(folder: Path) -> str:
+    return f"model '{folder.parent.name}' version {folder.name}"
 
 
 def _check_mean(manifest: Manifest, mean_image: NDArray[np.float32] | None) -> None:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from zfscope.networks.network import Network
+from zfscope.networks.shapes import Shape, tensor_shapes
 from zfscope.networks.spec import NetworkSpec
 
 MEAN_IMAGE = "mean_image"
@@ -41,10 +42,10 @@ def unpack_weights(data: bytes, spec: NetworkSpec) -> tuple[Network, NDArray[np.
     """
     tensors = parse_tensors(data)
     mean_image = tensors.pop(MEAN_IMAGE, None)
-    network = Network(spec)
-    expected = network.layers.state_dict()
+    expected = tensor_shapes(spec)  # before the network: a manifest may state sizes that no memory holds
     _check_names(tensors, expected)
     check_tensors(tensors, expected)
+    network = Network(spec)
     network.layers.load_state_dict(tensors, strict=True)
     network.eval().requires_grad_(False)
     return network, None if mean_image is None else _frozen_image(mean_image)
@@ -58,20 +59,20 @@ def parse_tensors(data: bytes) -> dict[str, Tensor]:
         raise ValueError(f"no safetensors file: {error}") from error
 
 
-def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> None:
     """Raise ValueError for a tensor of unknown name, other shape or type, or with numbers not finite."""
     for name, tensor in tensors.items():
         if name not in expected:
             raise ValueError(f"tensor '{name}' belongs to no layer of the network")
-        if tensor.shape != expected[name].shape:
-            shape, wanted = tuple(tensor.shape), tuple(expected[name].shape)
-            raise ValueError(f"tensor '{name}' has the shape {shape}; the network needs {wanted}")
+        if tuple(tensor.shape) != expected[name]:
+            shape = tuple(tensor.shape)
+            raise ValueError(f"tensor '{name}' has the shape {shape}; the network needs {expected[name]}")
         if tensor.dtype not in STORED_TYPES:
             raise ValueError(f"tensor '{name}' is {_type(tensor)}; allowed are float16 and float32")
     _check_finite(tensors)
 
 
-def _check_names(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def _check_names(tensors: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> None:
     missing = [name for name in expected if name not in tensors]
     if missing:
         raise ValueError(f"tensor '{missing[0]}' is missing")

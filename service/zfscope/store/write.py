@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from zfscope.errors import InputError
 from zfscope.networks.network import Network
+from zfscope.networks.shapes import tensor_shapes
 from zfscope.store.integrity import files_of, sha256
 from zfscope.store.manifest import MANIFEST, WEIGHTS, Checkpoint, Manifest, checked_file
 from zfscope.store.weights import check_tensors, pack_weights, parse_tensors
@@ -86,7 +87,7 @@ def _contents(
             files[checked_file(name)] = data
         for epoch, path in checkpoints.items():
             files[checkpoint_file(epoch)] = path.read_bytes()
-            check_tensors(parse_tensors(files[checkpoint_file(epoch)]), network.layers.state_dict())
+            check_tensors(parse_tensors(files[checkpoint_file(epoch)]), tensor_shapes(network.spec))
         files[WEIGHTS] = pack_weights(network, mean_image)
     except ValueError as error:
         raise InputError(f"{manifest.title} cannot be written: {error}") from error

@@ -173,6 +173,7 @@ class ModelSummary(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    DAMAGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use."""
     version: _builtins.int
@@ -187,6 +188,11 @@ class ModelSummary(_message.Message):
     """The number of weights and biases."""
     is_default: _builtins.bool
     """Whether a request that names no model gets this version of it."""
+    damage: _builtins.str
+    """Why it cannot be used and what to do; empty for a model that can be. Of a damaged one only name, version (0 where
+    the folder is not a version's) and is_default are set. A request for it ends with DATA_LOSS. Weights are verified
+    when a model is first asked for: until then their damage is not listed.
+    """
     def __init__(
         self,
         *,
@@ -197,10 +203,11 @@ class ModelSummary(_message.Message):
         classes: _builtins.int = ...,
         parameters: _builtins.int = ...,
         is_default: _builtins.bool = ...,
+        damage: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "is_default", b"is_default", "name", b"name", "network", b"network", "parameters", b"parameters", "summary", b"summary", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "damage", b"damage", "is_default", b"is_default", "name", b"name", "network", b"network", "parameters", b"parameters", "summary", b"summary", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,14 +52,15 @@ class ModelServiceServicer:
     """
 
     def ListModels(self, request, context):
-        """Lists every model and version of the service's store.
+        """Lists every model and version of the service's store, damaged ones with the reason.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Describes one model, layer by layer. NOT_FOUND for a name or version that the store lacks.
+        """Describes one model, layer by layer. NOT_FOUND for a name or version that the store lacks,
+        DATA_LOSS for one that is damaged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

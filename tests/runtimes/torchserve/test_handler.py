@@ -16,11 +16,12 @@ from tests.conftest import BRANCHY
 from tests.runtimes.torchserve.conftest import write_seeded
 from tests.support.programs import require_module
 from zfscope.engine.trace import trace
+from zfscope.errors import DamagedModel
 from zfscope.runtimes.torchserve import handler as module
 from zfscope.runtimes.torchserve.archive import Batching, write_archive
 from zfscope.runtimes.torchserve.handler import Handler
 from zfscope.runtimes.torchserve.message import IMAGES, LAYERS, REDUCE, WEIGHTS, Array, Message, pack, unpack
-from zfscope.store import DamagedModel, Model
+from zfscope.store import Model
 
 
 def unpacked(model: Model, folder: Path) -> Any:

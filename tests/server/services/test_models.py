@@ -1,10 +1,18 @@
 """ModelService over the wire."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import grpc
 import pytest
 
 from zfscope.client import Client, Label
-from zfscope.errors import NotFound
+from zfscope.errors import DamagedModel, NotFound
+from zfscope.inference import inference_pb2
+from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
+from zfscope.server.settings import Settings
 from zfscope.v1 import model_pb2 as pb
 from zfscope.v1.model_pb2_grpc import ModelServiceStub
 
@@ -99,3 +107,50 @@ def test_a_model_name_of_a_megabyte_is_not_found_like_any_other(channel: grpc.Ch
 
     assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
     assert refusal.value.details().endswith(" ...")
+
+
+def test_damaged_models_are_listed_with_the_reason_and_the_others_work(
+    tmp_path: Path,
+    settings: Settings,
+    make_service: Callable[[Settings], Any],
+    write_tiny: Callable[..., None],
+    photo: bytes,
+) -> None:
+    write_tiny(tmp_path, "tiny", 1)
+    write_tiny(tmp_path, "huge", 1)
+    manifest = tmp_path / "huge" / "1" / "model.json"
+    content = json.loads(manifest.read_text())
+    content["network"]["layers"][0]["channels"] = 10**20
+    manifest.write_text(json.dumps(content))
+    (tmp_path / "foo" / "1").mkdir(parents=True)
+    service = make_service(settings.model_copy(update={"store": tmp_path}))
+    service.call(service.service.warm_up())
+
+    with Client(service.address) as client:
+        foo, huge, tiny = client.models()
+        assert (foo.name, foo.version, foo.is_default) == ("foo", 1, False)
+        assert foo.damage.startswith("'model.json' is missing; copy the model from its source again")
+        assert (huge.name, huge.version) == ("huge", 1)
+        assert "'model.json' has a number that cannot be sent" in huge.damage
+        assert (tiny.name, tiny.damage, tiny.is_default) == ("tiny", "", True)
+        assert client.analyzers()
+        assert client.classify(photo).model == "tiny"
+        for ask in (client.model, lambda name: client.classify(photo, model=name), client.analyzers):
+            with pytest.raises(DamagedModel, match=r"^model 'foo' version 1: 'model.json' is missing"):
+                ask("foo")
+        with pytest.raises(DamagedModel, match=r"'model.json' has a number that cannot be sent"):
+            client.model("huge")
+
+    with grpc.insecure_channel(service.address) as channel:
+        inference = GRPCInferenceServiceStub(channel)
+        for call, request in (
+            (ModelServiceStub(channel).GetModel, pb.GetModelRequest(model="foo")),
+            (inference.ModelMetadata, inference_pb2.ModelMetadataRequest(name="foo")),
+        ):
+            with pytest.raises(grpc.RpcError) as refusal:
+                call(request, timeout=30)
+            assert refusal.value.code() is grpc.StatusCode.DATA_LOSS
+        assert not inference.ModelReady(inference_pb2.ModelReadyRequest(name="foo"), timeout=30).ready
+        assert inference.ModelMetadata(
+            inference_pb2.ModelMetadataRequest(name="tiny"), timeout=30
+        ).versions == ["1"]

@@ -44,7 +44,7 @@ def metadata(backend: Backend, target: Target) -> pb.ModelMetadataResponse:
     """Answer a ModelMetadata. Blocks; no weights are loaded."""
     found = describe(backend, target)
     model = found.name.partition("/")[0]
-    versions = sorted(known.version for known in backend.models.manifests() if known.name == model)
+    versions = sorted(known.version for known in backend.models.store.manifests() if known.name == model)
     return pb.ModelMetadataResponse(
         name=found.name,
         versions=[str(version) for version in versions],

@@ -1,14 +1,19 @@
 """ModelService: what models there are, and what they are made of."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import grpc
 
 from zfscope.analysis.description import LayerDescription, describe
+from zfscope.errors import DamagedModel
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.shapes import parameter_count
 from zfscope.server.backend import Backend
-from zfscope.store import Accuracy, Manifest
+from zfscope.store import Accuracy, DamagedEntry, Manifest
+from zfscope.store.integrity import damaged
+from zfscope.store.manifest import MANIFEST
 from zfscope.v1 import model_pb2 as pb
 from zfscope.v1.model_pb2_grpc import ModelServiceServicer
 
@@ -39,9 +44,7 @@ class ModelService(ModelServiceServicer):
 def list_models(backend: Backend) -> pb.ListModelsResponse:
     """Answer a ListModels. Blocks."""
     default = backend.models.default
-    return pb.ListModelsResponse(
-        models=[_summary(manifest, default) for manifest in backend.models.manifests()]
-    )
+    return pb.ListModelsResponse(models=[_listed(found, default) for found in backend.models.listing()])
 
 
 def get_model(backend: Backend, request: pb.GetModelRequest) -> pb.GetModelResponse:
@@ -49,12 +52,41 @@ def get_model(backend: Backend, request: pb.GetModelRequest) -> pb.GetModelRespo
     manifest = backend.models.manifest(
         request.model, request.version if request.HasField("version") else None
     )
+    with _sendable(manifest):
+        return _description(manifest, backend.models.default)
+
+
+def _description(manifest: Manifest, default: tuple[str, int]) -> pb.GetModelResponse:
     return pb.GetModelResponse(
-        summary=_summary(manifest, backend.models.default),
+        summary=_summary(manifest, default),
         layers=[_layer(layer) for layer in describe(manifest.network)],
         labels=[pb.Label(id=label.id, name=label.name) for label in manifest.labels],
         preprocessing=_preprocessing(manifest.preprocessing),
         accuracy=_accuracy(manifest.accuracy) if manifest.accuracy else None,
+    )
+
+
+@contextmanager
+def _sendable(manifest: Manifest) -> Iterator[None]:
+    """Translate protobuf's error about a number that a field cannot hold. Raises DamagedModel."""
+    try:
+        yield
+    except ValueError as error:
+        raise damaged(manifest.title, f"'{MANIFEST}' has a number that cannot be sent: {error}") from error
+
+
+def _listed(found: Manifest | DamagedEntry, default: tuple[str, int]) -> pb.ModelSummary:
+    if isinstance(found, Manifest):
+        try:
+            with _sendable(found):
+                return _summary(found, default)
+        except DamagedModel as error:
+            found = DamagedEntry(found.name, found.version, error.message)
+    return pb.ModelSummary(
+        name=found.name,
+        version=found.version,
+        is_default=(found.name, found.version) == default,
+        damage=found.reason,
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
-from zfscope.networks.shapes import shapes
+from zfscope.networks.shapes import shapes, tensor_shapes
 from zfscope.networks.spec import NetworkSpec
 from zfscope.store.weights import check_tensors
 
@@ -39,7 +39,7 @@ def assembled(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> Network:
     Raises ValueError, naming the tensor, for one that does not fit.
     """
     network = Network(spec)
-    check_tensors(weights, network.layers.state_dict())
+    check_tensors(weights, tensor_shapes(spec))
     network.layers.load_state_dict(dict(weights), strict=True)
     return network.eval().requires_grad_(False)
 
