@@ -1,6 +1,6 @@
 """What an analysis gives, as plain values: the same in the service, in its client and in this process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,50 @@ DTYPES = ("uint8", "int64", "float16", "float32")
 """Types of the tensors of an analysis, and of every tensor on the wire."""
 MAX_AXES = 8
 """Of such a tensor; each has an extent of 1 or more."""
+
+MAX_NOTICES = 20
+MAX_NOTICE_CHARS = 1000
+_MAX_FIELDS = 3
+"""Fields named by one notice that is about several; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning in an answer: something was assumed or left out, and the request was answered.
+
+    code: what kind it is, lower case, digits and hyphens. message: what was assumed and what to do if that is
+    wrong, in one sentence. field: the path of the request's field, or of an index's photo; empty where it is
+    about no single one.
+    """
+
+    code: str
+    message: str
+    field: str = ""
+
+
+def merge_notices(notices: Iterable[Notice]) -> tuple[Notice, ...]:
+    """Return notices without duplicates, at most MAX_NOTICES of them, in order.
+
+    Those that say the same of several fields become one, which names the first fields and counts the rest.
+    Texts are cut to MAX_NOTICE_CHARS.
+    """
+    fields: dict[tuple[str, str], dict[str, None]] = {}
+    for notice in notices:
+        fields.setdefault((notice.code, notice.message), {})[notice.field] = None
+    merged = [_about(code, message, list(where)) for (code, message), where in fields.items()]
+    if len(merged) <= MAX_NOTICES:
+        return tuple(merged)
+    kept, left = merged[: MAX_NOTICES - 1], len(merged) - MAX_NOTICES + 1
+    return (*kept, Notice("more-warnings", f"{left:,} more warnings of other kinds are left out"))
+
+
+def _about(code: str, message: str, fields: list[str]) -> Notice:
+    first, others = fields[0], fields[1:]
+    if others:
+        rest = len(others) - _MAX_FIELDS
+        named = ", ".join(f"{field:.100}" for field in others[:_MAX_FIELDS])
+        message = f"{message} (the same of {named}{f' and {rest:,} more' if rest > 0 else ''})"
+    return Notice(code, message[:MAX_NOTICE_CHARS], first[:MAX_NOTICE_CHARS])
 
 
 @dataclass(frozen=True)
@@ -40,13 +84,15 @@ class Analysis:
     """What an analyzer found, by names that its documentation explains.
 
     tensors: of one of DTYPES, at most MAX_AXES axes and none of them empty, all of it finite. pictures: no
-    two of one name. numbers: finite; so are those in tables.
+    two of one name. numbers: finite; so are those in tables. warnings: at most MAX_NOTICES, each of at most
+    MAX_NOTICE_CHARS characters; what was noticed about the photos is added to them.
     """
 
     tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
 
     def picture(self, name: str) -> Picture | None:
         """Give the picture of that name, None where there is none."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zfscope.analysis.check import BadAnalysis, checked
-from zfscope.results import Analysis, Picture, Table
+from zfscope.results import Analysis, Notice, Picture, Table
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -197,3 +197,28 @@ def test_a_name_is_a_string(kind: str, name: Any) -> None:
 def test_a_name_is_text_that_can_be_written() -> None:
     with pytest.raises(BadAnalysis, match=r"^a name in numbers is '\\udce4', which is no Unicode text$"):
         checked(Analysis(numbers={"\udce4": 1}))
+
+
+def test_warnings_come_back_the_same() -> None:
+    notices = (Notice("assumed-bit-depth", "read as 12 bits", "images[0]"), Notice("b", "x"))
+    assert checked(Analysis(warnings=notices)).warnings == notices
+
+
+@pytest.mark.parametrize(
+    ("warnings", "message"),
+    [
+        ("text", "warnings is str; it has to be a tuple"),
+        (("text",), "one of the warnings is str, which is no Notice"),
+        ((Notice("x", "y"),) * 21, "21 warnings; at most 20 are allowed"),
+        ((Notice("Bad Code", "y"),), "the code of a warning is 'Bad Code'; it has to be 1 to 64 of a-z"),
+        ((Notice(None, "y"),), "the code of a warning is None; it has to be 1 to 64 of a-z"),  # type: ignore[arg-type]
+        ((Notice("x", 7),), "the warning 'x' is int; it has to be a str"),  # type: ignore[arg-type]
+        ((Notice("x", "\ud800"),), "the warning 'x' is .*, which is no Unicode text"),
+        ((Notice("x", ""),), "the warning 'x' has a message of 0 characters and a field of 0; allowed are 1"),
+        ((Notice("x", "y" * 1001),), "a message of 1,001 characters"),
+        ((Notice("x", "y", "z" * 1001),), "a field of 1,001"),
+    ],
+)
+def test_a_warning_that_cannot_be_sent_is_refused(warnings: Any, message: str) -> None:
+    with pytest.raises(BadAnalysis, match=message):
+        checked(Analysis(warnings=warnings))

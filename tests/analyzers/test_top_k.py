@@ -341,6 +341,17 @@ def test_photos_in_a_tar_are_read_where_they_lie(
     assert {row["state"] for row in records(look(ready, index="packed", maps=[0]))} == {"gone"}
 
 
+def test_what_is_assumed_of_photos_is_said_with_their_paths(
+    ready: Context, photos: Path, make_index: MakeIndex
+) -> None:
+    pages = [Image.fromarray(blots(number, 60, 40)) for number in range(40, 43)]
+    pages[0].save(photos / "ant" / "pages.tiff", save_all=True, append_images=pages[1:])
+    make_index(photos, "with-pages")
+    (found,) = look(ready, index="with-pages", count=12, top=9).warnings
+    assert (found.code, found.field) == ("first-frame", "ant/pages.tiff")
+    assert look(ready, index="photos", count=12).warnings == ()
+
+
 def test_a_pipe_in_place_of_a_photo_is_not_waited_for(ready: Context, photos: Path) -> None:
     path = photos / records(look(ready, maps=[0]))[0]["path"]
     path.unlink()
@@ -354,7 +365,7 @@ def test_a_photo_that_can_no_longer_be_decoded_is_gone(
     def refusing(*_: Any, **__: Any) -> Any:
         raise InputError("a format that is not read any more")
 
-    monkeypatch.setattr("zfscope.scan.again.decode", refusing)
+    monkeypatch.setattr("zfscope.scan.again.decode_photo", refusing)
     assert {row["state"] for row in records(look(ready, maps=[0]))} == {"gone"}
 
 

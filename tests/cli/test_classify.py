@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 Run = Callable[..., Any]
 LABELS = {"ant", "bee", "church", "dog"}
@@ -101,3 +102,37 @@ def test_a_photo_that_is_not_there_is_told_in_one_line(run: Run, command: str) -
     result = run(command, "nowhere.jpg")
     line = "zfscope: 'nowhere.jpg' cannot be read: No such file or directory\n"
     assert (result.code, result.stdout, result.stderr) == (2, "", line)
+
+
+@pytest.fixture
+def animation(tmp_path: Path) -> Path:
+    """A GIF of two frames."""
+    frames = [Image.new("RGB", (60, 48), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
+    return tmp_path / "two.gif"
+
+
+@pytest.mark.parametrize("command", [["classify"], ["project", "--top", "1"], ["analyze", "project"]])
+def test_what_was_assumed_is_a_line_for_people(
+    run: Run, animation: Path, tmp_path: Path, command: list[str]
+) -> None:
+    out = [] if command == ["classify"] else ["--out", str(tmp_path / "out")]
+    result = run(*command, animation, *out)
+    field = "images[0].encoded" if command[0] == "analyze" else "image.encoded"
+    assert result.code == 0
+    assert result.stderr.splitlines() == [
+        f"zfscope: warning: {field}: a GIF file of several frames or pages, of which the first was used; "
+        "to use another, save it as a file of its own"
+    ]
+
+
+@pytest.mark.parametrize("command", [["classify"], ["project", "--top", "1"], ["analyze", "project"]])
+def test_what_was_assumed_is_in_the_object_for_programs(
+    run: Run, animation: Path, tmp_path: Path, server: str, command: list[str]
+) -> None:
+    out = [] if command == ["classify"] else ["--out", str(tmp_path / "out")]
+    here, there = (run(*command, animation, "--json", *out, *where) for where in ([], ["--server", server]))
+    (warning,) = json.loads(here.stdout)["warnings"]
+    assert warning["code"] == "first-frame"
+    assert json.loads(there.stdout)["warnings"] == [warning]
+    assert (here.stderr, there.stderr) == ("", "")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError, TooLarge
-from zfscope.images.decode import DecodeLimits, decode, stored_size
+from zfscope.images.decode import DecodeLimits, decode, decode_photo, stored_size
+from zfscope.results import Notice
 
 Rgb = NDArray[np.uint8]
 Encode = Callable[..., bytes]
@@ -299,3 +300,24 @@ def test_pillows_own_limit_is_an_input_error_where_ours_is_raised(encoded: Encod
     large = large.replace(struct.pack("<HHII", 257, 4, 1, 1), struct.pack("<HHII", 257, 4, 1, 20_000))
     message = "^image is a TIFF file of far too many pixels; at most 1,000,000,000 are allowed$"
     refused(large, message, limits=DecodeLimits(pixels=10**9))
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_of_several_frames_the_first_is_shown_and_said_to_be(
+    name: str, noise: Noise, encoded: Encode
+) -> None:
+    frames = [Image.fromarray(noise(20, 30, seed)).quantize(16).convert("RGB") for seed in range(3)]
+    options = {"lossless": True} if name == "WEBP" else {}
+    data = encoded(frames[0], name, save_all=True, append_images=frames[1:], **options)
+    found = decode_photo(data, field="images[3].encoded")
+    np.testing.assert_array_equal(found.pixels, np.asarray(frames[0]))
+    message = (
+        f"a {name} file of several frames or pages, of which the first was used; "
+        "to use another, save it as a file of its own"
+    )
+    assert found.warnings == (Notice("first-frame", message, "images[3].encoded"),)
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "BMP", "JPEG"])
+def test_of_a_file_of_one_frame_nothing_is_said(name: str, noise: Noise, encoded: Encode) -> None:
+    assert decode_photo(encoded(noise(20, 30), name)).warnings == ()

@@ -11,6 +11,7 @@ from zfscope_analyzers.evolve.result import Evolution, Place, tables_of, tensors
 from zfscope_analyzers.evolve.settle import correlations, settled
 from zfscope_analyzers.top_k import look as top_k
 from zfscope_analyzers.top_k.params import TopKParams
+from zfscope_analyzers.top_k.result import warnings_of
 
 
 class Evolve:
@@ -56,6 +57,7 @@ class Evolve:
             tensors=tensors_of(found) if context.tensors else {},
             pictures=(figure(found),) if context.pictures else (),
             tables=tables_of(found),
+            warnings=warnings_of(found.looks.values()),
         )
 
 

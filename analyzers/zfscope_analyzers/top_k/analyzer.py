@@ -8,7 +8,7 @@ from zfscope_analyzers.top_k.figure import figure
 from zfscope_analyzers.top_k.look import Look, Place, look
 from zfscope_analyzers.top_k.page import Page, page_of
 from zfscope_analyzers.top_k.params import TopKParams
-from zfscope_analyzers.top_k.result import tables_of, tensors_of
+from zfscope_analyzers.top_k.result import tables_of, tensors_of, warnings_of
 
 
 class TopK:
@@ -57,6 +57,7 @@ class TopK:
             tensors=tensors_of(network, page, looks, control=params.control) if context.tensors else {},
             pictures=(_draw(context, page, looks, params, every),) if context.pictures else (),
             tables=tables_of(network, page, looks),
+            warnings=warnings_of(looks.values()),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.contract import Context, array, images_of
+from zfscope.analysis.contract import Context, Notice, array, images_of
 from zfscope.analysis.control import Similarity, control_network, similarities, strongest_there
 from zfscope.engine.deconvnet import project
 from zfscope.engine.frame import Framing, cut, cut_planes, framing_of
@@ -61,11 +61,15 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What became of a record, the activation that its photo has now, and what was seen, if anything."""
+    """What became of a record, the activation that its photo has now, and what was seen, if anything.
+
+    warnings: what was assumed while the photo was decoded.
+    """
 
     state: State
     recomputed: float | None = None
     sight: Sight | None = None
+    warnings: tuple[Notice, ...] = ()
 
 
 class _Wanted(NamedTuple):
@@ -148,7 +152,7 @@ def _looked_at(
         for (row, each), unit, sight in zip(some, units, sights, strict=True):
             value = activation(traced, lens.layer, unit)
             state: State = "ok" if reproduced(each.record.value, value, peaks[row]) else "differs"
-            looks[each.place] = Look(state, value, sight)
+            looks[each.place] = Look(state, value, sight, photos[row][0].warnings)
     return looks
 
 

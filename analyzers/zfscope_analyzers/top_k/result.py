@@ -1,6 +1,6 @@
 """What became of the records, as tables and tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from zfscope.analysis.contract import Table
 from zfscope.engine.frame import framing_of
 from zfscope.networks import Network
-from zfscope.results import Cell
+from zfscope.results import Cell, Notice, merge_notices
 from zfscope.scan import Record
 from zfscope_analyzers.top_k.look import Look, Place, State
 from zfscope_analyzers.top_k.page import Page
@@ -36,6 +36,11 @@ def tables_of(network: Network, page: Page, looks: Mapping[Place, Look]) -> dict
         "records": Table(_COLUMNS, tuple(rows)),
         "maps": Table(("map", "alive", "images", "dead"), tuple(maps)),
     }
+
+
+def warnings_of(looks: Iterable[Look]) -> tuple[Notice, ...]:
+    """Return what was assumed of the photos, each warning once."""
+    return merge_notices(notice for look in looks for notice in look.warnings)
 
 
 def _row(record: Record, look: Look, *, is_map: bool) -> tuple[Cell, ...]:

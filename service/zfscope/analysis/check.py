@@ -1,16 +1,30 @@
 """What an analyzer gave, made plain and checked: what may not be sent is not given in this process either."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.results import DTYPES, MAX_AXES, Analysis, Cell, Picture, Table
+from zfscope.results import (
+    DTYPES,
+    MAX_AXES,
+    MAX_NOTICE_CHARS,
+    MAX_NOTICES,
+    Analysis,
+    Cell,
+    Notice,
+    Picture,
+    Table,
+)
 
 LARGEST_WHOLE = 2**53
 """Up to here each whole number is a double of its own: as such a cell travels."""
+
+
+_CODE = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class BadAnalysis(Exception):
@@ -29,6 +43,7 @@ def checked(result: Any) -> Analysis:
         pictures=_pictures(result.pictures),
         numbers={name: _number(name, number) for name, number in _named("numbers", result.numbers)},
         tables={name: _table(name, table) for name, table in _named("tables", result.tables)},
+        warnings=_notices(result.warnings),
     )
 
 
@@ -67,6 +82,29 @@ def _picture_name(picture: Any) -> str:
     if not (isinstance(png, bytes) and png.startswith(b"\x89PNG")):
         raise BadAnalysis(f"the picture '{name}' is {_kind(png)} that is no PNG")
     return name
+
+
+def _notices(notices: Any) -> tuple[Notice, ...]:
+    found = _sequence(notices, "warnings")
+    if len(found) > MAX_NOTICES:
+        raise BadAnalysis(f"{len(found):,} warnings; at most {MAX_NOTICES} are allowed")
+    return tuple(_notice(notice) for notice in found)
+
+
+def _notice(notice: Any) -> Notice:
+    if not isinstance(notice, Notice):
+        raise BadAnalysis(f"one of the warnings is {_kind(notice)}, which is no Notice")
+    code: Any = notice.code
+    if not (isinstance(code, str) and _CODE.fullmatch(code)):
+        allowed = "1 to 64 of a-z, 0-9 and hyphens"
+        raise BadAnalysis(f"the code of a warning is {code!a:.80}; it has to be {allowed}")
+    texts = [_text(text, f"the warning '{code}'") for text in (notice.message, notice.field)]
+    if not texts[0] or max(map(len, texts)) > MAX_NOTICE_CHARS:
+        raise BadAnalysis(
+            f"the warning '{code}' has a message of {len(texts[0]):,} characters and a field of "
+            f"{len(texts[1]):,}; allowed are 1 to {MAX_NOTICE_CHARS:,}, and up to as many"
+        )
+    return Notice(code, *texts)
 
 
 def _number(name: str, value: Any) -> float:

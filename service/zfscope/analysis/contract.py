@@ -33,7 +33,7 @@ from pydantic import BaseModel
 from zfscope.analysis.classification import check_classifies, class_number
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Rendering
-from zfscope.results import Analysis, Picture, Table
+from zfscope.results import Analysis, Notice, Picture, Table
 from zfscope.runtimes import Runtime
 from zfscope.store import Model, ModelStore
 
@@ -42,6 +42,7 @@ __all__ = [
     "Analysis",
     "Analyzer",
     "Context",
+    "Notice",
     "Picture",
     "Table",
     "array",

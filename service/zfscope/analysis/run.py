@@ -14,6 +14,7 @@ from zfscope.analysis.contract import Analysis, Analyzer, Context
 from zfscope.analysis.registry import Registered
 from zfscope.errors import AnalyzerFailed, InputError, TooMuchWork, ZfscopeError
 from zfscope.interrupt import interruptible
+from zfscope.results import merge_notices
 from zfscope.store import Model
 
 
@@ -125,10 +126,15 @@ def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysi
 
 
 def given(context: Context, result: Analysis) -> Analysis:
-    """Check what an analyzer gave, and leave out what the caller did not want. Raises BadAnalysis."""
+    """Check an analyzer's result, leave out what the caller did not ask for, and add the photos' warnings.
+
+    Raises BadAnalysis.
+    """
     found = checked(result)
+    noticed = (notice for image in context.images for notice in image.warnings)
     return replace(
         found,
+        warnings=merge_notices((*noticed, *found.warnings)),
         tensors=found.tensors if context.tensors else {},
         pictures=found.pictures if context.pictures else (),
     )

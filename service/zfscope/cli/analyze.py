@@ -10,7 +10,14 @@ import typer
 from zfscope.analysis.reserved import RESERVED
 from zfscope.cli.access import FILES, TLS, accessing, option_of
 from zfscope.cli.connect import connect, read_photo
-from zfscope.cli.output import print_json, print_table, progress, title_of
+from zfscope.cli.output import (
+    print_json,
+    print_table,
+    print_warnings,
+    progress,
+    title_of,
+    warnings_json,
+)
 from zfscope.cli.schema import Parser, add_options
 
 if TYPE_CHECKING:
@@ -61,6 +68,7 @@ def analyze(
     if chosen.json:
         print_json(as_object(found, files))
     else:
+        print_warnings(found.warnings)
         _print(given[0], found, files)
 
 
@@ -137,6 +145,7 @@ def as_object(found: "Analyzed", files: list[Path]) -> dict[str, Any]:
         "numbers": dict(analysis.numbers),
         "tables": {name: table.records() for name, table in analysis.tables.items()},
         "files": [str(path) for path in files],
+        "warnings": warnings_json(found.warnings),
     }
 
 

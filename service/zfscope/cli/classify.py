@@ -16,7 +16,14 @@ from zfscope.cli.options import (
     Store,
     TorchServeAddress,
 )
-from zfscope.cli.output import print_json, print_table, size_json, title_of
+from zfscope.cli.output import (
+    print_json,
+    print_table,
+    print_warnings,
+    size_json,
+    title_of,
+    warnings_json,
+)
 
 if TYPE_CHECKING:
     from zfscope.client import Classification
@@ -48,6 +55,7 @@ def classify(
     if as_json:
         print_json(as_object(answer))
         return
+    print_warnings(answer.warnings)
     columns = {"probability": "right", "class": "left", "id": "left"}
     rows = [(f"{score.probability:.1%}", score.label, score.label_id) for score in answer.classes]
     print_table(f"{photo.name}, by {title_of(answer.model, answer.version)}", columns, rows)
@@ -69,4 +77,5 @@ def as_object(answer: "Classification") -> dict[str, Any]:
             }
             for score in answer.classes
         ],
+        "warnings": warnings_json(answer.warnings),
     }

@@ -8,7 +8,7 @@ import typer
 from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect, read_photo
 from zfscope.cli.options import AsJson, Server, Store
-from zfscope.cli.output import print_json, print_table
+from zfscope.cli.output import print_json, print_table, print_warnings
 from zfscope.errors import InputError
 
 MOST_PHOTOS = 16
@@ -64,6 +64,7 @@ def compare(
     if as_json:
         print_json(as_object(found, files))
         return
+    print_warnings(found.warnings)
     table = found.analysis.tables["architectures"]
     rows = [tuple(_cell(cell) for cell in row) for row in table.rows]
     print_table("Architectures compared", dict.fromkeys(table.columns, "left"), rows)

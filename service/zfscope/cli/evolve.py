@@ -12,7 +12,7 @@ from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
 from zfscope.cli.numbers import read_numbers
 from zfscope.cli.options import AsJson, DeviceName, IndexDevice, ModelName, ModelVersion, Server, Store
-from zfscope.cli.output import print_json, print_table, progress, title_of
+from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def evolve(
     if as_json:
         print_json(as_object(found, files))
     else:
+        print_warnings(found.warnings)
         _print(layer, found, files)
 
 

@@ -14,10 +14,11 @@ from zfscope.analysis.run import Meter, check_photos, default_cost, guarded, rea
 from zfscope.client import answers
 from zfscope.client.requests import ProjectOptions
 from zfscope.errors import InputError, NotFound
-from zfscope.images.decode import decode
+from zfscope.images.decode import decode_photo
 from zfscope.images.geometry import Box
-from zfscope.images.preprocess import Prepared, Preprocessing, prepare
+from zfscope.images.preprocess import Prepared, Preprocessing, prepare_photo
 from zfscope.networks.shapes import parameter_count
+from zfscope.results import merge_notices
 from zfscope.runtimes import TorchServe, create_runtime
 from zfscope.store import Accuracy, DamagedEntry, Manifest, Model, ModelStore
 
@@ -76,9 +77,9 @@ class Here:
     ) -> answers.Classification:
         """Give the likeliest classes of a photo; see `Client.classify`."""
         manifest = self._store.manifest(model, version)
-        decoded = decode(photo)
+        decoded = decode_photo(photo, field="image.encoded")
         found = self._load(manifest)
-        prepared = prepare(
+        prepared = prepare_photo(
             decoded,
             found.preprocessing,
             crops="ten" if ten_crop else "centre",
@@ -90,12 +91,14 @@ class Here:
             answers.ClassScore(score.index, score.label_id, score.label, score.probability, score.logit)
             for score in scores
         )
-        return answers.Classification(found.name, found.version, classes, _size(decoded.shape))
+        return answers.Classification(
+            found.name, found.version, classes, _size(decoded.pixels.shape), merge_notices(prepared.warnings)
+        )
 
     def project(self, photo: bytes, **options: Unpack[ProjectOptions]) -> answers.Projections:
         """Give what units of a layer saw in a photo; see `Client.project`."""
         about = {name: options.pop(name) for name in _ABOUT if name in options}  # type: ignore[misc]
-        found, (seen,) = self._analyze("project", [photo], options, **about)
+        found, (seen,) = self._analyze("project", {"image.encoded": photo}, options, **about)
         return projections(found, seen.photo.shape)
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
@@ -118,7 +121,7 @@ class Here:
         """Run any analyzer on photos; see `Client.analyze`. What there is to see already is not drawn."""
         found, _ = self._analyze(
             analyzer,
-            photos,
+            {f"images[{place}].encoded": photo for place, photo in enumerate(photos)},
             parameters,
             model=model,
             version=version,
@@ -131,7 +134,7 @@ class Here:
     def _analyze(
         self,
         analyzer: str,
-        photos: Sequence[bytes],
+        photos: Mapping[str, bytes],
         parameters: Mapping[str, Any],
         *,
         model: str = "",
@@ -140,15 +143,18 @@ class Here:
         tensors: bool = False,
         progress: Callable[[answers.Progress], None] | None = None,
     ) -> tuple[answers.Analyzed, tuple[Prepared, ...]]:
-        """Give the photos, as they were looked at, too."""
+        """Return the prepared photos too. photos: by the field of the request that would hold each."""
         asked = load_analyzers().registered(analyzer)
         check_photos(asked.analyzer, len(photos))
         with guarded(asked):
             params = read_params(asked.analyzer, parameters)
         manifest = self._store.manifest(model, version)
-        decoded = [decode(photo) for photo in photos]
+        decoded = {field: decode_photo(photo, field=field) for field, photo in photos.items()}
         found = self._load(manifest)
-        images = tuple(prepare(photo, found.preprocessing, mean_image=found.mean_image) for photo in decoded)
+        images = tuple(
+            prepare_photo(photo, found.preprocessing, mean_image=found.mean_image, field=field)
+            for field, photo in decoded.items()
+        )
         meter = Meter()
 
         def tell(share: float, _: object = None) -> None:
@@ -234,6 +240,7 @@ def projections(found: answers.Analyzed, shape: tuple[int, ...]) -> answers.Proj
         ),
         sheet=next((picture for picture in analysis.pictures if picture.name.endswith("-sheet")), None),
         photo_size=_size(shape),
+        warnings=analysis.warnings,
     )
 
 

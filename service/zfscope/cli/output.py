@@ -1,8 +1,9 @@
 """What commands print: one JSON object for programs, tables for people."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +18,9 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from zfscope.results import Notice
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
@@ -36,6 +40,18 @@ def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str
     if not console.is_terminal:
         console.width = 200
     console.print(table)
+
+
+def print_warnings(warnings: "Iterable[Notice]") -> None:
+    """Print an answer's warnings on stderr, one line each."""
+    for notice in warnings:
+        about = f"{notice.field}: " if notice.field else ""
+        typer.echo(f"zfscope: warning: {' '.join(f'{about}{notice.message}'.split())}", err=True)
+
+
+def warnings_json(warnings: "Iterable[Notice]") -> list[dict[str, str]]:
+    """Return an answer's warnings as JSON."""
+    return [asdict(notice) for notice in warnings]
 
 
 def size_json(size: tuple[int, int]) -> dict[str, int]:

@@ -8,7 +8,14 @@ import typer
 
 from zfscope.cli.connect import connect, read_photo
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, PhotoFile, Rank, Server, Store
-from zfscope.cli.output import print_json, print_table, size_json, title_of
+from zfscope.cli.output import (
+    print_json,
+    print_table,
+    print_warnings,
+    size_json,
+    title_of,
+    warnings_json,
+)
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,6 +97,7 @@ def project(
     if as_json:
         print_json(as_object(seen, sheet, written))
     else:
+        print_warnings(seen.warnings)
         _print(photo, seen, sheet, written)
 
 
@@ -144,6 +152,7 @@ def as_object(seen: "Projections", sheet: Path | None, written: Written) -> dict
             }
             for item, files in written
         ],
+        "warnings": warnings_json(seen.warnings),
     }
 
 

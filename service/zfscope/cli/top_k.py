@@ -9,7 +9,7 @@ from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
 from zfscope.cli.numbers import read_numbers
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
-from zfscope.cli.output import print_json, print_table, progress, title_of
+from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed
@@ -81,6 +81,7 @@ def top_k(
     if as_json:
         print_json(as_object(found, files))
     else:
+        print_warnings(found.warnings)
         print_maps(layer, found, files)
 
 

@@ -58,7 +58,7 @@ from zfscope.client.requests import (
     TopKOptions,
 )
 from zfscope.images.geometry import Box
-from zfscope.results import Analysis, Picture, Table
+from zfscope.results import Analysis, Notice, Picture, Table
 
 __all__ = [
     "Access",
@@ -86,6 +86,7 @@ __all__ = [
     "LayerDistances",
     "ModelInfo",
     "ModelSummary",
+    "Notice",
     "OccludeOptions",
     "OccludedClass",
     "OccludedMap",

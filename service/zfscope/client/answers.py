@@ -1,5 +1,7 @@
 """What the service answers, as plain values: no torch, no protobuf.
 
+`warnings` of an answer: what was assumed or left out, empty where there is nothing to say.
+
 It is long because all of them are here: a list, with nothing in it to take apart.
 """
 
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.images.geometry import Box
-from zfscope.results import Analysis, Picture, Table
+from zfscope.results import Analysis, Notice, Picture, Table
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class Classification:
     version: int
     classes: tuple[ClassScore, ...]
     photo_size: tuple[int, int]
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ class Projections:
     projections: tuple[Projection, ...]
     sheet: Picture | None
     photo_size: tuple[int, int]
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +223,7 @@ class Occlusion:
     photo_size: tuple[int, int]
     positions: NDArray[np.int64] | None
     likeliest: NDArray[np.int64] | None
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -284,6 +289,7 @@ class Invariance:
     photos: tuple[InvariancePhoto, ...]
     picture: Picture | None
     tensors: tuple[InvarianceTensors, ...]
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -318,6 +324,7 @@ class Correspondence:
     boxes: NDArray[np.int64] | None
     random_hamming: NDArray[np.float32] | None
     random_boxes: NDArray[np.int64] | None
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,6 +361,11 @@ class Analyzed:
     model: str
     version: int
     analysis: Analysis
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """What was assumed or left out."""
+        return self.analysis.warnings
 
 
 @dataclass(frozen=True)
@@ -406,6 +418,7 @@ class TopK:
     projections: NDArray[np.float32] | None
     patches: NDArray[np.uint8] | None
     controls: NDArray[np.float32] | None
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -463,6 +476,7 @@ class Evolution:
     picture: Picture | None
     projections: NDArray[np.float32] | None
     patches: NDArray[np.uint8] | None
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -476,3 +490,4 @@ class Comparison:
     table: Table
     picture: Picture | None
     tensors: Mapping[str, NDArray[Any]]
+    warnings: tuple[Notice, ...] = ()

@@ -1,5 +1,6 @@
 """What the service answers, from the wire to plain values."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
@@ -8,10 +9,10 @@ from numpy.typing import NDArray
 
 from zfscope.client import answers
 from zfscope.images.geometry import Box
-from zfscope.results import Analysis, Cell, Picture, Table
+from zfscope.results import Analysis, Cell, Notice, Picture, Table
 from zfscope.server.enums import enum_from_wire
 from zfscope.server.tensors import tensor_from_wire
-from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
+from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2, warning_pb2
 
 
 def summary(model: model_pb2.ModelSummary) -> answers.ModelSummary:
@@ -45,7 +46,9 @@ def classification(answer: classification_pb2.ClassifyResponse) -> answers.Class
         answers.ClassScore(score.index, score.label_id, score.label, score.probability, score.logit)
         for score in answer.classes
     )
-    return answers.Classification(answer.model, answer.version, classes, _size(answer.photo))
+    return answers.Classification(
+        answer.model, answer.version, classes, _size(answer.photo), _warnings(answer.warnings)
+    )
 
 
 def projections(answer: analysis_pb2.ProjectResponse) -> answers.Projections:
@@ -56,6 +59,7 @@ def projections(answer: analysis_pb2.ProjectResponse) -> answers.Projections:
         projections=tuple(_projection(projection) for projection in answer.projections),
         sheet=_picture(answer.sheet) if answer.HasField("sheet") else None,
         photo_size=_size(answer.photo),
+        warnings=_warnings(answer.warnings),
     )
 
 
@@ -71,6 +75,7 @@ def occlusion(answer: analysis_pb2.OccludeResponse) -> answers.Occlusion:
         photo_size=_size(answer.photo),
         positions=_tensor(answer, "positions"),
         likeliest=_tensor(answer, "likeliest"),
+        warnings=_warnings(answer.warnings),
     )
 
 
@@ -108,6 +113,7 @@ def comparison(answer: analysis_pb2.CompareArchitecturesResponse) -> answers.Com
         table=_table(answer.table),
         picture=_picture(answer.picture) if answer.HasField("picture") else None,
         tensors={name: tensor_from_wire(tensor, field=name) for name, tensor in answer.tensors.items()},
+        warnings=_warnings(answer.warnings),
     )
 
 
@@ -126,6 +132,7 @@ def top_k(answer: analysis_pb2.TopKResponse) -> answers.TopK:
         projections=_tensor(answer, "projections"),
         patches=_tensor(answer, "patches"),
         controls=_tensor(answer, "controls"),
+        warnings=_warnings(answer.warnings),
     )
 
 
@@ -166,6 +173,7 @@ def evolution(answer: analysis_pb2.EvolveResponse) -> answers.Evolution:
         picture=_picture(answer.picture) if answer.HasField("picture") else None,
         projections=_tensor(answer, "projections"),
         patches=_tensor(answer, "patches"),
+        warnings=_warnings(answer.warnings),
     )
 
 
@@ -192,6 +200,7 @@ def invariance(answer: analysis_pb2.MeasureInvarianceResponse) -> answers.Invari
         photos=tuple(_invariance_photo(photo) for photo in answer.photos),
         picture=_picture(answer.picture) if answer.HasField("picture") else None,
         tensors=tuple(_invariance_tensors(tensors) for tensors in answer.tensors),
+        warnings=_warnings(answer.warnings),
     )
 
 
@@ -245,6 +254,7 @@ def correspondence(answer: analysis_pb2.CorrespondResponse) -> answers.Correspon
         boxes=_tensor(answer, "boxes"),
         random_hamming=_tensor(answer, "random_hamming"),
         random_boxes=_tensor(answer, "random_boxes"),
+        warnings=_warnings(answer.warnings),
     )
 
 
@@ -281,7 +291,12 @@ def _analysis(found: analysis_pb2.Analysis) -> Analysis:
         pictures=tuple(_picture(picture) for picture in found.pictures),
         numbers=dict(found.numbers),
         tables={name: _table(table) for name, table in found.tables.items()},
+        warnings=_warnings(found.warnings),
     )
+
+
+def _warnings(warnings: Iterable[warning_pb2.Warning]) -> tuple[Notice, ...]:
+    return tuple(Notice(warning.code, warning.message, warning.field) for warning in warnings)
 
 
 def _table(table: analysis_pb2.Table) -> Table:

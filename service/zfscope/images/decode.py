@@ -18,8 +18,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from zfscope.errors import InputError, TooLarge
-from zfscope.images.bombs import gif_size, jpeg_scans, tiff_tile_size
+from zfscope.images.bombs import gif_has_frames, gif_size, jpeg_scans, tiff_tile_size
 from zfscope.images.colour import MID_GREY, to_upright_rgb
+from zfscope.results import Notice
 
 Format = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
 
@@ -61,6 +62,14 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", 
 """How files of these formats are called: by them photos are found in a folder, nothing more."""
 
 
+@dataclass(frozen=True, eq=False)
+class DecodedPhoto:
+    """A photo as a viewer shows it: uint8 (height, width, 3), RGB, upright. warnings: what was assumed."""
+
+    pixels: NDArray[np.uint8]
+    warnings: tuple[Notice, ...] = ()
+
+
 def decode(
     data: bytes,
     *,
@@ -68,7 +77,18 @@ def decode(
     field: str = "image",
     backdrop: int = MID_GREY,
 ) -> NDArray[np.uint8]:
-    """Return the picture as a viewer shows it: uint8 (height, width, 3), RGB, upright.
+    """Return the pixels of `decode_photo`, for callers that show no warnings."""
+    return decode_photo(data, limits=limits, field=field, backdrop=backdrop).pixels
+
+
+def decode_photo(
+    data: bytes,
+    *,
+    limits: DecodeLimits = _DEFAULT_LIMITS,
+    field: str = "image",
+    backdrop: int = MID_GREY,
+) -> DecodedPhoto:
+    """Return the picture as a viewer shows it, upright, with what was assumed as warnings about `field`.
 
     The first frame of a file that has several; turned as its EXIF orientation says; what is
     transparent blended over the grey of `backdrop`; 16 bits a channel scaled to 8. Colour profiles are
@@ -80,8 +100,9 @@ def decode(
     name = _format_of(data, limits, field)
     with _faults_of_the_file(name, limits, field):
         image = _opened(name, data, limits, field)
+        notices = _frames(image, name, data, field)
         image.load()
-        return to_upright_rgb(image, field=field, backdrop=backdrop)
+        return DecodedPhoto(to_upright_rgb(image, field=field, backdrop=backdrop), notices)
 
 
 def stored_size(
@@ -124,6 +145,18 @@ def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> Imag
     _check_size("picture", image.size, limits, field)
     _check_size("tile", tiff_tile_size(image), limits, field)
     return image
+
+
+def _frames(image: ImageFile.ImageFile, name: Format, data: bytes, field: str) -> tuple[Notice, ...]:
+    """Return a warning for a file of several frames or pages. Those of a GIF are not opened to be counted."""
+    several = gif_has_frames(data) if name == "GIF" else getattr(image, "is_animated", False)
+    if not several:
+        return ()
+    message = (
+        f"a {name} file of several frames or pages, of which the first was used; "
+        "to use another, save it as a file of its own"
+    )
+    return (Notice("first-frame", message, field),)
 
 
 def _check_size(what: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:

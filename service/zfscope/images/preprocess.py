@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError
+from zfscope.images.decode import DecodedPhoto
 from zfscope.images.geometry import Box, Geometry
 from zfscope.images.normalise import MeanImage, Preprocessing, normalise, reorder, restore
+from zfscope.results import Notice
 
 __all__ = [
     "Crops",
@@ -20,6 +22,7 @@ __all__ = [
     "centre_square",
     "checked_tensor",
     "prepare",
+    "prepare_photo",
     "prepare_tensor",
     "reorder",
     "restore",
@@ -39,12 +42,14 @@ class Prepared:
     views:       uint8 (N, H, W, 3), RGB: the crops as a person sees them.
     pixels:      float32 (N, 3, H, W), normalised, channels in the network's order.
     geometries:  where each crop lies in the photo.
+    warnings:    what was assumed while the photo was decoded and prepared.
     """
 
     photo: NDArray[np.uint8]
     views: NDArray[np.uint8]
     pixels: NDArray[np.float32]
     geometries: tuple[Geometry, ...]
+    warnings: tuple[Notice, ...] = ()
 
 
 def centre_square(
@@ -85,6 +90,19 @@ def prepare(
     places = tuple(_place(photo, region, corner, preprocessing) for corner in corners)
     prepared = Prepared(photo, views, np.stack(normal), places)
     return _with_mirror_images(prepared) if crops == "ten" else prepared
+
+
+def prepare_photo(
+    photo: DecodedPhoto,
+    preprocessing: Preprocessing,
+    *,
+    crops: Crops = "centre",
+    mean_image: MeanImage | None = None,
+    field: str = "image",
+) -> Prepared:
+    """Return what `prepare` returns of a decoded file, with what was assumed when it was decoded."""
+    prepared = prepare(photo.pixels, preprocessing, crops=crops, mean_image=mean_image, field=field)
+    return replace(prepared, warnings=photo.warnings)
 
 
 def prepare_tensor(
@@ -180,4 +198,5 @@ def _with_mirror_images(prepared: Prepared) -> Prepared:
         np.concatenate([prepared.views, prepared.views[:, :, ::-1]]),
         np.concatenate([prepared.pixels, prepared.pixels[..., ::-1]]),
         prepared.geometries + mirrored,
+        prepared.warnings,
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from zfscope.errors import InputError
-from zfscope.images.decode import decode
-from zfscope.images.preprocess import Prepared, prepare
+from zfscope.images.decode import decode_photo
+from zfscope.images.preprocess import Prepared, prepare_photo
 from zfscope.scan.data import Found
 from zfscope.scan.index import Index, Record
 from zfscope.scan.read import LIMITS, contents, digest_of
@@ -39,7 +39,8 @@ def see_again(photos: Photos, record: Record, model: Model) -> Prepared | Lost:
         data = _contents(photos, record.path)
         if digest_of(data).hex() != record.blake2b:
             return "changed"
-        return prepare(decode(data, limits=LIMITS), model.preprocessing, mean_image=model.mean_image)
+        photo = decode_photo(data, limits=LIMITS, field=record.path)
+        return prepare_photo(photo, model.preprocessing, mean_image=model.mean_image)
     except (OSError, ValueError, LookupError, InputError):
         return "gone"
 

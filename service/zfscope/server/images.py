@@ -1,20 +1,28 @@
 """Photos on the wire: what comes is decoded and prepared, what goes are pictures, boxes and sizes."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope.images.decode import DecodeLimits, decode
-from zfscope.images.preprocess import Crops, Prepared, checked_tensor, prepare, prepare_tensor
-from zfscope.results import Picture
+from zfscope.images.decode import DecodeLimits, decode_photo
+from zfscope.images.preprocess import Crops, Prepared, checked_tensor, prepare_photo, prepare_tensor
+from zfscope.results import Notice, Picture
 from zfscope.server.tensors import tensor_from_wire
 from zfscope.store import Model
-from zfscope.v1 import image_pb2
+from zfscope.v1 import image_pb2, warning_pb2
 
 _SIDES = ("x0", "y0", "x1", "y1")
+
+
+class Pixels(NamedTuple):
+    """A network's input, float32 (N, 3, H, W); the photo's size, (height, width); what was assumed of it."""
+
+    pixels: NDArray[np.float32]
+    size: tuple[int, int]
+    warnings: tuple[Notice, ...]
 
 
 def image_from_wire(
@@ -32,8 +40,10 @@ def image_from_wire(
     content = image.WhichOneof("content")
     if content == "encoded":
         field = f"{field}.encoded"
-        photo = decode(image.encoded, limits=limits, field=field)
-        return prepare(photo, model.preprocessing, crops=crops, mean_image=model.mean_image, field=field)
+        photo = decode_photo(image.encoded, limits=limits, field=field)
+        return prepare_photo(
+            photo, model.preprocessing, crops=crops, mean_image=model.mean_image, field=field
+        )
     if content == "tensor":
         field = f"{field}.tensor"
         tensor = tensor_from_wire(image.tensor, field=field)
@@ -48,18 +58,15 @@ def pixels_from_wire(
     limits: DecodeLimits,
     crops: Crops = "centre",
     field: str = "image",
-) -> tuple[NDArray[np.float32], tuple[int, int]]:
-    """Give the pixels alone of what `image_from_wire` gives, float32 (N, 3, H, W), and the size of the photo.
-
-    Of a tensor no picture is made: nobody looks at it.
-    """
+) -> Pixels:
+    """Return the network's input of an image without its pictures; of a tensor none is drawn."""
     if image.WhichOneof("content") == "tensor":
         field = f"{field}.tensor"
         tensor = tensor_from_wire(image.tensor, field=field)
         pixels = checked_tensor(tensor, model.preprocessing, field=field)
-        return pixels[None], (pixels.shape[1], pixels.shape[2])
+        return Pixels(pixels[None], (pixels.shape[1], pixels.shape[2]), ())
     prepared = image_from_wire(image, model, limits=limits, crops=crops, field=field)
-    return prepared.pixels, prepared.geometries[0].photo_size
+    return Pixels(prepared.pixels, prepared.geometries[0].photo_size, prepared.warnings)
 
 
 def size_to_wire(size: tuple[int, int]) -> image_pb2.Size:
@@ -80,3 +87,11 @@ def sides_of(box: image_pb2.Box) -> dict[str, float]:
 def picture_to_wire(picture: Picture) -> image_pb2.Picture:
     """Write a picture."""
     return image_pb2.Picture(name=picture.name, png=picture.png, scale=picture.scale)
+
+
+def warnings_to_wire(notices: Iterable[Notice]) -> list[warning_pb2.Warning]:
+    """Write the warnings of an answer."""
+    return [
+        warning_pb2.Warning(code=notice.code, message=notice.message, field=notice.field)
+        for notice in notices
+    ]

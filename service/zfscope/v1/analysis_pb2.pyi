@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from zfscope.v1 import image_pb2 as _image_pb2
 from zfscope.v1 import tensor_pb2 as _tensor_pb2
+from zfscope.v1 import warning_pb2 as _warning_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -450,6 +451,7 @@ class ProjectResponse(_message.Message):
     PROJECTIONS_FIELD_NUMBER: _builtins.int
     SHEET_FIELD_NUMBER: _builtins.int
     PHOTO_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered."""
     version: _builtins.int
@@ -466,6 +468,10 @@ class ProjectResponse(_message.Message):
     def photo(self) -> _image_pb2.Size:
         """The size of the photo, after EXIF orientation: the frame of every receptive field."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+
     def __init__(
         self,
         *,
@@ -474,10 +480,11 @@ class ProjectResponse(_message.Message):
         projections: _abc.Iterable[Global___Projection] | None = ...,
         sheet: _image_pb2.Picture | None = ...,
         photo: _image_pb2.Size | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["photo", b"photo", "sheet", b"sheet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photo", b"photo", "projections", b"projections", "sheet", b"sheet", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photo", b"photo", "projections", b"projections", "sheet", b"sheet", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -725,6 +732,7 @@ class OccludeResponse(_message.Message):
     WINDOWS_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
     LIKELIEST_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered."""
     version: _builtins.int
@@ -759,6 +767,10 @@ class OccludeResponse(_message.Message):
     def likeliest(self) -> _tensor_pb2.Tensor:
         """int64, (windows,): the class that was likeliest, by its place among the labels."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+
     def __init__(
         self,
         *,
@@ -771,10 +783,11 @@ class OccludeResponse(_message.Message):
         windows: _builtins.int = ...,
         positions: _tensor_pb2.Tensor | None = ...,
         likeliest: _tensor_pb2.Tensor | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["likeliest", b"likeliest", "map", b"map", "photo", b"photo", "picture", b"picture", "positions", b"positions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "likeliest", b"likeliest", "map", b"map", "model", b"model", "photo", b"photo", "picture", b"picture", "positions", b"positions", "version", b"version", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "likeliest", b"likeliest", "map", b"map", "model", b"model", "photo", b"photo", "picture", b"picture", "positions", b"positions", "version", b"version", "warnings", b"warnings", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1025,6 +1038,7 @@ class MeasureInvarianceResponse(_message.Message):
     PHOTOS_FIELD_NUMBER: _builtins.int
     PICTURE_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered."""
     version: _builtins.int
@@ -1045,6 +1059,10 @@ class MeasureInvarianceResponse(_message.Message):
         asked for.
         """
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+
     def __init__(
         self,
         *,
@@ -1053,10 +1071,11 @@ class MeasureInvarianceResponse(_message.Message):
         photos: _abc.Iterable[Global___InvariancePhoto] | None = ...,
         picture: _image_pb2.Picture | None = ...,
         tensors: _abc.Iterable[Global___InvarianceTensors] | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photos", b"photos", "picture", b"picture", "tensors", b"tensors", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photos", b"photos", "picture", b"picture", "tensors", b"tensors", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1357,6 +1376,7 @@ class CorrespondResponse(_message.Message):
     BOXES_FIELD_NUMBER: _builtins.int
     RANDOM_HAMMING_FIELD_NUMBER: _builtins.int
     RANDOM_BOXES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered."""
     version: _builtins.int
@@ -1391,6 +1411,10 @@ class CorrespondResponse(_message.Message):
     def random_boxes(self) -> _tensor_pb2.Tensor:
         """int64, (draws, photos, 4): what the control covered, as `boxes`."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+
     def __init__(
         self,
         *,
@@ -1402,10 +1426,11 @@ class CorrespondResponse(_message.Message):
         boxes: _tensor_pb2.Tensor | None = ...,
         random_hamming: _tensor_pb2.Tensor | None = ...,
         random_boxes: _tensor_pb2.Tensor | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "hamming", b"hamming", "picture", b"picture", "random_boxes", b"random_boxes", "random_hamming", b"random_hamming"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "hamming", b"hamming", "model", b"model", "picture", b"picture", "random_boxes", b"random_boxes", "random_hamming", b"random_hamming", "rows", b"rows", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "hamming", b"hamming", "model", b"model", "picture", b"picture", "random_boxes", b"random_boxes", "random_hamming", b"random_hamming", "rows", b"rows", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1553,6 +1578,7 @@ class CompareArchitecturesResponse(_message.Message):
     TABLE_FIELD_NUMBER: _builtins.int
     PICTURE_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def table(self) -> Global___Table:
         """The first column says what is measured, and in what unit; then a column for each model, in the order of
@@ -1571,16 +1597,21 @@ class CompareArchitecturesResponse(_message.Message):
         profile, the power of layer-2 projections along the axes; maxima-LAYER, (maps,).
         """
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+
     def __init__(
         self,
         *,
         table: Global___Table | None = ...,
         picture: _image_pb2.Picture | None = ...,
         tensors: _abc.Mapping[_builtins.str, _tensor_pb2.Tensor] | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "table", b"table"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "table", b"table", "tensors", b"tensors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "table", b"table", "tensors", b"tensors", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1705,6 +1736,7 @@ class TopKResponse(_message.Message):
     PROJECTIONS_FIELD_NUMBER: _builtins.int
     PATCHES_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered."""
     version: _builtins.int
@@ -1737,6 +1769,10 @@ class TopKResponse(_message.Message):
         were asked for.
         """
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+
     def __init__(
         self,
         *,
@@ -1747,10 +1783,11 @@ class TopKResponse(_message.Message):
         projections: _tensor_pb2.Tensor | None = ...,
         patches: _tensor_pb2.Tensor | None = ...,
         controls: _tensor_pb2.Tensor | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1993,6 +2030,7 @@ class EvolveResponse(_message.Message):
     PICTURE_FIELD_NUMBER: _builtins.int
     PROJECTIONS_FIELD_NUMBER: _builtins.int
     PATCHES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered."""
     version: _builtins.int
@@ -2025,6 +2063,10 @@ class EvolveResponse(_message.Message):
     def patches(self) -> _tensor_pb2.Tensor:
         """The same pixels of the photos: uint8, (maps, epochs, size, size, 3), RGB."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+
     def __init__(
         self,
         *,
@@ -2035,10 +2077,11 @@ class EvolveResponse(_message.Message):
         picture: _image_pb2.Picture | None = ...,
         projections: _tensor_pb2.Tensor | None = ...,
         patches: _tensor_pb2.Tensor | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "settling", b"settling", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "settling", b"settling", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2526,6 +2569,7 @@ class Analysis(_message.Message):
     TABLES_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered."""
     version: _builtins.int
@@ -2546,6 +2590,10 @@ class Analysis(_message.Message):
     def tensors(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
         """Tensors by name. Empty unless they were asked for."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+
     def __init__(
         self,
         *,
@@ -2555,10 +2603,11 @@ class Analysis(_message.Message):
         tables: _abc.Mapping[_builtins.str, Global___Table] | None = ...,
         pictures: _abc.Iterable[_image_pb2.Picture] | None = ...,
         tensors: _abc.Mapping[_builtins.str, _tensor_pb2.Tensor] | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "numbers", b"numbers", "pictures", b"pictures", "tables", b"tables", "tensors", b"tensors", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "numbers", b"numbers", "pictures", b"pictures", "tables", b"tables", "tensors", b"tensors", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

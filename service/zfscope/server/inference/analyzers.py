@@ -48,7 +48,13 @@ def infer(
     answered = answer(backend, question, cancel)
     model, given = answered.model, _arrays(answered.analysis)
     outputs = {output.name: _given(output, given) for output in wanted}
-    return answer_to_wire(request, model=target.title(model.name), version=model.version, outputs=outputs)
+    return answer_to_wire(
+        request,
+        model=target.title(model.name),
+        version=model.version,
+        outputs=outputs,
+        warnings=answered.analysis.warnings,
+    )
 
 
 def _arrays(analysis: Analysis) -> dict[str, NDArray[Any]]:

@@ -14,6 +14,7 @@ from zfscope.errors import InputError, NotFound, TooMuchWork
 from zfscope.images.preprocess import checked_tensor
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape, shapes
+from zfscope.results import Notice, merge_notices
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.images import pixels_from_wire
@@ -48,6 +49,7 @@ class Asked:
     loaded: Loaded
     pixels: Floats
     wanted: Sequence[Wanted]
+    warnings: tuple[Notice, ...]
 
     @property
     def layers(self) -> list[str]:
@@ -84,7 +86,8 @@ def read(backend: Backend, request: pb.ModelInferRequest, target: Target, cancel
         raise InputError("no images; give the input 'input' or 'images'", field="inputs")
     _check_images(sent, model, backend.max_images)
     _check_answer(sent.images, [known[output.name] for output in wanted], backend.max_send_bytes)
-    return Asked(loaded, _pixels(backend, sent, model, cancel), wanted)
+    pixels, warnings = _pixels(backend, sent, model, cancel)
+    return Asked(loaded, pixels, wanted, warnings)
 
 
 def response_of(
@@ -93,7 +96,9 @@ def response_of(
     """Write what was asked for, out of what was computed."""
     model = asked.loaded.model
     outputs = {output.name: _as_wanted(given[output.name], output, model) for output in asked.wanted}
-    return answer_to_wire(request, model=model.name, version=model.version, outputs=outputs)
+    return answer_to_wire(
+        request, model=model.name, version=model.version, outputs=outputs, warnings=asked.warnings
+    )
 
 
 def _check_wanted(output: Wanted, known: Mapping[str, Shape]) -> None:
@@ -121,9 +126,9 @@ def _check_answer(images: int, wanted: Sequence[Shape], most: int) -> None:
         raise TooMuchWork(f"{told}: ask for fewer, or send fewer images", field="outputs")
 
 
-def _pixels(backend: Backend, sent: Sent, model: Model, cancel: Cancel) -> Floats:
-    """Give what the network reads, (N, 3, H, W); of a photo nothing else is kept."""
-    pixels = []
+def _pixels(backend: Backend, sent: Sent, model: Model, cancel: Cancel) -> tuple[Floats, tuple[Notice, ...]]:
+    """Return what the network reads, (N, 3, H, W), and what was assumed; of a photo nothing else is kept."""
+    pixels, warnings = [], list[Notice]()
     if sent.name == INPUT:
         for place, numbers in enumerate(numbers_of(sent)):
             cancel.check()
@@ -131,8 +136,10 @@ def _pixels(backend: Backend, sent: Sent, model: Model, cancel: Cancel) -> Float
     else:
         for field, image in images_to_wire(sent).items():
             cancel.check()
-            pixels.append(pixels_from_wire(image, model, limits=backend.image_limits, field=field)[0])
-    return pixels[0] if len(pixels) == 1 else np.concatenate(pixels)
+            read = pixels_from_wire(image, model, limits=backend.image_limits, field=field)
+            pixels.append(read.pixels)
+            warnings += read.warnings
+    return pixels[0] if len(pixels) == 1 else np.concatenate(pixels), merge_notices(warnings)
 
 
 def _scores(logits: Floats | None) -> dict[str, Floats]:

@@ -1,8 +1,9 @@
 """Tensors that go out: which are wanted, and how they are written, raw or in typed lists."""
 
+import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from zfscope.errors import InputError
 from zfscope.inference import inference_pb2 as pb
+from zfscope.results import Notice
 
 Array = NDArray[Any]
 """Of numbers, or of bytes objects (dtype object), which are BYTES."""
 
 CLASSIFICATION = "classification"
+WARNINGS = "warnings"
 _TYPES: Mapping[np.dtype[Any], tuple[str, str]] = {
     np.dtype("u1"): ("UINT8", "uint_contents"),
     np.dtype("<i8"): ("INT64", "int64_contents"),
@@ -54,9 +57,14 @@ def bytes_array(elements: Sequence[bytes]) -> Array:
 
 
 def answer_to_wire(
-    request: pb.ModelInferRequest, *, model: str, version: int, outputs: Mapping[str, Array]
+    request: pb.ModelInferRequest,
+    *,
+    model: str,
+    version: int,
+    outputs: Mapping[str, Array],
+    warnings: Sequence[Notice] = (),
 ) -> pb.ModelInferResponse:
-    """Write an answer: in typed lists to who sent those, raw otherwise.
+    """Write an answer: in typed lists if the request used them, else raw. Warnings are a parameter of it.
 
     FP16 has no list, and the two are never mixed: where it is among the outputs, all are raw.
     """
@@ -68,9 +76,17 @@ def answer_to_wire(
         model_name=model,
         model_version=str(version),
         id=request.id,
+        parameters=_parameters(warnings),
         outputs=written,
         raw_output_contents=[_raw(array) for array in arrays.values()] if raw else (),
     )
+
+
+def _parameters(warnings: Sequence[Notice]) -> dict[str, pb.InferParameter]:
+    """Return the answer's warnings as JSON text, [{"code", "message", "field"}]; no parameter without any."""
+    if not warnings:
+        return {}
+    return {WARNINGS: pb.InferParameter(string_param=json.dumps([asdict(notice) for notice in warnings]))}
 
 
 def _classes(output: pb.ModelInferRequest.InferRequestedOutputTensor, field: str) -> int:

@@ -10,7 +10,7 @@ from zfscope.analysis.run import default_cost
 from zfscope.errors import InputError
 from zfscope.results import Analysis, Cell, Table
 from zfscope.server.analyze import Question, by_field, question_about
-from zfscope.server.images import picture_to_wire
+from zfscope.server.images import picture_to_wire, warnings_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
@@ -46,6 +46,7 @@ def analysis_to_wire(analysis: Analysis, model: Model) -> pb.Analysis:
         tables={name: table_to_wire(table) for name, table in analysis.tables.items()},
         pictures=[picture_to_wire(picture) for picture in analysis.pictures],
         tensors={name: tensor_to_wire(tensor) for name, tensor in analysis.tensors.items()},
+        warnings=warnings_to_wire(analysis.warnings),
     )
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.classification import ClassScore, check_classifies, check_top, likeliest
 from zfscope.images.preprocess import Crops
+from zfscope.results import merge_notices
 from zfscope.server.backend import Backend
-from zfscope.server.images import pixels_from_wire, size_to_wire
+from zfscope.server.images import Pixels, pixels_from_wire, size_to_wire, warnings_to_wire
 from zfscope.server.models import Loaded
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceServicer
@@ -30,7 +31,7 @@ class ClassificationService(ClassificationServiceServicer):
         context: grpc.aio.ServicerContext[pb.ClassifyRequest, pb.ClassifyResponse],
     ) -> pb.ClassifyResponse:
         asked = await self._read(request)
-        logits = await self._backend.batcher.forward(asked.loaded, asked.pixels)
+        logits = await self._backend.batcher.forward(asked.loaded, asked.image.pixels)
         return response_of(asked, logits)
 
     async def _read(self, request: pb.ClassifyRequest) -> "Asked":
@@ -43,11 +44,10 @@ class ClassificationService(ClassificationServiceServicer):
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A request that can be answered. pixels: of the photo's crops, (N, 3, H, W). size: (height, width)."""
+    """A request that can be answered."""
 
     loaded: Loaded
-    pixels: NDArray[np.float32]
-    size: tuple[int, int]
+    image: Pixels
     top: int
 
 
@@ -58,8 +58,8 @@ def read(backend: Backend, request: pb.ClassifyRequest) -> Asked:
     loaded = backend.models.loaded(*_model_of(request))
     check_classifies(loaded.model)
     crops: Crops = "ten" if request.ten_crop else "centre"
-    pixels, size = pixels_from_wire(request.image, loaded.model, limits=backend.image_limits, crops=crops)
-    return Asked(loaded, pixels, size, top)
+    image = pixels_from_wire(request.image, loaded.model, limits=backend.image_limits, crops=crops)
+    return Asked(loaded, image, top)
 
 
 def response_of(asked: Asked, logits: NDArray[np.float32]) -> pb.ClassifyResponse:
@@ -69,7 +69,8 @@ def response_of(asked: Asked, logits: NDArray[np.float32]) -> pb.ClassifyRespons
         model=model.name,
         version=model.version,
         classes=[_score_to_wire(score) for score in likeliest(model, logits, asked.top)],
-        photo=size_to_wire(asked.size),
+        photo=size_to_wire(asked.image.size),
+        warnings=warnings_to_wire(merge_notices(asked.image.warnings)),
     )
 
 

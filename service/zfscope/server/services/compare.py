@@ -6,7 +6,7 @@ from zfscope.errors import InputError, ZfscopeError
 from zfscope.server.analyze import Answer, Question, answer, by_field
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.images import picture_to_wire
+from zfscope.server.images import picture_to_wire, warnings_to_wire
 from zfscope.server.services.analyzers import table_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
@@ -52,6 +52,7 @@ def response_of(answered: Answer) -> pb.CompareArchitecturesResponse:
     return pb.CompareArchitecturesResponse(
         table=table_to_wire(analysis.tables["architectures"]),
         picture=None if picture is None else picture_to_wire(picture),
+        warnings=warnings_to_wire(analysis.warnings),
         tensors={name: tensor_to_wire(tensor) for name, tensor in analysis.tensors.items()},
     )
 

@@ -6,7 +6,7 @@ from zfscope.server.analyze import Answer, Question, answer, by_field, question_
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.enums import enum_words
-from zfscope.server.images import picture_to_wire, sides_of
+from zfscope.server.images import picture_to_wire, sides_of, warnings_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -35,6 +35,7 @@ def response_of(answered: Answer) -> pb.CorrespondResponse:
         version=answered.model.version,
         rows=[_row(record) for record in analysis.tables["correspondence"].records()],
         picture=None if picture is None else picture_to_wire(picture),
+        warnings=warnings_to_wire(analysis.warnings),
     )
     for name in _TENSORS:
         if name in analysis.tensors:

@@ -7,7 +7,7 @@ from zfscope.server.analyze import Answer, Question, answer, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.enums import enum_to_wire
-from zfscope.server.images import picture_to_wire
+from zfscope.server.images import picture_to_wire, warnings_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -32,6 +32,7 @@ def response_of(answered: Answer) -> pb.EvolveResponse:
         maps=_maps(tables["evolution"].records()),
         settling=[_settling(row) for row in tables["settling"].records()] if "settling" in tables else [],
         picture=None if picture is None else picture_to_wire(picture),
+        warnings=warnings_to_wire(analysis.warnings),
     )
     for name in ("projections", "patches"):
         if name in analysis.tensors:

@@ -9,7 +9,7 @@ from zfscope.server.analyze import Answer, Question, answer, by_field, question_
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.enums import enum_words, enums_from_wire
-from zfscope.server.images import picture_to_wire
+from zfscope.server.images import picture_to_wire, warnings_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -43,6 +43,7 @@ def response_of(answered: Answer) -> pb.MeasureInvarianceResponse:
         version=answered.model.version,
         photos=[_photo(photo, rows[photo["photo"]]) for photo in analysis.tables["photos"].records()],
         picture=None if picture is None else picture_to_wire(picture),
+        warnings=warnings_to_wire(analysis.warnings),
         tensors=[_tensors(kind, analysis.tensors) for kind in kinds],
     )
 

@@ -6,7 +6,7 @@ from zfscope.server.analyze import Answer, Question, answer, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.enums import enum_words
-from zfscope.server.images import box_of, picture_to_wire, sides_of, size_to_wire
+from zfscope.server.images import box_of, picture_to_wire, sides_of, size_to_wire, warnings_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -37,6 +37,7 @@ def response_of(answered: Answer) -> pb.OccludeResponse:
         classes=[_class(record) for record in analysis.tables["classes"].records()],
         map=_map(watched),
         picture=None if picture is None else picture_to_wire(picture),
+        warnings=warnings_to_wire(analysis.warnings),
         photo=size_to_wire(answered.images[0].geometries[0].photo_size),
         windows=int(analysis.numbers["windows"]),
     )

@@ -9,7 +9,7 @@ from zfscope.server.analyze import Answer, Question, answer, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.enums import enum_words
-from zfscope.server.images import box_of, picture_to_wire, size_to_wire
+from zfscope.server.images import box_of, picture_to_wire, size_to_wire, warnings_to_wire
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
@@ -51,6 +51,7 @@ def response_of(answered: Answer) -> pb.ProjectResponse:
         projections=[_projection(record, pictures) for record in records],
         sheet=None if sheet is None else picture_to_wire(sheet),
         photo=size_to_wire(answered.images[0].geometries[0].photo_size),
+        warnings=warnings_to_wire(analysis.warnings),
     )
     for name, field in (("projections", "tensor"), ("controls", "control_tensor")):
         for projection, tensor in zip(response.projections, analysis.tensors.get(name, ()), strict=False):
