@@ -56,6 +56,7 @@ def test_a_program_gets_the_counts(run: Run, photos: Path, out: Path) -> None:
         "skipped": 1,
         "top": 9,
         "rank": "max",
+        "passed_over": {},
     }
     assert list(layers) == ["conv1", "conv5"]
     assert {name: layer["maps"] for name, layer in layers.items()} == {"conv1": 6, "conv5": 12}
@@ -68,6 +69,19 @@ def test_a_person_gets_a_table_and_where_it_is(run: Run, photos: Path, out: Path
     assert (
         f"10 photos; 1 could not be used, see skipped.parquet. The index is in {out / 'val-photos'}" in text
     )
+
+
+def test_files_that_are_passed_over_are_counted_by_kind(run: Run, photos: Path, out: Path) -> None:
+    (photos / ".ipynb_checkpoints").mkdir()
+    (photos / "n0" / "notes.txt").write_text("x")
+    (photos / "n0" / "loop").symlink_to(photos / "n0" / "loop")
+    words = ["index", photos, "--model", "tiny", "--layers", "conv5", "--out", out]
+    answer = json.loads(run(*words, "--json").stdout)
+    assert answer["passed_over"] == {"hidden": 1, "loop": 1, "other": 1}
+    assert (
+        "10 photos; 1 could not be used, see skipped.parquet; passed over: 1 hidden file or folder, "
+        "1 link that leads in a circle ('n0/loop'), 1 file that is not an image (.txt). The index is in "
+    ) in run(*words).stdout
 
 
 def test_options_decide_what_is_indexed(run: Run, photos: Path, store: Path, out: Path) -> None:
@@ -142,7 +156,7 @@ def test_a_wrong_option_is_told_in_one_line(
     [
         (lambda path: None, "no data set '"),
         (lambda path: path.mkdir(), "' holds no photos (.bmp, "),
-        (lambda path: path.write_text("some text"), "lists 1 photos of which none is there"),
+        (lambda path: path.write_text("some text"), "lists 1 photos of which none exists"),
         (lambda path: path.write_bytes(b"\0" * 7), "is neither a folder, nor a tar, nor a text file"),
     ],
 )

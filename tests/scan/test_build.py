@@ -19,7 +19,7 @@ from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.scan import Index, open_data
-from zfscope.scan.data import Batch
+from zfscope.scan.batches import Batch
 from zfscope.scan.engine import Work
 from zfscope.scan.partial import EDGES, Partial
 from zfscope.store import Model

@@ -7,7 +7,7 @@ from threading import Barrier, Lock
 import pytest
 
 from zfscope.scan import Engine, local
-from zfscope.scan.data import Batch
+from zfscope.scan.batches import Batch
 from zfscope.scan.partial import Partial
 
 THREADS = 3

@@ -25,7 +25,7 @@ def at_call(frame, event, argument):
     return at_line if frame.f_code.co_filename.endswith(FILES) else None
 
 import zfscope.cli.index
-from zfscope.scan import build, data
+from zfscope.scan import build
 FILES = tuple(f"zfscope/scan/{name}.py" for name in ("build", "state", "partial", "write", "tables"))
 build.SAVE_EVERY_S = 0
 sys.settrace(at_call)

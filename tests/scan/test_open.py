@@ -209,7 +209,7 @@ class TestFiles:
         plan = make_plan(model.network.spec)
         reducing = create_reducing("torch", model, plan.layers)
         index = build_index(model, open_data(data), plan, tmp_path / "out" / "it", reducing=reducing)
-        assert index.skipped == ((r"\xe9.png", "the file's name is no UTF-8; rename it"),)
+        assert index.skipped == ((r"\xe9.png", "the file's name is not UTF-8; rename it"),)
         assert index.manifest.origin.data.root.endswith(r"/caf\xe9")
 
 

@@ -13,10 +13,11 @@ import pytest
 import ray
 
 from tests.scan.conftest import LAYERS, SPEC
+from zfscope.datasets import Photo
 from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.runtimes import create_reducing
 from zfscope.scan import Index, build, build_index, create_engine, make_plan, open_data, ray_engine
-from zfscope.scan.data import Batch, Photo
+from zfscope.scan.batches import Batch
 from zfscope.scan.engine import Work
 from zfscope.scan.partial import Partial
 from zfscope.scan.ray_actor import installed

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zfscope.datasets.dataset import NOT_THERE, Photo
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Preprocessing, prepare
-from zfscope.scan.data import NOT_THERE, Photo
 from zfscope.scan.read import Sight, see
 
 PREPROCESSING = Preprocessing(short_side=36, centre=36, crop=32)
@@ -61,7 +61,7 @@ def test_a_photo_that_went_away_is_told(tmp_path: Path) -> None:
 def test_a_photo_whose_name_is_no_text_is_told(tmp_path: Path, draw: Callable[..., Image.Image]) -> None:
     path = tmp_path / "caf\udce9.png"
     draw(0).save(path)
-    assert reason(photo_of(path)) == "the file's name is no UTF-8; rename it"
+    assert reason(photo_of(path)) == "the file's name is not UTF-8; rename it"
 
 
 def test_a_photo_too_small_for_a_model_that_does_not_resample_is_told(photos: Path) -> None:

@@ -24,6 +24,7 @@ from zfscope.cli.options import (
     TorchServeAddress,
 )
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
+from zfscope.cli.photos_used import passed_over_json, sentence
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def index(
     by = Passes(runtime, device, torchserve)
     made = make_index(found, photos, plan, target, engine=run_by, passes=by)
     if as_json:
-        print_json({"folder": str(target), **counts(made)})
+        passed_over = passed_over_json(photos.passed_over)
+        print_json({"folder": str(target), **counts(made), "passed_over": passed_over})
     else:
-        _print(made, target)
+        _print(made, photos, target)
 
 
 @dataclass(frozen=True)
@@ -211,10 +213,16 @@ def counts(index: "Index") -> dict[str, Any]:
     }
 
 
-def _print(index: "Index", target: Path) -> None:
+def _print(index: "Index", photos: "DataSet", target: Path) -> None:
     found = counts(index)
-    skipped = f"; {found['skipped']:,} could not be used, see skipped.parquet" if found["skipped"] else ""
     columns = {"layer": "left", "maps": "right", "dead": "right"}
     rows = [(name, str(layer["maps"]), str(layer["dead"])) for name, layer in found["layers"].items()]
     print_table(f"index '{index.name}' of {title_of(found['model'], found['version'])}", columns, rows)
-    typer.echo(f"{found['images']:,} photos{skipped}. The index is in {target}")
+    typer.echo(f"{photos_indexed(index, photos)}. The index is in {target}")
+
+
+def photos_indexed(index: "Index", photos: "DataSet") -> str:
+    """Return how many photos are indexed, without a full stop, with those that could not be and why."""
+    count = index.manifest.skipped
+    skipped = f"{count:,} could not be used, see skipped.parquet" if count else ""
+    return sentence(index.manifest.images, skipped, photos.passed_over)

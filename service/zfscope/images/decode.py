@@ -105,6 +105,11 @@ def decode_photo(
         return DecodedPhoto(to_upright_rgb(image, field=field, backdrop=backdrop), notices)
 
 
+def format_of(data: bytes) -> Format | None:
+    """Return the format that a file has by its first bytes, None where it is none of those that are read."""
+    return next((name for name, reader in _READERS.items() if reader.signature.match(data)), None)
+
+
 def stored_size(
     data: bytes, *, limits: DecodeLimits = _DEFAULT_LIMITS, field: str = "image"
 ) -> tuple[int, int]:
@@ -125,7 +130,7 @@ def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
         message = f"{field} has {len(data):,} bytes; at most {limits.bytes:,} are allowed"
         raise TooLarge(message, field=field)
     allowed = ", ".join(limits.formats)
-    name = next((name for name, reader in _READERS.items() if reader.signature.match(data)), None)
+    name = format_of(data)
     if name is None:
         message = f"{field} is not an image: it starts with {data[:8].hex(' ')}; allowed are {allowed}"
         raise InputError(message, field=field)

@@ -1,11 +1,10 @@
 """Passes over a data set: for every map of some layers, the photos that activate it most."""
 
+from zfscope.datasets import DataSet, open_data
 from zfscope.scan.build import build_index
-from zfscope.scan.data import DataSet
 from zfscope.scan.engine import Engine, local
 from zfscope.scan.engines import ENGINES, create_engine
 from zfscope.scan.index import Index, Record
-from zfscope.scan.listing import open_data
 from zfscope.scan.open import indexes_folder, open_index, verify_indexes
 from zfscope.scan.plan import Plan, make_plan
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zfscope.datasets.dataset import ListedFile
+from zfscope.datasets.read import LIMITS, contents, digest_of
+from zfscope.datasets.tar import packed_photos
 from zfscope.errors import InputError
 from zfscope.images.decode import decode_photo
 from zfscope.images.preprocess import Prepared, prepare_photo
-from zfscope.scan.data import Found
 from zfscope.scan.index import Index, Record
-from zfscope.scan.read import LIMITS, contents, digest_of
-from zfscope.scan.tar import packed_photos
 from zfscope.store import Model
 
 Lost = Literal["changed", "gone"]
@@ -23,7 +23,7 @@ class Photos:
     """Where photos are: below a folder, or, with `packed`, in the file `root` itself."""
 
     root: Path
-    packed: Mapping[str, Found] | None = None
+    packed: Mapping[str, ListedFile] | None = None
 
 
 def photos_of(index: Index) -> Photos:
@@ -45,7 +45,7 @@ def see_again(photos: Photos, record: Record, model: Model) -> Prepared | Lost:
         return "gone"
 
 
-def _packed(root: Path) -> Mapping[str, Found]:
+def _packed(root: Path) -> Mapping[str, ListedFile]:
     try:
         return packed_photos(root)
     except (OSError, InputError):

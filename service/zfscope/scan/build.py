@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from zfscope.datasets.dataset import DataSet, printable
 from zfscope.errors import InputError
 from zfscope.runtimes.reducing import Reducing
-from zfscope.scan.data import DataSet, printable
+from zfscope.scan.batches import batches
 from zfscope.scan.engine import Engine, local
 from zfscope.scan.index import Index
 from zfscope.scan.manifest import Origin, differences, make_origin
@@ -52,7 +53,7 @@ def build_index(
     scanner = Scanner(reducing, model.preprocessing, model.mean_image, plan.top)
 
     def parts(done: int) -> Iterator[Partial]:
-        return engine(scanner.scan, data.batches(done=done))
+        return engine(scanner.scan, batches(data, done=done))
 
     with _workshop(target) as workshop:
         if target.exists():

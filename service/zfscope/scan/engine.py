@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Protocol
 
-from zfscope.scan.data import Batch
+from zfscope.scan.batches import Batch
 from zfscope.scan.partial import Partial
 
 Work = Callable[[Batch], Partial]

@@ -5,11 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
+from zfscope.datasets.dataset import DataSet, Kind, printable
 from zfscope.engine.seeds import Rank
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.shapes import Shape, shapes
 from zfscope.networks.spec import NetworkSpec
-from zfscope.scan.data import BATCH, DataSet, Kind, printable
+from zfscope.scan.batches import BATCH
 from zfscope.scan.plan import Plan
 from zfscope.store import Manifest
 from zfscope.store.integrity import sha256

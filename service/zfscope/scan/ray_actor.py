@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import ray
 
+from zfscope.datasets.dataset import NOT_THERE
 from zfscope.errors import RuntimeUnavailable
-from zfscope.scan.data import NOT_THERE, Batch
+from zfscope.scan.batches import Batch
 from zfscope.scan.engine import Work
 from zfscope.scan.partial import Partial, merged
 

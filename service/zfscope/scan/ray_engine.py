@@ -10,8 +10,8 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from zfscope.errors import RuntimeUnavailable
+from zfscope.scan.batches import Batch
 from zfscope.scan.cluster import joined
-from zfscope.scan.data import Batch
 from zfscope.scan.engine import Work
 from zfscope.scan.partial import Partial
 from zfscope.scan.ray_actor import Found, ScanActor, installed

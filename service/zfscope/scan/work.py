@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.runtimes.reducing import Reduced, Reducing
-from zfscope.scan.data import BATCH, Batch
+from zfscope.scan.batches import BATCH, Batch
 from zfscope.scan.partial import RECORD, Partial, Records, Skipped, layer_part
 from zfscope.scan.read import see
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zfscope.scan.data import DataSet
+from zfscope.datasets import DataSet
 from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, Origin
 from zfscope.scan.partial import EDGES, Partial
 from zfscope.scan.tables import (

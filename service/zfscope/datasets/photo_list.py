@@ -2,30 +2,31 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from zfscope.datasets.dataset import NOT_THERE, ListedFile, printable, stamp_of
 from zfscope.errors import InputError
-from zfscope.scan.data import NOT_THERE, Found
 
 _SAMPLE = 4096
 
 
-def listed_photos(path: Path) -> Mapping[str, Found]:
+def listed_photos(path: Path) -> Mapping[str, ListedFile]:
     """List the photos that a text file names, a path a line, by that path; one named twice counts once.
 
     Paths are relative to the file's folder, or absolute; a TAB and the class may follow. Raises InputError
-    for a file that is no such text, names no photo that is there, or gives one two classes.
+    for a file that is not such text, names no existing photo, or gives one photo two classes.
     """
-    photos: dict[str, Found] = {}
+    photos: dict[str, ListedFile] = {}
     for name, label in _named(path):
-        found = photos.setdefault(name, Found(label, _size(path.parent / name)))
+        found = photos.setdefault(name, _listed(path.parent / name, label))
         if found.label != label:
             message = f"'{path}' lists '{name}' twice, with class '{found.label}' and with '{label}'"
             raise InputError(message, field="data")
     if all(found.size == NOT_THERE for found in photos.values()):
         first = f", starting with '{next(iter(photos))}'" if photos else ""
-        message = f"'{path}' lists {len(photos):,} photos of which none is there{first}; a line is a path"
+        message = f"'{path}' lists {len(photos):,} photos of which none exists{first}; a line is a path"
         raise InputError(f"{message} relative to that file, and, after a TAB, its class", field="data")
     return photos
 
@@ -41,15 +42,18 @@ def _named(path: Path) -> Iterator[tuple[str, str]]:
                 name, _, label = line.partition("\t")
                 if name.strip():
                     yield os.path.normpath(name.strip()), label.strip()
-    except UnicodeError as error:
-        message = f"'{path}' is neither a folder, nor a tar, nor a text file that lists photos: {error}"
+    except (UnicodeError, OSError) as error:
+        shown = printable(str(path))
+        message = f"'{shown}' is neither a folder, nor a tar, nor a text file that lists photos: {error}"
         raise InputError(message, field="data") from error
 
 
-def _size(path: Path) -> int:
-    """Give the size of a plain file, NOT_THERE where there is none of that name."""
+def _listed(path: Path, label: str) -> ListedFile:
+    """Return the size of a plain file, NOT_THERE where there is none of that name."""
     try:
         status = path.stat()
-    except (OSError, ValueError):
-        return NOT_THERE
-    return status.st_size if stat.S_ISREG(status.st_mode) else NOT_THERE
+    except (OSError, ValueError, RuntimeError):
+        return ListedFile(label, NOT_THERE)
+    if not stat.S_ISREG(status.st_mode):
+        return ListedFile(label, NOT_THERE)
+    return ListedFile(label, status.st_size, stamp=stamp_of(status, now_ns=time.time_ns()))

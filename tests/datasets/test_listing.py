@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from zfscope.datasets import DataSet, open_data
 from zfscope.errors import InputError
-from zfscope.scan import DataSet, open_data
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -174,8 +174,8 @@ class TestList:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("some\ntext\n", "lists 2 photos of which none is there, starting with 'some'"),
-            ("", "lists 0 photos of which none is there; a line is a path relative to that file"),
+            ("some\ntext\n", "lists 2 photos of which none exists, starting with 'some'"),
+            ("", "lists 0 photos of which none exists; a line is a path relative to that file"),
         ],
     )
     def test_a_text_that_lists_nothing_is_refused(self, tmp_path: Path, text: str, words: str) -> None:
@@ -220,11 +220,3 @@ class TestFingerprint:
         (tmp_path / "data" / "a.png").write_bytes(b"longer than before")
         prints.add(open_data(tmp_path / "data").fingerprint)
         assert len(prints) == 4
-
-
-def test_batches_follow_from_the_numbers_of_photos_alone(tmp_path: Path) -> None:
-    data = open_data(touch(tmp_path, *(f"{number:02}.png" for number in range(35))))
-    numbers = [[photo.number for photo in batch.photos] for batch in data.batches()]
-    assert numbers == [list(range(16)), list(range(16, 32)), [32, 33, 34]]
-    assert [batch.number for batch in data.batches(done=0b010)] == [0, 2]
-    assert list(data.batches(done=0b111)) == []

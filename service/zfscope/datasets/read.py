@@ -1,0 +1,53 @@
+"""Reading the file of a photo, within limits, or saying why it cannot be used."""
+
+import hashlib
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+from zfscope.datasets.dataset import NOT_THERE, Photo, printable
+from zfscope.errors import InputError
+from zfscope.images.decode import DecodeLimits
+
+DIGEST_BYTES = 16
+LIMITS = DecodeLimits()
+FIELD = "the file"
+
+
+class Skipped(NamedTuple):
+    """A photo that could not be used: its name, as it may be printed, and the reason in words."""
+
+    name: str
+    reason: str
+
+
+class UnusablePhoto(InputError):
+    """A photo of a data set that cannot be used; the message is the reason, without its name."""
+
+
+def read_photo(photo: Photo) -> bytes:
+    """Return the bytes of a photo's file. Raises UnusablePhoto."""
+    if photo.size == NOT_THERE:
+        raise UnusablePhoto("no such file")
+    if photo.size > LIMITS.bytes:
+        raise UnusablePhoto(f"{FIELD} has {photo.size:,} bytes; at most {LIMITS.bytes:,} are allowed")
+    if printable(photo.name) != photo.name:
+        raise UnusablePhoto("the file's name is not UTF-8; rename it")
+    try:
+        return contents(photo.file, photo.offset, photo.size)
+    except OSError as error:
+        raise UnusablePhoto(f"{FIELD} cannot be read: {error.strerror or error}") from error
+
+
+def contents(file: Path, offset: int, size: int) -> bytes:
+    """Return `size` bytes of a plain file, fewer where it ends. Raises OSError."""
+    if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be waited for
+        raise OSError("not a plain file")
+    with file.open("rb") as opened:
+        opened.seek(offset)
+        return opened.read(size)
+
+
+def digest_of(data: bytes) -> bytes:
+    """Return the BLAKE2b of a photo's file, by which it is recognised: DIGEST_BYTES."""
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()

@@ -1,0 +1,290 @@
+"""Folders as people have them: litter, links, files without a suffix, and what cannot be read."""
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from zfscope.datasets import DataSet, folder, open_data
+from zfscope.datasets.dataset import NO_STAMP, stamp_of
+from zfscope.datasets.first_bytes import refusal_of
+from zfscope.datasets.passed_over import in_words
+from zfscope.errors import InputError
+
+
+def encoded(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), "red").save(file, kind)
+    return file.getvalue()
+
+
+JPEG, PNG = encoded("JPEG"), encoded("PNG")
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def write(root: Path, **files: bytes) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def counts(data: DataSet) -> dict[str, int]:
+    return {passed.kind: passed.count for passed in data.passed_over}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".ipynb_checkpoints/a.jpg",
+        "__MACOSX/cat/a.jpg",
+        "@eaDir/a.jpg/thumb.jpg",
+        "cat/.hidden/deep/a.jpg",
+        "cat/._a.jpg",
+        "cat/Thumbs.db",
+        "desktop.ini",
+        ".DS_Store",
+    ],
+)
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_what_file_managers_leave_is_hidden_and_never_a_class(tmp_path: Path, name: str, kind: str) -> None:
+    root = write(tmp_path / "data", **{"cat/a.jpg": JPEG, "dog/b.jpg": JPEG, name: JPEG})
+    path = root
+    if kind == "tar":
+        path = tmp_path / "data.tar"
+        with tarfile.open(path, "w") as packed:
+            packed.add(root, "data")
+    data = open_data(path)
+    assert [each.removeprefix("data/") for each in data.names] == ["cat/a.jpg", "dog/b.jpg"]
+    assert data.classes == ("cat", "dog")
+    assert set(counts(data)) == {"hidden"}
+
+
+@pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a", "a.tmp", "a.JPG", "a.2024-01-01", "a.jpg~"])
+def test_photos_are_found_by_suffix_or_else_by_their_first_bytes(tmp_path: Path, name: str) -> None:
+    assert open_data(write(tmp_path, **{name: JPEG})).names == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("a.txt", b"a text", "other"),
+        ("a", b"", "other"),
+        ("a.list", b"BMW 320\nBMW 520 with more text behind it", "other"),
+        ("a.heic", HEIC, "HEIC"),
+        ("a", HEIC, "HEIC"),
+        ("a.jxl", b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        ("a.svg", b"<?xml version='1.0'?>\n<svg xmlns=''/>", "SVG"),
+        ("a.NEF", encoded("TIFF"), "camera raw"),
+        ("a.pdf", b"%PDF-1.7", "other"),
+    ],
+)
+def test_other_files_are_counted_by_what_they_are(tmp_path: Path, name: str, data: bytes, kind: str) -> None:
+    assert counts(open_data(write(tmp_path, **{"b.jpg": JPEG, name: data}))) == {kind: 1}
+
+
+@given(st.binary(max_size=64))
+def test_any_first_bytes_are_judged(head: bytes) -> None:
+    refusal = refusal_of("name", head)
+    assert refusal is None or refusal.kind
+
+
+def test_a_bmp_without_a_suffix_is_a_photo(tmp_path: Path) -> None:
+    assert open_data(write(tmp_path, a=encoded("BMP"))).names == ["a"]
+
+
+def test_a_folder_of_other_formats_alone_says_so_and_what_to_do(tmp_path: Path) -> None:
+    write(tmp_path, **{"a.heic": HEIC, "b.heic": HEIC, "notes.txt": b"x"})
+    words = r"holds no photos \(.*\); passed over: 2 HEIC files \('a.heic', 'b.heic': convert them to JPEG or"
+    with pytest.raises(InputError, match=words) as caught:
+        open_data(tmp_path)
+    assert caught.value.message.endswith("1 file that is not an image (.txt)")
+    assert caught.value.field == "data"
+
+
+class TestLinks:
+    """Symbolic links."""
+
+    def test_links_to_files_and_folders_are_followed(self, tmp_path: Path) -> None:
+        write(tmp_path / "far", **{"x.png": PNG})
+        write(tmp_path / "data", **{"cat/a.png": PNG})
+        (tmp_path / "data" / "dog").symlink_to(tmp_path / "far")
+        (tmp_path / "data" / "cat" / "b.png").symlink_to(tmp_path / "far" / "x.png")
+        (tmp_path / "data" / "cat" / "c").symlink_to(tmp_path / "far" / "x.png")
+        data = open_data(tmp_path / "data")
+        assert data.names == ["cat/a.png", "cat/b.png", "cat/c", "dog/x.png"]
+        assert data.passed_over == ()
+
+    @pytest.mark.parametrize("name", ["self.png", "self", "cat/self"])
+    def test_one_to_itself_is_passed_over_and_named(self, tmp_path: Path, name: str) -> None:
+        write(tmp_path, **{"cat/a.png": PNG})
+        (tmp_path / name).symlink_to(tmp_path / name)
+        data = open_data(tmp_path)
+        assert (data.names, data.classes) == (["cat/a.png"], ("cat",))
+        assert in_words(data.passed_over) == f"1 link that leads in a circle ('{name}')"
+
+    @pytest.mark.parametrize("target", [".", "cat", "cat/deep"])
+    def test_one_to_a_folder_above_it_is_passed_over(self, tmp_path: Path, target: str) -> None:
+        write(tmp_path, **{"cat/deep/a.png": PNG})
+        (tmp_path / "cat" / "deep" / "up").symlink_to(tmp_path / target)
+        data = open_data(tmp_path)
+        assert data.names == ["cat/deep/a.png"]
+        assert in_words(data.passed_over) == "1 link that leads in a circle ('cat/deep/up')"
+
+    def test_one_to_the_data_set_itself_is_no_class(self, tmp_path: Path) -> None:
+        write(tmp_path, **{"cat/a.png": PNG})
+        (tmp_path / "all").symlink_to(tmp_path)
+        assert open_data(tmp_path).classes == ("cat",)
+
+    def test_one_to_nothing_is_passed_over_and_named(self, tmp_path: Path) -> None:
+        write(tmp_path, **{"a.png": PNG})
+        (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
+        assert in_words(open_data(tmp_path).passed_over) == "1 link to nothing ('b.png')"
+
+    def test_a_data_set_that_is_a_link_to_itself_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "data").symlink_to(tmp_path / "data")
+        with pytest.raises(InputError, match=r"no data set '.*/data': "):
+            open_data(tmp_path / "data")
+
+    def test_those_in_a_tar_are_counted(self, tmp_path: Path) -> None:
+        write(tmp_path / "data", **{"a.png": PNG})
+        (tmp_path / "data" / "b.png").symlink_to("a.png")
+        with tarfile.open(tmp_path / "x.tar", "w") as packed:
+            packed.add(tmp_path / "data", ".")
+        data = open_data(tmp_path / "x.tar")
+        assert data.names == ["a.png"]
+        assert in_words(data.passed_over) == "1 link in a tar ('b.png': pack them with tar --dereference)"
+
+
+def test_pipes_and_sockets_are_never_opened(tmp_path: Path) -> None:
+    write(tmp_path, **{"a.png": PNG})
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe")
+    assert in_words(open_data(tmp_path).passed_over) == "2 pipes, sockets or devices ('pipe', 'pipe.png')"
+
+
+def test_a_pipe_is_not_a_data_set(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe': neither a folder nor a plain file"):
+        open_data(tmp_path / "pipe")
+
+
+class TestUnreadable:
+    """Files and folders without permission. The tests may run as root, who may read everything."""
+
+    @pytest.fixture(autouse=True)
+    def _forbidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Refuse what is called `forbidden`, as the system does."""
+        scan, head = os.scandir, folder._head
+
+        def scandir(path: str) -> Iterator[Any]:
+            return scan(self._allowed(path))
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        monkeypatch.setattr(folder, "_head", lambda path: head(self._allowed(path)))
+
+    def _allowed(self, path: str) -> str:
+        if "forbidden" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        return path
+
+    def test_they_are_passed_over_and_named(self, tmp_path: Path) -> None:
+        write(tmp_path, **{"cat/a.png": PNG, "cat/forbidden/b.png": PNG, "cat/forbidden2": PNG})
+        data = open_data(tmp_path)
+        assert data.names == ["cat/a.png"]
+        words = "2 files or folders that cannot be read ('cat/forbidden', 'cat/forbidden2')"
+        assert in_words(data.passed_over) == words
+
+    def test_a_class_stays_one_without_photos(self, tmp_path: Path) -> None:
+        write(tmp_path, **{"cat/a.png": PNG, "forbidden/b.png": PNG})
+        assert open_data(tmp_path).classes == ("cat", "forbidden")
+
+    def test_the_data_set_itself_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path / "forbidden", **{"a.png": PNG})
+        with pytest.raises(InputError, match="forbidden' cannot be read: Permission denied"):
+            open_data(tmp_path / "forbidden")
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_classes_without_photos_are_known(tmp_path: Path, kind: str) -> None:
+    root = write(tmp_path / "data", **{"cat/a.png": PNG, "dog/b.png": PNG})
+    (root / "cow" / "deep").mkdir(parents=True)
+    path = root
+    if kind == "tar":
+        path = tmp_path / "x.tar"
+        with tarfile.open(path, "w") as packed:
+            packed.add(root, "data")
+    assert open_data(path).classes == ("cat", "cow", "dog")
+
+
+def test_names_that_are_not_utf_8_are_listed_and_printed_escaped(tmp_path: Path) -> None:
+    write(tmp_path, **{"caf\udce9/a.png": PNG, "b\udce9.txt": b"x", ".c\udce9": b"x"})
+    data = open_data(tmp_path)
+    assert data.names == ["caf\udce9/a.png"]
+    assert all(name.isprintable() for passed in data.passed_over for name in passed.examples)
+
+
+def test_folders_nested_deeper_than_calls_may_be_are_listed(tmp_path: Path) -> None:
+    deep, start = tmp_path / "data", Path.cwd()
+    deep.mkdir()
+    try:
+        os.chdir(deep)
+        for _ in range(1200):
+            Path("d").mkdir()
+            os.chdir("d")
+        Path("a.png").write_bytes(PNG)
+    finally:
+        os.chdir(start)
+    assert open_data(deep).names == ["d/" * 1200 + "a.png"]
+
+
+@pytest.mark.parametrize("cut", [20, 200])
+def test_a_cut_off_compressed_tar_is_refused_in_one_sentence(tmp_path: Path, cut: int) -> None:
+    write(tmp_path, **{"a.png": os.urandom(5000)})
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as packed:
+        packed.add(tmp_path / "a.png", "a.png")
+    whole = (tmp_path / "x.tar.gz").read_bytes()
+    (tmp_path / "x.tar.gz").write_bytes(whole[:cut])
+    with pytest.raises(InputError, match=r"x\.tar\.gz' is"):
+        open_data(tmp_path / "x.tar.gz")
+
+
+def test_the_first_names_are_the_same_in_whatever_order_files_were_written(tmp_path: Path) -> None:
+    write(tmp_path, **{"a.png": PNG})
+    for name in ("z", "m", "b", "q"):
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    assert in_words(open_data(tmp_path).passed_over) == "4 links to nothing ('b', 'm', 'q', ...)"
+
+
+class TestStamp:
+    """What tells that a file was written again."""
+
+    def status(self, path: Path) -> os.stat_result:
+        return path.stat()
+
+    def test_a_file_of_the_same_size_and_time_that_replaced_another_has_another(self, tmp_path: Path) -> None:
+        write(tmp_path, a=b"12", b=b"34")
+        status = (tmp_path / "a").stat()
+        os.utime(tmp_path / "b", ns=(status.st_atime_ns, status.st_mtime_ns))
+        later = status.st_ctime_ns + 10**12
+        before = stamp_of(status, now_ns=later)
+        (tmp_path / "b").rename(tmp_path / "a")
+        after = (tmp_path / "a").stat()
+        assert (after.st_size, after.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+        assert stamp_of(after, now_ns=later) != before
+
+    def test_a_file_that_was_changed_just_now_has_none(self, tmp_path: Path) -> None:
+        write(tmp_path, a=b"12")
+        status = (tmp_path / "a").stat()
+        assert stat.S_ISREG(status.st_mode)
+        assert stamp_of(status, now_ns=status.st_ctime_ns + 1) == NO_STAMP
+        assert stamp_of(status, now_ns=status.st_ctime_ns + 3 * 10**9) != NO_STAMP
