@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,17 +234,25 @@ def test_names_that_are_not_utf_8_are_listed_and_printed_escaped(tmp_path: Path)
     assert all(name.isprintable() for passed in data.passed_over for name in passed.examples)
 
 
-def test_folders_nested_deeper_than_calls_may_be_are_listed(tmp_path: Path) -> None:
-    deep, start = tmp_path / "data", Path.cwd()
-    deep.mkdir()
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """A photo below 1,200 folders, which shutil could not remove again."""
+    root, start = tmp_path / "data", Path.cwd()
+    root.mkdir()
     try:
-        os.chdir(deep)
+        os.chdir(root)
         for _ in range(1200):
             Path("d").mkdir()
             os.chdir("d")
         Path("a.png").write_bytes(PNG)
+        os.chdir(start)
+        yield root
     finally:
         os.chdir(start)
+        subprocess.run(["rm", "-rf", root], check=True)
+
+
+def test_folders_nested_deeper_than_calls_may_be_are_listed(deep: Path) -> None:
     assert open_data(deep).names == ["d/" * 1200 + "a.png"]
 
 
