@@ -1,10 +1,12 @@
 """Which analyzers are taken, and what is said of those that are not."""
 
+import asyncio
+import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from types import ModuleType
-from typing import Any
+from typing import Any, Never
 
 import pytest
 from pydantic import BaseModel, Field, create_model
@@ -158,3 +160,68 @@ def test_what_only_begins_like_a_reserved_name_is_free(plugins: ModuleType) -> N
     asked = create_model("Asked", model_layer=(int, 1), photo=(int, 1), json_path=(str, ""))
     plugins.Free = type("Free", (Good,), {"params": asked})  # type: ignore[attr-defined]
     assert list(load_analyzers(found=[entry("good", "some_plugins:Free")])) == ["good"]
+
+
+ENDINGS = [
+    (SystemExit(3), "SystemExit: 3"),
+    (GeneratorExit(), "GeneratorExit: "),
+    (asyncio.CancelledError("x"), "CancelledError: x"),
+    (BaseExceptionGroup("two", [SystemExit(1)]), r"BaseExceptionGroup: two \(1 sub-exception\)"),
+]
+
+
+@pytest.mark.parametrize(("raised", "told"), ENDINGS)
+def test_an_analyzer_that_ends_the_process_is_broken_wherever_it_does(
+    plugins: ModuleType, monkeypatch: pytest.MonkeyPatch, raised: BaseException, told: str
+) -> None:
+    def end(*_: object) -> Never:
+        raise raised
+
+    monkeypatch.setattr(plugins, "__getattr__", end, raising=False)  # at import
+    with pytest.raises(
+        BrokenPlugin,
+        match=f"^analyzer 'good' of zfscope-good 1.2: some_plugins:Bad cannot be loaded: {told}$",
+    ):
+        load_analyzers(found=[entry(value="some_plugins:Bad")])
+    for name, failure in (("__init__", "cannot be loaded"), ("summary", "cannot be inspected")):
+        made = {"__init__": end} if name == "__init__" else {name: property(end)}
+        plugins.Bad = type("Bad", (Good,), made)  # type: ignore[attr-defined]
+        with pytest.raises(BrokenPlugin, match=f"some_plugins:Bad {failure}: {told}$"):
+            load_analyzers(found=[entry(value="some_plugins:Bad")])
+
+
+def test_an_exception_without_a_message_is_named_by_its_class(plugins: ModuleType) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
+    def end(_: object) -> Never:
+        raise Mute
+
+    plugins.Bad = type("Bad", (Good,), {"__init__": end})  # type: ignore[attr-defined]
+    with pytest.raises(BrokenPlugin, match=r"cannot be loaded: Mute \(its message cannot be read\)$"):
+        load_analyzers(found=[entry(value="some_plugins:Bad")])
+
+
+def test_ctrl_c_while_analyzers_are_loaded_ends_the_command_and_blames_nobody(plugins: ModuleType) -> None:
+    def interrupted(_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    plugins.Bad = type("Bad", (Good,), {"__init__": interrupted})  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        load_analyzers(found=[entry(value="some_plugins:Bad")])
+
+
+def test_a_keyboard_interrupt_where_the_service_handles_ctrl_c_is_the_analyzer_s(
+    plugins: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(_: object) -> Never:
+        raise KeyboardInterrupt
+
+    plugins.Bad = type("Bad", (Good,), {"__init__": end})  # type: ignore[attr-defined]
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        with pytest.raises(BrokenPlugin, match=r"cannot be loaded: KeyboardInterrupt: $"):
+            load_analyzers(found=[entry(value="some_plugins:Bad")])
+    finally:
+        signal.signal(signal.SIGINT, before)

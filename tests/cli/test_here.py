@@ -104,10 +104,12 @@ def test_what_json_cannot_hold_is_not_printed(
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
         (FileNotFoundError(2, "No such file", "w.npy"), "FileNotFoundError: [Errno 2] No such file: 'w.npy'"),
         (RuntimeError("in\ntwo lines"), "RuntimeError: in two lines"),
+        (SystemExit(0), "SystemExit: 0"),
+        (GeneratorExit("x"), "GeneratorExit: x"),
     ],
 )
 def test_an_analyzer_that_fails_is_named_with_its_package_in_one_line(
-    run: Run, photo: Path, install: Callable[..., None], error: Exception, fault: str
+    run: Run, photo: Path, install: Callable[..., None], error: BaseException, fault: str
 ) -> None:
     def fail() -> Any:
         raise error

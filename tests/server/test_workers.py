@@ -1,7 +1,9 @@
 """Threads for the work of requests."""
 
 import asyncio
+import concurrent.futures
 import threading
+from typing import Never
 
 import pytest
 
@@ -50,3 +52,18 @@ async def test_closed_workers_take_no_work() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError, match="after shutdown"):
             await workers.run(lambda: None)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, concurrent.futures.CancelledError],
+)
+async def test_work_cannot_end_the_event_loop_nor_pass_for_cancelled(raised: type[BaseException]) -> None:
+    def work() -> Never:
+        raise raised
+
+    workers = Workers(1)
+    with pytest.raises(RuntimeError, match=f"^work raised {raised.__name__}$") as failure:
+        await workers.run(work)
+    assert isinstance(failure.value.__cause__, raised)
+    assert await workers.run(lambda: "next") == "next"

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from zfscope.analysis.contract import API_VERSION, Analyzer
+from zfscope.analysis.faults import described, is_interrupt
 from zfscope.analysis.reserved import RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 
@@ -24,6 +26,11 @@ class Registered:
     analyzer: Analyzer[Any]
     distribution: str
     version: str
+
+    @property
+    def name(self) -> str:
+        """The analyzer's name."""
+        return self.analyzer.name
 
     @property
     def package(self) -> str:
@@ -87,12 +94,11 @@ def _check_names(points: Iterable[EntryPoint]) -> None:
 
 
 def _registered(point: EntryPoint) -> Registered:
-    try:
+    with _guarded(point, f"{point.value} cannot be loaded"):
         analyzer = point.load()()
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise _broken(point, f"{point.value} cannot be loaded: {reason}") from error
-    for fault in _faults(analyzer, point.name):
+    with _guarded(point, f"{point.value} cannot be inspected"):
+        fault = next(_faults(analyzer, point.name), "")
+    if fault:
         raise _broken(point, fault)
     distribution = point.dist
     return Registered(
@@ -100,6 +106,17 @@ def _registered(point: EntryPoint) -> Registered:
         distribution.name if distribution else "",
         distribution.version if distribution else "",
     )
+
+
+@contextmanager
+def _guarded(point: EntryPoint, failure: str) -> Iterator[None]:
+    """Translate every exception of an analyzer's own code, `sys.exit` included, into BrokenPlugin."""
+    try:
+        yield
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise _broken(point, f"{failure}: {described(error)}") from error
 
 
 def _faults(analyzer: Any, name: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Running an analyzer: its parameters read, its cost known, and what it gives checked."""
 
+import operator
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -11,11 +12,15 @@ from pydantic import BaseModel, ValidationError
 
 from zfscope.analysis.check import checked
 from zfscope.analysis.contract import Analysis, Analyzer, Context
+from zfscope.analysis.faults import described, is_interrupt
 from zfscope.analysis.registry import Registered
 from zfscope.errors import AnalyzerFailed, InputError, TooMuchWork, ZfscopeError
 from zfscope.interrupt import interruptible
 from zfscope.results import merge_notices
 from zfscope.store import Model
+
+# The wire has 64 bits for a cost.
+_MOST_PASSES = 2**63 - 1
 
 
 def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: str = "") -> BaseModel:
@@ -55,7 +60,7 @@ def guarded(found: Registered, *, under: str = "") -> Iterator[None]:
 
     under: the field that holds its parameters, which is named in front of theirs; other fields, such as
     `images[0]`, stay as they are, and all of them where it is empty.
-    Raises AnalyzerFailed, which names analyzer and package, for whatever is no ZfscopeError.
+    Raises AnalyzerFailed, which names analyzer and package, for everything else, `sys.exit` included.
     """
     try:
         yield
@@ -64,9 +69,11 @@ def guarded(found: Registered, *, under: str = "") -> Iterator[None]:
         error.field = _under(under, error.field, names)
         error.fields = {_under(under, field, names): words for field, words in error.fields.items()}
         raise
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise AnalyzerFailed(
-            f"analyzer '{found.analyzer.name}' ({found.package}) failed: {type(error).__name__}: {error}; "
+            f"analyzer '{found.name}' ({found.package}) failed: {described(error)}; "
             "that is a fault of the package"
         ) from error
 
@@ -109,9 +116,12 @@ def check_cost(
 def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
     """Give a photo's cost with default parameters, None where there are none or they do not fit the model."""
     try:
-        return analyzer.cost(model, analyzer.params())
-    except Exception:  # a fault too: it is told to who asks that analyzer, and must not end a list of all
+        cost = operator.index(analyzer.cost(model, analyzer.params()))
+    except BaseException as error:  # reported to calls of that analyzer; it must not end a list of all
+        if is_interrupt(error):
+            raise
         return None
+    return cost if 0 <= cost <= _MOST_PASSES else None
 
 
 def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysis:

@@ -145,8 +145,8 @@ class Here:
     ) -> tuple[answers.Analyzed, tuple[Prepared, ...]]:
         """Return the prepared photos too. photos: by the field of the request that would hold each."""
         asked = load_analyzers().registered(analyzer)
-        check_photos(asked.analyzer, len(photos))
         with guarded(asked):
+            check_photos(asked.analyzer, len(photos))
             params = read_params(asked.analyzer, parameters)
         manifest = self._store.manifest(model, version)
         decoded = {field: decode_photo(photo, field=field) for field, photo in photos.items()}
@@ -246,15 +246,16 @@ def projections(found: answers.Analyzed, shape: tuple[int, ...]) -> answers.Proj
 
 def _analyzer(registered: Registered, model: Model) -> answers.AnalyzerInfo:
     analyzer = registered.analyzer
-    return answers.AnalyzerInfo(
-        name=analyzer.name,
-        summary=analyzer.summary,
-        distribution=registered.distribution,
-        version=registered.version,
-        parameters_schema=analyzer.params.model_json_schema(),
-        cost=default_cost(analyzer, model),
-        photos=analyzer.photos,
-    )
+    with guarded(registered):
+        return answers.AnalyzerInfo(
+            name=analyzer.name,
+            summary=analyzer.summary,
+            distribution=registered.distribution,
+            version=registered.version,
+            parameters_schema=analyzer.params.model_json_schema(),
+            cost=default_cost(analyzer, model),
+            photos=analyzer.photos,
+        )
 
 
 def _layer(layer: LayerDescription) -> answers.Layer:

@@ -84,8 +84,8 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
     """Answer a question. Blocks; everything that can be refused is refused before any pass."""
     found, under = backend.analyzers.registered(question.analyzer), question.under
     analyzer = found.analyzer
-    check_photos(analyzer, len(question.images))
     with guarded(found, under=under):
+        check_photos(analyzer, len(question.images))
         params = read_params(analyzer, question.parameters, under=under)
     loaded = backend.models.loaded(question.model, question.version)
     photos, budget = len(question.images), backend.max_passes

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -36,4 +36,17 @@ class Workers:
     def _begin(self, work: Callable[[], T], since: float) -> T:
         self._waited(time.perf_counter() - since)
         with part("work"):
-            return work()
+            return _contained(work)
+
+
+def _contained(work: Callable[[], T]) -> T:
+    """Run a call, and keep what would mean something else on the event loop from reaching it.
+
+    There SystemExit and KeyboardInterrupt end the service, and a CancelledError passes for a cancelled call.
+    """
+    try:
+        return work()
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, CancelledError):
+            raise
+        raise RuntimeError(f"work raised {type(error).__name__}") from error

@@ -1,5 +1,6 @@
 """ListAnalyzers and Analyze over the wire, by analyzers that behave and by some that do not."""
 
+import asyncio
 import sys
 import threading
 import time
@@ -76,6 +77,46 @@ class Failing(Base):
 
     def analyze(self, context: Context, params: Params) -> Analysis:
         raise RuntimeError("a secret of the inside")
+
+
+ENDINGS: dict[str, BaseException] = {
+    "SystemExit": SystemExit("bye"),
+    "KeyboardInterrupt": KeyboardInterrupt("bye"),
+    "GeneratorExit": GeneratorExit("bye"),
+    "CancelledError": asyncio.CancelledError("bye"),
+}
+
+
+class Ending(Base):
+    """Raises at a stage what would end a process or a task."""
+
+    name = "ending"
+
+    class params(BaseModel):  # noqa: N801  (the contract's name)
+        stage: str = "cost"
+        raised: str = "SystemExit"
+
+        @field_validator("stage")
+        @classmethod
+        def _read(cls, stage: str) -> str:
+            if stage == "read":
+                raise ENDINGS["SystemExit"]
+            return stage
+
+    def cost(self, model: Any, params: Any) -> int:
+        if params.stage == "cost":
+            raise ENDINGS[params.raised]
+        return 1
+
+    def analyze(self, context: Context, params: Any) -> Analysis:
+        def fail() -> Analysis:
+            raise ENDINGS[params.raised]
+
+        if params.stage == "thread":
+            threading.Thread(target=sys.exit, args=["bye"]).start()
+            return Analysis()
+        context.progress(0.5, fail if params.stage == "progress" else None)
+        return fail()
 
 
 SPOILT: tuple[Any, ...] = (
@@ -175,7 +216,9 @@ def odd_client(
 ) -> Iterator[Client]:
     """A client of a service that has the analyzers above too."""
     module = ModuleType("odd_analyzers")
-    odd = {kind.name: kind for kind in (Counting, Failing, Spoiling, Refusing, Numpy, Deaf, Catalogue)}
+    odd = {
+        kind.name: kind for kind in (Counting, Failing, Ending, Spoiling, Refusing, Numpy, Deaf, Catalogue)
+    }
     vars(module).update({kind.__name__: kind for kind in odd.values()})
     monkeypatch.setitem(sys.modules, "odd_analyzers", module)
     points = [
@@ -407,3 +450,25 @@ def test_an_analyzer_that_never_looks_keeps_no_other_request_waiting(
 def test_a_cancelled_projection_is_told_so(client: Client, photo: bytes) -> None:
     with Client(client._address, timeout_s=0.001) as hasty, pytest.raises(Cancelled):
         hasty.project(photo, top=9)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_analyzer_that_ends_a_process_fails_its_own_call_alone(
+    odd_client: Client, photo: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def read(_: Progress) -> None:
+        """Read what can be shown early."""
+
+    faults = [(stage, raised) for stage in ("analyze", "progress", "cost") for raised in ENDINGS]
+    for stage, raised in [*faults, ("read", "SystemExit")]:
+        with pytest.raises(ZfscopeError) as failure:
+            odd_client.analyze("ending", [photo], {"stage": stage, "raised": raised}, progress=read)
+        assert type(failure.value) is ZfscopeError
+        assert failure.value.message.startswith("the service failed; its log has more under request id ")
+        log = " ".join(capfd.readouterr().out.split())
+        fault = f"analyzer 'ending' (zfscope-odd 1.2) failed: {raised}: bye; that is a fault of the package"
+        assert fault in log
+        assert odd_client.health() == "SERVING"
+    assert odd_client.analyze("ending", [photo], {"stage": "thread"}).analysis.numbers == {}
+    assert odd_client.classify(photo).model == "tiny"
+    assert {found.name: found.cost for found in odd_client.analyzers()}["ending"] is None

@@ -6,7 +6,7 @@ from functools import partial
 
 import grpc
 
-from zfscope.analysis.run import Meter
+from zfscope.analysis.run import Meter, guarded
 from zfscope.server.analyze import Partial, answer
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
@@ -114,9 +114,11 @@ def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.Lis
     """Answer a ListAnalyzers. Blocks."""
     version = request.version if request.HasField("version") else None
     model = backend.models.loaded(request.model, version).model
-    return pb.ListAnalyzersResponse(
-        analyzers=[analyzers.analyzer_to_wire(found, model) for found in backend.analyzers.values()]
-    )
+    listed = []
+    for found in backend.analyzers.values():
+        with guarded(found):
+            listed.append(analyzers.analyzer_to_wire(found, model))
+    return pb.ListAnalyzersResponse(analyzers=listed)
 
 
 def analyze(
