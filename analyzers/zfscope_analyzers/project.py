@@ -18,7 +18,7 @@ from zfscope.analysis.control import (
 )
 from zfscope.engine.deconvnet import project
 from zfscope.engine.receptive import receptive_fields
-from zfscope.engine.seeds import Rank, Unit, activation, strongest_unit, strongest_units
+from zfscope.engine.seeds import Rank, Unit, activation, is_silent, strongest_unit, strongest_units
 from zfscope.engine.steps import Normalisation, Rule
 from zfscope.engine.trace import Trace, check_layer, trace
 from zfscope.errors import InputError, NotFound
@@ -82,6 +82,7 @@ class _Seen:
     layer: str
     units: tuple[Unit, ...]
     activations: tuple[float, ...]
+    silent: tuple[bool, ...]
     boxes: tuple[Box, ...]
     pixels: NDArray[np.float32]
     control: NDArray[np.float32] | None
@@ -156,6 +157,7 @@ def _look(context: Context, params: ProjectParams) -> _Seen:
         layer=params.layer,
         units=units,
         activations=tuple(activation(traced, params.layer, unit) for unit in units),
+        silent=tuple(is_silent(traced, params.layer, unit) for unit in units),
         boxes=boxes,
         pixels=pixels,
         control=control,
@@ -275,6 +277,7 @@ def _panels(seen: _Seen) -> tuple[Panel, ...]:
             view=seen.prepared.views[0],
             box=seen.boxes[place],
             control=None if seen.control is None else reorder(seen.control[place], steps),
+            silent=seen.silent[place],
         )
         for place in range(len(seen.units))
     )

@@ -21,9 +21,12 @@ from zfscope.analysis.run import read_params
 from zfscope.engine import project, trace
 from zfscope.engine.seeds import strongest_unit
 from zfscope.errors import Cancelled, InputError, NotFound
+from zfscope.images.heat import heat_panel
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import prepare
+from zfscope_analyzers.occlude import figure as occlude_figure
 from zfscope_analyzers.occlude import scene
+from zfscope_analyzers.occlude.changes import likeliest_of
 from zfscope_analyzers.occlude.windows import Window, likeliest_map
 
 OCCLUDE = load_analyzers().analyzer("occlude")
@@ -461,3 +464,57 @@ def test_all_of_figure_7_is_in_one_picture(context: Context) -> None:
     assert drawn.name == "occlusion"
     assert "viridis" in drawn.scale
     assert Image.open(io.BytesIO(drawn.png)).width > 1000
+
+
+@pytest.fixture
+def level_context(context: Context) -> Context:
+    """A photo of the colour that covers: no window changes anything."""
+    photo = np.full((48, 60, 3), 128, np.uint8)
+    return replace(context, images=(prepare(photo, context.model.preprocessing),), tensors=True)
+
+
+@pytest.mark.parametrize("method", ["incremental", "full"])
+@pytest.mark.parametrize("value", ["probability", "logit"])
+def test_where_no_window_changes_anything_none_is_named(
+    level_context: Context, method: str, value: str
+) -> None:
+    seen = look(level_context, method=method, value=value, classes=["ant", "dog"])
+    for row in seen.tables["classes"].records():
+        assert row["lowest"] == pytest.approx(row["clean"], rel=1e-5)
+        assert [row[side] for side in ("x0", "y0", "x1", "y1")] == [None] * 4
+
+
+def test_a_window_that_only_raises_a_class_is_not_named_as_the_one_that_lowers_it(context: Context) -> None:
+    boxes = [box(x, y, x + 12, y + 12) for x in (8, 20, 32) for y in (8, 20, 32)]
+    whole = look(replace(context, tensors=True), boxes=boxes, classes=["ant"])
+    (row,), values = whole.tables["classes"].records(), whole.tensors["values"][0]
+    for each, value in zip(boxes, values, strict=True):
+        (alone,) = look(context, boxes=[each], classes=["ant"]).tables["classes"].records()
+        assert (alone["x0"] is None) == (value >= row["clean"])
+
+
+def test_rounding_is_not_stretched_over_the_scale_and_the_caption_says_so(
+    level_context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, int] = {}
+
+    def record(values: Any, view: Any, caption: str, **options: Any) -> Image.Image:
+        panel = heat_panel(values, view, caption, **options)
+        drawn[caption] = len(np.unique(np.asarray(panel)[:400, :400].reshape(-1, 3), axis=0))
+        return panel
+
+    monkeypatch.setattr(occlude_figure, "heat_panel", record)
+    look(level_context, classes=["dog"])
+    assert len(drawn) == 2
+    assert all(caption.endswith("; no window changes it") for caption in drawn)
+    assert list(drawn.values()) == [1, 1]
+
+
+def test_classes_that_differ_by_rounding_are_as_likely_as_in_the_clean_photo(context: Context) -> None:
+    made = scene.scene_of(context, OCCLUDE.params())
+    clean = int(made.clean.argmax())
+    other = (clean + 1) % 4
+    logits = np.zeros((2, 4), np.float32)
+    logits[0, [clean, other]] = 1, 1 + 5e-7
+    logits[1, [clean, other]] = 1, 1.01
+    assert likeliest_of(made, logits).tolist() == [clean, other]

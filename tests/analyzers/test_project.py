@@ -1,10 +1,14 @@
 """Projection as an analyzer: the control from the top down, and how alike it is."""
 
+import copy
+import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.control import randomised, similarity
@@ -12,6 +16,7 @@ from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
 from zfscope.engine import Unit, project, trace
 from zfscope.errors import InputError, NotFound
+from zfscope.images.render import SILENT_NOTE
 
 PROJECT = load_analyzers().analyzer("project")
 
@@ -111,3 +116,23 @@ def test_a_unit_that_is_named_twice_is_refused(plain_context: Context, again: di
     with pytest.raises(InputError, match=r"units\[1\] is unit \(map 1, .*\), as is units\[0\]") as refusal:
         look(plain_context, layer="conv5", units=[first, again])
     assert refusal.value.field == "units[1]"
+
+
+def test_a_projection_that_is_level_has_nothing_to_compare() -> None:
+    seen = np.random.default_rng(0).normal(size=(3, 20, 20)).astype(np.float32)
+    assert similarity(seen, np.ones_like(seen)) == similarity(np.ones_like(seen), seen)
+    assert similarity(seen, np.ones_like(seen)).rank_correlation is None
+
+
+def test_the_projection_of_a_unit_whose_activation_is_rounding_is_drawn_grey(context: Context) -> None:
+    model = replace(context.model, network=copy.deepcopy(context.model.network))
+    with torch.no_grad():
+        model.network.filters["conv5"].weight[3] *= 1e-9
+        model.network.filters["conv5"].bias[3] = 0
+    seen = look(replace(context, model=model), layer="conv5", units=[{"map": 3}, {"map": 4}])
+    silent, loud = (picture for picture in seen.pictures if "-map" in picture.name)
+    assert SILENT_NOTE in silent.scale
+    assert SILENT_NOTE not in loud.scale
+    grey, drawn = (np.asarray(Image.open(io.BytesIO(each.png)))[:, :224] for each in (silent, loud))
+    assert (grey == 128).all()
+    assert (drawn != 128).any()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zfscope.engine import Maps, Seed, Trace, Unit, strongest_unit, strongest_units
-from zfscope.engine.seeds import activation, seed_signal
+from zfscope.engine.seeds import activation, is_silent, seed_signal
 from zfscope.errors import InputError, NotFound
 
 MAPS = torch.tensor(
@@ -112,3 +112,15 @@ def test_a_layer_that_the_trace_did_not_reach_is_refused() -> None:
     ) as caught:
         seed_signal(trace_of(MAPS), "conv5", [Unit(0, 0)])
     assert caught.value.field == "layer"
+
+
+@pytest.mark.parametrize(("value", "silent"), [(0.0, True), (1e-6, True), (-1e-6, True), (1e-4, False)])
+def test_a_unit_is_silent_where_its_activation_is_rounding_of_the_layers_largest(
+    value: float, silent: bool
+) -> None:
+    maps = MAPS.clone()
+    maps[1, 1, 1] = value
+    quiet = torch.full_like(MAPS, 1e-9)
+    seen = trace_of(maps, quiet)
+    assert is_silent(seen, "layer", Unit(0, 1, 1, 1)) is silent
+    assert not is_silent(seen, "layer", Unit(1, 1, 1, 1))  # the largest of its own image

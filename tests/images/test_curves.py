@@ -177,3 +177,58 @@ def test_a_band_lies_over_the_places_that_have_names() -> None:
     assert picture.shape == (300, 600, 3)
     assert has(picture, RED)
     assert [has(shown[60:, 450:], RED) for shown in (picture, longer)] == [True, False]
+
+
+def test_lines_of_rounding_are_drawn_level() -> None:
+    noise = np.array([1.0, 1 + 1e-7, 1 - 1e-7])
+    level, noisy, changing = (
+        plot_charts([Chart("t", "x", "y", {"a": (np.arange(3.0), y)})], width_px=800, height_px=200)
+        for y in (np.ones(3), noise, np.array([1.0, 1.1, 0.9]))
+    )
+    np.testing.assert_array_equal(noisy, level)
+    assert (changing != level).any()
+
+
+def test_a_logarithmic_chart_does_not_reach_down_to_the_noise_of_its_largest_power() -> None:
+    x = np.arange(4.0)
+    powers = [np.array([100.0, 1.0, 1e-9, least]) for least in (1e-12, 1e-30, 1e-300)]
+    drawn = [
+        plot_charts([Chart("t", "x", "y", {"a": (x, y)}, logarithmic=True)], width_px=800, height_px=200)
+        for y in powers
+    ]
+    lines = [(np.abs(picture.astype(int) - RED).max(axis=2) < 8).any(axis=1) for picture in drawn]
+    assert len({int(np.flatnonzero(line).min()) for line in lines}) == 1
+
+
+def test_a_logarithmic_chart_of_rounding_is_drawn_level() -> None:
+    x = np.arange(3.0)
+    y = np.array([4.0, 4 + 1e-7, 4 - 1e-7])
+    drawn = plot_charts([Chart("t", "x", "y", {"a": (x, y)}, logarithmic=True)], width_px=800, height_px=200)
+    plot = drawn[:140].astype(int)  # the legend is below
+    rows = np.flatnonzero((np.abs(plot - RED).max(axis=2) < 60).any(axis=1))
+    assert rows.max() - rows.min() < 4
+
+
+def test_distances_that_are_rounding_are_drawn_on_a_scale_of_one() -> None:
+    noisy, zero, one = (
+        plot_strips([replace(strip(1), plots=(heights[None],))], {"d": None}, ["a"], title="t", note="n").rgb
+        for heights in (np.array([1e-7, 2e-7, 0.0]), np.zeros(3), np.array([1.0, 0.0, 0.0]))
+    )
+    np.testing.assert_array_equal(noisy, zero)
+    assert (one != zero).any()
+
+
+def test_a_history_whose_values_are_the_same_but_for_rounding_is_level() -> None:
+    same = [{"epoch": epoch, "val_top1": 10.0} for epoch in range(1, 5)]
+    noisy = [entry | {"val_top1": 10.0 + 1e-6 * (-1) ** number} for number, entry in enumerate(same)]
+    np.testing.assert_array_equal(pixels(plot_history(noisy)), pixels(plot_history(same)))
+
+
+def test_a_band_of_rounding_is_level() -> None:
+    words: dict[str, Any] = {"title": "t", "quantity": "x", "measure": "y", "width_px": 600, "height_px": 300}
+    x = np.arange(3.0)
+    level, noisy = (
+        plot_bands([Band("a", x, y, y, y)], ticks=["1", "2", "3"], **words)
+        for y in (np.ones(3), np.array([1 - 1e-7, 1, 1 - 2e-7]))
+    )
+    np.testing.assert_array_equal(noisy, level)

@@ -81,3 +81,8 @@ def test_the_part_around_the_strongest_lies_inside_and_holds_it(y: int, x: int) 
 def test_a_projection_smaller_than_the_part_is_given_whole() -> None:
     projection = np.ones((3, 5, 4))
     assert strongest_part(projection, 6).shape == (3, 5, 4)
+
+
+def test_a_filter_that_is_rounding_of_the_largest_is_grey_on_its_own_scale() -> None:
+    rgb = filter_grid(filters(1.0, 1e-9, 1e-4, 0.0), "own", width_px=100).rgb
+    assert middles(rgb, 2, 4) == [255, 128, 255, 128]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from zfscope.images.geometry import Box
 from zfscope.images.render import (
+    SILENT_NOTE,
     Panel,
     crop_padded,
     encode_png,
@@ -185,3 +186,20 @@ def test_without_a_control_the_png_states_one_scale() -> None:
     assert rendering.rgb.shape == (224, 452, 3)
     assert rendering.scale == f"projection: {scale_note(symmetric_scale(shown.projection))}"
     assert reopened(rendering.png()).text == {"zfscope:scale": rendering.scale}  # type: ignore[attr-defined]
+
+
+def test_the_scale_is_that_of_the_signal_and_not_of_the_rounding_around_it() -> None:
+    projection = np.random.default_rng(0).uniform(-1e-8, 1e-8, (3, 20, 20))
+    projection[:, 9, 9] = 1.0
+    assert symmetric_scale(projection) == 1
+    levels = signed_to_rgb(projection)
+    assert levels[9, 9].tolist() == [255, 255, 255]
+    levels[9, 9] = 128
+    assert (levels == 128).all()
+
+
+def test_the_projection_of_a_silent_unit_is_grey_and_the_note_says_why() -> None:
+    loud, silent = panel(), panel(silent=True)
+    assert (tiles(silent, 40)[0] == 128).all()
+    np.testing.assert_array_equal(tiles(silent, 40)[1], tiles(loud, 40)[1])
+    assert projection_panel(silent).scale == f"projection: {SILENT_NOTE}"

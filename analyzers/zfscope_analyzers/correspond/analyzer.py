@@ -25,8 +25,8 @@ class Correspond:
 
     A sign is -1, 0 or 1, and signs are compared as they are: a feature that does not change in one photo
     (0) differs from one that falls or rises in the other, and agrees with one that does not change either.
-    A change of at most 1e-6 of the photo's largest feature in the layer counts as 0: what rounding differs
-    by between batches was 2e-7 of it.
+    A change that is rounding, at most 2e-6 of the photo's largest feature in the layer, counts as 0: see
+    `zfscope.rounding`.
 
     The control covers boxes at random places (uniform over the network's crop, independent of each other)
     as large as the photo's parts in the mean; its figures are over all draws and pairs.

@@ -13,12 +13,11 @@ from zfscope.images.geometry import Box
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Prepared
 from zfscope.images.transform import FillColour, fill_colour
+from zfscope.rounding import rounding
 from zfscope.store import Model
 from zfscope_analyzers.correspond.params import CorrespondParams
 from zfscope_analyzers.correspond.places import Covering
 
-_ZERO = 1e-6
-"""Of the largest feature of a photo: a smaller change is rounding, and counts as none."""
 _BATCH = 4
 """Photos in a forward pass: a few tenths of a second on two cores, after which the caller is looked after."""
 
@@ -89,9 +88,10 @@ def covered(
 
 
 def signs(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Give the signs of before - after, features of (photos, units): -1, 0 or 1."""
+    """Return the signs of before - after, features of (photos, units): -1, 0 or 1; rounding counts as 0."""
     change = before - after
-    change[np.abs(change) <= _ZERO * np.abs(before).max(axis=1, keepdims=True)] = 0
+    floors = [[rounding(float(peak))] for peak in np.abs(before).max(axis=1)]
+    change[np.abs(change) <= floors] = 0
     found: NDArray[np.int8] = np.sign(change).astype(np.int8)
     return found
 

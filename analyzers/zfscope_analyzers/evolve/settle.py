@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from zfscope.analysis.contract import Context, array, images_of
 from zfscope.engine.deconvnet import project
 from zfscope.engine.frame import framing_of, slices
-from zfscope.engine.seeds import Unit, activation
+from zfscope.engine.seeds import Unit, activation, is_silent
 from zfscope.engine.trace import trace
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
+from zfscope.rounding import is_level
 from zfscope.scan import Record
 from zfscope.scan.again import photos_of, see_again
 from zfscope_analyzers.evolve.course import Course, Stop
@@ -43,7 +44,8 @@ def correlations(context: Context, course: Course, places: Sequence[int]) -> Cor
     Of a map, its strongest photo at the end and the unit of it that is strongest then are projected with the
     weights of every stop. The correlation is Pearson's, of all values of the two projections (three channels)
     in the part of the unit's receptive field that is in the picture. It is None where either is the same
-    everywhere, as one of zeros is; the projection of a unit whose activation is 0 or less counts as zeros.
+    everywhere but for rounding, as one of zeros is; the projection of a unit whose activation is 0 or less,
+    or rounding of the layer's largest, counts as zeros.
     """
     page, found = course.end.page, dict[tuple[int, int], float | None]()
     photos, known = photos_of(page.index), [(place, page.records[place][0]) for place in places]
@@ -81,13 +83,13 @@ def _projections(
     framing, side = framing_of(network, layer), pixels.shape[-1]
     boxes: list[Box] = [framing.box(unit.y, unit.x).clip((side, side)) for unit in units]
     drawn = array(project(network, traced, layer, units))
-    active = [activation(traced, layer, unit) > 0 for unit in units]
+    active = [activation(traced, layer, unit) > 0 and not is_silent(traced, layer, unit) for unit in units]
     return [each[(..., *slices(box))] * on for each, box, on in zip(drawn, boxes, active, strict=True)]
 
 
 def pearson(one: NDArray[np.float32], other: NDArray[np.float32]) -> float | None:
-    """Correlate two arrays of one shape, value by value (-1..1); None where either is the same everywhere."""
-    if not (np.ptp(one) and np.ptp(other)):
+    """Correlate two arrays of one shape, value by value (-1..1); None where either is level."""
+    if is_level(one) or is_level(other):
         return None
     return float(np.corrcoef(one.ravel().astype(np.float64), other.ravel())[0, 1].clip(-1, 1))
 

@@ -18,8 +18,9 @@ class Occlude:
     """Covers the photo piece by piece and asks the network again each time.
 
     The number `windows`. Tables: `classes` (label_id, label, clean, lowest, x0, y0, x1, y1: the window in
-    photo pixels that lowers the class most) and `watched` (layer, map, clean_total, lowest_total; ssim and
-    rank_correlation of the projection and its control, see `zfscope.analysis.control`).
+    photo pixels that lowers the class most, the first of those that differ by rounding only; none of them
+    where no window lowers it by more than rounding) and `watched` (layer, map, clean_total, lowest_total;
+    ssim and rank_correlation of the projection and its control, see `zfscope.analysis.control`).
     Tensors, for N windows: `windows` int64 (N, 4), first row, first column, rows, columns in the network's
     input, of a mask those around it; `values` float32 (targets, N); `likeliest` int64 (N,); `totals` float32
     (N,), the map's activations summed over space; averaged over the windows, or masks, that cover a pixel,

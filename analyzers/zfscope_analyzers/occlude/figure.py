@@ -9,6 +9,7 @@ from zfscope.engine.seeds import activation
 from zfscope.images.heat import class_panel, figure, heat_panel, photo_panel
 from zfscope.images.normalise import reorder
 from zfscope.images.render import signed_to_rgb
+from zfscope_analyzers.occlude.changes import is_changed, total_floor, value_floor
 from zfscope_analyzers.occlude.params import OccludeParams
 from zfscope_analyzers.occlude.passes import Seen
 from zfscope_analyzers.occlude.projected import Projected
@@ -16,7 +17,10 @@ from zfscope_analyzers.occlude.scene import Scene, values_of
 from zfscope_analyzers.occlude.windows import averaged
 
 _PANEL_PX = 400
-_HEAT_NOTE = "viridis from the least value (dark) to the greatest (yellow), which are written under each map"
+_HEAT_NOTE = (
+    "viridis from the least value (dark) to the greatest (yellow), which are written under each map; a map "
+    "whose values differ by rounding only has one colour and one number"
+)
 
 
 def draw_so_far(scene: Scene, seen: Seen) -> Analysis:
@@ -26,8 +30,10 @@ def draw_so_far(scene: Scene, seen: Seen) -> Analysis:
     view = scene.prepared.views[0]
     clean = float(scene.clean[scene.targets[0]])
     heat = averaged(values, [scene.windows[n] for n in done], view.shape[:2], clean)
+    caption = _value_caption(scene, scene.targets[0])
+    floor = value_floor(scene, scene.targets[0])
     drawn = figure(
-        [heat_panel(heat, view, _value_caption(scene, scene.targets[0]), side_px=_PANEL_PX)],
+        [heat_panel(heat, view, caption, side_px=_PANEL_PX, floor=floor)],
         title="Occlusion, so far",
         subtitle=f"{len(done)} of {len(scene.windows)} positions",
         scale=_HEAT_NOTE,
@@ -40,8 +46,33 @@ def _value_caption(scene: Scene, target: int) -> str:
     return f"{scene.params.value} of '{label}' (clean: {clean:.3g})"
 
 
+def _value_panel(
+    scene: Scene, target: int, heat: NDArray[np.float32], values: NDArray[np.float64]
+) -> Image.Image:
+    """Return panel (d) of a class; values: (windows,)."""
+    caption, floor = f"(d) {_value_caption(scene, target)}", value_floor(scene, target)
+    if not is_changed(float(scene.clean[target]), values, floor):
+        caption += f"; {_no_change(scene)}"
+    return heat_panel(heat, scene.prepared.views[0], caption, side_px=_PANEL_PX, floor=floor)
+
+
+def _total_panel(scene: Scene, seen: Seen, heat: NDArray[np.float32]) -> Image.Image:
+    """Return panel (b), of the watched map."""
+    caption, floor = f"(b) total activation of {scene.params.layer} map {scene.unit.map}", total_floor(scene)
+    clean = float(scene.traced.outputs[scene.params.layer][0, scene.unit.map].sum())
+    if not is_changed(clean, seen.totals, floor):
+        caption += f"; {_no_change(scene)}"
+    return heat_panel(heat, scene.prepared.views[0], caption, side_px=_PANEL_PX, floor=floor)
+
+
+def _no_change(scene: Scene) -> str:
+    """Return what is said where only rounding differs."""
+    return {"boxes": "no box", "masks": "no mask"}.get(_kind(scene.params), "no window") + " changes it"
+
+
 def draw(
     scene: Scene,
+    seen: Seen,
     maps: NDArray[np.float32],
     total_map: NDArray[np.float32],
     classes: NDArray[np.int64],
@@ -53,14 +84,15 @@ def draw(
     """
     view, layer, unit = scene.prepared.views[0], scene.params.layer, scene.unit
     side = {"side_px": _PANEL_PX}
+    values = values_of(seen.logits, scene.params.value)
     names = {number: label.name for number, label in enumerate(scene.labels)}
     strength = activation(scene.traced, layer, unit)
     panels = [
         photo_panel(_example(scene), f"(a) the photo, with one of the {_kind(scene.params)}", **side),
-        heat_panel(total_map, view, f"(b) total activation of {layer} map {unit.map}", **side),
-        _signed_panel(scene, there.pixels, f"(c) projection of that map's strongest unit ({strength:.3g})"),
+        _total_panel(scene, seen, total_map),
+        _signed_panel(scene, there.shown, f"(c) projection of that map's strongest unit ({strength:.3g})"),
         *(
-            heat_panel(heat, view, f"(d) {_value_caption(scene, target)}", **side)
+            _value_panel(scene, target, heat, values[:, target])
             for heat, target in zip(maps, scene.targets, strict=True)
         ),
         class_panel(classes, view, names, "(e) likeliest class", **side),

@@ -1,10 +1,15 @@
 """What the windows did, as an analysis."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Picture, Table
 from zfscope.images.geometry import Box
+from zfscope.rounding import first_lowest
+from zfscope_analyzers.occlude.changes import is_lowered, likeliest_of, value_floor
 from zfscope_analyzers.occlude.figure import draw
 from zfscope_analyzers.occlude.passes import Seen
 from zfscope_analyzers.occlude.projected import Projected, projected
@@ -17,7 +22,7 @@ def result_of(scene: Scene, seen: Seen) -> Analysis:
     view = scene.prepared.views[0]
     size = view.shape[:2]
     values = values_of(seen.logits, scene.params.value)[:, scene.targets].T
-    likeliest = seen.logits.argmax(1).astype(np.int64)
+    likeliest = likeliest_of(scene, seen.logits)
     maps = np.stack(
         [
             averaged(row, scene.windows, size, float(scene.clean[target]))
@@ -27,7 +32,7 @@ def result_of(scene: Scene, seen: Seen) -> Analysis:
     clean_total = _clean_total(scene)
     total_map = averaged(seen.totals, scene.windows, size, clean_total)
     there = projected(scene)
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "windows": np.array([(w.y, w.x, w.height, w.width) for w in scene.windows], np.int64),
         "values": values.astype(np.float32),
         "likeliest": likeliest,
@@ -48,7 +53,7 @@ def result_of(scene: Scene, seen: Seen) -> Analysis:
     pictures: tuple[Picture, ...] = ()
     if scene.context.pictures:
         classes = likeliest_map(likeliest, scene.windows, size, int(scene.clean.argmax()))
-        pictures = draw(scene, maps, total_map, classes, there)
+        pictures = draw(scene, seen, maps, total_map, classes, there)
     tables = {
         "classes": _class_table(scene, values),
         "watched": _watched_table(scene, seen, clean_total, there),
@@ -64,12 +69,19 @@ def _clean_total(scene: Scene) -> float:
 def _class_table(scene: Scene, values: NDArray[np.float64]) -> Table:
     rows = []
     for target, row in zip(scene.targets, values, strict=True):
-        label, window = scene.labels[target], scene.windows[int(row.argmin())]
-        box = Box(window.x, window.y, window.x + window.width, window.y + window.height)
-        there = scene.prepared.geometries[0].to_photo(box)
-        place = (there.x0, there.y0, there.x1, there.y1)
+        label, place = scene.labels[target], _lowest_at(scene, target, row)
         rows.append((label.id, label.name, float(scene.clean[target]), float(row.min()), *place))
     return Table(("label_id", "label", "clean", "lowest", "x0", "y0", "x1", "y1"), tuple(rows))
+
+
+def _lowest_at(scene: Scene, target: int, values: NDArray[np.float64]) -> Sequence[float | None]:
+    """Return the window that lowers a class most, in photo pixels: x0, y0, x1, y1; None where none does."""
+    if not is_lowered(scene, target, values):
+        return (None,) * 4
+    window = scene.windows[first_lowest(values, floor=value_floor(scene, target))]
+    box = Box(window.x, window.y, window.x + window.width, window.y + window.height)
+    found = scene.prepared.geometries[0].to_photo(box)
+    return found.x0, found.y0, found.x1, found.y1
 
 
 def _watched_table(scene: Scene, seen: Seen, clean_total: float, there: Projected) -> Table:

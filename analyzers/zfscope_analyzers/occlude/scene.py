@@ -33,7 +33,10 @@ class Scene:
     params: OccludeParams
     windows: Sequence[Window]
     targets: Sequence[int]
+    scores: NDArray[np.float32]
+    """The clean photo's class scores, before the softmax."""
     clean: NDArray[np.float64]
+    """What is read of each class in the clean photo: its probability, or its score."""
     unit: Unit
     traced: Trace
     cover: NDArray[np.uint8]
@@ -92,6 +95,7 @@ def scene_of(context: Context, params: OccludeParams) -> Scene:
         params=params,
         windows=windows,
         targets=targets or [int(scores.argmax())],
+        scores=scores,
         clean=values_of(scores[None], params.value)[0],
         unit=unit,
         traced=traced,

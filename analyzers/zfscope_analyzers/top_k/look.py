@@ -11,7 +11,7 @@ from zfscope.analysis.contract import Context, Notice, array, images_of
 from zfscope.analysis.control import Similarity, control_network, similarities, strongest_there
 from zfscope.engine.deconvnet import project
 from zfscope.engine.frame import Framing, cut, cut_planes, framing_of
-from zfscope.engine.seeds import Unit, activation
+from zfscope.engine.seeds import Unit, activation, is_silent
 from zfscope.engine.trace import Trace, trace
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
@@ -24,7 +24,8 @@ from zfscope_analyzers.top_k.params import TopKParams
 State = Literal["ok", "differs", "changed", "gone", "silent"]
 """What became of a record. ok: the photo activates the unit as was recorded. differs: it does not, though
 the file is the same. changed: the file is another one. gone: there is no file that can be read. silent:
-nothing was there to look for, the photo being among the strongest with an activation of 0 or less."""
+nothing was there to look for, the photo being among the strongest with an activation of 0 or less, or of
+rounding alone."""
 
 RELATIVE, FLOOR = 1e-3, 1e-4
 """How far an activation may be from the recorded one: this share of it, and this share of the layer's
@@ -151,8 +152,13 @@ def _looked_at(
         sights = _sights(lens, [prepared for prepared, _ in photos], units, traced, control)
         for (row, each), unit, sight in zip(some, units, sights, strict=True):
             value = activation(traced, lens.layer, unit)
-            state: State = "ok" if reproduced(each.record.value, value, peaks[row]) else "differs"
-            looks[each.place] = Look(state, value, sight, photos[row][0].warnings)
+            warnings = photos[row][0].warnings
+            if not reproduced(each.record.value, value, peaks[row]):
+                looks[each.place] = Look("differs", value, sight, warnings)
+            elif is_silent(traced, lens.layer, unit):
+                looks[each.place] = Look("silent", warnings=warnings)
+            else:
+                looks[each.place] = Look("ok", value, sight, warnings)
     return looks
 
 

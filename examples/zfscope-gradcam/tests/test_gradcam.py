@@ -18,9 +18,11 @@ from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import check_photos, read_params, run
 from zfscope.engine.trace import trace
 from zfscope.errors import Cancelled, InputError, NotFound
+from zfscope.images.heat import heat_panel
 from zfscope.images.preprocess import Preprocessing, prepare_tensor
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.spec import Add, Conv, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.rounding import is_level
 from zfscope.runtimes import create_runtime
 from zfscope.store import Label, Manifest, Model, Provenance
 from zfscope_gradcam import GradCam, grad_cam
@@ -394,3 +396,27 @@ def test_it_takes_one_photo_and_costs_two_passes(context: Context) -> None:
     with pytest.raises(InputError, match=r"^2 photos; 'gradcam' takes 1$"):
         check_photos(GradCam(), 2)
     assert GradCam().cost(context.model, GradCam.params()) == 2
+
+
+def test_evidence_that_is_rounding_is_not_drawn_as_evidence(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the terms of a map of evidence cancel, what is left is rounding of them."""
+    captions, level = [], []
+
+    def record(values: NDArray[np.float32], view: Any, caption: str, *, floor: float, **options: Any) -> Any:
+        captions.append(caption.split(" for ")[0])
+        level.append(is_level(values, floor=floor))
+        return heat_panel(values, view, caption, floor=floor, **options)
+
+    def cancelled(network: Network, traced: Any, layer: str, place: int) -> tuple[Tensor, Tensor]:
+        cam, weights = grad_cam(network, traced, layer, place)
+        return 1e-7 * cam, weights
+
+    monkeypatch.setattr("zfscope_gradcam.heat_panel", record)
+    drawn = replace(context, pictures=True)
+    look(drawn, label="ant", layer="relu5")
+    monkeypatch.setattr("zfscope_gradcam.grad_cam", cancelled)
+    look(drawn, label="ant", layer="relu5")
+    assert captions == ["what speaks", "nothing speaks"]
+    assert level == [False, True]

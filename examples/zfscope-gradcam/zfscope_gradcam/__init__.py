@@ -25,6 +25,7 @@ from zfscope.images.heat import figure, heat_panel, photo_panel
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
 from zfscope.networks.spec import Layer
+from zfscope.rounding import rounding
 from zfscope.store import Label, Model
 
 _SIDE_PX = 400
@@ -87,11 +88,11 @@ class GradCam:
         context.check_cancelled()
         target = _target_of(model, traced, wanted)
         cam, weights = grad_cam(model.network, traced, params.layer, target.place)
-        heat = _resized(cam, crop.views.shape[1:3])
+        heat, floor = _resized(cam, crop.views.shape[1:3]), cam_floor(traced, params.layer, weights)
         context.progress(0.8, None)
         return Analysis(
             tensors={"cam": array(cam), "weights": array(weights), "heat": array(heat)},
-            pictures=(_drawn(context, params.layer, target, heat),) if context.pictures else (),
+            pictures=(_drawn(context, params.layer, target, heat, floor),) if context.pictures else (),
             numbers={"score": target.score, "peak": float(cam.max())},
             tables={"classes": _table_of(target)},
         )
@@ -108,6 +109,12 @@ def grad_cam(network: Network, traced: Trace, layer: str, place: int) -> tuple[T
         (gradient,) = torch.autograd.grad(score, maps)
     weights = gradient[0].mean((1, 2))
     return torch.einsum("k,kyx->yx", weights, maps.detach()[0]).relu(), weights
+
+
+def cam_floor(traced: Trace, layer: str, weights: Tensor) -> float:
+    """Return the largest value that rounding gives a map of evidence, whose terms may cancel."""
+    terms = torch.einsum("k,kyx->yx", weights.abs(), traced.outputs[layer][0].abs())
+    return rounding(float(terms.max()))
 
 
 def _scores_of(network: Network, traced: Trace, layer: str, maps: Tensor) -> Tensor:
@@ -158,12 +165,14 @@ def _table_of(target: _Target) -> Table:
     return Table(("label_id", "label", "probability"), (row,))
 
 
-def _drawn(context: Context, layer: str, target: _Target, heat: Tensor) -> Picture:
-    """Draw the photo beside the map that is laid over it."""
+def _drawn(context: Context, layer: str, target: _Target, heat: Tensor, floor: float) -> Picture:
+    """Draw the photo beside the map that is laid over it; up to `floor` its values are rounding."""
     view, name = context.images[0].views[0], target.label.name
+    subject = "what speaks" if float(heat.max()) > floor else "nothing speaks"
+    caption = f"{subject} for '{name}' in the maps of {layer}"
     panels = [
         photo_panel(view, "what the network sees of the photo", side_px=_SIDE_PX),
-        heat_panel(array(heat), view, f"what speaks for '{name}' in the maps of {layer}", side_px=_SIDE_PX),
+        heat_panel(array(heat), view, caption, side_px=_SIDE_PX, floor=floor),
     ]
     rendering = figure(
         panels,

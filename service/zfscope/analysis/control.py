@@ -21,6 +21,7 @@ from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.images.render import symmetric_scale
 from zfscope.networks.network import Network
+from zfscope.rounding import is_level
 
 _SEED = 0
 _WINDOW_PX = 7
@@ -29,7 +30,7 @@ _WINDOW_PX = 7
 
 @dataclass(frozen=True)
 class Similarity:
-    """How alike two projections are, each -1..1; None where there is nothing to compare.
+    """How alike two projections are, each -1..1; None where one of them is the same everywhere.
 
     ssim: mean structural similarity, each on its own symmetric scale, as they are shown. rank_correlation:
     Spearman's, of all pixels and colours.
@@ -128,7 +129,7 @@ def similarity(real: NDArray[np.float32], control: NDArray[np.float32]) -> Simil
     from skimage.metrics import structural_similarity as structural
 
     scales = symmetric_scale(real), symmetric_scale(control)
-    if not all(scales):
+    if is_level(real) or is_level(control):
         return Similarity(None, None)
     shown = [np.clip(values / scale, -1, 1) for values, scale in zip((real, control), scales, strict=True)]
     window = min(_WINDOW_PX, *real.shape[1:])

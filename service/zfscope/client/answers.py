@@ -170,16 +170,16 @@ class Projections:
 class OccludedClass:
     """What covering the photo did to a class: its value as the photo is, and the least, with the window.
 
-    lowest_at: in photo pixels. Tensors, None unless asked for: values float32 (windows,); value_map float32
-    (H, W) of the network's input, the mean over the windows that cover a pixel; photo_value_map the same
-    in photo pixels.
+    lowest_at: in photo pixels; None where no window lowers the value by more than rounding. Tensors, None
+    unless asked for: values float32 (windows,); value_map float32 (H, W) of the network's input, the mean
+    over the windows that cover a pixel; photo_value_map the same in photo pixels.
     """
 
     label_id: str
     label: str
     clean: float
     lowest: float
-    lowest_at: Box
+    lowest_at: Box | None
     values: NDArray[np.float32] | None
     value_map: NDArray[np.float32] | None
     photo_value_map: NDArray[np.float32] | None

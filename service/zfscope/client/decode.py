@@ -85,7 +85,7 @@ def _occluded_class(target: analysis_pb2.OccludedClass) -> answers.OccludedClass
         label=target.label,
         clean=target.clean,
         lowest=target.lowest,
-        lowest_at=_box(target.lowest_at),
+        lowest_at=_box(target.lowest_at) if target.HasField("lowest_at") else None,
         values=_tensor(target, "values"),
         value_map=_tensor(target, "value_map"),
         photo_value_map=_tensor(target, "photo_value_map"),

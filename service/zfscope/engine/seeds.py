@@ -10,6 +10,7 @@ from torch import Tensor
 from zfscope.engine.signal import Signal
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError, NotFound
+from zfscope.rounding import rounding
 
 Rank = Literal["max", "sum"]
 """Maps are ranked by their strongest activation (the paper's Fig 2) or by the sum of all of them."""
@@ -59,6 +60,12 @@ def strongest_units(
 def activation(trace: Trace, layer: str, unit: Unit) -> float:
     """Give the activation of one unit."""
     return float(_as_maps(trace.outputs[layer])[unit.image, unit.map, unit.y, unit.x])
+
+
+def is_silent(trace: Trace, layer: str, unit: Unit) -> bool:
+    """Return whether a unit's activation is 0, or rounding of the largest one of the layer in its image."""
+    peak = float(trace.outputs[layer][unit.image].abs().max())
+    return abs(activation(trace, layer, unit)) <= rounding(peak)
 
 
 def seed_signal(trace: Trace, layer: str, seeds: Sequence[Seed]) -> Signal:

@@ -21,6 +21,7 @@ from zfscope.images.boxes import COLOURS
 from zfscope.images.compose import printable
 from zfscope.images.render import Rendering, Rgb
 from zfscope.interrupt import checkpoint
+from zfscope.rounding import is_level, rounding
 
 _COLUMNS, _DPI = 2, 144
 _BLUE, _RED, _GRID = "#3366aa", "#d6455d", "#e4e4e4"
@@ -89,8 +90,18 @@ def _tidy(axes: Axes) -> None:
     axes.set_xlabel("epoch", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(y=0.1)
+    _show_level_lines_as_level(axes)
     axes.legend(frameon=False, fontsize=9)
     _plain(axes)
+
+
+def _show_level_lines_as_level(axes: Axes) -> None:
+    """Keep an axis that would fit itself to rounding from doing so: such lines are level at their value."""
+    low, high = axes.dataLim.intervaly
+    if np.isfinite((low, high)).all() and is_level((low, high)):
+        middle = (low + high) / 2
+        reach = abs(middle) / 2 or 1.0
+        axes.set_ylim(middle - reach, middle + reach)
 
 
 def _plain(axes: Axes) -> None:
@@ -127,7 +138,8 @@ def plot_strips(
     """Return a figure in the form of the paper's Fig 5: a row for each strip, its pictures, then its plots.
 
     columns: what the vertical axes of the plots mean, and the most that they show (None: the largest value
-    of the column), so that the plots of a column can be compared. lines: what the lines are, for the legend.
+    of the column, in units of 1), so that the plots of a column can be compared. lines: what the lines are,
+    for the legend.
     note: what the picture shows, for its PNG.
     """
     with _DRAWING:
@@ -140,9 +152,9 @@ def plot_strips(
             for place, (label, most) in enumerate(columns.items()):
                 checkpoint()
                 axes = figure.add_subplot(grid[row, 1 + place])
-                top = max(float(other.plots[place].max()) for other in strips) if most is None else most
+                top = _top(strips, place) if most is None else most
                 _draw_lines(axes, strip, strip.plots[place], lines)
-                axes.set_ylim(-0.03 * (top or 1), 1.06 * (top or 1))
+                axes.set_ylim(-0.03 * top, 1.06 * top)
                 axes.set_ylabel(label, fontsize=9)
         figure.suptitle(_literal(title), fontsize=12, x=0.01, ha="left")
         handles = figure.axes[-1].get_lines()
@@ -150,6 +162,12 @@ def plot_strips(
             handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False, fontsize=9
         )
         return Rendering(_pixels(figure), note)
+
+
+def _top(strips: Sequence[Strip], column: int) -> float:
+    """Return the largest value of a column of plots; 1 where all are rounding of 1, which their unit is."""
+    largest = max(float(strip.plots[column].max()) for strip in strips)
+    return largest if largest > rounding(1) else 1.0
 
 
 class _Checkpoint(Artist):
@@ -246,9 +264,22 @@ def _draw_chart(axes: Axes, chart: Chart) -> None:
     axes.set_title(chart.title, fontsize=11, loc="left")
     axes.set_xlabel(chart.quantity, fontsize=9)
     axes.set_ylabel(chart.measure, fontsize=9)
-    if chart.logarithmic and any((y > 0).any() for _, y in chart.lines.values()):
+    positive = np.concatenate([y[y > 0] for _, y in chart.lines.values()]) if chart.logarithmic else ()
+    if len(positive):
         axes.set_yscale("log", nonpositive="mask")
+        _limit_powers(axes, float(np.min(positive)), float(np.max(positive)))
+    else:
+        _show_level_lines_as_level(axes)
     _plain(axes)
+
+
+def _limit_powers(axes: Axes, low: float, high: float) -> None:
+    """Limit a logarithmic axis of powers, which are squares: below the square of rounding there is noise."""
+    floor = rounding(1) ** 2 * high
+    if is_level((low, high)):
+        axes.set_ylim(high / 2, high * 2)
+    elif low < floor:
+        axes.set_ylim(floor, high * 2)
 
 
 def _literal(words: str) -> str:
@@ -286,6 +317,7 @@ def plot_bands(
             colour = [part / 255 for part in COLOURS[number % len(COLOURS)]]
             axes.fill_between(band.x, band.lower, band.upper, color=colour, alpha=0.2, linewidth=0)
             axes.plot(band.x, band.middle, color=colour, label=_literal(band.name), marker="o", linewidth=1.6)
+        _show_level_lines_as_level(axes)
         axes.set_xticks(range(len(ticks)), [_literal(tick) for tick in ticks])
         axes.set_xlim(-0.5, len(ticks) - 0.5)
         axes.set_title(_literal(title), fontsize=11, loc="left")

@@ -10,6 +10,7 @@ from PIL import Image
 from zfscope.errors import InputError
 from zfscope.images.compose import grid
 from zfscope.images.render import Rendering, scale_note, signed_to_rgb
+from zfscope.rounding import rounding
 
 Scale = Literal["common", "own"]
 """One scale for all filters, on which a large one leaves the others grey, or one for each of them."""
@@ -21,7 +22,8 @@ def filter_grid(filters: NDArray[np.floating], scale: Scale, *, width_px: int) -
     """Draw filters, (n, 3, k, k) RGB, in a square grid, in reading order, at most `width_px` wide.
 
     Every weight is a square of whole pixels, one at least, even where the grid becomes wider so. White and
-    black are the largest magnitude there is, of all filters or of each: no weight is cut off.
+    black are the largest magnitude there is, of all filters or of each: no weight is cut off. A filter whose
+    weights are all rounding of the largest one is grey on its own scale too.
     Raises InputError for none, and for filters that do not have three colours.
     """
     if filters.ndim != 4 or not len(filters) or filters.shape[1] != 3:
@@ -29,7 +31,8 @@ def filter_grid(filters: NDArray[np.floating], scale: Scale, *, width_px: int) -
     columns = math.ceil(math.sqrt(len(filters)))
     factor = max(1, (width_px - (columns - 1) * _GAP_PX) // (columns * filters.shape[3]))
     largest = np.abs(filters).max(axis=(1, 2, 3))
-    full = np.full_like(largest, largest.max()) if scale == "common" else largest
+    alive = largest > rounding(float(largest.max()))
+    full = np.full_like(largest, largest.max()) if scale == "common" else np.where(alive, largest, 0)
     tiles = [
         _enlarged(Image.fromarray(signed_to_rgb(each, scale=float(most))), factor)
         for each, most in zip(filters, full, strict=True)

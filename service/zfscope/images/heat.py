@@ -9,6 +9,7 @@ from PIL import Image
 from zfscope.images.boxes import COLOURS
 from zfscope.images.compose import FAINT, INK, above, beside, blank, framed, paragraph, text
 from zfscope.images.render import Rendering, Rgb
+from zfscope.rounding import is_level
 
 _STOPS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float64)
 """Viridis at 0, 1/4, 1/2, 3/4 and 1: even steps to the eye, and in grey."""
@@ -19,8 +20,11 @@ _MARGIN = 36
 
 
 def colours_of(values: NDArray[np.floating], low: float, high: float) -> Rgb:
-    """Return viridis colours, uint8 (..., 3), of values from `low` to `high`; beyond them the ends."""
-    share = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
+    """Return viridis colours, uint8 (..., 3), of values from `low` to `high`; beyond them the ends.
+
+    Where `low` equals `high`, all values get the colour in the middle.
+    """
+    share = np.clip((values - low) / (high - low), 0, 1) if high > low else np.full(values.shape, 0.5)
     at = np.linspace(0, 1, len(_STOPS))
     return np.stack([np.interp(share, at, stop) for stop in _STOPS.T], axis=-1).round().astype(np.uint8)
 
@@ -32,17 +36,33 @@ def laid_over(colours: Rgb, view: Rgb) -> Rgb:
     return blended
 
 
-def heat_panel(values: NDArray[np.floating], view: Rgb, caption: str, *, side_px: int) -> Image.Image:
-    """Return a map, (H, W), over its picture, with a scale from its least to its greatest value below."""
+def heat_panel(
+    values: NDArray[np.floating], view: Rgb, caption: str, *, side_px: int, floor: float = 0.0
+) -> Image.Image:
+    """Return a map, (H, W), over its picture, with a scale from its least to its greatest value below.
+
+    A map whose values differ by no more than rounding, or than `floor`, has a single colour and one number
+    below: stretched over the whole scale, rounding would look like a result.
+    """
     low, high = float(values.min()), float(values.max())
+    level = is_level(values, floor=floor)
+    if level:
+        low = high = float(np.median(values))
     picture = _resized(laid_over(colours_of(values, low, high), view), side_px)
     ramp = np.linspace(low, high, side_px)[None].repeat(_BAR_PX, axis=0)
     bar = Image.fromarray(colours_of(ramp, low, high))
-    ends = [text(f"{value:.3g}", _SMALL, FAINT) for value in (low, high)]
+    words = [f"{low:.3g} everywhere"] if level else [f"{low:.3g}", f"{high:.3g}"]
+    return above([picture, bar, _scale(words, side_px), paragraph(caption, _BODY, side_px)], gap=4)
+
+
+def _scale(words: Sequence[str], side_px: int) -> Image.Image:
+    """Return the numbers under a scale: the first at its left end, a second at its right end."""
+    ends = [text(number, _SMALL, FAINT) for number in words]
     scale = blank(side_px, ends[0].height)
     scale.paste(ends[0], (0, 0))
-    scale.paste(ends[1], (side_px - ends[1].width, 0))
-    return above([picture, bar, scale, paragraph(caption, _BODY, side_px)], gap=4)
+    for end in ends[1:]:
+        scale.paste(end, (side_px - end.width, 0))
+    return scale
 
 
 def class_panel(

@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from zfscope.images.geometry import Box
 from zfscope.interrupt import checkpoint
+from zfscope.rounding import rounding
 
 Rgb = NDArray[np.uint8]
 """uint8 (height, width, 3), RGB."""
@@ -20,6 +21,8 @@ GREY = 128
 
 SCALE_KEY = "zfscope:scale"
 """The text chunk of a PNG that says what its levels mean."""
+
+SILENT_NOTE = "the unit's activation is rounding, and so is its projection: shown as 128 grey, zero"
 
 _PERCENTILE = 99.5
 _BLOCKS_FROM = 8
@@ -48,6 +51,7 @@ class Panel:
     view:        uint8 (H, W, 3): the crop that the network saw, at its resolution.
     box:         the receptive field in these pixels; outside them at the border.
     control:     a projection through randomised weights, of the same shape.
+    silent:      the unit's activation is rounding, and so is the projection: it is drawn as zero.
     """
 
     caption: str
@@ -55,15 +59,23 @@ class Panel:
     view: Rgb
     box: Box
     control: NDArray[np.floating] | None = None
+    silent: bool = False
+
+    @property
+    def scale(self) -> float:
+        """Magnitude of the projection that is shown as full white; 0 where nothing is shown."""
+        return 0.0 if self.silent else symmetric_scale(self.projection)
 
 
 def symmetric_scale(projection: NDArray[np.floating]) -> float:
     """Return the magnitude to show as full white: the 99.5th percentile of those that are not zero.
 
-    The few pixels beyond it would leave all others grey; 0.0 for a projection of zeros.
+    The few pixels beyond it would leave all others grey; 0.0 for a projection of zeros. Magnitudes that are
+    rounding of the largest one count as zero: many of them would make the scale one of rounding.
     """
-    magnitudes = np.abs(projection[projection != 0])
-    return float(np.percentile(magnitudes, _PERCENTILE)) if magnitudes.size else 0.0
+    magnitudes = np.abs(projection)
+    known = magnitudes[magnitudes > rounding(float(magnitudes.max(initial=0)))]
+    return float(np.percentile(known, _PERCENTILE)) if known.size else 0.0
 
 
 def signed_to_rgb(projection: NDArray[np.floating], *, scale: float | None = None) -> Rgb:
@@ -121,7 +133,7 @@ def tiles(panel: Panel, size_px: int) -> tuple[Rgb, ...]:
     Each is enlarged or reduced alike; projection and control each on a symmetric scale of its own.
     """
     checkpoint()
-    pictures = [signed_to_rgb(panel.projection), panel.view]
+    pictures = [signed_to_rgb(panel.projection, scale=panel.scale), panel.view]
     if panel.control is not None:
         pictures.append(signed_to_rgb(panel.control))
     box = _shown(panel)
@@ -138,7 +150,7 @@ def projection_panel(panel: Panel, *, tile_px: int = _TILE_PX) -> Rendering:
 
 def panel_note(panel: Panel) -> str:
     """Say what the levels of a panel's projection, and of its control, mean."""
-    note = f"projection: {scale_note(symmetric_scale(panel.projection))}"
+    note = f"projection: {SILENT_NOTE if panel.silent else scale_note(panel.scale)}"
     if panel.control is not None:
         note += f"; control (randomised weights): {scale_note(symmetric_scale(panel.control))}"
     return note

@@ -817,7 +817,9 @@ class OccludedClass(_message.Message):
     """Its least value."""
     @_builtins.property
     def lowest_at(self) -> _image_pb2.Box:
-        """The window that lowers it most, in pixels of the photo."""
+        """The window that lowers it most, in pixels of the photo; the first of those that differ by rounding
+        only. Unset where no window lowers it by more than rounding.
+        """
 
     @_builtins.property
     def values(self) -> _tensor_pb2.Tensor:

@@ -33,3 +33,9 @@ def test_where_most_filters_are_zero_these_are_dead_and_nothing_dominates() -> N
     found = sizes(constant(0, 0, 3))
     assert found.dead.tolist() == [True, True, False]
     assert found.dominance is None
+
+
+def test_where_most_filters_are_rounding_of_the_largest_they_count_as_zero() -> None:
+    found = sizes(constant(1e-9, 2e-9, 3))
+    assert found.dead.tolist() == [True, True, False]
+    assert found.dominance is None

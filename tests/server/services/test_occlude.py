@@ -197,3 +197,11 @@ def test_an_occlusion_that_nobody_waits_for_frees_its_worker(client: Client, pho
     with pytest.raises((grpc.FutureCancelledError, grpc.RpcError)):
         call.result(timeout=5)
     assert client.occlude(photo, window=16, stride=16).windows == 4
+
+
+def test_where_no_window_lowers_a_class_none_is_named(client: Client) -> None:
+    grey = io.BytesIO()
+    Image.new("RGB", (60, 48), (128, 128, 128)).save(grey, "PNG")
+    (target,) = client.occlude(grey.getvalue(), window=8, stride=6).classes
+    assert target.lowest_at is None
+    assert target.lowest == pytest.approx(target.clean, rel=1e-5)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.analysis.architectures.measure import Measures
+from zfscope.analysis.architectures.sizes import Sizes
 from zfscope.analysis.architectures.spectrum import HIGH_ABOVE, LOW_BELOW
 from zfscope.analysis.architectures.table import table
 from zfscope.images.compose import FAINT, INK, above, beside, blank, framed, grid, paragraph, text
@@ -86,7 +87,7 @@ def _charts(measures: Sequence[Measures]) -> Sequence[Chart]:
     bands, frequency = (LOW_BELOW, HIGH_ABOVE), "cycles per pixel"
     spectra = {each.title: (each.spectrum.frequencies, each.spectrum.density) for each in measures}
     peaks = {each.title: _histogram(each.spectrum.peaks) for each in measures}
-    sizes = {each.title: _ranked(each.sizes.rms) for each in measures}
+    sizes = {each.title: _ranked(each.sizes) for each in measures}
     profiles = {each.title: _frequencies(each.profile) for each in measures}
     return (
         Chart(
@@ -113,9 +114,10 @@ def _histogram(peaks: NDArray[np.float64]) -> _Line:
     return np.repeat(_BINS, 2)[1:-1], np.repeat(shares, 2)
 
 
-def _ranked(rms: NDArray[np.float64]) -> _Line:
-    median = float(np.median(rms)) or 1.0
-    return np.linspace(0, 100, len(rms)), np.sort(rms)[::-1] / median
+def _ranked(sizes: Sizes) -> _Line:
+    """Return the sizes over their median; as they are where that is zero but for rounding."""
+    unit = 1.0 if sizes.dominance is None else sizes.radius
+    return np.linspace(0, 100, len(sizes.rms)), np.sort(sizes.rms)[::-1] / unit
 
 
 def _frequencies(profile: NDArray[np.float64]) -> _Line:

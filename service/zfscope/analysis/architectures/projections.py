@@ -12,6 +12,7 @@ from zfscope.analysis.contract import array
 from zfscope.engine import Maps, project, trace
 from zfscope.interrupt import checkpoint
 from zfscope.networks.network import Network
+from zfscope.rounding import rounding
 
 Number = TypeVar("Number", np.int64, np.float32)
 
@@ -46,7 +47,8 @@ def see(
     """
     maxima = _maxima(network, images, layers)
     last = maxima[layers[-1]]
-    maps, best = spread(np.flatnonzero(last.max(axis=0) > 0), most), last.argmax(axis=0)
+    excited = np.flatnonzero(last.max(axis=0) > rounding(float(last.max())))
+    maps, best = spread(excited, most), last.argmax(axis=0)
     projections = np.zeros((len(maps), *images[0].shape[1:]), np.float32)
     for photo in np.unique(best[maps]):
         outputs = trace(network, images[photo], until=layers[-1])

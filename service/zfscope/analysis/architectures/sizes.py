@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.rounding import rounding
 from zfscope.training.filters import DEAD_SHARE
 
 
@@ -25,14 +26,17 @@ class Sizes:
 
     @property
     def dead(self) -> NDArray[np.bool_]:
-        """Which filters have less than a twentieth of the median, as a training run counts them."""
-        return self.rms <= DEAD_SHARE * np.median(self.rms)
+        """Which filters have less than a twentieth of the median, as a training run counts them.
+
+        So has one that is rounding of the largest, where most are.
+        """
+        return self.rms <= max(DEAD_SHARE * self.radius, rounding(float(self.rms.max())))
 
     @property
     def dominance(self) -> float | None:
         """The largest over the median: 1 where none stands out. None where most filters are zero."""
-        median = float(np.median(self.rms))
-        return float(self.rms.max()) / median if median else None
+        largest = float(self.rms.max())
+        return largest / self.radius if self.radius > rounding(largest) else None
 
 
 def sizes(filters: NDArray[np.floating]) -> Sizes:

@@ -78,7 +78,7 @@ def _class(record: dict[str, Any]) -> pb.OccludedClass:
         label=record["label"],
         clean=record["clean"],
         lowest=record["lowest"],
-        lowest_at=box_of(record),
+        lowest_at=None if record["x0"] is None else box_of(record),
     )
 
 
