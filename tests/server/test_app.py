@@ -1,6 +1,7 @@
 """The life of the service: start, readiness, reflection, shutdown."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -213,8 +214,12 @@ def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(cold_s
         stopping.result(timeout=30)
 
 
-def test_a_shutdown_does_not_wait_for_work_beyond_the_grace_time(
-    settings: Settings, held: Held, ask: Callable[[str], Any], make_service: Callable[..., Any]
+def test_a_shutdown_ends_work_beyond_the_grace_time_and_lets_its_caller_know(
+    settings: Settings,
+    held: Held,
+    ask: Callable[[str], Any],
+    make_service: Callable[..., Any],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     hasty = make_service(settings.model_copy(update={"grace_s": 0.1}))
     hasty.call(hasty.service.warm_up())
@@ -225,9 +230,16 @@ def test_a_shutdown_does_not_wait_for_work_beyond_the_grace_time(
 
         with pytest.raises(grpc.RpcError) as cut_off:
             running.result(timeout=30)
-        assert cut_off.value.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+        assert cut_off.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert cut_off.value.details() == (
+            "the service is shutting down, and the call was not done within the grace time of 0.1 s; "
+            "send it again"
+        )
         held.released.set()
         stopping.result(timeout=30)
+    log = capfd.readouterr().out
+    assert "cut off" in log
+    assert re.search(r"stopped +.*cut_off.*1", log)
 
 
 def test_an_open_health_watch_does_not_hold_up_the_shutdown(cold_service: Any) -> None:

@@ -37,6 +37,13 @@ def test_a_call_gets_what_it_says_or_the_default_and_never_more_than_the_most(
     assert Deadlines(default_s=10, longest_s=20).seconds(Call(says)) == gets  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("says", "gets"), [(None, 20), (3, 3), (50, 20)])
+def test_a_stream_gets_what_it_says_or_the_most(says: float | None, gets: float) -> None:
+    limits = Deadlines(default_s=10, longest_s=20)
+
+    assert limits.seconds(Call(says), stream=True) == gets  # type: ignore[arg-type]
+
+
 async def test_what_takes_too_long_is_ended() -> None:
     with pytest.raises(TooLate, match=r"the call had 0[.]01 s"):
         async with ended_after(0.01):
@@ -94,6 +101,17 @@ def test_the_service_ends_a_call_that_takes_longer_than_it_allows_and_its_work(
         assert refusal.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert refusal.value.details() == "the deadline has passed: the call had 0.2 s"
         assert endless.ended.wait(timeout=30)
+
+
+def test_an_analysis_without_a_deadline_outlives_the_default(
+    settings: Settings, make_service: Callable[[Settings], Running], endless: Endless
+) -> None:
+    service = make_service(settings.model_copy(update={"default_deadline_s": 0.1, "max_deadline_s": 1}))
+    service.call(service.service.warm_up())
+    with grpc.insecure_channel(service.address) as channel, pytest.raises(grpc.RpcError) as refusal:
+        list(AnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest()))
+
+    assert refusal.value.details() == "the deadline has passed: the call had 1 s"
 
 
 def test_a_stream_is_ended_too(hasty: Running, endless: Endless) -> None:

@@ -55,6 +55,56 @@ async def test_a_shut_gate_waits_for_those_inside() -> None:
     assert all(visit.done() for visit in visits)
 
 
+async def test_requests_that_are_cut_off_are_not_ready_and_leave() -> None:
+    gate = opened()
+
+    async def visit() -> None:
+        with gate.passage(OCCLUDE, 1):
+            await asyncio.sleep(300)
+
+    visits = [asyncio.create_task(visit()) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert gate.inside == 3
+
+    assert gate.cut_off("the service is shutting down") == 3
+
+    ends = await asyncio.gather(*visits, return_exceptions=True)
+    assert [(type(end), str(end)) for end in ends] == [(NotReady, "the service is shutting down")] * 3
+    assert gate.inside == 0
+
+
+async def test_a_request_whose_caller_leaves_as_it_is_cut_off_is_cancelled() -> None:
+    gate = opened()
+
+    async def visit() -> None:
+        with gate.passage(OCCLUDE, 1):
+            await asyncio.sleep(300)
+
+    visiting = asyncio.create_task(visit())
+    await asyncio.sleep(0)
+    visiting.cancel()
+    gate.cut_off("the service is shutting down")
+
+    with pytest.raises(asyncio.CancelledError):
+        await visiting
+
+
+async def test_a_request_that_is_cancelled_is_not_cut_off() -> None:
+    gate = opened()
+
+    async def visit() -> None:
+        with gate.passage(OCCLUDE, 1):
+            await asyncio.sleep(300)
+
+    visiting = asyncio.create_task(visit())
+    await asyncio.sleep(0)
+    visiting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await visiting
+    assert gate.inside == 0
+
+
 async def test_a_gate_that_nobody_went_through_is_empty_at_once() -> None:
     assert await Gate().emptied(timeout_s=0)
 

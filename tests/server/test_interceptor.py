@@ -13,6 +13,7 @@ from zfscope.client import Client
 from zfscope.errors import Cancelled, RuntimeUnavailable, ZfscopeError
 from zfscope.server.services import classification
 from zfscope.server.settings import Settings
+from zfscope.server.status import REQUEST_ID
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1 import image_pb2
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
@@ -72,6 +73,49 @@ def test_an_error_from_deep_inside_has_its_status(
     failure = classify(channel, photo)
 
     assert (failure.code(), failure.details()) == (code, error.message)
+
+
+def test_a_call_that_is_admitted_sends_its_initial_metadata_before_its_work_is_done(
+    monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, photo: bytes
+) -> None:
+    released, whole = threading.Event(), classification.read
+
+    def slow(*args: Any, **options: Any) -> Any:
+        released.wait(timeout=30)
+        return whole(*args, **options)
+
+    monkeypatch.setattr(classification, "read", slow)
+    request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo)).SerializeToString()
+    # Called as a stream: of a unary call Python's gRPC shows the initial metadata only with the answer.
+    call = channel.unary_stream(CLASSIFY)(request, timeout=30, metadata=[(REQUEST_ID, "mine")])
+
+    assert dict(call.initial_metadata())[REQUEST_ID] == "mine"  # waits for it
+    assert call.is_active()
+    released.set()
+    assert pb.ClassifyResponse.FromString(next(call)).model == "tiny"
+
+
+def test_an_error_after_admission_still_has_its_details(
+    fail: Any, channel: grpc.Channel, photo: bytes
+) -> None:
+    fail(RuntimeUnavailable("no onnxruntime here"))
+
+    failure = classify(channel, photo)
+
+    assert REQUEST_ID in dict(failure.initial_metadata())
+    assert REQUEST_ID in dict(failure.trailing_metadata())
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in rpc_status.from_call(failure).details)
+    assert info.reason == "RUNTIME_UNAVAILABLE"
+
+
+def test_a_refusal_before_admission_has_trailers_only(cold_service: Any, photo: bytes) -> None:
+    with grpc.insecure_channel(cold_service.address) as channel:
+        failure = classify(channel, photo)
+
+    assert failure.code() is grpc.StatusCode.UNAVAILABLE
+    assert REQUEST_ID not in dict(failure.initial_metadata())
+    assert REQUEST_ID in dict(failure.trailing_metadata())
 
 
 def test_bytes_that_are_no_request_are_the_caller_s_fault(channel: grpc.Channel) -> None:

@@ -1,5 +1,6 @@
 """The service as a process: what it prints, and how it ends."""
 
+import json
 import signal
 import subprocess
 import time
@@ -34,6 +35,14 @@ def test_the_service_tells_its_address_serves_and_ends_on_a_signal(
     assert out == ""
     assert '"method": "/zfscope.v1.ClassificationService/Classify"' in log
     assert "Traceback" not in log
+    lines = {found["event"]: found for found in map(json.loads, log.splitlines())}
+    assert lines["started"]["address"] == address
+    assert lines["started"]["process"] == process.pid
+    begun, refusing, stopped = (lines[event] for event in ("shutting down", "refusing requests", "stopped"))
+    assert (begun["reason"], begun["requests"], begun["grace_s"]) == (number.name, 0, 60)
+    assert refusing["requests"] == 0
+    assert stopped["cut_off"] == 0
+    assert stopped["seconds"] > 0
 
 
 def test_a_signal_while_the_model_is_loading_ends_the_service(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -120,6 +121,7 @@ class Service:
         if self._settings.metrics_listen:
             self._metrics_server = MetricsServer(self._metrics, self._settings.metrics_listen)
         await self._server.start()
+        _log.info("started", address=address, process=os.getpid(), workers=self._settings.workers)
         return address
 
     @property
@@ -141,21 +143,37 @@ class Service:
         await pulse.felt()
         return loaded.model.manifest.title
 
-    async def stop(self, *, lame_duck_s: float = 0) -> None:
-        """Say NOT_SERVING, wait for load balancers to notice, refuse new work, let the running work end."""
+    async def stop(self, *, lame_duck_s: float = 0, reason: str = "") -> None:
+        """Say NOT_SERVING, wait for load balancers to notice, refuse new work, let the running work end.
+
+        reason: of the shutdown, for the log.
+        """
+        begun, grace_s = time.perf_counter(), self._settings.grace_s
+        numbers = {"lame_duck_s": lame_duck_s, "grace_s": grace_s}
+        _log.info("shutting down", reason=reason, requests=self._gate.inside, **numbers)
         for task in self._watching:
             task.cancel()
         self._health.shut_down()
         await asyncio.sleep(lame_duck_s)
         self._gate.shut()
-        drained = await self._gate.emptied(self._settings.grace_s)
-        if not drained:
-            _log.warning("cut off", reason="requests still ran at the end of the grace time")
+        _log.info("refusing requests", requests=self._gate.inside)
+        cut_off = 0 if await self._gate.emptied(grace_s) else await self._cut_off()
         self._health.end_watches()
-        await self._server.stop(_LAST_CALLS_S if drained else 0)
+        await self._server.stop(_LAST_CALLS_S)
         await self._backend.close()
         if self._metrics_server:
             await asyncio.to_thread(self._metrics_server.close)
+        _log.info("stopped", cut_off=cut_off, seconds=round(time.perf_counter() - begun, 3))
+
+    async def _cut_off(self) -> int:
+        """End the requests that still run, which lets their callers know; return their number."""
+        count = self._gate.cut_off(
+            "the service is shutting down, and the call was not done within the grace time of "
+            f"{self._settings.grace_s:g} s; send it again"
+        )
+        _log.warning("cut off", reason="requests still ran at the end of the grace time", requests=count)
+        await self._gate.emptied(_LAST_CALLS_S)
+        return count
 
     def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
         """Give what is around every RPC, the outermost first."""
@@ -208,8 +226,11 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
     finally:
         warm.cancel()
         # Nobody has to notice that a service ends which never served, or by the hand of who watches it.
-        noticed = served and stopped.done() and stopped.result() == signal.SIGTERM
-        await service.stop(lame_duck_s=settings.lame_duck_s if noticed else 0)
+        number = stopped.result() if stopped.done() else None
+        lame_duck_s = settings.lame_duck_s if served and number == signal.SIGTERM else 0
+        await service.stop(
+            lame_duck_s=lame_duck_s, reason=signal.Signals(number).name if number else "the start failed"
+        )
         await asyncio.to_thread(end_traces)
 
 
@@ -236,8 +257,8 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         # Photos are compressed already, and what unpacks to a thousand times its size never gets that far.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.so_reuseport", 0),  # or two services could share a port and never know
-        # A client behind a NAT may ping every 10 s, idle too; a dead one is noticed within 80 s.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        # Clients may ping as often as once a second, idle too; a dead client is noticed within 80 s.
+        ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

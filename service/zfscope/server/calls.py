@@ -17,10 +17,9 @@ from grpc_status import rpc_status
 
 from zfscope.server.metrics import Metrics
 from zfscope.server.protos import Method, method_of
-from zfscope.server.status import kind_of, status_of
+from zfscope.server.status import REQUEST_ID, kind_of, status_of
 from zfscope.server.tracing import CallSpan
 
-REQUEST_ID = "x-request-id"
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Handler = Any
@@ -99,13 +98,29 @@ def request_id_of(sent: Metadata) -> str:
     return given if isinstance(given, str) and _SANE.fullmatch(given) else uuid.uuid4().hex[:16]
 
 
+async def begin(context: Context) -> None:
+    """Send the initial metadata of the current call, with its request id: its work begins after this.
+
+    A gRPC client never sends a call again once it has initial metadata, so no work is begun twice.
+    """
+    await sent(context.send_initial_metadata(((REQUEST_ID, _current.get().request_id),)))
+
+
+async def sent(sending: Awaitable[None]) -> None:
+    """Wait until something is sent. Raises CancelledError where the caller is gone."""
+    try:
+        await sending
+    except grpc.aio.InternalError as error:  # a fault of the connection, not of the service
+        raise asyncio.CancelledError from error
+
+
 async def abort(context: Context, error: Exception) -> None:
     """End the current call with the status that an error has; raises AbortError."""
     call = _current.get()
     call.failure = kind_of(error).reason
     status = rpc_status.to_status(status_of(error, request_id=call.request_id))
     metadata = (*status.trailing_metadata, (REQUEST_ID, call.request_id))
-    await context.abort(status.code, status.details, metadata)
+    await sent(context.abort(status.code, status.details, metadata))
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -13,15 +13,20 @@ from zfscope.server.status import TooLate
 
 @dataclass(frozen=True)
 class Deadlines:
-    """default_s: of a call without a deadline. longest_s: of any call."""
+    """default_s: for a call without a deadline. longest_s: for any call."""
 
     default_s: float = 300
     longest_s: float = 900
 
-    def seconds(self, context: grpc.aio.ServicerContext[Any, Any]) -> float:
-        """Give the time that a call has from now on."""
+    def seconds(self, context: grpc.aio.ServicerContext[Any, Any], *, stream: bool = False) -> float:
+        """Return the time that a call has from now on.
+
+        stream: whether the answer is a stream. Without a deadline a stream gets the longest time: its caller
+        reads its progress, and so waits on purpose.
+        """
         left_s: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
-        return min(self.default_s if left_s is None else left_s, self.longest_s)
+        unsaid_s = self.longest_s if stream else self.default_s
+        return min(unsaid_s if left_s is None else left_s, self.longest_s)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from zfscope.errors import NotReady
 from zfscope.server.status import Busy
@@ -33,6 +34,8 @@ class Gate:
         self._room = room or Room()
         self._requests: Counter[str] = Counter()
         self._bytes = 0
+        self._tasks: set[asyncio.Task[Any] | None] = set()
+        self._cut_off_because = ""
         self._shut_because = "the service is still loading its model; try again in a moment"
         self._empty = asyncio.Event()
         self._empty.set()
@@ -49,19 +52,41 @@ class Gate:
     def passage(self, method: str, size: int) -> Iterator[None]:
         """Hold a place inside for a request of so many bytes.
 
-        Raises NotReady while the gate is shut, Busy where there is no room.
+        Raises NotReady while the gate is shut, and inside it once the request is cut off; Busy where there is
+        no room.
         """
         self._check(method, size)
+        task = asyncio.current_task()
+        self._tasks.add(task)
         self._requests[method] += 1
         self._bytes += size
         self._empty.clear()
         try:
             yield
+        except asyncio.CancelledError as error:
+            # A caller that cancels at the same time counts more: it is not there to be answered.
+            if not self._cut_off_because or task is None or task.uncancel():
+                raise
+            raise NotReady(self._cut_off_because) from error
         finally:
+            self._tasks.discard(task)
             self._requests[method] -= 1
             self._bytes -= size
             if not self._requests.total():
                 self._empty.set()
+
+    @property
+    def inside(self) -> int:
+        """The number of requests that are inside."""
+        return self._requests.total()
+
+    def cut_off(self, reason: str) -> int:
+        """End the requests that are inside with NotReady and a reason; return their number."""
+        self._cut_off_because = reason
+        for task in self._tasks:
+            if task is not None:
+                task.cancel()
+        return len(self._tasks)
 
     async def emptied(self, timeout_s: float) -> bool:
         """Wait until nobody is inside; False when somebody still is after the timeout."""

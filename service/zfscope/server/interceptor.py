@@ -11,7 +11,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from zfscope.errors import InputError
-from zfscope.server.calls import abort
+from zfscope.server.calls import abort, begin, sent
 from zfscope.server.deadline import Deadlines, ended_after
 from zfscope.server.gate import Gate
 from zfscope.server.status import kind_of
@@ -68,21 +68,24 @@ class Errors(grpc.aio.ServerInterceptor):
 
     def _guarded_stream(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
         async def guarded(data: bytes, context: Context) -> None:
-            async with self._guard(method, context, len(data)):
+            async with self._guard(method, context, len(data), stream=True):
                 answers = handler.unary_stream(_parsed(handler, data), context)
                 async with aclosing(answers):  # or its work would go on when nobody reads any more
                     async for answer in answers:
-                        await context.write(answer)  # here, so that a reader who stalls is ended too
+                        await sent(context.write(answer))  # here, so that a reader who stalls is ended too
 
         return guarded
 
     @asynccontextmanager
-    async def _guard(self, method: str, context: Context, size: int) -> AsyncIterator[None]:
+    async def _guard(
+        self, method: str, context: Context, size: int, *, stream: bool = False
+    ) -> AsyncIterator[None]:
         """Let a request in, log how it ends, and abort it with the status of what it raises."""
         log, started = _log.bind(method=method), time.perf_counter()
         try:
             with nullcontext() if method in PROBES else self._gate.passage(method, size):
-                async with ended_after(self._deadlines.seconds(context)):
+                async with ended_after(self._deadlines.seconds(context, stream=stream)):
+                    await begin(context)
                     yield
         # What is no Exception, such as the cancellation of this task, is grpc's own affair.
         except Exception as error:

@@ -16,6 +16,8 @@ from zfscope import errors
 from zfscope.errors import ZfscopeError
 
 DOMAIN = "zfscope"
+REQUEST_ID = "x-request-id"
+"""Metadata of a call: the caller's id for it, and in the answer the id that the service's log has."""
 _MESSAGE_BYTES = 800
 """At most so much of a message travels: it is in the trailers twice, encoded, and those end at 8 KiB."""
 _MOST_VIOLATIONS = 8
@@ -83,14 +85,20 @@ def error_of(call: grpc.RpcError) -> ZfscopeError:
     the class that fits its status.
     """
     assert isinstance(call, grpc.Call)
-    status = rpc_status.from_call(call)
-    info = error_details_pb2.ErrorInfo()
-    told = status is not None and any(detail.Unpack(info) for detail in status.details)
-    if not told or info.domain != DOMAIN:
+    info = info_of(call)
+    if info is None:
         return _error_of_transport(call)
     field = info.metadata.get("field", "")
     message = (call.details() or "").removeprefix(f"{field}: ")
     return _CLASSES.get(info.reason, ZfscopeError)(message, field=field)
+
+
+def info_of(call: grpc.Call) -> error_details_pb2.ErrorInfo | None:
+    """Return the ErrorInfo that the service sent with a failed call; None if the status is not its own."""
+    status = rpc_status.from_call(call)
+    info = error_details_pb2.ErrorInfo()
+    found = status is not None and any(detail.Unpack(info) for detail in status.details)
+    return info if found and info.domain == DOMAIN else None
 
 
 def _details(kind: Kind, field: str, fields: Mapping[str, str], request_id: str) -> Iterator[Message]:

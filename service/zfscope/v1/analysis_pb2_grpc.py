@@ -96,7 +96,10 @@ class AnalysisServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Analyze(self, request, context):
-        """Runs any analyzer by its name: progress as it goes, then the result, which is the last message.
+        """Runs any analyzer by its name: progress as it goes, then the result, which is the last message. A call
+        without a deadline gets the service's maximum deadline (its setting max_deadline_s, 900 seconds by default);
+        every other method gets default_deadline_s (300 seconds). Do not give this method a gRPC retryPolicy: a
+        gRPC client can hang on a stream that it retries.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,11 @@ class AnalysisServiceStub:
     ListAnalyzers: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ListAnalyzersRequest, _analysis_pb2.ListAnalyzersResponse]
     """Lists the analyzers that are installed, with the parameters that each takes."""
     Analyze: _grpc.UnaryStreamMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]
-    """Runs any analyzer by its name: progress as it goes, then the result, which is the last message."""
+    """Runs any analyzer by its name: progress as it goes, then the result, which is the last message. A call
+    without a deadline gets the service's maximum deadline (its setting max_deadline_s, 900 seconds by default);
+    every other method gets default_deadline_s (300 seconds). Do not give this method a gRPC retryPolicy: a
+    gRPC client can hang on a stream that it retries.
+    """
     Project: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]
     """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
     Occlude: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]
@@ -78,7 +82,11 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     ListAnalyzers: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ListAnalyzersRequest, _analysis_pb2.ListAnalyzersResponse]  # type: ignore[assignment]
     """Lists the analyzers that are installed, with the parameters that each takes."""
     Analyze: _aio.UnaryStreamMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]  # type: ignore[assignment]
-    """Runs any analyzer by its name: progress as it goes, then the result, which is the last message."""
+    """Runs any analyzer by its name: progress as it goes, then the result, which is the last message. A call
+    without a deadline gets the service's maximum deadline (its setting max_deadline_s, 900 seconds by default);
+    every other method gets default_deadline_s (300 seconds). Do not give this method a gRPC retryPolicy: a
+    gRPC client can hang on a stream that it retries.
+    """
     Project: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]  # type: ignore[assignment]
     """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
     Occlude: _aio.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]  # type: ignore[assignment]
@@ -127,7 +135,11 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.AnalyzeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analysis_pb2.AnalyzeResponse], _abc.AsyncIterator[_analysis_pb2.AnalyzeResponse]]:
-        """Runs any analyzer by its name: progress as it goes, then the result, which is the last message."""
+        """Runs any analyzer by its name: progress as it goes, then the result, which is the last message. A call
+        without a deadline gets the service's maximum deadline (its setting max_deadline_s, 900 seconds by default);
+        every other method gets default_deadline_s (300 seconds). Do not give this method a gRPC retryPolicy: a
+        gRPC client can hang on a stream that it retries.
+        """
 
     @_abc_1.abstractmethod
     def Project(
