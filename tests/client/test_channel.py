@@ -10,7 +10,10 @@ import pytest
 
 from zfscope.client import Client
 from zfscope.client.channel import service_config
-from zfscope.errors import NotReady
+from zfscope.errors import InputError, NotReady, RuntimeUnavailable
+from zfscope.server.gate import Gate
+from zfscope.server.protos import CALLS
+from zfscope.server.services import analysis, classification
 from zfscope.server.settings import Settings
 
 SHIPPED = json.loads(files("zfscope.client").joinpath("service_config.json").read_text())
@@ -43,10 +46,118 @@ def test_for_one_address_it_is_the_same_without_asking_for_health(one: str) -> N
 def test_it_asks_for_health_before_calls_and_sends_them_again_with_a_limit() -> None:
     assert SHIPPED["loadBalancingConfig"] == [{"round_robin": {}}]
     assert SHIPPED["healthCheckConfig"] == {"serviceName": ""}
-    (every,) = SHIPPED["methodConfig"]
+    streams, every = SHIPPED["methodConfig"]
+    assert "retryPolicy" not in streams
     assert every["name"] == [{}]
-    assert every["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert every["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
     assert SHIPPED["retryThrottling"]["maxTokens"] > 0
+
+
+def test_no_stream_has_a_retry_policy_with_which_grpc_can_hang() -> None:
+    without = [
+        name for entry in SHIPPED["methodConfig"] if "retryPolicy" not in entry for name in entry["name"]
+    ]
+    streams = [method for method in CALLS.values() if method.kind != "unary"]
+
+    assert streams
+    for method in streams:
+        whole = {"service": method.service}
+        assert whole in without or {**whole, "method": method.name} in without, method
+
+
+class Refusing:
+    """Refuses the first requests of a service that is warm, and counts all."""
+
+    def __init__(self, gate: Gate, refusals: int) -> None:
+        self.sizes: list[int] = []
+        self._gate, self._passage, self._refusals = gate, gate.passage, refusals
+
+    def __call__(self, method: str, size: int) -> Any:
+        """Stand in for the gate's `passage`."""
+        self.sizes.append(size)
+        if len(self.sizes) <= self._refusals:
+            raise NotReady("the service is shutting down; try another one")
+        return self._passage(method, size)
+
+
+@pytest.fixture
+def refuse(replicas: list[Any]) -> Callable[[int], Refusing]:
+    """Has the first replica refuse a number of requests."""
+
+    def refuse(refusals: int) -> Refusing:
+        gate = replicas[0].service._gate
+        gate.passage = Refusing(gate, refusals)
+        return gate.passage
+
+    return refuse
+
+
+@pytest.mark.parametrize("size", [1_000, 1_000_000, 20_000_000])
+def test_a_refused_call_of_any_size_is_sent_again(
+    replicas: list[Any], refuse: Callable[[int], Refusing], size: int
+) -> None:
+    seen = refuse(3)
+
+    with Client(replicas[0].address) as client, pytest.raises(InputError, match="image"):
+        client.classify(bytes(size))  # no image, which the service says once it lets it in
+
+    assert len(seen.sizes) == 4
+    assert min(seen.sizes) > size
+
+
+def test_a_refused_analysis_is_sent_again(
+    replicas: list[Any], refuse: Callable[[int], Refusing], photo: bytes
+) -> None:
+    seen = refuse(3)
+
+    with Client(replicas[0].address) as client:
+        assert client.analyze("project", [photo], {"layer": "conv5", "top": 1}).analysis.pictures
+
+    assert len(seen.sizes) == 4
+
+
+def test_an_analysis_that_is_refused_every_time_is_not_ready(
+    replicas: list[Any], refuse: Callable[[int], Refusing], photo: bytes
+) -> None:
+    seen = refuse(100)
+
+    with (
+        Client(replicas[0].address) as client,
+        pytest.raises(NotReady, match="the service is shutting down; try another one"),
+    ):
+        client.analyze("project", [photo])
+
+    assert len(seen.sizes) == 4
+
+
+def test_an_analysis_that_has_begun_is_not_sent_again(
+    replicas: list[Any], refuse: Callable[[int], Refusing], photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = refuse(0)
+
+    def fail(*_: object) -> None:
+        raise RuntimeUnavailable("TorchServe is gone")
+
+    monkeypatch.setattr(analysis, "analyze", fail)
+    with Client(replicas[0].address) as client, pytest.raises(RuntimeUnavailable, match="TorchServe is gone"):
+        client.analyze("project", [photo])
+
+    assert len(seen.sizes) == 1
+
+
+def test_work_that_has_begun_is_not_sent_again_by_grpc(
+    replicas: list[Any], refuse: Callable[[int], Refusing], photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = refuse(1)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeUnavailable("TorchServe is gone")
+
+    monkeypatch.setattr(classification, "read", fail)
+    with Client(replicas[0].address) as client, pytest.raises(RuntimeUnavailable, match="TorchServe is gone"):
+        client.classify(photo)
+
+    assert len(seen.sizes) == 2
 
 
 def test_a_replica_that_is_not_ready_gets_no_calls(replicas: list[Any], photo: bytes) -> None:

@@ -2,11 +2,16 @@
 
 import json
 import re
-from importlib.resources import files
 
 import grpc
 
+from zfscope.client.retry import shipped
+
 _MIB = 1 << 20
+_ANY_SIZE = (1 << 31) - 1
+"""Bytes of a request that gRPC keeps to send it again; by default 256 KiB, less than most photos."""
+KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 30.0, 10.0
+"""A connection that is silent for the first time during a call is asked, and closed after the second."""
 
 
 def open_channel(
@@ -19,13 +24,16 @@ def open_channel(
     options: list[tuple[str, str | int]] = [
         ("grpc.max_receive_message_length", 128 * _MIB),
         ("grpc.service_config", service_config(target)),
+        ("grpc.per_rpc_retry_buffer_size", _ANY_SIZE),
         # A service that starts is found within a fraction of a second, not after whole ones.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        # Despite its name, this is the time limit of one attempt to connect, TLS included.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         # A machine that is gone without a word is noticed within 40 s of a call that waits for it.
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", round(KEEPALIVE_S * 1000)),
+        ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_S * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),  # no limit: by default pings end after two without data
     ]
     if server_name:
         options.append(("grpc.ssl_target_name_override", server_name))
@@ -35,15 +43,12 @@ def open_channel(
 
 
 def service_config(target: str) -> str:
-    """Give the service config that zfscope ships, for any language, in JSON.
+    """Return the service config that zfscope ships, for any language, in JSON.
 
-    Several replicas are called in turn, and those that say NOT_SERVING left out; a call that none took is
-    sent again, since every one is pure. Where a target is one address, health is not asked first: what the
-    service says itself is the better message.
+    Several replicas are called in turn, and those that say NOT_SERVING left out. A call that no replica began
+    is sent again, except streams: gRPC's own retry of a stream can hang. For a target of one address, health
+    is not asked first: what the service says itself is the better message.
     """
-    shipped = files("zfscope.client").joinpath("service_config.json").read_text()
     if re.match("dns:|xds:", target) or "," in target:
-        return shipped
-    config = json.loads(shipped)
-    del config["healthCheckConfig"]
-    return json.dumps(config)
+        return json.dumps(shipped())
+    return json.dumps({name: value for name, value in shipped().items() if name != "healthCheckConfig"})

@@ -1,8 +1,9 @@
 """The client itself: one method for each RPC."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -31,10 +32,10 @@ from zfscope.client.requests import (
     project_request,
     top_k_request,
 )
-from zfscope.errors import InputError, NotReady
+from zfscope.client.retry import failure_of, is_begun, pauses
+from zfscope.errors import Cancelled, InputError, NotReady
 from zfscope.images.geometry import Box
 from zfscope.server.settings import read_settings
-from zfscope.server.status import error_of
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
@@ -42,13 +43,15 @@ from zfscope.v1.model_pb2_grpc import ModelServiceStub
 
 Request = TypeVar("Request", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
+_HEALTH_S = 2.0
+"""The least time of a health check: after its further attempts, in 1.7 s, it has the reason."""
 
 
 class Client:
     """A connection to a service; close it, or use it as a context manager. Many threads may share it.
 
-    A call that no service took is sent again, up to three times. One that takes longer than the timeout
-    raises Cancelled, and a service that is not there NotReady.
+    A call that no service has begun is sent again, up to three times. One that takes longer than the timeout
+    raises Cancelled; a service that is not there, or goes away, NotReady.
     """
 
     def __init__(self, address: str, *, timeout_s: float = 60, access: Access | None = None) -> None:
@@ -62,6 +65,7 @@ class Client:
         access = access or read_settings(Access)
         credentials = access.credentials()
         self._address = address
+        self._closed = False
         self._timeout_s = timeout_s
         self._metadata = access.metadata(address, tls=credentials is not None)
         self._channel = open_channel(address, credentials, server_name=access.tls_server_name)
@@ -79,19 +83,18 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, which cancels calls that are in progress."""
+        self._closed = True
         self._channel.close()
 
     def health(self) -> str:
         """Ask how the service is: `SERVING`, or `NOT_SERVING` while it loads its model or shuts down."""
-        answer = self._call(self._health.Check, health_pb2.HealthCheckRequest())
-        status: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-        return status
+        return self._check(self._timeout_s)
 
     def wait_until_ready(self, timeout_s: float = 30) -> None:
         """Wait until the service is SERVING. Raises NotReady when it is not in time."""
         end = time.monotonic() + timeout_s
-        while (state := self._state()) != "SERVING":
+        while (state := self._state(end)) != "SERVING":
             if time.monotonic() > end:
                 raise NotReady(f"{self._address} is not serving after {timeout_s:g} s: {state}")
             time.sleep(0.05)
@@ -233,10 +236,12 @@ class Client:
         tensors: bool = False,
         progress: Callable[[answers.Progress], None] | None = None,
     ) -> answers.Analyzed:
-        """Run any analyzer on photos; it may take as long as it needs, whatever the client's timeout.
+        """Run any analyzer on photos, for up to the service's `max_deadline_s`, by default 900 seconds.
 
-        parameters: by name, as the analyzer's schema says. progress: is called as it goes on.
-        Raises InputError, NotFound for the analyzer, the model or what it lacks, and TooMuchWork.
+        The client's own timeout does not apply. parameters: by name, as the analyzer's schema says. progress:
+        is called with each report. Raises InputError, NotFound for the analyzer, the model or what it lacks,
+        TooMuchWork, Cancelled for an analysis that takes longer, and NotReady where the service is not there
+        or goes away: at once if it had begun, else after further attempts.
         """
         with _sendable():
             request = analyze_request(
@@ -248,27 +253,54 @@ class Client:
                 pictures=pictures,
                 tensors=tensors,
             )
-        try:
-            for message in self._analysis.Analyze(request, metadata=self._metadata):
+        with closing(self._messages(self._analysis.Analyze, request)) as messages:
+            for message in messages:
                 if message.WhichOneof("message") == "result":
                     return decode.analyzed(message.result)
                 if progress:
                     progress(decode.progress(message.progress))
-        except grpc.RpcError as error:
-            raise error_of(error) from None
         raise NotReady("the service ended the analysis without a result; ask again")
 
-    def _state(self) -> str:
+    def _check(self, timeout_s: float) -> str:
+        answer = self._call(self._health.Check, health_pb2.HealthCheckRequest(), timeout_s=timeout_s)
+        status: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        return status
+
+    def _state(self, end: float) -> str:
+        """Return the state of the service, or why it is unknown. end: of the wait, `time.monotonic()`."""
         try:
-            return self.health()
-        except NotReady as error:
+            return self._check(min(self._timeout_s, max(end - time.monotonic(), _HEALTH_S)))
+        except (NotReady, Cancelled) as error:
             return error.message
 
-    def _call(self, method: Callable[..., Answer], request: Message) -> Answer:
+    def _call(
+        self, method: Callable[..., Answer], request: Message, *, timeout_s: float | None = None
+    ) -> Answer:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + timeout_s
         try:
-            return method(request, timeout=self._timeout_s, metadata=self._metadata)
+            return method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise error_of(error) from None
+            raise failure_of(error, deadline=deadline, closed=self._closed) from None
+
+    def _messages(
+        self, method: Callable[..., Any], request: Message
+    ) -> Generator[analysis_pb2.AnalyzeResponse]:
+        """Yield the messages of a stream, which is sent again while no service has begun it."""
+        waits = pauses()
+        while True:
+            call = method(request, metadata=self._metadata)
+            try:
+                yield from call
+                return
+            except grpc.RpcError as error:
+                failure = failure_of(error, deadline=math.inf, closed=self._closed)
+                again_s = next(waits, None)
+                if again_s is None or is_begun(error) or not isinstance(failure, NotReady):
+                    raise failure from None
+            finally:
+                call.cancel()  # where it is not over: the reader left
+            time.sleep(again_s)
 
 
 @contextmanager
