@@ -155,7 +155,7 @@ def test_a_wrong_option_is_told_in_one_line(
     ("make", "words"),
     [
         (lambda path: None, "no data set '"),
-        (lambda path: path.mkdir(), "' holds no photos (.bmp, "),
+        (lambda path: path.mkdir(), "' holds no photos (.avif, "),
         (lambda path: path.write_text("some text"), "lists 1 photos of which none exists"),
         (lambda path: path.write_bytes(b"\0" * 7), "is neither a folder, nor a tar, nor a text file"),
     ],

@@ -69,7 +69,7 @@ class TestFolder:
 
     @pytest.mark.parametrize("names", [[], ["a.txt", "b/c.txt"]])
     def test_one_without_photos_is_refused(self, tmp_path: Path, names: list[str]) -> None:
-        with pytest.raises(InputError, match=r"holds no photos \(\.bmp, .*\.webp\)") as caught:
+        with pytest.raises(InputError, match=r"holds no photos \(\.avif, .*\.webp\)") as caught:
             open_data(touch(tmp_path, *names))
         assert caught.value.field == "data"
 

@@ -19,6 +19,7 @@ from zfscope.datasets.dataset import NO_STAMP, stamp_of
 from zfscope.datasets.first_bytes import refusal_of
 from zfscope.datasets.passed_over import in_words
 from zfscope.errors import InputError
+from zfscope.images.formats import photo_suffixes, readable_formats
 
 
 def encoded(kind: str) -> bytes:
@@ -29,6 +30,7 @@ def encoded(kind: str) -> bytes:
 
 JPEG, PNG = encoded("JPEG"), encoded("PNG")
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+JPEG_XL = b"\0\0\0\x0cJXL \r\n\x87\n"
 
 
 def write(root: Path, **files: bytes) -> Path:
@@ -80,9 +82,7 @@ def test_photos_are_found_by_suffix_or_else_by_their_first_bytes(tmp_path: Path,
         ("a.txt", b"a text", "other"),
         ("a", b"", "other"),
         ("a.list", b"BMW 320\nBMW 520 with more text behind it", "other"),
-        ("a.heic", HEIC, "HEIC"),
-        ("a", HEIC, "HEIC"),
-        ("a.jxl", b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        ("a.jxl", JPEG_XL, "JPEG XL"),
         ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         ("a.svg", b"<?xml version='1.0'?>\n<svg xmlns=''/>", "SVG"),
         ("a.NEF", encoded("TIFF"), "camera raw"),
@@ -91,6 +91,22 @@ def test_photos_are_found_by_suffix_or_else_by_their_first_bytes(tmp_path: Path,
 )
 def test_other_files_are_counted_by_what_they_are(tmp_path: Path, name: str, data: bytes, kind: str) -> None:
     assert counts(open_data(write(tmp_path, **{"b.jpg": JPEG, name: data}))) == {kind: 1}
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a"])
+def test_heic_without_its_extra_is_counted_with_what_to_install(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zfscope.images.formats.importlib.util.find_spec", lambda name: None)
+    for known in (readable_formats, photo_suffixes):
+        known.cache_clear()
+    try:
+        (passed,) = open_data(write(tmp_path, **{"b.jpg": JPEG, name: HEIC})).passed_over
+    finally:
+        for known in (readable_formats, photo_suffixes):
+            known.cache_clear()
+    assert (passed.kind, passed.count) == ("HEIC", 1)
+    assert passed.advice == "install zfscope[heic] where photos are decoded, or convert to JPEG"
 
 
 @given(st.binary(max_size=64))
@@ -104,8 +120,8 @@ def test_a_bmp_without_a_suffix_is_a_photo(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_other_formats_alone_says_so_and_what_to_do(tmp_path: Path) -> None:
-    write(tmp_path, **{"a.heic": HEIC, "b.heic": HEIC, "notes.txt": b"x"})
-    words = r"holds no photos \(.*\); passed over: 2 HEIC files \('a.heic', 'b.heic': convert them to JPEG or"
+    write(tmp_path, **{"a.jxl": JPEG_XL, "b.jxl": JPEG_XL, "notes.txt": b"x"})
+    words = r"no photos \(.*\); passed over: 2 JPEG XL files \('a.jxl', 'b.jxl': convert to JPEG or PNG\)"
     with pytest.raises(InputError, match=words) as caught:
         open_data(tmp_path)
     assert caught.value.message.endswith("1 file that is not an image (.txt)")

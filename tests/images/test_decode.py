@@ -124,9 +124,7 @@ def test_no_bytes_are_refused() -> None:
     assert error.field == "image.encoded"
 
 
-@pytest.mark.parametrize(
-    "data", [b"%PDF-1.7 and more", b"x", b"<svg xmlns='a'/>", b"P6 1 1 255 abc", bytes(64)]
-)
+@pytest.mark.parametrize("data", [b"\x01\x02\x03", b"\xfe\xed and more", b"G\xc3IF89a", bytes(3)])
 def test_what_is_not_an_image_is_refused_with_its_first_bytes(data: bytes) -> None:
     start = data[:8].hex(" ")
     error = refused(data, f"^image is not an image: it starts with {start}; allowed are JPEG, PNG, WEBP, GIF")
@@ -167,7 +165,7 @@ def test_the_size_is_known_before_anything_is_unpacked(name: str, noise: Noise, 
 
 
 @pytest.mark.parametrize(
-    ("data", "told"), [(b"", "is empty"), (b"nose", "is not an image"), (b"BM", "damaged")]
+    ("data", "told"), [(b"", "is empty"), (b"nose", "is not an image"), (b"GIF89a", "damaged")]
 )
 def test_what_is_no_image_has_no_size(data: bytes, told: str) -> None:
     with pytest.raises(InputError, match=f"^mask.*{told}") as error:

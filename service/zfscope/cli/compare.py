@@ -80,11 +80,13 @@ def chosen(photos: list[Path]) -> list[Path]:
 
 
 def _some_of(folder: Path) -> list[Path]:
-    from zfscope.images.decode import SUFFIXES
+    from zfscope.images.formats import photo_suffixes
 
-    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in photo_suffixes())
     if not photos:
-        raise InputError(f"'{folder}' holds no photos ({', '.join(sorted(SUFFIXES))})", field="photos")
+        raise InputError(
+            f"'{folder}' holds no photos ({', '.join(sorted(photo_suffixes()))})", field="photos"
+        )
     count = min(MOST_PHOTOS, len(photos))
     return [photos[len(photos) * place // count] for place in range(count)]
 

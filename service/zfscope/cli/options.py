@@ -37,7 +37,7 @@ class Rank(StrEnum):
 
 
 PhotoFile = Annotated[
-    Path, typer.Argument(metavar="PHOTO", help="An image file: JPEG, PNG, WebP, GIF, BMP, TIFF.")
+    Path, typer.Argument(metavar="PHOTO", help="An image file: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC.")
 ]
 ModelName = Annotated[str, typer.Option("--model", help="A model of the store.  [default: the store's own]")]
 ModelVersion = Annotated[int | None, typer.Option("--version", help="Of the model.  [default: the newest]")]

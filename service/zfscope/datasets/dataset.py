@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from zfscope.datasets.passed_over import PassedOver, in_words
 from zfscope.errors import InputError
-from zfscope.images.decode import SUFFIXES
+from zfscope.images.formats import photo_suffixes
 
 Kind = Literal["folder", "list", "tar"]
 
@@ -104,7 +104,7 @@ def sorted_data(
     """
     if not photos:
         others = f"; passed over: {in_words(passed_over)}" if passed_over else ""
-        kinds = ", ".join(sorted(SUFFIXES))
+        kinds = ", ".join(sorted(photo_suffixes()))
         raise InputError(f"'{printable(str(root))}' holds no photos ({kinds}){others}", field="data")
     names = sorted(photos)
     labels = [intern(photos[name].label) for name in names]

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zfscope.datasets.dataset import ListedFile, first_folder, printable, stamp_of
-from zfscope.datasets.first_bytes import HEAD_BYTES, has_photo_suffix, refusal_of
+from zfscope.datasets.first_bytes import has_photo_suffix, refusal_of
 from zfscope.datasets.passed_over import DANGLING, HIDDEN, LOOP, SPECIAL, UNREADABLE, Collector, is_hidden
 from zfscope.errors import InputError
+from zfscope.images.formats import HEAD_BYTES
 
 _FAULTS: Mapping[int, str] = {errno.ELOOP: LOOP, errno.ENOENT: DANGLING, errno.ENOTDIR: DANGLING}
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zfscope.datasets.dataset import ListedFile, first_folder, printable, stamp_of
-from zfscope.datasets.first_bytes import HEAD_BYTES, Refusal, has_photo_suffix, refusal_of
+from zfscope.datasets.first_bytes import Refusal, has_photo_suffix, refusal_of
 from zfscope.datasets.passed_over import HIDDEN, SPECIAL, TAR_LINK, Collector, is_hidden
 from zfscope.errors import InputError
+from zfscope.images.formats import HEAD_BYTES
 
 # What tarfile raises for damaged archives, besides its own errors.
 _FAULTS = (tarfile.TarError, OSError, ValueError, EOFError)

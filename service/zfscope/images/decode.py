@@ -1,15 +1,15 @@
 """From encoded bytes to upright RGB pixels, every limit checked before a pixel is unpacked."""
 
+import dataclasses
 import io
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -20,9 +20,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 from zfscope.errors import InputError, TooLarge
 from zfscope.images.bombs import gif_has_frames, gif_size, jpeg_scans, tiff_tile_size
 from zfscope.images.colour import MID_GREY, to_upright_rgb
+from zfscope.images.formats import HEAD_BYTES, TEXT, Format, identify, missing_library, readable_formats
 from zfscope.results import Notice
-
-Format = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
 
 
 @dataclass(frozen=True)
@@ -37,29 +36,22 @@ class DecodeLimits:
 
     bytes: int = 20 * 2**20
     pixels: int = 50_000_000
-    formats: tuple[Format, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+    formats: tuple[Format, ...] = dataclasses.field(default_factory=readable_formats)
     scans: int = 100
-
-
-class _Reader(NamedTuple):
-    signature: re.Pattern[bytes]
-    open: type[ImageFile.ImageFile]
 
 
 # Pillow's classes are called directly: Image.open would warn or raise by its own, process-wide pixel
 # limit, and turn to any of Pillow's forty formats.
-_READERS: Mapping[Format, _Reader] = {
-    "JPEG": _Reader(re.compile(rb"\xff\xd8\xff"), JpegImageFile),
-    "PNG": _Reader(re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
-    "WEBP": _Reader(re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WebPImageFile),
-    "GIF": _Reader(re.compile(rb"GIF8[79]a"), GifImageFile),
-    "BMP": _Reader(re.compile(rb"BM"), BmpImageFile),
-    "TIFF": _Reader(re.compile(rb"II[*+]\0|MM\0[*+]"), TiffImageFile),
+_READERS: Mapping[Format, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
+    "AVIF": AvifImageFile,
 }
 _DEFAULT_LIMITS = DecodeLimits()
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-"""How files of these formats are called: by them photos are found in a folder, nothing more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +97,6 @@ def decode_photo(
         return DecodedPhoto(to_upright_rgb(image, field=field, backdrop=backdrop), notices)
 
 
-def format_of(data: bytes) -> Format | None:
-    """Return the format that a file has by its first bytes, None where it is none of those that are read."""
-    return next((name for name, reader in _READERS.items() if reader.signature.match(data)), None)
-
-
 def stored_size(
     data: bytes, *, limits: DecodeLimits = _DEFAULT_LIMITS, field: str = "image"
 ) -> tuple[int, int]:
@@ -130,13 +117,15 @@ def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
         message = f"{field} has {len(data):,} bytes; at most {limits.bytes:,} are allowed"
         raise TooLarge(message, field=field)
     allowed = ", ".join(limits.formats)
-    name = format_of(data)
-    if name is None:
-        message = f"{field} is not an image: it starts with {data[:8].hex(' ')}; allowed are {allowed}"
+    kind = identify(data[:HEAD_BYTES])
+    if kind is None or kind is TEXT:
+        start = f"it starts with {data[:8].hex(' ')}{', as text does' if kind else ''}"
+        raise InputError(f"{field} is not an image: {start}; allowed are {allowed}", field=field)
+    if kind.format is None or kind.format not in limits.formats:
+        advice = kind.advice or missing_library(kind)
+        message = f"{field} is {kind.name}{f': {advice}' if advice else ''}; allowed are {allowed}"
         raise InputError(message, field=field)
-    if name not in limits.formats:
-        raise InputError(f"{field} is a {name} file; allowed are {allowed}", field=field)
-    return name
+    return kind.format
 
 
 def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> ImageFile.ImageFile:
@@ -146,10 +135,20 @@ def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> Imag
     if name == "JPEG" and (scans := jpeg_scans(data)) > limits.scans:
         message = f"{field} is a JPEG of {scans:,} scans; at most {limits.scans:,} are allowed"
         raise TooLarge(message, field=field)
-    image = _READERS[name].open(io.BytesIO(data))
+    image = _reader(name)(io.BytesIO(data))
     _check_size("picture", image.size, limits, field)
     _check_size("tile", tiff_tile_size(image), limits, field)
     return image
+
+
+def _reader(name: Format) -> type[ImageFile.ImageFile]:
+    """Return Pillow's class for a format. That of HEIC is an extra, imported when a file needs it."""
+    if name != "HEIC":
+        return _READERS[name]
+    from pillow_heif import HeifImageFile
+
+    reader: type[ImageFile.ImageFile] = HeifImageFile
+    return reader
 
 
 def _frames(image: ImageFile.ImageFile, name: Format, data: bytes, field: str) -> tuple[Notice, ...]:

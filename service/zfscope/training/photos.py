@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError
-from zfscope.images.decode import SUFFIXES, decode
+from zfscope.images.decode import decode
+from zfscope.images.formats import photo_suffixes
 from zfscope.images.preprocess import Preprocessing, centre_square
 
 Pixels = NDArray[np.uint8]
@@ -47,7 +48,7 @@ def read_folder(root: Path, classes: Sequence[str] | None = None) -> PhotoFolder
     listed = {name: _photos(root / name) for name in names if name in found}
     for name, photos in listed.items():
         if not photos:
-            kinds = ", ".join(sorted(SUFFIXES))
+            kinds = ", ".join(sorted(photo_suffixes()))
             raise InputError(f"'{root / name}' holds no photos ({kinds})", field="data")
     targets = [number for number, name in enumerate(names) for _ in listed.get(name, [])]
     files = tuple(path for photos in listed.values() for path in photos)
@@ -55,7 +56,7 @@ def read_folder(root: Path, classes: Sequence[str] | None = None) -> PhotoFolder
 
 
 def _photos(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in photo_suffixes())
 
 
 def decode_squares(photos: PhotoFolder, preprocessing: Preprocessing) -> Iterator[Pixels]:

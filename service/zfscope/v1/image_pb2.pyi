@@ -26,9 +26,10 @@ class Image(_message.Message):
     ENCODED_FIELD_NUMBER: _builtins.int
     TENSOR_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A file's bytes: JPEG, PNG, WebP, GIF (its first frame), BMP or TIFF. The service limits its
-    bytes and its pixels (20 MiB and 50 million unless configured otherwise). EXIF orientation is
-    applied, then the model's own preprocessing.
+    """A file's bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, or HEIC where the service has the extra for it;
+    of several frames or pages the first. The service limits its bytes and its pixels (20 MiB and 50
+    million unless configured otherwise). EXIF orientation is applied, then the model's own preprocessing.
+    Other formats, base64 text and data URLs are refused by name, with what to do.
     """
     @_builtins.property
     def tensor(self) -> _tensor_pb2.Tensor:
