@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from zfscope.client import Access, Client
+from zfscope.client.target import parse_target
 from zfscope.errors import InputError
 
 TOKEN = "0123456789abcdef"
@@ -27,7 +28,7 @@ SENT = (("authorization", f"Bearer {TOKEN}"),)
     ],
 )
 def test_a_token_goes_to_this_machine_without_tls(target: str) -> None:
-    assert Access(token=SecretStr(TOKEN)).metadata(target, tls=False) == SENT
+    assert Access(token=SecretStr(TOKEN)).metadata(parse_target(target), tls=False) == SENT
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,6 @@ def test_a_token_goes_to_this_machine_without_tls(target: str) -> None:
         "dns:///gpu:50051",
         "dns://127.0.0.1/gpu:50051",
         "ipv4:127.0.0.1:1,10.0.0.1:2",
-        "localhost@gpu:50051",
         "localhost.example.org:50051",
         "xds:///localhost",
     ],
@@ -52,12 +52,14 @@ def test_a_token_goes_elsewhere_only_under_tls_or_where_that_is_allowed(target: 
 
     assert refusal.value.field == "token"
     assert TOKEN not in refusal.value.message
-    assert access.metadata(target, tls=True) == SENT
-    assert access.model_copy(update={"allow_insecure": True}).metadata(target, tls=False) == SENT
+    assert access.metadata(parse_target(target), tls=True) == SENT
+    assert (
+        access.model_copy(update={"allow_insecure": True}).metadata(parse_target(target), tls=False) == SENT
+    )
 
 
 def test_without_a_token_nothing_is_sent_with_a_call() -> None:
-    assert Access().metadata("gpu:50051", tls=False) == ()
+    assert Access().metadata(parse_target("gpu:50051"), tls=False) == ()
 
 
 def test_tls_is_talked_where_anything_of_it_is_given(pems: Any) -> None:

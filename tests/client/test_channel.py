@@ -10,6 +10,7 @@ import pytest
 
 from zfscope.client import Client
 from zfscope.client.channel import service_config
+from zfscope.client.target import parse_target
 from zfscope.errors import InputError, NotReady, RuntimeUnavailable
 from zfscope.server.gate import Gate
 from zfscope.server.protos import CALLS
@@ -33,14 +34,14 @@ def target(replicas: list[Any]) -> str:
 
 @pytest.mark.parametrize("several", ["dns:///zfscope:50051", "ipv4:10.0.0.1:1,10.0.0.2:1", "xds:///zfscope"])
 def test_for_several_addresses_it_is_what_is_shipped(several: str) -> None:
-    assert json.loads(service_config(several)) == SHIPPED
+    assert json.loads(service_config(parse_target(several))) == SHIPPED
 
 
 @pytest.mark.parametrize("one", ["zfscope:50051", "ipv4:10.0.0.1:1", "unix:/run/zfscope"])
 def test_for_one_address_it_is_the_same_without_asking_for_health(one: str) -> None:
     without = {name: value for name, value in SHIPPED.items() if name != "healthCheckConfig"}
 
-    assert json.loads(service_config(one)) == without
+    assert json.loads(service_config(parse_target(one))) == without
 
 
 def test_it_asks_for_health_before_calls_and_sends_them_again_with_a_limit() -> None:

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from zfscope.client import Access, Client
 from zfscope.errors import InputError, NotReady
 from zfscope.server.listen import bind
-from zfscope.server.loopback import is_loopback
 from zfscope.server.settings import Settings
 
 TOKEN = "0123456789abcdef"
@@ -140,15 +139,3 @@ async def test_beyond_this_machine_it_listens_unprotected_only_where_it_is_told_
 async def test_what_is_missing_for_mutual_tls_is_told(settings: Settings, pems: Any) -> None:
     with pytest.raises(InputError, match="tls_client_ca asks for tls_certificate and tls_key too"):
         await listen(settings.model_copy(update={"tls_client_ca": pems.ca}))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "::1", "localhost"])
-def test_these_are_of_this_machine(host: str) -> None:
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "[::]", "10.0.0.1", "[fe80::1]", "localhost.example.org", "127.0.0.1.example.org", ""]
-)
-def test_these_can_be_reached_from_elsewhere(host: str) -> None:
-    assert not is_loopback(host)

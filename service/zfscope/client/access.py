@@ -1,15 +1,13 @@
 """How the client proves who it is, and how it knows the service."""
 
-import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import grpc
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from zfscope.client.target import Target
 from zfscope.errors import InputError
-from zfscope.server.loopback import is_loopback
 from zfscope.server.secrets import read_authorities, read_pair, read_tokens
 
 
@@ -46,7 +44,18 @@ class Access(BaseSettings):
         certificate, key = pair or (None, None)
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
-    def metadata(self, target: str, *, tls: bool) -> tuple[tuple[str, str], ...]:
+    def credentials_for(self, target: Target) -> grpc.ChannelCredentials | None:
+        """Return `credentials`. Raises InputError for a target that asks for TLS where it is not set up."""
+        credentials = self.credentials()
+        if target.tls and credentials is None:
+            raise InputError(
+                f"https:// asks for TLS, which is not set up; set tls or tls_ca (--tls, --tls-ca), or write "
+                f"{target.text}",
+                field="tls",
+            )
+        return credentials
+
+    def metadata(self, target: Target, *, tls: bool) -> tuple[tuple[str, str], ...]:
         """Give what every call to a target carries: the token, where there is one.
 
         Raises InputError for a token that cannot be used, and where others could read it.
@@ -54,18 +63,10 @@ class Access(BaseSettings):
         tokens = read_tokens(self.token, self.token_file)
         if not tokens:
             return ()
-        if not (tls or self.allow_insecure or _stays_here(target)):
+        if not (tls or self.allow_insecure or target.private):
             raise InputError(
-                f"a token is not sent to '{target}' without TLS, where others could read it; give tls or "
-                "tls_ca, or allow_insecure where nobody can",
+                f"a token is not sent to '{target.text}' without TLS, where others could read it; give tls "
+                "or tls_ca, or allow_insecure where nobody can",
                 field="token",
             )
         return (("authorization", f"Bearer {tokens[0].get_secret_value()}"),)
-
-
-def _stays_here(target: str) -> bool:
-    """Tell whether all addresses of a gRPC target are of this machine."""
-    if target.startswith(("unix:", "unix-abstract:")):
-        return True
-    addresses = re.sub(r"^(dns:(//[^/]*/)?|ipv[46]:)", "", target).split(",")
-    return all(is_loopback(urlsplit(f"//{address}").hostname or "") for address in addresses)

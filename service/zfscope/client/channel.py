@@ -1,11 +1,11 @@
 """How the client connects: limits, load balancing, retries, TLS."""
 
 import json
-import re
 
 import grpc
 
 from zfscope.client.retry import shipped
+from zfscope.client.target import Target
 
 _MIB = 1 << 20
 _ANY_SIZE = (1 << 31) - 1
@@ -15,7 +15,7 @@ KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 30.0, 10.0
 
 
 def open_channel(
-    target: str, credentials: grpc.ChannelCredentials | None, *, server_name: str = ""
+    target: Target, credentials: grpc.ChannelCredentials | None, *, server_name: str = ""
 ) -> grpc.Channel:
     """Open a channel that takes answers of the service's own limit; gRPC's own would be 4 MiB.
 
@@ -25,6 +25,7 @@ def open_channel(
         ("grpc.max_receive_message_length", 128 * _MIB),
         ("grpc.service_config", service_config(target)),
         ("grpc.per_rpc_retry_buffer_size", _ANY_SIZE),
+        ("grpc.enable_http_proxy", int(target.proxy is not None)),
         # A service that starts is found within a fraction of a second, not after whole ones.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -38,17 +39,17 @@ def open_channel(
     if server_name:
         options.append(("grpc.ssl_target_name_override", server_name))
     if credentials:
-        return grpc.secure_channel(target, credentials, options)
-    return grpc.insecure_channel(target, options)
+        return grpc.secure_channel(target.text, credentials, options)
+    return grpc.insecure_channel(target.text, options)
 
 
-def service_config(target: str) -> str:
+def service_config(target: Target) -> str:
     """Return the service config that zfscope ships, for any language, in JSON.
 
     Several replicas are called in turn, and those that say NOT_SERVING left out. A call that no replica began
     is sent again, except streams: gRPC's own retry of a stream can hang. For a target of one address, health
     is not asked first: what the service says itself is the better message.
     """
-    if re.match("dns:|xds:", target) or "," in target:
+    if target.several:
         return json.dumps(shipped())
     return json.dumps({name: value for name, value in shipped().items() if name != "healthCheckConfig"})

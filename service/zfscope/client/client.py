@@ -33,7 +33,8 @@ from zfscope.client.requests import (
     top_k_request,
 )
 from zfscope.client.retry import failure_of, is_begun, pauses
-from zfscope.errors import Cancelled, InputError, NotReady
+from zfscope.client.target import parse_target
+from zfscope.errors import Cancelled, InputError, NotReady, ZfscopeError
 from zfscope.images.geometry import Box
 from zfscope.server.settings import read_settings
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
@@ -57,18 +58,22 @@ class Client:
     def __init__(self, address: str, *, timeout_s: float = 60, access: Access | None = None) -> None:
         """Open a connection; nothing is sent yet.
 
-        address: HOST:PORT, or any target that gRPC knows; of several replicas `dns:///HOST:PORT`, a name that
-        resolves to all of them, or `ipv4:10.0.0.1:50051,10.0.0.2:50051`. timeout_s: of each call.
+        address: HOST:PORT, http://HOST:PORT, or any target that gRPC knows, each with its port; of several
+        replicas `dns:///HOST:PORT`, a name that resolves to all of them, or
+        `ipv4:10.0.0.1:50051,10.0.0.2:50051`. timeout_s: of each call.
         access: TLS and a token; unset: as the environment says.
-        Raises InputError for an access that cannot be used.
+        Connections to this machine never use the environment's proxy.
+        Raises InputError for an address or an access that cannot be used.
         """
         access = access or read_settings(Access)
-        credentials = access.credentials()
-        self._address = address
+        target = parse_target(address)
+        credentials = access.credentials_for(target)
+        self._address = target.text
+        self._proxy = target.proxy
         self._closed = False
         self._timeout_s = timeout_s
-        self._metadata = access.metadata(address, tls=credentials is not None)
-        self._channel = open_channel(address, credentials, server_name=access.tls_server_name)
+        self._metadata = access.metadata(target, tls=credentials is not None)
+        self._channel = open_channel(target, credentials, server_name=access.tls_server_name)
         self._models = ModelServiceStub(self._channel)
         self._classification = ClassificationServiceStub(self._channel)
         self._analysis = AnalysisServiceStub(self._channel)
@@ -281,7 +286,7 @@ class Client:
         try:
             return method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise failure_of(error, deadline=deadline, closed=self._closed) from None
+            raise self._failure(error, deadline) from None
 
     def _messages(
         self, method: Callable[..., Any], request: Message
@@ -294,13 +299,18 @@ class Client:
                 yield from call
                 return
             except grpc.RpcError as error:
-                failure = failure_of(error, deadline=math.inf, closed=self._closed)
+                failure = self._failure(error, math.inf)
                 again_s = next(waits, None)
                 if again_s is None or is_begun(error) or not isinstance(failure, NotReady):
                     raise failure from None
             finally:
                 call.cancel()  # where it is not over: the reader left
             time.sleep(again_s)
+
+    def _failure(self, call: grpc.RpcError, deadline: float) -> ZfscopeError:
+        """Return the error of a failed call, with the proxy that may be what was not reached."""
+        connection = str(self._proxy or "")
+        return failure_of(call, deadline=deadline, closed=self._closed, connection=connection)
 
 
 @contextmanager

@@ -26,11 +26,11 @@ def shipped() -> Mapping[str, Any]:
     return config
 
 
-def failure_of(call: grpc.RpcError, *, deadline: float, closed: bool) -> ZfscopeError:
+def failure_of(call: grpc.RpcError, *, deadline: float, closed: bool, connection: str = "") -> ZfscopeError:
     """Return the error of a failed call.
 
     deadline: of the call, in `time.monotonic()` seconds. closed: whether this client was closed, which
-    cancels its calls.
+    cancels its calls. connection: see `error_of`.
 
     A service in its last moments resets calls, which gRPC reports as CANCELLED. If this process did not
     cancel the call, and its deadline has not passed, that is NotReady.
@@ -39,7 +39,7 @@ def failure_of(call: grpc.RpcError, *, deadline: float, closed: bool) -> Zfscope
     reset = call.code() is grpc.StatusCode.CANCELLED and info_of(call) is None
     if reset and not closed and time.monotonic() < deadline - _MARGIN_S:
         return NotReady("the service ended the call without an answer: it is shutting down; try again")
-    return error_of(call)
+    return error_of(call, connection=connection)
 
 
 def is_begun(call: grpc.RpcError) -> bool:

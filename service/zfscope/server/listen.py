@@ -2,8 +2,8 @@
 
 import grpc
 
+from zfscope.address import is_loopback
 from zfscope.errors import InputError
-from zfscope.server.loopback import is_loopback
 from zfscope.server.secrets import read_authorities, read_pair
 from zfscope.server.settings import Settings
 

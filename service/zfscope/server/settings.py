@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from zfscope.address import parse_address
 from zfscope.errors import InputError
 from zfscope.images.decode import DecodeLimits
 from zfscope.server.deadline import Deadlines
@@ -23,6 +24,11 @@ from zfscope.server.gate import Room
 from zfscope.server.protos import METHODS
 
 _MIB = 1 << 20
+_PORTS = {
+    "listen": {"example_port": 50051},
+    "torchserve": {"example_port": 7070, "least_port": 1},
+    "metrics_listen": {"example_port": 9090},
+}
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -33,7 +39,8 @@ def read_settings(kind: type[S], **wishes: Any) -> S:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{field} is {first['input']!r}: {first['msg']}", field=field) from error
+        fault = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{field} is {first['input']!r}: {fault}", field=field) from error
 
 
 class Settings(BaseSettings):
@@ -142,12 +149,7 @@ class Settings(BaseSettings):
     def _is_an_address(cls, address: str, info: ValidationInfo) -> str:
         if not address and info.field_name == "metrics_listen":
             return address
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise ValueError(
-                f"'{address}' is no HOST:PORT with a port of 0 to 65535, such as 127.0.0.1:50051"
-            )
-        return address
+        return str(parse_address(address, **_PORTS[info.field_name or ""]))
 
     @field_validator("queues")
     @classmethod

@@ -78,16 +78,17 @@ def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
     return status
 
 
-def error_of(call: grpc.RpcError) -> ZfscopeError:
+def error_of(call: grpc.RpcError, *, connection: str = "") -> ZfscopeError:
     """Give the error that a failed call tells of: the same class, message and field as in the service.
 
     What the service did not say itself (no connection, a deadline, a message over a limit) becomes
-    the class that fits its status.
+    the class that fits its status. connection: what a message of a failed connection ends with, such as the
+    proxy in between.
     """
     assert isinstance(call, grpc.Call)
     info = info_of(call)
     if info is None:
-        return _error_of_transport(call)
+        return _error_of_transport(call, connection)
     field = info.metadata.get("field", "")
     message = (call.details() or "").removeprefix(f"{field}: ")
     return _CLASSES.get(info.reason, ZfscopeError)(message, field=field)
@@ -140,6 +141,9 @@ _TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {
 }
 
 
-def _error_of_transport(call: grpc.Call) -> ZfscopeError:
+def _error_of_transport(call: grpc.Call, connection: str) -> ZfscopeError:
     code = call.code()
-    return _TRANSPORT.get(code, ZfscopeError)(f"{code.name.lower().replace('_', ' ')}: {call.details()}")
+    message = f"{code.name.lower().replace('_', ' ')}: {call.details()}"
+    if connection and code is grpc.StatusCode.UNAVAILABLE:
+        message = f"{message}; {connection}"
+    return _TRANSPORT.get(code, ZfscopeError)(message)

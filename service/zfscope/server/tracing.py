@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 
 import grpc
 from opentelemetry import context, trace
 from opentelemetry.propagate import extract
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from zfscope.address import parse_address
 from zfscope.errors import InputError
+from zfscope.proxies import proxy_of
 from zfscope.server.protos import Method
 
 _TRACE_HEADERS = frozenset({"traceparent", "tracestate", "baggage"})
@@ -84,6 +87,16 @@ def configure_traces(endpoint: str) -> Callable[[], None]:
         raise InputError(told, field="traces_endpoint") from error
     resource = Resource.create({"service.name": "zfscope", "service.version": version("zfscope")})
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    exporter = OTLPSpanExporter(endpoint=endpoint, channel_options=_options(endpoint))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider.shutdown
+
+
+def _options(endpoint: str) -> Any:
+    """Return the channel's options: the environment's proxy only on the way to other machines."""
+    try:
+        addresses = (parse_address(endpoint),)
+    except ValueError:  # such as https://HOST, whose port is 443
+        return None
+    return (("grpc.enable_http_proxy", int(proxy_of(addresses) is not None)),)

@@ -1,0 +1,127 @@
+"""Network addresses as people write them, HOST:PORT, read by one parser for every option and setting."""
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_PLAIN, _WITH_TLS = ("http", "grpc"), ("https", "grpcs")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host, IPv6 without brackets, and a port. tls: whether it was written as a URL that asks for TLS."""
+
+    host: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{bracketed(self.host)}:{self.port}"
+
+
+def parse_address(text: str, *, example_port: int = 50051, least_port: int = 0) -> Address:
+    """Read HOST:PORT; a URL (`http://HOST:PORT/`) and IPv6 without brackets are taken where unambiguous.
+
+    example_port: for messages. least_port: 1 for an address to connect to, 0 for one to listen on.
+    Raises ValueError with one sentence that says what is wrong and gives the right form.
+    """
+    scheme, rest = _without_scheme(text.strip(), text)
+    host, port = _split(rest, text, example_port)
+    _check_host(host, text)
+    if not (port.isascii() and port.isdecimal() and least_port <= int(port) <= 65535):
+        raise ValueError(
+            f"'{text}' has the port '{port}'; a port is a number from {least_port} to 65535, such as "
+            f"{bracketed(host)}:{example_port}"
+        )
+    return Address(host, int(port), tls=scheme in _WITH_TLS)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, a name or an IP address, is reachable from this machine alone."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether a connection to a host ends on this machine: loopback, or the unspecified address."""
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return is_loopback(host)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any(found.is_loopback or found.is_unspecified for found in (address, mapped) if found)
+
+
+def bracketed(host: str) -> str:
+    """Return a host as it stands before a colon and a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _without_scheme(stripped: str, text: str) -> tuple[str, str]:
+    """Split the scheme off a URL, and refuse what an address cannot hold."""
+    found = _SCHEME.match(stripped)
+    scheme = found[1].lower() if found else ""
+    if scheme and scheme not in (*_PLAIN, *_WITH_TLS):
+        raise ValueError(f"'{text}' is not HOST:PORT: '{scheme}://' is unknown here; leave it out")
+    rest = stripped[found.end() :] if found else stripped
+    if "@" in rest:
+        raise ValueError("an address with '@' is not HOST:PORT: leave user name and password out")
+    rest = rest.rstrip("/")
+    if re.search(r"[/?#]", rest):
+        raise ValueError(f"'{text}' has a path; write HOST:PORT alone")
+    return scheme, rest
+
+
+def _split(rest: str, text: str, example_port: int) -> tuple[str, str]:
+    if rest.startswith("["):
+        host, closed, port = rest[1:].partition("]")
+        if not closed or not _is_ipv6(host) or (port and not port.startswith(":")):
+            raise ValueError(f"'{text}' is not an IPv6 address in brackets; write it as [::1]:{example_port}")
+        port = port[1:]
+    elif _is_ipv6(rest):
+        raise ValueError(
+            f"'{text}' is an IPv6 address; write it in brackets, with a port: {_guesses(rest, example_port)}"
+        )
+    else:
+        host, _, port = rest.rpartition(":")
+        if not host and not rest.startswith(":"):
+            host, port = ("", rest) if rest.isdecimal() else (rest, "")
+    if not host:
+        raise ValueError(
+            f"'{text}' has no host; write HOST:PORT, such as 127.0.0.1:{port or example_port}, this machine"
+        )
+    if not port:
+        raise ValueError(f"'{text}' has no port; write HOST:PORT, such as {bracketed(host)}:{example_port}")
+    return host, port
+
+
+def _guesses(address: str, example_port: int) -> str:
+    """Return the forms that may be meant by an IPv6 address without brackets: the last part may be a port."""
+    host, _, port = address.rpartition(":")
+    whole = f"[{address}]:{example_port}"
+    return f"{whole} or [{host}]:{port}" if port.isdecimal() and _is_ipv6(host) else whole
+
+
+def _check_host(host: str, text: str) -> None:
+    numbers = re.fullmatch(r"[0-9.]+", host)
+    if _is_ipv6(host) or (numbers and _is_ip(host)):
+        return
+    if numbers or not _HOST_NAME.fullmatch(host):
+        kind = "an IPv4 address" if numbers else "a host name or an IP address"
+        raise ValueError(f"'{text}' is not HOST:PORT: '{host}' is not {kind}")
+
+
+def _is_ipv6(host: str) -> bool:
+    return ":" in host and _is_ip(host)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

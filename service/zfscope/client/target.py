@@ -1,0 +1,76 @@
+"""The address of a service as gRPC takes it: HOST:PORT, or a target with a scheme of gRPC's own."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from zfscope.address import Address, is_loopback, parse_address
+from zfscope.errors import InputError
+from zfscope.proxies import Proxy, proxy_of
+
+_LOCAL = re.compile(r"(unix|unix-abstract|vsock):")
+_LISTS = re.compile(r"(ipv4:|ipv6:)")
+_NAMES = re.compile(r"(dns:(?://[^/]*/)?/?)")
+_FOREIGN = re.compile(r"(xds|google-c2p):")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a channel is opened to. addresses: those that it names, empty where gRPC finds them out."""
+
+    text: str
+    addresses: tuple[Address, ...] = ()
+    local: bool = False
+
+    @property
+    def tls(self) -> bool:
+        """Whether it was written as a URL that asks for TLS."""
+        return any(address.tls for address in self.addresses)
+
+    @property
+    def several(self) -> bool:
+        """Whether replicas may stand behind it, so that gRPC has to ask which of them serve."""
+        return len(self.addresses) > 1 or bool(_NAMES.match(self.text) or _FOREIGN.match(self.text))
+
+    @property
+    def private(self) -> bool:
+        """Whether what is sent to it can be read on this machine alone."""
+        return self.local or (
+            bool(self.addresses) and all(is_loopback(address.host) for address in self.addresses)
+        )
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy on the way to it, None for a direct connection."""
+        return None if self.local else proxy_of(self.addresses)
+
+
+def parse_target(text: str) -> Target:
+    """Read the address of a service. Raises InputError with the right form for one that cannot be used.
+
+    Schemes of gRPC stay as they are, but each address in them needs a port: gRPC would take 443 in silence.
+    """
+    stripped = text.strip()
+    if _LOCAL.match(stripped):
+        return Target(stripped, local=True)
+    if _FOREIGN.match(stripped):
+        return Target(stripped)
+    try:
+        return _of_addresses(stripped)
+    except ValueError as error:
+        raise InputError(str(error), field="address") from error
+
+
+def _of_addresses(text: str) -> Target:
+    prefix = _LISTS.match(text) or _NAMES.match(text)
+    if prefix:
+        rest = unquote(text[prefix.end() :])  # gRPC allows brackets as %5B and %5D
+        found = tuple(parse_address(part, least_port=1) for part in rest.split(","))
+        return Target(prefix[0] + ",".join(map(str, found)), found)
+    if "," in text:
+        raise ValueError(
+            f"'{text}' has several addresses; write them as ipv4:10.0.0.1:50051,10.0.0.2:50051, or as "
+            "dns:///HOST:PORT one name that resolves to all of them"
+        )
+    address = parse_address(text, least_port=1)
+    return Target(str(address), (address,))

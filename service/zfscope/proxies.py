@@ -1,0 +1,74 @@
+"""The proxy that gRPC would use, by the environment: when it is left out, and how a failure names it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+from zfscope.address import Address, is_this_machine
+
+# What gRPC reads, in its order; each in lower case only.
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+# gRPC reads the exceptions in lower case only, but most programs and people use both.
+_EXCEPTIONS = ("no_grpc_proxy", "NO_GRPC_PROXY", "no_proxy", "NO_PROXY")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy. variable: of the environment, which names it. url: its value, without credentials."""
+
+    variable: str
+    url: str
+
+    def __str__(self) -> str:
+        return (
+            f"the connection goes through the proxy of the environment's {self.variable} ({self.url}); if it "
+            "should not, unset it or add the service's host to no_proxy"
+        )
+
+
+def proxy_of(addresses: Sequence[Address]) -> Proxy | None:
+    """Return the proxy on the way to the addresses of a service, none where they are unknown; None: no proxy.
+
+    Connections that stay on this machine are direct, and so are those to hosts of `no_proxy` or `NO_PROXY`.
+    """
+    variable = next((name for name in _PROXIES if os.environ.get(name)), None)
+    if variable is None or (addresses and all(map(_is_direct, addresses))):
+        return None
+    return Proxy(variable, _without_credentials(os.environ[variable]))
+
+
+def _is_direct(address: Address) -> bool:
+    if is_this_machine(address.host):
+        return True
+    listed = next((os.environ[name] for name in _EXCEPTIONS if os.environ.get(name)), "")
+    return any(_covers(entry.strip().lower(), address) for entry in listed.split(","))
+
+
+def _covers(entry: str, address: Address) -> bool:
+    """Return whether an entry covers an address: `*`, a domain, IP address or network, also with a port."""
+    host = address.host.lower().rstrip(".")
+    name, _, port = entry.rpartition(":") if entry.count(":") == 1 or "]:" in entry else (entry, "", "")
+    if port and port != str(address.port):
+        return False
+    name = name.strip("[]").removeprefix("*").strip(".")
+    if not name:
+        return entry.startswith("*")
+    return host == name or host.endswith(f".{name}") or _in_network(host, name)
+
+
+def _in_network(host: str, network: str) -> bool:
+    try:
+        return ip_address(host) in ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def _without_credentials(url: str) -> str:
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+    except ValueError:
+        return "a value that is not a URL"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if parts.scheme else host

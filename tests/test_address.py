@@ -1,0 +1,108 @@
+"""Addresses as people write them: taken where they are unambiguous, else refused with the right form."""
+
+import re
+
+import pytest
+
+from zfscope.address import Address, is_loopback, is_this_machine, parse_address
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:50051", "127.0.0.1", 50051),
+        ("localhost:0", "localhost", 0),
+        ("my_service.zfscope-net:65535", "my_service.zfscope-net", 65535),
+        (" gpu:50051 ", "gpu", 50051),
+        ("http://gpu:50051", "gpu", 50051),
+        ("HTTP://gpu:50051//", "gpu", 50051),
+        ("grpc://gpu:50051/", "gpu", 50051),
+        ("[::1]:50051", "::1", 50051),
+        ("http://[::1]:50051", "::1", 50051),
+        ("::1:50051", "::1", 50051),
+        ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
+    ],
+)
+def test_an_address_is_taken_in_every_form_that_is_unambiguous(text: str, host: str, port: int) -> None:
+    assert parse_address(text) == Address(host, port)
+
+
+@pytest.mark.parametrize("scheme", ["https", "grpcs", "HTTPS"])
+def test_a_url_may_ask_for_tls(scheme: str) -> None:
+    assert parse_address(f"{scheme}://gpu:50051") == Address("gpu", 50051, tls=True)
+
+
+def test_an_address_is_written_as_grpc_takes_it() -> None:
+    assert [str(parse_address(text)) for text in ("::1:50051", "http://gpu:1/")] == ["[::1]:50051", "gpu:1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("localhost", "'localhost' has no port; write HOST:PORT, such as localhost:50051"),
+        ("localhost:", "'localhost:' has no port; write HOST:PORT, such as localhost:50051"),
+        ("http://gpu", "'http://gpu' has no port; write HOST:PORT, such as gpu:50051"),
+        ("[::1]", "'[::1]' has no port; write HOST:PORT, such as [::1]:50051"),
+        ("50051", "'50051' has no host; write HOST:PORT, such as 127.0.0.1:50051, this machine"),
+        (":50051", "':50051' has no host; write HOST:PORT, such as 127.0.0.1:50051, this machine"),
+        ("", "'' has no host; write HOST:PORT, such as 127.0.0.1:50051, this machine"),
+        ("::1", "'::1' is an IPv6 address; write it in brackets, with a port: [::1]:50051"),
+        (
+            "::1:5005",
+            "'::1:5005' is an IPv6 address; write it in brackets, with a port: "
+            "[::1:5005]:50051 or [::1]:5005",
+        ),
+        ("[::1:50051", "'[::1:50051' is not an IPv6 address in brackets; write it as [::1]:50051"),
+        ("[::1]50051", "'[::1]50051' is not an IPv6 address in brackets; write it as [::1]:50051"),
+        ("[gpu]:50051", "'[gpu]:50051' is not an IPv6 address in brackets; write it as [::1]:50051"),
+        (
+            "gpu:70000",
+            "'gpu:70000' has the port '70000'; a port is a number from 0 to 65535, such as gpu:50051",
+        ),
+        ("gpu:-1", "'gpu:-1' has the port '-1'; a port is a number from 0 to 65535, such as gpu:50051"),
+        ("gpu:http", "'gpu:http' has the port 'http'; a port is a number from 0 to 65535, such as gpu:50051"),
+        (
+            "gpu:\uff15",
+            "'gpu:\uff15' has the port '\uff15'; a port is a number from 0 to 65535, such as gpu:50051",
+        ),
+        ("1.2.3.999:1", "'1.2.3.999:1' is not HOST:PORT: '1.2.3.999' is not an IPv4 address"),
+        ("a:b:1", "'a:b:1' is not HOST:PORT: 'a:b' is not a host name or an IP address"),
+        ("a b:1", "'a b:1' is not HOST:PORT: 'a b' is not a host name or an IP address"),
+        ("*:1", "'*:1' is not HOST:PORT: '*' is not a host name or an IP address"),
+        ("http://gpu:1/api", "'http://gpu:1/api' has a path; write HOST:PORT alone"),
+        ("ftp://gpu:1", "'ftp://gpu:1' is not HOST:PORT: 'ftp://' is unknown here; leave it out"),
+        ("me:secret@gpu:1", "an address with '@' is not HOST:PORT: leave user name and password out"),
+    ],
+)
+def test_any_other_is_refused_with_the_right_form(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_address(text)
+
+
+def test_an_address_to_connect_to_has_a_port_and_messages_name_the_usual_one() -> None:
+    message = "'gpu:0' has the port '0'; a port is a number from 1 to 65535, such as gpu:7070"
+    with pytest.raises(ValueError, match=message):
+        parse_address("gpu:0", example_port=7070, least_port=1)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "::1", "localhost", "LocalHost."])
+def test_these_are_of_this_machine(host: str) -> None:
+    assert is_loopback(host)
+    assert is_this_machine(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "[::]", "10.0.0.1", "[fe80::1]", "localhost.example.org", "127.0.0.1.example.org", ""]
+)
+def test_these_can_be_reached_from_elsewhere(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:127.0.0.1"])
+def test_a_connection_to_these_ends_on_this_machine(host: str) -> None:
+    assert is_this_machine(host)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "fe80::1", "::ffff:10.0.0.1", "gpu"])
+def test_a_connection_to_these_may_leave_this_machine(host: str) -> None:
+    assert not is_this_machine(host)
