@@ -27,7 +27,6 @@ The last line is a JSON object for programs.
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -50,6 +49,7 @@ from tests.support.torchserve import missing
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import build, zfnet
+from zfscope.processors import usable_cpus
 from zfscope.runtimes.onnx_runtime import model_graph
 from zfscope.runtimes.torchserve.archive import Batching
 from zfscope.runtimes.torchserve.runtime import METHOD as PREDICTIONS
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer images, for a first look")
     sizes, console = QUICK if parser.parse_args().quick else Sizes(), Console()
     versions = f"grpc {grpc.__version__}, onnxruntime {onnxruntime.__version__}"
-    console.print(f"{len(os.sched_getaffinity(0))} processors, {versions}")
+    console.print(f"{usable_cpus()} processors, {versions}")
     images = np.random.default_rng(0).normal(0, 1, (BATCH, 3, 224, 224)).astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
         graph = write_zfnet(Path(scratch))

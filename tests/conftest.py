@@ -1,6 +1,10 @@
 """Tiny networks with seeded weights, of every kind of layer: what nearly all tests run on."""
 
-from collections.abc import Callable
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,6 +102,22 @@ def noise(network: Network, count: int = 2, *, seed: int = 0) -> Tensor:
     shape = (count, *network.shapes["input"])
     like = next(network.parameters())
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one MiB; it takes root to mount one."""
+    folder, mount = tmp_path / "disk", shutil.which("mount")
+    folder.mkdir()
+    command = [mount or "", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False) if mount else None
+    if made is None or made.returncode:
+        reason = f"no small disk can be mounted here: {made.stderr.strip() if made else 'no mount'}"
+        if os.environ.get("CI") == "true" and os.geteuid() == 0:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@
     |-- NotFound             no model, version, layer or unit of that name
     |-- DamagedModel         a stored model that is not what its manifest states
     |-- DamagedIndex         an index that is not what its manifest states
+    |-- CannotWrite          a file that the system does not let be written: a full disk, no permission
     |-- NotReady             the service is still loading, or is shutting down
     |-- TooMuchWork          more work than one request may ask for
     |-- Unauthenticated      no token, or none that the service knows
@@ -53,6 +54,10 @@ class DamagedModel(ZfscopeError):
 
 class DamagedIndex(ZfscopeError):
     """An index that is not what its manifest states; the message names it, the file and what to do."""
+
+
+class CannotWrite(ZfscopeError):
+    """A file that cannot be written: the disk is full, or there is no permission. No part of it is left."""
 
 
 class NotReady(ZfscopeError):

@@ -1,8 +1,6 @@
 """A gallery, read as a browser would, and held against the engine and the index."""
 
-import fcntl
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -13,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from tests.gallery.conftest import CLASS, DEAD, LABEL, LAYERS, PHOTO, Analyze, Page
@@ -259,14 +258,11 @@ def test_a_folder_with_other_things_is_left_as_it_is(plan: Plan, analyze: Analyz
 
 
 def test_two_processes_do_not_make_one_gallery(plan: Plan, analyze: Analyze, tmp_path: Path) -> None:
-    handle = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        with pytest.raises(InputError, match="another process is making the gallery"):
-            build_gallery(plan, analyze, tmp_path)
-    finally:
-        os.close(handle)
-    assert contents(tmp_path) == {}
+    lock = tmp_path / ".unfinished" / "lock"
+    lock.parent.mkdir()
+    with FileLock(lock), pytest.raises(InputError, match="another process is making the gallery"):
+        build_gallery(plan, analyze, tmp_path)
+    assert contents(tmp_path) == {".unfinished/lock": b""}
 
 
 def test_the_strongest_maps_are_taken(model: Model, plan: Plan) -> None:

@@ -15,7 +15,7 @@ THREADS = 3
 
 @pytest.fixture(autouse=True)
 def _three_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(THREADS)))
+    monkeypatch.setattr(os, "process_cpu_count", lambda: THREADS, raising=False)
 
 
 def batches(count: int) -> list[Batch]:

@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from zfscope.errors import InputError
+from zfscope.errors import CannotWrite, InputError
 from zfscope.networks import Network, build
 from zfscope.networks.spec import NetworkSpec
 from zfscope.store import Manifest, ModelStore, write_manifest, write_model
@@ -103,9 +103,19 @@ def test_a_disc_that_fails_leaves_nothing_behind(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(writing, "write_manifest", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(CannotWrite, match=r"tiny-net/1' cannot be written: no space left") as refused:
         write_model(tmp_path, manifest, network)
+    assert isinstance(refused.value.__cause__, OSError)
     assert names_below(tmp_path) == set()
+
+
+def test_a_full_disk_leaves_no_part_of_a_model(
+    small_disk: Path, manifest: Manifest, network: Network
+) -> None:
+    (small_disk / "ballast").write_bytes(bytes((1 << 20) - 16_384))
+    with pytest.raises(CannotWrite, match="No space left on device; free some space there, or write to"):
+        write_model(small_disk, manifest, network, extra_files={"history.png": bytes(1 << 18)})
+    assert names_below(small_disk) == {"ballast"}
 
 
 def test_an_edited_model_card_is_hashed_anew(write: Callable[..., Path]) -> None:

@@ -77,6 +77,7 @@ def export_model(
 
 def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None:
     from zfscope.engine.trace import check_layer
+    from zfscope.files import make_folder, write_file
     from zfscope.runtimes.onnx_graph import with_layers
     from zfscope.runtimes.onnx_runtime import export_model
 
@@ -84,8 +85,8 @@ def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None
     for layer in layers or ():
         check_layer(spec, layer, field="layers")
     names = [layer.name for layer in spec.layers] if layers is None else layers
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(with_layers(export_model(model), spec, names))
+    make_folder(target.parent)
+    write_file(target, with_layers(export_model(model), spec, names))
 
 
 def _next(export_format: ExportFormat, name: str, target: Path) -> str:

@@ -1,23 +1,25 @@
 """The folder of a gallery: known by its `gallery.json`, each file written all or nothing."""
 
-import fcntl
 import os
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from zfscope.errors import InputError
+from zfscope.files import PARTIAL, make_folder, write_file
 from zfscope.gallery.facts import Gallery, Part, Unfinished
+from zfscope.locks import locked
 
 GALLERY = "gallery.json"
 Kind = TypeVar("Kind", Gallery, Unfinished, Part)
 _STATE = ".unfinished"
 _STARTED = "started.json"
+_LOCK = "lock"
 _OWN = re.compile(r"index\.html|\d+(\.html|-(projections|patches|evolution)\.(png|jpg))")
 """The files in the folder of a layer."""
 
@@ -50,7 +52,7 @@ class Folder:
         if begun is not None and begun.identity == wanted.identity:
             return
         stale = set(begun.layers if begun else ()) | set(self._layers())
-        shutil.rmtree(self._state, ignore_errors=True)
+        self._forget()
         layers = tuple(sorted({*wanted.layers, *stale}))
         _replace(
             self._state / _STARTED, wanted.model_copy(update={"layers": layers}).model_dump_json().encode()
@@ -65,7 +67,12 @@ class Folder:
             _clear(
                 self.root / layer, keep={Path(file).name for file in files if file.startswith(f"{layer}/")}
             )
-        shutil.rmtree(self._state)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remove what was found so far; not all systems remove the lock while it is held."""
+        for path in self._state.glob("*.json"):
+            path.unlink()
 
     def _layers(self) -> Collection[str]:
         there = _read(Gallery, self.root / GALLERY)
@@ -82,22 +89,21 @@ def open_folder(root: Path) -> Iterator[Folder]:
     _check(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(root, os.O_RDONLY)
+        (root / _STATE).mkdir(parents=True, exist_ok=True)
+        (root / _STATE / _LOCK).touch()
     except OSError as error:
         message = f"the gallery cannot be written to '{root}': {error.strerror}; name another --out"
         raise InputError(message, field="out") from error
-    try:
-        _lock(handle, root)
+    busy = InputError(f"another process is making the gallery '{root}' right now", field="out")
+    with ExitStack() as after, locked(root / _STATE / _LOCK, otherwise=busy):
+        after.callback(_tidy, root / _STATE)
         yield Folder(root)
-    finally:
-        os.close(handle)
 
 
-def _lock(handle: int, root: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(f"another process is making the gallery '{root}' right now", field="out") from error
+def _tidy(state: Path) -> None:
+    """Remove the folder of what was found, unless a second run continues from it."""
+    if not (state / _STARTED).exists():
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _check(root: Path) -> None:
@@ -122,10 +128,8 @@ def _read(kind: type[Kind], path: Path) -> Kind | None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+    make_folder(path.parent)
+    write_file(path, data)
 
 
 def _clear(folder: Path, *, keep: Collection[str]) -> None:
@@ -133,8 +137,7 @@ def _clear(folder: Path, *, keep: Collection[str]) -> None:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        unfinished = path.name.startswith(".") and path.name.endswith(".new")
-        if unfinished or (_OWN.fullmatch(path.name) and path.name not in keep):
+        if path.name.startswith(PARTIAL) or (_OWN.fullmatch(path.name) and path.name not in keep):
             path.unlink()
     with suppress(OSError):
         folder.rmdir()

@@ -2,12 +2,13 @@
 
 import hashlib
 import logging
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
+
+from zfscope.errors import CannotWrite
+from zfscope.files import make_folder, write_file
 
 EXPORTER_VERSION = 2
 """Raised with every change of what `onnx_graph` writes: graphs of another version are not used again."""
@@ -32,10 +33,10 @@ def cached_graph(cache: Path, key: str, export: Callable[[], bytes]) -> Path | b
     data = export()
     target = cache / f"{key}.{hashlib.sha256(data).hexdigest()}.onnx"
     try:
-        _write(target, data)
-    except OSError as error:
-        reason = error.strerror or error
-        _log.warning("the exported graph is not kept: '%s' cannot be written (%s)", cache, reason)
+        make_folder(cache)
+        write_file(target, data)
+    except CannotWrite as error:
+        _log.warning("the exported graph is not kept: %s", error)
         return data
     return target
 
@@ -64,16 +65,3 @@ def _remove(path: Path) -> None:
         path.unlink()
     except OSError:
         _log.warning("'%s' cannot be removed", path)
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Write a file under a passing name and give it its own when it is whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, passing = tempfile.mkstemp(prefix=".", suffix=".partial", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(passing).replace(target)
-    except BaseException:
-        Path(passing).unlink(missing_ok=True)
-        raise

@@ -1,7 +1,6 @@
 """The forward pass by ONNX Runtime: the one that serves."""
 
 import hashlib
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from zfscope.engine.trace import check_layer
 from zfscope.networks.spec import INPUT, NetworkSpec
+from zfscope.processors import usable_cpus
 from zfscope.runtimes.onnx_cache import EXPORTER_VERSION, cached_graph, default_cache
 from zfscope.runtimes.onnx_session import open_session
 from zfscope.runtimes.protocol import check_images
@@ -31,7 +31,7 @@ class OnnxRuntime:
         Raises RuntimeUnavailable where ONNX Runtime is not installed or cannot use the device.
         """
         self._graph, self._spec, self._device = graph, spec, device
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or usable_cpus()
         self._session = self._open(graph, keep_memory=True)
         self._session_of_layers: Any = None
         self._opening = threading.Lock()

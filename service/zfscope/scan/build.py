@@ -1,15 +1,15 @@
 """Making an index: a scan that goes on where it was stopped, and what it found, written all or nothing."""
 
-import fcntl
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from zfscope.datasets.dataset import DataSet, printable
 from zfscope.errors import InputError
+from zfscope.files import writing
+from zfscope.locks import locked
 from zfscope.runtimes.reducing import Reducing
 from zfscope.scan.batches import batches
 from zfscope.scan.engine import Engine, local
@@ -24,7 +24,7 @@ from zfscope.scan.write import write_index
 from zfscope.store import Model
 
 SAVE_EVERY_S = 5.0
-_STATE, _RESULT = "state.npz", "result"
+_STATE, _RESULT, _LOCK = "state.npz", "result", "lock"
 
 Watch = Callable[[int, int], None]
 """Told how many photos are done, and how many there are: at the start, and after each batch."""
@@ -71,28 +71,22 @@ def _workshop(target: Path) -> Iterator[Path]:
     folder = target.with_name(f".{target.name}.unfinished")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
+        (folder / _LOCK).touch()
     except OSError as error:
         message = f"the index cannot be written to '{target}': {error.strerror}; put it elsewhere with --out"
         raise InputError(message, field="out") from error
-    try:
-        _lock(handle, target)
-        try:
-            yield folder
-        except BaseException:
-            with suppress(OSError):  # unless it holds a state, which is worth keeping
-                folder.rmdir()
-            raise
-        shutil.rmtree(folder)
-    finally:
-        os.close(handle)
+    busy = InputError(f"another process is making '{target}' right now", field="name")
+    with ExitStack() as after, locked(folder / _LOCK, otherwise=busy):
+        after.callback(_tidy, folder)  # not all systems remove a file that is locked
+        yield folder
+        (folder / _STATE).unlink(missing_ok=True)
 
 
-def _lock(handle: int, target: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(f"another process is making '{target}' right now", field="name") from error
+def _tidy(folder: Path) -> None:
+    """Remove what is not finished, all but a saved state, which a second run continues from."""
+    shutil.rmtree(folder / _RESULT, ignore_errors=True)
+    if not (folder / _STATE).exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _scanned(state: Path, origin: Origin, parts: Callable[[int], Iterator[Partial]], watch: Watch) -> Partial:
@@ -126,5 +120,6 @@ def _check_photos(data: DataSet, found: Partial) -> None:
 
 def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, found: Partial) -> None:
     shutil.rmtree(draft, ignore_errors=True)  # one that a kill interrupted
-    write_index(draft, origin, data, found)
-    draft.rename(target)
+    with writing(target):
+        write_index(draft, origin, data, found)
+        draft.rename(target)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import ray
 
 from zfscope.errors import RuntimeUnavailable
+from zfscope.processors import usable_cpus
 
 _CLIENT_PORT = 10001
 _CONNECT_S = 10.0
@@ -40,7 +41,7 @@ def joined(address: str) -> Iterator[None]:
 
 
 def _start() -> None:
-    cpus = len(os.sched_getaffinity(0))
+    cpus = usable_cpus()
     try:
         ray.init(
             "local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR

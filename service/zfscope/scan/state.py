@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from zfscope.errors import InputError
+from zfscope.files import replacing
 from zfscope.scan.manifest import Origin, differences
 from zfscope.scan.partial import LayerPart, Partial, Skipped
 
@@ -28,7 +29,7 @@ class _About(BaseModel):
 
 
 def save_state(path: Path, origin: Origin, partial: Partial) -> None:
-    """Write what was found so far, and what it is made from."""
+    """Write what was found so far, and what it is made from. Raises CannotWrite."""
     about = _About(
         origin=origin,
         batches=f"{partial.batches:x}",
@@ -39,10 +40,8 @@ def save_state(path: Path, origin: Origin, partial: Partial) -> None:
     arrays: dict[str, Any] = {_ABOUT: np.frombuffer(about.model_dump_json().encode(), np.uint8)}
     for name, part in partial.layers.items():
         arrays[f"{name}/records"], arrays[f"{name}/histogram"] = part.records, part.histogram
-    fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
-    fresh.replace(path)
 
 
 def load_state(path: Path, origin: Origin) -> Partial | None:

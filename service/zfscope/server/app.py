@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from zfscope.analysis.registry import load_analyzers
 from zfscope.inference.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+from zfscope.processors import usable_cpus
 from zfscope.runtimes import Runtime, TorchServe, create_runtime
 from zfscope.server.backend import Backend
 from zfscope.server.batching import Batcher
@@ -64,7 +66,7 @@ class Service:
         Raises InputError for tokens that cannot be used, NotFound or InputError for a store without a default
         model, BrokenPlugin for an analyzer that does not fit, NotFound for one that is wanted and not there.
         """
-        threads = settings.threads or len(os.sched_getaffinity(0))
+        threads = settings.threads or usable_cpus()
         torch.set_num_threads(threads)
         self._settings = settings
         self._metrics = Metrics()
@@ -243,10 +245,14 @@ def _signals() -> "asyncio.Future[int]":
         if not stopped.done():  # two signals may have come at once
             stopped.set_result(number)
         for handled in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(handled)
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(handled)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
+        try:
+            loop.add_signal_handler(number, on_signal, number)
+        except NotImplementedError:  # on Windows, where Python itself has to be asked
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(on_signal, number))
     return stopped
 
 

@@ -1,8 +1,6 @@
 """Writing a model into the store: all of it or nothing."""
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
+from zfscope.files import make_folder, staging_folder, write_file, writing
 from zfscope.networks.network import Network
 from zfscope.networks.shapes import tensor_shapes
 from zfscope.store.integrity import files_of, sha256
@@ -30,8 +29,8 @@ def write_model(
 
     manifest: its `files` and `checkpoints` are filled in here. checkpoints: safetensors files by epoch,
     copied in. extra_files: contents by name (history, pictures, the model card). The folder appears
-    under its name only when it is whole. Raises InputError where that version is there already, or
-    where weights and manifest do not fit together.
+    under its name only when it is whole. Raises CannotWrite, and InputError where that version is there
+    already, or where weights and manifest do not fit together.
     """
     target = store_root / manifest.name / str(manifest.version)
     if target.exists():
@@ -40,15 +39,13 @@ def write_model(
         raise InputError(f"{manifest.title}: the weights are of another network than the manifest's")
     files = _contents(manifest, network, checkpoints or {}, extra_files or {}, mean_image)
     kept = tuple(Checkpoint(epoch=epoch, file=checkpoint_file(epoch)) for epoch in sorted(checkpoints or {}))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    make_folder(target.parent)
     try:
-        _fill(staging, files)
-        write_manifest(staging, manifest.model_copy(update={"checkpoints": kept}))
-        staging.chmod(0o755)
-        staging.rename(target)
+        with staging_folder(target.parent) as staging, writing(target):
+            _fill(staging, files)
+            write_manifest(staging, manifest.model_copy(update={"checkpoints": kept}))
+            staging.rename(target)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
         with contextlib.suppress(OSError):  # other versions are in it
             target.parent.rmdir()
         raise
@@ -62,9 +59,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """
     hashes = {file: sha256((folder / file).read_bytes()) for file in files_of(folder) if file != MANIFEST}
     whole = Manifest.model_validate({**manifest.model_dump(), "files": hashes})
-    fresh = folder / f".{MANIFEST}"
-    fresh.write_text(whole.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    fresh.replace(folder / MANIFEST)
+    write_file(folder / MANIFEST, (whole.model_dump_json(indent=2) + "\n").encode(), durable=True)
     return whole
 
 
@@ -98,4 +93,4 @@ def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        write_file(path, data, durable=True)

@@ -1,7 +1,6 @@
 """An image folder as training data: decoded once into a file of pixels, then cropped at random."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from zfscope.errors import InputError
 from zfscope.images.decode import decode
 from zfscope.images.formats import photo_suffixes
 from zfscope.images.preprocess import Preprocessing, centre_square
+from zfscope.processors import usable_cpus
 
 Pixels = NDArray[np.uint8]
 Value = TypeVar("Value", np.uint8, np.float32)
@@ -65,7 +65,7 @@ def decode_squares(photos: PhotoFolder, preprocessing: Preprocessing) -> Iterato
     def square(path: Path) -> Pixels:
         return centre_square(decode(path.read_bytes(), field=str(path)), preprocessing)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         yield from pool.map(square, photos.files)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from zfscope.errors import InputError
+from zfscope.files import make_folder, replacing, write_file
 from zfscope.networks.network import Network
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import Accuracy
@@ -54,7 +55,7 @@ class TrainingRun:
         self.optimizer = make_optimizer(network, batches.recipe)
         self.progress = Progress()
         self._device = next(network.parameters()).device
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        make_folder(folder / "checkpoints")
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -74,9 +75,8 @@ class TrainingRun:
             "network": self.network.layers.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        fresh = self.folder / "state.pt.new"
-        torch.save(state, fresh)
-        fresh.replace(self.folder / "state.pt")
+        with replacing(self.folder / "state.pt", durable=True) as file:
+            torch.save(state, file)
 
     def resume(self) -> bool:
         """Go back to the saved state, if there is one; say whether there was.
@@ -116,7 +116,7 @@ class TrainingRun:
             if self.progress.epoch in checkpoints | {self.epochs}:
                 self._keep_checkpoint()
             self.save()
-            (self.folder / "history.json").write_text(json.dumps(self.progress.history, indent=1))
+            write_file(self.folder / "history.json", json.dumps(self.progress.history, indent=1).encode())
             watch.epoch(row)
             self._warn_of_plateau(row, watch)
 
@@ -189,7 +189,8 @@ class TrainingRun:
             for name, value in self.network.layers.state_dict().items()
             if name.split(".")[0] in conv
         }
-        save_file(tensors, self.folder / "checkpoints" / f"epoch-{self.progress.epoch:03}.safetensors")
+        name = f"epoch-{self.progress.epoch:03}.safetensors"
+        write_file(self.folder / "checkpoints" / name, save(tensors), durable=True)
 
     def _warn_of_plateau(self, row: dict[str, float], watch: Watch) -> None:
         chance = math.log(self.network.shapes[self.network.spec.layers[-1].name][0])

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from zfscope.errors import InputError, NotFound
+from zfscope.files import make_folder, write_file
 from zfscope.images.curves import plot_history
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.networks import NETWORKS
@@ -80,7 +81,7 @@ class Session:
         _check_classes(self.photos, settings.classes)
         _check_phases(self.recipe, self._spec)
         held_out = _read_validation(settings.validation, self.photos)
-        settings.out.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.out)
         self.preprocessing = _preprocessing(self.recipe)
         squares = self._squares(self.photos, "training.pixels", advance)
         self.mean_image: MeanImage | None = mean_image(squares) if self.recipe.mean == "image" else None
@@ -100,7 +101,7 @@ class Session:
         validate = self._validate if self.validation else None
         self.run.run(checkpoints=frozenset(self.settings.checkpoints), validate=validate, watch=watch)
         picture = plot_history(self.run.progress.history)
-        (self.settings.out / "history.png").write_bytes(picture)
+        write_file(self.settings.out / "history.png", picture)
 
     def publish(self, store: Path) -> Path:
         """Write the trained network as a model of a store and give its folder.

@@ -5,11 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from zfscope.errors import InputError, RuntimeUnavailable
+from zfscope.files import make_folder, staging_folder, write_file, writing
 from zfscope.store.manifest import MANIFEST, WEIGHTS
 from zfscope.store.store import Model
 
@@ -45,12 +45,12 @@ def write_archive(model: Model, target: Path, batching: Batching) -> None:
     if target.exists():
         raise InputError(f"'{target}' is there already; name another file", field="out")
     assert model.folder is not None, "a model of a store has a folder"
-    with tempfile.TemporaryDirectory() as scratch:
-        made = _archive(model, model.folder, Path(scratch), batching)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(made, target)
+    make_folder(target.parent)
+    # Not among the system's temporary files, whose disk may be smaller than the archive.
+    with staging_folder(target.parent.resolve()) as scratch, writing(target):
+        _archive(model, model.folder, scratch, batching).replace(target)
     if not (target.parent / SETTINGS).exists():
-        shutil.copyfile(_HERE / SETTINGS, target.parent / SETTINGS)
+        write_file(target.parent / SETTINGS, (_HERE / SETTINGS).read_bytes())
 
 
 def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> Path:

@@ -1,0 +1,106 @@
+"""Files that are written whole or not at all: a full disk or a kill leaves no part of one under its name."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from zfscope.errors import CannotWrite
+
+PARTIAL = ".zfscope-"
+"""How the names of files and folders begin that are not finished."""
+
+_ADVICE = {
+    errno.ENOSPC: "free some space there, or write to another disk",
+    errno.EDQUOT: "free some of your quota there, or write to another disk",
+    errno.EROFS: "write to another folder",
+    errno.EACCES: "change its permissions, or write to another folder",
+    errno.EPERM: "change its permissions, or write to another folder",
+    errno.ENOTDIR: "name a folder that is not below a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Translate what the system refuses while `path` is written into CannotWrite, with path and advice."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        reason = error.strerror or (os.strerror(number) if number else str(error))
+        advice = f"; {_ADVICE[number]}" if number in _ADVICE else ""
+        raise CannotWrite(f"'{path}' cannot be written: {reason}{advice}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it. Raises CannotWrite."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def write_file(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file, or leave what was there; see `replacing`."""
+    with replacing(path, durable=durable) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
+    """Open a new file, which takes the place of `path` once it is complete.
+
+    durable: wait until it has reached the disk, for what a loss of power must not undo. A link is followed.
+    What is not a regular file, such as a pipe, is written to as it is, and so is /dev/stdout.
+    Raises CannotWrite, after removing the unfinished file; the earlier one is as it was.
+    """
+    with writing(path):
+        if _is_device(path):
+            with path.open("wb") as file:
+                yield file
+            return
+        target = Path(os.path.realpath(path))
+        fresh = target.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
+        try:
+            with fresh.open("xb") as file:
+                yield file
+                file.flush()
+                # Some file systems report a full disk only here, or not at all once the name is taken.
+                if durable:
+                    os.fsync(file.fileno())
+            _keep_mode(target, fresh)
+            fresh.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            raise
+
+
+def _is_device(path: Path) -> bool:
+    """Return whether a path is not one that another file may take: /dev/stdout may lead to a regular file."""
+    return path.is_relative_to("/dev") or (path.exists() and not path.is_file())
+
+
+def _keep_mode(earlier: Path, fresh: Path) -> None:
+    """Give a new file the permissions of the one it replaces."""
+    with contextlib.suppress(OSError):
+        fresh.chmod(stat.S_IMODE(earlier.stat().st_mode))
+
+
+@contextlib.contextmanager
+def staging_folder(parent: Path) -> Iterator[Path]:
+    """Create a folder inside `parent` for files that are not finished, and remove it with what is left in it.
+
+    Raises CannotWrite.
+    """
+    folder = parent / f"{PARTIAL}{secrets.token_hex(8)}"
+    with writing(parent):
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

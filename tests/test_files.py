@@ -1,0 +1,114 @@
+"""Files are whole or not there, whatever happens while they are written."""
+
+import errno
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zfscope.errors import CannotWrite
+from zfscope.files import make_folder, replacing, staging_folder, write_file, writing
+
+
+def write_half(path: Path, fault: BaseException) -> None:
+    with replacing(path) as file:
+        file.write(b"half")
+        raise fault
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_is_written_whole_and_nothing_else_stays(tmp_path: Path) -> None:
+    write_file(tmp_path / "a", b"one")
+    write_file(tmp_path / "a", b"two", durable=True)
+    assert (tmp_path / "a").read_bytes() == b"two"
+    assert names(tmp_path) == {"a"}
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_what_ends_in_the_middle_leaves_the_earlier_file(tmp_path: Path, fault: BaseException) -> None:
+    write_file(tmp_path / "a", b"before")
+    with pytest.raises((CannotWrite, KeyboardInterrupt)):
+        write_half(tmp_path / "a", fault)
+    assert (tmp_path / "a").read_bytes() == b"before"
+    assert names(tmp_path) == {"a"}
+
+
+def test_a_full_disk_is_named_with_the_path_and_what_to_do(small_disk: Path) -> None:
+    target = small_disk / "picture.png"
+    message = f"'{target}' cannot be written: No space left on device; free some space there, or write to"
+    with pytest.raises(CannotWrite, match=re.escape(message)):
+        write_file(target, bytes(2 << 20))
+    assert names(small_disk) == set()
+    write_file(target, b"small")
+    with pytest.raises(CannotWrite):
+        write_file(target, bytes(2 << 20), durable=True)
+    assert target.read_bytes() == b"small"
+    assert names(small_disk) == {"picture.png"}
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EROFS, "Read-only file system; write to another folder"),
+        (errno.EACCES, "Permission denied; change its permissions, or write to another folder"),
+        (errno.EIO, "Input/output error$"),
+    ],
+)
+def test_a_refusal_of_the_system_is_one_sentence(number: int, advice: str) -> None:
+    with (
+        pytest.raises(CannotWrite, match=f"^'there/a' cannot be written: {advice}"),
+        writing(Path("there/a")),
+    ):
+        raise OSError(number, os.strerror(number), "another name")
+
+
+def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
+    write_file(tmp_path / "a", b"")
+    with pytest.raises(CannotWrite, match="Not a directory; name a folder that is not below a file"):
+        make_folder(tmp_path / "a" / "b")
+    with pytest.raises(CannotWrite, match="File exists"):
+        make_folder(tmp_path / "a")
+
+
+def test_a_link_is_followed_and_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "file")
+    write_file(tmp_path / "link", b"data")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "far" / "file").read_bytes() == b"data"
+    assert names(tmp_path / "far") == {"file"}
+
+
+def test_a_replaced_file_keeps_its_permissions_and_a_new_one_has_those_of_any_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_file(tmp_path / "new", b"")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "plain").chmod(0o640)
+    write_file(tmp_path / "plain", b"data")
+    assert stat.S_IMODE((tmp_path / "plain").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout here")
+def test_what_is_not_a_regular_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    lines = ["from pathlib import Path", "from zfscope.files import write_file"]
+    code = "\n".join([*lines, "write_file(Path('/dev/stdout'), b'data')"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"data"
+    with (tmp_path / "into").open("wb") as file:
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    assert (tmp_path / "into").read_bytes() == b"data"
+
+
+def test_a_staging_folder_is_removed_with_what_is_left_in_it(tmp_path: Path) -> None:
+    with staging_folder(tmp_path) as folder:
+        (folder / "a").write_bytes(b"half")
+    assert names(tmp_path) == set()
+    with pytest.raises(CannotWrite, match="No such file or directory"), staging_folder(tmp_path / "none"):
+        pass
