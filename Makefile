@@ -10,6 +10,9 @@ EXTRA ?= cpu
 # A further package index for pip, to choose a build of torch. PyPI's own brings CUDA along (3 GB); the one
 # without is at https://download.pytorch.org/whl/cpu. Empty means pip's own configuration alone.
 TORCH_INDEX ?=
+# Tests that run at the same time, each in one thread, since networks of a few filters gain nothing from more. A
+# worker takes 1 GB. Each begins with its own part of the files, so that few share a service or a cluster.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 # On what `make test-wire` runs: the oldest protobuf that is allowed, and the newest.
 PROTOBUF ?= 6.33.5 7.36.2
 # Where `make serve` listens; what `make train-default` reads (a folder with train/ and val/) and writes.
@@ -39,8 +42,8 @@ demo: $(DEMO)  ## Start the service, show it two photos, and write what it saw t
 serve: $(SERVICE)  ## Run the service until Ctrl-C (LISTEN=127.0.0.1:50051)
 	$(BIN)/zfscope serve --listen $(LISTEN)
 
-test: $(DEV)  ## Run all tests; at least 90 % of the branches must be covered
-	$(BIN)/python -m pytest --cov --cov-fail-under=90
+test: $(DEV)  ## Run all tests, JOBS at a time; at least 90 % of the branches must be covered (JOBS=number of processors)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-fail-under=90
 
 test-wire: $(DEV)  ## Run the tests of the wire on other releases of protobuf (PROTOBUF="6.33.5 7.36.2")
 	@for version in $(PROTOBUF); do other=$(CURDIR)/$(VENV)/.protobuf-$$version; \

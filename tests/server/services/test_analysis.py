@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.close import assert_close
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.client import Client, Unit
@@ -35,11 +36,11 @@ def test_an_answer_is_what_the_analysis_gives_in_process(client: Client, photo: 
     assert len(answer.projections) == len(records) == 4
     for place, (got, wanted) in enumerate(zip(answer.projections, records, strict=True)):
         assert (got.layer, got.map, got.y, got.x) == tuple(wanted[n] for n in ("layer", "map", "y", "x"))
-        assert got.activation == pytest.approx(wanted["activation"])
+        assert_close(got.activation, wanted["activation"])
         box = got.receptive_field
         assert [box.x0, box.y0, box.x1, box.y1] == [wanted[side] for side in ("x0", "y0", "x1", "y1")]
-        np.testing.assert_allclose(got.tensor, expected.tensors["projections"][place], atol=1e-6)
-        np.testing.assert_allclose(got.control_tensor, expected.tensors["controls"][place], atol=1e-6)
+        assert_close(got.tensor, expected.tensors["projections"][place])
+        assert_close(got.control_tensor, expected.tensors["controls"][place])
         picture = expected.picture(wanted["picture"])
         assert got.picture is not None
         assert picture is not None

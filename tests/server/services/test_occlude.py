@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.close import assert_close
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.client import Client
@@ -43,18 +44,16 @@ def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: 
         zip(answer.classes, expected.tables["classes"].records(), strict=True)
     ):
         assert (got.label_id, got.label) == (wanted["label_id"], wanted["label"])
-        assert (got.clean, got.lowest) == pytest.approx((wanted["clean"], wanted["lowest"]))
+        assert_close([got.clean, got.lowest], [wanted["clean"], wanted["lowest"]])
         assert got.lowest_at == Box(wanted["x0"], wanted["y0"], wanted["x1"], wanted["y1"])
-        np.testing.assert_allclose(got.values, expected.tensors["values"][place], rtol=1e-5)
-        np.testing.assert_allclose(got.value_map, expected.tensors["value-maps"][place], rtol=1e-5)
-        np.testing.assert_allclose(
-            got.photo_value_map, expected.tensors["photo-value-maps"][place], rtol=1e-5
-        )
+        assert_close(got.values, expected.tensors["values"][place])
+        assert_close(got.value_map, expected.tensors["value-maps"][place])
+        assert_close(got.photo_value_map, expected.tensors["photo-value-maps"][place])
     (watched,) = expected.tables["watched"].records()
     assert (answer.map.layer, answer.map.map) == ("conv1", 3)
-    assert answer.map.clean_total == pytest.approx(watched["clean_total"])
-    np.testing.assert_allclose(answer.map.totals, expected.tensors["totals"], rtol=1e-4)
-    np.testing.assert_allclose(answer.map.projection, expected.tensors["projection"], atol=1e-5)
+    assert_close(answer.map.clean_total, watched["clean_total"])
+    assert_close(answer.map.totals, expected.tensors["totals"])
+    assert_close(answer.map.projection, expected.tensors["projection"])
     np.testing.assert_array_equal(answer.positions, expected.tensors["windows"])
     np.testing.assert_array_equal(answer.likeliest, expected.tensors["likeliest"])
     assert answer.picture is not None
@@ -67,10 +66,9 @@ def test_the_control_comes_with_its_similarity(client: Client, photo: bytes) -> 
     watched = client.occlude(photo, window=16, stride=16, layer="conv1", tensors=True, control=True).map
     (row,) = client.project(photo, layer="conv1", top=1, tensors=True, control=True).projections
     assert row.map == watched.map
-    np.testing.assert_array_equal(watched.control_projection, row.control_tensor)
-    assert (watched.control_ssim, watched.control_rank_correlation) == (
-        row.control_ssim,
-        row.control_rank_correlation,
+    assert_close(watched.control_projection, row.control_tensor)
+    assert (watched.control_ssim, watched.control_rank_correlation) == pytest.approx(
+        (row.control_ssim, row.control_rank_correlation), abs=1e-4
     )
 
 
@@ -92,8 +90,8 @@ def test_both_methods_give_the_same(client: Client, photo: bytes) -> None:
     fast, full = (
         client.occlude(photo, window=9, stride=5, method=m, tensors=True) for m in ("incremental", "full")
     )
-    np.testing.assert_allclose(fast.classes[0].values, full.classes[0].values, rtol=1e-4)
-    np.testing.assert_allclose(fast.map.totals, full.map.totals, rtol=1e-4)
+    assert_close(fast.classes[0].values, full.classes[0].values)
+    assert_close(fast.map.totals, full.map.totals)
 
 
 def test_boxes_are_covered_instead_of_a_window(client: Client, photo: bytes) -> None:
@@ -125,9 +123,9 @@ def test_masks_are_covered_as_the_analyzer_covers_them(
 
     assert answer.windows == 2
     np.testing.assert_array_equal(answer.positions, expected["windows"])
-    np.testing.assert_allclose(answer.classes[0].values, expected["values"][0], rtol=1e-5)
-    np.testing.assert_allclose(answer.classes[0].value_map, expected["value-maps"][0], rtol=1e-5)
-    np.testing.assert_allclose(answer.map.totals, expected["totals"], rtol=1e-4)
+    assert_close(answer.classes[0].values, expected["values"][0])
+    assert_close(answer.classes[0].value_map, expected["value-maps"][0])
+    assert_close(answer.map.totals, expected["totals"])
 
 
 @pytest.mark.parametrize(
