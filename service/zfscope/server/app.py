@@ -24,6 +24,7 @@ from zfscope.runtimes import Runtime, TorchServe, create_runtime
 from zfscope.server.backend import Backend
 from zfscope.server.batching import Batcher
 from zfscope.server.calls import Calls
+from zfscope.server.connections import ConnectionWatch, most_connections, raise_open_files
 from zfscope.server.gate import Gate
 from zfscope.server.health import Health
 from zfscope.server.interceptor import Errors
@@ -106,7 +107,9 @@ class Service:
 
         Raises InputError where the address cannot be bound, or is not safe to listen on.
         """
-        self._server = grpc.aio.server(interceptors=self._interceptors(), options=_options(self._settings))
+        connections = self._settings.max_connections or most_connections()
+        options = _options(self._settings, connections)
+        self._server = grpc.aio.server(interceptors=self._interceptors(), options=options)
         add_ModelServiceServicer_to_server(ModelService(self._backend), self._server)
         add_ClassificationServiceServicer_to_server(ClassificationService(self._backend), self._server)
         add_AnalysisServiceServicer_to_server(AnalysisService(self._backend), self._server)
@@ -122,6 +125,7 @@ class Service:
         address = bind(self._server, self._settings, tokens=bool(self._tokens))
         if self._settings.metrics_listen:
             self._metrics_server = MetricsServer(self._metrics, self._settings.metrics_listen)
+        self._watching.append(asyncio.create_task(ConnectionWatch(connections).run()))
         await self._server.start()
         _log.info("started", address=address, process=os.getpid(), workers=self._settings.workers)
         return address
@@ -211,6 +215,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
     Raises NotFound, InputError, RuntimeUnavailable or DamagedModel where the service cannot start.
     """
     configure_log()
+    raise_open_files()
     end_traces = configure_traces(settings.traces_endpoint)
     stopped = _signals()
     service = Service(settings)
@@ -256,7 +261,7 @@ def _signals() -> "asyncio.Future[int]":
     return stopped
 
 
-def _options(settings: Settings) -> list[tuple[str, int]]:
+def _options(settings: Settings, connections: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_receive_bytes),
         ("grpc.max_send_message_length", settings.max_send_bytes),
@@ -268,4 +273,9 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
+        # Pings do not keep a connection, calls and health watches do. Clients connect again by themselves.
+        ("grpc.max_connection_idle_ms", round(settings.max_idle_s * 1000)),
+        # gRPC would try to accept more for ever, and write so to stderr once a second.
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.server_handshake_timeout_ms", 20_000),
     ]

@@ -20,6 +20,8 @@ from zfscope.server.protos import Method, method_of
 from zfscope.server.status import REQUEST_ID, kind_of, status_of
 from zfscope.server.tracing import CallSpan
 
+# A client may notice its deadline, and cancel the call, this much before the service would.
+_MARGIN_S = 0.05
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Handler = Any
@@ -132,10 +134,18 @@ def _code_of(error: BaseException, context: Context) -> grpc.StatusCode:
         code: Any = context.code()
         return code if isinstance(code, grpc.StatusCode) else _CODES[code]
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        left_s: Any = context.time_remaining()
-        late = left_s is not None and left_s <= 0
-        return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+        return code_of_cancelled(context)
     return grpc.StatusCode.UNKNOWN
+
+
+def code_of_cancelled(context: Context) -> grpc.StatusCode:
+    """Return the status of a call that was cancelled: by its deadline, or by its client.
+
+    gRPC reports neither which it was, nor whether the client cancelled the call or its connection ended.
+    """
+    left_s: Any = context.time_remaining()
+    late = left_s is not None and left_s <= _MARGIN_S
+    return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
 
 def _around(handler: Handler, watch: Callable[[Context], Any]) -> Handler:

@@ -1,5 +1,6 @@
 """Around every RPC of ours: the gate, the log, and the one place where an error becomes a status."""
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +12,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from zfscope.errors import InputError
-from zfscope.server.calls import abort, begin, sent
+from zfscope.server.calls import abort, begin, code_of_cancelled, sent
 from zfscope.server.deadline import Deadlines, ended_after
 from zfscope.server.gate import Gate
 from zfscope.server.status import kind_of
@@ -21,6 +22,10 @@ PROBES = frozenset(
     f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady", "ModelReady")
 )
 """They tell whether the service takes requests, and so are answered while it does not."""
+_REASONS = {
+    grpc.StatusCode.CANCELLED: "the client cancelled the call, or its connection ended",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "the client's deadline passed",
+}
 _QUIET, _LOUD = logging.DEBUG, logging.INFO
 _log = structlog.get_logger("zfscope.server")
 
@@ -82,16 +87,20 @@ class Errors(grpc.aio.ServerInterceptor):
     ) -> AsyncIterator[None]:
         """Let a request in, log how it ends, and abort it with the status of what it raises."""
         log, started = _log.bind(method=method), time.perf_counter()
+        level = _QUIET if method in PROBES else _LOUD
         try:
             with nullcontext() if method in PROBES else self._gate.passage(method, size):
                 async with ended_after(self._deadlines.seconds(context, stream=stream)):
                     await begin(context)
                     yield
-        # What is no Exception, such as the cancellation of this task, is grpc's own affair.
+        except asyncio.CancelledError:
+            code = code_of_cancelled(context)
+            log.log(level, "cancelled", code=code.name, seconds=_since(started), reason=_REASONS[code])
+            raise
         except Exception as error:
             _log_error(log, error, started)
             await abort(context, error)
-        log.log(_QUIET if method in PROBES else _LOUD, "answered", code="OK", seconds=_since(started))
+        log.log(level, "answered", code="OK", seconds=_since(started))
 
 
 def _parsed(handler: Handler, data: bytes) -> Any:

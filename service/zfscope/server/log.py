@@ -1,17 +1,23 @@
-"""The service's log: one line for each event on stderr, JSON unless a person watches."""
+"""The service's log: one line for each event on stderr, JSON unless stderr is a terminal."""
 
 import logging
 import sys
+import threading
+import warnings
+from typing import TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
+_log = structlog.get_logger("zfscope.server")
+
 
 def configure_log() -> None:
-    """Send the log to stderr, from the level of information up, and the warnings of libraries with it.
+    """Send the log to stderr, from INFO up, with what libraries log and warn of, and exceptions in threads.
 
-    What is logged while a call is answered has its request id.
+    What is logged while a call is answered has its request id. A library's warning is logged once for each
+    line of code that it comes from: a folder of odd photos would repeat it for each of them.
     """
     renderer: Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
@@ -30,4 +36,61 @@ def configure_log() -> None:
     handler = logging.StreamHandler(sys.stderr)
     shown = [ProcessorFormatter.remove_processors_meta, renderer]
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=known, processors=shown))
+    handler.addFilter(_OncePerLine())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    warnings.showwarning = _Warnings()
+    threading.excepthook = _log_thread
+    sys.unraisablehook = _log_unraisable
+
+
+class _OncePerLine(logging.Filter):
+    """Lets a warning through once for each line of code that logs it, and every error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[tuple[str, int]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is to be logged."""
+        place = record.pathname, record.lineno
+        if record.levelno >= logging.ERROR or place not in self._seen:
+            self._seen.add(place)
+            return True
+        return False
+
+
+class _Warnings:
+    """Logs a Python warning once for each line of code that it comes from."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, int, type[Warning]]] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        place = filename, lineno, category
+        if place not in self._seen:
+            self._seen.add(place)
+            _log.warning(
+                "warning", category=category.__name__, reason=str(message), at=f"{filename}:{lineno}"
+            )
+
+
+def _log_thread(found: threading.ExceptHookArgs) -> None:
+    """Log what ended a thread that nobody waits for, such as one that an analyzer started."""
+    name = found.thread.name if found.thread else ""
+    if found.exc_value is None or isinstance(found.exc_value, SystemExit):
+        _log.warning("a thread ended", thread=name, reason=f"{found.exc_type.__name__}: {found.exc_value}")
+    else:
+        _log.error("a thread failed", thread=name, exc_info=found.exc_value)
+
+
+def _log_unraisable(found: "sys.UnraisableHookArgs") -> None:
+    """Log an exception that Python could not raise, such as one of a destructor."""
+    _log.error("an exception was ignored", at=repr(found.object)[:200], exc_info=found.exc_value or True)

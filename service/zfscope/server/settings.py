@@ -126,6 +126,13 @@ class Settings(BaseSettings):
     max_images: PositiveInt = Field(default=64, description="Images that one ModelInfer may send.")
     max_image_bytes: PositiveInt = Field(default=20 * _MIB, description="Bytes of one image file.")
     max_image_pixels: PositiveInt = Field(default=50_000_000, description="Pixels of one image.")
+    max_connections: PositiveInt | None = Field(
+        default=None,
+        description="Connections at once; more are closed at once. Unset: as the limit of open files allows.",
+    )
+    max_idle_s: PositiveFloat = Field(
+        default=300, le=2_000_000, description="Seconds after which a connection without calls is closed."
+    )
     max_receive_bytes: PositiveInt = Field(default=24 * _MIB, description="Bytes of one request.")
     max_send_bytes: PositiveInt = Field(default=128 * _MIB, description="Bytes of one answer.")
     metrics_listen: str = Field(

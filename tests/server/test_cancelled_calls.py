@@ -1,0 +1,132 @@
+"""Calls whose client went away have a line in the log: request id, method, time and reason."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+
+from tests.server.conftest import Running
+from zfscope.inference import inference_pb2
+from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
+from zfscope.server.calls import code_of_cancelled
+from zfscope.server.inference import describe
+from zfscope.server.services import analysis
+from zfscope.v1 import analysis_pb2 as pb
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+
+CLIENT = """
+import sys, grpc
+from zfscope.inference import inference_pb2
+from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
+stub = GRPCInferenceServiceStub(grpc.insecure_channel(sys.argv[1]))
+stub.ModelMetadata(inference_pb2.ModelMetadataRequest(), metadata=(("x-request-id", "killed"),))
+"""
+REASON = "the client cancelled the call, or its connection ended"
+
+
+class Work:
+    """Stands for work of a request; begun: that a call got there, ended: that it may go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.ended = threading.Event(), threading.Event()
+
+    def __call__(self, *_: object) -> Any:
+        self.begun.set()
+        self.ended.wait(60)
+        return None
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
+    """What ModelMetadata and Analyze do, until the test ends."""
+    work = Work()
+    monkeypatch.setattr(describe, "metadata", work)
+    monkeypatch.setattr(analysis, "analyze", work)
+    yield work
+    work.ended.set()
+
+
+@pytest.fixture
+def line(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Waits for a line about a call that was cancelled."""
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+
+    def read() -> dict[str, Any]:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            for text in capfd.readouterr().out.splitlines():
+                found: dict[str, Any] = json.loads(text)
+                if found["event"] == "cancelled":
+                    return found
+            time.sleep(0.01)
+        raise AssertionError("no line")
+
+    yield read
+    structlog.reset_defaults()
+
+
+def check(found: dict[str, Any], method: str, request_id: str) -> None:
+    assert (found["method"], found["request_id"], found["code"]) == (method, request_id, "CANCELLED")
+    assert found["reason"] == REASON
+    assert found["seconds"] >= 0
+
+
+def test_a_call_that_its_client_cancels(
+    channel: grpc.Channel, work: Work, line: Callable[[], dict[str, Any]]
+) -> None:
+    metadata = (("x-request-id", "mine"),)
+    call = GRPCInferenceServiceStub(channel).ModelMetadata.future(
+        inference_pb2.ModelMetadataRequest(), metadata=metadata
+    )
+    assert work.begun.wait(30)
+    call.cancel()
+    check(line(), "/inference.GRPCInferenceService/ModelMetadata", "mine")
+
+
+def test_a_stream_that_its_client_cancels(
+    channel: grpc.Channel, work: Work, line: Callable[[], dict[str, Any]]
+) -> None:
+    call = AnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest(), metadata=(("x-request-id", "mine"),))
+    assert work.begun.wait(30)
+    call.cancel()
+    check(line(), "/zfscope.v1.AnalysisService/Analyze", "mine")
+
+
+def test_a_call_whose_client_was_killed(
+    service: Running, work: Work, line: Callable[[], dict[str, Any]]
+) -> None:
+    client = subprocess.Popen([sys.executable, "-c", CLIENT, service.address])
+    assert work.begun.wait(60)
+    client.kill()
+    client.wait(30)
+    check(line(), "/inference.GRPCInferenceService/ModelMetadata", "killed")
+
+
+@pytest.mark.parametrize(
+    ("left_s", "code"),
+    [
+        (None, grpc.StatusCode.CANCELLED),
+        (5.0, grpc.StatusCode.CANCELLED),
+        (0.01, grpc.StatusCode.DEADLINE_EXCEEDED),
+        (0.0, grpc.StatusCode.DEADLINE_EXCEEDED),
+    ],
+)
+def test_a_cancelled_call_without_time_left_ended_by_its_deadline(
+    left_s: float | None, code: grpc.StatusCode
+) -> None:
+    class Context:
+        def time_remaining(self) -> float | None:
+            return left_s
+
+    assert code_of_cancelled(Context()) is code  # type: ignore[arg-type]
