@@ -47,6 +47,7 @@ from zfscope.client.answers import (
     TopRecord,
     Unit,
 )
+from zfscope.client.arrays import PixelTensor
 from zfscope.client.client import Client
 from zfscope.client.requests import (
     CorrespondOptions,
@@ -94,6 +95,7 @@ __all__ = [
     "PartCorrespondence",
     "Photo",
     "Picture",
+    "PixelTensor",
     "PreprocessingInfo",
     "Progress",
     "ProjectOptions",

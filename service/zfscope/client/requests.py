@@ -1,6 +1,5 @@
 """What a user asks for, as requests of the wire."""
 
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,19 +9,19 @@ import numpy as np
 from google.protobuf import struct_pb2
 from google.protobuf.descriptor import EnumDescriptor
 from numpy.typing import NDArray
-from PIL import Image
 
 from zfscope.client.answers import Unit
+from zfscope.client.arrays import PixelTensor, array_to_wire
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.server.enums import enum_to_wire
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2, image_pb2
 
 File = bytes | str | os.PathLike[str]
 """A file's bytes, or its path."""
-Photo = File | NDArray[Any]
-"""A file; pixels, uint8 (H, W, 3) RGB; or the network's own input, float32 (3, H, W)."""
+Photo = File | NDArray[Any] | PixelTensor
+"""A file; pixels, uint8 (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey; the network's own input, normalised,
+float (3, H, W); or a `PixelTensor`, which the service normalises."""
 
 _PROJECT_ENUMS = {
     "rank": analysis_pb2.Rank.DESCRIPTOR,
@@ -313,7 +312,7 @@ def _masks(masks: Sequence[File]) -> list[bytes]:
 
 def _images_to_wire(photos: Sequence[Photo]) -> list[image_pb2.Image]:
     """Write photos. Raises InputError, naming the one that cannot be used."""
-    if isinstance(photos, bytes | str | os.PathLike | np.ndarray):
+    if isinstance(photos, bytes | str | os.PathLike | np.ndarray | PixelTensor):
         raise InputError("one photo where a list of them is asked for: give [photo]", field="images")
     return [image_to_wire(photo, field=f"images[{place}]") for place, photo in enumerate(photos)]
 
@@ -323,8 +322,8 @@ def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
 
     field: of the request, for messages.
     """
-    if isinstance(photo, np.ndarray):
-        return _array_to_wire(photo, field)
+    if isinstance(photo, np.ndarray | PixelTensor):
+        return array_to_wire(photo, field)
     return image_pb2.Image(encoded=_content(photo, field=field))
 
 
@@ -336,17 +335,3 @@ def _content(file: File, *, field: str) -> bytes:
         return Path(file).read_bytes()
     except OSError as error:
         raise InputError(f"'{os.fspath(file)}' cannot be read: {error.strerror}", field=field) from error
-
-
-def _array_to_wire(array: NDArray[Any], field: str) -> image_pb2.Image:
-    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
-        file = io.BytesIO()
-        Image.fromarray(array).save(file, "PNG", compress_level=1)
-        return image_pb2.Image(encoded=file.getvalue())
-    if array.dtype == np.float32:
-        return image_pb2.Image(tensor=tensor_to_wire(array))
-    raise InputError(
-        f"an array of {array.dtype} {array.shape} is no photo; allowed are pixels, uint8 (H, W, 3), and the "
-        "network's own input, float32 (3, H, W)",
-        field=field,
-    )

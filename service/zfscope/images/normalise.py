@@ -57,9 +57,35 @@ def normalise(
     `at`: x and y of the crop in the centre square, where a mean image of that size is cut in the
     same way; its middle by default.
     """
-    levels = reorder(np.ascontiguousarray(view.transpose(2, 0, 1), np.float32), preprocessing)
-    normal: NDArray[np.float32] = (levels - _mean(preprocessing, mean_image, at)) / _column(preprocessing.std)
-    return normal
+    levels = np.ascontiguousarray(view.transpose(2, 0, 1), np.float32)
+    return normalise_levels(levels, preprocessing, mean_image, at=at)
+
+
+def normalise_levels(
+    levels: NDArray[np.float32],
+    preprocessing: Preprocessing,
+    mean_image: MeanImage | None = None,
+    *,
+    at: tuple[int, int] | None = None,
+) -> NDArray[np.float32]:
+    """Return (level - mean) / std of pixels, float32 (3, H, W) RGB of 0 to 255; `at` as in `normalise`."""
+    ordered = reorder(levels, preprocessing)
+    normal: NDArray[np.float32] = (ordered - _mean(preprocessing, mean_image, at)) / _column(
+        preprocessing.std
+    )
+    return np.ascontiguousarray(normal)
+
+
+def level_range(
+    preprocessing: Preprocessing, mean_image: MeanImage | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what black and white become in each channel of the network's order, float32 (3,).
+
+    Under a mean image, the least that black becomes anywhere in the crop, and the most that white does.
+    """
+    mean, std = _mean(preprocessing, mean_image, None), np.array(preprocessing.std, np.float32)
+    black, white = (0 - mean.max(axis=(1, 2))) / std, (255 - mean.min(axis=(1, 2))) / std
+    return black.astype(np.float32), white.astype(np.float32)
 
 
 def restore(

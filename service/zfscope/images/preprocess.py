@@ -12,6 +12,7 @@ from zfscope.errors import InputError
 from zfscope.images.decode import DecodedPhoto
 from zfscope.images.geometry import Box, Geometry
 from zfscope.images.normalise import MeanImage, Preprocessing, normalise, reorder, restore
+from zfscope.images.tensors import TensorScale, read_tensor
 from zfscope.results import Notice
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "Prepared",
     "Preprocessing",
     "centre_square",
-    "checked_tensor",
     "prepare",
     "prepare_photo",
     "prepare_tensor",
@@ -29,9 +29,6 @@ __all__ = [
 ]
 
 Crops = Literal["centre", "ten"]
-
-_MAX_VALUE = 1e6
-"""Beyond it float32 activations could overflow on their way up; pixels stay below 256 / std."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,48 +103,22 @@ def prepare_photo(
 
 
 def prepare_tensor(
-    tensor: NDArray[np.float32],
+    tensor: NDArray[np.generic],
     preprocessing: Preprocessing,
     *,
     mean_image: MeanImage | None = None,
+    scale: TensorScale = "normalised",
     field: str = "tensor",
 ) -> Prepared:
     """Return a ready-made network input in the form that `prepare` gives; its photo is what it shows.
 
-    `tensor`, and what is raised: as `checked_tensor` says.
+    `tensor`, `scale`, and what is raised: as `zfscope.images.tensors.read_tensor` says.
     """
-    pixels = checked_tensor(tensor, preprocessing, field=field)
+    pixels, warnings = read_tensor(tensor, preprocessing, mean_image=mean_image, scale=scale, field=field)
     view = restore(pixels, preprocessing, mean_image)
     side = preprocessing.crop
     geometry = Geometry((side, side), (side, side), Box(0, 0, side, side))
-    return Prepared(view, view[None], pixels[None], (geometry,))
-
-
-def checked_tensor(
-    tensor: NDArray[np.float32], preprocessing: Preprocessing, *, field: str = "tensor"
-) -> NDArray[np.float32]:
-    """Return a copy, float32 (3, crop, crop), of a ready-made network input that a network may be given.
-
-    `tensor`: float32 (3, crop, crop) or (1, 3, crop, crop), normalised, channels in the network's order.
-    Raises InputError, naming `field`, for another type or shape, and for values that are not finite
-    or beyond 1e6, where activations could overflow.
-    """
-    side = preprocessing.crop
-    if tensor.dtype != np.float32:
-        raise InputError(f"{field} has values of type {tensor.dtype}; allowed is float32", field=field)
-    if tensor.shape not in {(3, side, side), (1, 3, side, side)}:
-        allowed = f"{(3, side, side)} or {(1, 3, side, side)}"
-        raise InputError(f"{field} has shape {tensor.shape}; allowed is {allowed}", field=field)
-    pixels = np.array(tensor, order="C").reshape(3, side, side)  # a copy: bytes from the wire are read-only
-    if not (pixels.min() >= -_MAX_VALUE and pixels.max() <= _MAX_VALUE):  # NaN is neither
-        wrong = np.argwhere(~(np.abs(pixels) <= _MAX_VALUE))
-        channel, y, x = wrong[0]
-        raise InputError(
-            f"{field} holds {pixels[channel, y, x]} at channel {channel}, y {y}, x {x} ({len(wrong):,} such "
-            f"values); allowed are finite values from -{_MAX_VALUE:g} to {_MAX_VALUE:g}",
-            field=field,
-        )
-    return pixels
+    return Prepared(view, view[None], pixels[None], (geometry,), warnings)
 
 
 def _centre_region(photo: NDArray[np.uint8], preprocessing: Preprocessing, field: str) -> Box:

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from zfscope.errors import InputError
 from zfscope.images.decode import DecodeLimits, decode_photo
-from zfscope.images.preprocess import Crops, Prepared, checked_tensor, prepare_photo, prepare_tensor
+from zfscope.images.preprocess import Crops, Prepared, prepare_photo, prepare_tensor
+from zfscope.images.tensors import SCALES, TensorScale, read_tensor
 from zfscope.results import Notice, Picture
+from zfscope.server.enums import enum_from_wire
 from zfscope.server.tensors import tensor_from_wire
 from zfscope.store import Model
 from zfscope.v1 import image_pb2, warning_pb2
@@ -37,7 +39,7 @@ def image_from_wire(
 
     Raises InputError, naming the field, for an image that is missing, broken, or over a limit.
     """
-    content = image.WhichOneof("content")
+    content, scale = image.WhichOneof("content"), _scale_of(image, field)
     if content == "encoded":
         field = f"{field}.encoded"
         photo = decode_photo(image.encoded, limits=limits, field=field)
@@ -47,7 +49,9 @@ def image_from_wire(
     if content == "tensor":
         field = f"{field}.tensor"
         tensor = tensor_from_wire(image.tensor, field=field)
-        return prepare_tensor(tensor, model.preprocessing, mean_image=model.mean_image, field=field)
+        return prepare_tensor(
+            tensor, model.preprocessing, mean_image=model.mean_image, scale=scale, field=field
+        )
     raise InputError(f"no image; give {field}.encoded, the bytes of a file, or {field}.tensor", field=field)
 
 
@@ -61,12 +65,23 @@ def pixels_from_wire(
 ) -> Pixels:
     """Return the network's input of an image without its pictures; of a tensor none is drawn."""
     if image.WhichOneof("content") == "tensor":
-        field = f"{field}.tensor"
+        scale, field = _scale_of(image, field), f"{field}.tensor"
         tensor = tensor_from_wire(image.tensor, field=field)
-        pixels = checked_tensor(tensor, model.preprocessing, field=field)
-        return Pixels(pixels[None], (pixels.shape[1], pixels.shape[2]), ())
+        pixels, warnings = read_tensor(
+            tensor, model.preprocessing, mean_image=model.mean_image, scale=scale, field=field
+        )
+        return Pixels(pixels[None], (pixels.shape[1], pixels.shape[2]), warnings)
     prepared = image_from_wire(image, model, limits=limits, crops=crops, field=field)
     return Pixels(prepared.pixels, prepared.geometries[0].photo_size, prepared.warnings)
+
+
+def _scale_of(image: image_pb2.Image, field: str) -> TensorScale:
+    """Return what the numbers of an image's tensor are. Raises InputError for a file that has a scale."""
+    field = f"{field}.tensor_scale"
+    word = enum_from_wire(image_pb2.TensorScale.DESCRIPTOR, image.tensor_scale, field=field)
+    if word and image.WhichOneof("content") != "tensor":
+        raise InputError(f"{field} is for tensors alone; leave it out for a file's bytes", field=field)
+    return next((scale for scale in SCALES if scale == word), "normalised")
 
 
 def size_to_wire(size: tuple[int, int]) -> image_pb2.Size:

@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from zfscope.v1 import tensor_pb2 as _tensor_pb2
 import builtins as _builtins
 import sys
@@ -17,6 +18,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _TensorScale:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TensorScaleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TensorScale.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TENSOR_SCALE_UNSPECIFIED: _TensorScale.ValueType  # 0
+    """Means TENSOR_SCALE_NORMALISED."""
+    TENSOR_SCALE_NORMALISED: _TensorScale.ValueType  # 1
+    """What the network reads: mean taken off and divided by the deviation, channels in the model's order, as
+    GetModel describes. Values that no photo has are answered with a warning.
+    """
+    TENSOR_SCALE_PIXELS_255: _TensorScale.ValueType  # 2
+    """Pixels from 0 to 255, RGB, float32 or uint8, which the service normalises. Others are an error."""
+    TENSOR_SCALE_PIXELS_1: _TensorScale.ValueType  # 3
+    """Pixels from 0 to 1, RGB, float32, which the service normalises. Others are an error."""
+
+class TensorScale(_TensorScale, metaclass=_TensorScaleEnumTypeWrapper):
+    """What the numbers of an image tensor are."""
+
+TENSOR_SCALE_UNSPECIFIED: TensorScale.ValueType  # 0
+"""Means TENSOR_SCALE_NORMALISED."""
+TENSOR_SCALE_NORMALISED: TensorScale.ValueType  # 1
+"""What the network reads: mean taken off and divided by the deviation, channels in the model's order, as
+GetModel describes. Values that no photo has are answered with a warning.
+"""
+TENSOR_SCALE_PIXELS_255: TensorScale.ValueType  # 2
+"""Pixels from 0 to 255, RGB, float32 or uint8, which the service normalises. Others are an error."""
+TENSOR_SCALE_PIXELS_1: TensorScale.ValueType  # 3
+"""Pixels from 0 to 1, RGB, float32, which the service normalises. Others are an error."""
+Global___TensorScale: _TypeAlias = TensorScale  # noqa: Y015
+
 @_typing.final
 class Image(_message.Message):
     """A photo to look at."""
@@ -25,16 +58,20 @@ class Image(_message.Message):
 
     ENCODED_FIELD_NUMBER: _builtins.int
     TENSOR_FIELD_NUMBER: _builtins.int
+    TENSOR_SCALE_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
     """A file's bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, or HEIC where the service has the extra for it;
     of several frames or pages the first. The service limits its bytes and its pixels (20 MiB and 50
     million unless configured otherwise). EXIF orientation is applied, then the model's own preprocessing.
     Other formats, base64 text and data URLs are refused by name, with what to do.
     """
+    tensor_scale: Global___TensorScale.ValueType
+    """What the numbers of `tensor` are. Must be unset for a file's bytes."""
     @_builtins.property
     def tensor(self) -> _tensor_pb2.Tensor:
-        """What the network itself reads, preprocessed by the caller: float32, (3, H, W) or (1, 3, H, W)
-        in the model's size and channel order, mean taken off, every value finite.
+        """A ready-made input of the network: (3, H, W) or (1, 3, H, W) in the model's size, every value finite.
+        `tensor_scale` says what its numbers are; unless it does, what the network reads: float32, in the
+        model's channel order, mean taken off.
         """
 
     def __init__(
@@ -42,10 +79,11 @@ class Image(_message.Message):
         *,
         encoded: _builtins.bytes = ...,
         tensor: _tensor_pb2.Tensor | None = ...,
+        tensor_scale: Global___TensorScale.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "encoded", b"encoded", "tensor", b"tensor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "encoded", b"encoded", "tensor", b"tensor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "encoded", b"encoded", "tensor", b"tensor", "tensor_scale", b"tensor_scale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["encoded", "tensor"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015

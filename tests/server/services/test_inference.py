@@ -589,7 +589,7 @@ BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
     "a parameter": (
         sent(tensor(), ONE, parameters={"layer": pb.InferParameter(string_param="conv5")}),
         "parameters",
-        "no parameter 'layer'; a model takes none, an analyzer does: MODEL/ANALYZER",
+        "no parameter 'layer'; a model takes tensor_scale, an analyzer its own: MODEL/ANALYZER",
     ),
 }
 

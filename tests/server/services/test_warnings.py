@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfscope.client import Box, Client, Notice
+from tests.server.conftest import Refusal
+from zfscope.client import Box, Client, Notice, PixelTensor
+from zfscope.images.normalise import Preprocessing, normalise
 from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
+from zfscope.server.tensors import tensor_to_wire
+from zfscope.v1 import classification_pb2, image_pb2
+from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 
 MESSAGE = (
     "a GIF file of several frames or pages, of which the first was used; "
@@ -83,3 +88,101 @@ def test_the_open_inference_protocol_has_them_as_a_parameter(
     (warning,) = json.loads(answer.parameters["warnings"].string_param)
     assert warning == {"code": "first-frame", "message": MESSAGE, "field": "images[0].encoded"}
     assert "warnings" not in infer(channel, name, [photo]).parameters
+
+
+STEPS = Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50))
+"""Of the model tiny."""
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(6).integers(0, 256, (3, 32, 32), np.uint8)
+
+
+def test_pixels_that_are_stated_are_classified_as_the_photo_of_them(
+    client: Client, pixels: np.ndarray
+) -> None:
+    normalised = normalise(pixels.transpose(1, 2, 0), STEPS)
+    expected = [(each.index, each.logit) for each in client.classify(normalised).classes]
+    for tensor in (
+        PixelTensor(pixels),
+        PixelTensor(pixels.astype(np.float32)),
+        PixelTensor(pixels / 255, white=1),
+    ):
+        answer = client.classify(tensor)
+        assert [each.index for each in answer.classes] == [index for index, _ in expected]
+        assert [each.logit for each in answer.classes] == pytest.approx(
+            [logit for _, logit in expected], abs=1e-4
+        )
+        assert answer.warnings == ()
+
+
+def test_pixels_that_are_not_stated_are_noticed(client: Client, pixels: np.ndarray) -> None:
+    for array in (pixels.astype(np.float32), pixels / 255):
+        for answer in (client.classify(array), client.project(array, top=1)):
+            (warning,) = answer.warnings
+            assert (warning.code, warning.field) == ("tensor-range", "image.tensor")
+
+
+def test_a_file_has_no_scale(channel: grpc.Channel, photo: bytes, refused: Callable[..., Refusal]) -> None:
+    image = image_pb2.Image(encoded=photo, tensor_scale=image_pb2.TENSOR_SCALE_PIXELS_255)
+    stub = ClassificationServiceStub(channel)
+    refusal = refused(stub.Classify, classification_pb2.ClassifyRequest(image=image))
+    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "image.tensor_scale")
+    assert "image.tensor_scale is for tensors alone" in refusal.message
+
+
+def test_a_scale_that_there_is_not_is_refused(
+    channel: grpc.Channel, pixels: np.ndarray, refused: Callable[..., Refusal]
+) -> None:
+    image = image_pb2.Image(tensor=tensor_to_wire(pixels), tensor_scale=9)
+    refusal = refused(
+        ClassificationServiceStub(channel).Classify, classification_pb2.ClassifyRequest(image=image)
+    )
+    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "image.tensor_scale")
+    assert "value 9 is not allowed; TENSOR_SCALE_NORMALISED, TENSOR_SCALE_PIXELS_255," in refusal.message
+
+
+def infer_tensor(pixels: np.ndarray, scale: str = "", name: str = "tiny") -> pb.ModelInferRequest:
+    array = pixels[None].astype(np.float32)
+    tensor = pb.ModelInferRequest.InferInputTensor(name="input", datatype="FP32", shape=array.shape)
+    parameters = {"tensor_scale": pb.InferParameter(string_param=scale)} if scale else {}
+    return pb.ModelInferRequest(
+        model_name=name, inputs=[tensor], raw_input_contents=[array.tobytes()], parameters=parameters
+    )
+
+
+def test_the_open_inference_protocol_states_a_scale_by_a_parameter(
+    channel: grpc.Channel, client: Client, pixels: np.ndarray
+) -> None:
+    stub = GRPCInferenceServiceStub(channel)
+    logits = {each.index: each.logit for each in client.classify(PixelTensor(pixels)).classes}
+    for request in (infer_tensor(pixels, "pixels_255"), infer_tensor(pixels / 255, "pixels_1")):
+        answer = stub.ModelInfer(request, timeout=60)
+        found = np.frombuffer(answer.raw_output_contents[0], "<f4")
+        np.testing.assert_allclose(found, [logits[index] for index in range(4)], atol=1e-4)
+        assert "warnings" not in answer.parameters
+    unstated = stub.ModelInfer(infer_tensor(pixels), timeout=60)
+    (warning,) = json.loads(unstated.parameters["warnings"].string_param)
+    assert (warning["code"], warning["field"]) == ("tensor-range", "input[0]")
+    stated = stub.ModelInfer(infer_tensor(pixels, "pixels_255", "tiny/project"), timeout=60)
+    assert "warnings" not in stated.parameters
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny/project"])
+def test_a_scale_that_does_not_fit_is_refused_by_the_open_inference_protocol(
+    channel: grpc.Channel, pixels: np.ndarray, photo: bytes, refused: Callable[..., Refusal], name: str
+) -> None:
+    stub = GRPCInferenceServiceStub(channel)
+    refusal = refused(stub.ModelInfer, infer_tensor(pixels, "pixels", name))
+    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "parameters.tensor_scale")
+    assert "tensor_scale is 'pixels'; allowed are normalised, pixels_255, pixels_1" in refusal.message
+    tensor = pb.ModelInferRequest.InferInputTensor(
+        name="images", datatype="BYTES", shape=[1], contents=pb.InferTensorContents(bytes_contents=[photo])
+    )
+    scale = {"tensor_scale": pb.InferParameter(string_param="pixels_1")}
+    refusal = refused(
+        stub.ModelInfer, pb.ModelInferRequest(model_name=name, inputs=[tensor], parameters=scale)
+    )
+    assert refusal.field == "parameters.tensor_scale"
+    assert "tensor_scale is for the input 'input' alone" in refusal.message

@@ -17,7 +17,7 @@ from zfscope.server.cancel import Cancel
 from zfscope.server.inference.inputs import images_to_wire, sent_images
 from zfscope.server.inference.names import Target
 from zfscope.server.inference.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
-from zfscope.server.inference.parameters import parameters_of
+from zfscope.server.inference.parameters import TENSOR_SCALE, parameters_of, scale_of
 
 PICTURES, ANALYSIS = "pictures", "analysis"
 """What comes unasked: the PNG files, and all that is no array as one JSON object."""
@@ -35,11 +35,13 @@ def infer(
             raise InputError(told, field=f"{output.field}.parameters")
     names, sent = {output.name for output in wanted}, sent_images(request)
     check_photos(analyzer, sent.images if sent else 0)
+    own = TENSOR_SCALE in analyzer.params.model_fields  # a parameter of the analyzer's then, not of the input
+    scale = "normalised" if own else scale_of(request, sent)
     question = Question(
         analyzer=target.analyzer,
         model=target.model,
         version=target.version,
-        images=images_to_wire(sent) if sent else {},
+        images=images_to_wire(sent, scale) if sent else {},
         parameters=parameters_of(request, analyzer),
         pictures=PICTURES in names,
         tensors=not names <= {PICTURES, ANALYSIS},

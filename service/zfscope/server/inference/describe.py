@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from zfscope.images.tensors import SCALES
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape
 from zfscope.server.backend import Backend
@@ -11,6 +12,7 @@ from zfscope.server.inference.analyzers import ANALYSIS, PICTURES
 from zfscope.server.inference.inputs import INPUT, PHOTOS
 from zfscope.server.inference.models import outputs_of
 from zfscope.server.inference.names import Target
+from zfscope.server.inference.parameters import TENSOR_SCALE
 from zfscope.store import Manifest
 
 _ANY = -1
@@ -102,6 +104,7 @@ def _model(backend: Backend, manifest: Manifest) -> Description:
         gives=(Tensor(first, "FP32", shape),),
         parameters={
             "inputs": PHOTOS,
+            TENSOR_SCALE: ",".join(SCALES),
             "outputs": ",".join(name for name, _ in others if name != first),
             "analyzers": ",".join(backend.analyzers),
         },

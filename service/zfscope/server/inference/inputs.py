@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
+from zfscope.images.tensors import TensorScale
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape
 from zfscope.results import MAX_AXES
@@ -71,9 +72,9 @@ def numbers_of(sent: Sent) -> NDArray[np.float32]:
     return numbers.reshape(sent.shape)
 
 
-def images_to_wire(sent: Sent) -> dict[str, image_pb2.Image]:
-    """Give each image, by what messages call it. Raises InputError for lengths that are none."""
-    return {f"{sent.name}[{place}]": image for place, image in enumerate(_images(sent))}
+def images_to_wire(sent: Sent, scale: TensorScale = "normalised") -> dict[str, image_pb2.Image]:
+    """Return each image, by what messages call it. Raises InputError for lengths that are none."""
+    return {f"{sent.name}[{place}]": image for place, image in enumerate(_images(sent, scale))}
 
 
 def _check_words(tensor: Tensor, field: str) -> None:
@@ -125,10 +126,13 @@ def _check_bytes(datatype: str, size: int, shape: Shape, elements: int) -> None:
         raise InputError(told, field="raw_input_contents[0]")
 
 
-def _images(sent: Sent) -> Iterator[image_pb2.Image]:
+def _images(sent: Sent, scale: TensorScale) -> Iterator[image_pb2.Image]:
     if sent.name == PHOTOS:
         return (image_pb2.Image(encoded=file) for file in _files(sent))
-    return (image_pb2.Image(tensor=tensor_to_wire(numbers)) for numbers in numbers_of(sent))
+    number = image_pb2.TensorScale.Value(f"TENSOR_SCALE_{scale.upper()}")
+    return (
+        image_pb2.Image(tensor=tensor_to_wire(numbers), tensor_scale=number) for numbers in numbers_of(sent)
+    )
 
 
 def _files(sent: Sent) -> Sequence[bytes]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.classification import softmax
 from zfscope.errors import InputError, NotFound, TooMuchWork
-from zfscope.images.preprocess import checked_tensor
+from zfscope.images.tensors import TensorScale, read_tensor
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape, shapes
 from zfscope.results import Notice, merge_notices
@@ -21,7 +21,7 @@ from zfscope.server.images import pixels_from_wire
 from zfscope.server.inference.inputs import INPUT, Sent, images_to_wire, numbers_of, sent_images
 from zfscope.server.inference.names import Target
 from zfscope.server.inference.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
-from zfscope.server.inference.parameters import check_no_parameters
+from zfscope.server.inference.parameters import check_no_parameters, scale_of
 from zfscope.server.models import Loaded
 from zfscope.store import Manifest, Model
 
@@ -86,7 +86,7 @@ def read(backend: Backend, request: pb.ModelInferRequest, target: Target, cancel
         raise InputError("no images; give the input 'input' or 'images'", field="inputs")
     _check_images(sent, model, backend.max_images)
     _check_answer(sent.images, [known[output.name] for output in wanted], backend.max_send_bytes)
-    pixels, warnings = _pixels(backend, sent, model, cancel)
+    pixels, warnings = _pixels(backend, sent, model, cancel, scale_of(request, sent))
     return Asked(loaded, pixels, wanted, warnings)
 
 
@@ -126,19 +126,26 @@ def _check_answer(images: int, wanted: Sequence[Shape], most: int) -> None:
         raise TooMuchWork(f"{told}: ask for fewer, or send fewer images", field="outputs")
 
 
-def _pixels(backend: Backend, sent: Sent, model: Model, cancel: Cancel) -> tuple[Floats, tuple[Notice, ...]]:
+def _pixels(
+    backend: Backend, sent: Sent, model: Model, cancel: Cancel, scale: TensorScale
+) -> tuple[Floats, tuple[Notice, ...]]:
     """Return what the network reads, (N, 3, H, W), and what was assumed; of a photo nothing else is kept."""
     pixels, warnings = [], list[Notice]()
     if sent.name == INPUT:
+        mean = model.mean_image
         for place, numbers in enumerate(numbers_of(sent)):
             cancel.check()
-            pixels.append(checked_tensor(numbers, model.preprocessing, field=f"{INPUT}[{place}]")[None])
+            read = read_tensor(
+                numbers, model.preprocessing, mean_image=mean, scale=scale, field=f"{INPUT}[{place}]"
+            )
+            pixels.append(read.pixels[None])
+            warnings += read.warnings
     else:
         for field, image in images_to_wire(sent).items():
             cancel.check()
-            read = pixels_from_wire(image, model, limits=backend.image_limits, field=field)
-            pixels.append(read.pixels)
-            warnings += read.warnings
+            photo = pixels_from_wire(image, model, limits=backend.image_limits, field=field)
+            pixels.append(photo.pixels)
+            warnings += photo.warnings
     return pixels[0] if len(pixels) == 1 else np.concatenate(pixels), merge_notices(warnings)
 
 

@@ -8,17 +8,23 @@ from typing import Any
 from zfscope.analysis.contract import Analyzer
 from zfscope.analysis.schema import takes_text
 from zfscope.errors import InputError
+from zfscope.images.tensors import SCALES, TensorScale
 from zfscope.inference import inference_pb2 as pb
+from zfscope.server.inference.inputs import INPUT, Sent
 
 _HINTS = ("priority", "timeout")
 """What Triton's clients may tell its scheduler. Taken, and without effect: a deadline is the call's own."""
+
+# What the numbers of the input `input` are: one of SCALES.
+TENSOR_SCALE = "tensor_scale"
 
 
 def check_no_parameters(request: pb.ModelInferRequest) -> None:
     """Raise InputError for parameters, which a model does not have."""
     for name in request.parameters:
-        if name not in _HINTS:
-            told = f"no parameter '{name:.80}'; a model takes none, an analyzer does: MODEL/ANALYZER"
+        if name not in (*_HINTS, TENSOR_SCALE):
+            others = f"a model takes {TENSOR_SCALE}, an analyzer its own: MODEL/ANALYZER"
+            told = f"no parameter '{name:.80}'; {others}"
             raise InputError(told, field="parameters")
 
 
@@ -32,8 +38,23 @@ def parameters_of(request: pb.ModelInferRequest, analyzer: Analyzer[Any]) -> dic
     return {
         name: _value(name, value, fields, schema)
         for name, value in request.parameters.items()
-        if name in fields or name not in _HINTS
+        if name in fields or name not in (*_HINTS, TENSOR_SCALE)
     }
+
+
+def scale_of(request: pb.ModelInferRequest, sent: Sent | None) -> TensorScale:
+    """Return what the numbers of `input` are: the request's parameter, normalised without one.
+
+    Raises InputError for a word that is not a scale, and for one of images that come as files.
+    """
+    if TENSOR_SCALE not in request.parameters:
+        return "normalised"
+    word, field = request.parameters[TENSOR_SCALE].string_param, f"parameters.{TENSOR_SCALE}"
+    if sent is None or sent.name != INPUT:
+        raise InputError(f"{TENSOR_SCALE} is for the input '{INPUT}' alone; leave it out", field=field)
+    if word not in SCALES:
+        raise InputError(f"{TENSOR_SCALE} is '{word:.80}'; allowed are {', '.join(SCALES)}", field=field)
+    return next(scale for scale in SCALES if scale == word)
 
 
 def _value(name: str, value: pb.InferParameter, fields: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:

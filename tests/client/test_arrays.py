@@ -1,0 +1,93 @@
+"""Arrays that people have, on the wire: right, or refused with one sentence."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zfscope.client import PixelTensor
+from zfscope.client.requests import image_to_wire
+from zfscope.errors import InputError
+from zfscope.images.decode import decode
+from zfscope.server.tensors import tensor_from_wire
+from zfscope.v1 import image_pb2
+
+LEVELS = np.random.default_rng(1).integers(0, 256, (5, 7, 4), dtype=np.uint8)
+
+
+def test_grey_pixels_become_a_grey_photo() -> None:
+    for grey in (LEVELS[..., 0], LEVELS[..., :1]):
+        decoded = decode(image_to_wire(grey).encoded)
+        np.testing.assert_array_equal(decoded, np.repeat(LEVELS[..., :1], 3, axis=2))
+
+
+def test_pixels_with_opacity_are_sent_with_it() -> None:
+    opaque = LEVELS.copy()
+    opaque[..., 3] = 255
+    opaque[0, 0, 3] = 0
+    decoded = decode(image_to_wire(opaque).encoded)
+    np.testing.assert_array_equal(decoded[1:], opaque[1:, :, :3])
+    assert decoded[0, 0].tolist() == [128, 128, 128]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+@pytest.mark.parametrize("shape", [(3, 6, 6), (1, 3, 6, 6)])
+def test_floats_with_channels_first_are_the_network_s_own_input(dtype: Any, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(1).normal(0, 1, shape).astype(dtype)
+    sent = image_to_wire(array)
+    assert sent.tensor_scale == image_pb2.TENSOR_SCALE_UNSPECIFIED
+    np.testing.assert_array_equal(tensor_from_wire(sent.tensor, field="image"), array.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("values", "white", "dtype", "scale"),
+    [
+        (np.zeros((3, 6, 6), np.uint8), 255, np.uint8, image_pb2.TENSOR_SCALE_PIXELS_255),
+        (np.zeros((3, 6, 6), np.float64), 255, np.float32, image_pb2.TENSOR_SCALE_PIXELS_255),
+        (np.zeros((1, 3, 6, 6), np.int64), 255, np.float32, image_pb2.TENSOR_SCALE_PIXELS_255),
+        (np.zeros((3, 6, 6), np.float32), 1, np.float32, image_pb2.TENSOR_SCALE_PIXELS_1),
+        (np.zeros((3, 6, 6), np.float16), 1.0, np.float32, image_pb2.TENSOR_SCALE_PIXELS_1),
+    ],
+)
+def test_pixels_in_the_model_s_size_say_what_they_are(
+    values: Any, white: float, dtype: Any, scale: int
+) -> None:
+    sent = image_to_wire(PixelTensor(values, white=white))
+    assert sent.tensor_scale == scale
+    found = tensor_from_wire(sent.tensor, field="image")
+    assert (found.dtype, found.shape) == (dtype, values.shape)
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (np.zeros((4, 5)), r"an array of float64 \(4, 5\) is not a photo; make it uint8: array.round"),
+        (
+            np.zeros((9, 8, 3), np.float32),
+            "is not a photo; make it uint8: .*times 255 before if it is of 0 to",
+        ),
+        (np.zeros((3, 9, 8), np.uint8), r"put its channels last, array.transpose\(1, 2, 0\); allowed are"),
+        (np.zeros((9, 8), np.uint16), "uint16 .* is not a photo; make it uint8, scaled to 0 to 255; allowed"),
+        (
+            np.zeros((3, 9, 8), np.int64),
+            "int64 .* is not a photo; make it uint8, scaled to 0 to 255; allowed",
+        ),
+        (
+            np.zeros((9, 8, 2), np.uint8),
+            r"is not a photo; allowed are pixels, uint8 \(H, W, 3\), \(H, W, 4\) or",
+        ),
+        (np.zeros((0, 4, 3), np.uint8), "is not a photo; allowed are pixels"),
+        (np.zeros((9, 8), bool), r"an array of bool \(9, 8\) is not a photo; allowed are pixels"),
+        (np.float32(1.0)[...], r"an array of float32 \(\) is not a photo"),
+        (PixelTensor(np.zeros((3, 4, 4)), white=2), "white is 2; allowed are 255 and 1"),
+        (
+            PixelTensor(np.zeros((3, 4, 4), np.uint8), white=1),
+            "uint8 with white 1; its values are of 0 to 255",
+        ),
+        (PixelTensor(np.zeros((3, 4, 4), complex)), "a PixelTensor of complex128; allowed are numbers"),
+    ],
+)
+def test_any_other_array_is_refused_with_what_to_do(photo: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as refusal:
+        image_to_wire(photo, field="images[2]")
+    assert refusal.value.field.startswith("images[2]")
