@@ -1,6 +1,8 @@
 """Clients of the shipped configuration, a thread each, that classify a photo over and over.
 
-    python -m benchmarks.load TARGET PHOTO --clients 8
+    python -m benchmarks.load TARGET PHOTO [PHOTO ...] --clients 8
+
+Each client has one of the photos, in turn.
 
 For every line that it reads it writes one: what has happened since, as JSON. It ends when there are none.
 """
@@ -10,6 +12,7 @@ import json
 import sys
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from zfscope.client import Client
@@ -22,12 +25,14 @@ PATIENCE_S = 180
 class Load:
     """Threads with a client each."""
 
-    def __init__(self, target: str, photo: bytes, clients: int) -> None:
-        self._photo = photo
+    def __init__(self, target: str, photos: Sequence[bytes], clients: int) -> None:
         self._calls, self._failures = Counter[str](), Counter[str]()
         self._changing = threading.Lock()
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(target,)) for _ in range(clients)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(target, photos[number % len(photos)]))
+            for number in range(clients)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -45,16 +50,16 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, target: str) -> None:
+    def _run(self, target: str, photo: bytes) -> None:
         with Client(target) as client:
             client.wait_until_ready(PATIENCE_S)
             while not self._stopped.is_set():
-                self._call(client)
+                self._call(client, photo)
 
-    def _call(self, client: Client) -> None:
+    def _call(self, client: Client, photo: bytes) -> None:
         failure = ""
         try:
-            client.classify(self._photo)
+            client.classify(photo)
         except ZfscopeError as error:
             failure = f"{type(error).__name__}: {error}"
         with self._changing:
@@ -69,10 +74,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("target")
-    parser.add_argument("photo", type=Path)
+    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
     parser.add_argument("--clients", type=int, default=1)
     options = parser.parse_args()
-    load = Load(options.target, options.photo.read_bytes(), options.clients)
+    load = Load(options.target, [photo.read_bytes() for photo in options.photos], options.clients)
     for _ in sys.stdin:
         print(json.dumps(load.tally()), flush=True)
     load.stop()

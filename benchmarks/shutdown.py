@@ -1,10 +1,11 @@
 """Replicas that are restarted one by one under load: how many calls fail.
 
     python -m benchmarks.shutdown
-    python -m benchmarks.shutdown --rounds 2 --processes 16 --each 1
+    python -m benchmarks.shutdown --rounds 2 --processes 16 --each 1 --photo-mb 2
 
 Two replicas of the service, as `zfscope serve` starts them with its own settings, serve 16 clients of the
-shipped configuration, four in each of four processes, that classify a photo without a pause. In each round
+shipped configuration, four in each of four processes, that classify photos without a pause: two of the four
+photos of 0.2 MB, one of 2 MB and one of 20 MB, near the service's limit. In each round
 one replica gets SIGTERM, ends, and is started again; the next round is the other's, once all clients are
 connected to both. In half of the rounds somebody else watches its health all the time.
 
@@ -113,8 +114,9 @@ class Replica:
 class Clients:
     """Processes of `benchmarks.load`."""
 
-    def __init__(self, target: str, photo: Path, *, processes: int, each: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.load", target, str(photo), "--clients", str(each)]
+    def __init__(self, target: str, photos: Sequence[Path], *, processes: int, each: int) -> None:
+        files = [str(photo) for photo in photos]
+        command = [sys.executable, "-m", "benchmarks.load", target, *files, "--clients", str(each)]
         self.connections = processes  # the clients of a process share one
         self._processes = [
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
@@ -154,15 +156,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="with a watch, and without (default: 20)")
     parser.add_argument("--processes", type=int, default=4, help="of clients (default: 4)")
     parser.add_argument("--each", type=int, default=4, help="clients of a process (default: 4)")
+    parser.add_argument(
+        "--photo-mb",
+        type=float,
+        nargs="+",
+        default=[0.2, 2, 20],
+        metavar="MB",
+        help="sizes of the photos, one a client in turn (default: 0.2 2 20)",
+    )
     parser.add_argument("--store", type=Path, default=Path("model_store"), help="(default: model_store)")
     options = parser.parse_args()
     console = Console()
     rounds = []
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
-        photo = Path(scratch) / "china.jpg"
-        photo.write_bytes(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
+        photos = [padded_photo(Path(scratch), round(size * 1e6)) for size in options.photo_mb]
         clients = {"processes": options.processes, "each": options.each}
-        for done in run(options.store, photo, rounds=options.rounds, **clients):
+        for done in run(options.store, *photos, rounds=options.rounds, **clients):
             rounds.append(done)
             words = "clean" if done.clean else f"exit code {done.exit_code}, failures {dict(done.failures)}"
             console.print(f"round {len(rounds)} of {2 * options.rounds}: {done.calls} calls, {words}")
@@ -171,10 +180,22 @@ def main() -> None:
     sys.exit(not all(done.clean for done in rounds))
 
 
+def padded_photo(folder: Path, size: int) -> Path:
+    """Write a JPEG of at least a size in bytes: a photo of 0.2 MB, and comments that no decoder reads."""
+    photo = files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
+    start, rest = photo[:2], photo[2:]  # the marker that every JPEG starts with, and all after it
+    comments = b""
+    while (missing := size - len(photo) - len(comments)) > 0:
+        text = bytes(min(missing, 65_533))
+        comments += b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
+    path = folder / f"{size}.jpg"
+    path.write_bytes(start + comments + rest)
+    return path
+
+
 def run(
     store: Path,
-    photo: Path,
-    *,
+    *photos: Path,
     rounds: int,
     processes: int,
     each: int,
@@ -182,7 +203,8 @@ def run(
 ) -> Iterator[Round]:
     """Give so many rounds without a watch, and as many with one, in turn.
 
-    processes, each: of clients, and how many clients each of them has. environment: of the service.
+    photos: one a client, in turn. processes, each: the number of client processes, and of clients in each.
+    environment: of the service.
     """
     with ExitStack() as started:
         replicas = [Replica(store, environment or {}) for _ in range(2)]
@@ -192,7 +214,7 @@ def run(
         for replica in replicas:
             replica.wait_until_ready()
         target = "ipv4:" + ",".join(replica.address for replica in replicas)
-        clients = Clients(target, photo, processes=processes, each=each)
+        clients = Clients(target, photos, processes=processes, each=each)
         started.callback(clients.kill)
         settle(replicas, clients)
         for number in range(2 * rounds):

@@ -1,0 +1,166 @@
+"""A lone service that is restarted under load: whether every `Client.analyze` ends, how, and how soon.
+
+    python -m benchmarks.restart
+    python -m benchmarks.restart --restarts 5 --clients 4
+
+One service, as `zfscope serve` starts it with its own settings, runs the analyses of 8 clients without a
+pause. It gets SIGTERM, ends, and is started again, 50 times, each time once every client has had a result.
+
+A call has to end within 30 seconds by a result or NotReady. The last line is a JSON object for programs; the
+exit code is 1 where a call ended otherwise, took longer, or did not end.
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.shutdown import PATIENCE_S, Replica
+from zfscope.client import Client
+from zfscope.errors import NotReady
+
+LONGEST_S = 30
+"""For a call; one that takes longer is counted as hung."""
+RESULT = "result"
+
+
+class Caller(threading.Thread):
+    """A client that analyses a photo over and over. outcomes: by name; slowest_s: of all calls."""
+
+    def __init__(self, address: str, photo: bytes, parameters: Mapping[str, object]) -> None:
+        super().__init__(daemon=True)  # a call that hangs must not keep the process
+        self.outcomes, self.slowest_s = Counter[str](), 0.0
+        self._address, self._photo, self._parameters = address, photo, parameters
+        self._stopped, self._begun = threading.Event(), time.monotonic()
+        self.start()
+
+    @property
+    def waits_s(self) -> float:
+        """The seconds since the last call began."""
+        return time.monotonic() - self._begun
+
+    def stop(self) -> None:
+        """Begin no more calls."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Call until stopped."""
+        with Client(self._address) as client:
+            while not self._stopped.is_set():
+                self._begun = time.monotonic()
+                outcome = self._call(client)
+                self.slowest_s = max(self.slowest_s, self.waits_s)
+                self.outcomes[outcome] += 1
+
+    def _call(self, client: Client) -> str:
+        try:
+            client.analyze("project", [self._photo], self._parameters)
+        except NotReady:
+            return "NotReady"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return RESULT
+
+
+def main() -> None:
+    """Restart, and print how the calls ended."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--restarts", type=int, default=50, help="(default: 50)")
+    parser.add_argument("--clients", type=int, default=8, help="(default: 8)")
+    parser.add_argument("--store", type=Path, default=Path("model_store"), help="(default: model_store)")
+    options = parser.parse_args()
+    console = Console()
+    photo = files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
+    callers: list[Caller] = []
+    for number in run(options.store, photo, callers, restarts=options.restarts, clients=options.clients):
+        console.print(f"restart {number} of {options.restarts}: {dict(total(callers))}")
+    found = summary(callers, options.restarts)
+    print(json.dumps(found))
+    sys.exit(not is_clean(found))
+
+
+def run(
+    store: Path,
+    photo: bytes,
+    callers: list[Caller],
+    *,
+    restarts: int,
+    clients: int,
+    parameters: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[int]:
+    """Restart a service under load; yield the number of each restart.
+
+    callers: is filled with the clients. parameters: of the projection. environment: of the service.
+    """
+    with ExitStack() as started:
+        replica = Replica(store, environment or {})
+        started.callback(replica.kill)
+        replica.start()
+        replica.wait_until_ready()
+        for _ in range(clients):
+            caller = Caller(replica.address, photo, parameters or {"layer": "conv5", "top": 1})
+            started.callback(caller.stop)
+            callers.append(caller)
+        serve_all(callers)
+        for number in range(1, restarts + 1):
+            if replica.shut_down() != 0:
+                raise RuntimeError(f"the service ended with an error at restart {number}")
+            replica.start()
+            replica.wait_until_ready()
+            serve_all(callers)
+            yield number
+        for caller in callers:
+            caller.stop()
+        for caller in callers:
+            caller.join(LONGEST_S)
+
+
+def serve_all(callers: list[Caller]) -> None:
+    """Wait until every client that does not hang has had another result."""
+    before = [caller.outcomes[RESULT] for caller in callers]
+    end = time.monotonic() + PATIENCE_S
+    for caller, results in zip(callers, before, strict=True):
+        while caller.outcomes[RESULT] == results and caller.waits_s < LONGEST_S:
+            if time.monotonic() > end:
+                raise RuntimeError(f"a client had no result for {PATIENCE_S} s: {dict(caller.outcomes)}")
+            time.sleep(0.05)
+
+
+def total(callers: list[Caller]) -> Counter[str]:
+    """Return the number of calls by outcome."""
+    return sum((caller.outcomes for caller in callers), Counter[str]())
+
+
+def summary(callers: list[Caller], restarts: int) -> dict[str, object]:
+    """Return what programs read."""
+    return {
+        "benchmark": "restart",
+        "restarts": restarts,
+        "clients": len(callers),
+        "outcomes": dict(total(callers)),
+        "slowest_s": round(max(caller.slowest_s for caller in callers), 2),
+        "hung": sum(caller.is_alive() for caller in callers),
+    }
+
+
+def is_clean(found: Mapping[str, object]) -> bool:
+    """Return whether every call ended in time, by a result or NotReady."""
+    outcomes, slowest_s = found["outcomes"], found["slowest_s"]
+    assert isinstance(outcomes, dict)
+    assert isinstance(slowest_s, float)
+    return not found["hung"] and slowest_s <= LONGEST_S and set(outcomes) <= {RESULT, "NotReady"}
+
+
+if __name__ == "__main__":
+    main()
