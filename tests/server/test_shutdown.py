@@ -7,9 +7,9 @@ from zfscope.server.settings import Settings
 
 
 def test_a_replica_that_is_restarted_loses_no_call_whether_or_not_its_health_is_watched(
-    settings: Settings, photo: bytes, tmp_path: Path
+    settings: Settings, tmp_path: Path
 ) -> None:
-    (tmp_path / "photo.png").write_bytes(photo)
+    photos = [shutdown.padded_photo(tmp_path, size) for size in (200_000, 2_000_000)]
     environment = {
         "ZFSCOPE_DEFAULT_MODEL": settings.default_model,
         "ZFSCOPE_CACHE": str(tmp_path),
@@ -18,9 +18,7 @@ def test_a_replica_that_is_restarted_loses_no_call_whether_or_not_its_health_is_
         "ZFSCOPE_LAME_DUCK_S": "2",
     }
 
-    rounds = shutdown.run(
-        settings.store, tmp_path / "photo.png", rounds=1, processes=2, each=8, environment=environment
-    )
+    rounds = shutdown.run(settings.store, *photos, rounds=1, processes=2, each=8, environment=environment)
 
     for done in rounds:
         assert done.clean, done

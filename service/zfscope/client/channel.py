@@ -10,6 +10,8 @@ from zfscope.client.target import Target
 _MIB = 1 << 20
 _ANY_SIZE = (1 << 31) - 1
 """Bytes of a request that gRPC keeps to send it again; by default 256 KiB, less than most photos."""
+CONNECT_S = 5.0
+"""For one attempt to connect."""
 KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 30.0, 10.0
 """A connection that is silent for the first time during a call is asked, and closed after the second."""
 
@@ -30,10 +32,12 @@ def open_channel(
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         # Despite its name, this is the time limit of one attempt to connect, TLS included.
-        ("grpc.min_reconnect_backoff_ms", 5_000),
+        ("grpc.min_reconnect_backoff_ms", round(CONNECT_S * 1000)),
         # A machine that is gone without a word is noticed within 40 s of a call that waits for it.
         ("grpc.keepalive_time_ms", round(KEEPALIVE_S * 1000)),
         ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_S * 1000)),
+        # gRPC's own pings, which measure bandwidth, hold up those of keepalive; by default for 60 s.
+        ("grpc.http2.ping_timeout_ms", round((KEEPALIVE_S + KEEPALIVE_TIMEOUT_S) * 1000)),
         ("grpc.http2.max_pings_without_data", 0),  # no limit: by default pings end after two without data
     ]
     if server_name:

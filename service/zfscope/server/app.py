@@ -268,14 +268,16 @@ def _options(settings: Settings, connections: int) -> list[tuple[str, int]]:
         # Photos are compressed already, and what unpacks to a thousand times its size never gets that far.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.so_reuseport", 0),  # or two services could share a port and never know
-        # Clients may ping as often as once a second, idle too; a dead client is noticed within 80 s.
+        # Clients may ping as often as once a second, idle too.
         ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
         # Pings do not keep a connection, calls and health watches do. Clients connect again by themselves.
         ("grpc.max_connection_idle_ms", round(settings.max_idle_s * 1000)),
         # gRPC would try to accept more for ever, and write so to stderr once a second.
         ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.server_handshake_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
+        # gRPC's own pings, which measure bandwidth, hold up those of keepalive.
+        ("grpc.http2.ping_timeout_ms", round((settings.keepalive_s + settings.keepalive_timeout_s) * 1000)),
     ]

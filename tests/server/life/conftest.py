@@ -1,0 +1,127 @@
+"""A service as a process that can be hurt in every way, and an analysis that runs until it is released."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.lone import ROOT, Lone, eventually
+from zfscope.client import Client, channel
+from zfscope.server.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def environment(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The environment of a service that has the analyzer `held` and soon notices who is gone."""
+    plugin = tmp_path_factory.mktemp("plugin") / "held-1.0.dist-info"
+    plugin.mkdir()
+    (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: held\nVersion: 1.0\n")
+    (plugin / "entry_points.txt").write_text("[zfscope.analyzers]\nheld = tests.support.held:Held\n")
+    setup = {
+        "listen": "127.0.0.1:0",
+        "store": settings.store,
+        "default_model": settings.default_model,
+        "cache": settings.cache,
+        "threads": 1,
+        "analyzers": '["held"]',
+        "lame_duck_s": 0,
+        "grace_s": 60,
+        "keepalive_s": 1,
+        "keepalive_timeout_s": 1,
+    }
+    return {
+        "PYTHONPATH": os.pathsep.join((str(plugin.parent), str(ROOT))),
+        **{f"ZFSCOPE_{name.upper()}": str(value) for name, value in setup.items()},
+    }
+
+
+@pytest.fixture(scope="module")
+def start_shared(environment: Mapping[str, str]) -> Iterator[Callable[[], Lone]]:
+    """Starts services as processes for all tests of a module."""
+    with ExitStack() as started:
+
+        def start() -> Lone:
+            lone = Lone(environment)
+            started.callback(lone.close)
+            lone.start()
+            return lone
+
+        yield start
+
+
+@pytest.fixture
+def start_lone(environment: Mapping[str, str]) -> Iterator[Callable[..., Lone]]:
+    """Starts services as processes, with other settings where given."""
+    with ExitStack() as started:
+
+        def start(within: Sequence[str] = (), **changes: object) -> Lone:
+            changed = {f"ZFSCOPE_{name.upper()}": str(value) for name, value in changes.items()}
+            lone = Lone({**environment, **changed}, within)
+            started.callback(lone.close)
+            lone.start()
+            return lone
+
+        yield start
+
+
+@pytest.fixture
+def lone(start_lone: Callable[..., Lone]) -> Lone:
+    """A service as a process that serves."""
+    return start_lone()
+
+
+class HeldCall:
+    """An analysis that runs until it is released."""
+
+    def __init__(self, folder: Path) -> None:
+        self.parameters = {"folder": str(folder)}
+        self._folder = folder
+
+    def processes(self, what: str) -> list[int]:
+        """Return the services by which it was `begun`, `done` or `cancelled`, each time."""
+        path = self._folder / what
+        return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def count(self, what: str) -> int:
+        """Return how often it was `begun`, `done` or `cancelled`."""
+        return len(self.processes(what))
+
+    def wait_for(self, what: str) -> None:
+        """Wait until it was `begun`, `done` or `cancelled`."""
+        eventually(lambda: self.count(what), f"the analysis is {what}")
+
+    def release(self) -> None:
+        """Let it end."""
+        (self._folder / "released").touch()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[HeldCall]:
+    held = HeldCall(tmp_path)
+    yield held
+    held.release()
+
+
+@pytest.fixture
+def prompt_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the client notice a silent connection within two seconds and not forty."""
+    monkeypatch.setattr(channel, "KEEPALIVE_S", 1)
+    monkeypatch.setattr(channel, "KEEPALIVE_TIMEOUT_S", 1)
+
+
+@pytest.fixture
+def begin(photo: bytes, held: HeldCall) -> Iterator[Callable[[Client], "Future[Any]"]]:
+    """Begins an analysis that is held, and waits until it runs."""
+    with ThreadPoolExecutor(4) as pool:
+
+        def begin(client: Client) -> "Future[Any]":
+            call = pool.submit(client.analyze, "held", [photo], held.parameters)
+            held.wait_for("begun")
+            return call
+
+        yield begin
+        held.release()

@@ -1,0 +1,95 @@
+"""A client that goes away: killed, stopped, cancelling, or out of time. See docs/life-of-a-call.md."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.server.life.conftest import HeldCall
+from tests.support.lone import ROOT, Lone, eventually
+from zfscope.client import Client
+from zfscope.client.requests import analyze_request
+from zfscope.errors import Cancelled
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+
+CALL = """
+import sys
+from pathlib import Path
+from zfscope.client import Client
+address, photo, folder = sys.argv[1:]
+Client(address).analyze("held", [Path(photo)], {"folder": folder})
+"""
+
+
+@pytest.fixture(scope="module")
+def shared(start_shared: Callable[[], Lone]) -> Lone:
+    """A service for all tests here, which does not end."""
+    return start_shared()
+
+
+@pytest.fixture
+def caller(shared: Lone, held: HeldCall, photo: bytes, tmp_path: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A client as a process, whose analysis runs."""
+    (tmp_path / "photo.png").write_bytes(photo)
+    arguments = (shared.address, str(tmp_path / "photo.png"), held.parameters["folder"])
+    with subprocess.Popen([sys.executable, "-c", CALL, *arguments], cwd=ROOT, text=True) as process:
+        held.wait_for("begun")
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_work_of_a_client_that_is_killed_or_stopped_ends(
+    caller: "subprocess.Popen[str]", shared: Lone, held: HeldCall, number: signal.Signals
+) -> None:
+    caller.send_signal(number)
+
+    held.wait_for("cancelled")  # of a stopped client once keepalive has noticed it
+
+    assert (held.count("begun"), held.count("done")) == (1, 0)
+    assert_healthy(shared)
+
+
+def test_the_work_of_a_call_that_is_cancelled_ends(shared: Lone, held: HeldCall, photo: bytes) -> None:
+    with grpc.insecure_channel(shared.address) as channel:
+        call = AnalysisServiceStub(channel).Analyze(analyze_request("held", [photo], held.parameters))
+        held.wait_for("begun")
+        call.cancel()
+
+        assert call.code() is grpc.StatusCode.CANCELLED
+        held.wait_for("cancelled")
+    assert_healthy(shared)
+
+
+def test_the_work_of_a_call_whose_deadline_passes_ends(shared: Lone, held: HeldCall, photo: bytes) -> None:
+    with grpc.insecure_channel(shared.address) as channel:
+        request = analyze_request("held", [photo], held.parameters)
+        call = AnalysisServiceStub(channel).Analyze(request, timeout=2)
+        held.wait_for("begun")
+
+        assert call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        held.wait_for("cancelled")
+    assert_healthy(shared)
+
+
+def test_a_client_that_is_closed_cancels_its_analysis(
+    shared: Lone, held: HeldCall, begin: Callable[[Client], Any]
+) -> None:
+    client = Client(shared.address)
+    running = begin(client)
+    client.close()
+
+    assert type(running.exception(timeout=60)) is Cancelled
+    held.wait_for("cancelled")
+    assert_healthy(shared)
+
+
+def assert_healthy(lone: Lone) -> None:
+    """Assert that a service answers others, and that nobody's leaving was a failure to its log."""
+    with Client(lone.address) as client:
+        eventually(lambda: client.health() == "SERVING", "the service serves")
+    assert not [line for line in lone.log if line["event"] in ("failed", "not JSON")]

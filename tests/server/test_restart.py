@@ -1,0 +1,24 @@
+"""A lone service that is restarted under analyses; `benchmarks.restart` does so 50 times."""
+
+from benchmarks import restart
+from zfscope.server.settings import Settings
+
+
+def test_every_analysis_ends_by_a_result_or_not_ready_when_a_lone_service_is_restarted(
+    settings: Settings, photo: bytes
+) -> None:
+    environment = {
+        "ZFSCOPE_DEFAULT_MODEL": settings.default_model,
+        "ZFSCOPE_CACHE": str(settings.cache),
+        "ZFSCOPE_THREADS": "1",
+        "ZFSCOPE_ANALYZERS": '["project"]',
+        "ZFSCOPE_LAME_DUCK_S": "0",
+    }
+    callers: list[restart.Caller] = []
+
+    restarts = list(
+        restart.run(settings.store, photo, callers, restarts=1, clients=4, environment=environment)
+    )
+
+    assert restarts == [1]
+    assert restart.is_clean(restart.summary(callers, 1)), restart.summary(callers, 1)
