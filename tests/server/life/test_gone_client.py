@@ -16,6 +16,7 @@ from zfscope.client.requests import analyze_request
 from zfscope.errors import Cancelled
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 
+ANALYZE = "/zfscope.v1.AnalysisService/Analyze"
 CALL = """
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def shared(start_shared: Callable[[], Lone]) -> Lone:
 @pytest.fixture
 def caller(shared: Lone, held: HeldCall, photo: bytes, tmp_path: Any) -> Iterator["subprocess.Popen[str]"]:
     """A client as a process, whose analysis runs."""
+    shared.log.clear()
     (tmp_path / "photo.png").write_bytes(photo)
     arguments = (shared.address, str(tmp_path / "photo.png"), held.parameters["folder"])
     with subprocess.Popen([sys.executable, "-c", CALL, *arguments], cwd=ROOT, text=True) as process:
@@ -51,10 +53,12 @@ def test_the_work_of_a_client_that_is_killed_or_stopped_ends(
     held.wait_for("cancelled")  # of a stopped client once keepalive has noticed it
 
     assert (held.count("begun"), held.count("done")) == (1, 0)
+    assert shared.logged("cancelled")["method"] == ANALYZE
     assert_healthy(shared)
 
 
 def test_the_work_of_a_call_that_is_cancelled_ends(shared: Lone, held: HeldCall, photo: bytes) -> None:
+    shared.log.clear()
     with grpc.insecure_channel(shared.address) as channel:
         call = AnalysisServiceStub(channel).Analyze(analyze_request("held", [photo], held.parameters))
         held.wait_for("begun")
@@ -62,6 +66,7 @@ def test_the_work_of_a_call_that_is_cancelled_ends(shared: Lone, held: HeldCall,
 
         assert call.code() is grpc.StatusCode.CANCELLED
         held.wait_for("cancelled")
+    assert shared.logged("cancelled")["code"] == "CANCELLED"
     assert_healthy(shared)
 
 
