@@ -131,6 +131,12 @@ def start(environment: dict[str, str]) -> Callable[..., Result]:
     return run_command
 
 
+@pytest.fixture
+def command() -> Path:
+    """The installed program."""
+    return COMMAND
+
+
 @pytest.fixture(scope="session")
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a service that serves the store."""

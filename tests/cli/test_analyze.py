@@ -43,9 +43,9 @@ def test_pictures_and_tensors_go_to_a_folder(
     assert (answer["model"], answer["version"]) == ("tiny", 2)
     rows = answer["tables"]["projections"]
     assert len(rows) == 2
-    assert sorted(answer["files"]) == sorted(str(path) for path in out.iterdir())
-    assert (out / f"{rows[0]['picture']}.png").read_bytes().startswith(b"\x89PNG")
-    assert np.load(out / "projections.npy").shape == (2, 3, 32, 32)
+    assert sorted(answer["files"]) == sorted(map(str, out.glob("[!.]*")))
+    assert (out / f"blots-{rows[0]['picture']}.png").read_bytes().startswith(b"\x89PNG")
+    assert np.load(out / "blots-projections.npy").shape == (2, 3, 32, 32)
 
 
 def test_a_person_gets_tables(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_photos_are_moved_and_scaled_by_what_the_options_say(
         (n, *step) for n in (0, 1) for step in (("vertical", -6), ("vertical", 0), ("scale", 1.5))
     ]
     assert [row["chosen"] for row in answer["tables"]["photos"]] == ["given", "likeliest"]
-    assert answer["files"] == [str(tmp_path / "seen" / "invariance.png")]
+    assert answer["files"] == [str(tmp_path / "seen" / "blots-invariance.png")]
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_boxes_of_parts_are_read_from_a_file(
     nose, control = answer["tables"]["correspondence"]
     assert nose == {"part": "nose", "layer": "fc6", "mean": 0, "deviation": 0, "pairs": 1}
     assert (control["part"], control["pairs"]) == ("random", 2)
-    assert answer["files"] == [str(tmp_path / "seen" / "correspondence.png")]
+    assert answer["files"] == [str(tmp_path / "seen" / "blots-correspondence.png")]
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,9 @@ def test_masks_are_read_from_files(
     answer = json.loads(run("analyze", *words).stdout)
 
     assert answer["numbers"] == {"windows": 2}
-    assert np.load(out / "windows.npy").tolist() == [[0, 0, 32, 16], [6, 9, 15, 15]]
-    values, heat = np.load(out / "values.npy")[0], np.load(out / "photo-value-maps.npy")[0]
+    assert np.load(out / "blots-windows.npy").tolist() == [[0, 0, 32, 16], [6, 9, 15, 15]]
+    values = np.load(out / "blots-values.npy")[0]
+    heat = np.load(out / "blots-photo-value-maps.npy")[0]
     assert heat[5, 20] == pytest.approx(values[0])
     assert heat[20, 35] == pytest.approx(values[1])
     assert heat[20, 25] == pytest.approx(values.mean())
@@ -200,7 +201,6 @@ def test_masks_that_cannot_be_used_are_told_in_one_line(
         (["project", "photo", "--speed", "3"], "unrecognized arguments: --speed 3"),
         (["project", "photo", "--top", "0"], "top is 0"),
         (["project", "photo", "--layer", "conv9"], "no layer 'conv9'; this model has conv1"),
-        (["project", "photo", "photo"], "2 photos; 'project' takes 1"),
         (["project", "nowhere.jpg"], "'nowhere.jpg' cannot be read"),
         (["project"], "required: PHOTO"),
         (["correspond", "photo", "photo"], "required: --parts"),

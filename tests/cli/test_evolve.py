@@ -69,9 +69,9 @@ def test_one_command_makes_the_indexes_and_the_figure(
         "photos-epoch-002",
     ]
     assert {Path(path).name for path in answer["files"]} == {
-        "evolution.png",
-        "projections.npy",
-        "patches.npy",
+        "conv5-evolution.png",
+        "conv5-projections.npy",
+        "conv5-patches.npy",
     }
     rows = answer["tables"]["evolution"]
     assert [(row["map"], row["epoch"]) for row in rows] == [
@@ -79,7 +79,7 @@ def test_one_command_makes_the_indexes_and_the_figure(
     ]
     assert [row["state"] for row in rows] == ["dead", *["ok"] * 5]
     assert len(answer["tables"]["settling"]) == 3
-    assert np.load(tmp_path / "out" / "patches.npy").shape[:2] == (2, 3)
+    assert np.load(tmp_path / "out" / "conv5-patches.npy").shape[:2] == (2, 3)
 
 
 def test_indexes_that_are_there_are_used(run: Run, words: list[object], photos: Path, folder: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_person_gets_a_table_what_is_lost_and_the_picture(
 ) -> None:
     text = run(*words, photos, "--maps", "3,1").stdout
     assert all(word in text for word in ("epoch 1", "epoch 2", "end", "dead", "settled", "1.00"))
-    assert f"All of it in one picture: {tmp_path / 'out' / 'evolution.png'}" in text
+    assert f"All of it in one picture: {tmp_path / 'out' / 'conv5-evolution.png'}" in text
     for path in photos.rglob("*.png"):
         path.unlink()
     lines = run(*words, "--maps", "3,1").stdout.splitlines()

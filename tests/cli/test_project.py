@@ -12,12 +12,17 @@ from PIL import Image
 Run = Callable[..., Any]
 
 
+def shown(folder: Path) -> list[str]:
+    """Return the files of a folder that are not hidden."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def test_pictures_of_units_and_a_sheet_are_written(run: Run, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "seen"
     result = run("project", photo, "--top", 3, "--out", out)
     assert result.code == 0
-    assert f"All on one sheet: {out / 'conv5.png'}" in result.stdout
-    pictures = sorted(path.name for path in out.iterdir())
+    assert f"All on one sheet: {out / 'blots-conv5.png'}" in result.stdout
+    pictures = shown(out)
     assert len(pictures) == 4
     for name in pictures:
         assert name in result.stdout
@@ -34,8 +39,8 @@ def test_a_program_gets_one_object_with_the_files(run: Run, photo: Path, tmp_pat
     assert strongest["activation"] >= second["activation"] > 0
     assert strongest["layer"] == "conv3"
     assert set(strongest["receptive_field"]) == {"x0", "y0", "x1", "y1"}
-    assert Path(answer["sheet"]).name == "conv3.png"
-    expected = f"conv3-{strongest['map']}-{strongest['y']}-{strongest['x']}.png"
+    assert Path(answer["sheet"]).name == "blots-conv3.png"
+    expected = f"blots-conv3-{strongest['map']}-{strongest['y']}-{strongest['x']}.png"
     assert Path(strongest["picture"]) == tmp_path / "seen" / expected
     assert strongest["tensor"] is None
 
@@ -74,8 +79,9 @@ def test_a_unit_of_a_fully_connected_layer_has_no_place(run: Run, photo: Path, t
     out = tmp_path / "seen"
     result = run("project", photo, "--layer", "fc6", "--unit", "2", "--out", out, "--tensors", "--control")
     assert "fc6 map 2 " in result.stdout
-    assert {path.name for path in out.iterdir()} == {"fc6.png", "fc6-2.png", "fc6-2.npy", "fc6-2-control.npy"}
-    assert np.load(out / "fc6-2.npy").shape == (3, 32, 32)
+    names = ("fc6.png", "fc6-2.png", "fc6-2.npy", "fc6-2-control.npy")
+    assert shown(out) == sorted(f"blots-{name}" for name in names)
+    assert np.load(out / "blots-fc6-2.npy").shape == (3, 32, 32)
 
 
 @pytest.mark.parametrize("where", [[], ["--server"]])

@@ -51,13 +51,14 @@ def test_a_program_gets_the_tables_and_the_files(run: Run, server: str, tmp_path
     where = ["--server", server] if there else []
     options = ["--version", 1, "--maps", "3,1", "--top", 2, "--control", "--tensors"]
     answer = json.loads(run("top-k", *options, "--out", tmp_path / "out", "--json", *where).stdout)
-    names = {"top-k.png", "projections.npy", "patches.npy", "controls.npy", "states.npy"}
+    names = {f"conv5-{name}.npy" for name in ("projections", "patches", "controls", "states")}
+    names.add("conv5-top-k.png")
     assert {Path(path).name for path in answer["files"]} == names
     assert [row["map"] for row in answer["tables"]["maps"]] == [3, 1]
     records = answer["tables"]["records"]
     assert [(row["map"], row["rank"]) for row in records] == [(3, 0), (3, 1), (1, 0), (1, 1)]
     assert {row["state"] for row in records} == {"ok"}
-    assert np.load(tmp_path / "out" / "projections.npy").shape[:3] == (2, 2, 3)
+    assert np.load(tmp_path / "out" / "conv5-projections.npy").shape[:3] == (2, 2, 3)
 
 
 @pytest.mark.usefixtures("photos")
@@ -66,8 +67,8 @@ def test_a_person_gets_the_maps_and_the_picture(run: Run, tmp_path: Path) -> Non
     assert "conv5 of tiny version 1" in text
     assert len(re.findall(r"ant/\d\d\.png", text)) == 3
     assert "12 of 12" in text
-    assert str(tmp_path / "top-k.png") in text.replace("\n", "")
-    assert (tmp_path / "top-k.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path / "conv5-top-k.png") in text.replace("\n", "")
+    assert (tmp_path / "conv5-top-k.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_person_is_told_of_photos_that_are_no_longer_there(run: Run, lost: str, tmp_path: Path) -> None:

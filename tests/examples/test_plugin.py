@@ -197,10 +197,10 @@ def test_the_readmes_command_writes_the_same(run: Run, address: str, photo: Path
     found = json.loads(run(ZFSCOPE, *shlex.split(line), *options, cwd=photo.parent))
     folder = photo.parent / "seen"
     names = ("gradcam.png", "cam.npy", "heat.npy", "weights.npy")
-    assert sorted(found["files"]) == sorted(f"seen/{name}" for name in names)
+    assert sorted(found["files"]) == sorted(f"seen/photo-{name}" for name in names)
     for name, tensor in seen.tensors.items():
-        np.testing.assert_array_equal(np.load(folder / f"{name}.npy"), tensor)
-    assert (folder / "gradcam.png").read_bytes() == seen.pictures[0].png
+        np.testing.assert_array_equal(np.load(folder / f"photo-{name}.npy"), tensor)
+    assert (folder / "photo-gradcam.png").read_bytes() == seen.pictures[0].png
     assert found["numbers"] == seen.numbers
     assert found["tables"]["classes"] == seen.tables["classes"].records()
 

@@ -2,6 +2,7 @@
 
 import os
 from argparse import SUPPRESS, Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from zfscope.analysis.reserved import RESERVED
 from zfscope.cli.access import FILES, TLS, accessing, option_of
-from zfscope.cli.connect import connect, read_photo
+from zfscope.cli.connect import connect
 from zfscope.cli.output import (
     print_json,
     print_table,
@@ -18,10 +19,23 @@ from zfscope.cli.output import (
     title_of,
     warnings_json,
 )
+from zfscope.cli.output_folder import (
+    OutputFolder,
+    Subject,
+    about_layer,
+    about_photos,
+    npy,
+    open_output,
+    plain,
+)
+from zfscope.cli.photos import for_each, is_single, listed, print_failed, read_photo
 from zfscope.cli.schema import Parser, add_options
 
 if TYPE_CHECKING:
-    from zfscope.client import Analyzed, AnalyzerInfo
+    from collections.abc import Mapping, Sequence
+
+    from zfscope.cli.here import Here
+    from zfscope.client import Analyzed, AnalyzerInfo, Client
 
 RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
 """How the command is registered: what comes after NAME is read here, by the analyzer's own options."""
@@ -41,6 +55,11 @@ def analyze(
       zfscope analyze project china.jpg --server localhost:50051 --json
       zfscope analyze invariance china.jpg --transformations scale --scales 0.5 --scales 1 --scales 2
       zfscope analyze correspond a.jpg b.jpg --parts boxes.json
+      zfscope analyze occlude photos/ --out occluded
+
+    An analyzer of one photo is run for each of several, or of a folder; with --json each is an object a line,
+    with the photo's path as `file`. The files of a photo begin with its name, as in china-occlusion.png, and
+    those of an earlier result for the same photo are replaced.
     """
     given = words or ["--help"]
     if given[0] in ("-h", "--help"):
@@ -50,26 +69,20 @@ def analyze(
     store = _value_of("--store", given) or os.environ.get("ZFSCOPE_STORE")
     access = {name: _value_of(option_of(name), given) for name in FILES} | {"tls": "--tls" in given}
     with accessing(access), connect(server or "", Path(store) if store else None) as zfscope:
-        listed = zfscope.analyzers(_value_of("--model", given) or "")
-        known = {found.name: found for found in listed}
+        installed = zfscope.analyzers(_value_of("--model", given) or "")
+        known = {found.name: found for found in installed}
         chosen = _parse(_known(known, given[0]), given[1:])
-        about, parameters = _parts(chosen)
-        photos = [read_photo(path) for path in chosen.photos]
-        with progress() as bar:
-            task = bar.add_task(given[0], total=100)
-            found = zfscope.analyze(
-                given[0],
-                photos,
-                parameters,
-                progress=lambda told: bar.update(task, completed=int(100 * told.fraction)),
-                **about,
-            )
-    files = write(chosen.out, given[0], found)
-    if chosen.json:
-        print_json(as_object(found, files))
-    else:
-        print_warnings(found.warnings)
-        _print(given[0], found, files)
+        info = known[given[0]]
+        together = is_single(chosen.photos) or not chosen.photos or info.photos[1] != 1
+        paths = chosen.photos if is_single(chosen.photos) else listed(chosen.photos)
+        photos = [read_photo(path) for path in paths] if together else []
+        with open_output(chosen.out) as folder:
+            call = _Call(zfscope, info, chosen, folder)
+            if together:
+                call.run(paths, photos)
+            else:
+                failed = print_failed if chosen.json else None
+                for_each(paths, lambda path, photo: call.run([path], [photo], of_several=True), failed=failed)
 
 
 def _known(known: "dict[str, AnalyzerInfo]", name: str) -> "AnalyzerInfo":
@@ -119,21 +132,50 @@ def _parts(chosen: Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     return about, parameters
 
 
-def write(folder: Path, name: str, found: "Analyzed") -> list[Path]:
-    """Write pictures as PNG, and tensors as .npy, into a folder; give the files."""
-    import numpy as np
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A call of an analyzer as a command line has it, for some photos at a time."""
 
-    from zfscope.cli.files import plain
+    zfscope: "Client | Here"
+    info: "AnalyzerInfo"
+    chosen: Namespace
+    folder: OutputFolder
 
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for picture in found.analysis.pictures:
-        files.append(folder / f"{plain(picture.name)}.png")
-        files[-1].write_bytes(picture.png)
-    for tensor_name, tensor in found.analysis.tensors.items():
-        files.append(folder / f"{plain(tensor_name)}.npy")
-        np.save(files[-1], tensor)
-    return files
+    def run(self, paths: "Sequence[Path]", photos: "Sequence[bytes]", *, of_several: bool = False) -> None:
+        """Run the analyzer on photos, write what it found, and print it."""
+        name, as_json = self.info.name, self.chosen.json
+        about, parameters = _parts(self.chosen)
+        with progress() as bar:
+            task = bar.add_task(name, total=100)
+            found = self.zfscope.analyze(
+                name,
+                photos,
+                parameters,
+                progress=lambda told: bar.update(task, completed=int(100 * told.fraction)),
+                **about,
+            )
+        files = write(self.folder, self._subject(paths, photos, parameters), found)
+        if as_json:
+            print_json(({"file": str(paths[0])} if of_several else {}) | as_object(found, files))
+        else:
+            print_warnings(found.warnings, prefix=f"{paths[0]}: " if of_several else "")
+            _print(f"{name} of {paths[0].name}" if of_several else name, found, files)
+
+    def _subject(
+        self, paths: "Sequence[Path]", photos: "Sequence[bytes]", parameters: "Mapping[str, Any]"
+    ) -> Subject | None:
+        """Return what the files are about: the photos, or else the layer, where the analyzer has one."""
+        schema = self.info.parameters_schema.get("properties", {}).get("layer", {})
+        layer = parameters.get("layer", schema.get("default"))
+        return about_photos(paths, photos) or (about_layer(layer) if isinstance(layer, str) else None)
+
+
+def write(folder: OutputFolder, subject: Subject | None, found: "Analyzed") -> list[Path]:
+    """Write pictures as PNG, and tensors as .npy, into a folder; return the files."""
+    analysis = found.analysis
+    contents = {f"{plain(picture.name)}.png": picture.png for picture in analysis.pictures}
+    contents |= {f"{plain(name)}.npy": npy(tensor) for name, tensor in analysis.tensors.items()}
+    return list(folder.write(subject, contents).values())
 
 
 def as_object(found: "Analyzed", files: list[Path]) -> dict[str, Any]:

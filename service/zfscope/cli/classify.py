@@ -1,15 +1,16 @@
 """`zfscope classify`: the likeliest classes of a photo."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zfscope.cli.connect import connect, read_photo
+from zfscope.cli.connect import connect
 from zfscope.cli.options import (
     AsJson,
     ModelName,
     ModelVersion,
-    PhotoFile,
+    PhotoFiles,
     Runtime,
     RuntimeName,
     Server,
@@ -24,13 +25,18 @@ from zfscope.cli.output import (
     title_of,
     warnings_json,
 )
+from zfscope.cli.photos import for_each, is_single, listed, print_failed, read_photo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from zfscope.client import Classification
+
+    Classify = Callable[[bytes], Classification]
 
 
 def classify(
-    photo: PhotoFile,
+    photos: PhotoFiles,
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many classes.")] = 5,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over ten crops (Sec 3).")] = False,
     model: ModelName = "",
@@ -41,17 +47,33 @@ def classify(
     server: Server = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say what a photo shows.
+    """Say what a photo shows; of several photos, or a folder, a row for each with its likeliest class.
+
+    With several photos --json prints one object a line, with the photo's path as `file`; a photo that cannot
+    be used has an `error` there and does not end the others, and the exit code is 2.
 
     \b
     Examples:
       zfscope classify china.jpg
       zfscope classify china.jpg --top 3 --json
+      zfscope classify photos/ a.jpg b.jpg
+      curl -sSL https://example.org/a.jpg | zfscope classify -
       zfscope classify china.jpg --server localhost:50051
     """
-    data = read_photo(photo)
     with connect(server, store, runtime=runtime, torchserve=torchserve) as zfscope:
-        answer = zfscope.classify(data, model=model, version=version, top=top, ten_crop=ten_crop)
+
+        def one(photo: bytes) -> "Classification":
+            return zfscope.classify(photo, model=model, version=version, top=top, ten_crop=ten_crop)
+
+        if is_single(photos):
+            _print_one(photos[0], one(read_photo(photos[0])), as_json=as_json)
+        elif as_json:
+            _print_lines(listed(photos), one)
+        else:
+            _print_rows(listed(photos), one)
+
+
+def _print_one(photo: Path, answer: "Classification", *, as_json: bool) -> None:
     if as_json:
         print_json(as_object(answer))
         return
@@ -59,6 +81,42 @@ def classify(
     columns = {"probability": "right", "class": "left", "id": "left"}
     rows = [(f"{score.probability:.1%}", score.label, score.label_id) for score in answer.classes]
     print_table(f"{photo.name}, by {title_of(answer.model, answer.version)}", columns, rows)
+
+
+def _print_lines(photos: "Sequence[Path]", classify: "Classify") -> None:
+    """Print a JSON object a line, as soon as it is known."""
+    for_each(
+        photos,
+        lambda path, photo: print_json({"file": str(path)} | as_object(classify(photo))),
+        failed=print_failed,
+    )
+
+
+def _print_rows(photos: "Sequence[Path]", classify: "Classify") -> None:
+    """Print a table of the likeliest class of each photo."""
+    answers: dict[Path, Classification] = {}
+
+    def add(path: Path, photo: bytes) -> None:
+        answers[path] = classify(photo)
+        print_warnings(answers[path].warnings, prefix=f"{path}: ")
+
+    try:
+        for_each(photos, add)
+    finally:
+        if answers:
+            _print_table(answers)
+
+
+def _print_table(answers: "dict[Path, Classification]") -> None:
+    columns = {"photo": "left", "probability": "right", "class": "left", "id": "left"}
+    likeliest = {path: answer.classes[0] for path, answer in answers.items()}
+    rows = [
+        (str(path), f"{score.probability:.1%}", score.label, score.label_id)
+        for path, score in likeliest.items()
+    ]
+    first = next(iter(answers.values()))
+    noun = "photo" if len(rows) == 1 else "photos"
+    print_table(f"{len(rows):,} {noun}, by {title_of(first.model, first.version)}", columns, rows)
 
 
 def as_object(answer: "Classification") -> dict[str, Any]:

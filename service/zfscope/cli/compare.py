@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from zfscope.cli.analyze import as_object, write
-from zfscope.cli.connect import connect, read_photo
+from zfscope.cli.connect import connect
 from zfscope.cli.options import AsJson, Server, Store
 from zfscope.cli.output import print_json, print_table, print_warnings
+from zfscope.cli.output_folder import open_output
+from zfscope.cli.photos import read_photo
 from zfscope.errors import InputError
 
 MOST_PHOTOS = 16
@@ -51,7 +53,7 @@ def compare(
     if version and not version.isdecimal():
         raise InputError(f"--models: '{first}'; a model is named as NAME or NAME:VERSION", field="models")
     data = [read_photo(path) for path in chosen(photos)]
-    with connect(server, store) as zfscope:
+    with connect(server, store) as zfscope, open_output(out) as folder:
         found = zfscope.analyze(
             "compare-architectures",
             data,
@@ -60,7 +62,7 @@ def compare(
             version=int(version) if version else None,
             tensors=tensors,
         )
-    files = write(out, "architectures", found)
+        files = write(folder, None, found)
     if as_json:
         print_json(as_object(found, files))
         return

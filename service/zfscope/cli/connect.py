@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from zfscope.cli.access import given
 from zfscope.cli.location import find_store
 from zfscope.cli.options import RuntimeName
-from zfscope.errors import InputError
 
 if TYPE_CHECKING:  # both bring half a second or more of imports, which `zfscope --help` does without
     from zfscope.cli.here import Here
@@ -33,11 +32,3 @@ def connect_to(server: str, *, timeout_s: float = 60) -> "Client":
     from zfscope.server.settings import read_settings
 
     return Client(server, timeout_s=timeout_s, access=read_settings(Access, **given()))
-
-
-def read_photo(path: Path) -> bytes:
-    """Read an image file. Raises InputError where there is none."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror}", field="photo") from error

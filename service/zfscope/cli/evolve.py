@@ -13,6 +13,7 @@ from zfscope.cli.location import find_store
 from zfscope.cli.numbers import read_numbers
 from zfscope.cli.options import AsJson, DeviceName, IndexDevice, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
+from zfscope.cli.output_folder import about_layer, open_output
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def evolve(
     if data is not None and server:
         message = "DATA is indexed in this process; index it where the service is, and leave DATA out"
         raise InputError(message, field="data")
-    with connect(server, store) as zfscope:
+    with connect(server, store) as zfscope, open_output(out) as folder:
         if data is not None:
             index, about = index_name(index, data), zfscope.model(model, version).summary
             model, version = about.name, about.version
@@ -95,7 +96,7 @@ def evolve(
                 tensors=tensors,
                 progress=lambda told: bar.update(task, completed=int(100 * told.fraction)),
             )
-    files = write(out, "evolve", found)
+        files = write(folder, about_layer(layer), found)
     if as_json:
         print_json(as_object(found, files))
     else:

@@ -1,11 +1,11 @@
-"""What `zfscope project` leaves in a folder: pictures, and tensors where they were asked for."""
+"""The files of a projection, and of the sheet of all: their names and contents."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
+from zfscope.cli.output_folder import npy, plain
 
 if TYPE_CHECKING:
     from zfscope.client import Projection, Projections
@@ -13,40 +13,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Files:
-    """The files that one projection, or the sheet of all, was written to; None where there is none."""
+    """The files that one projection was written to; None where there is none."""
 
     picture: Path | None = None
     tensor: Path | None = None
     control_tensor: Path | None = None
 
 
-def write_sheet(folder: Path, seen: "Projections", *, layer: str) -> Path | None:
-    """Write the sheet of all projections as LAYER.png; give the file, None without pictures."""
-    if seen.sheet is None:
-        return None
-    path = folder / f"{plain(layer)}.png"
-    path.write_bytes(seen.sheet.png)
-    return path
+def sheet_name(layer: str) -> str:
+    """Name the sheet of all projections: LAYER.png."""
+    return f"{plain(layer)}.png"
 
 
-def write_projection(folder: Path, seen: "Projection") -> Files:
-    """Write a projection as LAYER-MAP[-Y-X].png, and its tensors as .npy, float32 (3, H, W)."""
-    place = [seen.map] if seen.y is None or seen.x is None else [seen.map, seen.y, seen.x]
-    name = "-".join([plain(seen.layer), *map(str, place)])
-    files = Files(
-        picture=folder / f"{name}.png" if seen.picture else None,
-        tensor=folder / f"{name}.npy" if seen.tensor is not None else None,
-        control_tensor=folder / f"{name}-control.npy" if seen.control_tensor is not None else None,
-    )
-    if files.picture and seen.picture:
-        files.picture.write_bytes(seen.picture.png)
-    if files.tensor and seen.tensor is not None:
-        np.save(files.tensor, seen.tensor)
-    if files.control_tensor and seen.control_tensor is not None:
-        np.save(files.control_tensor, seen.control_tensor)
-    return files
+def contents(seen: "Projections", *, layer: str) -> dict[str, bytes]:
+    """Return the contents of all files by name: pictures as PNG, tensors as .npy, float32 (3, H, W)."""
+    found: dict[str, bytes] = {}
+    if seen.sheet is not None:
+        found[sheet_name(layer)] = seen.sheet.png
+    for item in seen.projections:
+        name = _name(item)
+        if item.picture is not None:
+            found[f"{name}.png"] = item.picture.png
+        if item.tensor is not None:
+            found[f"{name}.npy"] = npy(item.tensor)
+        if item.control_tensor is not None:
+            found[f"{name}-control.npy"] = npy(item.control_tensor)
+    return found
 
 
-def plain(name: str) -> str:
-    """Make a name, which a service may have sent, one that cannot lead out of the folder."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
+def files_of(item: "Projection", written: Mapping[str, Path]) -> Files:
+    """Return the files of a projection among those that were written, by their names in `contents`."""
+    name = _name(item)
+    endings = (".png", ".npy", "-control.npy")
+    return Files(*(written.get(f"{name}{ending}") for ending in endings))
+
+
+def _name(item: "Projection") -> str:
+    """Name a projection: LAYER-MAP, or LAYER-MAP-Y-X."""
+    place = [item.map] if item.y is None or item.x is None else [item.map, item.y, item.x]
+    return "-".join([plain(item.layer), *map(str, place)])

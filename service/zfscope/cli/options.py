@@ -36,8 +36,13 @@ class Rank(StrEnum):
     sum = "sum"
 
 
-PhotoFile = Annotated[
-    Path, typer.Argument(metavar="PHOTO", help="An image file: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC.")
+PhotoFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PHOTO...",
+        show_default=False,
+        help="Image files: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC; folders; - for standard input.",
+    ),
 ]
 ModelName = Annotated[str, typer.Option("--model", help="A model of the store.  [default: the store's own]")]
 ModelVersion = Annotated[int | None, typer.Option("--version", help="Of the model.  [default: the newest]")]

@@ -1,6 +1,7 @@
 """What commands print: one JSON object for programs, tables for people."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,18 @@ if TYPE_CHECKING:
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
-    """Print one JSON object on stdout."""
-    typer.echo(json.dumps(answer, ensure_ascii=False))
+    """Print one JSON object on stdout, escaped where the stream's encoding lacks one of its characters."""
+    words = json.dumps(answer, ensure_ascii=False)
+    try:
+        words.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON's own escapes, not those of Python, which are not JSON
+        words = json.dumps(answer)
+    typer.echo(words)
+
+
+def one_line(words: str) -> str:
+    """Return a message of several lines as one."""
+    return " ".join(words.split())
 
 
 def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str, ...]]) -> None:
@@ -35,18 +46,18 @@ def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str
         table.add_column(heading, justify="right" if side == "right" else "left")
     for row in rows:
         table.add_row(*row)
-    # A pipe is given whole lines: rich would cut them to 80 characters.
-    console = Console(markup=False, highlight=False)
+    # A pipe is given whole lines: rich would cut them to 80 characters. Names are shown as they are.
+    console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = 200
     console.print(table)
 
 
-def print_warnings(warnings: "Iterable[Notice]") -> None:
-    """Print an answer's warnings on stderr, one line each."""
+def print_warnings(warnings: "Iterable[Notice]", *, prefix: str = "") -> None:
+    """Print an answer's warnings on stderr, one line each. prefix: the photo, where there are several."""
     for notice in warnings:
         about = f"{notice.field}: " if notice.field else ""
-        typer.echo(f"zfscope: warning: {' '.join(f'{about}{notice.message}'.split())}", err=True)
+        typer.echo(one_line(f"zfscope: warning: {prefix}{about}{notice.message}"), err=True)
 
 
 def warnings_json(warnings: "Iterable[Notice]") -> list[dict[str, str]]:
@@ -75,9 +86,9 @@ class Speed(ProgressColumn):
 
 def progress(*more: ProgressColumn) -> Progress:
     """Give a progress bar on stderr, for use as a context manager; it shows on a terminal only."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         *more,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zfscope.cli.connect import connect, read_photo
-from zfscope.cli.options import AsJson, ModelName, ModelVersion, PhotoFile, Rank, Server, Store
+from zfscope.cli.connect import connect
+from zfscope.cli.options import AsJson, ModelName, ModelVersion, PhotoFiles, Rank, Server, Store
 from zfscope.cli.output import (
     print_json,
     print_table,
@@ -16,6 +16,8 @@ from zfscope.cli.output import (
     title_of,
     warnings_json,
 )
+from zfscope.cli.output_folder import OutputFolder, about_photos, open_output
+from zfscope.cli.photos import for_each, is_single, listed, print_failed, read_photo
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Normalisation(StrEnum):
 
 
 def project(
-    photo: PhotoFile,
+    photos: PhotoFiles,
     layer: Annotated[str, typer.Option(help="Of the units: any of the network, such as conv1.")] = "conv5",
     top: Annotated[
         int | None, typer.Option(help="Take the strongest unit of each of so many maps.  [default: 9]")
@@ -69,14 +71,16 @@ def project(
 ) -> None:
     """Show what units saw in a photo, as pictures in a folder.
 
+    The files of a photo begin with its name, as in china-conv5.png. Those of an earlier result for the same
+    photo and layer are replaced. Several photos, or a folder, are projected one after the other; with --json
+    each is an object a line, with the photo's path as `file`.
+
     \b
     Examples:
       zfscope project china.jpg --layer conv5 --top 9 --out seen
       zfscope project china.jpg --layer conv3 --unit 12 --unit 40:6:7 --control
       zfscope project china.jpg --layer conv4 --server localhost:50051 --json
     """
-    from zfscope.cli.files import write_projection, write_sheet
-
     options: ProjectOptions = {
         "model": model,
         "layer": layer,
@@ -88,17 +92,33 @@ def project(
         "tensors": tensors,
     }
     add_choices(options, version, top, unit)
-    data = read_photo(photo)
-    with connect(server, store) as zfscope:
-        seen = zfscope.project(data, **options)
-    out.mkdir(parents=True, exist_ok=True)
-    sheet = write_sheet(out, seen, layer=layer)
-    written = [(item, write_projection(out, item)) for item in seen.projections]
-    if as_json:
-        print_json(as_object(seen, sheet, written))
-    else:
-        print_warnings(seen.warnings)
-        _print(photo, seen, sheet, written)
+    single = is_single(photos)
+    data = {photos[0]: read_photo(photos[0])} if single else {}
+    with connect(server, store) as zfscope, open_output(out) as folder:
+
+        def one(path: Path, photo: bytes) -> None:
+            seen = zfscope.project(photo, **options)
+            sheet, written = _write(folder, path, photo, seen, layer=layer)
+            if as_json:
+                print_json(({} if single else {"file": str(path)}) | as_object(seen, sheet, written))
+            else:
+                print_warnings(seen.warnings, prefix="" if single else f"{path}: ")
+                _print(path, seen, sheet, written)
+
+        if single:
+            one(photos[0], data[photos[0]])
+        else:
+            for_each(listed(photos), one, failed=print_failed if as_json else None)
+
+
+def _write(
+    folder: OutputFolder, path: Path, photo: bytes, seen: "Projections", *, layer: str
+) -> "tuple[Path | None, Written]":
+    """Write all files of a photo; return that of the sheet, and those of each projection."""
+    from zfscope.cli.files import contents, files_of, sheet_name
+
+    written = folder.write(about_photos([path], [photo]), contents(seen, layer=layer))
+    return written.get(sheet_name(layer)), [(item, files_of(item, written)) for item in seen.projections]
 
 
 def add_choices(

@@ -10,9 +10,11 @@ from zfscope.cli.connect import connect
 from zfscope.cli.numbers import read_numbers
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
+from zfscope.cli.output_folder import about_layer, open_output
 
 if TYPE_CHECKING:
-    from zfscope.client import Analyzed
+    from zfscope.cli.here import Here
+    from zfscope.client import Analyzed, Client
 
 
 def top_k(
@@ -66,23 +68,26 @@ def top_k(
     }
     words = {"index": index, "layer": layer, "control": control, "control_down_to": control_down_to}
     parameters = words | {name: value for name, value in asked.items() if value is not None}
-    with connect(server, store) as zfscope, progress() as bar:
-        task = bar.add_task("photos", total=100)
-        found = zfscope.analyze(
-            "top-k",
-            [],
-            parameters,
-            model=model,
-            version=version,
-            tensors=tensors,
-            progress=lambda told: bar.update(task, completed=int(100 * told.fraction)),
-        )
-    files = write(out, "top-k", found)
+    with connect(server, store) as zfscope, open_output(out) as folder:
+        found = _analyze(zfscope, parameters, model=model, version=version, tensors=tensors)
+        files = write(folder, about_layer(layer), found)
     if as_json:
         print_json(as_object(found, files))
     else:
         print_warnings(found.warnings)
         print_maps(layer, found, files)
+
+
+def _analyze(zfscope: "Client | Here", parameters: dict[str, Any], **about: Any) -> "Analyzed":
+    with progress() as bar:
+        task = bar.add_task("photos", total=100)
+        return zfscope.analyze(
+            "top-k",
+            [],
+            parameters,
+            progress=lambda told: bar.update(task, completed=int(100 * told.fraction)),
+            **about,
+        )
 
 
 def print_maps(layer: str, found: "Analyzed", files: list[Path]) -> None:

@@ -1,0 +1,201 @@
+"""The folder that a command writes its results to: no two results are mixed in it.
+
+The names of files begin with what they are about: the photo's, as in `china-conv5.png`, or the layer's, as in
+`conv5-top-k.png`. Another photo of the same name gets a number: `china-2-conv5.png`. A hidden list in the
+folder says which files a command wrote there, from what: when one of them is written again, the others
+of that earlier result are removed, and no other file is.
+"""
+
+import hashlib
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from zfscope.errors import CannotWrite
+from zfscope.files import make_folder, staging_folder, write_file, writing
+from zfscope.locks import locked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LEDGER, LOCK = ".zfscope.json", ".zfscope.lock"
+# Names of files are at most 255 bytes on most systems; a letter may take four.
+_LONGEST_STEM = 40
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What results are about: `stem` begins the names of their files, `source` tells subjects apart."""
+
+    stem: str
+    source: tuple[str, ...]
+
+
+class _Result(BaseModel):
+    """An earlier result. prefix: how its files begin, '' for names of their own. files: SHA-256 by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: str
+    source: tuple[str, ...]
+    files: Mapping[str, str]
+
+
+class _Ledger(BaseModel):
+    """All results in a folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    results: tuple[_Result, ...] = ()
+
+
+class OutputFolder:
+    """A folder that results are written to; made by `open_output`."""
+
+    def __init__(self, root: Path, staging: Path) -> None:
+        self.root = root
+        self._staging = staging
+
+    def write(self, subject: Subject | None, contents: Mapping[str, bytes]) -> dict[str, Path]:
+        """Write the files of a result, all of them or none; return their paths by the names in `contents`.
+
+        subject: None for names without a prefix. Files of the earlier results that are replaced, wholly
+        or in part, are removed. Raises CannotWrite.
+        """
+        for name, data in contents.items():
+            write_file(self._staging / name, data)
+        with writing(self.root), locked(self.root / LOCK, otherwise=None):
+            return self._publish(subject, tuple(contents))
+
+    def _publish(self, subject: Subject | None, names: Sequence[str]) -> dict[str, Path]:
+        known = _read(self.root / LEDGER)
+        prefix = _prefix(subject, known)
+        files = {name: f"{prefix}-{name}" if prefix else name for name in names}
+        digests = {file: _digest(self._staging / name) for name, file in files.items()}
+        source = subject.source if subject else ()
+        result = _Result(prefix=prefix, source=source, files=digests)
+        replaced = [each for each in known.results if _folded(each.files) & _folded(result.files)]
+        kept = tuple(each for each in known.results if each not in replaced)
+        # Whatever happens from here on, all files are in the list, and the next run removes what is stale.
+        _save(self.root / LEDGER, _Ledger(results=(*known.results, result)))
+        for each in replaced:
+            for file, digest in each.files.items():
+                if _digest(self.root / file) == digest:  # a file that somebody changed is no longer ours
+                    (self.root / file).unlink()
+        for name, file in files.items():
+            (self._staging / name).replace(self.root / file)
+        _save(self.root / LEDGER, _Ledger(results=(*kept, result)))
+        return {name: self.root / file for name, file in files.items()}
+
+
+@contextmanager
+def open_output(root: Path) -> Iterator[OutputFolder]:
+    """Open a folder for results before they are computed, so that a folder that cannot be written is known.
+
+    Folders that do not exist are created, and removed again where nothing was written. Raises CannotWrite,
+    also where the list of earlier results cannot be read.
+    """
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+    make_folder(root)
+    try:
+        _read(root / LEDGER)
+        with staging_folder(root) as staging:
+            yield OutputFolder(root, staging)
+    finally:
+        for folder in made:
+            with suppress(OSError):  # it has files in it
+                folder.rmdir()
+
+
+def about_photos(paths: Sequence[Path], photos: Sequence[bytes]) -> Subject | None:
+    """Return photos as the subject of a result, named by the first; None for none. `-` is standard input."""
+    if not paths:
+        return None
+    sources = [_source(path, photo) for path, photo in zip(paths, photos, strict=True)]
+    stem = "stdin" if str(paths[0]) == "-" else paths[0].stem
+    return Subject(file_stem(stem), tuple(sources))
+
+
+def about_layer(layer: str) -> Subject:
+    """Return a layer as the subject of a result."""
+    return Subject(file_stem(layer), ("layer", layer))
+
+
+def file_stem(name: str) -> str:
+    """Return a name that cannot lead out of a folder and that any file system takes; letters stay."""
+    letters = re.sub(r"[^\w-]", "_", unicodedata.normalize("NFC", name))
+    return letters[:_LONGEST_STEM].lstrip("-") or "_"
+
+
+def plain(name: str) -> str:
+    """Return a name, which a service may have sent, as one that cannot lead out of a folder."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
+
+
+def npy(array: "NDArray[Any]") -> bytes:
+    """Return an array as the contents of a .npy file."""
+    import numpy as np
+
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _source(path: Path, photo: bytes) -> str:
+    """Return what tells a photo apart from another of its name: where it is, or of no file what it is."""
+    if str(path) == "-":
+        return f"sha256:{hashlib.sha256(photo).hexdigest()}"
+    return ascii(str(path.absolute().resolve()))[1:-1]  # names need not be UTF-8, and JSON is
+
+
+def _prefix(subject: Subject | None, known: _Ledger) -> str:
+    """Return how the names of a subject's files begin: its stem, numbered where another subject has it."""
+    if subject is None:
+        return ""
+    taken = {_fold(each.prefix): each.source for each in known.results}
+    names = (subject.stem if number == 1 else f"{subject.stem}-{number}" for number in count(1))
+    return next(name for name in names if taken.get(_fold(name), subject.source) == subject.source)
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file; '' where there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _folded(files: Iterable[str]) -> set[str]:
+    return {_fold(file) for file in files}
+
+
+def _fold(name: str) -> str:
+    """Return a name such that names which some file systems hold for equal are equal."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _read(path: Path) -> _Ledger:
+    """Read the list of a folder; a folder without one, or with a damaged one, has no known results."""
+    try:
+        return _Ledger.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return _Ledger()
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise CannotWrite(
+            f"'{path}' is damaged ({reason}): which results are in the folder is not known; remove it, or "
+            "write to another folder"
+        ) from error
+
+
+def _save(path: Path, ledger: _Ledger) -> None:
+    write_file(path, ledger.model_dump_json(indent=1).encode())

@@ -1,0 +1,100 @@
+"""Photos as a command line names them: files, folders, and `-` for standard input."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+
+from zfscope.cli.output import one_line, print_json
+from zfscope.errors import InputError
+
+ERROR_EXIT = 2
+STDIN = Path("-")
+_URL = re.compile(r"^(?!file:)([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
+
+
+def read_photo(path: Path) -> bytes:
+    """Read an image file, or standard input for `-`.
+
+    Raises InputError where there is no such file, for a URL, which nothing here fetches, and where standard
+    input is empty or longer than an image file may be.
+    """
+    if path == STDIN:
+        return _standard_input()
+    if found := _URL.match(str(path)):
+        url = _URL.sub(f"{found[1]}://", str(path))  # a path has lost the second slash
+        message = f"'{url}' is a URL, and photos are read from files; fetch it: curl -sSL URL | zfscope ... -"
+        raise InputError(message, field="photo")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}", field="photo") from error
+
+
+def _standard_input() -> bytes:
+    from zfscope.images.decode import DecodeLimits
+
+    most = DecodeLimits().bytes
+    data = sys.stdin.buffer.read(most + 1)
+    if not data:
+        raise InputError("standard input is empty; - reads one image file from it", field="photo")
+    if len(data) > most:
+        raise InputError(f"standard input is longer than {most:,} bytes, the most of an image", field="photo")
+    return data
+
+
+def is_single(named: Sequence[Path]) -> bool:
+    """Return whether one photo was named, and no folder of them."""
+    return len(named) == 1 and not named[0].is_dir()
+
+
+def listed(named: Sequence[Path]) -> list[Path]:
+    """Return photos as they are named, and all photos of folders.
+
+    Raises InputError for a folder without photos, and where standard input is named more than once.
+    """
+    found: list[Path] = []
+    for path in named:
+        found += _photos_of(path) if path.is_dir() else [path]
+    if found.count(STDIN) > 1:
+        raise InputError("- is named more than once; standard input has one image", field="photo")
+    return found
+
+
+def _photos_of(folder: Path) -> list[Path]:
+    from zfscope.datasets import open_data
+
+    data = open_data(folder)
+    return [folder / name for name in data.names]
+
+
+def print_failed(path: Path, reason: str) -> None:
+    """Print the JSON object of a photo that cannot be used."""
+    print_json({"file": str(path), "error": reason})
+
+
+def for_each(
+    photos: Sequence[Path],
+    work: Callable[[Path, bytes], None],
+    *,
+    failed: Callable[[Path, str], None] | None = None,
+) -> None:
+    """Run `work` with each photo; one that cannot be used ends with a line on stderr, and not the others.
+
+    failed: called with such a photo and the reason. Exits with code 2 in the end if there was one.
+    """
+    faults = 0
+    for path in photos:
+        try:
+            work(path, read_photo(path))
+        except InputError as error:
+            if not error.field.startswith(("photo", "image")):
+                raise
+            faults += 1
+            typer.echo(one_line(f"zfscope: {path}: {error}"), err=True)
+            if failed:
+                failed(path, str(error))
+    if faults:
+        raise typer.Exit(ERROR_EXIT)

@@ -1,0 +1,159 @@
+"""The folder of results: no result is mixed with another, and none is left in part."""
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from zfscope.cli.output_folder import LEDGER, Subject, about_layer, about_photos, file_stem, open_output
+from zfscope.errors import CannotWrite
+
+Run = Callable[..., Any]
+CHINA = Subject("china", ("/photos/china.jpg",))
+
+
+def write(root: Path, subject: Subject | None, **contents: str) -> dict[str, str]:
+    with open_output(root) as folder:
+        written = folder.write(subject, {f"{name}.png": data.encode() for name, data in contents.items()})
+    return {name: path.name for name, path in written.items()}
+
+
+def shown(root: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in root.glob("[!.]*")}
+
+
+def test_files_begin_with_what_they_are_about(tmp_path: Path) -> None:
+    assert write(tmp_path, CHINA, conv5="a") == {"conv5.png": "china-conv5.png"}
+    assert write(tmp_path, None, architectures="b") == {"architectures.png": "architectures.png"}
+    assert shown(tmp_path) == {"china-conv5.png": "a", "architectures.png": "b"}
+
+
+def test_a_result_replaces_all_of_the_earlier_one_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("mine")
+    write(tmp_path, CHINA, conv5="a", one="b", two="c")
+    write(tmp_path, CHINA, conv4="d")
+    write(tmp_path, CHINA, conv5="e", three="f")
+    assert shown(tmp_path) == {
+        "notes.png": "mine",
+        "china-conv4.png": "d",
+        "china-conv5.png": "e",
+        "china-three.png": "f",
+    }
+
+
+def test_a_file_that_somebody_changed_since_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, CHINA, conv5="a", one="b")
+    (tmp_path / "china-one.png").write_text("mine now")
+    write(tmp_path, CHINA, conv5="c")
+    assert shown(tmp_path) == {"china-conv5.png": "c", "china-one.png": "mine now"}
+
+
+def test_another_subject_of_the_same_name_gets_a_number_and_keeps_it(tmp_path: Path) -> None:
+    other, third = Subject("China", ("/elsewhere/China.png",)), Subject("china", ("/third/china.jpg",))
+    write(tmp_path, CHINA, conv5="a")
+    assert write(tmp_path, other, conv4="b") == {"conv4.png": "China-2-conv4.png"}
+    assert write(tmp_path, third, conv5="c") == {"conv5.png": "china-3-conv5.png"}
+    assert write(tmp_path, other, conv4="d") == {"conv4.png": "China-2-conv4.png"}
+    assert len(shown(tmp_path)) == 3
+
+
+def test_a_failure_leaves_the_earlier_result_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, CHINA, conv5="a", one="b")
+    real = Path.open
+
+    def full(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.parent.parent == tmp_path and len(list(path.parent.iterdir())) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(CannotWrite, match="No space left on device"):
+        write(tmp_path, CHINA, conv5="c", two="d")
+    assert shown(tmp_path) == {"china-conv5.png": "a", "china-one.png": "b"}
+    assert {path.name for path in tmp_path.glob(".*")} == {LEDGER, ".zfscope.lock"}
+
+
+def test_a_full_disk_leaves_nothing_of_a_result(small_disk: Path) -> None:
+    with pytest.raises(CannotWrite, match="No space left on device; free some space there"):
+        write(small_disk / "seen", CHINA, conv5="a", one="b" * (2 << 20))
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_folder_in_which_nothing_was_written_is_removed_again(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such layer"), open_output(tmp_path / "deep" / "seen"):
+        raise ValueError("no such layer")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotWrite, match="File exists"), open_output(tmp_path / "file"):
+        pytest.fail("the work was done")
+
+
+def test_a_damaged_list_of_results_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / LEDGER).write_text("{")
+    with pytest.raises(CannotWrite, match=r"is damaged .*; remove it, or write to another"):
+        write(tmp_path, CHINA, conv5="a")
+    assert shown(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("china", "china"),
+        ("../..", "_____"),
+        ("a b.c", "a_b_c"),
+        ("-x", "x"),
+        ("---", "_"),
+        ("\u7a93", "\u7a93"),
+        ("caf\udce9", "caf_"),
+        ("x" * 300, "x" * 40),
+    ],
+)
+def test_any_name_makes_the_beginning_of_a_file_s_name(name: str, stem: str) -> None:
+    assert file_stem(name) == stem
+
+
+def test_subjects_are_told_apart_by_where_they_are(tmp_path: Path) -> None:
+    one, other = (about_photos([tmp_path / name / "a.jpg"], [b""]) for name in ("x", "y"))
+    assert one is not None
+    assert other is not None
+    assert (one.stem, other.stem) == ("a", "a")
+    assert one.source != other.source
+    assert about_photos([], []) is None
+    piped, again = (about_photos([Path("-")], [data]) for data in (b"a", b"b"))
+    assert piped is not None
+    assert again is not None
+    assert piped.stem == again.stem == "stdin"
+    assert piped.source != again.source
+    assert about_layer("conv5").stem == "conv5"
+
+
+def test_two_photos_of_one_name_are_not_mixed_by_a_command(run: Run, photo: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / photo.name
+    other.parent.mkdir()
+    Image.open(photo).rotate(180).save(other)
+    sheets = []
+    for path, top in ((photo, 3), (other, 2), (photo, 1)):
+        answer = json.loads(run("project", path, "--top", top, "--out", tmp_path / "seen", "--json").stdout)
+        sheets.append(Path(answer["sheet"]).name)
+    assert sheets == ["blots-conv5.png", "blots-2-conv5.png", "blots-conv5.png"]
+    names = [path.name for path in (tmp_path / "seen").glob("[!.]*")]
+    assert sum(name.startswith("blots-2-conv5-") for name in names) == 2
+    assert sum(name.startswith("blots-conv5-") for name in names) == 1
+
+
+def test_commands_share_a_folder(run: Run, photo: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    run("project", photo, "--layer", "conv3", "--top", 1, "--out", seen)
+    run("analyze", "project", photo, "--layer", "conv4", "--top", 1, "--out", seen)
+    run("analyze", "occlude", photo, "--window", 16, "--stride", 16, "--out", seen)
+    names = {path.name for path in seen.glob("[!.]*")}
+    assert {"blots-conv3.png", "blots-conv4-sheet.png", "blots-occlusion.png"} <= names
+    assert len(names) == 5

@@ -1,0 +1,165 @@
+"""Photos as a command line names them."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from zfscope.cli.photos import is_single, listed, read_photo
+from zfscope.errors import InputError
+
+Run = Callable[..., Any]
+
+
+class Stdin:
+    """Standard input with some bytes in it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: Path) -> Path:
+    """Two photos, one of them in a folder, and a text."""
+    made = tmp_path / "many"
+    (made / "deep").mkdir(parents=True)
+    Image.open(photo).rotate(90).save(made / "b.png")
+    (made / "deep" / "a.png").write_bytes(photo.read_bytes())
+    (made / "notes.txt").write_text("no photo")
+    return made
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.jpg"
+    path.write_text("no photo")
+    return path
+
+
+def test_folders_stand_for_their_photos_in_order(folder: Path) -> None:
+    assert listed([Path("x.jpg"), folder]) == [Path("x.jpg"), folder / "b.png", folder / "deep" / "a.png"]
+    assert is_single([Path("x.jpg")])
+    assert is_single([Path("-")])
+    assert not is_single([folder])
+    assert not is_single([Path("a"), Path("b")])
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no photos"):
+        listed([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("https://example.org/a.jpg", "https://example.org/a.jpg"),
+        ("s3://bucket/a.jpg", "s3://bucket/a.jpg"),
+        ("HTTP://example.org", "HTTP://example.org"),
+    ],
+)
+def test_a_url_is_refused_by_name_with_what_to_do(path: str, url: str) -> None:
+    with pytest.raises(InputError, match=f"^'{url}' is a URL, .* curl -sSL URL | zfscope ... -$") as refused:
+        read_photo(Path(path))
+    assert refused.value.field == "photo"
+
+
+def test_a_file_whose_name_has_a_colon_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a:b.jpg"
+    path.write_bytes(b"data")
+    assert read_photo(path) == b"data"
+
+
+def test_standard_input_is_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Stdin(b"data"))
+    assert read_photo(Path("-")) == b"data"
+    with pytest.raises(InputError, match="standard input is empty; - reads one image file from it"):
+        read_photo(Path("-"))
+    with pytest.raises(InputError, match="- is named more than once"):
+        listed([Path("-"), Path("a.jpg"), Path("-")])
+
+
+def test_endless_standard_input_is_not_read_to_its_end() -> None:
+    code = "from pathlib import Path; from zfscope.cli.photos import read_photo; read_photo(Path('-'))"
+    with Path("/dev/zero").open("rb") as zeros:
+        done = subprocess.run([sys.executable, "-c", code], stdin=zeros, capture_output=True, check=False)
+    assert b"InputError: standard input is longer than 20,971,520 bytes, the most of an image" in done.stderr
+
+
+def test_several_photos_have_a_row_each(run: Run, photo: Path, folder: Path) -> None:
+    result = run("classify", photo, folder)
+    assert result.code == 0
+    assert "3 photos, by tiny version 2" in result.stdout
+    for path in (photo, folder / "b.png", folder / "deep" / "a.png"):
+        assert str(path) in result.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_several_photos_are_an_object_a_line_for_programs(
+    run: Run, photo: Path, folder: Path, server: str, there: bool
+) -> None:
+    where = ["--server", server] if there else []
+    alone = json.loads(run("classify", photo, "--json", *where).stdout)
+    lines = run("classify", folder, photo, "--json", *where).stdout.splitlines()
+    answers = [json.loads(line) for line in lines]
+    assert [answer.pop("file") for answer in answers] == [
+        str(path) for path in (folder / "b.png", folder / "deep" / "a.png", photo)
+    ]
+    for answer in answers[1:]:  # the same photo twice
+        assert answer == alone
+    assert answers[0] != alone
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("command", [["classify"], ["project"], ["analyze", "project"]])
+def test_a_photo_that_cannot_be_used_does_not_end_the_others(
+    run: Run, photo: Path, broken: Path, server: str, tmp_path: Path, command: list[str], there: bool
+) -> None:
+    where: list[object] = ["--server", server] if there else []
+    options = [] if command == ["classify"] else ["--top", 1, "--out", tmp_path / "out"]
+    result = run(*command, broken, "missing.jpg", photo, *options, "--json", *where)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.code == 2
+    assert [answer["file"] for answer in answers] == [str(broken), "missing.jpg", str(photo)]
+    assert "error" in answers[0]
+    assert answers[1]["error"] == "'missing.jpg' cannot be read: No such file or directory"
+    assert answers[2]["model"] == "tiny"
+    errors = result.stderr.splitlines()
+    assert len(errors) == 2
+    assert errors[0].startswith(f"zfscope: {broken}: ")
+
+
+def test_a_person_sees_the_rows_of_the_others(run: Run, photo: Path, broken: Path) -> None:
+    result = run("classify", broken, photo)
+    assert result.code == 2
+    assert "1 photo, by tiny version 2" in result.stdout
+    assert result.stderr.startswith(f"zfscope: {broken}: ")
+
+
+def test_what_is_wrong_with_the_call_is_said_once(run: Run, photo: Path, folder: Path) -> None:
+    result = run("project", photo, folder, "--layer", "conv9")
+    assert (result.code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    result = run("classify", photo, folder, "--model", "none")
+    assert (result.code, len(result.stderr.splitlines())) == (2, 1)
+
+
+def test_a_photo_comes_from_standard_input(
+    environment: dict[str, str], photo: Path, tmp_path: Path, command: Path
+) -> None:
+    for words in (["classify"], ["project", "--top", "1", "--out", str(tmp_path / "out")]):
+        done = subprocess.run(
+            [command, words[0], "-", *words[1:], "--json"],
+            input=photo.read_bytes(),
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["model"] == "tiny"
+    assert (tmp_path / "out" / "stdin-conv5.png").exists()
