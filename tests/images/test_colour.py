@@ -4,14 +4,12 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.errors import InputError
 from zfscope.images.decode import decode
 
 Rgb = NDArray[np.uint8]
@@ -241,15 +239,6 @@ def test_16_bits_a_channel_are_scaled_within_one_level() -> None:
         + chunk(b"IEND", b"")
     )
     np.testing.assert_allclose(decode(data), values * 255 / 65535, atol=1)
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.int32])
-def test_pixels_of_no_stated_range_are_refused(kind: type[Any], encoded: Encode) -> None:
-    data = encoded(np.ones((4, 4), kind), "TIFF")
-    expected = "TIFF pixels of kind '[FI]'; allowed are whole numbers of 1, 8 or 16 bits"
-    with pytest.raises(InputError, match=expected) as error:
-        decode(data, field="image.encoded")
-    assert error.value.field == "image.encoded"
 
 
 def test_the_first_frame_of_several_is_shown(noise: Noise, encoded: Encode) -> None:

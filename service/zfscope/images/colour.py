@@ -1,14 +1,16 @@
 """Every kind of pixel that an image file can hold, as upright 8-bit RGB."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.ExifTags import Base
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
 from zfscope.errors import InputError
+from zfscope.images.depth import EightBits, Stored, colour_of_16_bits, grey_of_16_bits, grey_of_numbers
+from zfscope.results import Notice
 
 Rgb = NDArray[np.uint8]
 
@@ -16,8 +18,8 @@ MID_GREY = 128
 """What shows through transparent pixels: near the mean of photos, so that a network sees nothing there."""
 
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+_NUMBERS = ("I", "F")
 _EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-_WHITE_IS_ZERO = 0
 
 # EXIF orientation -> what turns the stored picture upright; 1 is upright already. Views, not copies.
 _TURNS: Mapping[int, Callable[[Rgb], Rgb]] = {
@@ -31,42 +33,44 @@ _TURNS: Mapping[int, Callable[[Rgb], Rgb]] = {
 }
 
 
-def to_upright_rgb(image: ImageFile.ImageFile, *, field: str, backdrop: int = MID_GREY) -> Rgb:
-    """Return a loaded picture as uint8 (height, width, 3), turned as its EXIF orientation says.
+class Upright(NamedTuple):
+    """A picture as a viewer shows it, uint8 (height, width, 3), and what was assumed of its pixels."""
 
-    backdrop: the grey, 0 to 255, behind transparent pixels.
-    Raises InputError for pixels of no stated range: 32-bit integers and floating point.
+    pixels: Rgb
+    warnings: tuple[Notice, ...] = ()
+
+
+def to_upright_rgb(
+    image: ImageFile.ImageFile, file: Stored, *, field: str, backdrop: int = MID_GREY
+) -> Upright:
+    """Return a loaded picture in 8-bit RGB, turned as its EXIF orientation says.
+
+    file: how it is stored. backdrop: the grey, 0 to 255, behind transparent pixels.
+    Raises InputError for pixels whose range nothing tells: negative ones, 32-bit and floating-point ones
+    that are too large.
     """
-    stored = np.asarray(_to_rgb(image, field, backdrop))
-    turn = _TURNS.get(_orientation(image))
-    return stored if turn is None else np.ascontiguousarray(turn(stored))
+    rgb, warnings = _to_rgb(image, file, field, backdrop)
+    pixels, turn = np.asarray(rgb), _TURNS.get(_orientation(image))
+    return Upright(pixels if turn is None else np.ascontiguousarray(turn(pixels)), warnings)
 
 
-def _to_rgb(image: ImageFile.ImageFile, field: str, backdrop: int) -> Image.Image:
+def _to_rgb(image: ImageFile.ImageFile, file: Stored, field: str, backdrop: int) -> EightBits:
     if image.mode in _SIXTEEN_BIT:
-        return _grey_of_16_bits(image).convert("RGB")
+        grey, warnings = grey_of_16_bits(image, file, field)
+        return EightBits(grey.convert("RGB"), warnings)
+    if image.mode in _NUMBERS:
+        grey, warnings = grey_of_numbers(image, field)
+        return EightBits(grey.convert("RGB"), warnings)
     if image.mode not in _EIGHT_BIT:
         raise InputError(
-            f"{field} has {image.format} pixels of kind '{image.mode}'; allowed are whole numbers of 1, 8 or "
-            "16 bits, as grey, palette, RGB or CMYK: convert it first",
+            f"{field} has {image.format} pixels of kind '{image.mode}'; allowed are grey, palette, RGB and "
+            "CMYK: convert it first",
             field=field,
         )
-    if image.has_transparency_data:
-        return _over(image, backdrop)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _grey_of_16_bits(image: ImageFile.ImageFile) -> Image.Image:
-    """Scale by the whole range (65535 -> 255, and 4095 -> 255 for a TIFF of 12 bits), rounding.
-
-    Pillow's own conversion would cut off everything above 255.
-    """
-    tags = getattr(image, "tag_v2", {})
-    white = 2 ** int(tags.get(BITSPERSAMPLE, (16,))[0]) - 1
-    grey = np.linspace(0, 255, white + 1).round().astype(np.uint8)
-    if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
-        grey = grey[::-1]
-    return Image.fromarray(grey[np.asarray(image)])
+    shown, warnings = colour_of_16_bits(image, file, field) or EightBits(image)
+    if shown.has_transparency_data:
+        return EightBits(_over(shown, backdrop), warnings)
+    return EightBits(shown if shown.mode == "RGB" else shown.convert("RGB"), warnings)
 
 
 def _over(image: Image.Image, grey: int) -> Image.Image:

@@ -20,7 +20,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 from zfscope.errors import InputError, TooLarge
 from zfscope.images.bombs import gif_has_frames, gif_size, jpeg_scans, tiff_tile_size
 from zfscope.images.colour import MID_GREY, to_upright_rgb
+from zfscope.images.depth import stored
 from zfscope.images.formats import HEAD_BYTES, TEXT, Format, identify, missing_library, readable_formats
+from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
 
 
@@ -29,7 +31,8 @@ class DecodeLimits:
     """What an encoded image may be.
 
     bytes:    encoded size.
-    pixels:   width times height; a picture takes about 10 bytes of memory per pixel while it is decoded.
+    pixels:   width times height; a picture takes about 10 bytes of memory per pixel while it is decoded, dark
+              colour of 16 bits up to 25.
     formats:  recognised by the first bytes of the file, never by a name or a media type.
     scans:    passes over the pixels of a progressive JPEG; encoders write 1 to about 15.
     """
@@ -83,8 +86,8 @@ def decode_photo(
     """Return the picture as a viewer shows it, upright, with what was assumed as warnings about `field`.
 
     The first frame of a file that has several; turned as its EXIF orientation says; what is
-    transparent blended over the grey of `backdrop`; 16 bits a channel scaled to 8. Colour profiles are
-    not applied. The array may be read-only.
+    transparent blended over the grey of `backdrop`; more than 8 bits a channel scaled to 8, by the bits that
+    are used (see `zfscope.images.depth`). Colour profiles are not applied. The array may be read-only.
 
     Raises InputError, naming `field`, for bytes that are no image of an allowed format, or that are damaged
     or cut short, and TooLarge for what exceeds a limit.
@@ -92,9 +95,11 @@ def decode_photo(
     name = _format_of(data, limits, field)
     with _faults_of_the_file(name, limits, field):
         image = _opened(name, data, limits, field)
-        notices = _frames(image, name, data, field)
+        file = stored(image, data, lambda: _opened(name, data, limits, field))
+        notices = (*_frames(image, name, data, field), *colour_notices(image, field))
         image.load()
-        return DecodedPhoto(to_upright_rgb(image, field=field, backdrop=backdrop), notices)
+        pixels, assumed = to_upright_rgb(image, file, field=field, backdrop=backdrop)
+        return DecodedPhoto(pixels, (*notices, *assumed))
 
 
 def stored_size(

@@ -1,0 +1,252 @@
+"""Pixels of more than 8 bits as 8-bit ones: how many bits count is stated, or else read from the pixels.
+
+Cameras of 10, 12 and 14 bits write their values as they are into 16-bit files, which are then 64, 16 or 4
+times too dark. PNG's sBIT and TIFF's MaxSampleValue say so, seldom; else the brightest pixel does.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION
+
+from zfscope.errors import InputError
+from zfscope.images.chunks import png_significant_bits
+from zfscope.results import Notice
+
+# Depths that cameras and software have, smallest first; values that need more bits are of the whole range.
+_DEPTHS = (8, 10, 12, 14)
+_SIXTEEN = 65535
+_MAX_SAMPLE_VALUE, _SMAX_SAMPLE_VALUE, _SMIN_SAMPLE_VALUE = 281, 341, 340
+_WHITE_IS_ZERO = 0
+_ROWS = 256
+"""Rows that are converted at once, so that their 16-bit values take little memory."""
+
+# What makes Pillow keep the lower byte of each 16-bit value, for what makes it keep the upper one; of grey
+# with opacity both bytes of both, as if they were four channels.
+_LOWER = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGB;16N": "RGB;16B",
+    "RGBA;16B": "RGBA;16L",
+    "RGBA;16L": "RGBA;16B",
+    "RGBA;16N": "RGBA;16B",
+    "LA;16B": "RGBA",
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How an opened file stores its pixels, before they are unpacked.
+
+    reopen: opens it again. rawmodes: Pillow's names of its kinds of pixels. significant_bits: what a PNG's
+    sBIT says, None without one. planar: whether channels are stored one after the other.
+    """
+
+    reopen: Callable[[], ImageFile.ImageFile]
+    rawmodes: frozenset[str]
+    significant_bits: int | None
+    planar: bool
+
+
+def stored(image: ImageFile.ImageFile, data: bytes, reopen: Callable[[], ImageFile.ImageFile]) -> Stored:
+    """Return how an opened file, of which `data` are the bytes, stores its pixels."""
+    planar = getattr(image, "tag_v2", {}).get(PLANAR_CONFIGURATION) == 2
+    bits = png_significant_bits(data) if image.format == "PNG" else None
+    return Stored(reopen, frozenset(map(_rawmode, image.tile)), bits, planar)
+
+
+class EightBits(NamedTuple):
+    """A picture of 8 bits a channel, and what was assumed of its range."""
+
+    image: Image.Image
+    warnings: tuple[Notice, ...] = ()
+
+
+def grey_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> EightBits:
+    """Scale 16-bit grey by its range, rounding: 65535 -> 255, and 4095 -> 255 for 12 bits.
+
+    Pillow's own conversion would cut off everything above 255.
+    """
+    values, whole = np.asarray(image), _bits(image)
+    stated = _stated_bits(image, file) if whole == 16 else whole  # such as 12 bits, packed
+    depth = _depth(_extent([values]), whole, stated)
+    grey = Image.fromarray(_table(2**depth.bits - 1, image)[values])
+    return EightBits(grey, _notice(depth, field))
+
+
+def colour_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> EightBits | None:
+    """Return 16-bit colour of which the upper bits are unused, None for any other picture.
+
+    Pillow keeps the upper byte of each value. Where that is dark all over, the file is decoded once more for
+    the lower one. Raises InputError for 16-bit planes, of which Pillow has no lower byte, and which it
+    misreads as 8-bit ones where they are not compressed.
+    """
+    misread = file.planar and _bits(image) == 16 and len(file.rawmodes & _LOWER.keys()) == 0
+    if not misread and not (file.rawmodes and file.rawmodes <= _LOWER.keys()):
+        return None
+    high = np.asarray(image)
+    if not misread and high[..., :3].max(initial=0) >= 2 ** (_DEPTHS[-1] - 8):
+        return None
+    if file.planar:
+        message = f"{field} is a TIFF file of 16-bit channels one after the other (planar), which is not read"
+        raise InputError(f"{message}: convert to interleaved channels or to 8 bits", field=field)
+    low = _lower_bytes(file)
+    parts = [slice(start, start + _ROWS) for start in range(0, len(high), _ROWS)]
+    extent = _extent(_sixteen(high[rows], low[rows])[..., :3] for rows in parts)
+    depth = _depth(extent, 16, _stated_bits(image, file))
+    if not depth.assumed:
+        return None
+    table = _table(2**depth.bits - 1, image)
+    result = np.empty_like(high)
+    for rows in parts:
+        result[rows] = table[np.minimum(_sixteen(high[rows], low[rows]), len(table) - 1)]
+    if result.shape[2] == 4 and int(high[..., 3].max()) >= 2 ** (depth.bits - 8):
+        result[..., 3] = high[..., 3]  # opacity that has the whole range
+    return EightBits(Image.fromarray(result), _notice(depth, field))
+
+
+def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
+    """Scale 32-bit whole numbers, signed ones and floating point by their stated or likeliest range.
+
+    Raises InputError for values that no range can be told of: negative, infinite, or too large.
+    """
+    values = np.asarray(image)
+    black, white, source = _range_of(image, values, field)
+    levels = (np.clip(values.astype(np.float64), black, white) - black) * (255 / (white - black))
+    kind = "floating-point" if image.mode == "F" else "whole"
+    told = f"{kind} numbers from {values.min():.6g} to {values.max():.6g} were read as grey levels"
+    message = (
+        f"{told} from {black:g} (black) to {white:g} (white){source}; if they are not, convert to 8 bits"
+    )
+    return EightBits(
+        Image.fromarray(levels.round().astype(np.uint8)), (Notice("assumed-range", message, field),)
+    )
+
+
+class _Extent(NamedTuple):
+    """The largest of many values, and whether all are those of 8 bits times 257, which fill 16 bits."""
+
+    highest: int
+    spread: bool
+
+
+class _Depth(NamedTuple):
+    """How many bits values use, whether that is fewer than their file's type has, and the largest value."""
+
+    bits: int
+    assumed: bool
+    highest: int
+
+
+def _extent(parts: Iterable[NDArray[Any]]) -> _Extent:
+    found = [_Extent(int(part.max(initial=0)), bool((part % 257 == 0).all())) for part in parts]
+    return _Extent(max((each.highest for each in found), default=0), all(each.spread for each in found))
+
+
+def _depth(extent: _Extent, whole: int, stated: int | None) -> _Depth:
+    """Read the depth from the largest value, unless what the file states fits it. whole: bits of its type."""
+    highest = extent.highest
+    if stated is not None:  # larger values show that they were scaled to the whole range
+        bits = stated if highest < 2**stated else whole
+        return _Depth(bits, bits < whole, highest)
+    bits = next((bits for bits in _DEPTHS if highest < 2**bits), whole)
+    if bits >= whole or not highest or (whole == 16 and extent.spread):
+        return _Depth(whole, False, highest)
+    return _Depth(bits, True, highest)
+
+
+def _notice(depth: _Depth, field: str) -> tuple[Notice, ...]:
+    if not depth.assumed:
+        return ()
+    times = _SIXTEEN / (2**depth.bits - 1)
+    message = (
+        f"16-bit pixels, none above {depth.highest:,}, were read as {depth.bits}-bit ones, {times:.0f} times "
+        "as bright; if the picture is that dark, scale its values to 16 bits"
+    )
+    return (Notice("assumed-bit-depth", message, field),)
+
+
+def _stated_bits(image: ImageFile.ImageFile, file: Stored) -> int | None:
+    """Return how many bits a file says that count, None where it does not: PNG's sBIT, TIFF's MaxSampleValue.
+
+    TIFF's value may be no more than the brightest pixel: only one less than a power of two, such as 4095,
+    is a depth.
+    """
+    if file.significant_bits is not None:
+        return file.significant_bits
+    tags = getattr(image, "tag_v2", {})
+    for tag in (_SMAX_SAMPLE_VALUE, _MAX_SAMPLE_VALUE):
+        white = _number(tags.get(tag))
+        if white is not None and 255 <= white <= _SIXTEEN and math.log2(white + 1).is_integer():
+            return int(white).bit_length()
+    return None
+
+
+def _range_of(image: ImageFile.ImageFile, values: NDArray[Any], field: str) -> tuple[float, float, str]:
+    """Return black and white, and in words where these come from if the file says so. Raises InputError."""
+    tags = getattr(image, "tag_v2", {})
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"{field} has pixels that are not finite: convert to 8 bits", field=field)
+    black, white = _number(tags.get(_SMIN_SAMPLE_VALUE)), _number(tags.get(_SMAX_SAMPLE_VALUE))
+    if black is not None and white is not None and black <= low and high <= white and black < white:
+        return black, white, ", as the file says"
+    if low < 0 or high > _SIXTEEN:
+        raise InputError(
+            f"{field} has {image.format} pixels from {low:g} to {high:g} and does not say which is black and "
+            "which white: convert to 8 bits, or to 0 to 1",
+            field=field,
+        )
+    if image.mode == "F" and high <= 1:
+        return 0.0, 1.0, ""
+    depth = _depth(_extent([np.ceil(values)]), 15 if _bits(image) == 16 else 16, None)
+    return 0.0, float(2**depth.bits - 1), ""
+
+
+def _number(value: Any) -> float | None:
+    """Return a tag's value, the first of several, None where it is not a number."""
+    first = value[0] if isinstance(value, tuple) and value else value
+    try:
+        return float(first)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _bits(image: ImageFile.ImageFile) -> int:
+    """Return the bits of a channel that a TIFF states, 16 for other formats, of which only such are asked."""
+    stated = getattr(image, "tag_v2", {}).get(BITSPERSAMPLE, (16,))
+    return int(stated[0]) if stated else 16
+
+
+def _table(white: int, image: ImageFile.ImageFile) -> NDArray[np.uint8]:
+    """Return the 8-bit level of each value up to `white`."""
+    levels = np.linspace(0, 255, white + 1).round().astype(np.uint8)
+    inverted = getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+    return levels[::-1] if inverted else levels
+
+
+def _rawmode(tile: Any) -> str:
+    return str(tile.args[0] if isinstance(tile.args, tuple) else tile.args)
+
+
+def _lower_bytes(file: Stored) -> NDArray[np.uint8]:
+    """Decode a picture of 16 bits a channel again, keeping the lower byte of each value."""
+    image = file.reopen()
+    image.tile = [tile._replace(args=_lower_args(tile)) for tile in image.tile]
+    image.load()
+    lower = np.asarray(image)
+    return lower[..., [1, 1, 1, 3]] if "LA;16B" in file.rawmodes else lower
+
+
+def _lower_args(tile: Any) -> Any:
+    lower = _LOWER[_rawmode(tile)]
+    return (lower, *tile.args[1:]) if isinstance(tile.args, tuple) else lower
+
+
+def _sixteen(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    return np.left_shift(high, 8, dtype=np.uint16) | low

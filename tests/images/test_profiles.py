@@ -1,0 +1,94 @@
+"""Embedded colour profiles: those that differ from sRGB are named, since none is applied."""
+
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from zfscope.images.decode import decode_photo
+from zfscope.images.profiles import read_profile
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+P3 = {
+    b"rXYZ": (0.5151, 0.2412, -0.0011),
+    b"gXYZ": (0.2919, 0.6922, 0.0419),
+    b"bXYZ": (0.1572, 0.0666, 0.7841),
+}
+PLAIN = {
+    b"rXYZ": (0.4361, 0.2225, 0.0139),
+    b"gXYZ": (0.3851, 0.7169, 0.0971),
+    b"bXYZ": (0.1431, 0.0606, 0.7141),
+}
+GAMMA = b"curv" + bytes(4) + struct.pack(">IH", 1, 563)  # 2.2
+LINE = b"curv" + bytes(8)
+
+
+def profile(
+    name: str,
+    primaries: dict[bytes, tuple[float, float, float]],
+    curve: bytes = GAMMA,
+    space: bytes = b"RGB ",
+) -> bytes:
+    """An ICC profile of these tags."""
+    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + b"\0"}
+    for tag, xyz in primaries.items():
+        tags[tag] = b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in xyz))
+    tags[b"rTRC"] = curve
+    offset, table, contents = 132 + 12 * len(tags), b"", b""
+    for tag, content in tags.items():
+        table += struct.pack(">4sII", tag, offset + len(contents), len(content))
+        contents += content + bytes(-len(content) % 4)
+    head = bytes(16) + space + b"XYZ " + bytes(12) + b"acsp" + bytes(88)
+    return head + struct.pack(">I", len(tags)) + table + contents
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "like"),
+    [
+        (SRGB, "sRGB built-in", True),
+        (profile("c2", PLAIN), "c2", True),
+        (profile("Display P3", P3), "Display P3", False),
+        (profile("linear", PLAIN, LINE), "linear", False),
+        (
+            profile("a gamma of 1", PLAIN, b"curv" + bytes(4) + struct.pack(">IH", 1, 256)),
+            "a gamma of 1",
+            False,
+        ),
+        (profile("sRGB v4 by tables", {}), "sRGB v4 by tables", True),
+        (profile("a printer", {}), "a printer", False),
+        (profile("Dot Gain 20%", {}, space=b"GRAY"), "Dot Gain 20%", True),
+    ],
+)
+def test_a_profile_is_told_by_its_primaries_or_else_its_name(data: bytes, name: str, like: bool) -> None:
+    found = read_profile(data)
+    assert found is not None
+    assert (found.name, found.like_srgb) == (name, like)
+
+
+@given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda tail: SRGB[:150] + tail))
+def test_any_bytes_can_be_a_profile(data: bytes) -> None:
+    found = read_profile(data)
+    assert found is None or len(found.name) <= 60
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_a_photo_with_another_profile_says_so(name: str, encoded: Callable[..., bytes]) -> None:
+    picture = Image.fromarray(np.full((16, 16, 3), 90, np.uint8))
+    photo = decode_photo(encoded(picture, name, icc_profile=profile("Display P3", P3)), field="image.encoded")
+    (notice,) = photo.warnings
+    assert (notice.code, notice.field) == ("colour-profile", "image.encoded")
+    assert notice.message == (
+        "the colour profile 'Display P3' was not applied: colours were read as sRGB; convert to sRGB"
+    )
+    assert decode_photo(encoded(picture, name, icc_profile=SRGB)).warnings == ()
+
+
+@pytest.mark.parametrize("name", ["JPEG", "TIFF"])
+def test_cmyk_is_said_to_be_approximate(name: str, encoded: Callable[..., bytes]) -> None:
+    (notice,) = decode_photo(encoded(Image.new("CMYK", (16, 16), (10, 20, 30, 40)), name)).warnings
+    assert notice.code == "colour-profile"
+    assert notice.message.startswith("CMYK was converted without its profile")
