@@ -5,46 +5,64 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from zfscope.scan import Index
 
+# A process that imports everything. For each number that it reads, a copy of it runs the command and dies
+# before that many lines are run; at the end of its input it runs the command itself.
 PROGRAM = """
 import os, signal, sys
-left = int(sys.argv.pop(1))
-
-def at_line(frame, event, argument):
-    global left
-    left -= event == "line"
-    if not left:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return at_line
-
-def at_call(frame, event, argument):
-    return at_line if frame.f_code.co_filename.endswith(FILES) else None
-
-import zfscope.cli.index
+import onnxruntime, pyarrow.parquet, torch
+import zfscope.cli.index, zfscope.runtimes
 from zfscope.scan import build
+
 FILES = tuple(f"zfscope/scan/{name}.py" for name in ("build", "state", "partial", "write", "tables"))
 build.SAVE_EVERY_S = 0
-sys.settrace(at_call)
+
+def die_before(left):
+    def at_line(frame, event, argument):
+        nonlocal left
+        left -= event == "line"
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return at_line
+
+    sys.settrace(lambda frame, *_: at_line if frame.f_code.co_filename.endswith(FILES) else None)
+
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        die_before(int(line))
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 zfscope.cli.main()
 """
+
+# Lines after which a process dies, of those that put results together, save them and write the files: about
+# 55 for each batch, 900 at the end.
 DEATHS = (97, 150, 61, 203, 350, 850)
-"""Lines after which a process dies, of those that put results together, save them and write the files: some
-55 a batch, 900 at the end."""
 
 
-def run(lines: int, photos: Path, store: Path, out: Path) -> int:
-    """Index photos in a process that dies before so many lines are run; 0 lets it live."""
+@contextmanager
+def command(photos: Path, store: Path, out: Path) -> "Iterator[subprocess.Popen[str]]":
+    """Start PROGRAM with the command that indexes photos."""
     arguments = ["index", photos, "--model", "tiny", "--layers", "conv1,conv2,fc3", "--name", "it"]
     settings = {"XDG_CACHE_HOME": str(out.parent / "cache"), "ZFSCOPE_STORE": str(store)}
-    command = [sys.executable, "-c", PROGRAM, str(lines), *arguments, "--out", out]
-    result = subprocess.run(
-        command, env={**os.environ, **settings}, check=False, timeout=240, capture_output=True
-    )
-    return result.returncode
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments, "--out", out],
+        env={**os.environ, **settings},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_killed_again_and_again_it_ends_with_the_same_bytes(
@@ -59,10 +77,15 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(
         shutil.copytree(photos, many / part)
     make(many, name="whole")
     killed = tmp_path / "killed"
-    for lines in DEATHS:
-        assert run(lines, many, store, killed) == -signal.SIGKILL
-        assert not (killed / "it").exists()
-    assert (killed / ".it.unfinished" / "result" / "records.parquet").exists()
-    assert run(0, many, store, killed) == 0
+    with command(many, store, killed) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for lines in DEATHS:
+            print(lines, file=process.stdin, flush=True)
+            assert int(process.stdout.readline()) == -signal.SIGKILL
+            assert not (killed / "it").exists()
+        assert (killed / ".it.unfinished" / "result" / "records.parquet").exists()
+        process.communicate(timeout=240)
+        assert process.returncode == 0
     assert contents(killed / "it") == contents(tmp_path / "out" / "whole")
     assert [path.name for path in killed.iterdir()] == ["it"]

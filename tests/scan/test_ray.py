@@ -192,19 +192,26 @@ def test_a_photo_that_only_this_machine_sees_ends_the_scan(
 
 
 @pytest.mark.usefixtures("_one_free")
-def test_a_batch_at_which_actors_die_ends_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_at_which_actors_die_ends_the_scan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ray_engine, "DEATHS", 2)
+    arrived = tmp_path / "arrived"
 
     def work(batch: Batch) -> Partial:
         if batch.number == 2:
-            time.sleep(1)  # what was found before is on its way, and dies with the process
+            while not arrived.exists():  # what was found before may still be on its way
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         return seen(batch)
+
+    def scan() -> None:
+        for number, _ in enumerate(RayEngine()(work, batches(9))):
+            if number == 1:
+                arrived.touch()
 
     with pytest.raises(
         RuntimeUnavailable, match=r"^Ray gives up: 2 actors died at the photos from '2\.png' on"
     ):
-        list(RayEngine()(work, batches(9)))
+        scan()
 
 
 @pytest.mark.usefixtures("_one_free")

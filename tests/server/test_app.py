@@ -3,9 +3,9 @@
 import asyncio
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -15,8 +15,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from zfscope.client import Client
 from zfscope.errors import InputError, NotFound
-from zfscope.server import analyze
+from zfscope.server import analyze, app
 from zfscope.server.app import SERVICES, Service
+from zfscope.server.calls import Calls
 from zfscope.server.services import classification
 from zfscope.server.settings import Settings
 from zfscope.v1 import classification_pb2, image_pb2, model_pb2
@@ -142,16 +143,26 @@ def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Chan
     assert database.FindFileContainingSymbol("google.protobuf.Struct").package == "google.protobuf"
 
 
-def test_a_shutdown_says_not_serving_before_it_refuses_work(cold_service: Any) -> None:
+def test_a_shutdown_says_not_serving_before_it_refuses_work(
+    cold_service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noticed = asyncio.Event()
+
+    async def sleep(lame_duck_s: float) -> None:
+        assert lame_duck_s == 3
+        await noticed.wait()
+
+    monkeypatch.setattr(app, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     cold_service.call(cold_service.service.warm_up())
-    stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(lame_duck_s=0.5), cold_service.loop)
+    stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(lame_duck_s=3), cold_service.loop)
     while check(cold_service.address) == SERVING:
         pass
 
     with Client(cold_service.address) as client:
         assert client.models()  # load balancers have not noticed yet
 
-    stopping.result(timeout=30)
+    cold_service.loop.call_soon_threadsafe(noticed.set)
+    stopping.result(timeout=60)
 
 
 def test_a_shutdown_lets_running_work_end_and_refuses_new_work(
@@ -190,20 +201,29 @@ def test_a_shutdown_lets_an_analysis_end_whose_progress_is_read(
         stopping.result(timeout=30)
 
 
-def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(cold_service: Any) -> None:
+def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(
+    cold_service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cold_service.call(cold_service.service.warm_up())
-    last_byte = threading.Event()
+    head, last_byte, intercept = threading.Event(), threading.Event(), Calls.intercept_service
+
+    def intercepted(calls: Calls, *head_of_call: Any) -> Any:
+        head.set()
+        return intercept(calls, *head_of_call)
 
     def request() -> Iterator[bytes]:
-        last_byte.wait(timeout=30)
+        last_byte.wait(timeout=60)
         yield b""
+
+    monkeypatch.setattr(Calls, "intercept_service", intercepted)
 
     with grpc.insecure_channel(cold_service.address) as channel:
         grpc.channel_ready_future(channel).result(timeout=30)
         call = channel.stream_unary("/zfscope.v1.ModelService/ListModels").future(request(), timeout=30)
-        time.sleep(0.2)  # its head is there
+        assert head.wait(timeout=60)
         stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
-        time.sleep(0.2)  # the gate is shut
+        while refused(cold_service.address).details() is None:
+            pass
         last_byte.set()
 
         refusal = call.exception(timeout=30)

@@ -39,19 +39,20 @@ async def test_nobody_gets_in_after_the_gate_was_shut() -> None:
 
 
 async def test_a_shut_gate_waits_for_those_inside() -> None:
-    gate = Gate()
+    gate, enough = Gate(), asyncio.Event()
     gate.open()
 
     async def visit() -> None:
         with gate.passage(OCCLUDE, 1):
-            await asyncio.sleep(0.05)
+            await enough.wait()
 
     visits = [asyncio.create_task(visit()) for _ in range(3)]
     await asyncio.sleep(0)
     gate.shut()
 
     assert not await gate.emptied(timeout_s=0.001)
-    assert await gate.emptied(timeout_s=10)
+    enough.set()
+    assert await gate.emptied(timeout_s=60)
     assert all(visit.done() for visit in visits)
 
 

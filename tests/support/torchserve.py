@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.support.ports import free_ports
 from tests.support.programs import skip_missing
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes.torchserve.address import TorchServe
@@ -84,10 +84,12 @@ class RunningTorchServe:
             self.stop()
             raise
 
-    def kill(self) -> None:
-        """Kill its Java, which is what answers, with -9."""
+    def kill(self) -> float:
+        """Kill its Java, which is what answers, with -9; return the time by `time.monotonic`."""
         os.kill(int((self._folder / "tmp" / ".model_server.pid").read_text()), signal.SIGKILL)
+        killed = time.monotonic()
         self.stop()
+        return killed
 
     def stop(self) -> None:
         """End it with all that it has started."""
@@ -113,12 +115,8 @@ class RunningTorchServe:
     def _choose_ports(self) -> int:
         """Put free ports into the settings that came with the archives, and give the one of inference."""
         path = self._folder / SETTINGS
-        sockets = {
-            name: socket.create_server(("127.0.0.1", 0)) for name in ("8080", "8081", "8082", "7070", "7071")
-        }
-        ports = {name: str(server.getsockname()[1]) for name, server in sockets.items()}
-        for server in sockets.values():
-            server.close()
+        names = ("8080", "8081", "8082", "7070", "7071")
+        ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
         settings = re.sub(r"\b(808[012]|707[01])$", lambda port: ports[port[0]], path.read_text(), flags=re.M)
         path.write_text(settings + ("vmargs=-Xmx512m -XX:TieredStopAtLevel=1\n" if self._sparing else ""))
         return int(ports["7070"])

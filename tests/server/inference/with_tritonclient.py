@@ -49,7 +49,7 @@ def classify(client: triton.InferenceServerClient) -> dict[str, np.ndarray]:
     """Run the model on tensors, and on a photo."""
     tensors = [input_of("input", "FP32", PIXELS)]
     wanted = [triton.InferRequestedOutput(name) for name in ("logits", "probabilities", "relu5")]
-    answer = client.infer("tiny", tensors, model_version="2", outputs=wanted, request_id="7", timeout=5)
+    answer = client.infer("tiny", tensors, model_version="2", outputs=wanted, request_id="7", timeout=60)
     photo = [input_of("images", "BYTES", np.array([PHOTO.read_bytes()], dtype=np.object_))]
     likeliest = [triton.InferRequestedOutput("probabilities", class_count=2)]
     return {

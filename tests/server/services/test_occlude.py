@@ -1,8 +1,9 @@
 """Occlude over the wire."""
 
 import io
-import time
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from tests.support.close import assert_close
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.client import Client
-from zfscope.errors import InputError, NotFound, TooMuchWork, ZfscopeError
+from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.images.decode import decode
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
+from zfscope.server.cancel import Cancel
+from zfscope.server.services import analysis
 from zfscope.server.services.occlude import question_of
 from zfscope.server.settings import Settings
 from zfscope.store import ModelStore
@@ -186,14 +189,30 @@ def test_more_windows_than_the_budget_are_refused_before_any_work(
         assert client.occlude(photo, window=8, stride=8).windows == 16
 
 
-def test_an_occlusion_that_nobody_waits_for_frees_its_worker(client: Client, photo: bytes) -> None:
+def test_an_occlusion_that_nobody_waits_for_frees_its_worker(
+    client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, begun, ended = analysis.occlude, threading.Event(), Future[Any]()
+
+    def held(backend: Any, asked: pb.OccludeRequest, cancel: Cancel) -> pb.OccludeResponse:
+        """Begin the work when the service knows that the caller has gone."""
+        begun.set()
+        assert cancel._ended.wait(timeout=60)
+        with pytest.raises(Cancelled) as raised:
+            whole(backend, asked, cancel)
+        ended.set_result(raised.value)
+        raise raised.value
+
     request = pb.OccludeRequest(window=2, stride=1, method=pb.METHOD_FULL)
     request.image.encoded = photo
-    call = client._analysis.Occlude.future(request)
-    time.sleep(0.05)
-    call.cancel()
-    with pytest.raises((grpc.FutureCancelledError, grpc.RpcError)):
-        call.result(timeout=5)
+    with monkeypatch.context() as patched:
+        patched.setattr(analysis, "occlude", held)
+        call = client._analysis.Occlude.future(request)
+        assert begun.wait(timeout=60)
+        call.cancel()
+        with pytest.raises((grpc.FutureCancelledError, grpc.RpcError)):
+            call.result(timeout=60)
+        assert ended.result(timeout=60).message == "the caller went away"
     assert client.occlude(photo, window=16, stride=16).windows == 4
 
 
