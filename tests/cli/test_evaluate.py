@@ -49,7 +49,14 @@ def test_a_program_gets_the_percentages_that_photo_by_photo_counting_gives(
 ) -> None:
     result = run("evaluate", photos, "--model", "tiny", "--json", *(["--ten-crop"] if ten_crop else []))
     top1 = share_of_hits(photos, store, ten_crop=ten_crop)
-    assert json.loads(result.stdout) == {"top1": pytest.approx(top1), "top5": 100.0, "images": 10}
+    assert json.loads(result.stdout) == {
+        "top1": pytest.approx(top1),
+        "top5": 100.0,
+        "images": 10,
+        "skipped": 0,
+        "skipped_photos": [],
+        "passed_over": {},
+    }
     assert result.stderr == ""
 
 
@@ -70,9 +77,21 @@ def test_a_folder_that_is_no_class_of_the_model_is_told_in_one_line(run: Run, ph
 def test_a_folder_that_is_not_there_is_told_in_one_line(run: Run, tmp_path: Path) -> None:
     result = run("evaluate", tmp_path / "nowhere", "--model", "tiny")
     assert (result.code, result.stdout) == (2, "")
-    assert f"no folder '{tmp_path / 'nowhere'}'" in result.stderr
+    assert f"no data set '{tmp_path / 'nowhere'}'" in result.stderr
 
 
 def test_the_stores_default_model_is_measured_where_none_is_named(run: Run, photos: Path) -> None:
     named = run("evaluate", photos, "--model", "tiny", "--json")
     assert run("evaluate", photos, "--json").stdout == named.stdout
+
+
+def test_broken_photos_are_left_out_and_said(run: Run, photos: Path) -> None:
+    before = json.loads(run("evaluate", photos, "--model", "tiny", "--json").stdout)
+    (photos / "n0" / "broken.png").write_text("not a photo")
+    (photos / "n2" / "._0.png").write_text("not a photo")
+    (photos / "n1").mkdir()
+    after = json.loads(run("evaluate", photos, "--model", "tiny", "--json").stdout)
+    assert after["top1"] == before["top1"]
+    assert (after["images"], after["skipped"], after["passed_over"]) == (10, 1, {"hidden": 1})
+    text = run("evaluate", photos, "--model", "tiny").stdout
+    assert "Measured on 10 photos; 1 could not be used ('n0/broken.png': the file is not an image" in text

@@ -98,12 +98,18 @@ def test_another_version_stands_beside_the_first(bring: Run, tmp_path: Path) -> 
     assert store.load("other").version == 2
 
 
-@pytest.mark.parametrize("lines", ["n1 cat\n", "n1 cat\nn1 dog\nn2 fox\n"])
-def test_labels_are_one_for_each_class(bring: Run, tmp_path: Path, lines: str) -> None:
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("n1 cat\n", "labels for a network of 3 classes"),
+        ("n1 cat\nn1 dog\nn2 fox\n", "class 'n1' is named in lines 1 and 2"),
+    ],
+)
+def test_labels_are_one_for_each_class(bring: Run, tmp_path: Path, lines: str, words: str) -> None:
     (tmp_path / "labels").write_text(lines)
     result = bring("--labels", tmp_path / "labels")
     assert result.code == 2
-    assert "labels for a network of 3 classes" in result.stderr
+    assert words in result.stderr
     assert not (tmp_path / "store").exists()
 
 

@@ -65,7 +65,14 @@ def test_photos_become_a_model_of_the_store(train: Run, data: Path, tmp_path: Pa
     result = train(*options, "--name", "brief", "--json")
     assert result.code == 0, result.stderr
     folder = tmp_path / "trained" / "brief" / "1"
-    assert json.loads(result.stdout) == {"model": "brief", "version": 1, "folder": str(folder)}
+    used = {"images": 4, "skipped": 0, "skipped_photos": [], "passed_over": {}}
+    assert json.loads(result.stdout) == {
+        "model": "brief",
+        "version": 1,
+        "folder": str(folder),
+        **used,
+        "validation": used,
+    }
     manifest = ModelStore(tmp_path / "trained").verify("brief")
     assert [(label.id, label.name) for label in manifest.labels] == [("n01", "red bus"), ("n02", "cat")]
     assert manifest.accuracy is not None
@@ -74,10 +81,11 @@ def test_photos_become_a_model_of_the_store(train: Run, data: Path, tmp_path: Pa
 
 
 def test_an_epoch_is_a_line_on_stderr(train: Run, data: Path) -> None:
-    lines = train("--validation", data).stderr.splitlines()
-    assert lines[0].startswith("epoch 1 of 1: loss ")
-    assert "top-1 " in lines[0]
-    assert lines[0].endswith(" photos/s, 0 min left")
+    known, line, *_ = train("--validation", data).stderr.splitlines()
+    assert known.startswith("warning: 4 of the 4 validation photos are training photos too ('n01/0.png' is ")
+    assert line.startswith("epoch 1 of 1: loss ")
+    assert "top-1 " in line
+    assert line.endswith(" photos/s, 0 min left")
 
 
 def test_a_person_is_told_where_the_model_is(train: Run, tmp_path: Path) -> None:
@@ -90,7 +98,7 @@ def test_a_model_that_is_there_is_told_before_the_training(train: Run, tmp_path:
     (tmp_path / "trained" / "zfnet-photos" / "1").mkdir(parents=True)
     result = train()
     assert (result.code, result.stdout) == (2, "")
-    assert "model 'zfnet-photos' is in " in result.stderr
+    assert "model 'zfnet-photos' version 1 is in " in result.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -112,6 +120,10 @@ def test_a_run_that_was_stopped_goes_on(train: Run, tmp_path: Path) -> None:
         (["--recipe", "best"], "no recipe 'best'; there are modern, paper"),
         (["--labels", "nowhere.txt"], "labels 'nowhere.txt' cannot be read"),
         (["--name", "No/name"], "name 'No/name' must match"),
+        (["--checkpoints", "1,2"], "checkpoints name epoch 2; epochs count from 1 to 1"),
+        (["--seed", "-1"], "seed is -1; allowed is 0 to "),
+        (["--store", "/dev/null/store"], "cannot be written: Not a directory; name a folder that is not below a file; give another --store"),
+        (["--out", "/dev/null/run"], "cannot be written: Not a directory; name a folder that is not below a file; give another --out"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_told_in_one_line(
@@ -120,6 +132,41 @@ def test_a_setting_that_cannot_be_used_is_told_in_one_line(
     result = train(*options)
     assert (result.code, result.stdout) == (2, "")
     assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_broken_photos_and_what_is_passed_over_are_said_and_never_fatal(train: Run, data: Path) -> None:
+    (data / "n01" / "broken.jpg").write_text("not a photo")
+    (data / "n01" / ".ipynb_checkpoints").mkdir()
+    (data / ".ipynb_checkpoints").mkdir()
+    (data / "n02" / "loop").symlink_to("loop")
+    (data / "loose.png").write_bytes((data / "n01" / "0.png").read_bytes())
+    result = train("--name", "one")
+    assert result.code == 0, result.stderr
+    reason = "the file is not an image"
+    assert result.stderr.startswith(f"warning: photo 'n01/broken.jpg' is left out: {reason}")
+    assert result.stdout.splitlines()[-1].startswith(
+        f"Trained on 4 photos; 1 could not be used ('n01/broken.jpg': {reason}"
+    )
+    assert result.stdout.endswith(
+        "; passed over: 2 hidden files or folders, 1 link that leads in a circle ('n02/loop'), "
+        "1 photo outside of all class folders ('loose.png').\n"
+    )
+    answer = json.loads(train("--name", "two", "--json").stdout)
+    assert (answer["images"], answer["skipped"]) == (4, 1)
+    assert answer["skipped_photos"][0]["path"] == "n01/broken.jpg"
+    assert answer["passed_over"] == {"hidden": 2, "loop": 1, "unclassified": 1}
+
+
+def test_a_photo_that_was_moved_since_the_run_began_is_refused_in_one_line(train: Run, data: Path) -> None:
+    assert train("--name", "one").code == 0
+    (data / "n01" / "0.png").rename(data / "n02" / "9.png")
+    result = train("--name", "two")
+    assert (result.code, result.stdout) == (2, "")
+    assert (
+        "holds a run of other photos: since it was begun, 1 moved ('n01/0.png' to 'n02/9.png')"
+        in result.stderr
+    )
     assert result.stderr.count("\n") == 1
 
 

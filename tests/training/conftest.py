@@ -11,12 +11,13 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.spec import Conv, Dropout, Flatten, Linear, MaxPool, NetworkSpec, ReLU
 from zfscope.training.batches import Batches
-from zfscope.training.photos import cached_squares, read_folder
+from zfscope.training.decoded import cached_photos
+from zfscope.training.labelled import read_folder
 from zfscope.training.recipe import Recipe
 
 
-def write_photos(root: Path, *, count: int = 8, size: int = 40) -> Path:
-    generator = np.random.default_rng(0)
+def write_photos(root: Path, *, count: int = 8, size: int = 40, seed: int = 0) -> Path:
+    generator = np.random.default_rng(seed)
     for channel, name in ((0, "blue"), (2, "red")):
         (root / name).mkdir(parents=True)
         for number in range(count):
@@ -77,6 +78,5 @@ def network(spec: NetworkSpec) -> Network:
 
 @pytest.fixture
 def batches(folder: Path, preprocessing: Preprocessing, recipe: Recipe, tmp_path: Path) -> Batches:
-    photos = read_folder(folder)
-    squares = cached_squares(photos, preprocessing, tmp_path / "pixels")
-    return Batches(squares, photos.targets, preprocessing, recipe, seed=5)
+    photos = cached_photos(read_folder(folder), preprocessing, tmp_path / "pixels")
+    return Batches(photos.squares, photos.targets, preprocessing, recipe, seed=5)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,10 @@ def test_the_plateau_schedule_follows_the_loss_where_nothing_is_validated(
     run.batches = Batches(batches.squares, batches.targets, batches.preprocessing, stepped, seed=5)
     run.progress.history = [{"train_loss": loss} for loss in (1.0, 2.0, 2.0, 2.0)]
     assert run._rate() == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("seed", [20_000_000, 2**63 - 1])
+def test_any_seed_trains(tmp_path: Path, network: Network, batches: Batches, seed: int) -> None:
+    run = TrainingRun(tmp_path, network, replace(batches, seed=seed), 1)
+    run.run(checkpoints=frozenset(), validate=None, watch=silent())
+    assert run.progress.epoch == 1

@@ -1,16 +1,25 @@
 """Sessions: from an image folder to a model of a store."""
 
+import io
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from tests.training.conftest import write_photos
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.store import ModelStore
+from zfscope.training.measure import evaluate_model
 from zfscope.training.memory import keep_freed_memory
 from zfscope.training.run import Watch
-from zfscope.training.session import Session, Settings, evaluate_model
+from zfscope.training.session import Session
+from zfscope.training.settings import Settings
 
 RECIPE = """
 summary = "for tests"
@@ -26,28 +35,35 @@ size = 64
 QUIET = Watch(photos=lambda done, left: None, epoch=lambda row: None, warn=lambda text: None)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "quick.toml").write_text(RECIPE)
-    (tmp_path / "small.toml").write_text(RECIPE.replace("64", "48"))
+def settings_in(folder: Path) -> Settings:
+    """Write photos and recipes, and return the settings of a short run."""
+    (folder / "quick.toml").write_text(RECIPE)
+    (folder / "small.toml").write_text(RECIPE.replace("64", "48"))
     return Settings(
-        data=write_photos(tmp_path / "train", count=2),
-        validation=write_photos(tmp_path / "val", count=1),
-        out=tmp_path / "run",
+        data=write_photos(folder / "train", count=2),
+        validation=write_photos(folder / "val", count=1, seed=1),
+        out=folder / "run",
         name="tiny",
         hidden=8,
-        recipe=str(tmp_path / "quick.toml"),
+        recipe=str(folder / "quick.toml"),
         epochs=1,
         checkpoints=(1,),
-        labels={"red": "red things"},
+        labels={"red": "red things", "blue": "blue"},
     )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
 
 
 def test_a_folder_becomes_a_model_whose_accuracy_is_what_evaluate_finds(
     settings: Settings, tmp_path: Path
 ) -> None:
+    assert settings.validation is not None
+    shutil.copy(settings.data / "red" / "1.png", settings.validation / "red" / "known.png")
     session = Session(settings)
-    assert session.decoded == 6
+    assert session.decoded == 7
     session.train(QUIET)
     folder = session.publish(tmp_path / "store")
     assert (settings.out / "history.png").read_bytes().startswith(b"\x89PNG")
@@ -56,13 +72,15 @@ def test_a_folder_becomes_a_model_whose_accuracy_is_what_evaluate_finds(
     assert folder == tmp_path / "store" / "tiny" / "1"
     assert [label.name for label in manifest.labels] == ["blue", "red things"]
     assert [checkpoint.epoch for checkpoint in manifest.checkpoints] == [1]
-    found = evaluate_model(store.load("tiny"), tmp_path / "val", ten_crop=False, cache=tmp_path)
+    found = evaluate_model(store.load("tiny"), tmp_path / "val", ten_crop=False, cache=tmp_path).accuracy
     card = (folder / "README.md").read_text()
     assert "# tiny, version 1" in card
     assert f"top-1 {found.top1:.1f} %" in card
     assert "epochs 1." in card
     assert manifest.accuracy is not None
     assert (found.top1, found.images) == (manifest.accuracy.top1, manifest.accuracy.images)
+    assert (found.images, manifest.accuracy.trained_on) == (3, 1)
+    assert "1 of these photos are training photos too, by the hash of their files" in card
 
 
 def test_the_papers_recipe_trains_with_a_mean_image(settings: Settings, tmp_path: Path) -> None:
@@ -85,6 +103,16 @@ def test_the_papers_recipe_trains_with_a_mean_image(settings: Settings, tmp_path
         ({"name": "../up"}, InputError, "name '../up' must match"),
         ({"epochs": 0}, InputError, "epochs = 0"),
         ({"checkpoints": (0,)}, InputError, "checkpoints name epoch 0"),
+        ({"checkpoints": (1, 2)}, InputError, "checkpoints name epoch 2; epochs count from 1 to 1"),
+        ({"seed": -1}, InputError, "seed is -1; allowed is 0 to 9"),
+        ({"seed": 2**63}, InputError, "seed is 9.*; allowed is 0 to 9"),
+        ({"labels": {"green": "grass"}}, InputError, "none of the 1 labels names a class of the data"),
+        (
+            {"labels": {"red": "a\ud800"}},
+            InputError,
+            "no model could be stored: name: Input should be",
+        ),
+        ({"hidden": 10**15}, InputError, "does not fit into memory with --hidden 10"),
         ({"classes": 10}, InputError, "has 2 classes, 10 were asked for"),
         ({"recipe": "none"}, NotFound, "no recipe 'none'"),
         ({"recipe": "small.toml"}, InputError, "photos of 48 pixels are too small: layer 'pool5' reads"),
@@ -97,7 +125,220 @@ def test_settings_that_cannot_be_used_are_refused_before_any_work(
         change = {"recipe": str(settings.out.parent / str(change["recipe"]))}
     with pytest.raises(error, match=message):
         Session(replace(settings, **change))  # type: ignore[arg-type]
+    assert not list(settings.out.glob("*.pixels"))
+
+
+@pytest.mark.parametrize("field", ["data", "validation"])
+def test_a_class_whose_name_cannot_be_stored_is_refused_before_any_work(
+    settings: Settings, field: str
+) -> None:
+    folder: Path = getattr(settings, field)
+    (folder / "red").rename(folder / "r\udce9d")
+    with pytest.raises(InputError, match="not named in UTF-8"):
+        Session(settings)
     assert not settings.out.exists()
+
+
+def test_data_whose_own_name_is_not_utf_8_is_trained_on_and_named_escaped(
+    settings: Settings, tmp_path: Path
+) -> None:
+    odd = tmp_path / "caf\udce9"
+    settings.data.rename(odd)
+    session = Session(replace(settings, data=odd, validation=None))
+    session.train(QUIET)
+    session.publish(tmp_path / "store")
+    assert ModelStore(tmp_path / "store").verify("tiny").provenance.data.endswith("/caf\\xe9")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused_before_any_work(settings: Settings) -> None:
+    with pytest.raises(RuntimeUnavailable, match="device 'cuda' cannot be used") as caught:
+        Session(replace(settings, device="cuda"))
+    assert caught.value.field == "device"
+    assert not settings.out.exists()
+
+
+def test_a_folder_for_the_run_that_cannot_be_written_is_refused_before_any_work(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match="cannot be written: Not a directory; name a folder that is not below a file; give another --out") as caught:
+        Session(replace(settings, out=tmp_path / "file" / "run"))
+    assert caught.value.field == "out"
+
+
+class TestBroken:
+    """Photos that cannot be used."""
+
+    def test_they_are_left_out_and_named(self, settings: Settings, tmp_path: Path) -> None:
+        (settings.data / "red" / "1.png").write_bytes(b"not a photo")
+        assert settings.validation is not None
+        shutil.copytree(settings.validation, tmp_path / "more")
+        (tmp_path / "more" / "red" / "9.png").write_bytes(b"")
+        said = list[str]()
+        session = Session(replace(settings, validation=tmp_path / "more"), warn=said.append)
+        assert said[0].startswith("photo 'red/1.png' is left out: the file is not an image")
+        assert said[1] == "photo 'red/9.png' is left out: the file is empty: 0 bytes"
+        assert session.decoded == 5
+        assert session.training.targets.tolist() == [0, 0, 1]
+        assert session.run.batches.targets.tolist() == [0, 0, 1]
+
+    def test_a_class_that_has_no_others_is_refused_with_the_reason(self, settings: Settings) -> None:
+        for path in (settings.data / "red").iterdir():
+            path.write_bytes(b"")
+        words = r"red' holds no photos \(.*\) that can be used; 'red/0\.png': the file is empty: 0 bytes"
+        with pytest.raises(InputError, match=words):
+            Session(settings)
+
+    def test_of_many_the_first_are_named_and_the_others_counted(self, settings: Settings) -> None:
+        for number in range(15):
+            (settings.data / "red" / f"x{number:02}.png").touch()
+        said = list[str]()
+        Session(settings, warn=said.append)
+        assert len(said) == 11
+        assert said[-1] == "5 more photos are left out"
+
+
+class TestSamePhotos:
+    """Photos that are in two places of the data."""
+
+    def test_those_trained_on_are_counted_in_the_validation(self, settings: Settings) -> None:
+        assert settings.validation is not None
+        shutil.copy(settings.data / "blue" / "1.png", settings.validation / "blue" / "other.png")
+        (settings.validation / "blue" / "0.png").write_bytes((settings.data / "red" / "0.png").read_bytes())
+        (settings.validation / "red" / "0.png").write_bytes(noise(7))
+        said = list[str]()
+        Session(settings, warn=said.append)
+        assert said == [
+            "2 of the 3 validation photos are training photos too ('blue/0.png' is 'red/0.png'): the "
+            "accuracy will be too high; remove them from one of the two"
+        ]
+
+    def test_one_in_two_classes_is_said(self, settings: Settings) -> None:
+        shutil.copy(settings.data / "blue" / "1.png", settings.data / "red" / "other.png")
+        said = list[str]()
+        Session(replace(settings, validation=None), warn=said.append)
+        assert said == [
+            "1 training photos are in two classes ('blue/1.png' is 'red/other.png'); remove them from one"
+        ]
+
+
+def noise(seed: int) -> bytes:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+class Killed(Exception):
+    """Stands for a kill after an epoch."""
+
+
+def kill(row: dict[str, float]) -> None:
+    raise Killed
+
+
+def change_class(settings: Settings) -> None:
+    (settings.data / "red" / "1.png").rename(settings.data / "blue" / "9.png")
+
+
+def change_contents(settings: Settings) -> None:
+    path = settings.data / "red" / "1.png"
+    before = path.stat()
+    path.write_bytes(noise(3)[: before.st_size].ljust(before.st_size, b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def change_validation(settings: Settings) -> None:
+    assert settings.validation is not None
+    (settings.validation / "red" / "0.png").write_bytes(noise(5))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs that was stopped after the first. Not to be changed."""
+    settings = replace(settings_in(tmp_path_factory.mktemp("begun")), epochs=2)
+    with pytest.raises(Killed):
+        Session(settings).train(Watch(photos=lambda done, left: None, epoch=kill, warn=lambda text: None))
+    return settings.out
+
+
+class TestResumed:
+    """A run that was stopped between two epochs."""
+
+    @pytest.fixture
+    def stopped(self, begun: Path, settings: Settings) -> Settings:
+        shutil.copytree(begun, settings.out)
+        return replace(settings, epochs=2)
+
+    def test_with_the_same_photos_it_goes_on(self, stopped: Settings) -> None:
+        said = list[str]()
+        session = Session(stopped, warn=said.append)
+        assert (session.resumed, session.run.progress.epoch, said) == (True, 1, [])
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (change_class, r"1 moved \('red/1\.png' to 'blue/9\.png'\)"),
+            (change_contents, r"1 changed \('red/1\.png'\)"),
+            (change_validation, r"1 changed \('red/0\.png'\)"),
+        ],
+    )
+    def test_with_other_photos_it_is_refused(
+        self, stopped: Settings, change: Callable[[Settings], None], words: str
+    ) -> None:
+        change(stopped)
+        with pytest.raises(InputError, match=f"holds a run of other photos: since it was begun, {words}"):
+            Session(stopped)
+
+    def test_with_other_photos_it_is_refused_also_where_the_pixels_were_removed(
+        self, stopped: Settings
+    ) -> None:
+        for path in stopped.out.glob("training.p*"):
+            path.unlink()
+        change_contents(stopped)
+        with pytest.raises(InputError, match="holds a run with another photos, training photos"):
+            Session(stopped)
+
+    def test_without_its_validation_photos_it_is_refused(self, stopped: Settings) -> None:
+        with pytest.raises(InputError, match="holds a run with another validation photos"):
+            Session(replace(stopped, validation=None))
+
+    def test_with_other_names_of_classes_it_is_refused(self, stopped: Settings) -> None:
+        words = r"holds a run with another labels \(class 'red' was called 'red things', now 'crimson'\)"
+        with pytest.raises(InputError, match=words) as caught:
+            Session(replace(stopped, labels={"red": "crimson"}))
+        assert caught.value.field == "out"
+
+    def test_labels_of_other_classes_make_no_difference(self, stopped: Settings) -> None:
+        said = list[str]()
+        assert Session(
+            replace(stopped, labels={"red": "red things", "green": "grass"}), warn=said.append
+        ).resumed
+        assert "1 of 2 labels name no class of the data: green" in said
+
+    def test_of_a_run_of_an_older_version_it_is_said_that_its_photos_are_not_known(
+        self, stopped: Settings
+    ) -> None:
+        path = stopped.out / "state.pt"
+        state = torch.load(path, weights_only=True)
+        for name in ("training photos", "validation photos", "labels"):
+            del state["identity"][name]
+        torch.save(state, path)
+        said = list[str]()
+        assert Session(stopped, warn=said.append).resumed
+        assert "was begun by an older version, which did not record its photos" in said[0]
+
+
+def test_classes_without_labels_and_labels_without_classes_are_said(settings: Settings) -> None:
+    said = list[str]()
+    Session(replace(settings, labels={"red": "blue", "green": "grass"}), warn=said.append)
+    assert said == [
+        "1 of 2 labels name no class of the data: green",
+        "1 of 2 classes have no label, and are called as their folders: blue. Put a TAB behind a class with "
+        "spaces",
+        "several classes have the same label: blue",
+    ]
 
 
 def test_keeping_freed_memory_is_harmless() -> None:

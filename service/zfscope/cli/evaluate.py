@@ -9,16 +9,21 @@ import typer
 from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, progress, title_of
+from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
 
 if TYPE_CHECKING:
     from zfscope.store import Model
-    from zfscope.training.evaluate import Accuracy
+    from zfscope.training.measure import Evaluation
 
 
 def evaluate(
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="A folder with one of photos per class, named by its id."),
+        typer.Argument(
+            metavar="DATA",
+            help="A folder with one folder of photos per class, named by its id, a .tar of it, or a text "
+            "file that lists photos with their classes.",
+        ),
     ],
     model: ModelName = "",
     version: ModelVersion = None,
@@ -38,23 +43,28 @@ def evaluate(
     from zfscope.store import ModelStore
 
     found = ModelStore(find_store(store)).load(model, version)
-    accuracy = measure(data, found, ten_crop=ten_crop)
+    measured = measure(data, found, ten_crop=ten_crop)
+    accuracy = measured.accuracy
     if as_json:
-        print_json(accuracy.as_dict())
+        photos = photos_json(accuracy.images, measured.skipped, measured.passed_over)
+        print_json({"top1": accuracy.top1, "top5": accuracy.top5, **photos})
         return
     crops = "ten crops" if ten_crop else "the centre crop"
     typer.echo(
         f"{title_of(found.name, found.version)}, by {crops} of {accuracy.images} photos: "
         f"right for {accuracy.top1:.2f} %, among the first five for {accuracy.top5:.2f} %"
     )
+    if measured.skipped or measured.passed_over:
+        skipped = skipped_in_words(measured.skipped)
+        typer.echo(f"Measured on {sentence(accuracy.images, skipped, measured.passed_over)}.")
 
 
-def measure(data: Path, model: "Model", *, ten_crop: bool) -> "Accuracy":
+def measure(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluation":
     """Measure a model on a folder of photos, with a progress bar.
 
     Raises InputError for a folder without photos, or with one that is no class of the model.
     """
-    from zfscope.training.session import evaluate_model
+    from zfscope.training.measure import evaluate_model
 
     with tempfile.TemporaryDirectory(prefix="zfscope-") as cache, progress() as bar:
         task = bar.add_task("photos decoded, then classified", total=None)

@@ -51,7 +51,8 @@ def import_model(
       zfscope models import better.pth --format pytorchcv --name zfnet-pytorchcv --version 2
     """
     from zfscope.store import Provenance
-    from zfscope.store.importing import check_free, publish, read_definition
+    from zfscope.store.importing import publish, read_definition
+    from zfscope.store.write import check_free
 
     check_free(store, name, version)
     names = read_labels(labels) if labels else None

@@ -186,12 +186,17 @@ def index_name(name: str, data: Path, checkpoint: int | None = None) -> str:
     from zfscope.scan.open import name_at
     from zfscope.store.manifest import NAME_PATTERN
 
-    stem = data.resolve().name.removesuffix(data.suffix) if data.is_file() else data.resolve().name
-    plain = re.sub(r"[^a-z0-9._-]", "-", stem.lower())
+    plain = plain_name(data)
     title = name or (plain if checkpoint is None else name_at(plain, checkpoint))
     if not re.fullmatch(NAME_PATTERN, title):
         raise InputError(f"name '{title}' must match {NAME_PATTERN}; give a --name", field="name")
     return title
+
+
+def plain_name(data: Path) -> str:
+    """Return the name of a data set in lower case, with dashes for all that names here cannot have."""
+    stem = data.resolve().name.removesuffix(data.suffix) if data.is_file() else data.resolve().name
+    return re.sub(r"[^a-z0-9._-]", "-", stem.lower())
 
 
 def counts(index: "Index") -> dict[str, Any]:

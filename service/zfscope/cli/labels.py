@@ -1,21 +1,53 @@
 """The names of classes, from a file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from zfscope.errors import InputError
 
+_BYTES_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Read names of classes, a line each: the folder, a space, the name. Raises InputError."""
+    """Read names of classes, a line each: the folder, a TAB or spaces, the name.
+
+    Where a line has a TAB, it ends the folder, which may have spaces then. Raises InputError for a file that
+    is not such text in UTF-8, and for a class that is named twice.
+    """
+    names, lines = dict[str, str](), dict[str, int]()
+    for number, folder, name in _named(path):
+        if not name:
+            example = "n01440764 tench, or with a TAB between"
+            message = f"labels '{path}', line {number}: '{folder}' has no name; a line is: {example}"
+            raise InputError(message, field="labels")
+        if folder in names:
+            message = f"labels '{path}': class '{folder}' is named in lines {lines[folder]} and {number}"
+            raise InputError(f"{message}; leave one of them", field="labels")
+        names[folder], lines[folder] = name, number
+    if not names:
+        raise InputError(f"labels '{path}' is empty; a line is: n01440764 tench", field="labels")
+    return names
+
+
+def _named(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Read the number, the folder and the name of each line that is not blank."""
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        if line.strip():
+            folder, tab, name = line.partition("\t")
+            if not tab or not folder.strip():
+                folder, name = [*line.split(maxsplit=1), ""][:2]
+            yield number, folder.strip(), name.strip()
+
+
+def _text(path: Path) -> str:
     try:
-        lines = [
-            line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
+        data = path.read_bytes()
+        if data.startswith(_BYTES_OF_UTF_16) or b"\0" in data:
+            raise InputError(
+                f"labels '{path}' is not UTF-8 text, but UTF-16 or binary; save it as UTF-8", field="labels"
+            )
+        text = data.decode("utf-8-sig")  # the byte order mark of other editors is not part of a name
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"labels '{path}' cannot be read: {error}", field="labels") from error
-    wrong = next((line for line in lines if len(line) < 2), None)
-    if wrong:
-        raise InputError(
-            f"labels '{path}': '{wrong[0]}' has no name; a line is: n01440764 tench", field="labels"
-        )
-    return {folder: name.strip() for folder, name in lines}
+        reason = error.strerror if isinstance(error, OSError) else f"{error}; save it as UTF-8"
+        raise InputError(f"labels '{path}' cannot be read: {reason}", field="labels") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -33,7 +33,8 @@ class TarListing:
         """The classes, also those without photos."""
         start = _common_folders(self.photos)
         folders = [name[len(start) :] for name in self.folders if name.startswith(start)]
-        return [label for folder in folders if (label := first_folder(f"{folder}/"))]
+        labels = {first_folder(f"{folder}/") for folder in folders}
+        return sorted(labels - {"", "."})  # the last is the root of a tar that was made of "."
 
 
 def list_tar(tar: Path) -> TarListing:

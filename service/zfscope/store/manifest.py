@@ -61,7 +61,11 @@ class Label(_Part):
 
 
 class Accuracy(_Part):
-    """What was measured, in percent, on `images` photos of `data`."""
+    """What was measured, in percent, on `images` photos of `data`.
+
+    trained_on: how many of these are training photos too, by the hash of their files; None where that was
+    not looked at.
+    """
 
     top1: Percent
     top5: Percent
@@ -69,6 +73,7 @@ class Accuracy(_Part):
     data: str
     ten_crop_top1: Percent | None = None
     ten_crop_top5: Percent | None = None
+    trained_on: NonNegativeInt | None = None
 
 
 class Provenance(_Part):

@@ -1,18 +1,19 @@
 """Writing a model into the store: all of it or nothing."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.errors import InputError
+from zfscope.errors import CannotWrite, InputError
 from zfscope.files import make_folder, staging_folder, write_file, writing
 from zfscope.networks.network import Network
 from zfscope.networks.shapes import tensor_shapes
 from zfscope.store.integrity import files_of, sha256
-from zfscope.store.manifest import MANIFEST, WEIGHTS, Checkpoint, Manifest, checked_file
+from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Checkpoint, Manifest, checked_file
 from zfscope.store.weights import check_tensors, pack_weights, parse_tensors
 
 
@@ -50,6 +51,32 @@ def write_model(
             target.parent.rmdir()
         raise
     return target
+
+
+def check_free(store_root: Path, name: str, version: int = 1) -> None:
+    """Raise InputError or CannotWrite unless a model of that name and version can be added to the store."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(f"name '{name}' must match {NAME_PATTERN}", field="name")
+    if (store_root / name / str(version)).exists():
+        message = (
+            f"model '{name}' version {version} is in '{store_root}' already; give another --name or --store"
+        )
+        raise InputError(message, field="name")
+    check_writable(store_root / name, field="store", way_out="give another --store")
+
+
+def check_writable(folder: Path, *, field: str, way_out: str) -> None:
+    """Raise CannotWrite unless files can be written to a folder, which may not exist yet.
+
+    way_out: what to do, for the message. Nothing stays: a folder is made, and removed, in the nearest one
+    that exists.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with staging_folder(nearest):
+            pass
+    except CannotWrite as error:
+        raise CannotWrite(f"{error.message}; {way_out}", field=field) from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:

@@ -41,4 +41,9 @@ def _accuracy(manifest: Manifest) -> str:
     words = f"On {found.images:,} photos of {found.data}: top-1 {found.top1:.1f} %, top-5 {found.top5:.1f} %"
     if found.ten_crop_top1 is not None:
         words += f"; mean of ten crops {found.ten_crop_top1:.1f} % and {found.ten_crop_top5:.1f} %"
+    if found.trained_on:
+        words += (
+            f". {found.trained_on:,} of these photos are training photos too, by the hash of their files: "
+            "the accuracy on new photos is lower"
+        )
     return f"{words}."

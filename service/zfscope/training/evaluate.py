@@ -1,7 +1,7 @@
 """Accuracy on photos: single crop, or the mean of the paper's ten."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,10 +24,6 @@ class Accuracy:
     top1: float
     top5: float
     images: int
-
-    def as_dict(self) -> dict[str, float]:
-        """Give it as the JSON object that `zfscope evaluate --json` prints."""
-        return asdict(self)
 
 
 @torch.inference_mode()

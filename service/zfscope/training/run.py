@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimize
 from zfscope.training.recipe import Phase
 
 SAVE_EVERY_S = 300.0
+# The part of a run's identity that has the names of classes, as JSON.
+LABELS = "labels"
 WATCHED_PHOTOS = 64
 """Photos by which maps are called dead, after each epoch."""
 PLATEAU_MARGIN = 0.02
@@ -50,8 +52,18 @@ class Watch:
 class TrainingRun:
     """A network being trained in a folder: `state.pt`, `history.json`, `checkpoints/`."""
 
-    def __init__(self, folder: Path, network: Network, batches: Batches, epochs: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        network: Network,
+        batches: Batches,
+        epochs: int,
+        *,
+        data: Mapping[str, str] | None = None,
+    ) -> None:
+        """data: what identifies the photos and their classes; a run is resumed with the same alone."""
         self.folder, self.network, self.batches, self.epochs = folder, network, batches, epochs
+        self._data = dict(data or {})
         self.optimizer = make_optimizer(network, batches.recipe)
         self.progress = Progress()
         self._device = next(network.parameters()).device
@@ -65,6 +77,7 @@ class TrainingRun:
             "epochs": self.epochs,
             "seed": self.batches.seed,
             "photos": len(self.batches.targets),
+            **self._data,
         }
 
     def save(self) -> None:
@@ -78,26 +91,40 @@ class TrainingRun:
         with replacing(self.folder / "state.pt", durable=True) as file:
             torch.save(state, file)
 
-    def resume(self) -> bool:
-        """Go back to the saved state, if there is one; say whether there was.
+    def resume(self, *, warn: Callable[[str], None] = lambda message: None) -> bool:
+        """Go back to the saved state, if there is one; return whether there was.
 
-        Raises InputError where the folder holds a run with other settings.
+        warn: called where an older version left no record of the photos. Raises InputError where the folder
+        holds a run with other settings or photos.
         """
         path = self.folder / "state.pt"
         if not path.exists():
             return False
         state = torch.load(path, map_location=self._device, weights_only=True)
-        differs = [name for name, value in self._identity.items() if state["identity"].get(name) != value]
+        self._check_identity(state["identity"])
+        if self._data.keys() - state["identity"].keys():
+            warn(
+                f"the run in '{self.folder}' was begun by an older version, which did not record its photos: "
+                "make sure that they are the same, each in the same class"
+            )
+        self.network.layers.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+        return True
+
+    def _check_identity(self, saved: Mapping[str, Any]) -> None:
+        own = self._identity
+        # Older versions did not save what identifies the photos.
+        known = [name for name in own if name in saved or name not in self._data]
+        differs = [
+            _difference(name, saved.get(name), own[name]) for name in known if saved.get(name) != own[name]
+        ]
         if differs:
             raise InputError(
                 f"'{self.folder}' holds a run with another {', '.join(differs)}; "
                 "give the same settings to resume it, or another folder",
                 field="out",
             )
-        self.network.layers.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
-        return True
 
     def run(
         self, *, checkpoints: frozenset[int], validate: Callable[[int], Accuracy] | None, watch: Watch
@@ -154,7 +181,7 @@ class TrainingRun:
     def _dropout(self) -> torch.Generator:
         progress = self.progress
         seed = (self.batches.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step
-        return torch.Generator(self._device).manual_seed(seed)
+        return torch.Generator(self._device).manual_seed(seed % 2**64)  # all that torch takes
 
     def _photos_left(self) -> int:
         progress, batches = self.progress, self.batches
@@ -200,3 +227,12 @@ class TrainingRun:
                 f"ln(classes) = {chance:.3f}: nothing is being learnt. Usual ways out: another seed, "
                 "Kaiming initial weights (leave out initial_deviation), a longer warm-up"
             )
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    """Name a setting that differs; of the labels, the first class that is called otherwise."""
+    if name != LABELS or before is None:
+        return name
+    old, new = json.loads(before), json.loads(now)
+    label = next((label for label in {**old, **new} if old.get(label) != new.get(label)), "")
+    return f"{name} (class '{label}' was called '{old.get(label)}', now '{new.get(label)}')"

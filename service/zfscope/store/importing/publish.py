@@ -1,25 +1,15 @@
 """An imported network as a model of the store: labels, model card, all of it or nothing."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from zfscope.errors import InputError
 from zfscope.store.importing.imported import Imported
-from zfscope.store.manifest import NAME_PATTERN, Label, Manifest, Provenance
-from zfscope.store.write import write_model
+from zfscope.store.manifest import Label, Manifest, Provenance
+from zfscope.store.write import check_free, write_model
 
 _TOLD = 20
 """So many classes are named on a model card."""
-
-
-def check_free(store: Path, name: str, version: int = 1) -> None:
-    """Raise InputError unless a model of that name and version can be added to the store."""
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(f"name '{name}' must match {NAME_PATTERN}", field="name")
-    if (store / name / str(version)).exists():
-        message = f"model '{name}' version {version} is in '{store}' already; give another --name or --store"
-        raise InputError(message, field="name")
 
 
 def publish(

@@ -1,0 +1,149 @@
+"""Photos decoded once into a file of pixels, with a record of which photos they are."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.datasets import Photo, read_photo
+from zfscope.datasets.dataset import printable
+from zfscope.datasets.read import FIELD, LIMITS, Skipped, digest_of
+from zfscope.errors import InputError
+from zfscope.files import replacing
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import Preprocessing, centre_square
+from zfscope.training.ahead import map_ahead
+from zfscope.training.labelled import LabelledPhotos
+from zfscope.training.photos import Pixels
+from zfscope.training.record import Record, RecordedPhoto, compare, read_record, write_record
+
+
+class _Square(NamedTuple):
+    """The centre square of a photo, or the reason why there is none; and the hash of its bytes."""
+
+    pixels: Pixels | None
+    digest: bytes
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedPhotos:
+    """The photos that can be used: `squares`, (photos, side, side, 3), and `targets` run side by side."""
+
+    squares: Pixels
+    targets: NDArray[np.int64]
+    record: Record
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The photos that could not be used."""
+        return self.record.skipped
+
+
+def decode_squares(photos: LabelledPhotos, preprocessing: Preprocessing) -> Iterator[_Square]:
+    """Decode every photo to the centre square that crops are taken from: (256, 256, 3) in the paper."""
+
+    def square(photo: Photo) -> _Square:
+        digest = b""
+        try:
+            data = read_photo(photo)
+            digest = digest_of(data)
+            return _Square(centre_square(decode(data, field=FIELD, limits=LIMITS), preprocessing), digest)
+        except InputError as error:
+            return _Square(None, digest, " ".join(error.message.split()))
+
+    yield from map_ahead(square, map(photos.data.photo, photos.numbers.tolist()))
+
+
+def cached_photos(
+    photos: LabelledPhotos,
+    preprocessing: Preprocessing,
+    cache: Path,
+    *,
+    begun: bool = False,
+    advance: Callable[[int], None] = lambda photos: None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> DecodedPhotos:
+    """Return all photos decoded, from a file of pixels that is written once, and again after any change.
+
+    It takes 196 kB a photo at 256 pixels; CACHE.parquet beside it records the photos. begun: a network was
+    trained on these pixels, so photos that changed are refused. advance: called with the number of photos
+    decoded. warn: called with what changed.
+
+    Raises InputError where photos changed or none can be used, CannotWrite where the file cannot be written.
+    """
+    about = {
+        "short_side": preprocessing.short_side,
+        "centre": preprocessing.centre,
+        "classes": list(photos.classes),
+    }
+    record = read_record(_record_path(cache), about)
+    if record and _holds(cache, record, preprocessing):
+        changes, now = compare(record, photos)
+        if not any(changes):
+            if now.photos != record.photos:
+                write_record(_record_path(cache), now)
+            return _loaded(cache, now, photos, preprocessing)
+        if begun:
+            message = f"'{cache.parent}' holds a run of other photos: since it was begun, {changes}"
+            raise InputError(f"{message}; put them back to resume it, or give another folder", field="out")
+        warn(f"photos changed since they were decoded: {changes}; all are decoded again")
+    return _loaded(cache, _decode(photos, preprocessing, cache, about, advance), photos, preprocessing)
+
+
+def _decode(
+    photos: LabelledPhotos,
+    preprocessing: Preprocessing,
+    cache: Path,
+    about: dict[str, Any],
+    advance: Callable[[int], None],
+) -> Record:
+    """Write the file of pixels and its record."""
+    data, recorded = photos.data, list[RecordedPhoto]()
+    with replacing(cache) as file:
+        for number, square in zip(photos.numbers, decode_squares(photos, preprocessing), strict=True):
+            if square.pixels is not None:
+                file.write(np.ascontiguousarray(square.pixels).data)
+            known = data.names[number], data.labels[number], data.sizes[number], data.stamps[number]
+            recorded.append(RecordedPhoto(*known, square.digest, square.reason))
+            advance(1)
+        record = Record(about, recorded)
+        _check_used(photos, record)
+        # The old record first: it is not of these pixels. A process that maps the old ones keeps them.
+        _record_path(cache).unlink(missing_ok=True)
+    write_record(_record_path(cache), record)
+    return record
+
+
+def _check_used(photos: LabelledPhotos, record: Record) -> None:
+    if not record.used:
+        (name, reason), count = record.skipped[0], len(record.photos)
+        root = printable(str(photos.data.root))
+        message = f"none of the {count:,} photos in '{root}' can be used; '{name}': {reason}"
+        raise InputError(message, field="data")
+
+
+def _loaded(
+    cache: Path, record: Record, photos: LabelledPhotos, preprocessing: Preprocessing
+) -> DecodedPhotos:
+    targets = [
+        target for target, photo in zip(photos.targets, record.photos, strict=True) if not photo.reason
+    ]
+    side = preprocessing.centre
+    squares = np.memmap(cache, np.uint8, "r", shape=(len(targets), side, side, 3))
+    return DecodedPhotos(squares, np.array(targets, np.int64), record)
+
+
+def _holds(cache: Path, record: Record, preprocessing: Preprocessing) -> bool:
+    """Return whether the file of pixels is there, and as long as its record says."""
+    try:
+        return cache.stat().st_size == len(record.used) * 3 * preprocessing.centre**2
+    except OSError:
+        return False
+
+
+def _record_path(cache: Path) -> Path:
+    return cache.with_suffix(".parquet")

@@ -1,0 +1,190 @@
+"""A record of decoded photos: which they were, and what has changed since."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zfscope.datasets import DataSet, UnusablePhoto, read_photo
+from zfscope.datasets.dataset import NO_STAMP, Photo, printable
+from zfscope.datasets.read import Skipped, digest_of
+from zfscope.files import replacing
+from zfscope.training.ahead import map_ahead
+from zfscope.training.labelled import LabelledPhotos
+
+_FORMAT = 1
+_ABOUT = b"zfscope"
+_NAMED = 3
+
+# Names are bytes, as a file system has them: not all are UTF-8.
+_COLUMNS = pa.schema(
+    {
+        "name": pa.binary(),
+        "label": pa.binary(),
+        "size": pa.int64(),
+        "stamp": pa.uint64(),
+        "digest": pa.binary(),
+        "reason": pa.string(),
+    }
+)
+
+
+class RecordedPhoto(NamedTuple):
+    """A photo as it was when it was decoded.
+
+    stamp: of its file, see `stamp_of`. digest: BLAKE2b of its bytes, empty where they could not be read.
+    reason: why it could not be used, empty where it could be.
+    """
+
+    name: str
+    label: str
+    size: int
+    stamp: int
+    digest: bytes
+    reason: str
+
+
+class Changes(NamedTuple):
+    """What differs between a record and the photos as they are, in words each."""
+
+    added: list[str]
+    removed: list[str]
+    moved: list[str]
+    changed: list[str]
+
+    def __str__(self) -> str:
+        parts = [
+            f"{len(names):,} {kind} ({_first(names)})" for kind, names in self._asdict().items() if names
+        ]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Photos as they were decoded, in their order. about: what else their pixels depend on."""
+
+    about: Mapping[str, Any]
+    photos: Sequence[RecordedPhoto]
+
+    @property
+    def used(self) -> list[RecordedPhoto]:
+        """The photos whose pixels were kept."""
+        return [photo for photo in self.photos if not photo.reason]
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The photos that could not be used."""
+        return tuple(Skipped(printable(photo.name), photo.reason) for photo in self.photos if photo.reason)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of names, classes and contents of the photos that were used, in order."""
+        digest = hashlib.sha256()
+        for photo in self.used:
+            digest.update(f"{photo.name}\0{photo.label}\0".encode(errors="surrogateescape") + photo.digest)
+        return digest.hexdigest()
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record, whole or not at all. Raises CannotWrite."""
+    columns: dict[str, Any] = {
+        name: [getattr(photo, name) for photo in record.photos] for name in RecordedPhoto._fields
+    }
+    for name in ("name", "label"):
+        columns[name] = [text.encode(errors="surrogateescape") for text in columns[name]]
+    table = pa.table(columns, schema=_COLUMNS).replace_schema_metadata({_ABOUT: json.dumps(_stated(record))})
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def read_record(path: Path, about: Mapping[str, Any]) -> Record | None:
+    """Read a record, None where there is none, or one of something else than `about`."""
+    try:
+        table = pq.read_table(path)
+        stated = json.loads(table.schema.metadata[_ABOUT])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+    record = Record(about, [_recorded(row) for row in table.to_pylist()])
+    return record if stated == _stated(record) else None
+
+
+def compare(record: Record, photos: LabelledPhotos) -> tuple[Changes, Record]:
+    """Return what changed since the record, and the record with the stamps of now.
+
+    A photo of the same name, class and stamp is the same; any other is read, and is the same if its hash is.
+    """
+    data, before = photos.data, {photo.name: photo for photo in record.photos}
+    numbers = {data.names[number]: int(number) for number in photos.numbers}
+    fresh = _hashed(data, [numbers[name] for name in numbers if _in_doubt(name, numbers, before, data)])
+    kept = [name for name in before if name in numbers]
+    changed = [
+        name for name in kept if numbers[name] in fresh and fresh[numbers[name]] != before[name].digest
+    ]
+    relabelled = [
+        f"'{printable(name)}' from class '{before[name].label}' to '{data.labels[numbers[name]]}'"
+        for name in kept
+        if before[name].label != data.labels[numbers[name]]
+    ]
+    added, removed, moved = _moves(
+        {name: fresh[number] for name, number in numbers.items() if name not in before},
+        {name: photo.digest for name, photo in before.items() if name not in numbers},
+    )
+    changes = Changes(added, removed, [*moved, *relabelled], [f"'{printable(name)}'" for name in changed])
+    stamps = {name: data.stamps[number] for name, number in numbers.items()}
+    now = [photo._replace(stamp=stamps.get(photo.name, NO_STAMP)) for photo in record.photos]
+    return changes, replace(record, photos=now)
+
+
+def _in_doubt(
+    name: str, numbers: Mapping[str, int], before: Mapping[str, RecordedPhoto], data: DataSet
+) -> bool:
+    """Return whether a photo has to be read to find out whether it is a recorded one."""
+    photo, stamp = before.get(name), data.stamps[numbers[name]]
+    return photo is None or stamp == NO_STAMP or stamp != photo.stamp
+
+
+def _hashed(data: DataSet, numbers: Sequence[int]) -> dict[int, bytes]:
+    return dict(zip(numbers, map_ahead(_digest, map(data.photo, numbers)), strict=True))
+
+
+def _digest(photo: Photo) -> bytes:
+    try:
+        return digest_of(read_photo(photo))
+    except UnusablePhoto:
+        return b""
+
+
+def _moves(
+    added: Mapping[str, bytes], removed: Mapping[str, bytes]
+) -> tuple[list[str], list[str], list[str]]:
+    """Pair photos of the same contents: return those added, those removed, and the moves, in words."""
+    gone: dict[bytes, list[str]] = {}
+    for name, digest in removed.items():
+        gone.setdefault(digest, []).append(name)
+    new, moved = list[str](), list[str]()
+    for name, digest in added.items():
+        if digest and gone.get(digest):
+            moved.append(f"'{printable(gone[digest].pop(0))}' to '{printable(name)}'")
+        else:
+            new.append(f"'{printable(name)}'")
+    left = [f"'{printable(name)}'" for names in gone.values() for name in names]
+    return new, left, moved
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _stated(record: Record) -> dict[str, Any]:
+    return {"format": _FORMAT, **record.about}
+
+
+def _recorded(row: Mapping[str, Any]) -> RecordedPhoto:
+    texts = {name: row[name].decode(errors="surrogateescape") for name in ("name", "label")}
+    return RecordedPhoto(**{**row, **texts})

@@ -1,0 +1,76 @@
+"""Files of class names."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zfscope.cli.labels import read_labels
+from zfscope.errors import InputError
+
+EXPECTED = {"n01": "red bus", "n02": "cat"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"n01 red bus\nn02 cat\n",
+        b"\xef\xbb\xbfn01 red bus\nn02 cat",
+        b"n01 red bus\r\n\r\nn02 cat\r\n",
+        b"n01 red bus\rn02 cat\r",
+        b"n01\tred bus\nn02\tcat",
+        b"n01 \t red bus \n  n02   cat  \n",
+        b"\xef\xbb\xbfn01\tred bus\r\nn02 cat\r\n",
+        b"\tn01 red bus\nn02 cat",
+    ],
+)
+def test_names_are_read_as_editors_write_them(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "labels").write_bytes(data)
+    assert read_labels(tmp_path / "labels") == EXPECTED
+
+
+def test_a_tab_ends_a_folder_with_spaces(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("golden retriever\ta good dog\nn02 cat")
+    assert read_labels(tmp_path / "labels") == {"golden retriever": "a good dog", "n02": "cat"}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"n01 a\nn02\n", r"line 2: 'n02' has no name; a line is: n01440764 tench"),
+        (b"n01\t\n", r"line 1: 'n01' has no name"),
+        (b"n01 a\n\nn01 b", r"class 'n01' is named in lines 1 and 3; leave one of them"),
+        (b"n01 a\nn01 a", r"class 'n01' is named in lines 1 and 2"),
+        ("n01 a".encode("utf-16"), r"is not UTF-8 text, but UTF-16 or binary; save it as UTF-8"),
+        ("n01 a".encode("utf-16-le"), r"is not UTF-8 text"),
+        (b"n01 caf\xe9", r"cannot be read: .*; save it as UTF-8"),
+        (b"", r"is empty"),
+        (b"\xef\xbb\xbf\n \n", r"is empty"),
+    ],
+)
+def test_a_file_that_is_not_clear_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "labels").write_bytes(data)
+    with pytest.raises(InputError, match=words) as caught:
+        read_labels(tmp_path / "labels")
+    assert caught.value.field == "labels"
+
+
+def test_a_folder_is_not_a_file_of_names(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        read_labels(tmp_path)
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1)
+
+
+@given(st.dictionaries(TEXT, TEXT, min_size=1), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_what_was_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, names: dict[str, str], end: str, mark: bool
+) -> None:
+    path = tmp_path_factory.mktemp("labels") / "labels"
+    lines = end.join(f"{folder}\t{name}" for folder, name in names.items())
+    path.write_bytes(lines.encode("utf-8-sig" if mark else "utf-8"))
+    if next(iter(names)).startswith("\ufeff"):
+        return
+    assert read_labels(path) == names

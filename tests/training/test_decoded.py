@@ -1,0 +1,271 @@
+"""Photos decoded once, and again after any change."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training.conftest import write_photos
+from zfscope.datasets import dataset
+from zfscope.errors import InputError
+from zfscope.images.decode import decode
+from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.training import record
+from zfscope.training.decoded import DecodedPhotos, cached_photos
+from zfscope.training.labelled import read_folder
+
+Decode = Callable[..., DecodedPhotos]
+
+
+class Seen:
+    """What decoding was heard to say."""
+
+    def __init__(self) -> None:
+        self.decoded, self.warnings = 0, list[str]()
+
+    def advance(self, count: int) -> None:
+        self.decoded += count
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+def decoded(folder: Path, preprocessing: Preprocessing, tmp_path: Path, seen: Seen) -> Decode:
+    """Decodes the photos, or takes up what was decoded."""
+
+    def decode_folder(*, begun: bool = False) -> DecodedPhotos:
+        cache, warn = tmp_path / "run.pixels", seen.warnings.append
+        photos = read_folder(folder)
+        return cached_photos(photos, preprocessing, cache, begun=begun, advance=seen.advance, warn=warn)
+
+    return decode_folder
+
+
+def square_of(path: Path, preprocessing: Preprocessing) -> np.ndarray:
+    whole = preprocessing.model_copy(update={"crop": preprocessing.centre})
+    return prepare(decode(path.read_bytes()), whole).views[0]
+
+
+def test_squares_are_those_of_the_preprocessing_and_decoded_once(
+    decoded: Decode, folder: Path, preprocessing: Preprocessing, seen: Seen
+) -> None:
+    photos = decoded()
+    assert seen.decoded == 16
+    np.testing.assert_array_equal(photos.squares[11], square_of(folder / "red" / "3.png", preprocessing))
+    again = decoded()
+    np.testing.assert_array_equal(again.squares, photos.squares)
+    assert (seen.decoded, seen.warnings) == (16, [])
+    assert again.record.fingerprint == photos.record.fingerprint
+
+
+def test_another_folder_is_decoded_anew(folder: Path, preprocessing: Preprocessing, tmp_path: Path) -> None:
+    cached_photos(read_folder(folder), preprocessing, tmp_path / "pixels")
+    other = read_folder(write_photos(tmp_path / "other", count=3))
+    assert len(cached_photos(other, preprocessing, tmp_path / "pixels").squares) == 6
+
+
+def test_another_preprocessing_is_decoded_anew(
+    folder: Path, preprocessing: Preprocessing, tmp_path: Path
+) -> None:
+    cached_photos(read_folder(folder), preprocessing, tmp_path / "pixels")
+    larger = preprocessing.model_copy(update={"short_side": 40})
+    found = cached_photos(read_folder(folder), larger, tmp_path / "pixels").squares[0]
+    np.testing.assert_array_equal(found, square_of(folder / "blue" / "0.png", larger))
+
+
+def test_a_photo_that_cannot_be_used_is_left_out_with_its_name_and_the_reason(
+    decoded: Decode, folder: Path, preprocessing: Preprocessing
+) -> None:
+    (folder / "blue" / "2.png").write_bytes(b"no image")
+    (folder / "red" / "0.png").write_bytes(b"")
+    photos = decoded()
+    assert photos.targets.tolist() == [0] * 7 + [1] * 7
+    assert [skipped.name for skipped in photos.skipped] == ["blue/2.png", "red/0.png"]
+    assert photos.skipped[1].reason == "the file is empty: 0 bytes"
+    np.testing.assert_array_equal(photos.squares[2], square_of(folder / "blue" / "3.png", preprocessing))
+    np.testing.assert_array_equal(photos.squares[7], square_of(folder / "red" / "1.png", preprocessing))
+
+
+def test_photos_of_which_none_can_be_used_are_refused(folder: Path, decoded: Decode, tmp_path: Path) -> None:
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"none of the 16 photos in '.*' can be used; 'blue/0\.png': "):
+        decoded()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
+
+
+def test_a_file_of_pixels_that_cannot_be_written_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("not a folder")
+    with pytest.raises(InputError, match=r"pixels' cannot be written: Not a directory") as caught:
+        cached_photos(read_folder(folder), Preprocessing(), tmp_path / "out" / "pixels")
+    assert caught.value.field == "out"
+
+
+def test_a_file_of_pixels_that_was_cut_off_is_written_again(
+    decoded: Decode, tmp_path: Path, seen: Seen
+) -> None:
+    whole = np.array(decoded().squares)
+    with (tmp_path / "run.pixels").open("r+b") as file:
+        file.truncate(100)
+    np.testing.assert_array_equal(decoded().squares, whole)
+    assert seen.decoded == 32
+
+
+def replace(path: Path, other: Path) -> None:
+    """Put another photo in a photo's place: of the same size in bytes, and with the same times."""
+    before, data = path.stat(), other.read_bytes()
+    size = max(before.st_size, len(data))
+    path.write_bytes(data.ljust(size, b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def same_sized(folder: Path) -> tuple[Path, Path]:
+    """Return two photos, made equal in size by bytes behind their end, which decoders pass over."""
+    one, other = folder / "blue" / "1.png", folder / "red" / "1.png"
+    size = max(one.stat().st_size, other.stat().st_size)
+    for path in (one, other):
+        path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+    return one, other
+
+
+CHANGES: list[tuple[Callable[[Path], object], str]] = [
+    (
+        lambda folder: (folder / "red" / "3.png").rename(folder / "blue" / "33.png"),
+        "1 moved ('red/3.png' to 'blue/33.png')",
+    ),
+    (
+        lambda folder: (folder / "red" / "3.png").rename(folder / "red" / "renamed.png"),
+        "1 moved ('red/3.png' to 'red/renamed.png')",
+    ),
+    (lambda folder: shutil.copy(folder / "red" / "3.png", folder / "red" / "8.png"), "1 added ('red/8.png')"),
+    (lambda folder: (folder / "red" / "3.png").unlink(), "1 removed ('red/3.png')"),
+    (
+        lambda folder: replace(folder / "blue" / "1.png", folder / "red" / "1.png"),
+        "1 changed ('blue/1.png')",
+    ),
+    (
+        lambda folder: (
+            (folder / "blue" / "0.png").rename(folder / "x"),
+            (folder / "red" / "0.png").rename(folder / "blue" / "0.png"),
+            (folder / "x").rename(folder / "red" / "0.png"),
+        ),
+        "2 changed ('blue/0.png', 'red/0.png')",
+    ),
+    (lambda folder: (folder / "red" / "3.png").write_bytes(b"broken"), "1 changed ('red/3.png')"),
+]
+"""A change of the photos, and what is said about it."""
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["just now", "long ago"])
+@pytest.mark.parametrize(("change", "words"), CHANGES)
+def test_after_any_change_all_photos_are_decoded_again_and_labels_are_right(
+    decoded: Decode,
+    folder: Path,
+    preprocessing: Preprocessing,
+    seen: Seen,
+    change: Callable[[Path], object],
+    words: str,
+    fresh: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not fresh:  # the times of files are trusted
+        monkeypatch.setattr(dataset, "_SETTLED_NS", 0)
+    same_sized(folder)
+    decoded()
+    change(folder)
+    photos = decoded()
+    assert seen.warnings == [f"photos changed since they were decoded: {words}; all are decoded again"]
+    used = [path for path in sorted(folder.rglob("*.png")) if path.read_bytes() != b"broken"]
+    assert photos.targets.tolist() == [("blue", "red").index(path.parent.name) for path in used]
+    for path, square in zip(used, photos.squares, strict=True):
+        np.testing.assert_array_equal(square, square_of(path, preprocessing))
+
+
+@pytest.mark.parametrize(("change", "words"), CHANGES)
+def test_after_any_change_photos_that_were_trained_on_are_refused(
+    decoded: Decode, folder: Path, change: Callable[[Path], object], words: str
+) -> None:
+    same_sized(folder)
+    decoded()
+    change(folder)
+    with pytest.raises(InputError) as caught:
+        decoded(begun=True)
+    assert (
+        f"holds a run of other photos: since it was begun, {words}; put them back to" in caught.value.message
+    )
+    assert caught.value.field == "out"
+
+
+def test_photos_that_were_put_back_are_those_that_were_decoded(
+    decoded: Decode, folder: Path, seen: Seen
+) -> None:
+    decoded()
+    (folder / "red" / "3.png").rename(folder / "blue" / "9.png")
+    (folder / "blue" / "9.png").rename(folder / "red" / "3.png")
+    shutil.copytree(folder, folder.with_name("copy"))  # another inode and other times for all
+    shutil.rmtree(folder)
+    folder.with_name("copy").rename(folder)
+    decoded(begun=True)
+    assert (seen.decoded, seen.warnings) == (16, [])
+
+
+def test_photos_whose_times_are_the_same_are_not_read_again(
+    decoded: Decode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "_SETTLED_NS", 0)
+    decoded()
+
+    def never(photo: object) -> bytes:
+        raise AssertionError(f"{photo} was read")
+
+    monkeypatch.setattr(record, "read_photo", never)
+    decoded()
+
+
+def test_once_read_and_found_the_same_photos_are_not_read_again(
+    decoded: Decode, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "_SETTLED_NS", 0)
+    decoded()
+    for path in folder.rglob("*.png"):
+        path.touch()
+    read = list[object]()
+    real = record.read_photo
+    monkeypatch.setattr(record, "read_photo", lambda photo: (read.append(photo), real(photo))[1])
+    decoded()
+    assert len(read) == 16
+    decoded()
+    assert len(read) == 16
+
+
+def test_a_list_that_gives_a_photo_another_class_is_a_change(
+    folder: Path, preprocessing: Preprocessing, tmp_path: Path, seen: Seen
+) -> None:
+    listed = folder / "list.txt"
+    lines = [f"{path.relative_to(folder)}\t{path.parent.name}" for path in sorted(folder.rglob("*.png"))]
+    listed.write_text("\n".join(lines))
+    cached_photos(read_folder(listed), preprocessing, tmp_path / "pixels")
+    listed.write_text("\n".join([*lines[:-1], "red/7.png\tblue"]))
+    photos = read_folder(listed)
+    found = cached_photos(photos, preprocessing, tmp_path / "pixels", warn=seen.warnings.append)
+    assert "1 moved ('red/7.png' from class 'red' to 'blue')" in seen.warnings[0]
+    assert found.targets.tolist() == [0] * 9 + [1] * 7
+
+
+def test_a_record_that_cannot_be_read_is_made_again(decoded: Decode, tmp_path: Path, seen: Seen) -> None:
+    decoded()
+    (tmp_path / "run.parquet").write_bytes(b"damaged")
+    decoded()
+    assert seen.decoded == 32
+
+
+def test_grey_photos_become_rgb(folder: Path, decoded: Decode) -> None:
+    Image.new("L", (40, 40), 77).save(folder / "red" / "zz-grey.png")
+    assert (decoded().squares[-1] == 77).all()

@@ -1,0 +1,82 @@
+"""Photos with classes: from folders, tars and lists."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from zfscope.errors import InputError
+from zfscope.training.labelled import LabelledPhotos, read_folder
+
+
+def labelled(photos: LabelledPhotos) -> list[tuple[str, str]]:
+    return [
+        (photos.data.names[number], photos.classes[target])
+        for number, target in zip(photos.numbers, photos.targets, strict=True)
+    ]
+
+
+def test_classes_are_the_folders_in_alphabetical_order(folder: Path) -> None:
+    photos = read_folder(folder)
+    assert photos.classes == ("blue", "red")
+    assert photos.targets.tolist() == [0] * 8 + [1] * 8
+    assert all(name.startswith(f"{label}/") for name, label in labelled(photos))
+
+
+def test_given_classes_number_the_photos_and_may_lack_a_folder(folder: Path) -> None:
+    photos = read_folder(folder, ("red", "green", "blue"))
+    assert sorted(set(photos.targets.tolist())) == [0, 2]
+    assert labelled(photos)[0] == ("red/0.png", "red")
+
+
+def test_photos_of_given_classes_come_class_by_class_and_by_name(folder: Path) -> None:
+    for name in ("blue-green/a.png", "blue/a/z.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes((folder / "red" / "0.png").read_bytes())
+    names = [name for name, _ in labelled(read_folder(folder))]
+    assert names[8:11] == ["blue/a/z.png", "blue-green/a.png", "red/0.png"]
+
+
+def test_a_folder_that_the_model_does_not_know_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"has the folders \['red'\]; expected folders among blue, green"):
+        read_folder(folder, ("blue", "green"))
+
+
+def test_no_folder_one_class_and_a_class_without_photos_are_refused(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(InputError, match=r"no data set '.*/none': no such folder or file"):
+        read_folder(tmp_path / "none")
+    (tmp_path / "one" / "only").mkdir(parents=True)
+    (tmp_path / "one" / "only" / "a.png").touch()
+    with pytest.raises(InputError, match="at least two folders"):
+        read_folder(tmp_path / "one")
+    (folder / "green").mkdir()
+    (folder / "green" / "notes.txt").write_text("no photo")
+    with pytest.raises(InputError, match=r"green' holds no photos \(.*\); passed over in all classes: 1 "):
+        read_folder(folder)
+
+
+def test_a_class_whose_name_is_not_utf_8_is_refused(folder: Path) -> None:
+    (folder / "red").rename(folder / "caf\udce9")
+    with pytest.raises(
+        InputError, match=r"class 'caf\\xe9' in '.*' is not named in UTF-8; rename it"
+    ) as caught:
+        read_folder(folder)
+    assert caught.value.message.isprintable()
+
+
+def test_a_tar_and_a_list_give_what_the_folder_gives(folder: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as packed:
+        packed.add(folder, ".")
+    expected = labelled(read_folder(folder))
+    (folder / "list.txt").write_text("".join(f"{name}\t{label}\n" for name, label in expected))
+    assert labelled(read_folder(tmp_path / "x.tar")) == expected
+    assert labelled(read_folder(folder / "list.txt")) == expected
+
+
+def test_photos_outside_of_class_folders_are_passed_over_and_counted(folder: Path) -> None:
+    (folder / "red" / "0.png").rename(folder / "loose.png")
+    photos = read_folder(folder)
+    assert len(photos) == 15
+    assert [(passed.kind, passed.count, passed.examples) for passed in photos.passed_over] == [
+        ("unclassified", 1, ("loose.png",))
+    ]
