@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tests.training.conftest import write_photos
-from zfscope.errors import InputError, NotFound, RuntimeUnavailable
+from zfscope.errors import CannotWrite, InputError, NotFound, RuntimeUnavailable
 from zfscope.store import ModelStore
 from zfscope.training.measure import evaluate_model
 from zfscope.training.memory import keep_freed_memory
@@ -162,7 +162,10 @@ def test_a_folder_for_the_run_that_cannot_be_written_is_refused_before_any_work(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(InputError, match="cannot be written: Not a directory; name a folder that is not below a file; give another --out") as caught:
+    with pytest.raises(
+        CannotWrite,
+        match="not below a file; give another --out",
+    ) as caught:
         Session(replace(settings, out=tmp_path / "file" / "run"))
     assert caught.value.field == "out"
 
