@@ -11,8 +11,8 @@ import grpc
 import pytest
 
 from zfscope.client import Client
-from zfscope.client.retry import failure_of, is_begun, pauses
-from zfscope.errors import Cancelled, NotReady
+from zfscope.client.retry import failure_of, is_refused, pauses
+from zfscope.errors import Cancelled, NotReady, ZfscopeError
 from zfscope.server.status import REQUEST_ID, status_of
 
 
@@ -43,11 +43,34 @@ class Failed(grpc.RpcError, grpc.Call):
 Failed.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # what is not asked for
 
 
-def test_a_call_that_the_service_resets_is_not_ready() -> None:
-    found = failure_of(Failed(grpc.StatusCode.CANCELLED, "CANCELLED"), deadline=math.inf, closed=False)
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (grpc.StatusCode.CANCELLED, "CANCELLED"),
+        (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"),
+        (grpc.StatusCode.UNKNOWN, "Data frame with END_STREAM flag received"),
+    ],
+)
+def test_a_call_that_its_peer_breaks_off_is_not_ready(code: grpc.StatusCode, details: str) -> None:
+    found = failure_of(Failed(code, details), deadline=math.inf, closed=False)
 
     assert type(found) is NotReady
-    assert found.message == "the service ended the call without an answer: it is shutting down; try again"
+    assert found.message == (
+        f"the service, or a proxy, went away without an answer; try again ({code.name.lower()}: {details})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (grpc.StatusCode.INTERNAL, "Exception deserializing response!"),
+        (grpc.StatusCode.UNKNOWN, "Received http2 header with status: 413"),
+    ],
+)
+def test_another_failure_on_the_way_is_not_taken_for_a_service_that_is_gone(
+    code: grpc.StatusCode, details: str
+) -> None:
+    assert type(failure_of(Failed(code, details), deadline=math.inf, closed=False)) is ZfscopeError
 
 
 def test_a_call_that_the_service_resets_at_its_deadline_is_cancelled() -> None:
@@ -66,11 +89,14 @@ def test_a_cancellation_that_the_service_states_is_cancelled() -> None:
     assert type(failure_of(call, deadline=math.inf, closed=False)) is Cancelled
 
 
-def test_a_call_with_the_services_initial_metadata_is_begun_and_no_other() -> None:
+def test_a_call_without_the_services_initial_metadata_is_sent_again_and_no_other() -> None:
     from_a_proxy = (("server", "nginx"),)
-    assert is_begun(Failed(grpc.StatusCode.UNAVAILABLE, "", initial=(*from_a_proxy, (REQUEST_ID, "r1"))))
-    assert not is_begun(Failed(grpc.StatusCode.UNAVAILABLE, "", initial=from_a_proxy))
-    assert not is_begun(Failed(grpc.StatusCode.UNAVAILABLE, ""))
+    for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        assert is_refused(Failed(code, ""))
+        assert is_refused(Failed(code, "", initial=from_a_proxy))
+        assert not is_refused(Failed(code, "", initial=(*from_a_proxy, (REQUEST_ID, "r1"))))
+    assert not is_refused(Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, ""))
+    assert not is_refused(Failed(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"))
 
 
 def test_pauses_grow_and_differ_and_end() -> None:

@@ -32,7 +32,7 @@ from zfscope.client.requests import (
     project_request,
     top_k_request,
 )
-from zfscope.client.retry import failure_of, is_begun, pauses
+from zfscope.client.retry import failure_of, is_refused, pauses
 from zfscope.client.target import parse_target
 from zfscope.errors import Cancelled, InputError, NotReady, ZfscopeError
 from zfscope.images.geometry import Box
@@ -301,7 +301,7 @@ class Client:
             except grpc.RpcError as error:
                 failure = self._failure(error, math.inf)
                 again_s = next(waits, None)
-                if again_s is None or is_begun(error) or not isinstance(failure, NotReady):
+                if again_s is None or not is_refused(error) or not isinstance(failure, NotReady):
                     raise failure from None
             finally:
                 call.cancel()  # where it is not over: the reader left

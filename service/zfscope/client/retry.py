@@ -13,6 +13,12 @@ import grpc
 from zfscope.errors import NotReady, ZfscopeError
 from zfscope.server.status import REQUEST_ID, error_of, info_of
 
+_BROKEN_OFF = {
+    grpc.StatusCode.CANCELLED: "",
+    grpc.StatusCode.INTERNAL: "RST_STREAM",
+    grpc.StatusCode.UNKNOWN: "END_STREAM",
+}
+"""Statuses that gRPC gives to a call that the peer ended without one, and a part of their details."""
 _MARGIN_S = 0.5
 """This close to a call's deadline, a CANCELLED may be the deadline, noticed by the service first."""
 
@@ -32,23 +38,39 @@ def failure_of(call: grpc.RpcError, *, deadline: float, closed: bool, connection
     deadline: of the call, in `time.monotonic()` seconds. closed: whether this client was closed, which
     cancels its calls. connection: see `error_of`.
 
-    A service in its last moments resets calls, which gRPC reports as CANCELLED. If this process did not
-    cancel the call, and its deadline has not passed, that is NotReady.
+    A service in its last moments resets calls, which gRPC reports as CANCELLED; a proxy whose service is gone
+    ends them with other statuses. If this process did not cancel the call, and its deadline has not passed,
+    that is NotReady.
     """
     assert isinstance(call, grpc.Call)
-    reset = call.code() is grpc.StatusCode.CANCELLED and info_of(call) is None
-    if reset and not closed and time.monotonic() < deadline - _MARGIN_S:
-        return NotReady("the service ended the call without an answer: it is shutting down; try again")
+    if _is_broken_off(call) and not closed and time.monotonic() < deadline - _MARGIN_S:
+        reason = f"{call.code().name.lower()}: {call.details()}"
+        return NotReady(f"the service, or a proxy, went away without an answer; try again ({reason})")
     return error_of(call, connection=connection)
 
 
-def is_begun(call: grpc.RpcError) -> bool:
-    """Return whether the service may have begun the work of a failed call, so that it is not sent again.
+def is_refused(call: grpc.RpcError) -> bool:
+    """Return whether a failed call can be sent again, because the service has not begun its work.
 
-    It sends initial metadata, with the request id, when it has admitted a call and before it begins.
+    The service sends initial metadata, with the request id, when it has admitted a call and before it begins.
     """
     assert isinstance(call, grpc.Call)
-    return any(key == REQUEST_ID for key, _ in call.initial_metadata() or ())
+    if call.code().name not in _policy()["retryableStatusCodes"]:
+        return False
+    return all(key != REQUEST_ID for key, _ in call.initial_metadata() or ())
+
+
+def _is_broken_off(call: grpc.Call) -> bool:
+    """Return whether a call was ended by HTTP/2 itself, and not by an answer of the service."""
+    trace = _BROKEN_OFF.get(call.code())
+    return trace is not None and trace in (call.details() or "") and info_of(call) is None
+
+
+def _policy() -> Mapping[str, Any]:
+    """Return the shipped retry policy."""
+    entries = shipped()["methodConfig"]
+    policy: Mapping[str, Any] = next(entry["retryPolicy"] for entry in entries if "retryPolicy" in entry)
+    return policy
 
 
 def pauses() -> Iterator[float]:
@@ -56,7 +78,7 @@ def pauses() -> Iterator[float]:
 
     Each is up to a fifth longer or shorter at random, so that clients do not come back all at once.
     """
-    policy = next(entry["retryPolicy"] for entry in shipped()["methodConfig"] if "retryPolicy" in entry)
+    policy = _policy()
     pause_s, longest_s = (float(policy[name].removesuffix("s")) for name in ("initialBackoff", "maxBackoff"))
     for _ in range(policy["maxAttempts"] - 1):
         yield min(pause_s, longest_s) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret depends on it

@@ -1,0 +1,94 @@
+"""A network that loses everything without a word, in namespaces of its own. See docs/life-of-a-call.md."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.life.conftest import HeldCall
+from tests.support.lone import ROOT, Lone
+from tests.support.netns import SERVER, Cable
+
+
+class Remote:
+    """A client at the other end of the cable."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def call(self, method: str) -> str:
+        """Call, and return the outcome."""
+        self.begin(method)
+        return self.outcome()
+
+    def begin(self, method: str) -> None:
+        """Call."""
+        assert self._process.stdin is not None
+        print(method, file=self._process.stdin, flush=True)
+
+    def outcome(self) -> str:
+        """Wait for the outcome of a call."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@pytest.fixture
+def cable() -> Iterator[Cable]:
+    cable = Cable()
+    yield cable
+    cable.close()
+
+
+@pytest.fixture
+def far(cable: Cable, start_lone: Callable[..., Lone]) -> Lone:
+    """A service at one end of the cable."""
+    return start_lone(cable.server, listen=f"{SERVER}:50051", allow_insecure=True)
+
+
+@pytest.fixture
+def remote(cable: Cable, held: HeldCall, photo: bytes, tmp_path: Path) -> Iterator[Remote]:
+    (tmp_path / "photo.png").write_bytes(photo)
+    arguments = [f"{SERVER}:50051", str(tmp_path / "photo.png"), held.parameters["folder"]]
+    command = [*cable.client, sys.executable, "-m", "tests.support.remote_client", *arguments]
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        yield Remote(process)
+        process.kill()
+
+
+def test_when_the_network_dies_during_a_call_both_ends_notice_and_it_is_not_begun_again(
+    cable: Cable, far: Lone, remote: Remote, held: HeldCall
+) -> None:
+    remote.begin("analyze")
+    held.wait_for("begun")
+    cable.cut()
+
+    assert remote.outcome() == "NotReady"
+    held.wait_for("cancelled")
+    assert far.logged("cancelled")["code"] == "CANCELLED"
+    assert remote.call("classify") == "NotReady"
+    cable.mend()
+
+    held.release()
+    while (outcome := remote.call("classify")) == "NotReady":  # until it tries to connect again
+        pass
+    assert outcome == "result"
+    assert remote.call("analyze") == "result"
+    assert (held.count("begun"), held.count("done")) == (2, 1)
+
+
+def test_an_idle_connection_whose_service_was_replaced_unseen_costs_no_call(
+    cable: Cable, far: Lone, remote: Remote
+) -> None:
+    assert remote.call("classify") == "result"
+    cable.cut()
+    far.send(signal.SIGKILL)  # the end of its connections is lost
+    far.ended()
+    far.start()
+    cable.mend()
+
+    assert remote.call("classify") == "result"

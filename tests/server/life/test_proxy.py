@@ -1,0 +1,168 @@
+"""A proxy between client and service, nginx's `grpc_pass`. See docs/life-of-a-call.md."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.life.conftest import HeldCall
+from tests.support.lone import Lone, eventually
+from tests.support.programs import require_program
+from zfscope.client import Client
+from zfscope.errors import NotReady
+
+Begin = Callable[[Client], "Future[Any]"]
+CONFIG = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+{user}
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {address} http2;
+        client_max_body_size 24m;
+        location / {{
+            grpc_pass grpc://{upstream};
+            grpc_read_timeout 900s;
+            grpc_send_timeout 900s;
+        }}
+        error_page 502 504 = /unavailable;
+        location = /unavailable {{
+            internal;
+            default_type application/grpc;
+            add_header grpc-status 14;
+            add_header grpc-message "the proxy does not reach the service";
+            return 204;
+        }}
+    }}
+}}
+"""
+
+
+class Proxy:
+    """nginx as a process, in front of a service."""
+
+    def __init__(self, folder: Path, upstream: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self._config = folder / "nginx.conf"
+        user = "user root;" if os.geteuid() == 0 else ""  # for its temporary files in the folder
+        names = {"folder": folder, "user": user, "address": self.address, "upstream": upstream}
+        self._config.write_text(CONFIG.format(**names))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        nginx = require_program("nginx", package="nginx-light")
+        command = [nginx, "-e", "stderr", "-c", str(self._config)]
+        self._process = subprocess.Popen(command, start_new_session=True)
+        host, port = self.address.split(":")
+
+        def listens() -> bool:
+            try:
+                socket.create_connection((host, int(port))).close()
+            except ConnectionRefusedError:
+                return False
+            return True
+
+        eventually(listens, "nginx listens")
+
+    def reload(self) -> None:
+        """Have new workers take new calls, while the old ones finish theirs: a restart without a loss."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def close(self) -> None:
+        """Kill it and its workers."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def proxy(lone: Lone, tmp_path: Path) -> Iterator[Proxy]:
+    with closing(Proxy(tmp_path, lone.address)) as proxy:
+        proxy.start()
+        yield proxy
+
+
+def test_a_call_whose_proxy_is_killed_is_not_ready_and_its_work_ends_begun_once(
+    proxy: Proxy, lone: Lone, held: HeldCall, begin: Begin, photo: bytes
+) -> None:
+    with Client(proxy.address) as client:
+        running = begin(client)
+        proxy.close()
+
+        assert type(running.exception(timeout=60)) is NotReady
+        held.wait_for("cancelled")
+        assert lone.logged("cancelled")["code"] == "CANCELLED"
+        with pytest.raises(NotReady):
+            client.classify(photo)
+        proxy.start()
+
+        client.wait_until_ready(60)
+        assert client.classify(photo).model == "tiny"
+    assert held.count("begun") == 1
+
+
+def test_a_proxy_that_is_reloaded_costs_no_call(
+    proxy: Proxy, held: HeldCall, begin: Begin, photo: bytes
+) -> None:
+    with Client(proxy.address) as client:
+        running = begin(client)
+        proxy.reload()
+        for _ in range(3):
+            assert client.classify(photo).model == "tiny"
+        held.release()
+
+        assert running.result(timeout=60).analysis.numbers == {"held": 1}
+    assert held.count("begun") == 1
+
+
+def test_a_service_that_ends_behind_a_proxy_refuses_and_is_not_ready_as_without(
+    proxy: Proxy, lone: Lone, held: HeldCall, begin: Begin, photo: bytes
+) -> None:
+    with Client(proxy.address) as client:
+        running = begin(client)
+        lone.send(signal.SIGTERM)
+        lone.logged("refusing requests")
+        with pytest.raises(NotReady, match="the service is shutting down; try another one"):
+            client.classify(photo)
+        held.release()
+        assert running.result(timeout=60).analysis.numbers == {"held": 1}
+        lone.ended()
+
+        with pytest.raises(NotReady, match="the proxy does not reach the service"):
+            client.classify(photo)
+        with pytest.raises(NotReady, match="the proxy does not reach the service"):
+            client.analyze("held", [photo], held.parameters)
+        lone.start()
+
+        client.wait_until_ready(60)
+        assert client.classify(photo).model == "tiny"
+
+
+def test_a_call_whose_service_is_killed_behind_a_proxy_is_not_ready_and_not_begun_again(
+    proxy: Proxy, lone: Lone, held: HeldCall, begin: Begin
+) -> None:
+    with Client(proxy.address) as client:
+        running = begin(client)
+        lone.send(signal.SIGKILL)
+
+        assert type(running.exception(timeout=60)) is NotReady
+    assert held.count("begun") == 1
