@@ -64,7 +64,7 @@ def manifest_of(name: str, spec: NetworkSpec) -> Manifest:
         version=1,
         summary="Random weights",
         network=spec,
-        preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
+        preprocessing=Preprocessing(short_side=36, centre=36, crop=spec.input_size, std=(50, 50, 50)),
         labels=tuple(
             Label(id=f"n{place}", name=name) for place, name in enumerate(("ant", "bee", "cat", "dog"))
         ),
@@ -82,9 +82,8 @@ def store(model: Model) -> ModelStore:
     small = SPEC.model_copy(update={"input_size": 28})
     for name, spec in (("narrow", narrow), ("small", small)):
         manifest = manifest_of(name, spec)
-        steps = manifest.preprocessing.model_copy(update={"crop": spec.input_size})
         network = build(spec, generator=torch.Generator().manual_seed(4))
-        write_model(root, manifest.model_copy(update={"preprocessing": steps}), network)
+        write_model(root, manifest, network)
     return ModelStore(root)
 
 

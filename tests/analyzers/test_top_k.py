@@ -441,7 +441,7 @@ def test_it_costs_a_trace_and_a_projection_for_each_record(ready: Context) -> No
         ({"top": 0}, InputError, "top", "greater than or equal to 1"),
         ({"top": 10}, InputError, "top", "less than or equal to 9"),
         ({"control_down_to": "fc6"}, InputError, "control_down_to", "comes after 'conv5'"),
-        ({"data": "/etc"}, InputError, "data", "Extra inputs are not permitted"),
+        ({"data": "/etc"}, InputError, "data", "data is not known; allowed are index, "),
     ],
 )
 def test_what_is_not_there_is_refused_with_what_is(

@@ -198,7 +198,7 @@ def test_masks_that_cannot_be_used_are_told_in_one_line(
     ("words", "told"),
     [
         (["nothing", "photo"], "no analyzer 'nothing'; there are compare-architectures, correspond"),
-        (["project", "photo", "--speed", "3"], "unrecognized arguments: --speed 3"),
+        (["project", "photo", "--speed", "3"], "--speed is not known; allowed are --"),
         (["project", "photo", "--top", "0"], "top is 0"),
         (["project", "photo", "--layer", "conv9"], "no layer 'conv9'; this model has conv1"),
         (["project", "nowhere.jpg"], "'nowhere.jpg' cannot be read"),

@@ -103,7 +103,7 @@ def test_a_file_without_json_is_told_with_the_reason(tmp_path: Path, content: by
     [
         (["--window", "wide"], "--window: invalid int value: 'wide'"),
         (["--fill", "blue"], "--fill: invalid choice: 'blue'"),
-        (["--speed", "1"], "unrecognized arguments: --speed"),
+        (["--speed", "1"], "--speed is not known; allowed are --help, --window, --share"),
         (["--boxes", "[{"], r"--boxes: '\[\{' is no JSON: Expecting property name"),
         (
             ["--boxes", "nowhere.json"],

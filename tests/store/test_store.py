@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from zfscope.errors import DamagedModel, InputError, NotFound
@@ -466,3 +467,33 @@ def test_what_a_store_says_of_itself_has_to_be_readable(write: Write, text: str,
     (store.root / "store.json").write_text(text)
     with pytest.raises(DamagedModel, match=f"'store.json': {reason}"):
         store.default_name()
+
+
+def test_an_unknown_name_in_a_manifest_is_refused_with_the_nearest(write: Write) -> None:
+    folder = write()
+    edit_manifest(folder, preprocessing={"cropp": 8})
+    with pytest.raises(DamagedModel, match=r"preprocessing\.cropp: is not known; .*did you mean 'crop'\?"):
+        store_of(folder).manifest("tiny-net")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"input_channels": 1}, "the network reads images of 1 channels; photos are prepared in 3 "),
+        ({"input_channels": 4}, "the network reads images of 4 channels; photos are prepared in 3 "),
+        (
+            {"input_size": 9},
+            r"reads images of 9 pixels a side \(input_size\), and the preprocessing gives 8 \(crop\)",
+        ),
+    ],
+)
+def test_a_network_that_no_photo_can_be_prepared_for_is_refused_when_it_is_read(
+    write: Write, manifest: Manifest, changes: dict[str, int], reason: str
+) -> None:
+    folder = write()
+    spec = manifest.network.model_copy(update=changes)
+    edit_manifest(folder, network=spec.model_dump(mode="json"))
+    with pytest.raises(DamagedModel, match=f"^{TITLE}: 'model.json': .*{reason}"):
+        store_of(folder).load("tiny-net")
+    with pytest.raises(ValidationError, match=reason):
+        Manifest(**{**dict(manifest), "network": spec})

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from zfscope.analysis.check import checked
 from zfscope.analysis.contract import Analysis, Analyzer, Context
@@ -18,6 +19,7 @@ from zfscope.errors import AnalyzerFailed, InputError, TooMuchWork, ZfscopeError
 from zfscope.interrupt import interruptible
 from zfscope.results import merge_notices
 from zfscope.store import Model
+from zfscope.validation import UNKNOWN, faults_of, path_of
 
 # The wire has 64 bits for a cost.
 _MOST_PASSES = 2**63 - 1
@@ -31,27 +33,27 @@ def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: st
     try:
         params: BaseModel = analyzer.params.model_validate(values, from_attributes=True)
     except ValidationError as error:
-        raise input_error(error, under=under) from error
+        raise input_error(error, analyzer.params, under=under) from error
     return params
 
 
-def input_error(error: ValidationError, *, under: str = "") -> InputError:
+def input_error(error: ValidationError, params: type[BaseModel], *, under: str = "") -> InputError:
     """Say what is wrong of parameters: each field (`units[2].y`), its value, and what is allowed."""
-    found = error.errors(include_url=False)
-    inside = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))}
+    found = list(faults_of(error, params))
+    inside = {fault["loc"][:depth] for fault, _ in found for depth in range(len(fault["loc"]))}
     faults = {
-        _path((under, *fault["loc"])): f"{fault['input']!r:.80}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in found
+        path_of((under, *fault["loc"])): _with_value(fault, words)
+        for fault, words in found
         # A list of which an item is wrong is too short as well, in pydantic's eyes.
         if not (fault["type"] == "too_short" and fault["loc"] in inside)
     }
     field, words = next(iter(faults.items()))
-    message = f"{field} is {words}" if field else words
-    return InputError(message, field=field, fields=faults)
+    message = f"{field} {words}" if words.startswith(UNKNOWN) else f"{field} is {words}"
+    return InputError(message if field else words, field=field, fields=faults)
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+def _with_value(fault: ErrorDetails, words: str) -> str:
+    return words if words.startswith(UNKNOWN) else f"{fault['input']!r:.80}: {words}"
 
 
 @contextmanager

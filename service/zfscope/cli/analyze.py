@@ -122,7 +122,8 @@ def _parse(info: "AnalyzerInfo", words: list[str]) -> Namespace:
     for name, meaning in FILES.items():
         common.add_argument(option_of(name), default=SUPPRESS, metavar="FILE", help=meaning)
     common.add_argument("--json", action="store_true", help="Print one JSON object, for programs.")
-    return parser.parse_args(words)
+    chosen: Namespace = parser.parse_args(words)
+    return chosen
 
 
 def _parts(chosen: Namespace) -> tuple[dict[str, Any], dict[str, Any]]:

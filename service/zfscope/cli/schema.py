@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zfscope.analysis.schema import resolved
 from zfscope.errors import InputError
+from zfscope.validation import resolved, unknown_name
 
 _SCALARS: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float}
 _MOST_DEPTH = 6
@@ -17,6 +17,18 @@ _MOST_DEPTH = 6
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong by raising InputError."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse options; an unknown one is refused with those that are allowed, and the nearest."""
+        found, unknown = self.parse_known_args(args, namespace)
+        for word in unknown:
+            name = word.partition("=")[0]
+            if name.startswith("-"):
+                options = [option for option in self._option_string_actions if option.startswith("--")]
+                self.error(f"{name} {unknown_name(name, options)}")
+        if unknown:
+            self.error(f"unexpected: {' '.join(unknown)}")
+        return found
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")

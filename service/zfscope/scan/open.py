@@ -13,6 +13,7 @@ from zfscope.scan.index import Index
 from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, differences, identity_of
 from zfscope.store import Manifest, Model
 from zfscope.store.integrity import INDEXES, read_plain, sha256
+from zfscope.validation import first_fault
 
 
 def open_index(model: Model, name: str, *, folder: Path | None = None) -> Index:
@@ -88,8 +89,7 @@ def read_manifest(folder: Path) -> IndexManifest:
     try:
         return IndexManifest.model_validate_json(_read(folder, INDEX))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise _damaged(folder, f"'{INDEX}': {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise _damaged(folder, f"'{INDEX}': {first_fault(error, IndexManifest)}") from error
 
 
 def _verified(folder: Path, file: str, hashes: Mapping[str, str]) -> Any:

@@ -22,6 +22,7 @@ from zfscope.images.decode import DecodeLimits
 from zfscope.server.deadline import Deadlines
 from zfscope.server.gate import Room
 from zfscope.server.protos import METHODS
+from zfscope.validation import UNKNOWN, faults_of, path_of
 
 _MIB = 1 << 20
 _PORTS = {
@@ -37,10 +38,12 @@ def read_settings(kind: type[S], **wishes: Any) -> S:
     try:
         return kind(**wishes)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        fault = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{field} is {first['input']!r}: {fault}", field=field) from error
+        fault, words = next(faults_of(error, kind))
+        field = path_of(fault["loc"])
+        message = (
+            f"{field} {words}" if words.startswith(UNKNOWN) else f"{field} is {fault['input']!r}: {words}"
+        )
+        raise InputError(message, field=field) from error
 
 
 class Settings(BaseSettings):

@@ -129,6 +129,20 @@ class Manifest(_Part):
             raise ValueError(f"label id '{label}' is there {times} times")
         return self
 
+    @model_validator(mode="after")
+    def _photos_fit_the_network(self) -> "Manifest":
+        if self.network.input_channels != 3:
+            raise ValueError(
+                f"the network reads images of {self.network.input_channels} channels; photos are prepared in "
+                "3 (red, green and blue): use a network whose input_channels is 3"
+            )
+        if self.network.input_size != self.preprocessing.crop:
+            raise ValueError(
+                f"the network reads images of {self.network.input_size} pixels a side (input_size), and the "
+                f"preprocessing gives {self.preprocessing.crop} (crop); they must be equal"
+            )
+        return self
+
     def checkpoint(self, epoch: int) -> Checkpoint:
         """Give the checkpoint of an epoch. Raises NotFound, with the epochs that there are."""
         for checkpoint in self.checkpoints:

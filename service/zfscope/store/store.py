@@ -24,6 +24,7 @@ from zfscope.store.integrity import (
 from zfscope.store.manifest import MANIFEST, WEIGHTS, Label, Manifest
 from zfscope.store.survey import DamagedEntry, is_gone, survey
 from zfscope.store.weights import check_tensors, parse_tensors, unpack_weights
+from zfscope.validation import first_fault
 
 _OWN = "store.json"
 
@@ -240,7 +241,7 @@ def _read_about(root: Path) -> _About:
     try:
         return _About.model_validate_json((root / _OWN).read_bytes())
     except (OSError, ValidationError) as error:
-        reason = _first(error) if isinstance(error, ValidationError) else error.strerror
+        reason = first_fault(error, _About) if isinstance(error, ValidationError) else error.strerror
         raise DamagedModel(f"the model store '{root}': '{_OWN}': {reason}") from error
 
 
@@ -249,7 +250,7 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(read_inside(folder, MANIFEST, title=title))
     except ValidationError as error:
-        raise damaged(title, f"'{MANIFEST}': {_first(error)}") from error
+        raise damaged(title, f"'{MANIFEST}': {first_fault(error, Manifest)}") from error
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise DamagedModel(
             f"{title}: '{MANIFEST}' is that of {manifest.title}; rename the folder, since they must agree"
@@ -286,13 +287,6 @@ def _check_mean(manifest: Manifest, mean_image: NDArray[np.float32] | None) -> N
         raise DamagedModel(
             f"{manifest.title}: '{WEIGHTS}': mean image of shape {mean_image.shape}; allowed is {allowed}"
         )
-
-
-def _first(error: ValidationError) -> str:
-    """Say the first thing that is wrong in one line: `network.layers.3.stride: ...`."""
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _words(values: object) -> str:

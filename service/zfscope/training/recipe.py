@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from zfscope.errors import InputError, NotFound
+from zfscope.validation import first_fault
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _FOLDER = files("zfscope.training") / "recipes"
@@ -96,4 +97,5 @@ def load_recipe(name: str) -> Recipe:
     try:
         return Recipe.model_validate(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise InputError(f"recipe '{name}' cannot be used: {error}", field="recipe") from error
+        fault = first_fault(error, Recipe) if isinstance(error, ValidationError) else error
+        raise InputError(f"recipe '{name}' cannot be used: {fault}", field="recipe") from error

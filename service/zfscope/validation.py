@@ -1,0 +1,90 @@
+"""What pydantic finds wrong in data that people write, in words; an unknown name with those allowed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+UNKNOWN = "is not known; "
+_MOST_NAMES = 40
+_PREFIX = "Value error, "
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[ErrorDetails, str]]:
+    """Yield everything that is wrong in data of a model, with what is wrong and allowed in words."""
+    for fault in error.errors(include_url=False):
+        yield fault, _words(fault, model)
+
+
+def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first thing that is wrong in one line: `network.layers[3].stride: ...`."""
+    fault, words = next(faults_of(error, model))
+    path = path_of(fault["loc"])
+    return f"{path}: {words}" if path else words
+
+
+def path_of(location: Sequence[int | str]) -> str:
+    """Return a place in data as people write it: `units[2].y`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+def unknown_name(name: str, allowed: Sequence[str]) -> str:
+    """Return what is wrong about a name that is not one of those allowed, with the nearest of them."""
+    if not allowed:
+        return f"{UNKNOWN}nothing is allowed here"
+    shown = ", ".join(allowed[:_MOST_NAMES]) + (", ..." if len(allowed) > _MOST_NAMES else "")
+    nearest = get_close_matches(name, allowed, n=1)
+    return f"{UNKNOWN}allowed are {shown}" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
+
+
+def resolved(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow a reference into a JSON schema's definitions, and take what is optional as what it may be."""
+    if "$ref" in field:
+        target = schema["$defs"][field["$ref"].rsplit("/", 1)[-1]]
+        return resolved({**target, **{key: value for key, value in field.items() if key != "$ref"}}, schema)
+    choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
+    if len(choices) == 1:
+        own = {key: value for key, value in field.items() if key != "anyOf"}
+        return resolved({**choices[0], **own}, schema)
+    return field
+
+
+def _words(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    if fault["type"] != "extra_forbidden":
+        return fault["msg"].removeprefix(_PREFIX)
+    *parents, name = fault["loc"]
+    schema = model.model_json_schema()
+    return unknown_name(str(name), tuple(dict.fromkeys(_names(schema, schema, parents))))
+
+
+def _names(
+    field: Mapping[str, Any], schema: Mapping[str, Any], parents: Sequence[int | str]
+) -> Iterator[str]:
+    """Yield the names of the properties at a place in data of a schema."""
+    field = resolved(field, schema)
+    if not parents:
+        yield from field.get("properties", ())
+    inner, left = _inner(field, parents)
+    for part in inner:
+        yield from _names(part, schema, left)
+
+
+def _inner(
+    field: Mapping[str, Any], parents: Sequence[int | str]
+) -> tuple[list[Mapping[str, Any]], Sequence[int | str]]:
+    """Return the schemas one step further, and the steps that are left after it."""
+    choices = [*field.get("anyOf", ()), *field.get("oneOf", ())]
+    if not parents:
+        return choices, parents
+    first, left = parents[0], parents[1:]
+    tagged = field.get("discriminator", {}).get("mapping", {})
+    if first in tagged:
+        return [{"$ref": tagged[first]}], left
+    if choices:  # pydantic puts the name of the choice into the place, which no data has
+        return choices, left if isinstance(first, str) else parents
+    if isinstance(first, int):
+        items = field.get("prefixItems", ())
+        return [items[first] if first < len(items) else field.get("items", {})], left
+    return [field.get("properties", {}).get(first, field.get("additionalProperties") or {})], left
