@@ -132,8 +132,8 @@ def test_a_broken_version_is_refused_once_and_the_old_one_stays(
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
     with capture_logs() as logs:
-        growing.refresh()
-        growing.refresh()
+        for _ in range(4):
+            growing.refresh()
     assert [(log["event"], log["version"]) for log in logs] == [
         ("took up a model", 2),
         ("refused a model", 3),
@@ -142,8 +142,59 @@ def test_a_broken_version_is_refused_once_and_the_old_one_stays(
     assert growing.loaded("", None).model.version == 2
 
     weights.write_bytes(whole)
-    growing.refresh()
+    for _ in range(2):  # it changes, and then it stays
+        growing.refresh()
     assert growing.default == ("tiny", 3)
+
+
+def test_a_model_that_is_being_copied_is_quiet_until_it_stops(
+    growing: Models, write_tiny: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = tmp_path_factory.mktemp("source")
+    write_tiny(source, "tiny", 2)
+    folder = growing.store.root / "tiny" / "2"
+    files = [source / "tiny" / "2" / name for name in ("model.json", "weights.safetensors")]
+    with capture_logs() as logs:
+        folder.mkdir()
+        for file in files:
+            whole = file.read_bytes()
+            for share in range(1, 9):
+                (folder / file.name).write_bytes(whole[: len(whole) * share // 8])
+                growing.refresh()
+        assert logs == []
+        growing.refresh()
+        growing.refresh()
+    assert [(log["event"], log["version"]) for log in logs] == [("took up a model", 2)]
+    assert growing.default == ("tiny", 2)
+
+
+def test_a_copy_that_is_cut_off_is_refused_in_one_line(
+    growing: Models, write_tiny: Callable[..., None]
+) -> None:
+    (growing.store.root / "tiny" / "2").mkdir()
+    (growing.store.root / "new" / "1").mkdir(parents=True)
+    with capture_logs() as logs:
+        for _ in range(5):
+            growing.refresh()
+    assert [(log["event"], log["model"], log["version"]) for log in logs] == [
+        ("refused a model", "new", 1),
+        ("refused a model", "tiny", 2),
+    ]
+    assert all("'model.json' is missing" in log["reason"] for log in logs)
+
+
+def test_a_model_that_fails_in_any_way_is_refused_and_the_looks_go_on(
+    growing: Models, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(growing.store.root, "tiny", 2)
+    monkeypatch.setattr(TorchRuntime, "forward", lambda *_: 1 // 0)
+    with capture_logs() as logs:
+        for _ in range(3):
+            growing.refresh()
+    assert [(log["event"], log["reason"]) for log in logs] == [
+        ("refused a model", "ZeroDivisionError: integer division or modulo by zero")
+    ]
+    assert growing.default == ("tiny", 1)
 
 
 def test_a_model_that_cannot_run_is_refused(

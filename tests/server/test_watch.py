@@ -1,13 +1,16 @@
 """A service that looks for models while it runs."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from zfscope.client import Client
+from zfscope.errors import DamagedModel
 from zfscope.server import watch as watching
 from zfscope.server.settings import Settings
 
@@ -32,3 +35,22 @@ def test_a_new_version_is_served_without_a_restart(
         while client.classify(photo).version == 1 and time.monotonic() < until:
             time.sleep(0.05)
         assert client.classify(photo).version == 2
+
+
+async def test_a_store_that_cannot_be_listed_is_logged_once_and_looked_at_again() -> None:
+    failures = [DamagedModel("gone"), DamagedModel("gone"), None, OSError("gone"), None]
+    done = asyncio.Event()
+
+    class Models:
+        def refresh(self) -> None:
+            failure = failures.pop(0) if failures else None
+            if not failures:
+                done.set()
+            if failure:
+                raise failure
+
+    with capture_logs() as logs:
+        looking = asyncio.create_task(watching.watch(Models(), 0.001))  # type: ignore[arg-type]
+        await asyncio.wait_for(done.wait(), 30)
+        looking.cancel()
+    assert [(log["event"], log["reason"]) for log in logs] == [("could not look for models", "gone")] * 2

@@ -9,12 +9,12 @@ import numpy as np
 import structlog
 import torch
 
-from zfscope.errors import RuntimeUnavailable, ZfscopeError
+from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.device import on_device
 from zfscope.runtimes import Runtime
+from zfscope.server.arrivals import Arrivals, Key
 from zfscope.store import DamagedEntry, Manifest, Model, ModelStore
 
-Key = tuple[str, int]
 _log = structlog.get_logger("zfscope.server")
 
 
@@ -64,7 +64,7 @@ class Models:
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._newest = {name: versions[-1] for name, versions in store.versions().items()}
-        self._refused: dict[Key, object] = {}
+        self._arrivals = Arrivals(lambda key: store.stamp(*key), self._take_up)
         self._default = store.manifest(default).name
         _warn_of_damage(store)
 
@@ -106,16 +106,11 @@ class Models:
     def refresh(self) -> None:
         """Take up versions that have appeared in the store, each once it is loaded and has run a pass.
 
-        One that cannot be is refused, and the older one stays: it is tried again when its files change.
+        One that cannot be used is refused once its files have stopped changing, and the older one stays. It
+        is tried again when its files change. Raises DamagedModel where the store cannot be listed.
         """
         for key in self._appeared():
-            stamp = self._store.stamp(*key)
-            if self._refused.get(key) != stamp:
-                try:
-                    self._take_up(key)
-                except ZfscopeError as error:
-                    self._refused[key] = stamp
-                    _log.warning("refused a model", model=key[0], version=key[1], reason=error.message)
+            self._arrivals.look(key)
 
     def _appeared(self) -> Iterator[Key]:
         for name, versions in self._store.versions().items():

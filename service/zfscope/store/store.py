@@ -1,6 +1,6 @@
 """The model store on disk: NAME/VERSION/, found by listing, loaded only when verified."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -213,7 +213,7 @@ class ModelStore:
         """Return the versions of every model that has any, ascending, whether or not they can be used."""
         return survey(self.root).versions
 
-    def stamp(self, name: str, version: int) -> object:
+    def stamp(self, name: str, version: int) -> Hashable:
         """Give what changes when a file of a model does: names, sizes and times, to be compared alone."""
         folder = self.folder(name, version)
         stats = ((file, (folder / file).stat()) for file in files_of(folder))
