@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test fuzz test-wire check proto bench bench-shutdown gpu-check train-default clean
+.PHONY: help setup demo serve test fuzz corpus test-wire check proto bench bench-shutdown gpu-check train-default clean
 
 PYTHON ?= python3
 # Who runs the forward pass: cpu, or gpu for ONNX Runtime on CUDA.
@@ -19,6 +19,8 @@ PROTOBUF ?= 6.33.5 7.36.2
 LISTEN ?= 127.0.0.1:50051
 DATA ?=
 NETWORK ?= zfnet
+# What `make corpus` sends: a folder of files, of any kind.
+CORPUS ?=
 OUT ?= runs/$(NETWORK)-imagenette
 
 VENV := .venv
@@ -57,6 +59,10 @@ bench-shutdown: $(DEV)  ## Restart replicas under load, 40 times, and count the 
 
 fuzz: $(DEV)  ## Send 20,000 requests that went wrong to every RPC (minutes)
 	ZFSCOPE_FUZZ=20000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py
+
+corpus: $(DEV)  ## Send every file of a folder to a service (CORPUS=DIR); fails at INTERNAL, tracebacks, hangs, growth
+	@test -n "$(CORPUS)" || { echo "say which files: make corpus CORPUS=DIR" >&2; exit 2; }
+	$(BIN)/python -m benchmarks.corpus "$(CORPUS)"
 
 check: $(DEV)  ## Lint, types, import rules, protos and the Dockerfile
 	$(BIN)/ruff check

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.clock import machine
-from benchmarks.service import running
+from benchmarks.service import Running, running
 from zfscope.client import Client
 from zfscope.errors import ZfscopeError
 
@@ -67,7 +66,7 @@ def main() -> None:
     drawn = random.Random(0).choices(kinds, [share for share, *_ in kinds], k=total)  # noqa: S311  (no secret)
     with running() as service, Client(service.address) as client:
         halves = [drawn[: total // 2], drawn[total // 2 :]]
-        resident = [after(service.pid, client, half, console) for half in halves]
+        resident = [after(service, client, half, console) for half in halves]
     for name, count in Counter(name for _, name, _ in drawn).most_common():
         console.print(f"{count:6} {name}")
     console.print(f"resident: {resident[0]:.0f} MiB after the first half, {resident[1]:.0f} MiB in the end")
@@ -78,13 +77,14 @@ def main() -> None:
     )
 
 
-def after(pid: int, client: Client, some: Sequence[tuple[int, str, Call]], console: Console) -> float:
+def after(service: Running, client: Client, some: Sequence[tuple[int, str, Call]], console: Console) -> float:
     """Make calls, and give the memory in MiB that is resident then."""
     for _, _, call in track(some, "calls", console=console, transient=True):
         with suppress(ZfscopeError):
             call(client)
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    resident = service.resident_mib
+    assert resident is not None, "the service has ended"
+    return resident
 
 
 if __name__ == "__main__":

@@ -1,0 +1,207 @@
+"""Every file of a folder through a service, as a test of odd files: classified and projected, over the wire.
+
+    python -m benchmarks.corpus FOLDER
+    python -m benchmarks.corpus FOLDER --rounds 5 --store models/ --model mine
+
+The service is a process of its own. Each file below the folder is sent as it is, whatever it holds, by
+Classify and by Project, and all of them again in each further round. A refusal is a good outcome.
+
+It fails, with exit code 1, at a status that a file must never cause (INTERNAL, UNKNOWN, UNAVAILABLE), a
+traceback in the log, a call of more than 5 seconds, and memory that grows by more than 10 % after the
+first round.
+
+The last line is a JSON object for programs.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+
+from benchmarks.clock import machine
+from benchmarks.service import Running, running
+from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+
+HANG_S = 5.0
+_PATIENCE_S = 60.0
+_SLOWEST = 5
+_NEVER = ("INTERNAL", "UNKNOWN", "UNAVAILABLE")
+_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended. status: the name of its gRPC status."""
+
+    file: str
+    method: str
+    status: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was found. resident_mib: before the first round and after each; None: the service had ended."""
+
+    outcomes: Sequence[Outcome]
+    resident_mib: Sequence[float | None]
+    tracebacks: int
+
+    @property
+    def growth(self) -> float | None:
+        """The share by which memory grew at most after the first round; None where the service has ended."""
+        first, *later = (found for found in self.resident_mib[1:])
+        if first is None or None in later:
+            return None
+        return max((found for found in later if found is not None), default=first) / first - 1
+
+    def faults(self, *, most_growth: float) -> Iterator[str]:
+        """Yield what must not be, in words. most_growth: the share by which memory may grow."""
+        for outcome in self.outcomes:
+            if outcome.status in _NEVER:
+                yield f"{outcome.method} of {outcome.file!a}: {outcome.status}"
+            if outcome.seconds > HANG_S:
+                yield f"{outcome.method} of {outcome.file!a}: {outcome.seconds:.1f} s ({outcome.status})"
+        if self.tracebacks:
+            yield f"{self.tracebacks} tracebacks in the log of the service"
+        if self.growth is None:
+            yield "the service has ended"
+        elif self.growth > most_growth:
+            allowed = f"at most {most_growth:.0%} is allowed"
+            yield f"memory grew by {self.growth:.1%} after the first round; {allowed}"
+
+
+def main() -> None:
+    """Send the files, print what happened, and fail at what must not be."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=2, help="at least 2 (default: 2)")
+    parser.add_argument("--store", default="", help="the folder of models (default: as zfscope serve)")
+    parser.add_argument("--model", default="", help="the model (default: the store's own)")
+    parser.add_argument(
+        "--growth", type=float, default=0.1, help="share by which memory may grow (default: 0.1)"
+    )
+    options = parser.parse_args()
+    files = files_of(options.folder)
+    if not files or options.rounds < 2:
+        parser.error(f"'{options.folder}' has no files" if not files else "--rounds must be at least 2")
+    console = Console()
+    console.print(machine())
+    given = [f"--{name}={getattr(options, name)}" for name in ("store", "model") if getattr(options, name)]
+    with running(*given) as service:
+        run = send_all(service, options.folder, files, options.rounds, console)
+    faults = list(run.faults(most_growth=options.growth))
+    report(run, faults, console)
+    print(json.dumps(as_json(run, files, options.rounds, faults)))
+    sys.exit(1 if faults else 0)
+
+
+def files_of(folder: Path) -> list[str]:
+    """List every plain file below a folder, hidden ones too, relative to it, in order; links are skipped."""
+    found = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sorted(str(path.relative_to(folder)) for path in found if path.is_file() and not path.is_symlink())
+
+
+def send_all(service: Running, folder: Path, files: Sequence[str], rounds: int, console: Console) -> Run:
+    """Send every file in every round, one after the other."""
+    outcomes, resident = [], [service.resident_mib]
+    with grpc.insecure_channel(service.address, _OPTIONS) as channel:
+        for number in range(rounds):
+            for file in track(files, f"round {number + 1}", console=console, transient=True):
+                outcomes += send_file(channel, folder, file)
+            resident.append(service.resident_mib)
+    return Run(outcomes, resident, tracebacks=service.read_log().count("Traceback (most recent call last)"))
+
+
+def send_file(channel: grpc.Channel, folder: Path, file: str) -> list[Outcome]:
+    """Send a file by each method; one that cannot be read is not sent."""
+    try:
+        data = (folder / file).read_bytes()
+    except OSError:
+        return [Outcome(file, "read", "UNREADABLE", 0)]
+    return [send(file, *call) for call in calls(channel, data)]
+
+
+def calls(channel: grpc.Channel, data: bytes) -> Iterator[tuple[str, Callable[..., Any], Any]]:
+    """Yield the name, method and request of each call with a file."""
+    image = image_pb2.Image(encoded=data)
+    yield (
+        "Classify",
+        ClassificationServiceStub(channel).Classify,
+        classification_pb2.ClassifyRequest(image=image),
+    )
+    yield "Project", AnalysisServiceStub(channel).Project, analysis_pb2.ProjectRequest(image=image)
+
+
+def send(file: str, method: str, call: Callable[..., Any], request: Any) -> Outcome:
+    """Make a call, and return how it ended."""
+    started, status = time.perf_counter(), grpc.StatusCode.OK
+    try:
+        call(request, timeout=_PATIENCE_S)
+    except grpc.RpcError as error:
+        status = error.code()
+    return Outcome(file, method, status.name, time.perf_counter() - started)
+
+
+def report(run: Run, faults: Sequence[str], console: Console) -> None:
+    """Print counts by outcome, the slowest files, memory, and what must not be."""
+    for (method, status), count in sorted(counts(run).items()):
+        console.print(f"{count:6} {method:10} {status}")
+    for outcome in slowest(run):
+        console.print(
+            f"{outcome.seconds:6.2f} s {outcome.method:10} {escape(ascii(outcome.file))} ({outcome.status})"
+        )
+    resident = ", ".join("ended" if found is None else f"{found:.0f}" for found in run.resident_mib)
+    console.print(f"resident MiB, before and after each round: {resident}")
+    for fault in faults:
+        console.print(f"FAULT: {escape(fault)}", style="red")
+
+
+def counts(run: Run) -> Counter[tuple[str, str]]:
+    """Count the calls by method and status."""
+    return Counter((outcome.method, outcome.status) for outcome in run.outcomes)
+
+
+def slowest(run: Run) -> list[Outcome]:
+    """Return the slowest calls, of different files and methods."""
+    longest: dict[tuple[str, str], Outcome] = {}
+    for outcome in sorted(run.outcomes, key=lambda outcome: -outcome.seconds):
+        longest.setdefault((outcome.file, outcome.method), outcome)
+    return list(longest.values())[:_SLOWEST]
+
+
+def as_json(run: Run, files: Sequence[str], rounds: int, faults: Sequence[str]) -> dict[str, Any]:
+    """Return what was found for programs."""
+    outcomes: dict[str, dict[str, int]] = {}
+    for (method, status), count in sorted(counts(run).items()):
+        outcomes.setdefault(method, {})[status] = count
+    return {
+        "benchmark": "corpus",
+        "files": len(files),
+        "rounds": rounds,
+        "outcomes": outcomes,
+        "slowest_s": round(max(outcome.seconds for outcome in run.outcomes), 3),
+        "rss_mib": [None if found is None else round(found, 1) for found in run.resident_mib],
+        "rss_growth": None if run.growth is None else round(run.growth, 4),
+        "tracebacks": run.tracebacks,
+        "faults": list(faults),
+    }
+
+
+if __name__ == "__main__":
+    main()

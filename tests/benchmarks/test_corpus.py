@@ -1,0 +1,105 @@
+"""The corpus run: what it counts, and at what it fails."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.corpus import Outcome, Run, files_of
+from tests.server.conftest import write_model_of_noise
+
+GOOD = Outcome("a.png", "Classify", "OK", 0.1)
+
+
+def faults(
+    *outcomes: Outcome, resident: tuple[float | None, ...] = (100, 200, 210), tracebacks: int = 0
+) -> list[str]:
+    return list(Run([GOOD, *outcomes], resident, tracebacks).faults(most_growth=0.1))
+
+
+def test_refusals_and_growth_before_the_first_round_ends_are_no_faults() -> None:
+    refusals = [Outcome("b", "Project", status, 4.9) for status in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")]
+    assert faults(*refusals) == []
+
+
+@pytest.mark.parametrize("status", ["INTERNAL", "UNKNOWN", "UNAVAILABLE"])
+def test_a_status_that_no_file_may_cause_is_one(status: str) -> None:
+    assert faults(Outcome("b", "Project", status, 0.1)) == [f"Project of 'b': {status}"]
+
+
+def test_a_hang_is_one() -> None:
+    assert faults(Outcome("b", "Classify", "OK", 5.1)) == ["Classify of 'b': 5.1 s (OK)"]
+
+
+def test_a_traceback_is_one() -> None:
+    assert faults(tracebacks=2) == ["2 tracebacks in the log of the service"]
+
+
+def test_growth_after_the_first_round_is_one() -> None:
+    told = "memory grew by 11.0% after the first round; at most 10% is allowed"
+    assert faults(resident=(100, 200, 222, 201)) == [told]
+
+
+@pytest.mark.parametrize("resident", [(100.0, None, None), (100.0, 200.0, None)])
+def test_a_service_that_has_ended_is_one(resident: tuple[float | None, ...]) -> None:
+    assert faults(resident=resident) == ["the service has ended"]
+
+
+def test_every_plain_file_is_sent_whatever_its_name(tmp_path: Path) -> None:
+    for name in ("b.txt", ".hidden/a", "a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "circle").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe")
+    assert files_of(tmp_path) == [".hidden/a", "a.png", "b.txt"]
+
+
+def test_a_folder_of_odd_files_is_sent_in_two_rounds_and_counted(tmp_path: Path) -> None:
+    corpus, store = tmp_path / "corpus", tmp_path / "store"
+    corpus.mkdir()
+    write_model_of_noise(store, "tiny", 1)
+    file = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(file, "PNG")
+    for name, data in (
+        ("whole.png", file.getvalue()),
+        ("cut.png", file.getvalue()[:100]),
+        ("[a].txt", b"text"),
+    ):
+        (corpus / name).write_bytes(data)
+    (corpus / "empty").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.corpus", corpus, "--store", store, "--growth", "1"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "ZFSCOPE_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["files"], found["rounds"], found["faults"], found["tracebacks"]) == (4, 2, [], 0)
+    assert found["outcomes"] == {
+        "Classify": {"INVALID_ARGUMENT": 6, "OK": 2},
+        "Project": {"INVALID_ARGUMENT": 6, "OK": 2},
+    }
+    assert len(found["rss_mib"]) == 3
+
+
+def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.corpus", tmp_path],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"'{tmp_path}' has no files" in done.stderr
