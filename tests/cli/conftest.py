@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,17 +100,21 @@ class Result:
         self.code, self.stdout, self.stderr = code, stdout, stderr
 
 
+def invoke(*arguments: object, env: Mapping[str, str | None]) -> Result:
+    """Run a command in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=env)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Result(result.exit_code, result.stdout, result.stderr)
+
+
 @pytest.fixture
 def run(environment: dict[str, str]) -> Callable[..., Result]:
     """Runs a command in this process."""
 
-    def invoke(*arguments: object, env: dict[str, str | None] | None = None) -> Result:
-        settings: dict[str, Any] = {**environment, **(env or {})}
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=settings)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return Result(result.exit_code, result.stdout, result.stderr)
+    def run_command(*arguments: object, env: dict[str, str | None] | None = None) -> Result:
+        return invoke(*arguments, env={**environment, **(env or {})})
 
-    return invoke
+    return run_command
 
 
 @pytest.fixture

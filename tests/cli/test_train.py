@@ -1,7 +1,9 @@
 """`zfscope train`, on a handful of photos."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.cli.conftest import invoke
 from zfscope.store import ModelStore
 
 Run = Callable[..., Any]
@@ -28,70 +31,99 @@ size = 64
 """
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Two photos of each of two classes, and a recipe for them."""
+def write_data(root: Path) -> Path:
+    """Write two photos of each of two classes into a folder, and a recipe and labels for them next to it."""
     generator = np.random.default_rng(3)
     for label in ("n01", "n02"):
-        (tmp_path / "photos" / label).mkdir(parents=True)
+        (root / "photos" / label).mkdir(parents=True)
         for number in range(2):
             blots = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
             photo = Image.fromarray(blots).resize((64, 64), Image.Resampling.BICUBIC)
-            photo.save(tmp_path / "photos" / label / f"{number}.png")
-    (tmp_path / "few.toml").write_text(RECIPE)
-    (tmp_path / "labels.txt").write_text("n01 red bus\n\nn02 cat\n")
-    return tmp_path / "photos"
+            photo.save(root / "photos" / label / f"{number}.png")
+    (root / "few.toml").write_text(RECIPE)
+    (root / "labels.txt").write_text("n01 red bus\n\nn02 cat\n")
+    return root / "photos"
 
 
-@pytest.fixture(autouse=True)
-def memory_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What speeds up a process that trains would change the whole process of the tests."""
-    monkeypatch.setattr("zfscope.training.memory.keep_freed_memory", lambda: None)
+def train_in(root: Path, *options: object) -> Any:
+    """Train on the photos of a folder for an epoch, into a store there."""
+    always = ["--recipe", root / "few.toml", "--epochs", 1, "--hidden", 4, "--out", root / "run"]
+    return invoke("train", root / "photos", *always, "--store", root / "trained", *options, env={})
 
 
 @pytest.fixture
-def train(run: Run, data: Path, tmp_path: Path) -> Run:
+def data(tmp_path: Path) -> Path:
+    return write_data(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_as_it_is() -> Iterator[None]:
+    """What speeds up a process that trains would change the whole process of the tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("zfscope.training.memory.keep_freed_memory", lambda: None)
+        yield
+
+
+@pytest.fixture
+def train(data: Path, tmp_path: Path) -> Run:
     """Runs a short training into a store of the test's own."""
-
-    def train_briefly(*options: object) -> Any:
-        always = ["--recipe", tmp_path / "few.toml", "--epochs", 1, "--hidden", 4, "--out", tmp_path / "run"]
-        return run("train", data, *always, "--store", tmp_path / "trained", *options)
-
-    return train_briefly
+    return partial(train_in, tmp_path)
 
 
-def test_photos_become_a_model_of_the_store(train: Run, data: Path, tmp_path: Path) -> None:
-    options = ["--validation", data, "--labels", tmp_path / "labels.txt", "--checkpoints", "1"]
-    result = train(*options, "--name", "brief", "--json")
-    assert result.code == 0, result.stderr
-    folder = tmp_path / "trained" / "brief" / "1"
+@dataclass(frozen=True)
+class Trained:
+    """A training that has ended: its folder, and what the command left."""
+
+    root: Path
+    result: Any
+
+
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training with validation, named classes and a checkpoint. Not to be changed."""
+    root = tmp_path_factory.mktemp("validated")
+    options = ["--validation", write_data(root), "--labels", root / "labels.txt", "--checkpoints", "1"]
+    return Trained(root, train_in(root, *options, "--name", "brief", "--json"))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training without any option, whose run one test goes on with."""
+    root = tmp_path_factory.mktemp("plain")
+    write_data(root)
+    return Trained(root, train_in(root))
+
+
+def test_photos_become_a_model_of_the_store(validated: Trained) -> None:
+    assert validated.result.code == 0, validated.result.stderr
+    store = validated.root / "trained"
     used = {"images": 4, "skipped": 0, "skipped_photos": [], "passed_over": {}}
-    assert json.loads(result.stdout) == {
+    assert json.loads(validated.result.stdout) == {
         "model": "brief",
         "version": 1,
-        "folder": str(folder),
+        "folder": str(store / "brief" / "1"),
         **used,
         "validation": used,
     }
-    manifest = ModelStore(tmp_path / "trained").verify("brief")
+    manifest = ModelStore(store).verify("brief")
     assert [(label.id, label.name) for label in manifest.labels] == [("n01", "red bus"), ("n02", "cat")]
     assert manifest.accuracy is not None
     assert manifest.accuracy.images == 4
     assert [checkpoint.epoch for checkpoint in manifest.checkpoints] == [1]
 
 
-def test_an_epoch_is_a_line_on_stderr(train: Run, data: Path) -> None:
-    known, line, *_ = train("--validation", data).stderr.splitlines()
+def test_an_epoch_is_a_line_on_stderr(validated: Trained) -> None:
+    known, line, *_ = validated.result.stderr.splitlines()
     assert known.startswith("warning: 4 of the 4 validation photos are training photos too ('n01/0.png' is ")
     assert line.startswith("epoch 1 of 1: loss ")
     assert "top-1 " in line
     assert line.endswith(" photos/s, 0 min left")
 
 
-def test_a_person_is_told_where_the_model_is(train: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "trained" / "zfnet-photos" / "1"
+def test_a_person_is_told_where_the_model_is(plain: Trained) -> None:
+    folder = plain.root / "trained" / "zfnet-photos" / "1"
     expected = f"The model is in {folder}; look at it with: zfscope models zfnet-photos --store "
-    assert train().stdout.startswith(expected)
+    assert plain.result.stdout.startswith(expected)
 
 
 def test_a_model_that_is_there_is_told_before_the_training(train: Run, tmp_path: Path) -> None:
@@ -102,12 +134,12 @@ def test_a_model_that_is_there_is_told_before_the_training(train: Run, tmp_path:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_was_stopped_goes_on(train: Run, tmp_path: Path) -> None:
-    assert train("--name", "one").code == 0
-    result = train("--name", "two")
+def test_a_run_that_was_stopped_goes_on(plain: Trained) -> None:
+    assert plain.result.code == 0
+    result = train_in(plain.root, "--name", "two")
     assert result.code == 0
-    assert result.stderr == f"going on with the run in '{tmp_path / 'run'}', after epoch 1\n"
-    assert (tmp_path / "trained" / "two" / "1" / "model.json").exists()
+    assert result.stderr == f"going on with the run in '{plain.root / 'run'}', after epoch 1\n"
+    assert (plain.root / "trained" / "two" / "1" / "model.json").exists()
 
 
 @pytest.mark.parametrize(
