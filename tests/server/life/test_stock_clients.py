@@ -1,0 +1,127 @@
+"""Stock gRPC clients, of Python and Node.js: their pings are taken, their retries begin nothing twice."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.server.life.conftest import HeldCall
+from tests.support.lone import Lone
+from tests.support.stock import Http2, NodeClient
+from zfscope.client.requests import analyze_request
+from zfscope.client.retry import shipped
+from zfscope.errors import NotReady, RuntimeUnavailable
+from zfscope.server.services import classification
+from zfscope.server.settings import Settings
+from zfscope.v1 import classification_pb2, image_pb2
+
+ANALYZE, CLASSIFY = "/zfscope.v1.AnalysisService/Analyze", "/zfscope.v1.ClassificationService/Classify"
+PING_S = 1.05
+"""The service allows a ping a second."""
+PINGS = 5
+"""gRPC ends a connection at the third ping that comes too soon."""
+KEEPALIVE = {
+    "grpc.keepalive_time_ms": round(PING_S * 1000),
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.keepalive_permit_without_calls": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def node() -> NodeClient:
+    return NodeClient()
+
+
+def test_clients_that_ping_every_second_live_idle_or_in_a_call(
+    start_lone: Callable[..., Lone], node: NodeClient, held: HeldCall, photo: bytes, tmp_path: Path
+) -> None:
+    lone = start_lone(keepalive_s=60)
+    request = analyze_request("held", [photo], held.parameters)
+    (tmp_path / "request").write_bytes(request.SerializeToString())
+    options = [*KEEPALIVE.items(), ("grpc.http2.max_pings_without_data", 0)]
+    with (
+        node.begin(lone.address, ANALYZE, tmp_path / "request", KEEPALIVE) as by_node,
+        grpc.insecure_channel(lone.address, options) as channel,
+        closing(Http2(lone.address)) as idle,
+    ):
+        held.wait_for("begun")
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        for number in range(PINGS):
+            assert idle.ping(number), f"the connection ended at ping {number}"
+            time.sleep(PING_S)  # what is tested is a matter of time
+
+        held.release()
+        assert by_node.communicate(timeout=60)[0].startswith("0 1 ")
+        assert watch.is_active()
+        watch.cancel()
+    assert held.count("begun") == 1
+
+
+@pytest.fixture
+def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tuple[str, list[int]]:
+    """The address of a service that refuses the first two requests, and the sizes of all that come."""
+    service = make_service(settings)
+    service.call(service.service.warm_up())
+    gate, sizes, changing = service.service._gate, [], threading.Lock()
+    passage = gate.passage
+
+    def refusing(method: str, size: int) -> Any:
+        with changing:
+            sizes.append(size)
+        if len(sizes) <= 2:
+            raise NotReady("the service is shutting down; try another one")
+        return passage(method, size)
+
+    gate.passage = refusing
+    return service.address, sizes
+
+
+def options(address: str) -> dict[str, object]:
+    """The channel options that the README tells Node.js to set."""
+    config = {name: value for name, value in shipped().items() if name != "healthCheckConfig"}
+    return {"grpc.service_config": json.dumps(config), "grpc.per_rpc_retry_buffer_size": 24 << 20}
+
+
+def test_node_with_the_shipped_config_sends_a_refused_request_of_any_size_again(
+    attempts: tuple[str, list[int]], node: NodeClient, tmp_path: Path
+) -> None:
+    address, sizes = attempts
+    request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=bytes(2_000_000)))
+    (tmp_path / "request").write_bytes(request.SerializeToString())
+
+    with node.begin(address, CLASSIFY, tmp_path / "request", options(address)) as call:
+        answer = call.communicate(timeout=60)[0]
+
+    assert answer.startswith("3 0 ")  # INVALID_ARGUMENT: it was let in, and is no image
+    assert len(sizes) == 3
+
+
+def test_node_does_not_send_work_again_that_was_begun(
+    attempts: tuple[str, list[int]],
+    node: NodeClient,
+    photo: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, sizes = attempts
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeUnavailable("TorchServe is gone")
+
+    monkeypatch.setattr(classification, "read", fail)
+    request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
+    (tmp_path / "request").write_bytes(request.SerializeToString())
+
+    with node.begin(address, CLASSIFY, tmp_path / "request", options(address)) as call:
+        answer = call.communicate(timeout=60)[0]
+
+    assert answer.strip() == "14 0 TorchServe is gone"  # UNAVAILABLE
+    assert len(sizes) == 3  # twice refused, once begun

@@ -1,0 +1,89 @@
+"""Stock gRPC clients: that of Node.js as a process, and a bare HTTP/2 connection that pings."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.programs import require_program, skip_missing
+
+_SOURCE = Path(__file__).parent / "node"
+_PING, _GOAWAY, _SETTINGS = 6, 7, 4
+_ACK = 1
+
+
+class NodeClient:
+    """The gRPC client of Node.js, of the version in package-lock.json, which npm fetches once a machine."""
+
+    def __init__(self) -> None:
+        """Fetch it. Skips the test without Node.js, npm or its registry; fails it where CI=true."""
+        self._node = require_program("node", package="nodejs")
+        npm = require_program("npm", package="npm")
+        lock = (_SOURCE / "package-lock.json").read_bytes()
+        name = f"zfscope-node-{os.getuid()}-{hashlib.sha256(lock).hexdigest()[:12]}"
+        self._folder = Path(tempfile.gettempdir()) / name
+        if not self._folder.exists():
+            self._install(npm)
+        shutil.copy(_SOURCE / "call.js", self._folder)
+
+    def begin(
+        self, address: str, method: str, request: Path, options: Mapping[str, object]
+    ) -> "subprocess.Popen[str]":
+        """Begin a call. request: a file with the message."""
+        arguments = (address, method, str(request), json.dumps(options))
+        return subprocess.Popen(
+            [self._node, "call.js", *arguments], cwd=self._folder, stdout=subprocess.PIPE, text=True
+        )
+
+    def _install(self, npm: str) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "node"
+            shutil.copytree(_SOURCE, folder)
+            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            if done.returncode:
+                skip_missing(f"npm cannot fetch @grpc/grpc-js: {done.stderr.strip()[-300:]}")
+            shutil.move(folder, self._folder)
+
+
+class Http2:
+    """A bare connection that does nothing but ping."""
+
+    def __init__(self, address: str) -> None:
+        """Connect, and say what every HTTP/2 client has to."""
+        host, port = address.split(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=60)
+        self._file = self._socket.makefile("rb")
+        self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS))
+
+    def ping(self, number: int) -> bool:
+        """Ping, and return whether that is answered; False if the server ends the connection."""
+        data = struct.pack(">Q", number)
+        self._socket.sendall(_frame(_PING, data=data))
+        while True:
+            head = self._file.read(9)
+            if len(head) < 9:
+                return False
+            kind, flags = head[3], head[4]
+            payload = self._file.read(int.from_bytes(head[:3], "big"))
+            if kind == _GOAWAY:
+                return False
+            if kind == _PING and flags & _ACK and payload == data:
+                return True
+            if kind in (_PING, _SETTINGS) and not flags & _ACK:
+                self._socket.sendall(_frame(kind, _ACK, payload if kind == _PING else b""))
+
+    def close(self) -> None:
+        """Leave."""
+        self._file.close()
+        self._socket.close()
+
+
+def _frame(kind: int, flags: int = 0, data: bytes = b"") -> bytes:
+    return len(data).to_bytes(3, "big") + bytes((kind, flags)) + bytes(4) + data
