@@ -2,13 +2,16 @@
 
 import json
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from zfscope.cli.compare import MOST_PHOTOS, chosen
+from zfscope.cli.compare import MOST_PHOTOS, choose
+from zfscope.datasets.passed_over import in_words
 from zfscope.errors import InputError
 
 Run = Callable[..., Any]
@@ -45,17 +48,70 @@ def test_what_does_not_compare_is_said_in_one_line(run: Run, photo: Path, models
     assert re.search(told, result.stderr)
 
 
-def test_of_a_folder_some_photos_are_taken_evenly_spaced(tmp_path: Path) -> None:
-    for number in range(40):
-        (tmp_path / f"{number:02}.jpg").touch()
-    (tmp_path / "notes.txt").touch()
-    found = [path.name for path in chosen([tmp_path, Path("own.png")])]
-    assert len(found) == MOST_PHOTOS + 1
-    assert found[:3] == ["00.jpg", "02.jpg", "05.jpg"]
-    assert found[-1] == "own.png"
+def write_photos(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (40, 40), (number, 99, 0)).save(folder / f"{number:02}.png")
+    return folder
+
+
+def test_of_a_folder_some_photos_are_taken_evenly_spaced(tmp_path: Path, photo: Path) -> None:
+    folder = write_photos(tmp_path / "data", 40)
+    (folder / "notes.txt").touch()
+    found = choose([folder, photo])
+    assert len(found.photos) == MOST_PHOTOS + 1
+    assert found.photos[:3] == [(folder / name).read_bytes() for name in ("00.png", "02.png", "05.png")]
+    assert found.photos[-1] == photo.read_bytes()
+    assert in_words(found.passed_over) == "1 file that is not an image (.txt)"
+
+
+def test_in_place_of_a_broken_photo_of_a_folder_the_next_is_taken(tmp_path: Path) -> None:
+    folder = write_photos(tmp_path / "data", 40)
+    for name in ("00.png", "02.png", "03.png", "04.png"):
+        (folder / name).write_bytes(b"broken")
+    found = choose([folder])
+    assert found.photos[:2] == [(folder / name).read_bytes() for name in ("01.png", "05.png")]
+    assert len(found.photos) == MOST_PHOTOS - 1
+    assert [skipped.name for skipped in found.skipped] == ["00.png", "02.png", "03.png", "04.png"]
+
+
+def test_a_tar_and_a_list_are_data_sets(tmp_path: Path) -> None:
+    folder = write_photos(tmp_path / "data", 3)
+    with tarfile.open(tmp_path / "x.tar", "w") as packed:
+        packed.add(folder, "data")
+    (tmp_path / "list.txt").write_text("".join(f"data/{number:02}.png\n" for number in range(3)))
+    expected = choose([folder]).photos
+    assert choose([tmp_path / "x.tar"]).photos == expected
+    assert choose([tmp_path / "list.txt"]).photos == expected
+
+
+def test_a_folder_of_broken_photos_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    words = r"none of the 1 photos in '.*' can be used; 'a\.jpg': the file is empty: 0 bytes"
+    with pytest.raises(InputError, match=words):
+        choose([tmp_path])
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InputError, match="holds no photos"):
-        chosen([tmp_path])
+    with pytest.raises(InputError, match=r"holds no photos \(.*\); passed over: 1 file that is not"):
+        choose([tmp_path])
+
+
+def test_a_broken_photo_that_was_named_is_refused_by_its_name(tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a\.jpg' is empty: 0 bytes") as caught:
+        choose([photo, tmp_path / "a.jpg"])
+    assert caught.value.field == "photos"
+
+
+def test_what_was_used_and_what_not_is_counted(run: Run, tmp_path: Path) -> None:
+    folder = write_photos(tmp_path / "data", 3)
+    (folder / "01.png").write_bytes(b"")
+    (folder / "._02.png").write_bytes(b"")
+    words = ["compare", folder, "--models", "tiny:1,tiny:2", "--out", tmp_path / "out"]
+    answer = json.loads(run(*words, "--json").stdout)
+    assert (answer["images"], answer["skipped"], answer["passed_over"]) == (2, 1, {"hidden": 1})
+    assert answer["skipped_photos"] == [{"path": "01.png", "reason": "the file is empty: 0 bytes"}]
+    skipped = "1 could not be used ('01.png': the file is empty: 0 bytes)"
+    assert f"Compared on 2 photos; {skipped}; passed over: 1 hidden file or folder" in run(*words).stdout

@@ -69,6 +69,9 @@ def test_one_command_makes_the_indexes_and_the_pages(
             "conv1": {"maps": 6, "dead": 0, "marked": 0},
             "fc6": {"maps": 4, "dead": answer["layers"]["fc6"]["dead"], "marked": 0},
         },
+        "images": 6,
+        "skipped": 0,
+        "passed_over": {},
     }
     assert sorted(path.name for path in (folder / "indexes").iterdir()) == ["photos", "photos-epoch-001"]
     assert (tmp_path / "out" / "conv1" / "5-evolution.png").exists()
@@ -126,3 +129,47 @@ def test_indexes_are_made_on_the_device_that_is_asked_for(run: Run, words: list[
     result = run(*words, "--device", "cuda")
     assert result.code == 2
     assert result.stderr.startswith("zfscope: runtime 'onnx' cannot use CUDAExecutionProvider")
+
+
+def read_only(folder: Path) -> None:
+    """Make a model's folder one in which no index can be written, for root too."""
+    (folder / "indexes").write_text("not a folder")
+
+
+def test_in_a_store_that_cannot_be_written_indexes_are_put_elsewhere(
+    run: Run, words: list[object], folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    read_only(folder)
+    options = ["--layers", "conv1", "--count", 2]
+    result = run(*words, *options)
+    assert result.code == 2
+    assert result.stderr.endswith(": Not a directory; put it elsewhere with --indexes\n")
+    where = ["--indexes", tmp_path / "mine"]
+    assert run(*words, *options, *where).code == 0
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["photos", "photos-epoch-001"]
+    made = json.loads((tmp_path / "out" / "gallery.json").read_text())
+    assert (made["photos"], made["epochs"]) == (6, [1])
+    store = ["--store", folder.parent.parent, "--out", tmp_path / "seen", *where, "--json"]
+    shown = run("top-k", "--layer", "conv1", "--count", 1, *store)
+    assert json.loads(shown.stdout)["tables"]["maps"]
+    grown = run("evolve", "--layer", "conv1", "--count", 1, *store)
+    assert json.loads(grown.stdout)["tables"]["evolution"]
+    again = run("evolve", photos, "--layer", "conv1", "--count", 1, *store)
+    assert json.loads(again.stdout)["tables"] == json.loads(grown.stdout)["tables"]
+
+
+def test_indexes_made_by_index_elsewhere_are_found(
+    run: Run, words: list[object], folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    store = ["--store", folder.parent.parent]
+    assert run("index", photos, "--layers", "conv2", *store, "--out", tmp_path / "mine").code == 0
+    result = run(*words, "--count", 1, "--no-evolution", "--indexes", tmp_path / "mine", "--json")
+    assert list(json.loads(result.stdout)["layers"]) == ["conv2"]
+    assert not (folder / "indexes").exists()
+
+
+@pytest.mark.parametrize("command", [["top-k"], ["evolve"]])
+def test_a_service_reads_indexes_of_its_own(run: Run, tmp_path: Path, command: list[str]) -> None:
+    result = run(*command, "--indexes", tmp_path, "--server", "127.0.0.1:1")
+    assert result.code == 2
+    assert "--indexes is of this process; a service reads its own" in result.stderr

@@ -1,7 +1,10 @@
 """`zfscope compare`: models side by side (Fig 6)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,16 +14,23 @@ from zfscope.cli.options import AsJson, Server, Store
 from zfscope.cli.output import print_json, print_table, print_warnings
 from zfscope.cli.output_folder import open_output
 from zfscope.cli.photos import read_photo
+from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
 from zfscope.errors import InputError
 
+if TYPE_CHECKING:
+    from zfscope.datasets import PassedOver
+    from zfscope.datasets.read import Skipped
+
 MOST_PHOTOS = 16
+# Files that are data sets, as `zfscope index` takes them, and not photos.
+DATA_SUFFIXES = (".tar", ".txt")
 
 
 def compare(
     photos: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PHOTO...", help="Photos, or a folder of which some are taken.", show_default=False
+            metavar="PHOTO...", help="Photos, or data sets of which some are taken.", show_default=False
         ),
     ],
     models: Annotated[
@@ -52,11 +62,11 @@ def compare(
     name, _, version = first.partition(":")
     if version and not version.isdecimal():
         raise InputError(f"--models: '{first}'; a model is named as NAME or NAME:VERSION", field="models")
-    data = [read_photo(path) for path in chosen(photos)]
+    chosen = choose(photos)
     with connect(server, store) as zfscope, open_output(out) as folder:
         found = zfscope.analyze(
             "compare-architectures",
-            data,
+            chosen.photos,
             {"others": others, "index": index},
             model=name,
             version=int(version) if version else None,
@@ -64,33 +74,76 @@ def compare(
         )
         files = write(folder, None, found)
     if as_json:
-        print_json(as_object(found, files))
+        counts = photos_json(len(chosen.photos), chosen.skipped, chosen.passed_over)
+        print_json({**as_object(found, files), **counts})
         return
     print_warnings(found.warnings)
     table = found.analysis.tables["architectures"]
     rows = [tuple(_cell(cell) for cell in row) for row in table.rows]
     print_table("Architectures compared", dict.fromkeys(table.columns, "left"), rows)
-    typer.echo(f"{files[0]}")
+    used = sentence(len(chosen.photos), skipped_in_words(chosen.skipped), chosen.passed_over)
+    typer.echo(f"Compared on {used}. All of it in one picture: {files[0]}")
 
 
-def chosen(photos: list[Path]) -> list[Path]:
-    """Give photos as they are, and some of each folder. Raises InputError for a folder without any."""
-    found: list[Path] = []
-    for path in photos:
-        found += _some_of(path) if path.is_dir() else [path]
-    return found
+@dataclass
+class Chosen:
+    """The photos to compare on, those of folders that could not be used, and what was passed over."""
+
+    photos: list[bytes] = field(default_factory=list)
+    skipped: list["Skipped"] = field(default_factory=list)
+    passed_over: list["PassedOver"] = field(default_factory=list)
 
 
-def _some_of(folder: Path) -> list[Path]:
-    from zfscope.images.formats import photo_suffixes
+def choose(named: Sequence[Path]) -> Chosen:
+    """Return photos as they are named, and some of each data set.
 
-    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in photo_suffixes())
+    Raises InputError for a photo that cannot be read, and for a data set without a photo that can be used.
+    """
+    chosen = Chosen()
+    for path in named:
+        if path.is_dir() or path.suffix.lower() in DATA_SUFFIXES:
+            _add_some(path, chosen)
+        else:
+            chosen.photos.append(_named_photo(path))
+    return chosen
+
+
+def _named_photo(path: Path) -> bytes:
+    from zfscope.datasets.read import LIMITS
+    from zfscope.images.decode import decode
+
+    data = read_photo(path)
+    try:
+        decode(data, field=f"'{path}'", limits=LIMITS)
+    except InputError as error:
+        raise InputError(error.message, field="photos") from error
+    return data
+
+
+def _add_some(path: Path, chosen: Chosen) -> None:
+    """Add evenly spaced photos of a data set: in place of one that cannot be used, the next that can."""
+    from zfscope.datasets import UnusablePhoto, open_data
+    from zfscope.datasets.dataset import printable
+    from zfscope.datasets.read import Skipped, usable_bytes
+
+    data, photos, skipped = open_data(path), list[bytes](), list[Skipped]()
+    count = min(MOST_PHOTOS, len(data))
+    starts = [len(data) * place // count for place in range(count + 1)]
+    for first, end in pairwise(starts):
+        for number in range(first, end):
+            photo = data.photo(number)
+            try:
+                photos.append(usable_bytes(photo))
+                break
+            except UnusablePhoto as error:
+                skipped.append(Skipped(printable(photo.name), error.message))
     if not photos:
-        raise InputError(
-            f"'{folder}' holds no photos ({', '.join(sorted(photo_suffixes()))})", field="photos"
-        )
-    count = min(MOST_PHOTOS, len(photos))
-    return [photos[len(photos) * place // count] for place in range(count)]
+        name, reason = skipped[0]
+        message = f"none of the {len(data):,} photos in '{path}' can be used; '{name}': {reason}"
+        raise InputError(message, field="photos")
+    chosen.photos += photos
+    chosen.skipped += skipped
+    chosen.passed_over += data.passed_over
 
 
 def _cell(cell: str | int | float | None) -> str:

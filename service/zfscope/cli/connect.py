@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from zfscope.cli.access import given
 from zfscope.cli.location import find_store
 from zfscope.cli.options import RuntimeName
+from zfscope.errors import InputError
 
 if TYPE_CHECKING:  # both bring half a second or more of imports, which `zfscope --help` does without
     from zfscope.cli.here import Here
@@ -13,17 +14,24 @@ if TYPE_CHECKING:  # both bring half a second or more of imports, which `zfscope
 
 
 def connect(
-    server: str, store: Path | None, *, runtime: RuntimeName = RuntimeName.onnx, torchserve: str = ""
+    server: str,
+    store: Path | None,
+    *,
+    runtime: RuntimeName = RuntimeName.onnx,
+    torchserve: str = "",
+    indexes: Path | None = None,
 ) -> "Client | Here":
     """Give a client of the service at `server`, or, where that is empty, the same calls in this process.
 
-    runtime, torchserve: see `Here`, of this process.
+    runtime, torchserve, indexes: see `Here`, of this process. Raises InputError for a service's indexes.
     """
     if server:
+        if indexes is not None:
+            raise InputError("--indexes is of this process; a service reads its own", field="indexes")
         return connect_to(server)
     from zfscope.cli.here import Here
 
-    return Here(find_store(store), runtime=runtime, torchserve=torchserve)
+    return Here(find_store(store), runtime=runtime, torchserve=torchserve, indexes=indexes)
 
 
 def connect_to(server: str, *, timeout_s: float = 60) -> "Client":

@@ -11,13 +11,23 @@ from zfscope.cli.index import Passes, index_name
 from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
 from zfscope.cli.numbers import read_numbers
-from zfscope.cli.options import AsJson, DeviceName, IndexDevice, ModelName, ModelVersion, Server, Store
+from zfscope.cli.options import (
+    AsJson,
+    DeviceName,
+    IndexDevice,
+    Indexes,
+    ModelName,
+    ModelVersion,
+    Server,
+    Store,
+)
 from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
 from zfscope.cli.output_folder import about_layer, open_output
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed
+    from zfscope.store import ModelStore
 
 
 def evolve(
@@ -54,6 +64,7 @@ def evolve(
     tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
     device: IndexDevice = DeviceName.cpu,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("evolved"),
+    indexes: Indexes = None,
     model: ModelName = "",
     version: ModelVersion = None,
     store: Store = None,
@@ -70,6 +81,8 @@ def evolve(
       zfscope evolve --layer conv2 --maps 1,2 --epochs 1,5,20
       zfscope evolve --model zfnet-imagenette --index train --server localhost:50051 --json
     """
+    from zfscope.store import ModelStore
+
     asked: dict[str, Any] = {
         option: read_numbers(option, given, such_as="1,2,5")
         for option, given in (("maps", maps), ("epochs", epochs))
@@ -78,12 +91,13 @@ def evolve(
     if data is not None and server:
         message = "DATA is indexed in this process; index it where the service is, and leave DATA out"
         raise InputError(message, field="data")
-    with connect(server, store) as zfscope, open_output(out) as folder:
+    with connect(server, store, indexes=indexes) as zfscope, open_output(out) as folder:
         if data is not None:
             index, about = index_name(index, data), zfscope.model(model, version).summary
             model, version = about.name, about.version
             by = Passes(device=device)
-            _make_indexes(find_store(store), (model, version), data, index, layer, asked["epochs"], by)
+            models = ModelStore(find_store(store), indexes=indexes)
+            _make_indexes(models, (model, version), data, index, layer, asked["epochs"], by)
         with progress() as bar:
             task = bar.add_task("epochs", total=100)
             found = zfscope.analyze(
@@ -105,7 +119,13 @@ def evolve(
 
 
 def _make_indexes(
-    root: Path, which: tuple[str, int], data: Path, base: str, layer: str, epochs: Any, passes: Passes
+    models: "ModelStore",
+    which: tuple[str, int],
+    data: Path,
+    base: str,
+    layer: str,
+    epochs: Any,
+    passes: Passes,
 ) -> None:
     """Make the indexes that are missing, of the final weights and of each epoch (default: of all early ones).
 
@@ -114,9 +134,8 @@ def _make_indexes(
     """
     from zfscope.networks.spec import layers_of_maps
     from zfscope.scan import make_plan, open_data
-    from zfscope.store import ModelStore
 
-    models, (name, version) = ModelStore(root), which
+    name, version = which
     final, photos = models.load(name, version), open_data(data)
     if not final.manifest.checkpoints:
         return  # the analyzer says what to do

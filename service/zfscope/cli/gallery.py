@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zfscope.cli.index import Passes, index_name
+from zfscope.cli.index import Passes, index_name, photos_indexed
 from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
-from zfscope.cli.options import AsJson, DeviceName, IndexDevice, ModelName, ModelVersion, Store
+from zfscope.cli.options import AsJson, DeviceName, IndexDevice, Indexes, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
+from zfscope.cli.photos_used import passed_over_json
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
     from zfscope.cli.here import Here
+    from zfscope.datasets import DataSet
     from zfscope.gallery import Gallery
     from zfscope.gallery.look import Analyze
     from zfscope.store import Model, ModelStore
@@ -50,6 +52,7 @@ def gallery(
             "--evolution/--no-evolution", help="Show each map at the stored epochs of training, too."
         ),
     ] = True,
+    indexes: Indexes = None,
     title: Annotated[str, typer.Option(metavar="WORDS", help="Of the first page.")] = "",
     device: IndexDevice = DeviceName.cpu,
     model: ModelName = "",
@@ -70,15 +73,17 @@ def gallery(
     """
     from zfscope.cli.here import Here
     from zfscope.gallery import build_gallery, make_plan
-    from zfscope.scan import open_index
+    from zfscope.scan import open_data, open_index
+    from zfscope.store import ModelStore
 
     root, wanted = find_store(store), [layer.strip() for layer in layers.split(",") if layer.strip()]
-    here, name = Here(root, runtime="torch"), index_name(index, data)
-    models, loaded = _model(here, root, model, version)
-    _make_indexes(models, loaded, data, name, wanted, evolution=evolution, passes=Passes(device=device))
-    plan = make_plan(
-        loaded, open_index(loaded, name), layers=wanted, top=top, count=count, evolution=evolution
-    )
+    here, name = Here(root, runtime="torch", indexes=indexes), index_name(index, data)
+    models = ModelStore(root, indexes=indexes)
+    about, photos = here.model(model, version).summary, open_data(data)
+    loaded = models.load(about.name, about.version)
+    _make_indexes(models, loaded, photos, name, wanted, evolution=evolution, passes=Passes(device=device))
+    found = open_index(loaded, name)
+    plan = make_plan(loaded, found, layers=wanted, top=top, count=count, evolution=evolution)
     with progress() as bar:
         task = bar.add_task("maps", total=None)
         made = build_gallery(
@@ -89,16 +94,14 @@ def gallery(
             watch=lambda done, total: bar.update(task, completed=int(done), total=total),
         )
     if as_json:
-        print_json({"folder": str(out), **made.model_dump(mode="json")})
+        photo_counts = {
+            "images": made.photos,
+            "skipped": found.manifest.skipped,
+            "passed_over": passed_over_json(photos.passed_over),
+        }
+        print_json({"folder": str(out), **made.model_dump(mode="json"), **photo_counts})
     else:
-        _print(made, out)
-
-
-def _model(here: "Here", root: Path, name: str, version: int | None) -> tuple["ModelStore", "Model"]:
-    from zfscope.store import ModelStore
-
-    about, models = here.model(name, version).summary, ModelStore(root)
-    return models, models.load(about.name, about.version)
+        _print(made, photos_indexed(found, photos), out)
 
 
 def _analyze(here: "Here", model: "Model") -> "Analyze":
@@ -120,7 +123,7 @@ def _analyze(here: "Here", model: "Model") -> "Analyze":
 def _make_indexes(
     models: "ModelStore",
     model: "Model",
-    data: Path,
+    photos: "DataSet",
     name: str,
     layers: list[str],
     *,
@@ -128,7 +131,7 @@ def _make_indexes(
     passes: Passes,
 ) -> None:
     """Make the indexes that are missing: of the final weights, and of the epochs where they are shown."""
-    from zfscope.scan import indexes_folder, make_plan, open_data, open_index
+    from zfscope.scan import indexes_folder, make_plan, open_index
 
     plan = make_plan(model.network.spec, layers)
     if (indexes_folder(model) / name).exists():
@@ -139,13 +142,13 @@ def _make_indexes(
             raise InputError(f"{message}; give another --index, to be made with it", field="layers")
         plan = make_plan(model.network.spec, layers or there.layers)
     epochs = model.manifest.early_epochs if evolution else ()
-    make_missing(models, model, open_data(data), name, plan, epochs, passes)
+    make_missing(models, model, photos, name, plan, epochs, passes)
 
 
-def _print(made: "Gallery", out: Path) -> None:
+def _print(made: "Gallery", photos: str, out: Path) -> None:
     columns = {"layer": "left", "maps": "right", "dead": "right", "marked": "right"}
     rows = [
         (name, str(layer.maps), str(layer.dead), str(layer.marked)) for name, layer in made.layers.items()
     ]
     print_table(f"gallery of {title_of(made.model, made.version)}", columns, rows)
-    typer.echo(f"{made.photos:,} photos. Open {out / 'index.html'}")
+    typer.echo(f"{photos}. Open {out / 'index.html'}")

@@ -28,9 +28,14 @@ Key = tuple[str, int]
 class Here:
     """A store of models, and the work on them in this process. Calls that name no model take its default."""
 
-    def __init__(self, root: Path, *, runtime: str = "onnx", torchserve: str = "") -> None:
-        """root: of the store. runtime: who runs forward passes. torchserve: where it is, empty: as usual."""
-        self._store = ModelStore(root)
+    def __init__(
+        self, root: Path, *, runtime: str = "onnx", torchserve: str = "", indexes: Path | None = None
+    ) -> None:
+        """root: of the store. runtime: runs forward passes. torchserve: its address, empty for the default.
+
+        indexes: see `ModelStore`.
+        """
+        self._store = ModelStore(root, indexes=indexes)
         self._runtime = partial(
             create_runtime, runtime, torchserve=TorchServe(torchserve) if torchserve else None
         )

@@ -146,10 +146,12 @@ def make_index(
     engine: "Engine | None" = None,
     passes: Passes | None = None,
     stage: str = "photos",
+    option: str = "--out",
 ) -> "Index":
-    """Make an index, or go on with it, with a progress bar.
+    """Make an index, or resume it, with a progress bar.
 
-    engine: None for this process. passes: None for ONNX Runtime on the CPU. stage: what stands beside it.
+    engine: None for this process. passes: None for ONNX Runtime on the CPU. stage: the bar's title. option:
+    what puts the index elsewhere.
     """
     from zfscope.scan import build_index, local
 
@@ -164,6 +166,7 @@ def make_index(
             reducing=(passes or Passes()).reducing(model, plan),
             engine=engine or local,
             watch=lambda done, total: bar.update(task, completed=done),
+            option=option,
         )
 
 

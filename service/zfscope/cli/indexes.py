@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from zfscope.store import Model, ModelStore
 
 
+# Puts the indexes that a command needs elsewhere; its --out is where the results go.
+OPTION = "--indexes"
+
+
 def make_missing(
     models: "ModelStore",
     final: "Model",
@@ -40,10 +44,11 @@ def make_missing(
         if target.exists():
             _check_photos(target, photos)
         elif epoch is None:
-            make_index(final, photos, plan, target, passes=passes)
+            make_index(final, photos, plan, target, passes=passes, option=OPTION)
         else:
             then = models.load_checkpoint(final.name, epoch, final.version)
-            make_index(then, photos, early, target, passes=passes, stage=f"photos, epoch {epoch}")
+            stage = f"photos, epoch {epoch}"
+            make_index(then, photos, early, target, passes=passes, stage=stage, option=OPTION)
 
 
 def _check_photos(target: Path, photos: "DataSet") -> None:

@@ -64,6 +64,16 @@ IndexDevice = Annotated[
     DeviceName,
     typer.Option("--device", help="What indexes are made on, in this process; TorchServe has its own."),
 ]
+Indexes = Annotated[
+    Path | None,
+    typer.Option(
+        "--indexes",
+        metavar="DIR",
+        help="Directory of indexes, such as `zfscope index --out` writes to.  "
+        "[default: indexes/ in the model's folder]",
+        show_default=False,
+    ),
+]
 TorchServeAddress = Annotated[
     str,
     typer.Option(

@@ -8,7 +8,7 @@ import typer
 from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
 from zfscope.cli.numbers import read_numbers
-from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
+from zfscope.cli.options import AsJson, Indexes, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
 from zfscope.cli.output_folder import about_layer, open_output
 
@@ -42,6 +42,7 @@ def top_k(
     ] = "",
     tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("top-k"),
+    indexes: Indexes = None,
     model: ModelName = "",
     version: ModelVersion = None,
     store: Store = None,
@@ -68,7 +69,7 @@ def top_k(
     }
     words = {"index": index, "layer": layer, "control": control, "control_down_to": control_down_to}
     parameters = words | {name: value for name, value in asked.items() if value is not None}
-    with connect(server, store) as zfscope, open_output(out) as folder:
+    with connect(server, store, indexes=indexes) as zfscope, open_output(out) as folder:
         found = _analyze(zfscope, parameters, model=model, version=version, tensors=tensors)
         files = write(folder, about_layer(layer), found)
     if as_json:

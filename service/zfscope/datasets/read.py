@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from zfscope.datasets.dataset import NOT_THERE, Photo, printable
 from zfscope.errors import InputError
-from zfscope.images.decode import DecodeLimits
+from zfscope.images.decode import DecodeLimits, decode
 
 DIGEST_BYTES = 16
 LIMITS = DecodeLimits()
@@ -37,6 +37,16 @@ def read_photo(photo: Photo) -> bytes:
         return contents(photo.file, photo.offset, photo.size)
     except OSError as error:
         raise UnusablePhoto(f"{FIELD} cannot be read: {error.strerror or error}") from error
+
+
+def usable_bytes(photo: Photo) -> bytes:
+    """Return the bytes of a photo that can be decoded. Raises UnusablePhoto."""
+    data = read_photo(photo)
+    try:
+        decode(data, field=FIELD, limits=LIMITS)
+    except InputError as error:
+        raise UnusablePhoto(" ".join(error.message.split())) from error
+    return data
 
 
 def contents(file: Path, offset: int, size: int) -> bytes:

@@ -39,12 +39,13 @@ def build_index(
     reducing: Reducing,
     engine: Engine = local,
     watch: Watch = lambda done, total: None,
+    option: str = "--out",
 ) -> Index:
     """Scan a data set with a model, and write the index as the folder `target`; give it opened.
 
     reducing: the plan's layers. What was found is saved every few seconds in `.NAME.unfinished` beside
     the target: after a kill, the same call goes on from there, and the index is the same to the byte.
-    Where it is there already, nothing is done.
+    Where it is there already, nothing is done. option: what puts the index elsewhere, for the message.
 
     Raises InputError where the target, or what was saved, was made from something else; where the folder
     cannot be written; and where no photo could be used.
@@ -55,7 +56,7 @@ def build_index(
     def parts(done: int) -> Iterator[Partial]:
         return engine(scanner.scan, batches(data, done=done))
 
-    with _workshop(target) as workshop:
+    with _workshop(target, option) as workshop:
         if target.exists():
             _check_existing(target, origin)
         else:
@@ -66,15 +67,17 @@ def build_index(
 
 
 @contextmanager
-def _workshop(target: Path) -> Iterator[Path]:
+def _workshop(target: Path, option: str) -> Iterator[Path]:
     """Make the folder of an unfinished index, keep other processes out of it, and remove it in the end."""
     folder = target.with_name(f".{target.name}.unfinished")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _LOCK).touch()
     except OSError as error:
-        message = f"the index cannot be written to '{target}': {error.strerror}; put it elsewhere with --out"
-        raise InputError(message, field="out") from error
+        message = (
+            f"the index cannot be written to '{target}': {error.strerror}; put it elsewhere with {option}"
+        )
+        raise InputError(message, field=option.removeprefix("--")) from error
     busy = InputError(f"another process is making '{target}' right now", field="name")
     with ExitStack() as after, locked(folder / _LOCK, otherwise=busy):
         after.callback(_tidy, folder)  # not all systems remove a file that is locked

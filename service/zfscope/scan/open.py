@@ -35,7 +35,9 @@ def open_index(model: Model, name: str, *, folder: Path | None = None) -> Index:
 
 
 def indexes_folder(model: Model) -> Path:
-    """Give the folder of a model's indexes. Raises InputError for a model that comes from no store."""
+    """Return the folder of a model's indexes. Raises InputError for a model that comes from no store."""
+    if model.indexes is not None:
+        return model.indexes
     if model.folder is None:
         raise InputError(
             f"{model.manifest.title} comes from no store; name a folder for indexes", field="out"

@@ -42,14 +42,15 @@ class Model:
     """A loaded model. It never changes: requests share it without locks.
 
     network: float32, in evaluation mode, without gradients. mean_image: float32 (3, H, W) in pixel
-    units, read-only, None where the preprocessing subtracts a mean per channel. folder: where it was read,
-    and where its indexes are; None for a model of no store.
+    units, read-only, None where the preprocessing subtracts a mean per channel. folder: where it was read;
+    None for a model of no store. indexes: the folder of its indexes, None for the one in its own.
     """
 
     manifest: Manifest
     network: Network
     mean_image: NDArray[np.float32] | None = None
     folder: Path | None = None
+    indexes: Path | None = None
 
     @property
     def name(self) -> str:
@@ -83,11 +84,15 @@ class ModelStore:
     Where a model is named, an empty name is the default one; see `default_name`.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Open the store at `root`. Raises NotFound where there is no such folder."""
+    def __init__(self, root: Path, *, indexes: Path | None = None) -> None:
+        """Open the store at `root`. Raises NotFound where there is no such folder.
+
+        indexes: the folder of the indexes of its models, None for one in the folder of each.
+        """
         if not root.is_dir():
             raise NotFound(f"no model store at '{root}': no such folder", field="store")
         self.root = root
+        self.indexes = indexes
 
     def manifests(self) -> tuple[Manifest, ...]:
         """Return every manifest that can be read, by name and then by version; see `listing`."""
@@ -159,7 +164,7 @@ class ModelStore:
         except ValueError as error:
             raise damaged(manifest.title, f"'{WEIGHTS}': {error}") from error
         _check_mean(manifest, mean_image)
-        return Model(manifest, network, mean_image, folder)
+        return Model(manifest, network, mean_image, folder, self.indexes)
 
     def load_checkpoint(self, name: str, epoch: int, version: int | None = None) -> Model:
         """Load a model as it was after an epoch of its training: its layers of maps, and no classes.
@@ -184,7 +189,7 @@ class ModelStore:
             network, _ = unpack_weights(data, early.network)
         except ValueError as error:
             raise damaged(manifest.title, f"'{checkpoint.file}': {error}") from error
-        return Model(early, network, self._mean_image(manifest), folder)
+        return Model(early, network, self._mean_image(manifest), folder, self.indexes)
 
     def _mean_image(self, manifest: Manifest) -> NDArray[np.float32] | None:
         """Read the mean image, which training does not change, beside the final weights."""

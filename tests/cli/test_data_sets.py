@@ -1,0 +1,128 @@
+"""All commands with a data set see the same photos in one odd folder."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zfscope.cli.compare import choose
+from zfscope.scan import open_index
+from zfscope.store import ModelStore
+
+Run = Callable[..., Any]
+
+PHOTOS = (
+    "n0/a.png",
+    "n0/camera.jfif",
+    "n0/deep/b.JPG",
+    "n0/linked.png",
+    "n0/without-a-suffix",
+    "n2/c.png",
+    "n2/far/x.webp",
+    "n2/photo.jpg~",
+)
+BROKEN = ("n0/broken.jpg", "n0/empty.png", "n0/n\\xe9.png", "n2/html.jpg")
+PASSED_OVER = {"JPEG 2000": 1, "dangling": 1, "hidden": 5, "loop": 3, "other": 3, "special": 1}
+
+RECIPE = """
+summary = "a few steps"
+optimizer = "sgd"
+learning_rate = 1e-5
+schedule = "cosine"
+batch = 2
+crop = "random"
+mean = "channels"
+[[phases]]
+size = 64
+"""
+
+
+def write_photo(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blots = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    kind = {".png": "PNG", ".webp": "WEBP"}.get(path.suffix, "JPEG")
+    with path.open("wb") as file:
+        Image.fromarray(blots).resize((44, 40), Image.Resampling.BICUBIC).save(file, kind)
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """A folder with every oddity that file systems, archivers and people leave in one."""
+    root, far = tmp_path / "odd", tmp_path / "elsewhere"
+    for seed, name in enumerate(name for name in PHOTOS if name not in ("n0/linked.png", "n2/far/x.webp")):
+        write_photo(root / name, seed)
+    write_photo(far / "y.png", 50)
+    write_photo(far / "folder" / "x.webp", 51)
+    (root / "n0" / "linked.png").symlink_to(far / "y.png")
+    (root / "n2" / "far").symlink_to(far / "folder")
+    for number, name in enumerate(
+        (".ipynb_checkpoints/a.png", "__MACOSX/n0/a.png", "n0/.hidden/a.png", "n0/._a.png", "n2/Thumbs.db")
+    ):
+        write_photo(root / name, 60 + number)
+    (root / "n0" / "self").symlink_to("self")
+    (root / "n0" / "self.png").symlink_to("self.png")
+    (root / "n2" / "up").symlink_to(root)
+    (root / "n2" / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(root / "n2" / "pipe.png")
+    (root / "readme.txt").write_text("not a photo")
+    (root / "n0" / "boxes.xml").write_text("<boxes/>")
+    (root / "n0" / "empty").touch()
+    (root / "n2" / "scan.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n\0\0")
+    (root / "n0" / "broken.jpg").write_bytes((root / "n0" / "camera.jfif").read_bytes()[:300])
+    (root / "n0" / "empty.png").touch()
+    write_photo(root / "n0" / "n\udce9.png", 70)
+    (root / "n2" / "html.jpg").write_text("<html>404</html>")
+    return root
+
+
+def skipped(answer: dict[str, Any]) -> list[str]:
+    return sorted(photo["path"] for photo in answer["skipped_photos"])
+
+
+def test_index_and_gallery(run: Run, odd: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+    write(tmp_path / "models", 1)
+    where = ["--store", tmp_path / "models", "--json"]
+    answer = json.loads(run("index", odd, "--layers", "conv1", *where).stdout)
+    assert (answer["images"], answer["skipped"]) == (len(PHOTOS), len(BROKEN))
+    assert answer["passed_over"] == PASSED_OVER
+    index = open_index(ModelStore(tmp_path / "models").load("tiny"), "odd")
+    assert tuple(sorted(path for path, _ in index.skipped)) == tuple(sorted(BROKEN))
+    assert {record.path for record in index.records("conv1", 0)} == set(PHOTOS)
+    assert {record.label for record in index.records("conv1", 0)} == {"n0", "n2"}
+    pages = ["--no-evolution", "--count", 1, "--out", tmp_path / "gallery"]
+    made = json.loads(run("gallery", odd, *pages, *where).stdout)
+    for count in ("images", "skipped", "passed_over"):
+        assert made[count] == answer[count]
+
+
+def test_evaluate(run: Run, odd: Path) -> None:
+    answer = json.loads(run("evaluate", odd, "--model", "tiny", "--json").stdout)
+    assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
+    assert answer["passed_over"] == PASSED_OVER
+
+
+def test_compare(run: Run, odd: Path, tmp_path: Path) -> None:
+    words = ["--models", "tiny:1,tiny:2", "--out", tmp_path / "out", "--json"]
+    answer = json.loads(run("compare", odd, *words).stdout)
+    assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
+    assert answer["passed_over"] == PASSED_OVER
+    assert choose([odd]).photos == [(odd / name).read_bytes() for name in PHOTOS]
+
+
+def test_train(run: Run, odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zfscope.training.memory.keep_freed_memory", lambda: None)
+    (tmp_path / "few.toml").write_text(RECIPE)
+    brief = ["--recipe", tmp_path / "few.toml", "--epochs", 1, "--hidden", 4, "--out", tmp_path / "run"]
+    result = run("train", odd, *brief, "--store", tmp_path / "trained", "--json")
+    answer = json.loads(result.stdout)
+    assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
+    assert answer["passed_over"] == PASSED_OVER
+    for name in BROKEN:
+        assert f"warning: photo '{name}' is left out: " in result.stderr
+    manifest = ModelStore(tmp_path / "trained").verify("zfnet-odd")
+    assert [label.id for label in manifest.labels] == ["n0", "n2"]
