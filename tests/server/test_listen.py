@@ -139,3 +139,19 @@ async def test_beyond_this_machine_it_listens_unprotected_only_where_it_is_told_
 async def test_what_is_missing_for_mutual_tls_is_told(settings: Settings, pems: Any) -> None:
     with pytest.raises(InputError, match="tls_client_ca asks for tls_certificate and tls_key too"):
         await listen(settings.model_copy(update={"tls_client_ca": pems.ca}))
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("192.0.2.1:50051", "it is not an address of this machine"),
+        ("nowhere.invalid:50051", "its host is unknown"),
+    ],
+)
+async def test_an_address_that_cannot_be_bound_is_told_with_the_reason(
+    settings: Settings, address: str, reason: str
+) -> None:
+    wanted = settings.model_copy(update={"listen": address, "allow_insecure": True})
+    with pytest.raises(InputError, match=f"^cannot listen on {address}: {reason}; name another$") as refusal:
+        await listen(wanted)
+    assert refusal.value.field == "listen"

@@ -1,11 +1,20 @@
 """Where the service listens, and with what credentials; beyond this machine not without them."""
 
+import errno
+import socket
+
 import grpc
 
-from zfscope.address import is_loopback
+from zfscope.address import is_loopback, parse_address
 from zfscope.errors import InputError
 from zfscope.server.secrets import read_authorities, read_pair
 from zfscope.server.settings import Settings
+
+_REASONS = {
+    errno.EADDRINUSE: "it is in use",
+    errno.EADDRNOTAVAIL: "it is not an address of this machine",
+    errno.EACCES: "ports below 1024 need privileges",
+}
 
 
 def bind(server: grpc.aio.Server, settings: Settings, *, tokens: bool) -> str:
@@ -24,11 +33,26 @@ def bind(server: grpc.aio.Server, settings: Settings, *, tokens: bool) -> str:
         else:
             port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
-        reason = "is in use, or is no address of this machine"
         raise InputError(
-            f"cannot listen on {settings.listen}: it {reason}; name another", field="listen"
+            f"cannot listen on {settings.listen}: {_reason(settings.listen)}; name another", field="listen"
         ) from error
     return f"{host}:{port}"
+
+
+def _reason(listen: str) -> str:
+    """Return why an address cannot be bound, which gRPC does not say."""
+    address = parse_address(listen)
+    try:
+        for family, kind, protocol, _, where in socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(where)
+    except socket.gaierror:
+        return "its host is unknown"
+    except OSError as error:
+        return _REASONS.get(error.errno or 0, error.strerror or str(error))
+    return "it is in use, or not an address of this machine"
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:

@@ -12,7 +12,7 @@ from tests.server.conftest import running, write_model_of_noise
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.client import Box, Client
-from zfscope.errors import InputError, NotFound, TooMuchWork, ZfscopeError
+from zfscope.errors import DamagedIndex, InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.runtimes import create_reducing, create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.server.services.top_k import question_of
@@ -36,14 +36,19 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def indexed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store: tiny 1 has the index `photos`, of which one is gone now and one changed; tiny 2 has two."""
+    """A store: tiny 1 has the index `photos`, of which one is gone now and one changed; tiny 2 has two.
+
+    The index of damaged 1 is damaged.
+    """
     store = tmp_path_factory.mktemp("indexed")
-    for name, version in (("tiny", 1), ("tiny", 2), ("other", 1)):
+    for name, version in (("tiny", 1), ("tiny", 2), ("other", 1), ("damaged", 1)):
         write_model_of_noise(store, name, version)
     models = ModelStore(store)
     _index(models.load("tiny", 1), photos, "photos")
     for name in ("a", "b"):
         _index(models.load("tiny", 2), photos / "ant", name)
+    _index(models.load("damaged", 1), photos / "ant", "hurt")
+    (models.folder("damaged") / "indexes" / "hurt" / "maps.parquet").write_bytes(b"")
     (photos / "ant" / "03.png").unlink()
     (photos / "bee" / "14.png").write_bytes((photos / "bee" / "15.png").read_bytes())
     return store
@@ -214,3 +219,9 @@ def test_what_is_unset_is_left_to_the_analyzer() -> None:
         "first": 0,
         "top": 1,
     }
+
+
+def test_a_damaged_index_has_a_status_of_its_own(ask: Client) -> None:
+    message = r"^index 'hurt': 'maps.parquet' is not the file of its manifest; remove '.*' and make it again"
+    with pytest.raises(DamagedIndex, match=message):
+        ask.top_k(model="damaged", index="hurt", layer="conv1")
