@@ -237,7 +237,7 @@ def refused() -> Callable[..., Refusal]:
     return send
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_photo() -> Callable[..., bytes]:
     """Gives a photo as a file: random blots, so that every map has something to see."""
 
@@ -250,7 +250,7 @@ def make_photo() -> Callable[..., bytes]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def photo(make_photo: Callable[..., bytes]) -> bytes:
     """A photo of 60 x 48 pixels."""
     return make_photo()

@@ -39,15 +39,15 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def photos(make_photo: Callable[..., bytes]) -> list[bytes]:
     """Two photos of different sizes."""
     return [make_photo(), make_photo(80, 50)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def analysed(store: Path, photos: list[bytes]) -> Analysis:
-    """What the analyzer gives in this process."""
+    """What the analyzer gives in this process. Not to be changed."""
     model = ModelStore(store).load("tiny")
     invariance = load_analyzers().analyzer("invariance")
     images = tuple(prepare(decode(photo), model.preprocessing) for photo in photos)
