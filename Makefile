@@ -13,6 +13,8 @@ TORCH_INDEX ?=
 # Tests that run at the same time, each in one thread, since networks of a few filters gain nothing from more. A
 # worker takes 1 GB. Each begins with its own part of the files, so that few share a service or a cluster.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
+# More options of pytest for `make test`: --random-order, --durations=50.
+OPTIONS ?=
 # On what `make test-wire` runs: the oldest protobuf that is allowed, and the newest.
 PROTOBUF ?= 6.33.5 7.36.2
 # Where `make serve` listens; what `make train-default` reads (a folder with train/ and val/) and writes.
@@ -44,8 +46,9 @@ demo: $(DEMO)  ## Start the service, show it two photos, and write what it saw t
 serve: $(SERVICE)  ## Run the service until Ctrl-C (LISTEN=127.0.0.1:50051)
 	$(BIN)/zfscope serve --listen $(LISTEN)
 
-test: $(DEV)  ## Run all tests, JOBS at a time; at least 90 % of the branches must be covered (JOBS=number of processors)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-fail-under=90
+test: $(DEV)  ## Run all tests, JOBS at a time; at least 90 % of the branches must be covered (OPTIONS=--random-order)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-fail-under=90 \
+		$(OPTIONS)
 
 test-wire: $(DEV)  ## Run the tests of the wire on other releases of protobuf (PROTOBUF="6.33.5 7.36.2")
 	@for version in $(PROTOBUF); do other=$(CURDIR)/$(VENV)/.protobuf-$$version; \
