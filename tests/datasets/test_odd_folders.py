@@ -313,3 +313,9 @@ class TestStamp:
         assert stat.S_ISREG(status.st_mode)
         assert stamp_of(status, now_ns=status.st_ctime_ns + 1) == NO_STAMP
         assert stamp_of(status, now_ns=status.st_ctime_ns + 3 * 10**9) != NO_STAMP
+
+
+def test_names_with_line_feeds_and_escapes_are_shown_in_one_line(tmp_path: Path) -> None:
+    write(tmp_path, **{"a.png": PNG})
+    (tmp_path / "a\n\x1b[31m.png").symlink_to(tmp_path / "nowhere")
+    assert in_words(open_data(tmp_path).passed_over) == r"1 link to nothing ('a\n\x1b[31m.png')"

@@ -61,3 +61,24 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message:
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         load_recipe(str(path))
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b'summary = "caf\xe9"')
+    with pytest.raises(InputError, match="cannot be used: 'utf-8' codec") as caught:
+        load_recipe(str(tmp_path / "mine.toml"))
+    assert caught.value.field == "recipe"
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    text = 'summary = "a"\noptimizer = "sgd"\nlearning_rate = 0.1\nschedule = "cosine"\n'
+    (tmp_path / "mine.toml").write_text(text + 'batch = 4\nmean = "channels"\ncrop = "random"\n', "utf-8-sig")
+    assert load_recipe(str(tmp_path / "mine.toml")).batch == 4
+
+
+@pytest.mark.parametrize("number", ["inf", "nan"])
+def test_numbers_without_end_are_refused(tmp_path: Path, number: str) -> None:
+    text = f'summary = "a"\noptimizer = "sgd"\nlearning_rate = {number}\nschedule = "cosine"\nbatch = 4\n'
+    (tmp_path / "mine.toml").write_text(text + 'mean = "channels"\ncrop = "random"\n')
+    with pytest.raises(InputError, match="learning_rate"):
+        load_recipe(str(tmp_path / "mine.toml"))

@@ -123,7 +123,7 @@ def _named_photo(path: Path) -> bytes:
 def _add_some(path: Path, chosen: Chosen) -> None:
     """Add evenly spaced photos of a data set: in place of one that cannot be used, the next that can."""
     from zfscope.datasets import UnusablePhoto, open_data
-    from zfscope.datasets.dataset import printable
+    from zfscope.datasets.names import printable, quoted
     from zfscope.datasets.read import Skipped, usable_bytes
 
     data, photos, skipped = open_data(path), list[bytes](), list[Skipped]()
@@ -139,7 +139,9 @@ def _add_some(path: Path, chosen: Chosen) -> None:
                 skipped.append(Skipped(printable(photo.name), error.message))
     if not photos:
         name, reason = skipped[0]
-        message = f"none of the {len(data):,} photos in '{path}' can be used; '{name}': {reason}"
+        message = (
+            f"none of the {len(data):,} photos in {quoted(str(path))} can be used; {quoted(name)}: {reason}"
+        )
         raise InputError(message, field="photos")
     chosen.photos += photos
     chosen.skipped += skipped

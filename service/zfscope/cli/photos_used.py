@@ -49,6 +49,8 @@ def skipped_in_words(skipped: "Sequence[Skipped]") -> str:
     """Return which photos could not be used, empty where all could be."""
     if not skipped:
         return ""
-    named = "; ".join(f"'{photo.name}': {photo.reason}" for photo in skipped[:_NAMED])
+    from zfscope.datasets.names import quoted
+
+    named = "; ".join(f"{quoted(photo.name)}: {photo.reason}" for photo in skipped[:_NAMED])
     more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
     return f"{len(skipped):,} could not be used ({named}{more})"

@@ -10,6 +10,7 @@ from pathlib import Path
 from sys import intern
 from typing import Literal, NamedTuple
 
+from zfscope.datasets.names import quoted
 from zfscope.datasets.passed_over import PassedOver, in_words
 from zfscope.errors import InputError
 from zfscope.images.formats import photo_suffixes
@@ -105,7 +106,7 @@ def sorted_data(
     if not photos:
         others = f"; passed over: {in_words(passed_over)}" if passed_over else ""
         kinds = ", ".join(sorted(photo_suffixes()))
-        raise InputError(f"'{printable(str(root))}' holds no photos ({kinds}){others}", field="data")
+        raise InputError(f"{quoted(str(root))} holds no photos ({kinds}){others}", field="data")
     names = sorted(photos)
     labels = [intern(photos[name].label) for name in names]
     return DataSet(
@@ -119,17 +120,6 @@ def sorted_data(
         classes=tuple(sorted({*classes, *labels} - {""})),
         passed_over=passed_over,
     )
-
-
-def first_folder(name: str) -> str:
-    """Return the first folder of a path in a data set, the photo's class; empty where it has none."""
-    folder, slash, _ = name.partition("/")
-    return folder if slash else ""
-
-
-def printable(name: str) -> str:
-    """Return a path as text that any file can hold: bytes of it that are not UTF-8 as \\xff."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def stamp_of(status: os.stat_result, *, now_ns: int) -> int:

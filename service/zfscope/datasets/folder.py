@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zfscope.datasets.dataset import ListedFile, first_folder, printable, stamp_of
+from zfscope.datasets.dataset import ListedFile, stamp_of
 from zfscope.datasets.first_bytes import has_photo_suffix, refusal_of
+from zfscope.datasets.names import first_folder, printable, quoted
 from zfscope.datasets.passed_over import DANGLING, HIDDEN, LOOP, SPECIAL, UNREADABLE, Collector, is_hidden
 from zfscope.errors import InputError
 from zfscope.images.formats import HEAD_BYTES
@@ -45,7 +46,7 @@ def list_folder(root: Path) -> FolderListing:
         status = root.stat()
         left = _list_one(_Folder(str(root), "", frozenset({_identity(status)})), listing)
     except OSError as error:
-        message = f"'{printable(str(root))}' cannot be read: {error.strerror or error}"
+        message = f"{quoted(str(root))} cannot be read: {error.strerror or error}"
         raise InputError(message, field="data") from error
     # A list of its own instead of recursion: folders may be nested deeper than Python's calls.
     while left:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from zfscope.datasets.dataset import DataSet, printable, sorted_data
+from zfscope.datasets.dataset import DataSet, sorted_data
 from zfscope.datasets.folder import list_folder
+from zfscope.datasets.names import quoted
 from zfscope.datasets.photo_list import listed_photos
 from zfscope.datasets.tar import is_tar, list_tar
 from zfscope.errors import InputError
@@ -46,4 +47,4 @@ def _resolved(path: Path) -> Path:
 
 
 def _missing(path: Path, reason: str) -> InputError:
-    return InputError(f"no data set '{printable(str(path))}': {reason}", field="data")
+    return InputError(f"no data set {quoted(str(path))}: {reason}", field="data")

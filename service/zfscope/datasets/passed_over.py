@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from zfscope.datasets.names import quoted
+
 # Names kept of each kind.
 _EXAMPLES = 3
 # Suffixes named of files that are not images.
@@ -66,7 +68,7 @@ class Collector:
     suffixes: Counter[str] = field(default_factory=Counter)
 
     def add(self, kind: str, name: str, *, advice: str = "") -> None:
-        """Count a file or folder. name: its path in the data set, as it may be printed."""
+        """Count a file or folder. name: its path in the data set."""
         self.counts[kind] += 1
         if advice:
             self.advice[kind] = advice
@@ -107,6 +109,6 @@ def _described(passed: PassedOver) -> str:
     if passed.kind == OTHER:
         return f"{words} ({', '.join(passed.examples)})"
     more = ", ..." if passed.count > len(passed.examples) else ""
-    names = ", ".join(f"'{name}'" for name in passed.examples)
+    names = ", ".join(map(quoted, passed.examples))
     advice = f": {passed.advice}" if passed.advice else ""
     return f"{words} ({names}{more}{advice})"

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from zfscope.datasets.dataset import NOT_THERE, ListedFile, printable, stamp_of
+from zfscope.datasets.dataset import NOT_THERE, ListedFile, stamp_of
+from zfscope.datasets.names import printable, quoted
 from zfscope.errors import InputError
 
 _SAMPLE = 4096
@@ -22,7 +23,7 @@ def listed_photos(path: Path) -> Mapping[str, ListedFile]:
     for name, label in _named(path):
         found = photos.setdefault(name, _listed(path.parent / name, label))
         if found.label != label:
-            message = f"'{path}' lists '{name}' twice, with class '{found.label}' and with '{label}'"
+            message = f"'{path}' lists {quoted(name)} twice, with class '{found.label}' and with '{label}'"
             raise InputError(message, field="data")
     if all(found.size == NOT_THERE for found in photos.values()):
         first = f", starting with '{next(iter(photos))}'" if photos else ""

@@ -5,7 +5,8 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from zfscope.datasets.dataset import NOT_THERE, Photo, printable
+from zfscope.datasets.dataset import NOT_THERE, DataSet, Photo
+from zfscope.datasets.names import printable, quoted
 from zfscope.errors import InputError
 from zfscope.images.decode import DecodeLimits, decode
 
@@ -23,6 +24,12 @@ class Skipped(NamedTuple):
 
 class UnusablePhoto(InputError):
     """A photo of a data set that cannot be used; the message is the reason, without its name."""
+
+
+def none_usable(data: DataSet, first: Skipped, *, field: str = "data") -> InputError:
+    """Return the error for a data set without a photo that can be used. first: one that cannot be."""
+    message = f"none of the {len(data):,} photos in {quoted(str(data.root))} can be used"
+    return InputError(f"{message}; {quoted(first.name)}: {first.reason}", field=field)
 
 
 def read_photo(photo: Photo) -> bytes:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from zfscope.datasets.dataset import ListedFile, first_folder, printable, stamp_of
+from zfscope.datasets.dataset import ListedFile, stamp_of
 from zfscope.datasets.first_bytes import Refusal, has_photo_suffix, refusal_of
+from zfscope.datasets.names import first_folder, printable, quoted
 from zfscope.datasets.passed_over import HIDDEN, SPECIAL, TAR_LINK, Collector, is_hidden
 from zfscope.errors import InputError
 from zfscope.images.formats import HEAD_BYTES
@@ -63,7 +64,7 @@ def is_tar(path: Path) -> bool:
     try:
         return tarfile.is_tarfile(path)
     except OSError as error:
-        message = f"'{printable(str(path))}' cannot be read: {error.strerror or error}"
+        message = f"{quoted(str(path))} cannot be read: {error.strerror or error}"
         raise InputError(message, field="data") from error
     except (EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise damaged_tar(path, error) from error

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from zfscope.datasets.dataset import DataSet, printable
+from zfscope.datasets.dataset import DataSet
+from zfscope.datasets.names import printable
+from zfscope.datasets.read import Skipped, none_usable
 from zfscope.errors import InputError
 from zfscope.files import writing
 from zfscope.locks import locked
@@ -116,9 +118,7 @@ def _check_existing(target: Path, origin: Origin) -> None:
 def _check_photos(data: DataSet, found: Partial) -> None:
     if not found.photos:
         number, reason = found.skipped[0]
-        first = printable(data.names[number])
-        message = f"none of the {len(data):,} photos in '{data.root}' can be used; '{first}': {reason}"
-        raise InputError(message, field="data")
+        raise none_usable(data, Skipped(printable(data.names[number]), reason))
 
 
 def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, found: Partial) -> None:

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from zfscope.datasets.dataset import DataSet, Kind, printable
+from zfscope.datasets.dataset import DataSet, Kind
+from zfscope.datasets.names import printable
 from zfscope.engine.seeds import Rank
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.shapes import Shape, shapes

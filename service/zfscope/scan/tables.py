@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from zfscope.datasets.dataset import DataSet, printable
+from zfscope.datasets.dataset import DataSet
+from zfscope.datasets.names import printable
 from zfscope.scan.manifest import LayerShape
 from zfscope.scan.partial import LayerPart, Skipped
 

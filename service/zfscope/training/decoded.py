@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.datasets import Photo, read_photo
-from zfscope.datasets.dataset import printable
-from zfscope.datasets.read import FIELD, LIMITS, Skipped, digest_of
+from zfscope.datasets.read import FIELD, LIMITS, Skipped, digest_of, none_usable
 from zfscope.errors import InputError
 from zfscope.files import replacing
 from zfscope.images.decode import decode
@@ -111,19 +110,12 @@ def _decode(
             recorded.append(RecordedPhoto(*known, square.digest, square.reason))
             advance(1)
         record = Record(about, recorded)
-        _check_used(photos, record)
+        if not record.used:
+            raise none_usable(photos.data, record.skipped[0])
         # The old record first: it is not of these pixels. A process that maps the old ones keeps them.
         _record_path(cache).unlink(missing_ok=True)
     write_record(_record_path(cache), record)
     return record
-
-
-def _check_used(photos: LabelledPhotos, record: Record) -> None:
-    if not record.used:
-        (name, reason), count = record.skipped[0], len(record.photos)
-        root = printable(str(photos.data.root))
-        message = f"none of the {count:,} photos in '{root}' can be used; '{name}': {reason}"
-        raise InputError(message, field="data")
 
 
 def _loaded(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.datasets import DataSet, PassedOver, open_data
-from zfscope.datasets.dataset import printable
+from zfscope.datasets.names import printable, quoted
 from zfscope.datasets.passed_over import UNCLASSIFIED, in_words
 from zfscope.errors import InputError
 from zfscope.images.formats import photo_suffixes
@@ -70,7 +70,7 @@ def check_filled(photos: LabelledPhotos, counts: NDArray[np.int64], reason: str 
             others = in_words(photos.data.passed_over)
             why = reason or (f"; passed over in all classes: {others}" if others else "")
             kinds = ", ".join(sorted(photo_suffixes()))
-            raise InputError(f"'{printable(folder)}' holds no photos ({kinds}){why}", field="data")
+            raise InputError(f"{quoted(folder)} holds no photos ({kinds}){why}", field="data")
 
 
 def some(names: Sequence[str]) -> str:
@@ -82,13 +82,11 @@ def some(names: Sequence[str]) -> str:
 def _check_classes(path: Path, found: Sequence[str], names: Sequence[str]) -> None:
     unnamed = [name for name in found if printable(name) != name]
     if unnamed:
-        message = (
-            f"class '{printable(unnamed[0])}' in '{printable(str(path))}' is not named in UTF-8; rename it"
-        )
+        message = f"class {quoted(unnamed[0])} in {quoted(str(path))} is not named in UTF-8; rename it"
         raise InputError(message, field="data")
     strange = [name for name in found if name not in set(names)]
     if len(names) < 2 or not found or strange:
         wanted = f"folders among {some(names)}" if strange else "at least two folders, one per class"
         has = [printable(name) for name in (strange or found)[:_NAMED]]
-        message = f"'{printable(str(path))}' has the folders {has}; expected {wanted}"
+        message = f"{quoted(str(path))} has the folders {has}; expected {wanted}"
         raise InputError(message, field="data")

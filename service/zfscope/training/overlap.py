@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from zfscope.datasets.dataset import printable
+from zfscope.datasets.names import quoted
 from zfscope.training.record import RecordedPhoto
 
 
@@ -19,7 +19,7 @@ def overlap_warning(training: Sequence[RecordedPhoto], validation: Sequence[Reco
         return ""
     names = {photo.digest: photo.name for photo in training}
     first = next(photo for photo in validation if photo.digest in names)
-    example = f"'{printable(first.name)}' is '{printable(names[first.digest])}'"
+    example = f"{quoted(first.name)} is {quoted(names[first.digest])}"
     return (
         f"{count:,} of the {len(validation):,} validation photos are training photos too ({example}): "
         "the accuracy will be too high; remove them from one of the two"
@@ -33,5 +33,5 @@ def conflict_warning(photos: Sequence[RecordedPhoto]) -> str:
     if not conflicts:
         return ""
     photo, twin = conflicts[0], first[conflicts[0].digest]
-    example = f"'{printable(twin.name)}' is '{printable(photo.name)}'"
+    example = f"{quoted(twin.name)} is {quoted(photo.name)}"
     return f"{len(conflicts):,} training photos are in two classes ({example}); remove them from one"

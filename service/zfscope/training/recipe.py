@@ -25,7 +25,7 @@ _FOLDER = files("zfscope.training") / "recipes"
 class Phase(BaseModel):
     """How photos are cut in a part of the run, from `start` (a share of the epochs) on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     start: Share = 0.0
     size: PositiveInt | None = None
@@ -38,7 +38,7 @@ class Phase(BaseModel):
 class Recipe(BaseModel):
     """The settings of a training run; see `recipes/` for the named ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     summary: str
     optimizer: Literal["sgd", "adamw"]
@@ -88,14 +88,14 @@ def load_recipe(name: str) -> Recipe:
     Raises NotFound for an unknown name, InputError for a file that is no recipe.
     """
     try:
-        text = Path(name).read_text() if name.endswith(".toml") else (_FOLDER / f"{name}.toml").read_text()
+        data = Path(name).read_bytes() if name.endswith(".toml") else (_FOLDER / f"{name}.toml").read_bytes()
     except OSError as error:
         known = ", ".join(recipe_names())
         raise NotFound(
             f"no recipe '{name}'; there are {known}, or give a .toml file", field="recipe"
         ) from error
     try:
-        return Recipe.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        return Recipe.model_validate(tomllib.loads(data.decode("utf-8-sig")))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         fault = first_fault(error, Recipe) if isinstance(error, ValidationError) else error
         raise InputError(f"recipe '{name}' cannot be used: {fault}", field="recipe") from error

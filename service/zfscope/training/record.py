@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zfscope.datasets import DataSet, UnusablePhoto, read_photo
-from zfscope.datasets.dataset import NO_STAMP, Photo, printable
+from zfscope.datasets.dataset import NO_STAMP, Photo
+from zfscope.datasets.names import printable, quoted
 from zfscope.datasets.read import Skipped, digest_of
 from zfscope.files import replacing
 from zfscope.training.ahead import map_ahead
@@ -127,7 +128,7 @@ def compare(record: Record, photos: LabelledPhotos) -> tuple[Changes, Record]:
         name for name in kept if numbers[name] in fresh and fresh[numbers[name]] != before[name].digest
     ]
     relabelled = [
-        f"'{printable(name)}' from class '{before[name].label}' to '{data.labels[numbers[name]]}'"
+        f"{quoted(name)} from class {quoted(before[name].label)} to {quoted(data.labels[numbers[name]])}"
         for name in kept
         if before[name].label != data.labels[numbers[name]]
     ]
@@ -135,7 +136,7 @@ def compare(record: Record, photos: LabelledPhotos) -> tuple[Changes, Record]:
         {name: fresh[number] for name, number in numbers.items() if name not in before},
         {name: photo.digest for name, photo in before.items() if name not in numbers},
     )
-    changes = Changes(added, removed, [*moved, *relabelled], [f"'{printable(name)}'" for name in changed])
+    changes = Changes(added, removed, [*moved, *relabelled], [f"{quoted(name)}" for name in changed])
     stamps = {name: data.stamps[number] for name, number in numbers.items()}
     now = [photo._replace(stamp=stamps.get(photo.name, NO_STAMP)) for photo in record.photos]
     return changes, replace(record, photos=now)
@@ -170,10 +171,10 @@ def _moves(
     new, moved = list[str](), list[str]()
     for name, digest in added.items():
         if digest and gone.get(digest):
-            moved.append(f"'{printable(gone[digest].pop(0))}' to '{printable(name)}'")
+            moved.append(f"{quoted(gone[digest].pop(0))} to {quoted(name)}")
         else:
-            new.append(f"'{printable(name)}'")
-    left = [f"'{printable(name)}'" for names in gone.values() for name in names]
+            new.append(f"{quoted(name)}")
+    left = [f"{quoted(name)}" for names in gone.values() for name in names]
     return new, left, moved
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from zfscope.datasets.dataset import printable
+from zfscope.datasets.names import printable, quoted
 from zfscope.errors import InputError
 from zfscope.files import make_folder, write_file
 from zfscope.images.curves import plot_history
@@ -138,7 +138,7 @@ class Session:
     def _check_training(self) -> None:
         counts = np.bincount(self.training.targets, minlength=len(self.photos.classes))
         skipped = self.training.skipped
-        reason = f" that can be used; '{skipped[0].name}': {skipped[0].reason}" if skipped else ""
+        reason = f" that can be used; {quoted(skipped[0].name)}: {skipped[0].reason}" if skipped else ""
         check_filled(self.photos, counts, reason)
 
     def _warnings(self) -> Iterator[str]:
@@ -147,7 +147,7 @@ class Session:
         yield from name_warnings(self.photos.classes, self.settings.labels or {})
         for decoded in (training, validation):
             skipped = decoded.skipped if decoded else ()
-            yield from (f"photo '{name}' is left out: {reason}" for name, reason in skipped[:_NAMED])
+            yield from (f"photo {quoted(name)} is left out: {reason}" for name, reason in skipped[:_NAMED])
             if len(skipped) > _NAMED:
                 yield f"{len(skipped) - _NAMED:,} more photos are left out"
         held_out = validation.record.used if validation else []

@@ -1,0 +1,22 @@
+"""Names of photos: their class, and how they are written and shown."""
+
+import os
+
+
+def first_folder(name: str) -> str:
+    """Return the first folder of a path in a data set, the photo's class; empty where it has none."""
+    folder, slash, _ = name.partition("/")
+    return folder if slash else ""
+
+
+def printable(name: str) -> str:
+    """Return a path as text that any file can hold: bytes of it that are not UTF-8 as \\xff."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def quoted(name: str) -> str:
+    """Return a name in quotes for a message, in one line whatever characters it has: a line feed as \\n."""
+    shown = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in printable(name)
+    )
+    return f"'{shown}'"
