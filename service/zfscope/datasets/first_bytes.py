@@ -1,5 +1,6 @@
 """What a file is by its first bytes: for files whose suffix does not say that they are photos."""
 
+import posixpath
 import re
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -24,7 +25,7 @@ class Refusal(NamedTuple):
 
 def has_photo_suffix(name: str) -> bool:
     """Return whether a file is taken for a photo by its name alone."""
-    return PurePosixPath(name).suffix.lower() in photo_suffixes()
+    return posixpath.splitext(name)[1].lower() in photo_suffixes()
 
 
 def refusal_of(name: str, head: bytes) -> Refusal | None:
