@@ -12,8 +12,8 @@ _ANY_SIZE = (1 << 31) - 1
 """Bytes of a request that gRPC keeps to send it again; by default 256 KiB, less than most photos."""
 CONNECT_S = 5.0
 """For one attempt to connect."""
-KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 30.0, 10.0
-"""A connection that is silent for the first time during a call is asked, and closed after the second."""
+KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 20.0, 20.0
+"""Silence during a call after which a connection is pinged, and the time that it has to answer."""
 
 
 def open_channel(
@@ -36,8 +36,9 @@ def open_channel(
         # A machine that is gone without a word is noticed within 40 s of a call that waits for it.
         ("grpc.keepalive_time_ms", round(KEEPALIVE_S * 1000)),
         ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_S * 1000)),
-        # gRPC's own pings, which measure bandwidth, hold up those of keepalive; by default for 60 s.
-        ("grpc.http2.ping_timeout_ms", round((KEEPALIVE_S + KEEPALIVE_TIMEOUT_S) * 1000)),
+        # The timeout that counts: gRPC's C core (1.81) never starts the timer of keepalive_timeout_ms. Every
+        # ping has this one, by default 60 s.
+        ("grpc.http2.ping_timeout_ms", round(KEEPALIVE_TIMEOUT_S * 1000)),
         ("grpc.http2.max_pings_without_data", 0),  # no limit: by default pings end after two without data
     ]
     if server_name:

@@ -278,6 +278,6 @@ def _options(settings: Settings, connections: int) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", 20_000),
         ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
-        # gRPC's own pings, which measure bandwidth, hold up those of keepalive.
-        ("grpc.http2.ping_timeout_ms", round((settings.keepalive_s + settings.keepalive_timeout_s) * 1000)),
+        # The timeout that counts: gRPC's C core (1.81) never starts the timer of keepalive_timeout_ms.
+        ("grpc.http2.ping_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
     ]

@@ -149,10 +149,10 @@ class Settings(BaseSettings):
         default=False, description="Tell callers of the process's connections, by grpc.channelz.v1."
     )
     keepalive_s: PositiveFloat = Field(
-        default=60, description="Seconds of silence after which a connection is asked whether it is alive."
+        default=40, description="Seconds of silence after which a connection is asked whether it is alive."
     )
     keepalive_timeout_s: PositiveFloat = Field(
-        default=20, description="Seconds after which a connection without an answer is closed."
+        default=40, description="Seconds after which a connection without an answer is closed."
     )
     lame_duck_s: NonNegativeFloat = Field(
         default=3,

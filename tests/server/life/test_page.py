@@ -1,0 +1,40 @@
+"""The page that states all this, docs/life-of-a-call.md: what it says is tested where it says so."""
+
+import re
+
+import pytest
+
+from tests.support.lone import ROOT
+from zfscope.client import channel
+from zfscope.server.settings import Settings
+
+PAGE = (ROOT / "docs" / "life-of-a-call.md").read_text()
+NAMED = sorted(set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PAGE)))
+
+
+@pytest.mark.parametrize(("file", "test"), NAMED)
+def test_every_test_that_it_names_exists(file: str, test: str) -> None:
+    path = ROOT / file if "/" in file else ROOT / "tests" / "server" / "life" / file
+
+    assert f"def {test}(" in path.read_text() if test else path.exists()
+
+
+def test_every_test_with_real_processes_is_named() -> None:
+    files = (ROOT / "tests" / "server" / "life").glob("test_*.py")
+    tests = {
+        name for path in files for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    own = set(
+        re.findall(r"^def (test_\w+)", (ROOT / "tests/server/life/test_page.py").read_text(), re.MULTILINE)
+    )
+
+    assert tests - own <= {test for _, test in NAMED}
+
+
+def test_its_times_are_those_of_the_defaults() -> None:
+    settings = Settings()
+
+    assert channel.KEEPALIVE_S + channel.KEEPALIVE_TIMEOUT_S == 40
+    assert settings.keepalive_s + settings.keepalive_timeout_s == 80
+    assert (settings.lame_duck_s, settings.grace_s, settings.max_deadline_s) == (3, 30, 900)
+    assert (settings.max_idle_s, channel.CONNECT_S) == (300, 5)
