@@ -133,3 +133,15 @@ def test_any_seed_trains(tmp_path: Path, network: Network, batches: Batches, see
     run = TrainingRun(tmp_path, network, replace(batches, seed=seed), 1)
     run.run(checkpoints=frozenset(), validate=None, watch=silent())
     assert run.progress.epoch == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_the_way_out(
+    tmp_path: Path, network: Network, batches: Batches
+) -> None:
+    with torch.no_grad():
+        network.filters["fc3"].bias.fill_(torch.nan)
+    run = TrainingRun(tmp_path, network, batches, 1)
+    with pytest.raises(InputError, match="epoch 1: the loss is not a finite number") as caught:
+        run.run(checkpoints=frozenset(), validate=None, watch=silent())
+    assert caught.value.field == "recipe"
+    assert not (tmp_path / "state.pt").exists()

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.training.conftest import write_photos
 from zfscope.errors import CannotWrite, InputError, NotFound, RuntimeUnavailable
+from zfscope.locks import locked
 from zfscope.store import ModelStore
 from zfscope.training.measure import evaluate_model
 from zfscope.training.memory import keep_freed_memory
@@ -342,6 +343,18 @@ def test_classes_without_labels_and_labels_without_classes_are_said(settings: Se
         "spaces",
         "several classes have the same label: blue",
     ]
+
+
+def test_two_processes_never_train_in_one_folder(settings: Settings) -> None:
+    session = Session(settings)
+    busy = InputError("busy")
+    with (
+        locked(settings.out / "lock", otherwise=busy),
+        pytest.raises(InputError, match="another process is training in '.*/run' right now") as caught,
+    ):
+        session.train(QUIET)
+    assert caught.value.field == "out"
+    assert not (settings.out / "state.pt").exists()
 
 
 def test_keeping_freed_memory_is_harmless() -> None:

@@ -129,7 +129,7 @@ class TrainingRun:
     def run(
         self, *, checkpoints: frozenset[int], validate: Callable[[int], Accuracy] | None, watch: Watch
     ) -> None:
-        """Train to the last epoch.
+        """Train to the last epoch. Raises InputError where the loss is not a finite number after one.
 
         checkpoints: epochs after which the conv layers are kept; the last one always is.
         validate: gives the accuracy with photos of so many pixels.
@@ -138,6 +138,7 @@ class TrainingRun:
             started = time.monotonic()
             first_step = self.progress.step
             self._train_epoch(watch)
+            self._check_loss()
             seconds = time.monotonic() - started
             row = self._finish_epoch(validate, seconds / max(1, self.batches.steps - first_step))
             if self.progress.epoch in checkpoints | {self.epochs}:
@@ -170,6 +171,15 @@ class TrainingRun:
             if time.monotonic() - saved > SAVE_EVERY_S:
                 self.save()
                 saved = time.monotonic()
+
+    def _check_loss(self) -> None:
+        """Raise InputError where the loss is no number any more: then the weights are none either."""
+        if not math.isfinite(self.progress.loss_sum):
+            message = (
+                f"epoch {self.progress.epoch + 1}: the loss is not a finite number, so it cannot fall again"
+            )
+            advice = "begin with a smaller learning_rate in the recipe or another seed, and another --out"
+            raise InputError(f"{message}; {advice}", field="recipe")
 
     def _rate(self) -> float:
         done = self.progress.epoch + self.progress.step / self.batches.steps

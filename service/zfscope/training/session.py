@@ -14,6 +14,7 @@ from zfscope.errors import InputError
 from zfscope.files import make_folder, write_file
 from zfscope.images.curves import plot_history
 from zfscope.images.preprocess import MeanImage, Preprocessing
+from zfscope.locks import locked
 from zfscope.networks import NETWORKS
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.shapes import shapes
@@ -89,9 +90,11 @@ class Session:
         return len(self.training.targets) + (len(self.validation.targets) if self.validation else 0)
 
     def train(self, watch: Watch) -> None:
-        """Train to the last epoch; see `TrainingRun.run`."""
-        validate = self._validate if self.validation else None
-        self.run.run(checkpoints=frozenset(self.settings.checkpoints), validate=validate, watch=watch)
+        """Train to the last epoch; see `TrainingRun.run`. Raises InputError while another process does so."""
+        validate, out = self._validate if self.validation else None, self.settings.out
+        busy = InputError(f"another process is training in '{out}' right now", field="out")
+        with locked(out / "lock", otherwise=busy):
+            self.run.run(checkpoints=frozenset(self.settings.checkpoints), validate=validate, watch=watch)
         picture = plot_history(self.run.progress.history)
         write_file(self.settings.out / "history.png", picture)
 
