@@ -350,7 +350,7 @@ def test_two_processes_never_train_in_one_folder(settings: Settings) -> None:
     busy = InputError("busy")
     with (
         locked(settings.out / "lock", otherwise=busy),
-        pytest.raises(InputError, match="another process is training in '.*/run' right now") as caught,
+        pytest.raises(InputError, match=r"another process is training in '.*/run' right now") as caught,
     ):
         session.train(QUIET)
     assert caught.value.field == "out"
