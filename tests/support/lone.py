@@ -57,6 +57,16 @@ class Lone:
         self.address = self._process.stdout.readline().strip().removeprefix("zfscope listens on ")
         assert self._process.stdout.readline().startswith("zfscope serves"), self.log
 
+    def start_if_ended(self) -> None:
+        """Start it unless it runs; have it go on if it was stopped, with an empty log."""
+        if self._process is not None and self._process.poll() is None:
+            self.send(signal.SIGCONT)
+            self.log.clear()
+            return
+        if self._process is not None:
+            self.ended()
+        self.start()
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)

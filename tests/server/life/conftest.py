@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,6 @@ def environment(settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
     }
 
 
-@pytest.fixture(scope="module")
-def start_shared(environment: Mapping[str, str]) -> Iterator[Callable[[], Lone]]:
-    """Starts services as processes for all tests of a module."""
-    with ExitStack() as started:
-
-        def start() -> Lone:
-            lone = Lone(environment)
-            started.callback(lone.close)
-            lone.start()
-            return lone
-
-        yield start
-
-
 @pytest.fixture
 def start_lone(environment: Mapping[str, str]) -> Iterator[Callable[..., Lone]]:
     """Starts services as processes, with other settings where given."""
@@ -68,10 +54,18 @@ def start_lone(environment: Mapping[str, str]) -> Iterator[Callable[..., Lone]]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def shared_lone(environment: Mapping[str, str]) -> Iterator[Lone]:
+    """A service for all tests, which starts it again where one has ended it: a start takes seconds."""
+    with closing(Lone(environment)) as lone:
+        yield lone
+
+
 @pytest.fixture
-def lone(start_lone: Callable[..., Lone]) -> Lone:
-    """A service as a process that serves."""
-    return start_lone()
+def lone(shared_lone: Lone) -> Lone:
+    """A service as a process that serves, with an empty log."""
+    shared_lone.start_if_ended()
+    return shared_lone
 
 
 class HeldCall:

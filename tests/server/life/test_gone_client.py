@@ -26,18 +26,11 @@ Client(address).analyze("held", [Path(photo)], {"folder": folder})
 """
 
 
-@pytest.fixture(scope="module")
-def shared(start_shared: Callable[[], Lone]) -> Lone:
-    """A service for all tests here, which does not end."""
-    return start_shared()
-
-
 @pytest.fixture
-def caller(shared: Lone, held: HeldCall, photo: bytes, tmp_path: Any) -> Iterator["subprocess.Popen[str]"]:
+def caller(lone: Lone, held: HeldCall, photo: bytes, tmp_path: Any) -> Iterator["subprocess.Popen[str]"]:
     """A client as a process, whose analysis runs."""
-    shared.log.clear()
     (tmp_path / "photo.png").write_bytes(photo)
-    arguments = (shared.address, str(tmp_path / "photo.png"), held.parameters["folder"])
+    arguments = (lone.address, str(tmp_path / "photo.png"), held.parameters["folder"])
     with subprocess.Popen([sys.executable, "-c", CALL, *arguments], cwd=ROOT, text=True) as process:
         held.wait_for("begun")
         yield process
@@ -46,51 +39,50 @@ def caller(shared: Lone, held: HeldCall, photo: bytes, tmp_path: Any) -> Iterato
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_work_of_a_client_that_is_killed_or_stopped_ends(
-    caller: "subprocess.Popen[str]", shared: Lone, held: HeldCall, number: signal.Signals
+    caller: "subprocess.Popen[str]", lone: Lone, held: HeldCall, number: signal.Signals
 ) -> None:
     caller.send_signal(number)
 
     held.wait_for("cancelled")  # of a stopped client once keepalive has noticed it
 
     assert (held.count("begun"), held.count("done")) == (1, 0)
-    assert shared.logged("cancelled")["method"] == ANALYZE
-    assert_healthy(shared)
+    assert lone.logged("cancelled")["method"] == ANALYZE
+    assert_healthy(lone)
 
 
-def test_the_work_of_a_call_that_is_cancelled_ends(shared: Lone, held: HeldCall, photo: bytes) -> None:
-    shared.log.clear()
-    with grpc.insecure_channel(shared.address) as channel:
+def test_the_work_of_a_call_that_is_cancelled_ends(lone: Lone, held: HeldCall, photo: bytes) -> None:
+    with grpc.insecure_channel(lone.address) as channel:
         call = AnalysisServiceStub(channel).Analyze(analyze_request("held", [photo], held.parameters))
         held.wait_for("begun")
         call.cancel()
 
         assert call.code() is grpc.StatusCode.CANCELLED
         held.wait_for("cancelled")
-    assert shared.logged("cancelled")["code"] == "CANCELLED"
-    assert_healthy(shared)
+    assert lone.logged("cancelled")["code"] == "CANCELLED"
+    assert_healthy(lone)
 
 
-def test_the_work_of_a_call_whose_deadline_passes_ends(shared: Lone, held: HeldCall, photo: bytes) -> None:
-    with grpc.insecure_channel(shared.address) as channel:
+def test_the_work_of_a_call_whose_deadline_passes_ends(lone: Lone, held: HeldCall, photo: bytes) -> None:
+    with grpc.insecure_channel(lone.address) as channel:
         request = analyze_request("held", [photo], held.parameters)
         call = AnalysisServiceStub(channel).Analyze(request, timeout=2)
         held.wait_for("begun")
 
         assert call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         held.wait_for("cancelled")
-    assert_healthy(shared)
+    assert_healthy(lone)
 
 
 def test_a_client_that_is_closed_cancels_its_analysis(
-    shared: Lone, held: HeldCall, begin: Callable[[Client], Any]
+    lone: Lone, held: HeldCall, begin: Callable[[Client], Any]
 ) -> None:
-    client = Client(shared.address)
+    client = Client(lone.address)
     running = begin(client)
     client.close()
 
     assert type(running.exception(timeout=60)) is Cancelled
     held.wait_for("cancelled")
-    assert_healthy(shared)
+    assert_healthy(lone)
 
 
 def assert_healthy(lone: Lone) -> None:

@@ -3,8 +3,9 @@
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -18,29 +19,40 @@ from zfscope.errors import Cancelled, NotReady
 Begin = Callable[[Client], "Future[Any]"]
 
 
+@pytest.fixture(scope="module")
+def tls_lone(environment: Mapping[str, str], pems: Pems) -> Iterator[Lone]:
+    """A service with TLS for all tests here."""
+    with_tls = {f"ZFSCOPE_{name.upper()}": str(path) for name, path in pems.server.items()}
+    with closing(Lone({**environment, **with_tls})) as lone:
+        yield lone
+
+
 @pytest.fixture(params=["plain", "TLS"])
-def secured(request: pytest.FixtureRequest, pems: Pems) -> tuple[dict[str, Any], Access]:
-    """Settings of a service, and how its clients reach it: without TLS, and with it."""
+def secured(request: pytest.FixtureRequest, pems: Pems) -> tuple[Lone, Access]:
+    """A service without TLS, and one with it, and how clients reach it."""
     if request.param == "plain":
-        return {}, Access()
-    return dict(pems.server), Access(tls_ca=pems.ca)
+        return request.getfixturevalue("lone"), Access()
+    lone: Lone = request.getfixturevalue("tls_lone")
+    lone.start_if_ended()
+    return lone, Access(tls_ca=pems.ca)
 
 
 def test_a_call_whose_service_is_killed_is_not_ready_at_once(
-    start_lone: Callable[..., Lone], secured: tuple[dict[str, Any], Access], begin: Begin
+    secured: tuple[Lone, Access], begin: Begin
 ) -> None:
-    lone = start_lone(**secured[0])
-    with Client(lone.address, access=secured[1]) as client:
+    lone, access = secured
+    with Client(lone.address, access=access) as client:
         running = begin(client)
         lone.send(signal.SIGKILL)
 
         assert type(running.exception(timeout=60)) is NotReady
+    lone.ended()
 
 
 def test_a_call_whose_service_is_killed_is_not_begun_by_another_replica(
-    start_lone: Callable[..., Lone], held: HeldCall, begin: Begin, photo: bytes
+    lone: Lone, start_lone: Callable[..., Lone], held: HeldCall, begin: Begin, photo: bytes
 ) -> None:
-    lones = [start_lone(), start_lone()]
+    lones = [lone, start_lone()]
     with Client("ipv4:" + ",".join(lone.address for lone in lones)) as client:
         running = begin(client)
         (busy,) = (lone for lone in lones if lone.process.pid in held.processes("begun"))
@@ -49,15 +61,16 @@ def test_a_call_whose_service_is_killed_is_not_begun_by_another_replica(
         assert type(running.exception(timeout=60)) is NotReady
         for _ in range(4):  # in turn, and no call is lost
             assert client.classify(photo).model == "tiny"
+    busy.ended()
     assert held.count("begun") == 1
 
 
 @pytest.mark.usefixtures("prompt_client")
 def test_a_call_whose_service_is_stopped_is_not_ready_once_its_silence_is_noticed(
-    start_lone: Callable[..., Lone], secured: tuple[dict[str, Any], Access], held: HeldCall, begin: Begin
+    secured: tuple[Lone, Access], held: HeldCall, begin: Begin
 ) -> None:
-    lone = start_lone(**secured[0])
-    with Client(lone.address, access=secured[1]) as client:
+    lone, access = secured
+    with Client(lone.address, access=access) as client:
         running = begin(client)
         lone.send(signal.SIGSTOP)
 

@@ -165,4 +165,5 @@ def test_a_call_whose_service_is_killed_behind_a_proxy_is_not_ready_and_not_begu
         lone.send(signal.SIGKILL)
 
         assert type(running.exception(timeout=60)) is NotReady
+    lone.ended()
     assert held.count("begun") == 1
