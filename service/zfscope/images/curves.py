@@ -1,24 +1,26 @@
-"""Curves as pictures, of training, invariance and architectures; the only module that imports matplotlib."""
+"""Curves as pictures, of training, invariance and architectures."""
 
 import io
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
 from zfscope.images.boxes import COLOURS
 from zfscope.images.compose import printable
+from zfscope.images.plotting import (
+    Artist,
+    Axes,
+    Figure,
+    FigureCanvasAgg,
+    MaxNLocator,
+    RendererBase,
+    SubplotSpec,
+    drawing,
+)
 from zfscope.images.render import Rendering, Rgb
 from zfscope.interrupt import checkpoint
 from zfscope.rounding import is_level, rounding
@@ -27,8 +29,6 @@ _COLUMNS, _DPI = 2, 144
 _BLUE, _RED, _GRID = "#3366aa", "#d6455d", "#e4e4e4"
 _MARK, _CHART_DPI = "#707070", 100
 _STRIP_WIDTH, _STRIP_HEIGHT, _LEGEND_COLUMNS = 14, 2.6, 5
-_DRAWING = threading.Lock()
-"""Requests draw in threads of their own, and matplotlib is not made for that."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,13 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> bytes:
         known = ", ".join(key for plot in _PLOTS for key in plot.lines)
         raise InputError(f"the history of {len(history)} epochs has nothing to plot; known are {known}")
     rows = math.ceil(len(plots) / _COLUMNS)
-    figure = Figure(figsize=(4.2 * _COLUMNS, 2.9 * rows), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, plot in enumerate(plots, 1):
-        _draw(figure.add_subplot(rows, _COLUMNS, place), plot, history)
     file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    with drawing():
+        figure = Figure(figsize=(4.2 * _COLUMNS, 2.9 * rows), dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        for place, plot in enumerate(plots, 1):
+            _draw(figure.add_subplot(rows, _COLUMNS, place), plot, history)
+        figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
@@ -142,7 +143,7 @@ def plot_strips(
     for the legend.
     note: what the picture shows, for its PNG.
     """
-    with _DRAWING:
+    with drawing():
         figure = Figure(
             figsize=(_STRIP_WIDTH, _STRIP_HEIGHT * len(strips) + 1), dpi=_DPI, layout="constrained"
         )
@@ -245,7 +246,7 @@ def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rg
     The lines of all charts have the same names.
     """
     rows = math.ceil(len(charts) / _COLUMNS)
-    with _DRAWING:
+    with drawing():
         size = (width_px / _CHART_DPI, rows * height_px / _CHART_DPI)
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
         for place, chart in enumerate(charts, 1):
@@ -309,7 +310,7 @@ def plot_bands(
     height_px: int,
 ) -> Rgb:
     """Draw bands over places that have names: x is 0 at the first of `ticks`, 1 at the second."""
-    with _DRAWING:
+    with drawing():
         size = (width_px / _CHART_DPI, height_px / _CHART_DPI)
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
         axes = figure.add_subplot()
