@@ -57,7 +57,11 @@ class DamagedIndex(ZfscopeError):
 
 
 class CannotWrite(ZfscopeError):
-    """A file that cannot be written: the disk is full, or there is no permission. No part of it is left."""
+    """A file that cannot be written, and of which no part is left. `reason` is what the system says."""
+
+    def __init__(self, message: str, *, reason: str = "", field: str = "") -> None:
+        super().__init__(message, field=field)
+        self.reason = reason
 
 
 class NotReady(ZfscopeError):

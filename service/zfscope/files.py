@@ -35,13 +35,29 @@ def writing(path: Path) -> Iterator[None]:
         number = error.errno or 0
         reason = error.strerror or (os.strerror(number) if number else str(error))
         advice = f"; {_ADVICE[number]}" if number in _ADVICE else ""
-        raise CannotWrite(f"'{path}' cannot be written: {reason}{advice}") from error
+        raise CannotWrite(f"'{path}' cannot be written: {reason}{advice}", reason=reason) from error
 
 
 def make_folder(path: Path) -> None:
     """Create a folder and those above it. Raises CannotWrite."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def folder_for_files(path: Path) -> Iterator[None]:
+    """Create a folder and those above it; what was created and is empty in the end is removed again.
+
+    Raises CannotWrite.
+    """
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        make_folder(path)
+        yield
+    finally:
+        for folder in created:
+            with contextlib.suppress(OSError):  # it has files in it
+                folder.rmdir()
 
 
 def write_file(path: Path, data: bytes, *, durable: bool = False) -> None:

@@ -65,7 +65,7 @@ def failing_with(error: Exception) -> Callable[..., None]:
     ("error", "line"),
     [
         (InputError("no layer 'conv9';\nthere is conv1"), "no layer 'conv9'; there is conv1"),
-        (PermissionError(13, "Permission denied", "/x"), "[Errno 13] Permission denied: '/x'"),
+        (PermissionError(13, "Permission denied", "/x"), "'/x': Permission denied"),
         (AnalyzerFailed("it failed"), "it failed (with ZFSCOPE_TRACEBACK=1 it shows where)"),
         (ValueError("bad"), "ValueError: bad (a fault of zfscope; with ZFSCOPE_TRACEBACK=1 it shows where)"),
     ],

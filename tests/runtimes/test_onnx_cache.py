@@ -94,3 +94,17 @@ def test_an_export_that_is_interrupted_leaves_nothing_in_the_cache(
 def test_the_cache_is_this_user_s_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "zfscope" / "onnx"
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("no home"), Path("~/.cache/zfscope")])
+def test_a_user_without_a_home_has_no_cache(
+    monkeypatch: pytest.MonkeyPatch, answer: RuntimeError | Path
+) -> None:
+    def user_cache_path(name: str) -> Path:
+        if isinstance(answer, RuntimeError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("platformdirs.user_cache_path", user_cache_path)
+    assert default_cache() is None
+    assert cached_graph(None, "key", lambda: b"graph") == b"graph"

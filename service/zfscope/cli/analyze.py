@@ -30,6 +30,7 @@ from zfscope.cli.output_folder import (
 )
 from zfscope.cli.photos import for_each, is_single, listed, print_failed, read_photo
 from zfscope.cli.schema import Parser, add_options
+from zfscope.cli.streams import echo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +64,7 @@ def analyze(
     """
     given = words or ["--help"]
     if given[0] in ("-h", "--help"):
-        typer.echo(context.get_help())
+        echo(context.get_help())
         return
     server = _value_of("--server", given)
     store = _value_of("--store", given) or os.environ.get("ZFSCOPE_STORE")
@@ -195,14 +196,14 @@ def as_object(found: "Analyzed", files: list[Path]) -> dict[str, Any]:
 def _print(name: str, found: "Analyzed", files: list[Path]) -> None:
     title = f"{name}, by {title_of(found.model, found.version)}"
     for number, value in found.analysis.numbers.items():
-        typer.echo(f"{number}: {value:.6g}")
+        echo(f"{number}: {value:.6g}")
     for table_name, table in found.analysis.tables.items():
         columns = dict.fromkeys(table.columns, "left")
         rows = [tuple("" if cell is None else _cell(cell) for cell in row) for row in table.rows]
         print_table(f"{title}: {table_name}", columns, rows)
     if files:
         noun = "file" if len(files) == 1 else "files"
-        typer.echo(f"{len(files)} {noun} in {files[0].parent}")
+        echo(f"{len(files)} {noun} in {files[0].parent}")
 
 
 def _cell(cell: str | int | float) -> str:

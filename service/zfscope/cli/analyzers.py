@@ -1,10 +1,9 @@
 """`zfscope analyzers`: what analyses there are."""
 
-import typer
-
 from zfscope.cli.connect import connect
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table
+from zfscope.cli.streams import echo
 
 
 def analyzers(
@@ -37,4 +36,4 @@ def analyzers(
         for info in found
     ]
     print_table("Analyzers", columns, rows)
-    typer.echo("zfscope analyze NAME --help lists the options of one.")
+    echo("zfscope analyze NAME --help lists the options of one.")

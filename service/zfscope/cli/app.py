@@ -17,14 +17,17 @@ from zfscope.cli.gallery import gallery
 from zfscope.cli.health import health
 from zfscope.cli.index import index
 from zfscope.cli.models import models
+from zfscope.cli.output import one_line
 from zfscope.cli.project import project
 from zfscope.cli.serve import serve
+from zfscope.cli.streams import BROKEN_PIPE_EXIT, OutputLost, echo, print_any_name
 from zfscope.cli.top_k import top_k
 from zfscope.cli.train import train
 from zfscope.errors import AnalyzerFailed, ZfscopeError
 
 ERROR_EXIT = 2
 _HINT = "with ZFSCOPE_TRACEBACK=1 it shows where"
+_EXPECTED = (ZfscopeError, OSError, OutputLost)
 
 
 class Commands(TyperGroup):
@@ -33,21 +36,35 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except AnalyzerFailed as error:
-            if os.environ.get("ZFSCOPE_TRACEBACK"):
+        except Exception as error:
+            message = _message_of(error)
+            traced = isinstance(error, AnalyzerFailed) or not isinstance(error, _EXPECTED)
+            if message is None or (traced and os.environ.get("ZFSCOPE_TRACEBACK")):
                 raise
-            fail(f"{error} ({_HINT})")
-        except (ZfscopeError, OSError) as error:
-            fail(str(error))
-        except Exception as error:  # typer's own, which are no errors of a command, pass through
-            if type(error).__module__.startswith(("typer", "click")) or os.environ.get("ZFSCOPE_TRACEBACK"):
-                raise
-            fail(f"{type(error).__name__}: {error} (a fault of zfscope; {_HINT})")
+            fail(message)
+
+
+def _message_of(error: Exception) -> str | None:
+    """Return what is said of an error; None for typer's own, which are no errors of a command."""
+    if isinstance(error, OutputLost):
+        if error.broken_pipe:
+            raise typer.Exit(BROKEN_PIPE_EXIT) from error
+        return f"the output cannot be written: {error.reason}"
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return f"'{error.filename}': {reason}" if error.filename else reason
+    if isinstance(error, AnalyzerFailed):
+        return f"{error} ({_HINT})"
+    if isinstance(error, ZfscopeError):
+        return str(error)
+    if type(error).__module__.startswith(("typer", "click")):
+        return None
+    return f"{type(error).__name__}: {error} (a fault of zfscope; {_HINT})"
 
 
 def fail(message: str) -> None:
     """Say what went wrong in one line on stderr, and leave with exit code 2."""
-    typer.echo(f"zfscope: {' '.join(message.split())}", err=True)
+    echo(one_line(f"zfscope: {message}"), err=True)
     raise typer.Exit(ERROR_EXIT)
 
 
@@ -70,4 +87,5 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line."""
+    print_any_name()
     app(prog_name="zfscope")

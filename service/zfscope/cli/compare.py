@@ -15,6 +15,7 @@ from zfscope.cli.output import print_json, print_table, print_warnings
 from zfscope.cli.output_folder import open_output
 from zfscope.cli.photos import read_photo
 from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def compare(
     photos: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PHOTO...", help="Photos, or data sets of which some are taken.", show_default=False
+            metavar="PHOTO", help="Photos, or data sets of which some are taken.", show_default=False
         ),
     ],
     models: Annotated[
@@ -82,7 +83,7 @@ def compare(
     rows = [tuple(_cell(cell) for cell in row) for row in table.rows]
     print_table("Architectures compared", dict.fromkeys(table.columns, "left"), rows)
     used = sentence(len(chosen.photos), skipped_in_words(chosen.skipped), chosen.passed_over)
-    typer.echo(f"Compared on {used}. All of it in one picture: {files[0]}")
+    echo(f"Compared on {used}. All of it in one picture: {files[0]}")
 
 
 @dataclass

@@ -10,6 +10,7 @@ from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, progress, title_of
 from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
+from zfscope.cli.streams import echo
 
 if TYPE_CHECKING:
     from zfscope.store import Model
@@ -50,13 +51,13 @@ def evaluate(
         print_json({"top1": accuracy.top1, "top5": accuracy.top5, **photos})
         return
     crops = "ten crops" if ten_crop else "the centre crop"
-    typer.echo(
+    echo(
         f"{title_of(found.name, found.version)}, by {crops} of {accuracy.images} photos: "
         f"right for {accuracy.top1:.2f} %, among the first five for {accuracy.top5:.2f} %"
     )
     if measured.skipped or measured.passed_over:
         skipped = skipped_in_words(measured.skipped)
-        typer.echo(f"Measured on {sentence(accuracy.images, skipped, measured.passed_over)}.")
+        echo(f"Measured on {sentence(accuracy.images, skipped, measured.passed_over)}.")
 
 
 def measure(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluation":

@@ -23,6 +23,7 @@ from zfscope.cli.options import (
 )
 from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
 from zfscope.cli.output_folder import about_layer, open_output
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -160,8 +161,8 @@ def _print(layer: str, found: "Analyzed", files: list[Path]) -> None:
     print_table(f"{layer} of {title_of(found.model, found.version)}", columns, rows)
     for record in records:
         if record["state"] in ("differs", "changed", "gone"):
-            typer.echo(f"map {record['map']}, {_name(record)}: {record['state']}: {record['path']}")
-    typer.echo(f"All of it in one picture: {files[0]}")
+            echo(f"map {record['map']}, {_name(record)}: {record['state']}: {record['path']}")
+    echo(f"All of it in one picture: {files[0]}")
 
 
 def _name(record: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import typer
 from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelVersion, Store
 from zfscope.cli.output import print_json
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ def export_model(
     if as_json:
         print_json({"model": model.name, "version": model.version, "file": str(target)})
     else:
-        typer.echo(f"The model is in {target}; {_next(export_format, model.name, target)}")
+        echo(f"The model is in {target}; {_next(export_format, model.name, target)}")
 
 
 def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None:
     from zfscope.engine.trace import check_layer
-    from zfscope.files import make_folder, write_file
+    from zfscope.files import folder_for_files, write_file
     from zfscope.runtimes.onnx_graph import with_layers
     from zfscope.runtimes.onnx_runtime import export_model
 
@@ -85,8 +86,8 @@ def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None
     for layer in layers or ():
         check_layer(spec, layer, field="layers")
     names = [layer.name for layer in spec.layers] if layers is None else layers
-    make_folder(target.parent)
-    write_file(target, with_layers(export_model(model), spec, names))
+    with folder_for_files(target.parent):
+        write_file(target, with_layers(export_model(model), spec, names))
 
 
 def _next(export_format: ExportFormat, name: str, target: Path) -> str:

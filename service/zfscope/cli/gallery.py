@@ -11,6 +11,7 @@ from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, DeviceName, IndexDevice, Indexes, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.cli.photos_used import passed_over_json
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,4 +152,4 @@ def _print(made: "Gallery", photos: str, out: Path) -> None:
         (name, str(layer.maps), str(layer.dead), str(layer.marked)) for name, layer in made.layers.items()
     ]
     print_table(f"gallery of {title_of(made.model, made.version)}", columns, rows)
-    typer.echo(f"{photos}. Open {out / 'index.html'}")
+    echo(f"{photos}. Open {out / 'index.html'}")

@@ -7,6 +7,7 @@ import typer
 from zfscope.cli.connect import connect_to
 from zfscope.cli.options import AsJson
 from zfscope.cli.output import print_json
+from zfscope.cli.streams import echo
 
 NOT_SERVING_EXIT = 1
 
@@ -33,6 +34,6 @@ def health(
     if as_json:
         print_json({"server": server, "status": status})
     else:
-        typer.echo(status)
+        echo(status)
     if status != "SERVING":
         raise typer.Exit(NOT_SERVING_EXIT)

@@ -9,6 +9,7 @@ import typer
 from zfscope.cli.labels import read_labels
 from zfscope.cli.options import AsJson
 from zfscope.cli.output import print_json
+from zfscope.cli.streams import echo
 
 TargetStore = Annotated[
     Path, typer.Option("--store", envvar="ZFSCOPE_STORE", help="The folder of models that it is added to.")
@@ -67,4 +68,4 @@ def report(folder: Path, name: str, store: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"model": name, "version": int(folder.name), "folder": str(folder)})
     else:
-        typer.echo(f"The model is in {folder}; look at it with: zfscope models {name} --store {store}")
+        echo(f"The model is in {folder}; look at it with: zfscope models {name} --store {store}")

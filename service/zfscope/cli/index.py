@@ -25,6 +25,7 @@ from zfscope.cli.options import (
 )
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
 from zfscope.cli.photos_used import passed_over_json, sentence
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _print(index: "Index", photos: "DataSet", target: Path) -> None:
     columns = {"layer": "left", "maps": "right", "dead": "right"}
     rows = [(name, str(layer["maps"]), str(layer["dead"])) for name, layer in found["layers"].items()]
     print_table(f"index '{index.name}' of {title_of(found['model'], found['version'])}", columns, rows)
-    typer.echo(f"{photos_indexed(index, photos)}. The index is in {target}")
+    echo(f"{photos_indexed(index, photos)}. The index is in {target}")
 
 
 def photos_indexed(index: "Index", photos: "DataSet") -> str:

@@ -15,6 +15,7 @@ from zfscope.cli.import_model import import_model
 from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
+from zfscope.cli.streams import echo
 from zfscope.errors import DamagedModel, InputError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def list_models(
     elif listed:
         _print_models(listed)
     else:
-        typer.echo("The store has no models.")
+        echo("The store has no models.")
 
 
 def _verify(models: "tuple[ModelSummary, ...]", root: Path) -> None:
@@ -131,14 +132,14 @@ def _print_model(model: "ModelInfo") -> None:
     print_table(title, {**columns, "every (px)": "right"}, [_layer_row(layer) for layer in model.layers])
     if model.accuracy:
         accuracy = model.accuracy
-        typer.echo(
+        echo(
             f"Right for {accuracy.top1_percent:.1f} % of {accuracy.images} photos, among its first five for "
             f"{accuracy.top5_percent:.1f} % ({accuracy.data})"
         )
     if not model.labels:
-        typer.echo("No classes: it ends in feature maps")
+        echo("No classes: it ends in feature maps")
         return
-    typer.echo(
+    echo(
         f"Classes: {', '.join(label.name for label in model.labels[:20])}"
         f"{' ...' if len(model.labels) > 20 else ''}"
     )

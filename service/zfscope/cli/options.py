@@ -39,7 +39,7 @@ class Rank(StrEnum):
 PhotoFiles = Annotated[
     list[Path],
     typer.Argument(
-        metavar="PHOTO...",
+        metavar="PHOTO",
         show_default=False,
         help="Image files: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC; folders; - for standard input.",
     ),

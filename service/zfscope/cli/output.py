@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,6 +19,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from zfscope.cli.streams import echo, encodable, printing_to
+
 if TYPE_CHECKING:
     from zfscope.results import Notice
 
@@ -28,10 +29,10 @@ def print_json(answer: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout, escaped where the stream's encoding lacks one of its characters."""
     words = json.dumps(answer, ensure_ascii=False)
     try:
-        words.encode(sys.stdout.encoding or "utf-8")
+        words.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:  # JSON's own escapes, not those of Python, which are not JSON
         words = json.dumps(answer)
-    typer.echo(words)
+    echo(words)
 
 
 def one_line(words: str) -> str:
@@ -41,23 +42,25 @@ def one_line(words: str) -> str:
 
 def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table on stdout. columns: `left` or `right` by heading."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=encodable(title), title_justify="left")
     for heading, side in columns.items():
         table.add_column(heading, justify="right" if side == "right" else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(encodable, row))
     # A pipe is given whole lines: rich would cut them to 80 characters. Names are shown as they are.
     console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = 200
-    console.print(table)
+    with printing_to(sys.stdout), console.capture() as drawn:
+        console.print(table)
+    echo(drawn.get(), end="")
 
 
 def print_warnings(warnings: "Iterable[Notice]", *, prefix: str = "") -> None:
     """Print an answer's warnings on stderr, one line each. prefix: the photo, where there are several."""
     for notice in warnings:
         about = f"{notice.field}: " if notice.field else ""
-        typer.echo(one_line(f"zfscope: warning: {prefix}{about}{notice.message}"), err=True)
+        echo(one_line(f"zfscope: warning: {prefix}{about}{notice.message}"), err=True)
 
 
 def warnings_json(warnings: "Iterable[Notice]") -> list[dict[str, str]]:

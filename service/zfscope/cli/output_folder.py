@@ -11,7 +11,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zfscope.errors import CannotWrite
-from zfscope.files import make_folder, staging_folder, write_file, writing
+from zfscope.files import folder_for_files, staging_folder, write_file, writing
 from zfscope.locks import locked
 
 if TYPE_CHECKING:
@@ -103,16 +103,10 @@ def open_output(root: Path) -> Iterator[OutputFolder]:
     Folders that do not exist are created, and removed again where nothing was written. Raises CannotWrite,
     also where the list of earlier results cannot be read.
     """
-    made = [folder for folder in (root, *root.parents) if not folder.exists()]
-    make_folder(root)
-    try:
+    with folder_for_files(root):
         _read(root / LEDGER)
         with staging_folder(root) as staging:
             yield OutputFolder(root, staging)
-    finally:
-        for folder in made:
-            with suppress(OSError):  # it has files in it
-                folder.rmdir()
 
 
 def about_photos(paths: Sequence[Path], photos: Sequence[bytes]) -> Subject | None:

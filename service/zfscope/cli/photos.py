@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from zfscope.cli.output import one_line, print_json
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 ERROR_EXIT = 2
@@ -93,7 +94,7 @@ def for_each(
             if not error.field.startswith(("photo", "image")):
                 raise
             faults += 1
-            typer.echo(one_line(f"zfscope: {path}: {error}"), err=True)
+            echo(one_line(f"zfscope: {path}: {error}"), err=True)
             if failed:
                 failed(path, str(error))
     if faults:

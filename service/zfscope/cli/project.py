@@ -18,6 +18,7 @@ from zfscope.cli.output import (
 )
 from zfscope.cli.output_folder import OutputFolder, about_photos, open_output
 from zfscope.cli.photos import for_each, is_single, listed, print_failed, read_photo
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _print(photo: Path, seen: "Projections", sheet: Path | None, written: Writte
     ]
     print_table(f"{photo.name}, by {title_of(seen.model, seen.version)}", columns, rows)
     if sheet:
-        typer.echo(f"All on one sheet: {sheet}")
+        echo(f"All on one sheet: {sheet}")
 
 
 def _unit(item: "Projection") -> str:

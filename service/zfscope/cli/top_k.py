@@ -11,6 +11,7 @@ from zfscope.cli.numbers import read_numbers
 from zfscope.cli.options import AsJson, Indexes, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
 from zfscope.cli.output_folder import about_layer, open_output
+from zfscope.cli.streams import echo
 
 if TYPE_CHECKING:
     from zfscope.cli.here import Here
@@ -102,8 +103,8 @@ def print_maps(layer: str, found: "Analyzed", files: list[Path]) -> None:
     print_table(f"{layer} of {title_of(found.model, found.version)}", columns, rows)
     lost = [record for record in records if record["state"] in ("differs", "changed", "gone")]
     for record in lost:
-        typer.echo(f"map {record['map']}, photo {record['rank'] + 1}: {record['state']}: {record['path']}")
-    typer.echo(f"All of it in one picture: {files[0]}")
+        echo(f"map {record['map']}, photo {record['rank'] + 1}: {record['state']}: {record['path']}")
+    echo(f"All of it in one picture: {files[0]}")
 
 
 def _strength(records: list[dict[str, Any]], about: dict[str, Any]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from zfscope.cli.labels import read_labels
 from zfscope.cli.options import AsJson, DeviceName
 from zfscope.cli.output import print_json
 from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
+from zfscope.cli.streams import echo
 from zfscope.cli.training_watch import display
 from zfscope.errors import InputError
 
@@ -91,8 +92,8 @@ def train(
     if as_json:
         print_json({"model": title, "version": int(folder.name), "folder": str(folder), **photos_of(session)})
     else:
-        typer.echo(f"The model is in {folder}; look at it with: zfscope models {title} --store {store}")
-        typer.echo(f"{in_words(session)}.")
+        echo(f"The model is in {folder}; look at it with: zfscope models {title} --store {store}")
+        echo(f"{in_words(session)}.")
 
 
 def _train(settings: "Settings", store: Path) -> "tuple[Session, Path]":

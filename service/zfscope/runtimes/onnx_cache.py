@@ -16,17 +16,29 @@ EXPORTER_VERSION = 2
 _log = logging.getLogger(__name__)
 
 
-def default_cache() -> Path:
-    """Give the folder of exported graphs among this user's caches."""
-    return platformdirs.user_cache_path("zfscope") / "onnx"
+def default_cache() -> Path | None:
+    """Return the folder of exported graphs among this user's caches; None for a user without a home.
+
+    A container may run as a user whom its system does not know, without HOME.
+    """
+    try:
+        cache = platformdirs.user_cache_path("zfscope") / "onnx"
+    except RuntimeError:
+        return None
+    return cache if cache.is_absolute() else None  # or it is '~', which no shell has replaced
 
 
-def cached_graph(cache: Path, key: str, export: Callable[[], bytes]) -> Path | bytes:
-    """Give the file of an exported graph; its bytes where the cache cannot be written.
+def cached_graph(cache: Path | None, key: str, export: Callable[[], bytes]) -> Path | bytes:
+    """Return the file of an exported graph; its bytes where there is no cache, or none that can be written.
 
     A file's name is its key and its own SHA-256, `KEY.SHA256.onnx`, so a file that was cut off or
     changed is recognised, removed and exported again.
     """
+    if cache is None:
+        _log.info(
+            "the exported graph is not kept: this user has no home; XDG_CACHE_HOME names a folder for it"
+        )
+        return export()
     found = _whole_entry(cache, key)
     if found is not None:
         return found

@@ -9,8 +9,8 @@ from pathlib import Path
 from zfscope.datasets.dataset import DataSet
 from zfscope.datasets.names import printable
 from zfscope.datasets.read import Skipped, none_usable
-from zfscope.errors import InputError
-from zfscope.files import writing
+from zfscope.errors import CannotWrite, InputError
+from zfscope.files import folder_for_files, writing
 from zfscope.locks import locked
 from zfscope.runtimes.reducing import Reducing
 from zfscope.scan.batches import batches
@@ -72,19 +72,24 @@ def build_index(
 def _workshop(target: Path, option: str) -> Iterator[Path]:
     """Make the folder of an unfinished index, keep other processes out of it, and remove it in the end."""
     folder = target.with_name(f".{target.name}.unfinished")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _LOCK).touch()
-    except OSError as error:
-        message = (
-            f"the index cannot be written to '{target}': {error.strerror}; put it elsewhere with {option}"
-        )
-        raise InputError(message, field=option.removeprefix("--")) from error
     busy = InputError(f"another process is making '{target}' right now", field="name")
-    with ExitStack() as after, locked(folder / _LOCK, otherwise=busy):
-        after.callback(_tidy, folder)  # not all systems remove a file that is locked
-        yield folder
-        (folder / _STATE).unlink(missing_ok=True)
+    with ExitStack() as after:
+        _open_workshop(folder, target, option, after)
+        with locked(folder / _LOCK, otherwise=busy):
+            after.callback(_tidy, folder)  # not all systems remove a file that is locked
+            yield folder
+            (folder / _STATE).unlink(missing_ok=True)
+
+
+def _open_workshop(folder: Path, target: Path, option: str, after: ExitStack) -> None:
+    """Create the folder with its lock file; it is removed again in the end, if it is empty."""
+    try:
+        after.enter_context(folder_for_files(folder))
+        with writing(folder):
+            (folder / _LOCK).touch()
+    except CannotWrite as error:
+        message = f"the index cannot be written to '{target}': {error.reason}; put it elsewhere with {option}"
+        raise InputError(message, field=option.removeprefix("--")) from error
 
 
 def _tidy(folder: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zfscope.errors import InputError, RuntimeUnavailable
-from zfscope.files import make_folder, staging_folder, write_file, writing
+from zfscope.files import folder_for_files, staging_folder, write_file, writing
 from zfscope.store.manifest import MANIFEST, WEIGHTS
 from zfscope.store.store import Model
 
@@ -45,9 +45,9 @@ def write_archive(model: Model, target: Path, batching: Batching) -> None:
     if target.exists():
         raise InputError(f"'{target}' is there already; name another file", field="out")
     assert model.folder is not None, "a model of a store has a folder"
-    make_folder(target.parent)
     # Not among the system's temporary files, whose disk may be smaller than the archive.
-    with staging_folder(target.parent.resolve()) as scratch, writing(target):
+    folder = target.parent.resolve()
+    with folder_for_files(folder), staging_folder(folder) as scratch, writing(target):
         _archive(model, model.folder, scratch, batching).replace(target)
     if not (target.parent / SETTINGS).exists():
         write_file(target.parent / SETTINGS, (_HERE / SETTINGS).read_bytes())

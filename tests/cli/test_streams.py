@@ -1,0 +1,107 @@
+"""What is printed where: escaped where it has to be, and as it is where it can be."""
+
+import io
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from zfscope.cli.output import print_json, print_table, progress
+from zfscope.cli.streams import OutputLost, echo, encodable, print_any_name
+
+
+def stream(encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+
+
+def text_of(written: Any) -> str:
+    written.flush()
+    found: bytes = written.buffer.getvalue()
+    return found.decode(written.encoding)
+
+
+def redirect(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.TextIOWrapper:
+    """Set up standard output of some encoding as `main` does; in a test's body, where pytest lets it be."""
+    made = stream(encoding)
+    monkeypatch.setattr(sys, "stdout", made)
+    print_any_name()
+    return made
+
+
+ENCODINGS = pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+NAMES = ("caf\udce9.jpg", "\u7a93\xe9.jpg", "a:cat:1 [red].jpg", ":dog:")
+
+
+@ENCODINGS
+def test_any_name_is_printed(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    out = redirect(monkeypatch, encoding)
+    for name in NAMES:
+        echo(name)
+    first, second, *others = text_of(out).splitlines()
+    assert first == r"caf\udce9.jpg"
+    escaped = {"ascii": r"\u7a93\xe9.jpg", "latin-1": "\\u7a93\xe9.jpg", "utf-8": NAMES[1]}
+    assert second == escaped[out.encoding]
+    assert others == [*NAMES[2:]]
+
+
+@ENCODINGS
+def test_json_is_json_whatever_the_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    out = redirect(monkeypatch, encoding)
+    for name in NAMES:
+        print_json({"file": name})
+    assert [json.loads(line)["file"] for line in text_of(out).splitlines()] == [*NAMES]
+
+
+@ENCODINGS
+def test_a_table_shows_names_as_they_are_in_columns_that_fit(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    out = redirect(monkeypatch, encoding)
+    print_table(":cat: [red]", {"[b]photo[/b]": "left", "id": "left"}, [(name, ":dog:") for name in NAMES])
+    text = text_of(out)
+    for words in (":cat: [red]", "[b]photo[/b]", ":dog:", "a:cat:1 [red].jpg", r"caf\udce9.jpg"):
+        assert words in text
+    rows = [line for line in text.splitlines() if ":dog:" in line]
+    assert len(rows) == len(NAMES)
+    if out.encoding == "ascii":
+        assert len({line.index(":dog:", 20) for line in rows}) == 1
+
+
+def test_progress_shows_names_as_they_are() -> None:
+    bar = progress()
+    bar.add_task("[red]:cat:")
+    cell = bar.columns[0](bar.tasks[0])
+    assert str(cell) == "[red]:cat:"
+
+
+def test_what_cannot_be_encoded_is_as_wide_as_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", stream("ascii"))
+    assert encodable("\xe9") == r"\xe9"
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no encoding
+    assert encodable("\xe9") == "\xe9"
+
+
+def test_a_stream_that_was_closed_before_the_start_takes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    echo("a warning", err=True)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device")]
+)
+def test_output_that_cannot_be_written_is_an_error_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    monkeypatch.setattr(sys, "stdout", Broken())
+    with pytest.raises(OutputLost) as lost:
+        echo("text")
+    assert lost.value.reason == error.strerror
+    assert lost.value.broken_pipe is isinstance(error, BrokenPipeError)
