@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test fuzz corpus test-wire check proto bench bench-shutdown gpu-check train-default clean
+.PHONY: help setup demo serve test fuzz corpus test-wire check proto bench bench-shutdown bench-restart gpu-check train-default clean
 
 PYTHON ?= python3
 # Who runs the forward pass: cpu, or gpu for ONNX Runtime on CUDA.
@@ -59,6 +59,9 @@ test-wire: $(DEV)  ## Run the tests of the wire on other releases of protobuf (P
 
 bench-shutdown: $(DEV)  ## Restart replicas under load, 40 times, and count the calls that fail (20 minutes)
 	$(BIN)/python -m benchmarks.shutdown
+
+bench-restart: $(DEV)  ## Restart a lone service under analyses, 50 times, and count the calls that hang (10 minutes)
+	$(BIN)/python -m benchmarks.restart
 
 fuzz: $(DEV)  ## Send 20,000 requests that went wrong to every RPC (minutes)
 	ZFSCOPE_FUZZ=20000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py
