@@ -247,10 +247,10 @@ _COLUMNS = (
 
 
 def _table(seen: _Seen) -> Table:
-    height, width = seen.prepared.photo.shape[:2]
+    geometry = seen.prepared.geometries[0]
     rows = []
     for place, unit in enumerate(seen.units):
-        box = seen.prepared.geometries[0].to_photo(seen.boxes[place]).clip((height, width))
+        box = geometry.to_photo(seen.boxes[place]).clip(geometry.photo_size)
         y, x = (unit.y, unit.x) if seen.is_map else (None, None)
         field = (box.x0, box.y0, box.x1, box.y1)
         alike = seen.similarities[place] if seen.similarities else Similarity(None, None)

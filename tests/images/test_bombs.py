@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from zfscope.images.bombs import gif_has_frames, gif_size, jpeg_scans, tiff_tile_size
+from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
 
 
 def gif(
@@ -44,13 +44,6 @@ def test_a_gif_that_ends_early_is_an_index_error() -> None:
 def test_a_gif_of_endless_tiny_blocks_is_given_up(before: bytes) -> None:
     with pytest.raises(ValueError, match="more than 100,000 blocks before the first frame"):
         gif_size(gif((4, 4), (0, 0, 4, 4), palette=False, before=before))
-
-
-def test_the_scans_of_a_jpeg_are_counted(
-    encoded: Callable[..., bytes], noise: Callable[..., NDArray[np.uint8]]
-) -> None:
-    assert jpeg_scans(encoded(noise(64, 64), "JPEG")) == 1
-    assert jpeg_scans(encoded(noise(64, 64), "JPEG", progressive=True)) == 10
 
 
 def test_only_a_tiled_tiff_has_tiles(

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from tests.scan.conftest import BROKEN, LAYERS
 from zfscope.engine import trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
-from zfscope.images.preprocess import prepare
+from zfscope.images.limits import DecodeLimits
+from zfscope.images.preprocess import Prepared, prepare
 from zfscope.scan import Index, open_data
+from zfscope.scan.again import photos_of, see_again
 from zfscope.scan.batches import Batch
 from zfscope.scan.engine import Work
 from zfscope.scan.partial import EDGES, Partial
@@ -309,3 +312,30 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(
 def test_an_unknown_layer_is_told(make: Make, photos: Path) -> None:
     with pytest.raises(NotFound, match="no layer 'conv9'"):
         make(photos, layers=["conv9"])
+
+
+def test_limits_of_the_environment_hold_and_are_kept_to_read_the_photos_again(
+    make: Make, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "large"
+    data.mkdir()
+    drawn = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    large = Image.fromarray(drawn).resize((80, 60), Image.Resampling.BICUBIC)
+    large.save(data / "a.jpg")
+    large.save(data / "b.png")
+    large.resize((40, 30)).save(data / "c.png")
+    monkeypatch.setenv("ZFSCOPE_MAX_IMAGE_PIXELS", "1300")
+    index = make(data)
+    assert index.manifest.origin.limits == DecodeLimits(pixels=1300)
+    (skipped,) = index.skipped
+    assert skipped[0] == "b.png"
+    assert "at most 1,300 are allowed" in skipped[1]
+    monkeypatch.delenv("ZFSCOPE_MAX_IMAGE_PIXELS")
+    record = next(each for each in index.records(LAYERS[0], 0) if each.path == "a.jpg")
+    seen = see_again(photos_of(index), record, model)
+    assert isinstance(seen, Prepared)
+    assert seen.photo.shape == (30, 40, 3)
+    assert seen.geometries[0].photo_size == (60, 80)
+    assert [notice.field for notice in seen.warnings] == ["a.jpg"]
+    with pytest.raises(InputError, match="is an index of another max_image_pixels: give another --name"):
+        make(data)

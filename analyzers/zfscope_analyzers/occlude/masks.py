@@ -1,17 +1,18 @@
 """Masks: pictures as large as the photo that say which of its pixels are covered."""
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BeforeValidator, WithJsonSchema
 
 from zfscope.errors import InputError
-from zfscope.images.decode import decode, stored_size
+from zfscope.images.decode import decode_grey, roomy, stored_size
 from zfscope.images.geometry import Geometry
+from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Prepared
+from zfscope.results import Notice
 from zfscope_analyzers.occlude.windows import Window
 
 _LIGHT = 127
@@ -32,8 +33,8 @@ MaskFile = Annotated[bytes, BeforeValidator(_file_of), WithJsonSchema({"type": "
 """An image file's bytes; in JSON as base64."""
 
 
-def masked(data: bytes, prepared: Prepared, field: str) -> Window:
-    """Give the smallest window of the first crop around what a mask covers in it.
+def masked(data: bytes, prepared: Prepared, field: str, limits: DecodeLimits) -> Window:
+    """Return the smallest window of the first crop around what a mask covers in it.
 
     data: an image file as large as the photo, whose pixels lighter than 127 are covered. A pixel of the
     crop is where the photo's pixel nearest to its centre is.
@@ -41,7 +42,8 @@ def masked(data: bytes, prepared: Prepared, field: str) -> Window:
     covers nothing of the crop.
     """
     geometry = prepared.geometries[0]
-    covered = _in_crop(light_pixels(data, geometry.photo_size, field), geometry)
+    light, warnings = light_pixels(data, geometry.photo_size, field, limits)
+    covered = _in_crop(light, geometry)
     y, x = np.nonzero(covered)
     if not y.size:
         region = geometry.region
@@ -51,22 +53,33 @@ def masked(data: bytes, prepared: Prepared, field: str) -> Window:
             field=field,
         )
     top, left, bottom, right = int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1
-    return Window(top, left, bottom - top, right - left, covered[top:bottom, left:right])
+    return Window(top, left, bottom - top, right - left, covered[top:bottom, left:right], warnings)
 
 
-def light_pixels(data: bytes, size: tuple[int, int], field: str) -> NDArray[np.bool_]:
-    """Say which pixels of an image file of a size (height, width) are lighter than 127: bool (H, W).
+class LightPixels(NamedTuple):
+    """Which pixels of a mask are lighter than 127: bool (H, W); and what was assumed of its file."""
 
-    A colour counts as its luminance (ITU-R 601), what is transparent as black. Raises InputError.
+    pixels: NDArray[np.bool_]
+    warnings: tuple[Notice, ...]
+
+
+def light_pixels(
+    data: bytes, size: tuple[int, int], field: str, limits: DecodeLimits | None = None
+) -> LightPixels:
+    """Return the light pixels of an image file of a size (height, width), fewer of a large JPEG.
+
+    A colour counts as its luminance (ITU-R 601), what is transparent as black. limits: those of the
+    environment unless given. Raises InputError.
     """
-    stored = stored_size(data, field=field)
+    limits = limits or environment_limits()
+    stored = stored_size(data, limits=roomy(limits), field=field)
     if sorted(stored) != sorted(size):  # turned or not: nothing has to be unpacked to know
         raise _misfit(stored, size, field)
-    levels = np.asarray(Image.fromarray(decode(data, field=field, backdrop=0)).convert("L"))
-    if levels.shape != size:
-        raise _misfit(levels.shape, size, field)
-    light: NDArray[np.bool_] = levels > _LIGHT
-    return light
+    mask = decode_grey(data, limits=limits, field=field)
+    if mask.size != size:
+        raise _misfit(mask.size, size, field)
+    light: NDArray[np.bool_] = mask.pixels > _LIGHT
+    return LightPixels(light, tuple(notice for notice in mask.warnings if notice.code != "colour-profile"))
 
 
 def _misfit(found: tuple[int, ...], photo: tuple[int, int], field: str) -> InputError:
@@ -79,6 +92,7 @@ def _misfit(found: tuple[int, ...], photo: tuple[int, int], field: str) -> Input
 
 def _in_crop(pixels: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.bool_]:
     """Give, for each pixel of the crop, the pixel of the photo under its centre."""
+    geometry = geometry.resized((pixels.shape[0], pixels.shape[1]))
     (height, width), region = geometry.network_size, geometry.region
     rows = np.floor(region.y0 + (np.arange(height) + 0.5) * region.height / height).astype(int)
     columns = np.floor(region.x0 + (np.arange(width) + 0.5) * region.width / width).astype(int)

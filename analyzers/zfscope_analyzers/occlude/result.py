@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Picture, Table
 from zfscope.images.geometry import Box
+from zfscope.results import merge_notices
 from zfscope.rounding import first_lowest
 from zfscope_analyzers.occlude.changes import is_lowered, likeliest_of, value_floor
 from zfscope_analyzers.occlude.figure import draw
@@ -59,7 +60,8 @@ def result_of(scene: Scene, seen: Seen) -> Analysis:
         "watched": _watched_table(scene, seen, clean_total, there),
     }
     numbers = {"windows": float(len(scene.windows))}
-    return Analysis(tensors=tensors, pictures=pictures, numbers=numbers, tables=tables)
+    warnings = merge_notices(notice for window in scene.windows for notice in window.warnings)
+    return Analysis(tensors, pictures, numbers, tables, warnings)
 
 
 def _clean_total(scene: Scene) -> float:

@@ -145,4 +145,4 @@ def _masked(context: Context, masks: Sequence[bytes]) -> Iterator[Window]:
     """Give the window of each mask; a mask of a large photo takes some tenths of a second."""
     for place, mask in enumerate(masks):
         context.check_cancelled()
-        yield masked(mask, context.images[0], f"masks[{place}]")
+        yield masked(mask, context.images[0], f"masks[{place}]", context.limits)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.images.preprocess import Prepared
+from zfscope.results import Notice
 
 _AT_ONCE = 2048
 """So many windows of one size are handled together at most: their pixels take memory."""
@@ -16,7 +17,8 @@ _AT_ONCE = 2048
 class Window:
     """A rectangle of the network's input that is covered: its first row and column, and its size.
 
-    mask: which of its pixels are, bool (height, width); True for all of them.
+    mask: which of its pixels are, bool (height, width); True for all of them. warnings: what was assumed of
+    the mask's file.
     """
 
     y: int
@@ -24,6 +26,7 @@ class Window:
     height: int
     width: int
     mask: NDArray[np.bool_] | bool = True
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def area(self) -> tuple[slice, slice]:
@@ -71,9 +74,9 @@ def likeliest_map(
 
 
 def on_photo(heat: NDArray[np.float32], prepared: Prepared, elsewhere: float) -> NDArray[np.float32]:
-    """Spread a map of the crop over the photo's pixels; those outside of the crop take `elsewhere`."""
+    """Spread a map of the crop over the decoded photo; pixels outside of the crop take `elsewhere`."""
     height, width = prepared.photo.shape[:2]
-    region, (rows, columns) = prepared.geometries[0].region, heat.shape
+    region, (rows, columns) = prepared.geometries[0].resized((height, width)).region, heat.shape
     y = np.floor((np.arange(height) + 0.5 - region.y0) * rows / region.height).astype(int)
     x = np.floor((np.arange(width) + 0.5 - region.x0) * columns / region.width).astype(int)
     spread = heat[np.clip(y, 0, rows - 1)[:, None], np.clip(x, 0, columns - 1)]

@@ -22,7 +22,7 @@ A package registers the class as an entry point of the group `zfscope.analyzers`
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from zfscope.analysis.classification import check_classifies, class_number
+from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Rendering
 from zfscope.results import Analysis, Notice, Picture, Table
@@ -89,6 +90,8 @@ class Context:
     later; and only where somebody waits to see it: by `Analyze` when the message is read at once and half a
     second has passed since the last, by the command line and the RPCs with an answer of their own never.
     """
+    limits: DecodeLimits = field(default_factory=environment_limits)
+    """Of images that the analyzer itself decodes, such as files among its parameters."""
     check_cancelled: Callable[[], None] = _nothing
     """Raise Cancelled where the caller went away or its deadline passed; call it every 100 ms or so."""
 

@@ -110,12 +110,11 @@ def choose(named: Sequence[Path]) -> Chosen:
 
 
 def _named_photo(path: Path) -> bytes:
-    from zfscope.datasets.read import LIMITS
     from zfscope.images.decode import decode
 
     data = read_photo(path)
     try:
-        decode(data, field=f"'{path}'", limits=LIMITS)
+        decode(data, field=f"'{path}'")
     except InputError as error:
         raise InputError(error.message, field="photos") from error
     return data

@@ -97,14 +97,14 @@ class Here:
             for score in scores
         )
         return answers.Classification(
-            found.name, found.version, classes, _size(decoded.pixels.shape), merge_notices(prepared.warnings)
+            found.name, found.version, classes, decoded.size, merge_notices(prepared.warnings)
         )
 
     def project(self, photo: bytes, **options: Unpack[ProjectOptions]) -> answers.Projections:
         """Give what units of a layer saw in a photo; see `Client.project`."""
         about = {name: options.pop(name) for name in _ABOUT if name in options}  # type: ignore[misc]
         found, (seen,) = self._analyze("project", {"image.encoded": photo}, options, **about)
-        return projections(found, seen.photo.shape)
+        return projections(found, seen.geometries[0].photo_size)
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers that are installed; see `Client.analyzers`."""
@@ -222,7 +222,7 @@ def _summary(found: Manifest | DamagedEntry, default: Key | None) -> answers.Mod
 _ABOUT = ("model", "version", "pictures", "tensors")
 
 
-def projections(found: answers.Analyzed, shape: tuple[int, ...]) -> answers.Projections:
+def projections(found: answers.Analyzed, size: tuple[int, int]) -> answers.Projections:
     """Give what the analyzer `project` found as what `Client.project` gives."""
     analysis = found.analysis
     records = analysis.tables["projections"].records()
@@ -244,7 +244,7 @@ def projections(found: answers.Analyzed, shape: tuple[int, ...]) -> answers.Proj
             for record, tensor, control in zip(records, tensors, controls, strict=True)
         ),
         sheet=next((picture for picture in analysis.pictures if picture.name.endswith("-sheet")), None),
-        photo_size=_size(shape),
+        photo_size=size,
         warnings=analysis.warnings,
     )
 
@@ -294,8 +294,3 @@ def _accuracy(accuracy: Accuracy) -> answers.Accuracy:
         images=accuracy.images,
         data=accuracy.data,
     )
-
-
-def _size(shape: tuple[int, ...]) -> tuple[int, int]:
-    height, width, _ = shape
-    return height, width

@@ -35,9 +35,9 @@ def read_photo(path: Path) -> bytes:
 
 
 def _standard_input() -> bytes:
-    from zfscope.images.decode import DecodeLimits
+    from zfscope.images.limits import environment_limits
 
-    most = DecodeLimits().bytes
+    most = environment_limits().bytes
     data = sys.stdin.buffer.read(most + 1)
     if not data:
         raise InputError("standard input is empty; - reads one image file from it", field="photo")

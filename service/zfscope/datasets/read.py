@@ -8,10 +8,10 @@ from typing import NamedTuple
 from zfscope.datasets.dataset import NOT_THERE, DataSet, Photo
 from zfscope.datasets.names import printable, quoted
 from zfscope.errors import InputError
-from zfscope.images.decode import DecodeLimits, decode
+from zfscope.images.decode import decode
+from zfscope.images.limits import DecodeLimits, environment_limits
 
 DIGEST_BYTES = 16
-LIMITS = DecodeLimits()
 FIELD = "the file"
 
 
@@ -32,12 +32,13 @@ def none_usable(data: DataSet, first: Skipped, *, field: str = "data") -> InputE
     return InputError(f"{message}; {quoted(first.name)}: {first.reason}", field=field)
 
 
-def read_photo(photo: Photo) -> bytes:
-    """Return the bytes of a photo's file. Raises UnusablePhoto."""
+def read_photo(photo: Photo, limits: DecodeLimits | None = None) -> bytes:
+    """Return the bytes of a photo's file, within limits or else the environment's. Raises UnusablePhoto."""
+    most = (limits or environment_limits()).bytes
     if photo.size == NOT_THERE:
         raise UnusablePhoto("no such file")
-    if photo.size > LIMITS.bytes:
-        raise UnusablePhoto(f"{FIELD} has {photo.size:,} bytes; at most {LIMITS.bytes:,} are allowed")
+    if photo.size > most:
+        raise UnusablePhoto(f"{FIELD} has {photo.size:,} bytes; at most {most:,} are allowed")
     if printable(photo.name) != photo.name:
         raise UnusablePhoto("the file's name is not UTF-8; rename it")
     try:
@@ -50,7 +51,7 @@ def usable_bytes(photo: Photo) -> bytes:
     """Return the bytes of a photo that can be decoded. Raises UnusablePhoto."""
     data = read_photo(photo)
     try:
-        decode(data, field=FIELD, limits=LIMITS)
+        decode(data, field=FIELD)
     except InputError as error:
         raise UnusablePhoto(" ".join(error.message.split())) from error
     return data

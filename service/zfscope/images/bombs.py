@@ -1,29 +1,19 @@
 """What a hostile file would make Pillow allocate or repeat before, or apart from, its stated size.
 
 Pillow reads the size of a picture without unpacking it, which disposes of most decompression
-bombs. Three measured cases are left, each recognised here from the bytes alone: a GIF whose first
-frame is larger than its screen (Pillow fills a canvas of that size while opening), a JPEG of
-endless scans (each passes over all pixels: 0.05 s per 49 megapixels), and a TIFF whose tiles are
+bombs. Three measured cases are left, each recognised from the bytes alone: a GIF whose first frame is
+larger than its screen (Pillow fills a canvas of that size while opening), a JPEG of endless scans (each
+passes over all pixels: 0.05 s per 49 megapixels; see `zfscope.images.jpeg`), and a TIFF whose tiles are
 larger than its picture (libtiff unpacks whole tiles).
 """
 
 from PIL import ImageFile
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
-_START_OF_SCAN = b"\xff\xda"
 _EXTENSION = 0x21
 _FRAME = 0x2C
 _MAX_GIF_BLOCKS = 100_000  # 25 MB of full blocks; a file of tiny ones would keep Python busy for seconds
 _TOO_MANY_BLOCKS = f"more than {_MAX_GIF_BLOCKS:,} blocks before the first frame"
-
-
-def jpeg_scans(data: bytes) -> int:
-    """Count the passes over the pixels of a JPEG, those of embedded previews included.
-
-    Within compressed data a byte 255 is always followed by 0 or a restart marker, so that this
-    pair of bytes is nearly always what it seems.
-    """
-    return data.count(_START_OF_SCAN)
 
 
 def gif_size(data: bytes) -> tuple[int, int]:

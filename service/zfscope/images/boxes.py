@@ -44,6 +44,7 @@ def photo_with_boxes(
     What lies outside the network's crop is paler. A box is drawn as far as it lies inside the photo.
     """
     height, width = photo.shape[:2]
+    geometry = geometry.resized((height, width))
     factor = min(width_px / width, max_height_px / height)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     picture = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)

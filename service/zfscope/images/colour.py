@@ -50,8 +50,18 @@ def to_upright_rgb(
     that are too large.
     """
     rgb, warnings = _to_rgb(image, file, field, backdrop)
-    pixels, turn = np.asarray(rgb), _TURNS.get(_orientation(image))
-    return Upright(pixels if turn is None else np.ascontiguousarray(turn(pixels)), warnings)
+    return Upright(upright(np.asarray(rgb), image), warnings)
+
+
+def upright(pixels: Rgb, image: Image.Image) -> Rgb:
+    """Return pixels, (height, width) or (height, width, 3), turned as their file's EXIF orientation says."""
+    turn = _TURNS.get(_orientation(image))
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Return whether width and height change places when the picture is turned upright."""
+    return _orientation(image) in (5, 6, 7, 8)
 
 
 def _to_rgb(image: ImageFile.ImageFile, file: Stored, field: str, backdrop: int) -> EightBits:

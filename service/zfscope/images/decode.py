@@ -2,9 +2,11 @@
 
 import dataclasses
 import io
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,30 +20,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from zfscope.errors import InputError, TooLarge
-from zfscope.images.bombs import gif_has_frames, gif_size, jpeg_scans, tiff_tile_size
-from zfscope.images.colour import MID_GREY, to_upright_rgb
+from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
+from zfscope.images.colour import MID_GREY, is_turned, to_upright_rgb, upright
 from zfscope.images.depth import stored
-from zfscope.images.formats import HEAD_BYTES, TEXT, Format, identify, missing_library, readable_formats
+from zfscope.images.formats import HEAD_BYTES, TEXT, Format, identify, missing_library
+from zfscope.images.jpeg import JpegHeader, read_jpeg
+from zfscope.images.limits import BYTES_PER_PIXEL, LARGER, DecodeLimits, environment_limits
 from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
-
-
-@dataclass(frozen=True)
-class DecodeLimits:
-    """What an encoded image may be.
-
-    bytes:    encoded size.
-    pixels:   width times height; a picture takes about 10 bytes of memory per pixel while it is decoded, dark
-              colour of 16 bits up to 25.
-    formats:  recognised by the first bytes of the file, never by a name or a media type.
-    scans:    passes over the pixels of a progressive JPEG; encoders write 1 to about 15.
-    """
-
-    bytes: int = 20 * 2**20
-    pixels: int = 50_000_000
-    formats: tuple[Format, ...] = dataclasses.field(default_factory=readable_formats)
-    scans: int = 100
-
 
 # Pillow's classes are called directly: Image.open would warn or raise by its own, process-wide pixel
 # limit, and turn to any of Pillow's forty formats.
@@ -54,21 +40,25 @@ _READERS: Mapping[Format, type[ImageFile.ImageFile]] = {
     "TIFF": TiffImageFile,
     "AVIF": AvifImageFile,
 }
-_DEFAULT_LIMITS = DecodeLimits()
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedPhoto:
-    """A photo as a viewer shows it: uint8 (height, width, 3), RGB, upright. warnings: what was assumed."""
+    """A photo as a viewer shows it: uint8 (height, width, 3), RGB, upright; a grey one has no third axis.
+
+    size: (height, width) of the photo itself, upright, larger than its pixels where they were decoded at a
+    smaller scale. warnings: what was assumed.
+    """
 
     pixels: NDArray[np.uint8]
+    size: tuple[int, int]
     warnings: tuple[Notice, ...] = ()
 
 
 def decode(
     data: bytes,
     *,
-    limits: DecodeLimits = _DEFAULT_LIMITS,
+    limits: DecodeLimits | None = None,
     field: str = "image",
     backdrop: int = MID_GREY,
 ) -> NDArray[np.uint8]:
@@ -79,7 +69,7 @@ def decode(
 def decode_photo(
     data: bytes,
     *,
-    limits: DecodeLimits = _DEFAULT_LIMITS,
+    limits: DecodeLimits | None = None,
     field: str = "image",
     backdrop: int = MID_GREY,
 ) -> DecodedPhoto:
@@ -92,23 +82,48 @@ def decode_photo(
     Raises InputError, naming `field`, for bytes that are no image of an allowed format, or that are damaged
     or cut short, and TooLarge for what exceeds a limit.
     """
+    limits = limits or environment_limits()
     name = _format_of(data, limits, field)
     with _faults_of_the_file(name, limits, field):
-        image = _opened(name, data, limits, field)
-        file = stored(image, data, lambda: _opened(name, data, limits, field))
-        notices = (*_frames(image, name, data, field), *colour_notices(image, field))
+        image, (width, height), scaled = _opened(name, data, limits, field)
+        file = stored(image, data, lambda: _opened(name, data, limits, field).image)
+        notices = (*scaled, *_frames(image, name, data, field), *colour_notices(image, field))
         image.load()
         pixels, assumed = to_upright_rgb(image, file, field=field, backdrop=backdrop)
-        return DecodedPhoto(pixels, (*notices, *assumed))
+        size = (width, height) if is_turned(image) else (height, width)
+        return DecodedPhoto(pixels, size, (*notices, *assumed))
 
 
-def stored_size(
-    data: bytes, *, limits: DecodeLimits = _DEFAULT_LIMITS, field: str = "image"
-) -> tuple[int, int]:
+def decode_grey(data: bytes, *, limits: DecodeLimits | None = None, field: str = "image") -> DecodedPhoto:
+    """Return a picture's luminance (ITU-R 601), uint8 (height, width), upright, transparent pixels as black.
+
+    A grey or black-and-white picture that is not a JPEG may have four times the pixels that are allowed, for
+    it takes a byte for each. A larger JPEG is decoded at a smaller scale. Raises as `decode_photo` does.
+    """
+    limits = limits or environment_limits()
+    name = _format_of(data, limits, field)
+    if name != "JPEG":
+        with _faults_of_the_file(name, limits, field):
+            image, _, _ = _opened(name, data, roomy(limits), field)
+            if image.mode in ("1", "L") and not image.has_transparency_data:
+                image.load()
+                grey = upright(np.asarray(image.convert("L")), image)
+                return DecodedPhoto(grey, (grey.shape[0], grey.shape[1]), _frames(image, name, data, field))
+    photo = decode_photo(data, limits=limits, field=field, backdrop=0)
+    return dataclasses.replace(photo, pixels=np.asarray(Image.fromarray(photo.pixels).convert("L")))
+
+
+def roomy(limits: DecodeLimits) -> DecodeLimits:
+    """Return the limits of pictures that take one byte for each pixel."""
+    return dataclasses.replace(limits, pixels=LARGER * limits.pixels)
+
+
+def stored_size(data: bytes, *, limits: DecodeLimits | None = None, field: str = "image") -> tuple[int, int]:
     """Return the height and width that a file states, before any turn by EXIF; nothing is unpacked.
 
     Raises InputError, naming `field`, as `decode` does for what the header tells.
     """
+    limits = limits or environment_limits()
     name = _format_of(data, limits, field)
     with _faults_of_the_file(name, limits, field):
         width, height = _opened(name, data, limits, field).size
@@ -133,17 +148,70 @@ def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
     return kind.format
 
 
-def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> ImageFile.ImageFile:
+class _Opened(NamedTuple):
+    """A file whose header was read. size: (width, height) that it states. warnings: its smaller scale."""
+
+    image: ImageFile.ImageFile
+    size: tuple[int, int]
+    warnings: tuple[Notice, ...] = ()
+
+
+def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> _Opened:
     """Return the picture with its header read and its size within the limits, nothing unpacked."""
+    if name == "JPEG":
+        return _opened_jpeg(data, limits, field)
     if name == "GIF":
         _check_size("picture", gif_size(data), limits, field)
-    if name == "JPEG" and (scans := jpeg_scans(data)) > limits.scans:
-        message = f"{field} is a JPEG of {scans:,} scans; at most {limits.scans:,} are allowed"
-        raise TooLarge(message, field=field)
     image = _reader(name)(io.BytesIO(data))
     _check_size("picture", image.size, limits, field)
     _check_size("tile", tiff_tile_size(image), limits, field)
-    return image
+    return _Opened(image, image.size)
+
+
+def _opened_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _Opened:
+    """Open a JPEG; above the limit of pixels so that it is decoded at a smaller scale."""
+    header = read_jpeg(data)
+    if header.lossless or header.bits not in (0, 8):
+        kind = "of JPEG-LS" if header.lossless else f"of {header.bits} bits a sample"
+        raise InputError(
+            f"{field} is a JPEG file {kind}, which is not read; convert to 8 bits or to PNG", field=field
+        )
+    if header.scans > limits.scans:
+        message = f"{field} is a JPEG of {header.scans:,} scans; at most {limits.scans:,} are allowed"
+        raise TooLarge(message, field=field)
+    image = JpegImageFile(io.BytesIO(data))
+    if math.prod(image.size) <= limits.pixels:
+        return _Opened(image, image.size)
+    _check_cost(image.size, header, limits, field)
+    width, height = image.size
+    scale = next(each for each in (2, 4, 8) if -(-width // each) * -(-height // each) <= limits.pixels)
+    image.draft(None, (width // scale, height // scale))
+    message = (
+        f"a JPEG of {width:,} x {height:,} pixels was decoded at 1/{scale} of its size, since at most "
+        f"{limits.pixels:,} pixels are allowed (max_image_pixels); positions are those of the whole photo"
+    )
+    _check_size("picture", image.size, limits, field)  # a JPEG that Pillow could not scale
+    return _Opened(image, (width, height), (Notice("smaller-scale", message, field),))
+
+
+def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits, field: str) -> None:
+    """Raise TooLarge for a JPEG that costs too much at any scale.
+
+    Each scan is read whole, and a decoder keeps the coefficients of all of them: both count against what a
+    picture of the allowed size may cost.
+    """
+    pixels, most = math.prod(size), LARGER * limits.pixels
+    costs = header.coefficients > BYTES_PER_PIXEL * limits.pixels
+    if pixels <= most and header.scans * pixels <= limits.scans * limits.pixels and not costs:
+        return
+    what = f"a picture of {size[0]} x {size[1]} = {pixels:,} pixels"
+    if pixels > most:
+        reason = f"at most {limits.pixels:,} are allowed, {most:,} in a JPEG"
+    else:
+        reason = (
+            f"with {header.scans:,} scans at most {limits.pixels:,} are allowed: save it as a baseline JPEG"
+        )
+    raise TooLarge(f"{field} holds {what}; {reason}", field=field)
 
 
 def _reader(name: Format) -> type[ImageFile.ImageFile]:
@@ -189,5 +257,10 @@ def _faults_of_the_file(name: Format, limits: DecodeLimits, field: str) -> Itera
         message = f"{field} is a {name} file of far too many pixels; at most {limits.pixels:,} are allowed"
         raise TooLarge(message, field=field) from fault
     except Exception as fault:  # a dozen types, from struct.error to zlib.error
+        if str(fault) == "unknown pixel mode":
+            message = (
+                f"{field} is a {name} file of a kind of pixels that is not read: convert to 8 or 16 bits"
+            )
+            raise InputError(message, field=field) from fault
         message = f"{field} is a damaged or incomplete {name} file: {str(fault) or type(fault).__name__}"
         raise InputError(message, field=field) from fault

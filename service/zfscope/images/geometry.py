@@ -56,6 +56,15 @@ class Geometry:
     region: Box
     flipped: bool = False
 
+    def resized(self, size: tuple[int, int]) -> "Geometry":
+        """Return the same place in the photo resampled to `size` (height, width)."""
+        if size == self.photo_size:
+            return self
+        down, across = size[0] / self.photo_size[0], size[1] / self.photo_size[1]
+        region = self.region
+        scaled = Box(region.x0 * across, region.y0 * down, region.x1 * across, region.y1 * down)
+        return Geometry(size, self.network_size, scaled, self.flipped)
+
     def to_photo(self, box: Box) -> Box:
         """Return the photo pixels that a box of network pixels shows; not clipped to the photo."""
         across, down = self._photo_pixels_per_network_pixel()

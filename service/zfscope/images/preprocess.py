@@ -35,7 +35,8 @@ Crops = Literal["centre", "ten"]
 class Prepared:
     """A photo and what the network is given of it: N crops of H x W pixels.
 
-    photo:       uint8 (height, width, 3), RGB, upright.
+    photo:       uint8 (height, width, 3), RGB, upright; smaller than `photo_size` of the geometries where a
+                 large JPEG was decoded at a smaller scale.
     views:       uint8 (N, H, W, 3), RGB: the crops as a person sees them.
     pixels:      float32 (N, 3, H, W), normalised, channels in the network's order.
     geometries:  where each crop lies in the photo.
@@ -99,7 +100,8 @@ def prepare_photo(
 ) -> Prepared:
     """Return what `prepare` returns of a decoded file, with what was assumed when it was decoded."""
     prepared = prepare(photo.pixels, preprocessing, crops=crops, mean_image=mean_image, field=field)
-    return replace(prepared, warnings=photo.warnings)
+    geometries = tuple(geometry.resized(photo.size) for geometry in prepared.geometries)
+    return replace(prepared, geometries=geometries, warnings=photo.warnings)
 
 
 def prepare_tensor(

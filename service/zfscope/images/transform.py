@@ -122,7 +122,7 @@ def _canvas(prepared: Prepared, scale: float, window: Box, colour: NDArray[np.ui
     Pixels that show the photo only in part count as outside of it.
     """
     height, width = prepared.photo.shape[:2]
-    geometry = prepared.geometries[0]
+    geometry = prepared.geometries[0].resized((height, width))
     photo = _scaled(geometry.to_network(Box(0, 0, width, height)), scale, geometry)
     left, right = _inside(photo.x0, photo.x1, window.x0, window.x1)
     top, bottom = _inside(photo.y0, photo.y1, window.y0, window.y1)

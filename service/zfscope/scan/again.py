@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from zfscope.datasets.dataset import ListedFile
-from zfscope.datasets.read import LIMITS, contents, digest_of
+from zfscope.datasets.read import contents, digest_of
 from zfscope.datasets.tar import packed_photos
 from zfscope.errors import InputError
 from zfscope.images.decode import decode_photo
+from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared, prepare_photo
 from zfscope.scan.index import Index, Record
 from zfscope.store import Model
@@ -20,17 +21,18 @@ Lost = Literal["changed", "gone"]
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Where photos are: below a folder, or, with `packed`, in the file `root` itself."""
+    """Where photos are: below a folder, or, with `packed`, in the file `root` itself; and their limits."""
 
     root: Path
+    limits: DecodeLimits
     packed: Mapping[str, ListedFile] | None = None
 
 
 def photos_of(index: Index) -> Photos:
     """Say where the photos of an index are; of a tar, every header is read."""
-    data = index.manifest.origin.data
-    root = Path(data.root)
-    return Photos(root, _packed(root)) if data.kind == "tar" else Photos(root)
+    origin = index.manifest.origin
+    root, limits = Path(origin.data.root), origin.limits
+    return Photos(root, limits, _packed(root) if origin.data.kind == "tar" else None)
 
 
 def see_again(photos: Photos, record: Record, model: Model) -> Prepared | Lost:
@@ -39,7 +41,7 @@ def see_again(photos: Photos, record: Record, model: Model) -> Prepared | Lost:
         data = _contents(photos, record.path)
         if digest_of(data).hex() != record.blake2b:
             return "changed"
-        photo = decode_photo(data, limits=LIMITS, field=record.path)
+        photo = decode_photo(data, limits=photos.limits, field=record.path)
         return prepare_photo(photo, model.preprocessing, mean_image=model.mean_image)
     except (OSError, ValueError, LookupError, InputError):
         return "gone"
@@ -58,7 +60,7 @@ def _contents(photos: Photos, name: str) -> bytes:
     Raises OSError where there is no plain file, ValueError for a name that none can have, LookupError for
     one that is not in the tar.
     """
-    most = LIMITS.bytes + 1
+    most = photos.limits.bytes + 1
     if photos.packed is None:
         return contents(photos.root / name, 0, most)
     found = photos.packed[name]

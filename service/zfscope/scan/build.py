@@ -53,7 +53,7 @@ def build_index(
     cannot be written; and where no photo could be used.
     """
     origin = make_origin(model.manifest, data, plan, reducing.name)
-    scanner = Scanner(reducing, model.preprocessing, model.mean_image, plan.top)
+    scanner = Scanner(reducing, model.preprocessing, model.mean_image, plan.top, origin.limits)
 
     def parts(done: int) -> Iterator[Partial]:
         return engine(scanner.scan, batches(data, done=done))

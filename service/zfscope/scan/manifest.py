@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from zfscope.datasets.dataset import DataSet, Kind
 from zfscope.datasets.names import printable
 from zfscope.engine.seeds import Rank
+from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.shapes import Shape, shapes
 from zfscope.networks.spec import NetworkSpec
@@ -57,6 +58,7 @@ class Origin(_Part):
     """What an index is made from: the same origin gives the same files, byte for byte.
 
     runtime: who found the strongest units; their last bits depend on that (and TorchServe's on its batches).
+    max_image_bytes, max_image_pixels: photos over these limits were skipped, or decoded at a smaller scale.
     """
 
     model: ModelIdentity
@@ -66,6 +68,13 @@ class Origin(_Part):
     rank: Rank
     batch: PositiveInt = BATCH
     runtime: str = "onnx"
+    max_image_bytes: PositiveInt = DecodeLimits.bytes
+    max_image_pixels: PositiveInt = DecodeLimits.pixels
+
+    @property
+    def limits(self) -> DecodeLimits:
+        """The limits of photos, which are read again within the same."""
+        return DecodeLimits(bytes=self.max_image_bytes, pixels=self.max_image_pixels)
 
 
 class IndexManifest(_Part):
@@ -84,8 +93,8 @@ class IndexManifest(_Part):
 
 
 def make_origin(model: Manifest, data: DataSet, plan: Plan, runtime: str) -> Origin:
-    """Say what an index is made from."""
-    known = shapes(model.network)
+    """Return what an index is made from, with the limits of photos that the environment sets."""
+    known, limits = shapes(model.network), environment_limits()
     return Origin(
         model=identity_of(model),
         data=DataIdentity(
@@ -95,6 +104,8 @@ def make_origin(model: Manifest, data: DataSet, plan: Plan, runtime: str) -> Ori
         top=plan.top,
         rank=plan.rank,
         runtime=runtime,
+        max_image_bytes=limits.bytes,
+        max_image_pixels=limits.pixels,
     )
 
 

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.datasets.dataset import Photo
-from zfscope.datasets.read import FIELD, LIMITS, digest_of, read_photo
+from zfscope.datasets.read import FIELD, digest_of, read_photo
 from zfscope.errors import InputError
 from zfscope.images.decode import decode
+from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import MeanImage, Preprocessing, prepare
 
 
@@ -20,12 +21,20 @@ class Sight:
     digest: bytes
 
 
-def see(photo: Photo, preprocessing: Preprocessing, mean_image: MeanImage | None) -> Sight | str:
-    """Read and prepare the centre crop of a photo; return the reason, in words, where it cannot be used."""
+def see(
+    photo: Photo,
+    preprocessing: Preprocessing,
+    mean_image: MeanImage | None,
+    limits: DecodeLimits | None = None,
+) -> Sight | str:
+    """Read and prepare the centre crop of a photo; return the reason, in words, where it cannot be used.
+
+    limits: those of the environment unless given.
+    """
     try:
-        data = read_photo(photo)
+        data = read_photo(photo, limits)
         pixels = prepare(
-            decode(data, field=FIELD, limits=LIMITS), preprocessing, mean_image=mean_image
+            decode(data, field=FIELD, limits=limits), preprocessing, mean_image=mean_image
         ).pixels
     except InputError as error:
         return " ".join(error.message.split())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.runtimes.reducing import Reduced, Reducing
 from zfscope.scan.batches import BATCH, Batch
@@ -17,13 +18,14 @@ from zfscope.scan.read import see
 class Scanner:
     """What batches are seen with: a model's preprocessing, and its layers made ready to be reduced.
 
-    top: how many records a map keeps.
+    top: how many records a map keeps. limits: of photos.
     """
 
     reducing: Reducing
     preprocessing: Preprocessing
     mean_image: MeanImage | None
     top: int
+    limits: DecodeLimits
 
     def scan(self, batch: Batch) -> Partial:
         """Read, prepare and run the photos of a batch. Many threads may do so at once.
@@ -53,7 +55,7 @@ class Scanner:
     def _fill(self, batch: Batch, images: NDArray[np.float32], records: Records) -> Iterator[tuple[int, str]]:
         """Put photos into their places; give the place of each that cannot be used, and the reason."""
         for row, photo in enumerate(batch.photos):
-            sight = see(photo, self.preprocessing, self.mean_image)
+            sight = see(photo, self.preprocessing, self.mean_image, self.limits)
             if isinstance(sight, str):
                 yield row, sight
                 continue

@@ -106,6 +106,7 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
         pictures=question.pictures,
         tensors=question.tensors,
         store=backend.models.store,
+        limits=backend.image_limits,
         check_cancelled=cancel.check,
         progress=progress,
     )

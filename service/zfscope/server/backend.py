@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from zfscope.analysis.registry import Registry
-from zfscope.images.decode import DecodeLimits
+from zfscope.images.limits import DecodeLimits
 from zfscope.server.batching import Batcher
 from zfscope.server.models import Models
 from zfscope.server.workers import Workers

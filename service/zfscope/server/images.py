@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope.images.decode import DecodeLimits, decode_photo
+from zfscope.images.decode import decode_photo
+from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Crops, Prepared, prepare_photo, prepare_tensor
 from zfscope.images.tensors import SCALES, TensorScale, read_tensor
 from zfscope.results import Notice, Picture

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from zfscope.address import parse_address
 from zfscope.errors import InputError
-from zfscope.images.decode import DecodeLimits
+from zfscope.images.limits import DecodeLimits
 from zfscope.server.deadline import Deadlines
 from zfscope.server.gate import Room
 from zfscope.server.protos import METHODS
@@ -127,8 +127,11 @@ class Settings(BaseSettings):
     )
     max_units: PositiveInt = Field(default=64, description="Units that one Project may ask for.")
     max_images: PositiveInt = Field(default=64, description="Images that one ModelInfer may send.")
-    max_image_bytes: PositiveInt = Field(default=20 * _MIB, description="Bytes of one image file.")
-    max_image_pixels: PositiveInt = Field(default=50_000_000, description="Pixels of one image.")
+    max_image_bytes: PositiveInt = Field(default=DecodeLimits.bytes, description="Bytes of one image file.")
+    max_image_pixels: PositiveInt = Field(
+        default=DecodeLimits.pixels,
+        description="Pixels of one image; a JPEG of up to four times as many is decoded at a smaller scale.",
+    )
     max_connections: PositiveInt | None = Field(
         default=None,
         description="Connections at once; more are closed at once. Unset: as the limit of open files allows.",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.datasets import Photo, read_photo
-from zfscope.datasets.read import FIELD, LIMITS, Skipped, digest_of, none_usable
+from zfscope.datasets.read import FIELD, Skipped, digest_of, none_usable
 from zfscope.errors import InputError
 from zfscope.files import replacing
 from zfscope.images.decode import decode
@@ -50,7 +50,7 @@ def decode_squares(photos: LabelledPhotos, preprocessing: Preprocessing) -> Iter
         try:
             data = read_photo(photo)
             digest = digest_of(data)
-            return _Square(centre_square(decode(data, field=FIELD, limits=LIMITS), preprocessing), digest)
+            return _Square(centre_square(decode(data, field=FIELD), preprocessing), digest)
         except InputError as error:
             return _Square(None, digest, " ".join(error.message.split()))
 

@@ -833,7 +833,9 @@ class OccludedClass(_message.Message):
 
     @_builtins.property
     def photo_value_map(self) -> _tensor_pb2.Tensor:
-        """float32, (rows, columns) of the photo: the same; outside of the network's crop the clean value."""
+        """float32, (rows, columns) of the photo: the same; outside of the network's crop the clean value. Of a
+        JPEG that was decoded at a smaller scale, those of that scale.
+        """
 
     def __init__(
         self,

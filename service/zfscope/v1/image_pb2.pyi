@@ -62,7 +62,8 @@ class Image(_message.Message):
     encoded: _builtins.bytes
     """A file's bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, or HEIC where the service has the extra for it;
     of several frames or pages the first. The service limits its bytes and its pixels (20 MiB and 50
-    million unless configured otherwise). EXIF orientation is applied, then the model's own preprocessing;
+    million unless configured otherwise); a JPEG of up to four times as many pixels is decoded at a smaller
+    scale, and answered in its own pixels with a warning. EXIF orientation is applied, then the model's own preprocessing;
     colour profiles are not. Values of 10, 12 or 14 bits in 16-bit files, and numbers of no stated range,
     are scaled by the range that they use, and a warning says so.
     Other formats, base64 text and data URLs are refused by name, with what to do.

@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from zfscope.errors import InputError
+from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared, Preprocessing, prepare, prepare_tensor
 from zfscope_analyzers.occlude.masks import MaskFile, light_pixels, masked
 
@@ -38,7 +39,7 @@ def seen_of(width: int, height: int) -> Prepared:
 
 def covered(data: bytes, prepared: Prepared) -> Mask:
     """Give what a mask covers of the whole crop."""
-    window, whole = masked(data, prepared, "mask"), np.zeros((32, 32), bool)
+    window, whole = masked(data, prepared, "mask", DecodeLimits()), np.zeros((32, 32), bool)
     whole[window.area] = window.mask
     return whole
 
@@ -73,18 +74,18 @@ KINDS: dict[str, Callable[[Mask], Image.Image]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_pixel_can_say_what_is_covered(kind: str) -> None:
-    np.testing.assert_array_equal(light_pixels(encoded(KINDS[kind](HALF)), (6, 8), "mask"), HALF)
+    np.testing.assert_array_equal(light_pixels(encoded(KINDS[kind](HALF)), (6, 8), "mask").pixels, HALF)
 
 
 def test_pixels_lighter_than_127_are_covered() -> None:
-    assert light_pixels(grey([[0, 126, 127, 128, 255]]), (1, 5), "mask").tolist() == [[0, 0, 0, 1, 1]]
+    assert light_pixels(grey([[0, 126, 127, 128, 255]]), (1, 5), "mask").pixels.tolist() == [[0, 0, 0, 1, 1]]
 
 
 def test_a_mask_is_turned_upright_as_a_photo_is() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the stored picture has to be turned clockwise
     stored = encoded(KINDS["grey"](np.rot90(HALF)), exif=exif)
-    np.testing.assert_array_equal(light_pixels(stored, (6, 8), "mask"), HALF)
+    np.testing.assert_array_equal(light_pixels(stored, (6, 8), "mask").pixels, HALF)
 
 
 def test_the_crop_of_a_photo_that_is_not_resampled_is_cut_from_its_mask() -> None:
@@ -114,7 +115,7 @@ def test_any_mask_is_looked_up_pixel_by_pixel(width: int, height: int) -> None:
 def test_the_window_is_the_smallest_around_the_mask() -> None:
     mask = np.zeros((36, 36), np.uint8)
     mask[10, 12:15] = mask[12, 13] = 255
-    window = masked(grey(mask), seen_of(36, 36), "mask")
+    window = masked(grey(mask), seen_of(36, 36), "mask", DecodeLimits())
     assert (window.y, window.x, window.height, window.width) == (8, 10, 3, 3)
     assert np.asarray(window.mask).tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 0]]
 
@@ -147,15 +148,15 @@ EDGE[:, :8] = 255
 )
 def test_a_mask_that_cannot_be_used_is_named_with_the_reason(data: bytes, told: str) -> None:
     with pytest.raises(InputError) as refusal:
-        masked(data, seen_of(60, 48), "masks[2]")
+        masked(data, seen_of(60, 48), "masks[2]", DecodeLimits())
     assert refusal.value.field == "masks[2]"
     assert told in refusal.value.message
 
 
 def test_a_mask_of_another_size_is_never_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zfscope_analyzers.occlude.masks.decode", None)
+    monkeypatch.setattr("zfscope_analyzers.occlude.masks.decode_grey", None)
     with pytest.raises(InputError, match="9 x 8 pixels"):
-        masked(grey(np.zeros((8, 9))), seen_of(60, 48), "mask")
+        masked(grey(np.zeros((8, 9))), seen_of(60, 48), "mask", DecodeLimits())
 
 
 @pytest.mark.parametrize("write", [base64.b64encode, base64.encodebytes])
