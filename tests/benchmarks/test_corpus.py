@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.corpus import Outcome, Run, files_of
+from benchmarks import corpus as module
+from benchmarks.corpus import Outcome, Run, files_of, send_patiently
 from tests.server.conftest import write_model_of_noise
 
 GOOD = Outcome("a.png", "Classify", "OK", 0.1)
@@ -34,6 +35,27 @@ def test_a_status_that_no_file_may_cause_is_one(status: str) -> None:
 
 def test_a_hang_is_one() -> None:
     assert faults(Outcome("b", "Classify", "OK", 5.1)) == ["Classify of 'b': 5.1 s (OK)"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "statuses", "found"),
+    [
+        ((0.1,), ("OK",), 0),
+        ((9.0, 0.1), ("OK", "OK"), 1),
+        ((9.0, 8.0), ("OK", "OK"), 1),
+        ((8.0, 9.0), ("OK", "OK"), 0),
+        ((9.0,), ("INTERNAL",), 0),
+        ((8.0, 9.0), ("OK", "INTERNAL"), 1),
+    ],
+)
+def test_a_slow_call_is_repeated_once_and_the_faster_counts(
+    monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, ...], statuses: tuple[str, ...], found: int
+) -> None:
+    outcomes = [Outcome("a", "Project", *each) for each in zip(statuses, seconds, strict=True)]
+    left = iter(outcomes)
+    monkeypatch.setattr(module, "send", lambda *_: next(left))
+    assert send_patiently("a", "Project", print, None) is outcomes[found]
+    assert next(left, None) is None
 
 
 def test_a_traceback_is_one() -> None:

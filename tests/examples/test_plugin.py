@@ -180,7 +180,12 @@ def test_the_client_gets_what_the_readme_promises(client: Client, photo: Path) -
         ({"layer": "conv9"}, NotFound, "parameters.layer", "^no layer 'conv9'; this model has conv1, relu1"),
         ({"layer": "fc6"}, InputError, "parameters.layer", "^layer 'fc6' has no maps; these have: conv1"),
         ({"label": "cow"}, NotFound, "parameters.label", r"^no label 'cow'; this model has 'church' \(n0\)"),
-        ({"lable": "church"}, InputError, "parameters.lable", "lable is 'church'"),
+        (
+            {"lable": "church"},
+            InputError,
+            "parameters.lable",
+            "lable is not known; allowed are layer, label; did you mean 'label'\\?",
+        ),
     ],
 )
 def test_what_it_refuses_reaches_the_caller(
