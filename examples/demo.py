@@ -18,6 +18,7 @@ from pathlib import Path
 
 from zfscope.client import Client, ModelInfo, Projections
 from zfscope.errors import NotFound, NotReady, ZfscopeError
+from zfscope.files import write_file
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 UNITS = 9
@@ -155,7 +156,7 @@ def write_sheet(out: Path, sample: Sample, layer: str, seen: Projections) -> Pat
     """Write the sheet of a layer, and give its file."""
     path = out / f"{Path(sample.name).stem}-{layer}.png"
     assert seen.sheet is not None  # pictures were not declined
-    path.write_bytes(seen.sheet.png)
+    write_file(path, seen.sheet.png)
     return path
 
 

@@ -19,14 +19,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# Runs commands, and writes to file descriptor 3 how each ended. A second argument makes the user unknown to
-# the system, as in a container that runs as any number.
+# Runs commands, and writes to stderr how each ended. `homeless` makes the user unknown to the system, as in a
+# container that runs as any number; `affinity` takes away what macOS and Windows lack.
 DRIVER = """
 import json, os, pwd, sys
 from zfscope.cli.app import main
 
-if len(sys.argv) > 2:
+lacking = sys.argv[2:]
+if "homeless" in lacking:
     pwd.getpwuid = lambda number: {}[number]
+if "affinity" in lacking:
+    for name in ("sched_getaffinity", "sched_setaffinity", "process_cpu_count"):
+        vars(os).pop(name, None)
 for words in json.loads(sys.argv[1]):
     sys.argv = ["zfscope", *words]
     try:
@@ -100,10 +104,10 @@ def drive(own_store: Path, tmp_path: Path) -> Drive:
     """Runs commands in one process, with no variables but those given; gives how they ended, and stdout."""
 
     def run(
-        commands: Sequence[Sequence[str]], *, homeless: bool = False, **environment: str
+        commands: Sequence[Sequence[str]], *, lacking: Sequence[str] = (), **environment: str
     ) -> tuple[list[Ended], str]:
         done = subprocess.run(
-            [sys.executable, "-c", DRIVER, json.dumps(commands), *(["homeless"] if homeless else [])],
+            [sys.executable, "-c", DRIVER, json.dumps(commands), *lacking],
             env={"ZFSCOPE_STORE": str(own_store), **environment},
             cwd=tmp_path,
             capture_output=True,
@@ -150,7 +154,7 @@ ODD = {
 
 
 def test_without_variables_and_home_every_command_works(drive: Drive, photos: Path, tmp_path: Path) -> None:
-    ended, _ = drive([*readers(photos), *writers(photos, tmp_path / "out")], homeless=True)
+    ended, _ = drive([*readers(photos), *writers(photos, tmp_path / "out")], lacking=["homeless"])
     check_fine(ended)
     assert not (tmp_path / "~").exists()
 
@@ -168,6 +172,13 @@ def test_with_a_notebooks_backend_ascii_and_proxies_every_command_works(
     assert r"caf\udce9.png" in stdout
     objects = [json.loads(line) for line in stdout.splitlines() if line.startswith('{"file"')]
     assert {Path(each["file"]).name for each in objects} >= {"\u7a93\xe9.png", "caf\udce9.png"}
+
+
+def test_where_the_system_does_not_say_which_processors_there_are_every_command_works(
+    drive: Drive, photos: Path, tmp_path: Path
+) -> None:
+    commands = [*readers(photos)[3:], *writers(photos, tmp_path / "out")]
+    check_fine(drive(commands, lacking=["affinity"], HOME=str(tmp_path))[0])
 
 
 @pytest.fixture

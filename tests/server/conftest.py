@@ -258,15 +258,15 @@ def photo(make_photo: Callable[..., bytes]) -> bytes:
 
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts a service as a process, set up by the environment alone."""
+    """Starts a service as a process, set up by the environment alone. before: code that is run first."""
     started: list[subprocess.Popen[str]] = []
     names = ("listen", "store", "default_model", "cache", "threads", "lame_duck_s", "grace_s")
     setup = {f"ZFSCOPE_{name.upper()}": str(getattr(settings, name)) for name in names}
 
-    def start(**changes: object) -> subprocess.Popen[str]:
+    def start(*, before: str = "", **changes: object) -> subprocess.Popen[str]:
         changed = {f"ZFSCOPE_{name.upper()}": str(value) for name, value in changes.items()}
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE],
+            [sys.executable, "-c", before + SERVE],
             env={**os.environ, **setup, **changed},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

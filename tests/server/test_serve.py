@@ -83,3 +83,34 @@ def test_a_model_that_cannot_be_loaded_ends_the_service_with_its_error(
 
     assert process.returncode != 0
     assert "DamagedModel: model 'tiny' version 1: 'weights.safetensors' is not the file" in log
+
+
+# macOS and Windows cannot say which processors a process may use; on Windows the event loop takes no signals.
+ELSEWHERE = """
+import asyncio.unix_events as events, os
+
+for name in ("sched_getaffinity", "process_cpu_count"):
+    vars(os).pop(name, None)
+
+def refuse(*arguments):
+    raise NotImplementedError
+
+os.environ.pop("ZFSCOPE_THREADS")  # or the processors would not be counted
+events._UnixSelectorEventLoop.add_signal_handler = refuse
+events._UnixSelectorEventLoop.remove_signal_handler = refuse
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_service_starts_and_ends_where_the_system_lacks_what_linux_has(
+    start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
+) -> None:
+    process = start(before=ELSEWHERE)
+    address = line(process).removeprefix("zfscope listens on ")
+    assert line(process) == "zfscope serves model 'tiny' version 2"
+    with Client(address) as client:
+        assert client.classify(photo).model == "tiny"
+    process.send_signal(number)
+    _, log = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "Traceback" not in log

@@ -1,8 +1,6 @@
 """What a user asks for, as requests of the wire."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -12,13 +10,12 @@ from numpy.typing import NDArray
 
 from zfscope.client.answers import Unit
 from zfscope.client.arrays import PixelTensor, array_to_wire
+from zfscope.client.files import File, contents, is_file
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.server.enums import enum_to_wire
 from zfscope.v1 import analysis_pb2, image_pb2
 
-File = bytes | str | os.PathLike[str]
-"""A file's bytes, or its path."""
 Photo = File | NDArray[Any] | PixelTensor
 """A file; pixels, uint8 (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey; the network's own input, normalised,
 float (3, H, W); or a `PixelTensor`, which the service normalises."""
@@ -305,14 +302,14 @@ def _boxes(boxes: Iterable[Box]) -> list[image_pb2.Box]:
 
 def _masks(masks: Sequence[File]) -> list[bytes]:
     """Read masks. Raises InputError, naming the one that cannot be."""
-    if isinstance(masks, bytes | str | os.PathLike):
+    if is_file(masks):
         raise InputError("one mask where a list of them is asked for: give [mask]", field="masks")
-    return [_content(mask, field=f"masks[{place}]") for place, mask in enumerate(masks)]
+    return [contents(mask, field=f"masks[{place}]") for place, mask in enumerate(masks)]
 
 
 def _images_to_wire(photos: Sequence[Photo]) -> list[image_pb2.Image]:
     """Write photos. Raises InputError, naming the one that cannot be used."""
-    if isinstance(photos, bytes | str | os.PathLike | np.ndarray | PixelTensor):
+    if is_file(photos) or isinstance(photos, np.ndarray | PixelTensor):
         raise InputError("one photo where a list of them is asked for: give [photo]", field="images")
     return [image_to_wire(photo, field=f"images[{place}]") for place, photo in enumerate(photos)]
 
@@ -324,14 +321,4 @@ def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
     """
     if isinstance(photo, np.ndarray | PixelTensor):
         return array_to_wire(photo, field)
-    return image_pb2.Image(encoded=_content(photo, field=field))
-
-
-def _content(file: File, *, field: str) -> bytes:
-    """Give a file's bytes. Raises InputError, naming `field`, for a path without a file."""
-    if isinstance(file, bytes):
-        return file
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise InputError(f"'{os.fspath(file)}' cannot be read: {error.strerror}", field=field) from error
+    return image_pb2.Image(encoded=contents(photo, field=field))

@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -249,9 +248,11 @@ def _signals() -> "asyncio.Future[int]":
     def on_signal(number: int) -> None:
         if not stopped.done():  # two signals may have come at once
             stopped.set_result(number)
-        for handled in (signal.SIGTERM, signal.SIGINT):
-            with suppress(NotImplementedError):
+        for handled in (signal.SIGTERM, signal.SIGINT):  # the next one ends the process
+            try:
                 loop.remove_signal_handler(handled)
+            except NotImplementedError:
+                signal.signal(handled, signal.SIG_DFL)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         try:

@@ -1,0 +1,100 @@
+"""Files as callers have them: bytes, paths, open files and pictures of Pillow."""
+
+import io
+import os
+import re
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image
+from PIL.ExifTags import Base
+
+from zfscope.errors import InputError
+
+File = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Image.Image
+"""A file's bytes; its path; a file opened for reading bytes, from where it is; or a picture of Pillow."""
+
+_URL = re.compile(r"^(https?|ftp|s3|gs)://", re.IGNORECASE)
+# Modes of Pillow that PNG stores as they are; what the others are converted to, without loss of what is seen.
+_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_CONVERTED = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+_KINDS = "bytes, a path, a file opened for reading bytes, or a picture of Pillow"
+
+
+def is_file(value: Any) -> bool:
+    """Return whether a value is one file, and not a list of files."""
+    return isinstance(value, bytes | bytearray | memoryview | str | os.PathLike | Image.Image) or hasattr(
+        value, "read"
+    )
+
+
+def contents(file: File, *, field: str) -> bytes:
+    """Return a file's bytes.
+
+    Raises InputError, naming `field`, for a path without a file, a URL, a file that is open for text or at
+    its end, and for anything else.
+    """
+    if isinstance(file, bytes | bytearray | memoryview):
+        return bytes(file)
+    if isinstance(file, Image.Image):
+        return _encoded(file, field)
+    if isinstance(file, str | os.PathLike):
+        return _read(file, field)
+    if hasattr(file, "read"):
+        return _read_open(file, field)
+    raise InputError(f"{field} is a {type(file).__name__}; allowed are {_KINDS}", field=field)
+
+
+def _read(path: str | os.PathLike[str], field: str) -> bytes:
+    name = os.fspath(path)
+    if name.startswith("data:"):  # what is inside of it is for the decoder to say
+        return name.encode()
+    if _URL.match(name):
+        message = f"'{name}' is a URL, and nothing here fetches it; fetch it yourself and give its bytes"
+        raise InputError(message, field=field)
+    try:
+        return Path(name).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"'{name}' cannot be read: {reason}", field=field) from error
+
+
+def _read_open(file: IO[bytes], field: str) -> bytes:
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise InputError(f"{field}: the open file cannot be read: {error}", field=field) from error
+    if not isinstance(data, bytes | bytearray | memoryview):
+        message = f"{field}: the file is open for text; open it for bytes: open(path, 'rb')"
+        raise InputError(message, field=field)
+    if not data:
+        message = f"{field}: the open file is at its end; go back to its start: file.seek(0)"
+        raise InputError(message, field=field)
+    return bytes(data)
+
+
+def _encoded(picture: Image.Image, field: str) -> bytes:
+    """Write a picture of Pillow, the frame that it is at, without loss: its orientation and profile too."""
+    try:
+        converted = _CONVERTED.get(picture.mode)
+        whole = picture.convert(converted) if converted else picture
+        whole.load()
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{field}: the picture cannot be read: {error}", field=field) from error
+    if whole.mode not in _PNG_MODES and whole.mode != "CMYK":
+        modes = ", ".join(sorted({*_PNG_MODES, *_CONVERTED, "CMYK"}))
+        message = f"{field} is a picture of mode '{picture.mode}'; allowed are {modes}: convert it"
+        raise InputError(message, field=field)
+    file = io.BytesIO()
+    kind = "TIFF" if whole.mode == "CMYK" else "PNG"
+    options: dict[str, Any] = {"compress_level": 1} if kind == "PNG" else {}
+    whole.save(file, kind, exif=_orientation(picture), **options)
+    return file.getvalue()
+
+
+def _orientation(picture: Image.Image) -> Image.Exif:
+    """Return the tag by which a picture is turned upright, and no other."""
+    tags, found = Image.Exif(), picture.getexif().get(Base.Orientation)
+    if found is not None:
+        tags[Base.Orientation] = found
+    return tags
