@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from zfscope.client import Access
+from zfscope.client.target import parse_target
 from zfscope.errors import InputError
 from zfscope.server.secrets import read_authorities, read_pair, read_tokens
 from zfscope.server.settings import Settings
@@ -32,7 +33,9 @@ def test_the_environment_may_hold_the_token(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ZFSCOPE_TOKEN", TOKEN)
 
     assert values(read_tokens(Settings().token, None)) == [TOKEN]
-    assert Access().metadata("localhost:1", tls=False) == (("authorization", f"Bearer {TOKEN}"),)
+    assert Access().metadata(parse_target("localhost:1"), tls=False) == (
+        ("authorization", f"Bearer {TOKEN}"),
+    )
 
 
 @pytest.mark.parametrize(
