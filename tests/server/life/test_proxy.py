@@ -14,6 +14,7 @@ import pytest
 
 from tests.server.life.conftest import HeldCall
 from tests.support.lone import Lone, eventually
+from tests.support.ports import free_ports
 from tests.support.programs import require_program
 from zfscope.client import Client
 from zfscope.errors import NotReady
@@ -57,8 +58,8 @@ class Proxy:
     """nginx as a process, in front of a service."""
 
     def __init__(self, folder: Path, upstream: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        (port,) = free_ports(1)
+        self.address = f"127.0.0.1:{port}"
         self._config = folder / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""  # for its temporary files in the folder
         names = {"folder": folder, "user": user, "address": self.address, "upstream": upstream}
