@@ -511,3 +511,19 @@ def test_maps_ranked_by_their_sum_are_paged_by_it(
     seen = look(ready, index="sums", layer="relu5", count=12, top=1)
     scores = [index.records("relu5", row["map"])[0].score for row in records(seen)]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_an_activation_that_is_rounding_of_the_layers_largest_is_silent(
+    seeing: Model, photos: Path, make_index: MakeIndex
+) -> None:
+    """A map that answers to nothing but rounding is not drawn as if it had seen something."""
+    quiet = 3
+    seeing.network.filters["conv5"].weight[quiet] *= 1e-9
+    seeing.network.filters["conv5"].bias[quiet] = 0
+    make_index(photos)
+    context = Context(seeing, create_runtime("torch", seeing), (), tensors=True)
+    seen = look(context, layer="relu5", maps=[quiet, 0])
+    states = [(row["map"], row["state"]) for row in records(seen)]
+    assert {state for map, state in states if map == quiet} == {"silent"}
+    assert "ok" in {state for map, state in states if map == 0}
+    assert not seen.tensors["projections"][0].any()

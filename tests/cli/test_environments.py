@@ -1,8 +1,8 @@
 """Every command in the environments that machines, containers, notebooks and scripts give it.
 
-One process runs all commands of an environment, since each start costs seconds. `serve` and `health` have
-their own tests; `train` and `evolve` need minutes of training, and share with these commands what can
-fail here: the import of matplotlib, the writing of files and the printing of names.
+One process runs all commands of an environment, since each start costs seconds. `serve` has its own
+tests; `train` that succeeds and `evolve` need a training, and share with these commands what can fail
+here: the import of matplotlib, the writing of files and the printing of names.
 """
 
 import contextlib
@@ -93,7 +93,14 @@ def writers(photos: Path, out: Path) -> list[list[str]]:
         ["compare", photo, "--models", "tiny:1,tiny:2", "--out", f"{out}/d"],
         ["index", str(photos), "--model", "tiny", "--layers", "conv5", "--name", "it", "--out", f"{out}/e"],
         ["models", "export", "tiny", "--format", "onnx", "--out", f"{out}/f/tiny.onnx"],
+        ["gallery", str(photos), "--layers", "conv5", "--count", "2", "--no-evolution", "--out", f"{out}/g"],
+        ["top-k", "--layer", "conv5", "--count", "2", "--out", f"{out}/h"],
     ]
+
+
+def training(photos: Path, out: Path) -> list[str]:
+    """Return a training, for where it fails at the start."""
+    return ["train", str(photos), "--name", "new", "--store", f"{out}/i", "--out", f"{out}/j"]
 
 
 Drive = Callable[..., tuple[list[Ended], str]]
@@ -192,7 +199,7 @@ def read_only(small_disk: Path) -> Path:
 def test_on_a_read_only_disk_every_command_says_so_in_a_sentence(
     drive: Drive, photos: Path, read_only: Path
 ) -> None:
-    commands = writers(photos, read_only)
+    commands = [*writers(photos, read_only), training(photos, read_only)]
     ended, stdout = drive([*commands, readers(photos)[3]], XDG_CACHE_HOME=str(read_only))
     for command in ended[:-1]:
         assert command.code == 2, command
@@ -210,7 +217,8 @@ def test_on_a_full_disk_every_command_says_so_and_leaves_nothing(
     drive: Drive, photos: Path, small_disk: Path, tmp_path: Path
 ) -> None:
     fill(small_disk / "ballast")
-    ended, _ = drive(writers(photos, small_disk), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    commands = [*writers(photos, small_disk), training(photos, small_disk)]
+    ended, _ = drive(commands, XDG_CACHE_HOME=str(tmp_path / "cache"))
     for command in ended:
         assert command.code == 2, command
         (line,) = command.errors

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from zfscope.errors import InputError
-from zfscope.files import PARTIAL, make_folder, write_file
+from zfscope.errors import CannotWrite, InputError
+from zfscope.files import PARTIAL, folder_for_files, make_folder, write_file, writing
 from zfscope.gallery.facts import Gallery, Part, Unfinished
 from zfscope.locks import locked
 
@@ -87,17 +87,23 @@ def open_folder(root: Path) -> Iterator[Folder]:
     process writes to, and where it cannot be written to.
     """
     _check(root)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        (root / _STATE).mkdir(parents=True, exist_ok=True)
-        (root / _STATE / _LOCK).touch()
-    except OSError as error:
-        message = f"the gallery cannot be written to '{root}': {error.strerror}; name another --out"
-        raise InputError(message, field="out") from error
     busy = InputError(f"another process is making the gallery '{root}' right now", field="out")
-    with ExitStack() as after, locked(root / _STATE / _LOCK, otherwise=busy):
-        after.callback(_tidy, root / _STATE)
-        yield Folder(root)
+    with ExitStack() as after:
+        _open_state(root, after)
+        with locked(root / _STATE / _LOCK, otherwise=busy):
+            after.callback(_tidy, root / _STATE)
+            yield Folder(root)
+
+
+def _open_state(root: Path, after: ExitStack) -> None:
+    """Create the folder of what was found, with its lock; what is empty in the end is removed again."""
+    try:
+        after.enter_context(folder_for_files(root / _STATE))
+        with writing(root):
+            (root / _STATE / _LOCK).touch()
+    except CannotWrite as error:
+        message = f"the gallery cannot be written to '{root}': {error.reason}; name another --out"
+        raise InputError(message, field="out") from error
 
 
 def _tidy(state: Path) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from zfscope.datasets.names import printable, quoted
 from zfscope.errors import InputError
-from zfscope.files import make_folder, write_file
+from zfscope.files import folder_for_files, write_file
 from zfscope.images.curves import plot_history
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.locks import locked
@@ -68,9 +68,9 @@ class Session:
         self._check_data()
         self.held_out = read_folder(settings.validation, self.photos.classes) if settings.validation else None
         check_writable(settings.out, field="out", way_out="give another --out")
-        make_folder(settings.out)
         self._warn, network = warn, self._network()
-        self.training = self._decoded(self.photos, "training.pixels", advance)
+        with folder_for_files(settings.out):
+            self.training = self._decoded(self.photos, "training.pixels", advance)
         self._check_training()
         self.validation = (
             self._decoded(self.held_out, "validation.pixels", advance) if self.held_out else None
