@@ -43,12 +43,14 @@ def seeds(photo: bytes) -> Mapping[str, list[Fields]]:
     pixels = {
         "tensor": {"dataType": "DATA_TYPE_FLOAT32", "shape": [3, 32, 32], "data": bytes(4 * 3 * 32 * 32)}
     }
+    levels = {"dataType": "DATA_TYPE_UINT8", "shape": [3, 32, 32], "data": bytes(3 * 32 * 32)}
+    stated = {"tensor": levels, "tensorScale": "TENSOR_SCALE_PIXELS_255"}
     box = {"x0": 20, "y0": 15, "x1": 36, "y1": 30}
     crops = np.zeros((1, 3, 32, 32), np.float32)
     infer = {"name": "input", "datatype": "FP32", "shape": list(crops.shape)}
     return {
         "GetModel": [{"model": "tiny", "version": 1}],
-        "Classify": [{"image": image, "model": "tiny", "top": 2}, {"image": pixels}],
+        "Classify": [{"image": image, "model": "tiny", "top": 2}, {"image": pixels}, {"image": stated}],
         "Project": [
             {"image": image, "layer": "conv5", "top": 2, "control": True},
             {"image": image, "layer": "conv5", "units": [{"map": 1, "y": 2, "x": 3}], "tensors": True},
@@ -78,6 +80,12 @@ def seeds(photo: bytes) -> Mapping[str, list[Fields]]:
         "ModelConfig": [{"name": "tiny"}],
         "ModelInfer": [
             {"modelName": "tiny", "inputs": [infer], "rawInputContents": [crops.tobytes()]},
+            {
+                "modelName": "tiny",
+                "inputs": [infer],
+                "rawInputContents": [crops.tobytes()],
+                "parameters": {"tensor_scale": {"stringParam": "pixels_1"}},
+            },
             {
                 "modelName": "tiny/project",
                 "inputs": [

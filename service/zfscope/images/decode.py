@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from zfscope.errors import InputError, TooLarge
+from zfscope.images.av1 import frame_pixels
 from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
 from zfscope.images.colour import MID_GREY, is_turned, to_upright_rgb, upright
 from zfscope.images.depth import stored
@@ -148,6 +149,14 @@ def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
     return kind.format
 
 
+def _check_frames(pixels: int, limits: DecodeLimits, field: str) -> None:
+    """Raise TooLarge for frames far larger than those of any picture of the allowed size."""
+    most = LARGER * limits.pixels
+    if pixels > most:
+        message = f"{field} holds frames of {pixels:,} pixels; at most {most:,} are allowed"
+        raise TooLarge(message, field=field)
+
+
 class _Opened(NamedTuple):
     """A file whose header was read. size: (width, height) that it states. warnings: its smaller scale."""
 
@@ -162,6 +171,8 @@ def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> _Ope
         return _opened_jpeg(data, limits, field)
     if name == "GIF":
         _check_size("picture", gif_size(data), limits, field)
+    if name == "AVIF":
+        _check_frames(frame_pixels(data), limits, field)
     image = _reader(name)(io.BytesIO(data))
     _check_size("picture", image.size, limits, field)
     _check_size("tile", tiff_tile_size(image), limits, field)
