@@ -1,10 +1,13 @@
 """Architectures side by side, as an analyzer: the model of the request and others (Sec 4.1, Fig 6)."""
 
+from dataclasses import replace
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from zfscope.analysis.architectures import compare, cost, result
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.errors import InputError, NotFound
+from zfscope.results import merge_notices
 from zfscope.scan import open_index
 from zfscope.store import Model
 
@@ -56,7 +59,8 @@ class CompareArchitectures:
         photos = [prepared.photo for prepared in context.images]
         indexes = [open_index(model, params.index) for model in models] if params.index else []
         measured = compare(models, photos)
-        return result(measured, indexes, pictures=context.pictures)
+        warnings = merge_notices(notice for model in models[1:] for notice in model.warnings)
+        return replace(result(measured, indexes, pictures=context.pictures), warnings=warnings)
 
 
 def _named(context: Context, words: str, field: str) -> Model:

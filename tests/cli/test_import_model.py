@@ -35,7 +35,12 @@ def bring(run: Run, weights: Path, tmp_path: Path) -> Run:
 
 def test_an_imported_model_is_in_the_store_and_whole(bring: Run, tmp_path: Path) -> None:
     result = bring()
-    assert (result.code, result.stderr) == (0, "")
+    assert result.code == 0
+    assert result.stderr == (
+        "zfscope: warning: model: the preprocessing of model 'other' version 1 is that of its network's "
+        "definition; its file of weights states none. If it is right, set preprocessing_assumed to false in "
+        "its model.json, else correct it there\n"
+    )
     assert "look at it with: zfscope models other" in result.stdout
     manifest = ModelStore(tmp_path / "store").verify("other")
     assert [label.name for label in manifest.labels] == ["class 0", "class 1", "class 2"]
@@ -58,7 +63,27 @@ def test_labels_are_taken_in_their_order(bring: Run, tmp_path: Path) -> None:
 def test_an_imported_model_classifies(bring: Run, run: Run, photo: Path, tmp_path: Path) -> None:
     bring()
     result = run("classify", photo, "--store", tmp_path / "store", "--json")
-    assert len(json.loads(result.stdout)["classes"]) == 3
+    answer = json.loads(result.stdout)
+    assert len(answer["classes"]) == 3
+    (warning,) = answer["warnings"]
+    assert (warning["code"], warning["field"]) == ("assumed-preprocessing", "model")
+
+
+def test_what_was_assumed_of_an_imported_model_can_be_confirmed(
+    bring: Run, run: Run, photo: Path, tmp_path: Path
+) -> None:
+    (warning,) = json.loads(bring("--json").stdout)["warnings"]
+    assert warning["code"] == "assumed-preprocessing"
+    analyzed = run(
+        "analyze", "project", photo, "--store", tmp_path / "store", "--json", "--out", tmp_path / "o"
+    )
+    assert [each["code"] for each in json.loads(analyzed.stdout)["warnings"]] == ["assumed-preprocessing"]
+    manifest = tmp_path / "store" / "other" / "1" / "model.json"
+    stated = json.loads(manifest.read_text())
+    assert stated["preprocessing_assumed"] is True
+    manifest.write_text(json.dumps(stated | {"preprocessing_assumed": False}))
+    answer = json.loads(run("classify", photo, "--store", tmp_path / "store", "--json").stdout)
+    assert answer["warnings"] == []
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,8 @@ class Context:
     """
     limits: DecodeLimits = field(default_factory=environment_limits)
     """Of images that the analyzer itself decodes, such as files among its parameters."""
+    noticed: tuple[Notice, ...] = ()
+    """What was assumed of the model: the answer says so, with what was assumed of the photos."""
     check_cancelled: Callable[[], None] = _nothing
     """Raise Cancelled where the caller went away or its deadline passed; call it every 100 ms or so."""
 

@@ -138,12 +138,14 @@ def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysi
 
 
 def given(context: Context, result: Analysis) -> Analysis:
-    """Check an analyzer's result, leave out what the caller did not ask for, and add the photos' warnings.
+    """Check an analyzer's result, leave out what the caller did not ask for, and add what was assumed.
+
+    These are the warnings of the model and of the photos.
 
     Raises BadAnalysis.
     """
     found = checked(result)
-    noticed = (notice for image in context.images for notice in image.warnings)
+    noticed = (*context.noticed, *(notice for image in context.images for notice in image.warnings))
     return replace(
         found,
         warnings=merge_notices((*noticed, *found.warnings)),

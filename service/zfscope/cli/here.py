@@ -97,7 +97,11 @@ class Here:
             for score in scores
         )
         return answers.Classification(
-            found.name, found.version, classes, decoded.size, merge_notices(prepared.warnings)
+            found.name,
+            found.version,
+            classes,
+            decoded.size,
+            merge_notices((*found.warnings, *prepared.warnings)),
         )
 
     def project(self, photo: bytes, **options: Unpack[ProjectOptions]) -> answers.Projections:
@@ -173,6 +177,7 @@ class Here:
             pictures=pictures,
             tensors=tensors,
             store=self._store,
+            noticed=found.warnings,
             progress=tell,
         )
         with guarded(asked):

@@ -1,15 +1,19 @@
 """`zfscope models import`: a network that others defined and trained, into the model store."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zfscope.cli.labels import read_labels
 from zfscope.cli.options import AsJson
-from zfscope.cli.output import print_json
+from zfscope.cli.output import print_json, print_warnings, warnings_json
 from zfscope.cli.streams import echo
+
+if TYPE_CHECKING:
+    from zfscope.results import Notice
 
 TargetStore = Annotated[
     Path, typer.Option("--store", envvar="ZFSCOPE_STORE", help="The folder of models that it is added to.")
@@ -51,21 +55,27 @@ def import_model(
       zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv --labels imagenet.txt
       zfscope models import better.pth --format pytorchcv --name zfnet-pytorchcv --version 2
     """
-    from zfscope.store import Provenance
+    from zfscope.store import ModelStore, Provenance
     from zfscope.store.importing import publish, read_definition
+    from zfscope.store.manifest import preprocessing_notices
     from zfscope.store.write import check_free
 
     check_free(store, name, version)
     names = read_labels(labels) if labels else None
     imported = read_definition(file, definition)
     origin = Provenance(source=f"Imported from '{file.name}', of the format {definition}")
-    folder = publish(store, name, imported, provenance=origin, names=names, version=version)
-    report(folder, name, store, as_json=as_json)
+    folder = publish(
+        store, name, imported, provenance=origin, names=names, version=version, preprocessing_assumed=True
+    )
+    warnings = preprocessing_notices(ModelStore(store).manifest(name, version))
+    report(folder, name, store, as_json=as_json, warnings=warnings)
 
 
-def report(folder: Path, name: str, store: Path, *, as_json: bool) -> None:
-    """Say where a model is that was added to the store."""
+def report(folder: Path, name: str, store: Path, *, as_json: bool, warnings: "Sequence[Notice]" = ()) -> None:
+    """Print where a model is that was added to the store, and what was assumed of it."""
     if as_json:
-        print_json({"model": name, "version": int(folder.name), "folder": str(folder)})
+        about = {"model": name, "version": int(folder.name), "folder": str(folder)}
+        print_json({**about, "warnings": warnings_json(warnings)})
     else:
+        print_warnings(warnings)
         echo(f"The model is in {folder}; look at it with: zfscope models {name} --store {store}")

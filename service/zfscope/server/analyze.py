@@ -107,6 +107,7 @@ def answer(backend: Backend, question: Question, cancel: Cancel, tell: Tell = la
         tensors=question.tensors,
         store=backend.models.store,
         limits=backend.image_limits,
+        noticed=loaded.model.warnings,
         check_cancelled=cancel.check,
         progress=progress,
     )

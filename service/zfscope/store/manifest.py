@@ -22,6 +22,7 @@ from zfscope.errors import NotFound
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import NetworkSpec
+from zfscope.results import Notice
 
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -99,7 +100,8 @@ class Manifest(_Part):
     """A model as data: network, preprocessing, labels, accuracy, provenance and the hash of every file.
 
     `labels[i]` is what unit i of the network's last layer means; a network that ends in feature maps has
-    none, and can be looked into but does not classify. `files` is empty only until the model is written.
+    none, and can be looked into but does not classify. `preprocessing_assumed`: it is that of the network's
+    definition, since the file of weights did not state one. `files` is empty only until the model is written.
     Raises `pydantic.ValidationError` where layers do not fit together, the labels are not one per class
     score, or a name could lead out of the model's folder.
     """
@@ -110,6 +112,7 @@ class Manifest(_Part):
     summary: str
     network: NetworkSpec
     preprocessing: Preprocessing
+    preprocessing_assumed: bool = False
     labels: tuple[Label, ...]
     accuracy: Accuracy | None = None
     provenance: Provenance
@@ -162,3 +165,15 @@ class Manifest(_Part):
     def title(self) -> str:
         """The model as messages call it."""
         return f"model '{self.name}' version {self.version}"
+
+
+def preprocessing_notices(manifest: Manifest) -> tuple[Notice, ...]:
+    """Return a warning for a model whose preprocessing no file stated."""
+    if not manifest.preprocessing_assumed:
+        return ()
+    message = (
+        f"the preprocessing of {manifest.title} is that of its network's definition; its file of weights "
+        f"states none. If it is right, set preprocessing_assumed to false in its {MANIFEST}, else correct it "
+        "there"
+    )
+    return (Notice("assumed-preprocessing", message, "model"),)

@@ -13,6 +13,7 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
 from zfscope.networks.shapes import tensor_shapes
 from zfscope.networks.spec import layers_of_maps
+from zfscope.results import Notice
 from zfscope.store.integrity import (
     check_plain,
     damaged,
@@ -21,7 +22,7 @@ from zfscope.store.integrity import (
     read_verified,
     verify_folder,
 )
-from zfscope.store.manifest import MANIFEST, WEIGHTS, Label, Manifest
+from zfscope.store.manifest import MANIFEST, WEIGHTS, Label, Manifest, preprocessing_notices
 from zfscope.store.survey import DamagedEntry, is_gone, survey
 from zfscope.store.weights import check_tensors, parse_tensors, unpack_weights
 from zfscope.validation import first_fault
@@ -66,6 +67,11 @@ class Model:
     def labels(self) -> tuple[Label, ...]:
         """What each class score means, in the order of the scores."""
         return self.manifest.labels
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """What was assumed of the model when it was imported; every answer by it says so."""
+        return preprocessing_notices(self.manifest)
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -130,7 +130,7 @@ def _pixels(
     backend: Backend, sent: Sent, model: Model, cancel: Cancel, scale: TensorScale
 ) -> tuple[Floats, tuple[Notice, ...]]:
     """Return what the network reads, (N, 3, H, W), and what was assumed; of a photo nothing else is kept."""
-    pixels, warnings = [], list[Notice]()
+    pixels, warnings = [], list(model.warnings)
     if sent.name == INPUT:
         mean = model.mean_image
         for place, numbers in enumerate(numbers_of(sent)):

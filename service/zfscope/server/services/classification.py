@@ -70,7 +70,7 @@ def response_of(asked: Asked, logits: NDArray[np.float32]) -> pb.ClassifyRespons
         version=model.version,
         classes=[_score_to_wire(score) for score in likeliest(model, logits, asked.top)],
         photo=size_to_wire(asked.image.size),
-        warnings=warnings_to_wire(merge_notices(asked.image.warnings)),
+        warnings=warnings_to_wire(merge_notices((*model.warnings, *asked.image.warnings))),
     )
 
 

@@ -20,10 +20,12 @@ def publish(
     provenance: Provenance,
     names: Mapping[str, str] | None = None,
     version: int = 1,
+    preprocessing_assumed: bool = False,
 ) -> Path:
     """Add an imported network to the store, in half precision, and give its folder.
 
-    names: of the classes by their ids, in the order of the scores; None numbers them. Raises InputError
+    names: of the classes by their ids, in the order of the scores; None numbers them. preprocessing_assumed:
+    whether it is no more than what the network's definition does to photos. Raises InputError
     where they are not one for each class, and where the model is there already.
     """
     check_free(store, name, version)
@@ -33,6 +35,7 @@ def publish(
         summary=imported.summary,
         network=imported.network.spec,
         preprocessing=imported.preprocessing,
+        preprocessing_assumed=preprocessing_assumed,
         labels=_labels(imported.classes, names),
         provenance=provenance,
     )
