@@ -102,7 +102,7 @@ def _is_device(path: Path) -> bool:
 
 
 def _keep_mode(earlier: Path, fresh: Path) -> None:
-    """Give a new file the permissions of the one it replaces."""
+    """Copy the permissions of the file that a new one replaces."""
     with contextlib.suppress(OSError):
         fresh.chmod(stat.S_IMODE(earlier.stat().st_mode))
 

@@ -291,7 +291,7 @@ def test_the_first_names_are_the_same_in_whatever_order_files_were_written(tmp_p
 
 
 class TestStamp:
-    """What tells that a file was written again."""
+    """The stamp, which changes when a file is written again."""
 
     def status(self, path: Path) -> os.stat_result:
         return path.stat()

@@ -14,7 +14,7 @@ from zfscope.errors import ZfscopeError
 
 
 def main() -> None:
-    """Call as it is told, on one connection."""
+    """Run the calls that it is given, on one connection."""
     address, photo, folder = sys.argv[1:]
     channel.KEEPALIVE_S, channel.KEEPALIVE_TIMEOUT_S, channel.CONNECT_S = 1, 1, 0.5
     with Client(address) as client:

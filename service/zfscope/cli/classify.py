@@ -47,7 +47,7 @@ def classify(
     server: Server = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say what a photo shows; of several photos, or a folder, a row for each with its likeliest class.
+    """Classify a photo; for several photos, or a folder, print a row each with the likeliest class.
 
     With several photos --json prints one object a line, with the photo's path as `file`; a photo that cannot
     be used has an `error` there and does not end the others, and the exit code is 2.

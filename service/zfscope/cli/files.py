@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Files:
-    """The files that one projection was written to; None where there is none."""
+    """The files of one projection; None for those that were not written."""
 
     picture: Path | None = None
     tensor: Path | None = None

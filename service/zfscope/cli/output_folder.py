@@ -33,7 +33,7 @@ _LONGEST_STEM = 40
 
 @dataclass(frozen=True)
 class Subject:
-    """What results are about: `stem` begins the names of their files, `source` tells subjects apart."""
+    """What results are about: `stem` begins the names of their files, `source` distinguishes subjects."""
 
     stem: str
     source: tuple[str, ...]
@@ -144,7 +144,7 @@ def npy(array: "NDArray[Any]") -> bytes:
 
 
 def _source(path: Path, photo: bytes) -> str:
-    """Return what tells a photo apart from another of its name: where it is, or of no file what it is."""
+    """Return what distinguishes a photo from another of its name: its path, or without a file its hash."""
     if str(path) == "-":
         return f"sha256:{hashlib.sha256(photo).hexdigest()}"
     return ascii(str(path.absolute().resolve()))[1:-1]  # names need not be UTF-8, and JSON is
@@ -160,7 +160,7 @@ def _prefix(subject: Subject | None, known: _Ledger) -> str:
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file; '' where there is none."""
+    """Return the SHA-256 of a file; '' if it does not exist."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -50,7 +50,7 @@ def _named(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _listed(path: Path, label: str) -> ListedFile:
-    """Return the size of a plain file, NOT_THERE where there is none of that name."""
+    """Return the size of a plain file, NOT_THERE if it does not exist."""
     try:
         status = path.stat()
     except (OSError, ValueError, RuntimeError):

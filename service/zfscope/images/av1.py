@@ -202,7 +202,7 @@ class _Bits:
         self._value, self._left = int.from_bytes(data), 8 * len(data)
 
     def read(self, bits: int) -> int:
-        """Return the next number of so many bits."""
+        """Return the next number, of the given bits."""
         self._left -= bits
         if self._left < 0:
             raise IndexError("a sequence header is cut off")

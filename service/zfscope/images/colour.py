@@ -46,7 +46,7 @@ def to_upright_rgb(
     """Return a loaded picture in 8-bit RGB, turned as its EXIF orientation says.
 
     file: how it is stored. backdrop: the grey, 0 to 255, behind transparent pixels.
-    Raises InputError for pixels whose range nothing tells: negative ones, 32-bit and floating-point ones
+    Raises InputError for pixels of unknown range: negative ones, 32-bit and floating-point ones
     that are too large.
     """
     rgb, warnings = _to_rgb(image, file, field, backdrop)

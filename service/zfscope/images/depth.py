@@ -113,15 +113,15 @@ def colour_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> E
 def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
     """Scale 32-bit whole numbers, signed ones and floating point by their stated or likeliest range.
 
-    Raises InputError for values that no range can be told of: negative, infinite, or too large.
+    Raises InputError for values without a plausible range: negative, infinite, or too large.
     """
     values = np.asarray(image)
     black, white, source = _range_of(image, values, field)
     levels = (np.clip(values.astype(np.float64), black, white) - black) * (255 / (white - black))
     kind = "floating-point" if image.mode == "F" else "whole"
-    told = f"{kind} numbers from {values.min():.6g} to {values.max():.6g} were read as grey levels"
+    found = f"{kind} numbers from {values.min():.6g} to {values.max():.6g} were read as grey levels"
     message = (
-        f"{told} from {black:g} (black) to {white:g} (white){source}; if they are not, convert to 8 bits"
+        f"{found} from {black:g} (black) to {white:g} (white){source}; if they are not, convert to 8 bits"
     )
     return EightBits(
         Image.fromarray(levels.round().astype(np.uint8)), (Notice("assumed-range", message, field),)

@@ -119,7 +119,7 @@ _SIGNATURES = (
     _read(rb"BM.{12}[\x0c-\x7c]\0\0\0", "BMP"),
 )
 
-# The brands of the ISO base media file format, by which files that begin alike are told apart.
+# The brands of the ISO base media file format, which distinguish files of the same first bytes.
 _BRANDS: tuple[tuple[frozenset[bytes], FileKind], ...] = (
     (frozenset({b"avif", b"avis"}), FileKind("an AVIF file", "", "AVIF", "AVIF")),
     (

@@ -56,7 +56,7 @@ def read_profile(data: bytes) -> Profile | None:
         return Profile(name, True)
     if _PRIMARIES.keys() <= tags.keys():
         return Profile(name, _has_primaries(tags) and _has_curve(tags.get(b"rTRC", b"")))
-    return Profile(name, "srgb" in name.lower())  # tables of colours, which only their name tells of
+    return Profile(name, "srgb" in name.lower())  # colour tables: only the name identifies them
 
 
 def _tags(data: bytes) -> dict[bytes, bytes]:

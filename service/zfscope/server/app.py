@@ -149,7 +149,7 @@ class Service:
         return loaded.model.manifest.title
 
     async def stop(self, *, lame_duck_s: float = 0, reason: str = "") -> None:
-        """Say NOT_SERVING, wait for load balancers to notice, refuse new work, let the running work end.
+        """Report NOT_SERVING, wait for load balancers to notice, refuse new work, let running work end.
 
         reason: of the shutdown, for the log.
         """

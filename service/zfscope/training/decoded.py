@@ -21,7 +21,7 @@ from zfscope.training.record import Record, RecordedPhoto, compare, read_record,
 
 
 class _Square(NamedTuple):
-    """The centre square of a photo, or the reason why there is none; and the hash of its bytes."""
+    """The centre square of a photo, or the reason why it cannot be used; and the hash of its bytes."""
 
     pixels: Pixels | None
     digest: bytes

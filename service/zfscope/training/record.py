@@ -105,7 +105,7 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path, about: Mapping[str, Any]) -> Record | None:
-    """Read a record, None where there is none, or one of something else than `about`."""
+    """Return a record; None if it does not exist or is about something else than `about`."""
     try:
         table = pq.read_table(path)
         stated = json.loads(table.schema.metadata[_ABOUT])

@@ -16,7 +16,7 @@ from zfscope.server.settings import Settings
 
 @pytest.fixture(scope="session")
 def environment(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """The environment of a service that has the analyzer `held` and soon notices who is gone."""
+    """The environment of a service that has the analyzer `held` and notices a lost client soon."""
     plugin = tmp_path_factory.mktemp("plugin") / "held-1.0.dist-info"
     plugin.mkdir()
     (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: held\nVersion: 1.0\n")
