@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.close import assert_close
+
 Run = Callable[..., Any]
 
 
@@ -63,7 +65,7 @@ def test_a_service_gives_the_same_answer(
         assert (mine["map"], mine["y"], mine["x"]) == (its["map"], its["y"], its["x"])
         assert mine["activation"] == pytest.approx(its["activation"], rel=1e-4)
         assert mine["receptive_field"] == pytest.approx(its["receptive_field"])
-        np.testing.assert_allclose(np.load(mine["tensor"]), np.load(its["tensor"]), atol=1e-5)
+        assert_close(np.load(mine["tensor"]), np.load(its["tensor"]))
         assert (mine["control_tensor"] is None) == ("--control" not in options)
         assert (its["control_tensor"] is None) == ("--control" not in options)
 

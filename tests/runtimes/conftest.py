@@ -57,13 +57,13 @@ def make_model() -> Callable[..., Model]:
     """Gives a model of a spec as if it had been loaded; `weights` stands for the hash of its file."""
 
     def make(spec: NetworkSpec = SMALL, *, weights: str = "a") -> Model:
-        (classes,) = shapes(spec)[spec.layers[-1].name]
+        (classes,), side = shapes(spec)[spec.layers[-1].name], spec.input_size
         manifest = Manifest(
             name="small",
             version=3,
             summary="",
             network=spec,
-            preprocessing=Preprocessing(short_side=16, centre=16, crop=16),
+            preprocessing=Preprocessing(short_side=side, centre=side, crop=side),
             labels=tuple(Label(id=f"n{number}", name=f"class {number}") for number in range(classes)),
             provenance=Provenance(source="made up in a test"),
             files={"weights.safetensors": weights * 64},

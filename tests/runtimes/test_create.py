@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import BRANCHY, TINY
 from tests.runtimes.conftest import SMALL
+from tests.support.close import assert_close
 from zfscope.engine.trace import trace
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.networks import NetworkSpec
@@ -70,7 +71,7 @@ def test_every_runtime_gives_the_layers_that_are_asked_for_and_no_others(
     images = make_images(model.network.spec)
     found = runtime.outputs(images, ["fc2", "conv1", "fc2"])
     assert set(found) == {"fc2", "conv1"}
-    np.testing.assert_allclose(found["fc2"], runtime.forward(images), atol=1e-5)
+    assert_close(found["fc2"], runtime.forward(images))
     assert runtime.outputs(images, []) == {}
 
 

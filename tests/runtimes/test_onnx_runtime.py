@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.support.close import assert_close
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes import OnnxRuntime
 from zfscope.runtimes import onnx_runtime as module
@@ -116,7 +117,7 @@ def test_on_cuda_few_sizes_of_a_batch_are_run(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
     runtime = runtime_of(model, device="cuda")
-    np.testing.assert_allclose(runtime.forward(images), expected, atol=1e-6)
+    assert_close(runtime.forward(images), expected)
     assert runtime.outputs(images, ["conv1"])["conv1"].shape[0] == count
     assert sizes == [run, run]
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.support.close import assert_close
 from zfscope.engine import trace
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.networks import NetworkSpec
@@ -56,9 +57,9 @@ def test_the_strongest_unit_of_every_map_is_that_of_whole_activations(
         flat = outputs[layer].numpy().reshape(3, outputs[layer].shape[1], -1)
         assert reduced.sums is not None
         assert (reduced.values.dtype, reduced.places.dtype) == (np.float32, np.int64)
-        np.testing.assert_allclose(reduced.values, flat.max(2), atol=1e-5)
+        assert_close(reduced.values, flat.max(2))
         np.testing.assert_array_equal(reduced.places, flat.argmax(2), strict=True)
-        np.testing.assert_allclose(reduced.sums, flat.sum(2), atol=1e-3)
+        assert_close(reduced.sums, flat.sum(2))
 
 
 def test_a_convolution_is_read_before_its_relu(

@@ -14,6 +14,7 @@ import torch
 
 from tests.conftest import BRANCHY
 from tests.runtimes.torchserve.conftest import write_seeded
+from tests.support.close import assert_close
 from tests.support.programs import require_module
 from zfscope.engine.trace import trace
 from zfscope.errors import DamagedModel
@@ -73,7 +74,7 @@ def test_requests_of_a_batch_get_their_own_layers_of_their_own_images(handler: H
         assert found.words == {}
         assert set(found.arrays) == set(layers.split(","))
         for layer, array in found.arrays.items():
-            np.testing.assert_allclose(array, expected[layer].numpy(), atol=1e-5)
+            assert_close(array, expected[layer].numpy())
 
 
 def test_a_batch_runs_one_pass(handler: Handler, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +108,7 @@ def test_a_bad_request_gets_an_error_and_its_neighbours_their_answers(
     assert unpack(bad).arrays == {}
     for seed, answer in ((1, first), (2, last)):
         expected = tiny.network(torch.from_numpy(images(1, seed))).numpy()
-        np.testing.assert_allclose(unpack(answer).arrays["fc8"], expected, atol=1e-5)
+        assert_close(unpack(answer).arrays["fc8"], expected)
 
 
 def test_of_every_map_only_its_strongest_unit_comes_where_that_is_asked_for(
@@ -124,9 +125,9 @@ def test_of_every_map_only_its_strongest_unit_comes_where_that_is_asked_for(
     assert set(whole.arrays) == {"conv2"}
     assert set(values.arrays) == {"conv2/value", "conv2/place"}
     maps = trace(tiny.network, torch.from_numpy(images(2, 1))).outputs["conv2"].flatten(2).numpy()
-    np.testing.assert_allclose(sums.arrays["conv2/value"], maps.max(2), atol=1e-5)
+    assert_close(sums.arrays["conv2/value"], maps.max(2))
     np.testing.assert_array_equal(sums.arrays["conv2/place"], maps.argmax(2))
-    np.testing.assert_allclose(sums.arrays["conv2/sum"], maps.sum(2), atol=1e-3)
+    assert_close(sums.arrays["conv2/sum"], maps.sum(2))
 
 
 def test_a_request_without_images_asks_whether_it_is_there(handler: Handler, tiny: Model) -> None:
@@ -148,7 +149,7 @@ def test_a_network_with_branches_gives_every_layer(tmp_path: Path) -> None:
     expected = trace(model.network, torch.from_numpy(pixels)).outputs
     assert set(unpack(answer).arrays) == set(layers)
     for layer, array in unpack(answer).arrays.items():
-        np.testing.assert_allclose(array, expected[layer].numpy(), atol=1e-5, err_msg=layer)
+        assert_close(array, expected[layer].numpy(), name=layer)
 
 
 def test_a_damaged_archive_is_not_served(tiny: Model, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tests.runtimes.torchserve.test_runtime import images_of
+from tests.support.close import assert_close
 from zfscope.cli.app import app
 from zfscope.errors import NotFound, RuntimeUnavailable
 from zfscope.runtimes import create_reducing
@@ -29,11 +30,11 @@ def test_the_strongest_units_are_those_that_torch_finds(
     assert tuple(found) == LAYERS
     for layer, one in found.items():
         other = expected[layer]
-        np.testing.assert_allclose(one.values, other.values, atol=1e-5)
+        assert_close(one.values, other.values)
         np.testing.assert_array_equal(one.places, other.places, strict=True)
         assert (one.sums is None, other.sums is None) == (not sums, not sums)
         if one.sums is not None and other.sums is not None:
-            np.testing.assert_allclose(one.sums, other.sums, atol=1e-3)
+            assert_close(one.sums, other.sums)
 
 
 def test_an_unknown_layer_is_told_before_it_is_asked(tiny: Model) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import TINY
 from tests.runtimes.torchserve.conftest import DEFAULT, write_seeded
+from tests.support.close import assert_close
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.runtimes import Runtime, create_runtime
 from zfscope.runtimes.torchserve.address import TorchServe
@@ -68,7 +69,7 @@ def test_each_of_many_callers_gets_its_own(runtime: Runtime, tiny: Model) -> Non
 def test_read_only_and_reversed_images_are_taken(runtime: Runtime, tiny: Model) -> None:
     images = images_of(tiny, 2)
     images.setflags(write=False)
-    np.testing.assert_allclose(runtime.forward(images[::-1]), runtime.forward(images)[::-1], atol=1e-5)
+    assert_close(runtime.forward(images[::-1]), runtime.forward(images)[::-1])
 
 
 def test_it_is_there(runtime: Runtime) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from tests.server.conftest import Running
+from tests.support.close import assert_close
 from zfscope.client import Client
 from zfscope.store import ModelStore
 
@@ -99,8 +100,8 @@ def test_the_stock_client_reaches_models_and_analyzers(
 
     with torch.inference_mode():
         scores = ModelStore(store).load("tiny").network(torch.from_numpy(arrays["pixels"]))
-    np.testing.assert_allclose(arrays["logits"], scores.numpy(), atol=1e-5)
-    np.testing.assert_allclose(arrays["probabilities"], scores.softmax(1).numpy(), atol=1e-5)
+    assert_close(arrays["logits"], scores.numpy())
+    assert_close(arrays["probabilities"], scores.softmax(1).numpy())
     assert arrays["relu5"].shape == (3, 12, 7, 7)
     classes = client.classify(photo, top=2).classes
     assert arrays["photo_logits"].max() == pytest.approx(classes[0].logit, abs=1e-5)

@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from tests.server.conftest import Refusal, Running
+from tests.support.close import assert_close
 from zfscope.client import Client
 from zfscope.engine.trace import trace
 from zfscope.images.decode import decode
@@ -284,7 +285,7 @@ def test_images_get_the_scores_that_the_network_gives(
     assert (answer.model_name, answer.model_version, answer.id) == ("tiny", "2", "7")
     scores = arrays(answer)
     assert list(scores) == ["logits"]
-    np.testing.assert_allclose(scores["logits"], network_scores(model, pixels), atol=1e-5)
+    assert_close(scores["logits"], network_scores(model, pixels))
 
 
 def test_a_request_may_send_more_images_than_go_through_the_network_at_once(
@@ -294,7 +295,7 @@ def test_a_request_may_send_more_images_than_go_through_the_network_at_once(
 
     answer = stub.ModelInfer(raw_tensors(many, outputs=wanting("logits", "relu1")))
 
-    np.testing.assert_allclose(arrays(answer)["logits"], network_scores(model, many), atol=1e-5)
+    assert_close(arrays(answer)["logits"], network_scores(model, many))
     assert arrays(answer)["relu1"].shape == (37, 6, 14, 14)
 
 
@@ -321,9 +322,9 @@ def test_outputs_come_in_the_order_in_which_they_are_asked_for(
     assert list(found) == ["relu5", "probabilities", "logits", "fc6"]
     powers = np.exp(found["logits"])
     np.testing.assert_allclose(found["probabilities"], powers / powers.sum(1, keepdims=True), atol=1e-6)
-    np.testing.assert_allclose(found["fc6"], found["logits"], atol=1e-5)
+    assert_close(found["fc6"], found["logits"])
     traced = trace(model.network, torch.from_numpy(pixels)).outputs["relu5"].numpy()
-    np.testing.assert_allclose(found["relu5"], traced, atol=1e-4)
+    assert_close(found["relu5"], traced)
 
 
 def test_requests_share_a_pass_and_one_that_is_cancelled_harms_no_other(
@@ -362,7 +363,7 @@ def test_requests_share_a_pass_and_one_that_is_cancelled_harms_no_other(
     assert sizes == [1, 3]
     expected = network_scores(model, pixels)
     for scores, wanted in zip(found, (expected[:1], expected[1:], expected[:1]), strict=True):
-        np.testing.assert_allclose(scores, wanted, atol=1e-5)
+        assert_close(scores, wanted)
 
 
 @pytest.mark.parametrize("send", [raw_photos, typed_photos])
@@ -381,7 +382,7 @@ def test_photos_are_classified_as_classify_does(
     ).reshape(output.shape)
     assert found.shape == (2, 4)
     for row in found:
-        assert list(row) == pytest.approx([expected[index] for index in range(4)], abs=1e-5)
+        assert_close(row, [expected[index] for index in range(4)])
 
 
 def test_a_batch_of_photos_may_have_an_axis_of_its_own(stub: GRPCInferenceServiceStub, photo: bytes) -> None:
