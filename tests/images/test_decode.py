@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings, strategies
 from numpy.typing import NDArray
 from PIL import Image
@@ -325,3 +326,22 @@ def test_of_several_frames_the_first_is_shown_and_said_to_be(
 @pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "BMP", "JPEG"])
 def test_of_a_file_of_one_frame_nothing_is_said(name: str, noise: Noise, encoded: Encode) -> None:
     assert decode_photo(encoded(noise(20, 30), name)).warnings == ()
+
+
+@pytest.mark.parametrize("special", [[(50706, 0x0401)], [(254, 1), (330, 8), (34665, 8)]])
+def test_a_raw_file_in_the_form_of_a_tiff_is_not_taken_for_its_thumbnail(
+    special: list[tuple[int, int]],
+) -> None:
+    """As DNG, NEF and ARW are."""
+    tags = [(256, 4), (257, 4), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 4), (279, 16)]
+    tags = sorted([*tags, *special])
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    raw = b"II*\0" + struct.pack("<I", 24) + bytes(16) + directory
+    refused(raw, "^image is a camera's raw file, and its first picture a thumbnail: develop to JPEG or PNG")
+
+
+def test_a_tiff_whose_page_is_a_smaller_version_of_another_is_read(noise: Noise) -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, noise(6, 8), photometric="rgb", metadata=None, subfiletype=1)
+    np.testing.assert_array_equal(decode(file.getvalue()), noise(6, 8))

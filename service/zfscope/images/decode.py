@@ -24,11 +24,16 @@ from zfscope.images.av1 import frame_pixels
 from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
 from zfscope.images.colour import MID_GREY, is_turned, to_upright_rgb, upright
 from zfscope.images.depth import stored
-from zfscope.images.formats import HEAD_BYTES, TEXT, Format, identify, missing_library
+from zfscope.images.formats import HEAD_BYTES, RAW, TEXT, Format, identify, missing_library
 from zfscope.images.jpeg import JpegHeader, read_jpeg
 from zfscope.images.limits import BYTES_PER_PIXEL, LARGER, DecodeLimits, environment_limits
 from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
+
+# Tags of TIFF: the version of a DNG, what a picture is to the others (here a smaller version of one), and
+# where those others and the camera's settings are.
+_DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS, _EXIF = 50706, 254, 330, 34665
+_REDUCED = 1
 
 # Pillow's classes are called directly: Image.open would warn or raise by its own, process-wide pixel
 # limit, and turn to any of Pillow's forty formats.
@@ -149,6 +154,15 @@ def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
     return kind.format
 
 
+def _check_not_raw(image: ImageFile.ImageFile, field: str) -> None:
+    """Raise InputError for a camera's raw file in the form of a TIFF, whose first picture is a thumbnail."""
+    tags = getattr(image, "tag_v2", {})
+    smaller = tags.get(_NEW_SUBFILE_TYPE) == _REDUCED and _EXIF in tags and _SUB_IFDS in tags
+    if _DNG_VERSION in tags or smaller:
+        message = f"{field} is a camera's raw file, and its first picture a thumbnail: {RAW}"
+        raise InputError(message, field=field)
+
+
 def _check_frames(pixels: int, limits: DecodeLimits, field: str) -> None:
     """Raise TooLarge for frames far larger than those of any picture of the allowed size."""
     most = LARGER * limits.pixels
@@ -176,6 +190,7 @@ def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> _Ope
     image = _reader(name)(io.BytesIO(data))
     _check_size("picture", image.size, limits, field)
     _check_size("tile", tiff_tile_size(image), limits, field)
+    _check_not_raw(image, field)
     return _Opened(image, image.size)
 
 
