@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,6 +112,14 @@ def noise(network: Network, count: int = 2, *, seed: int = 0) -> Tensor:
     shape = (count, *network.shapes["input"])
     like = next(network.parameters())
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C heard by this process and by those that it starts: the background of a shell ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

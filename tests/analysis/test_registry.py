@@ -203,6 +203,7 @@ def test_an_exception_without_a_message_is_named_by_its_class(plugins: ModuleTyp
         load_analyzers(found=[entry(value="some_plugins:Bad")])
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_analyzers_are_loaded_ends_the_command_and_blames_nobody(plugins: ModuleType) -> None:
     def interrupted(_: object) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -120,6 +120,7 @@ def test_a_fault_of_an_analyzer_is_told_with_its_package(error: Exception) -> No
     assert fault.value.field == ""
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("error", [Cancelled("gone"), KeyboardInterrupt()])
 def test_what_is_no_fault_passes_as_it_is(error: BaseException) -> None:
     with pytest.raises(type(error)) as passed, guarded(FOUND, under="parameters"):

@@ -58,15 +58,7 @@ class Scan:
 
 
 @pytest.fixture
-def _ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C heard by commands: tests in the background of a shell hand it on that it is not."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
-def scan(environment: dict[str, str], photos: Path, tmp_path: Path, _ctrl_c: None) -> Callable[[], Any]:
+def scan(environment: dict[str, str], photos: Path, tmp_path: Path, ctrl_c: None) -> Callable[[], Any]:
     """Starts a command, with a terminal's process group of its own."""
 
     @contextmanager

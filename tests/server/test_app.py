@@ -216,6 +216,7 @@ def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(
         yield b""
 
     monkeypatch.setattr(Calls, "intercept_service", intercepted)
+    monkeypatch.setattr(app, "_LAST_CALLS_S", 60)  # a call that is not in yet is cut off after this time
 
     with grpc.insecure_channel(cold_service.address) as channel:
         grpc.channel_ready_future(channel).result(timeout=30)
