@@ -1,5 +1,6 @@
 """Requests that went wrong: strategies that change a good one, in its fields or in its bytes."""
 
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,12 +41,18 @@ def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
             | st.integers(low, high)
         )
     if field.cpp_type in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
-        return st.floats(width=32) | st.floats(-10, 300, width=32)
+        # Any 32 bits. st.floats(width=32) rejects some of its own draws, and then prints the whole request.
+        return st.integers(0, 2**32 - 1).map(_as_float) | st.floats(-10, 300, width=32)
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return st.booleans()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return st.binary(max_size=200)
     return st.sampled_from(WORDS) | st.text(max_size=20)
+
+
+def _as_float(bits: int) -> float:
+    value: float = struct.unpack("<f", struct.pack("<I", bits))[0]
+    return value
 
 
 def parts(message: Message) -> Iterator[Message]:
