@@ -17,7 +17,8 @@ TORCHVISION = Preprocessing(
 )
 BGR = Preprocessing(crop=32, centre=32, short_side=32, channels="BGR", mean=(104.0, 117.0, 123.0))
 UNIT = Preprocessing(crop=32, centre=32, short_side=32, mean=(0, 0, 0), std=(255, 255, 255))
-MODELS = {"paper": PAPER, "torchvision": TORCHVISION, "bgr": BGR, "unit": UNIT}
+SYMMETRIC = Preprocessing(crop=32, centre=32, short_side=32, mean=(127.5,) * 3, std=(127.5,) * 3)
+MODELS = {"paper": PAPER, "torchvision": TORCHVISION, "bgr": BGR, "unit": UNIT, "symmetric": SYMMETRIC}
 
 PHOTO = np.random.default_rng(4).integers(0, 256, (32, 32, 3), np.uint8)
 PIXELS = PHOTO.transpose(2, 0, 1)
@@ -82,6 +83,21 @@ def doubt(values: NDArray[Any], steps: Preprocessing, **options: Any) -> str:
         ("torchvision", PIXELS, "which no pixels give: this model's photos have -2.118 to 2.64"),
         ("torchvision", PIXELS / 255, "none of them negative, as if they were pixels"),
         ("torchvision", normalise(PHOTO, PAPER), "which no pixels give"),
+        (
+            "torchvision",
+            PIXELS / 127.5 - 1,
+            "-1 to 1, as if they were pixels scaled by t / 127.5 - 1",
+        ),
+        (
+            "torchvision",
+            PIXELS / 255 - 0.5,
+            "-0.5 to 0.5, as if they were pixels scaled by t / 255",
+        ),
+        (
+            "symmetric",
+            PIXELS / 255 - 0.5,
+            "-0.5 to 0.5, as if they were pixels scaled by t / 255",
+        ),
         ("unit", PIXELS, "which no pixels give: this model's photos have 0 to 1"),
         ("unit", normalise(PHOTO, TORCHVISION), "which no pixels give"),
     ],

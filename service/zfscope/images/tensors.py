@@ -21,6 +21,10 @@ _WHITE: dict[TensorScale, float] = {"pixels_255": 255.0, "pixels_1": 1.0}
 # Shares of what photos can span. A tensor beyond the range by more than the first is suspicious, and so is
 # one that spans less than the second: a photo's contrast is seldom below 13 of 255 levels.
 _MARGIN, _NARROW = 0.1, 0.05
+# Ranges around 0 that other frameworks scale pixels to: t / 127.5 - 1 and t / 255 - 0.5. A tensor that fills
+# one of them to within a share of it was likely scaled so, unless the model's own range is about as wide.
+_SYMMETRIC = {1.0: "t / 127.5 - 1", 0.5: "t / 255 - 0.5"}
+_FILLED, _WIDER = 0.02, 1.25
 _STATE = "if they are pixels, state it: tensor_scale PIXELS_255 or PIXELS_1"
 
 
@@ -104,7 +108,8 @@ def _doubts(
 
     One colour all over is deliberate: the mean, or a blank. Else doubtful are, in this order,
     values that no pixel of 0 to 255 has; values that span next to nothing of what pixels do, as those of 0
-    to 1 where the deviation is 1; and values without a negative one where dark pixels are negative.
+    to 1 where the deviation is 1; values without a negative one where dark pixels are negative; and values
+    that fill -1 to 1 or -0.5 to 0.5 where the model's range is wider.
     """
     darkest, brightest = level_range(preprocessing, mean_image)
     span = brightest - darkest
@@ -118,9 +123,23 @@ def _doubts(
         doubt = "which is next to no contrast"
     elif low.min() >= 0 and (darkest < -_MARGIN * span).all():
         doubt = "none of them negative, as if they were pixels"
+    elif formula := _symmetric(float(low.min()), float(high.max()), float(span.max())):
+        doubt = f"as if they were pixels scaled by {formula} (undo that)"
     else:
         return ()
     return (Notice("tensor-range", f"{found}, {doubt}: {expected}; {_STATE}", field),)
+
+
+def _symmetric(low: float, high: float, span: float) -> str | None:
+    """Return the formula of another framework that values were likely scaled by.
+
+    span: the width of what the model's photos have.
+    """
+    for half, formula in _SYMMETRIC.items():
+        filled = all((1 - _FILLED) * half <= end <= 1.001 * half for end in (-low, high))
+        if filled and span > _WIDER * 2 * half:
+            return formula
+    return None
 
 
 def _too_dark(scale: TensorScale, high: NDArray[np.float32], field: str) -> tuple[Notice, ...]:
