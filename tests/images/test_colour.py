@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.images.decode import decode
+from zfscope.images.decode import decode, decode_grey, decode_photo
 
 Rgb = NDArray[np.uint8]
 Encode = Callable[..., bytes]
@@ -132,6 +132,20 @@ def test_full_transparency_is_exactly_mid_grey_and_none_leaves_the_colour(
     decoded = decode(encoded(np.concatenate([colour, alpha], axis=-1), "PNG"))
     assert (decoded[:2] == 128).all()
     np.testing.assert_array_equal(decoded[2:], colour[2:])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize(("rows", "share"), [(100, "50 %"), (200, "100 %"), (1, ""), (0, "")])
+def test_transparency_beyond_an_edge_is_said_of_photos_and_not_of_masks(
+    mode: str, rows: int, share: str, encoded: Encode
+) -> None:
+    picture = np.full((200, 10, 4), 255, np.uint8)
+    picture[:rows, :, 3] = 0
+    data = encoded(Image.fromarray(picture).convert(mode), "PNG")
+    found = [(notice.code, notice.message.split(";")[0]) for notice in decode_photo(data).warnings]
+    said = ("transparency", f"{share} of the picture is transparent and was read as grey")
+    assert found == ([said] if share else [])
+    assert decode_grey(data).warnings == ()
 
 
 @pytest.mark.parametrize("grey", [0, 200])

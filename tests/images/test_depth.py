@@ -93,7 +93,8 @@ def test_opacity_may_have_the_whole_range_where_colours_have_not(opaque: int) ->
     values[..., 3] = opaque
     values[0, :, 3] = 0
     photo = decoded(png(values))
-    assert "read as 12-bit ones" in said(photo)
+    assert [notice.code for notice in photo.warnings] == ["assumed-bit-depth", "transparency"]
+    assert "read as 12-bit ones" in photo.warnings[0].message
     np.testing.assert_allclose(photo.pixels[1:], values[1:, :, :3] / 4095 * 255, atol=0.6)
     assert (photo.pixels[0] == 128).all()
 

@@ -17,6 +17,12 @@ Rgb = NDArray[np.uint8]
 MID_GREY = 128
 """What shows through transparent pixels: near the mean of photos, so that a network sees nothing there."""
 
+# Code of the warning of transparent pixels.
+TRANSPARENCY = "transparency"
+
+# Share of a picture from which on its transparency is worth a warning; a few soft edges are not.
+_TRANSPARENT = 0.01
+
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _NUMBERS = ("I", "F")
 _EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
@@ -79,15 +85,23 @@ def _to_rgb(image: ImageFile.ImageFile, file: Stored, field: str, backdrop: int)
         )
     shown, warnings = colour_of_16_bits(image, file, field) or EightBits(image)
     if shown.has_transparency_data:
-        return EightBits(_over(shown, backdrop), warnings)
+        return _over(shown, backdrop, warnings, field)
     return EightBits(shown if shown.mode == "RGB" else shown.convert("RGB"), warnings)
 
 
-def _over(image: Image.Image, grey: int) -> Image.Image:
+def _over(image: Image.Image, grey: int, warnings: tuple[Notice, ...], field: str) -> EightBits:
+    """Blend a picture over grey, with a warning where much of it is transparent."""
     layer = image.convert("RGBA")
     background = Image.new("RGB", image.size, (grey, grey, grey))
     background.paste(layer, mask=layer)
-    return background
+    share = 1 - float(np.asarray(layer.getchannel("A")).mean()) / 255
+    if share <= _TRANSPARENT:
+        return EightBits(background, warnings)
+    message = (
+        f"{100 * share:.0f} % of the picture is transparent and was read as grey; "
+        "to choose what is behind it, save the picture without transparency"
+    )
+    return EightBits(background, (*warnings, Notice(TRANSPARENCY, message, field)))
 
 
 def _orientation(image: Image.Image) -> int:

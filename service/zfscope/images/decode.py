@@ -22,7 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from zfscope.errors import InputError, TooLarge
 from zfscope.images.av1 import frame_pixels
 from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
-from zfscope.images.colour import MID_GREY, is_turned, to_upright_rgb, upright
+from zfscope.images.colour import MID_GREY, TRANSPARENCY, is_turned, to_upright_rgb, upright
 from zfscope.images.depth import stored
 from zfscope.images.formats import HEAD_BYTES, RAW, TEXT, Format, identify, missing_library
 from zfscope.images.jpeg import JpegHeader, read_jpeg
@@ -116,7 +116,9 @@ def decode_grey(data: bytes, *, limits: DecodeLimits | None = None, field: str =
                 grey = upright(np.asarray(image.convert("L")), image)
                 return DecodedPhoto(grey, (grey.shape[0], grey.shape[1]), _frames(image, name, data, field))
     photo = decode_photo(data, limits=limits, field=field, backdrop=0)
-    return dataclasses.replace(photo, pixels=np.asarray(Image.fromarray(photo.pixels).convert("L")))
+    grey = np.asarray(Image.fromarray(photo.pixels).convert("L"))
+    warnings = tuple(notice for notice in photo.warnings if notice.code != TRANSPARENCY)  # black is meant
+    return dataclasses.replace(photo, pixels=grey, warnings=warnings)
 
 
 def roomy(limits: DecodeLimits) -> DecodeLimits:
