@@ -28,7 +28,8 @@ def pack_weights(network: Network, mean_image: NDArray[np.float32] | None = None
         name: tensor.detach().half().cpu().contiguous()
         for name, tensor in network.layers.state_dict().items()
     }
-    _check_finite(tensors)
+    for name, tensor in tensors.items():
+        _check_finite(name, tensor)
     if mean_image is not None:
         tensors[MEAN_IMAGE] = torch.tensor(np.ascontiguousarray(mean_image, np.float32))
     return safetensors.torch.save(tensors)
@@ -60,16 +61,24 @@ def parse_tensors(data: bytes) -> dict[str, Tensor]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> None:
-    """Raise ValueError for a tensor of unknown name, other shape or type, or with numbers not finite."""
-    for name, tensor in tensors.items():
-        if name not in expected:
-            raise ValueError(f"tensor '{name}' belongs to no layer of the network")
-        if tuple(tensor.shape) != expected[name]:
-            shape = tuple(tensor.shape)
-            raise ValueError(f"tensor '{name}' has the shape {shape}; the network needs {expected[name]}")
-        if tensor.dtype not in STORED_TYPES:
-            raise ValueError(f"tensor '{name}' is {_type(tensor)}; allowed are float16 and float32")
-    _check_finite(tensors)
+    """Raise ValueError for a tensor of unknown name, other shape or type, or with numbers not finite.
+
+    Of several faults the first in the order of `expected` is named: a file has no order of its own.
+    """
+    if unknown := sorted(tensors.keys() - expected.keys()):
+        raise ValueError(f"tensor '{unknown[0]}' belongs to no layer of the network")
+    for name in expected:
+        if name in tensors:
+            _check_stored(name, tensors[name], expected[name])
+
+
+def _check_stored(name: str, tensor: Tensor, expected: Shape) -> None:
+    if tuple(tensor.shape) != expected:
+        shape = tuple(tensor.shape)
+        raise ValueError(f"tensor '{name}' has the shape {shape}; the network needs {expected}")
+    if tensor.dtype not in STORED_TYPES:
+        raise ValueError(f"tensor '{name}' is {_type(tensor)}; allowed are float16 and float32")
+    _check_finite(name, tensor)
 
 
 def _check_names(tensors: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> None:
@@ -78,18 +87,17 @@ def _check_names(tensors: Mapping[str, Tensor], expected: Mapping[str, Shape]) -
         raise ValueError(f"tensor '{missing[0]}' is missing")
 
 
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        # A sum is finite only if every part is: no mask as large as the weights is made.
-        if not torch.isfinite(tensor.sum(dtype=torch.float64)):
-            raise ValueError(f"tensor '{name}' has values that are no finite numbers in {_type(tensor)}")
+def _check_finite(name: str, tensor: Tensor) -> None:
+    # A sum is finite only if every part is: no mask as large as the weights is made.
+    if not torch.isfinite(tensor.sum(dtype=torch.float64)):
+        raise ValueError(f"tensor '{name}' has values that are no finite numbers in {_type(tensor)}")
 
 
 def _frozen_image(tensor: Tensor) -> NDArray[np.float32]:
     if tensor.dtype != torch.float32 or tensor.dim() != 3:
         found = f"{_type(tensor)} of shape {tuple(tensor.shape)}"
         raise ValueError(f"tensor '{MEAN_IMAGE}' is {found}; it must be float32 (channels, rows, columns)")
-    _check_finite({MEAN_IMAGE: tensor})
+    _check_finite(MEAN_IMAGE, tensor)
     image: NDArray[np.float32] = tensor.numpy()
     image.setflags(write=False)
     return image
