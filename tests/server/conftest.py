@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 import pytest
+import structlog
 import torch
 import trustme
 from PIL import Image
@@ -254,6 +256,18 @@ def make_photo() -> Callable[..., bytes]:
 def photo(make_photo: Callable[..., bytes]) -> bytes:
     """A photo of 60 x 48 pixels."""
     return make_photo()
+
+
+@pytest.fixture
+def json_log() -> Iterator[None]:
+    """Log as JSON lines on stdout."""
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

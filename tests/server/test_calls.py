@@ -1,7 +1,6 @@
 """Around every call: its request id, in what the caller gets and in the log."""
 
 import json
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -73,14 +72,9 @@ def test_bytes_are_no_id() -> None:
 
 
 @pytest.fixture
-def lines(capfd: pytest.CaptureFixture[str]) -> Any:
+def lines(capfd: pytest.CaptureFixture[str], json_log: None) -> Callable[[], list[dict[str, Any]]]:
     """Gives the lines that were logged since, as JSON."""
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-    yield lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
-    structlog.reset_defaults()
+    return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
 
 
 def test_every_line_of_a_call_has_its_id_those_of_threads_too(

@@ -1,7 +1,6 @@
 """Calls whose client went away have a line in the log: request id, method, time and reason."""
 
 import json
-import logging
 import subprocess
 import sys
 import threading
@@ -11,7 +10,6 @@ from typing import Any
 
 import grpc
 import pytest
-import structlog
 
 from tests.server.conftest import Running
 from zfscope.inference import inference_pb2
@@ -55,15 +53,11 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
 
 
 @pytest.fixture
-def line(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], dict[str, Any]]]:
+def line(capfd: pytest.CaptureFixture[str], json_log: None) -> Callable[[], dict[str, Any]]:
     """Waits for a line about a call that was cancelled."""
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
 
     def read() -> dict[str, Any]:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             for text in capfd.readouterr().out.splitlines():
                 found: dict[str, Any] = json.loads(text)
@@ -72,8 +66,7 @@ def line(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], dict[str, A
             time.sleep(0.01)
         raise AssertionError("no line")
 
-    yield read
-    structlog.reset_defaults()
+    return read
 
 
 def check(found: dict[str, Any], method: str, request_id: str) -> None:
