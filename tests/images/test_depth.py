@@ -139,6 +139,31 @@ def test_black_and_dark_pictures_of_8_bits_spread_to_16_stay_as_they_are() -> No
         np.testing.assert_array_equal(photo.pixels[..., :1], values // 257)
 
 
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_few_bright_values_do_not_hide_a_picture_of_12_bits(file: str, channels: int) -> None:
+    values = NOISE[..., :channels] >> 4
+    values[3, 4, 0] = 50000
+    photo = decoded(FILES[file](values))
+    assert said(photo) == (
+        f"all but 1 of {values.size:,} values of a 16-bit picture are below 4,096, so it was read as nearly "
+        "black; if it has 12 bits, cut its values off at 4,095, else scale them to 16 bits"
+    )
+    np.testing.assert_allclose(photo.pixels, np.broadcast_to(values / 257, photo.pixels.shape), atol=1)
+    values[:, :5] = 50000  # more than a few
+    assert decoded(FILES[file](values)).warnings == ()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_dark_picture_of_8_bits_or_of_a_stated_depth_is_not_doubted(channels: int) -> None:
+    values = (NOISE[..., :channels] >> 12) * 257
+    values[3, 4, 0] = 65535
+    assert decoded(png(values)).warnings == ()
+    values = NOISE[..., :channels] >> 4
+    values[3, 4, 0] = 50000
+    assert decoded(png(values, chunk(b"sBIT", bytes([16] * channels)))).warnings == ()
+
+
 def test_a_picture_of_12_bits_that_says_so_is_not_guessed_at() -> None:
     dark = (np.arange(64) * 2).astype(np.uint16)
     packed = b"".join(

@@ -21,6 +21,8 @@ from zfscope.results import Notice
 # Depths that cameras and software have, smallest first; values that need more bits are of the whole range.
 _DEPTHS = (8, 10, 12, 14)
 _SIXTEEN = 65535
+# Values that 12 bits hold; a 16-bit picture in which no more than this share is above them is nearly black.
+_TWELVE, _FEW = 2**12, 0.001
 _MAX_SAMPLE_VALUE, _SMAX_SAMPLE_VALUE, _SMIN_SAMPLE_VALUE = 281, 341, 340
 _WHITE_IS_ZERO = 0
 _ROWS = 256
@@ -74,8 +76,11 @@ def grey_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> Eig
     """
     values, whole = np.asarray(image), _bits(image)
     stated = _stated_bits(image, file) if whole == 16 else whole  # such as 12 bits, packed
-    depth = _depth(_extent([values]), whole, stated)
+    extent = _extent([values])
+    depth = _depth(extent, whole, stated)
     grey = Image.fromarray(_table(2**depth.bits - 1, image)[values])
+    if depth.bits == 16 and stated is None and not extent.spread:
+        return EightBits(grey, _nearly_black(int((values >= _TWELVE).sum()), values.size, field))
     return EightBits(grey, _notice(depth, field))
 
 
@@ -91,7 +96,7 @@ def colour_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> E
         return None
     high = np.asarray(image)
     if not misread and high[..., :3].max(initial=0) >= 2 ** (_DEPTHS[-1] - 8):
-        return None
+        return _of_the_whole_range(image, high, file, field)
     if file.planar:
         message = f"{field} is a TIFF file of 16-bit channels one after the other (planar), which is not read"
         raise InputError(f"{message}: convert to interleaved channels or to 8 bits", field=field)
@@ -108,6 +113,34 @@ def colour_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> E
     if result.shape[2] == 4 and int(high[..., 3].max()) >= 2 ** (depth.bits - 8):
         result[..., 3] = high[..., 3]  # opacity that has the whole range
     return EightBits(Image.fromarray(result), _notice(depth, field))
+
+
+def _of_the_whole_range(
+    image: ImageFile.ImageFile, high: NDArray[np.uint8], file: Stored, field: str
+) -> EightBits | None:
+    """Return 16-bit colour as it is with a warning where it is nearly black, else None. high: upper bytes."""
+    colours = high[..., :3]
+    warnings = _nearly_black(int((colours >= _TWELVE >> 8).sum()), colours.size, field)
+    if not warnings or file.planar or _stated_bits(image, file) is not None:
+        return None
+    if (_lower_bytes(file)[..., :3] == colours).all():  # 8 bits spread to 16
+        return None
+    return EightBits(image, warnings)
+
+
+def _nearly_black(bright: int, count: int, field: str) -> tuple[Notice, ...]:
+    """Return a warning for a 16-bit picture whose few bright values hide that the others may have 12 bits.
+
+    bright: how many of `count` values need more than 12 bits.
+    """
+    if not 0 < bright <= _FEW * count:
+        return ()
+    message = (
+        f"all but {bright:,} of {count:,} values of a 16-bit picture are below {_TWELVE:,}, so it was read "
+        f"as nearly black; if it has 12 bits, cut its values off at {_TWELVE - 1:,}, else scale them to "
+        "16 bits"
+    )
+    return (Notice("assumed-bit-depth", message, field),)
 
 
 def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
