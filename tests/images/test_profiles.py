@@ -1,6 +1,8 @@
 """Embedded colour profiles: those that differ from sRGB are named, since none is applied."""
 
+import io
 import struct
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from PIL.ExifTags import IFD, Base
 
 from zfscope.images.decode import decode_photo
 from zfscope.images.profiles import read_profile
@@ -92,3 +95,73 @@ def test_cmyk_is_said_to_be_approximate(name: str, encoded: Callable[..., bytes]
     (notice,) = decode_photo(encoded(Image.new("CMYK", (16, 16), (10, 20, 30, 40)), name)).warnings
     assert notice.code == "colour-profile"
     assert notice.message.startswith("CMYK was converted without its profile")
+
+
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A grey-blue PNG with chunks before its pixels."""
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), (90, 90, 120)).save(file, "PNG")
+    data, extra = file.getvalue(), b""
+    for kind, content in chunks:
+        extra += struct.pack(">I", len(content)) + kind + content
+        extra += struct.pack(">I", zlib.crc32(kind + content))
+    return data[:33] + extra + data[33:]
+
+
+SRGB_CHROMATICITIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+ADOBE_CHROMATICITIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "words"),
+    [
+        ([(b"gAMA", struct.pack(">I", 100000))], "the brightness curve that gAMA states, 1, was not applied"),
+        ([(b"gAMA", struct.pack(">I", 45455))], None),
+        ([(b"gAMA", bytes(4))], None),
+        ([(b"cHRM", ADOBE_CHROMATICITIES)], "the colour space that cHRM states was not applied"),
+        ([(b"gAMA", struct.pack(">I", 45455)), (b"cHRM", SRGB_CHROMATICITIES)], None),
+        ([(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100000))], None),
+        ([(b"cICP", bytes([9, 16, 0, 1]))], "the colour space that cICP states, 9/16, was not applied"),
+        ([(b"cICP", bytes([1, 13, 0, 1])), (b"cHRM", ADOBE_CHROMATICITIES)], None),
+        ([(b"iCCP", b"x\0\0broken")], "a damaged colour profile was not applied"),
+    ],
+)
+def test_colour_that_chunks_of_a_png_state_is_noticed_where_it_is_not_srgb(
+    chunks: list[tuple[bytes, bytes]], words: str | None
+) -> None:
+    found = [(notice.code, notice.message) for notice in decode_photo(png_with(*chunks)).warnings]
+    said = ("colour-profile", f"{words}: colours were read as sRGB; convert to sRGB")
+    assert found == ([said] if words else [])
+
+
+@pytest.mark.parametrize("damaged", [SRGB[:-200], SRGB[:36] + b"none" + SRGB[40:], b"junk"])
+def test_a_damaged_profile_is_noticed(damaged: bytes, encoded: Callable[..., bytes]) -> None:
+    (notice,) = decode_photo(encoded(Image.new("RGB", (16, 16)), "JPEG", icc_profile=damaged)).warnings
+    assert (notice.code, notice.message.split(":")[0]) == (
+        "colour-profile",
+        "a damaged colour profile was not applied",
+    )
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    ("space", "index", "words"),
+    [
+        (1, "R98", None),
+        (65535, None, "the colour space that EXIF states, not sRGB, was not applied"),
+        (65535, "R03", "the colour space that EXIF states, Adobe RGB, was not applied"),
+    ],
+)
+def test_colour_that_exif_states_is_noticed_without_a_profile(
+    name: str, space: int, index: str | None, words: str | None, encoded: Callable[..., bytes]
+) -> None:
+    exif = Image.Exif()
+    interop = {IFD.Interop: {1: index}} if index else {}
+    exif.get_ifd(IFD.Exif).update({Base.ColorSpace: space, **interop})
+    exif[IFD.Exif] = 0  # Pillow writes what get_ifd holds, but only for a tag that is set
+    picture = Image.new("RGB", (16, 16))
+    found = [
+        notice.message.split(":")[0] for notice in decode_photo(encoded(picture, name, exif=exif)).warnings
+    ]
+    assert found == ([words] if words else [])
+    assert decode_photo(encoded(picture, name, exif=exif, icc_profile=SRGB)).warnings == ()

@@ -10,16 +10,29 @@ _MAX_CHUNKS = 100
 
 def png_significant_bits(data: bytes) -> int | None:
     """Return how many bits of a channel count, the most of all colours; None where that is not said."""
+    content = _chunk(data, b"sBIT")
+    if content is None:
+        return None
+    colours = content[: 1 if len(content) <= 2 else 3]  # grey, grey and opacity, RGB, RGB and opacity
+    return max(colours, default=0) or None
+
+
+def png_code_points(data: bytes) -> tuple[int, int] | None:
+    """Return the primaries and the curve that cICP states (ITU-T H.273), None without it."""
+    content = _chunk(data, b"cICP")
+    return (content[0], content[1]) if content is not None and len(content) >= 4 else None
+
+
+def _chunk(data: bytes, wanted: bytes) -> bytes | None:
+    """Return the first bytes of a chunk that stands before palette and pixels, None without it."""
     place = _FIRST_CHUNK
     for _ in range(_MAX_CHUNKS):
         if place + _HEADER.size > len(data):
             return None
         length, kind = _HEADER.unpack_from(data, place)
-        if kind in (b"IDAT", b"PLTE", b"IEND"):  # sBIT stands before them
+        if kind in (b"IDAT", b"PLTE", b"IEND"):
             return None
-        if kind == b"sBIT":
-            content = data[place + _HEADER.size :][: min(length, 4)]
-            colours = content[: 1 if length <= 2 else 3]  # grey, grey and opacity, RGB, RGB and opacity
-            return max(colours, default=0) or None
+        if kind == wanted:
+            return data[place + _HEADER.size :][: min(length, 4)]
         place += _HEADER.size + length + 4
     return None

@@ -83,7 +83,8 @@ def decode_photo(
 
     The first frame of a file that has several; turned as its EXIF orientation says; what is
     transparent blended over the grey of `backdrop`; more than 8 bits a channel scaled to 8, by the bits that
-    are used (see `zfscope.images.depth`). Colour profiles are not applied. The array may be read-only.
+    are used (see `zfscope.images.depth`). Colour spaces other than sRGB are not applied. The array may be
+    read-only.
 
     Raises InputError, naming `field`, for bytes that are no image of an allowed format, or that are damaged
     or cut short, and TooLarge for what exceeds a limit.
@@ -93,8 +94,9 @@ def decode_photo(
     with _faults_of_the_file(name, limits, field):
         image, (width, height), scaled = _opened(name, data, limits, field)
         file = stored(image, data, lambda: _opened(name, data, limits, field).image)
-        notices = (*scaled, *_frames(image, name, data, field), *colour_notices(image, field))
+        frames = _frames(image, name, data, field)
         image.load()
+        notices = (*scaled, *frames, *colour_notices(image, data, field))
         pixels, assumed = to_upright_rgb(image, file, field=field, backdrop=backdrop)
         size = (width, height) if is_turned(image) else (height, width)
         return DecodedPhoto(pixels, size, (*notices, *assumed))

@@ -1,11 +1,13 @@
-"""Embedded colour profiles: none is applied, so one that differs from sRGB is worth a warning."""
+"""Colour spaces that files state: none is applied, so one that differs from sRGB is worth a warning."""
 
 import struct
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 
+from zfscope.images.chunks import png_code_points
 from zfscope.results import Notice
 
 _HEADER_BYTES = 128
@@ -22,6 +24,13 @@ _PRIMARIES: Mapping[bytes, tuple[float, float, float]] = {
 _TOLERANCE = 0.01
 # A curve of one exponent: those near sRGB's own, about 2.2.
 _GAMMAS = (1.8, 2.6)
+# What a PNG states of sRGB: gAMA, and cHRM's white, red, green and blue, x and y.
+_SRGB_GAMMA = 0.45455
+_CHROMATICITIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+# Code points of ITU-T H.273: the primaries of BT.709 and sRGB, and the curves of those, BT.601 and BT.2020.
+_BT709, _SRGB_CURVES = 1, (1, 6, 13, 14, 15)
+# EXIF's ColorSpace of anything but sRGB, and the tag of the interoperability index, R03 for Adobe RGB.
+_UNCALIBRATED, _INTEROP_INDEX = 65535, 1
 
 
 class Profile(NamedTuple):
@@ -31,24 +40,73 @@ class Profile(NamedTuple):
     like_srgb: bool
 
 
-def colour_notices(image: Image.Image, field: str) -> tuple[Notice, ...]:
-    """Return a warning for colours that are not shown as they are meant: CMYK, and profiles unlike sRGB."""
+def colour_notices(image: Image.Image, data: bytes, field: str) -> tuple[Notice, ...]:
+    """Return a warning for colours that are not shown as they are meant: CMYK, and colours unlike sRGB.
+
+    data: the file of the loaded picture.
+    """
     if image.mode == "CMYK":
         message = "CMYK was converted without its profile, so colours are approximate; convert to sRGB"
         return (Notice("colour-profile", message, field),)
-    data = image.info.get("icc_profile")
-    profile = read_profile(data) if isinstance(data, bytes) else None
-    if profile is None or profile.like_srgb:
+    unlike = _unlike_srgb(image, data)
+    if unlike is None:
         return ()
-    message = (
-        f"the colour profile '{profile.name}' was not applied: colours were read as sRGB; convert to sRGB"
-    )
+    message = f"{unlike} was not applied: colours were read as sRGB; convert to sRGB"
     return (Notice("colour-profile", message, field),)
 
 
+def _unlike_srgb(image: Image.Image, data: bytes) -> str | None:
+    """Return what states colours unlike sRGB, the first that counts: cICP, ICC, sRGB, gAMA and cHRM, EXIF."""
+    points = png_code_points(data) if image.format == "PNG" else None
+    if points is not None:
+        return None if _like_srgb(*points) else f"the colour space that cICP states, {points[0]}/{points[1]},"
+    if "icc_profile" in image.info:
+        return _unlike_profile(image.info["icc_profile"])
+    if image.format == "PNG" and not image.info.keys().isdisjoint({"srgb", "gamma", "chromaticity"}):
+        return _unlike_chunks(image.info)
+    return _unlike_exif(image)
+
+
+def _like_srgb(primaries: int, curve: int) -> bool:
+    return primaries == _BT709 and curve in _SRGB_CURVES
+
+
+def _unlike_profile(data: bytes | None) -> str | None:
+    profile = read_profile(data) if data else None
+    if profile is None:
+        return "a damaged colour profile"
+    return None if profile.like_srgb else f"the colour profile '{profile.name}'"
+
+
+def _unlike_chunks(info: Mapping[Any, Any]) -> str | None:
+    """Return what a PNG's gAMA and cHRM state, None where that is near sRGB or where sRGB is stated too."""
+    if "srgb" in info:
+        return None
+    gamma = float(info.get("gamma") or _SRGB_GAMMA)  # 0 is invalid, and ignored by viewers
+    if not _GAMMAS[0] <= 1 / gamma <= _GAMMAS[1]:
+        return f"the brightness curve that gAMA states, {gamma:.5g},"
+    found = info.get("chromaticity", _CHROMATICITIES)
+    if any(abs(a - b) > _TOLERANCE for a, b in zip(found, _CHROMATICITIES, strict=True)):
+        return "the colour space that cHRM states"
+    return None
+
+
+def _unlike_exif(image: Image.Image) -> str | None:
+    """Return what EXIF states: Adobe RGB by its interoperability index, or a space that is not sRGB."""
+    try:
+        exif = image.getexif()
+        space = exif.get_ifd(IFD.Exif).get(Base.ColorSpace)
+        index = exif.get_ifd(IFD.Interop).get(_INTEROP_INDEX)
+    except Exception:  # a broken EXIF block is no reason to refuse a readable photo
+        return None
+    if isinstance(index, str) and index.startswith("R03"):
+        return "the colour space that EXIF states, Adobe RGB,"
+    return "the colour space that EXIF states, not sRGB," if space == _UNCALIBRATED else None
+
+
 def read_profile(data: bytes) -> Profile | None:
-    """Read an ICC profile, None for bytes that are none; no more of it than its name, primaries and curve."""
-    if len(data) < _HEADER_BYTES + 4 or data[36:40] != b"acsp":
+    """Read the name, primaries and curve of an ICC profile, None for bytes that are none or cut short."""
+    if len(data) < _HEADER_BYTES + 4 or data[36:40] != b"acsp" or len(data) < int.from_bytes(data[:4]):
         return None
     tags = _tags(data)
     name = _name(tags.get(b"desc", b"")) or "unnamed"
