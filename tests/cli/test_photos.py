@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 from PIL import Image
 
 from zfscope.cli.photos import is_single, listed, read_photo
-from zfscope.errors import InputError
+from zfscope.cli.schema import file_as_base64, json_or_file
+from zfscope.errors import InputError, TooLarge
 
 Run = Callable[..., Any]
 
@@ -88,7 +91,46 @@ def test_endless_standard_input_is_not_read_to_its_end() -> None:
     code = "from pathlib import Path; from zfscope.cli.photos import read_photo; read_photo(Path('-'))"
     with Path("/dev/zero").open("rb") as zeros:
         done = subprocess.run([sys.executable, "-c", code], stdin=zeros, capture_output=True, check=False)
-    assert b"InputError: standard input is longer than 20,971,520 bytes, the most of an image" in done.stderr
+    assert b"TooLarge: standard input is longer than 20,971,520 bytes, the most of an image" in done.stderr
+
+
+def test_endless_and_huge_files_are_not_read_to_their_end(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.jpg"
+    with huge.open("wb") as file:
+        file.truncate(3 * 2**30)
+    for path in (huge, Path("/dev/zero")):
+        with pytest.raises(
+            TooLarge, match=f"^'{path}' is longer than 20,971,520 bytes, the most of an"
+        ) as refused:
+            read_photo(path)
+        assert refused.value.field == "photo"
+        with pytest.raises(ArgumentTypeError, match=f"^'{path}' is longer than 20,971,520 bytes"):
+            file_as_base64(str(path))
+        with pytest.raises(ArgumentTypeError, match=f"^'{path}' is longer than 20,971,520 bytes"):
+            json_or_file(f"@{path}")
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused_and_that_of_a_shell_is_read(
+    tmp_path: Path, photo: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(InputError, match=r"pipe.jpg' is a named pipe, which is not read; pass an image file"):
+        read_photo(tmp_path / "pipe.jpg")
+    reader, writer = os.pipe()
+    os.write(writer, b"data")
+    os.close(writer)
+    try:
+        assert read_photo(Path(f"/dev/fd/{reader}")) == b"data"
+    finally:
+        os.close(reader)
+
+
+def test_closed_standard_input_is_named(command: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" classify - <&-', command], env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == b"zfscope: standard input is closed; - reads one image file from it\n"
 
 
 def test_several_photos_have_a_row_each(run: Run, photo: Path, folder: Path) -> None:

@@ -1,13 +1,13 @@
 """Photos as a command line names them: files, folders, and `-` for standard input."""
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
 
 from zfscope.cli.output import one_line, print_json
+from zfscope.cli.reading import read_file, read_standard_input
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
@@ -19,31 +19,19 @@ _URL = re.compile(r"^(?!file:)([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
 def read_photo(path: Path) -> bytes:
     """Read an image file, or standard input for `-`.
 
-    Raises InputError where there is no such file, for a URL, which nothing here fetches, and where standard
-    input is empty or longer than an image file may be.
+    Raises InputError where there is no such file, for a URL, which nothing here fetches, for a named pipe,
+    and where standard input is closed or empty, and TooLarge for more bytes than an image file may have.
     """
     if path == STDIN:
-        return _standard_input()
+        return read_standard_input()
     if found := _URL.match(str(path)):
         url = _URL.sub(f"{found[1]}://", str(path))  # a path has lost the second slash
         message = f"'{url}' is a URL, and photos are read from files; fetch it: curl -sSL URL | zfscope ... -"
         raise InputError(message, field="photo")
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}", field="photo") from error
-
-
-def _standard_input() -> bytes:
-    from zfscope.images.limits import environment_limits
-
-    most = environment_limits().bytes
-    data = sys.stdin.buffer.read(most + 1)
-    if not data:
-        raise InputError("standard input is empty; - reads one image file from it", field="photo")
-    if len(data) > most:
-        raise InputError(f"standard input is longer than {most:,} bytes, the most of an image", field="photo")
-    return data
 
 
 def is_single(named: Sequence[Path]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from zfscope.cli.reading import read_file
 from zfscope.errors import InputError
 from zfscope.validation import resolved, unknown_name
 
@@ -96,9 +97,11 @@ def _is_file(field: Mapping[str, Any]) -> bool:
 
 
 def file_as_base64(name: str) -> str:
-    """Read a file as JSON holds its bytes. Raises ArgumentTypeError, which a parser tells."""
+    """Read a file as JSON holds its bytes. Raises ArgumentTypeError, which a parser reports."""
     try:
-        return base64.b64encode(Path(name).read_bytes()).decode()
+        return base64.b64encode(read_file(Path(name))).decode()
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     except OSError as error:
         raise argparse.ArgumentTypeError(f"'{name:.80}' cannot be read: {error.strerror}") from error
 
@@ -120,7 +123,9 @@ def json_or_file(text: str) -> Any:
 
 def _from_file(name: str) -> Any:
     try:
-        return json.loads(Path(name).read_bytes())
+        return json.loads(read_file(Path(name)))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     except OSError as error:
         words = f"no JSON, and no file that can be read: {error.strerror}"
         raise argparse.ArgumentTypeError(f"'{name:.80}' is {words}") from error
