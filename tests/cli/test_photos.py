@@ -72,6 +72,30 @@ def test_a_url_is_refused_by_name_with_what_to_do(path: str, url: str) -> None:
     assert refused.value.field == "photo"
 
 
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [("file:///tmp/x.jpg", "/tmp/x.jpg"), ("file://localhost/tmp/a%20b.jpg", "/tmp/a b.jpg")],
+)
+def test_the_url_of_a_file_is_refused_with_the_file_to_name(url: str, file: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_photo(Path(url))
+    shown = url.replace("localhost", "")
+    assert str(refused.value) == f"'{shown}' is a URL, and photos are read from files; name the file: {file}"
+    assert refused.value.field == "photo"
+
+
+@pytest.mark.parametrize("command", [["classify"], ["project"], ["analyze", "project"]])
+def test_what_a_folder_holds_besides_photos_is_said(
+    run: Run, folder: Path, tmp_path: Path, command: list[str]
+) -> None:
+    (folder / ".hidden.png").write_bytes(b"")
+    options = [] if command == ["classify"] else ["--top", 1, "--out", tmp_path / "out"]
+    result = run(*command, folder, *options, "--json")
+    found = "passed over: 1 hidden file or folder, 1 file that is not an image (.txt)"
+    assert result.stderr.splitlines() == [f"zfscope: {folder}: {found}"]
+    assert len(result.stdout.splitlines()) == 2
+
+
 def test_a_file_whose_name_has_a_colon_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a:b.jpg"
     path.write_bytes(b"data")
@@ -184,6 +208,7 @@ def test_a_person_sees_the_rows_of_the_others(run: Run, photo: Path, broken: Pat
 
 
 def test_what_is_wrong_with_the_call_is_said_once(run: Run, photo: Path, folder: Path) -> None:
+    (folder / "notes.txt").unlink()
     result = run("project", photo, folder, "--layer", "conv9")
     assert (result.code, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1

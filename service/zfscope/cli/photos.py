@@ -3,16 +3,19 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import typer
 
 from zfscope.cli.output import one_line, print_json
+from zfscope.cli.photos_used import passed_over_in_words
 from zfscope.cli.reading import read_file, read_standard_input
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 ERROR_EXIT = 2
 STDIN = Path("-")
+_FILE_URL = re.compile(r"^file:/+(localhost/+)?", re.IGNORECASE)
 _URL = re.compile(r"^(?!file:)([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
 
 
@@ -24,6 +27,10 @@ def read_photo(path: Path) -> bytes:
     """
     if path == STDIN:
         return read_standard_input()
+    if (found := _FILE_URL.match(str(path))) and not path.exists():
+        name = "/" + str(path)[found.end() :]
+        message = f"'file://{name}' is a URL, and photos are read from files; name the file: {unquote(name)}"
+        raise InputError(message, field="photo")
     if found := _URL.match(str(path)):
         url = _URL.sub(f"{found[1]}://", str(path))  # a path has lost the second slash
         message = f"'{url}' is a URL, and photos are read from files; fetch it: curl -sSL URL | zfscope ... -"
@@ -40,7 +47,7 @@ def is_single(named: Sequence[Path]) -> bool:
 
 
 def listed(named: Sequence[Path]) -> list[Path]:
-    """Return photos as they are named, and all photos of folders.
+    """Return photos as they are named, and all photos of folders; what these hold besides is printed.
 
     Raises InputError for a folder without photos, and where standard input is named more than once.
     """
@@ -53,9 +60,12 @@ def listed(named: Sequence[Path]) -> list[Path]:
 
 
 def _photos_of(folder: Path) -> list[Path]:
+    """Return the photos of a folder; what is passed over is printed on stderr."""
     from zfscope.datasets import open_data
 
     data = open_data(folder)
+    if data.passed_over:
+        echo(one_line(f"zfscope: {folder}: {passed_over_in_words(data.passed_over)}"), err=True)
     return [folder / name for name in data.names]
 
 

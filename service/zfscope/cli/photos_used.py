@@ -35,14 +35,19 @@ def photos_json(
 
 def sentence(images: int, skipped: str, passed_over: "Sequence[PassedOver]") -> str:
     """Return how many photos were used, without a full stop. skipped: those that could not be, in words."""
-    from zfscope.datasets.passed_over import in_words
-
     parts = [f"{images:,} photo{'' if images == 1 else 's'}"]
     if skipped:
         parts.append(skipped)
     if passed_over:
-        parts.append(f"passed over: {in_words(passed_over)}")
+        parts.append(passed_over_in_words(passed_over))
     return "; ".join(parts)
+
+
+def passed_over_in_words(passed_over: "Iterable[PassedOver]") -> str:
+    """Return what was passed over, by kind."""
+    from zfscope.datasets.passed_over import in_words
+
+    return f"passed over: {in_words(passed_over)}"
 
 
 def skipped_in_words(skipped: "Sequence[Skipped]") -> str:
