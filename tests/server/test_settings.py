@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from zfscope.server.settings import Settings
+from zfscope.errors import InputError
+from zfscope.server.settings import Settings, read_settings
 
 
 def test_the_service_listens_on_this_machine_alone_unless_told_otherwise() -> None:
@@ -67,3 +68,23 @@ def test_single_methods_have_places_of_their_own(monkeypatch: pytest.MonkeyPatch
 def test_places_for_a_method_that_there_is_not_are_refused() -> None:
     with pytest.raises(ValidationError, match="no method 'Oclude'; there are ListModels, GetModel, Classify"):
         Settings(queues={"Oclude": 2})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "form"),
+    [("ZFSCOPE_QUEUES", "{", '{"Occlude": 2}'), ("ZFSCOPE_ANALYZERS", "project", '["project"]')],
+)
+def test_a_variable_that_is_not_json_is_refused_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, form: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError) as refused:
+        read_settings(Settings)
+    assert refused.value.message == f"{variable} is '{value}'; allowed is JSON such as {form}"
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_time_is_a_finite_number(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ZFSCOPE_DEFAULT_DEADLINE_S", value)
+    with pytest.raises(InputError, match=r"default_deadline_s is .*finite number"):
+        read_settings(Settings)

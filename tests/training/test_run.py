@@ -104,6 +104,23 @@ def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path, network: Netwo
         TrainingRun(tmp_path, network, batches, 4).resume()
 
 
+@pytest.mark.parametrize("content", [b"", b"PK cut off", None])
+def test_a_damaged_state_is_refused_with_the_way_out(
+    tmp_path: Path, network: Network, batches: Batches, content: bytes | None
+) -> None:
+    TrainingRun(tmp_path, network, batches, 3).save()
+    state = tmp_path / "state.pt"
+    if content is None:
+        torch.save({"network": {}}, state)
+    else:
+        state.write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"state.pt' is damaged or not the state of a run; .* remove '"
+    ) as refused:
+        TrainingRun(tmp_path, network, batches, 3).resume()
+    assert refused.value.field == "out"
+
+
 def test_a_loss_that_stays_at_guessing_is_warned_of(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:

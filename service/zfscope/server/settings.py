@@ -1,5 +1,6 @@
 """How the service is set up: by ZFSCOPE_ variables of the environment, or by whoever starts it."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -14,7 +15,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from zfscope.address import parse_address
 from zfscope.errors import InputError
@@ -30,6 +31,8 @@ _PORTS = {
     "torchserve": {"example_port": 7070, "least_port": 1},
     "metrics_listen": {"example_port": 9090},
 }
+# Settings that are JSON in the environment, each with an example.
+_JSON_FORMS = {"queues": '{"Occlude": 2}', "analyzers": '["project"]'}
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -44,12 +47,23 @@ def read_settings(kind: type[S], **wishes: Any) -> S:
             f"{field} {words}" if words.startswith(UNKNOWN) else f"{field} is {fault['input']!r}: {words}"
         )
         raise InputError(message, field=field) from error
+    except SettingsError as error:
+        raise _not_json(kind, str(error)) from error
+
+
+def _not_json(kind: type[BaseSettings], message: str) -> InputError:
+    """Return the error for a variable that is not JSON; pydantic's message quotes the setting."""
+    field = next((name for name in kind.model_fields if f'"{name}"' in message), "")
+    variable = f"{kind.model_config.get('env_prefix', '')}{field}".upper()
+    given = os.environ.get(variable, os.environ.get(variable.lower(), ""))
+    form = _JSON_FORMS.get(field, "JSON")
+    return InputError(f"{variable} is {given!r:.80}; allowed is JSON such as {form}", field=field)
 
 
 class Settings(BaseSettings):
     """Every setting NAME may be given as the environment's ZFSCOPE_NAME."""
 
-    model_config = SettingsConfigDict(env_prefix="ZFSCOPE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="ZFSCOPE_", frozen=True, extra="forbid", allow_inf_nan=False)
 
     listen: str = Field(default="127.0.0.1:50051", description="HOST:PORT; port 0 takes a free one.")
     tls_certificate: Path | None = Field(

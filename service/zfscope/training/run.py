@@ -95,12 +95,12 @@ class TrainingRun:
         """Go back to the saved state, if there is one; return whether there was.
 
         warn: called where an older version left no record of the photos. Raises InputError where the folder
-        holds a run with other settings or photos.
+        holds a run with other settings or photos, or a damaged state.
         """
         path = self.folder / "state.pt"
         if not path.exists():
             return False
-        state = torch.load(path, map_location=self._device, weights_only=True)
+        state = self._read_state(path)
         self._check_identity(state["identity"])
         if self._data.keys() - state["identity"].keys():
             warn(
@@ -111,6 +111,23 @@ class TrainingRun:
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
         return True
+
+    def _read_state(self, path: Path) -> dict[str, Any]:
+        """Read a saved state. Raises InputError for a file that is damaged or not a state."""
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+            whole = {"identity", "progress", "network", "optimizer"} <= state.keys()
+        except OSError:
+            raise
+        except Exception as error:  # torch has no class of its own for what it cannot read
+            raise self._damaged(path) from error
+        if not whole:
+            raise self._damaged(path)
+        return state
+
+    def _damaged(self, path: Path) -> InputError:
+        message = f"'{path}' is damaged or not the state of a run; to begin again, remove '{self.folder}'"
+        return InputError(message, field="out")
 
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
         own = self._identity
