@@ -191,3 +191,11 @@ def test_a_limit_that_is_not_a_number_is_refused_by_name(monkeypatch: pytest.Mon
     monkeypatch.setenv("ZFSCOPE_MAX_IMAGE_PIXELS", text)
     with pytest.raises(InputError, match=f"ZFSCOPE_MAX_IMAGE_PIXELS is '{text}'; allowed are whole numbers"):
         environment_limits()
+
+
+def test_a_jpeg_that_was_copied_in_text_mode_is_said_to_be_damaged(encoded: Callable[..., bytes]) -> None:
+    data = encoded(np.random.default_rng(1).integers(0, 256, (200, 200, 3), np.uint8), "JPEG")
+    (notice,) = decode_photo(data.replace(b"\n", b"\r\n"), field="image.encoded").warnings
+    assert (notice.code, notice.field) == ("damaged", "image.encoded")
+    assert notice.message.endswith("as a copy in text mode puts there; copy the original in binary mode")
+    assert decode_photo(data).warnings == ()

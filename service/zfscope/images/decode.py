@@ -25,7 +25,7 @@ from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
 from zfscope.images.colour import MID_GREY, TRANSPARENCY, is_turned, to_upright_rgb, upright
 from zfscope.images.depth import stored
 from zfscope.images.formats import HEAD_BYTES, RAW, TEXT, Format, identify, missing_library
-from zfscope.images.jpeg import JpegHeader, read_jpeg
+from zfscope.images.jpeg import JpegHeader, copied_as_text, read_jpeg
 from zfscope.images.limits import BYTES_PER_PIXEL, LARGER, DecodeLimits, environment_limits
 from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
@@ -94,7 +94,7 @@ def decode_photo(
     with _faults_of_the_file(name, limits, field):
         image, (width, height), scaled = _opened(name, data, limits, field)
         file = stored(image, data, lambda: _opened(name, data, limits, field).image)
-        frames = _frames(image, name, data, field)
+        frames = (*_frames(image, name, data, field), *_damage(name, data, field))
         image.load()
         notices = (*scaled, *frames, *colour_notices(image, data, field))
         pixels, assumed = to_upright_rgb(image, file, field=field, backdrop=backdrop)
@@ -264,6 +264,17 @@ def _frames(image: ImageFile.ImageFile, name: Format, data: bytes, field: str) -
         "to use another, save it as a file of its own"
     )
     return (Notice("first-frame", message, field),)
+
+
+def _damage(name: Format, data: bytes, field: str) -> tuple[Notice, ...]:
+    """Return a warning for a JPEG that was copied in text mode, which decoders show as noise."""
+    if name != "JPEG" or not copied_as_text(data):
+        return ()
+    message = (
+        "the JPEG is damaged: each line feed has a carriage return before it, as a copy in text mode puts "
+        "there; copy the original in binary mode"
+    )
+    return (Notice("damaged", message, field),)
 
 
 def _check_size(what: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:

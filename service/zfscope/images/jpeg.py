@@ -17,6 +17,8 @@ _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})  # tables, 
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS_LS = 0xF7
 _MAX_SEGMENTS = 10_000
+# So many line feeds of compressed data, all behind a carriage return, are no chance: one in 256 ** 20.
+_MIN_FEEDS = 20
 _BLOCK, _COEFFICIENT_BYTES = 8, 2
 
 
@@ -61,6 +63,13 @@ def read_jpeg(data: bytes) -> JpegHeader:
             after = _MARKER_IN_DATA.search(data, place)
             place = after.start() if after else len(data)
     raise ValueError(f"more than {_MAX_SEGMENTS:,} segments")
+
+
+def copied_as_text(data: bytes) -> bool:
+    """Return whether a copy in text mode put a carriage return before each line feed of the last scan."""
+    start, end = data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
+    feeds = data.count(b"\n", start, end) if 0 <= start < end else 0
+    return feeds >= _MIN_FEEDS and feeds == data.count(b"\r\n", start, end)
 
 
 def _header(frame: _Frame, scans: int, interleaved: int) -> JpegHeader:
