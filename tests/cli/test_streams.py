@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from zfscope.cli.output import print_json, print_table, progress
+from zfscope.cli.output import print_json, print_table, print_warnings, progress
 from zfscope.cli.streams import OutputLost, echo, encodable, print_any_name
+from zfscope.results import Notice
 
 
 def stream(encoding: str) -> io.TextIOWrapper:
@@ -105,3 +106,16 @@ def test_output_that_cannot_be_written_is_an_error_of_its_own(
         echo("text")
     assert lost.value.reason == error.strerror
     assert lost.value.broken_pipe is isinstance(error, BrokenPipeError)
+
+
+@pytest.mark.parametrize("control", ["\x1b[2J", "\x9b2J", "\x7f", "\r", "\x07"])
+def test_a_name_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str], control: str) -> None:
+    escaped = control.replace(control[0], control[0].encode("unicode_escape").decode())
+    echo(f"a{control}b\nsecond line")
+    print_warnings([Notice("code", f"a{control}b")])
+    print_table(f"a{control}b", {f"h{control}": "left"}, [(f"c{control}\n",)])
+    found = capsys.readouterr()
+    assert found.out.startswith(f"a{escaped}b\nsecond line\n")
+    assert f"c{escaped}\\n" in found.out
+    assert f"h{escaped}" in found.out
+    assert control[0] not in found.out + found.err

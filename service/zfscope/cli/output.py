@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from zfscope.cli.streams import echo, encodable, printing_to
+from zfscope.cli.streams import echo, encodable, printing_to, write
 
 if TYPE_CHECKING:
     from zfscope.results import Notice
@@ -32,7 +32,7 @@ def print_json(answer: Mapping[str, Any]) -> None:
         words.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:  # JSON's own escapes, not those of Python, which are not JSON
         words = json.dumps(answer)
-    echo(words)
+    write(f"{words}\n")
 
 
 def one_line(words: str) -> str:
@@ -44,7 +44,7 @@ def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str
     """Print a table on stdout. columns: `left` or `right` by heading."""
     table = Table(title=encodable(title), title_justify="left")
     for heading, side in columns.items():
-        table.add_column(heading, justify="right" if side == "right" else "left")
+        table.add_column(encodable(heading), justify="right" if side == "right" else "left")
     for row in rows:
         table.add_row(*map(encodable, row))
     # A pipe is given whole lines: rich would cut them to 80 characters. Names are shown as they are.
@@ -53,7 +53,7 @@ def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str
         console.width = 200
     with printing_to(sys.stdout), console.capture() as drawn:
         console.print(table)
-    echo(drawn.get(), end="")
+    write(drawn.get())
 
 
 def print_warnings(warnings: "Iterable[Notice]", *, prefix: str = "") -> None:

@@ -3,12 +3,15 @@
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import TextIO
 
 # What shells report of a program that wrote to a pipe nobody reads: 128 and the number of SIGPIPE.
 BROKEN_PIPE_EXIT = 141
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def print_any_name() -> None:
@@ -27,8 +30,13 @@ class OutputLost(Exception):
         self.broken_pipe = isinstance(error, BrokenPipeError)
 
 
-def echo(words: str, *, err: bool = False, end: str = "\n") -> None:
-    """Print words on stdout or stderr at once. Raises OutputLost.
+def echo(words: str, *, err: bool = False) -> None:
+    """Print words for people on stdout or stderr, control characters escaped. Raises OutputLost."""
+    write("\n".join(map(harmless, words.split("\n"))) + "\n", err=err)
+
+
+def write(words: str, *, err: bool = False) -> None:
+    """Write words as they are to stdout or stderr at once. Raises OutputLost.
 
     typer's own printing writes UTF-8, whatever encoding the stream has.
     """
@@ -36,7 +44,7 @@ def echo(words: str, *, err: bool = False, end: str = "\n") -> None:
     if stream is None:  # closed before the start
         return
     with printing_to(stream):
-        print(words, file=stream, end=end, flush=True)
+        print(words, file=stream, end="", flush=True)
 
 
 @contextlib.contextmanager
@@ -49,10 +57,15 @@ def printing_to(stream: TextIO) -> Iterator[None]:
         raise OutputLost(error) from error
 
 
+def harmless(words: str) -> str:
+    """Return words with control characters escaped: a name or a service must not control the terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
+
+
 def encodable(words: str) -> str:
     """Return words as standard output shows them, where what it lacks is escaped: for widths of columns."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return words.encode(encoding, "backslashreplace").decode(encoding)
+    return harmless(words).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _send_nowhere(stream: TextIO) -> None:
