@@ -162,3 +162,27 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_way_out(
         run.run(checkpoints=frozenset(), validate=None, watch=silent())
     assert caught.value.field == "recipe"
     assert not (tmp_path / "state.pt").exists()
+
+
+def test_a_state_that_was_cut_is_refused_with_the_way_out(
+    tmp_path: Path, network: Network, batches: Batches
+) -> None:
+    run = TrainingRun(tmp_path, network, batches, 3)
+    run.save()
+    state = tmp_path / "state.pt"
+    whole = state.read_bytes()
+    for length in (100, len(whole) // 2, len(whole) - 100):
+        state.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"state\.pt' is damaged .* remove '"):
+            run.resume()
+
+
+def test_a_state_whose_weights_do_not_fit_is_damaged(
+    tmp_path: Path, network: Network, batches: Batches
+) -> None:
+    run = TrainingRun(tmp_path, network, batches, 3)
+    run.save()
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    torch.save(saved | {"network": {}}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match=r"state\.pt' is damaged .* remove '"):
+        run.resume()

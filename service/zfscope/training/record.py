@@ -109,9 +109,9 @@ def read_record(path: Path, about: Mapping[str, Any]) -> Record | None:
     try:
         table = pq.read_table(path)
         stated = json.loads(table.schema.metadata[_ABOUT])
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        record = Record(about, [_recorded(row) for row in table.to_pylist()])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
-    record = Record(about, [_recorded(row) for row in table.to_pylist()])
     return record if stated == _stated(record) else None
 
 

@@ -107,19 +107,24 @@ class TrainingRun:
                 f"the run in '{self.folder}' was begun by an older version, which did not record its photos: "
                 "make sure that they are the same, each in the same class"
             )
-        self.network.layers.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
+        try:
+            self.network.layers.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.progress = Progress(**state["progress"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise self._damaged(path) from error
         return True
 
     def _read_state(self, path: Path) -> dict[str, Any]:
         """Read a saved state. Raises InputError for a file that is damaged or not a state."""
+        with path.open("rb"):  # a file that cannot be opened is reported as that
+            pass
         try:
-            state: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             whole = {"identity", "progress", "network", "optimizer"} <= state.keys()
-        except OSError:
+        except MemoryError:
             raise
-        except Exception as error:  # torch has no class of its own for what it cannot read
+        except Exception as error:  # torch has no class of its own; for a cut file it raises OSError too
             raise self._damaged(path) from error
         if not whole:
             raise self._damaged(path)
@@ -161,9 +166,13 @@ class TrainingRun:
             if self.progress.epoch in checkpoints | {self.epochs}:
                 self._keep_checkpoint()
             self.save()
-            write_file(self.folder / "history.json", json.dumps(self.progress.history, indent=1).encode())
+            write_file(self.folder / "history.json", self.history_json())
             watch.epoch(row)
             self._warn_of_plateau(row, watch)
+
+    def history_json(self) -> bytes:
+        """Return the rows of all epochs as the contents of `history.json`."""
+        return json.dumps(self.progress.history, indent=1).encode()
 
     @property
     def _phase(self) -> Phase:

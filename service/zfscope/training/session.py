@@ -115,7 +115,7 @@ class Session:
             self.run.network,
             checkpoints=kept,
             extra_files={
-                "history.json": (out / "history.json").read_bytes(),
+                "history.json": self.run.history_json(),
                 "history.png": plot_history(history),
                 "README.md": model_card(manifest, history, sorted(kept)).encode(),
             },
