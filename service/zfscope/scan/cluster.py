@@ -72,5 +72,7 @@ def _check_listening(address: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Give the last line of what Ray says, which comes after its tracebacks."""
-    return str(error.__cause__ or error).strip().splitlines()[-1]
+    """Return the last line of Ray's message, after its tracebacks; without a message, the kind of error."""
+    cause = error.__cause__ or error
+    (reason,) = str(cause).strip().splitlines()[-1:] or [type(cause).__name__]
+    return reason

@@ -1,6 +1,7 @@
 """The archive of a model, and the settings beside it."""
 
 import json
+import subprocess
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -117,5 +118,15 @@ def test_what_the_archiver_complains_of_is_told(
 ) -> None:
     monkeypatch.setattr(archive, "_ARCHIVER", "model_archiver.none")
     with pytest.raises(RuntimeUnavailable, match=r"torch-model-archiver failed: .*No module named"):
+        write_archive(tiny, target, Batching())
+    assert not target.exists()
+
+
+def test_of_an_archiver_that_ends_without_a_word_the_exit_code_is_told(
+    tiny: Model, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = subprocess.CompletedProcess("archiver", -9, "", "")
+    monkeypatch.setattr(archive.subprocess, "run", lambda *_, **__: killed)  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeUnavailable, match=r"archiver failed: it ended with exit code -9$"):
         write_archive(tiny, target, Batching())
     assert not target.exists()

@@ -76,7 +76,9 @@ def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> P
     environment = {**os.environ, "TMPDIR": str(passing)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # nothing of a caller's
     if done.returncode:
-        raise RuntimeUnavailable(f"torch-model-archiver failed: {done.stderr.strip().splitlines()[-1]}")
+        # A process that is killed says nothing.
+        (reason,) = done.stderr.strip().splitlines()[-1:] or [f"it ended with exit code {done.returncode}"]
+        raise RuntimeUnavailable(f"torch-model-archiver failed: {reason}")
     return scratch / f"{model.name}.mar"
 
 

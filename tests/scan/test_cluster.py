@@ -1,0 +1,28 @@
+"""Joining a Ray cluster, without Ray's own processes."""
+
+import pytest
+import ray
+
+from zfscope.errors import RuntimeUnavailable
+from zfscope.scan import cluster
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConnectionError("Traceback ...\n  File ...\nNobody is there.\n"), "Nobody is there."),
+        (ConnectionError(), "ConnectionError"),
+    ],
+)
+def test_what_keeps_ray_from_joining_is_told_in_its_last_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def init(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(RuntimeUnavailable, match=f"^the Ray cluster at 'auto' cannot be joined: {told}$"),
+        cluster.joined("auto"),
+    ):
+        pass
