@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from zfscope.address import Address, is_loopback, is_this_machine, parse_address
+from zfscope.address import Address, check_endpoint, is_loopback, is_this_machine, parse_address
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,46 @@ def test_a_connection_to_these_ends_on_this_machine(host: str) -> None:
 @pytest.mark.parametrize("host", ["10.0.0.1", "fe80::1", "::ffff:10.0.0.1", "gpu"])
 def test_a_connection_to_these_may_leave_this_machine(host: str) -> None:
     assert not is_this_machine(host)
+
+
+@pytest.mark.parametrize("text", ["0", "99999", ":70000"])
+def test_a_port_that_cannot_be_used_is_not_suggested(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=re.escape(f"'{text}' has no host; write HOST:PORT, such as 127.0.0.1:50051,")
+    ):
+        parse_address(text, least_port=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("http://localhost:4317/", "http://localhost:4317"),
+        ("https://collector", "https://collector"),
+        ("HTTPS://[::1]:4317", "HTTPS://[::1]:4317"),
+    ],
+)
+def test_an_endpoint_is_a_url(text: str, endpoint: str) -> None:
+    assert check_endpoint(text) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "foo",
+            "'foo' is not a URL; write http://HOST:PORT or https://HOST:PORT, such as http://localhost:4317",
+        ),
+        ("localhost:4317", "'localhost:4317' is not a URL; write http://HOST:PORT or https://HOST:PORT"),
+        ("ftp://localhost:4317", "'ftp://localhost:4317' is not a URL"),
+        ("http://localhost", "'http://localhost' has no port; write HOST:PORT, such as localhost:4317"),
+        ("http://localhost:4317/v1/traces", "'http://localhost:4317/v1/traces' has a path"),
+        ("http://:4317", "'http://:4317' has no host"),
+        ("https://", "'https://' is not a URL"),
+        ("http://localhost:0", "'http://localhost:0' has the port '0'"),
+        ("https://u:pass@collector", "leave user name and password out"),
+    ],
+)
+def test_an_endpoint_of_another_form_is_refused_with_the_right_one(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as refused:
+        check_endpoint(text)
+    assert "pass@" not in str(refused.value)

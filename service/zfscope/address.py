@@ -28,14 +28,35 @@ def parse_address(text: str, *, example_port: int = 50051, least_port: int = 0) 
     Raises ValueError with one sentence that says what is wrong and gives the right form.
     """
     scheme, rest = _without_scheme(text.strip(), text)
-    host, port = _split(rest, text, example_port)
+    host, port = _split(rest, text, example_port, least_port)
     _check_host(host, text)
-    if not (port.isascii() and port.isdecimal() and least_port <= int(port) <= 65535):
+    if not _is_port(port, least_port):
         raise ValueError(
             f"'{text}' has the port '{port}'; a port is a number from {least_port} to 65535, such as "
             f"{bracketed(host)}:{example_port}"
         )
     return Address(host, int(port), tls=scheme in _WITH_TLS)
+
+
+def check_endpoint(text: str) -> str:
+    """Return the URL of an OTLP endpoint without the slash at its end, where it is http:// or https://.
+
+    Raises ValueError with one sentence for anything else; https:// alone may leave its port out, 443.
+    """
+    stripped = text.strip().rstrip("/")
+    scheme = stripped.partition("://")[0].lower()
+    if scheme not in ("http", "https") or "://" not in stripped:
+        if "@" in text:
+            raise ValueError("an endpoint with '@' is not http://HOST:PORT: leave user name and password out")
+        raise ValueError(
+            f"'{text}' is not a URL; write http://HOST:PORT or https://HOST:PORT, such as "
+            "http://localhost:4317"
+        )
+    portless = scheme == "https" and re.fullmatch(
+        r"https://(\[[^\]/?#]*\]|[^\[\]:/?#]+)", stripped, re.IGNORECASE
+    )
+    parse_address(f"{stripped}:443" if portless else stripped, example_port=4317, least_port=1)
+    return stripped
 
 
 def is_loopback(host: str) -> bool:
@@ -76,7 +97,11 @@ def _without_scheme(stripped: str, text: str) -> tuple[str, str]:
     return scheme, rest
 
 
-def _split(rest: str, text: str, example_port: int) -> tuple[str, str]:
+def _is_port(text: str, least_port: int) -> bool:
+    return len(text) < 9 and text.isascii() and text.isdecimal() and least_port <= int(text) <= 65535
+
+
+def _split(rest: str, text: str, example_port: int, least_port: int) -> tuple[str, str]:
     if rest.startswith("["):
         host, closed, port = rest[1:].partition("]")
         if not closed or not _is_ipv6(host) or (port and not port.startswith(":")):
@@ -91,9 +116,8 @@ def _split(rest: str, text: str, example_port: int) -> tuple[str, str]:
         if not host and not rest.startswith(":"):
             host, port = ("", rest) if rest.isdecimal() else (rest, "")
     if not host:
-        raise ValueError(
-            f"'{text}' has no host; write HOST:PORT, such as 127.0.0.1:{port or example_port}, this machine"
-        )
+        likely = port if _is_port(port, least_port) else example_port
+        raise ValueError(f"'{text}' has no host; write HOST:PORT, such as 127.0.0.1:{likely}, this machine")
     if not port:
         raise ValueError(f"'{text}' has no port; write HOST:PORT, such as {bracketed(host)}:{example_port}")
     return host, port

@@ -186,7 +186,7 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, encod
         decode(encoded(smooth(30, 40), "PNG"))
 
 
-@pytest.mark.parametrize("text", ["many", "0", "-5", "1e9", ""])
+@pytest.mark.parametrize("text", ["many", "0", "-5", "1e9"])
 def test_a_limit_that_is_not_a_number_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("ZFSCOPE_MAX_IMAGE_PIXELS", text)
     with pytest.raises(InputError, match=f"ZFSCOPE_MAX_IMAGE_PIXELS is '{text}'; allowed are whole numbers"):

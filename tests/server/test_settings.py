@@ -1,11 +1,14 @@
 """How the service is set up."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from zfscope.client import Access
 from zfscope.errors import InputError
+from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.server.settings import Settings, read_settings
 
 
@@ -88,3 +91,74 @@ def test_a_time_is_a_finite_number(monkeypatch: pytest.MonkeyPatch, value: str) 
     monkeypatch.setenv("ZFSCOPE_DEFAULT_DEADLINE_S", value)
     with pytest.raises(InputError, match=r"default_deadline_s is .*finite number"):
         read_settings(Settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        (
+            {"traces_endpoint": "foo"},
+            "traces_endpoint",
+            "traces_endpoint is 'foo': 'foo' is not a URL; write http",
+        ),
+        ({"traces_endpoint": "http://u:secret@x:1"}, "traces_endpoint", "leave user name and password out"),
+        ({"listen": "u:secret@x:1"}, "listen", "leave user name and password out"),
+        ({"threads": "-1"}, "threads", "threads is '-1': Input should be greater than 0"),
+        ({"threads": 10**9}, "threads", "threads is 1000000000: Input should be less than or equal to 1024"),
+        ({"workers": 10**9}, "workers", "less than or equal to 1024"),
+        ({"max_receive_bytes": 2**31}, "max_receive_bytes", "less than or equal to 2147483647"),
+        ({"max_send_bytes": 2**31}, "max_send_bytes", "less than or equal to 2147483647"),
+        ({"keepalive_s": 1e9}, "keepalive_s", "less than or equal to 2000000"),
+        ({"keepalive_timeout_s": 1e9}, "keepalive_timeout_s", "less than or equal to 2000000"),
+        ({"max_connections": 2**31}, "max_connections", "less than or equal to 2147483647"),
+        (
+            {"default_deadline_s": 901},
+            "default_deadline_s",
+            "default_deadline_s is 901.0, above max_deadline_s, 900.0; lower it, or raise max_deadline_s",
+        ),
+        (
+            {"max_image_bytes": 1 << 25},
+            "max_image_bytes",
+            "max_image_bytes is 33554432, above max_receive_bytes, 25165824",
+        ),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_and_no_secret_is_quoted(
+    given: dict[str, Any], field: str, message: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        read_settings(Settings, **given, token="a-token-that-is-secret")
+    assert refused.value.field == field
+    assert message in refused.value.message
+    assert "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize("settings", [{"max_deadline_s": 10}, {"max_receive_bytes": 1 << 20}])
+def test_a_default_follows_a_limit_that_was_lowered(settings: dict[str, Any]) -> None:
+    read_settings(Settings, **settings)
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "LISTEN",
+        "QUEUES",
+        "THREADS",
+        "CACHE",
+        "ALLOW_INSECURE",
+        "MAX_IMAGE_BYTES",
+        "TLS_SERVER_NAME",
+    ):
+        monkeypatch.setenv(f"ZFSCOPE_{name}", "")
+    assert read_settings(Settings) == Settings.model_construct()
+    assert read_settings(Access) == Access.model_construct()
+    assert environment_limits() == DecodeLimits()
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "TOKEN_FILE", "TLS_CERTIFICATE", "TLS_KEY", "TLS_CLIENT_CA"])
+def test_an_empty_variable_that_protects_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"ZFSCOPE_{name}", "")
+    with pytest.raises(InputError) as refused:
+        read_settings(Settings)
+    assert refused.value.message == f"ZFSCOPE_{name} is empty; set it, or unset it to go without"
+    assert refused.value.field == name.lower()
+    read_settings(Settings, **{name.lower(): "given.pem"})

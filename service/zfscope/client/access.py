@@ -14,7 +14,9 @@ from zfscope.server.secrets import read_authorities, read_pair, read_tokens
 class Access(BaseSettings):
     """What a service may ask of its callers; each NAME may be given as the environment's ZFSCOPE_NAME."""
 
-    model_config = SettingsConfigDict(env_prefix="ZFSCOPE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="ZFSCOPE_", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
 
     tls: bool = Field(
         default=False, description="Talk TLS to a service whose certificate the system's authorities signed."

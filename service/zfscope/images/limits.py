@@ -48,7 +48,7 @@ def _limits(most_bytes: str | None, most_pixels: str | None) -> DecodeLimits:
 
 
 def _number(setting: str, text: str | None, default: int) -> int:
-    if text is None:
+    if not text:  # an empty variable counts as unset
         return default
     try:
         number = int(text)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     Field,
@@ -14,10 +14,11 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from zfscope.address import parse_address
+from zfscope.address import check_endpoint, parse_address
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits
 from zfscope.server.deadline import Deadlines
@@ -33,22 +34,50 @@ _PORTS = {
 }
 # Settings that are JSON in the environment, each with an example.
 _JSON_FORMS = {"queues": '{"Occlude": 2}', "analyzers": '["project"]'}
+# Variables that protect a service or its callers: unset by mistake, they must not leave either open.
+_PROTECTING = frozenset(
+    {"token", "token_file", "tls", "tls_ca", "tls_certificate", "tls_key", "tls_client_ca"}
+    | {"tls_client_certificate", "tls_client_key"}
+)
+# Settings, each with the setting that limits it.
+_ORDERED = (("default_deadline_s", "max_deadline_s"), ("max_image_bytes", "max_receive_bytes"))
+# gRPC's options are signed 32-bit integers, times in milliseconds.
+_MOST_BYTES = 2**31 - 1
+_MOST_S = 2_000_000
+_MOST_THREADS = 1024
+Bytes = Annotated[PositiveInt, Field(le=_MOST_BYTES)]
 S = TypeVar("S", bound=BaseSettings)
 
 
 def read_settings(kind: type[S], **wishes: Any) -> S:
-    """Read settings from the environment, where no wish goes before. Raises InputError for a wrong value."""
+    """Read settings from the environment, where no wish goes before. Raises InputError for a wrong value.
+
+    Empty variables count as unset, as shells and compose leave them, but not those that protect.
+    """
+    _check_not_empty(kind, wishes)
     try:
         return kind(**wishes)
     except ValidationError as error:
         fault, words = next(faults_of(error, kind))
         field = path_of(fault["loc"])
-        message = (
-            f"{field} {words}" if words.startswith(UNKNOWN) else f"{field} is {fault['input']!r}: {words}"
-        )
-        raise InputError(message, field=field) from error
+        given = repr(fault["input"])
+        # A URL with '@' may hold a password.
+        bare = words.startswith(UNKNOWN) or "@" in given
+        raise InputError(
+            f"{field} {words}" if bare else f"{field} is {given}: {words}", field=field
+        ) from error
     except SettingsError as error:
         raise _not_json(kind, str(error)) from error
+
+
+def _check_not_empty(kind: type[BaseSettings], wishes: Mapping[str, Any]) -> None:
+    """Raise InputError for an empty variable of the environment that protects a service or its callers."""
+    prefix = kind.model_config.get("env_prefix", "").upper()
+    for name, value in os.environ.items():
+        field = name.upper().removeprefix(prefix).lower()
+        protects = field in _PROTECTING and field in kind.model_fields and name.upper().startswith(prefix)
+        if protects and not value and field not in wishes:
+            raise InputError(f"{name} is empty; set it, or unset it to go without", field=field)
 
 
 def _not_json(kind: type[BaseSettings], message: str) -> InputError:
@@ -63,7 +92,9 @@ def _not_json(kind: type[BaseSettings], message: str) -> InputError:
 class Settings(BaseSettings):
     """Every setting NAME may be given as the environment's ZFSCOPE_NAME."""
 
-    model_config = SettingsConfigDict(env_prefix="ZFSCOPE_", frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = SettingsConfigDict(
+        env_prefix="ZFSCOPE_", env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     listen: str = Field(default="127.0.0.1:50051", description="HOST:PORT; port 0 takes a free one.")
     tls_certificate: Path | None = Field(
@@ -103,9 +134,13 @@ class Settings(BaseSettings):
         default=None, description="The folder of exported graphs; unset: this user's cache."
     )
     threads: PositiveInt | None = Field(
-        default=None, description="Threads of one forward pass; unset: the CPUs that the process may use."
+        default=None,
+        le=_MOST_THREADS,
+        description="Threads of one forward pass; unset: the CPUs that the process may use.",
     )
-    workers: PositiveInt = Field(default=2, description="Analyses that are worked on at once.")
+    workers: PositiveInt = Field(
+        default=2, le=_MOST_THREADS, description="Analyses that are worked on at once."
+    )
     queue: PositiveInt = Field(
         default=64, description="Requests of each method that are in work or wait; more are refused."
     )
@@ -148,13 +183,14 @@ class Settings(BaseSettings):
     )
     max_connections: PositiveInt | None = Field(
         default=None,
+        le=2**31 - 1,
         description="Connections at once; more are closed at once. Unset: as the limit of open files allows.",
     )
     max_idle_s: PositiveFloat = Field(
-        default=300, le=2_000_000, description="Seconds after which a connection without calls is closed."
+        default=300, le=_MOST_S, description="Seconds after which a connection without calls is closed."
     )
-    max_receive_bytes: PositiveInt = Field(default=24 * _MIB, description="Bytes of one request.")
-    max_send_bytes: PositiveInt = Field(default=128 * _MIB, description="Bytes of one answer.")
+    max_receive_bytes: Bytes = Field(default=24 * _MIB, description="Bytes of one request.")
+    max_send_bytes: Bytes = Field(default=128 * _MIB, description="Bytes of one answer.")
     metrics_listen: str = Field(
         default="", description="HOST:PORT of metrics for Prometheus, over HTTP; empty: none."
     )
@@ -166,10 +202,12 @@ class Settings(BaseSettings):
         default=False, description="Tell callers of the process's connections, by grpc.channelz.v1."
     )
     keepalive_s: PositiveFloat = Field(
-        default=40, description="Seconds of silence after which a connection is asked whether it is alive."
+        default=40,
+        le=_MOST_S,
+        description="Seconds of silence after which a connection is asked whether it is alive.",
     )
     keepalive_timeout_s: PositiveFloat = Field(
-        default=40, description="Seconds after which a connection without an answer is closed."
+        default=40, le=_MOST_S, description="Seconds after which a connection without an answer is closed."
     )
     lame_duck_s: NonNegativeFloat = Field(
         default=3,
@@ -183,6 +221,24 @@ class Settings(BaseSettings):
         if not address and info.field_name == "metrics_listen":
             return address
         return str(parse_address(address, **_PORTS[info.field_name or ""]))
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _is_a_url(cls, endpoint: str) -> str:
+        return endpoint and check_endpoint(endpoint)
+
+    @model_validator(mode="after")
+    def _are_in_order(self) -> Self:
+        """Refuse a value above the limit that it is held to, unless it is the default: that one follows.
+
+        An InputError, not a ValueError: pydantic's message for that would quote all settings.
+        """
+        for name, limit in _ORDERED:
+            value, most = getattr(self, name), getattr(self, limit)
+            if name in self.model_fields_set and value > most:
+                message = f"{name} is {value}, above {limit}, {most}; lower it, or raise {limit}"
+                raise InputError(message, field=name)
+        return self
 
     @field_validator("queues")
     @classmethod
