@@ -6,8 +6,9 @@ from contextvars import ContextVar
 from typing import Annotated, Any
 
 from typer import Option, Typer
-from typer.core import TyperCommand
 from typer.main import get_command
+
+from zfscope.cli.command import Command
 
 FILES = {
     "tls_ca": "Who signed the service's certificate, PEM.",
@@ -21,7 +22,7 @@ TLS = "Talk TLS, by the system's authorities."
 _given: ContextVar[Mapping[str, Any]] = ContextVar("given")
 
 
-class Remote(TyperCommand):
+class Remote(Command):
     """A command with --server: it takes what the connection needs too, and leaves it for `connect`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

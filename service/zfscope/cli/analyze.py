@@ -10,6 +10,7 @@ import typer
 
 from zfscope.analysis.reserved import RESERVED
 from zfscope.cli.access import FILES, TLS, accessing, option_of
+from zfscope.cli.command import check_not_empty
 from zfscope.cli.connect import connect
 from zfscope.cli.output import (
     print_json,
@@ -66,6 +67,8 @@ def analyze(
     if given[0] in ("-h", "--help"):
         echo(context.get_help())
         return
+    common = ("server", "store", "out", "model", *FILES)
+    check_not_empty(given, [option_of(name) for name in common], others=True)
     server = _value_of("--server", given)
     store = _value_of("--store", given) or os.environ.get("ZFSCOPE_STORE")
     access = {name: _value_of(option_of(name), given) for name in FILES} | {"tls": "--tls" in given}

@@ -10,6 +10,7 @@ from zfscope.cli.access import Remote
 from zfscope.cli.analyze import RAW, analyze
 from zfscope.cli.analyzers import analyzers
 from zfscope.cli.classify import classify
+from zfscope.cli.command import Command
 from zfscope.cli.compare import compare
 from zfscope.cli.evaluate import evaluate
 from zfscope.cli.evolve import evolve
@@ -80,7 +81,7 @@ app = typer.Typer(
 for remote in (classify, project, analyzers, health, top_k, evolve, compare):
     app.command(cls=Remote)(remote)
 for local in (serve, train, evaluate, index, gallery):
-    app.command()(local)
+    app.command(cls=Command)(local)
 app.command(context_settings=RAW)(analyze)
 app.add_typer(models, name="models")
 

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from zfscope.cli.access import Remote
+from zfscope.cli.command import Command
 from zfscope.cli.connect import connect
 from zfscope.cli.export_model import export_model
 from zfscope.cli.fetch_model import fetch_model
@@ -156,6 +157,6 @@ def _layer_row(layer: "Layer") -> tuple[str, ...]:
     )
 
 
-models.command("import")(import_model)
-models.command("fetch")(fetch_model)
-models.command("export")(export_model)
+models.command("import", cls=Command)(import_model)
+models.command("fetch", cls=Command)(fetch_model)
+models.command("export", cls=Command)(export_model)
