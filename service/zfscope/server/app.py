@@ -42,6 +42,7 @@ from zfscope.server.services.models import ModelService
 from zfscope.server.settings import Settings
 from zfscope.server.tokens import Tokens
 from zfscope.server.tracing import configure_traces
+from zfscope.server.variables import unknown_variables
 from zfscope.server.watch import watch
 from zfscope.server.workers import Workers
 from zfscope.store import Model, ModelStore
@@ -214,6 +215,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
     Raises NotFound, InputError, RuntimeUnavailable or DamagedModel where the service cannot start.
     """
     configure_log()
+    _warn_of_unknown_variables()
     raise_open_files()
     end_traces = configure_traces(settings.traces_endpoint)
     stopped = _signals()
@@ -238,6 +240,12 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
             lame_duck_s=lame_duck_s, reason=signal.Signals(number).name if number else "the start failed"
         )
         await asyncio.to_thread(end_traces)
+
+
+def _warn_of_unknown_variables() -> None:
+    for name, nearest in unknown_variables():
+        hint = {"nearest": nearest} if nearest else {}
+        _log.warning("an unknown variable is ignored", variable=name, **hint)
 
 
 def _signals() -> "asyncio.Future[int]":

@@ -1,0 +1,77 @@
+"""Variables of the environment that look like settings and are none."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zfscope.client import Access
+from zfscope.server.settings import Settings
+from zfscope.server.variables import unknown_variables
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def without_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, _ in list(unknown_variables()):
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("ZFSCOPE_MAX_IMAGE_BYTE", "ZFSCOPE_MAX_IMAGE_BYTES"),
+        ("zfscope_stroe", "ZFSCOPE_STORE"),
+        ("ZFSCOPE_TOKENS", "ZFSCOPE_TOKEN"),
+        ("ZFSCOPE_COLOUR_OF_THE_SKY", ""),
+    ],
+)
+def test_an_unknown_variable_is_found_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    assert list(unknown_variables()) == [(name, nearest)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ZFSCOPE_SERVICE_HOST", "ZFSCOPE_SERVICE_PORT", "ZFSCOPE_SERVICE_PORT_GRPC", "ZFSCOPE_PORT"),
+        *("ZFSCOPE_PORT_50051_TCP", "ZFSCOPE_PORT_50051_TCP_ADDR", "ZFSCOPE_GPU_SERVICE_HOST"),
+        *("ZFSCOPE_PUBLISH", "ZFSCOPE_MODELS", "ZFSCOPE_SECRETS", "ZFSCOPE_FUZZ", "ZFSCOPE_TRACEBACK"),
+        "ANOTHER_VARIABLE",
+    ],
+)
+def test_variables_that_others_set_or_read_are_known(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert list(unknown_variables()) == []
+
+
+def test_so_is_all_that_services_and_clients_and_the_repository_s_files_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (*Settings.model_fields, *Access.model_fields):
+        monkeypatch.setenv(f"ZFSCOPE_{name.upper()}", "1")
+    for file in (*ROOT.glob("docker-compose*.yml"), ROOT / "Dockerfile", ROOT / "Makefile"):
+        for name in re.findall(r"\bZFSCOPE_[A-Z_]*[A-Z]", file.read_text()):
+            monkeypatch.setenv(name, "1")
+    assert list(unknown_variables()) == []
+
+
+def test_the_service_starts_and_logs_one_line(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = start(max_image_byte=1000)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("zfscope listens on")
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=120)
+    lines = [json.loads(line) for line in log.splitlines() if "unknown variable" in line]
+    assert [(line["event"], line["variable"], line["nearest"]) for line in lines] == [
+        ("an unknown variable is ignored", "ZFSCOPE_MAX_IMAGE_BYTE", "ZFSCOPE_MAX_IMAGE_BYTES")
+    ]
