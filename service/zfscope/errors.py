@@ -85,7 +85,14 @@ class BrokenPlugin(ZfscopeError):
 
 
 class AnalyzerFailed(ZfscopeError):
-    """A fault of an analyzer: it raised what nobody expects, or gave what cannot be sent."""
+    """A fault of an analyzer: it raised what nobody expects, or gave what cannot be sent.
+
+    `analyzer` is its name; `package` and `version` are those of its distribution, empty where there is none.
+    """
+
+    def __init__(self, message: str, *, analyzer: str = "", package: str = "", version: str = "") -> None:
+        super().__init__(message)
+        self.analyzer, self.package, self.version = analyzer, package, version
 
 
 class RuntimeUnavailable(ZfscopeError):

@@ -226,3 +226,13 @@ def test_a_keyboard_interrupt_where_the_service_handles_ctrl_c_is_the_analyzer_s
             load_analyzers(found=[entry(value="some_plugins:Bad")])
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_keyboard_interrupt_without_ctrl_c_is_the_analyzer_s(plugins: ModuleType) -> None:
+    def end(_: object) -> Never:
+        raise KeyboardInterrupt
+
+    plugins.Bad = type("Bad", (Good,), {"__init__": end})  # type: ignore[attr-defined]
+    with pytest.raises(BrokenPlugin, match=r"cannot be loaded: KeyboardInterrupt: $"):
+        load_analyzers(found=[entry(value="some_plugins:Bad")])

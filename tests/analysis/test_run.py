@@ -1,5 +1,7 @@
 """Parameters read field by field, costs held against a budget, results checked."""
 
+import asyncio
+import signal
 from typing import Annotated, Any
 
 import numpy as np
@@ -120,12 +122,95 @@ def test_a_fault_of_an_analyzer_is_told_with_its_package(error: Exception) -> No
     assert fault.value.field == ""
 
 
-@pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("error", [Cancelled("gone"), KeyboardInterrupt()])
-def test_what_is_no_fault_passes_as_it_is(error: BaseException) -> None:
-    with pytest.raises(type(error)) as passed, guarded(FOUND, under="parameters"):
+def test_what_is_no_fault_passes_as_it_is() -> None:
+    error = Cancelled("gone")
+    with pytest.raises(Cancelled) as passed, guarded(FOUND, under="parameters"):
         raise error
     assert passed.value is error
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("translated", [False, True])
+def test_ctrl_c_ends_the_command_even_where_an_analyzer_makes_another_error_of_it(translated: bool) -> None:
+    def stop() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise (RuntimeError("stopped") if translated else error) from None
+
+    with pytest.raises(KeyboardInterrupt), guarded(FOUND), guarded(FOUND):
+        stop()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Ended(BaseException):
+    """Of no class that anything catches."""
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyboardInterrupt(), "KeyboardInterrupt: ;"),
+        (SystemExit(0), "SystemExit: 0;"),
+        (GeneratorExit("bye"), "GeneratorExit: bye;"),
+        (asyncio.CancelledError("bye"), "CancelledError: bye;"),
+        (StopIteration("bye"), "StopIteration: bye;"),
+        (StopAsyncIteration("bye"), "StopAsyncIteration: bye;"),
+        (Ended("bye"), "Ended: bye;"),
+        (Mute(), "Mute (its message cannot be read);"),
+        (ValueError("a\x1b[2J\x9bb\r\u202ec\nd"), "ValueError: a\\x1b[2J\\x9bb\\r\\u202ec\nd;"),
+        (ValueError("ab" * 10**6), f"ValueError: {'ab' * 1000} ... (2,000,000 characters);"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseException, told: str) -> None:
+    with pytest.raises(AnalyzerFailed) as fault, guarded(FOUND, under="parameters"):
+        raise error
+    assert fault.value.message == (
+        f"analyzer 'fake' (zfscope-fake 1.2) failed: {told} that is a fault of the package"
+    )
+    assert (fault.value.analyzer, fault.value.package, fault.value.version) == ("fake", "zfscope-fake", "1.2")
+    assert fault.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        (float("nan"), "nan (float)"),
+        (float("inf"), "inf (float)"),
+        (2.5, "2.5 (float)"),
+        (-1, "-1 (int)"),
+        (None, "None (NoneType)"),
+        ("3", "'3' (str)"),
+        (2**63, "9223372036854775808 (int)"),
+        (10**5000, "one of over 64 bits (int)"),
+        (np.zeros(2), "array([0., 0.]) (ndarray)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_cost_that_is_not_a_whole_number_is_the_analyzer_s_fault(
+    monkeypatch: pytest.MonkeyPatch, cost: Any, told: str
+) -> None:
+    model: Any = None
+    monkeypatch.setattr(Fake, "cost", lambda *_: cost)
+    with pytest.raises(AnalyzerFailed) as fault, guarded(FOUND):
+        check_cost(Fake(), model, Params(), 5_000, photos=1)
+    allowed = "a whole number (int) from 0 to 9,223,372,036,854,775,807"
+    assert f"BadAnalysis: cost() returned {told}; it has to return {allowed}; that is" in fault.value.message
+    assert default_cost(Fake(), model) is None
+
+
+@pytest.mark.parametrize("cost", [0, True, np.int64(1)])
+def test_a_cost_of_any_whole_type_is_taken(monkeypatch: pytest.MonkeyPatch, cost: Any) -> None:
+    monkeypatch.setattr(Fake, "cost", lambda *_: cost)
+    check_cost(Fake(), None, Params(), 1, photos=1)  # type: ignore[arg-type]  # Fake looks at none
+    assert default_cost(Fake(), None) == int(cost)  # type: ignore[arg-type]
 
 
 def test_a_cost_that_fails_ends_no_list_of_analyzers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,20 @@ def test_what_is_nobody_s_fault_outside_is_internal_and_tells_nothing(error: Exc
     assert type(error_of(failed(status))) is errors.ZfscopeError
 
 
+def test_the_status_of_a_failed_analyzer_names_it_and_its_package_and_nothing_from_inside() -> None:
+    error = errors.AnalyzerFailed("/etc/secret", analyzer="blur", package="zfscope-blur", version="1.2")
+    status = status_of(error, request_id="r17")
+
+    assert status.code == grpc.StatusCode.INTERNAL.value[0]
+    assert status.message == (
+        "the service failed: analyzer 'blur' (zfscope-blur 1.2) has a fault; "
+        "its log has more under request id r17"
+    )
+    names = {"analyzer": "blur", "package": "zfscope-blur", "version": "1.2", "request_id": "r17"}
+    assert dict(detail(status, error_details_pb2.ErrorInfo).metadata) == names
+    assert b"secret" not in status.SerializeToString()
+
+
 def test_an_input_error_is_a_bad_request_with_the_field() -> None:
     status = status_of(errors.InputError("top is 0", field="top"), request_id="r1")
 

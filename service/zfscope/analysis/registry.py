@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from zfscope.analysis.contract import API_VERSION, Analyzer
-from zfscope.analysis.faults import described, is_interrupt
+from zfscope.analysis.faults import as_faults, described
 from zfscope.analysis.reserved import RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 
@@ -111,12 +111,8 @@ def _registered(point: EntryPoint) -> Registered:
 @contextmanager
 def _guarded(point: EntryPoint, failure: str) -> Iterator[None]:
     """Translate every exception of an analyzer's own code, `sys.exit` included, into BrokenPlugin."""
-    try:
+    with as_faults(lambda error: _broken(point, f"{failure}: {described(error)}")):
         yield
-    except BaseException as error:
-        if is_interrupt(error):
-            raise
-        raise _broken(point, f"{failure}: {described(error)}") from error
 
 
 def _faults(analyzer: Any, name: str) -> Iterator[str]:

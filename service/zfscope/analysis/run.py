@@ -2,18 +2,20 @@
 
 import operator
 import re
+import reprlib
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from zfscope.analysis.check import checked
+from zfscope.analysis.check import BadAnalysis, checked
 from zfscope.analysis.contract import Analysis, Analyzer, Context
-from zfscope.analysis.faults import described, is_interrupt
+from zfscope.analysis.faults import as_faults, described
 from zfscope.analysis.registry import Registered
 from zfscope.errors import AnalyzerFailed, InputError, TooMuchWork, ZfscopeError
 from zfscope.interrupt import interruptible
@@ -64,20 +66,27 @@ def guarded(found: Registered, *, under: str = "") -> Iterator[None]:
     `images[0]`, stay as they are, and all of them where it is empty.
     Raises AnalyzerFailed, which names analyzer and package, for everything else, `sys.exit` included.
     """
-    try:
-        yield
-    except ZfscopeError as error:
+    refusal: ZfscopeError | None = None
+    with as_faults(partial(_failed, found)):
+        try:
+            yield
+        except ZfscopeError as error:
+            refusal = error
+    if refusal:
         names = _names(found.analyzer.params) if under else ()
-        error.field = _under(under, error.field, names)
-        error.fields = {_under(under, field, names): words for field, words in error.fields.items()}
-        raise
-    except BaseException as error:
-        if is_interrupt(error):
-            raise
-        raise AnalyzerFailed(
-            f"analyzer '{found.name}' ({found.package}) failed: {described(error)}; "
-            "that is a fault of the package"
-        ) from error
+        refusal.field = _under(under, refusal.field, names)
+        refusal.fields = {_under(under, field, names): words for field, words in refusal.fields.items()}
+        raise refusal
+
+
+def _failed(found: Registered, error: BaseException) -> AnalyzerFailed:
+    return AnalyzerFailed(
+        f"analyzer '{found.name}' ({found.package}) failed: {described(error)}; "
+        "that is a fault of the package",
+        analyzer=found.name,
+        package=found.distribution,
+        version=found.version,
+    )
 
 
 def _names(params: type[BaseModel]) -> set[str | None]:
@@ -104,7 +113,7 @@ def check_cost(
 
     photos: how many the request has. under: the field that holds the parameters, to be named.
     """
-    each = analyzer.cost(model, params)
+    each = cost_of(analyzer, model, params)
     whole = each * max(photos, 1)
     if whole > budget:
         of_which = f", {each:,} for each photo" if photos else ""
@@ -115,15 +124,29 @@ def check_cost(
         )
 
 
+def cost_of(analyzer: Analyzer[Any], model: Model, params: BaseModel) -> int:
+    """Return a photo's cost in forward passes. Raises BadAnalysis for all but whole numbers from 0 on."""
+    cost: Any = analyzer.cost(model, params)
+    try:
+        passes = operator.index(cost)
+    except TypeError:
+        passes = -1
+    if not 0 <= passes <= _MOST_PASSES:
+        allowed = f"a whole number (int) from 0 to {_MOST_PASSES:,}"
+        # reprlib shortens what is long, and survives a repr that fails; Python writes no int of 5,000 digits.
+        value = "one of over 64 bits" if abs(passes) >= 2**64 else reprlib.repr(cost)
+        shown = f"{value} ({type(cost).__name__})"
+        raise BadAnalysis(f"cost() returned {shown}; it has to return {allowed}")
+    return passes
+
+
 def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
     """Give a photo's cost with default parameters, None where there are none or they do not fit the model."""
     try:
-        cost = operator.index(analyzer.cost(model, analyzer.params()))
-    except BaseException as error:  # reported to calls of that analyzer; it must not end a list of all
-        if is_interrupt(error):
-            raise
+        with as_faults(lambda error: BadAnalysis(described(error))):
+            return cost_of(analyzer, model, analyzer.params())
+    except BadAnalysis:  # reported to calls of that analyzer; it must not end a list of all
         return None
-    return cost if 0 <= cost <= _MOST_PASSES else None
 
 
 def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysis:

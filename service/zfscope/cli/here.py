@@ -10,7 +10,7 @@ from zfscope.analysis.classification import classify
 from zfscope.analysis.contract import Context
 from zfscope.analysis.description import LayerDescription, describe
 from zfscope.analysis.registry import Registered, load_analyzers
-from zfscope.analysis.run import Meter, check_photos, default_cost, guarded, read_params, run
+from zfscope.analysis.run import Meter, check_photos, cost_of, default_cost, guarded, read_params, run
 from zfscope.client import answers
 from zfscope.client.requests import ProjectOptions
 from zfscope.errors import InputError, NotFound
@@ -160,6 +160,8 @@ class Here:
         manifest = self._store.manifest(model, version)
         decoded = {field: decode_photo(photo, field=field) for field, photo in photos.items()}
         found = self._load(manifest)
+        with guarded(asked):
+            cost_of(asked.analyzer, found, params)  # not limited here, but a fault in it is one
         images = tuple(
             prepare_photo(photo, found.preprocessing, mean_image=found.mean_image, field=field)
             for field, photo in decoded.items()

@@ -3,15 +3,14 @@
 import contextlib
 import io
 import os
-import re
 import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from zfscope.text import harmless, printable
+
 # What shells report of a program that wrote to a pipe nobody reads: 128 and the number of SIGPIPE.
 BROKEN_PIPE_EXIT = 141
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def print_any_name() -> None:
@@ -32,7 +31,7 @@ class OutputLost(Exception):
 
 def echo(words: str, *, err: bool = False) -> None:
     """Print words for people on stdout or stderr, control characters escaped. Raises OutputLost."""
-    write("\n".join(map(harmless, words.split("\n"))) + "\n", err=err)
+    write(printable(words) + "\n", err=err)
 
 
 def write(words: str, *, err: bool = False) -> None:
@@ -55,11 +54,6 @@ def printing_to(stream: TextIO) -> Iterator[None]:
     except OSError as error:
         _send_nowhere(stream)
         raise OutputLost(error) from error
-
-
-def harmless(words: str) -> str:
-    """Return words with control characters escaped: a name or a service must not control the terminal."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def encodable(words: str) -> str:

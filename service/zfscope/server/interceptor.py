@@ -15,7 +15,7 @@ from zfscope.errors import InputError
 from zfscope.server.calls import abort, begin, code_of_cancelled, sent
 from zfscope.server.deadline import Deadlines, ended_after
 from zfscope.server.gate import Gate
-from zfscope.server.status import kind_of
+from zfscope.server.status import analyzer_of, kind_of
 
 OURS = ("/zfscope.", "/inference.")
 PROBES = frozenset(
@@ -114,7 +114,7 @@ def _parsed(handler: Handler, data: bytes) -> Any:
 def _log_error(log: Any, error: Exception, started: float) -> None:
     code = kind_of(error).code
     if code is grpc.StatusCode.INTERNAL:
-        log.error("failed", code=code.name, seconds=_since(started), exc_info=error)
+        log.error("failed", code=code.name, seconds=_since(started), **analyzer_of(error), exc_info=error)
     elif code is grpc.StatusCode.DATA_LOSS:  # a fault of the store, for its operator to mend
         log.warning("failed", code=code.name, seconds=_since(started), reason=str(error))
     else:

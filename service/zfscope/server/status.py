@@ -20,6 +20,8 @@ REQUEST_ID = "x-request-id"
 """Metadata of a call: the caller's id for it, and in the answer the id that the service's log has."""
 _MESSAGE_BYTES = 800
 """At most so much of a message travels: it is in the trailers twice, encoded, and those end at 8 KiB."""
+_NAME_BYTES = 80
+"""Maximum length of the name of an analyzer or a package, and of a version, in a status."""
 _MOST_VIOLATIONS = 8
 """So many wrong fields are told of at most, in as many bytes, for the same reason."""
 
@@ -65,15 +67,20 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
-    """Give the status that tells a caller of an error; of an INTERNAL one, the request's id alone."""
+    """Return the status of an error.
+
+    That of an INTERNAL one has the request's id and, of a failed analyzer, its name and package: no text of
+    the exception.
+    """
     kind = kind_of(error)
-    message, field = f"the service failed; its log has more under request id {request_id}", ""
+    message, field = f"{_what_failed(error)}; its log has more under request id {request_id}", ""
     fields: Mapping[str, str] = {}
+    names = analyzer_of(error)
     if kind is not _INTERNAL and isinstance(error, ZfscopeError):
         message, field = _cut(error.message), error.field
         fields = error.fields or ({field: message} if field else {})
     status = status_pb2.Status(code=kind.code.value[0], message=_naming(field, message))
-    for detail in _details(kind, field, fields, request_id):
+    for detail in _details(kind, field, fields, {"request_id": request_id, **names}):
         status.details.add().Pack(detail)
     return status
 
@@ -102,10 +109,28 @@ def info_of(call: grpc.Call) -> error_details_pb2.ErrorInfo | None:
     return info if found and info.domain == DOMAIN else None
 
 
-def _details(kind: Kind, field: str, fields: Mapping[str, str], request_id: str) -> Iterator[Message]:
-    metadata = {"request_id": request_id, **({"field": field} if field else {})}
+def analyzer_of(error: BaseException) -> dict[str, str]:
+    """Return analyzer, package and version of an analyzer's failure, those that are known; else nothing."""
+    if not isinstance(error, errors.AnalyzerFailed):
+        return {}
+    names = {"analyzer": error.analyzer, "package": error.package, "version": error.version}
+    return {name: _cut(value, _NAME_BYTES) for name, value in names.items() if value}
+
+
+def _what_failed(error: BaseException) -> str:
+    names = analyzer_of(error)
+    if not names:
+        return "the service failed"
+    package = " ".join(names[name] for name in ("package", "version") if name in names) or "of no package"
+    return f"the service failed: analyzer '{names.get('analyzer', '')}' ({package}) has a fault"
+
+
+def _details(
+    kind: Kind, field: str, fields: Mapping[str, str], names: Mapping[str, str]
+) -> Iterator[Message]:
+    metadata = {**names, **({"field": field} if field else {})}
     yield error_details_pb2.ErrorInfo(reason=kind.reason, domain=DOMAIN, metadata=metadata)
-    yield error_details_pb2.RequestInfo(request_id=request_id)
+    yield error_details_pb2.RequestInfo(request_id=names["request_id"])
     if kind.code is grpc.StatusCode.INVALID_ARGUMENT and fields:
         violation = error_details_pb2.BadRequest.FieldViolation
         told = list(fields.items())[:_MOST_VIOLATIONS]

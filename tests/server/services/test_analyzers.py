@@ -1,6 +1,7 @@
 """ListAnalyzers and Analyze over the wire, by analyzers that behave and by some that do not."""
 
 import asyncio
+import re
 import sys
 import threading
 import time
@@ -393,10 +394,14 @@ def test_an_analyzer_that_fails_harms_only_its_own_request_and_is_named_in_the_l
 ) -> None:
     with pytest.raises(ZfscopeError, match="request id") as failure:
         odd_client.analyze("failing", [photo], {})
-    assert not any(word in failure.value.message for word in ("secret", "failing", "odd"))
+    assert "secret" not in failure.value.message
+    fault = "the service failed: analyzer 'failing' (zfscope-odd 1.2) has a fault; its log has more under"
+    assert failure.value.message.startswith(fault)
     log = " ".join(capfd.readouterr().out.split())
     assert "analyzer 'failing' (zfscope-odd 1.2) failed: RuntimeError: a secret of the inside" in log
     assert failure.value.message.split()[-1] in log
+    for field in ("analyzer", "package", "version"):
+        assert re.search(rf"\b{field}=", re.sub(r"\x1b\[[0-9;]*m", "", log)), log
     assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
 
 
@@ -413,7 +418,8 @@ def test_what_cannot_be_sent_harms_only_the_request_that_asked_for_it(
         refusal = refused(lambda *asked, **given: list(stub_of(odd_client).Analyze(*asked, **given)), request)
 
         assert refusal.code is grpc.StatusCode.INTERNAL, SPOILT[case]
-        assert refusal.message.startswith("the service failed; its log has more under request id ")
+        fault = "analyzer 'spoiling' (zfscope-odd 1.2) has a fault; its log has more under request id "
+        assert refusal.message.startswith(f"the service failed: {fault}")
     assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
 
 
@@ -479,7 +485,8 @@ def test_an_analyzer_that_ends_a_process_fails_its_own_call_alone(
         with pytest.raises(ZfscopeError) as failure:
             odd_client.analyze("ending", [photo], {"stage": stage, "raised": raised}, progress=read)
         assert type(failure.value) is ZfscopeError
-        assert failure.value.message.startswith("the service failed; its log has more under request id ")
+        fault = "the service failed: analyzer 'ending' (zfscope-odd 1.2) has a fault; its log has more under "
+        assert failure.value.message.startswith(f"{fault}request id ")
         log = " ".join(capfd.readouterr().out.split())
         fault = f"analyzer 'ending' (zfscope-odd 1.2) failed: {raised}: bye; that is a fault of the package"
         assert fault in log
