@@ -8,6 +8,8 @@ specification, section 5.5), in every item and track of the file (ISO/IEC 14496-
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from zfscope.images.malformed import Malformed
+
 # Boxes, extents, and pieces of a stream that are looked at: a photo has some tens.
 _MAX_STEPS = 50_000
 _PARENTS: Mapping[bytes, int] = {
@@ -24,7 +26,7 @@ _SEQUENCE_HEADER = 1
 
 
 class Steps:
-    """Counts what was looked at. Raises ValueError once that is too much for a photo."""
+    """Counts what was looked at. Raises Malformed once that is too much for a photo."""
 
     def __init__(self) -> None:
         self._left = _MAX_STEPS
@@ -33,7 +35,7 @@ class Steps:
         """Count one."""
         self._left -= 1
         if self._left < 0:
-            raise ValueError(f"more than {_MAX_STEPS:,} boxes and units")
+            raise Malformed(f"more than {_MAX_STEPS:,} boxes and units")
 
 
 class _Box(NamedTuple):
@@ -53,7 +55,7 @@ class _Extent(NamedTuple):
 def frame_pixels(data: bytes) -> int:
     """Return the pixels of all frames that decoding an AVIF may unpack: one of each item and each track.
 
-    Raises ValueError for a file of far too many parts, IndexError for one that ends too early.
+    Raises Malformed for a file of far too many parts, IndexError for one that ends too early.
     """
     steps = Steps()
     boxes = list(_boxes(data, 0, len(data), steps))
@@ -65,7 +67,7 @@ def frame_pixels(data: bytes) -> int:
             continue
         room -= sum(min(extent.length, len(data)) for extent in extents)
         if room < 0:
-            raise ValueError("items that overlap")
+            raise Malformed("items that overlap")
         total += _largest(b"".join(_part(idat if each.in_idat else data, each) for each in extents), steps)
     return total + sum(_largest(sample, steps) for sample in _first_samples(data, boxes))
 
@@ -192,7 +194,7 @@ def _leb128(stream: bytes, place: int) -> tuple[int, int]:
         value |= (byte & 127) << 7 * index
         if byte < 128:
             return value, place + index + 1
-    raise ValueError("a size of more than eight bytes")
+    raise Malformed("a size of more than eight bytes")
 
 
 class _Bits:

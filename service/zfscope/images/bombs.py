@@ -10,6 +10,8 @@ larger than its picture (libtiff unpacks whole tiles).
 from PIL import ImageFile
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
+from zfscope.images.malformed import Malformed
+
 _EXTENSION = 0x21
 _FRAME = 0x2C
 _MAX_GIF_BLOCKS = 100_000  # 25 MB of full blocks; a file of tiny ones would keep Python busy for seconds
@@ -19,7 +21,7 @@ _TOO_MANY_BLOCKS = f"more than {_MAX_GIF_BLOCKS:,} blocks before the first frame
 def gif_size(data: bytes) -> tuple[int, int]:
     """Return the (width, height) that holds both the screen and the first frame of a GIF.
 
-    Raises IndexError where the file ends too early, ValueError where no frame comes in 100,000 blocks.
+    Raises IndexError where the file ends too early, Malformed where no frame comes in 100,000 blocks.
     """
     width, height = _uint16(data, 6), _uint16(data, 8)
     frame = _gif_first_frame(data)
@@ -31,7 +33,7 @@ def gif_has_frames(data: bytes) -> bool:
     """Return whether a GIF has a second frame; False if too many blocks precede it."""
     try:
         return data[_behind_frame(data, _gif_first_frame(data))] == _FRAME
-    except (IndexError, ValueError):
+    except (IndexError, Malformed):
         return False
 
 
@@ -63,7 +65,7 @@ def _behind_extensions(data: bytes, position: int) -> int:
         if data[position] != _EXTENSION:
             return position
         position = _behind_extension(data, position)
-    raise ValueError(_TOO_MANY_BLOCKS)
+    raise Malformed(_TOO_MANY_BLOCKS)
 
 
 def _behind_extension(data: bytes, position: int) -> int:
@@ -72,7 +74,7 @@ def _behind_extension(data: bytes, position: int) -> int:
         if data[position] == 0:
             return position + 1
         position += data[position] + 1
-    raise ValueError(_TOO_MANY_BLOCKS)
+    raise Malformed(_TOO_MANY_BLOCKS)
 
 
 def _uint16(data: bytes, position: int) -> int:

@@ -1,6 +1,7 @@
 """What the chunks of a PNG say that Pillow passes over."""
 
 import struct
+from collections.abc import Iterator
 
 _HEADER = struct.Struct(">I4s")
 _FIRST_CHUNK = 8
@@ -21,6 +22,15 @@ def png_code_points(data: bytes) -> tuple[int, int] | None:
     """Return the primaries and the curve that cICP states (ITU-T H.273), None without it."""
     content = _chunk(data, b"cICP")
     return (content[0], content[1]) if content is not None and len(content) >= 4 else None
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Return the kind and the content of each chunk, the last one as far as the file goes."""
+    place = _FIRST_CHUNK
+    while place + _HEADER.size <= len(data):
+        length, kind = _HEADER.unpack_from(data, place)
+        yield kind, data[place + _HEADER.size : place + _HEADER.size + length]
+        place += _HEADER.size + length + 4
 
 
 def _chunk(data: bytes, wanted: bytes) -> bytes | None:

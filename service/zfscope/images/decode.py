@@ -23,10 +23,12 @@ from zfscope.errors import InputError, TooLarge
 from zfscope.images.av1 import frame_pixels
 from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
 from zfscope.images.colour import MID_GREY, TRANSPARENCY, is_turned, to_upright_rgb, upright
+from zfscope.images.damage import check_rows, check_strips, damage_notices
 from zfscope.images.depth import stored
 from zfscope.images.formats import HEAD_BYTES, RAW, TEXT, Format, identify, missing_library
-from zfscope.images.jpeg import JpegHeader, copied_as_text, read_jpeg
+from zfscope.images.jpeg import JpegHeader, read_jpeg, with_open_end
 from zfscope.images.limits import BYTES_PER_PIXEL, LARGER, DecodeLimits, environment_limits
+from zfscope.images.malformed import reason_of
 from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
 
@@ -94,8 +96,8 @@ def decode_photo(
     with _faults_of_the_file(name, limits, field):
         image, (width, height), scaled = _opened(name, data, limits, field)
         file = stored(image, data, lambda: _opened(name, data, limits, field).image)
-        frames = (*_frames(image, name, data, field), *_damage(name, data, field))
-        image.load()
+        frames = _frames(image, name, data, field)
+        _load(image, data)
         notices = (*scaled, *frames, *colour_notices(image, data, field))
         pixels, assumed = to_upright_rgb(image, file, field=field, backdrop=backdrop)
         size = (width, height) if is_turned(image) else (height, width)
@@ -114,7 +116,7 @@ def decode_grey(data: bytes, *, limits: DecodeLimits | None = None, field: str =
         with _faults_of_the_file(name, limits, field):
             image, _, _ = _opened(name, data, roomy(limits), field)
             if image.mode in ("1", "L") and not image.has_transparency_data:
-                image.load()
+                _load(image, data)
                 grey = upright(np.asarray(image.convert("L")), image)
                 return DecodedPhoto(grey, (grey.shape[0], grey.shape[1]), _frames(image, name, data, field))
     photo = decode_photo(data, limits=limits, field=field, backdrop=0)
@@ -176,7 +178,7 @@ def _check_frames(pixels: int, limits: DecodeLimits, field: str) -> None:
 
 
 class _Opened(NamedTuple):
-    """A file whose header was read. size: (width, height) that it states. warnings: its smaller scale."""
+    """A file whose header was read. size: (width, height) that it states. warnings: its scale and damage."""
 
     image: ImageFile.ImageFile
     size: tuple[int, int]
@@ -209,9 +211,10 @@ def _opened_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _Opened:
     if header.scans > limits.scans:
         message = f"{field} is a JPEG of {header.scans:,} scans; at most {limits.scans:,} are allowed"
         raise TooLarge(message, field=field)
-    image = JpegImageFile(io.BytesIO(data))
+    image = JpegImageFile(io.BytesIO(with_open_end(data, header)))
+    damaged = damage_notices(data, header, field)
     if math.prod(image.size) <= limits.pixels:
-        return _Opened(image, image.size)
+        return _Opened(image, image.size, damaged)
     _check_cost(image.size, header, limits, field)
     width, height = image.size
     scale = next(each for each in (2, 4, 8) if -(-width // each) * -(-height // each) <= limits.pixels)
@@ -221,7 +224,7 @@ def _opened_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _Opened:
         f"{limits.pixels:,} pixels are allowed (max_image_pixels); positions are those of the whole photo"
     )
     _check_size("picture", image.size, limits, field)  # a JPEG that Pillow could not scale
-    return _Opened(image, (width, height), (Notice("smaller-scale", message, field),))
+    return _Opened(image, (width, height), (Notice("smaller-scale", message, field), *damaged))
 
 
 def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits, field: str) -> None:
@@ -266,15 +269,11 @@ def _frames(image: ImageFile.ImageFile, name: Format, data: bytes, field: str) -
     return (Notice("first-frame", message, field),)
 
 
-def _damage(name: Format, data: bytes, field: str) -> tuple[Notice, ...]:
-    """Return a warning for a JPEG that was copied in text mode, which decoders show as noise."""
-    if name != "JPEG" or not copied_as_text(data):
-        return ()
-    message = (
-        "the JPEG is damaged: each line feed has a carriage return before it, as a copy in text mode puts "
-        "there; copy the original in binary mode"
-    )
-    return (Notice("damaged", message, field),)
+def _load(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Unpack a picture. Raises whatever Pillow does, and Malformed where it ends before its last row."""
+    image.load()
+    check_strips(image)
+    check_rows(image, data)
 
 
 def _check_size(what: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:
@@ -303,5 +302,5 @@ def _faults_of_the_file(name: Format, limits: DecodeLimits, field: str) -> Itera
                 f"{field} is a {name} file of a kind of pixels that is not read: convert to 8 or 16 bits"
             )
             raise InputError(message, field=field) from fault
-        message = f"{field} is a damaged or incomplete {name} file: {str(fault) or type(fault).__name__}"
+        message = f"{field} is a damaged or incomplete {name} file: {reason_of(fault)}"
         raise InputError(message, field=field) from fault

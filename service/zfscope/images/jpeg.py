@@ -7,6 +7,8 @@ decoded, so neither counts.
 import re
 from typing import NamedTuple
 
+from zfscope.images.malformed import Malformed
+
 # Within compressed data a byte 255 is followed by 0 or a restart marker; anything else is a marker. Between
 # segments libjpeg skips whatever is no marker.
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
@@ -15,7 +17,10 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})  # tables, and one that is reserved
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_HUFFMAN_SEQUENTIAL = frozenset({0xC0, 0xC1})
 _LOSSLESS_LS = 0xF7
+# Bits of 1, each byte with the zero that marks it as data: no Huffman code of a JPEG is all ones.
+_PADDING = b"\xff\x00" * 16
 _MAX_SEGMENTS = 10_000
 # So many line feeds of compressed data, all behind a carriage return, are no chance: one in 256 ** 20.
 _MIN_FEEDS = 20
@@ -27,12 +32,16 @@ class JpegHeader(NamedTuple):
 
     scans: passes over its pixels. bits: of a sample, 0 where no frame was found. coefficients: bytes that a
     decoder keeps of the whole picture between scans, 0 where one scan has everything. lossless: JPEG-LS.
+    data_end: where the compressed data of a Huffman-coded JPEG of one scan ends, None for others.
+    lacks_scans: whether scans are missing that would complete the picture.
     """
 
     scans: int
     bits: int
     coefficients: int
     lossless: bool
+    data_end: int | None = None
+    lacks_scans: bool = False
 
 
 class _Frame(NamedTuple):
@@ -43,13 +52,13 @@ class _Frame(NamedTuple):
 def read_jpeg(data: bytes) -> JpegHeader:
     """Read the markers of a JPEG up to the end of its first image, or of the data.
 
-    Raises ValueError where there are more than 10,000 segments: to find each takes Python's time.
+    Raises Malformed where there are more than 10,000 segments: to find each takes Python's time.
     """
-    frame, scans, interleaved, place = _Frame(0, b""), 0, 0, 2
+    frame, scans, data_end, place = _Frame(0, b""), list[bytes](), None, 2
     for _ in range(_MAX_SEGMENTS):
         found = _MARKER.search(data, place)
         if found is None or found[1][0] == _END_OF_IMAGE:
-            return _header(frame, scans, interleaved)
+            return _header(frame, scans, data_end)
         marker, place = found[1][0], found.end()
         if marker in _WITHOUT_LENGTH:
             continue
@@ -59,10 +68,11 @@ def read_jpeg(data: bytes) -> JpegHeader:
         if marker in _FRAMES and not frame.marker:
             frame = _Frame(marker, content)
         elif marker == _START_OF_SCAN:
-            scans, interleaved = scans + 1, interleaved or (content[0] if content else 0)
+            scans.append(content)
             after = _MARKER_IN_DATA.search(data, place)
             place = after.start() if after else len(data)
-    raise ValueError(f"more than {_MAX_SEGMENTS:,} segments")
+            data_end = data_end or (place if after else None)
+    raise Malformed(f"more than {_MAX_SEGMENTS:,} segments")
 
 
 def copied_as_text(data: bytes) -> bool:
@@ -72,14 +82,46 @@ def copied_as_text(data: bytes) -> bool:
     return feeds >= _MIN_FEEDS and feeds == data.count(b"\r\n", start, end)
 
 
-def _header(frame: _Frame, scans: int, interleaved: int) -> JpegHeader:
-    """interleaved: how many channels the first scan has."""
+def with_open_end(data: bytes, header: JpegHeader) -> bytes:
+    """Return a JPEG of one scan without its end marker, so that a decoder that lacks data asks for more.
+
+    At a marker libjpeg fills the rest of a picture with grey, and its warning is not visible through Pillow.
+    Without one it waits, and Pillow raises OSError. The padding is what a decoder reads ahead behind
+    complete data; as a code it is invalid, so it stands for a few blocks at most.
+    """
+    return data if header.data_end is None else data[: header.data_end] + _PADDING
+
+
+def _header(frame: _Frame, scans: list[bytes], data_end: int | None) -> JpegHeader:
+    """scans: the content of each scan's header, of which the first byte counts its channels."""
     bits = frame.content[0] if frame.content else 0
     channels = frame.content[5] if len(frame.content) > 5 else 0
-    several = frame.marker in _PROGRESSIVE or interleaved < channels
+    progressive = frame.marker in _PROGRESSIVE
+    interleaved = next((scan[0] for scan in scans if scan and scan[0]), 0)
+    several = progressive or interleaved < channels
     return JpegHeader(
-        scans, bits, _coefficients(frame.content) if several else 0, frame.marker == _LOSSLESS_LS
+        scans=len(scans),
+        bits=bits,
+        coefficients=_coefficients(frame.content) if several else 0,
+        lossless=frame.marker == _LOSSLESS_LS,
+        data_end=None if several or frame.marker not in _HUFFMAN_SEQUENTIAL else data_end,
+        lacks_scans=several and _lacks_scans(frame.content, scans, progressive),
     )
+
+
+def _lacks_scans(frame: bytes, scans: list[bytes], progressive: bool) -> bool:
+    """Return whether scans leave a coefficient of a channel without its last bit, or a channel out.
+
+    A progressive scan has coefficients from Ss to Se, without their Al lowest bits (ITU-T T.81, section G.1).
+    """
+    missing = {channel: set(range(_BLOCK**2 if progressive else 1)) for channel in frame[6::3]}
+    for scan in scans:
+        count = scan[0] if scan else 0
+        first, last, bits = scan[1 + 2 * count : 4 + 2 * count] if len(scan) >= 4 + 2 * count else (0, 0, 1)
+        if not progressive or bits & 15 == 0:
+            for channel in scan[1 : 1 + 2 * count : 2]:
+                missing.get(channel, set()).difference_update(range(first, last + 1) if progressive else (0,))
+    return any(missing.values())
 
 
 def _coefficients(content: bytes) -> int:
