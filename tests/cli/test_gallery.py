@@ -1,7 +1,7 @@
 """`zfscope gallery`: from a folder of photos to pages by one command."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +168,16 @@ def test_indexes_made_by_index_elsewhere_are_found(
     assert not (folder / "indexes").exists()
 
 
-@pytest.mark.parametrize("command", [["top-k"], ["evolve"]])
+@pytest.mark.parametrize("command", [["top-k"], ["evolve"], ["analyze", "top-k"]])
 def test_a_service_reads_indexes_of_its_own(run: Run, tmp_path: Path, command: list[str]) -> None:
+    refuses_indexes(run, tmp_path, command)
+
+
+def test_and_so_where_models_are_compared(run: Run, tmp_path: Path, photos: Path) -> None:
+    refuses_indexes(run, tmp_path, ["compare", photos, "--models", "a,b", "--index", "val"])
+
+
+def refuses_indexes(run: Run, tmp_path: Path, command: Sequence[object]) -> None:
     result = run(*command, "--indexes", tmp_path, "--server", "127.0.0.1:1")
     assert result.code == 2
     assert "--indexes is of this process; a service reads its own" in result.stderr

@@ -254,3 +254,34 @@ def test_a_device_that_is_not_there_is_refused(run: Run, photos: Path, tmp_path:
     assert result.code == 2
     assert result.stderr.startswith(f"zfscope: runtime '{runtime}' cannot use CUDA")
     assert result.stderr.count("\n") == 1
+
+
+def test_indexes_of_several_models_outside_the_store_are_compared(
+    run: Run, photos: Path, photo: Path, out: Path, tmp_path: Path
+) -> None:
+    for version in (1, 2):
+        where = ["--version", version, "--out", out / "tiny" / str(version)]
+        assert (
+            run("index", photos, "--model", "tiny", "--layers", "conv1", *where, "--name", "mine").code == 0
+        )
+    words = ["compare", photo, "--models", "tiny:1,tiny:2", "--indexes", out, "--out", tmp_path / "compared"]
+    compared = run(*words, "--index", "mine", "--json")
+    assert (compared.code, compared.stderr) == (0, "")
+    measures = [row["measure"] for row in json.loads(compared.stdout)["tables"]["architectures"]]
+    plain = run("compare", photo, "--models", "tiny:1,tiny:2", "--out", tmp_path / "plain", "--json")
+    others = [row["measure"] for row in json.loads(plain.stdout)["tables"]["architectures"]]
+    assert set(others) < set(measures)
+    missing = run(*words, "--index", "other")
+    assert f"no index 'other' of model 'tiny' version 1 in '{out}/tiny/1'; there is mine" in missing.stderr
+    unnamed = run(*words)
+    assert (unnamed.code, unnamed.stderr) == (2, "zfscope: --indexes is for --index NAME, which is missing\n")
+
+
+def test_an_analyzer_reads_indexes_outside_the_store(
+    run: Run, photos: Path, out: Path, tmp_path: Path
+) -> None:
+    assert run("index", photos, "--model", "tiny", "--layers", "conv1", "--out", out).code == 0
+    words = ["--layer", "conv1", "--count", 1, "--indexes", out, "--json", "--out", tmp_path / "top"]
+    result = run("analyze", "top-k", *words)
+    assert (result.code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["tables"]["maps"]

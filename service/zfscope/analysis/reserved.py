@@ -2,6 +2,7 @@
 
 RESERVED = (
     "help",
+    "indexes",
     "json",
     "model",
     "out",

@@ -67,12 +67,18 @@ def analyze(
     if given[0] in ("-h", "--help"):
         echo(context.get_help())
         return
-    common = ("server", "store", "out", "model", *FILES)
+    common = ("server", "store", "indexes", "out", "model", *FILES)
     check_not_empty(given, [option_of(name) for name in common], others=True)
     server = _value_of("--server", given)
     store = _value_of("--store", given) or os.environ.get("ZFSCOPE_STORE")
+    indexes = _value_of("--indexes", given)
     access = {name: _value_of(option_of(name), given) for name in FILES} | {"tls": "--tls" in given}
-    with accessing(access), connect(server or "", Path(store) if store else None) as zfscope:
+    with (
+        accessing(access),
+        connect(
+            server or "", Path(store) if store else None, indexes=Path(indexes) if indexes else None
+        ) as zfscope,
+    ):
         installed = zfscope.analyzers(_value_of("--model", given) or "")
         known = {found.name: found for found in installed}
         chosen = _parse(_known(known, given[0]), given[1:])
@@ -121,6 +127,7 @@ def _parse(info: "AnalyzerInfo", words: list[str]) -> Namespace:
     common.add_argument("--model", default="", help="A model of the store.  [default: the store's own]")
     common.add_argument("--version", type=int, default=None, help="Of the model.  [default: the newest]")
     common.add_argument("--store", default=SUPPRESS, metavar="DIR", help="The folder of models.")
+    common.add_argument("--indexes", default=SUPPRESS, metavar="DIR", help="The directory of indexes.")
     common.add_argument("--server", default=SUPPRESS, metavar="HOST:PORT", help="Ask a running service.")
     common.add_argument("--tls", action="store_true", default=SUPPRESS, help=TLS)
     for name, meaning in FILES.items():

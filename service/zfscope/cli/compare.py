@@ -10,7 +10,7 @@ import typer
 
 from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
-from zfscope.cli.options import AsJson, Server, Store
+from zfscope.cli.options import AsJson, Indexes, Server, Store
 from zfscope.cli.output import print_json, print_table, print_warnings
 from zfscope.cli.output_folder import open_output
 from zfscope.cli.photos import read_photo
@@ -45,6 +45,7 @@ def compare(
     ] = "",
     tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("compared"),
+    indexes: Indexes = None,
     store: Store = None,
     server: Server = "",
     as_json: AsJson = False,
@@ -61,10 +62,12 @@ def compare(
     """
     first, *others = [name.strip() for name in models.split(",")]
     name, _, version = first.partition(":")
+    if indexes is not None and not index:
+        raise InputError("--indexes is for --index NAME, which is missing", field="index")
     if version and not version.isdecimal():
         raise InputError(f"--models: '{first}'; a model is named as NAME or NAME:VERSION", field="models")
     chosen = choose(photos)
-    with connect(server, store) as zfscope, open_output(out) as folder:
+    with connect(server, store, indexes=indexes) as zfscope, open_output(out) as folder:
         found = zfscope.analyze(
             "compare-architectures",
             chosen.photos,

@@ -69,7 +69,8 @@ Indexes = Annotated[
     typer.Option(
         "--indexes",
         metavar="DIR",
-        help="Directory of indexes, such as `zfscope index --out` writes to.  "
+        help="Directory of indexes, such as `zfscope index --out` writes to; several models have a directory "
+        "NAME/VERSION each in it.  "
         "[default: indexes/ in the model's folder]",
         show_default=False,
     ),

@@ -35,9 +35,13 @@ def open_index(model: Model, name: str, *, folder: Path | None = None) -> Index:
 
 
 def indexes_folder(model: Model) -> Path:
-    """Return the folder of a model's indexes. Raises InputError for a model that comes from no store."""
+    """Return the folder of a model's indexes. Raises InputError for a model that comes from no store.
+
+    A folder of indexes besides the store may have one for each model, NAME/VERSION, as the store has.
+    """
     if model.indexes is not None:
-        return model.indexes
+        own = model.indexes / model.name / str(model.manifest.version)
+        return own if own.is_dir() else model.indexes
     if model.folder is None:
         raise InputError(
             f"{model.manifest.title} comes from no store; name a folder for indexes", field="out"
