@@ -14,6 +14,7 @@ from zfscope.cli.command import check_not_empty
 from zfscope.cli.connect import connect
 from zfscope.cli.output import (
     print_json,
+    print_lines,
     print_table,
     print_warnings,
     progress,
@@ -205,8 +206,7 @@ def as_object(found: "Analyzed", files: list[Path]) -> dict[str, Any]:
 
 def _print(name: str, found: "Analyzed", files: list[Path]) -> None:
     title = f"{name}, by {title_of(found.model, found.version)}"
-    for number, value in found.analysis.numbers.items():
-        echo(f"{number}: {value:.6g}")
+    print_lines([f"{number}: {value:.6g}" for number, value in found.analysis.numbers.items()])
     for table_name, table in found.analysis.tables.items():
         columns = dict.fromkeys(table.columns, "left")
         rows = [tuple("" if cell is None else _cell(cell) for cell in row) for row in table.rows]

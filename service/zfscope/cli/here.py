@@ -11,6 +11,7 @@ from zfscope.analysis.contract import Context
 from zfscope.analysis.description import LayerDescription, describe
 from zfscope.analysis.registry import Registered, load_analyzers
 from zfscope.analysis.run import Meter, check_photos, cost_of, default_cost, guarded, read_params, run
+from zfscope.cli.streams import keep_stdout
 from zfscope.client import answers
 from zfscope.client.requests import ProjectOptions
 from zfscope.errors import InputError, NotFound
@@ -35,6 +36,7 @@ class Here:
 
         indexes: see `ModelStore`.
         """
+        keep_stdout()  # from analyzers, which run in this process
         self._store = ModelStore(root, indexes=indexes)
         self._runtime = partial(
             create_runtime, runtime, torchserve=TorchServe(torchserve) if torchserve else None

@@ -1,7 +1,6 @@
 """What commands print: one JSON object for programs, tables for people."""
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,17 +18,21 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from zfscope.cli.streams import echo, encodable, printing_to, write
+from zfscope.cli.streams import echo, encodable, printing_to, standard_output, write
 
 if TYPE_CHECKING:
     from zfscope.results import Notice
+
+
+MOST_ROWS = 1_000
+"""Maximum number of rows of a table, and of other lines of one kind, that a person gets."""
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout, escaped where the stream's encoding lacks one of its characters."""
     words = json.dumps(answer, ensure_ascii=False)
     try:
-        words.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        words.encode(getattr(standard_output(), "encoding", None) or "utf-8")
     except UnicodeEncodeError:  # JSON's own escapes, not those of Python, which are not JSON
         words = json.dumps(answer)
     write(f"{words}\n")
@@ -41,19 +44,36 @@ def one_line(words: str) -> str:
 
 
 def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table on stdout. columns: `left` or `right` by heading."""
+    """Print a table on stdout, its first `MOST_ROWS` rows. columns: `left` or `right` by heading."""
     table = Table(title=encodable(title), title_justify="left")
     for heading, side in columns.items():
         table.add_column(encodable(heading), justify="right" if side == "right" else "left")
-    for row in rows:
+    shown = rows[:MOST_ROWS]
+    for row in shown:
         table.add_row(*map(encodable, row))
     # A pipe is given whole lines: rich would cut them to 80 characters. Names are shown as they are.
-    console = Console(markup=False, emoji=False, highlight=False)
+    stdout = standard_output()
+    if stdout is None:
+        return
+    console = Console(file=stdout, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = 200
-    with printing_to(sys.stdout), console.capture() as drawn:
+    with printing_to(stdout), console.capture() as drawn:
         console.print(table)
     write(drawn.get())
+    _print_left_out(len(rows) - len(shown))
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print lines on stdout, the first `MOST_ROWS` of them."""
+    for line in lines[:MOST_ROWS]:
+        echo(line)
+    _print_left_out(len(lines[MOST_ROWS:]))
+
+
+def _print_left_out(count: int) -> None:
+    if count:
+        echo(f"... and {count:,} more; --json has all")
 
 
 def print_warnings(warnings: "Iterable[Notice]", *, prefix: str = "") -> None:

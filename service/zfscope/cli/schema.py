@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zfscope.cli.reading import read_file
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 from zfscope.validation import resolved, unknown_name
 
@@ -30,6 +31,10 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unexpected: {' '.join(unknown)}")
         return found
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help on the command's own standard output, like any other result."""
+        echo(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")

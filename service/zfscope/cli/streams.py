@@ -20,6 +20,49 @@ def print_any_name() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class _Kept:
+    """Standard output as this process found it, once all but `write` prints to standard error."""
+
+    own: TextIO | None = None
+    other: TextIO | None = None
+
+
+def keep_stdout() -> None:
+    """Send to standard error whatever is printed on standard output from here on, except by `write`.
+
+    What analyzers print must not be in the middle of JSON. It is so until the process ends, as their threads
+    may outlive a call, and for file descriptor 1, which C libraries and other programs write to.
+    """
+    stdout = sys.stdout
+    if stdout is None or stdout is _Kept.other:
+        return
+    stdout.flush()
+    _Kept.own = _moved(stdout)
+    _Kept.other = sys.stdout = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # for good
+
+
+def standard_output() -> TextIO | None:
+    """Return the standard output of the command itself; None where it was closed before the start."""
+    return _Kept.own if _Kept.other and sys.stdout is _Kept.other else sys.stdout
+
+
+def _moved(stream: TextIO) -> TextIO:
+    """Return a stream with a descriptor of its own, leaving 1 to standard error; else the stream itself."""
+    try:
+        if stream.fileno() != 1:
+            return stream
+    except OSError:  # of a test or a notebook
+        return stream
+    own = os.fdopen(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # standard error is closed
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+    return own
+
+
 class OutputLost(Exception):
     """Nobody reads the output any more, or it cannot be written to; `reason` says why."""
 
@@ -39,7 +82,7 @@ def write(words: str, *, err: bool = False) -> None:
 
     typer's own printing writes UTF-8, whatever encoding the stream has.
     """
-    stream = sys.stderr if err else sys.stdout
+    stream = sys.stderr if err else standard_output()
     if stream is None:  # closed before the start
         return
     with printing_to(stream):
@@ -58,7 +101,7 @@ def printing_to(stream: TextIO) -> Iterator[None]:
 
 def encodable(words: str) -> str:
     """Return words as standard output shows them, where what it lacks is escaped: for widths of columns."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    encoding = getattr(standard_output(), "encoding", None) or "utf-8"
     return harmless(words).encode(encoding, "backslashreplace").decode(encoding)
 
 
