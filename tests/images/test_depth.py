@@ -248,3 +248,56 @@ def test_16_bit_channels_one_after_the_other_are_refused_and_not_misread(values:
     eight = np.ascontiguousarray((NOISE[..., :3] >> 8).astype(np.uint8).transpose(2, 0, 1))
     photo = decoded(tiff(eight, planarconfig="separate", photometric="rgb"))
     np.testing.assert_array_equal(photo.pixels, eight.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_where_0_is_white_the_darkest_pixel_says_how_many_bits_are_used(
+    bits: int, compression: str | None
+) -> None:
+    values = NOISE[..., 0] >> (16 - bits)
+    values[3, 4] = 2**bits - 1
+    photo = decoded(tiff(values, photometric="miniswhite", compression=compression))
+    expected = np.round((2**bits - 1 - values) / (2**bits - 1) * 255)
+    np.testing.assert_array_equal(photo.pixels[..., 0], expected)
+    assert said(photo) == (
+        f"16-bit pixels, none above {2**bits - 1:,}, were read as {bits}-bit ones, from 0 (white) to "
+        f"{2**bits - 1:,} (black); if the picture is that pale, scale its values to 16 bits"
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_where_65535_is_black_the_brightest_pixel_says_how_many_bits_are_used(bits: int) -> None:
+    values = NOISE[..., 0] >> (16 - bits)
+    values[3, 4] = 2**bits - 1
+    photo = decoded(tiff(65535 - values, photometric="miniswhite"))
+    np.testing.assert_array_equal(photo.pixels[..., 0], np.round(values / (2**bits - 1) * 255))
+    assert said(photo).startswith(
+        f"16-bit pixels, none above {2**bits - 1:,}, were read as {bits}-bit ones, "
+    )
+    assert "times as bright" in said(photo)
+
+
+def test_where_0_is_white_the_whole_range_has_no_warning() -> None:
+    photo = decoded(tiff(NOISE[..., 0], photometric="miniswhite"))
+    assert photo.warnings == ()
+    np.testing.assert_allclose(photo.pixels[..., 0], (65535 - NOISE[..., 0]) / 257, atol=0.6)
+
+
+def test_where_0_is_white_few_bright_pixels_are_bright_ones() -> None:
+    values = NOISE[:, :, 0].repeat(2, axis=0).repeat(2, axis=1) >> 4
+    values[0, 0] = 60_000
+    photo = decoded(tiff(65535 - values, photometric="miniswhite"))
+    assert said(photo).startswith("all but 1 of 4,800 values of a 16-bit picture are below 4,096")
+    pale = decoded(tiff(values, photometric="miniswhite"))  # nearly white all over
+    assert pale.warnings == ()
+    assert pale.pixels[1:, 1:].min() >= 239
+
+
+@pytest.mark.parametrize(("kind", "white"), [("<f4", 1.0), ("<f4", 255.0)])
+def test_numbers_where_0_is_white_are_turned(kind: str, white: float) -> None:
+    values = (NOISE[..., 0] / 65535 * white).astype(kind)
+    photo = decoded(tiff(values, photometric="miniswhite"))
+    np.testing.assert_allclose(photo.pixels[..., 0], 255 - NOISE[..., 0] / 257, atol=1)
+    (notice,) = photo.warnings
+    assert f"from {white:g} (black) to 0 (white)" in notice.message

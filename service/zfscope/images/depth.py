@@ -76,12 +76,17 @@ def grey_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> Eig
     """
     values, whole = np.asarray(image), _bits(image)
     stated = _stated_bits(image, file) if whole == 16 else whole  # such as 12 bits, packed
-    extent = _extent([values])
+    extent, inverted = _extent([values]), _white_is_zero(image)
     depth = _depth(extent, whole, stated)
-    grey = Image.fromarray(_table(2**depth.bits - 1, image)[values])
+    if inverted and depth.bits == 16:  # white may be the highest value of the type, of whatever depth
+        values, inverted = _SIXTEEN - values, False
+        extent = _extent([values])
+        depth = _depth(extent, whole, stated)
+    table = _table(2**depth.bits - 1)
+    grey = Image.fromarray((table[::-1] if inverted else table)[values])
     if depth.bits == 16 and stated is None and not extent.spread:
         return EightBits(grey, _nearly_black(int((values >= _TWELVE).sum()), values.size, field))
-    return EightBits(grey, _notice(depth, field))
+    return EightBits(grey, _notice(depth, field, inverted=inverted))
 
 
 def colour_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> EightBits | None:
@@ -106,7 +111,7 @@ def colour_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> E
     depth = _depth(extent, 16, _stated_bits(image, file))
     if not depth.assumed:
         return None
-    table = _table(2**depth.bits - 1, image)
+    table = _table(2**depth.bits - 1)
     result = np.empty_like(high)
     for rows in parts:
         result[rows] = table[np.minimum(_sixteen(high[rows], low[rows]), len(table) - 1)]
@@ -150,7 +155,10 @@ def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
     """
     values = np.asarray(image)
     black, white, source = _range_of(image, values, field)
-    levels = (np.clip(values.astype(np.float64), black, white) - black) * (255 / (white - black))
+    if _white_is_zero(image):
+        black, white = white, black
+    clipped = np.clip(values.astype(np.float64), min(black, white), max(black, white))
+    levels = (clipped - black) * (255 / (white - black))
     kind = "floating-point" if image.mode == "F" else "whole"
     found = f"{kind} numbers from {values.min():.6g} to {values.max():.6g} were read as grey levels"
     message = (
@@ -193,14 +201,22 @@ def _depth(extent: _Extent, whole: int, stated: int | None) -> _Depth:
     return _Depth(bits, True, highest)
 
 
-def _notice(depth: _Depth, field: str) -> tuple[Notice, ...]:
+def _notice(depth: _Depth, field: str, *, inverted: bool = False) -> tuple[Notice, ...]:
+    """Return a warning of an assumed depth. inverted: whether 0 is white."""
     if not depth.assumed:
         return ()
-    times = _SIXTEEN / (2**depth.bits - 1)
-    message = (
-        f"16-bit pixels, none above {depth.highest:,}, were read as {depth.bits}-bit ones, {times:.0f} times "
-        "as bright; if the picture is that dark, scale its values to 16 bits"
-    )
+    white = 2**depth.bits - 1
+    read = f"16-bit pixels, none above {depth.highest:,}, were read as {depth.bits}-bit ones"
+    if inverted:
+        message = (
+            f"{read}, from 0 (white) to {white:,} (black); if the picture is that pale, scale its values to "
+            "16 bits"
+        )
+    else:
+        message = (
+            f"{read}, {_SIXTEEN / white:.0f} times as bright; if the picture is that dark, scale its values "
+            "to 16 bits"
+        )
     return (Notice("assumed-bit-depth", message, field),)
 
 
@@ -256,11 +272,14 @@ def _bits(image: ImageFile.ImageFile) -> int:
     return int(stated[0]) if stated else 16
 
 
-def _table(white: int, image: ImageFile.ImageFile) -> NDArray[np.uint8]:
+def _table(white: int) -> NDArray[np.uint8]:
     """Return the 8-bit level of each value up to `white`."""
-    levels = np.linspace(0, 255, white + 1).round().astype(np.uint8)
-    inverted = getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
-    return levels[::-1] if inverted else levels
+    return np.linspace(0, 255, white + 1).round().astype(np.uint8)
+
+
+def _white_is_zero(image: ImageFile.ImageFile) -> bool:
+    """Return whether a TIFF's values count from white to black; Pillow turns 8-bit ones itself."""
+    return getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
 
 
 def _rawmode(tile: Any) -> str:
