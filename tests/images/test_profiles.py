@@ -121,7 +121,10 @@ ADOBE_CHROMATICITIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 710
         ([(b"cHRM", ADOBE_CHROMATICITIES)], "the colour space that cHRM states was not applied"),
         ([(b"gAMA", struct.pack(">I", 45455)), (b"cHRM", SRGB_CHROMATICITIES)], None),
         ([(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100000))], None),
-        ([(b"cICP", bytes([9, 16, 0, 1]))], "the colour space that cICP states, 9/16, was not applied"),
+        (
+            [(b"cICP", bytes([9, 16, 0, 1]))],
+            "the colour space that cICP states, 9/16 (BT.2020, PQ), was not applied",
+        ),
         ([(b"cICP", bytes([1, 13, 0, 1])), (b"cHRM", ADOBE_CHROMATICITIES)], None),
         ([(b"iCCP", b"x\0\0broken")], "a damaged colour profile was not applied"),
     ],

@@ -15,6 +15,8 @@ _MAX_STEPS = 50_000
 _PARENTS: Mapping[bytes, int] = {
     b"meta": 4,
     b"iinf": 0,
+    b"iprp": 0,
+    b"ipco": 0,
     b"moov": 0,
     b"trak": 0,
     b"mdia": 0,
@@ -38,7 +40,9 @@ class Steps:
             raise Malformed(f"more than {_MAX_STEPS:,} boxes and units")
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
+    """A box of a file: its kind, and where its content lies."""
+
     kind: bytes
     start: int
     end: int
@@ -72,7 +76,12 @@ def frame_pixels(data: bytes) -> int:
     return total + sum(_largest(sample, steps) for sample in _first_samples(data, boxes))
 
 
-def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[_Box]:
+def read_boxes(data: bytes) -> list[Box]:
+    """Return all boxes of a file. Raises Malformed for far too many."""
+    return list(_boxes(data, 0, len(data), Steps()))
+
+
+def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[Box]:
     """Return all boxes of a part of a file, those inside of others too."""
     while start + 8 <= end:
         steps.take()
@@ -80,7 +89,7 @@ def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[_Box]:
         if size == 1:
             size, head = int.from_bytes(data[start + 8 : start + 16]), 16
         stop = end if size == 0 else min(start + size, end)
-        box = _Box(kind, start + head, stop)
+        box = Box(kind, start + head, stop)
         yield box
         if kind in _PARENTS and box.start < stop:
             yield from _boxes(data, box.start + _skipped(data, box), stop, steps)
@@ -89,13 +98,13 @@ def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[_Box]:
         start = stop
 
 
-def _skipped(data: bytes, box: _Box) -> int:
+def _skipped(data: bytes, box: Box) -> int:
     if box.kind == b"iinf":
         return 6 if data[box.start] == 0 else 8
     return _PARENTS[box.kind]
 
 
-def _coded_items(data: bytes, boxes: list[_Box]) -> set[int]:
+def _coded_items(data: bytes, boxes: list[Box]) -> set[int]:
     """Return the numbers of the items that are AV1 streams; others hold EXIF and the like."""
     found = set()
     for box in boxes:
@@ -107,7 +116,7 @@ def _coded_items(data: bytes, boxes: list[_Box]) -> set[int]:
     return found
 
 
-def _locations(data: bytes, boxes: list[_Box], steps: Steps) -> dict[int, list[_Extent]]:
+def _locations(data: bytes, boxes: list[Box], steps: Steps) -> dict[int, list[_Extent]]:
     found: dict[int, list[_Extent]] = {}
     for box in boxes:
         if box.kind == b"iloc":
@@ -151,7 +160,7 @@ def _part(source: bytes, extent: _Extent) -> bytes:
     return source[extent.start : extent.start + extent.length]
 
 
-def _first_samples(data: bytes, boxes: list[_Box]) -> Iterator[bytes]:
+def _first_samples(data: bytes, boxes: list[Box]) -> Iterator[bytes]:
     """Return the first sample of each track, as the boxes of its sample table say, which come in pairs."""
     sizes = [
         int.from_bytes(data[box.start + 4 : box.start + 8])

@@ -8,6 +8,7 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from zfscope.images.chunks import png_code_points
+from zfscope.images.nclx import code_points
 from zfscope.results import Notice
 
 _HEADER_BYTES = 128
@@ -28,7 +29,13 @@ _GAMMAS = (1.8, 2.6)
 _SRGB_GAMMA = 0.45455
 _CHROMATICITIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 # Code points of ITU-T H.273: the primaries of BT.709 and sRGB, and the curves of those, BT.601 and BT.2020.
-_BT709, _SRGB_CURVES = 1, (1, 6, 13, 14, 15)
+_BT709, _SRGB_CURVES, _UNSPECIFIED = 1, (1, 6, 13, 14, 15), 2
+_NAMES: tuple[Mapping[int, str], Mapping[int, str]] = (
+    {1: "BT.709", 5: "BT.601", 6: "BT.601", 9: "BT.2020", 11: "DCI-P3", 12: "Display P3"},
+    {4: "gamma 2.2", 5: "gamma 2.8", 8: "linear", 13: "sRGB", 16: "PQ", 18: "HLG"},
+)
+# Formats that have boxes of ISO/IEC 23008-12; Pillow names HEIC after the container.
+_NCLX_FORMATS = ("AVIF", "HEIF", "HEIC")
 # EXIF's ColorSpace of anything but sRGB, and the tag of the interoperability index, R03 for Adobe RGB.
 _UNCALIBRATED, _INTEROP_INDEX = 65535, 1
 
@@ -56,19 +63,31 @@ def colour_notices(image: Image.Image, data: bytes, field: str) -> tuple[Notice,
 
 
 def _unlike_srgb(image: Image.Image, data: bytes) -> str | None:
-    """Return what states colours unlike sRGB, the first that counts: cICP, ICC, sRGB, gAMA and cHRM, EXIF."""
+    """Return what states colours unlike sRGB, the first that counts of those in a file.
+
+    That is cICP, ICC, nclx, sRGB, gAMA and cHRM, or EXIF.
+    """
     points = png_code_points(data) if image.format == "PNG" else None
     if points is not None:
-        return None if _like_srgb(*points) else f"the colour space that cICP states, {points[0]}/{points[1]},"
+        return None if _like_srgb(*points) else f"the colour space that cICP states, {_named(points)},"
     if "icc_profile" in image.info:
         return _unlike_profile(image.info["icc_profile"])
+    points = code_points(data) if image.format in _NCLX_FORMATS else None
+    if points is not None:
+        return None if _like_srgb(*points) else f"the colour space that nclx states, {_named(points)},"
     if image.format == "PNG" and not image.info.keys().isdisjoint({"srgb", "gamma", "chromaticity"}):
         return _unlike_chunks(image.info)
     return _unlike_exif(image)
 
 
 def _like_srgb(primaries: int, curve: int) -> bool:
-    return primaries == _BT709 and curve in _SRGB_CURVES
+    return primaries in (_BT709, _UNSPECIFIED) and curve in (*_SRGB_CURVES, _UNSPECIFIED)
+
+
+def _named(points: tuple[int, int]) -> str:
+    """Return code points with the names that users know: `9/16 (BT.2020, PQ)`."""
+    names = [table[point] for table, point in zip(_NAMES, points, strict=True) if point in table]
+    return f"{points[0]}/{points[1]}" + (f" ({', '.join(names)})" if names else "")
 
 
 def _unlike_profile(data: bytes | None) -> str | None:
