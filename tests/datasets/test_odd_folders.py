@@ -138,8 +138,63 @@ class TestLinks:
         (tmp_path / "data" / "cat" / "b.png").symlink_to(tmp_path / "far" / "x.png")
         (tmp_path / "data" / "cat" / "c").symlink_to(tmp_path / "far" / "x.png")
         data = open_data(tmp_path / "data")
-        assert data.names == ["cat/a.png", "cat/b.png", "cat/c", "dog/x.png"]
-        assert data.passed_over == ()
+        assert data.names == ["cat/a.png", "cat/b.png", "dog/x.png"]
+        assert in_words(data.passed_over) == (
+            "1 link to a file or folder that its class has already ('cat/c')"
+        )
+
+    def test_a_photo_is_listed_once_in_a_class_by_its_own_name(self, tmp_path: Path) -> None:
+        root = write(tmp_path / "data", **{"cat/deep/a.png": PNG, "cat/deep/b.png": PNG, "dog/c.png": PNG})
+        (root / "cat" / "0.png").symlink_to(root / "cat" / "deep" / "a.png")
+        (root / "cat" / "1").symlink_to(root / "cat" / "deep")
+        (root / "cat" / "deep" / "0.png").hardlink_to(root / "cat" / "deep" / "b.png")
+        (root / "dog" / "a.png").symlink_to(root / "cat" / "deep" / "a.png")
+        (root / "dog2").symlink_to(root / "dog")
+        data = open_data(root)
+        assert data.names == [
+            "cat/deep/0.png",
+            "cat/deep/a.png",
+            "dog/a.png",
+            "dog/c.png",
+            "dog2/a.png",
+            "dog2/c.png",
+        ]
+        assert data.classes == ("cat", "dog", "dog2")
+        assert in_words(data.passed_over) == (
+            "3 links to files or folders that their class has already "
+            "('cat/0.png', 'cat/1', 'cat/deep/b.png')"
+        )
+
+    def test_loose_photos_and_those_of_the_root_are_listed_once_too(self, tmp_path: Path) -> None:
+        write(tmp_path, **{"a.png": PNG})
+        for name in ("b.png", "0.png"):
+            (tmp_path / name).symlink_to(tmp_path / "a.png")
+        data = open_data(tmp_path)
+        assert (data.names, counts(data)) == (["a.png"], {"repeated": 2})
+
+    def test_folders_that_all_link_to_each_other_are_listed_once_in_each_class(self, tmp_path: Path) -> None:
+        names = [f"{number:02}" for number in range(24)]
+        for one in names:
+            write(tmp_path, **{f"{one}/{one}.png": PNG})
+            for other in names:
+                (tmp_path / one / f"to-{other}").symlink_to(tmp_path / other)
+        data = open_data(tmp_path)
+        assert len(data) == 24 * 24
+        assert data.labels[:24] == ["00"] * 24
+        assert data.names[:2] == ["00/00.png", "00/to-01/01.png"]
+        # Each class has 24 links in each of 24 folders, of which 23 were followed.
+        assert sum(counts(data).values()) == 24 * (24 * 24 - 23)
+        assert set(counts(data)) == {"loop", "repeated"}
+
+    def test_the_same_names_are_kept_in_whatever_order_links_were_made(self, tmp_path: Path) -> None:
+        lists = []
+        for order in (("a", "b", "c"), ("c", "a", "b")):
+            root = write(tmp_path / order[0], **{"x/p.png": PNG})
+            far = write(tmp_path / f"far-{order[0]}", **{"y/q.png": PNG})
+            for name in order:
+                (root / "x" / name).symlink_to(far if name == "b" else far / "y")
+            lists.append(open_data(root).names)
+        assert lists == [["x/a/q.png", "x/p.png"]] * 2
 
     @pytest.mark.parametrize("name", ["self.png", "self", "cat/self"])
     def test_one_to_itself_is_passed_over_and_named(self, tmp_path: Path, name: str) -> None:

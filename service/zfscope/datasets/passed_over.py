@@ -28,7 +28,7 @@ _LITTER = frozenset(
 )
 
 HIDDEN, OTHER, SPECIAL = "hidden", "other", "special"
-LOOP, DANGLING, UNREADABLE, TAR_LINK = "loop", "dangling", "unreadable", "tar_link"
+LOOP, REPEATED, DANGLING, UNREADABLE, TAR_LINK = "loop", "repeated", "dangling", "unreadable", "tar_link"
 # Training and evaluation alone: they need a class for each photo.
 UNCLASSIFIED = "unclassified"
 
@@ -37,6 +37,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     OTHER: ("file that is not an image", "files that are not images"),
     SPECIAL: ("pipe, socket or device", "pipes, sockets or devices"),
     LOOP: ("link that leads in a circle", "links that lead in a circle"),
+    REPEATED: (
+        "link to a file or folder that its class has already",
+        "links to files or folders that their class has already",
+    ),
     DANGLING: ("link to nothing", "links to nothing"),
     TAR_LINK: ("link in a tar", "links in a tar"),
     UNREADABLE: ("file or folder that cannot be read", "files or folders that cannot be read"),
