@@ -6,15 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from zfscope.analysis.check import BadAnalysis, checked
 from zfscope.results import Analysis, Notice, Picture, Table
+from zfscope.server.tensors import tensor_from_wire, tensor_to_wire
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Colour(str, enum.Enum):  # noqa: UP042  (as people wrote them before StrEnum)
     RED = "red"
+
+
+class Subclass(np.ndarray[Any, Any]):
+    """An array that is more than one."""
 
 
 class Place(enum.IntEnum):
@@ -42,6 +48,24 @@ def test_an_analysis_that_holds_what_it_may_comes_back_the_same() -> None:
     found = checked(given)
     assert (found.pictures, found.numbers, found.tables) == (given.pictures, given.numbers, given.tables)
     assert all(found.tensors[name] is tensor for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        np.float32(0.5),
+        np.int64(3),
+        np.arange(12, dtype=np.float32).reshape(3, 4)[::-1, ::2],
+        np.array([1, 2], ">i8"),
+        np.ones((1, 1), np.float32).view(Subclass),
+    ],
+    ids=repr,
+)
+def test_scalars_and_arrays_in_any_order_can_be_sent(tensor: Any) -> None:
+    found = checked(Analysis(tensors={"map": tensor})).tensors["map"]
+    assert (type(found), found.shape) == (np.ndarray, tensor.shape)
+    sent = tensor_from_wire(tensor_to_wire(found), field="map")
+    np.testing.assert_array_equal(sent, tensor)
 
 
 def test_nothing_is_an_analysis_too() -> None:
@@ -98,9 +122,29 @@ def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("tensor", "told"),
     [
-        (np.zeros(2), "is float64; allowed are arrays of uint8, int64, float16, float32"),
-        (np.array(["a"]), "is <U1; allowed are"),
-        ([1.0], "is list; allowed are"),
+        (
+            np.zeros(2),
+            r"is an array of float64; allowed are arrays of uint8, int64, float16, float32: convert it with "
+            r"tensor.astype\(np.float32\)$",
+        ),
+        (np.array(["a"]), "is an array of <U1; allowed are"),
+        (np.array([None, 1]), "is an array of object; allowed are"),
+        (
+            np.zeros(2, bool),
+            r"is an array of bool; allowed are .*: convert it with tensor.astype\(np.uint8\)$",
+        ),
+        (np.float64(1), "is an array of float64; allowed are"),
+        ([1.0], r"is list; allowed are .*: convert it with np.asarray\(values, np.float32\)$"),
+        (1.0, "is float; allowed are"),
+        (None, "is NoneType; allowed are"),
+        (
+            torch.zeros(2),
+            r"is Tensor; allowed are .*: convert it with zfscope.analysis.contract.array\(tensor\)$",
+        ),
+        (
+            np.ma.masked_equal(np.ones(2, np.float32), 1),
+            r"is a masked array; .* with tensor.filled\(value\)$",
+        ),
         (np.array([1, np.nan], np.float32), "has values that are not finite"),
         (np.array([1, -np.inf], np.float16), "has values that are not finite"),
         (np.zeros((1,) * 9, np.uint8), "has 9 axes; at most 8 are allowed"),

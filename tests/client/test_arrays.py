@@ -1,13 +1,15 @@
 """Arrays that people have, on the wire: right, or refused with one sentence."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from zfscope.client import PixelTensor
-from zfscope.client.requests import image_to_wire
-from zfscope.errors import InputError
+from zfscope.client import PixelTensor, files
+from zfscope.client.requests import analyze_request, image_to_wire, occlude_request
+from zfscope.errors import InputError, TooLarge
 from zfscope.images.decode import decode
 from zfscope.server.tensors import tensor_from_wire
 from zfscope.v1 import image_pb2
@@ -56,6 +58,68 @@ def test_pixels_in_the_model_s_size_say_what_they_are(
     assert sent.tensor_scale == scale
     found = tensor_from_wire(sent.tensor, field="image")
     assert (found.dtype, found.shape) == (dtype, values.shape)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+def test_a_tensor_of_torch_is_an_array(dtype: torch.dtype) -> None:
+    tensor = torch.arange(48, dtype=dtype).reshape(3, 4, 4).transpose(1, 2).requires_grad_()
+    found = tensor_from_wire(image_to_wire(tensor).tensor, field="image")
+    np.testing.assert_array_equal(found, tensor.detach().numpy())
+    found = tensor_from_wire(image_to_wire(PixelTensor(tensor)).tensor, field="image")  # type: ignore[arg-type]  # people do
+    np.testing.assert_array_equal(found, tensor.detach().numpy())
+
+
+def test_pixels_in_a_tensor_of_torch_are_a_photo() -> None:
+    pixels = torch.arange(60, dtype=torch.uint8).reshape(4, 5, 3)
+    np.testing.assert_array_equal(decode(image_to_wire(pixels).encoded), pixels.numpy())
+    with pytest.raises(InputError, match=r"put its channels last, array.transpose\(1, 2, 0\)"):
+        image_to_wire(pixels.permute(2, 0, 1))
+
+
+def test_any_array_that_numpy_can_read_is_one() -> None:
+    class Other:
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            return np.ones((3, 4, 4), ">f2")
+
+    assert tensor_from_wire(image_to_wire(Other()).tensor, field="image").sum() == 48
+
+
+def test_a_tensor_that_numpy_cannot_read_is_refused_with_what_to_do() -> None:
+    with pytest.raises(InputError) as refusal:
+        analyze_request("project", [torch.zeros(3, 4, 4, dtype=torch.bfloat16)], {})
+    assert refusal.value.field == "images[0]"
+    assert refusal.value.message.startswith("images[0]: numpy cannot read this torch.Tensor: ")
+    assert refusal.value.message.endswith("; convert it to an array of float32 or uint8")
+
+
+def test_a_batch_of_torch_is_no_list_of_photos() -> None:
+    with pytest.raises(InputError, match=r"give \[photo\]"):
+        analyze_request("project", torch.zeros(2, 3, 4, 4), {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_array_over_the_limit_of_a_message_is_refused_before_it_is_copied(wrapped: bool) -> None:
+    huge = np.broadcast_to(np.float32(0), (3, 30_000, 30_000))  # of 4 bytes in memory
+    told = r"^images\[2\] has 10,800,000,000 bytes; a request holds at most 2,147,483,647, and a service"
+    with pytest.raises(TooLarge, match=told) as refusal:
+        image_to_wire(PixelTensor(huge) if wrapped else huge, field="images[2]")
+    assert refusal.value.field == "images[2]"
+
+
+def test_a_file_over_the_limit_of_a_message_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(TooLarge, match=r"^image has 2,147,483,648 bytes; a request holds at most"):
+        image_to_wire(tmp_path / "huge.jpg")
+
+
+def test_photos_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MOST_BYTES", 250)
+    with pytest.raises(TooLarge, match=r"^images has 3\d\d bytes; a request holds at most 250,") as refusal:
+        analyze_request("project", [bytes(100)] * 9, {})
+    assert refusal.value.field == "images"
+    with pytest.raises(TooLarge, match=r"^masks has 900 bytes; a request holds at most 250,"):
+        occlude_request(b"photo", {"masks": [bytes(100)] * 9})
 
 
 @pytest.mark.parametrize(

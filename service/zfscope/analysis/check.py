@@ -55,16 +55,34 @@ def _named(what: str, things: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _tensor(name: str, tensor: Any) -> NDArray[Any]:
-    if not isinstance(tensor, np.ndarray) or tensor.dtype.name not in DTYPES:
-        kind = getattr(tensor, "dtype", _kind(tensor))
-        raise BadAnalysis(f"the tensor '{name}' is {kind}; allowed are arrays of {', '.join(DTYPES)}")
+    """Return a tensor as a plain array of numpy's, a scalar of numpy's as one without axes."""
+    if isinstance(tensor, np.generic):
+        tensor = np.asarray(tensor)
+    if fault := _kind_fault(tensor):
+        raise BadAnalysis(f"the tensor '{name}' is {fault}")
     if tensor.ndim > MAX_AXES:
         raise BadAnalysis(f"the tensor '{name}' has {tensor.ndim} axes; at most {MAX_AXES} are allowed")
     if not tensor.size:
         raise BadAnalysis(f"the tensor '{name}' is empty: its shape is {tensor.shape}; leave it out")
     if not np.isfinite(tensor).all():
         raise BadAnalysis(f"the tensor '{name}' has values that are not finite")
-    return tensor
+    return np.asarray(tensor)
+
+
+def _kind_fault(tensor: Any) -> str:
+    allowed = f"allowed are arrays of {', '.join(DTYPES)}"
+    if not isinstance(tensor, np.ndarray):
+        if hasattr(tensor, "detach"):  # torch's: this module does not import torch
+            convert = "zfscope.analysis.contract.array(tensor)"
+        else:
+            convert = "np.asarray(values, np.float32)"
+        return f"{_kind(tensor)}; {allowed}: convert it with {convert}"
+    if tensor.dtype.name not in DTYPES:
+        wanted = "np.uint8" if tensor.dtype == bool else "np.float32"
+        return f"an array of {tensor.dtype}; {allowed}: convert it with tensor.astype({wanted})"
+    if isinstance(tensor, np.ma.MaskedArray):
+        return f"a masked array; {allowed}: convert it with tensor.filled(value)"
+    return ""
 
 
 def _pictures(pictures: Any) -> tuple[Picture, ...]:

@@ -2,12 +2,13 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from zfscope.client.files import check_size
 from zfscope.errors import InputError
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import image_pb2
@@ -31,13 +32,45 @@ class PixelTensor:
     white: float = 255
 
 
+class ArrayLike(Protocol):
+    """An array or tensor of any library that numpy can read: torch, JAX, TensorFlow, h5py and others."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return it as an array of numpy's."""
+        ...
+
+
+def is_array(value: Any) -> bool:
+    """Return whether a value is an array, or a tensor that numpy can read."""
+    return isinstance(value, PixelTensor) or hasattr(value, "__array__")
+
+
+def to_array(value: Any, field: str) -> NDArray[Any]:
+    """Return an array, or a tensor of any device that may need a gradient, as an array of numpy's.
+
+    Raises InputError, naming `field`, for one that numpy cannot read.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+        message = (
+            f"{field}: numpy cannot read this {kind}: {error}; convert it to an array of float32 or uint8"
+        )
+        raise InputError(message, field=field) from error
+
+
 _SCALES = {255: image_pb2.TENSOR_SCALE_PIXELS_255, 1: image_pb2.TENSOR_SCALE_PIXELS_1}
 
 
-def array_to_wire(array: NDArray[Any] | PixelTensor, field: str) -> image_pb2.Image:
-    """Write an array. Raises InputError, naming `field`, for one that is not an image."""
-    if isinstance(array, PixelTensor):
-        return _pixels_to_wire(array, field)
+def array_to_wire(photo: ArrayLike | PixelTensor, field: str) -> image_pb2.Image:
+    """Write an array. Raises InputError, naming `field`, for one that is not an image, or too large."""
+    if isinstance(photo, PixelTensor):
+        return _pixels_to_wire(photo, field)
+    array = to_array(photo, field)
+    check_size(array.size * min(array.itemsize, 4), field)
     if array.dtype == np.uint8 and array.size and _is_picture(array):
         file = io.BytesIO()
         Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array).save(
@@ -53,7 +86,8 @@ def array_to_wire(array: NDArray[Any] | PixelTensor, field: str) -> image_pb2.Im
 def _pixels_to_wire(tensor: PixelTensor, field: str) -> image_pb2.Image:
     if tensor.white not in _SCALES:
         raise InputError(f"white is {tensor.white!r}; allowed are 255 and 1", field=field)
-    values = np.asarray(tensor.values)
+    values = to_array(tensor.values, field)
+    check_size(values.size * min(values.itemsize, 4), field)
     if values.dtype != np.uint8:
         if values.dtype.kind not in "fiu":
             raise InputError(f"a PixelTensor of {values.dtype}; allowed are numbers", field=field)

@@ -9,16 +9,25 @@ from typing import IO, Any
 from PIL import Image
 from PIL.ExifTags import Base
 
-from zfscope.errors import InputError
+from zfscope.errors import InputError, TooLarge
 
 File = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Image.Image
 """A file's bytes; its path; a file opened for reading bytes, from where it is; or a picture of Pillow."""
 
+# The limit of protobuf for a message; gRPC's is the same.
+MOST_BYTES = 2**31 - 1
 _URL = re.compile(r"^(https?|ftp|s3|gs)://", re.IGNORECASE)
 # Modes of Pillow that PNG stores as they are; what the others are converted to, without loss of what is seen.
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _CONVERTED = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 _KINDS = "bytes, a path, a file opened for reading bytes, or a picture of Pillow"
+
+
+def check_size(count: int, field: str) -> None:
+    """Raise TooLarge, naming `field`, for more bytes than any message can hold, before they are copied."""
+    if count > MOST_BYTES:
+        limit = f"a request holds at most {MOST_BYTES:,}, and a service usually takes far fewer"
+        raise TooLarge(f"{field} has {count:,} bytes; {limit} (its max_receive_bytes)", field=field)
 
 
 def is_file(value: Any) -> bool:
@@ -32,9 +41,10 @@ def contents(file: File, *, field: str) -> bytes:
     """Return a file's bytes.
 
     Raises InputError, naming `field`, for a path without a file, a URL, a file that is open for text or at
-    its end, and for anything else.
+    its end, one that is too large for a message, and for anything else.
     """
     if isinstance(file, bytes | bytearray | memoryview):
+        check_size(memoryview(file).nbytes, field)
         return bytes(file)
     if isinstance(file, Image.Image):
         return _encoded(file, field)
@@ -53,6 +63,7 @@ def _read(path: str | os.PathLike[str], field: str) -> bytes:
         message = f"'{name}' is a URL, and nothing here fetches it; fetch it yourself and give its bytes"
         raise InputError(message, field=field)
     try:
+        check_size(Path(name).stat().st_size, field)
         return Path(name).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = error.strerror if isinstance(error, OSError) else str(error)

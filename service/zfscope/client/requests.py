@@ -9,16 +9,17 @@ from google.protobuf.descriptor import EnumDescriptor
 from numpy.typing import NDArray
 
 from zfscope.client.answers import Unit
-from zfscope.client.arrays import PixelTensor, array_to_wire
-from zfscope.client.files import File, contents, is_file
+from zfscope.client.arrays import ArrayLike, PixelTensor, array_to_wire, is_array
+from zfscope.client.files import File, check_size, contents, is_file
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.server.enums import enum_to_wire
 from zfscope.v1 import analysis_pb2, image_pb2
 
-Photo = File | NDArray[Any] | PixelTensor
+Photo = File | NDArray[Any] | ArrayLike | PixelTensor
 """A file; pixels, uint8 (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey; the network's own input, normalised,
-float (3, H, W); or a `PixelTensor`, which the service normalises."""
+float (3, H, W); a tensor of torch or another library of the same; or a `PixelTensor`, which the service
+normalises."""
 
 _PROJECT_ENUMS = {
     "rank": analysis_pb2.Rank.DESCRIPTOR,
@@ -304,14 +305,22 @@ def _masks(masks: Sequence[File]) -> list[bytes]:
     """Read masks. Raises InputError, naming the one that cannot be."""
     if is_file(masks):
         raise InputError("one mask where a list of them is asked for: give [mask]", field="masks")
-    return [contents(mask, field=f"masks[{place}]") for place, mask in enumerate(masks)]
+    files = [contents(mask, field=f"masks[{place}]") for place, mask in enumerate(masks)]
+    check_size(sum(map(len, files)), "masks")
+    return files
 
 
 def _images_to_wire(photos: Sequence[Photo]) -> list[image_pb2.Image]:
     """Write photos. Raises InputError, naming the one that cannot be used."""
-    if is_file(photos) or isinstance(photos, np.ndarray | PixelTensor):
+    # One axis: a column of a table, which holds paths.
+    if is_file(photos) or isinstance(photos, np.ndarray | PixelTensor) or getattr(photos, "ndim", 1) != 1:
         raise InputError("one photo where a list of them is asked for: give [photo]", field="images")
-    return [image_to_wire(photo, field=f"images[{place}]") for place, photo in enumerate(photos)]
+    images, total = [], 0
+    for place, photo in enumerate(photos):
+        images.append(image_to_wire(photo, field=f"images[{place}]"))
+        total += images[-1].ByteSize()
+        check_size(total, "images")
+    return images
 
 
 def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
@@ -319,6 +328,7 @@ def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
 
     field: of the request, for messages.
     """
-    if isinstance(photo, np.ndarray | PixelTensor):
-        return array_to_wire(photo, field)
-    return image_pb2.Image(encoded=contents(photo, field=field))
+    given: Any = photo
+    if is_array(given) and not is_file(given):
+        return array_to_wire(given, field)
+    return image_pb2.Image(encoded=contents(given, field=field))
