@@ -114,7 +114,9 @@ def test_photos_become_a_model_of_the_store(validated: Trained) -> None:
 
 def test_an_epoch_is_a_line_on_stderr(validated: Trained) -> None:
     known, line, *_ = validated.result.stderr.splitlines()
-    assert known.startswith("warning: 4 of the 4 validation photos are training photos too ('n01/0.png' is ")
+    assert known.startswith(
+        "zfscope: warning: 4 of the 4 validation photos are training photos too ('n01/0.png' is "
+    )
     assert line.startswith("epoch 1 of 1: loss ")
     assert "top-1 " in line
     assert line.endswith(" photos/s, 0 min left")
@@ -182,7 +184,7 @@ def test_broken_photos_and_what_is_passed_over_are_said_and_never_fatal(train: R
     result = train("--name", "one")
     assert result.code == 0, result.stderr
     reason = "the file is not an image"
-    assert result.stderr.startswith(f"warning: photo 'n01/broken.jpg' is left out: {reason}")
+    assert result.stderr.startswith(f"zfscope: warning: photo 'n01/broken.jpg' is left out: {reason}")
     assert result.stdout.splitlines()[-1].startswith(
         f"Trained on 4 photos; 1 could not be used ('n01/broken.jpg': {reason}"
     )

@@ -50,5 +50,5 @@ def test_without_a_terminal_there_are_lines_alone(capsys: pytest.CaptureFixture[
     assert captured.out == ""
     assert captured.err.splitlines() == [
         "epoch 3 of 20: loss 1.235, conv1 roughness 0.45, 50 photos/s, 2 min left",
-        "warning: nothing is being learnt",
+        "zfscope: warning: nothing is being learnt",
     ]

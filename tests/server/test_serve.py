@@ -17,7 +17,7 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_service_tells_its_address_serves_and_ends_on_a_signal(
     start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
 ) -> None:

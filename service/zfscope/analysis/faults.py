@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from zfscope.termination import terminated
 from zfscope.text import printable
 
 _MOST_CHARS = 2_000
@@ -27,14 +28,14 @@ class _CtrlC:
 def as_faults(fault: Callable[[BaseException], Exception]) -> Iterator[None]:
     """Raise `fault(error)` for any exception of an analyzer's code, those that end a process included.
 
-    Raises KeyboardInterrupt for whatever leaves the code after a person's Ctrl-C, and for nothing else: an
-    analyzer that raises it without one is at fault. A service handles the signal itself.
+    Raises KeyboardInterrupt for whatever leaves the code after a person's Ctrl-C, SIGTERM or SIGHUP, and for
+    nothing else: an analyzer that raises it without one is at fault. A service handles the signal itself.
     """
     with _recorded_ctrl_c() as ctrl_c:
         try:
             yield
         except BaseException as error:
-            if not ctrl_c.pressed:
+            if not (ctrl_c.pressed or terminated()):
                 raise fault(error) from error
             if isinstance(error, KeyboardInterrupt):
                 raise

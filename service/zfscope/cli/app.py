@@ -1,6 +1,7 @@
 """The command line: its commands, and the one place where an error becomes a line and an exit code."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -24,9 +25,12 @@ from zfscope.cli.serve import serve
 from zfscope.cli.streams import BROKEN_PIPE_EXIT, OutputLost, echo, print_any_name
 from zfscope.cli.top_k import top_k
 from zfscope.cli.train import train
-from zfscope.errors import AnalyzerFailed, ZfscopeError
+from zfscope.cli.warn import show_warnings
+from zfscope.errors import AnalyzerFailed, InputError, ZfscopeError
+from zfscope.termination import exit_code, terminate_as_ctrl_c
 
 ERROR_EXIT = 2
+INTERRUPTED_EXIT = 130
 _HINT = "with ZFSCOPE_TRACEBACK=1 it shows where"
 _EXPECTED = (ZfscopeError, OSError, OutputLost)
 
@@ -36,6 +40,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            _check_current_folder()
             return super().invoke(ctx)
         except Exception as error:
             message = _message_of(error)
@@ -43,6 +48,19 @@ class Commands(TyperGroup):
             if message is None or (traced and os.environ.get("ZFSCOPE_TRACEBACK")):
                 raise
             fail(message)
+
+
+def _check_current_folder() -> None:
+    """Raise InputError where the current folder was removed: torch and MKL would end the process."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        reason = (
+            "no longer exists"
+            if isinstance(error, FileNotFoundError)
+            else f"cannot be read: {error.strerror}"
+        )
+        raise InputError(f"the current folder {reason}; change to another with cd") from error
 
 
 def _message_of(error: Exception) -> str | None:
@@ -89,4 +107,11 @@ app.add_typer(models, name="models")
 def main() -> None:
     """Run the command line."""
     print_any_name()
-    app(prog_name="zfscope")
+    show_warnings()
+    terminate_as_ctrl_c()
+    try:
+        app(prog_name="zfscope")
+    except SystemExit as ended:
+        raise SystemExit(exit_code(ended.code)) from None
+    except KeyboardInterrupt:  # where typer does not see it
+        raise SystemExit(exit_code(INTERRUPTED_EXIT)) from None

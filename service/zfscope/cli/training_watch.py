@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from zfscope.cli.output import Speed
+from zfscope.cli.warn import warning_line
 
 
 class Display:
@@ -44,7 +45,7 @@ class Display:
 
     def warn(self, message: str) -> None:
         """Say what may be going wrong."""
-        self.say(f"warning: {message}")
+        self.say(warning_line(message))
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""

@@ -5,12 +5,14 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import ray
 
 from zfscope.errors import RuntimeUnavailable
 from zfscope.processors import usable_cpus
+from zfscope.termination import keep_handlers
 
 _CLIENT_PORT = 10001
 _CONNECT_S = 10.0
@@ -30,10 +32,8 @@ def joined(address: str) -> Iterator[None]:
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else Ray tells its makers what it is used for
     address = address or os.environ.get("RAY_ADDRESS", "")
-    if address:
-        _join(address)
-    else:
-        _start()
+    # Ray's own handler would end the process with the number of the signal as its exit code.
+    keep_handlers(partial(_join, address) if address else _start)
     try:
         yield
     finally:

@@ -209,7 +209,7 @@ def _say(line: str) -> None:
 
 
 async def serve(settings: Settings, *, announce: Callable[[str], object] = _say) -> None:
-    """Run the service until SIGTERM or Ctrl-C; a second signal ends it at once.
+    """Run the service until SIGTERM, SIGHUP or Ctrl-C; a second signal ends it at once.
 
     announce: is told the address once it is bound, and the model once it is served.
     Raises NotFound, InputError, RuntimeUnavailable or DamagedModel where the service cannot start.
@@ -252,17 +252,21 @@ def _signals() -> "asyncio.Future[int]":
     """Give what the first signal to stop will fulfil, with its number."""
     loop = asyncio.get_running_loop()
     stopped = loop.create_future()
+    # As nohup has it ignored, SIGHUP stays so; Windows has none.
+    hang_up = [number for number in signal.Signals if number.name == "SIGHUP"]
+    heeded = [number for number in hang_up if signal.getsignal(number) is not signal.SIG_IGN]
+    handled = (signal.SIGTERM, signal.SIGINT, *heeded)
 
     def on_signal(number: int) -> None:
         if not stopped.done():  # two signals may have come at once
             stopped.set_result(number)
-        for handled in (signal.SIGTERM, signal.SIGINT):  # the next one ends the process
+        for each in handled:  # the next one ends the process
             try:
-                loop.remove_signal_handler(handled)
+                loop.remove_signal_handler(each)
             except NotImplementedError:
-                signal.signal(handled, signal.SIG_DFL)
+                signal.signal(each, signal.SIG_DFL)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in handled:
         try:
             loop.add_signal_handler(number, on_signal, number)
         except NotImplementedError:  # on Windows, where Python itself has to be asked
