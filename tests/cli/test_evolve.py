@@ -108,6 +108,23 @@ def test_a_person_gets_a_table_what_is_lost_and_the_picture(
     assert any(line.startswith("map 1, end: gone: ant/") for line in lines)
 
 
+def test_what_is_passed_over_and_skipped_is_said_as_by_other_commands(
+    run: Run, words: list[object], photos: Path
+) -> None:
+    (photos / "notes.txt").write_text("not a photo")
+    (photos / "ant" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    for made in (False, True):  # indexes that are made, and those that exist already
+        text = " ".join(run(*words, photos, "--maps", "1").stdout.split())
+        assert text.endswith(
+            "8 photos; 1 could not be used, see skipped.parquet; "
+            "passed over: 1 file that is not an image (.txt)."
+        ), made
+    answer = json.loads(run(*words, photos, "--maps", "1", "--json").stdout)
+    assert (answer["images"], answer["skipped"], answer["passed_over"]) == (8, 1, {"other": 1})
+    without = json.loads(run(*words, "--maps", "1", "--json").stdout)
+    assert without.keys().isdisjoint({"images", "skipped", "passed_over"})
+
+
 def test_a_layer_that_is_no_convolution_is_indexed_for_itself(
     run: Run, words: list[object], photos: Path
 ) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
-from zfscope.cli.index import Passes, index_name
+from zfscope.cli.index import Passes, index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
 from zfscope.cli.numbers import read_numbers
@@ -28,6 +28,8 @@ from zfscope.errors import InputError
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed
+    from zfscope.scan import DataSet
+    from zfscope.scan.manifest import IndexManifest
     from zfscope.store import ModelStore
 
 
@@ -92,13 +94,14 @@ def evolve(
     if data is not None and server:
         message = "DATA is indexed in this process; index it where the service is, and leave DATA out"
         raise InputError(message, field="data")
+    used: tuple[IndexManifest, DataSet] | None = None
     with connect(server, store, indexes=indexes) as zfscope, open_output(out) as folder:
         if data is not None:
             index, about = index_name(index, data), zfscope.model(model, version).summary
             model, version = about.name, about.version
             by = Passes(device=device)
             models = ModelStore(find_store(store), indexes=indexes)
-            _make_indexes(models, (model, version), data, index, layer, asked["epochs"], by)
+            used = _make_indexes(models, (model, version), data, index, layer, asked["epochs"], by)
         with progress() as bar:
             task = bar.add_task("epochs", total=100)
             found = zfscope.analyze(
@@ -113,10 +116,12 @@ def evolve(
             )
         files = write(folder, about_layer(layer), found)
     if as_json:
-        print_json(as_object(found, files))
+        print_json(as_object(found, files) | (photos_indexed_json(*used) if used else {}))
     else:
         print_warnings(found.warnings)
         _print(layer, found, files)
+        if used:
+            echo(f"{photos_indexed(*used)}.")
 
 
 def _make_indexes(
@@ -127,24 +132,28 @@ def _make_indexes(
     layer: str,
     epochs: Any,
     passes: Passes,
-) -> None:
+) -> "tuple[IndexManifest, DataSet] | None":
     """Make the indexes that are missing, of the final weights and of each epoch (default: of all early ones).
+
+    Return the index of the final weights and its photos, None for a model without checkpoints.
 
     Raises InputError for an index of that name of other photos, and NotFound for a layer or an epoch that
     checkpoints do not keep.
     """
     from zfscope.networks.spec import layers_of_maps
-    from zfscope.scan import make_plan, open_data
+    from zfscope.scan import indexes_folder, make_plan, open_data
+    from zfscope.scan.open import read_manifest
 
     name, version = which
     final, photos = models.load(name, version), open_data(data)
     if not final.manifest.checkpoints:
-        return  # the analyzer says what to do
+        return None  # the analyzer says what to do
     spec = layers_of_maps(final.network.spec)
     by_default = make_plan(spec)
     plan = by_default if layer in by_default.layers else make_plan(spec, [layer])
     wanted = final.manifest.early_epochs if epochs is None else epochs
     make_missing(models, final, photos, base, plan, wanted, passes)
+    return read_manifest(indexes_folder(final) / base), photos
 
 
 def _print(layer: str, found: "Analyzed", files: list[Path]) -> None:

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zfscope.cli.index import Passes, index_name, photos_indexed
+from zfscope.cli.index import Passes, index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import make_missing
 from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, DeviceName, IndexDevice, Indexes, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
-from zfscope.cli.photos_used import passed_over_json
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
@@ -95,14 +94,10 @@ def gallery(
             watch=lambda done, total: bar.update(task, completed=int(done), total=total),
         )
     if as_json:
-        photo_counts = {
-            "images": made.photos,
-            "skipped": found.manifest.skipped,
-            "passed_over": passed_over_json(photos.passed_over),
-        }
+        photo_counts = photos_indexed_json(found.manifest, photos)
         print_json({"folder": str(out), **made.model_dump(mode="json"), **photo_counts})
     else:
-        _print(made, photos_indexed(found, photos), out)
+        _print(made, photos_indexed(found.manifest, photos), out)
 
 
 def _analyze(here: "Here", model: "Model") -> "Analyze":

@@ -31,6 +31,7 @@ from zfscope.errors import InputError
 if TYPE_CHECKING:
     from zfscope.runtimes import Reducing
     from zfscope.scan import DataSet, Engine, Index, Plan
+    from zfscope.scan.manifest import IndexManifest
     from zfscope.store import Model
 
 
@@ -227,11 +228,20 @@ def _print(index: "Index", photos: "DataSet", target: Path) -> None:
     columns = {"layer": "left", "maps": "right", "dead": "right"}
     rows = [(name, str(layer["maps"]), str(layer["dead"])) for name, layer in found["layers"].items()]
     print_table(f"index '{index.name}' of {title_of(found['model'], found['version'])}", columns, rows)
-    echo(f"{photos_indexed(index, photos)}. The index is in {target}")
+    echo(f"{photos_indexed(index.manifest, photos)}. The index is in {target}")
 
 
-def photos_indexed(index: "Index", photos: "DataSet") -> str:
+def photos_indexed(manifest: "IndexManifest", photos: "DataSet") -> str:
     """Return how many photos are indexed, without a full stop, with those that could not be and why."""
-    count = index.manifest.skipped
+    count = manifest.skipped
     skipped = f"{count:,} could not be used, see skipped.parquet" if count else ""
-    return sentence(index.manifest.images, skipped, photos.passed_over)
+    return sentence(manifest.images, skipped, photos.passed_over)
+
+
+def photos_indexed_json(manifest: "IndexManifest", photos: "DataSet") -> dict[str, Any]:
+    """Return the same as counts, for programs."""
+    return {
+        "images": manifest.images,
+        "skipped": manifest.skipped,
+        "passed_over": passed_over_json(photos.passed_over),
+    }
