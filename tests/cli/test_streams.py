@@ -71,9 +71,9 @@ def test_a_table_shows_names_as_they_are_in_columns_that_fit(
 
 def test_progress_shows_names_as_they_are() -> None:
     bar = progress()
-    bar.add_task("[red]:cat:")
+    bar.add_task("[red]:cat:\x1b[2J")
     cell = bar.columns[0](bar.tasks[0])
-    assert str(cell) == "[red]:cat:"
+    assert str(cell) == r"[red]:cat:\x1b[2J"
 
 
 def test_what_cannot_be_encoded_is_as_wide_as_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,3 +52,11 @@ def test_without_a_terminal_there_are_lines_alone(capsys: pytest.CaptureFixture[
         "epoch 3 of 20: loss 1.235, conv1 roughness 0.45, 50 photos/s, 2 min left",
         "zfscope: warning: nothing is being learnt",
     ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_name_in_a_line_neither_controls_the_terminal_nor_is_markup(terminal: bool) -> None:
+    file = io.StringIO()
+    with Progress(console=Console(file=file, force_terminal=terminal, width=80), disable=True) as bar:
+        Display(bar, epochs=2).say("odd photo '[red]:cat:\x1b[2J\x9b\r.jpg'\nsecond line")
+    assert file.getvalue() == "odd photo '[red]:cat:\\x1b[2J\\x9b\\r.jpg'\nsecond line\n"

@@ -83,3 +83,8 @@ def test_a_line_as_long_as_the_paragraph_is_wide_is_broken_and_not_cut() -> None
     assert width.is_integer()
     broken = paragraph(words, 16, int(width))
     assert broken.size == above([text("grey is", 16), text("zero", 16)], gap=3).size
+
+
+def test_text_with_control_characters_is_one_line_without_them() -> None:
+    assert printable("a\x1b[2J\x00b\nc\td\x7f\x9b\u202ee") == "a[2Jb c de"
+    assert text("a\nb", 20).size == text("a b", 20).size

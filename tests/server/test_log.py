@@ -1,6 +1,7 @@
 """The service's log: JSON for everything that Python code says, and what repeats itself once."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -86,3 +87,28 @@ def test_an_exception_that_nobody_catches_is_a_line_of_json(body: str, event: st
 def test_a_thread_that_ends_by_sys_exit_is_a_line_of_json() -> None:
     (line,) = logged("threading.Thread(target=sys.exit, args=['bye'], name='t').start()")
     assert (line["event"], line["thread"], line["reason"]) == ("a thread ended", "t", "SystemExit: bye")
+
+
+def test_a_log_on_a_terminal_has_control_characters_escaped_and_one_line_an_event() -> None:
+    body = """
+import structlog
+log = structlog.get_logger()
+log.warning("odd", reason="a\\x1b[2J\\nb", at=3)
+try:
+    fail(ValueError("c\\x9b2J"))
+except ValueError:
+    log.exception("worse")
+"""
+    terminal = "sys.stderr.isatty = lambda: True\nconfigure_log()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(body=terminal + body)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)  # the log's own colours
+    first, *others = text.splitlines()
+    assert r"a\x1b[2J\nb" in first
+    assert any(line.endswith(r"ValueError: c\x9b2J") for line in others)
+    assert not set(text) & {"\x1b", "\x9b"}

@@ -12,13 +12,13 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
 from zfscope.cli.streams import echo, encodable, printing_to, standard_output, write
+from zfscope.text import harmless
 
 if TYPE_CHECKING:
     from zfscope.results import Notice
@@ -99,6 +99,14 @@ def title_of(model: str, version: int) -> str:
     return f"{model} version {version}"
 
 
+class Description(ProgressColumn):
+    """What a bar counts, as it is: no markup, and control characters escaped."""
+
+    def render(self, task: Task) -> Text:
+        """Return the description."""
+        return Text(harmless(task.description))
+
+
 class Speed(ProgressColumn):
     """Photos per second."""
 
@@ -111,7 +119,7 @@ def progress(*more: ProgressColumn) -> Progress:
     """Give a progress bar on stderr, for use as a context manager; it shows on a terminal only."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     return Progress(
-        TextColumn("{task.description}", markup=False),
+        Description(),
         BarColumn(),
         MofNCompleteColumn(),
         *more,

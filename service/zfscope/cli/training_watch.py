@@ -9,12 +9,13 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TaskID,
-    TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-from zfscope.cli.output import Speed
+from zfscope.cli.output import Description, Speed
 from zfscope.cli.warn import warning_line
+from zfscope.text import printable
 
 
 class Display:
@@ -49,7 +50,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(line, soft_wrap=True)
+        self._bar.console.print(Text(printable(line)), soft_wrap=True)
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def display(epochs: int) -> Iterator[Display]:
     """Show a run of so many epochs on stderr."""
     console = Console(stderr=True, highlight=False, markup=False)
     columns = (
-        TextColumn("{task.description}"),
+        Description(),
         BarColumn(),
         MofNCompleteColumn(),
         Speed(),

@@ -93,9 +93,14 @@ def font(size_px: int) -> ImageFont.FreeTypeFont:
 
 
 def printable(words: str) -> str:
-    """Return the words in the characters of the built-in font: accents and other scripts are dropped."""
-    plain = unicodedata.normalize("NFKD", words)
-    return "".join(letter for letter in plain if letter.isascii() or letter in _BEYOND_ASCII)
+    """Return the words in the characters of the built-in font, on one line.
+
+    Accents, other scripts and control characters are dropped; a new line is a space.
+    """
+    plain = "".join(" " if letter.isspace() else letter for letter in unicodedata.normalize("NFKD", words))
+    return "".join(
+        letter for letter in plain if (letter.isascii() and letter.isprintable()) or letter in _BEYOND_ASCII
+    )
 
 
 def _shortened(line: str, face: ImageFont.FreeTypeFont, width_px: int) -> str:

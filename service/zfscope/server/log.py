@@ -8,7 +8,9 @@ from typing import TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+from zfscope.text import harmless, printable
 
 _log = structlog.get_logger("zfscope.server")
 
@@ -19,8 +21,11 @@ def configure_log() -> None:
     What is logged while a call is answered has its request id. A library's warning is logged once for each
     line of code that it comes from: a folder of odd photos would repeat it for each of them.
     """
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    # JSON escapes control characters itself.
+    renderers: list[Processor] = (
+        [_escape, structlog.dev.ConsoleRenderer()]
+        if sys.stderr.isatty()
+        else [structlog.processors.JSONRenderer()]
     )
     known: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -29,18 +34,26 @@ def configure_log() -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*known, renderer],
+        processors=[*known, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
-    shown = [ProcessorFormatter.remove_processors_meta, renderer]
+    shown = [ProcessorFormatter.remove_processors_meta, *renderers]
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=known, processors=shown))
     handler.addFilter(_OncePerLine())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     warnings.showwarning = _Warnings()
     threading.excepthook = _log_thread
     sys.unraisablehook = _log_unraisable
+
+
+def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters of files, callers and analyzers; only a traceback has several lines."""
+    return {
+        key: (printable if key == "exception" else harmless)(value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }
 
 
 class _OncePerLine(logging.Filter):
