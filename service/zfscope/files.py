@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -11,9 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from zfscope.errors import CannotWrite
-
-PARTIAL = ".zfscope-"
-"""How the names of files and folders begin that are not finished."""
+from zfscope.leftovers import held, new_name, remove_leftovers
 
 _ADVICE = {
     errno.ENOSPC: "free some space there, or write to another disk",
@@ -80,9 +77,9 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
                 yield file
             return
         target = Path(os.path.realpath(path))
-        fresh = target.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
-        try:
-            with fresh.open("xb") as file:
+        remove_leftovers(target.parent)
+        with _fresh_file(target) as fresh:
+            with fresh.open("wb") as file:
                 yield file
                 file.flush()
                 # Some file systems report a full disk only here, or not at all once the name is taken.
@@ -90,10 +87,20 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
                     os.fsync(file.fileno())
             _keep_mode(target, fresh)
             fresh.replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
-            raise
+
+
+@contextlib.contextmanager
+def _fresh_file(target: Path) -> Iterator[Path]:
+    """Create a file next to `target`, locked, and remove it unless it has taken the place of that one."""
+    fresh = target.with_name(new_name())
+    try:
+        fresh.open("xb").close()
+        with held(fresh) as fresh:
+            yield fresh
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise
 
 
 def _is_device(path: Path) -> bool:
@@ -113,10 +120,12 @@ def staging_folder(parent: Path) -> Iterator[Path]:
 
     Raises CannotWrite.
     """
-    folder = parent / f"{PARTIAL}{secrets.token_hex(8)}"
-    with writing(parent):
-        folder.mkdir()
+    remove_leftovers(parent.resolve())
+    folder = parent / new_name()
     try:
-        yield folder
+        with writing(parent):
+            folder.mkdir()
+        with held(folder) as folder:
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from zfscope.errors import CannotWrite, InputError
-from zfscope.files import PARTIAL, folder_for_files, make_folder, write_file, writing
+from zfscope.files import folder_for_files, make_folder, write_file, writing
+from zfscope.leftovers import PARTIAL
 from zfscope.gallery.facts import Gallery, Part, Unfinished
 from zfscope.locks import locked
 
