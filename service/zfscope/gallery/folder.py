@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from zfscope.errors import CannotWrite, InputError
 from zfscope.files import folder_for_files, make_folder, write_file, writing
-from zfscope.leftovers import PARTIAL
 from zfscope.gallery.facts import Gallery, Part, Unfinished
+from zfscope.leftovers import PARTIAL
 from zfscope.locks import locked
 
 GALLERY = "gallery.json"
