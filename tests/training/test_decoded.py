@@ -13,6 +13,7 @@ from tests.training.conftest import write_photos
 from zfscope.datasets import dataset
 from zfscope.errors import CannotWrite, InputError
 from zfscope.images.decode import decode
+from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.training import record
 from zfscope.training.decoded import DecodedPhotos, cached_photos
@@ -180,7 +181,9 @@ def test_after_any_change_all_photos_are_decoded_again_and_labels_are_right(
     decoded()
     change(folder)
     photos = decoded()
-    assert seen.warnings == [f"photos changed since they were decoded: {words}; all are decoded again"]
+    assert seen.warnings == [
+        f"photos or limits changed since they were decoded: {words}; all are decoded again"
+    ]
     used = [path for path in sorted(folder.rglob("*.png")) if path.read_bytes() != b"broken"]
     assert photos.targets.tolist() == [("blue", "red").index(path.parent.name) for path in used]
     for path, square in zip(used, photos.squares, strict=True):
@@ -268,3 +271,67 @@ def test_a_record_that_cannot_be_read_is_made_again(decoded: Decode, tmp_path: P
 def test_grey_photos_become_rgb(folder: Path, decoded: Decode) -> None:
     Image.new("L", (40, 40), 77).save(folder / "red" / "zz-grey.png")
     assert (decoded().squares[-1] == 77).all()
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
+    for name, value in limits.items():
+        monkeypatch.setenv(f"ZFSCOPE_MAX_IMAGE_{name.upper()}", str(value))
+
+
+def test_photos_are_decoded_again_when_the_limit_of_pixels_changed(
+    decoded: Decode, folder: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (120, 120), "red").save(folder / "red" / "9.png")
+    limited(monkeypatch, pixels=10_000)
+    before = decoded()
+    assert [photo.name for photo in before.skipped] == ["red/9.png"]
+    limited(monkeypatch, pixels=20_000)
+    after = decoded()
+    assert after.skipped == ()
+    assert len(after.squares) == len(before.squares) + 1
+    assert seen.warnings == [
+        "photos or limits changed since they were decoded: max_image_pixels from 10,000 to 20,000; "
+        "all are decoded again"
+    ]
+    assert decoded().record.limits == {"max_image_bytes": DecodeLimits.bytes, "max_image_pixels": 20_000}
+    assert len(seen.warnings) == 1
+
+
+def test_a_begun_run_is_not_resumed_within_other_limits(
+    decoded: Decode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded()
+    limited(monkeypatch, pixels=20_000)
+    with pytest.raises(InputError) as refused:
+        decoded(begun=True)
+    assert refused.value.field == "out"
+    assert refused.value.message == (
+        f"'{tmp_path}' holds a run whose photos were decoded within other limits: max_image_pixels from "
+        "50,000,000 to 20,000; set them back to resume it, or give another folder"
+    )
+
+
+def test_a_limit_of_bytes_that_no_photo_reaches_changes_nothing(
+    decoded: Decode, folder: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = max(path.stat().st_size for path in folder.rglob("*.png"))
+    decoded()
+    limited(monkeypatch, bytes=largest)
+    assert decoded(begun=True).skipped == ()
+    assert (seen.decoded, seen.warnings) == (16, [])
+    limited(monkeypatch, bytes=largest - 1)
+    with pytest.raises(
+        InputError, match=f"other limits: max_image_bytes from {DecodeLimits.bytes:,} to {largest - 1:,}; "
+    ):
+        decoded(begun=True)
+    assert decoded().skipped
+
+
+def test_a_record_of_an_earlier_version_is_taken_whatever_the_limits(
+    decoded: Decode, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zfscope.training.decoded.stated_limits", lambda limits: {})
+    decoded()
+    limited(monkeypatch, pixels=20_000)
+    decoded(begun=True)
+    assert (seen.decoded, seen.warnings) == (16, [])

@@ -13,11 +13,20 @@ from zfscope.datasets.read import FIELD, Skipped, digest_of, none_usable
 from zfscope.errors import InputError
 from zfscope.files import replacing
 from zfscope.images.decode import decode
+from zfscope.images.limits import environment_limits
 from zfscope.images.preprocess import Preprocessing, centre_square
 from zfscope.training.ahead import map_ahead
 from zfscope.training.labelled import LabelledPhotos
 from zfscope.training.photos import Pixels
-from zfscope.training.record import Record, RecordedPhoto, compare, read_record, write_record
+from zfscope.training.record import (
+    Record,
+    RecordedPhoto,
+    changed_limits,
+    compare,
+    read_record,
+    stated_limits,
+    write_record,
+)
 
 
 class _Square(NamedTuple):
@@ -82,14 +91,19 @@ def cached_photos(
     record = read_record(_record_path(cache), about)
     if record and _holds(cache, record, preprocessing):
         changes, now = compare(record, photos)
-        if not any(changes):
+        limits = changed_limits(record, environment_limits())
+        if not any(changes) and not limits:
             if now.photos != record.photos:
                 write_record(_record_path(cache), now)
             return _loaded(cache, now, photos, preprocessing)
+        if begun and limits:
+            message = f"'{cache.parent}' holds a run whose photos were decoded within other limits: {limits}"
+            raise InputError(f"{message}; set them back to resume it, or give another folder", field="out")
         if begun:
             message = f"'{cache.parent}' holds a run of other photos: since it was begun, {changes}"
             raise InputError(f"{message}; put them back to resume it, or give another folder", field="out")
-        warn(f"photos changed since they were decoded: {changes}; all are decoded again")
+        changed = "; ".join(filter(None, (str(changes), limits)))
+        warn(f"photos or limits changed since they were decoded: {changed}; all are decoded again")
     return _loaded(cache, _decode(photos, preprocessing, cache, about, advance), photos, preprocessing)
 
 
@@ -109,7 +123,7 @@ def _decode(
             known = data.names[number], data.labels[number], data.sizes[number], data.stamps[number]
             recorded.append(RecordedPhoto(*known, square.digest, square.reason))
             advance(1)
-        record = Record(about, recorded)
+        record = Record(about, recorded, stated_limits(environment_limits()))
         if not record.used:
             raise none_usable(photos.data, record.skipped[0])
         # The old record first: it is not of these pixels. A process that maps the old ones keeps them.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +16,13 @@ from zfscope.datasets.dataset import NO_STAMP, Photo
 from zfscope.datasets.names import printable, quoted
 from zfscope.datasets.read import Skipped, digest_of
 from zfscope.files import replacing
+from zfscope.images.limits import DecodeLimits
 from zfscope.training.ahead import map_ahead
 from zfscope.training.labelled import LabelledPhotos
 
 _FORMAT = 1
 _ABOUT = b"zfscope"
+_LIMITS = "limits"
 _NAMED = 3
 
 # Names are bytes, as a file system has them: not all are UTF-8.
@@ -68,10 +70,14 @@ class Changes(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """Photos as they were decoded, in their order. about: what else their pixels depend on."""
+    """Photos as they were decoded, in their order. about: what else their pixels depend on.
+
+    limits: the settings of images' limits by name; empty in records that earlier versions wrote.
+    """
 
     about: Mapping[str, Any]
     photos: Sequence[RecordedPhoto]
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def used(self) -> list[RecordedPhoto]:
@@ -99,7 +105,9 @@ def write_record(path: Path, record: Record) -> None:
     }
     for name in ("name", "label"):
         columns[name] = [text.encode(errors="surrogateescape") for text in columns[name]]
-    table = pa.table(columns, schema=_COLUMNS).replace_schema_metadata({_ABOUT: json.dumps(_stated(record))})
+    table = pa.table(columns, schema=_COLUMNS).replace_schema_metadata(
+        {_ABOUT: json.dumps(_stated(record) | {_LIMITS: record.limits})}
+    )
     with replacing(path) as file:
         pq.write_table(table, file, compression="zstd")
 
@@ -109,7 +117,8 @@ def read_record(path: Path, about: Mapping[str, Any]) -> Record | None:
     try:
         table = pq.read_table(path)
         stated = json.loads(table.schema.metadata[_ABOUT])
-        record = Record(about, [_recorded(row) for row in table.to_pylist()])
+        limits = stated.pop(_LIMITS, {})
+        record = Record(about, [_recorded(row) for row in table.to_pylist()], limits)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
     return record if stated == _stated(record) else None
@@ -140,6 +149,23 @@ def compare(record: Record, photos: LabelledPhotos) -> tuple[Changes, Record]:
     stamps = {name: data.stamps[number] for name, number in numbers.items()}
     now = [photo._replace(stamp=stamps.get(photo.name, NO_STAMP)) for photo in record.photos]
     return changes, replace(record, photos=now)
+
+
+def stated_limits(limits: DecodeLimits) -> dict[str, int]:
+    """Return the limits of images by the names of their settings."""
+    return {"max_image_bytes": limits.bytes, "max_image_pixels": limits.pixels}
+
+
+def changed_limits(record: Record, limits: DecodeLimits) -> str:
+    """Return which limits changed since a record, in words, empty where no photo can differ for it.
+
+    That is known of bytes, not of pixels: the sizes of photos in pixels are not recorded.
+    """
+    now, sizes = stated_limits(limits), [photo.size for photo in record.photos]
+    changed = {name: (before, now[name]) for name, before in record.limits.items() if now[name] != before}
+    if "max_image_bytes" in changed and max(sizes, default=0) <= min(changed["max_image_bytes"]):
+        del changed["max_image_bytes"]
+    return ", ".join(f"{name} from {before:,} to {after:,}" for name, (before, after) in changed.items())
 
 
 def _in_doubt(
