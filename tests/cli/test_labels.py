@@ -23,6 +23,9 @@ EXPECTED = {"n01": "red bus", "n02": "cat"}
         b"n01 \t red bus \n  n02   cat  \n",
         b"\xef\xbb\xbfn01\tred bus\r\nn02 cat\r\n",
         b"\tn01 red bus\nn02 cat",
+        "n01 red bus\r\nn02 cat\r\n".encode("utf-16"),
+        b"\xfe\xff" + "n01 red bus\nn02 cat".encode("utf-16-be"),
+        b"# classes of the street\nn01 red bus\n #\n## pets\nn02 cat\n",
     ],
 )
 def test_names_are_read_as_editors_write_them(tmp_path: Path, data: bytes) -> None:
@@ -42,8 +45,13 @@ def test_a_tab_ends_a_folder_with_spaces(tmp_path: Path) -> None:
         (b"n01\t\n", r"line 1: 'n01' has no name"),
         (b"n01 a\n\nn01 b", r"class 'n01' is named in lines 1 and 3; leave one of them"),
         (b"n01 a\nn01 a", r"class 'n01' is named in lines 1 and 2"),
-        ("n01 a".encode("utf-16"), r"is not UTF-8 text, but UTF-16 or binary; save it as UTF-8"),
-        ("n01 a".encode("utf-16-le"), r"is not UTF-8 text"),
+        (
+            "n01 a".encode("utf-16-le"),
+            r"is not text: it is binary, or UTF-16 without a byte order mark; save it",
+        ),
+        ("n01 a".encode("utf-16")[:-1], r"cannot be read: .*truncated data; save it as UTF-8"),
+        ("n01 a".encode("utf-32"), r"is not text: it is binary, or UTF-16 without"),
+        (b"# nothing else\n", r"is empty"),
         (b"n01 caf\xe9", r"cannot be read: .*; save it as UTF-8"),
         (b"", r"is empty"),
         (b"\xef\xbb\xbf\n \n", r"is empty"),
@@ -74,3 +82,8 @@ def test_what_was_written_is_read(
     if next(iter(names)).startswith("\ufeff"):
         return
     assert read_labels(path) == names
+
+
+def test_a_class_may_be_called_as_a_comment_begins(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("#\thash\n#a first\n")
+    assert read_labels(tmp_path / "labels") == {"#": "hash", "#a": "first"}

@@ -162,6 +162,25 @@ class TestList:
             ("missing.png", -1),
         ]
 
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+    def test_a_list_is_read_by_its_byte_order_mark_without_comments(
+        self, tmp_path: Path, encoding: str
+    ) -> None:
+        touch(tmp_path, "\u00e9.png")
+        touch(tmp_path, "# 1.png")
+        text = "# photos of today\r\n\u00e9.png\tcat\r\n #\r\n./# 1.png\tdog\r\n"
+        (tmp_path / "list").write_bytes(text.encode(encoding))
+        data = open_data(tmp_path / "list")
+        assert sorted(zip(data.names, data.labels, strict=True)) == [
+            ("# 1.png", "dog"),
+            ("\u00e9.png", "cat"),
+        ]
+
+    def test_utf_16_without_a_mark_is_said(self, tmp_path: Path) -> None:
+        (tmp_path / "list").write_bytes("a.png\n".encode("utf-16-le"))
+        with pytest.raises(InputError, match="it is binary, or UTF-16 without a byte order mark"):
+            open_data(tmp_path / "list")
+
     def test_a_photo_that_is_listed_twice_counts_once(self, tmp_path: Path) -> None:
         touch(tmp_path, "a.png")
         assert len(open_data(self.write(tmp_path, "a.png\tcat\n./a.png\tcat\n"))) == 1

@@ -63,6 +63,12 @@ def test_a_token_that_is_none_is_refused_and_not_shown(tmp_path: Path, text: str
         assert "secret" not in refusal.value.message
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_file_of_tokens_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "tokens").write_text(f"{TOKEN}\r\n", encoding)
+    assert values(read_tokens(None, tmp_path / "tokens")) == [TOKEN]
+
+
 def test_a_file_that_is_no_text_is_no_token(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_bytes(b"\xff" * 40)
 

@@ -70,9 +70,10 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     assert caught.value.field == "recipe"
 
 
-def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path, encoding: str) -> None:
     text = 'summary = "a"\noptimizer = "sgd"\nlearning_rate = 0.1\nschedule = "cosine"\n'
-    (tmp_path / "mine.toml").write_text(text + 'batch = 4\nmean = "channels"\ncrop = "random"\n', "utf-8-sig")
+    (tmp_path / "mine.toml").write_text(text + 'batch = 4\nmean = "channels"\ncrop = "random"\n', encoding)
     assert load_recipe(str(tmp_path / "mine.toml")).batch == 4
 
 

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zfscope.errors import InputError
-
-_BYTES_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+from zfscope.text import decode_text, is_comment
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Read names of classes, a line each: the folder, a TAB or spaces, the name.
+    """Read names of classes, a line each: the folder, a TAB or spaces, the name. Comments begin with '# '.
 
     Where a line has a TAB, it ends the folder, which may have spaces then. Raises InputError for a file that
-    is not such text in UTF-8, and for a class that is named twice.
+    is not such text in UTF-8, or in UTF-16 with its byte order mark, and for a class that is named twice.
     """
     names, lines = dict[str, str](), dict[str, int]()
     for number, folder, name in _named(path):
@@ -30,9 +29,9 @@ def read_labels(path: Path) -> dict[str, str]:
 
 
 def _named(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Read the number, the folder and the name of each line that is not blank."""
+    """Read the number, the folder and the name of each line that is neither blank nor a comment."""
     for number, line in enumerate(_text(path).split("\n"), 1):
-        if line.strip():
+        if line.strip() and not is_comment(line):
             folder, tab, name = line.partition("\t")
             if not tab or not folder.strip():
                 folder, name = [*line.split(maxsplit=1), ""][:2]
@@ -42,12 +41,11 @@ def _named(path: Path) -> Iterator[tuple[int, str, str]]:
 def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
-        if data.startswith(_BYTES_OF_UTF_16) or b"\0" in data:
-            raise InputError(
-                f"labels '{path}' is not UTF-8 text, but UTF-16 or binary; save it as UTF-8", field="labels"
-            )
-        text = data.decode("utf-8-sig")  # the byte order mark of other editors is not part of a name
+        text = decode_text(data)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{error}; save it as UTF-8"
         raise InputError(f"labels '{path}' cannot be read: {reason}", field="labels") from error
+    if "\0" in text:
+        message = f"labels '{path}' is not text: it is binary, or UTF-16 without a byte order mark"
+        raise InputError(f"{message}; save it as UTF-8", field="labels")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from zfscope.datasets.dataset import NOT_THERE, ListedFile, stamp_of
 from zfscope.datasets.names import printable, quoted
 from zfscope.errors import InputError
+from zfscope.text import decode_text, encoding_of, is_comment
 
 _SAMPLE = 4096
 
@@ -16,7 +17,8 @@ _SAMPLE = 4096
 def listed_photos(path: Path) -> Mapping[str, ListedFile]:
     """List the photos that a text file names, a path a line, by that path; one named twice counts once.
 
-    Paths are relative to the file's folder, or absolute; a TAB and the class may follow. Raises InputError
+    Paths are relative to the file's folder, or absolute; a TAB and the class may follow. Lines that
+    begin with '# ' are comments; UTF-16 is known by its byte order mark. Raises InputError
     for a file that is not such text, names no existing photo, or gives one photo two classes.
     """
     photos: dict[str, ListedFile] = {}
@@ -33,15 +35,16 @@ def listed_photos(path: Path) -> Mapping[str, ListedFile]:
 
 
 def _named(path: Path) -> Iterator[tuple[str, str]]:
-    """Read the path and the class of each line that is not blank."""
+    """Read the path and the class of each line that is neither blank nor a comment."""
     try:
         with path.open("rb") as raw:
-            if b"\0" in raw.read(_SAMPLE):
-                raise UnicodeError("it holds bytes of zero")
-        with path.open(encoding="utf-8-sig") as lines:
+            head = raw.read(_SAMPLE)
+        if "\0" in decode_text(head, "ignore"):
+            raise UnicodeError("it is binary, or UTF-16 without a byte order mark")
+        with path.open(encoding=encoding_of(head)) as lines:
             for line in lines:
                 name, _, label = line.partition("\t")
-                if name.strip():
+                if name.strip() and not is_comment(line):
                     yield os.path.normpath(name.strip()), label.strip()
     except (UnicodeError, OSError) as error:
         shown = printable(str(path))

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from zfscope.errors import InputError
+from zfscope.text import decode_text
 
 FEWEST_CHARACTERS = 16
 """Of a token: what is shorter could be guessed."""
@@ -19,9 +20,8 @@ def read_tokens(token: SecretStr | None, token_file: Path | None) -> tuple[Secre
     if token and token_file:
         raise InputError("token and token_file are both given; give one of them", field="token")
     if token_file:
-        return _tokens(
-            _read(token_file, "token_file").decode("utf-8", "replace"), f"'{token_file}'", "token_file"
-        )
+        text = decode_text(_read(token_file, "token_file"), "replace")
+        return _tokens(text, f"'{token_file}'", "token_file")
     return _tokens(token.get_secret_value(), "the token", "token") if token is not None else ()
 
 

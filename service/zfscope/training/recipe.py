@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from zfscope.errors import InputError, NotFound
+from zfscope.text import decode_text
 from zfscope.validation import first_fault
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -95,7 +96,7 @@ def load_recipe(name: str) -> Recipe:
             f"no recipe '{name}'; there are {known}, or give a .toml file", field="recipe"
         ) from error
     try:
-        return Recipe.model_validate(tomllib.loads(data.decode("utf-8-sig")))
+        return Recipe.model_validate(tomllib.loads(decode_text(data)))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         fault = first_fault(error, Recipe) if isinstance(error, ValidationError) else error
         raise InputError(f"recipe '{name}' cannot be used: {fault}", field="recipe") from error
