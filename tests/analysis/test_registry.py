@@ -2,16 +2,17 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Never
 
 import pytest
 from pydantic import BaseModel, Field, create_model
 
-from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.registry import GROUP, load_analyzers
 from zfscope.analysis.reserved import RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 
@@ -236,3 +237,14 @@ def test_a_keyboard_interrupt_without_ctrl_c_is_the_analyzer_s(plugins: ModuleTy
     plugins.Bad = type("Bad", (Good,), {"__init__": end})  # type: ignore[attr-defined]
     with pytest.raises(BrokenPlugin, match=r"cannot be loaded: KeyboardInterrupt: $"):
         load_analyzers(found=[entry(value="some_plugins:Bad")])
+
+
+def test_loading_the_analyzers_leaves_matplotlib_for_the_first_drawing() -> None:
+    program = (
+        "import sys; from zfscope.analysis.registry import load_analyzers; "
+        "load_analyzers([{names}]); print('matplotlib' in sys.modules)"
+    )
+    own = [point.name for point in entry_points(group=GROUP) if point.value.startswith("zfscope_analyzers")]
+    assert "invariance" in own
+    words = [sys.executable, "-c", program.format(names=", ".join(map(repr, own)))]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "False\n"

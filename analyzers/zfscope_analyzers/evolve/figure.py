@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw
 from zfscope.analysis.contract import Picture, picture
 from zfscope.engine.frame import slices
 from zfscope.images.compose import FAINT, INK, Colour, above, beside, blank, framed, paragraph, text
-from zfscope.images.curves import Band, plot_bands
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import reorder
 from zfscope.images.render import GREY, Panel, Rendering, symmetric_scale, tiles
@@ -132,6 +131,9 @@ def _caption(found: Evolution) -> str:
 
 def _curve(found: Evolution, width_px: int) -> Image.Image:
     """Draw the quartiles at the epochs that have any, evenly spaced as the columns are."""
+    # It brings matplotlib, which only a drawing needs.
+    from zfscope.images.curves import Band, plot_bands
+
     stops, numbers = found.course.stops, found.settled or ()
     known = [
         (at, (each.median, each.lower, each.upper))

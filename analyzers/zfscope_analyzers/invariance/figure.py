@@ -1,13 +1,16 @@
 """Fig 5: photos as they are transformed, and what comes of it."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zfscope.analysis.contract import Context, Picture, picture
-from zfscope.images.curves import Strip, plot_strips
 from zfscope_analyzers.invariance.follow import Curves, PhotoSeen, transformation_of, transformed_as
 from zfscope_analyzers.invariance.params import InvarianceParams, Kind
+
+if TYPE_CHECKING:  # it brings matplotlib, which only a drawing needs
+    from zfscope.images.curves import Strip
 
 _QUANTITIES: Mapping[Kind, tuple[str, str]] = {
     "vertical": ("Vertical translation (px, down)", " px"),
@@ -24,6 +27,8 @@ def figure(
     context: Context, params: InvarianceParams, curves: Sequence[Curves], seen: Sequence[PhotoSeen]
 ) -> Picture:
     """Draw a row for each transformation: the first photo, and the curves of all."""
+    from zfscope.images.curves import plot_strips
+
     layers = list(dict.fromkeys((params.layers[0], params.layers[-1])))
     names = [context.model.labels[photo.truth.index].name for photo in seen]
     drawn = plot_strips(
@@ -40,7 +45,9 @@ def figure(
     return picture("invariance", drawn)
 
 
-def _strip(context: Context, params: InvarianceParams, curve: Curves) -> Strip:
+def _strip(context: Context, params: InvarianceParams, curve: Curves) -> "Strip":
+    from zfscope.images.curves import Strip
+
     columns = dict.fromkeys((0, len(params.layers) - 1))
     chosen = np.linspace(0, len(curve.values) - 1, min(_SHOWN, len(curve.values))).round().astype(int)
     shown = [curve.values[place] for place in chosen]

@@ -16,6 +16,8 @@ from grpc_health.v1 import health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
+# matplotlib, here and not in the first request that draws: its import changes the environment for a moment.
+import zfscope.images.plotting  # noqa: F401
 from zfscope.analysis.registry import load_analyzers
 from zfscope.inference.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from zfscope.processors import usable_cpus

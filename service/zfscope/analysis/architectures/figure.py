@@ -1,6 +1,7 @@
 """The comparison as one sheet: filters, what layer 2 shows, curves and numbers (Fig 6)."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,13 @@ from zfscope.analysis.architectures.sizes import Sizes
 from zfscope.analysis.architectures.spectrum import HIGH_ABOVE, LOW_BELOW
 from zfscope.analysis.architectures.table import table
 from zfscope.images.compose import FAINT, INK, above, beside, blank, framed, grid, paragraph, text
-from zfscope.images.curves import Chart, plot_charts
 from zfscope.images.filters import filter_grid, strongest_part
 from zfscope.images.render import Rendering, signed_to_rgb
 from zfscope.results import Cell, Table
 from zfscope.scan import Index
+
+if TYPE_CHECKING:  # it brings matplotlib, which only a drawing needs
+    from zfscope.images.curves import Chart
 
 WIDTH_PX = 1440
 _MARGIN, _GAP = 36, 24
@@ -41,6 +44,8 @@ def figure(measures: Sequence[Measures], indexes: Sequence[Index] = ()) -> Rende
 
     indexes: see `table`.
     """
+    from zfscope.images.curves import plot_charts
+
     title = paragraph("Architectures compared", _TITLE, _INNER_PX)
     rows = [_row(each) for each in measures]
     charts = Image.fromarray(plot_charts(_charts(measures), width_px=_INNER_PX, height_px=_CHART_PX))
@@ -83,7 +88,9 @@ def _projections(projections: NDArray[np.float32]) -> Image.Image:
     return grid(enlarged, _TILES, gap=_TILE_GAP, row_gap=_TILE_GAP) if enlarged else blank(side, side)
 
 
-def _charts(measures: Sequence[Measures]) -> Sequence[Chart]:
+def _charts(measures: Sequence[Measures]) -> "Sequence[Chart]":
+    from zfscope.images.curves import Chart
+
     bands, frequency = (LOW_BELOW, HIGH_ABOVE), "cycles per pixel"
     spectra = {each.title: (each.spectrum.frequencies, each.spectrum.density) for each in measures}
     peaks = {each.title: _histogram(each.spectrum.peaks) for each in measures}
