@@ -181,3 +181,10 @@ def refuses_indexes(run: Run, tmp_path: Path, command: Sequence[object]) -> None
     result = run(*command, "--indexes", tmp_path, "--server", "127.0.0.1:1")
     assert result.code == 2
     assert "--indexes is of this process; a service reads its own" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["top-k"], ["evolve"], ["analyze", "top-k"]])
+def test_a_file_is_not_a_folder_of_indexes(run: Run, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").touch()
+    result = run(*command, "--indexes", tmp_path / "file")
+    assert (result.code, result.stderr) == (2, f"zfscope: --indexes: '{tmp_path}/file' is not a folder\n")

@@ -29,3 +29,10 @@ def test_a_service_that_is_not_there_is_exit_code_2(run: Run) -> None:
     result = run("health", "--server", "127.0.0.1:1")
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "0", "1e9"])
+def test_a_timeout_is_a_number_of_seconds_up_to_a_day(run: Callable[..., Any], seconds: str) -> None:
+    result = run("health", "--timeout", seconds)
+    assert result.code == 2
+    assert "Invalid value for '--timeout'" in result.stderr

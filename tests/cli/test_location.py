@@ -7,6 +7,7 @@ import pytest
 from zfscope.cli import location
 from zfscope.cli.location import find_store
 from zfscope.errors import NotFound
+from zfscope.store import ModelStore
 
 
 @pytest.fixture
@@ -29,6 +30,13 @@ def test_a_store_that_is_named_and_is_not_there_is_not_replaced(checkout: Path) 
     (checkout / "model_store").mkdir()
     with pytest.raises(NotFound, match="no model store at 'nowhere': no such folder"):
         find_store(Path("nowhere"))
+
+
+def test_a_store_that_is_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for find in (find_store, ModelStore):
+        with pytest.raises(NotFound, match=r"no model store at '.*/file': not a folder"):
+            find(tmp_path / "file")
 
 
 def test_the_current_folder_s_store_comes_before_that_of_the_checkout(checkout: Path) -> None:

@@ -23,12 +23,15 @@ def connect(
 ) -> "Client | Here":
     """Give a client of the service at `server`, or, where that is empty, the same calls in this process.
 
-    runtime, torchserve, indexes: see `Here`, of this process. Raises InputError for a service's indexes.
+    runtime, torchserve, indexes: see `Here`, of this process. Raises InputError for a service's indexes, and for
+    indexes that are not a folder.
     """
     if server:
         if indexes is not None:
             raise InputError("--indexes is of this process; a service reads its own", field="indexes")
         return connect_to(server)
+    if indexes is not None and indexes.exists() and not indexes.is_dir():
+        raise InputError(f"--indexes: '{indexes}' is not a folder", field="indexes")
     from zfscope.cli.here import Here
 
     return Here(find_store(store), runtime=runtime, torchserve=torchserve, indexes=indexes)

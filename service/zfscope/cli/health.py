@@ -17,7 +17,7 @@ def health(
         str, typer.Option("--server", metavar="HOST:PORT", help="The service.", show_default=True)
     ] = "127.0.0.1:50051",
     timeout_s: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds to wait for an answer.")
+        float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds to wait for an answer.")
     ] = 5,
     as_json: AsJson = False,
 ) -> None:

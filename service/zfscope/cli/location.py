@@ -14,7 +14,8 @@ def find_store(store: Path | None) -> Path:
     """
     if store is not None:
         if not store.is_dir():
-            raise NotFound(f"no model store at '{store}': no such folder", field="store")
+            reason = "not a folder" if store.exists() else "no such folder"
+            raise NotFound(f"no model store at '{store}': {reason}", field="store")
         return store
     places = dict.fromkeys((Path.cwd() / STORE, _checkout() / STORE))  # one, from inside the checkout
     for place in places:

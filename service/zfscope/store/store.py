@@ -96,7 +96,8 @@ class ModelStore:
         indexes: the folder of the indexes of its models, None for one in the folder of each.
         """
         if not root.is_dir():
-            raise NotFound(f"no model store at '{root}': no such folder", field="store")
+            reason = "not a folder" if root.exists() else "no such folder"
+            raise NotFound(f"no model store at '{root}': {reason}", field="store")
         self.root = root
         self.indexes = indexes
 
