@@ -23,8 +23,8 @@ def connect(
 ) -> "Client | Here":
     """Give a client of the service at `server`, or, where that is empty, the same calls in this process.
 
-    runtime, torchserve, indexes: see `Here`, of this process. Raises InputError for a service's indexes, and for
-    indexes that are not a folder.
+    runtime, torchserve, indexes: see `Here`, of this process. Raises InputError for a service's indexes,
+    and for indexes that are not a folder.
     """
     if server:
         if indexes is not None:
