@@ -1,5 +1,6 @@
 """How maps come to be, held against whole activations of every photo by the weights of every epoch."""
 
+import io
 import itertools
 import shutil
 from collections.abc import Callable
@@ -255,6 +256,20 @@ def test_without_settling_there_is_no_curve(ready: Context) -> None:
     assert set(found.tables) == {"evolution"}
     assert {row["correlation"] for row in rows(found)} == {None}
     assert found.pictures[0].png != evolve(ready).pictures[0].png
+
+
+def test_without_any_correlation_a_sentence_stands_in_place_of_the_curve(
+    ready: Context, photos: Path
+) -> None:
+    def height(found: Analysis) -> int:
+        return Image.open(io.BytesIO(found.pictures[0].png)).height
+
+    whole, without = height(evolve(ready, maps=[7])), height(evolve(ready, maps=[7], settling=False))
+    for path in photos.rglob("*.png"):
+        path.unlink()
+    found = evolve(ready, maps=[7])
+    assert {row["median"] for row in rows(found, "settling")} == {None}
+    assert without < height(found) < whole - 200
 
 
 def test_by_default_the_strongest_maps_of_the_end_are_shown_at_every_epoch_that_has_an_index(

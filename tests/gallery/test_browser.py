@@ -43,3 +43,21 @@ def test_maps_are_chosen_by_whether_they_are_dead(whole: tuple[Path, Gallery], t
     assert len(tiles) == 8
     assert len(hidden) == 7
     assert "tile dead" not in hidden
+
+
+def test_rows_with_words_are_as_high_as_others_so_that_tiles_lie_under_their_places(
+    whole: tuple[Path, Gallery], tmp_path: Path
+) -> None:
+    style = (whole[0] / "gallery.css").as_uri()
+    places = "<li></li>" * 6 + '<li class="silent"><span>silent</span></li>' * 3
+    page = tmp_path / "page.html"
+    page.write_text(
+        f"""<!doctype html><link rel="stylesheet" href="{style}"><div style="width: 300px">
+        <div class="mosaic" data-columns="3"><img width="300" height="300" alt=""><ol>{places}</ol>
+        </div></div>
+        <script>document.title = Array.from(document.querySelectorAll("li"),
+        place => Math.round(place.getBoundingClientRect().height)).join(" ")</script>"""
+    )
+    title = re.search("<title>(.*?)</title>", shown(page.as_uri(), tmp_path / "profile"))
+    assert title
+    assert set(title[1].split()) == {"100"}

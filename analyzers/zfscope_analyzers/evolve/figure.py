@@ -40,7 +40,9 @@ def figure(found: Evolution) -> Picture:
         paragraph(_caption(found), _SMALL, width, FAINT),
     ]
     if found.settled is not None and len(stops) > 1:
-        parts += [_curve(found, width), paragraph(_curve_caption(found), _SMALL, width, FAINT)]
+        if any(each.median is not None for each in found.settled):
+            parts.append(_curve(found, width))
+        parts.append(paragraph(_curve_caption(found), _SMALL, width, FAINT))
     drawn = framed(above(parts, gap=24), _MARGIN)
     return picture("evolution", Rendering(np.asarray(drawn), _scale_note(found)))
 
@@ -61,7 +63,10 @@ def _heading(found: Evolution, width_px: int) -> Iterator[Image.Image]:
 
 
 def _head(found: Evolution) -> Image.Image:
-    cells = [_line(f"epoch {label_of(stop)}", _BODY, INK, _BAR_PX + _TILE_PX) for stop in found.course.stops]
+    cells = [
+        beside([blank(_BAR_PX, 1), _line(f"epoch {label_of(stop)}", _BODY, INK, _TILE_PX)], gap=0)
+        for stop in found.course.stops
+    ]
     return beside([blank(_NAME_PX, 1), *cells], gap=_COLUMN_GAP)
 
 
@@ -156,7 +161,13 @@ def _curve(found: Evolution, width_px: int) -> Image.Image:
 
 
 def _curve_caption(found: Evolution) -> str:
-    counts = ", ".join(str(each.maps) for each in found.settled or ())
+    settled = found.settled or ()
+    if all(each.median is None for each in settled):
+        return (
+            "How fast the maps settle cannot be shown: at the end these maps are dead, or their strongest "
+            "photos are gone."
+        )
+    counts = ", ".join(str(each.maps) for each in settled)
     return (
         "Curve: each map's strongest photo of the end, projected from the same unit with the weights of each "
         "epoch, correlated with its projection at the end (1 is the same picture). Only of maps whose unit "

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from zfscope.images.render import GREY, Rgb
+from zfscope.images.render import Rgb
 
 MOST_PX = 144
 """The side of a tile at most; a larger frame is reduced, and a smaller one stays as it is."""
 _EXACT_BELOW_PX = 48
 _QUALITY = 90
+_EMPTY = 255
 
 
 def tile_px(size: int) -> int:
@@ -31,9 +32,12 @@ def columns_of(top: int) -> int:
 
 
 def mosaic(tiles: Sequence[Rgb | None], size: int, columns: int) -> Rgb:
-    """Lay tiles of one size out in rows, reduced where they are too large; what is left is grey."""
+    """Lay tiles of one size out in rows, reduced where they are too large.
+
+    A place without a tile is white: grey is what projections of zero and the outside of photos have.
+    """
     side, rows = tile_px(size), math.ceil(len(tiles) / columns)
-    whole = np.full((rows * side, columns * side, 3), GREY, np.uint8)
+    whole = np.full((rows * side, columns * side, 3), _EMPTY, np.uint8)
     for place, tile in enumerate(tiles):
         if tile is not None:
             top, left = side * (place // columns), side * (place % columns)
