@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +15,7 @@ from zfscope.client import Client
 from zfscope.errors import Cancelled, InputError, NotReady, TooMuchWork, ZfscopeError
 from zfscope.images.decode import decode
 from zfscope.server.services import classification
+from zfscope.server.settings import Settings
 
 
 def test_importing_the_client_brings_no_torch() -> None:
@@ -123,7 +125,7 @@ def test_a_value_that_no_field_can_hold_is_refused_before_it_is_sent(
 
 
 def test_a_photo_that_is_too_large_to_send_is_too_much_work(client: Client) -> None:
-    with pytest.raises(TooMuchWork, match="resource exhausted"):
+    with pytest.raises(TooMuchWork, match=r"^image has 26,214,400 bytes; this service takes at most 25,"):
         client.classify(bytes(25 << 20))
 
 
@@ -143,3 +145,32 @@ def test_many_threads_may_share_a_client(client: Client, photo: bytes) -> None:
         answers = list(pool.map(lambda _: client.classify(photo), range(24)))
 
     assert all(answer == alone for answer in answers)
+
+
+@pytest.mark.parametrize(("stream", "field"), [(False, "image"), (True, r"images\[0\]")])
+def test_a_request_over_the_service_s_limit_is_refused_before_it_is_sent(
+    client: Client, monkeypatch: pytest.MonkeyPatch, stream: bool, field: str
+) -> None:
+    huge = np.broadcast_to(np.float32(0), (3, 1500, 1500))
+    sent: list[Any] = []
+    monkeypatch.setattr(client._classification, "Classify", lambda *asked, **_: sent.append(asked))
+    monkeypatch.setattr(client._analysis, "Analyze", lambda *asked, **_: sent.append(asked))
+    told = f"^{field} has 27,000,000 bytes; this service takes at most 25,165,824 in a request"
+    with pytest.raises(TooMuchWork, match=told):
+        client.analyze("project", [huge]) if stream else client.classify(huge)
+    assert sent == []
+
+
+def test_a_large_request_within_the_service_s_limit_is_sent(
+    settings: Settings, make_service: Callable[[Settings], Any]
+) -> None:
+    service = make_service(settings.model_copy(update={"max_receive_bytes": 30 << 20}))
+    service.call(service.service.warm_up())
+    with Client(service.address) as client, pytest.raises(InputError, match="1500") as refusal:
+        client.classify(np.broadcast_to(np.float32(0), (3, 1500, 1500)))
+    assert type(refusal.value) is InputError
+
+
+def test_a_large_request_to_a_service_that_is_not_there_says_so() -> None:
+    with Client("127.0.0.1:1") as client, pytest.raises(NotReady, match=r"unavailable: .*127.0.0.1:1"):
+        client.classify(np.broadcast_to(np.float32(0), (3, 1500, 1500)))

@@ -70,14 +70,15 @@ def array_to_wire(photo: ArrayLike | PixelTensor, field: str) -> image_pb2.Image
     if isinstance(photo, PixelTensor):
         return _pixels_to_wire(photo, field)
     array = to_array(photo, field)
-    check_size(array.size * min(array.itemsize, 4), field)
     if array.dtype == np.uint8 and array.size and _is_picture(array):
         file = io.BytesIO()
         Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array).save(
             file, "PNG", compress_level=1
         )
+        check_size(file.tell(), field)
         return image_pb2.Image(encoded=file.getvalue())
     if array.dtype.kind == "f" and array.shape[-3:-2] == (3,) and not _is_float_picture(array):
+        check_size(4 * array.size, field)
         return image_pb2.Image(tensor=tensor_to_wire(_as_float32(array)))
     kind = f"an array of {array.dtype} {array.shape} is not a photo"
     raise InputError(f"{kind}; {_advice(array)}{_ALLOWED}", field=field)
@@ -87,7 +88,7 @@ def _pixels_to_wire(tensor: PixelTensor, field: str) -> image_pb2.Image:
     if tensor.white not in _SCALES:
         raise InputError(f"white is {tensor.white!r}; allowed are 255 and 1", field=field)
     values = to_array(tensor.values, field)
-    check_size(values.size * min(values.itemsize, 4), field)
+    check_size(values.size * (1 if values.dtype == np.uint8 else 4), field)
     if values.dtype != np.uint8:
         if values.dtype.kind not in "fiu":
             raise InputError(f"a PixelTensor of {values.dtype}; allowed are numbers", field=field)

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from zfscope.client import answers, decode
 from zfscope.client.access import Access
 from zfscope.client.channel import open_channel
+from zfscope.client.files import limited
 from zfscope.client.requests import (
     CorrespondOptions,
     EvolveOptions,
@@ -37,6 +38,7 @@ from zfscope.client.target import parse_target
 from zfscope.errors import Cancelled, InputError, NotReady, ZfscopeError
 from zfscope.images.geometry import Box
 from zfscope.server.settings import read_settings
+from zfscope.server.status import MAX_REQUEST_BYTES
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
@@ -111,7 +113,7 @@ class Client:
 
     def model(self, name: str = "", version: int | None = None) -> answers.ModelInfo:
         """Describe a model, layer by layer; the default one unless named. Raises NotFound."""
-        with _sendable():
+        with self._sendable():
             request = model_pb2.GetModelRequest(model=name, version=version)
         return decode.model(self._call(self._models.GetModel, request))
 
@@ -128,7 +130,7 @@ class Client:
 
         ten_crop: average over ten crops. Raises InputError, NotFound, and TooMuchWork of a busy service.
         """
-        with _sendable():
+        with self._sendable():
             request = classification_pb2.ClassifyRequest(
                 model=model, version=version, image=image_to_wire(photo), top=top, ten_crop=ten_crop
             )
@@ -140,7 +142,7 @@ class Client:
         Raises InputError, NotFound for a model, layer or unit, and TooMuchWork for too many units or of a
         busy service.
         """
-        with _sendable():
+        with self._sendable():
             request = project_request(photo, options)
         return decode.projections(self._call(self._analysis.Project, request))
 
@@ -150,7 +152,7 @@ class Client:
         Raises InputError, NotFound for a model, layer or map, TooMuchWork for too many windows or of a busy
         service, Cancelled where it takes longer than the client's timeout.
         """
-        with _sendable():
+        with self._sendable():
             request = occlude_request(photo, options)
         return decode.occlusion(self._call(self._analysis.Occlude, request))
 
@@ -162,7 +164,7 @@ class Client:
         Raises InputError, NotFound for a model, layer or label, TooMuchWork for too many values or of a busy
         service, Cancelled where it takes longer than the client's timeout.
         """
-        with _sendable():
+        with self._sendable():
             request = invariance_request(photos, options)
         return decode.invariance(self._call(self._analysis.MeasureInvariance, request))
 
@@ -178,7 +180,7 @@ class Client:
         Raises InputError, NotFound for a model or layer, TooMuchWork for too many photos, parts and random
         boxes or of a busy service, Cancelled where it takes longer than the client's timeout.
         """
-        with _sendable():
+        with self._sendable():
             request = correspond_request(photos, parts, options)
         return decode.correspondence(self._call(self._analysis.Correspond, request))
 
@@ -197,7 +199,7 @@ class Client:
         fewer than two models or ones that do not compare, NotFound, TooMuchWork, and
         Cancelled where it takes longer than the client's timeout.
         """
-        with _sendable():
+        with self._sendable():
             request = compare_request(models, photos, index=index, pictures=pictures, tensors=tensors)
         return decode.comparison(self._call(self._analysis.CompareArchitectures, request))
 
@@ -207,7 +209,7 @@ class Client:
         Raises InputError for what is not allowed, NotFound for a model, index, layer or map, TooMuchWork, and
         Cancelled where it takes longer than the client's timeout.
         """
-        with _sendable():
+        with self._sendable():
             request = top_k_request(options)
         return decode.top_k(self._call(self._analysis.TopK, request))
 
@@ -218,13 +220,13 @@ class Client:
         for a model without checkpoints and an epoch without an index, TooMuchWork, and Cancelled where it
         takes longer than the client's timeout.
         """
-        with _sendable():
+        with self._sendable():
             request = evolve_request(options)
         return decode.evolution(self._call(self._analysis.Evolve, request))
 
     def analyzers(self, model: str = "", version: int | None = None) -> tuple[answers.AnalyzerInfo, ...]:
         """List the analyzers of the service, with their costs for a model."""
-        with _sendable():
+        with self._sendable():
             request = analysis_pb2.ListAnalyzersRequest(model=model, version=version)
         answer = self._call(self._analysis.ListAnalyzers, request)
         return tuple(decode.analyzer(found) for found in answer.analyzers)
@@ -248,7 +250,7 @@ class Client:
         TooMuchWork, Cancelled for an analysis that takes longer, and NotReady where the service is not there
         or goes away: at once if it had begun, else after further attempts.
         """
-        with _sendable():
+        with self._sendable():
             request = analyze_request(
                 analyzer,
                 photos,
@@ -307,16 +309,30 @@ class Client:
                 call.cancel()  # where it is not over: the reader left
             time.sleep(again_s)
 
+    def _max_request_bytes(self) -> int | None:
+        """Ask the service for its limit, each time, as it may be another one; None where it is unknown."""
+        try:
+            _, call = self._health.Check.with_call(
+                health_pb2.HealthCheckRequest(), timeout=self._timeout_s, metadata=self._metadata
+            )
+        except grpc.RpcError:  # the request itself will say why
+            return None
+        found = next((text for key, text in call.trailing_metadata() if key == MAX_REQUEST_BYTES), "")
+        return int(found) if found.isdecimal() else None
+
     def _failure(self, call: grpc.RpcError, deadline: float) -> ZfscopeError:
         """Return the error of a failed call, with the proxy that may be what was not reached."""
         connection = str(self._proxy or "")
         return failure_of(call, deadline=deadline, closed=self._closed, connection=connection)
 
+    @contextmanager
+    def _sendable(self) -> Iterator[None]:
+        """Turn what protobuf says of a value that a field cannot hold into an InputError.
 
-@contextmanager
-def _sendable() -> Iterator[None]:
-    """Turn what protobuf says of a value that a field cannot hold into an InputError."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise InputError(f"a value that cannot be sent: {error}") from error
+        Images are held against the limit of the service before they are copied into a request.
+        """
+        try:
+            with limited(self._max_request_bytes):
+                yield
+        except (TypeError, ValueError) as error:
+            raise InputError(f"a value that cannot be sent: {error}") from error

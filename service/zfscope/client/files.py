@@ -3,19 +3,26 @@
 import io
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image
 from PIL.ExifTags import Base
 
-from zfscope.errors import InputError, TooLarge
+from zfscope.errors import InputError, TooLarge, TooMuchWork
 
 File = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Image.Image
 """A file's bytes; its path; a file opened for reading bytes, from where it is; or a picture of Pillow."""
 
 # The limit of protobuf for a message; gRPC's is the same.
 MOST_BYTES = 2**31 - 1
+# The default limit of a service. What is larger is held against the limit of the service itself.
+LARGE_BYTES = 24 << 20
+_ask: ContextVar[Callable[[], int | None]] = ContextVar("ask", default=lambda: None)
 _URL = re.compile(r"^(https?|ftp|s3|gs)://", re.IGNORECASE)
 # Modes of Pillow that PNG stores as they are; what the others are converted to, without loss of what is seen.
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
@@ -23,11 +30,28 @@ _CONVERTED = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": 
 _KINDS = "bytes, a path, a file opened for reading bytes, or a picture of Pillow"
 
 
+@contextmanager
+def limited(ask: Callable[[], int | None]) -> Iterator[None]:
+    """Have `check_size` hold sizes against a service's limit too, which `ask` returns; None: unknown."""
+    token = _ask.set(cache(ask))
+    try:
+        yield
+    finally:
+        _ask.reset(token)
+
+
 def check_size(count: int, field: str) -> None:
-    """Raise TooLarge, naming `field`, for more bytes than any message can hold, before they are copied."""
+    """Raise an error, naming `field`, for more bytes than may be sent, before they are copied.
+
+    Raises TooLarge for what no message can hold, TooMuchWork for what the service does not take.
+    """
     if count > MOST_BYTES:
         limit = f"a request holds at most {MOST_BYTES:,}, and a service usually takes far fewer"
         raise TooLarge(f"{field} has {count:,} bytes; {limit} (its max_receive_bytes)", field=field)
+    allowed = _ask.get()() if count > LARGE_BYTES else None
+    if allowed is not None and count > allowed:
+        limit = f"this service takes at most {allowed:,} in a request (its max_receive_bytes)"
+        raise TooMuchWork(f"{field} has {count:,} bytes; {limit}: send fewer or smaller images", field=field)
 
 
 def is_file(value: Any) -> bool:
@@ -81,6 +105,7 @@ def _read_open(file: IO[bytes], field: str) -> bytes:
     if not data:
         message = f"{field}: the open file is at its end; go back to its start: file.seek(0)"
         raise InputError(message, field=field)
+    check_size(memoryview(data).nbytes, field)
     return bytes(data)
 
 

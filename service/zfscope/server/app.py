@@ -186,7 +186,8 @@ class Service:
     def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
         """Give what is around every RPC, the outermost first."""
         tokens = [Tokens(self._tokens)] if self._tokens else []
-        return [Calls(self._metrics), *tokens, Errors(self._gate, self._settings.deadlines)]
+        calls = Calls(self._metrics, max_receive_bytes=self._settings.max_receive_bytes)
+        return [calls, *tokens, Errors(self._gate, self._settings.deadlines)]
 
     def _runtime(self, threads: int, model: Model) -> Runtime:
         """Create who runs a model's forward passes."""

@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 
 from zfscope.server.metrics import Metrics
 from zfscope.server.protos import Method, method_of
-from zfscope.server.status import REQUEST_ID, kind_of, status_of
+from zfscope.server.status import MAX_REQUEST_BYTES, REQUEST_ID, kind_of, status_of
 from zfscope.server.tracing import CallSpan
 
 # A client may notice its deadline, and cancel the call, this much before the service would.
@@ -45,11 +45,12 @@ class Calls(grpc.aio.ServerInterceptor):
     """Watches every call of a method that there is.
 
     A call has a request id, the caller's own `x-request-id` where that is sane, which its log lines and its
-    trailing metadata carry.
+    trailing metadata carry. That of an answer also has the size limit of requests.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, max_receive_bytes: int) -> None:
         self._metrics = metrics
+        self._limit = (MAX_REQUEST_BYTES, str(max_receive_bytes))
 
     async def intercept_service(
         self,
@@ -78,7 +79,7 @@ class Calls(grpc.aio.ServerInterceptor):
         span, started = CallSpan(call.method, call.request_id, sent), time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=call.request_id, **span.names)
-        context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+        context.set_trailing_metadata(((REQUEST_ID, call.request_id), self._limit))
         self._metrics.began(call.method)
         code = grpc.StatusCode.UNKNOWN
         try:

@@ -18,6 +18,8 @@ from zfscope.errors import ZfscopeError
 DOMAIN = "zfscope"
 REQUEST_ID = "x-request-id"
 """Metadata of a call: the caller's id for it, and in the answer the id that the service's log has."""
+MAX_REQUEST_BYTES = "x-zfscope-max-request-bytes"
+"""Trailing metadata of every answer: the service's `max_receive_bytes`."""
 _MESSAGE_BYTES = 800
 """At most so much of a message travels: it is in the trailers twice, encoded, and those end at 8 KiB."""
 _NAME_BYTES = 80
