@@ -16,6 +16,7 @@ from PIL import Image
 from zfscope.cli.photos import is_single, listed, read_photo
 from zfscope.cli.schema import file_as_base64, json_or_file
 from zfscope.errors import InputError, TooLarge
+from zfscope.images.limits import DecodeLimits
 
 Run = Callable[..., Any]
 
@@ -115,7 +116,8 @@ def test_endless_standard_input_is_not_read_to_its_end() -> None:
     code = "from pathlib import Path; from zfscope.cli.photos import read_photo; read_photo(Path('-'))"
     with Path("/dev/zero").open("rb") as zeros:
         done = subprocess.run([sys.executable, "-c", code], stdin=zeros, capture_output=True, check=False)
-    assert b"TooLarge: standard input is longer than 20,971,520 bytes, the most of an image" in done.stderr
+    message = f"TooLarge: standard input is longer than {DecodeLimits.bytes:,} bytes, the most of an image"
+    assert message.encode() in done.stderr
 
 
 def test_endless_and_huge_files_are_not_read_to_their_end(tmp_path: Path) -> None:
@@ -124,13 +126,13 @@ def test_endless_and_huge_files_are_not_read_to_their_end(tmp_path: Path) -> Non
         file.truncate(3 * 2**30)
     for path in (huge, Path("/dev/zero")):
         with pytest.raises(
-            TooLarge, match=f"^'{path}' is longer than 20,971,520 bytes, the most of an"
+            TooLarge, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes, the most of an"
         ) as refused:
             read_photo(path)
         assert refused.value.field == "photo"
-        with pytest.raises(ArgumentTypeError, match=f"^'{path}' is longer than 20,971,520 bytes"):
+        with pytest.raises(ArgumentTypeError, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes"):
             file_as_base64(str(path))
-        with pytest.raises(ArgumentTypeError, match=f"^'{path}' is longer than 20,971,520 bytes"):
+        with pytest.raises(ArgumentTypeError, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes"):
             json_or_file(f"@{path}")
 
 

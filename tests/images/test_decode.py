@@ -227,6 +227,15 @@ def test_many_text_chunks_that_unpack_to_megabytes_together_are_refused() -> Non
     refused(data, "^image is a damaged or incomplete PNG file: Too much memory used in text chunks")
 
 
+@pytest.mark.parametrize("kind", [b"abCd", b"IDAT"])
+def test_a_png_of_endless_tiny_chunks_is_refused_before_it_is_opened(kind: bytes) -> None:
+    def with_chunks(count: int) -> bytes:
+        return png(1, 1, zlib.compress(bytes(2)), *[chunk(kind, b"")] * count)
+
+    refused(with_chunks(100_001), "^image is a damaged or incomplete PNG file: more than 100,000 chunks$")
+    assert decode(with_chunks(1_000) + chunk(kind, b"") * 100_001).shape == (1, 1, 3)
+
+
 def gif_of_no_size() -> bytes:
     return b"GIF89a" + bytes(7) + b"," + bytes(9) + b"\x02\0;"
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
@@ -80,7 +81,7 @@ def write_photos(root: Path) -> Path:
     (root / "b" / "empty.png").touch()
     with (root / "c" / "vast.jpg").open("wb") as file:
         file.write(whole.getvalue())
-        file.truncate(21 * 2**20)
+        file.truncate(DecodeLimits.bytes + 2**20)
     Image.new("1", (10_000, 5001)).save(root / "c" / "wide.png")
     (root / "readme.txt").write_text("no photo, and not called like one")
     return root

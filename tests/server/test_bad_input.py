@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.alone import memory_kib
 from zfscope.client import Client
+from zfscope.images.limits import DecodeLimits
 from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, tensor_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -125,14 +126,16 @@ def test_a_bad_image_is_the_caller_s_fault_and_the_next_call_works(
 
 
 def test_a_file_of_too_many_bytes_is_over_a_limit(channel: grpc.Channel) -> None:
-    image = image_pb2.Image(encoded=bytes((20 << 20) + 1))
+    image = image_pb2.Image(encoded=bytes(DecodeLimits.bytes + 1))
 
     refusal = refusal_of(
         ClassificationServiceStub(channel).Classify, classification_pb2.ClassifyRequest(image=image)
     )
 
     assert refusal.code() is EXHAUSTED
-    assert refusal.details() == "image.encoded has 20,971,521 bytes; at most 20,971,520 are allowed"
+    assert refusal.details() == (
+        f"image.encoded has {DecodeLimits.bytes + 1:,} bytes; at most {DecodeLimits.bytes:,} are allowed"
+    )
 
 
 def peak_mib(process: "subprocess.Popen[str]") -> int:

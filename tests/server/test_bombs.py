@@ -16,7 +16,7 @@ from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 
 MIB = 1 << 20
 ROOM_MIB = 260
-"""A request may be 24 MiB and is held as bytes, as a message and as what it says; a bomb unpacks to more."""
+"""A request may be 52 MiB and is held as bytes, as a message and as what it says; a bomb unpacks to more."""
 
 
 def peak_mib(service: Alone) -> int:

@@ -137,7 +137,7 @@ def test_a_method_that_does_not_exist_is_unimplemented(channel: grpc.Channel) ->
 
 def test_a_request_over_the_limit_is_refused_before_it_is_read(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as failure:
-        channel.unary_unary(CLASSIFY)(bytes(25 << 20), timeout=30)
+        channel.unary_unary(CLASSIFY)(bytes(Settings().max_receive_bytes + 1), timeout=30)
 
     assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 

@@ -58,6 +58,13 @@ def test_the_whole_image_limit_fits_into_a_request() -> None:
     assert settings.max_receive_bytes > settings.max_image_bytes
 
 
+def test_the_documents_state_the_limits_that_hold() -> None:
+    root, settings = Path(__file__).parents[2], Settings()
+    image, request = settings.max_image_bytes >> 20, settings.max_receive_bytes >> 20
+    assert f"| {request} MiB, {image} MiB, 50 million |" in (root / "README.md").read_text()
+    assert f"({image} MiB and 50" in (root / "proto/zfscope/v1/image.proto").read_text()
+
+
 def test_single_methods_have_places_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZFSCOPE_QUEUE", "5")
     monkeypatch.setenv("ZFSCOPE_QUEUES", '{"Occlude": 2}')
@@ -117,9 +124,9 @@ def test_a_time_is_a_finite_number(monkeypatch: pytest.MonkeyPatch, value: str) 
             "default_deadline_s is 901.0, above max_deadline_s, 900.0; lower it, or raise max_deadline_s",
         ),
         (
-            {"max_image_bytes": 1 << 25},
+            {"max_image_bytes": 1 << 26},
             "max_image_bytes",
-            "max_image_bytes is 33554432, above max_receive_bytes, 25165824",
+            "max_image_bytes is 67108864, above max_receive_bytes, 54525952",
         ),
     ],
 )

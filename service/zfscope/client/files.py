@@ -20,7 +20,7 @@ File = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Ima
 
 # The limit of protobuf for a message; gRPC's is the same.
 MOST_BYTES = 2**31 - 1
-# The default limit of a service. What is larger is held against the limit of the service itself.
+# Images above this size are held against the limit of the service itself, by default 52 MiB.
 LARGE_BYTES = 24 << 20
 _ask: ContextVar[Callable[[], int | None]] = ContextVar("ask", default=lambda: None)
 _URL = re.compile(r"^(https?|ftp|s3|gs)://", re.IGNORECASE)

@@ -3,10 +3,15 @@
 import struct
 from collections.abc import Iterator
 
+from zfscope.images.malformed import Malformed
+
 _HEADER = struct.Struct(">I4s")
 _FIRST_CHUNK = 8
 # Chunks that are looked at; the one that is wanted stands among the first.
 _MAX_CHUNKS = 100
+# Chunks of a whole file; encoders write some thousands. Each one takes Pillow's time: 4 million of them, in
+# 48 MiB, take 13 seconds.
+_MOST_CHUNKS = 100_000
 
 
 def png_significant_bits(data: bytes) -> int | None:
@@ -22,6 +27,19 @@ def png_code_points(data: bytes) -> tuple[int, int] | None:
     """Return the primaries and the curve that cICP states (ITU-T H.273), None without it."""
     content = _chunk(data, b"cICP")
     return (content[0], content[1]) if content is not None and len(content) >= 4 else None
+
+
+def check_chunk_count(data: bytes) -> None:
+    """Raise Malformed for a PNG of far too many chunks up to its end."""
+    place = _FIRST_CHUNK
+    for _ in range(_MOST_CHUNKS):
+        if place + _HEADER.size > len(data):
+            return
+        length, kind = _HEADER.unpack_from(data, place)
+        if kind == b"IEND":
+            return
+        place += _HEADER.size + length + 4
+    raise Malformed(f"more than {_MOST_CHUNKS:,} chunks")
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

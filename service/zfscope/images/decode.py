@@ -22,6 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from zfscope.errors import InputError, TooLarge
 from zfscope.images.av1 import frame_pixels
 from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
+from zfscope.images.chunks import check_chunk_count
 from zfscope.images.colour import MID_GREY, TRANSPARENCY, is_turned, to_upright_rgb, upright
 from zfscope.images.damage import check_rows, check_strips, damage_notices
 from zfscope.images.depth import stored
@@ -191,6 +192,8 @@ def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> _Ope
         return _opened_jpeg(data, limits, field)
     if name == "GIF":
         _check_size("picture", gif_size(data), limits, field)
+    if name == "PNG":
+        check_chunk_count(data)
     if name == "AVIF":
         _check_frames(frame_pixels(data), limits, field)
     image = _reader(name)(io.BytesIO(data))

@@ -18,14 +18,14 @@ BYTES_PER_PIXEL = 10
 class DecodeLimits:
     """What an encoded image may be.
 
-    bytes:    encoded size.
+    bytes:    encoded size; phones of 108 megapixels write JPEGs of up to about 45 MB.
     pixels:   width times height; a picture takes about 10 bytes of memory per pixel while it is decoded, dark
               colour of 16 bits up to 25. A JPEG of up to four times as many is decoded at a smaller scale.
     formats:  recognised by the first bytes of the file, never by a name or a media type.
     scans:    passes over the pixels of a progressive JPEG; encoders write 1 to about 15.
     """
 
-    bytes: int = 20 * 2**20
+    bytes: int = 48 * 2**20
     pixels: int = 50_000_000
     formats: tuple[Format, ...] = field(default_factory=readable_formats)
     scans: int = 100

@@ -27,6 +27,8 @@ from zfscope.server.protos import METHODS
 from zfscope.validation import UNKNOWN, faults_of, path_of
 
 _MIB = 1 << 20
+# What a request may have in addition to an image of the largest size.
+_BESIDE_AN_IMAGE = 4 * _MIB
 _PORTS = {
     "listen": {"example_port": 50051},
     "torchserve": {"example_port": 7070, "least_port": 1},
@@ -189,7 +191,9 @@ class Settings(BaseSettings):
     max_idle_s: PositiveFloat = Field(
         default=300, le=_MOST_S, description="Seconds after which a connection without calls is closed."
     )
-    max_receive_bytes: Bytes = Field(default=24 * _MIB, description="Bytes of one request.")
+    max_receive_bytes: Bytes = Field(
+        default=DecodeLimits.bytes + _BESIDE_AN_IMAGE, description="Bytes of one request."
+    )
     max_send_bytes: Bytes = Field(default=128 * _MIB, description="Bytes of one answer.")
     metrics_listen: str = Field(
         default="", description="HOST:PORT of metrics for Prometheus, over HTTP; empty: none."

@@ -61,7 +61,7 @@ class Image(_message.Message):
     TENSOR_SCALE_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
     """A file's bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, or HEIC where the service has the extra for it;
-    of several frames or pages the first. The service limits its bytes and its pixels (20 MiB and 50
+    of several frames or pages the first. The service limits its bytes and its pixels (48 MiB and 50
     million unless configured otherwise); a JPEG of up to four times as many pixels is decoded at a smaller
     scale, and answered in its own pixels with a warning. EXIF orientation is applied, then the model's own preprocessing;
     colour profiles are not. Values of 10, 12 or 14 bits in 16-bit files, and numbers of no stated range,
