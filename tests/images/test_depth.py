@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope.images.decode import DecodedPhoto, decode_photo
+from zfscope.images.decode import DecodedPhoto, decode_grey, decode_photo
 
 NOISE = np.random.default_rng(7).integers(0, 65536, (40, 30, 4)).astype(np.uint16)
 KINDS = {0: 1, 4: 2, 2: 3, 6: 4}
@@ -301,3 +301,69 @@ def test_numbers_where_0_is_white_are_turned(kind: str, white: float) -> None:
     np.testing.assert_allclose(photo.pixels[..., 0], 255 - NOISE[..., 0] / 257, atol=1)
     (notice,) = photo.warnings
     assert f"from {white:g} (black) to 0 (white)" in notice.message
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_signed_bytes_are_read_as_such(compression: str | None) -> None:
+    """Pillow opens them as unsigned ones: -1 as 255, and 127 as mid-grey."""
+    values = (NOISE[..., 0] >> 9).astype(np.int8)
+    photo = decoded(tiff(values, compression=compression))
+    np.testing.assert_allclose(photo.pixels[..., 0], values / 127 * 255, atol=0.51)
+    (notice,) = photo.warnings
+    assert notice.message.startswith("whole numbers from 0 to 127 were read as grey levels from 0 (black) to")
+
+
+def test_signed_bytes_that_are_negative_need_a_stated_range() -> None:
+    values = (NOISE[..., 0] >> 8).astype(np.uint8).view(np.int8)
+    for read in (decode_photo, decode_grey):
+        with pytest.raises(InputError, match="pixels from -128 to 127 and does not say which is black"):
+            read(tiff(values))
+    stated = decoded(tiff(values, extratags=[(340, "b", 1, -128, True), (341, "b", 1, 127, True)]))
+    np.testing.assert_array_equal(stated.pixels[..., 0], values.astype(int) + 128)
+
+
+@pytest.mark.parametrize(("kind", "tag"), [("i1", 281), ("i2", 281), ("i2", 341), ("i4", 341), ("u4", 281)])
+def test_a_stated_maximum_of_signed_and_large_numbers_counts(kind: str, tag: int) -> None:
+    values = (NOISE[..., 0] >> 10).astype(kind)
+    photo = decoded(tiff(values, extratags=[(tag, "H", 1, 63, True)]))
+    np.testing.assert_allclose(photo.pixels[..., 0], values / 63 * 255, atol=0.51)
+    assert "from 0 (black) to 63 (white), as the file says" in photo.warnings[0].message
+
+
+@pytest.mark.parametrize("tag", [281, 341])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_stated_maximum_of_8_bits_counts_where_it_is_a_depth(channels: int, tag: int) -> None:
+    values = (NOISE[..., :channels] >> 10).astype(np.uint8)
+    if channels == 4:
+        values[..., 3] = 255
+    maxima = (63,) * channels
+    kinds: dict[str, Any] = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    photo = decoded(tiff(values, extratags=[(tag, "H", channels, maxima, True)], **kinds))
+    np.testing.assert_array_equal(photo.pixels, np.round(values[..., :3] / 63 * 255) + np.zeros((1, 1, 3)))
+    assert said(photo) == (
+        f"8-bit pixels, none above {values[..., :3].max()}, were read as 6-bit ones, as the file says; if "
+        "they are not, remove its MaxSampleValue"
+    )
+    for maximum in (60, 31, 255, 0):  # the brightest pixel only, exceeded, all of them, nothing
+        same = decoded(tiff(values, extratags=[(tag, "H", channels, (maximum,) * channels, True)], **kinds))
+        assert same.warnings == ()
+        np.testing.assert_array_equal(same.pixels, values[..., :3] + np.zeros((1, 1, 3), np.uint8))
+
+
+def test_the_stated_maximum_counts_in_masks_and_where_0_is_white() -> None:
+    values, tags = (NOISE[..., 0] >> 10).astype(np.uint8), [(281, "H", 1, 63, True)]
+    grey = decode_grey(tiff(values, extratags=tags))
+    np.testing.assert_array_equal(grey.pixels, np.round(values / 63 * 255))
+    photo = decoded(tiff(values, photometric="miniswhite", extratags=tags))
+    np.testing.assert_array_equal(photo.pixels[..., 0], 255 - np.round(values / 63 * 255))
+
+
+@pytest.mark.parametrize("white", [1, 255, 4095, 65535])
+@pytest.mark.parametrize("below", [0, -0.02])
+def test_numbers_that_resampling_took_beyond_white_are_cut_off(white: int, below: float) -> None:
+    values = np.float32((NOISE[..., 0] / 65535 * (1.03 - below) + below) * white)
+    photo = decoded(tiff(values))
+    np.testing.assert_allclose(photo.pixels[..., 0], np.clip(values / white, 0, 1) * 255, atol=0.51)
+    (notice,) = photo.warnings
+    assert f"from 0 (black) to {white:g} (white); if they are not" in notice.message
+    assert notice.message.startswith(f"floating-point numbers from {values.min():.6g} to {values.max():.6g}")

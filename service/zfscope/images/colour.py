@@ -9,7 +9,9 @@ from PIL import Image, ImageFile
 from PIL.ExifTags import Base
 
 from zfscope.errors import InputError
-from zfscope.images.depth import EightBits, Stored, colour_of_16_bits, grey_of_16_bits, grey_of_numbers
+from zfscope.images.depth import EightBits, Stored, colour_of_16_bits, grey_of_16_bits
+from zfscope.images.narrow import of_stated_bits
+from zfscope.images.numbers import grey_of_numbers, is_signed_8_bits
 from zfscope.results import Notice
 
 Rgb = NDArray[np.uint8]
@@ -74,7 +76,7 @@ def _to_rgb(image: ImageFile.ImageFile, file: Stored, field: str, backdrop: int)
     if image.mode in _SIXTEEN_BIT:
         grey, warnings = grey_of_16_bits(image, file, field)
         return EightBits(grey.convert("RGB"), warnings)
-    if image.mode in _NUMBERS:
+    if image.mode in _NUMBERS or is_signed_8_bits(image):
         grey, warnings = grey_of_numbers(image, field)
         return EightBits(grey.convert("RGB"), warnings)
     if image.mode not in _EIGHT_BIT:
@@ -83,7 +85,9 @@ def _to_rgb(image: ImageFile.ImageFile, file: Stored, field: str, backdrop: int)
             "CMYK: convert it first",
             field=field,
         )
-    shown, warnings = colour_of_16_bits(image, file, field) or EightBits(image)
+    shown, warnings = (
+        colour_of_16_bits(image, file, field) or of_stated_bits(image, field) or EightBits(image)
+    )
     if shown.has_transparency_data:
         return _over(shown, backdrop, warnings, field)
     return EightBits(shown if shown.mode == "RGB" else shown.convert("RGB"), warnings)

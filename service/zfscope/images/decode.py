@@ -30,6 +30,7 @@ from zfscope.images.formats import HEAD_BYTES, RAW, TEXT, Format, identify, miss
 from zfscope.images.jpeg import JpegHeader, read_jpeg, with_open_end
 from zfscope.images.limits import BYTES_PER_PIXEL, LARGER, DecodeLimits, environment_limits
 from zfscope.images.malformed import reason_of
+from zfscope.images.narrow import is_rescaled
 from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
 
@@ -116,7 +117,7 @@ def decode_grey(data: bytes, *, limits: DecodeLimits | None = None, field: str =
     if name != "JPEG":
         with _faults_of_the_file(name, limits, field):
             image, _, _ = _opened(name, data, roomy(limits), field)
-            if image.mode in ("1", "L") and not image.has_transparency_data:
+            if image.mode in ("1", "L") and not image.has_transparency_data and not is_rescaled(image):
                 _load(image, data)
                 grey = upright(np.asarray(image.convert("L")), image)
                 return DecodedPhoto(grey, (grey.shape[0], grey.shape[1]), _frames(image, name, data, field))

@@ -19,11 +19,11 @@ from zfscope.images.chunks import png_significant_bits
 from zfscope.results import Notice
 
 # Depths that cameras and software have, smallest first; values that need more bits are of the whole range.
-_DEPTHS = (8, 10, 12, 14)
+DEPTHS = (8, 10, 12, 14)
 _SIXTEEN = 65535
 # Values that 12 bits hold; a 16-bit picture in which no more than this share is above them is nearly black.
 _TWELVE, _FEW = 2**12, 0.001
-_MAX_SAMPLE_VALUE, _SMAX_SAMPLE_VALUE, _SMIN_SAMPLE_VALUE = 281, 341, 340
+MAX_SAMPLE_VALUE, SMAX_SAMPLE_VALUE = 281, 341
 _WHITE_IS_ZERO = 0
 _ROWS = 256
 """Rows that are converted at once, so that their 16-bit values take little memory."""
@@ -74,9 +74,9 @@ def grey_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> Eig
 
     Pillow's own conversion would cut off everything above 255.
     """
-    values, whole = np.asarray(image), _bits(image)
+    values, whole = np.asarray(image), bits_of(image)
     stated = _stated_bits(image, file) if whole == 16 else whole  # such as 12 bits, packed
-    extent, inverted = _extent([values]), _white_is_zero(image)
+    extent, inverted = _extent([values]), white_is_zero(image)
     depth = _depth(extent, whole, stated)
     if inverted and depth.bits == 16:  # white may be the highest value of the type, of whatever depth
         values, inverted = _SIXTEEN - values, False
@@ -96,11 +96,11 @@ def colour_of_16_bits(image: ImageFile.ImageFile, file: Stored, field: str) -> E
     the lower one. Raises InputError for 16-bit planes, of which Pillow has no lower byte, and which it
     misreads as 8-bit ones where they are not compressed.
     """
-    misread = file.planar and _bits(image) == 16 and len(file.rawmodes & _LOWER.keys()) == 0
+    misread = file.planar and bits_of(image) == 16 and len(file.rawmodes & _LOWER.keys()) == 0
     if not misread and not (file.rawmodes and file.rawmodes <= _LOWER.keys()):
         return None
     high = np.asarray(image)
-    if not misread and high[..., :3].max(initial=0) >= 2 ** (_DEPTHS[-1] - 8):
+    if not misread and high[..., :3].max(initial=0) >= 2 ** (DEPTHS[-1] - 8):
         return _of_the_whole_range(image, high, file, field)
     if file.planar:
         message = f"{field} is a TIFF file of 16-bit channels one after the other (planar), which is not read"
@@ -148,27 +148,6 @@ def _nearly_black(bright: int, count: int, field: str) -> tuple[Notice, ...]:
     return (Notice("assumed-bit-depth", message, field),)
 
 
-def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
-    """Scale 32-bit whole numbers, signed ones and floating point by their stated or likeliest range.
-
-    Raises InputError for values without a plausible range: negative, infinite, or too large.
-    """
-    values = np.asarray(image)
-    black, white, source = _range_of(image, values, field)
-    if _white_is_zero(image):
-        black, white = white, black
-    clipped = np.clip(values.astype(np.float64), min(black, white), max(black, white))
-    levels = (clipped - black) * (255 / (white - black))
-    kind = "floating-point" if image.mode == "F" else "whole"
-    found = f"{kind} numbers from {values.min():.6g} to {values.max():.6g} were read as grey levels"
-    message = (
-        f"{found} from {black:g} (black) to {white:g} (white){source}; if they are not, convert to 8 bits"
-    )
-    return EightBits(
-        Image.fromarray(levels.round().astype(np.uint8)), (Notice("assumed-range", message, field),)
-    )
-
-
 class _Extent(NamedTuple):
     """The largest of many values, and whether all are those of 8 bits times 257, which fill 16 bits."""
 
@@ -195,7 +174,7 @@ def _depth(extent: _Extent, whole: int, stated: int | None) -> _Depth:
     if stated is not None:  # larger values show that they were scaled to the whole range
         bits = stated if highest < 2**stated else whole
         return _Depth(bits, bits < whole, highest)
-    bits = next((bits for bits in _DEPTHS if highest < 2**bits), whole)
+    bits = next((bits for bits in DEPTHS if highest < 2**bits), whole)
     if bits >= whole or not highest or (whole == 16 and extent.spread):
         return _Depth(whole, False, highest)
     return _Depth(bits, True, highest)
@@ -229,35 +208,14 @@ def _stated_bits(image: ImageFile.ImageFile, file: Stored) -> int | None:
     if file.significant_bits is not None:
         return file.significant_bits
     tags = getattr(image, "tag_v2", {})
-    for tag in (_SMAX_SAMPLE_VALUE, _MAX_SAMPLE_VALUE):
-        white = _number(tags.get(tag))
+    for tag in (SMAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE):
+        white = tag_number(tags.get(tag))
         if white is not None and 255 <= white <= _SIXTEEN and math.log2(white + 1).is_integer():
             return int(white).bit_length()
     return None
 
 
-def _range_of(image: ImageFile.ImageFile, values: NDArray[Any], field: str) -> tuple[float, float, str]:
-    """Return black and white, and in words where these come from if the file says so. Raises InputError."""
-    tags = getattr(image, "tag_v2", {})
-    low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"{field} has pixels that are not finite: convert to 8 bits", field=field)
-    black, white = _number(tags.get(_SMIN_SAMPLE_VALUE)), _number(tags.get(_SMAX_SAMPLE_VALUE))
-    if black is not None and white is not None and black <= low and high <= white and black < white:
-        return black, white, ", as the file says"
-    if low < 0 or high > _SIXTEEN:
-        raise InputError(
-            f"{field} has {image.format} pixels from {low:g} to {high:g} and does not say which is black and "
-            "which white: convert to 8 bits, or to 0 to 1",
-            field=field,
-        )
-    if image.mode == "F" and high <= 1:
-        return 0.0, 1.0, ""
-    depth = _depth(_extent([np.ceil(values)]), 15 if _bits(image) == 16 else 16, None)
-    return 0.0, float(2**depth.bits - 1), ""
-
-
-def _number(value: Any) -> float | None:
+def tag_number(value: Any) -> float | None:
     """Return a tag's value, the first of several, None where it is not a number."""
     first = value[0] if isinstance(value, tuple) and value else value
     try:
@@ -266,7 +224,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _bits(image: ImageFile.ImageFile) -> int:
+def bits_of(image: ImageFile.ImageFile) -> int:
     """Return the bits of a channel that a TIFF states, 16 for other formats, of which only such are asked."""
     stated = getattr(image, "tag_v2", {}).get(BITSPERSAMPLE, (16,))
     return int(stated[0]) if stated else 16
@@ -277,7 +235,7 @@ def _table(white: int) -> NDArray[np.uint8]:
     return np.linspace(0, 255, white + 1).round().astype(np.uint8)
 
 
-def _white_is_zero(image: ImageFile.ImageFile) -> bool:
+def white_is_zero(image: ImageFile.ImageFile) -> bool:
     """Return whether a TIFF's values count from white to black; Pillow turns 8-bit ones itself."""
     return getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
 

@@ -1,0 +1,119 @@
+"""Pixels that are signed, 32-bit or floating-point numbers: their stated or likeliest range as 8-bit grey."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import SAMPLEFORMAT
+
+from zfscope.errors import InputError
+from zfscope.images.depth import (
+    DEPTHS,
+    MAX_SAMPLE_VALUE,
+    SMAX_SAMPLE_VALUE,
+    EightBits,
+    bits_of,
+    tag_number,
+    white_is_zero,
+)
+from zfscope.results import Notice
+
+_SMIN_SAMPLE_VALUE = 340
+_SIGNED = 2
+_SIXTEEN = 65535
+# Share of the white level by which resampled floating-point pictures go beyond black and white.
+_OVERSHOOT = 0.1
+
+
+def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
+    """Scale whole numbers of 32 bits, signed ones and floating point by their stated or likeliest range.
+
+    Raises InputError for values without a plausible range: negative, infinite, or too large.
+    """
+    values: NDArray[Any] = np.asarray(image)
+    if is_signed_8_bits(image):
+        values = values.view(np.int8).astype(np.int16)
+    black, white, source = _range_of(image, values, field)
+    if white_is_zero(image):
+        black, white = white, black
+    clipped = np.clip(values.astype(np.float64), min(black, white), max(black, white))
+    levels = (clipped - black) * (255 / (white - black))
+    kind = "floating-point" if image.mode == "F" else "whole"
+    found = f"{kind} numbers from {values.min():.6g} to {values.max():.6g} were read as grey levels"
+    message = (
+        f"{found} from {black:g} (black) to {white:g} (white){source}; if they are not, convert to 8 bits"
+    )
+    return EightBits(
+        Image.fromarray(levels.round().astype(np.uint8)), (Notice("assumed-range", message, field),)
+    )
+
+
+def is_signed_8_bits(image: ImageFile.ImageFile) -> bool:
+    """Return whether a TIFF's pixels are signed bytes, which Pillow opens as if they were unsigned."""
+    tags = getattr(image, "tag_v2", {})
+    return image.mode == "L" and tag_number(tags.get(SAMPLEFORMAT)) == _SIGNED
+
+
+def _range_of(image: ImageFile.ImageFile, values: NDArray[Any], field: str) -> tuple[float, float, str]:
+    """Return black and white, and in words where these come from if the file says so. Raises InputError."""
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"{field} has pixels that are not finite: convert to 8 bits", field=field)
+    stated = _stated_range(image, low, high)
+    if stated is not None:
+        return *stated, ", as the file says"
+    spread = high > 0 and bool((values % 257 == 0).all())
+    if image.mode == "F":
+        white = _float_white(low, high, spread=spread)
+    else:
+        white = _whole_white(bits_of(image), low, high, spread=spread)
+    if white is None:
+        raise InputError(
+            f"{field} has {image.format} pixels from {low:g} to {high:g} and does not say which is black and "
+            "which white: convert to 8 bits, or to 0 to 1",
+            field=field,
+        )
+    return 0.0, white, ""
+
+
+def _stated_range(image: ImageFile.ImageFile, low: float, high: float) -> tuple[float, float] | None:
+    """Return the black and white that a TIFF states, None where it does not or where values are beyond them.
+
+    A maximum without a minimum may be no more than the brightest pixel: only one less than a power of two,
+    such as 4095, is white.
+    """
+    tags = getattr(image, "tag_v2", {})
+    black, white = tag_number(tags.get(_SMIN_SAMPLE_VALUE)), tag_number(tags.get(SMAX_SAMPLE_VALUE))
+    if black is None and image.mode != "F":
+        white = tag_number(tags.get(MAX_SAMPLE_VALUE)) if white is None else white
+        black = 0.0 if white is not None and white > 0 and math.log2(white + 1).is_integer() else None
+    if black is None or white is None or not black <= low <= high <= white or black == white:
+        return None
+    return black, white
+
+
+def _whole_white(bits: int, low: float, high: float, *, spread: bool) -> float | None:
+    """Return the highest value of the fewest bits that hold whole numbers, None for negative or large ones.
+
+    spread: whether all are values of 8 bits times 257, which fill 16 bits.
+    """
+    whole = bits - 1 if bits <= 16 else 16
+    if low < 0 or high >= 2**whole:
+        return None
+    depths = () if high == 0 or (spread and whole == 16) else DEPTHS
+    return float(2 ** next((depth for depth in depths if high < 2**depth and depth < whole), whole) - 1)
+
+
+def _float_white(low: float, high: float, *, spread: bool) -> float | None:
+    """Return the likeliest white of floating-point values, None where none fits.
+
+    The next one, 255, would make a picture from 0 to 1.01 black: values a tenth beyond a white are taken
+    for resampled ones, and so are negative ones as small, where there are bright ones.
+    """
+    whites = [1.0, *(float(2**bits - 1) for bits in (() if spread else DEPTHS)), float(_SIXTEEN)]
+    white = next((white for white in whites if high <= white * (1 + _OVERSHOOT)), None)
+    if white is None or (low < 0 and not (low >= -_OVERSHOOT * white and high >= white / 2)):
+        return None
+    return white
