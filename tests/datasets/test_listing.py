@@ -221,6 +221,31 @@ def test_a_data_set_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert caught.value.field == "data"
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("# photos\na.png\tcat\tx\n", "line 2 of .*list' has 3 columns"),
+        ("a.png\n\na.png\t\tcat\tx\n", "line 3 of .*list' has 4 columns"),
+        ("path\tclass\na.png\tcat\n", "line 1 of .*list' has headings and no photo"),
+        ('"File",label\na.png\n', "line 1 of .*list' has headings and no photo"),
+    ],
+)
+def test_a_line_of_more_columns_or_of_headings_is_refused_with_its_number(
+    tmp_path: Path, text: str, fault: str
+) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "list").write_text(text)
+    with pytest.raises(InputError, match=f"{fault}; a line is a path and, after a TAB, its class") as caught:
+        open_data(tmp_path / "list")
+    assert caught.value.field == "data"
+
+
+def test_a_tab_at_the_end_and_a_photo_that_is_named_like_a_heading_are_taken(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "image")
+    (tmp_path / "list").write_text("a.png\tbig cat\t\nimage\tdog\n")
+    assert listed(open_data(tmp_path / "list")) == [("a.png", "big cat"), ("image", "dog")]
+
+
 class TestFingerprint:
     """What tells data sets apart."""
 

@@ -12,6 +12,8 @@ from zfscope.errors import InputError
 from zfscope.text import decode_text, encoding_of, is_comment
 
 _SAMPLE = 4096
+# First fields of the line of headings with which tables begin.
+_HEADINGS = frozenset({"file", "file_name", "filename", "filepath", "image", "name", "path", "photo"})
 
 
 def listed_photos(path: Path) -> Mapping[str, ListedFile]:
@@ -19,7 +21,8 @@ def listed_photos(path: Path) -> Mapping[str, ListedFile]:
 
     Paths are relative to the file's folder, or absolute; a TAB and the class may follow. Lines that
     begin with '# ' are comments; UTF-16 is known by its byte order mark. Raises InputError
-    for a file that is not such text, names no existing photo, or gives one photo two classes.
+    for a file that is not such text, names no existing photo, or gives one photo two classes, and for
+    lines of more columns or of headings.
     """
     photos: dict[str, ListedFile] = {}
     for name, label in _named(path):
@@ -42,14 +45,31 @@ def _named(path: Path) -> Iterator[tuple[str, str]]:
         if "\0" in decode_text(head, "ignore"):
             raise UnicodeError("it is binary, or UTF-16 without a byte order mark")
         with path.open(encoding=encoding_of(head)) as lines:
-            for line in lines:
-                name, _, label = line.partition("\t")
-                if name.strip() and not is_comment(line):
-                    yield os.path.normpath(name.strip()), label.strip()
+            for number, line in enumerate(lines, 1):
+                name, *rest = (column.strip() for column in line.rstrip().split("\t"))
+                if name and not is_comment(line):
+                    _check_columns(path, number, name, rest)
+                    yield os.path.normpath(name), "".join(rest)
     except (UnicodeError, OSError) as error:
         shown = printable(str(path))
         message = f"'{shown}' is neither a folder, nor a tar, nor a text file that lists photos: {error}"
         raise InputError(message, field="data") from error
+
+
+def _check_columns(path: Path, number: int, name: str, rest: list[str]) -> None:
+    """Raise InputError for a line of more than a path and a class, and for one of headings."""
+    if len(rest) > 1:
+        fault = f"has {1 + len(rest)} columns"
+    elif _is_heading(name) and not (path.parent / name).exists():
+        fault = "has headings and no photo"
+    else:
+        return
+    allowed = "a line is a path and, after a TAB, its class"
+    raise InputError(f"line {number:,} of {quoted(str(path))} {fault}; {allowed}", field="data")
+
+
+def _is_heading(name: str) -> bool:
+    return name.partition(",")[0].strip("\"' ").lower() in _HEADINGS
 
 
 def _listed(path: Path, label: str) -> ListedFile:
