@@ -6,6 +6,9 @@ import re
 # the separators at which some readers begin a new line.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
+# Begins each line that began a file before files were joined.
+BYTE_ORDER_MARK = "\ufeff"
+
 # A name may begin with '#' too: a class '#' ends with a TAB, and a file '# 1.jpg' can be written './# 1.jpg'.
 _COMMENT = re.compile(r"\s*#+( |\s*$)")
 

@@ -60,6 +60,14 @@ def test_labels_are_taken_in_their_order(bring: Run, tmp_path: Path) -> None:
     ]
 
 
+def test_labels_with_shuffled_indexes_are_refused_and_leave_nothing(bring: Run, tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("0 tench\n2 shark\n1 goldfish\n")
+    result = bring("--labels", tmp_path / "labels")
+    assert (result.code, result.stdout) == (2, "")
+    assert "id '1' comes after '2', but lines are in the order of the scores" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
 def test_an_imported_model_classifies(bring: Run, run: Run, photo: Path, tmp_path: Path) -> None:
     bring()
     result = run("classify", photo, "--store", tmp_path / "store", "--json")

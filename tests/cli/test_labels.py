@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zfscope.cli.labels import read_labels
+from zfscope.cli.labels import check_order, read_labels
 from zfscope.errors import InputError
 
 EXPECTED = {"n01": "red bus", "n02": "cat"}
@@ -25,6 +25,8 @@ EXPECTED = {"n01": "red bus", "n02": "cat"}
         b"\tn01 red bus\nn02 cat",
         "n01 red bus\r\nn02 cat\r\n".encode("utf-16"),
         b"\xfe\xff" + "n01 red bus\nn02 cat".encode("utf-16-be"),
+        b"n01 red bus\n\xef\xbb\xbfn02 cat\n",
+        b"n01 red bus\n\xef\xbb\xbf# pets\nn02 cat\n",
         b"# classes of the street\nn01 red bus\n #\n## pets\nn02 cat\n",
     ],
 )
@@ -43,6 +45,16 @@ def test_a_tab_ends_a_folder_with_spaces(tmp_path: Path) -> None:
     [
         (b"n01 a\nn02\n", r"line 2: 'n02' has no name; a line is: n01440764 tench"),
         (b"n01\t\n", r"line 1: 'n01' has no name"),
+        (b"n01\ttench\textra", r"line 1: 'n01' has 3 columns; a line has two"),
+        (b"\tn01 tench\textra\tmore", r"line 1: 'n01' has 4 columns"),
+        (b"n01, tench", r"line 1: 'n01,' contains ','; a line is: n01440764 tench; put a TAB behind"),
+        (b"n01,red bus", r"'n01,red' contains ','"),
+        (b"n01;red bus", r"'n01;red' contains ';'"),
+        (b"0: tench", r"'0:' contains ':'"),
+        (b"'0' tench", r"contains \"'\""),
+        (b'{"0": "tench"}', r"seems to be JSON; write a line for each class: n01440764 tench"),
+        (b'\n{\n\t"0": ["n01440764", "tench"]\n}', r"seems to be JSON"),
+        (b'["tench", "goldfish"]', r"seems to be JSON"),
         (b"n01 a\n\nn01 b", r"class 'n01' is named in lines 1 and 3; leave one of them"),
         (b"n01 a\nn01 a", r"class 'n01' is named in lines 1 and 2"),
         (
@@ -87,3 +99,20 @@ def test_what_was_written_is_read(
 def test_a_class_may_be_called_as_a_comment_begins(tmp_path: Path) -> None:
     (tmp_path / "labels").write_text("#\thash\n#a first\n")
     assert read_labels(tmp_path / "labels") == {"#": "hash", "#a": "first"}
+
+
+def test_an_id_with_a_comma_ends_with_a_tab(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("a, b\tboth\nc:\tlast\n")
+    assert read_labels(tmp_path / "labels") == {"a, b": "both", "c:": "last"}
+
+
+@pytest.mark.parametrize("ids", [[0, 1, 10, *range(2, 10)], [1, 10, 11, *range(2, 10)], [2, 1, 0], [2, 1]])
+def test_numbers_of_classes_out_of_order_are_refused(tmp_path: Path, ids: list[int]) -> None:
+    with pytest.raises(InputError, match=r"comes after .*sort them by number \(sort -n\)") as caught:
+        check_order(tmp_path, {str(each): "a" for each in ids})
+    assert caught.value.field == "labels"
+
+
+@pytest.mark.parametrize("ids", ["0 1 2", "00 01 02", "1 2 3", "n2 n1 n3", "7 3 5", "0 1 x", "5"])
+def test_other_ids_are_taken_in_the_order_of_their_lines(tmp_path: Path, ids: str) -> None:
+    check_order(tmp_path, dict.fromkeys(ids.split(), "a"))

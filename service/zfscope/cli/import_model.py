@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zfscope.cli.labels import read_labels
+from zfscope.cli.labels import check_order, read_labels
 from zfscope.cli.options import AsJson
 from zfscope.cli.output import print_json, print_warnings, warnings_json
 from zfscope.cli.streams import echo
@@ -62,6 +62,8 @@ def import_model(
 
     check_free(store, name, version)
     names = read_labels(labels) if labels else None
+    if labels and names:
+        check_order(labels, names)
     imported = read_definition(file, definition)
     origin = Provenance(source=f"Imported from '{file.name}', of the format {definition}")
     folder = publish(
