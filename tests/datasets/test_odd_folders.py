@@ -48,8 +48,7 @@ def counts(data: DataSet) -> dict[str, int]:
     "name",
     [
         ".ipynb_checkpoints/a.jpg",
-        "__MACOSX/cat/a.jpg",
-        "@eaDir/a.jpg/thumb.jpg",
+        ".Trash-1000/files/a.jpg",
         "cat/.hidden/deep/a.jpg",
         "cat/._a.jpg",
         "cat/Thumbs.db",
@@ -69,6 +68,39 @@ def test_what_file_managers_leave_is_hidden_and_never_a_class(tmp_path: Path, na
     assert [each.removeprefix("data/") for each in data.names] == ["cat/a.jpg", "dog/b.jpg"]
     assert data.classes == ("cat", "dog")
     assert set(counts(data)) == {"hidden"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__MACOSX",
+        "@eaDir",
+        "#recycle",
+        "@Recycle",
+        "#snapshot",
+        "__pycache__",
+        "RECYCLER",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "_gsdata_",
+        "lost+found",
+        "found.000",
+        "LOST.DIR",
+    ],
+)
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_folders_of_systems_are_named_and_never_a_class(tmp_path: Path, name: str, kind: str) -> None:
+    more = {f"{name}/a.jpg": JPEG, f"{name}/cat/b.jpg": JPEG, f"cat/{name}/c.jpg": JPEG}
+    path = write(tmp_path / "data", **{"cat/a.jpg": JPEG, "recycler/b.jpg": JPEG, **more})
+    if kind == "tar":
+        path = tmp_path / "data.tar"
+        with tarfile.open(path, "w") as packed:
+            packed.add(tmp_path / "data", ".")
+    data = open_data(path)
+    assert (list(data.names), data.classes) == (["cat/a.jpg", "recycler/b.jpg"], ("cat", "recycler"))
+    (passed,) = data.passed_over
+    assert (passed.kind, passed.count, passed.examples) == ("system", 2, tuple(sorted([name, f"cat/{name}"])))
+    assert in_words(data.passed_over).startswith("2 folders of systems or programs (")
 
 
 @pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a", "a.tmp", "a.JPG", "a.2024-01-01", "a.jpg~"])

@@ -20,13 +20,12 @@ from zfscope.datasets.first_bytes import has_photo_suffix, refusal_of
 from zfscope.datasets.names import first_folder, printable, quoted
 from zfscope.datasets.passed_over import (
     DANGLING,
-    HIDDEN,
     LOOP,
     REPEATED,
     SPECIAL,
     UNREADABLE,
     Collector,
-    is_hidden,
+    kind_of_name,
 )
 from zfscope.errors import InputError
 from zfscope.images.formats import HEAD_BYTES
@@ -110,12 +109,12 @@ class _Walk:
     def _visible(
         self, folder: _Entry, entries: Iterator[os.DirEntry[str]]
     ) -> Iterator[tuple[_Entry, os.stat_result]]:
-        """Return a folder's entries that are neither hidden nor links, which are kept for later."""
+        """Return a folder's entries that are not hidden, of a system, or links, which are kept for later."""
         for entry in entries:
             name = f"{folder.name}/{entry.name}" if folder.name else entry.name
             found = _Entry(name, entry.path, folder.above)
-            if is_hidden(entry.name):
-                self._pass_over(HIDDEN, name)
+            if kind := kind_of_name(entry.name):
+                self._pass_over(kind, name)
             elif entry.is_symlink():
                 self.links.append(found)
             else:

@@ -16,7 +16,7 @@ def open_data(path: Path) -> DataSet:
     path: a folder, whose sub-folders are the classes, if it has any; a plain tar of such a folder; or a
     text file of one path a line, relative to it, each with its class behind a TAB, if it has one. In
     folders and tars a file is a photo by its suffix, or by its first bytes where the suffix is not a
-    photo's; hidden files and folders are passed over. Links are followed.
+    photo's; hidden files and folders, and those of systems, are passed over. Links are followed.
 
     Raises InputError where there is no such data set, or no photo in it.
     """

@@ -1,5 +1,6 @@
 """What a data set's folder holds besides its photos: counted by kind, with the first names of each."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,28 +13,39 @@ _EXAMPLES = 3
 # Suffixes named of files that are not images.
 _SUFFIXES = 4
 
-# What file managers, archivers and disks leave in folders, in lower case; names that begin with a dot are
-# hidden too.
-_LITTER = frozenset(
+# Files that file managers leave in folders, in lower case; names that begin with a dot are hidden too.
+_LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+# Folders of disks, Windows, macOS, Android, NAS, rsync and Python, in lower case.
+_SYSTEM_FOLDERS = frozenset(
     {
-        "__macosx",
-        "thumbs.db",
-        "ehthumbs.db",
-        "desktop.ini",
-        "@eadir",
+        "#recycle",
+        "#snapshot",
         "$recycle.bin",
-        "system volume information",
+        "@eadir",
+        "@recently-snapshot",
+        "@recycle",
+        "@sharebin",
+        "@tmp",
+        "__macosx",
+        "__pycache__",
+        "_gsdata_",
         "lost+found",
+        "lost.dir",
+        "system volume information",
+        "~snapshot",
     }
 )
+# What chkdsk found, and the bin of old Windows, whose name in small letters may be a class.
+_SYSTEM = re.compile(r"(?i:found\.[0-9]{3})|RECYCLER")
 
-HIDDEN, OTHER, SPECIAL = "hidden", "other", "special"
+HIDDEN, SYSTEM, OTHER, SPECIAL = "hidden", "system", "other", "special"
 LOOP, REPEATED, DANGLING, UNREADABLE, TAR_LINK = "loop", "repeated", "dangling", "unreadable", "tar_link"
 # Training and evaluation alone: they need a class for each photo.
 UNCLASSIFIED = "unclassified"
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     HIDDEN: ("hidden file or folder", "hidden files or folders"),
+    SYSTEM: ("folder of a system or program", "folders of systems or programs"),
     OTHER: ("file that is not an image", "files that are not images"),
     SPECIAL: ("pipe, socket or device", "pipes, sockets or devices"),
     LOOP: ("link that leads in a circle", "links that lead in a circle"),
@@ -95,9 +107,11 @@ class Collector:
         return tuple(self.examples[kind])
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a file's or folder's own name marks it as none of the user's photos."""
-    return name.startswith(".") or name.lower() in _LITTER
+def kind_of_name(name: str) -> str:
+    """Return HIDDEN or SYSTEM for a file or folder that its own name marks as none of the user's, else ''."""
+    if name.startswith(".") or name.lower() in _LITTER:
+        return HIDDEN
+    return SYSTEM if name.lower() in _SYSTEM_FOLDERS or _SYSTEM.fullmatch(name) else ""
 
 
 def in_words(passed_over: Iterable[PassedOver]) -> str:

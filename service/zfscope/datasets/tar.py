@@ -13,7 +13,7 @@ from typing import BinaryIO
 from zfscope.datasets.dataset import ListedFile, stamp_of
 from zfscope.datasets.first_bytes import Refusal, has_photo_suffix, refusal_of
 from zfscope.datasets.names import first_folder, printable, quoted
-from zfscope.datasets.passed_over import HIDDEN, SPECIAL, TAR_LINK, Collector, is_hidden
+from zfscope.datasets.passed_over import SPECIAL, SYSTEM, TAR_LINK, Collector, kind_of_name
 from zfscope.errors import InputError
 from zfscope.images.formats import HEAD_BYTES
 
@@ -23,11 +23,12 @@ _FAULTS = (tarfile.TarError, OSError, ValueError, EOFError)
 
 @dataclass
 class TarListing:
-    """The photos of a tar, its folders, and what was passed over."""
+    """The photos of a tar, its folders, and what was passed over; system: folders of systems among that."""
 
     photos: dict[str, ListedFile] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     passed: Collector = field(default_factory=Collector)
+    system: set[str] = field(default_factory=set)
 
     @property
     def classes(self) -> list[str]:
@@ -84,9 +85,9 @@ def packed_photos(tar: Path) -> Mapping[str, ListedFile]:
 
 def _add(member: tarfile.TarInfo, contents: BinaryIO, stamp: int, listing: TarListing) -> None:
     name = posixpath.normpath(member.name)
-    if name != "." and any(map(is_hidden, name.split("/"))):
-        listing.passed.add(HIDDEN, printable(name))
-    elif member.isdir():
+    if name != "." and _is_passed_over(name, listing):
+        return
+    if member.isdir():
         listing.folders.add(name)
     elif member.islnk() and (target := listing.photos.get(posixpath.normpath(member.linkname))):
         listing.photos[name] = target  # a file that was packed before, under another name
@@ -94,6 +95,21 @@ def _add(member: tarfile.TarInfo, contents: BinaryIO, stamp: int, listing: TarLi
         listing.passed.add(refusal.kind, printable(name), advice=refusal.advice)
     else:
         listing.photos[name] = ListedFile("", member.size, member.offset_data, stamp)
+
+
+def _is_passed_over(name: str, listing: TarListing) -> bool:
+    """Pass over a hidden member, and one in a folder of a system, which counts once; return whether it is."""
+    parts = name.split("/")
+    kinds = list(map(kind_of_name, parts))
+    kind = next(filter(None, kinds), "")
+    if kind == SYSTEM:
+        name = "/".join(parts[: kinds.index(SYSTEM) + 1])
+        if name in listing.system:
+            return True
+        listing.system.add(name)
+    if kind:
+        listing.passed.add(kind, printable(name))
+    return bool(kind)
 
 
 def _refusal_of(member: tarfile.TarInfo, name: str, contents: BinaryIO) -> Refusal | None:
