@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zfscope.datasets import DataSet, open_data
+from zfscope.datasets import DataSet, UnusablePhoto, open_data, read_photo
 from zfscope.errors import InputError
 
 
@@ -175,6 +175,29 @@ class TestList:
             ("# 1.png", "dog"),
             ("\u00e9.png", "cat"),
         ]
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_marks_of_lists_that_were_joined_are_no_part_of_names(
+        self, tmp_path: Path, encoding: str
+    ) -> None:
+        touch(tmp_path, "a.png", "b.png")
+        joined = b"".join(f"{name}.png\tone\n".encode(encoding) for name in "ab")
+        (tmp_path / "list.txt").write_bytes(joined)
+        data = open_data(tmp_path / "list.txt")
+        assert list(data.names) == ["a.png", "b.png"]
+        assert min(data.sizes) >= 0
+
+    def test_a_folder_in_a_list_is_said_to_be_one(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.png", "more/b.png")
+        (tmp_path / "list.txt").write_text("a.png\nmore\nnone.png\n")
+        data = open_data(tmp_path / "list.txt")
+        with pytest.raises(UnusablePhoto, match="it is a folder; list the photos in it"):
+            read_photo(data.photo(1))
+        with pytest.raises(UnusablePhoto, match="no such file"):
+            read_photo(data.photo(2))
+        (tmp_path / "list.txt").write_text("more\n")
+        with pytest.raises(InputError, match="of which none exists, starting with the folder 'more'"):
+            open_data(tmp_path / "list.txt")
 
     def test_utf_16_without_a_mark_is_said(self, tmp_path: Path) -> None:
         (tmp_path / "list").write_bytes("a.png\n".encode("utf-16-le"))

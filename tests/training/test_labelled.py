@@ -55,6 +55,30 @@ def test_no_folder_one_class_and_a_class_without_photos_are_refused(tmp_path: Pa
         read_folder(folder)
 
 
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("red/0.png\nblue/0.png\n", r"no line of '.*/l.txt' has a class; a line is a path, a TAB and the"),
+        ("red/0.png\tred\n", r"l.txt' has the classes \['red'\]; expected at least two classes$"),
+    ],
+)
+def test_a_list_without_two_classes_is_refused_with_what_a_line_is(
+    folder: Path, lines: str, words: str
+) -> None:
+    (folder / "l.txt").write_text(lines)
+    with pytest.raises(InputError, match=words) as caught:
+        read_folder(folder / "l.txt")
+    assert caught.value.field == "data"
+
+
+def test_a_list_of_other_classes_than_the_model_s_and_a_folder_without_any_are_refused(folder: Path) -> None:
+    (folder / "l.txt").write_text("red/0.png\tred\n")
+    with pytest.raises(InputError, match=r"has the classes \['red'\]; expected classes among blue, green"):
+        read_folder(folder / "l.txt", ("blue", "green"))
+    with pytest.raises(InputError, match="red' has no folders; expected at least two folders, one per class"):
+        read_folder(folder / "red")
+
+
 def test_a_class_whose_name_is_not_utf_8_is_refused(folder: Path) -> None:
     (folder / "red").rename(folder / "caf\udce9")
     with pytest.raises(

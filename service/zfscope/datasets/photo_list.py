@@ -9,7 +9,7 @@ from pathlib import Path
 from zfscope.datasets.dataset import NOT_THERE, ListedFile, stamp_of
 from zfscope.datasets.names import printable, quoted
 from zfscope.errors import InputError
-from zfscope.text import decode_text, encoding_of, is_comment
+from zfscope.text import BYTE_ORDER_MARK, decode_text, encoding_of, is_comment
 
 _SAMPLE = 4096
 # First fields of the line of headings with which tables begin.
@@ -31,7 +31,9 @@ def listed_photos(path: Path) -> Mapping[str, ListedFile]:
             message = f"'{path}' lists {quoted(name)} twice, with class '{found.label}' and with '{label}'"
             raise InputError(message, field="data")
     if all(found.size == NOT_THERE for found in photos.values()):
-        first = f", starting with '{next(iter(photos))}'" if photos else ""
+        name = next(iter(photos), "")
+        is_folder = name and (path.parent / name).is_dir()
+        first = f", starting with {'the folder ' if is_folder else ''}{quoted(name)}" if photos else ""
         message = f"'{path}' lists {len(photos):,} photos of which none exists{first}; a line is a path"
         raise InputError(f"{message} relative to that file, and, after a TAB, its class", field="data")
     return photos
@@ -45,7 +47,8 @@ def _named(path: Path) -> Iterator[tuple[str, str]]:
         if "\0" in decode_text(head, "ignore"):
             raise UnicodeError("it is binary, or UTF-16 without a byte order mark")
         with path.open(encoding=encoding_of(head)) as lines:
-            for number, line in enumerate(lines, 1):
+            for number, marked in enumerate(lines, 1):
+                line = marked.removeprefix(BYTE_ORDER_MARK)  # of a file that was joined to others
                 name, *rest = (column.strip() for column in line.rstrip().split("\t"))
                 if name and not is_comment(line):
                     _check_columns(path, number, name, rest)

@@ -36,7 +36,7 @@ def read_photo(photo: Photo, limits: DecodeLimits | None = None) -> bytes:
     """Return the bytes of a photo's file, within limits or else the environment's. Raises UnusablePhoto."""
     most = (limits or environment_limits()).bytes
     if photo.size == NOT_THERE:
-        raise UnusablePhoto("no such file")
+        raise UnusablePhoto(_why_not_there(photo.file))
     if photo.size > most:
         raise UnusablePhoto(f"{FIELD} has {photo.size:,} bytes; at most {most:,} are allowed")
     if printable(photo.name) != photo.name:
@@ -64,6 +64,16 @@ def contents(file: Path, offset: int, size: int) -> bytes:
     with file.open("rb") as opened:
         opened.seek(offset)
         return opened.read(size)
+
+
+def _why_not_there(file: Path) -> str:
+    """Return why what a list names is not a photo's file."""
+    try:
+        if file.is_dir():
+            return "it is a folder; list the photos in it"
+        return "it is not a plain file" if file.exists() else "no such file"
+    except (OSError, ValueError):
+        return "no such file"
 
 
 def digest_of(data: bytes) -> bytes:

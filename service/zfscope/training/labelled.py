@@ -51,7 +51,7 @@ def read_folder(path: Path, classes: Sequence[str] | None = None) -> LabelledPho
     """
     data = open_data(path)
     names = tuple(classes or data.classes)
-    _check_classes(path, data.classes, names)
+    _check_classes(path, data, names)
     places = {name: place for place, name in enumerate(names)}
     labels = np.array([places.get(label, -1) for label in data.labels], np.int64)
     order = np.argsort(labels, kind="stable")
@@ -79,14 +79,21 @@ def some(names: Sequence[str]) -> str:
     return f"{first}, ... ({len(names):,} in all)" if len(names) > _NAMED else first
 
 
-def _check_classes(path: Path, found: Sequence[str], names: Sequence[str]) -> None:
+def _check_classes(path: Path, data: DataSet, names: Sequence[str]) -> None:
+    """Raise InputError for classes that cannot be named, are not among `names`, or are fewer than two."""
+    found, root = data.classes, quoted(str(path))
     unnamed = [name for name in found if printable(name) != name]
     if unnamed:
-        message = f"class {quoted(unnamed[0])} in {quoted(str(path))} is not named in UTF-8; rename it"
+        message = f"class {quoted(unnamed[0])} in {root} is not named in UTF-8; rename it"
+        raise InputError(message, field="data")
+    if data.kind == "list" and not found:
+        message = f"no line of {root} has a class; a line is a path, a TAB and the photo's class"
         raise InputError(message, field="data")
     strange = [name for name in found if name not in set(names)]
     if len(names) < 2 or not found or strange:
-        wanted = f"folders among {some(names)}" if strange else "at least two folders, one per class"
+        noun, each = ("classes", "") if data.kind == "list" else ("folders", ", one per class")
+        wanted = f"{noun} among {some(names)}" if strange else f"at least two {noun}{each}"
         has = [printable(name) for name in (strange or found)[:_NAMED]]
-        message = f"{quoted(str(path))} has the folders {has}; expected {wanted}"
-        raise InputError(message, field="data")
+        raise InputError(
+            f"{root} has {f'the {noun} {has}' if has else f'no {noun}'}; expected {wanted}", field="data"
+        )
