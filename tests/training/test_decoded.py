@@ -1,5 +1,6 @@
 """Photos decoded once, and again after any change."""
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
@@ -116,6 +117,36 @@ def test_a_file_of_pixels_that_was_cut_off_is_written_again(
         file.truncate(100)
     np.testing.assert_array_equal(decoded().squares, whole)
     assert seen.decoded == 32
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("damage", ["zeroed", "one byte"])
+def test_a_file_of_pixels_of_other_contents_is_written_again(
+    decoded: Decode, tmp_path: Path, seen: Seen, damage: str, *, begun: bool
+) -> None:
+    whole, file = np.array(decoded().squares), tmp_path / "run.pixels"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(len(data)) if damage == "zeroed" else data)
+    np.testing.assert_array_equal(decoded(begun=begun).squares, whole)
+    message = f"'{file}' is damaged: its pixels are not those of its record; all photos are decoded again"
+    assert (seen.decoded, seen.warnings) == (32, [message])
+    decoded(begun=begun)
+    assert seen.decoded == 32
+
+
+def test_a_record_of_an_earlier_version_gets_the_checksum_of_its_pixels(
+    decoded: Decode, tmp_path: Path, seen: Seen
+) -> None:
+    path = tmp_path / "run.parquet"
+    about = decoded().record.about
+    new = record.read_record(path, about)
+    assert new
+    record.write_record(path, dataclasses.replace(new, checksum=None))
+    decoded(begun=True)
+    again = record.read_record(path, about)
+    assert again
+    assert (again.checksum, seen.decoded) == (new.checksum, 16)
 
 
 def replace(path: Path, other: Path) -> None:

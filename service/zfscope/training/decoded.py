@@ -1,7 +1,8 @@
 """Photos decoded once into a file of pixels, with a record of which photos they are."""
 
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from zfscope.training.ahead import map_ahead
 from zfscope.training.labelled import LabelledPhotos
 from zfscope.training.photos import Pixels
 from zfscope.training.record import (
+    Changes,
     Record,
     RecordedPhoto,
     changed_limits,
@@ -27,6 +29,9 @@ from zfscope.training.record import (
     stated_limits,
     write_record,
 )
+
+# Bytes of the file of pixels that are read at once.
+_PART = 2**22
 
 
 class _Square(NamedTuple):
@@ -77,9 +82,10 @@ def cached_photos(
 ) -> DecodedPhotos:
     """Return all photos decoded, from a file of pixels that is written once, and again after any change.
 
-    It takes 196 kB a photo at 256 pixels; CACHE.parquet beside it records the photos. begun: a network was
-    trained on these pixels, so photos that changed are refused. advance: called with the number of photos
-    decoded. warn: called with what changed.
+    It takes 196 kB a photo at 256 pixels; CACHE.parquet beside it records the photos and a checksum. The file
+    is read once to verify it, and written again where it is damaged. begun: a network was trained on these
+    pixels, so photos that changed are refused. advance: called with the number of photos decoded.
+    warn: called with what changed.
 
     Raises InputError where photos changed or none can be used, CannotWrite where the file cannot be written.
     """
@@ -92,19 +98,38 @@ def cached_photos(
     if record and _holds(cache, record, preprocessing):
         changes, now = compare(record, photos)
         limits = changed_limits(record, environment_limits())
-        if not any(changes) and not limits:
-            if now.photos != record.photos:
-                write_record(_record_path(cache), now)
-            return _loaded(cache, now, photos, preprocessing)
-        if begun and limits:
-            message = f"'{cache.parent}' holds a run whose photos were decoded within other limits: {limits}"
-            raise InputError(f"{message}; set them back to resume it, or give another folder", field="out")
-        if begun:
-            message = f"'{cache.parent}' holds a run of other photos: since it was begun, {changes}"
-            raise InputError(f"{message}; put them back to resume it, or give another folder", field="out")
-        changed = "; ".join(filter(None, (str(changes), limits)))
-        warn(f"photos or limits changed since they were decoded: {changed}; all are decoded again")
+        if any(changes) or limits:
+            _check_not_begun(cache, changes, limits, begun=begun)
+            changed = "; ".join(filter(None, (str(changes), limits)))
+            warn(f"photos or limits changed since they were decoded: {changed}; all are decoded again")
+        elif verified := _verified(cache, now):
+            if (verified.photos, verified.checksum) != (record.photos, record.checksum):
+                write_record(_record_path(cache), verified)
+            return _loaded(cache, verified, photos, preprocessing)
+        else:
+            warn(
+                f"'{cache}' is damaged: its pixels are not those of its record; all photos are decoded again"
+            )
     return _loaded(cache, _decode(photos, preprocessing, cache, about, advance), photos, preprocessing)
+
+
+def _check_not_begun(cache: Path, changes: Changes, limits: str, *, begun: bool) -> None:
+    """Raise InputError for photos or limits that changed since a run was begun."""
+    if begun and limits:
+        message = f"'{cache.parent}' holds a run whose photos were decoded within other limits: {limits}"
+        raise InputError(f"{message}; set them back to resume it, or give another folder", field="out")
+    if begun:
+        message = f"'{cache.parent}' holds a run of other photos: since it was begun, {changes}"
+        raise InputError(f"{message}; put them back to resume it, or give another folder", field="out")
+
+
+def _verified(cache: Path, record: Record) -> Record | None:
+    """Return a record with the checksum of its file of pixels, None where that is not the recorded one."""
+    checksum = 0
+    with cache.open("rb", buffering=0) as file:
+        while part := file.read(_PART):
+            checksum = zlib.crc32(part, checksum)
+    return replace(record, checksum=checksum) if record.checksum in (None, checksum) else None
 
 
 def _decode(
@@ -115,15 +140,17 @@ def _decode(
     advance: Callable[[int], None],
 ) -> Record:
     """Write the file of pixels and its record."""
-    data, recorded = photos.data, list[RecordedPhoto]()
-    with replacing(cache) as file:
+    data, recorded, checksum = photos.data, list[RecordedPhoto](), 0
+    with replacing(cache, durable=True) as file:
         for number, square in zip(photos.numbers, decode_squares(photos, preprocessing), strict=True):
             if square.pixels is not None:
-                file.write(np.ascontiguousarray(square.pixels).data)
+                pixels = np.ascontiguousarray(square.pixels).data
+                file.write(pixels)
+                checksum = zlib.crc32(pixels, checksum)
             known = data.names[number], data.labels[number], data.sizes[number], data.stamps[number]
             recorded.append(RecordedPhoto(*known, square.digest, square.reason))
             advance(1)
-        record = Record(about, recorded, stated_limits(environment_limits()))
+        record = Record(about, recorded, stated_limits(environment_limits()), checksum)
         if not record.used:
             raise none_usable(photos.data, record.skipped[0])
         # The old record first: it is not of these pixels. A process that maps the old ones keeps them.

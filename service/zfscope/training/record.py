@@ -22,7 +22,7 @@ from zfscope.training.labelled import LabelledPhotos
 
 _FORMAT = 1
 _ABOUT = b"zfscope"
-_LIMITS = "limits"
+_LIMITS, _CHECKSUM = "limits", "checksum"
 _NAMED = 3
 
 # Names are bytes, as a file system has them: not all are UTF-8.
@@ -72,12 +72,14 @@ class Changes(NamedTuple):
 class Record:
     """Photos as they were decoded, in their order. about: what else their pixels depend on.
 
-    limits: the settings of images' limits by name; empty in records that earlier versions wrote.
+    limits: the settings of images' limits by name. checksum: CRC-32 of the file of pixels. Records of
+    earlier versions have neither.
     """
 
     about: Mapping[str, Any]
     photos: Sequence[RecordedPhoto]
     limits: Mapping[str, int] = field(default_factory=dict)
+    checksum: int | None = None
 
     @property
     def used(self) -> list[RecordedPhoto]:
@@ -106,9 +108,9 @@ def write_record(path: Path, record: Record) -> None:
     for name in ("name", "label"):
         columns[name] = [text.encode(errors="surrogateescape") for text in columns[name]]
     table = pa.table(columns, schema=_COLUMNS).replace_schema_metadata(
-        {_ABOUT: json.dumps(_stated(record) | {_LIMITS: record.limits})}
+        {_ABOUT: json.dumps(_stated(record) | {_LIMITS: record.limits, _CHECKSUM: record.checksum})}
     )
-    with replacing(path) as file:
+    with replacing(path, durable=True) as file:
         pq.write_table(table, file, compression="zstd")
 
 
@@ -117,8 +119,8 @@ def read_record(path: Path, about: Mapping[str, Any]) -> Record | None:
     try:
         table = pq.read_table(path)
         stated = json.loads(table.schema.metadata[_ABOUT])
-        limits = stated.pop(_LIMITS, {})
-        record = Record(about, [_recorded(row) for row in table.to_pylist()], limits)
+        limits, checksum = stated.pop(_LIMITS, {}), stated.pop(_CHECKSUM, None)
+        record = Record(about, [_recorded(row) for row in table.to_pylist()], limits, checksum)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
     return record if stated == _stated(record) else None
