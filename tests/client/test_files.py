@@ -1,18 +1,22 @@
 """Files as callers have them."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from PIL.ExifTags import Base
+from PIL.PngImagePlugin import PngInfo
 
 from zfscope.client.files import contents, is_file
 from zfscope.client.requests import image_to_wire
 from zfscope.errors import InputError
-from zfscope.images.decode import decode
+from zfscope.images.decode import decode, decode_photo
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -49,16 +53,112 @@ def test_a_picture_of_pillow_is_sent_without_loss(mode: str, decoded: str) -> No
     np.testing.assert_array_equal(decode(image_to_wire(picture).encoded), wanted)
 
 
-def test_a_picture_gives_what_its_file_gives() -> None:
+def test_a_copy_gives_what_its_file_gives() -> None:
     """The orientation and the colour profile count, the other tags stay here."""
     tags = Image.Exif()
     tags[Base.Orientation], tags[Base.Artist] = 6, "me"
     file = encoded(Image.fromarray(PIXELS), "PNG", exif=tags)
-    picture = Image.open(io.BytesIO(file))
+    picture = Image.open(io.BytesIO(file)).copy()
     sent = image_to_wire(picture).encoded
     np.testing.assert_array_equal(decode(sent), decode(file))
     assert decode(sent).shape == (7, 5, 3)
     assert dict(Image.open(io.BytesIO(sent)).getexif()) == {Base.Orientation: 6}
+
+
+def png_of_12_bits() -> bytes:
+    """A PNG of colour, 16 bits a channel of which 12 are used; Pillow has the upper 8 of 16."""
+    rows = b"".join(b"\0" + (row.astype(">u2") * 16).tobytes() for row in PIXELS)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 7, 5, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in [*parts, (b"IEND", b"")]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def tiff_with_0_as_white() -> bytes:
+    file = io.BytesIO()
+    values = PIXELS[..., 0].astype(np.uint16) * 257
+    tifffile.imwrite(file, values, photometric="miniswhite", metadata=None)
+    return file.getvalue()
+
+
+FILES: dict[str, bytes] = {
+    "12 bits": png_of_12_bits(),
+    "0 is white": tiff_with_0_as_white(),
+    "JPEG": encoded(Image.fromarray(PIXELS), "JPEG"),
+    "numbers": encoded(Image.fromarray(PIXELS[..., 0] / np.float32(255)), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("path", [False, True])
+def test_a_picture_that_is_unchanged_is_sent_as_its_file(
+    tmp_path: Path, kind: str, *, loaded: bool, path: bool
+) -> None:
+    (tmp_path / "photo").write_bytes(FILES[kind])
+    picture = Image.open(tmp_path / "photo" if path else io.BytesIO(FILES[kind]))
+    if loaded:
+        picture.load()
+    if kind == "JPEG" and loaded and not path:  # Pillow no longer has the file: its pixels are what there is
+        np.testing.assert_array_equal(decode(contents(picture, field="image")), decode(FILES[kind]))
+    else:
+        assert contents(picture, field="image") == FILES[kind]
+
+
+def drawn(picture: Image.Image) -> None:
+    picture.paste(7, (0, 0, 2, 2))
+
+
+def turned(picture: Image.Image) -> None:
+    picture.getexif()[Base.Orientation] = 6
+
+
+def made_smaller(picture: Image.Image) -> None:
+    picture.draft("L", (8, 8))
+
+
+@pytest.mark.parametrize("change", [drawn, turned, made_smaller])
+def test_a_picture_that_was_changed_is_sent_as_it_is(tmp_path: Path, change: Any) -> None:
+    file = encoded(Image.fromarray(PIXELS).resize((64, 32)).convert("L"), "JPEG")
+    (tmp_path / "photo.jpg").write_bytes(file)
+    picture = Image.open(tmp_path / "photo.jpg")
+    change(picture)
+    sent = decode(contents(picture, field="image"))
+    wanted = np.asarray(picture)
+    np.testing.assert_array_equal(sent[..., 0], np.rot90(wanted, -1) if change is turned else wanted)
+    assert sent.shape != decode(file).shape or (sent != decode(file)).any()
+
+
+def test_a_picture_whose_file_is_another_by_now_is_sent_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(Image.fromarray(PIXELS)))
+    picture = Image.open(path)
+    picture.load()
+    path.write_bytes(encoded(Image.fromarray(255 - PIXELS)))
+    np.testing.assert_array_equal(decode(contents(picture, field="image")), PIXELS)
+
+
+def test_another_frame_is_sent_alone() -> None:
+    frames = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
+    picture = Image.open(io.BytesIO(encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:])))
+    picture.seek(1)
+    np.testing.assert_array_equal(decode(contents(picture, field="image")), 255 - PIXELS)
+
+
+def test_what_a_changed_picture_says_of_its_pixels_is_kept() -> None:
+    """The gamma of a PNG, and that 0 is white."""
+    chunks = PngInfo()
+    chunks.add(b"gAMA", struct.pack(">I", 100_000))
+    picture = Image.open(io.BytesIO(encoded(Image.fromarray(PIXELS), pnginfo=chunks)))
+    sent = decode_photo(contents(picture.resize((9, 9)), field="image"))
+    assert [notice.code for notice in sent.warnings] == ["colour-profile"]
+    white = Image.open(io.BytesIO(FILES["0 is white"]))
+    white.putpixel((0, 0), 0)
+    pixels = decode(contents(white, field="image"))
+    assert pixels[0, 0, 0] == 255
+    np.testing.assert_array_equal(pixels[1:], decode(FILES["0 is white"])[1:])
 
 
 def test_a_picture_of_printing_inks_is_sent_as_tiff() -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,8 +13,12 @@ from typing import IO, Any
 
 from PIL import Image
 from PIL.ExifTags import Base
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
+from zfscope.client.pillow_files import loaded_with_file, orientation_of
 from zfscope.errors import InputError, TooLarge, TooMuchWork
+from zfscope.images.depth import white_is_zero
 
 File = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Image.Image
 """A file's bytes; its path; a file opened for reading bytes, from where it is; or a picture of Pillow."""
@@ -27,6 +32,8 @@ _URL = re.compile(r"^(https?|ftp|s3|gs)://", re.IGNORECASE)
 # Modes of Pillow that PNG stores as they are; what the others are converted to, without loss of what is seen.
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _CONVERTED = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+# PNG's gAMA has 31 bits of 100,000ths.
+_MOST_GAMMA = 20_000
 _KINDS = "bytes, a path, a file opened for reading bytes, or a picture of Pillow"
 
 
@@ -110,11 +117,17 @@ def _read_open(file: IO[bytes], field: str) -> bytes:
 
 
 def _encoded(picture: Image.Image, field: str) -> bytes:
-    """Write a picture of Pillow, the frame that it is at, without loss: its orientation and profile too."""
+    """Return the file of a picture of Pillow, or else write the frame that it is at, without loss.
+
+    Its orientation, colour profile and gamma are kept.
+    """
     try:
+        unchanged = loaded_with_file(picture, most=MOST_BYTES)
+        if unchanged is not None:
+            check_size(len(unchanged), field)
+            return unchanged
         converted = _CONVERTED.get(picture.mode)
         whole = picture.convert(converted) if converted else picture
-        whole.load()
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{field}: the picture cannot be read: {error}", field=field) from error
     if whole.mode not in _PNG_MODES and whole.mode != "CMYK":
@@ -122,15 +135,25 @@ def _encoded(picture: Image.Image, field: str) -> bytes:
         message = f"{field} is a picture of mode '{picture.mode}'; allowed are {modes}: convert it"
         raise InputError(message, field=field)
     file = io.BytesIO()
-    kind = "TIFF" if whole.mode == "CMYK" else "PNG"
-    options: dict[str, Any] = {"compress_level": 1} if kind == "PNG" else {}
-    whole.save(file, kind, exif=_orientation(picture), **options)
+    inverted = whole.mode == "I;16" and white_is_zero(picture)  # a PNG could not say so
+    kind = "TIFF" if whole.mode == "CMYK" or inverted else "PNG"
+    whole.save(file, kind, exif=_orientation(picture), **_options(kind, picture, inverted=inverted))
     return file.getvalue()
+
+
+def _options(kind: str, picture: Image.Image, *, inverted: bool) -> dict[str, Any]:
+    """Return how Pillow has to write a picture so that what it says of its pixels is kept."""
+    if kind == "TIFF":
+        return {"tiffinfo": {PHOTOMETRIC_INTERPRETATION: 0}} if inverted else {}
+    chunks, gamma = PngInfo(), picture.info.get("gamma")
+    if isinstance(gamma, float) and 0 < gamma < _MOST_GAMMA:
+        chunks.add(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+    return {"compress_level": 1, "pnginfo": chunks}
 
 
 def _orientation(picture: Image.Image) -> Image.Exif:
     """Return the tag by which a picture is turned upright, and no other."""
-    tags, found = Image.Exif(), picture.getexif().get(Base.Orientation)
+    tags, found = Image.Exif(), orientation_of(picture)
     if found is not None:
         tags[Base.Orientation] = found
     return tags

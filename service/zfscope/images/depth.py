@@ -235,7 +235,7 @@ def _table(white: int) -> NDArray[np.uint8]:
     return np.linspace(0, 255, white + 1).round().astype(np.uint8)
 
 
-def white_is_zero(image: ImageFile.ImageFile) -> bool:
+def white_is_zero(image: Image.Image) -> bool:
     """Return whether a TIFF's values count from white to black; Pillow turns 8-bit ones itself."""
     return getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
 
