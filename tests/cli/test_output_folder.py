@@ -19,7 +19,9 @@ CHINA = Subject("china", ("/photos/china.jpg",))
 
 def write(root: Path, subject: Subject | None, **contents: str) -> dict[str, str]:
     with open_output(root) as folder:
-        written = folder.write(subject, {f"{name}.png": data.encode() for name, data in contents.items()})
+        written = folder.write(
+            subject or Subject("", ()), {f"{name}.png": data.encode() for name, data in contents.items()}
+        )
     return {name: path.name for name, path in written.items()}
 
 
@@ -60,6 +62,31 @@ def test_another_subject_of_the_same_name_gets_a_number_and_keeps_it(tmp_path: P
     assert write(tmp_path, third, conv5="c") == {"conv5.png": "china-3-conv5.png"}
     assert write(tmp_path, other, conv4="d") == {"conv4.png": "China-2-conv4.png"}
     assert len(shown(tmp_path)) == 3
+
+
+def test_another_model_s_results_are_kept_and_have_its_name(tmp_path: Path) -> None:
+    def of(stem: str, source: str, *models: str) -> Subject:
+        return Subject(stem, (source,), models)
+
+    assert write(tmp_path, of("a", "1", "zf-v1"), conv5="a") == {"conv5.png": "a-conv5.png"}
+    assert write(tmp_path, of("a", "1", "alex-v1"), conv5="b") == {"conv5.png": "a-alex-v1-conv5.png"}
+    assert write(tmp_path, of("a", "1", "alex-v2"), conv5="c") == {"conv5.png": "a-alex-v2-conv5.png"}
+    assert write(tmp_path, of("a", "1", "zf-v1"), conv5="d") == {"conv5.png": "a-conv5.png"}
+    assert write(tmp_path, of("a", "1", "alex-v1"), conv4="e") == {"conv4.png": "a-alex-v1-conv4.png"}
+    assert write(tmp_path, of("a", "2", "alex-v1"), conv5="f") == {"conv5.png": "a-2-conv5.png"}
+    assert write(tmp_path, of("a", "2", "zf-v1"), conv5="g") == {"conv5.png": "a-2-zf-v1-conv5.png"}
+    # A photo that is named as another with a model does not share names with it.
+    assert write(tmp_path, of("b-zf-v1", "3", "zf-v1"), conv5="h") == {"conv5.png": "b-zf-v1-conv5.png"}
+    assert write(tmp_path, of("b", "4", "alex-v1"), conv5="i") == {"conv5.png": "b-conv5.png"}
+    assert write(tmp_path, of("b", "4", "zf-v1"), conv5="j") == {"conv5.png": "b-2-conv5.png"}
+    assert sorted(shown(tmp_path).values()) == list("bcdefghij")
+
+
+def test_comparisons_of_other_models_are_kept_under_their_names(tmp_path: Path) -> None:
+    for models in (("a", "b"), ("a", "c model"), ("a", "b")):
+        last = write(tmp_path, Subject("", (), models), grids="-".join(models))
+    assert last == {"grids.png": "grids.png"}
+    assert shown(tmp_path) == {"grids.png": "a-b", "a-c_model-grids.png": "a-c model"}
 
 
 def test_a_failure_leaves_the_earlier_result_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

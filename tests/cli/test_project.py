@@ -110,6 +110,16 @@ def test_what_cannot_be_projected_is_told_in_one_line_and_writes_nothing(
     assert not out.exists()
 
 
+def test_another_model_s_pictures_are_kept_and_have_its_name(run: Run, photo: Path, tmp_path: Path) -> None:
+    always = ["project", photo, "--layer", "conv2", "--top", "1", "--out", tmp_path / "o"]
+    first = json.loads(run(*always, "--json").stdout)["sheet"]
+    before = Path(first).read_bytes()
+    other = json.loads(run(*always, "--version", "1", "--json").stdout)["sheet"]
+    assert [Path(each).name for each in (first, other)] == ["blots-conv2.png", "blots-tiny-v1-conv2.png"]
+    assert Path(first).read_bytes() == before
+    assert json.loads(run(*always, "--json").stdout)["sheet"] == first
+
+
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(run: Run, photo: Path) -> None:
     result = run("project", photo, "--out", photo)
     assert (result.code, result.stdout) == (2, "")

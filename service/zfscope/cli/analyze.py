@@ -2,7 +2,7 @@
 
 import os
 from argparse import SUPPRESS, Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,7 @@ from zfscope.cli.output_folder import (
     Subject,
     about_layer,
     about_photos,
+    model_id,
     npy,
     open_output,
     plain,
@@ -184,11 +185,15 @@ class _Call:
 
 
 def write(folder: OutputFolder, subject: Subject | None, found: "Analyzed") -> list[Path]:
-    """Write pictures as PNG, and tensors as .npy, into a folder; return the files."""
-    analysis = found.analysis
+    """Write pictures as PNG, and tensors as .npy, into a folder; return the files.
+
+    subject: None for names without a prefix. Models that it names are added to the one of the answer.
+    """
+    analysis, about = found.analysis, subject or Subject("", ())
+    about = replace(about, models=(model_id(found.model, found.version), *about.models))
     contents = {f"{plain(picture.name)}.png": picture.png for picture in analysis.pictures}
     contents |= {f"{plain(name)}.npy": npy(tensor) for name, tensor in analysis.tensors.items()}
-    return list(folder.write(subject, contents).values())
+    return list(folder.write(about, contents).values())
 
 
 def as_object(found: "Analyzed", files: list[Path]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
 from zfscope.cli.options import AsJson, Indexes, Server, Store
 from zfscope.cli.output import print_json, print_table, print_warnings
-from zfscope.cli.output_folder import open_output
+from zfscope.cli.output_folder import Subject, open_output
 from zfscope.cli.photos import read_photo
 from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
 from zfscope.cli.streams import echo
@@ -76,13 +76,13 @@ def compare(
             version=int(version) if version else None,
             tensors=tensors,
         )
-        files = write(folder, None, found)
+        table = found.analysis.tables["architectures"]
+        files = write(folder, Subject("", (), table.columns[2:]), found)
     if as_json:
         counts = photos_json(len(chosen.photos), chosen.skipped, chosen.passed_over)
         print_json({**as_object(found, files), **counts})
         return
     print_warnings(found.warnings)
-    table = found.analysis.tables["architectures"]
     rows = [tuple(_cell(cell) for cell in row) for row in table.rows]
     print_table("Architectures compared", dict.fromkeys(table.columns, "left"), rows)
     used = sentence(len(chosen.photos), skipped_in_words(chosen.skipped), chosen.passed_over)

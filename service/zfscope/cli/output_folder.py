@@ -1,7 +1,8 @@
 """The folder that a command writes its results to: no two results are mixed in it.
 
 The names of files begin with what they are about: the photo's, as in `china-conv5.png`, or the layer's, as in
-`conv5-top-k.png`. Another photo of the same name gets a number: `china-2-conv5.png`. A hidden list in the
+`conv5-top-k.png`. Another photo of the same name gets a number: `china-2-conv5.png`. Results of another model
+than the first one's have its name too: `china-alexnet-v1-conv5.png`. A hidden list in the
 folder says which files a command wrote there, from what: when one of them is written again, the others
 of that earlier result are removed, and no other file is.
 """
@@ -12,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,14 +30,19 @@ if TYPE_CHECKING:
 LEDGER, LOCK = ".zfscope.json", ".zfscope.lock"
 # Names of files are at most 255 bytes on most systems; a letter may take four.
 _LONGEST_STEM = 40
+_LONGEST_MODELS = 60
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What results are about: `stem` begins the names of their files, `source` distinguishes subjects."""
+    """What results are about: `stem` begins the names of their files, `source` distinguishes subjects.
+
+    models: those that gave the results, each as `model_id` returns it.
+    """
 
     stem: str
     source: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
 
 class _Result(BaseModel):
@@ -46,6 +52,7 @@ class _Result(BaseModel):
 
     prefix: str
     source: tuple[str, ...]
+    models: tuple[str, ...] = ()
     files: Mapping[str, str]
 
 
@@ -64,24 +71,23 @@ class OutputFolder:
         self.root = root
         self._staging = staging
 
-    def write(self, subject: Subject | None, contents: Mapping[str, bytes]) -> dict[str, Path]:
+    def write(self, subject: Subject, contents: Mapping[str, bytes]) -> dict[str, Path]:
         """Write the files of a result, all of them or none; return their paths by the names in `contents`.
 
-        subject: None for names without a prefix. Files of the earlier results that are replaced, wholly
-        or in part, are removed. Raises CannotWrite.
+        A subject with an empty stem has names without a prefix. Files of the earlier results that are
+        replaced, wholly or in part, are removed. Raises CannotWrite.
         """
         for name, data in contents.items():
             write_file(self._staging / name, data)
         with writing(self.root), locked(self.root / LOCK, otherwise=None):
             return self._publish(subject, tuple(contents))
 
-    def _publish(self, subject: Subject | None, names: Sequence[str]) -> dict[str, Path]:
+    def _publish(self, subject: Subject, names: Sequence[str]) -> dict[str, Path]:
         known = _read(self.root / LEDGER)
         prefix = _prefix(subject, known)
         files = {name: f"{prefix}-{name}" if prefix else name for name in names}
         digests = {file: _digest(self._staging / name) for name, file in files.items()}
-        source = subject.source if subject else ()
-        result = _Result(prefix=prefix, source=source, files=digests)
+        result = _Result(prefix=prefix, source=subject.source, models=subject.models, files=digests)
         replaced = [each for each in known.results if _folded(each.files) & _folded(result.files)]
         kept = tuple(each for each in known.results if each not in replaced)
         # Whatever happens from here on, all files are in the list, and the next run removes what is stale.
@@ -114,8 +120,18 @@ def about_photos(paths: Sequence[Path], photos: Sequence[bytes]) -> Subject | No
     if not paths:
         return None
     sources = [_source(path, photo) for path, photo in zip(paths, photos, strict=True)]
-    stem = "stdin" if str(paths[0]) == "-" else paths[0].stem
-    return Subject(file_stem(stem), tuple(sources))
+    return replace(about_photo(paths[0], photos[0]), source=tuple(sources))
+
+
+def about_photo(path: Path, photo: bytes, *, models: tuple[str, ...] = ()) -> Subject:
+    """Return a photo as the subject of a result of some models."""
+    stem = "stdin" if str(path) == "-" else path.stem
+    return Subject(file_stem(stem), (_source(path, photo),), models)
+
+
+def model_id(model: str, version: int) -> str:
+    """Return a model's name and version as part of a name of a file."""
+    return f"{model}-v{version}"
 
 
 def about_layer(layer: str) -> Subject:
@@ -123,10 +139,10 @@ def about_layer(layer: str) -> Subject:
     return Subject(file_stem(layer), ("layer", layer))
 
 
-def file_stem(name: str) -> str:
+def file_stem(name: str, longest: int = _LONGEST_STEM) -> str:
     """Return a name that cannot lead out of a folder and that any file system takes; letters stay."""
     letters = re.sub(r"[^\w-]", "_", unicodedata.normalize("NFC", name))
-    return letters[:_LONGEST_STEM].lstrip("-") or "_"
+    return letters[:longest].lstrip("-") or "_"
 
 
 def plain(name: str) -> str:
@@ -150,13 +166,24 @@ def _source(path: Path, photo: bytes) -> str:
     return ascii(str(path.absolute().resolve()))[1:-1]  # names need not be UTF-8, and JSON is
 
 
-def _prefix(subject: Subject | None, known: _Ledger) -> str:
-    """Return how the names of a subject's files begin: its stem, numbered where another subject has it."""
-    if subject is None:
-        return ""
-    taken = {_fold(each.prefix): each.source for each in known.results}
-    names = (subject.stem if number == 1 else f"{subject.stem}-{number}" for number in count(1))
-    return next(name for name in names if taken.get(_fold(name), subject.source) == subject.source)
+def _prefix(subject: Subject, known: _Ledger) -> str:
+    """Return how the names of a subject's files begin: its stem, numbered where another subject has it.
+
+    Where other models have results about the same, the names of the subject's models follow.
+    """
+    taken = {_fold(each.prefix): (each.source, each.models) for each in known.results}
+    own = subject.source, subject.models
+    models = file_stem("-".join(subject.models), _LONGEST_MODELS)
+    numbers = count(1)
+    while True:
+        number = next(numbers)
+        name = "-".join(filter(None, (subject.stem, str(number) if number > 1 else "")))
+        source, _ = found = taken.get(_fold(name), own)
+        if found == own:
+            return name
+        with_models = "-".join(filter(None, (name, models)))
+        if source == subject.source and taken.get(_fold(with_models), own) == own:
+            return with_models
 
 
 def _digest(path: Path) -> str:

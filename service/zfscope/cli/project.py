@@ -16,7 +16,7 @@ from zfscope.cli.output import (
     title_of,
     warnings_json,
 )
-from zfscope.cli.output_folder import OutputFolder, about_photos, open_output
+from zfscope.cli.output_folder import OutputFolder, about_photo, model_id, open_output
 from zfscope.cli.photos import for_each, is_single, listed, print_failed, read_photo
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
@@ -73,8 +73,9 @@ def project(
     """Show what units saw in a photo, as pictures in a folder.
 
     The files of a photo begin with its name, as in china-conv5.png. Those of an earlier result for the same
-    photo and layer are replaced. Several photos, or a folder, are projected one after the other; with --json
-    each is an object a line, with the photo's path as `file`.
+    photo, layer and model are replaced; those of another model have its name too. Several photos, or a
+    folder, are projected one after the other; with --json each is an object a line, with the photo's path
+    as `file`.
 
     \b
     Examples:
@@ -118,7 +119,8 @@ def _write(
     """Write all files of a photo; return that of the sheet, and those of each projection."""
     from zfscope.cli.files import contents, files_of, sheet_name
 
-    written = folder.write(about_photos([path], [photo]), contents(seen, layer=layer))
+    subject = about_photo(path, photo, models=(model_id(seen.model, seen.version),))
+    written = folder.write(subject, contents(seen, layer=layer))
     return written.get(sheet_name(layer)), [(item, files_of(item, written)) for item in seen.projections]
 
 
