@@ -22,7 +22,7 @@ from zfscope.cli.models import models
 from zfscope.cli.output import one_line
 from zfscope.cli.project import project
 from zfscope.cli.serve import serve
-from zfscope.cli.streams import BROKEN_PIPE_EXIT, OutputLost, echo, print_any_name
+from zfscope.cli.streams import BROKEN_PIPE_EXIT, OutputLost, echo, guard_streams, print_any_name
 from zfscope.cli.top_k import top_k
 from zfscope.cli.train import train
 from zfscope.cli.warn import show_warnings
@@ -66,9 +66,7 @@ def _check_current_folder() -> None:
 def _message_of(error: Exception) -> str | None:
     """Return what is said of an error; None for typer's own, which are no errors of a command."""
     if isinstance(error, OutputLost):
-        if error.broken_pipe:
-            raise typer.Exit(BROKEN_PIPE_EXIT) from error
-        return f"the output cannot be written: {error.reason}"
+        raise typer.Exit(_report_lost(error)) from error
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return f"'{error.filename}': {reason}" if error.filename else reason
@@ -85,6 +83,14 @@ def fail(message: str) -> None:
     """Say what went wrong in one line on stderr, and leave with exit code 2."""
     echo(one_line(f"zfscope: {message}"), err=True)
     raise typer.Exit(ERROR_EXIT)
+
+
+def _report_lost(lost: OutputLost) -> int:
+    """Return the exit code of output that cannot be written; print why, unless its reader left."""
+    if lost.broken_pipe:
+        return BROKEN_PIPE_EXIT
+    echo(f"zfscope: the output cannot be written: {lost.reason}", err=True)
+    return ERROR_EXIT
 
 
 app = typer.Typer(
@@ -107,10 +113,14 @@ app.add_typer(models, name="models")
 def main() -> None:
     """Run the command line."""
     print_any_name()
+    guard_streams()
     show_warnings()
     terminate_as_ctrl_c()
     try:
-        app(prog_name="zfscope")
+        try:
+            app(prog_name="zfscope")
+        except OutputLost as lost:  # of help, which is printed before a command is invoked
+            raise SystemExit(exit_code(_report_lost(lost))) from None
     except SystemExit as ended:
         raise SystemExit(exit_code(ended.code)) from None
     except KeyboardInterrupt:  # where typer does not see it

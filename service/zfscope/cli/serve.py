@@ -8,6 +8,7 @@ import typer
 from zfscope.cli.location import find_store
 from zfscope.cli.memory import give_freed_memory_back
 from zfscope.cli.options import DeviceName, RuntimeName, Store, TorchServeAddress
+from zfscope.cli.streams import OutputLost, echo
 
 PemFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The service proves itself with both, PEM.")
@@ -89,5 +90,8 @@ def serve(
 
 
 def _announce(line: str) -> None:
-    """Print a line at once: who started the service may be reading it through a pipe."""
-    print(line, flush=True)
+    """Print a line at once: whoever started the service may read it through a pipe. Raises OSError."""
+    try:
+        echo(line)
+    except OutputLost as lost:
+        raise lost.error from None

@@ -3,9 +3,10 @@
 import contextlib
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 from zfscope.text import harmless, printable
 
@@ -18,6 +19,70 @@ def print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def guard_streams() -> None:
+    """Have whatever prints, typer and rich too, raise OutputLost on stdout, and nothing on stderr.
+
+    A stderr that cannot be written to can report nothing, its own fault included. Descriptors that were
+    closed before the start lead to nowhere: otherwise the next files or sockets would get their numbers, and
+    what C libraries print.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    sys.stdout = _guarded(sys.stdout, _Output, 1)
+    sys.stderr = _guarded(sys.stderr, _Errors, 2)
+
+
+class _Patient(io.FileIO):
+    """A file that waits for a slow reader, even where its pipe does not block."""
+
+    def write(self, data: Any, /) -> int:
+        """Write some of the bytes; return their number."""
+        while (written := super().write(data)) is None:
+            select.select([], [self], [])
+        return written
+
+
+class _Output(_Patient):
+    """Standard output, which raises OutputLost."""
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes. Raises OutputLost, and discards all output that follows."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            _send_nowhere(self)
+            raise OutputLost(error) from error
+
+
+class _Errors(_Patient):
+    """Standard error, which drops what cannot be written."""
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes, or drop them."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _guarded(stream: Any, kind: type[io.FileIO], descriptor: int) -> Any:
+    """Return a stream that writes to the descriptor by `kind`; any other stream, as of a test, as it is."""
+    raw = getattr(getattr(stream, "buffer", None), "raw", getattr(stream, "buffer", None))
+    if type(raw) is not io.FileIO or raw.fileno() != descriptor:
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(kind(descriptor, "wb", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=True,
+    )
 
 
 class _Kept:
@@ -68,6 +133,7 @@ class OutputLost(Exception):
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error)
+        self.error = error
         self.reason = error.strerror or str(error)
         self.broken_pipe = isinstance(error, BrokenPipeError)
 
@@ -105,7 +171,7 @@ def encodable(words: str) -> str:
     return harmless(words).encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _send_nowhere(stream: TextIO) -> None:
+def _send_nowhere(stream: TextIO | io.FileIO) -> None:
     """Discard what a stream still holds: the interpreter would report the fault again when it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

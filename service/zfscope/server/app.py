@@ -218,6 +218,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
     Raises NotFound, InputError, RuntimeUnavailable or DamagedModel where the service cannot start.
     """
     configure_log()
+    announce = _announcing(announce)
     _warn_of_unknown_variables()
     raise_open_files()
     end_traces = configure_traces(settings.traces_endpoint)
@@ -243,6 +244,18 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
             lame_duck_s=lame_duck_s, reason=signal.Signals(number).name if number else "the start failed"
         )
         await asyncio.to_thread(end_traces)
+
+
+def _announcing(announce: Callable[[str], object]) -> Callable[[str], object]:
+    """Return what announces a line; one that nobody can read is in the log, and ends nothing."""
+
+    def say(line: str) -> None:
+        try:
+            announce(line)
+        except OSError as error:
+            _log.warning("an announcement cannot be printed", line=line, reason=error.strerror or str(error))
+
+    return say
 
 
 def _warn_of_unknown_variables() -> None:

@@ -4,15 +4,22 @@ import logging
 import sys
 import threading
 import warnings
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from zfscope.server.log_stream import LogStream
 from zfscope.text import harmless, printable
 
 _log = structlog.get_logger("zfscope.server")
+# What every line states besides its event.
+_FACTS: tuple[Processor, ...] = (
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+)
 
 
 def configure_log() -> None:
@@ -21,24 +28,20 @@ def configure_log() -> None:
     What is logged while a call is answered has its request id. A library's warning is logged once for each
     line of code that it comes from: a folder of odd photos would repeat it for each of them.
     """
+    stream = LogStream(sys.stderr, lambda lines: _summary(lines, renderers))
     # JSON escapes control characters itself.
     renderers: list[Processor] = (
         [_escape, structlog.dev.ConsoleRenderer()]
-        if sys.stderr.isatty()
+        if stream.isatty()
         else [structlog.processors.JSONRenderer()]
     )
-    known: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
+    known: list[Processor] = [structlog.contextvars.merge_contextvars, *_FACTS]
     structlog.configure(
         processors=[*known, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     shown = [ProcessorFormatter.remove_processors_meta, *renderers]
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=known, processors=shown))
     handler.addFilter(_OncePerLine())
@@ -46,6 +49,26 @@ def configure_log() -> None:
     warnings.showwarning = _Warnings()
     threading.excepthook = _log_thread
     sys.unraisablehook = _log_unraisable
+    _Current.stream = stream
+
+
+def lines_lost() -> int:
+    """Return the number of lines that could not be written since the log was configured."""
+    return _Current.stream.lost if _Current.stream else 0
+
+
+class _Current:
+    """The stream of the log of this process."""
+
+    stream: LogStream | None = None
+
+
+def _summary(lines: int, renderers: list[Processor]) -> str:
+    """Return the line that reports lost lines, in the form of all others."""
+    event: Any = {"event": "log lines were lost", "lines": lines}
+    for process in (*_FACTS, *renderers):
+        event = process(None, "warning", event)
+    return f"{event}\n"
 
 
 def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:

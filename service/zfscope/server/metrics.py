@@ -3,12 +3,16 @@
 No label holds what a caller wrote: methods and reasons are the service's own, models those that it loaded.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import start_http_server
+from prometheus_client.registry import Collector
 
 from zfscope.errors import InputError
+from zfscope.server.log import lines_lost
 from zfscope.server.protos import CALLS, Method
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -52,6 +56,7 @@ class Metrics:
             "model",
             "version",
         )
+        self.registry.register(_LogLines())
         for method in CALLS.values():
             self._started.labels(*method)  # a rate is right from the first call on
 
@@ -81,6 +86,16 @@ class Metrics:
 
     def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, what, labels, buckets=buckets, registry=self.registry)
+
+
+class _LogLines(Collector):
+    """The lines that the log of this process lost."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Return the count as it is now."""
+        yield CounterMetricFamily(
+            "zfscope_log_lines_lost", "Lines of the log that could not be written.", value=lines_lost()
+        )
 
 
 class MetricsServer:
