@@ -34,7 +34,8 @@ def guard_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
     sys.stdout = _guarded(sys.stdout, _Output, 1)
-    sys.stderr = _guarded(sys.stderr, _Errors, 2)
+    # typer would print its errors on stdout if there were no stderr.
+    sys.stderr = _guarded(sys.stderr or open(2, "w", encoding="utf-8", closefd=False), _Errors, 2)  # noqa: SIM115
 
 
 class _Patient(io.FileIO):
