@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,10 @@ from zfscope.datasets.dataset import NO_STAMP, stamp_of
 from zfscope.datasets.first_bytes import refusal_of
 from zfscope.datasets.passed_over import in_words
 from zfscope.errors import InputError
+from zfscope.gallery.mosaic import encode
+from zfscope.images.curves import plot_history
 from zfscope.images.formats import photo_suffixes, readable_formats
+from zfscope.images.render import Rendering
 
 
 def encoded(kind: str) -> bytes:
@@ -101,6 +105,42 @@ def test_folders_of_systems_are_named_and_never_a_class(tmp_path: Path, name: st
     (passed,) = data.passed_over
     assert (passed.kind, passed.count, passed.examples) == ("system", 2, tuple(sorted([name, f"cat/{name}"])))
     assert in_words(data.passed_over).startswith("2 folders of systems or programs (")
+
+
+OWN_PICTURES = {
+    "projection": Rendering(np.zeros((9, 9, 3), np.uint8), "église 教会").png(),
+    "curves": plot_history([{"epoch": 0, "train_loss": 1.0}, {"epoch": 1, "train_loss": 0.5}]),
+    "gallery": encode(np.zeros((224, 224, 3), np.uint8), 13),
+}
+
+
+@pytest.mark.parametrize("name", ["a.png", "cat/a.PNG", "a"])
+@pytest.mark.parametrize("picture", OWN_PICTURES)
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_pictures_of_zfscope_are_no_photos_unless_they_are_named(
+    tmp_path: Path, name: str, picture: str, kind: str
+) -> None:
+    path = write(tmp_path / "data", **{"cat/b.jpg": JPEG, "cat/c.png": PNG, name: OWN_PICTURES[picture]})
+    (tmp_path / "data" / "list.txt").write_text(f"cat/b.jpg\n{name}\n")
+    assert len(open_data(path / "list.txt")) == 2
+    (tmp_path / "data" / "list.txt").unlink()
+    if kind == "tar":
+        path = tmp_path / "data.tar"
+        with tarfile.open(path, "w") as packed:
+            packed.add(tmp_path / "data", ".")
+    data = open_data(path)
+    assert list(data.names) == ["cat/b.jpg", "cat/c.png"]
+    assert in_words(data.passed_over) == (
+        f"1 picture of zfscope ('{name}': to use them, name them, or list them in a file)"
+    )
+
+
+@pytest.mark.parametrize("marks", [("gallery.json", "index.html"), (".unfinished/started.json",)])
+def test_a_gallery_is_passed_over_whole(tmp_path: Path, marks: tuple[str, ...]) -> None:
+    made = {f"conv5/{name}": b"{}" for name in marks} | {"conv5/conv5/1-patches.jpg": JPEG}
+    data = open_data(write(tmp_path, **{"cat/a.jpg": JPEG, **made}))
+    assert (list(data.names), data.classes) == (["cat/a.jpg"], ("cat",))
+    assert in_words(data.passed_over) == "1 gallery of zfscope ('conv5')"
 
 
 @pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a", "a.tmp", "a.JPG", "a.2024-01-01", "a.jpg~"])

@@ -2,10 +2,10 @@
 
 import posixpath
 import re
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from zfscope.datasets.passed_over import OTHER
+from zfscope.datasets.passed_over import OTHER, OWN
+from zfscope.images.chunks import is_own_picture
 from zfscope.images.formats import RAW, identify, missing_library, photo_suffixes, readable_formats
 
 # Raw files of cameras begin as TIFF files do, and hold a thumbnail as their first picture.
@@ -14,6 +14,8 @@ _CAMERA_RAW = re.compile(
     r"|x3f)",
     re.IGNORECASE,
 )
+_PNG = ".png"
+_NAME_IT = "to use them, name them, or list them in a file"
 
 
 class Refusal(NamedTuple):
@@ -24,16 +26,25 @@ class Refusal(NamedTuple):
 
 
 def has_photo_suffix(name: str) -> bool:
-    """Return whether a file is taken for a photo by its name alone."""
+    """Return whether a file's name is that of a photo."""
     return posixpath.splitext(name)[1].lower() in photo_suffixes()
+
+
+def is_photo_by_name(name: str) -> bool:
+    """Return whether a file is taken for a photo by its name alone; a PNG may be a picture of zfscope."""
+    return has_photo_suffix(name) and not name.lower().endswith(_PNG)
 
 
 def refusal_of(name: str, head: bytes) -> Refusal | None:
     """Return why a file is not a photo, None where it is one.
 
-    head: its first HEAD_BYTES, which decide unless the name is that of a camera's raw file.
+    head: its first HEAD_BYTES, which decide unless the name is that of a photo or of a camera's raw file.
     """
-    if _CAMERA_RAW.fullmatch(PurePosixPath(name).suffix):
+    if is_own_picture(head):
+        return Refusal(OWN, _NAME_IT)
+    if has_photo_suffix(name):
+        return None
+    if _CAMERA_RAW.fullmatch(posixpath.splitext(name)[1]):
         return Refusal("camera raw", RAW)
     kind = identify(head)
     if kind is None:

@@ -1,4 +1,4 @@
-"""Photos in a folder and the folders below it, links followed, nothing read but the start of odd files.
+"""Photos in a folder and those below it, links followed; only the start of PNGs and odd files is read.
 
 Each file and folder is listed once in a class, however many links lead to it: under its own name where it
 has one there, else under the first that links to it. Folders that link to each other would otherwise be
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zfscope.datasets.dataset import ListedFile, stamp_of
-from zfscope.datasets.first_bytes import has_photo_suffix, refusal_of
+from zfscope.datasets.first_bytes import Refusal, has_photo_suffix, is_photo_by_name, refusal_of
 from zfscope.datasets.names import first_folder, printable, quoted
 from zfscope.datasets.passed_over import (
     DANGLING,
+    GALLERY,
     LOOP,
     REPEATED,
     SPECIAL,
@@ -130,6 +131,9 @@ class _Walk:
         if is_folder and identity in entry.above:
             self._pass_over(LOOP, entry.name)
             return []
+        if is_folder and _is_gallery(entry.path):
+            self._pass_over(GALLERY, entry.name)
+            return []
         if is_folder and "/" not in entry.name:
             self.listing.classes.append(entry.name)
         label = entry.name.partition("/")[0] if is_folder else first_folder(entry.name)
@@ -151,17 +155,22 @@ def _add_file(path: str, name: str, status: os.stat_result, listing: FolderListi
     if not stat.S_ISREG(status.st_mode):
         listing.passed.add(SPECIAL, printable(name))
         return
-    if not has_photo_suffix(name):
+    if not is_photo_by_name(name):
         try:
             refusal = refusal_of(name, _head(path))
-        except OSError:
-            listing.passed.add(UNREADABLE, printable(name))
-            return
+        except OSError:  # a PNG is a photo nevertheless, which then cannot be used
+            refusal = None if has_photo_suffix(name) else Refusal(UNREADABLE)
         if refusal:
             listing.passed.add(refusal.kind, printable(name), advice=refusal.advice)
             return
     stamp = stamp_of(status, now_ns=time.time_ns())
     listing.photos[name] = ListedFile(first_folder(name), status.st_size, stamp=stamp)
+
+
+def _is_gallery(path: str) -> bool:
+    """Return whether a folder is a gallery of zfscope, or one that is being made."""
+    finished = all(os.path.isfile(f"{path}/{name}") for name in ("gallery.json", "index.html"))  # noqa: PTH113  # names, as scandir's
+    return finished or os.path.isfile(f"{path}/.unfinished/started.json")  # noqa: PTH113
 
 
 def _head(path: str) -> bytes:

@@ -38,6 +38,8 @@ _SYSTEM_FOLDERS = frozenset(
 # What chkdsk found, and the bin of old Windows, whose name in small letters may be a class.
 _SYSTEM = re.compile(r"(?i:found\.[0-9]{3})|RECYCLER")
 
+# Pictures and galleries that zfscope made.
+OWN, GALLERY = "zfscope", "gallery"
 HIDDEN, SYSTEM, OTHER, SPECIAL = "hidden", "system", "other", "special"
 LOOP, REPEATED, DANGLING, UNREADABLE, TAR_LINK = "loop", "repeated", "dangling", "unreadable", "tar_link"
 # Training and evaluation alone: they need a class for each photo.
@@ -46,6 +48,8 @@ UNCLASSIFIED = "unclassified"
 _WORDS: Mapping[str, tuple[str, str]] = {
     HIDDEN: ("hidden file or folder", "hidden files or folders"),
     SYSTEM: ("folder of a system or program", "folders of systems or programs"),
+    OWN: ("picture of zfscope", "pictures of zfscope"),
+    GALLERY: ("gallery of zfscope", "galleries of zfscope"),
     OTHER: ("file that is not an image", "files that are not images"),
     SPECIAL: ("pipe, socket or device", "pipes, sockets or devices"),
     LOOP: ("link that leads in a circle", "links that lead in a circle"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zfscope.datasets.dataset import ListedFile, stamp_of
-from zfscope.datasets.first_bytes import Refusal, has_photo_suffix, refusal_of
+from zfscope.datasets.first_bytes import Refusal, is_photo_by_name, refusal_of
 from zfscope.datasets.names import first_folder, printable, quoted
 from zfscope.datasets.passed_over import SPECIAL, SYSTEM, TAR_LINK, Collector, kind_of_name
 from zfscope.errors import InputError
@@ -118,7 +118,7 @@ def _refusal_of(member: tarfile.TarInfo, name: str, contents: BinaryIO) -> Refus
         return Refusal(TAR_LINK, "pack them with tar --dereference")
     if not member.isreg() or member.issparse():
         return Refusal(SPECIAL)
-    if has_photo_suffix(name):
+    if is_photo_by_name(name):
         return None
     contents.seek(member.offset_data)
     return refusal_of(name, contents.read(min(HEAD_BYTES, member.size)))

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from zfscope.images.chunks import PICTURE_KEY
 from zfscope.images.render import Rgb
 
 MOST_PX = 144
@@ -49,7 +51,9 @@ def encode(picture: Rgb, size: int, *, exact_colours: bool = True) -> bytes:
     """Encode a mosaic of tiles of a frame; exact_colours: one for each pixel, not for each four."""
     file, image = io.BytesIO(), Image.fromarray(picture)
     if suffix_of(size) == "png":
-        image.save(file, "PNG")
+        chunks = PngInfo()
+        chunks.add_text(PICTURE_KEY, "gallery")
+        image.save(file, "PNG", pnginfo=chunks)
     else:
         image.save(file, "JPEG", quality=_QUALITY, subsampling=0 if exact_colours else 2)
     return file.getvalue()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from zfscope.errors import InputError
 from zfscope.images.boxes import COLOURS
+from zfscope.images.chunks import PICTURE_KEY
 from zfscope.images.compose import printable
 from zfscope.images.plotting import (
     Artist,
@@ -65,7 +66,7 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> bytes:
         FigureCanvasAgg(figure)
         for place, plot in enumerate(plots, 1):
             _draw(figure.add_subplot(rows, _COLUMNS, place), plot, history)
-        figure.savefig(file, format="png", metadata={"Software": None})
+        figure.savefig(file, format="png", metadata={"Software": None, PICTURE_KEY: "curves"})
     return file.getvalue()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from zfscope.images.chunks import KEY_PREFIX
 from zfscope.images.geometry import Box
 from zfscope.interrupt import checkpoint
 from zfscope.rounding import rounding
@@ -19,7 +20,7 @@ Rgb = NDArray[np.uint8]
 GREY = 128
 """The level that stands for zero, and for what lies outside a picture."""
 
-SCALE_KEY = "zfscope:scale"
+SCALE_KEY = f"{KEY_PREFIX}scale"
 """The text chunk of a PNG that says what its levels mean."""
 
 SILENT_NOTE = "the unit's activation is rounding, and so is its projection: shown as 128 grey, zero"
