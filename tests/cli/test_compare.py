@@ -65,6 +65,15 @@ def test_of_a_folder_some_photos_are_taken_evenly_spaced(tmp_path: Path, photo: 
     assert in_words(found.passed_over) == "1 file that is not an image (.txt)"
 
 
+def test_repeats_and_classes_that_look_the_same_are_said(run: Run, tmp_path: Path) -> None:
+    for label in ("Cat", "cat", "dog"):
+        write_photos(tmp_path / "data" / label, 1)
+    result = run("compare", tmp_path / "data", "--models", "tiny:1,tiny:2", "--out", tmp_path / "o")
+    assert result.code == 0
+    assert "warning: classes 'Cat', 'cat' differ in case, spaces or" in result.stderr
+    assert "warning: 2 of 3 photos repeat another of them\n" in result.stderr
+
+
 def test_in_place_of_a_broken_photo_of_a_folder_the_next_is_taken(tmp_path: Path) -> None:
     folder = write_photos(tmp_path / "data", 40)
     for name in ("00.png", "02.png", "03.png", "04.png"):

@@ -95,3 +95,13 @@ def test_broken_photos_are_left_out_and_said(run: Run, photos: Path) -> None:
     assert (after["images"], after["skipped"], after["passed_over"]) == (10, 1, {"hidden": 1})
     text = run("evaluate", photos, "--model", "tiny").stdout
     assert "Measured on 10 photos; 1 could not be used ('n0/broken.png': the file is not an image" in text
+
+
+def test_repeats_inside_a_class_are_said_and_counted(run: Run, photos: Path) -> None:
+    (photos / "n2" / "0 (1).png").write_bytes((photos / "n2" / "0.png").read_bytes())
+    result = run("evaluate", photos, "--model", "tiny", "--json")
+    assert json.loads(result.stdout)["images"] == 11
+    assert result.stderr == (
+        "zfscope: warning: 1 photos repeat another of their class ('n2/0 (1).png' is 'n2/0.png'); they count "
+        "more than others\n"
+    )

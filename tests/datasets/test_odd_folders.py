@@ -18,6 +18,7 @@ from PIL import Image
 from zfscope.datasets import DataSet, folder, open_data
 from zfscope.datasets.dataset import NO_STAMP, stamp_of
 from zfscope.datasets.first_bytes import refusal_of
+from zfscope.datasets.names import similar_classes
 from zfscope.datasets.passed_over import in_words
 from zfscope.errors import InputError
 from zfscope.gallery.mosaic import encode
@@ -143,7 +144,7 @@ def test_a_gallery_is_passed_over_whole(tmp_path: Path, marks: tuple[str, ...]) 
     assert in_words(data.passed_over) == "1 gallery of zfscope ('conv5')"
 
 
-@pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a", "a.tmp", "a.JPG", "a.2024-01-01", "a.jpg~"])
+@pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a", "a.tmp", "a.JPG", "a.2024-01-01", "a~1"])
 def test_photos_are_found_by_suffix_or_else_by_their_first_bytes(tmp_path: Path, name: str) -> None:
     assert open_data(write(tmp_path, **{name: JPEG})).names == [name]
 
@@ -163,6 +164,48 @@ def test_photos_are_found_by_suffix_or_else_by_their_first_bytes(tmp_path: Path,
 )
 def test_other_files_are_counted_by_what_they_are(tmp_path: Path, name: str, data: bytes, kind: str) -> None:
     assert counts(open_data(write(tmp_path, **{"b.jpg": JPEG, name: data}))) == {kind: 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["a.JPEG~", "a.jpg.~1~", "a.JPEG.bak", "a.jpg.ORIG", "#a.jpg#", "a.jpg.swp", "a\nb.jpg.old"]
+)
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_backups_of_photos_are_passed_over_and_counted(tmp_path: Path, name: str, kind: str) -> None:
+    files = {
+        "cat/a.jpg": JPEG,
+        f"cat/{name}": JPEG,
+        "dog/b~1.jpg": JPEG,
+        "dog/#1.jpg": JPEG,
+        "dog/x~": b"text",
+    }
+    path = write(tmp_path / "data", **files)
+    if kind == "tar":
+        path = tmp_path / "data.tar"
+        with tarfile.open(path, "w") as packed:
+            packed.add(tmp_path / "data", ".")
+    data = open_data(path)
+    assert list(data.names) == ["cat/a.jpg", "dog/#1.jpg", "dog/b~1.jpg"]
+    assert counts(data) == {"backup": 1, "other": 1}
+    assert "1 backup of a photo ('cat/" in in_words(data.passed_over)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (["Cat", "cat", "dog"], "classes 'Cat', 'cat' differ in case, spaces or Unicode's form alone; join"),
+        (["a", "a ", "b"], "classes 'a', 'a ' differ"),
+        (["a  b", "a b"], "classes 'a  b', 'a b' differ"),
+        (["cafe\u0301", "caf\xe9"], r"classes 'cafe\u0301', 'caf\xe9' differ"),
+        (["\u0416", "\u0436"], "classes '\u0416', '\u0436' differ"),
+    ],
+)
+def test_classes_that_look_the_same_are_said(classes: list[str], words: str) -> None:
+    (warning,) = similar_classes(classes)
+    assert warning.startswith(words)
+
+
+def test_classes_that_differ_are_not_said() -> None:
+    assert not list(similar_classes(["cat", "cats", "c at", "cafe", "caf\xe9", "b\udce9"]))
 
 
 @pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a"])

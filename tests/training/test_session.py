@@ -227,6 +227,20 @@ class TestSamePhotos:
         ]
 
 
+def test_repeats_inside_a_class_and_classes_that_look_the_same_are_said(settings: Settings) -> None:
+    for name in ("0 (1).png", "0 (2).png"):
+        shutil.copy(settings.data / "blue" / "0.png", settings.data / "blue" / name)
+    (settings.data / "Red").mkdir()
+    (settings.data / "Red" / "new.png").write_bytes(noise(99))
+    said = list[str]()
+    Session(replace(settings, validation=None, classes=None, labels=None), warn=said.append)
+    assert said == [
+        "classes 'Red', 'red' differ in case, spaces or Unicode's form alone; join them if they are one",
+        "2 training photos repeat another of their class ('blue/0 (1).png' is 'blue/0 (2).png'); they count "
+        "more than others",
+    ]
+
+
 def noise(seed: int) -> bytes:
     file = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)

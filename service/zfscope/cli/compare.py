@@ -16,6 +16,7 @@ from zfscope.cli.output_folder import Subject, open_output
 from zfscope.cli.photos import read_photo
 from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
 from zfscope.cli.streams import echo
+from zfscope.cli.warn import print_lines_of_warnings
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def compare(
     if version and not version.isdecimal():
         raise InputError(f"--models: '{first}'; a model is named as NAME or NAME:VERSION", field="models")
     chosen = choose(photos)
+    print_lines_of_warnings(chosen.warnings)
     with connect(server, store, indexes=indexes) as zfscope, open_output(out) as folder:
         found = zfscope.analyze(
             "compare-architectures",
@@ -91,11 +93,12 @@ def compare(
 
 @dataclass
 class Chosen:
-    """The photos to compare on, those of folders that could not be used, and what was passed over."""
+    """The photos to compare on, those that could not be used, what was passed over, and what may be wrong."""
 
     photos: list[bytes] = field(default_factory=list)
     skipped: list["Skipped"] = field(default_factory=list)
     passed_over: list["PassedOver"] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def choose(named: Sequence[Path]) -> Chosen:
@@ -109,6 +112,8 @@ def choose(named: Sequence[Path]) -> Chosen:
             _add_some(path, chosen)
         else:
             chosen.photos.append(_named_photo(path))
+    if repeats := len(chosen.photos) - len(set(chosen.photos)):
+        chosen.warnings.append(f"{repeats:,} of {len(chosen.photos):,} photos repeat another of them")
     return chosen
 
 
@@ -126,7 +131,7 @@ def _named_photo(path: Path) -> bytes:
 def _add_some(path: Path, chosen: Chosen) -> None:
     """Add evenly spaced photos of a data set: in place of one that cannot be used, the next that can."""
     from zfscope.datasets import UnusablePhoto, open_data
-    from zfscope.datasets.names import printable, quoted
+    from zfscope.datasets.names import printable, quoted, similar_classes
     from zfscope.datasets.read import Skipped, usable_bytes
 
     data, photos, skipped = open_data(path), list[bytes](), list[Skipped]()
@@ -148,6 +153,7 @@ def _add_some(path: Path, chosen: Chosen) -> None:
         raise InputError(message, field="photos")
     chosen.photos += photos
     chosen.skipped += skipped
+    chosen.warnings += similar_classes(data.classes)
     chosen.passed_over += data.passed_over
 
 

@@ -11,6 +11,7 @@ from zfscope.cli.options import AsJson, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, progress, title_of
 from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
 from zfscope.cli.streams import echo
+from zfscope.cli.warn import print_lines_of_warnings
 
 if TYPE_CHECKING:
     from zfscope.store import Model
@@ -45,6 +46,7 @@ def evaluate(
 
     found = ModelStore(find_store(store)).load(model, version)
     measured = measure(data, found, ten_crop=ten_crop)
+    print_lines_of_warnings(measured.warnings)
     accuracy = measured.accuracy
     if as_json:
         photos = photos_json(accuracy.images, measured.skipped, measured.passed_over)

@@ -26,6 +26,7 @@ from zfscope.cli.options import (
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
 from zfscope.cli.photos_used import passed_over_json, sentence
 from zfscope.cli.streams import echo
+from zfscope.cli.warn import print_lines_of_warnings
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def index(
       zfscope index photos/train --model zfnet-imagenette --device cuda
       zfscope index /shared/photos --model zfnet-imagenette --engine ray --address ray://head:10001
     """
+    from zfscope.datasets.names import similar_classes
     from zfscope.scan import create_engine, indexes_folder, make_plan, open_data
     from zfscope.store import ModelStore
 
@@ -108,6 +110,7 @@ def index(
     plan = make_plan(found.network.spec, wanted, top=top, rank="sum" if rank is Rank.sum else "max")
     title = index_name(name, data, checkpoint)
     photos = open_data(data)
+    print_lines_of_warnings(similar_classes(photos.classes))
     target = (out or indexes_folder(found)) / title
     by = Passes(runtime, device, torchserve)
     made = make_index(found, photos, plan, target, engine=run_by, passes=by)

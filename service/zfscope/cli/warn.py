@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import warnings
+from collections.abc import Iterable
 from typing import TextIO
 
 from zfscope.cli.streams import OutputLost, echo
@@ -12,6 +13,12 @@ from zfscope.text import harmless
 def warning_line(message: str) -> str:
     """Return the line of a warning: no line feeds, no control characters."""
     return harmless(" ".join(f"zfscope: warning: {message}".split()))
+
+
+def print_lines_of_warnings(messages: Iterable[str]) -> None:
+    """Print what may be wrong about a data set on stderr, a line each."""
+    for message in messages:
+        echo(warning_line(message), err=True)
 
 
 def show_warnings() -> None:

@@ -4,7 +4,7 @@ import posixpath
 import re
 from typing import NamedTuple
 
-from zfscope.datasets.passed_over import OTHER, OWN
+from zfscope.datasets.passed_over import BACKUP, OTHER, OWN
 from zfscope.images.chunks import is_own_picture
 from zfscope.images.formats import RAW, identify, missing_library, photo_suffixes, readable_formats
 
@@ -16,6 +16,9 @@ _CAMERA_RAW = re.compile(
 )
 _PNG = ".png"
 _NAME_IT = "to use them, name them, or list them in a file"
+
+# Names of an editor's or a tool's copy of a file: x.jpg~, x.jpg.~1~, x.jpg.bak, x.jpg.orig, #x.jpg#.
+_BACKUP = re.compile(r".*(~|\.(bak|backup|old|orig|save|sav|swo|swp))|#.*#", re.IGNORECASE | re.DOTALL)
 
 
 class Refusal(NamedTuple):
@@ -50,5 +53,5 @@ def refusal_of(name: str, head: bytes) -> Refusal | None:
     if kind is None:
         return Refusal(OTHER)
     if kind.format in readable_formats():
-        return None
+        return Refusal(BACKUP) if _BACKUP.fullmatch(posixpath.basename(name)) else None
     return Refusal(kind.image, kind.advice or missing_library(kind)) if kind.image else Refusal(OTHER)

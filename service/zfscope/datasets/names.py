@@ -1,6 +1,8 @@
 """Names of photos: their class, and how they are written and shown."""
 
 import os
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 
 def first_folder(name: str) -> str:
@@ -20,3 +22,16 @@ def quoted(name: str) -> str:
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in printable(name)
     )
     return f"'{shown}'"
+
+
+def similar_classes(classes: Sequence[str]) -> Iterator[str]:
+    """Return a warning for each group of classes that differ in case, spaces or Unicode's form alone."""
+    groups = dict[str, list[str]]()
+    for name in classes:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        groups.setdefault(" ".join(unicodedata.normalize("NFC", folded).split()), []).append(name)
+    for group in groups.values():
+        if len(group) > 1:
+            same = len({unicodedata.normalize("NFC", name) for name in group}) < len(group)
+            names = ", ".join(ascii(printable(name)) if same else quoted(name) for name in group)
+            yield f"classes {names} differ in case, spaces or Unicode's form alone; join them if they are one"

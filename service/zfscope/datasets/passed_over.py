@@ -42,6 +42,8 @@ _SYSTEM = re.compile(r"(?i:found\.[0-9]{3})|RECYCLER")
 OWN, GALLERY = "zfscope", "gallery"
 HIDDEN, SYSTEM, OTHER, SPECIAL = "hidden", "system", "other", "special"
 LOOP, REPEATED, DANGLING, UNREADABLE, TAR_LINK = "loop", "repeated", "dangling", "unreadable", "tar_link"
+# Of images only: what editors and copies leave next to a file that they change.
+BACKUP = "backup"
 # Training and evaluation alone: they need a class for each photo.
 UNCLASSIFIED = "unclassified"
 
@@ -50,6 +52,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     SYSTEM: ("folder of a system or program", "folders of systems or programs"),
     OWN: ("picture of zfscope", "pictures of zfscope"),
     GALLERY: ("gallery of zfscope", "galleries of zfscope"),
+    BACKUP: ("backup of a photo", "backups of photos"),
     OTHER: ("file that is not an image", "files that are not images"),
     SPECIAL: ("pipe, socket or device", "pipes, sockets or devices"),
     LOOP: ("link that leads in a circle", "links that lead in a circle"),

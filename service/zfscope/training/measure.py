@@ -7,21 +7,24 @@ from pathlib import Path
 import numpy as np
 
 from zfscope.datasets import PassedOver
+from zfscope.datasets.names import similar_classes
 from zfscope.datasets.read import Skipped
 from zfscope.errors import InputError
 from zfscope.store import Model
 from zfscope.training.decoded import cached_photos
 from zfscope.training.evaluate import Accuracy, evaluate
 from zfscope.training.labelled import read_folder
+from zfscope.training.overlap import repeat_warnings
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An accuracy, the photos that could not be used, and what was passed over."""
+    """An accuracy, the photos that could not be used, what was passed over, and what may be wrong."""
 
     accuracy: Accuracy
     skipped: tuple[Skipped, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def evaluate_model(
@@ -50,4 +53,5 @@ def evaluate_model(
         ten_crop=ten_crop,
         advance=advance,
     )
-    return Evaluation(accuracy, decoded.skipped, photos.passed_over)
+    warnings = *similar_classes(photos.data.classes), *repeat_warnings(decoded.record.used, "photos")
+    return Evaluation(accuracy, decoded.skipped, photos.passed_over, warnings)

@@ -1,6 +1,6 @@
 """Photos that are in two places of the data, found by the hash of their bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from zfscope.datasets.names import quoted
 from zfscope.training.record import RecordedPhoto
@@ -26,12 +26,19 @@ def overlap_warning(training: Sequence[RecordedPhoto], validation: Sequence[Reco
     )
 
 
-def conflict_warning(photos: Sequence[RecordedPhoto]) -> str:
-    """Return a warning about photos that are in two classes, empty where there are none."""
+def repeat_warnings(photos: Sequence[RecordedPhoto], noun: str) -> Iterator[str]:
+    """Return warnings about photos that are in two classes, and in one class more than once.
+
+    noun: for the photos, such as `training photos`.
+    """
     first = dict[bytes, RecordedPhoto]()
-    conflicts = [photo for photo in photos if first.setdefault(photo.digest, photo).label != photo.label]
-    if not conflicts:
-        return ""
-    photo, twin = conflicts[0], first[conflicts[0].digest]
-    example = f"{quoted(twin.name)} is {quoted(photo.name)}"
-    return f"{len(conflicts):,} training photos are in two classes ({example}); remove them from one"
+    repeats = [photo for photo in photos if first.setdefault(photo.digest, photo) is not photo]
+    conflicts = [photo for photo in repeats if first[photo.digest].label != photo.label]
+    twins = [photo for photo in repeats if first[photo.digest].label == photo.label]
+    for found, fault in (
+        (conflicts, "are in two classes ({}); remove them from one"),
+        (twins, "repeat another of their class ({}); they count more than others"),
+    ):
+        if found:
+            example = f"{quoted(first[found[0].digest].name)} is {quoted(found[0].name)}"
+            yield f"{len(found):,} {noun} {fault.format(example)}"

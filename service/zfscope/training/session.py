@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from zfscope.datasets.names import printable, quoted
+from zfscope.datasets.names import printable, quoted, similar_classes
 from zfscope.errors import InputError
 from zfscope.files import folder_for_files, write_file
 from zfscope.images.curves import plot_history
@@ -29,7 +29,7 @@ from zfscope.training.class_names import check_names, name_warnings
 from zfscope.training.decoded import DecodedPhotos, cached_photos
 from zfscope.training.evaluate import Accuracy, evaluate
 from zfscope.training.labelled import LabelledPhotos, check_filled, read_folder
-from zfscope.training.overlap import conflict_warning, count_overlap, overlap_warning
+from zfscope.training.overlap import count_overlap, overlap_warning, repeat_warnings
 from zfscope.training.photos import mean_image
 from zfscope.training.recipe import Recipe, load_recipe
 from zfscope.training.run import LABELS, TrainingRun, Watch
@@ -147,6 +147,7 @@ class Session:
     def _warnings(self) -> Iterator[str]:
         """Return what may be wrong about the data, in sentences."""
         training, validation = self.training, self.validation
+        yield from similar_classes(self.photos.classes)
         yield from name_warnings(self.photos.classes, self.settings.labels or {})
         for decoded in (training, validation):
             skipped = decoded.skipped if decoded else ()
@@ -154,8 +155,9 @@ class Session:
             if len(skipped) > _NAMED:
                 yield f"{len(skipped) - _NAMED:,} more photos are left out"
         held_out = validation.record.used if validation else []
-        found = conflict_warning(training.record.used), overlap_warning(training.record.used, held_out)
-        yield from filter(None, found)
+        yield from repeat_warnings(training.record.used, "training photos")
+        yield from repeat_warnings(held_out, "validation photos")
+        yield from filter(None, [overlap_warning(training.record.used, held_out)])
 
     def _manifest(self, accuracy: StoredAccuracy | None, photos: int) -> Manifest:
         settings, names = self.settings, self.settings.labels or {}
