@@ -166,7 +166,7 @@ def test_progress_counts_every_photo_the_broken_ones_too(make: Make, photos: Pat
 def test_nothing_is_left_beside_the_index(make: Make, photos: Path, tmp_path: Path) -> None:
     make(photos)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["it"]
-    files = {"index.json", "records.parquet", "maps.parquet", "skipped.parquet"}
+    files = {"index.json", "records.parquet", "maps.parquet", "skipped.parquet", "photos.parquet"}
     assert {path.name for path in (tmp_path / "out" / "it").iterdir()} == files
 
 
@@ -203,6 +203,23 @@ def test_an_index_of_other_photos_is_not_overwritten(make: Make, photos: Path) -
     make(photos)
     with pytest.raises(InputError, match="is an index of another data"):
         make(photos / "a", engine=never)
+
+
+def test_photos_that_changed_since_an_index_was_made_are_counted_and_named(
+    make: Make, photos: Path, tmp_path: Path
+) -> None:
+    photos = shutil.copytree(photos, tmp_path / "copied", symlinks=True)
+    make(photos)
+    (photos / "a" / "00.png").unlink()
+    (photos / "a" / "01.png").write_bytes((photos / "a" / "01.png").read_bytes() + b"more")
+    for number in range(4):
+        (photos / "c" / f"new{number}.png").write_bytes((photos / "a" / "02.png").read_bytes())
+    words = (
+        r"is an index of another data \(photos: 4 added \('c/new0.png', 'c/new1.png', 'c/new2.png', ...\), "
+        r"1 removed \('a/00.png'\), 1 changed \('a/01.png'\)\): give another --name"
+    )
+    with pytest.raises(InputError, match=words):
+        make(photos, engine=never)
 
 
 def stopped(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:

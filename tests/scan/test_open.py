@@ -191,7 +191,12 @@ class TestFiles:
         assert manifest["format_version"] == 1
         assert (manifest["images"], manifest["skipped"]) == (40, 5)
         assert len(manifest["histogram_edges"]) == 90
-        assert set(manifest["files"]) == {"records.parquet", "maps.parquet", "skipped.parquet"}
+        assert set(manifest["files"]) == {
+            "records.parquet",
+            "maps.parquet",
+            "skipped.parquet",
+            "photos.parquet",
+        }
         assert origin["model"]["weights_sha256"] == model.weights_sha256
         assert origin["data"]["root"] == str(photos)
         assert (origin["data"]["kind"], origin["data"]["photos"]) == ("folder", 45)

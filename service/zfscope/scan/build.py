@@ -19,6 +19,7 @@ from zfscope.scan.index import Index
 from zfscope.scan.manifest import Origin, differences, make_origin
 from zfscope.scan.open import read_index, read_manifest
 from zfscope.scan.partial import Partial, merged
+from zfscope.scan.photo_table import PHOTOS, photo_changes
 from zfscope.scan.plan import Plan
 from zfscope.scan.state import load_state, save_state
 from zfscope.scan.work import Scanner
@@ -60,7 +61,7 @@ def build_index(
 
     with _workshop(target, option) as workshop:
         if target.exists():
-            _check_existing(target, origin)
+            _check_existing(target, origin, data)
         else:
             found = _scanned(workshop / _STATE, origin, parts, watch)
             _check_photos(data, found)
@@ -113,11 +114,14 @@ def _scanned(state: Path, origin: Origin, parts: Callable[[int], Iterator[Partia
     return found
 
 
-def _check_existing(target: Path, origin: Origin) -> None:
-    differs = differences(read_manifest(target).origin, origin)
+def _check_existing(target: Path, origin: Origin, data: DataSet) -> None:
+    found = read_manifest(target).origin
+    differs = differences(found, origin)
     if differs:
-        message = f"'{target}' is an index of another {differs}: give another --name, or remove that folder"
-        raise InputError(message, field="name")
+        changes = photo_changes(target / PHOTOS, data) if found.data != origin.data else ""
+        since = f" (photos: {changes})" if changes else ""
+        message = f"'{target}' is an index of another {differs}{since}"
+        raise InputError(f"{message}: give another --name, or remove that folder", field="name")
 
 
 def _check_photos(data: DataSet, found: Partial) -> None:

@@ -67,7 +67,7 @@ def verify_indexes(folder: Path) -> None:
     for name in index_names(folder / INDEXES):
         index = folder / INDEXES / name
         files = read_manifest(index).files
-        for file in (RECORDS, MAPS, SKIPPED):
+        for file in dict.fromkeys((RECORDS, MAPS, SKIPPED, *files)):
             _verified(index, file, files)
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from zfscope.datasets import DataSet
 from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, Origin
 from zfscope.scan.partial import EDGES, Partial
+from zfscope.scan.photo_table import PHOTOS, write_photos
 from zfscope.scan.tables import (
     MAP_COLUMNS,
     RECORD_COLUMNS,
@@ -30,12 +31,13 @@ def write_index(folder: Path, origin: Origin, data: DataSet, partial: Partial) -
     _write(folder / RECORDS, RECORD_COLUMNS, records)
     _write(folder / MAPS, MAP_COLUMNS, maps)
     _write(folder / SKIPPED, SKIPPED_COLUMNS, [skipped_table(partial.skipped, data)])
+    write_photos(folder / PHOTOS, data)
     manifest = IndexManifest(
         origin=origin,
         images=partial.photos,
         skipped=len(partial.skipped),
         histogram_edges=tuple(EDGES.tolist()),
-        files={file: sha256((folder / file).read_bytes()) for file in (RECORDS, MAPS, SKIPPED)},
+        files={file: sha256((folder / file).read_bytes()) for file in (RECORDS, MAPS, SKIPPED, PHOTOS)},
     )
     (folder / INDEX).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
