@@ -74,6 +74,25 @@ def test_repeats_and_classes_that_look_the_same_are_said(run: Run, tmp_path: Pat
     assert "warning: 2 of 3 photos repeat another of them\n" in result.stderr
 
 
+def test_comparisons_with_another_model_are_kept(
+    run: Run, write: Callable[..., Path], photo: Path, tmp_path: Path
+) -> None:
+    for name in "abc":
+        write(tmp_path / "models", 1, name)
+    always = [photo, "--store", tmp_path / "models", "--json", "--out"]
+    names = list[str]()
+    for other in "bcb":
+        for words in (
+            ["compare", *always, tmp_path / "compared", "--models", f"a,{other}"],
+            ["analyze", "compare-architectures", *always, tmp_path / "o", "--model", "a", "--others", other],
+        ):
+            result = run(*words)
+            assert result.code == 0, result.stderr
+            names += [Path(file).name for file in json.loads(result.stdout)["files"]]
+    first = ["architectures.png", "blots-architectures.png"]
+    assert names == [*first, "a-v1-c_1-architectures.png", "blots-a-v1-c-architectures.png", *first]
+
+
 def test_in_place_of_a_broken_photo_of_a_folder_the_next_is_taken(tmp_path: Path) -> None:
     folder = write_photos(tmp_path / "data", 40)
     for name in ("00.png", "02.png", "03.png", "04.png"):

@@ -63,6 +63,16 @@ def test_a_program_gets_the_counts(run: Run, photos: Path, out: Path) -> None:
     assert result.stderr == ""
 
 
+def test_classes_that_look_the_same_are_said(run: Run, photos: Path, out: Path) -> None:
+    (photos / "N2").mkdir()
+    (photos / "N2" / "0.png").write_bytes((photos / "n2" / "0.png").read_bytes())
+    result = run("index", photos, "--model", "tiny", "--layers", "conv1", "--out", out, "--json")
+    assert result.stderr == (
+        "zfscope: warning: classes 'N2', 'n2' differ in case, spaces or Unicode's form alone; join them if "
+        "they are one\n"
+    )
+
+
 def test_a_person_gets_a_table_and_where_it_is(run: Run, photos: Path, out: Path) -> None:
     text = run("index", photos, "--model", "tiny", "--out", out).stdout
     assert all(f"conv{number} " in text for number in range(1, 6))

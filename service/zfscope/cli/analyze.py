@@ -178,10 +178,15 @@ class _Call:
     def _subject(
         self, paths: "Sequence[Path]", photos: "Sequence[bytes]", parameters: "Mapping[str, Any]"
     ) -> Subject | None:
-        """Return what the files are about: the photos, or else the layer, where the analyzer has one."""
+        """Return what the files are about: the photos, or else the layer, where the analyzer has one.
+
+        Other models that results are compared with belong to it.
+        """
         schema = self.info.parameters_schema.get("properties", {}).get("layer", {})
         layer = parameters.get("layer", schema.get("default"))
-        return about_photos(paths, photos) or (about_layer(layer) if isinstance(layer, str) else None)
+        subject = about_photos(paths, photos) or (about_layer(layer) if isinstance(layer, str) else None)
+        others = parameters.get("others")
+        return replace(subject, models=tuple(map(str, others))) if subject and others else subject
 
 
 def write(folder: OutputFolder, subject: Subject | None, found: "Analyzed") -> list[Path]:
