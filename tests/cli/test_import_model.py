@@ -68,6 +68,12 @@ def test_labels_with_shuffled_indexes_are_refused_and_leave_nothing(bring: Run, 
     assert not (tmp_path / "store").exists()
 
 
+def test_other_numbers_out_of_order_are_a_warning(bring: Run, tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("7 a\n3 b\n5 c\n")
+    warnings = json.loads(bring("--labels", tmp_path / "labels", "--json").stdout)["warnings"]
+    assert [each["code"] for each in warnings] == ["assumed-preprocessing", "labels-out-of-order"]
+
+
 def test_an_imported_model_classifies(bring: Run, run: Run, photo: Path, tmp_path: Path) -> None:
     bring()
     result = run("classify", photo, "--store", tmp_path / "store", "--json")

@@ -113,6 +113,10 @@ def test_numbers_of_classes_out_of_order_are_refused(tmp_path: Path, ids: list[i
     assert caught.value.field == "labels"
 
 
-@pytest.mark.parametrize("ids", ["0 1 2", "00 01 02", "1 2 3", "n2 n1 n3", "7 3 5", "0 1 x", "5"])
+@pytest.mark.parametrize("ids", ["0 1 2", "00 01 02", "1 2 3", "n2 n1 n3", "3 5 7", "1 0 x", "5"])
 def test_other_ids_are_taken_in_the_order_of_their_lines(tmp_path: Path, ids: str) -> None:
-    check_order(tmp_path, dict.fromkeys(ids.split(), "a"))
+    assert not check_order(tmp_path, dict.fromkeys(ids.split(), "a"))
+
+
+def test_other_numbers_out_of_order_are_said(tmp_path: Path) -> None:
+    assert "ids are numbers out of order" in check_order(tmp_path, dict.fromkeys(["7", "3", "5"], "a"))

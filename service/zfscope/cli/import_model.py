@@ -55,6 +55,7 @@ def import_model(
       zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv --labels imagenet.txt
       zfscope models import better.pth --format pytorchcv --name zfnet-pytorchcv --version 2
     """
+    from zfscope.results import Notice
     from zfscope.store import ModelStore, Provenance
     from zfscope.store.importing import publish, read_definition
     from zfscope.store.manifest import preprocessing_notices
@@ -62,14 +63,15 @@ def import_model(
 
     check_free(store, name, version)
     names = read_labels(labels) if labels else None
-    if labels and names:
-        check_order(labels, names)
+    out_of_order = check_order(labels, names) if labels and names else ""
     imported = read_definition(file, definition)
     origin = Provenance(source=f"Imported from '{file.name}', of the format {definition}")
     folder = publish(
         store, name, imported, provenance=origin, names=names, version=version, preprocessing_assumed=True
     )
-    warnings = preprocessing_notices(ModelStore(store).manifest(name, version))
+    warnings = [*preprocessing_notices(ModelStore(store).manifest(name, version))]
+    if out_of_order:
+        warnings.append(Notice("labels-out-of-order", out_of_order, "labels"))
     report(folder, name, store, as_json=as_json, warnings=warnings)
 
 

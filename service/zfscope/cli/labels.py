@@ -30,16 +30,21 @@ def read_labels(path: Path) -> dict[str, str]:
     return names
 
 
-def check_order(path: Path, names: Mapping[str, str]) -> None:
-    """Raise InputError for ids that are all numbers of classes, from 0 or 1 on, but not in their order.
+def check_order(path: Path, names: Mapping[str, str]) -> str:
+    """Return a warning about other ids that are numbers out of order, empty where there are none.
+
+    Raise InputError for ids that are all numbers of classes, from 0 or 1 on, but not in their order.
 
     Lines of a file that was sorted as text, 0, 1, 10, 2, would name other classes than they state. Folders
     with such names are classes in just that order, so the right order is not known.
     """
     ids = [int(each) if each.isdecimal() else -1 for each in names]
     wrong = next((number for number, (one, other) in enumerate(pairwise(ids), 1) if other < one), None)
-    if wrong is None or sorted(ids) not in (list(range(len(ids))), list(range(1, len(ids) + 1))):
-        return
+    if wrong is None:
+        return ""
+    if sorted(ids) not in (list(range(len(ids))), list(range(1, len(ids) + 1))):
+        order = "ids are numbers out of order; their lines are taken as the order of the scores"
+        return "" if -1 in ids else f"labels '{path}': {order}"
     line = f"id '{list(names)[wrong]}' comes after '{list(names)[wrong - 1]}'"
     raise InputError(
         f"labels '{path}': {line}, but lines are in the order of the scores; sort them by number "
