@@ -54,9 +54,9 @@ from zfscope.runtimes.onnx_runtime import model_graph
 from zfscope.runtimes.torchserve.archive import Batching
 from zfscope.runtimes.torchserve.runtime import METHOD as PREDICTIONS
 from zfscope.server.settings import Settings
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Label, Manifest, ModelStore, Provenance, write_model
 from zfscope.v1 import classification_pb2, image_pb2
+from zfscope.wire.tensors import tensor_to_wire
 
 CLIENTS = 16
 BATCH = Settings.model_fields["batch_size"].default

@@ -9,14 +9,16 @@
     |-- CannotWrite          a file that the system does not let be written: a full disk, no permission
     |-- NotReady             the service is still loading, or is shutting down
     |-- TooMuchWork          more work than one request may ask for
+    |   `-- Busy             more requests at once than the service takes
     |-- Unauthenticated      no token, or none that the service knows
-    |-- Cancelled            the caller went away, or its deadline passed
+    |-- Cancelled            the caller cancelled, or its deadline passed
+    |   `-- TooLate          the deadline passed while the request was worked on
     |-- BrokenPlugin         an installed analyzer that does not fit
     |-- AnalyzerFailed       a fault of an analyzer, which its package has to mend
     `-- RuntimeUnavailable   a forward runtime, or who runs a scan, that cannot be used, here or at the moment
 
 A message names the thing, the value, what is allowed and what to do. None of these
-classes knows of gRPC: `zfscope.server` maps each to one status.
+classes knows of gRPC: `zfscope.wire.status` maps each to one status.
 """
 
 from collections.abc import Mapping
@@ -72,12 +74,20 @@ class TooMuchWork(ZfscopeError):
     """More work than one request may ask for."""
 
 
+class Busy(TooMuchWork):
+    """More requests at once than the service takes; one of them may be sent again soon."""
+
+
 class Unauthenticated(ZfscopeError):
     """The service asks for a token, and got none that it knows."""
 
 
 class Cancelled(ZfscopeError):
-    """The caller went away, or its deadline passed."""
+    """The caller cancelled or went away, or its deadline passed."""
+
+
+class TooLate(Cancelled):
+    """The deadline of a request passed while it was worked on."""
 
 
 class BrokenPlugin(ZfscopeError):

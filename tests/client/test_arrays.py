@@ -11,8 +11,8 @@ from zfscope.client import PixelTensor, files
 from zfscope.client.requests import analyze_request, image_to_wire, occlude_request
 from zfscope.errors import InputError, TooLarge
 from zfscope.images.decode import decode
-from zfscope.server.tensors import tensor_from_wire
 from zfscope.v1 import image_pb2
+from zfscope.wire.tensors import tensor_from_wire
 
 LEVELS = np.random.default_rng(1).integers(0, 256, (5, 7, 4), dtype=np.uint8)
 

@@ -10,9 +10,9 @@ from zfscope.client import (
     Picture,
     decode,
 )
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import image_pb2
+from zfscope.wire.tensors import tensor_to_wire
 
 PICTURE = image_pb2.Picture(name="seen", png=b"png", scale="grey is 0")
 

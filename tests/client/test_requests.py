@@ -17,8 +17,8 @@ from zfscope.client.requests import (
 )
 from zfscope.errors import InputError
 from zfscope.images.decode import decode
-from zfscope.server.tensors import tensor_from_wire
 from zfscope.v1 import analysis_pb2 as pb
+from zfscope.wire.tensors import tensor_from_wire
 
 
 def test_bytes_are_sent_as_they_are() -> None:

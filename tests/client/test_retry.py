@@ -13,7 +13,7 @@ import pytest
 from zfscope.client import Client
 from zfscope.client.retry import failure_of, is_refused, pauses
 from zfscope.errors import Cancelled, NotReady, ZfscopeError
-from zfscope.server.status import REQUEST_ID, status_of
+from zfscope.wire.status import REQUEST_ID, status_of
 
 
 class Failed(grpc.RpcError, grpc.Call):

@@ -29,8 +29,8 @@ from zfscope.networks import NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.server.app import Service
 from zfscope.server.settings import Settings
-from zfscope.server.status import error_of
 from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
+from zfscope.wire.status import error_of
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ import pytest
 from tests.support.alone import memory_kib
 from zfscope.client import Client
 from zfscope.images.limits import DecodeLimits
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, tensor_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+from zfscope.wire.tensors import tensor_to_wire
 
 FLOAT32 = tensor_pb2.DATA_TYPE_FLOAT32
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.errors import InputError, NotFound, NotReady, RuntimeUnavailable
+from zfscope.errors import Busy, InputError, NotFound, NotReady, RuntimeUnavailable
 from zfscope.server.batching import Batcher
 from zfscope.server.models import Loaded
-from zfscope.server.status import Busy
 from zfscope.store import Model, ModelStore
 
 Images = NDArray[np.float32]

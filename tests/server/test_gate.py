@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from zfscope.errors import NotReady
+from zfscope.errors import Busy, NotReady
 from zfscope.server.gate import Gate, Room
-from zfscope.server.status import Busy
 
 OCCLUDE, PROJECT = "/zfscope.v1.AnalysisService/Occlude", "/zfscope.v1.AnalysisService/Project"
 

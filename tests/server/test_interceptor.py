@@ -13,10 +13,10 @@ from zfscope.client import Client
 from zfscope.errors import Cancelled, RuntimeUnavailable, ZfscopeError
 from zfscope.server.services import classification
 from zfscope.server.settings import Settings
-from zfscope.server.status import REQUEST_ID
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1 import image_pb2
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+from zfscope.wire.status import REQUEST_ID
 
 CLASSIFY = "/zfscope.v1.ClassificationService/Classify"
 

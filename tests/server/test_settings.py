@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from zfscope.client import Access
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits, environment_limits
-from zfscope.server.settings import Settings, read_settings
+from zfscope.server.settings import Settings
+from zfscope.wire.settings import read_settings
 
 
 def test_the_service_listens_on_this_machine_alone_unless_told_otherwise() -> None:
@@ -82,7 +83,7 @@ def test_places_for_a_method_that_there_is_not_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value", "form"),
-    [("ZFSCOPE_QUEUES", "{", '{"Occlude": 2}'), ("ZFSCOPE_ANALYZERS", "project", '["project"]')],
+    [("ZFSCOPE_QUEUES", "{", '{"Occlude": 4}'), ("ZFSCOPE_ANALYZERS", "project", '["project"]')],
 )
 def test_a_variable_that_is_not_json_is_refused_with_an_example(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, form: str

@@ -15,7 +15,7 @@ from zfscope.errors import InputError, Unauthenticated
 from zfscope.server.app import Service
 from zfscope.server.protos import SERVICES, pool_of_all
 from zfscope.server.settings import Settings
-from zfscope.server.status import error_of
+from zfscope.wire.status import error_of
 
 OLD, NEW = "old-0123456789abcdef", "new-0123456789abcdef"
 

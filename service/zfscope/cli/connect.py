@@ -40,6 +40,6 @@ def connect(
 def connect_to(server: str, *, timeout_s: float = 60) -> "Client":
     """Give a client of the service at `server`, with what the command was told of the connection."""
     from zfscope.client import Access, Client
-    from zfscope.server.settings import read_settings
+    from zfscope.wire.settings import read_settings
 
     return Client(server, timeout_s=timeout_s, access=read_settings(Access, **given()))

@@ -67,7 +67,8 @@ def serve(
 
     give_freed_memory_back()
     from zfscope.server.app import serve as run
-    from zfscope.server.settings import Settings, read_settings
+    from zfscope.server.settings import Settings
+    from zfscope.wire.settings import read_settings
 
     wishes = {
         "listen": listen,

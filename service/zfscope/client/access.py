@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from zfscope.client.target import Target
 from zfscope.errors import InputError
-from zfscope.server.secrets import read_authorities, read_pair, read_tokens
+from zfscope.wire.credentials import read_authorities, read_pair, read_tokens
 
 
 class Access(BaseSettings):

@@ -10,8 +10,8 @@ from PIL import Image
 
 from zfscope.client.files import check_size
 from zfscope.errors import InputError
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import image_pb2
+from zfscope.wire.tensors import tensor_to_wire
 
 # Channels of an array (H, W, channels) that a file can hold: grey, RGB, RGBA.
 _CHANNELS = (1, 3, 4)

@@ -37,8 +37,8 @@ from zfscope.client.retry import failure_of, is_refused, pauses
 from zfscope.client.target import parse_target
 from zfscope.errors import Cancelled, InputError, NotReady, ZfscopeError
 from zfscope.images.geometry import Box
-from zfscope.server.settings import read_settings
-from zfscope.server.status import MAX_REQUEST_BYTES
+from zfscope.wire.settings import read_settings
+from zfscope.wire.status import MAX_REQUEST_BYTES
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from zfscope.client import answers
 from zfscope.images.geometry import Box
 from zfscope.results import Analysis, Cell, Notice, Picture, Table
-from zfscope.server.enums import enum_from_wire
-from zfscope.server.tensors import tensor_from_wire
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2, warning_pb2
+from zfscope.wire.enums import enum_from_wire
+from zfscope.wire.tensors import tensor_from_wire
 
 
 def summary(model: model_pb2.ModelSummary) -> answers.ModelSummary:

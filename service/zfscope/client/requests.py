@@ -13,8 +13,8 @@ from zfscope.client.arrays import ArrayLike, PixelTensor, array_to_wire, is_arra
 from zfscope.client.files import File, check_size, contents, is_file
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
-from zfscope.server.enums import enum_to_wire
 from zfscope.v1 import analysis_pb2, image_pb2
+from zfscope.wire.enums import enum_to_wire
 
 Photo = File | NDArray[Any] | ArrayLike | PixelTensor
 """A file; pixels, uint8 (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey; the network's own input, normalised,

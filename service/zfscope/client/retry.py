@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from zfscope.errors import NotReady, ZfscopeError
-from zfscope.server.status import REQUEST_ID, error_of, info_of
+from zfscope.wire.status import REQUEST_ID, error_of, info_of
 
 _BROKEN_OFF = {
     grpc.StatusCode.CANCELLED: "",

@@ -10,9 +10,9 @@ from zfscope.errors import InputError
 from zfscope.images.preprocess import Prepared
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.images import image_from_wire
 from zfscope.store import Model
 from zfscope.v1 import image_pb2
+from zfscope.wire.images import image_from_wire
 
 MOST_IMAGES = 4096
 """Of any request, whatever its analyzer takes."""

@@ -36,7 +36,6 @@ from zfscope.server.metrics import Metrics, MetricsServer
 from zfscope.server.models import Models
 from zfscope.server.protos import CHANNELZ, SERVICES, pool_of_all
 from zfscope.server.pulse import Pulse
-from zfscope.server.secrets import read_tokens
 from zfscope.server.services.analysis import AnalysisService
 from zfscope.server.services.classification import ClassificationService
 from zfscope.server.services.inference import InferenceService
@@ -51,6 +50,7 @@ from zfscope.store import Model, ModelStore
 from zfscope.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
 from zfscope.v1.classification_pb2_grpc import add_ClassificationServiceServicer_to_server
 from zfscope.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
+from zfscope.wire.credentials import read_tokens
 
 _LAST_CALLS_S = 5
 """How long requests that are still on their way in get, to be refused rather than cut off."""

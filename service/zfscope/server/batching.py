@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.engine.trace import check_layer
-from zfscope.errors import NotReady, RuntimeUnavailable
+from zfscope.errors import Busy, NotReady, RuntimeUnavailable
 from zfscope.runtimes.protocol import Runtime, check_images
 from zfscope.server.models import Loaded
-from zfscope.server.status import Busy
 from zfscope.server.tracing import part
 
 Given = Mapping[str, NDArray[np.float32]]

@@ -17,8 +17,8 @@ from grpc_status import rpc_status
 
 from zfscope.server.metrics import Metrics
 from zfscope.server.protos import Method, method_of
-from zfscope.server.status import MAX_REQUEST_BYTES, REQUEST_ID, kind_of, status_of
 from zfscope.server.tracing import CallSpan
+from zfscope.wire.status import MAX_REQUEST_BYTES, REQUEST_ID, kind_of, status_of
 
 # A client may notice its deadline, and cancel the call, this much before the service would.
 _MARGIN_S = 0.05

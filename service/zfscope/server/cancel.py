@@ -7,8 +7,7 @@ from typing import Any
 
 import grpc
 
-from zfscope.errors import Cancelled
-from zfscope.server.status import TooLate
+from zfscope.errors import Cancelled, TooLate
 
 
 class Cancel:

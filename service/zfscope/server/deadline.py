@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from zfscope.server.status import TooLate
+from zfscope.errors import TooLate
 
 
 @dataclass(frozen=True)

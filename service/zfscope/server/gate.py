@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from zfscope.errors import NotReady
-from zfscope.server.status import Busy
+from zfscope.errors import Busy, NotReady
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from zfscope.errors import InputError
 from zfscope.server.calls import abort, begin, code_of_cancelled, sent
 from zfscope.server.deadline import Deadlines, ended_after
 from zfscope.server.gate import Gate
-from zfscope.server.status import analyzer_of, kind_of
+from zfscope.wire.status import analyzer_of, kind_of
 
 OURS = ("/zfscope.", "/inference.")
 PROBES = frozenset(

@@ -7,8 +7,8 @@ import grpc
 
 from zfscope.address import is_loopback, parse_address
 from zfscope.errors import InputError
-from zfscope.server.secrets import read_authorities, read_pair
 from zfscope.server.settings import Settings
+from zfscope.wire.credentials import read_authorities, read_pair
 
 _REASONS = {
     errno.EADDRINUSE: "it is in use",

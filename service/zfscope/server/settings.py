@@ -1,9 +1,8 @@
 """How the service is set up: by ZFSCOPE_ variables of the environment, or by whoever starts it."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
@@ -11,12 +10,11 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from zfscope.address import check_endpoint, parse_address
 from zfscope.errors import InputError
@@ -24,7 +22,6 @@ from zfscope.images.limits import DecodeLimits
 from zfscope.server.deadline import Deadlines
 from zfscope.server.gate import Room
 from zfscope.server.protos import METHODS
-from zfscope.validation import UNKNOWN, faults_of, path_of
 
 _MIB = 1 << 20
 # What a request may have in addition to an image of the largest size.
@@ -34,13 +31,6 @@ _PORTS = {
     "torchserve": {"example_port": 7070, "least_port": 1},
     "metrics_listen": {"example_port": 9090},
 }
-# Settings that are JSON in the environment, each with an example.
-_JSON_FORMS = {"queues": '{"Occlude": 2}', "analyzers": '["project"]'}
-# Variables that protect a service or its callers: unset by mistake, they must not leave either open.
-_PROTECTING = frozenset(
-    {"token", "token_file", "tls", "tls_ca", "tls_certificate", "tls_key", "tls_client_ca"}
-    | {"tls_client_certificate", "tls_client_key"}
-)
 # Settings, each with the setting that limits it.
 _ORDERED = (("default_deadline_s", "max_deadline_s"), ("max_image_bytes", "max_receive_bytes"))
 # gRPC's options are signed 32-bit integers, times in milliseconds.
@@ -48,47 +38,6 @@ _MOST_BYTES = 2**31 - 1
 _MOST_S = 2_000_000
 _MOST_THREADS = 1024
 Bytes = Annotated[PositiveInt, Field(le=_MOST_BYTES)]
-S = TypeVar("S", bound=BaseSettings)
-
-
-def read_settings(kind: type[S], **wishes: Any) -> S:
-    """Read settings from the environment, where no wish goes before. Raises InputError for a wrong value.
-
-    Empty variables count as unset, as shells and compose leave them, but not those that protect.
-    """
-    _check_not_empty(kind, wishes)
-    try:
-        return kind(**wishes)
-    except ValidationError as error:
-        fault, words = next(faults_of(error, kind))
-        field = path_of(fault["loc"])
-        given = repr(fault["input"])
-        # A URL with '@' may hold a password.
-        bare = words.startswith(UNKNOWN) or "@" in given
-        raise InputError(
-            f"{field} {words}" if bare else f"{field} is {given}: {words}", field=field
-        ) from error
-    except SettingsError as error:
-        raise _not_json(kind, str(error)) from error
-
-
-def _check_not_empty(kind: type[BaseSettings], wishes: Mapping[str, Any]) -> None:
-    """Raise InputError for an empty variable of the environment that protects a service or its callers."""
-    prefix = kind.model_config.get("env_prefix", "").upper()
-    for name, value in os.environ.items():
-        field = name.upper().removeprefix(prefix).lower()
-        protects = field in _PROTECTING and field in kind.model_fields and name.upper().startswith(prefix)
-        if protects and not value and field not in wishes:
-            raise InputError(f"{name} is empty; set it, or unset it to go without", field=field)
-
-
-def _not_json(kind: type[BaseSettings], message: str) -> InputError:
-    """Return the error for a variable that is not JSON; pydantic's message quotes the setting."""
-    field = next((name for name in kind.model_fields if f'"{name}"' in message), "")
-    variable = f"{kind.model_config.get('env_prefix', '')}{field}".upper()
-    given = os.environ.get(variable, os.environ.get(variable.lower(), ""))
-    form = _JSON_FORMS.get(field, "JSON")
-    return InputError(f"{variable} is {given!r:.80}; allowed is JSON such as {form}", field=field)
 
 
 class Settings(BaseSettings):
@@ -147,7 +96,9 @@ class Settings(BaseSettings):
         default=64, description="Requests of each method that are in work or wait; more are refused."
     )
     queues: Mapping[str, PositiveInt] = Field(
-        default_factory=dict, description='The queue of single methods instead, as JSON: {"Occlude": 4}.'
+        default_factory=dict,
+        examples=['{"Occlude": 4}'],
+        description='The queue of single methods instead, as JSON: {"Occlude": 4}.',
     )
     queued_bytes: PositiveInt = Field(
         default=256 * _MIB, description="Bytes of all requests that are in work or wait; more are refused."
@@ -170,7 +121,9 @@ class Settings(BaseSettings):
         default=3, description="Models that stay loaded, the default one included."
     )
     analyzers: tuple[str, ...] = Field(
-        default=(), description='The analyzers to load, as JSON: ["project"]; empty: all that are installed.'
+        default=(),
+        examples=['["project"]'],
+        description='The analyzers to load, as JSON: ["project"]; empty: all that are installed.',
     )
     max_passes: PositiveInt = Field(
         default=20_000,

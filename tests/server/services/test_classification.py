@@ -20,11 +20,11 @@ from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import NetworkSpec, build
 from zfscope.runtimes import OnnxRuntime
 from zfscope.server.settings import Settings
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Manifest, Model, ModelStore, Provenance, write_model
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1 import image_pb2
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+from zfscope.wire.tensors import tensor_to_wire
 
 
 @pytest.fixture(scope="module")

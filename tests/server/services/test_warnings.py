@@ -15,9 +15,9 @@ from zfscope.client import Box, Client, Notice, PixelTensor
 from zfscope.images.normalise import Preprocessing, normalise
 from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import classification_pb2, image_pb2
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
+from zfscope.wire.tensors import tensor_to_wire
 
 MESSAGE = (
     "a GIF file of several frames or pages, of which the first was used; "

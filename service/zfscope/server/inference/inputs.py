@@ -14,8 +14,8 @@ from zfscope.images.tensors import TensorScale
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape
 from zfscope.results import MAX_AXES
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import image_pb2
+from zfscope.wire.tensors import tensor_to_wire
 
 Tensor = pb.ModelInferRequest.InferInputTensor
 

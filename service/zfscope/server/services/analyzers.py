@@ -10,10 +10,10 @@ from zfscope.analysis.run import default_cost
 from zfscope.errors import InputError
 from zfscope.results import Analysis, Cell, Table
 from zfscope.server.analyze import Question, by_field, question_about
-from zfscope.server.images import picture_to_wire, warnings_to_wire
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
+from zfscope.wire.images import picture_to_wire, warnings_to_wire
+from zfscope.wire.tensors import tensor_to_wire
 
 
 def analyzer_to_wire(registered: Registered, model: Model) -> pb.Analyzer:

@@ -11,10 +11,10 @@ from zfscope.analysis.classification import ClassScore, check_classifies, check_
 from zfscope.images.preprocess import Crops
 from zfscope.results import merge_notices
 from zfscope.server.backend import Backend
-from zfscope.server.images import Pixels, pixels_from_wire, size_to_wire, warnings_to_wire
 from zfscope.server.models import Loaded
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceServicer
+from zfscope.wire.images import Pixels, pixels_from_wire, size_to_wire, warnings_to_wire
 
 _DEFAULT_TOP = 5
 

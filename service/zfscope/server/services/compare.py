@@ -6,10 +6,10 @@ from zfscope.errors import InputError, ZfscopeError
 from zfscope.server.analyze import Answer, Question, answer, by_field
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.images import picture_to_wire, warnings_to_wire
 from zfscope.server.services.analyzers import table_to_wire
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
+from zfscope.wire.images import picture_to_wire, warnings_to_wire
+from zfscope.wire.tensors import tensor_to_wire
 
 _MOST = 8
 

@@ -5,10 +5,10 @@ from typing import Any
 from zfscope.server.analyze import Answer, Question, answer, by_field, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.enums import enum_words
-from zfscope.server.images import picture_to_wire, sides_of, warnings_to_wire
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
+from zfscope.wire.enums import enum_words
+from zfscope.wire.images import picture_to_wire, sides_of, warnings_to_wire
+from zfscope.wire.tensors import tensor_to_wire
 
 _TENSORS = ("hamming", "boxes", "random-hamming", "random-boxes")
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from zfscope.server.analyze import Answer, Question, answer, by_field, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.enums import enum_words, enums_from_wire
-from zfscope.server.images import picture_to_wire, warnings_to_wire
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
+from zfscope.wire.enums import enum_words, enums_from_wire
+from zfscope.wire.images import picture_to_wire, warnings_to_wire
+from zfscope.wire.tensors import tensor_to_wire
 
 Record = dict[str, Any]
 """A row of a table, by column names."""

@@ -5,10 +5,10 @@ from typing import Any
 from zfscope.server.analyze import Answer, Question, answer, question_about
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
-from zfscope.server.enums import enum_words
-from zfscope.server.images import box_of, picture_to_wire, sides_of, size_to_wire, warnings_to_wire
-from zfscope.server.tensors import tensor_to_wire
 from zfscope.v1 import analysis_pb2 as pb
+from zfscope.wire.enums import enum_words
+from zfscope.wire.images import box_of, picture_to_wire, sides_of, size_to_wire, warnings_to_wire
+from zfscope.wire.tensors import tensor_to_wire
 
 _ENUMS = {"value": pb.ClassValue.DESCRIPTOR, "method": pb.Method.DESCRIPTOR}
 

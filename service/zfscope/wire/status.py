@@ -28,14 +28,6 @@ _MOST_VIOLATIONS = 8
 """So many wrong fields are told of at most, in as many bytes, for the same reason."""
 
 
-class Busy(errors.TooMuchWork):
-    """More requests at once than the service takes; one of them may be sent again soon."""
-
-
-class TooLate(errors.Cancelled):
-    """The deadline of a request passed while it was worked on."""
-
-
 @dataclass(frozen=True)
 class Kind:
     """What a class of errors becomes on the wire; retry_s is after how long to try again, 0 never."""
@@ -53,10 +45,10 @@ KINDS: Mapping[type[BaseException], Kind] = {
     errors.DamagedIndex: Kind(grpc.StatusCode.DATA_LOSS, "DAMAGED_INDEX"),
     errors.NotReady: Kind(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retry_s=1),
     errors.TooMuchWork: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),
-    Busy: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),
+    errors.Busy: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),
     errors.Unauthenticated: Kind(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
     errors.Cancelled: Kind(grpc.StatusCode.CANCELLED, "CANCELLED"),
-    TooLate: Kind(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
+    errors.TooLate: Kind(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
     errors.RuntimeUnavailable: Kind(grpc.StatusCode.UNAVAILABLE, "RUNTIME_UNAVAILABLE", retry_s=1),
 }
 _INTERNAL = Kind(grpc.StatusCode.INTERNAL, "INTERNAL")

@@ -6,8 +6,9 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from zfscope import errors
-from zfscope.server.status import Busy, error_of, status_of
+from zfscope.errors import Busy
 from zfscope.store.fetching.packages import FetchFailed
+from zfscope.wire.status import error_of, status_of
 
 
 def detail(status: status_pb2.Status, kind: type[Message]) -> Message | None:

@@ -3,7 +3,6 @@
 import pytest
 
 from zfscope.errors import InputError
-from zfscope.server.enums import enum_from_wire, enum_to_wire, enums_from_wire
 from zfscope.v1.analysis_pb2 import (
     RULE_GUIDED,
     RULE_UNSPECIFIED,
@@ -13,6 +12,7 @@ from zfscope.v1.analysis_pb2 import (
     Transformation,
 )
 from zfscope.v1.model_pb2 import CHANNEL_ORDER_BGR, ChannelOrder
+from zfscope.wire.enums import enum_from_wire, enum_to_wire, enums_from_wire
 
 
 def test_a_value_is_the_lower_case_end_of_its_name() -> None:

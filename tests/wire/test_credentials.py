@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from zfscope.client import Access
 from zfscope.client.target import parse_target
 from zfscope.errors import InputError
-from zfscope.server.secrets import read_authorities, read_pair, read_tokens
 from zfscope.server.settings import Settings
+from zfscope.wire.credentials import read_authorities, read_pair, read_tokens
 
 TOKEN = "3f0c1d7e9b5a4c2881d6"
 

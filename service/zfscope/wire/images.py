@@ -1,7 +1,7 @@
 """Photos on the wire: what comes is decoded and prepared, what goes are pictures, boxes and sizes."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,28 @@ from numpy.typing import NDArray
 from zfscope.errors import InputError
 from zfscope.images.decode import decode_photo
 from zfscope.images.limits import DecodeLimits
-from zfscope.images.preprocess import Crops, Prepared, prepare_photo, prepare_tensor
+from zfscope.images.preprocess import Crops, Prepared, Preprocessing, prepare_photo, prepare_tensor
 from zfscope.images.tensors import SCALES, TensorScale, read_tensor
 from zfscope.results import Notice, Picture
-from zfscope.server.enums import enum_from_wire
-from zfscope.server.tensors import tensor_from_wire
-from zfscope.store import Model
 from zfscope.v1 import image_pb2, warning_pb2
+from zfscope.wire.enums import enum_from_wire
+from zfscope.wire.tensors import tensor_from_wire
 
 _SIDES = ("x0", "y0", "x1", "y1")
+
+
+class Preparing(Protocol):
+    """What is known of a model that images are prepared for."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """From a photo to the network's input."""
+        ...
+
+    @property
+    def mean_image(self) -> NDArray[np.float32] | None:
+        """The mean image that is subtracted, where the model has one."""
+        ...
 
 
 class Pixels(NamedTuple):
@@ -30,7 +43,7 @@ class Pixels(NamedTuple):
 
 def image_from_wire(
     image: image_pb2.Image,
-    model: Model,
+    model: Preparing,
     *,
     limits: DecodeLimits,
     crops: Crops = "centre",
@@ -58,7 +71,7 @@ def image_from_wire(
 
 def pixels_from_wire(
     image: image_pb2.Image,
-    model: Model,
+    model: Preparing,
     *,
     limits: DecodeLimits,
     crops: Crops = "centre",

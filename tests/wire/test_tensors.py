@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from zfscope import results
 from zfscope.errors import InputError
-from zfscope.server.tensors import tensor_from_wire, tensor_to_wire
 from zfscope.v1.tensor_pb2 import DataType, Tensor
+from zfscope.wire.tensors import tensor_from_wire, tensor_to_wire
 
 DTYPES = st.sampled_from([np.dtype(name) for name in ("u1", "<i8", "<f2", "<f4")])
 FLOAT32 = DataType.DATA_TYPE_FLOAT32

@@ -1,0 +1,1 @@
+"""What client and server share: tensors, enums, images, statuses, credentials and settings of the wire."""

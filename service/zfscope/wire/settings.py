@@ -1,0 +1,60 @@
+"""Settings of the service and of its clients, read from ZFSCOPE_ variables of the environment."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsError
+
+from zfscope.errors import InputError
+from zfscope.validation import UNKNOWN, faults_of, path_of
+
+# Variables that protect a service or its callers: unset by mistake, they must not leave either open.
+_PROTECTING = frozenset(
+    {"token", "token_file", "tls", "tls_ca", "tls_certificate", "tls_key", "tls_client_ca"}
+    | {"tls_client_certificate", "tls_client_key"}
+)
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read_settings(kind: type[S], **values: Any) -> S:
+    """Return settings: the given values, and the environment's for the others.
+
+    Empty variables count as unset, as shells and compose leave them, but not those that protect.
+    Raises InputError for a wrong value.
+    """
+    _check_not_empty(kind, values)
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        fault, words = next(faults_of(error, kind))
+        field = path_of(fault["loc"])
+        given = repr(fault["input"])
+        # A URL with '@' may hold a password.
+        bare = words.startswith(UNKNOWN) or "@" in given
+        raise InputError(
+            f"{field} {words}" if bare else f"{field} is {given}: {words}", field=field
+        ) from error
+    except SettingsError as error:
+        raise _not_json(kind, str(error)) from error
+
+
+def _check_not_empty(kind: type[BaseSettings], values: Mapping[str, Any]) -> None:
+    """Raise InputError for an empty variable of the environment that protects a service or its callers."""
+    prefix = kind.model_config.get("env_prefix", "").upper()
+    for name, value in os.environ.items():
+        field = name.upper().removeprefix(prefix).lower()
+        protects = field in _PROTECTING and field in kind.model_fields and name.upper().startswith(prefix)
+        if protects and not value and field not in values:
+            raise InputError(f"{name} is empty; set it, or unset it to go without", field=field)
+
+
+def _not_json(kind: type[BaseSettings], message: str) -> InputError:
+    """Return the error for a variable that is not JSON; pydantic's message quotes the setting."""
+    field = next((name for name in kind.model_fields if f'"{name}"' in message), "")
+    variable = f"{kind.model_config.get('env_prefix', '')}{field}".upper()
+    given = os.environ.get(variable, os.environ.get(variable.lower(), ""))
+    examples = kind.model_fields[field].examples if field else None
+    form = f"JSON such as {examples[0]}" if examples else "JSON"
+    return InputError(f"{variable} is {given!r:.80}; allowed is {form}", field=field)
