@@ -78,8 +78,9 @@ check: $(DEV)  ## Lint, types, import rules, protos and the Dockerfile
 	$(BIN)/buf lint
 	$(BIN)/hadolint Dockerfile
 
-proto: $(DEV)  ## Generate the stubs in service/zfscope from proto/
+proto: $(DEV)  ## Generate the stubs from proto/, and the client's options and types
 	$(BIN)/python proto/generate.py service
+	$(BIN)/python proto/client.py service
 
 bench: $(DEV)  ## Measure engine, scan and service against what one would use instead
 	$(BIN)/python -m benchmarks.projection

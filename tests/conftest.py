@@ -13,6 +13,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
+from tests.support.pems import Pems, sign
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.spec import (
     Add,
@@ -168,3 +169,14 @@ def seeded_network() -> Callable[..., Network]:
 def images_for() -> Callable[..., Tensor]:
     """Draws images for a network: normal numbers, from `seed`."""
     return noise
+
+
+@pytest.fixture(scope="session")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Pems:
+    return sign(tmp_path_factory.mktemp("pems"))
+
+
+@pytest.fixture(scope="session")
+def strange_pems(tmp_path_factory: pytest.TempPathFactory) -> Pems:
+    """The same of an authority that nobody trusts."""
+    return sign(tmp_path_factory.mktemp("strange"))

@@ -37,6 +37,16 @@ def test_the_committed_stubs_are_exactly_what_the_protos_generate(generated: Pat
     assert not stale, f"{stale} are not what proto/ gives: run `make proto`"
 
 
+def test_the_committed_code_of_clients_is_what_is_generated(tmp_path: Path) -> None:
+    folder = tmp_path / "zfscope" / "client"
+    folder.mkdir(parents=True)
+    subprocess.run([sys.executable, ROOT / "proto" / "client.py", tmp_path], check=True)
+
+    for fresh in folder.iterdir():
+        assert fresh.read_text() == (STUBS / "client" / fresh.name).read_text(), "run `make proto`"
+    assert {fresh.name for fresh in folder.iterdir()} == {"generated.py"}
+
+
 def test_stubs_of_names_that_others_have_too_are_in_a_pool_of_their_own() -> None:
     message = inference_pb2.ModelInferRequest.DESCRIPTOR
     shared = descriptor_pool.Default()

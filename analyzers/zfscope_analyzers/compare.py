@@ -40,7 +40,7 @@ class CompareArchitectures:
 
     name = "compare-architectures"
     summary = "Models side by side: first filters, their frequencies, dead maps, grids in layer 2 (Fig 6)"
-    api_version = 1
+    api_version = 2
     photos = (1, 16)
     params = CompareParams
 

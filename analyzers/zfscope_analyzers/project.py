@@ -112,7 +112,7 @@ class Project:
 
     name = "project"
     summary = "What units of a layer saw in a photo: their activations carried back to pixels"
-    api_version = 1
+    api_version = 2
     photos = (1, 1)
     params = ProjectParams
 

@@ -1,10 +1,19 @@
 """What an analysis gives, as plain values: the same in the service, in its client and in this process."""
 
+import io
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+
+from zfscope.files import write_file
+from zfscope.notebook import html_picture, html_table
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Cell = str | int | float | None
 
@@ -66,6 +75,19 @@ class Picture:
     png: bytes
     scale: str
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the PNG to a file, whole or not at all. Raises CannotWrite."""
+        write_file(Path(path), self.png)
+
+    def image(self) -> "Image":
+        """Return the picture as an image of Pillow."""
+        from PIL.Image import open as open_image
+
+        return open_image(io.BytesIO(self.png))
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
 
 @dataclass(frozen=True)
 class Table:
@@ -75,8 +97,11 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
     def records(self) -> list[dict[str, Any]]:
-        """Give each row by column names."""
+        """Return each row by column names."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def _repr_html_(self) -> str:
+        return html_table(self.columns, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,3 +122,7 @@ class Analysis:
     def picture(self, name: str) -> Picture | None:
         """Give the picture of that name, None where there is none."""
         return next((picture for picture in self.pictures if picture.name == name), None)
+
+    def _repr_html_(self) -> str:
+        tables = [table._repr_html_() for table in self.tables.values()]
+        return "".join([*tables, *(html_picture(picture.name, picture.png) for picture in self.pictures)])

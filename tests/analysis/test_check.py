@@ -10,7 +10,7 @@ import torch
 
 from zfscope.analysis.check import BadAnalysis, checked
 from zfscope.results import Analysis, Notice, Picture, Table
-from zfscope.server.tensors import tensor_from_wire, tensor_to_wire
+from zfscope.wire.tensors import tensor_from_wire, tensor_to_wire
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -30,7 +30,7 @@ class BrightnessParams(BaseModel, extra="forbid"):
 class Brightness:
     name = "brightness"
     summary = "The mean level of a colour of a photo"
-    api_version = 1
+    api_version = 2
     photos = (1, 1)
     params = BrightnessParams
 
@@ -50,7 +50,7 @@ class Frozen:
     name: str = "frozen"
     photos: tuple[int, int] = (1, 1)
     summary: ClassVar[str] = "Gives nothing"
-    api_version: ClassVar[int] = 1
+    api_version: ClassVar[int] = 2
     params: ClassVar[type[BrightnessParams]] = BrightnessParams
 
     def cost(self, model: Model, params: BrightnessParams) -> int:

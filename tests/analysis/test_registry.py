@@ -28,7 +28,7 @@ class Callback(BaseModel):
 class Good:
     name = "good"
     summary = "Does nothing"
-    api_version = 1
+    api_version = 2
     photos = (1, 2)
     params = Params
 
@@ -117,7 +117,11 @@ def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> No
 @pytest.mark.parametrize(
     ("attribute", "value", "told"),
     [
-        ("api_version", 2, "api_version is 2; this zfscope has version 1"),
+        (
+            "api_version",
+            1,
+            "this zfscope has version 2 of the contract: import from zfscope.plugin",
+        ),
         ("api_version", None, "api_version is None"),
         ("name", "better", "name is 'better'; it has to be that of the entry point"),
         ("summary", None, "summary is missing"),

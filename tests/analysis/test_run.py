@@ -16,10 +16,10 @@ from zfscope.analysis.run import (
     check_cost,
     check_photos,
     default_cost,
-    given,
     guarded,
     read_params,
     run,
+    validate_result,
 )
 from zfscope.errors import AnalyzerFailed, Cancelled, InputError, NotFound, TooMuchWork
 
@@ -39,7 +39,7 @@ class Params(BaseModel):
 class Fake:
     name = "fake"
     summary = "Gives what it was made with"
-    api_version = 1
+    api_version = 2
     photos = (2, 3)
     params = Params
 
@@ -273,7 +273,7 @@ def test_what_was_not_asked_for_is_checked_too() -> None:
 
 def test_a_result_in_parts_is_checked_like_the_whole() -> None:
     with pytest.raises(BadAnalysis, match="the number 'mean' is nan"):
-        given(context(), Analysis(numbers={"mean": float("nan")}))
+        validate_result(context(), Analysis(numbers={"mean": float("nan")}))
 
 
 def test_nothing_is_begun_for_a_caller_that_is_gone() -> None:

@@ -45,7 +45,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], No
         class Odd:
             name = "odd"
             summary = "A part of a test"
-            api_version = 1
+            api_version = 2
             photos = (1, 1)
             params = Params
 

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from zfscope.cli.here import Here
+from zfscope.cli.connect import connect
 from zfscope.cli.streams import echo
 
 LOUD = """
 import atexit, os, subprocess, sys, threading
 from pydantic import BaseModel
-from zfscope.analysis.contract import Analysis, Table
+from zfscope.plugin import Analysis, Table
 
 print("at import")
 atexit.register(print, "at exit")
 
 class Loud:
-    name, summary, api_version, photos = "loud", "Prints wherever it can", 1, (0, 1)
+    name, summary, api_version, photos = "loud", "Prints wherever it can", 2, (0, 1)
 
     class params(BaseModel):
         raised: str = ""
@@ -133,7 +133,7 @@ def test_ctrl_c_while_an_analyzer_runs_ends_the_command_with_130(
 def test_a_stream_that_has_no_descriptor_keeps_what_the_command_prints(
     capsys: pytest.CaptureFixture[str], store: Path
 ) -> None:
-    Here(store)
+    connect("", store)
     print("of an analyzer")  # noqa: T201  (as an analyzer does)
     echo("of the command")
 

@@ -5,10 +5,8 @@ from tests.server.conftest import (  # noqa: F401  (fixtures are found by name)
     cold_service,
     make_photo,
     make_service,
-    pems,
     photo,
     service,
     settings,
     store,
-    strange_pems,
 )

@@ -155,8 +155,8 @@ def test_a_request_over_the_service_s_limit_is_refused_before_it_is_sent(
 ) -> None:
     huge = np.broadcast_to(np.float32(0), (3, 2200, 2200))
     sent: list[Any] = []
-    monkeypatch.setattr(client._classification, "Classify", lambda *asked, **_: sent.append(asked))
-    monkeypatch.setattr(client._analysis, "Analyze", lambda *asked, **_: sent.append(asked))
+    monkeypatch.setitem(client._stubs, "Classify", lambda *asked, **_: sent.append(asked))
+    monkeypatch.setitem(client._stubs, "Analyze", lambda *asked, **_: sent.append(asked))
     allowed = Settings().max_receive_bytes
     told = f"^{field} has 58,080,000 bytes; this service takes at most {allowed:,} in a request"
     with pytest.raises(TooMuchWork, match=told):

@@ -3,15 +3,17 @@
 import numpy as np
 
 from zfscope.client import (
+    Correspondence,
+    Invariance,
     InvarianceCurve,
     InvariancePhoto,
     LayerDistances,
     PartCorrespondence,
     Picture,
-    decode,
 )
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import image_pb2
+from zfscope.wire.convert import to_dataclass
 from zfscope.wire.tensors import tensor_to_wire
 
 PICTURE = image_pb2.Picture(name="seen", png=b"png", scale="grey is 0")
@@ -26,8 +28,8 @@ def test_invariance_is_read_photo_by_photo_and_curve_by_curve() -> None:
         label_id="n1", label="bee", chosen=pb.LABEL_CHOICE_GIVEN, probability=0.5, curves=[curve]
     )
 
-    found = decode.invariance(
-        pb.MeasureInvarianceResponse(model="tiny", version=2, photos=[photo], picture=PICTURE)
+    found = to_dataclass(
+        Invariance, pb.MeasureInvarianceResponse(model="tiny", version=2, photos=[photo], picture=PICTURE)
     )
 
     assert (found.model, found.version, found.tensors) == ("tiny", 2, ())
@@ -49,7 +51,7 @@ def test_tensors_of_invariance_are_read_by_transformation() -> None:
         **{name: tensor_to_wire(array) for name, array in arrays.items()},
     )
 
-    (found,) = decode.invariance(pb.MeasureInvarianceResponse(tensors=[tensors])).tensors
+    (found,) = to_dataclass(Invariance, pb.MeasureInvarianceResponse(tensors=[tensors])).tensors
 
     assert found.transformation == "rotation"
     for name, array in arrays.items():
@@ -57,7 +59,7 @@ def test_tensors_of_invariance_are_read_by_transformation() -> None:
 
 
 def test_what_invariance_was_not_asked_for_is_none() -> None:
-    found = decode.invariance(pb.MeasureInvarianceResponse(model="tiny"))
+    found = to_dataclass(Invariance, pb.MeasureInvarianceResponse(model="tiny"))
 
     assert (found.picture, found.tensors) == (None, ())
 
@@ -65,7 +67,9 @@ def test_what_invariance_was_not_asked_for_is_none() -> None:
 def test_correspondence_is_read_row_by_row() -> None:
     row = pb.PartCorrespondence(part="nose", layer="fc6", mean=0.25, deviation=0.5, pairs=3)
 
-    found = decode.correspondence(pb.CorrespondResponse(model="tiny", version=2, rows=[row], picture=PICTURE))
+    found = to_dataclass(
+        Correspondence, pb.CorrespondResponse(model="tiny", version=2, rows=[row], picture=PICTURE)
+    )
 
     assert (found.model, found.version) == ("tiny", 2)
     assert found.rows == (PartCorrespondence("nose", "fc6", 0.25, 0.5, 3),)
@@ -76,7 +80,7 @@ def test_tensors_of_correspondence_are_none_where_they_are_unset() -> None:
     arrays = {"hamming": np.ones((1, 1, 2, 2), np.float32), "boxes": np.array([[[0, 1, 2, 3]]])}
     wire = {name: tensor_to_wire(array) for name, array in arrays.items()}
 
-    found = decode.correspondence(pb.CorrespondResponse(**wire))
+    found = to_dataclass(Correspondence, pb.CorrespondResponse(**wire))
 
     np.testing.assert_array_equal(found.hamming, arrays["hamming"])
     np.testing.assert_array_equal(found.boxes, arrays["boxes"])

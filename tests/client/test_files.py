@@ -14,7 +14,7 @@ from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
 from zfscope.client.files import contents, is_file
-from zfscope.client.requests import image_to_wire
+from zfscope.client.photos import image_to_wire
 from zfscope.errors import InputError
 from zfscope.images.decode import decode, decode_photo
 

@@ -1,24 +1,25 @@
 """What a user asks for, on the wire."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support.calls import Recorder, analyze_request
 from zfscope.client import Box, Unit
-from zfscope.client.requests import (
-    analyze_request,
-    correspond_request,
-    image_to_wire,
-    invariance_request,
-    occlude_request,
-    project_request,
-)
+from zfscope.client.photos import image_to_wire
 from zfscope.errors import InputError
 from zfscope.images.decode import decode
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.wire.tensors import tensor_from_wire
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with Recorder() as recorder:
+        yield recorder
 
 
 def test_bytes_are_sent_as_they_are() -> None:
@@ -57,51 +58,49 @@ def test_a_float_array_is_the_network_s_own_input() -> None:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda photos: invariance_request(photos, {}),
-        lambda photos: correspond_request(photos, {}, {}),
-        lambda photos: analyze_request("invariance", photos, {}),
+        lambda client, photos: client.measure_invariance(photos),
+        lambda client, photos: client.correspond(photos, {}),
+        lambda _, photos: analyze_request("invariance", photos, {}),
     ],
 )
-def test_one_photo_where_several_may_be_given_is_refused(ask: Any, photos: Any) -> None:
+def test_one_photo_where_several_may_be_given_is_refused(client: Any, ask: Any, photos: Any) -> None:
     with pytest.raises(
         InputError, match=r"one photo where a list of them is asked for: give \[photo\]"
     ) as no:
-        ask(photos)
+        ask(client, photos)
 
     assert no.value.field == "images"
 
 
 @pytest.mark.parametrize("bad", ["nowhere.jpg", np.zeros((4, 4))])
-def test_of_several_photos_the_one_that_cannot_be_sent_is_named(bad: Any) -> None:
+def test_of_several_photos_the_one_that_cannot_be_sent_is_named(client: Any, bad: Any) -> None:
     with pytest.raises(InputError) as refusal:
-        invariance_request([b"photo", bad], {})
+        client.measure_invariance([b"photo", bad])
 
     assert refusal.value.field == "images[1]"
 
 
-def test_what_is_left_out_is_unset_on_the_wire() -> None:
-    request = project_request(b"photo", {})
+def test_what_is_left_out_is_unset_on_the_wire(client: Any) -> None:
+    request = client.project(b"photo")
 
     assert request == pb.ProjectRequest(image={"encoded": b"photo"})
     assert not request.HasField("top")
     assert not request.HasField("pictures")
 
 
-def test_every_option_has_its_field() -> None:
-    request = project_request(
+def test_every_option_has_its_field(client: Any) -> None:
+    request = client.project(
         b"photo",
-        {
-            "model": "tiny",
-            "version": 2,
-            "layer": "conv1",
-            "units": [Unit(3, 1, 2), Unit(4)],
-            "rank": "sum",
-            "rule": "gradient",
-            "normalisation": "gradient",
-            "control": True,
-            "pictures": False,
-            "tensors": True,
-        },
+        model="tiny",
+        version=2,
+        layer="conv1",
+        units=[Unit(3, 1, 2), Unit(4)],
+        rank="sum",
+        rule="gradient",
+        normalisation="gradient",
+        control=True,
+        pictures=False,
+        tensors=True,
     )
 
     assert (request.model, request.version, request.layer) == ("tiny", 2, "conv1")
@@ -111,29 +110,27 @@ def test_every_option_has_its_field() -> None:
     assert (request.control, request.pictures, request.tensors) == (True, False, True)
 
 
-def test_what_invariance_is_not_told_is_unset_on_the_wire() -> None:
-    request = invariance_request([b"one", b"two"], {})
+def test_what_invariance_is_not_told_is_unset_on_the_wire(client: Any) -> None:
+    request = client.measure_invariance([b"one", b"two"])
 
     assert request == pb.MeasureInvarianceRequest(images=[{"encoded": b"one"}, {"encoded": b"two"}])
     assert not request.HasField("pictures")
 
 
-def test_every_option_of_invariance_has_its_field() -> None:
-    request = invariance_request(
+def test_every_option_of_invariance_has_its_field(client: Any) -> None:
+    request = client.measure_invariance(
         [b"photo"],
-        {
-            "model": "tiny",
-            "version": 2,
-            "transformations": ["scale", "horizontal"],
-            "translations_px": [-6, 0, 0.5],
-            "scales": [0.6],
-            "rotations_deg": [10],
-            "layers": ["conv1", "fc6"],
-            "fill": "edge",
-            "labels": ["cat"],
-            "pictures": False,
-            "tensors": True,
-        },
+        model="tiny",
+        version=2,
+        transformations=["scale", "horizontal"],
+        translations_px=[-6, 0, 0.5],
+        scales=[0.6],
+        rotations_deg=[10],
+        layers=["conv1", "fc6"],
+        fill="edge",
+        labels=["cat"],
+        pictures=False,
+        tensors=True,
     )
 
     assert (request.model, request.version, list(request.layers)) == ("tiny", 2, ["conv1", "fc6"])
@@ -144,39 +141,39 @@ def test_every_option_of_invariance_has_its_field() -> None:
     assert (request.pictures, request.tensors) == (False, True)
 
 
-def test_a_transformation_that_is_no_choice_is_refused_with_its_place() -> None:
+def test_a_transformation_that_is_no_choice_is_refused_with_its_place(client: Any) -> None:
     told = "'shear' is not allowed; vertical, horizontal, scale, rotation are"
     with pytest.raises(InputError, match=told) as refusal:
-        invariance_request([b"photo"], {"transformations": ["scale", "shear"]})
+        client.measure_invariance([b"photo"], transformations=["scale", "shear"])
 
     assert refusal.value.field == "transformations[1]"
 
 
-def test_masks_are_sent_as_the_bytes_of_their_files(tmp_path: Path) -> None:
+def test_masks_are_sent_as_the_bytes_of_their_files(client: Any, tmp_path: Path) -> None:
     (tmp_path / "nose.png").write_bytes(b"png")
     masks: list[Any] = [b"bytes", str(tmp_path / "nose.png"), tmp_path / "nose.png"]
 
-    assert list(occlude_request(b"photo", {"masks": masks}).masks) == [b"bytes", b"png", b"png"]
+    assert list(client.occlude(b"photo", masks=masks).masks) == [b"bytes", b"png", b"png"]
 
 
 @pytest.mark.parametrize("masks", [b"mask", "mask.png", Path("mask.png")])
-def test_one_mask_where_several_may_be_given_is_refused(masks: Any) -> None:
+def test_one_mask_where_several_may_be_given_is_refused(client: Any, masks: Any) -> None:
     told = r"one mask where a list of them is asked for: give \[mask\]"
     with pytest.raises(InputError, match=told) as refusal:
-        occlude_request(b"photo", {"masks": masks})
+        client.occlude(b"photo", masks=masks)
 
     assert refusal.value.field == "masks"
 
 
-def test_a_mask_without_a_file_is_named(tmp_path: Path) -> None:
+def test_a_mask_without_a_file_is_named(client: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'.*/nose.png' cannot be read: No such file") as refusal:
-        occlude_request(b"photo", {"masks": [b"png", tmp_path / "nose.png"]})
+        client.occlude(b"photo", masks=[b"png", tmp_path / "nose.png"])
 
     assert refusal.value.field == "masks[1]"
 
 
-def test_what_correspond_is_not_told_is_unset_on_the_wire() -> None:
-    request = correspond_request([b"one"], {"nose": [Box(1, 2, 3.5, 4)]}, {})
+def test_what_correspond_is_not_told_is_unset_on_the_wire(client: Any) -> None:
+    request = client.correspond([b"one"], {"nose": [Box(1, 2, 3.5, 4)]})
 
     box = {"x0": 1, "y0": 2, "x1": 3.5, "y1": 4}
     assert request == pb.CorrespondRequest(
@@ -185,20 +182,18 @@ def test_what_correspond_is_not_told_is_unset_on_the_wire() -> None:
     assert not any(request.HasField(name) for name in ("random", "seed", "pictures"))
 
 
-def test_every_option_of_correspond_has_its_field() -> None:
-    request = correspond_request(
+def test_every_option_of_correspond_has_its_field(client: Any) -> None:
+    request = client.correspond(
         [b"photo"],
         {"nose": [Box(0, 0, 1, 1)], "eye": []},
-        {
-            "model": "tiny",
-            "version": 2,
-            "layers": ["conv1"],
-            "random": 0,
-            "seed": 3,
-            "fill": "mean",
-            "pictures": False,
-            "tensors": True,
-        },
+        model="tiny",
+        version=2,
+        layers=["conv1"],
+        random=0,
+        seed=3,
+        fill="mean",
+        pictures=False,
+        tensors=True,
     )
 
     assert (request.model, request.version, list(request.layers)) == ("tiny", 2, ["conv1"])
@@ -211,22 +206,22 @@ def test_every_option_of_correspond_has_its_field() -> None:
 @pytest.mark.parametrize(
     ("ask", "told"),
     [
-        (lambda fill: invariance_request([], {"fill": fill}), "mean, grey, black, edge are"),
-        (lambda fill: correspond_request([], {}, {"fill": fill}), "mean, grey, black are"),
+        (lambda client, fill: client.measure_invariance([], fill=fill), "mean, grey, black, edge are"),
+        (lambda client, fill: client.correspond([], {}, fill=fill), "mean, grey, black are"),
     ],
 )
-def test_a_fill_that_is_no_choice_is_refused_with_the_choices(ask: Any, told: str) -> None:
+def test_a_fill_that_is_no_choice_is_refused_with_the_choices(client: Any, ask: Any, told: str) -> None:
     with pytest.raises(InputError, match=f"'blue' is not allowed; {told}") as refusal:
-        ask("blue")
+        ask(client, "blue")
 
     assert refusal.value.field == "fill"
 
 
 @pytest.mark.parametrize("name", ["rank", "rule", "normalisation"])
-def test_a_word_that_is_no_choice_is_refused_with_the_choices(name: str) -> None:
+def test_a_word_that_is_no_choice_is_refused_with_the_choices(client: Any, name: str) -> None:
     options: Any = {name: "sideways"}
 
     with pytest.raises(InputError, match="'sideways' is not allowed; ") as refusal:
-        project_request(b"photo", options)
+        client.project(b"photo", **options)
 
     assert refusal.value.field == name

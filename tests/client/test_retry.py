@@ -175,14 +175,14 @@ def test_a_reader_that_leaves_an_analysis_ends_the_call(service: Any, photo: byt
         raise KeyError("not wanted any more")
 
     with Client(service.address) as client:
-        begin = client._analysis.Analyze
+        begin = client._stubs["Analyze"]
 
         def watched(*arguments: Any, **options: Any) -> Any:
             call = begin(*arguments, **options)
             call.add_callback(ended.set)
             return call
 
-        client._analysis.Analyze = watched
+        client._stubs["Analyze"] = watched
         with pytest.raises(KeyError, match="not wanted any more"):
             client.analyze("occlude", [photo], {"window": 8, "stride": 2}, progress=leave)
 

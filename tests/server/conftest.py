@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 import structlog
 import torch
-import trustme
 from PIL import Image
 
 from tests.support.alone import Alone
@@ -97,46 +96,6 @@ def settings(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
         lame_duck_s=0,
         grace_s=60,
     )
-
-
-@dataclass(frozen=True)
-class Pems:
-    """Files of an authority and of what it signed: a service on this machine, and a client."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-    client_certificate: Path
-    client_key: Path
-
-    @property
-    def server(self) -> dict[str, Path]:
-        """Settings of a service that proves itself."""
-        return {"tls_certificate": self.certificate, "tls_key": self.key}
-
-
-def sign(folder: Path) -> Pems:
-    """Have a new authority sign a service and a client."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    for name, names in (("server", ("localhost", "127.0.0.1")), ("client", ("client@zfscope.test",))):
-        leaf = authority.issue_cert(*names)
-        leaf.private_key_pem.write_to_path(folder / f"{name}.key")
-        for part in leaf.cert_chain_pems:
-            part.write_to_path(folder / f"{name}.pem", append=True)
-    files = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
-    return Pems(*(folder / file for file in files))
-
-
-@pytest.fixture(scope="session")
-def pems(tmp_path_factory: pytest.TempPathFactory) -> Pems:
-    return sign(tmp_path_factory.mktemp("pems"))
-
-
-@pytest.fixture(scope="session")
-def strange_pems(tmp_path_factory: pytest.TempPathFactory) -> Pems:
-    """The same of an authority that nobody trusts."""
-    return sign(tmp_path_factory.mktemp("strange"))
 
 
 SERVE = """

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from zfscope.errors import Busy, InputError, NotFound, NotReady, RuntimeUnavailable
+from zfscope.runtimes import Loaded
 from zfscope.server.batching import Batcher
-from zfscope.server.models import Loaded
 from zfscope.store import Model, ModelStore
 
 Images = NDArray[np.float32]

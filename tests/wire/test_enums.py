@@ -17,7 +17,11 @@ from zfscope.wire.enums import enum_from_wire, enum_to_wire, enums_from_wire
 
 def test_a_value_is_the_lower_case_end_of_its_name() -> None:
     assert enum_from_wire(Rule.DESCRIPTOR, RULE_GUIDED, field="rule") == "guided"
-    assert enum_from_wire(ChannelOrder.DESCRIPTOR, CHANNEL_ORDER_BGR, field="channels") == "bgr"
+
+
+def test_an_order_of_channels_is_in_upper_case() -> None:
+    assert enum_from_wire(ChannelOrder.DESCRIPTOR, CHANNEL_ORDER_BGR, field="channels") == "BGR"
+    assert enum_to_wire(ChannelOrder.DESCRIPTOR, "BGR", field="channels") == CHANNEL_ORDER_BGR
 
 
 def test_unspecified_is_no_word() -> None:

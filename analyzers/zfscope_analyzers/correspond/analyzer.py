@@ -39,7 +39,7 @@ class Correspond:
 
     name = "correspond"
     summary = "Whether covering the same part of different photos changes features alike (Sec 4.3, Table 1)"
-    api_version = 1
+    api_version = 2
     photos = (2, 32)
     params = CorrespondParams
 

@@ -35,7 +35,7 @@ class Evolve:
     summary = (
         "What excites maps most after each stored epoch of the training, and how fast they settle (Fig 4)"
     )
-    api_version = 1
+    api_version = 2
     photos = (0, 0)
     params = EvolveParams
 

@@ -32,7 +32,7 @@ class Invariance:
 
     name = "invariance"
     summary = "How far features and class move when photos are moved, scaled or turned (Fig 5)"
-    api_version = 1
+    api_version = 2
     photos = (1, 16)
     params = InvarianceParams
 

@@ -32,7 +32,7 @@ class Occlude:
 
     name = "occlude"
     summary = "Which parts of a photo the class, and a feature map, depend on: they are covered one by one"
-    api_version = 1
+    api_version = 2
     photos = (1, 1)
     params = OccludeParams
 

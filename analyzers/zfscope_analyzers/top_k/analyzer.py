@@ -31,7 +31,7 @@ class TopK:
 
     name = "top-k"
     summary = "The photos of an index that activate maps most: projections beside their patches (Fig 2)"
-    api_version = 1
+    api_version = 2
     photos = (0, 0)
     params = TopKParams
 

@@ -7,26 +7,32 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from zfscope.analysis.classification import softmax
-from zfscope.analysis.contract import (
+from zfscope.plugin import (
+    FORWARD,
     Analysis,
     Context,
+    InputError,
+    Label,
+    Layer,
+    Model,
+    Network,
+    NetworkSpec,
     Picture,
     Table,
+    Trace,
     array,
     check_classifies,
+    check_layer,
     class_number,
+    figure,
+    heat_panel,
     images_of,
+    photo_panel,
     picture,
+    rounding,
+    softmax,
+    trace,
 )
-from zfscope.engine.trace import Trace, check_layer, trace
-from zfscope.errors import InputError
-from zfscope.images.heat import figure, heat_panel, photo_panel
-from zfscope.networks import Network, NetworkSpec
-from zfscope.networks.forward import FORWARD
-from zfscope.networks.spec import Layer
-from zfscope.rounding import rounding
-from zfscope.store import Label, Model
 
 _SIDE_PX = 400
 _LEGEND = "viridis from the least value (dark) to the greatest (yellow), which are written under the map"
@@ -64,7 +70,7 @@ class GradCam:
 
     name = "gradcam"
     summary = "Where in a photo the evidence for a class lies (Grad-CAM)"
-    api_version = 1
+    api_version = 2
     photos = (1, 1)
     params = GradCamParams
 

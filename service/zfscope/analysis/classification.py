@@ -1,29 +1,21 @@
 """The likeliest classes of a photo."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.answers.classification import Classification, ClassScore
 from zfscope.errors import InputError, NotFound
 from zfscope.images.preprocess import Prepared
+from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import Runtime
 from zfscope.store import Model
 
+DEFAULT_TOP = 5
 LARGEST_TOP = 1000
 _TOLD = 10
 """So many classes are named to who asked for one that there is not."""
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """A class: its place among the labels, its probability (0..1) and its score before the softmax."""
-
-    label_id: str
-    label: str
-    probability: float
-    logit: float
-    index: int
 
 
 def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -> tuple[ClassScore, ...]:
@@ -35,6 +27,20 @@ def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -
     check_classifies(model)
     check_top(top)
     return likeliest(model, runtime.forward(prepared.pixels), top)
+
+
+def classification(
+    model: Model,
+    logits: NDArray[np.float32],
+    top: int,
+    *,
+    photo_size: tuple[int, int],
+    warnings: Iterable[Notice],
+) -> Classification:
+    """Return the likeliest classes of a photo as an answer; the model's warnings are added."""
+    scores = likeliest(model, logits, top)
+    noticed = merge_notices((*model.warnings, *warnings))
+    return Classification(model.name, model.version, scores, photo_size, noticed)
 
 
 def check_top(top: int) -> None:
@@ -49,11 +55,11 @@ def likeliest(model: Model, logits: NDArray[np.float32], top: int) -> tuple[Clas
     order = np.argsort(-probabilities, kind="stable")[:top]
     return tuple(
         ClassScore(
+            int(index),
             model.labels[index].id,
             model.labels[index].name,
             float(probabilities[index]),
             float(logits[:, index].mean()),
-            int(index),
         )
         for index in order
     )

@@ -1,12 +1,14 @@
 """What an analyzer is: the contract between zfscope and every analysis, its own ones included.
 
+    from zfscope.plugin import Analysis, Context, Model
+
     class BrightnessParams(BaseModel, extra="forbid"):
         channel: int = Field(default=0, ge=0, le=2, description="Red, green or blue.")
 
     class Brightness:
         name = "brightness"
         summary = "The mean level of a colour of a photo"
-        api_version = 1
+        api_version = 2
         photos = (1, 1)
         params = BrightnessParams
 
@@ -53,8 +55,8 @@ __all__ = [
     "picture",
 ]
 
-API_VERSION = 1
-"""Of this contract: an analyzer names the one it was written for."""
+API_VERSION = 2
+"""Version of this contract: an analyzer states the one that it was written for."""
 
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
 

@@ -1,30 +1,23 @@
-"""A network described layer by layer, from its spec alone."""
+"""Models, layers and analyzers described for people and programs, without any weights."""
 
-from dataclasses import dataclass
 from math import prod
 
+from zfscope.analysis.registry import Registered
+from zfscope.analysis.run import default_cost, guarded
+from zfscope.answers.analysis import AnalyzerInfo
+from zfscope.answers.models import Accuracy, Label, Layer, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.engine.receptive import receptive_fields
-from zfscope.networks.shapes import Shape, shapes, weight_shape
-from zfscope.networks.spec import Conv, Layer, Linear, NetworkSpec
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks.shapes import Shape, parameter_count, shapes, weight_shape
+from zfscope.networks.spec import Conv, Linear, NetworkSpec
+from zfscope.networks.spec import Layer as LayerSpec
+from zfscope.store import Accuracy as MeasuredAccuracy
+from zfscope.store import DamagedEntry, Manifest, Model
+
+Key = tuple[str, int]
 
 
-@dataclass(frozen=True)
-class LayerDescription:
-    """A layer: its output's shape, (maps, rows, columns) or (units,), and what its units see.
-
-    stride: pixels of the input between the fields of neighbouring units. receptive_field: side of a
-    unit's field in pixels. Both are None where every unit sees the whole input.
-    """
-
-    name: str
-    kind: str
-    shape: Shape
-    parameters: int
-    stride: int | None
-    receptive_field: int | None
-
-
-def describe(spec: NetworkSpec) -> tuple[LayerDescription, ...]:
+def describe(spec: NetworkSpec) -> tuple[Layer, ...]:
     """Describe every layer of a network in the order of evaluation."""
     known, fields, sources = shapes(spec), receptive_fields(spec), spec.sources
     described = []
@@ -32,12 +25,76 @@ def describe(spec: NetworkSpec) -> tuple[LayerDescription, ...]:
         shape, field = known[layer.name], fields[layer.name]
         parameters = _parameters(layer, known[sources[layer.name][0]])
         place = (field.jump, field.size) if len(shape) == 3 else (None, None)
-        described.append(LayerDescription(layer.name, layer.kind, shape, parameters, *place))
+        described.append(Layer(layer.name, layer.kind, shape, parameters, *place))
     return tuple(described)
 
 
-def _parameters(layer: Layer, source: Shape) -> int:
+def model_summary(found: Manifest | DamagedEntry, default: Key | None) -> ModelSummary:
+    """Summarise a model, or say why it cannot be used. default: name and version of the default model."""
+    is_default = (found.name, found.version) == default
+    if isinstance(found, DamagedEntry):
+        return ModelSummary(found.name, found.version, "", "", 0, 0, is_default, found.reason)
+    return ModelSummary(
+        name=found.name,
+        version=found.version,
+        summary=found.summary,
+        network=found.network.name,
+        classes=len(found.labels),
+        parameters=parameter_count(found.network),
+        is_default=is_default,
+    )
+
+
+def model_info(manifest: Manifest, default: Key | None) -> ModelInfo:
+    """Describe a model, layer by layer. default: name and version of the default model."""
+    return ModelInfo(
+        summary=model_summary(manifest, default),
+        layers=describe(manifest.network),
+        labels=tuple(Label(label.id, label.name) for label in manifest.labels),
+        preprocessing=_preprocessing(manifest.preprocessing),
+        accuracy=_accuracy(manifest.accuracy) if manifest.accuracy else None,
+    )
+
+
+def analyzer_info(registered: Registered, model: Model) -> AnalyzerInfo:
+    """Describe an analyzer, with its cost for a model. Raises AnalyzerFailed for one that cannot say."""
+    analyzer = registered.analyzer
+    with guarded(registered):
+        return AnalyzerInfo(
+            analyzer.name,
+            analyzer.summary,
+            registered.distribution,
+            registered.version,
+            analyzer.params.model_json_schema(),
+            default_cost(analyzer, model),
+            *analyzer.photos,
+        )
+
+
+def _parameters(layer: LayerSpec, source: Shape) -> int:
     if not isinstance(layer, Conv | Linear):
         return 0
     weights = weight_shape(layer, source)
     return prod(weights) + weights[0]
+
+
+def _preprocessing(steps: Preprocessing) -> PreprocessingInfo:
+    return PreprocessingInfo(
+        short_side_px=steps.short_side,
+        centre_px=steps.centre,
+        crop_px=steps.crop,
+        channels=steps.channels,
+        mean=() if steps.mean == "image" else steps.mean,
+        std=steps.std,
+    )
+
+
+def _accuracy(accuracy: MeasuredAccuracy) -> Accuracy:
+    return Accuracy(
+        top1_percent=accuracy.top1,
+        top5_percent=accuracy.top5,
+        ten_crop_top1_percent=accuracy.ten_crop_top1,
+        ten_crop_top5_percent=accuracy.ten_crop_top5,
+        images=accuracy.images,
+        data=accuracy.data,
+    )

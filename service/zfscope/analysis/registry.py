@@ -119,7 +119,10 @@ def _faults(analyzer: Any, name: str) -> Iterator[str]:
     """Give what does not fit the contract, in words."""
     version = getattr(analyzer, "api_version", None)
     if version != API_VERSION:
-        yield f"api_version is {version!r}; this zfscope has version {API_VERSION} of the contract"
+        yield (
+            f"api_version is {version!r}; this zfscope has version {API_VERSION} of the contract: "
+            f"import from zfscope.plugin alone, and state api_version = {API_VERSION}"
+        )
     if not _NAME.fullmatch(name) or getattr(analyzer, "name", None) != name:
         given = getattr(analyzer, "name", None)
         yield f"name is {given!r}; it has to be that of the entry point, of lower case, digits and hyphens"

@@ -55,6 +55,8 @@ def input_error(error: ValidationError, params: type[BaseModel], *, under: str =
 
 
 def _with_value(fault: ErrorDetails, words: str) -> str:
+    if fault["type"] == "missing":
+        return "required: it has no default"
     return words if words.startswith(UNKNOWN) else f"{fault['input']!r:.80}: {words}"
 
 
@@ -107,15 +109,22 @@ def check_photos(analyzer: Analyzer[Any], count: int) -> None:
 
 
 def check_cost(
-    analyzer: Analyzer[Any], model: Model, params: BaseModel, budget: int, *, photos: int, under: str = ""
+    analyzer: Analyzer[Any],
+    model: Model,
+    params: BaseModel,
+    budget: int | None,
+    *,
+    photos: int,
+    under: str = "",
 ) -> None:
     """Raise TooMuchWork where the analysis would cost more forward passes than the budget.
 
-    photos: how many the request has. under: the field that holds the parameters, to be named.
+    budget: None for no limit; a cost that is not valid is a fault even then. photos: number in the request.
+    under: the field that holds the parameters, to be named.
     """
     each = cost_of(analyzer, model, params)
     whole = each * max(photos, 1)
-    if whole > budget:
+    if budget is not None and whole > budget:
         of_which = f", {each:,} for each photo" if photos else ""
         raise TooMuchWork(
             f"'{analyzer.name}' would cost {whole:,} forward passes with these parameters{of_which}; "
@@ -157,10 +166,10 @@ def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysi
     """
     context.check_cancelled()
     with interruptible(context.check_cancelled):
-        return given(context, analyzer.analyze(context, params))
+        return validate_result(context, analyzer.analyze(context, params))
 
 
-def given(context: Context, result: Analysis) -> Analysis:
+def validate_result(context: Context, result: Analysis) -> Analysis:
     """Check an analyzer's result, leave out what the caller did not ask for, and add what was assumed.
 
     These are the warnings of the model and of the photos.

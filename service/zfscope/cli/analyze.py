@@ -38,8 +38,7 @@ from zfscope.cli.streams import echo
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zfscope.cli.here import Here
-    from zfscope.client import Analyzed, AnalyzerInfo, Client
+    from zfscope.client import Analyzed, AnalyzerInfo, ClientMethods
 
 RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
 """How the command is registered: what comes after NAME is read here, by the analyzer's own options."""
@@ -150,7 +149,7 @@ def _parts(chosen: Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
 class _Call:
     """A call of an analyzer as a command line has it, for some photos at a time."""
 
-    zfscope: "Client | Here"
+    zfscope: "ClientMethods"
     info: "AnalyzerInfo"
     chosen: Namespace
     folder: OutputFolder

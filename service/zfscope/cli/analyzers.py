@@ -1,9 +1,14 @@
 """`zfscope analyzers`: what analyses there are."""
 
+from typing import TYPE_CHECKING, Any
+
 from zfscope.cli.connect import connect
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table
 from zfscope.cli.streams import echo
+
+if TYPE_CHECKING:
+    from zfscope.client import AnalyzerInfo
 
 
 def analyzers(
@@ -23,7 +28,7 @@ def analyzers(
     with connect(server, store) as zfscope:
         found = zfscope.analyzers(model, version)
     if as_json:
-        print_json({"analyzers": [vars(info) for info in found]})
+        print_json({"analyzers": [_as_object(info) for info in found]})
         return
     columns = {"analyzer": "left", "package": "left", "passes a photo": "right", "what it shows": "left"}
     rows = [
@@ -37,3 +42,9 @@ def analyzers(
     ]
     print_table("Analyzers", columns, rows)
     echo("zfscope analyze NAME --help lists the options of one.")
+
+
+def _as_object(info: "AnalyzerInfo") -> dict[str, Any]:
+    """Return an analyzer as a JSON object; `photos` are the fewest and the most that it takes."""
+    known = {name: value for name, value in vars(info).items() if name not in ("min_images", "max_images")}
+    return {**known, "photos": info.photos}

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfscope.cli.access import given
-from zfscope.cli.location import find_store
 from zfscope.cli.options import RuntimeName
+from zfscope.cli.streams import keep_stdout
 from zfscope.errors import InputError
+from zfscope.location import find_store
 
 if TYPE_CHECKING:  # both bring half a second or more of imports, which `zfscope --help` does without
-    from zfscope.cli.here import Here
-    from zfscope.client import Client
+    from zfscope.client import Client, ClientMethods
 
 
 def connect(
@@ -20,11 +20,11 @@ def connect(
     runtime: RuntimeName = RuntimeName.onnx,
     torchserve: str = "",
     indexes: Path | None = None,
-) -> "Client | Here":
-    """Give a client of the service at `server`, or, where that is empty, the same calls in this process.
+) -> "ClientMethods":
+    """Return a client of the service at `server`, or of this process if that is empty.
 
-    runtime, torchserve, indexes: see `Here`, of this process. Raises InputError for a service's indexes,
-    and for indexes that are not a folder.
+    runtime, torchserve, indexes: see `LocalClient`. Raises InputError for a service's indexes, and for
+    indexes that are not a folder.
     """
     if server:
         if indexes is not None:
@@ -32,9 +32,11 @@ def connect(
         return connect_to(server)
     if indexes is not None and indexes.exists() and not indexes.is_dir():
         raise InputError(f"--indexes: '{indexes}' is not a folder", field="indexes")
-    from zfscope.cli.here import Here
+    root = find_store(store)  # first: it finds the current folder gone, of which torch dies
+    from zfscope.local import LocalClient
 
-    return Here(find_store(store), runtime=runtime, torchserve=torchserve, indexes=indexes)
+    keep_stdout()  # from analyzers, which run in this process
+    return LocalClient(root, runtime=runtime, torchserve=torchserve, indexes=indexes)
 
 
 def connect_to(server: str, *, timeout_s: float = 60) -> "Client":

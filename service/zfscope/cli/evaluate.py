@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, progress, title_of
 from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
 from zfscope.cli.streams import echo
 from zfscope.cli.warn import print_lines_of_warnings
+from zfscope.location import find_store
 
 if TYPE_CHECKING:
     from zfscope.store import Model

@@ -9,7 +9,6 @@ from zfscope.cli.analyze import as_object, write
 from zfscope.cli.connect import connect
 from zfscope.cli.index import Passes, index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import make_missing
-from zfscope.cli.location import find_store
 from zfscope.cli.numbers import read_numbers
 from zfscope.cli.options import (
     AsJson,
@@ -25,6 +24,7 @@ from zfscope.cli.output import print_json, print_table, print_warnings, progress
 from zfscope.cli.output_folder import about_layer, open_output
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
+from zfscope.location import find_store
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelVersion, Store
 from zfscope.cli.output import print_json
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
+from zfscope.location import find_store
 
 if TYPE_CHECKING:
     from zfscope.store import Model

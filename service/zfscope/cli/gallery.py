@@ -7,17 +7,17 @@ import typer
 
 from zfscope.cli.index import Passes, index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import make_missing
-from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, DeviceName, IndexDevice, Indexes, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
-from zfscope.cli.streams import echo
+from zfscope.cli.streams import echo, keep_stdout
 from zfscope.errors import InputError
+from zfscope.location import find_store
 
 if TYPE_CHECKING:
-    from zfscope.cli.here import Here
     from zfscope.datasets import DataSet
     from zfscope.gallery import Gallery
     from zfscope.gallery.look import Analyze
+    from zfscope.local import LocalClient
     from zfscope.store import Model, ModelStore
 
 
@@ -71,15 +71,16 @@ def gallery(
       zfscope gallery photos/val --layers conv5,fc8 --index classes --no-evolution --out classes
       zfscope gallery photos/val --count 32 --title "Thirty-two of each" --out some
     """
-    from zfscope.cli.here import Here
     from zfscope.gallery import build_gallery, make_plan
+    from zfscope.local import LocalClient
     from zfscope.scan import open_data, open_index
     from zfscope.store import ModelStore
 
     root, wanted = find_store(store), [layer.strip() for layer in layers.split(",") if layer.strip()]
-    here, name = Here(root, runtime="torch", indexes=indexes), index_name(index, data)
-    models = ModelStore(root, indexes=indexes)
-    about, photos = here.model(model, version).summary, open_data(data)
+    models, name = ModelStore(root, indexes=indexes), index_name(index, data)
+    keep_stdout()  # from analyzers, which run in this process
+    client = LocalClient(models, runtime="torch")
+    about, photos = client.model(model, version).summary, open_data(data)
     loaded = models.load(about.name, about.version)
     _make_indexes(models, loaded, photos, name, wanted, evolution=evolution, passes=Passes(device=device))
     found = open_index(loaded, name)
@@ -88,7 +89,7 @@ def gallery(
         task = bar.add_task("maps", total=None)
         made = build_gallery(
             plan,
-            _analyze(here, loaded),
+            _analyze(client, loaded),
             out,
             title=title,
             watch=lambda done, total: bar.update(task, completed=int(done), total=total),
@@ -100,9 +101,9 @@ def gallery(
         _print(made, photos_indexed(found.manifest, photos), out)
 
 
-def _analyze(here: "Here", model: "Model") -> "Analyze":
+def _analyze(client: "LocalClient", model: "Model") -> "Analyze":
     def analyze(analyzer: str, parameters: Any, told: Any) -> Any:
-        return here.analyze(
+        return client.analyze(
             analyzer,
             [],
             parameters,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zfscope.cli.location import find_store
 from zfscope.cli.options import (
     AsJson,
     DeviceName,
@@ -28,6 +27,7 @@ from zfscope.cli.photos_used import passed_over_json, sentence
 from zfscope.cli.streams import echo
 from zfscope.cli.warn import print_lines_of_warnings
 from zfscope.errors import InputError
+from zfscope.location import find_store
 
 if TYPE_CHECKING:
     from zfscope.runtimes import Reducing

@@ -13,11 +13,11 @@ from zfscope.cli.connect import connect
 from zfscope.cli.export_model import export_model
 from zfscope.cli.fetch_model import fetch_model
 from zfscope.cli.import_model import import_model
-from zfscope.cli.location import find_store
 from zfscope.cli.options import AsJson, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.cli.streams import echo
 from zfscope.errors import DamagedModel, InputError
+from zfscope.location import find_store
 
 if TYPE_CHECKING:
     from zfscope.client import Layer, ModelInfo, ModelSummary

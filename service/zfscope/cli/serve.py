@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from zfscope.cli.location import find_store
 from zfscope.cli.memory import give_freed_memory_back
 from zfscope.cli.options import DeviceName, RuntimeName, Store, TorchServeAddress
 from zfscope.cli.streams import OutputLost, echo
+from zfscope.location import find_store
 
 PemFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The service proves itself with both, PEM.")

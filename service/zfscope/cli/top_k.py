@@ -14,8 +14,7 @@ from zfscope.cli.output_folder import about_layer, open_output
 from zfscope.cli.streams import echo
 
 if TYPE_CHECKING:
-    from zfscope.cli.here import Here
-    from zfscope.client import Analyzed, Client
+    from zfscope.client import Analyzed, ClientMethods
 
 
 def top_k(
@@ -80,7 +79,7 @@ def top_k(
         print_maps(layer, found, files)
 
 
-def _analyze(zfscope: "Client | Here", parameters: dict[str, Any], **about: Any) -> "Analyzed":
+def _analyze(zfscope: "ClientMethods", parameters: dict[str, Any], **about: Any) -> "Analyzed":
     with progress() as bar:
         task = bar.add_task("photos", total=100)
         return zfscope.analyze(

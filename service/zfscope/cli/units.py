@@ -2,7 +2,7 @@
 
 import re
 
-from zfscope.client.answers import Unit
+from zfscope.answers import Unit
 from zfscope.errors import InputError
 
 _UNIT = re.compile(r"(\d{1,9})(?::(\d{1,9}):(\d{1,9}))?")

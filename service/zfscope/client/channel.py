@@ -4,6 +4,7 @@ import json
 
 import grpc
 
+from zfscope.client.connection import Connection
 from zfscope.client.retry import shipped
 from zfscope.client.target import Target
 
@@ -16,13 +17,25 @@ KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 20.0, 20.0
 """Silence during a call after which a connection is pinged, and the time that it has to answer."""
 
 
-def open_channel(
-    target: Target, credentials: grpc.ChannelCredentials | None, *, server_name: str = ""
-) -> grpc.Channel:
-    """Open a channel that takes answers of the service's own limit; gRPC's own would be 4 MiB.
+def open_channel(connection: Connection) -> grpc.Channel:
+    """Open a channel for threads."""
+    options = channel_options(connection)
+    if connection.credentials:
+        return grpc.secure_channel(connection.target.text, connection.credentials, options)
+    return grpc.insecure_channel(connection.target.text, options)
 
-    credentials: for TLS. server_name: of the service's certificate, where it is not that of the target.
-    """
+
+def open_async_channel(connection: Connection) -> grpc.aio.Channel:
+    """Open a channel for an event loop."""
+    options = channel_options(connection)
+    if connection.credentials:
+        return grpc.aio.secure_channel(connection.target.text, connection.credentials, options)
+    return grpc.aio.insecure_channel(connection.target.text, options)
+
+
+def channel_options(connection: Connection) -> list[tuple[str, str | int]]:
+    """Return the options of a channel, which takes answers of the service's limit; gRPC's own is 4 MiB."""
+    target, server_name = connection.target, connection.server_name
     options: list[tuple[str, str | int]] = [
         ("grpc.max_receive_message_length", 128 * _MIB),
         ("grpc.service_config", service_config(target)),
@@ -43,9 +56,7 @@ def open_channel(
     ]
     if server_name:
         options.append(("grpc.ssl_target_name_override", server_name))
-    if credentials:
-        return grpc.secure_channel(target.text, credentials, options)
-    return grpc.insecure_channel(target.text, options)
+    return options
 
 
 def service_config(target: Target) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from zfscope.errors import NotReady, ZfscopeError
-from zfscope.wire.status import REQUEST_ID, error_of, info_of
+from zfscope.wire.status import REQUEST_ID, FailedCall, error_of, info_of
 
 _BROKEN_OFF = {
     grpc.StatusCode.CANCELLED: "",
@@ -42,7 +42,7 @@ def failure_of(call: grpc.RpcError, *, deadline: float, closed: bool, connection
     ends them with other statuses. If this process did not cancel the call, and its deadline has not passed,
     that is NotReady.
     """
-    assert isinstance(call, grpc.Call)
+    assert isinstance(call, FailedCall)
     if _is_broken_off(call) and not closed and time.monotonic() < deadline - _MARGIN_S:
         reason = f"{call.code().name.lower()}: {call.details()}"
         return NotReady(f"the service, or a proxy, went away without an answer; try again ({reason})")
@@ -54,13 +54,13 @@ def is_refused(call: grpc.RpcError) -> bool:
 
     The service sends initial metadata, with the request id, when it has admitted a call and before it begins.
     """
-    assert isinstance(call, grpc.Call)
+    assert isinstance(call, FailedCall)
     if call.code().name not in _policy()["retryableStatusCodes"]:
         return False
     return all(key != REQUEST_ID for key, _ in call.initial_metadata() or ())
 
 
-def _is_broken_off(call: grpc.Call) -> bool:
+def _is_broken_off(call: FailedCall) -> bool:
     """Return whether a call was ended by HTTP/2 itself, and not by an answer of the service."""
     trace = _BROKEN_OFF.get(call.code())
     return trace is not None and trace in (call.details() or "") and info_of(call) is None

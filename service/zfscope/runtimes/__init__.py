@@ -1,6 +1,7 @@
 """Who runs the forward pass: ONNX Runtime, torch or TorchServe, behind one Protocol; and who reduces it."""
 
 from zfscope.runtimes.create import RUNTIMES, create_reducing, create_runtime
+from zfscope.runtimes.loaded import Loaded, load_model
 from zfscope.runtimes.onnx_reducing import OnnxReducing
 from zfscope.runtimes.onnx_runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
@@ -11,6 +12,7 @@ from zfscope.runtimes.torchserve.address import TorchServe
 
 __all__ = [
     "RUNTIMES",
+    "Loaded",
     "OnnxReducing",
     "OnnxRuntime",
     "Reduced",
@@ -21,4 +23,5 @@ __all__ = [
     "TorchServe",
     "create_reducing",
     "create_runtime",
+    "load_model",
 ]

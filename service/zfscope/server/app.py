@@ -114,7 +114,8 @@ class Service:
         self._server = grpc.aio.server(interceptors=self._interceptors(), options=options)
         add_ModelServiceServicer_to_server(ModelService(self._backend), self._server)
         add_ClassificationServiceServicer_to_server(ClassificationService(self._backend), self._server)
-        add_AnalysisServiceServicer_to_server(AnalysisService(self._backend), self._server)
+        analyses = AnalysisService(self._backend)  # type: ignore[abstract]  # its typed RPCs are added by a table
+        add_AnalysisServiceServicer_to_server(analyses, self._server)
         add_GRPCInferenceServiceServicer_to_server(
             InferenceService(self._backend, self._health), self._server
         )

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from zfscope.analysis.registry import Registry
 from zfscope.images.limits import DecodeLimits
+from zfscope.runtimes import Loaded
 from zfscope.server.batching import Batcher
 from zfscope.server.models import Models
 from zfscope.server.workers import Workers
+from zfscope.store import ModelStore
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Backend:
     """
 
     models: Models
-    analyzers: Registry
+    registry: Registry
     readers: Workers
     workers: Workers
     batcher: Batcher
@@ -30,6 +32,15 @@ class Backend:
     max_passes: int
     max_images: int
     max_send_bytes: int
+
+    @property
+    def store(self) -> ModelStore:
+        """The models that there are."""
+        return self.models.store
+
+    def loaded(self, name: str, version: int | None) -> Loaded:
+        """Return a model and its runtime; see `Models.loaded`."""
+        return self.models.loaded(name, version)
 
     async def close(self) -> None:
         """Let what runs end, and end the threads."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from zfscope.engine.trace import check_layer
 from zfscope.errors import Busy, NotReady, RuntimeUnavailable
+from zfscope.runtimes import Loaded
 from zfscope.runtimes.protocol import Runtime, check_images
-from zfscope.server.models import Loaded
 from zfscope.server.tracing import part
 
 Given = Mapping[str, NDArray[np.float32]]

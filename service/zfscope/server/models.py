@@ -3,32 +3,16 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
-import numpy as np
 import structlog
 import torch
 
 from zfscope.errors import RuntimeUnavailable
-from zfscope.networks.device import on_device
-from zfscope.runtimes import Runtime
+from zfscope.runtimes import Loaded, Runtime, load_model
 from zfscope.server.arrivals import Arrivals, Key
 from zfscope.store import DamagedEntry, Manifest, Model, ModelStore
 
 _log = structlog.get_logger("zfscope.server")
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """A model and who runs its forward passes."""
-
-    model: Model
-    runtime: Runtime
-
-    def warm_up(self) -> None:
-        """Run one pass, on a blank image."""
-        spec = self.model.network.spec
-        self.runtime.forward(np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32))
 
 
 class Models:
@@ -140,9 +124,7 @@ class Models:
             return self._kept.get((name, version))
 
     def _load(self, key: Key) -> Loaded:
-        model = self._store.load(*key)
-        model = replace(model, network=on_device(model.network, self._device))
-        loaded = Loaded(model, self._create_runtime(model))
+        loaded = load_model(self._store, *key, self._create_runtime, device=self._device)
         with self._lock:
             self._kept[key] = loaded
             oldest = [kept for kept in self._kept if kept not in (key, self.default)]

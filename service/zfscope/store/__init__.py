@@ -1,6 +1,7 @@
 """The model store on disk: manifest, verified loading, writing."""
 
 from zfscope.store.manifest import Accuracy, Checkpoint, Label, Manifest, Provenance
+from zfscope.store.open import open_store
 from zfscope.store.store import Model, ModelStore
 from zfscope.store.survey import DamagedEntry
 from zfscope.store.write import write_manifest, write_model
@@ -14,6 +15,7 @@ __all__ = [
     "Model",
     "ModelStore",
     "Provenance",
+    "open_store",
     "write_manifest",
     "write_model",
 ]

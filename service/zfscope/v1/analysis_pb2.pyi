@@ -2574,6 +2574,7 @@ class Analysis(_message.Message):
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered."""
     version: _builtins.int
@@ -2598,6 +2599,10 @@ class Analysis(_message.Message):
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
         """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
 
+    @_builtins.property
+    def photos(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Size]:
+        """The sizes of the photos, after EXIF orientation, in the order of the request. Empty in a partial result."""
+
     def __init__(
         self,
         *,
@@ -2608,10 +2613,11 @@ class Analysis(_message.Message):
         pictures: _abc.Iterable[_image_pb2.Picture] | None = ...,
         tensors: _abc.Mapping[_builtins.str, _tensor_pb2.Tensor] | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        photos: _abc.Iterable[_image_pb2.Size] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "numbers", b"numbers", "pictures", b"pictures", "tables", b"tables", "tensors", b"tensors", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "numbers", b"numbers", "photos", b"photos", "pictures", b"pictures", "tables", b"tables", "tensors", b"tensors", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

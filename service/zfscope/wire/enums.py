@@ -1,11 +1,14 @@
 """Enums on the wire and as the words that users type: RULE_GUIDED and `guided`."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from functools import cache
 
 from google.protobuf.descriptor import EnumDescriptor
 
 from zfscope.errors import InputError
+
+# Enums whose words are upper case: RGB.
+_UPPER_CASE = frozenset({"zfscope.v1.ChannelOrder"})
 
 
 def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | None:
@@ -27,12 +30,6 @@ def enums_from_wire(enum: EnumDescriptor, values: Iterable[int], *, field: str) 
     return words
 
 
-def enum_words(request: Any, enums: Mapping[str, EnumDescriptor]) -> dict[str, str]:
-    """Give the words of a request's enums, by field; what is unspecified is left out. Raises InputError."""
-    words = {name: enum_from_wire(enum, getattr(request, name), field=name) for name, enum in enums.items()}
-    return {name: word for name, word in words.items() if word is not None}
-
-
 def enum_to_wire(enum: EnumDescriptor, word: str, *, field: str) -> int:
     """Give the value of a word. Raises InputError for a word that is none."""
     values = {known: value for value, known in _words(enum).items() if known}
@@ -46,7 +43,10 @@ def _refused(enum: EnumDescriptor, value: int, field: str) -> InputError:
     return InputError(f"value {value} is not allowed; {allowed} are", field=field)
 
 
+@cache
 def _words(enum: EnumDescriptor) -> dict[int, str | None]:
     prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    names = {value.number: value.name.removeprefix(prefix).lower() for value in enum.values}
+    names = {value.number: value.name.removeprefix(prefix) for value in enum.values}
+    if enum.full_name not in _UPPER_CASE:
+        names = {number: name.lower() for number, name in names.items()}
     return {number: name if number else None for number, name in names.items()}

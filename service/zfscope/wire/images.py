@@ -1,7 +1,6 @@
 """Photos on the wire: what comes is decoded and prepared, what goes are pictures, boxes and sizes."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,10 @@ from zfscope.images.decode import decode_photo
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Crops, Prepared, Preprocessing, prepare_photo, prepare_tensor
 from zfscope.images.tensors import SCALES, TensorScale, read_tensor
-from zfscope.results import Notice, Picture
-from zfscope.v1 import image_pb2, warning_pb2
+from zfscope.results import Notice
+from zfscope.v1 import image_pb2
 from zfscope.wire.enums import enum_from_wire
 from zfscope.wire.tensors import tensor_from_wire
-
-_SIDES = ("x0", "y0", "x1", "y1")
 
 
 class Preparing(Protocol):
@@ -96,31 +93,3 @@ def _scale_of(image: image_pb2.Image, field: str) -> TensorScale:
     if word and image.WhichOneof("content") != "tensor":
         raise InputError(f"{field} is for tensors alone; leave it out for a file's bytes", field=field)
     return next((scale for scale in SCALES if scale == word), "normalised")
-
-
-def size_to_wire(size: tuple[int, int]) -> image_pb2.Size:
-    """Write the size of a photo, (height, width)."""
-    return image_pb2.Size(width=size[1], height=size[0])
-
-
-def box_of(record: Mapping[str, Any]) -> image_pb2.Box:
-    """Write the box that a row of a table names: x0, y0, x1, y1 in pixels."""
-    return image_pb2.Box(**{side: record[side] for side in _SIDES})
-
-
-def sides_of(box: image_pb2.Box) -> dict[str, float]:
-    """Read the sides of a box by name: x0, y0, x1, y1 in pixels."""
-    return {side: getattr(box, side) for side in _SIDES}
-
-
-def picture_to_wire(picture: Picture) -> image_pb2.Picture:
-    """Write a picture."""
-    return image_pb2.Picture(name=picture.name, png=picture.png, scale=picture.scale)
-
-
-def warnings_to_wire(notices: Iterable[Notice]) -> list[warning_pb2.Warning]:
-    """Write the warnings of an answer."""
-    return [
-        warning_pb2.Warning(code=notice.code, message=notice.message, field=notice.field)
-        for notice in notices
-    ]

@@ -15,6 +15,8 @@ from grpc_status import rpc_status
 from zfscope import errors
 from zfscope.errors import ZfscopeError
 
+FailedCall = grpc.Call | grpc.aio.AioRpcError
+"""A failed call of either kind of client."""
 DOMAIN = "zfscope"
 REQUEST_ID = "x-request-id"
 """Metadata of a call: the caller's id for it, and in the answer the id that the service's log has."""
@@ -37,7 +39,7 @@ class Kind:
     retry_s: int = 0
 
 
-KINDS: Mapping[type[BaseException], Kind] = {
+KINDS: Mapping[type[ZfscopeError], Kind] = {
     errors.InputError: Kind(grpc.StatusCode.INVALID_ARGUMENT, "INPUT_ERROR"),
     errors.TooLarge: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"),
     errors.NotFound: Kind(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
@@ -86,7 +88,7 @@ def error_of(call: grpc.RpcError, *, connection: str = "") -> ZfscopeError:
     the class that fits its status. connection: what a message of a failed connection ends with, such as the
     proxy in between.
     """
-    assert isinstance(call, grpc.Call)
+    assert isinstance(call, FailedCall)
     info = info_of(call)
     if info is None:
         return _error_of_transport(call, connection)
@@ -95,9 +97,9 @@ def error_of(call: grpc.RpcError, *, connection: str = "") -> ZfscopeError:
     return _CLASSES.get(info.reason, ZfscopeError)(message, field=field)
 
 
-def info_of(call: grpc.Call) -> error_details_pb2.ErrorInfo | None:
+def info_of(call: FailedCall) -> error_details_pb2.ErrorInfo | None:
     """Return the ErrorInfo that the service sent with a failed call; None if the status is not its own."""
-    status = rpc_status.from_call(call)
+    status = rpc_status.from_call(call)  # type: ignore[arg-type]  # it reads what both kinds have
     info = error_details_pb2.ErrorInfo()
     found = status is not None and any(detail.Unpack(info) for detail in status.details)
     return info if found and info.domain == DOMAIN else None
@@ -160,7 +162,7 @@ _TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {
 }
 
 
-def _error_of_transport(call: grpc.Call, connection: str) -> ZfscopeError:
+def _error_of_transport(call: FailedCall, connection: str) -> ZfscopeError:
     code = call.code()
     message = f"{code.name.lower().replace('_', ' ')}: {call.details()}"
     if connection and code is grpc.StatusCode.UNAVAILABLE:

@@ -10,9 +10,9 @@ import grpc
 import pytest
 
 from tests.server.life.conftest import HeldCall
+from tests.support.calls import analyze_request
 from tests.support.lone import ROOT, Lone, eventually
 from zfscope.client import Client
-from zfscope.client.requests import analyze_request
 from zfscope.errors import Cancelled
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 

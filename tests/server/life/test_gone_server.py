@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import Pems
 from tests.server.life.conftest import HeldCall
 from tests.support.lone import Lone
+from tests.support.pems import Pems
 from zfscope.client import Access, Client, channel
 from zfscope.errors import Cancelled, NotReady
 

@@ -13,9 +13,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.server.life.conftest import HeldCall
+from tests.support.calls import analyze_request
 from tests.support.lone import Lone
 from tests.support.stock import Http2, NodeClient
-from zfscope.client.requests import analyze_request
 from zfscope.client.retry import shipped
 from zfscope.errors import NotReady, RuntimeUnavailable
 from zfscope.server.services import classification

@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.calls import call_of
 from tests.support.close import assert_close
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
+from zfscope.answers import PROJECT
 from zfscope.client import Client, Unit
 from zfscope.errors import InputError, NotFound, TooMuchWork
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
-from zfscope.server.services.project import question_of
 from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -151,11 +152,11 @@ def test_a_row_without_a_column_is_refused(client: Client, photo: bytes, options
 @pytest.mark.parametrize("name", ["rank", "rule", "normalisation"])
 def test_a_number_that_is_no_value_of_an_enum_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="value 9 is not allowed") as refusal:
-        question_of(pb.ProjectRequest(**{name: 9}))
+        call_of(PROJECT, pb.ProjectRequest(**{name: 9}))
 
     assert refusal.value.field == name
 
 
 def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("project").params
-    assert params.model_validate(question_of(pb.ProjectRequest()).parameters) == params()
+    assert params.model_validate(call_of(PROJECT, pb.ProjectRequest()).parameters) == params()

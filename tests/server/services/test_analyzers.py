@@ -41,7 +41,7 @@ class Params(BaseModel):
 
 class Base:
     summary = "A part of a test"
-    api_version = 1
+    api_version = 2
     photos = (1, 2)
     params = Params
 
@@ -243,7 +243,7 @@ def odd_client(
 
 
 def stub_of(client: Client) -> AnalysisServiceStub:
-    return client._analysis
+    return AnalysisServiceStub(client._channel)
 
 
 def test_analyzers_are_listed_with_who_brought_them_and_what_they_take(odd_client: Client) -> None:
@@ -469,7 +469,7 @@ def test_an_analyzer_that_never_looks_keeps_no_other_request_waiting(
 
 
 def test_a_cancelled_projection_is_told_so(client: Client, photo: bytes) -> None:
-    with Client(client._address, timeout_s=0.001) as hasty, pytest.raises(Cancelled):
+    with Client(client._connection.target.text, timeout_s=0.001) as hasty, pytest.raises(Cancelled):
         hasty.project(photo, top=9)
 
 

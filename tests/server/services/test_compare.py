@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.calls import call_of
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
+from zfscope.answers import ARCHITECTURES
 from zfscope.client import Client
 from zfscope.errors import InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
-from zfscope.server.services.compare import question_of
 from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -99,7 +100,7 @@ def test_more_passes_than_the_budget_are_refused(settings: Any, make_service: An
 
 def test_versions_that_are_not_named_are_the_newest() -> None:
     request = pb.CompareArchitecturesRequest(models=[pb.ModelRef(name="a"), pb.ModelRef(name="b", version=3)])
-    question = question_of(request)
+    question = call_of(ARCHITECTURES, request)
     assert (question.model, question.version, question.parameters) == (
         "a",
         None,

@@ -8,14 +8,15 @@ import grpc
 import numpy as np
 import pytest
 
+from tests.support.calls import call_of
+from zfscope.analysis import call as orchestration
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
+from zfscope.answers import CORRESPOND
 from zfscope.client import Box, Client
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
-from zfscope.server import analyze
-from zfscope.server.services.correspond import question_of
 from zfscope.server.settings import Settings
 from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
@@ -111,7 +112,7 @@ def test_the_picture_is_that_of_the_analyzer(client: Client, photos: list[bytes]
 
 def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("correspond").params
-    asked = question_of(pb.CorrespondRequest(parts=[part(GOOD)]))
+    asked = call_of(CORRESPOND, pb.CorrespondRequest(parts=[part(GOOD)]))
 
     boxes = [dict(zip(("x0", "y0", "x1", "y1"), GOOD, strict=True))]
     assert params.model_validate(asked.parameters) == params(parts=[{"name": "nose", "boxes": boxes}])
@@ -161,7 +162,7 @@ def test_the_default_answer_about_five_photos_and_parts_fits_a_client_s_default_
 
 NAN, INFINITE = float("nan"), float("inf")
 BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
-    "no parts": ({"parts": []}, INVALID, "parts", "parts is []: Tuple should have at least 1 item"),
+    "no parts": ({"parts": []}, INVALID, "parts", "parts is required: it has no default"),
     "too many parts": (
         {"parts": [part(GOOD, GOOD, name=str(number)) for number in range(17)]},
         INVALID,
@@ -322,7 +323,7 @@ def test_more_passes_than_the_budget_are_refused_before_any_work(
         stub = AnalysisServiceStub(channel)
         with monkeypatch.context() as watched:
             worked: list[Any] = []
-            watched.setattr(analyze, "run", lambda *given: worked.append(given))
+            watched.setattr(orchestration, "run", lambda *given: worked.append(given))
             refusal = refused(stub.Correspond, request(photo, photo))
         assert worked == []
         assert (refusal.code, refusal.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")

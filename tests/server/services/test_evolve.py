@@ -11,14 +11,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.server.conftest import SPEC, running, write_model_of_noise
+from tests.support.calls import call_of
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
+from zfscope.answers import EVOLVE
 from zfscope.client import Client
 from zfscope.errors import InputError, NotFound, ZfscopeError
 from zfscope.networks import build
 from zfscope.runtimes import create_reducing, create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
-from zfscope.server.services.evolve import question_of
 from zfscope.store import Model, ModelStore
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -131,14 +132,15 @@ def test_what_is_not_there_is_refused_with_field_value_and_what_is_allowed(
 
 
 def test_what_is_unset_is_left_to_the_analyzer() -> None:
-    assert question_of(pb.EvolveRequest()).parameters == {"maps": [], "epochs": []}
-    question = question_of(pb.EvolveRequest(index="val", layer="conv2", first=0, settling=False, epochs=[1]))
-    assert question.images == {}
+    assert call_of(EVOLVE, pb.EvolveRequest()).parameters == {}
+    question = call_of(
+        EVOLVE, pb.EvolveRequest(index="val", layer="conv2", first=0, settling=False, epochs=[1])
+    )
+    assert question.photos == {}
     assert question.parameters == {
-        "maps": [],
-        "epochs": [1],
         "index": "val",
         "layer": "conv2",
         "first": 0,
+        "epochs": [1],
         "settling": False,
     }

@@ -8,16 +8,17 @@ import grpc
 import numpy as np
 import pytest
 
+from tests.support.calls import call_of
 from tests.support.close import assert_close
+from zfscope.analysis import call as orchestration
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
+from zfscope.answers import INVARIANCE
 from zfscope.client import Client
 from zfscope.errors import TooMuchWork
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
-from zfscope.server import analyze
-from zfscope.server.services.invariance import question_of
 from zfscope.server.settings import Settings
 from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
@@ -124,7 +125,7 @@ def test_the_picture_is_that_of_the_analyzer(client: Client, photos: list[bytes]
 
 def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("invariance").params
-    assert params.model_validate(question_of(pb.MeasureInvarianceRequest()).parameters) == params()
+    assert params.model_validate(call_of(INVARIANCE, pb.MeasureInvarianceRequest()).parameters) == params()
 
 
 def test_no_labels_mean_the_likeliest_class_of_each_photo(client: Client, photos: list[bytes]) -> None:
@@ -329,7 +330,7 @@ def test_more_passes_than_the_budget_are_refused_before_any_work(
         stub = AnalysisServiceStub(channel)
         with monkeypatch.context() as watched:
             worked: list[Any] = []
-            watched.setattr(analyze, "run", lambda *given: worked.append(given))
+            watched.setattr(orchestration, "run", lambda *given: worked.append(given))
             refusal = refused(stub.MeasureInvariance, three)
         assert worked == []
         assert (refusal.code, refusal.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")

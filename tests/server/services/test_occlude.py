@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.calls import call_of
 from tests.support.close import assert_close
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
+from zfscope.answers import OCCLUDE
 from zfscope.client import Client
 from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.images.decode import decode
@@ -23,7 +25,6 @@ from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
 from zfscope.server.cancel import Cancel
 from zfscope.server.services import analysis
-from zfscope.server.services.occlude import question_of
 from zfscope.server.settings import Settings
 from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
@@ -77,7 +78,7 @@ def test_the_control_comes_with_its_similarity(client: Client, photo: bytes) -> 
 
 def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("occlude").params
-    assert params.model_validate(question_of(pb.OccludeRequest()).parameters) == params()
+    assert params.model_validate(call_of(OCCLUDE, pb.OccludeRequest()).parameters) == params()
 
 
 def test_pictures_alone_come_unless_tensors_are_asked_for(client: Client, photo: bytes) -> None:
@@ -192,22 +193,22 @@ def test_more_windows_than_the_budget_are_refused_before_any_work(
 def test_an_occlusion_that_nobody_waits_for_frees_its_worker(
     client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, begun, ended = analysis.occlude, threading.Event(), Future[Any]()
+    whole, begun, ended = analysis.answer_typed, threading.Event(), Future[Any]()
 
-    def held(backend: Any, asked: pb.OccludeRequest, cancel: Cancel) -> pb.OccludeResponse:
+    def held(typed: Any, backend: Any, asked: pb.OccludeRequest, cancel: Cancel) -> Any:
         """Begin the work when the service knows that the caller has gone."""
         begun.set()
         assert cancel._ended.wait(timeout=60)
         with pytest.raises(Cancelled) as raised:
-            whole(backend, asked, cancel)
+            whole(typed, backend, asked, cancel)
         ended.set_result(raised.value)
         raise raised.value
 
     request = pb.OccludeRequest(window=2, stride=1, method=pb.METHOD_FULL)
     request.image.encoded = photo
     with monkeypatch.context() as patched:
-        patched.setattr(analysis, "occlude", held)
-        call = client._analysis.Occlude.future(request)
+        patched.setattr(analysis, "answer_typed", held)
+        call = client._stubs["Occlude"].future(request)
         assert begun.wait(timeout=60)
         call.cancel()
         with pytest.raises((grpc.FutureCancelledError, grpc.RpcError)):

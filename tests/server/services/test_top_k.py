@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 
 from tests.server.conftest import running, write_model_of_noise
+from tests.support.calls import call_of
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
+from zfscope.answers import TOP_K
 from zfscope.client import Box, Client
 from zfscope.errors import DamagedIndex, InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.runtimes import create_reducing, create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
-from zfscope.server.services.top_k import question_of
 from zfscope.store import Model, ModelStore
 from zfscope.v1 import analysis_pb2 as pb
 
@@ -207,12 +208,10 @@ def test_more_passes_than_the_budget_are_refused(
 
 
 def test_what_is_unset_is_left_to_the_analyzer() -> None:
-    assert question_of(pb.TopKRequest()).parameters == {"maps": [], "control": False}
-    question = question_of(pb.TopKRequest(index="val", layer="conv2", count=3, first=0, top=1))
-    assert question.images == {}
+    assert call_of(TOP_K, pb.TopKRequest()).parameters == {}
+    question = call_of(TOP_K, pb.TopKRequest(index="val", layer="conv2", count=3, first=0, top=1))
+    assert question.photos == {}
     assert question.parameters == {
-        "maps": [],
-        "control": False,
         "index": "val",
         "layer": "conv2",
         "count": 3,

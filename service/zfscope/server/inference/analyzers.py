@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.analysis.call import AnalysisCall, analyze
 from zfscope.analysis.run import check_photos
 from zfscope.errors import InputError, NotFound
 from zfscope.inference import inference_pb2 as pb
 from zfscope.results import Analysis
-from zfscope.server.analyze import Question, answer
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.inference.inputs import images_to_wire, sent_images
 from zfscope.server.inference.names import Target
 from zfscope.server.inference.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
 from zfscope.server.inference.parameters import TENSOR_SCALE, parameters_of, scale_of
+from zfscope.server.services.requests import prepared_by_field
 
 PICTURES, ANALYSIS = "pictures", "analysis"
 """What comes unasked: the PNG files, and all that is no array as one JSON object."""
@@ -27,7 +28,7 @@ def infer(
     backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel
 ) -> pb.ModelInferResponse:
     """Answer a ModelInfer of an analyzer. Blocks."""
-    analyzer = backend.analyzers.analyzer(target.analyzer)
+    analyzer = backend.registry.analyzer(target.analyzer)
     wanted = wanted_outputs(request, (PICTURES, ANALYSIS))
     for output in wanted:
         if output.classes:
@@ -37,25 +38,25 @@ def infer(
     check_photos(analyzer, sent.images if sent else 0)
     own = TENSOR_SCALE in analyzer.params.model_fields  # a parameter of the analyzer's then, not of the input
     scale = "normalised" if own else scale_of(request, sent)
-    question = Question(
-        analyzer=target.analyzer,
+    call = AnalysisCall(
+        target.analyzer,
+        prepared_by_field(images_to_wire(sent, scale) if sent else {}, backend.image_limits),
+        parameters_of(request, analyzer),
         model=target.model,
         version=target.version,
-        images=images_to_wire(sent, scale) if sent else {},
-        parameters=parameters_of(request, analyzer),
         pictures=PICTURES in names,
         tensors=not names <= {PICTURES, ANALYSIS},
         under="parameters",
     )
-    answered = answer(backend, question, cancel)
-    model, given = answered.model, _arrays(answered.analysis)
+    outcome = analyze(backend, call, check_cancelled=cancel.check)
+    model, given = outcome.model, _arrays(outcome.analysis)
     outputs = {output.name: _given(output, given) for output in wanted}
     return answer_to_wire(
         request,
         model=target.title(model.name),
         version=model.version,
         outputs=outputs,
-        warnings=answered.analysis.warnings,
+        warnings=outcome.analysis.warnings,
     )
 
 

@@ -106,13 +106,13 @@ def _model(backend: Backend, manifest: Manifest) -> Description:
             "inputs": PHOTOS,
             TENSOR_SCALE: ",".join(SCALES),
             "outputs": ",".join(name for name, _ in others if name != first),
-            "analyzers": ",".join(backend.analyzers),
+            "analyzers": ",".join(backend.registry),
         },
     )
 
 
 def _analyzer(backend: Backend, target: Target, manifest: Manifest) -> Description:
-    analyzer = backend.analyzers.analyzer(target.analyzer)
+    analyzer = backend.registry.analyzer(target.analyzer)
     photos = (Tensor(PHOTOS, "BYTES", (_ANY,)),) if analyzer.photos[1] else ()
     return Description(
         name=target.title(manifest.name),

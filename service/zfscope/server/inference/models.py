@@ -15,13 +15,13 @@ from zfscope.images.tensors import TensorScale, read_tensor
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.shapes import Shape, shapes
 from zfscope.results import Notice, merge_notices
+from zfscope.runtimes import Loaded
 from zfscope.server.backend import Backend
 from zfscope.server.cancel import Cancel
 from zfscope.server.inference.inputs import INPUT, Sent, images_to_wire, numbers_of, sent_images
 from zfscope.server.inference.names import Target
 from zfscope.server.inference.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
 from zfscope.server.inference.parameters import check_no_parameters, scale_of
-from zfscope.server.models import Loaded
 from zfscope.store import Manifest, Model
 from zfscope.wire.images import pixels_from_wire
 

@@ -7,16 +7,14 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.classification import ClassScore, check_classifies, check_top, likeliest
+from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
 from zfscope.images.preprocess import Crops
-from zfscope.results import merge_notices
+from zfscope.runtimes import Loaded
 from zfscope.server.backend import Backend
-from zfscope.server.models import Loaded
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceServicer
-from zfscope.wire.images import Pixels, pixels_from_wire, size_to_wire, warnings_to_wire
-
-_DEFAULT_TOP = 5
+from zfscope.wire.convert import to_message
+from zfscope.wire.images import Pixels, pixels_from_wire
 
 
 class ClassificationService(ClassificationServiceServicer):
@@ -53,7 +51,7 @@ class Asked:
 
 def read(backend: Backend, request: pb.ClassifyRequest) -> Asked:
     """Check a request, and prepare its photo for its model. Blocks, but for a tensor and a model at hand."""
-    top = request.top if request.HasField("top") else _DEFAULT_TOP
+    top = request.top if request.HasField("top") else DEFAULT_TOP
     check_top(top)
     loaded = backend.models.loaded(*_model_of(request))
     check_classifies(loaded.model)
@@ -63,26 +61,13 @@ def read(backend: Backend, request: pb.ClassifyRequest) -> Asked:
 
 
 def response_of(asked: Asked, logits: NDArray[np.float32]) -> pb.ClassifyResponse:
-    """Write the likeliest classes by the logits of a photo's crops."""
-    model = asked.loaded.model
-    return pb.ClassifyResponse(
-        model=model.name,
-        version=model.version,
-        classes=[_score_to_wire(score) for score in likeliest(model, logits, asked.top)],
-        photo=size_to_wire(asked.image.size),
-        warnings=warnings_to_wire(merge_notices((*model.warnings, *asked.image.warnings))),
+    """Return the likeliest classes by the logits of a photo's crops."""
+    image = asked.image
+    answer = classification(
+        asked.loaded.model, logits, asked.top, photo_size=image.size, warnings=image.warnings
     )
+    return to_message(pb.ClassifyResponse, answer)
 
 
 def _model_of(request: pb.ClassifyRequest) -> tuple[str, int | None]:
     return request.model, request.version if request.HasField("version") else None
-
-
-def _score_to_wire(score: ClassScore) -> pb.ClassScore:
-    return pb.ClassScore(
-        index=score.index,
-        label_id=score.label_id,
-        label=score.label,
-        probability=score.probability,
-        logit=score.logit,
-    )

@@ -93,7 +93,7 @@ def can_run(backend: Backend, target: Target) -> bool:
     try:
         backend.models.loaded(target.model, target.version).runtime.check()
         if target.analyzer:
-            backend.analyzers.analyzer(target.analyzer)
+            backend.registry.analyzer(target.analyzer)
     except ZfscopeError as error:
         _log.info("not ready", model=target.model[:80], version=target.version, reason=str(error)[:200])
         return False

@@ -1,4 +1,4 @@
-"""Where the models are."""
+"""Where the store of models is."""
 
 from pathlib import Path
 
@@ -27,4 +27,4 @@ def find_store(store: Path | None) -> Path:
 
 def _checkout() -> Path:
     """Give the repository that this file is in, where the package runs from one."""
-    return Path(__file__).parents[3]
+    return Path(__file__).parents[2]

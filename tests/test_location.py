@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from zfscope.cli import location
-from zfscope.cli.location import find_store
+from zfscope import location
 from zfscope.errors import NotFound
+from zfscope.location import find_store
 from zfscope.store import ModelStore
 
 
@@ -59,4 +59,4 @@ def test_without_any_store_the_message_says_where_it_looked_and_how_to_name_one(
 
 
 def test_the_checkout_is_the_folder_of_this_repository() -> None:
-    assert (location._checkout() / "service" / "zfscope" / "cli" / "location.py").is_file()
+    assert (location._checkout() / "service" / "zfscope" / "location.py").is_file()

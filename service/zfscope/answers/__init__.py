@@ -1,0 +1,78 @@
+"""What a call returns, as plain values: no torch, no gRPC, the same in this process and from a service.
+
+`warnings` of an answer: what was assumed or left out, empty if there is nothing to say.
+"""
+
+from typing import Any
+
+from zfscope.answers.analysis import Analyzed, AnalyzerInfo, Progress, TypedAnalysis
+from zfscope.answers.architectures import ARCHITECTURES, Comparison
+from zfscope.answers.classification import Classification, ClassScore
+from zfscope.answers.correspond import CORRESPOND, Correspondence, PartCorrespondence
+from zfscope.answers.evolve import EVOLVE, Evolution, EvolvedMap, EvolvedRecord, Settling
+from zfscope.answers.invariance import (
+    INVARIANCE,
+    Invariance,
+    InvarianceCurve,
+    InvariancePhoto,
+    InvarianceTensors,
+    LayerDistances,
+)
+from zfscope.answers.models import Accuracy, Label, Layer, ModelInfo, ModelSummary, PreprocessingInfo
+from zfscope.answers.occlude import OCCLUDE, OccludedClass, OccludedMap, Occlusion
+from zfscope.answers.project import PROJECT, Projection, Projections, Unit
+from zfscope.answers.top_k import TOP_K, TopK, TopMap, TopRecord
+
+__all__ = [
+    "ARCHITECTURES",
+    "CORRESPOND",
+    "EVOLVE",
+    "INVARIANCE",
+    "OCCLUDE",
+    "PROJECT",
+    "TOP_K",
+    "TYPED",
+    "Accuracy",
+    "Analyzed",
+    "AnalyzerInfo",
+    "ClassScore",
+    "Classification",
+    "Comparison",
+    "Correspondence",
+    "Evolution",
+    "EvolvedMap",
+    "EvolvedRecord",
+    "Invariance",
+    "InvarianceCurve",
+    "InvariancePhoto",
+    "InvarianceTensors",
+    "Label",
+    "Layer",
+    "LayerDistances",
+    "ModelInfo",
+    "ModelSummary",
+    "OccludedClass",
+    "OccludedMap",
+    "Occlusion",
+    "PartCorrespondence",
+    "PreprocessingInfo",
+    "Progress",
+    "Projection",
+    "Projections",
+    "Settling",
+    "TopK",
+    "TopMap",
+    "TopRecord",
+    "Unit",
+]
+
+TYPED: tuple[TypedAnalysis[Any], ...] = (
+    ARCHITECTURES,
+    CORRESPOND,
+    EVOLVE,
+    INVARIANCE,
+    OCCLUDE,
+    PROJECT,
+    TOP_K,
+)
+"""Analyses with an RPC of their own."""

@@ -1,0 +1,34 @@
+"""The likeliest classes of a photo."""
+
+from dataclasses import dataclass
+
+from zfscope.notebook import html_table
+from zfscope.results import Notice
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class, its probability (0 to 1) and its score before the softmax."""
+
+    index: int
+    label_id: str
+    label: str
+    probability: float
+    logit: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The likeliest classes of a photo, likeliest first; photo_size is (height, width) in pixels."""
+
+    model: str
+    version: int
+    classes: tuple[ClassScore, ...]
+    photo_size: tuple[int, int]
+    warnings: tuple[Notice, ...] = ()
+
+    def _repr_html_(self) -> str:
+        columns = ("probability", "class", "id")
+        return html_table(
+            columns, [(f"{score.probability:.1%}", score.label, score.label_id) for score in self.classes]
+        )

@@ -1,0 +1,87 @@
+"""Projections of units."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, box_of, from_analysis, from_record
+from zfscope.images.geometry import Box
+from zfscope.notebook import ShowsPicture
+from zfscope.results import Notice, Picture
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit to project: its map, row and column; without row and column the map's strongest unit.
+
+    In a fully connected layer, map is the unit itself.
+    """
+
+    map: int
+    y: int | None = None
+    x: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Projection(ShowsPicture):
+    """What one unit saw.
+
+    y, x: None in a fully connected layer. receptive_field: in pixels of the photo. picture: None unless
+    pictures were asked for. tensor and control_tensor: float32 (3, H, W) in the size and channel order
+    of the network's input, read-only, None unless asked for. control_ssim, control_rank_correlation: how
+    alike the projection and its control are, -1..1, None without the control.
+    """
+
+    layer: str
+    map: int
+    y: int | None
+    x: int | None
+    activation: float
+    receptive_field: Box
+    picture: Picture | None
+    tensor: NDArray[np.float32] | None
+    control_tensor: NDArray[np.float32] | None
+    control_ssim: float | None
+    control_rank_correlation: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Projections(ShowsPicture):
+    """What the units saw, and all of it on one sheet; photo_size is (height, width) in pixels."""
+
+    model: str
+    version: int
+    projections: tuple[Projection, ...]
+    sheet: Picture | None
+    photo_size: tuple[int, int]
+    warnings: tuple[Notice, ...] = ()
+
+
+def _assemble(found: Analyzed, sizes: Sequence[Size]) -> Projections:
+    analysis = found.analysis
+    records = analysis.tables["projections"].records()
+    nothing = [None] * len(records)
+    tensors = analysis.tensors.get("projections", nothing)
+    controls = analysis.tensors.get("controls", nothing)
+    return from_analysis(
+        Projections,
+        found,
+        projections=tuple(
+            from_record(
+                Projection,
+                record,
+                receptive_field=box_of(record),
+                picture=analysis.picture(record["picture"]),
+                tensor=tensor,
+                control_tensor=control,
+            )
+            for record, tensor, control in zip(records, tensors, controls, strict=True)
+        ),
+        sheet=next((picture for picture in analysis.pictures if picture.name.endswith("-sheet")), None),
+        photo_size=sizes[0],
+    )
+
+
+PROJECT = TypedAnalysis("Project", "project", Projections, _assemble)

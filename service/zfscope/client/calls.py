@@ -1,0 +1,222 @@
+"""Analyses that callers ask for: read once, and run by a service or in this process."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from google.protobuf import struct_pb2
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from zfscope.answers import ARCHITECTURES, Analyzed, Progress
+from zfscope.answers.analysis import Size, TypedAnalysis
+from zfscope.answers.architectures import MAX_MODELS
+from zfscope.cancellation import Cancellation
+from zfscope.client.photos import Photo, image_to_wire, images_to_wire, masks_to_wire
+from zfscope.errors import InputError, ZfscopeError
+from zfscope.images.geometry import Box
+from zfscope.v1 import analysis_pb2, image_pb2
+from zfscope.validation import unknown_name
+from zfscope.wire.convert import to_message
+
+A = TypeVar("A")
+
+# Options of a call that are not parameters of the analyzer.
+_COMMON = ("model", "version", "pictures", "tensors")
+_CALL = (*_COMMON, "timeout_s", "cancel", "progress")
+
+
+@dataclass(frozen=True, eq=False)
+class AnalysisRequest(Generic[A]):
+    """An analysis that is asked for.
+
+    analyzer, parameters, options: its name, what it takes, and model, version, pictures and tensors. images:
+    by the fields that hold them. read: makes the answer of the analysis and the sizes of its photos. typed:
+    set for an analysis with an RPC of its own.
+    """
+
+    analyzer: str
+    images: Mapping[str, image_pb2.Image]
+    parameters: Mapping[str, Any]
+    options: Mapping[str, Any]
+    read: Callable[[Analyzed, Sequence[Size]], A]
+    typed: TypedAnalysis[A] | None = None
+    timeout_s: float | None = None
+    cancel: Cancellation | None = None
+    progress: Callable[[Progress], None] | None = None
+
+    def typed_message(self) -> Message:
+        """Return the request of the analysis' own RPC. Raises InputError for what cannot be sent."""
+        assert self.typed
+        known = {**self.parameters, **self.options, **self._images()}
+        if self.typed is ARCHITECTURES:
+            first = analysis_pb2.ModelRef(name=known.pop("model"), version=known.pop("version"))
+            others = [
+                _model_ref(name, f"models[{index}]") for index, name in enumerate(known.pop("others"), 1)
+            ]
+            known["models"] = [first, *others]
+        method = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].methods_by_name[self.typed.rpc]
+        with sendable():
+            return to_message(GetMessageClass(method.input_type), known)
+
+    def message(self) -> analysis_pb2.AnalyzeRequest:
+        """Return the request of Analyze. Raises InputError for what cannot be sent."""
+        with sendable():
+            parameters = struct_pb2.Struct()
+            parameters.update(_json(self.parameters))
+            return analysis_pb2.AnalyzeRequest(
+                analyzer=self.analyzer,
+                images=self.images.values(),
+                parameters=parameters,
+                **self.options,
+            )
+
+    @contextmanager
+    def naming_fields(self) -> Iterator[None]:
+        """Name fields in errors as the method does: not as parameters of Analyze, `image` for one photo."""
+        try:
+            yield
+        except ZfscopeError as error:
+            if self.typed:
+                error.field = self._field_of(error.field)
+                error.fields = {self._field_of(field): text for field, text in error.fields.items()}
+            raise
+
+    def _field_of(self, field: str) -> str:
+        assert self.typed
+        plain = self.typed.field_of(field.removeprefix("parameters."))
+        return plain.replace("images[0]", "image", 1) if "image" in self.images else plain
+
+    def _images(self) -> dict[str, Any]:
+        if "image" in self.images:
+            return {"image": self.images["image"]}
+        return {"images": list(self.images.values())} if self.images else {}
+
+
+def untyped(
+    analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], options: Mapping[str, Any]
+) -> AnalysisRequest[Analyzed]:
+    """Return a request for any analyzer. Raises InputError for a photo that cannot be used."""
+    images = {f"images[{index}]": image for index, image in enumerate(images_to_wire(photos))}
+    return _request(analyzer, images, dict(parameters), options, lambda found, _: found)
+
+
+def about_photo(
+    typed: TypedAnalysis[A], photo: Photo, options: Mapping[str, Any], allowed: type
+) -> AnalysisRequest[A]:
+    """Return a request about one photo. allowed: the class of the options. Raises InputError."""
+    return _typed(typed, {"image": image_to_wire(photo)}, options, allowed)
+
+
+def about_photos(
+    typed: TypedAnalysis[A],
+    photos: Sequence[Photo],
+    options: Mapping[str, Any],
+    allowed: type,
+    **arguments: Any,
+) -> AnalysisRequest[A]:
+    """Return a request about several photos. arguments: parameters that are no options. Raises InputError."""
+    images = {f"images[{index}]": image for index, image in enumerate(images_to_wire(photos))}
+    return _typed(typed, images, options, allowed, **arguments)
+
+
+def about_index(typed: TypedAnalysis[A], options: Mapping[str, Any], allowed: type) -> AnalysisRequest[A]:
+    """Return a request about the photos of an index. Raises InputError for an option that does not exist."""
+    return _typed(typed, {}, options, allowed)
+
+
+def about_models(
+    typed: TypedAnalysis[A],
+    models: Sequence[str],
+    photos: Sequence[Photo],
+    options: Mapping[str, Any],
+    allowed: type,
+) -> AnalysisRequest[A]:
+    """Return a request about several models, each NAME or NAME:VERSION. Raises InputError."""
+    if isinstance(models, str):
+        raise InputError("one model where a list of them is asked for", field="models")
+    for name in ("model", "version"):
+        if name in options:
+            raise InputError(
+                f"{name} is given, but the models are in `models`: NAME or NAME:VERSION", field=name
+            )
+    if not 2 <= len(models) <= MAX_MODELS:
+        raise InputError(f"models has {len(models)}; name 2 to {MAX_MODELS} to compare", field="models")
+    first, *others = [_model_ref(name, f"models[{index}]") for index, name in enumerate(models)]
+    asked = {**options, "model": first.name, "version": first.version if first.HasField("version") else None}
+    titles = [_title(other) for other in others]
+    return about_photos(typed, photos, asked, allowed, others=titles)
+
+
+def parts_of(parts: Mapping[str, Sequence[Box]]) -> list[dict[str, Any]]:
+    """Return parts, each with a box for each photo, as the analyzer reads them."""
+    return [{"name": name, "boxes": [vars(box) for box in boxes]} for name, boxes in parts.items()]
+
+
+def _typed(
+    typed: TypedAnalysis[A],
+    images: Mapping[str, image_pb2.Image],
+    options: Mapping[str, Any],
+    allowed: type,
+    **arguments: Any,
+) -> AnalysisRequest[A]:
+    check_options(options, allowed)
+    parameters = {name: value for name, value in options.items() if name not in _CALL}
+    if "masks" in parameters:
+        parameters["masks"] = masks_to_wire(parameters["masks"])
+    own = {name: options[name] for name in _CALL if name in options}
+    return _request(typed.analyzer, images, {**parameters, **arguments}, own, typed.assemble, typed)
+
+
+def _request(
+    analyzer: str,
+    images: Mapping[str, image_pb2.Image],
+    parameters: Mapping[str, Any],
+    options: Mapping[str, Any],
+    read: Callable[[Analyzed, Sequence[Size]], A],
+    typed: TypedAnalysis[A] | None = None,
+) -> AnalysisRequest[A]:
+    about_call = {name: options.get(name) for name in ("timeout_s", "cancel", "progress")}
+    of_message = {name: options[name] for name in _COMMON if name in options}
+    return AnalysisRequest(analyzer, images, parameters, of_message, read, typed, **about_call)
+
+
+def check_options(options: Mapping[str, Any], allowed: type) -> None:
+    """Raise InputError, with the nearest name, for an option that a method does not have."""
+    names = get_type_hints(allowed)
+    for name in options:
+        if name not in names:
+            raise InputError(f"{name} {unknown_name(name, tuple(names))}", field=name)
+
+
+@contextmanager
+def sendable() -> Iterator[None]:
+    """Translate protobuf's error about a value that a field cannot hold into InputError."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a value that cannot be sent: {error}") from error
+
+
+def _model_ref(title: str, field: str) -> analysis_pb2.ModelRef:
+    name, _, version = title.partition(":")
+    if version and not version.isdecimal():
+        raise InputError(f"{field} is '{title}'; a model is named as NAME or NAME:VERSION", field=field)
+    return analysis_pb2.ModelRef(name=name, version=int(version) if version else None)
+
+
+def _title(model: analysis_pb2.ModelRef) -> str:
+    return f"{model.name}:{model.version}" if model.HasField("version") else model.name
+
+
+def _json(value: Any) -> Any:
+    """Return parameters as JSON holds them: units and boxes as objects, files as base64."""
+    if is_dataclass(value):
+        return {name: item for name, item in vars(value).items() if item is not None}
+    if isinstance(value, Mapping):
+        return {name: _json(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value

@@ -1,0 +1,196 @@
+"""The client's methods in this process, without a service."""
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import TypeVar, Unpack
+
+from zfscope.analysis.call import AnalysisCall, Partial, Prepare, analyze
+from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
+from zfscope.analysis.description import analyzer_info, model_info, model_summary
+from zfscope.analysis.registry import Registry, load_analyzers
+from zfscope.analysis.run import Meter
+from zfscope.answers import AnalyzerInfo, Classification, ModelInfo, ModelSummary, Progress
+from zfscope.cancellation import Cancellation
+from zfscope.client.calls import AnalysisRequest, check_options
+from zfscope.client.connection import checked_timeout_s
+from zfscope.client.generated import CallOptions
+from zfscope.client.methods import ClientMethods
+from zfscope.client.photos import Photo, image_to_wire
+from zfscope.errors import InputError, NotFound, TooLate
+from zfscope.images.limits import environment_limits
+from zfscope.runtimes import Loaded, TorchServe, create_runtime, load_model
+from zfscope.store import Model, ModelStore, open_store
+from zfscope.v1 import image_pb2
+from zfscope.wire.images import image_from_wire, pixels_from_wire
+
+A = TypeVar("A")
+# Models that stay in memory.
+_KEPT_MODELS = 3
+
+
+class LocalClient(ClientMethods):
+    """A store of models, and the work on them in this process. Many threads may share it.
+
+        from zfscope import LocalClient
+
+        client = LocalClient()
+        client.project("china.jpg", layer="conv5").sheet.save("conv5.png")
+
+    Models are loaded when they are first asked for, and the last three stay in memory.
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | ModelStore | None = None,
+        *,
+        runtime: str = "onnx",
+        device: str = "cpu",
+        torchserve: str = "",
+        indexes: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Open a store; no model is loaded yet.
+
+        store: a `ModelStore` or its directory; by default $ZFSCOPE_STORE, ./model_store, or that of the
+        checkout. runtime: of forward passes, `onnx`, `torch` or `torchserve`. device: `cpu` or `cuda`.
+        torchserve: HOST:PORT of TorchServe, for that runtime. indexes: see `ModelStore`.
+        Raises NotFound if there is no store.
+        """
+        self.store = store if isinstance(store, ModelStore) else open_store(store, indexes=indexes)
+        self.image_limits = environment_limits()
+        self.max_passes: int | None = None
+        self._device = device
+        self._create = partial(
+            create_runtime,
+            runtime,
+            device=device,
+            torchserve=TorchServe(torchserve) if torchserve else None,
+        )
+        self._kept: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The installed analyzers."""
+        return load_analyzers()
+
+    def close(self) -> None:
+        """Release the models."""
+        with self._lock:
+            self._kept.clear()
+
+    def health(self) -> str:
+        """Return `SERVING`: this process is its own service."""
+        return "SERVING"
+
+    def wait_until_ready(self, timeout_s: float = 30) -> None:
+        """Return at once: models are loaded when they are first asked for."""
+
+    def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]:
+        """List the models; see `ClientMethods.models`."""
+        _watch(options)()
+        default = self._default()
+        listed = sorted(self.store.listing(), key=lambda found: (found.name, -found.version))
+        return tuple(model_summary(found, default) for found in listed)
+
+    def model(self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
+        """Describe a model; see `ClientMethods.model`."""
+        _watch(options)()
+        return model_info(self.store.manifest(name, version), self._default())
+
+    def classify(
+        self,
+        photo: Photo,
+        *,
+        model: str = "",
+        version: int | None = None,
+        top: int | None = None,
+        ten_crop: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Classification:
+        """Return the likeliest classes of a photo; see `ClientMethods.classify`."""
+        check_cancelled = _watch(options)
+        top = DEFAULT_TOP if top is None else top
+        check_top(top)
+        loaded = self.loaded(model, version)
+        check_classifies(loaded.model)
+        image = pixels_from_wire(
+            image_to_wire(photo),
+            loaded.model,
+            limits=self.image_limits,
+            crops="ten" if ten_crop else "centre",
+        )
+        check_cancelled()
+        logits = loaded.runtime.forward(image.pixels)
+        check_cancelled()
+        return classification(loaded.model, logits, top, photo_size=image.size, warnings=image.warnings)
+
+    def analyzers(
+        self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
+    ) -> tuple[AnalyzerInfo, ...]:
+        """List the installed analyzers; see `ClientMethods.analyzers`."""
+        _watch(options)()
+        loaded = self.loaded(model, version)
+        return tuple(analyzer_info(registered, loaded.model) for registered in self.registry.values())
+
+    def loaded(self, name: str, version: int | None) -> Loaded:
+        """Return a model and its runtime, loaded when first asked for. Raises NotFound and DamagedModel."""
+        manifest = self.store.manifest(name, version)
+        key = manifest.name, manifest.version
+        with self._lock:  # one at a time: two threads that ask for one model load it once
+            if key not in self._kept:
+                self._kept[key] = load_model(self.store, *key, self._create, device=self._device)
+            self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT_MODELS:
+                self._kept.popitem(last=False)
+            return self._kept[key]
+
+    def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
+        request = make()
+        check_cancelled, meter = _watched(request.cancel, request.timeout_s), Meter()
+
+        def report(_: Model, fraction: float, __: Partial | None) -> None:
+            if request.progress:  # without what there is to see already: drawing it takes long
+                request.progress(Progress(*meter.read(fraction), None))
+
+        call = AnalysisCall(
+            request.analyzer,
+            {field: self._prepare(image, field) for field, image in request.images.items()},
+            request.parameters,
+            **{name: value for name, value in request.options.items() if value is not None},
+        )
+        with request.naming_fields():
+            outcome = analyze(self, call, check_cancelled=check_cancelled, report=report)
+        return request.read(outcome.analyzed, outcome.sizes)
+
+    def _prepare(self, image: image_pb2.Image, field: str) -> Prepare:
+        return lambda model: image_from_wire(image, model, limits=self.image_limits, field=field)
+
+    def _default(self) -> tuple[str, int] | None:
+        try:
+            folder = self.store.folder("")
+        except (NotFound, InputError):
+            return None
+        return folder.parent.name, int(folder.name)
+
+
+def _watch(options: CallOptions) -> Callable[[], None]:
+    """Return `_watched` of the options of a call. Raises InputError for an option that does not exist."""
+    check_options(options, CallOptions)
+    return _watched(options.get("cancel"), options.get("timeout_s"))
+
+
+def _watched(cancel: Cancellation | None, timeout_s: float | None) -> Callable[[], None]:
+    """Return what raises Cancelled once a call is cancelled, and TooLate once its time limit has passed."""
+    deadline = time.monotonic() + checked_timeout_s(timeout_s)
+
+    def check() -> None:
+        if cancel:
+            cancel.check()
+        if time.monotonic() > deadline:
+            raise TooLate(f"the call took longer than its time limit of {timeout_s:g} s")
+
+    return check

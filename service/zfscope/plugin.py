@@ -1,0 +1,87 @@
+"""All that an analyzer's author imports, and nothing else: names here keep their meaning.
+
+    from zfscope.plugin import Analysis, Context, Model
+
+The contract is `zfscope.analysis.contract`, with an example; examples/zfscope-gradcam is a whole package.
+"""
+
+from zfscope.analysis.classification import softmax
+from zfscope.analysis.contract import (
+    API_VERSION,
+    Analysis,
+    Analyzer,
+    Context,
+    Notice,
+    Picture,
+    Table,
+    array,
+    check_classifies,
+    class_number,
+    images_of,
+    picture,
+)
+from zfscope.analysis.run import run
+from zfscope.engine.deconvnet import project
+from zfscope.engine.receptive import receptive_fields
+from zfscope.engine.seeds import Unit, activation, strongest_unit, strongest_units
+from zfscope.engine.trace import Trace, check_layer, trace
+from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
+from zfscope.images.geometry import Box, Geometry
+from zfscope.images.heat import figure, heat_panel, photo_panel
+from zfscope.images.preprocess import Prepared
+from zfscope.images.render import Panel, Rendering, projection_panel
+from zfscope.networks import Network, NetworkSpec
+from zfscope.networks.forward import FORWARD
+from zfscope.networks.spec import Layer
+from zfscope.rounding import rounding
+from zfscope.runtimes import Runtime
+from zfscope.store import Label, Model, ModelStore
+
+__all__ = [
+    "API_VERSION",
+    "FORWARD",
+    "Analysis",
+    "Analyzer",
+    "Box",
+    "Cancelled",
+    "Context",
+    "Geometry",
+    "InputError",
+    "Label",
+    "Layer",
+    "Model",
+    "ModelStore",
+    "Network",
+    "NetworkSpec",
+    "NotFound",
+    "Notice",
+    "Panel",
+    "Picture",
+    "Prepared",
+    "Rendering",
+    "Runtime",
+    "Table",
+    "TooMuchWork",
+    "Trace",
+    "Unit",
+    "ZfscopeError",
+    "activation",
+    "array",
+    "check_classifies",
+    "check_layer",
+    "class_number",
+    "figure",
+    "heat_panel",
+    "images_of",
+    "photo_panel",
+    "picture",
+    "project",
+    "projection_panel",
+    "receptive_fields",
+    "rounding",
+    "run",
+    "softmax",
+    "strongest_unit",
+    "strongest_units",
+    "trace",
+]

@@ -1,0 +1,230 @@
+"""Conversion between messages and plain values, driven by the descriptors: fields of the same name.
+
+    to_message(pb.ProjectResponse, projections)      a dataclass, or a mapping, as a message
+    to_dataclass(Projections, response)              a message as a dataclass
+    to_values(request, leave_out={"image"})          the fields that a request sets, by name
+
+Enums are lower-case words, tensors numpy arrays, sizes (height, width), tables `Table`, repeated fields
+tuples, and optional fields that are not set None.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from types import NoneType
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
+
+from google.protobuf import json_format, struct_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from zfscope.errors import InputError
+from zfscope.results import Cell, Table
+from zfscope.v1 import analysis_pb2, image_pb2, tensor_pb2
+from zfscope.wire.enums import enum_from_wire, enum_to_wire, enums_from_wire
+from zfscope.wire.tensors import tensor_from_wire, tensor_to_wire
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+# Fields of messages that have another name in dataclasses.
+_PLAIN_NAMES = {"photo": "photo_size"}
+_WIRE_NAMES = {plain: wire for wire, plain in _PLAIN_NAMES.items()}
+
+
+def to_message(kind: type[M], values: Any) -> M:
+    """Return a message with the fields of a dataclass or mapping; None and missing values stay unset.
+
+    A value that is a message is used as it is. Raises InputError for a word that an enum lacks and an array
+    that cannot be sent, TypeError or ValueError for a value that a field cannot hold.
+    """
+    known = values if isinstance(values, Mapping) else vars(values)
+    named = (
+        (field, known.get(_PLAIN_NAMES.get(field.name, field.name))) for field in _fields(kind.DESCRIPTOR)
+    )
+    return kind(**{field.name: _to_wire(field, value) for field, value in named if value is not None})
+
+
+def to_dataclass(kind: type[T], message: Message) -> T:
+    """Return a message as a dataclass. Raises InputError for an enum's unknown value or a broken tensor."""
+    plans = _plans(kind, message.DESCRIPTOR)  # type: ignore[arg-type]  # mypy: type[T] is not hashable
+    return kind(**{plan.name: _read(plan, message) for plan in plans})
+
+
+def to_values(message: Message, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """Return the fields that a message sets, by name, as plain values; nested messages as mappings.
+
+    A field without presence counts as set unless it is empty, zero or false; inside nested messages always.
+    Raises InputError as `to_dataclass`.
+    """
+    found = ((field, getattr(message, field.name)) for field in _fields(message.DESCRIPTOR))
+    values = {
+        field.name: _plain(field, value)
+        for field, value in found
+        if field.name not in leave_out and (message.HasField(field.name) if field.has_presence else value)
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+class _Plan(NamedTuple):
+    """How a field of a dataclass is read.
+
+    name: of the field. field: of the message. item: the dataclass of its items. optional: whether it is None
+    where the message does not set it.
+    """
+
+    name: str
+    field: FieldDescriptor
+    item: type[Any] | None
+    optional: bool
+
+
+@cache
+def _fields(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
+    return tuple(descriptor.fields)
+
+
+@cache
+def _plans(kind: type[Any], descriptor: Descriptor) -> tuple[_Plan, ...]:
+    hints, known = get_type_hints(kind), descriptor.fields_by_name
+    names = [(field.name, _WIRE_NAMES.get(field.name, field.name)) for field in fields(kind)]
+    return tuple(
+        _Plan(name, known[wire], _dataclass_in(hints[name]), NoneType in get_args(hints[name]))
+        for name, wire in names
+    )
+
+
+def _dataclass_in(hint: Any) -> type[Any] | None:
+    """Return the dataclass that a type hint is made of: of `tuple[Layer, ...]`, of `Box | None`."""
+    if is_dataclass(hint):
+        return hint  # type: ignore[return-value]  # a hint is a class
+    return next(filter(None, map(_dataclass_in, get_args(hint))), None)
+
+
+def _read(plan: _Plan, message: Message) -> Any:
+    field = plan.field
+    if plan.optional and field.has_presence and not message.HasField(field.name):
+        return None
+    value = getattr(message, field.name)
+    if of_value := _map_value(field):
+        return {key: _from_wire(of_value, value[key], plan.item) for key in value}
+    if field.is_repeated:
+        return tuple(_from_wire(field, item, plan.item) for item in value)
+    return _from_wire(field, value, plan.item)
+
+
+def _from_wire(field: FieldDescriptor, value: Any, item: type[Any] | None) -> Any:
+    if field.enum_type is not None:
+        return enum_from_wire(field.enum_type, value, field=field.name) or ""
+    if field.message_type is None:
+        return value
+    special = _SPECIAL.get(field.message_type.full_name)
+    if special:
+        return special.read(value, field.name)
+    assert item is not None, field.full_name
+    return to_dataclass(item, value)
+
+
+def _to_wire(field: FieldDescriptor, value: Any) -> Any:
+    if of_value := _map_value(field):
+        return {key: _item_to_wire(of_value, item) for key, item in value.items()}
+    if field.is_repeated:
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise InputError(f"{field.name} is {value!r:.80}; give a list", field=field.name)
+        return [_item_to_wire(field, item, f"[{index}]") for index, item in enumerate(value)]
+    return _item_to_wire(field, value)
+
+
+def _item_to_wire(field: FieldDescriptor, value: Any, index: str = "") -> Any:
+    if field.enum_type is not None:
+        return enum_to_wire(field.enum_type, value, field=f"{field.name}{index}") if value else 0
+    if field.message_type is None or isinstance(value, Message):
+        return value
+    special = _SPECIAL.get(field.message_type.full_name)
+    return special.write(value) if special else to_message(GetMessageClass(field.message_type), value)
+
+
+def _plain(field: FieldDescriptor, value: Any) -> Any:
+    if field.enum_type is not None:
+        read = enums_from_wire if field.is_repeated else enum_from_wire
+        return read(field.enum_type, value, field=field.name)
+    if field.message_type is None:
+        return list(value) if field.is_repeated else value
+    return [_mapping(item) for item in value] if field.is_repeated else _mapping(value)
+
+
+def _mapping(message: Message) -> dict[str, Any]:
+    found = ((field, getattr(message, field.name)) for field in _fields(message.DESCRIPTOR))
+    return {
+        field.name: _plain(field, value)
+        for field, value in found
+        if not field.has_presence or message.HasField(field.name)
+    }
+
+
+@cache
+def _map_value(field: FieldDescriptor) -> FieldDescriptor | None:
+    """Return the field of the values of a map; None if the field is not a map."""
+    entry = field.message_type
+    is_map = entry is not None and entry.GetOptions().map_entry
+    return entry.fields_by_name["value"] if entry is not None and is_map else None
+
+
+class _Special(NamedTuple):
+    """A message that is not a dataclass of the same fields. read: gets the name of the field too."""
+
+    read: Callable[[Any, str], Any]
+    write: Callable[[Any], Message]
+
+
+def _size_to_wire(size: tuple[int, int]) -> image_pb2.Size:
+    return image_pb2.Size(width=size[1], height=size[0])
+
+
+def _table_from_wire(table: analysis_pb2.Table) -> Table:
+    rows = tuple(tuple(_cell_from_wire(cell) for cell in row.cells) for row in table.rows)
+    return Table(tuple(table.columns), rows)
+
+
+def _table_to_wire(table: Table) -> analysis_pb2.Table:
+    rows = [analysis_pb2.Row(cells=map(_cell_to_wire, row)) for row in table.rows]
+    return analysis_pb2.Table(columns=table.columns, rows=rows)
+
+
+def _cell_from_wire(cell: struct_pb2.Value) -> Cell:
+    """Read a cell; a whole number comes back as one, though the wire has no integers."""
+    if cell.HasField("string_value"):
+        return cell.string_value
+    if not cell.HasField("number_value"):
+        return None
+    value = cell.number_value
+    return int(value) if value.is_integer() else value
+
+
+def _cell_to_wire(cell: Cell) -> struct_pb2.Value:
+    if cell is None:
+        return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
+    if isinstance(cell, str):
+        return struct_pb2.Value(string_value=cell)
+    return struct_pb2.Value(number_value=cell)
+
+
+def _struct_to_wire(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    struct = struct_pb2.Struct()
+    struct.update(values)
+    return struct
+
+
+_SPECIAL: Mapping[str, _Special] = {
+    tensor_pb2.Tensor.DESCRIPTOR.full_name: _Special(
+        lambda tensor, name: tensor_from_wire(tensor, field=name), tensor_to_wire
+    ),
+    image_pb2.Size.DESCRIPTOR.full_name: _Special(lambda size, _: (size.height, size.width), _size_to_wire),
+    analysis_pb2.Table.DESCRIPTOR.full_name: _Special(
+        lambda table, _: _table_from_wire(table), _table_to_wire
+    ),
+    struct_pb2.Struct.DESCRIPTOR.full_name: _Special(
+        lambda struct, _: json_format.MessageToDict(struct), _struct_to_wire
+    ),
+}

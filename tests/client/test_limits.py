@@ -1,0 +1,47 @@
+"""Time limits of calls, and calls of a client that was closed."""
+
+import asyncio
+import math
+from typing import Any
+
+import pytest
+
+from zfscope import AsyncClient, Client
+from zfscope.errors import Cancelled, InputError
+
+
+@pytest.mark.parametrize("timeout_s", [math.inf, 1e12, None])
+def test_a_time_limit_that_never_ends_is_none(client: Client, photo: bytes, timeout_s: Any) -> None:
+    with Client(client._connection.target.text, timeout_s=timeout_s) as patient:
+        assert patient.classify(photo, timeout_s=timeout_s) == client.classify(photo)
+
+
+@pytest.mark.parametrize("timeout_s", [math.nan, 0, -1, "5"])
+def test_a_time_limit_that_is_not_seconds_is_refused(client: Client, photo: bytes, timeout_s: Any) -> None:
+    for ask in (
+        lambda: Client("127.0.0.1:1", timeout_s=timeout_s),
+        lambda: client.classify(photo, timeout_s=timeout_s),
+        lambda: client.analyze("project", [photo], timeout_s=timeout_s),
+    ):
+        with pytest.raises(InputError, match=r"^timeout_s is .*; allowed are seconds above 0$") as refusal:
+            ask()
+        assert refusal.value.field == "timeout_s"
+
+
+def test_a_closed_client_says_so(client: Client, photo: bytes) -> None:
+    with Client(client._connection.target.text) as closed:
+        closed.classify(photo)
+    for ask in (lambda: closed.classify(photo), lambda: closed.analyze("project", [photo])):
+        with pytest.raises(Cancelled, match=r"^the client is closed; open another one$"):
+            ask()
+
+
+def test_a_closed_async_client_says_so(client: Client, photo: bytes) -> None:
+    async def use() -> None:
+        async with AsyncClient(client._connection.target.text) as closed:
+            await closed.classify(photo)
+        for ask in (closed.classify(photo), closed.analyze("project", [photo])):
+            with pytest.raises(Cancelled, match=r"^the client is closed; open another one$"):
+                await ask
+
+    asyncio.run(use())

@@ -1,0 +1,35 @@
+"""Requests as the service and the client read them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from zfscope.analysis.call import AnalysisCall
+from zfscope.answers.analysis import TypedAnalysis
+from zfscope.client import Client
+from zfscope.client.calls import AnalysisRequest, untyped
+from zfscope.images.limits import DecodeLimits
+from zfscope.server.services.requests import typed_call
+from zfscope.v1 import analysis_pb2 as pb
+
+
+def call_of(typed: TypedAnalysis[Any], request: Message) -> AnalysisCall:
+    """Return the call that the service reads out of the request of a typed RPC."""
+    return typed_call(typed, request, DecodeLimits(), 64)
+
+
+class Recorder(Client):
+    """A client whose analyses return the requests that it would send."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1:1")
+
+    def _run(self, make: Callable[[], AnalysisRequest[Any]]) -> Any:
+        request = make()
+        return request.typed_message() if request.typed else request.message()
+
+
+def analyze_request(analyzer: str, photos: Any, parameters: Mapping[str, Any]) -> pb.AnalyzeRequest:
+    """Return the request of Analyze that the client sends."""
+    return untyped(analyzer, photos, parameters, {}).message()

@@ -1,0 +1,35 @@
+"""Certificates for tests of TLS, signed by an authority of their own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Pems:
+    """Files of an authority and of what it signed: a service on this machine, and a client."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+    client_certificate: Path
+    client_key: Path
+
+    @property
+    def server(self) -> dict[str, Path]:
+        """Settings of a service that proves itself."""
+        return {"tls_certificate": self.certificate, "tls_key": self.key}
+
+
+def sign(folder: Path) -> Pems:
+    """Have a new authority sign a service and a client."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    for name, names in (("server", ("localhost", "127.0.0.1")), ("client", ("client@zfscope.test",))):
+        leaf = authority.issue_cert(*names)
+        leaf.private_key_pem.write_to_path(folder / f"{name}.key")
+        for part in leaf.cert_chain_pems:
+            part.write_to_path(folder / f"{name}.pem", append=True)
+    files = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
+    return Pems(*(folder / file for file in files))

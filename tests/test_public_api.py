@@ -1,0 +1,41 @@
+"""The public API is what the documentation says, and importing it takes nothing that computes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import zfscope
+from zfscope import errors, plugin
+
+ROOT = Path(__file__).resolve().parents[1]
+LOADED = "import sys, zfscope; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+
+
+def test_the_readme_has_every_public_name_and_no_other() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme.partition("| name of `zfscope` |")[2].partition("\n\n")[0]
+    named = {
+        name for quoted in re.findall(r"`([^`]+)`", table) for name in re.findall(r"^[A-Za-z_]+", quoted)
+    }
+
+    assert set(zfscope.__all__) <= named
+    assert {name for name in named if hasattr(zfscope, name)} == set(zfscope.__all__)
+
+
+def test_every_error_is_public() -> None:
+    family = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+
+    assert {name for name in family if issubclass(getattr(errors, name), errors.ZfscopeError)} <= set(
+        zfscope.__all__
+    )
+
+
+def test_every_name_for_authors_of_analyzers_is_there() -> None:
+    assert all(getattr(plugin, name) is not None for name in plugin.__all__)
+
+
+def test_importing_zfscope_loads_nothing_that_computes() -> None:
+    loaded = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+
+    assert {"torch", "grpc", "numpy", "onnxruntime", "PIL"}.isdisjoint(loaded.stdout.split())
