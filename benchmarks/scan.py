@@ -56,7 +56,7 @@ from zfscope.runtimes import Reducing, create_reducing
 from zfscope.runtimes.onnx_graph import graph_bytes, layer_nodes
 from zfscope.runtimes.onnx_reduction import needed_layers
 from zfscope.scan import DataSet, Plan, build_index, make_plan, open_data
-from zfscope.store import Label, Manifest, Model, Provenance
+from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc7")
 TOP = 9
@@ -165,7 +165,7 @@ def make_model() -> Model:
         provenance=Provenance(source="random weights"),
         files={"weights.safetensors": "0" * 64},
     )
-    return Model(manifest, network)
+    return Model(manifest, Weights.of(network))
 
 
 @dataclass(frozen=True)

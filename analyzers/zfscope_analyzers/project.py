@@ -17,16 +17,17 @@ from zfscope.analysis.control import (
     strongest_there,
 )
 from zfscope.engine.deconvnet import project
-from zfscope.engine.receptive import receptive_fields
 from zfscope.engine.seeds import Rank, Unit, activation, is_silent, strongest_unit, strongest_units
 from zfscope.engine.steps import Normalisation, Rule
-from zfscope.engine.trace import Trace, check_layer, trace
+from zfscope.engine.trace import Trace, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared, reorder
 from zfscope.images.render import Panel, projection_panel
 from zfscope.images.sheet import Section, sheet
 from zfscope.networks import Network
+from zfscope.networks.receptive import receptive_fields
+from zfscope.networks.spec import check_layer
 from zfscope.store import Model
 
 _AT_ONCE = 24

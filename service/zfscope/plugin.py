@@ -22,9 +22,8 @@ from zfscope.analysis.contract import (
 )
 from zfscope.analysis.run import run
 from zfscope.engine.deconvnet import project
-from zfscope.engine.receptive import receptive_fields
 from zfscope.engine.seeds import Unit, activation, strongest_unit, strongest_units
-from zfscope.engine.trace import Trace, check_layer, trace
+from zfscope.engine.trace import Trace, trace
 from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.images.geometry import Box, Geometry
 from zfscope.images.heat import figure, heat_panel, photo_panel
@@ -32,7 +31,8 @@ from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Panel, Rendering, projection_panel
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
-from zfscope.networks.spec import Layer
+from zfscope.networks.receptive import receptive_fields
+from zfscope.networks.spec import Layer, check_layer
 from zfscope.rounding import rounding
 from zfscope.runtimes import Runtime
 from zfscope.store import Label, Model, ModelStore

@@ -24,6 +24,7 @@ from zfscope.errors import Cancelled, InputError, NotFound
 from zfscope.images.heat import heat_panel
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import prepare
+from zfscope.store import Weights
 from zfscope_analyzers.occlude import figure as occlude_figure
 from zfscope_analyzers.occlude import scene
 from zfscope_analyzers.occlude.changes import likeliest_of
@@ -228,7 +229,8 @@ def in_float64(plain_context: Context) -> Context:
     photo = np.random.default_rng(5).integers(0, 256, (36, 36, 3), np.uint8)
     network = copy.deepcopy(plain_context.model.network).double()
     images = (prepare(photo, plain_context.model.preprocessing),)
-    return replace(plain_context, model=replace(plain_context.model, network=network), images=images)
+    model = replace(plain_context.model, weights=Weights.of(network))
+    return replace(plain_context, model=model, images=images)
 
 
 RANDOM_MASKS = (

@@ -25,7 +25,7 @@ from zfscope.images.preprocess import Prepared, prepare
 from zfscope.networks import build
 from zfscope.runtimes import create_reducing, create_runtime
 from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data
-from zfscope.store import Model
+from zfscope.store import Model, Weights
 from zfscope.store.manifest import WEIGHTS
 from zfscope_analyzers.top_k import look as module
 from zfscope_analyzers.top_k.look import FLOOR, RELATIVE, reproduced
@@ -56,7 +56,7 @@ def seeing(tmp_path: Path) -> Model:
     network.filters["conv5"].bias[DEAD] = -100
     network.filters["conv5"].bias[RARE] -= 2.15
     manifest = manifest_of("tiny", SPEC).model_copy(update={"files": {WEIGHTS: "0" * 64}})
-    return Model(manifest, network, None, tmp_path / "model")
+    return Model(manifest, Weights.of(network), None, tmp_path / "model")
 
 
 @pytest.fixture

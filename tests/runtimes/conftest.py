@@ -11,7 +11,7 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, ReLU
-from zfscope.store import Label, Manifest, Model, Provenance
+from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
 Images = NDArray[np.float32]
 
@@ -68,7 +68,7 @@ def make_model() -> Callable[..., Model]:
             provenance=Provenance(source="made up in a test"),
             files={"weights.safetensors": weights * 64},
         )
-        return Model(manifest, seeded(spec))
+        return Model(manifest, Weights.of(seeded(spec)))
 
     return make
 

@@ -10,7 +10,8 @@ import torch
 from structlog.testing import capture_logs
 
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
-from zfscope.runtimes import Runtime, TorchRuntime
+from zfscope.runtimes import Runtime
+from zfscope.runtimes.torch_runtime import TorchRuntime
 from zfscope.server.models import Models
 from zfscope.store import Model, ModelStore
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Context, Table
-from zfscope.engine.trace import check_layer
+from zfscope.networks.spec import check_layer
 from zfscope.store import Model
 from zfscope_analyzers.correspond.compare import Row, compare
 from zfscope_analyzers.correspond.figure import figure

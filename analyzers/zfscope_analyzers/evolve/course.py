@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zfscope.analysis.contract import Context
-from zfscope.engine.trace import check_layer
 from zfscope.errors import InputError, NotFound
-from zfscope.networks.spec import layers_of_maps
+from zfscope.networks.spec import check_layer, layers_of_maps
 from zfscope.scan import indexes_folder
 from zfscope.scan.open import index_names, name_at
 from zfscope.store import Model, ModelStore

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Context, Table, check_classifies, class_number
-from zfscope.engine.trace import check_layer
 from zfscope.errors import InputError
+from zfscope.networks.spec import check_layer
 from zfscope.store import Model
 from zfscope_analyzers.invariance.figure import figure
 from zfscope_analyzers.invariance.follow import Curves, PhotoSeen, curves_of, follow

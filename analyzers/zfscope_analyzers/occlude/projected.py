@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from zfscope.analysis.contract import array
 from zfscope.analysis.control import Similarity, project_control, similarities
 from zfscope.engine.deconvnet import project
-from zfscope.engine.receptive import receptive_fields
 from zfscope.engine.seeds import is_silent
 from zfscope.images.geometry import Box
+from zfscope.networks.receptive import receptive_fields
 from zfscope_analyzers.occlude.scene import Scene
 
 

@@ -12,11 +12,12 @@ from zfscope.analysis.classification import softmax
 from zfscope.analysis.contract import Context, array, check_classifies, class_number, images_of
 from zfscope.analysis.control import check_down_to
 from zfscope.engine.seeds import Unit, strongest_unit, strongest_units
-from zfscope.engine.trace import Trace, check_layer, trace
+from zfscope.engine.trace import Trace, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Prepared
+from zfscope.networks.spec import check_layer
 from zfscope.store import Label, Model
 from zfscope_analyzers.boxes import PhotoBox
 from zfscope_analyzers.occlude.cover import covered

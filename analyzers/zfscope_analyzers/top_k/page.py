@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from zfscope.analysis.contract import Context
 from zfscope.analysis.control import check_down_to
-from zfscope.engine.trace import check_layer
 from zfscope.errors import InputError, NotFound
+from zfscope.networks.spec import check_layer
 from zfscope.scan import Index, Record, indexes_folder, open_index
 from zfscope.scan.manifest import identity_of
 from zfscope.scan.open import index_names, read_manifest

@@ -24,7 +24,7 @@ from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.spec import Add, Conv, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.rounding import is_level
 from zfscope.runtimes import create_runtime
-from zfscope.store import Label, Manifest, Model, Provenance
+from zfscope.store import Label, Manifest, Model, Provenance, Weights
 from zfscope_gradcam import GradCam, grad_cam
 
 LABELS = ("ant", "bee", "cat", "dog")
@@ -98,7 +98,7 @@ def context_of(network: Network, pixels: NDArray[np.float32] | None = None) -> C
     )
     if pixels is None:
         pixels = np.random.default_rng(1).normal(0, 1, (3, size, size)).astype(np.float32)
-    model = Model(manifest, network)
+    model = Model(manifest, Weights.of(network))
     return Context(
         model,
         create_runtime("torch", model),

@@ -25,10 +25,9 @@ A package registers the class as an entry point of the group `zfscope.analyzers`
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -39,6 +38,9 @@ from zfscope.images.render import Rendering
 from zfscope.results import Analysis, Notice, Picture, Table
 from zfscope.runtimes import Runtime
 from zfscope.store import Model, ModelStore
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "API_VERSION",
@@ -151,8 +153,10 @@ class Analyzer(Protocol[ParamsT]):
         ...
 
 
-def images_of(model: Model, pixels: NDArray[np.float32]) -> torch.Tensor:
+def images_of(model: Model, pixels: NDArray[np.float32]) -> "torch.Tensor":
     """Give crops, float32 (N, 3, H, W), as the model's network reads them: its type, on its device."""
+    import torch  # which not all that runs an analysis needs: the command line lists them without
+
     return torch.from_numpy(np.ascontiguousarray(pixels)).to(next(model.network.parameters()))
 
 

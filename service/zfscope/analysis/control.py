@@ -16,11 +16,12 @@ from torch import Tensor
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
 from zfscope.engine.steps import Normalisation, Rule
-from zfscope.engine.trace import Trace, check_layer, trace
+from zfscope.engine.trace import Trace, trace
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.images.render import symmetric_scale
 from zfscope.networks.network import Network
+from zfscope.networks.spec import check_layer
 from zfscope.rounding import is_level
 
 _SEED = 0

@@ -6,8 +6,8 @@ from zfscope.analysis.registry import Registered
 from zfscope.analysis.run import default_cost, guarded
 from zfscope.answers.analysis import AnalyzerInfo
 from zfscope.answers.models import Accuracy, Label, Layer, ModelInfo, ModelSummary, PreprocessingInfo
-from zfscope.engine.receptive import receptive_fields
 from zfscope.images.preprocess import Preprocessing
+from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.shapes import Shape, parameter_count, shapes, weight_shape
 from zfscope.networks.spec import Conv, Linear, NetworkSpec
 from zfscope.networks.spec import Layer as LayerSpec

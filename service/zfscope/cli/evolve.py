@@ -148,7 +148,7 @@ def _make_indexes(
     final, photos = models.load(name, version), open_data(data)
     if not final.manifest.checkpoints:
         return None  # the analyzer says what to do
-    spec = layers_of_maps(final.network.spec)
+    spec = layers_of_maps(final.spec)
     by_default = make_plan(spec)
     plan = by_default if layer in by_default.layers else make_plan(spec, [layer])
     wanted = final.manifest.early_epochs if epochs is None else epochs

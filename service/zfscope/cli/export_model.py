@@ -77,12 +77,12 @@ def export_model(
 
 
 def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None:
-    from zfscope.engine.trace import check_layer
     from zfscope.files import folder_for_files, write_file
+    from zfscope.networks.spec import check_layer
     from zfscope.runtimes.onnx_graph import with_layers
     from zfscope.runtimes.onnx_runtime import export_model
 
-    spec = model.network.spec
+    spec = model.spec
     for layer in layers or ():
         check_layer(spec, layer, field="layers")
     names = [layer.name for layer in spec.layers] if layers is None else layers

@@ -130,14 +130,14 @@ def _make_indexes(
     """Make the indexes that are missing: of the final weights, and of the epochs where they are shown."""
     from zfscope.scan import indexes_folder, make_plan, open_index
 
-    plan = make_plan(model.network.spec, layers)
+    plan = make_plan(model.spec, layers)
     if (indexes_folder(model) / name).exists():
         there = open_index(model, name)
         lacking = [layer for layer in layers if layer not in there.layers]
         if lacking:
             message = f"index '{name}' has no layer '{lacking[0]}', it has {', '.join(there.layers)}"
             raise InputError(f"{message}; give another --index, to be made with it", field="layers")
-        plan = make_plan(model.network.spec, layers or there.layers)
+        plan = make_plan(model.spec, layers or there.layers)
     epochs = model.manifest.early_epochs if evolution else ()
     make_missing(models, model, photos, name, plan, epochs, passes)
 

@@ -107,7 +107,7 @@ def index(
         else models.load_checkpoint(model, checkpoint, version)
     )
     wanted = [layer for layer in layers.split(",") if layer]
-    plan = make_plan(found.network.spec, wanted, top=top, rank="sum" if rank is Rank.sum else "max")
+    plan = make_plan(found.spec, wanted, top=top, rank="sum" if rank is Rank.sum else "max")
     title = index_name(name, data, checkpoint)
     photos = open_data(data)
     print_lines_of_warnings(similar_classes(photos.classes))

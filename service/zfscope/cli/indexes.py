@@ -37,7 +37,7 @@ def make_missing(
 
     for kept_epoch in epochs:
         final.manifest.checkpoint(kept_epoch)
-    kept = [layer.name for layer in layers_of_maps(final.network.spec).layers]
+    kept = [layer.name for layer in layers_of_maps(final.spec).layers]
     early = replace(plan, layers=tuple(layer for layer in plan.layers if layer in kept))
     for epoch in (None, *(epochs if early.layers else ())):
         target = indexes_folder(final) / (base if epoch is None else name_at(base, epoch))

@@ -11,10 +11,10 @@ from zfscope.engine.seeds import Seed, seed_signal
 from zfscope.engine.signal import Signal, added, put
 from zfscope.engine.steps import DOWN, Normalisation, Rule, Visit
 from zfscope.engine.threads import shared_out
-from zfscope.engine.trace import Trace, check_layer
+from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
 from zfscope.networks.network import Network
-from zfscope.networks.spec import INPUT, Layer
+from zfscope.networks.spec import INPUT, Layer, check_layer
 
 BATCH_VALUES: Mapping[str, int] = {"cpu": 400_000, "cuda": 2**27}
 """How many values of a layer go down at once: on a CPU what the caches of a core hold, measured."""

@@ -6,9 +6,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.engine.receptive import ReceptiveField, receptive_fields
 from zfscope.images.geometry import Box
 from zfscope.networks import Network
+from zfscope.networks.receptive import ReceptiveField, receptive_fields
 
 Number = TypeVar("Number", bound=np.generic)
 

@@ -14,11 +14,20 @@ from torch.nn import functional as F
 from zfscope.engine.changes import Area, Frame, changed_areas, chunks, frame_around, frame_below, map_size
 from zfscope.engine.signal import Signal, by_place
 from zfscope.engine.threads import in_turns
-from zfscope.engine.trace import Trace, check_layer
+from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
 from zfscope.networks.forward import FORWARD, padded
 from zfscope.networks.network import Network
-from zfscope.networks.spec import INPUT, Layer, LocalResponseNorm, MaxPool, NetworkSpec, Padding, window_of
+from zfscope.networks.spec import (
+    INPUT,
+    Layer,
+    LocalResponseNorm,
+    MaxPool,
+    NetworkSpec,
+    Padding,
+    check_layer,
+    window_of,
+)
 
 BUDGET_BYTES = 2**28
 """What the values of one chunk may take, where the caller does not say."""

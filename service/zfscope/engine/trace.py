@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import InputError
 from zfscope.networks.forward import FORWARD, max_pool
 from zfscope.networks.network import Network
-from zfscope.networks.spec import INPUT, MaxPool, NetworkSpec
+from zfscope.networks.spec import INPUT, MaxPool, check_layer
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,6 @@ def trace(network: Network, images: Tensor, *, until: str | None = None) -> Trac
         if layer.name == until:
             break
     return Trace(outputs, switches)
-
-
-def check_layer(spec: NetworkSpec, layer: str, *, field: str = "layer") -> None:
-    """Raise NotFound, with the names that there are, unless the network has the layer."""
-    names = [known.name for known in spec.layers]
-    if layer not in names:
-        raise NotFound(f"no layer '{layer}'; this model has {', '.join(names)}", field=field)
 
 
 def _check_images(network: Network, images: Tensor) -> None:

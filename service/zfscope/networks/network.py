@@ -1,8 +1,11 @@
 """A network with weights: the module that a spec builds."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -102,6 +105,19 @@ def build(spec: NetworkSpec, *, generator: torch.Generator | None = None) -> Net
     network = Network(spec)
     initialise(network, {}, generator=generator)
     return network
+
+
+def network_of(spec: NetworkSpec, arrays: Mapping[str, NDArray[np.floating[Any]]]) -> Network:
+    """Return a network with given weights, by the names of its state dict, ready to be used.
+
+    It is float32 whatever the weights are, in evaluation mode and without gradients.
+    """
+    # Tensors that are made in inference mode could never be part of a gradient, which projections take.
+    with torch.inference_mode(False):
+        network = Network(spec)
+        weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        network.layers.load_state_dict(weights, strict=True)
+        return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from zfscope.errors import NotFound
+
 INPUT = "input"
 """The name by which a layer reads the image itself."""
 
@@ -193,6 +195,13 @@ class NetworkSpec(BaseModel):
     def by_name(self) -> Mapping[str, Layer]:
         """The layers by name."""
         return {layer.name: layer for layer in self.layers}
+
+
+def check_layer(spec: NetworkSpec, layer: str, *, field: str = "layer") -> None:
+    """Raise NotFound, with the names that there are, unless the network has the layer."""
+    names = [known.name for known in spec.layers]
+    if layer not in names:
+        raise NotFound(f"no layer '{layer}'; this model has {', '.join(names)}", field=field)
 
 
 def layers_of_maps(spec: NetworkSpec) -> NetworkSpec:

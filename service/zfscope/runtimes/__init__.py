@@ -6,8 +6,6 @@ from zfscope.runtimes.onnx_reducing import OnnxReducing
 from zfscope.runtimes.onnx_runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
 from zfscope.runtimes.reducing import Reduced, Reducing
-from zfscope.runtimes.torch_reducing import TorchReducing
-from zfscope.runtimes.torch_runtime import TorchRuntime
 from zfscope.runtimes.torchserve.address import TorchServe
 
 __all__ = [
@@ -18,8 +16,6 @@ __all__ = [
     "Reduced",
     "Reducing",
     "Runtime",
-    "TorchReducing",
-    "TorchRuntime",
     "TorchServe",
     "create_reducing",
     "create_runtime",

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from zfscope.engine.trace import check_layer
 from zfscope.errors import RuntimeUnavailable
+from zfscope.networks.spec import check_layer
 from zfscope.runtimes.onnx_reducing import OnnxReducing, reducing_graph
 from zfscope.runtimes.onnx_runtime import OnnxRuntime, model_graph
 from zfscope.runtimes.protocol import Runtime
 from zfscope.runtimes.reducing import Reducing
-from zfscope.runtimes.torch_reducing import TorchReducing
-from zfscope.runtimes.torch_runtime import TorchRuntime
 from zfscope.runtimes.torchserve.address import TorchServe
 from zfscope.store.store import Model
 
@@ -44,9 +42,11 @@ def create_runtime(
 
         return TorchServeRuntime(model, torchserve or TorchServe())
     if kind == "torch":
+        from zfscope.runtimes.torch_runtime import TorchRuntime  # brings torch
+
         return TorchRuntime(model.network, device=device)
     graph = model_graph(model, cache)
-    return OnnxRuntime(graph, model.network.spec, threads=threads, device=device)
+    return OnnxRuntime(graph, model.spec, threads=threads, device=device)
 
 
 def create_reducing(
@@ -67,15 +67,17 @@ def create_reducing(
     _check("runtime", kind, RUNTIMES)
     _check("device", device, DEVICES)
     for layer in layers:
-        check_layer(model.network.spec, layer, field="layers")
+        check_layer(model.spec, layer, field="layers")
     if kind == "torchserve":
         from zfscope.runtimes.torchserve.reducing import TorchServeReducing  # brings grpc
 
         return TorchServeReducing(model, torchserve or TorchServe(), layers, sums=sums)
     if kind == "torch":
+        from zfscope.runtimes.torch_reducing import TorchReducing  # brings torch
+
         return TorchReducing(model.network, layers, sums=sums, device=device)
     graph = reducing_graph(model, layers, sums=sums, cache=cache)
-    return OnnxReducing(graph, model.network.spec, layers, device=device)
+    return OnnxReducing(graph, model.spec, layers, device=device)
 
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zfscope.networks.device import on_device
 from zfscope.runtimes.protocol import Runtime
 from zfscope.store.store import Model, ModelStore
 
@@ -19,14 +18,14 @@ class Loaded:
 
     def warm_up(self) -> None:
         """Run one pass, on a blank image."""
-        spec = self.model.network.spec
+        spec = self.model.spec
         self.runtime.forward(np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32))
 
 
 def load_model(
     store: ModelStore, name: str, version: int | None, create: Callable[[Model], Runtime], *, device: str
 ) -> Loaded:
-    """Load a model onto a device, with the runtime that `create` makes of it. Blocks."""
+    """Load a model, whose network will be on a device, with the runtime that `create` makes of it. Blocks."""
     model = store.load(name, version)
-    model = replace(model, network=on_device(model.network, device))
+    model = replace(model, weights=model.weights.on_device(device))
     return Loaded(model, create(model))

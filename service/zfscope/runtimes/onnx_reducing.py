@@ -62,5 +62,4 @@ def reducing_graph(
 def _export(model: Model, layers: Sequence[str], sums: bool) -> bytes:
     from zfscope.runtimes.onnx_reduction import reduction_graph  # brings onnx, as for `export_model`
 
-    weights = {name: tensor.cpu().numpy() for name, tensor in model.network.layers.state_dict().items()}
-    return reduction_graph(model.network.spec, weights, layers, sums=sums)
+    return reduction_graph(model.spec, model.weights.arrays(), layers, sums=sums)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.engine.trace import check_layer
-from zfscope.networks.spec import INPUT, NetworkSpec
+from zfscope.networks.spec import INPUT, NetworkSpec, check_layer
 from zfscope.processors import usable_cpus
 from zfscope.runtimes.onnx_cache import EXPORTER_VERSION, cached_graph, default_cache
 from zfscope.runtimes.onnx_session import open_session
@@ -104,5 +103,4 @@ def export_model(model: Model) -> bytes:
     """Write a model as ONNX."""
     from zfscope.runtimes.onnx_graph import onnx_graph  # brings onnx, which a warm cache does without
 
-    weights = {name: tensor.cpu().numpy() for name, tensor in model.network.layers.state_dict().items()}
-    return onnx_graph(model.network.spec, weights)
+    return onnx_graph(model.spec, model.weights.arrays())

@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zfscope.engine.trace import check_layer, trace
+from zfscope.engine.trace import trace
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.device import on_device
 from zfscope.networks.network import Network
+from zfscope.networks.spec import check_layer
 from zfscope.runtimes.protocol import check_images
 
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zfscope.engine.seeds import Rank
-from zfscope.engine.trace import check_layer
 from zfscope.errors import InputError
-from zfscope.networks.spec import Conv, NetworkSpec
+from zfscope.networks.spec import Conv, NetworkSpec, check_layer
 
 MOST = 256
 """Records of a map at most: with zfnet's 1,376 maps that is 13 MB."""

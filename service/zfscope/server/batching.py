@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.engine.trace import check_layer
 from zfscope.errors import Busy, NotReady, RuntimeUnavailable
+from zfscope.networks.spec import check_layer
 from zfscope.runtimes import Loaded
 from zfscope.runtimes.protocol import Runtime, check_images
 from zfscope.server.tracing import part
@@ -100,11 +100,11 @@ class Batcher:
         Everything else is as for `forward`; raises NotFound for an unknown layer too.
         """
         for layer in layers:
-            check_layer(loaded.model.network.spec, layer, field="layers")
+            check_layer(loaded.model.spec, layer, field="layers")
         return await self._run(loaded, images, tuple(layers)) if layers else {}
 
     async def _run(self, loaded: Loaded, images: NDArray[np.float32], names: tuple[str, ...]) -> Given:
-        check_images(images, loaded.model.network.spec)
+        check_images(images, loaded.model.spec)
         lane = self._lane(loaded)
         if lane.waiting >= self._queue:
             title = loaded.model.manifest.title

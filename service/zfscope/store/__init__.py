@@ -4,6 +4,7 @@ from zfscope.store.manifest import Accuracy, Checkpoint, Label, Manifest, Proven
 from zfscope.store.open import open_store
 from zfscope.store.store import Model, ModelStore
 from zfscope.store.survey import DamagedEntry
+from zfscope.store.weights import Weights
 from zfscope.store.write import write_manifest, write_model
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Model",
     "ModelStore",
     "Provenance",
+    "Weights",
     "open_store",
     "write_manifest",
     "write_model",

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zfscope.errors import DamagedModel, InputError, NotFound
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.network import Network
 from zfscope.networks.shapes import tensor_shapes
-from zfscope.networks.spec import layers_of_maps
+from zfscope.networks.spec import NetworkSpec, layers_of_maps
 from zfscope.results import Notice
 from zfscope.store.integrity import (
     check_plain,
@@ -24,8 +24,11 @@ from zfscope.store.integrity import (
 )
 from zfscope.store.manifest import MANIFEST, WEIGHTS, Label, Manifest, preprocessing_notices
 from zfscope.store.survey import DamagedEntry, is_gone, survey
-from zfscope.store.weights import check_tensors, parse_tensors, unpack_weights
+from zfscope.store.weights import Weights, check_arrays, parse_arrays, unpack_weights
 from zfscope.validation import first_fault
+
+if TYPE_CHECKING:
+    from zfscope.networks.network import Network
 
 _OWN = "store.json"
 
@@ -42,16 +45,26 @@ class _About(BaseModel):
 class Model:
     """A loaded model. It never changes: requests share it without locks.
 
-    network: float32, in evaluation mode, without gradients. mean_image: float32 (3, H, W) in pixel
-    units, read-only, None where the preprocessing subtracts a mean per channel. folder: where it was read;
-    None for a model of no store. indexes: the folder of its indexes, None for the one in its own.
+    weights: verified; the network is built from them when it is first used. mean_image: float32 (3, H, W) in
+    pixel units, read-only, None where the preprocessing subtracts a mean per channel. folder: where it was
+    read; None for a model of no store. indexes: the folder of its indexes, None for the one in its own.
     """
 
     manifest: Manifest
-    network: Network
+    weights: Weights
     mean_image: NDArray[np.float32] | None = None
     folder: Path | None = None
     indexes: Path | None = None
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The network as data, which takes no torch."""
+        return self.manifest.network
+
+    @property
+    def network(self) -> "Network":
+        """The network with its weights, for torch: float32, in evaluation mode, without gradients."""
+        return self.weights.network
 
     @property
     def name(self) -> str:
@@ -167,11 +180,11 @@ class ModelStore:
         manifest = _read_manifest(folder)
         data = read_verified(folder, WEIGHTS, manifest.files, title=manifest.title)
         try:
-            network, mean_image = unpack_weights(data, manifest.network)
+            weights, mean_image = unpack_weights(data, manifest.network)
         except ValueError as error:
             raise damaged(manifest.title, f"'{WEIGHTS}': {error}") from error
         _check_mean(manifest, mean_image)
-        return Model(manifest, network, mean_image, folder, self.indexes)
+        return Model(manifest, weights, mean_image, folder, self.indexes)
 
     def load_checkpoint(self, name: str, epoch: int, version: int | None = None) -> Model:
         """Load a model as it was after an epoch of its training: its layers of maps, and no classes.
@@ -193,10 +206,10 @@ class ModelStore:
             }
         )
         try:
-            network, _ = unpack_weights(data, early.network)
+            weights, _ = unpack_weights(data, early.network)
         except ValueError as error:
             raise damaged(manifest.title, f"'{checkpoint.file}': {error}") from error
-        return Model(early, network, self._mean_image(manifest), folder, self.indexes)
+        return Model(early, weights, self._mean_image(manifest), folder, self.indexes)
 
     def _mean_image(self, manifest: Manifest) -> NDArray[np.float32] | None:
         """Read the mean image, which training does not change, beside the final weights."""
@@ -216,7 +229,7 @@ class ModelStore:
         for checkpoint in manifest.checkpoints:
             data = read_verified(folder, checkpoint.file, manifest.files, title=manifest.title)
             try:
-                check_tensors(parse_tensors(data), tensor_shapes(manifest.network))
+                check_arrays(parse_arrays(data), tensor_shapes(manifest.network))
             except ValueError as error:
                 raise DamagedModel(f"{manifest.title}: '{checkpoint.file}': {error}") from error
         return manifest

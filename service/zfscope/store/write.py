@@ -4,23 +4,26 @@ import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import CannotWrite, InputError
 from zfscope.files import make_folder, staging_folder, write_file, writing
-from zfscope.networks.network import Network
 from zfscope.networks.shapes import tensor_shapes
 from zfscope.store.integrity import files_of, sha256
 from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Checkpoint, Manifest, checked_file
-from zfscope.store.weights import check_tensors, pack_weights, parse_tensors
+from zfscope.store.weights import check_arrays, pack_weights, parse_arrays
+
+if TYPE_CHECKING:
+    from zfscope.networks.network import Network
 
 
 def write_model(
     store_root: Path,
     manifest: Manifest,
-    network: Network,
+    network: "Network",
     *,
     checkpoints: Mapping[int, Path] | None = None,
     extra_files: Mapping[str, bytes] | None = None,
@@ -97,7 +100,7 @@ def checkpoint_file(epoch: int) -> str:
 
 def _contents(
     manifest: Manifest,
-    network: Network,
+    network: "Network",
     checkpoints: Mapping[int, Path],
     extra_files: Mapping[str, bytes],
     mean_image: NDArray[np.float32] | None,
@@ -109,7 +112,7 @@ def _contents(
             files[checked_file(name)] = data
         for epoch, path in checkpoints.items():
             files[checkpoint_file(epoch)] = path.read_bytes()
-            check_tensors(parse_tensors(files[checkpoint_file(epoch)]), tensor_shapes(network.spec))
+            check_arrays(parse_arrays(files[checkpoint_file(epoch)]), tensor_shapes(network.spec))
         files[WEIGHTS] = pack_weights(network, mean_image)
     except ValueError as error:
         raise InputError(f"{manifest.title} cannot be written: {error}") from error

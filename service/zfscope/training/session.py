@@ -107,7 +107,7 @@ class Session:
         kept = {_epoch(path): path for path in (out / "checkpoints").glob("epoch-*.safetensors")}
         # What is measured is what will be read: weights in half precision.
         stored, _ = unpack_weights(pack_weights(self.run.network), self.run.network.spec)
-        accuracy = self._accuracy(stored.to(self.settings.device))
+        accuracy = self._accuracy(stored.on_device(self.settings.device).network)
         manifest = self._manifest(accuracy, len(self.training.targets))
         return write_model(
             store,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Layer, Linear, MaxPool, ReLU
-from zfscope.store import Accuracy, Label, Manifest, Model, Provenance
+from zfscope.store import Accuracy, Label, Manifest, Model, Provenance, Weights
 
 SIDE = 96
 
@@ -54,7 +54,7 @@ def model_of(
         accuracy=accuracy,
         provenance=Provenance(source="made up in a test"),
     )
-    return Model(manifest, used)
+    return Model(manifest, Weights.of(used))
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zfscope.engine.receptive import receptive_fields
 from zfscope.errors import InputError
+from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import INPUT, Conv, Layer, NetworkSpec
 
 

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from zfscope.engine.trace import check_layer
 from zfscope.errors import ZfscopeError
 from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import INPUT
+from zfscope.networks.spec import INPUT, check_layer
 from zfscope.runtimes.protocol import check_images
 from zfscope.runtimes.reducing import reduced, to_arrays
 from zfscope.runtimes.torch_runtime import TorchRuntime
@@ -43,7 +42,7 @@ class Handler:
         stated, properties = context.manifest["model"], context.system_properties
         store = ModelStore(Path(properties["model_dir"]))
         model = store.load(stated["modelName"], int(stated["modelVersion"]))
-        self._spec, self._weights = model.network.spec, model.weights_sha256
+        self._spec, self._weights = model.spec, model.weights_sha256
         self._none = np.zeros((0, *shapes(self._spec)[INPUT]), np.float32)
         self._runtime = TorchRuntime(model.network, device=_device(properties.get("gpu_id")))
 

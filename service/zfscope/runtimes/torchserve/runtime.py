@@ -7,9 +7,9 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.engine.trace import check_layer
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import check_layer
 from zfscope.runtimes.protocol import check_images
 from zfscope.runtimes.reducing import Reduced, from_arrays, kinds
 from zfscope.runtimes.torchserve.address import TorchServe
@@ -52,7 +52,7 @@ class TorchServeRuntime:
 
     def __init__(self, model: Model, torchserve: TorchServe) -> None:
         """Connect; nothing is asked yet."""
-        self._title, self._spec = model.manifest.title, model.network.spec
+        self._title, self._spec = model.manifest.title, model.spec
         self._shapes = shapes(self._spec)
         self._model = {"model_name": model.name, "model_version": str(model.version)}
         self._weights = model.weights_sha256.encode()

@@ -111,7 +111,8 @@ def _check_wanted(output: Wanted, known: Mapping[str, Shape]) -> None:
 
 
 def _check_images(sent: Sent, model: Model, most: int) -> None:
-    wanted = model.network.shapes[INPUT]
+    spec = model.spec
+    wanted = (spec.input_channels, spec.input_size, spec.input_size)
     if sent.name == INPUT and sent.shape[1:] != wanted:
         told = f"{list(sent.shape)} is not the shape of '{INPUT}'; [images, {', '.join(map(str, wanted))}] is"
         raise InputError(told, field="inputs[0].shape")

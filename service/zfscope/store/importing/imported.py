@@ -10,7 +10,7 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
 from zfscope.networks.shapes import shapes, tensor_shapes
 from zfscope.networks.spec import NetworkSpec
-from zfscope.store.weights import check_tensors
+from zfscope.store.weights import check_arrays
 
 TORCHVISION_PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 """What torchvision and pytorchcv do to a photo, in pixel units: 0.485 * 255 and so on."""
@@ -39,7 +39,7 @@ def assembled(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> Network:
     Raises ValueError, naming the tensor, for one that does not fit.
     """
     network = Network(spec)
-    check_tensors(weights, tensor_shapes(spec))
+    check_arrays({name: tensor.numpy() for name, tensor in weights.items()}, tensor_shapes(spec))
     network.layers.load_state_dict(dict(weights), strict=True)
     return network.eval().requires_grad_(False)
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
-
-from zfscope.store.weights import parse_tensors
 
 
 def read_tensors(path: Path) -> Mapping[str, Tensor]:
@@ -19,8 +19,15 @@ def read_tensors(path: Path) -> Mapping[str, Tensor]:
     with path.open("rb"):  # what is no file is told as such, whoever reads it
         pass
     if path.suffix == ".safetensors":
-        return parse_tensors(path.read_bytes())
+        return _safetensors(path)
     return _npz(path) if path.suffix == ".npz" else _state_dict(path)
+
+
+def _safetensors(path: Path) -> Mapping[str, Tensor]:
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (SafetensorError, KeyError) as error:  # KeyError: a type that torch does not have
+        raise ValueError(f"no safetensors file: {error}") from error
 
 
 def _npz(path: Path) -> Mapping[str, Tensor]:
