@@ -1,6 +1,7 @@
 """ONNX Runtime as a runtime: one result with torch, its own cache, and no silent fallback."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -88,11 +89,48 @@ def test_a_session_that_falls_back_to_the_cpu_is_refused(
 
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(onnxruntime, "InferenceSession", FallenBack)
     with pytest.raises(
         RuntimeUnavailable, match=r"cannot use CUDAExecutionProvider: .* has CPUExecutionProvider"
     ):
         runtime_of(model, device="cuda")
+
+
+def test_on_cuda_the_libraries_of_pip_are_loaded_before_the_session(
+    model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[str] = []
+
+    def preload_dlls() -> None:
+        sys.stdout.write("Failed to load libcudart.so.12\n")
+        done.append("libraries")
+
+    class OnTheCpu(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
+        def __init__(self, graph: bytes, options: Any, *, providers: list[str]) -> None:
+            done.append("session")
+            super().__init__(graph, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload_dlls)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
+    runtime_of(model, device="cuda")
+    assert done == ["libraries", "session"]
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "Failed to load libcudart.so.12\n")
+
+
+def test_on_a_cpu_no_libraries_of_cuda_are_loaded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def preload_dlls() -> None:
+        raise AssertionError("there is no CUDA")
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload_dlls)
+    runtime_of(model)
 
 
 @pytest.mark.parametrize(("count", "run"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16)])
@@ -115,6 +153,7 @@ def test_on_cuda_few_sizes_of_a_batch_are_run(
     images = make_images(model.network.spec, count)
     expected = runtime_of(model).forward(images)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
     runtime = runtime_of(model, device="cuda")
     assert_close(runtime.forward(images), expected)
@@ -134,6 +173,23 @@ def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages, c
     expected = here.outputs(images, names)
     for name, values in there.outputs(images, names).items():
         np.testing.assert_allclose(values, expected[name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_used_by_a_process_that_has_not_imported_torch(model: Model, tmp_path: Path) -> None:
+    graph, spec = tmp_path / "model.onnx", tmp_path / "spec.json"
+    graph.write_bytes(export_model(model))
+    spec.write_text(model.spec.model_dump_json())
+    code = """
+import sys
+from pathlib import Path
+from zfscope.networks import NetworkSpec
+from zfscope.runtimes import OnnxRuntime
+graph, spec = map(Path, sys.argv[1:])
+OnnxRuntime(graph, NetworkSpec.model_validate_json(spec.read_bytes()), device="cuda")
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, graph, spec], check=True)
 
 
 def test_without_onnx_runtime_the_message_says_what_to_install(

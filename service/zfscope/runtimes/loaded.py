@@ -16,6 +16,10 @@ class Loaded:
     model: Model
     runtime: Runtime
 
+    def build_network(self) -> None:
+        """Build the network that analyses take, so that the first of them need not wait for it. Blocks."""
+        _ = self.model.network
+
     def warm_up(self) -> None:
         """Run one pass, on a blank image."""
         spec = self.model.spec

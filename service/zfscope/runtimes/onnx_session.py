@@ -1,5 +1,7 @@
 """A session of ONNX Runtime, with the settings that were measured here and no silent fallback."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
     provider = _PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
         raise RuntimeUnavailable(_no_provider(provider, onnxruntime.get_available_providers()))
+    if device == "cuda":
+        _load_cuda(onnxruntime)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -38,6 +42,16 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
     if session.get_providers()[0] != provider:  # it falls back to the CPU without a word
         raise RuntimeUnavailable(_no_provider(provider, session.get_providers()))
     return session
+
+
+def _load_cuda(onnxruntime: Any) -> None:
+    """Load the CUDA and cuDNN libraries of pip's packages, which ONNX Runtime does not look for by itself.
+
+    Without them a session falls back to the CPU, unless torch happens to have been imported before. What
+    cannot be loaded is printed by ONNX Runtime, here on standard error: standard output may be JSON.
+    """
+    with redirect_stdout(sys.stderr):
+        onnxruntime.preload_dlls()
 
 
 def _no_provider(provider: str, present: list[str]) -> str:

@@ -125,6 +125,7 @@ class Models:
 
     def _load(self, key: Key) -> Loaded:
         loaded = load_model(self._store, *key, self._create_runtime, device=self._device)
+        loaded.build_network()
         with self._lock:
             self._kept[key] = loaded
             oldest = [kept for kept in self._kept if kept not in (key, self.default)]

@@ -49,6 +49,9 @@ class Weights:
     @property
     def network(self) -> "Network":
         """The network: float32, in evaluation mode, without gradients, on its device."""
+        return self._network or self._build()
+
+    def _build(self) -> "Network":
         with self._building:  # two threads that use it first at once build it once
             if self._network is None:
                 assert self._arrays is not None

@@ -1,0 +1,81 @@
+"""Weights as a model has them: arrays until the network is first used, which is built once."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zfscope.networks import Network
+from zfscope.networks import network as networks
+from zfscope.store import Model, ModelStore, Weights
+
+Write = Callable[..., Path]
+THREADS = 8
+
+
+@pytest.fixture
+def model(write: Write) -> Model:
+    return ModelStore(write().parent.parent).load("tiny-net")
+
+
+def test_threads_that_use_a_network_first_at_once_build_it_once(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, built = networks.network_of, list[Network]()
+    together, building = threading.Barrier(THREADS), threading.Event()
+
+    def slowly(*arguments: object) -> Network:
+        building.wait(60)
+        built.append(build(*arguments))  # type: ignore[arg-type]
+        return built[-1]
+
+    monkeypatch.setattr(networks, "network_of", slowly)
+    seen: list[Network] = []
+
+    def use() -> None:
+        together.wait(60)
+        seen.append(model.network)
+
+    threads = [threading.Thread(target=use) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    building.set()
+    for thread in threads:
+        thread.join(60)
+    assert len(built) == 1
+    assert len(seen) == THREADS
+    assert all(network is built[0] for network in seen)
+
+
+def test_the_arrays_are_the_weights_of_the_network_before_and_after_it_is_built(model: Model) -> None:
+    before = model.weights.arrays()
+    state = model.network.layers.state_dict()
+    after = model.weights.arrays()
+    assert before.keys() == after.keys() == state.keys()
+    for name, tensor in state.items():
+        assert before[name].dtype == after[name].dtype == np.float32
+        np.testing.assert_array_equal(before[name], tensor.numpy())
+        np.testing.assert_array_equal(after[name], tensor.numpy())
+
+
+def test_a_network_that_is_first_used_in_inference_mode_can_have_gradients(model: Model) -> None:
+    with torch.inference_mode():
+        network = model.network
+    images = torch.zeros(1, 3, 8, 8, requires_grad=True)
+    network(images).sum().backward()
+    assert images.grad is not None
+
+
+def test_weights_are_put_onto_a_device_before_and_after_the_network_is_built(model: Model) -> None:
+    unbuilt = model.weights.on_device("meta")
+    assert next(unbuilt.network.parameters()).device.type == "meta"
+    assert next(model.network.parameters()).device.type == "cpu"  # these weights are others
+    built = Weights.of(model.network).on_device("meta")
+    assert next(built.network.parameters()).device.type == "meta"
+
+
+def test_the_spec_of_a_model_is_that_of_its_network(model: Model) -> None:
+    assert model.spec == model.manifest.network == model.network.spec
