@@ -1,6 +1,8 @@
 """The Dockerfile and the compose files: what they promise, held against the service's own settings."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -88,3 +90,14 @@ def test_what_is_copied_into_an_image_is_not_ignored() -> None:
         *project["project"]["license-files"],
     }
     assert needed | {package.split("/")[0] for package in packages} <= kept
+
+
+@pytest.mark.parametrize(
+    ("extras", "runtime"), [(("cpu", "otel"), "onnxruntime"), (("torchserve",), "torchserve")]
+)
+def test_the_layer_of_dependencies_has_those_of_inner_extras(extras: tuple[str, ...], runtime: str) -> None:
+    program = [sys.executable, "docker/requirements.py", *extras]
+    lines = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = {re.split(r"[<>=]", line)[0] for line in lines}
+    assert {"grpcio", "numpy", "torch", "safetensors", runtime} <= names
+    assert not [line for line in lines if line.startswith("zfscope")]

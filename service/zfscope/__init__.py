@@ -21,6 +21,7 @@ from zfscope.errors import (
     DamagedIndex,
     DamagedModel,
     InputError,
+    MissingExtra,
     NotFound,
     NotReady,
     RuntimeUnavailable,
@@ -30,6 +31,7 @@ from zfscope.errors import (
     Unauthenticated,
     ZfscopeError,
 )
+from zfscope.extras import engine_needed
 
 if TYPE_CHECKING:
     from zfscope.cancellation import Cancellation
@@ -66,6 +68,7 @@ __all__ = [
     "DamagedModel",
     "InputError",
     "LocalClient",
+    "MissingExtra",
     "NotFound",
     "NotReady",
     "PixelTensor",
@@ -81,10 +84,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is first used."""
+    """Load a name when it is first used. Raises MissingExtra where that takes more than is installed."""
     if name not in _LAZY:
         raise AttributeError(f"module 'zfscope' has no attribute '{name}'")
-    value = getattr(import_module(_LAZY[name]), name)
+    with engine_needed():
+        value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
 

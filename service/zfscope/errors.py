@@ -15,6 +15,7 @@
     |   `-- TooLate          the deadline passed while the request was worked on
     |-- BrokenPlugin         an installed analyzer that does not fit
     |-- AnalyzerFailed       a fault of an analyzer, which its package has to mend
+    |-- MissingExtra         an optional part of zfscope that is not installed
     `-- RuntimeUnavailable   a forward runtime, or who runs a scan, that cannot be used, here or at the moment
 
 A message names the thing, the value, what is allowed and what to do. None of these
@@ -103,6 +104,10 @@ class AnalyzerFailed(ZfscopeError):
     def __init__(self, message: str, *, analyzer: str = "", package: str = "", version: str = "") -> None:
         super().__init__(message)
         self.analyzer, self.package, self.version = analyzer, package, version
+
+
+class MissingExtra(ZfscopeError, ImportError):
+    """An optional part of zfscope that is not installed; the message says what to install."""
 
 
 class RuntimeUnavailable(ZfscopeError):

@@ -13,6 +13,7 @@ WAITING = """
 import sys, time
 from pathlib import Path
 import zfscope.cli.app as module
+from zfscope.cli.lazy import Entry
 from zfscope.files import replacing, staging_folder
 
 def wait(folder: Path) -> None:
@@ -22,7 +23,7 @@ def wait(folder: Path) -> None:
         print("waiting", flush=True)
         time.sleep(300)
 
-module.app.command()(wait)
+module.COMMANDS["wait"] = Entry("__main__:wait", "Wait.")
 sys.argv = ["zfscope", "wait", *sys.argv[1:]]
 module.main()
 """
@@ -129,6 +130,7 @@ def test_a_removed_current_folder_is_one_sentence(
 WARNING = """
 import logging, sys, warnings
 import zfscope.cli.app as module
+from zfscope.cli.lazy import Entry
 
 def warn() -> None:
     for number in (1, 1, 2):
@@ -136,7 +138,7 @@ def warn() -> None:
             warnings.warn(f"odd\\nphoto \\x1b[2J{number}", UserWarning, stacklevel=1)
     logging.getLogger("library").warning("of a %s", "library")
 
-module.app.command()(warn)
+module.COMMANDS["warn"] = Entry("__main__:warn", "Warn.")
 sys.argv = ["zfscope", "warn"]
 module.main()
 """

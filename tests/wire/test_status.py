@@ -73,7 +73,13 @@ def test_every_error_has_its_status_and_comes_back_as_itself(
 def test_no_kind_of_error_was_forgotten() -> None:
     # A broken plugin stops the start, and no service fetches or writes files of a caller's; a fault of an
     # analyzer is reported like any fault of the service.
-    not_for_callers = {FetchFailed, errors.BrokenPlugin, errors.AnalyzerFailed, errors.CannotWrite}
+    not_for_callers = {
+        FetchFailed,
+        errors.BrokenPlugin,
+        errors.AnalyzerFailed,
+        errors.CannotWrite,
+        errors.MissingExtra,
+    }
     assert set(errors.ZfscopeError.__subclasses__()) - not_for_callers <= {error for error, _ in ERRORS}
 
 

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
     from zfscope.client import Analyzed, AnalyzerInfo, ClientMethods
 
-RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
-"""How the command is registered: what comes after NAME is read here, by the analyzer's own options."""
-
 
 def analyze(
     context: typer.Context,

@@ -1,32 +1,19 @@
 """The command line: its commands, and the one place where an error becomes a line and an exit code."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
 
 from zfscope.cli.access import Remote
-from zfscope.cli.analyze import RAW, analyze
-from zfscope.cli.analyzers import analyzers
-from zfscope.cli.classify import classify
 from zfscope.cli.command import Command
-from zfscope.cli.compare import compare
-from zfscope.cli.evaluate import evaluate
-from zfscope.cli.evolve import evolve
-from zfscope.cli.gallery import gallery
-from zfscope.cli.health import health
-from zfscope.cli.index import index
-from zfscope.cli.models import models
-from zfscope.cli.output import one_line
-from zfscope.cli.project import project
-from zfscope.cli.serve import serve
-from zfscope.cli.streams import BROKEN_PIPE_EXIT, OutputLost, echo, guard_streams, print_any_name
-from zfscope.cli.top_k import top_k
-from zfscope.cli.train import train
+from zfscope.cli.lazy import Entry, LazyGroup
+from zfscope.cli.streams import BROKEN_PIPE_EXIT, OutputLost, echo, guard_streams, one_line, print_any_name
 from zfscope.cli.warn import show_warnings
 from zfscope.errors import AnalyzerFailed, InputError, ZfscopeError
+from zfscope.extras import engine_needed
 from zfscope.termination import exit_code, terminate_as_ctrl_c
 
 ERROR_EXIT = 2
@@ -35,13 +22,78 @@ _HINT = "with ZFSCOPE_TRACEBACK=1 it shows where"
 _EXPECTED = (ZfscopeError, OSError, OutputLost)
 
 
-class Commands(TyperGroup):
+def _local(name: str, summary: str) -> Entry:
+    """Return a command that works in this process."""
+    return Entry(f"zfscope.cli.{name}:{name}", summary, {"cls": Command})
+
+
+def _remote(name: str, summary: str) -> Entry:
+    """Return a command that may ask a service."""
+    return Entry(f"zfscope.cli.{name}:{name}", summary, {"cls": Remote})
+
+
+# What comes after the name of an analyzer is read by `analyze` itself, with that analyzer's options.
+_RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
+
+# The commands, in the order of the help, each with the first sentence of its own.
+COMMANDS = {
+    "classify": _remote(
+        "classify",
+        "Classify a photo; for several photos, or a folder, print a row each with the likeliest class.",
+    ),
+    "project": _remote("project", "Show what units saw in a photo, as pictures in a folder."),
+    "analyzers": _remote(
+        "analyzers", "List the analyzers that are installed, who brought them, and what they cost."
+    ),
+    "health": _remote("health", "Ask a service whether it takes requests."),
+    "top-k": _remote(
+        "top_k",
+        "Show the photos of an index that activate maps most: projections beside the patches they come from.",
+    ),
+    "evolve": _remote(
+        "evolve",
+        "Show what excites maps most after each stored epoch of the training, and how fast they settle.",
+    ),
+    "compare": _remote(
+        "compare",
+        "Put models side by side: first filters and their frequencies, dead maps, grids in layer 2.",
+    ),
+    "serve": _local("serve", "Serve models over gRPC until Ctrl-C."),
+    "train": _local("train", "Train a network on a folder of photos, and add it to the model store."),
+    "evaluate": _local(
+        "evaluate",
+        "Measure the accuracy of a model: percentages of photos whose class comes first, or among five.",
+    ),
+    "index": _local(
+        "index",
+        "Index a data set: find the strongest photos of every map, one maximum a photo, and the dead maps.",
+    ),
+    "gallery": _local(
+        "gallery",
+        "Write pages that show every map: its strongest photos, what it saw in them, and how it came to be.",
+    ),
+    "analyze": Entry(
+        "zfscope.cli.analyze:analyze",
+        "Run any analyzer on photos; `zfscope analyze NAME --help` lists its options.",
+        {"context_settings": _RAW},
+    ),
+    "models": Entry(
+        "zfscope.cli.models:models",
+        "List the models, describe one, bring in another, or write one for others; without a command: list.",
+    ),
+}
+
+
+class Commands(LazyGroup):
     """Runs a command; what goes wrong is said in one line on stderr."""
+
+    entries: ClassVar[Mapping[str, Entry]] = COMMANDS
 
     def invoke(self, ctx: Any) -> Any:
         try:
             _check_current_folder()
-            return super().invoke(ctx)
+            with engine_needed():
+                return super().invoke(ctx)
         except Exception as error:
             message = _message_of(error)
             traced = isinstance(error, AnalyzerFailed) or not isinstance(error, _EXPECTED)
@@ -102,12 +154,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for remote in (classify, project, analyzers, health, top_k, evolve, compare):
-    app.command(cls=Remote)(remote)
-for local in (serve, train, evaluate, index, gallery):
-    app.command(cls=Command)(local)
-app.command(context_settings=RAW)(analyze)
-app.add_typer(models, name="models")
+
+
+@app.callback()
+def _about() -> None:
+    """Commands are found by `Commands`; typer makes a group of an app that has a callback."""
 
 
 def main() -> None:

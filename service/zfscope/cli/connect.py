@@ -32,11 +32,10 @@ def connect(
         return connect_to(server)
     if indexes is not None and indexes.exists() and not indexes.is_dir():
         raise InputError(f"--indexes: '{indexes}' is not a folder", field="indexes")
-    root = find_store(store)  # first: it finds the current folder gone, of which torch dies
-    from zfscope.local import LocalClient
+    from zfscope.local import LocalClient  # first: where the engine is missing there may be no store either
 
     keep_stdout()  # from analyzers, which run in this process
-    return LocalClient(root, runtime=runtime, torchserve=torchserve, indexes=indexes)
+    return LocalClient(find_store(store), runtime=runtime, torchserve=torchserve, indexes=indexes)
 
 
 def connect_to(server: str, *, timeout_s: float = 60) -> "Client":

@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from zfscope.cli.streams import echo, encodable, printing_to, standard_output, write
+from zfscope.cli.streams import echo, encodable, one_line, printing_to, standard_output, write
 from zfscope.text import harmless
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ def print_json(answer: Mapping[str, Any]) -> None:
     except UnicodeEncodeError:  # JSON's own escapes, not those of Python, which are not JSON
         words = json.dumps(answer)
     write(f"{words}\n")
-
-
-def one_line(words: str) -> str:
-    """Return a message of several lines as one."""
-    return " ".join(words.split())
 
 
 def print_table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str, ...]]) -> None:

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 import typer
 
-from zfscope.cli.output import one_line, print_json
+from zfscope.cli.output import print_json
 from zfscope.cli.photos_used import passed_over_in_words
 from zfscope.cli.reading import read_file, read_standard_input
-from zfscope.cli.streams import echo
+from zfscope.cli.streams import echo, one_line
 from zfscope.errors import InputError
 
 ERROR_EXIT = 2

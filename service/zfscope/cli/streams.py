@@ -156,6 +156,11 @@ def write(words: str, *, err: bool = False) -> None:
         print(words, file=stream, end="", flush=True)
 
 
+def one_line(words: str) -> str:
+    """Return a message of several lines as one."""
+    return " ".join(words.split())
+
+
 @contextlib.contextmanager
 def printing_to(stream: TextIO) -> Iterator[None]:
     """Raise OutputLost where a stream cannot be written to."""

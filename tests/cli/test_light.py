@@ -1,0 +1,189 @@
+"""What commands import, and the command line where what computes is not installed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.core import TyperCommand
+
+from tests.support.light import run_light, run_light_commands
+from zfscope.cli.app import COMMANDS
+from zfscope.errors import MissingExtra
+from zfscope.extras import ENGINE_MODULES, engine_needed
+
+SENTENCE = "this needs zfscope[cpu]: pip install 'zfscope[cpu]'"
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+# What computes; grpc itself imports its own further packages where they are installed.
+ENGINE = {*ENGINE_MODULES, "onnxruntime", "ray"} - {"grpc_channelz", "grpc_reflection"}
+HEAVY = {*ENGINE, "grpc", "numpy", "pydantic", "rich", "PIL"}
+
+IMPORTED = """
+import json, sys
+from zfscope.cli import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def imported(*words: object, env: dict[str, str]) -> set[str]:
+    """Run a command in a process of its own and return the modules that it imported."""
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *map(str, words)],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return set(json.loads(result.stderr.splitlines()[-1]))
+
+
+def test_help_imports_no_command_and_nothing_heavy(environment: dict[str, str]) -> None:
+    modules = imported("--help", env=environment)
+    assert not modules & HEAVY
+    assert not modules & {entry.where.partition(":")[0] for entry in COMMANDS.values()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_of_a_command_is_the_first_sentence_of_its_help(name: str) -> None:
+    command, whole = COMMANDS[name].load(name), 10_000
+    stated = TyperCommand(name, help=COMMANDS[name].summary)
+    assert command.name == name
+    assert stated.get_short_help_str(whole) == command.get_short_help_str(whole)
+
+
+def test_a_misspelt_command_is_answered_with_the_nearest(run: Any) -> None:
+    result = run("clasify")
+    assert result.code == 2
+    assert "No such command 'clasify'. Did you mean 'classify'?" in result.stderr
+
+
+def test_classifying_in_this_process_imports_onnx_runtime_and_no_torch(
+    environment: dict[str, str], photo: Path
+) -> None:
+    cold = imported("classify", photo, "--json", env=environment)  # the graph is exported first
+    assert {"onnx", "onnxruntime"} <= cold
+    assert not cold & {"torch", "scipy", "skimage", "matplotlib", "pyarrow", "jinja2"}
+    warm = imported("classify", photo, "--json", env=environment)
+    assert not warm & {"torch", "onnx", "scipy", "skimage", "matplotlib", "pyarrow", "jinja2"}
+
+
+def test_asking_a_service_imports_nothing_of_the_engine(
+    environment: dict[str, str], photo: Path, server: str
+) -> None:
+    modules = imported("classify", photo, "--server", server, env=environment)
+    assert not modules & ENGINE
+    assert "grpc" in modules
+
+
+def test_a_service_is_asked_without_the_engine(
+    environment: dict[str, str], photo: Path, server: str, tmp_path: Path
+) -> None:
+    there, out = ("--server", server, "--json"), tmp_path / "out"
+    classified, folder, projected, analyzed, models, health, analyzers = run_light_commands(
+        [
+            ("classify", photo, *there),
+            ("classify", photo.parent, "--server", server),
+            ("project", photo, "--layer", "conv3", "--top", 1, "--out", out, *there),
+            ("analyze", "occlude", photo, "--layer", "conv2", "--out", out, *there),
+            ("models", *there),
+            ("health", *there),
+            ("analyzers", *there),
+        ],
+        env=environment,
+    )
+    for ended in (classified, folder, projected, analyzed, models, health, analyzers):
+        assert (ended.code, ended.stderr) == (0, "")
+    assert json.loads(classified.stdout)["model"] == "tiny"
+    assert "1 photo, by tiny version 2" in folder.stdout
+    assert Path(json.loads(projected.stdout)["sheet"]).is_file()
+    assert all(Path(file).is_file() for file in json.loads(analyzed.stdout)["files"])
+    assert [model["version"] for model in json.loads(models.stdout)["models"]] == [2, 1]
+    assert json.loads(health.stdout)["status"] == "SERVING"
+    assert "occlude" in analyzers.stdout
+
+
+def test_a_command_that_computes_says_what_to_install(
+    environment: dict[str, str], photo: Path, tmp_path: Path
+) -> None:
+    commands = [
+        ("classify", photo),
+        ("project", photo, "--out", tmp_path / "out"),
+        ("analyze", "project", photo),
+        ("analyzers",),
+        ("models",),
+        ("models", "export", "tiny", "--format", "onnx"),
+        ("models", "fetch", "squeezenet-imagenet"),
+        ("models", "import", "zfnet.pth", "--format", "pytorchcv", "--name", "zfnet"),
+        ("serve", "--listen", "127.0.0.1:0"),
+        ("index", photo.parent),
+        ("train", photo.parent),
+        ("evaluate", photo.parent),
+        ("gallery", photo.parent),
+        ("top-k", "--layer", "conv1"),
+        ("evolve", "--layer", "conv1"),
+        ("compare", photo, "--models", "tiny,tiny"),
+    ]
+    nowhere = {**environment, "ZFSCOPE_STORE": str(tmp_path / "nowhere")}  # who has no engine has no store
+    for words, ended in zip(commands, run_light_commands(commands, env=nowhere), strict=True):
+        assert ended == (2, "", f"zfscope: {SENTENCE}\n"), words
+
+
+def test_the_help_of_every_command_needs_no_engine(environment: dict[str, str]) -> None:
+    commands = [(name, "--help") for name in COMMANDS]
+    for words, ended in zip(commands, run_light_commands(commands, env=environment), strict=True):
+        assert (ended.code, ended.stderr) == (0, ""), words
+
+
+def test_in_python_the_clients_need_no_engine_and_what_computes_says_what_to_install(
+    photo: Path, server: str
+) -> None:
+    program = """
+from zfscope import AsyncClient, Box, Cancellation, Client, MissingExtra
+import zfscope
+photo, server = sys.argv[1:]
+with Client(server) as client:
+    print(client.classify(photo).model, client.project(photo, layer="conv1", top=1).sheet.image().size[0] > 0)
+for name in ("LocalClient", "open_store"):
+    try:
+        getattr(zfscope, name)
+    except ImportError as error:
+        print(type(error) is MissingExtra, error)
+try:
+    from zfscope import LocalClient
+except MissingExtra as error:
+    print(error)
+"""
+    printed = run_light(program, str(photo), server).splitlines()
+    assert printed == ["tiny True", f"True {SENTENCE}", f"True {SENTENCE}", SENTENCE]
+
+
+def test_another_missing_module_is_a_fault_and_not_a_missing_extra() -> None:
+    with pytest.raises(ModuleNotFoundError) as raised, engine_needed():
+        raise ModuleNotFoundError("No module named 'zfscope_blur'", name="zfscope_blur")
+    assert not isinstance(raised.value, MissingExtra)
+    with pytest.raises(MissingExtra, match=re.escape(SENTENCE)), engine_needed():
+        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+
+
+def normalised(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_the_modules_of_the_engine_are_those_of_its_extra() -> None:
+    stated = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]["engine"]
+    extra = {re.split(r"[<>=]", requirement)[0] for requirement in stated}
+    packages = packages_distributions()
+    brought = {module: {normalised(name) for name in packages[module]} & extra for module in ENGINE_MODULES}
+    assert all(brought.values()), brought
+    assert set().union(*brought.values()) == extra

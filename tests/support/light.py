@@ -1,0 +1,59 @@
+"""A process in which the extra `engine` is not installed, as far as imports can tell."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+_WITHOUT_ENGINE = """
+import json, sys
+from zfscope.extras import ENGINE_MODULES
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ENGINE_MODULES | {"onnxruntime", "ray"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+"""
+
+_COMMANDS = """
+from typer.testing import CliRunner
+from zfscope.cli.app import app
+
+for words in json.loads(sys.argv[1]):
+    result = CliRunner().invoke(app, words)
+    print(json.dumps([result.exit_code, result.stdout, result.stderr]), file=sys.__stdout__)
+"""
+
+
+class Ended(NamedTuple):
+    """What a command left."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run_light(program: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """Run a program in such a process and return what it printed."""
+    result = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_ENGINE + program, *arguments],
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def run_light_commands(commands: Sequence[Sequence[object]], env: Mapping[str, str]) -> list[Ended]:
+    """Run commands of `zfscope` in one such process."""
+    words = [[str(word) for word in command] for command in commands]
+    lines = run_light(_COMMANDS, json.dumps(words), env=env).splitlines()
+    assert len(lines) == len(commands)
+    return [Ended(*json.loads(line)) for line in lines]
