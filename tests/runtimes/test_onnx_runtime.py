@@ -241,3 +241,18 @@ def test_the_key_changes_with_weights_network_and_exporter(
     monkeypatch.setattr(module, "EXPORTER_VERSION", 99)
     assert len(keys | {graph_key(model)}) == 4
     assert graph_key(make_model()) == graph_key(model)
+
+
+def test_onnx_runtime_keeps_no_identifier_of_the_machine(tmp_path: Path) -> None:
+    code = (
+        "from zfscope.runtimes.onnx_session import open_session\n"
+        "from zfscope.errors import RuntimeUnavailable\n"
+        "try: open_session(b'', threads=1, device='cpu')\n"
+        "except Exception as error: print(type(error).__module__)"
+    )
+    home = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    home.pop("ORT_DISABLE_TELEMETRY", None)
+    ended = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True)
+
+    assert "onnxruntime" in ended.stdout
+    assert list(tmp_path.rglob("*")) == []
