@@ -120,7 +120,7 @@ def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> No
         (
             "api_version",
             1,
-            "this zfscope has version 2 of the contract: import from zfscope.plugin",
+            "api_version is 1; this zfscope has version 2 of the contract: import from",
         ),
         ("api_version", None, "api_version is None"),
         ("name", "better", "name is 'better'; it has to be that of the entry point"),

@@ -24,10 +24,18 @@ PHOTOS = (
     "n0/without-a-suffix",
     "n2/c.png",
     "n2/far/x.webp",
-    "n2/photo.jpg~",
 )
 BROKEN = ("n0/broken.jpg", "n0/empty.png", "n0/n\\xe9.png", "n2/html.jpg")
-PASSED_OVER = {"JPEG 2000": 1, "dangling": 1, "hidden": 4, "loop": 3, "other": 3, "special": 1, "system": 1}
+PASSED_OVER = {
+    "JPEG 2000": 1,
+    "backup": 1,
+    "dangling": 1,
+    "hidden": 4,
+    "loop": 3,
+    "other": 3,
+    "special": 1,
+    "system": 1,
+}
 
 RECIPE = """
 summary = "a few steps"
@@ -56,6 +64,7 @@ def odd(tmp_path: Path) -> Path:
     root, far = tmp_path / "odd", tmp_path / "elsewhere"
     for seed, name in enumerate(name for name in PHOTOS if name not in ("n0/linked.png", "n2/far/x.webp")):
         write_photo(root / name, seed)
+    write_photo(root / "n2" / "photo.jpg~", 49)
     write_photo(far / "y.png", 50)
     write_photo(far / "folder" / "x.webp", 51)
     (root / "n0" / "linked.png").symlink_to(far / "y.png")

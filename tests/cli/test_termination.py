@@ -4,13 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.signals import only_ignored
+
 # A command that writes a folder of results and waits in it for a signal.
 WAITING = """
 import sys, time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 import zfscope.cli.app as module
 from zfscope.cli.lazy import Entry
@@ -29,14 +35,21 @@ module.main()
 """
 
 
-def start(program: str, *words: object, before: object = None) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+@contextmanager
+def start(program: str, *words: object, ignored: Collection[int] = ()) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that ignores these signals, and no others: tests may run in the background."""
+    process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=before,
+        preexec_fn=lambda: only_ignored(ignored),
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -56,10 +69,7 @@ def test_a_command_that_a_signal_ends_leaves_nothing(tmp_path: Path, number: int
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_a_signal_that_is_ignored_stays_so_as_under_nohup(tmp_path: Path) -> None:
-    def ignore() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    with start(WAITING, tmp_path, before=ignore) as process:
+    with start(WAITING, tmp_path, ignored={signal.SIGHUP}) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGHUP)

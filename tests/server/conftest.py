@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 from tests.support.alone import Alone
+from tests.support.signals import only_ignored
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
@@ -244,6 +245,7 @@ def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=only_ignored,
         )
         started.append(process)
         return process

@@ -13,9 +13,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from zfscope.analysis import call as orchestration
 from zfscope.client import Client
 from zfscope.errors import InputError, NotFound
-from zfscope.server import analyze, app
+from zfscope.server import app
 from zfscope.server.app import SERVICES, Service
 from zfscope.server.calls import Calls
 from zfscope.server.services import classification
@@ -186,8 +187,8 @@ def test_a_shutdown_lets_running_work_end_and_refuses_new_work(
 def test_a_shutdown_lets_an_analysis_end_whose_progress_is_read(
     cold_service: Any, monkeypatch: pytest.MonkeyPatch, photo: bytes
 ) -> None:
-    held = Held(analyze.run)
-    monkeypatch.setattr(analyze, "run", held)
+    held = Held(orchestration.run)
+    monkeypatch.setattr(orchestration, "run", held)
     cold_service.call(cold_service.service.warm_up())
     with Client(cold_service.address) as client, ThreadPoolExecutor(1) as pool:
         running = pool.submit(client.analyze, "project", [photo], {"layer": "conv5", "top": 1})

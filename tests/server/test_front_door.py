@@ -238,6 +238,20 @@ def test_errors_name_the_same_field_everywhere(
 SLOW: Any = {**TINY, "window": 2, "stride": 1, "method": "full"}
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_an_option_that_does_not_exist_is_refused(
+    remote: Client, local: LocalClient, photo: bytes, name: str
+) -> None:
+    arguments, options = CALLS[name](photo)
+    for call in (
+        getattr(remote, name),
+        getattr(local, name),
+        lambda *arguments, **options: asynchronous(remote, name, *arguments, **options),
+    ):
+        with pytest.raises(InputError, match=r"^timeout is not known; .*did you mean 'timeout_s'\?$"):
+            call(*arguments, **options, timeout=1)
+
+
 @pytest.mark.parametrize("progress", [None, lambda _: None])
 def test_a_call_is_cancelled_from_another_thread(
     remote: Client, local: LocalClient, photo: bytes, progress: Any

@@ -14,6 +14,7 @@ from zfscope.answers import ARCHITECTURES, Analyzed, Progress
 from zfscope.answers.analysis import Size, TypedAnalysis
 from zfscope.answers.architectures import MAX_MODELS
 from zfscope.cancellation import Cancellation
+from zfscope.client.generated import AnalysisOptions
 from zfscope.client.photos import Photo, image_to_wire, images_to_wire, masks_to_wire
 from zfscope.errors import InputError, ZfscopeError
 from zfscope.images.geometry import Box
@@ -98,7 +99,8 @@ class AnalysisRequest(Generic[A]):
 def untyped(
     analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], options: Mapping[str, Any]
 ) -> AnalysisRequest[Analyzed]:
-    """Return a request for any analyzer. Raises InputError for a photo that cannot be used."""
+    """Return a request for any analyzer. Raises InputError for a photo or an option that cannot be used."""
+    check_options(options, AnalysisOptions)
     images = {f"images[{index}]": image for index, image in enumerate(images_to_wire(photos))}
     return _request(analyzer, images, dict(parameters), options, lambda found, _: found)
 

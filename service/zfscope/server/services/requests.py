@@ -61,8 +61,9 @@ def typed_call(typed: TypedAnalysis[Any], request: Any, limits: DecodeLimits, ma
     """
     if typed is ARCHITECTURES:
         return _architectures_call(request, limits)
-    parameters = to_values(request, leave_out=_COMMON)
+    # The number of units is checked first: values made of a million of them take half a gigabyte.
     admit = _check_units(request, max_units) if typed is PROJECT else None
+    parameters = to_values(request, leave_out=_COMMON)
     return call_from_request(request, limits, typed.analyzer, parameters=parameters, admit=admit)
 
 
