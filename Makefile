@@ -64,7 +64,7 @@ bench-restart: $(DEV)  ## Restart a lone service under analyses, 50 times, and c
 	$(BIN)/python -m benchmarks.restart
 
 fuzz: $(DEV)  ## Send 20,000 requests that went wrong to every RPC (minutes)
-	ZFSCOPE_FUZZ=20000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py
+	ZFSCOPE_FUZZ=20000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=3600 tests/server/test_fuzz.py
 
 corpus: $(DEV)  ## Send every file of a folder to a service (CORPUS=DIR); fails at INTERNAL, tracebacks, hangs, growth
 	@test -n "$(CORPUS)" || { echo "say which files: make corpus CORPUS=DIR" >&2; exit 2; }

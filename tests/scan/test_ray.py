@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import ray._private.node
 
 from tests.scan.conftest import LAYERS, SPEC
 from zfscope.datasets import Photo
@@ -29,12 +30,25 @@ CPUS = 2
 Contents = Callable[[Path], Mapping[str, bytes]]
 
 
+class PatientTime:
+    """The module `time` for Ray's start, which waits for 30 seconds: too short on a busy machine."""
+
+    sleep = staticmethod(time.sleep)
+    time = staticmethod(time.time)
+
+    @staticmethod
+    def monotonic() -> float:
+        """Return a clock that is six times as slow."""
+        return time.monotonic() / 6
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
     """A Ray cluster of two CPUs, which this process has joined."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
         environment.setenv("RAY_worker_niceness", "0")  # else actors are behind on a busy machine
+        environment.setattr(ray._private.node, "time", PatientTime)
         ray.init(
             "local",
             num_cpus=CPUS,
