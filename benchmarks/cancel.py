@@ -33,8 +33,8 @@ from rich.table import Table
 
 from benchmarks.clock import machine
 from benchmarks.service import running
+from tests.support.calls import Recorder
 from zfscope.client import Box
-from zfscope.client import requests as ask
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from zfscope.runtimes import create_reducing
@@ -80,7 +80,7 @@ def main() -> None:
                 service.address, options=[("grpc.max_receive_message_length", -1)]
             ) as channel,
         ):
-            nobody = ask.project_request(photo(), {"model": "nobody"})
+            nobody = Recorder().project(photo(), model="nobody")
             probe = Case("refused", AnalysisServiceStub(channel).Project.future, nobody)
             freed = {case.name: measure(case, probe, points, console) for case in cases(channel)}
     console.print(table(freed))
@@ -117,41 +117,39 @@ def indexed_store(scratch: Path, console: Console) -> Path:
 def cases(channel: grpc.Channel) -> Sequence[Case]:
     """Give the calls: of every RPC that takes a worker, at sizes that users ask for."""
     analysis, inference = AnalysisServiceStub(channel), GRPCInferenceServiceStub(channel)
-    one = photo()
+    one, ask = photo(), Recorder()
     eyes = {"eyes": [Box(200 + 5 * number, 100, 300, 180) for number in range(5)]}
     return (
         Case(
             "Project, 64 units",
             analysis.Project.future,
-            ask.project_request(one, {"layer": "conv5", "top": 64}),
+            ask.project(one, layer="conv5", top=64),
         ),
         Case(
             "Project, 9 units and a control",
             analysis.Project.future,
-            ask.project_request(one, {"layer": "conv3", "top": 9, "control": True}),
+            ask.project(one, layer="conv3", top=9, control=True),
         ),
-        Case("Occlude", analysis.Occlude.future, ask.occlude_request(one, {})),
-        Case("Occlude, full passes", analysis.Occlude.future, ask.occlude_request(one, {"method": "full"})),
-        Case("MeasureInvariance", analysis.MeasureInvariance.future, ask.invariance_request([one] * 5, {})),
-        Case(
-            "Correspond", analysis.Correspond.future, ask.correspond_request([one] * 5, eyes, {"random": 50})
-        ),
+        Case("Occlude", analysis.Occlude.future, ask.occlude(one)),
+        Case("Occlude, full passes", analysis.Occlude.future, ask.occlude(one, method="full")),
+        Case("MeasureInvariance", analysis.MeasureInvariance.future, ask.measure_invariance([one] * 5)),
+        Case("Correspond", analysis.Correspond.future, ask.correspond([one] * 5, eyes, random=50)),
         Case(
             "CompareArchitectures",
             analysis.CompareArchitectures.future,
-            ask.compare_request([MODEL, "alexnet-imagenette"], [one]),
+            ask.compare_architectures([MODEL, "alexnet-imagenette"], [one]),
         ),
         Case(
             "TopK",
             analysis.TopK.future,
-            ask.top_k_request({"index": "photos", "layer": "conv5", "count": 32}),
+            ask.top_k(index="photos", layer="conv5", count=32),
         ),
         Case(
             "Evolve",
             analysis.Evolve.future,
-            ask.evolve_request({"index": "photos", "layer": "conv3", "count": 32}),
+            ask.evolve(index="photos", layer="conv3", count=32),
         ),
-        Case("Analyze", analysis.Analyze, ask.analyze_request("occlude", [one], {})),
+        Case("Analyze", analysis.Analyze, ask.analyze("occlude", [one])),
         Case("ModelInfer, layers of 32 images", inference.ModelInfer.future, layers_request(32)),
         Case("ModelInfer, an analyzer", inference.ModelInfer.future, analyzer_request(one)),
     )
