@@ -67,6 +67,17 @@ class Analyzed:
         return self.analysis._repr_html_()
 
 
+@contextmanager
+def renaming_fields(field_of: Callable[[str], str]) -> Iterator[None]:
+    """Rename the fields that errors name."""
+    try:
+        yield
+    except ZfscopeError as error:
+        error.field = field_of(error.field)
+        error.fields = {field_of(field): message for field, message in error.fields.items()}
+        raise
+
+
 @dataclass(frozen=True, eq=False)
 class TypedAnalysis(Generic[A]):
     """An analysis that has an RPC of its own.
@@ -80,16 +91,6 @@ class TypedAnalysis(Generic[A]):
     answer: type[A]
     assemble: Callable[[Analyzed, Sequence[Size]], A]
     field_of: Callable[[str], str] = str
-
-    @contextmanager
-    def naming_fields(self) -> Iterator[None]:
-        """Name the fields of the RPC's request in errors, in place of the analyzer's parameters."""
-        try:
-            yield
-        except ZfscopeError as error:
-            error.field = self.field_of(error.field)
-            error.fields = {self.field_of(field): message for field, message in error.fields.items()}
-            raise
 
 
 def from_record(answer: type[A], record: Mapping[str, Any], **values: Any) -> A:

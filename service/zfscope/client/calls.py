@@ -11,12 +11,12 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from zfscope.answers import ARCHITECTURES, Analyzed, Progress
-from zfscope.answers.analysis import Size, TypedAnalysis
+from zfscope.answers.analysis import Size, TypedAnalysis, renaming_fields
 from zfscope.answers.architectures import MAX_MODELS
 from zfscope.cancellation import Cancellation
 from zfscope.client.generated import AnalysisOptions
 from zfscope.client.photos import Photo, image_to_wire, images_to_wire, masks_to_wire
-from zfscope.errors import InputError, ZfscopeError
+from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.v1 import analysis_pb2, image_pb2
 from zfscope.validation import unknown_name
@@ -77,16 +77,12 @@ class AnalysisRequest(Generic[A]):
     @contextmanager
     def naming_fields(self) -> Iterator[None]:
         """Name fields in errors as the method does: not as parameters of Analyze, `image` for one photo."""
-        try:
+        with renaming_fields(self._field_of):
             yield
-        except ZfscopeError as error:
-            if self.typed:
-                error.field = self._field_of(error.field)
-                error.fields = {self._field_of(field): text for field, text in error.fields.items()}
-            raise
 
     def _field_of(self, field: str) -> str:
-        assert self.typed
+        if not self.typed:
+            return field
         plain = self.typed.field_of(field.removeprefix("parameters."))
         return plain.replace("images[0]", "image", 1) if "image" in self.images else plain
 
@@ -101,8 +97,7 @@ def untyped(
 ) -> AnalysisRequest[Analyzed]:
     """Return a request for any analyzer. Raises InputError for a photo or an option that cannot be used."""
     check_options(options, AnalysisOptions)
-    images = {f"images[{index}]": image for index, image in enumerate(images_to_wire(photos))}
-    return _request(analyzer, images, dict(parameters), options, lambda found, _: found)
+    return _request(analyzer, _by_field(photos), dict(parameters), options, lambda found, _: found)
 
 
 def about_photo(
@@ -120,8 +115,7 @@ def about_photos(
     **arguments: Any,
 ) -> AnalysisRequest[A]:
     """Return a request about several photos. arguments: parameters that are no options. Raises InputError."""
-    images = {f"images[{index}]": image for index, image in enumerate(images_to_wire(photos))}
-    return _typed(typed, images, options, allowed, **arguments)
+    return _typed(typed, _by_field(photos), options, allowed, **arguments)
 
 
 def about_index(typed: TypedAnalysis[A], options: Mapping[str, Any], allowed: type) -> AnalysisRequest[A]:
@@ -155,6 +149,10 @@ def about_models(
 def parts_of(parts: Mapping[str, Sequence[Box]]) -> list[dict[str, Any]]:
     """Return parts, each with a box for each photo, as the analyzer reads them."""
     return [{"name": name, "boxes": [vars(box) for box in boxes]} for name, boxes in parts.items()]
+
+
+def _by_field(photos: Sequence[Photo]) -> dict[str, image_pb2.Image]:
+    return {f"images[{index}]": image for index, image in enumerate(images_to_wire(photos))}
 
 
 def _typed(
