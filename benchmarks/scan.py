@@ -54,7 +54,6 @@ from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import build, zfnet
 from zfscope.runtimes import Reducing, create_reducing
 from zfscope.runtimes.onnx_graph import graph_bytes, layer_nodes
-from zfscope.runtimes.onnx_reduction import needed_layers
 from zfscope.scan import DataSet, Plan, build_index, make_plan, open_data
 from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
@@ -195,7 +194,7 @@ def make_ours(scratch: Path) -> Ours:
 def bare_session(model: Model) -> onnxruntime.InferenceSession:
     """Open a session of ONNX Runtime, as it comes, on the network up to the last layer alone."""
     spec, last = model.network.spec, LAYERS[-1]
-    needed = needed_layers(spec, [last])
+    needed = spec.needed_for([last])
     kept = {layer.name for layer in needed}
     weights = {
         name: tensor.numpy()

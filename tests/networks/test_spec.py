@@ -42,6 +42,22 @@ def test_layers_are_found_by_name() -> None:
     assert spec_of(CONV, RELU).by_name["conv1"] == Conv(name="conv1", channels=4, kernel=3)
 
 
+def test_what_a_layer_needs_is_all_that_it_is_computed_from() -> None:
+    layers = [
+        CONV,
+        RELU,
+        {"kind": "local_response_norm", "name": "norm1"},
+        {**CONV, "name": "left", "inputs": ["norm1"]},
+        {**CONV, "name": "right", "inputs": ["relu1"]},
+        {"kind": "add", "name": "sum", "inputs": ["left", "right"]},
+    ]
+    spec = spec_of(*layers)
+    assert [layer.name for layer in spec.needed_for(["left"])] == ["conv1", "relu1", "norm1", "left"]
+    assert [layer.name for layer in spec.needed_for(["right", "conv1"])] == ["conv1", "relu1", "right"]
+    assert spec.needed_for(["sum"]) == spec.layers
+    assert spec.needed_for([]) == ()
+
+
 def test_a_spec_cannot_be_changed() -> None:
     spec = spec_of(CONV)
     with pytest.raises(ValidationError, match="frozen"):

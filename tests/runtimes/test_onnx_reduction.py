@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.spec import Add, Conv, Flatten, Linear, LocalResponseNorm, MaxPool, Padding, ReLU
-from zfscope.runtimes.onnx_reduction import needed_layers, reduction_graph
+from zfscope.runtimes.onnx_reduction import reduction_graph
 
 MakeNetwork = Callable[[NetworkSpec], Network]
 
@@ -40,16 +40,6 @@ def graph_of(network: Network, layers: tuple[str, ...], *, sums: bool = False) -
     model = onnx.load_from_string(reduction_graph(network.spec, weights, layers, sums=sums))
     onnx.checker.check_model(model, full_check=True)
     return model.graph
-
-
-def test_only_what_the_layers_need_is_run() -> None:
-    assert [layer.name for layer in needed_layers(BRANCHES, ["left"])] == ["conv1", "relu1", "norm1", "left"]
-    assert [layer.name for layer in needed_layers(BRANCHES, ["right", "conv1"])] == [
-        "conv1",
-        "relu1",
-        "right",
-    ]
-    assert needed_layers(BRANCHES, ["fc2"]) == BRANCHES.layers
 
 
 def test_layers_that_are_not_needed_leave_no_weights_behind(make_network: MakeNetwork) -> None:

@@ -23,7 +23,6 @@ from zfscope.networks.spec import (
     Layer,
     LocalResponseNorm,
     MaxPool,
-    NetworkSpec,
     Padding,
     check_layer,
     window_of,
@@ -93,7 +92,7 @@ def recompute(
 def _in_parts(
     network: Network, trace: Trace, changes: Signal, layers: Collection[str], budget_bytes: int
 ) -> Iterator[Recomputed]:
-    needed = _needed(network.spec, layers)
+    needed = network.spec.needed_for(layers)
     pixels = Area(changes.origins, changes.origins + torch.tensor(changes.size))
     areas = changed_areas(network, pixels, needed)
     ascent = _Ascent(network, areas, changes, layers, [_visit(network, trace, layer) for layer in needed])
@@ -158,15 +157,6 @@ def _joined(parts: Sequence[Recomputed]) -> Recomputed:
 def _stacked(signals: Sequence[Signal]) -> Signal:
     tensors = ((signal.values, signal.images, signal.origins) for signal in signals)
     return Signal(*(torch.cat(column) for column in zip(*tensors, strict=True)))
-
-
-def _needed(spec: NetworkSpec, layers: Collection[str]) -> Sequence[Layer]:
-    """Give the layers and all that they are computed from, in the order of evaluation."""
-    names = set(layers)
-    for layer in reversed(spec.layers):
-        if layer.name in names:
-            names.update(spec.sources[layer.name])
-    return [layer for layer in spec.layers if layer.name in names]
 
 
 def _visit(network: Network, trace: Trace, layer: Layer) -> _Visit:

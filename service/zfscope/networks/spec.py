@@ -1,6 +1,6 @@
 """A network as data: layers in the order of evaluation, each naming what it reads."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import takewhile
 from typing import Annotated, Literal, NamedTuple
 
@@ -195,6 +195,14 @@ class NetworkSpec(BaseModel):
     def by_name(self) -> Mapping[str, Layer]:
         """The layers by name."""
         return {layer.name: layer for layer in self.layers}
+
+    def needed_for(self, wanted: Collection[str]) -> tuple[Layer, ...]:
+        """Return layers by name and all that they are computed from, in the order of evaluation."""
+        sources, needed = self.sources, set(wanted)
+        for layer in reversed(self.layers):
+            if layer.name in needed:
+                needed.update(sources[layer.name])
+        return tuple(layer for layer in self.layers if layer.name in needed)
 
 
 def check_layer(spec: NetworkSpec, layer: str, *, field: str = "layer") -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import Layer, NetworkSpec
+from zfscope.networks.spec import NetworkSpec
 from zfscope.runtimes.onnx_graph import graph_bytes, layer_nodes
 from zfscope.runtimes.reducing import kinds
 
@@ -22,7 +22,7 @@ def reduction_graph(
     `conv1/value`, `conv1/place` and, with sums, `conv1/sum`, all (N, maps); a fully connected layer's is
     `fc7/value` alone. The result is checked.
     """
-    needed = needed_layers(spec, layers)
+    needed = spec.needed_for(layers)
     known = shapes(spec)
     nodes, outputs = layer_nodes(spec, needed), list[ValueInfoProto]()
     for layer in layers:
@@ -32,15 +32,6 @@ def reduction_graph(
     kept = {layer.name for layer in needed}
     used = {key: array for key, array in weights.items() if key.split(".")[0] in kept}
     return graph_bytes(spec, nodes, outputs, used)
-
-
-def needed_layers(spec: NetworkSpec, wanted: Sequence[str]) -> tuple[Layer, ...]:
-    """Give the layers that have to be run for some of them, in the order of evaluation."""
-    sources, needed = spec.sources, set(wanted)
-    for layer in reversed(spec.layers):
-        if layer.name in needed:
-            needed |= set(sources[layer.name])
-    return tuple(layer for layer in spec.layers if layer.name in needed)
 
 
 def output_kinds(axes: int, *, sums: bool) -> tuple[str, ...]:
