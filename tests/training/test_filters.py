@@ -1,11 +1,20 @@
 """Filters: renormalisation and roughness."""
 
+import numpy as np
 import pytest
 import torch
 
 from zfscope.networks.network import Network, build
 from zfscope.networks.spec import Conv, NetworkSpec
-from zfscope.training.filters import centre, dead_maps, filter_report, renormalise, roughness
+from zfscope.training.filters import (
+    DEAD_SHARE,
+    centre,
+    dead_filters,
+    dead_maps,
+    filter_report,
+    renormalise,
+    roughness,
+)
 
 
 def test_only_filters_beyond_the_radius_are_scaled_and_only_in_conv_layers(network: Network) -> None:
@@ -40,6 +49,26 @@ def test_dead_and_noisy_filters_are_counted(network: Network) -> None:
     with torch.no_grad():
         network.filters["conv1"].weight.copy_(smooth)
     assert filter_report(network)["lost_filters"] == 50.0
+
+
+def test_a_filter_at_the_share_of_the_median_is_alive_and_the_next_smaller_one_is_dead() -> None:
+    share = DEAD_SHARE * 20
+    rms = np.array([20, share, np.nextafter(share, 0), 20, 20])
+    assert dead_filters(rms).tolist() == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize("least", [0.0, 1e-9])
+def test_filters_that_are_rounding_of_the_largest_are_dead_even_where_most_are(least: float) -> None:
+    assert dead_filters(np.array([least, least, 3])).tolist() == [True, True, False]
+
+
+def test_the_share_of_dead_filters_in_the_log_counts_zeros_where_most_filters_are_zero(
+    network: Network,
+) -> None:
+    with torch.no_grad():
+        network.filters["conv1"].weight[:3] = 0
+        network.filters["conv1"].weight[3] = torch.arange(5.0)
+    assert filter_report(network)["lost_filters"] == 75.0
 
 
 def test_maps_that_no_photo_excites_are_counted(network: Network) -> None:

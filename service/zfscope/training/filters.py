@@ -1,16 +1,19 @@
 """What to watch in filters while they are learnt: renormalisation, roughness, dead filters, dead maps."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zfscope.engine import trace
 from zfscope.networks.network import Network
 from zfscope.networks.spec import Conv
+from zfscope.rounding import rounding
 
+# A filter of a higher roughness counts as noise: white noise has 1, AlexNet's median is 0.37.
 NOISE_ROUGHNESS = 0.9
-"""From here on a filter counts as noise: white noise has a roughness of 1, AlexNet's median is 0.37."""
+# A filter counts as dead if its RMS is below this share of the layer's median.
 DEAD_SHARE = 0.05
-"""A filter whose RMS is below this share of the layer's median counts as dead."""
 
 
 def conv_names(network: Network) -> list[str]:
@@ -53,14 +56,24 @@ def roughness(weight: Tensor) -> Tensor:
     return (across + down) / (4 * variance).clamp(min=torch.finfo(weight.dtype).tiny)
 
 
+def dead_filters(rms: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which filters of a layer are dead, by their root mean squares (n,).
+
+    Dead are those below `DEAD_SHARE` of the median, and those that are rounding of the largest, even if
+    most are.
+    """
+    dead: NDArray[np.bool_] = rms < DEAD_SHARE * np.median(rms)
+    return dead | (rms <= rounding(float(rms.max())))
+
+
 @torch.no_grad()
 def filter_report(network: Network) -> dict[str, float]:
-    """Give the first layer's median roughness, and the percentage of its filters that are dead or noise."""
+    """Return the first layer's median roughness, and the percentage of its filters that are dead or noise."""
     weight = network.filters[conv_names(network)[0]].weight.float()
-    rms = weight.square().mean(dim=(1, 2, 3)).sqrt()
+    rms = weight.cpu().double().square().mean(dim=(1, 2, 3)).sqrt()
     rough = roughness(weight)
-    lost = (rms < DEAD_SHARE * rms.median()) | (rough > NOISE_ROUGHNESS)
-    return {"roughness": rough.median().item(), "lost_filters": 100 * lost.float().mean().item()}
+    lost = dead_filters(rms.numpy()) | (rough > NOISE_ROUGHNESS).cpu().numpy()
+    return {"roughness": rough.median().item(), "lost_filters": 100 * float(lost.mean())}
 
 
 def dead_maps(network: Network, images: Tensor) -> dict[str, float]:

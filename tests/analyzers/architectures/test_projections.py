@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from zfscope.analysis.architectures.projections import Seen, see, spread
 from zfscope.engine import Maps, project, trace
 from zfscope.errors import Cancelled
 from zfscope.interrupt import interruptible
 from zfscope.networks import Network, NetworkSpec
+from zfscope_analyzers.architectures.projections import Seen, see, spread
 
 LAYERS = ("conv1", "conv2")
 

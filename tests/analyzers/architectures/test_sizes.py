@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zfscope.analysis.architectures.sizes import sizes
+from zfscope_analyzers.architectures.measure import sizes
 
 
 def test_sizes_are_root_mean_squares() -> None:

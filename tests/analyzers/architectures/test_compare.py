@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.analysis.architectures import compare, cost
 from zfscope.errors import Cancelled, InputError
 from zfscope.interrupt import interruptible
 from zfscope.networks import NetworkSpec
 from zfscope.store import Model
+from zfscope_analyzers.architectures import compare, cost
 
 Make = Callable[..., Model]
 Photos = tuple[NDArray[np.uint8], ...]

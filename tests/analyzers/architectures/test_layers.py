@@ -2,11 +2,11 @@
 
 import pytest
 
-from zfscope.analysis.architectures.layers import Lattice, first_layers
 from zfscope.errors import InputError
 from zfscope.networks import NetworkSpec, zfnet
 from zfscope.networks.alexnet import alexnet
 from zfscope.networks.spec import AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Padding, ReLU
+from zfscope_analyzers.architectures.layers import Lattice, first_layers
 
 
 def test_zfnet_lies_on_lattices_of_2_4_and_8_pixels() -> None:

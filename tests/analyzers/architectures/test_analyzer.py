@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zfscope.analysis.architectures import compare, result
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
@@ -17,6 +16,7 @@ from zfscope.datasets.dataset import ListedFile, sorted_data
 from zfscope.errors import InputError, NotFound
 from zfscope.runtimes import create_reducing
 from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data, open_index
+from zfscope_analyzers.architectures import compare, result
 
 COMPARE = load_analyzers().analyzer("compare-architectures")
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.analysis.architectures import Measures, measure
-from zfscope.analysis.architectures.table import WORDS, numbers, table
 from zfscope.networks import NetworkSpec
 from zfscope.networks.shapes import multiplications
 from zfscope.store import Accuracy, Model
+from zfscope_analyzers.architectures import Measures, measure
+from zfscope_analyzers.architectures.table import WORDS, numbers, table
 
 
 @pytest.fixture

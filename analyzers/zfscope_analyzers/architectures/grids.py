@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.architectures.layers import Lattice
 from zfscope.interrupt import checkpoint
+from zfscope_analyzers.architectures.layers import Lattice
 
 _RADIUS = 2
 """Of a disc around a frequency, in steps of the picture's resolution: what a Hann window makes of a line."""

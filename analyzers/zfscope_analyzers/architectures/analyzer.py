@@ -1,15 +1,23 @@
 """Architectures side by side, as an analyzer: the model of the request and others (Sec 4.1, Fig 6)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from zfscope.analysis.architectures import compare, cost, result
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.errors import InputError, NotFound
 from zfscope.results import merge_notices
 from zfscope.scan import open_index
 from zfscope.store import Model
+from zfscope_analyzers.architectures.measure import PROJECTED, Measures, measure
+from zfscope_analyzers.architectures.result import result
+
+# Forward passes for each photo and model: to find the largest activations, and to project from them, both
+# through the model's weights and through random ones.
+_PASSES = 4
 
 
 class CompareParams(BaseModel):
@@ -32,7 +40,7 @@ class CompareArchitectures:
     """Puts models side by side by what the paper chose its architecture by.
 
     First-layer filters and their spatial frequencies, dead filters and silent maps, grids in projections of
-    layer 2, accuracy and cost; see `zfscope.analysis.architectures`. Gives the table `architectures`
+    layer 2, accuracy and cost. Gives the table `architectures`
     (measure, and a column for each model), the picture `architectures`, and for each model the tensors
     NAME-VERSION-filters, -rms, -rms-renormalised, -shares, -peaks, -frequencies, -density, -profile and
     -maxima-LAYER.
@@ -75,3 +83,32 @@ def _named(context: Context, words: str, field: str) -> Model:
         return context.store.load(name, int(version) if version else None)
     except NotFound as error:
         raise NotFound(str(error), field=field) from error
+
+
+def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tuple[Measures, ...]:
+    """Measure models on photos, uint8 (height, width, 3) RGB each, at least one.
+
+    Raises InputError for fewer than two models, one twice, or models of different input size, and as
+    `measure` does.
+    """
+    titles = [model.manifest.title for model in models]
+    if len(models) < 2:
+        raise InputError(f"{len(models)} models to compare; name two or more", field="models")
+    for title in titles:
+        if titles.count(title) > 1:
+            raise InputError(f"{title} is named {titles.count(title)} times; once is enough", field="models")
+    _check_sizes(models)
+    return tuple(measure(model, photos) for model in models)
+
+
+def _check_sizes(models: Sequence[Model]) -> None:
+    """Raise InputError unless all models read pictures of one size: else frequencies do not compare."""
+    read = {model.manifest.title: model.preprocessing.crop for model in models}
+    if len(set(read.values())) > 1:
+        sizes = ", ".join(f"{title} reads {side} x {side} pixels" for title, side in read.items())
+        raise InputError(f"{sizes}: name models of one input size", field="models")
+
+
+def cost(models: int, photos: int) -> int:
+    """Count about how many forward passes a comparison of so many models on so many photos costs."""
+    return models * (_PASSES * photos + 2 * PROJECTED)

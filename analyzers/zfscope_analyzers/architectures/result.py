@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.architectures.figure import figure
-from zfscope.analysis.architectures.measure import Measures
-from zfscope.analysis.architectures.table import table
 from zfscope.analysis.contract import Analysis, picture
 from zfscope.scan import Index
+from zfscope_analyzers.architectures.figure import figure
+from zfscope_analyzers.architectures.measure import Measures
+from zfscope_analyzers.architectures.table import table
 
 
 def result(measures: Sequence[Measures], indexes: Sequence[Index] = (), *, pictures: bool = True) -> Analysis:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.analysis.architectures.grids import Grid, axis_profile, fits, grids, spectra
-from zfscope.analysis.architectures.layers import Lattice
+from zfscope_analyzers.architectures.grids import Grid, axis_profile, fits, grids, spectra
+from zfscope_analyzers.architectures.layers import Lattice
 
 SIZE = 96
 Picture = NDArray[np.float64]

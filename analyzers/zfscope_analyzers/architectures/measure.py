@@ -8,24 +8,52 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zfscope.analysis.architectures.grids import Grid, axis_profile, fits, grids, spectra
-from zfscope.analysis.architectures.layers import FirstLayers, first_layers
-from zfscope.analysis.architectures.projections import see, spread
-from zfscope.analysis.architectures.sizes import Sizes, sizes
-from zfscope.analysis.architectures.spectrum import Spectrum, spectrum
 from zfscope.analysis.contract import array, images_of
 from zfscope.analysis.control import randomised
 from zfscope.errors import InputError
 from zfscope.images.preprocess import prepare, reorder
 from zfscope.networks.shapes import multiplications, parameter_count
 from zfscope.networks.spec import INPUT
+from zfscope.rounding import rounding
 from zfscope.store import Accuracy, Model
+from zfscope.training.filters import dead_filters
+from zfscope_analyzers.architectures.grids import Grid, axis_profile, fits, grids, spectra
+from zfscope_analyzers.architectures.layers import FirstLayers, first_layers
+from zfscope_analyzers.architectures.projections import see, spread
+from zfscope_analyzers.architectures.spectrum import Spectrum, spectrum
 
 PROJECTED = 64
 """Maps of layer 2 that are projected to look for grids."""
 SHOWN = 9
 """Of these, how many are kept to be looked at."""
 _SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """The root mean squares of n filters, (n,): as they are, and renormalised to `radius`, their median.
+
+    The paper's radius is 0.1, for pixels of -128 to 128; another preprocessing makes filters of other sizes.
+    """
+
+    rms: NDArray[np.float64]
+    radius: float
+
+    @property
+    def renormalised(self) -> NDArray[np.float64]:
+        """What the renormalisation of Sec 3 leaves: those beyond the radius are scaled down to it."""
+        return np.minimum(self.rms, self.radius)
+
+    @property
+    def dead(self) -> NDArray[np.bool_]:
+        """Which filters are dead, as a training run counts them."""
+        return dead_filters(self.rms)
+
+    @property
+    def dominance(self) -> float | None:
+        """The largest over the median: 1 where none stands out. None where most filters are zero."""
+        largest = float(self.rms.max())
+        return largest / self.radius if self.radius > rounding(largest) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +127,12 @@ def measure(model: Model, photos: Sequence[NDArray[np.uint8]]) -> Measures:
         multiplications=multiplications(spec),
         parameters=parameter_count(spec),
     )
+
+
+def sizes(filters: NDArray[np.floating]) -> Sizes:
+    """Measure filters (n, colours, k, k)."""
+    rms = np.sqrt((filters.astype(np.float64) ** 2).mean(axis=(1, 2, 3)))
+    return Sizes(rms, float(np.median(rms)))
 
 
 def _alive(filters: NDArray[np.float32], model: Model) -> NDArray[np.float32]:

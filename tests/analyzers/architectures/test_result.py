@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.analysis.architectures import Measures, compare, result
-from zfscope.analysis.architectures.figure import WIDTH_PX, figure
 from zfscope.analysis.check import checked
 from zfscope.networks import NetworkSpec
 from zfscope.store import Model
+from zfscope_analyzers.architectures import Measures, compare, result
+from zfscope_analyzers.architectures.figure import WIDTH_PX, figure
 
 Make = Callable[..., Model]
 Photos = tuple[NDArray[np.uint8], ...]

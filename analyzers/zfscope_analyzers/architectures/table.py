@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from zfscope.analysis.architectures.grids import Grid
-from zfscope.analysis.architectures.layers import FirstLayers
-from zfscope.analysis.architectures.measure import Measures
-from zfscope.analysis.architectures.spectrum import BANDS
 from zfscope.results import Cell, Table
 from zfscope.scan import Index
+from zfscope_analyzers.architectures.grids import Grid
+from zfscope_analyzers.architectures.layers import FirstLayers
+from zfscope_analyzers.architectures.measure import Measures
+from zfscope_analyzers.architectures.spectrum import BANDS
 
 LATTICES = 3
 """Of layer 1, of the pool after it, of layer 2: more there are not where each coarsens once."""

@@ -7,13 +7,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from zfscope.analysis.architectures.measure import SHOWN, measure
 from zfscope.errors import InputError
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.shapes import multiplications, parameter_count
 from zfscope.networks.spec import Conv, Flatten, Linear, Padding, ReLU
 from zfscope.store import Accuracy, Model
+from zfscope_analyzers.architectures.measure import SHOWN, measure
 
 Make = Callable[..., Model]
 Photos = tuple[NDArray[np.uint8], ...]

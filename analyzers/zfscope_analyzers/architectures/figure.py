@@ -7,15 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.analysis.architectures.measure import Measures
-from zfscope.analysis.architectures.sizes import Sizes
-from zfscope.analysis.architectures.spectrum import HIGH_ABOVE, LOW_BELOW
-from zfscope.analysis.architectures.table import table
 from zfscope.images.compose import FAINT, INK, above, beside, blank, framed, grid, paragraph, text
 from zfscope.images.filters import filter_grid, strongest_part
 from zfscope.images.render import Rendering, signed_to_rgb
 from zfscope.results import Cell, Table
 from zfscope.scan import Index
+from zfscope_analyzers.architectures.measure import Measures, Sizes
+from zfscope_analyzers.architectures.spectrum import HIGH_ABOVE, LOW_BELOW
+from zfscope_analyzers.architectures.table import table
 
 if TYPE_CHECKING:  # it brings matplotlib, which only a drawing needs
     from zfscope.images.curves import Chart

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.analysis.architectures.spectrum import BANDS, LARGEST_FILTER, spectrum
 from zfscope.errors import InputError
+from zfscope_analyzers.architectures.spectrum import BANDS, LARGEST_FILTER, spectrum
 
 Filters = NDArray[np.float64]
 
