@@ -12,7 +12,7 @@ from zfscope.client import Client
 from zfscope.client.channel import service_config
 from zfscope.client.target import parse_target
 from zfscope.errors import InputError, NotReady, RuntimeUnavailable
-from zfscope.server.gate import Gate
+from zfscope.server.lifecycle.admission import AdmissionControl
 from zfscope.server.protos import CALLS
 from zfscope.server.services import analysis, classification
 from zfscope.server.settings import Settings
@@ -69,16 +69,16 @@ def test_no_stream_has_a_retry_policy_with_which_grpc_can_hang() -> None:
 class Refusing:
     """Refuses the first requests of a service that is warm, and counts all."""
 
-    def __init__(self, gate: Gate, refusals: int) -> None:
+    def __init__(self, admission: AdmissionControl, refusals: int) -> None:
         self.sizes: list[int] = []
-        self._gate, self._passage, self._refusals = gate, gate.passage, refusals
+        self._admission, self._admit, self._refusals = admission, admission.admit, refusals
 
     def __call__(self, method: str, size: int) -> Any:
-        """Stand in for the gate's `passage`."""
+        """Stand in for `admit`."""
         self.sizes.append(size)
         if len(self.sizes) <= self._refusals:
             raise NotReady("the service is shutting down; try another one")
-        return self._passage(method, size)
+        return self._admit(method, size)
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def refuse(replicas: list[Any]) -> Callable[[int], Refusing]:
     """Has the first replica refuse a number of requests."""
 
     def refuse(refusals: int) -> Refusing:
-        gate = replicas[0].service._gate
-        gate.passage = Refusing(gate, refusals)
-        return gate.passage
+        admission = replicas[0].service._admission
+        admission.admit = Refusing(admission, refusals)
+        return admission.admit
 
     return refuse
 
@@ -170,20 +170,20 @@ def test_a_replica_that_is_not_ready_gets_no_calls(replicas: list[Any], photo: b
 
 def test_replicas_are_called_in_turn_once_they_are_ready(replicas: list[Any]) -> None:
     replicas[1].call(replicas[1].service.warm_up())
-    gates = [replica.service._gate for replica in replicas]
+    admissions = [replica.service._admission for replica in replicas]
     passed = [0, 0]
 
     def counting(place: int) -> Callable[[], Any]:
-        passage = gates[place].passage
+        admit = admissions[place].admit
 
         def count(*arguments: Any) -> Any:
             passed[place] += 1
-            return passage(*arguments)
+            return admit(*arguments)
 
         return count
 
-    for place, gate in enumerate(gates):
-        gate.passage = counting(place)
+    for place, admission in enumerate(admissions):
+        admission.admit = counting(place)
     end = time.monotonic() + 30
     with Client(target(replicas)) as client:
         while not all(passed) and time.monotonic() < end:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from zfscope.server.metrics import Metrics
 from zfscope.server.protos import CALLS
+from zfscope.server.telemetry.metrics import Metrics
 
 OBSERVABILITY = Path(__file__).parents[2] / "observability"
 PANELS = json.loads((OBSERVABILITY / "grafana" / "dashboards" / "zfscope.json").read_text())["panels"]

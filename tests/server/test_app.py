@@ -18,7 +18,7 @@ from zfscope.client import Client
 from zfscope.errors import InputError, NotFound
 from zfscope.server import app
 from zfscope.server.app import SERVICES, Service
-from zfscope.server.calls import Calls
+from zfscope.server.interceptors.calls import CallInterceptor
 from zfscope.server.services import classification
 from zfscope.server.settings import Settings
 from zfscope.v1 import classification_pb2, image_pb2, model_pb2
@@ -206,9 +206,9 @@ def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(
     cold_service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cold_service.call(cold_service.service.warm_up())
-    head, last_byte, intercept = threading.Event(), threading.Event(), Calls.intercept_service
+    head, last_byte, intercept = threading.Event(), threading.Event(), CallInterceptor.intercept_service
 
-    def intercepted(calls: Calls, *head_of_call: Any) -> Any:
+    def intercepted(calls: CallInterceptor, *head_of_call: Any) -> Any:
         head.set()
         return intercept(calls, *head_of_call)
 
@@ -216,8 +216,8 @@ def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(
         last_byte.wait(timeout=60)
         yield b""
 
-    monkeypatch.setattr(Calls, "intercept_service", intercepted)
-    monkeypatch.setattr(app, "_LAST_CALLS_S", 60)  # a call that is not in yet is cut off after this time
+    monkeypatch.setattr(CallInterceptor, "intercept_service", intercepted)
+    monkeypatch.setattr(app, "LAST_CALLS_S", 60)  # a call that is not in yet is cut off after this time
 
     with grpc.insecure_channel(cold_service.address) as channel:
         grpc.channel_ready_future(channel).result(timeout=30)

@@ -14,8 +14,8 @@ import pytest
 from tests.server.conftest import Running
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
-from zfscope.server.calls import code_of_cancelled
-from zfscope.server.inference import describe
+from zfscope.server.interceptors.calls import code_of_cancelled
+from zfscope.server.oip import describe
 from zfscope.server.services import analysis
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub

@@ -11,11 +11,10 @@ import pytest
 
 from tests.server.conftest import Running
 from zfscope.errors import TooLate
-from zfscope.server.cancel import Cancel
-from zfscope.server.deadline import Deadlines, ended_after
+from zfscope.server.deadline import Cancel, Deadlines, ended_after
 from zfscope.server.services import analysis
+from zfscope.server.services.stream import Latest
 from zfscope.server.settings import Settings
-from zfscope.server.stream import Latest
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 

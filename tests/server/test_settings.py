@@ -70,10 +70,10 @@ def test_single_methods_have_places_of_their_own(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ZFSCOPE_QUEUE", "5")
     monkeypatch.setenv("ZFSCOPE_QUEUES", '{"Occlude": 2}')
 
-    room = Settings().room
+    limits = Settings().admission_limits
 
-    assert room.places("/zfscope.v1.AnalysisService/Occlude") == 2
-    assert room.places("/zfscope.v1.AnalysisService/Project") == 5
+    assert limits.requests_of("/zfscope.v1.AnalysisService/Occlude") == 2
+    assert limits.requests_of("/zfscope.v1.AnalysisService/Project") == 5
 
 
 def test_places_for_a_method_that_there_is_not_are_refused() -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from zfscope.client import Access
-from zfscope.server.settings import Settings
-from zfscope.server.variables import unknown_variables
+from zfscope.server.settings import Settings, unknown_variables
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,5 +1,6 @@
 """Versions that appear in a served store: taken up when they are whole, refused when they stay broken."""
 
+import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import structlog
 from zfscope.errors import ZfscopeError
 
 Key = tuple[str, int]
+EVERY_S = 2.0
 _log = structlog.get_logger("zfscope.server")
 
 
@@ -60,3 +62,23 @@ class Arrivals:
             return self._stamp(key)
         except (OSError, ZfscopeError) as error:  # files come and go while they are looked at
             return str(error)
+
+
+async def watch_store(refresh: Callable[[], None], every_s: float = EVERY_S) -> None:
+    """Take up new versions as they appear, by `Models.refresh`, until this is cancelled."""
+    logged = ""
+    while True:
+        await asyncio.sleep(every_s)
+        reason = await asyncio.to_thread(_failure, refresh)
+        if reason and reason != logged:
+            _log.warning("could not look for models", reason=reason)
+        logged = reason
+
+
+def _failure(refresh: Callable[[], None]) -> str:
+    """Look for new versions; return why that failed, if it did. The next time it may succeed."""
+    try:
+        refresh()
+    except (OSError, ZfscopeError) as error:
+        return str(error)
+    return ""

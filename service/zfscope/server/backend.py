@@ -1,49 +1,137 @@
-"""What the services share: the models, the threads that work on them, and the limits."""
+"""What the services share: the models, the analyzers, the threads that work for requests, and the limits."""
 
 import asyncio
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import TypeVar
 
-from zfscope.analysis.registry import Registry
+import torch
+
+from zfscope.analysis.registry import load_analyzers
 from zfscope.images.limits import DecodeLimits
-from zfscope.runtimes import Loaded
+from zfscope.processors import usable_cpus
+from zfscope.runtimes import Loaded, Runtime, TorchServe, create_runtime
 from zfscope.server.batching import Batcher
 from zfscope.server.models import Models
-from zfscope.server.workers import Workers
-from zfscope.store import ModelStore
+from zfscope.server.settings import Settings
+from zfscope.server.telemetry.metrics import InstrumentedRuntime, Metrics
+from zfscope.server.telemetry.tracing import part
+from zfscope.store import Model, ModelStore
+
+T = TypeVar("T")
+# Threads that read requests, even on few cores: one of them may wait for a model to be loaded.
+_READERS = 4
 
 
-@dataclass(frozen=True)
-class Backend:
-    """What the services share.
+class Workers:
+    """Threads for blocking calls; the number of calls that may wait is limited by admission."""
 
-    readers: threads for what is short: manifests, photos to decode. workers: threads for analyses. batcher:
-    who runs the forward passes of what is classified. max_units: how many units one Project may ask for.
-    max_passes: how many forward passes one request may cost. max_images: how many images
-    one ModelInfer may send. max_send_bytes: how long an answer may be.
+    def __init__(self, threads: int, *, waited: Callable[[float], object] = lambda _: None) -> None:
+        """waited: called, from a thread, with the seconds that a call waited for it."""
+        self._waited = waited
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="zfscope")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return the result of a call, which sees the context variables of the caller.
+
+        A cancelled caller takes its waiting work out of the queue; running work ends by itself, and holds
+        its thread until then.
+        """
+        run = copy_context().run
+        return await asyncio.wrap_future(self._pool.submit(run, self._begin, work, time.perf_counter()))
+
+    def close(self) -> None:
+        """Drop waiting calls, and wait for running ones."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, work: Callable[[], T], since: float) -> T:
+        self._waited(time.perf_counter() - since)
+        with part("work"):
+            return _contained(work)
+
+
+def _contained(work: Callable[[], T]) -> T:
+    """Run a call, and keep what would mean something else on the event loop from reaching it.
+
+    There SystemExit and KeyboardInterrupt end the service, and a CancelledError passes for a cancelled call.
     """
+    try:
+        return work()
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, CancelledError):
+            raise
+        raise RuntimeError(f"work raised {type(error).__name__}") from error
 
-    models: Models
-    registry: Registry
-    readers: Workers
-    workers: Workers
-    batcher: Batcher
-    image_limits: DecodeLimits
-    max_units: int
-    max_passes: int
-    max_images: int
-    max_send_bytes: int
+
+class Backend:
+    """What the services share: the models, the analyzers, threads, and the limits of the settings."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Read the store's manifests, and load the analyzers.
+
+        Raises NotFound or InputError for a store without a default model, BrokenPlugin for an analyzer that
+        does not fit, NotFound for an analyzer of the settings that is not installed.
+        """
+        self.settings = settings
+        self._metrics = metrics
+        self._threads = settings.threads or usable_cpus()
+        torch.set_num_threads(self._threads)
+        self.models = Models(
+            ModelStore(settings.store),
+            self._runtime,
+            default=settings.default_model,
+            keep=settings.kept_models,
+            device=settings.device,
+        )
+        self.registry = load_analyzers(settings.analyzers)
+        # For short work (manifests, photos to decode), and for analyses.
+        self.readers = Workers(max(_READERS, self._threads), waited=partial(metrics.waited, "readers"))
+        self.workers = Workers(settings.workers, waited=partial(metrics.waited, "workers"))
+        self.batcher = Batcher(
+            size=settings.batch_size,
+            delay_s=settings.batch_delay_s,
+            queue=settings.batch_queue,
+            models=settings.kept_models,
+            waited=partial(metrics.waited, "batches"),
+        )
 
     @property
     def store(self) -> ModelStore:
         """The models that there are."""
         return self.models.store
 
+    @property
+    def image_limits(self) -> DecodeLimits:
+        """Limits of the images that are decoded."""
+        return self.settings.image_limits
+
+    @property
+    def max_passes(self) -> int:
+        """Maximum cost of an analysis in forward passes."""
+        return self.settings.max_passes
+
     def loaded(self, name: str, version: int | None) -> Loaded:
         """Return a model and its runtime; see `Models.loaded`."""
         return self.models.loaded(name, version)
 
     async def close(self) -> None:
-        """Let what runs end, and end the threads."""
+        """Wait for running work, and end the threads."""
         await self.batcher.close()
         for pool in (self.readers, self.workers):
             await asyncio.to_thread(pool.close)
+
+    def _runtime(self, model: Model) -> Runtime:
+        """Create the runtime of a model's forward passes."""
+        settings = self.settings
+        runtime = create_runtime(
+            settings.runtime,
+            model,
+            cache=settings.cache,
+            threads=self._threads,
+            device=settings.device,
+            torchserve=TorchServe(settings.torchserve, settings.torchserve_timeout_s),
+        )
+        return InstrumentedRuntime(runtime, model, self._metrics)

@@ -16,7 +16,7 @@ from zfscope.errors import Busy, NotReady, RuntimeUnavailable
 from zfscope.networks.spec import check_layer
 from zfscope.runtimes import Loaded
 from zfscope.runtimes.protocol import Runtime, check_images
-from zfscope.server.tracing import part
+from zfscope.server.telemetry.tracing import part
 
 Given = Mapping[str, NDArray[np.float32]]
 """What layers gave, by name."""

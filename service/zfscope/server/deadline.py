@@ -1,6 +1,9 @@
-"""The time that a call gets: what its caller says, within what the service allows."""
+"""When calls end: by their deadline, which the service limits, or because the caller is gone."""
 
 import asyncio
+import math
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from zfscope.errors import TooLate
+from zfscope.errors import Cancelled, TooLate
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,27 @@ async def ended_after(seconds: float) -> AsyncIterator[None]:
         if timer.expired():
             raise TooLate(f"the deadline has passed: the call had {seconds:.3g} s") from error
         raise
+
+
+class Cancel:
+    """Whether the caller of a request still waits, asked from any thread.
+
+    It is set once the call ends, however it ends, and past its deadline, which the thread sees first.
+    """
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._ended = threading.Event()
+        left_s: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
+        self._deadline = math.inf if left_s is None else time.monotonic() + left_s
+        context.add_done_callback(lambda _: self.end())  # type: ignore[arg-type]  # a stub's error
+
+    def end(self) -> None:
+        """Let the work end: nobody waits for its answer."""
+        self._ended.set()
+
+    def check(self) -> None:
+        """Raise Cancelled if the call has ended, TooLate past its deadline."""
+        if self._ended.is_set():
+            raise Cancelled("the caller went away")
+        if time.monotonic() > self._deadline:
+            raise TooLate("the deadline has passed")

@@ -1,4 +1,4 @@
-"""Where the service listens, and with what credentials; beyond this machine not without them."""
+"""Where the service listens, with which options of gRPC and credentials; other machines only with them."""
 
 import errno
 import socket
@@ -15,6 +15,29 @@ _REASONS = {
     errno.EADDRNOTAVAIL: "it is not an address of this machine",
     errno.EACCES: "ports below 1024 need privileges",
 }
+
+
+def server_options(settings: Settings, connections: int) -> list[tuple[str, int]]:
+    """Return the options of gRPC's server. connections: the number that it accepts."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_receive_bytes),
+        ("grpc.max_send_message_length", settings.max_send_bytes),
+        # Photos are compressed already, and what unpacks to a thousand times its size never gets that far.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
+        ("grpc.so_reuseport", 0),  # or two services could share a port and never know
+        # Clients may ping as often as once a second, idle too.
+        ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Pings do not keep a connection, calls and health watches do. Clients connect again by themselves.
+        ("grpc.max_connection_idle_ms", round(settings.max_idle_s * 1000)),
+        # gRPC would try to accept more for ever, and write so to stderr once a second.
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.server_handshake_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
+        # The timeout that counts: gRPC's C core (1.81) never starts the timer of keepalive_timeout_ms.
+        ("grpc.http2.ping_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
+    ]
 
 
 def bind(server: grpc.aio.Server, settings: Settings, *, tokens: bool) -> str:

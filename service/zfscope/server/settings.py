@@ -1,6 +1,9 @@
 """How the service is set up: by ZFSCOPE_ variables of the environment, or by whoever starts it."""
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -20,7 +23,7 @@ from zfscope.address import check_endpoint, parse_address
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits
 from zfscope.server.deadline import Deadlines
-from zfscope.server.gate import Room
+from zfscope.server.lifecycle.admission import AdmissionLimits
 from zfscope.server.protos import METHODS
 
 _MIB = 1 << 20
@@ -38,13 +41,26 @@ _MOST_BYTES = 2**31 - 1
 _MOST_S = 2_000_000
 _MOST_THREADS = 1024
 Bytes = Annotated[PositiveInt, Field(le=_MOST_BYTES)]
+PREFIX = "ZFSCOPE_"
+# What clients and other commands read, compose files and the Makefile.
+OTHERS = frozenset(
+    f"{PREFIX}{name}"
+    for name in (
+        *("TLS", "TLS_CA", "TLS_CLIENT_CERTIFICATE", "TLS_CLIENT_KEY", "TLS_SERVER_NAME"),
+        *("TRACEBACK", "FUZZ", "PUBLISH", "MODELS", "SECRETS"),
+    )
+)
+# Kubernetes sets these in every pod for each service whose name begins with zfscope.
+_SERVICE_LINK = re.compile(
+    rf"{PREFIX}([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)"
+)
 
 
 class Settings(BaseSettings):
     """Every setting NAME may be given as the environment's ZFSCOPE_NAME."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ZFSCOPE_", env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
     )
 
     listen: str = Field(default="127.0.0.1:50051", description="HOST:PORT; port 0 takes a free one.")
@@ -206,9 +222,9 @@ class Settings(BaseSettings):
         return queues
 
     @property
-    def room(self) -> Room:
-        """What is let in at once."""
-        return Room(self.queue, self.queues, self.queued_bytes)
+    def admission_limits(self) -> AdmissionLimits:
+        """The most requests and bytes that are admitted at once."""
+        return AdmissionLimits(self.queue, self.queues, self.queued_bytes)
 
     @property
     def deadlines(self) -> Deadlines:
@@ -219,3 +235,14 @@ class Settings(BaseSettings):
     def image_limits(self) -> DecodeLimits:
         """The limits of images that come as files."""
         return DecodeLimits(bytes=self.max_image_bytes, pixels=self.max_image_pixels)
+
+
+def unknown_variables() -> Iterator[tuple[str, str]]:
+    """Yield each ZFSCOPE_ variable that nothing reads, with the nearest name of a setting or an empty one."""
+    settings = [f"{PREFIX}{name}".upper() for name in Settings.model_fields]
+    for name in sorted(os.environ):
+        shouted = name.upper()
+        known = shouted in settings or shouted in OTHERS or _SERVICE_LINK.fullmatch(shouted)
+        if shouted.startswith(PREFIX) and not known:
+            nearest = get_close_matches(shouted, [*settings, *OTHERS], n=1, cutoff=0.75)
+            yield name, "".join(nearest)

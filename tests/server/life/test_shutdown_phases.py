@@ -35,7 +35,7 @@ def test_before_balancers_have_noticed_new_calls_are_answered(
     assert lone.ended() == 0
 
 
-def test_once_the_gate_is_shut_new_calls_are_refused_and_running_ones_end_well(
+def test_once_admission_is_closed_new_calls_are_refused_and_running_ones_end_well(
     lone: Lone, held: HeldCall, begin: Begin, photo: bytes
 ) -> None:
     with Client(lone.address) as client:

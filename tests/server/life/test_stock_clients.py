@@ -70,17 +70,17 @@ def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tup
     """The address of a service that refuses the first two requests, and the sizes of all that come."""
     service = make_service(settings)
     service.call(service.service.warm_up())
-    gate, sizes, changing = service.service._gate, [], threading.Lock()
-    passage = gate.passage
+    admission, sizes, changing = service.service._admission, [], threading.Lock()
+    admit = admission.admit
 
     def refusing(method: str, size: int) -> Any:
         with changing:
             sizes.append(size)
         if len(sizes) <= 2:
             raise NotReady("the service is shutting down; try another one")
-        return passage(method, size)
+        return admit(method, size)
 
-    gate.passage = refusing
+    admission.admit = refusing
     return service.address, sizes
 
 

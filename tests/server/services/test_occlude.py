@@ -23,7 +23,7 @@ from zfscope.images.decode import decode
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
-from zfscope.server.cancel import Cancel
+from zfscope.server.deadline import Cancel
 from zfscope.server.services import analysis
 from zfscope.server.settings import Settings
 from zfscope.store import ModelStore

@@ -15,9 +15,9 @@ from zfscope.analysis.run import Meter
 from zfscope.answers import TYPED
 from zfscope.answers.analysis import TypedAnalysis
 from zfscope.server.backend import Backend
-from zfscope.server.cancel import Cancel
+from zfscope.server.deadline import Cancel
 from zfscope.server.services.requests import analysis_to_wire, answer_typed, outcome_to_wire, untyped_call
-from zfscope.server.stream import Latest, Pause
+from zfscope.server.services.stream import Latest, Pause
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceServicer

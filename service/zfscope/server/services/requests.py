@@ -15,7 +15,7 @@ from zfscope.errors import InputError, TooMuchWork
 from zfscope.images.limits import DecodeLimits
 from zfscope.results import Analysis
 from zfscope.server.backend import Backend
-from zfscope.server.cancel import Cancel
+from zfscope.server.deadline import Cancel
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import image_pb2
@@ -70,7 +70,7 @@ def typed_call(typed: TypedAnalysis[Any], request: Any, limits: DecodeLimits, ma
 def answer_typed(typed: TypedAnalysis[Any], backend: Backend, request: Message, cancel: Cancel) -> Message:
     """Answer an RPC that an analysis has of its own. Blocks."""
     with renaming_fields(typed.field_of):
-        call = typed_call(typed, request, backend.image_limits, backend.max_units)
+        call = typed_call(typed, request, backend.image_limits, backend.settings.max_units)
         outcome = analyze(backend, call, check_cancelled=cancel.check)
     response = pb.DESCRIPTOR.services_by_name["AnalysisService"].methods_by_name[typed.rpc].output_type
     return to_message(GetMessageClass(response), typed.assemble(outcome.analyzed, outcome.sizes))

@@ -1,0 +1,116 @@
+"""The interceptor of our RPCs: admission, deadline, log, and the table from errors to statuses."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, nullcontext
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from zfscope.errors import InputError
+from zfscope.server.deadline import Deadlines, ended_after
+from zfscope.server.interceptors import Context, Handler, Interceptor
+from zfscope.server.interceptors.calls import abort, begin, code_of_cancelled, sent
+from zfscope.server.lifecycle.admission import AdmissionControl
+from zfscope.wire.status import analyzer_of, kind_of
+
+OURS = ("/zfscope.", "/inference.")
+# Probes report whether the service takes requests, and so are answered while it does not.
+PROBES = frozenset(
+    f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady", "ModelReady")
+)
+_REASONS = {
+    grpc.StatusCode.CANCELLED: "the client cancelled the call, or its connection ended",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "the client's deadline passed",
+}
+_QUIET, _LOUD = logging.DEBUG, logging.INFO
+_log = structlog.get_logger("zfscope.server")
+
+
+class ErrorInterceptor(Interceptor):
+    """Guards the RPCs of zfscope; health and reflection pass as they are.
+
+    A servicer raises; here the RPC is aborted with the status of the error's class, rich details and its
+    request id.
+    """
+
+    def __init__(self, admission: AdmissionControl, deadlines: Deadlines) -> None:
+        self._admission = admission
+        self._deadlines = deadlines
+
+    def intercept(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
+        """Return the handler, guarded when it is one of ours."""
+        method = details.method
+        if handler is None or not method.startswith(OURS):
+            return handler
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._guarded_stream(handler, method), response_serializer=handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._guarded(handler, method), response_serializer=handler.response_serializer
+        )
+
+    def _guarded(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[Any]]:
+        async def guarded(data: bytes, context: Context) -> Any:
+            async with self._guard(method, context, len(data)):
+                return await handler.unary_unary(_parsed(handler, data), context)
+
+        return guarded
+
+    def _guarded_stream(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
+        async def guarded(data: bytes, context: Context) -> None:
+            async with self._guard(method, context, len(data), stream=True):
+                answers = handler.unary_stream(_parsed(handler, data), context)
+                async with aclosing(answers):  # or its work would go on when nobody reads any more
+                    async for answer in answers:
+                        await sent(context.write(answer))  # here, so that a reader who stalls is ended too
+
+        return guarded
+
+    @asynccontextmanager
+    async def _guard(
+        self, method: str, context: Context, size: int, *, stream: bool = False
+    ) -> AsyncIterator[None]:
+        """Admit a request, log how it ends, and abort it with the status of what it raises."""
+        log, started = _log.bind(method=method), time.perf_counter()
+        level = _QUIET if method in PROBES else _LOUD
+        try:
+            with nullcontext() if method in PROBES else self._admission.admit(method, size):
+                async with ended_after(self._deadlines.seconds(context, stream=stream)):
+                    await begin(context)
+                    yield
+        except asyncio.CancelledError:
+            code = code_of_cancelled(context)
+            log.log(level, "cancelled", code=code.name, seconds=_since(started), reason=_REASONS[code])
+            raise
+        except Exception as error:
+            _log_error(log, error, started)
+            await abort(context, error)
+        log.log(level, "answered", code="OK", seconds=_since(started))
+
+
+def _parsed(handler: Handler, data: bytes) -> Any:
+    """Read the request here, not in grpc, which would answer INTERNAL for bytes that are no message."""
+    try:
+        return handler.request_deserializer(data)
+    except DecodeError as error:
+        raise InputError(f"{len(data)} bytes that are no request of this method; use its proto") from error
+
+
+def _log_error(log: Any, error: Exception, started: float) -> None:
+    code = kind_of(error).code
+    if code is grpc.StatusCode.INTERNAL:
+        log.error("failed", code=code.name, seconds=_since(started), **analyzer_of(error), exc_info=error)
+    elif code is grpc.StatusCode.DATA_LOSS:  # a fault of the store, for its operator to mend
+        log.warning("failed", code=code.name, seconds=_since(started), reason=str(error))
+    else:
+        log.info("refused", code=code.name, seconds=_since(started), reason=str(error)[:200])
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 4)

@@ -1,0 +1,1 @@
+"""The life of a service: admission of requests, health, connections, shutdown."""

@@ -1,0 +1,100 @@
+"""GRPCInferenceService: models and analyzers, as clients of the Open Inference Protocol call them."""
+
+from functools import partial
+from importlib.metadata import version
+
+import grpc
+import structlog
+
+from zfscope.errors import ZfscopeError
+from zfscope.inference import inference_pb2 as pb
+from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceServicer
+from zfscope.server.backend import Backend
+from zfscope.server.deadline import Cancel
+from zfscope.server.lifecycle.health import Health
+from zfscope.server.oip import analyzers, describe, models
+from zfscope.server.oip.parameters import Target, target_of
+
+_EXTENSIONS = ("classification", "model_configuration", "parameters")
+_log = structlog.get_logger("zfscope.server")
+
+
+class InferenceService(GRPCInferenceServiceServicer):
+    """Answers for models and analyzers alike; those are called MODEL/ANALYZER."""
+
+    def __init__(self, backend: Backend, health: Health) -> None:
+        """health: what readiness follows."""
+        self._backend = backend
+        self._health = health
+
+    async def ServerLive(
+        self,
+        request: pb.ServerLiveRequest,
+        context: grpc.aio.ServicerContext[pb.ServerLiveRequest, pb.ServerLiveResponse],
+    ) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(
+        self,
+        request: pb.ServerReadyRequest,
+        context: grpc.aio.ServicerContext[pb.ServerReadyRequest, pb.ServerReadyResponse],
+    ) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=self._health.serving)
+
+    async def ModelReady(
+        self,
+        request: pb.ModelReadyRequest,
+        context: grpc.aio.ServicerContext[pb.ModelReadyRequest, pb.ModelReadyResponse],
+    ) -> pb.ModelReadyResponse:
+        target = target_of(request.name, request.version, field="version")
+        ready = self._health.serving and await self._backend.readers.run(
+            partial(can_run, self._backend, target)
+        )
+        return pb.ModelReadyResponse(ready=ready)
+
+    async def ServerMetadata(
+        self,
+        request: pb.ServerMetadataRequest,
+        context: grpc.aio.ServicerContext[pb.ServerMetadataRequest, pb.ServerMetadataResponse],
+    ) -> pb.ServerMetadataResponse:
+        return pb.ServerMetadataResponse(name="zfscope", version=version("zfscope"), extensions=_EXTENSIONS)
+
+    async def ModelMetadata(
+        self,
+        request: pb.ModelMetadataRequest,
+        context: grpc.aio.ServicerContext[pb.ModelMetadataRequest, pb.ModelMetadataResponse],
+    ) -> pb.ModelMetadataResponse:
+        target = target_of(request.name, request.version, field="version")
+        return await self._backend.readers.run(partial(describe.metadata, self._backend, target))
+
+    async def ModelInfer(
+        self,
+        request: pb.ModelInferRequest,
+        context: grpc.aio.ServicerContext[pb.ModelInferRequest, pb.ModelInferResponse],
+    ) -> pb.ModelInferResponse:
+        target = target_of(request.model_name, request.model_version, field="model_version")
+        cancel = Cancel(context)
+        if not target.analyzer:
+            return await models.infer(self._backend, request, target, cancel)
+        work = partial(analyzers.infer, self._backend, request, target, cancel)
+        return await self._backend.workers.run(work)
+
+    async def ModelConfig(
+        self,
+        request: pb.ModelConfigRequest,
+        context: grpc.aio.ServicerContext[pb.ModelConfigRequest, pb.ModelConfigResponse],
+    ) -> pb.ModelConfigResponse:
+        target = target_of(request.name, request.version, field="version")
+        return await self._backend.readers.run(partial(describe.config, self._backend, target))
+
+
+def can_run(backend: Backend, target: Target) -> bool:
+    """Say whether a request for a model would find it; it is loaded to find out. Blocks."""
+    try:
+        backend.models.loaded(target.model, target.version).runtime.check()
+        if target.analyzer:
+            backend.registry.analyzer(target.analyzer)
+    except ZfscopeError as error:
+        _log.info("not ready", model=target.model[:80], version=target.version, reason=str(error)[:200])
+        return False
+    return True

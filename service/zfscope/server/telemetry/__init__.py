@@ -1,0 +1,1 @@
+"""What the service reports of itself: the log, metrics, traces."""

@@ -1,0 +1,164 @@
+"""Metrics for Prometheus: calls, queues, forward passes and failures, and the port that serves them.
+
+No label holds what a caller wrote: methods and reasons are the service's own, models those that it loaded.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.exposition import start_http_server
+from prometheus_client.registry import Collector
+
+from zfscope.errors import InputError
+from zfscope.runtimes import Runtime
+from zfscope.server.protos import CALLS, Method
+from zfscope.server.telemetry.log import lines_lost
+from zfscope.server.telemetry.tracing import part
+from zfscope.store import Model
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_SHORT_SECONDS = (0.001, 0.0025, *_SECONDS)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64)
+_METHOD = ("grpc_type", "grpc_service", "grpc_method")
+
+
+class Metrics:
+    """The metrics of one service, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._started = self._counter("grpc_server_started", "Calls that began.", *_METHOD)
+        self._handled = self._counter("grpc_server_handled", "Calls that ended.", *_METHOD, "grpc_code")
+        self._seconds = self._histogram(
+            "grpc_server_handling_seconds", "How long calls took.", _SECONDS, *_METHOD
+        )
+        self._failures = self._counter(
+            "zfscope_failures",
+            "Calls that failed, by what was wrong.",
+            "grpc_service",
+            "grpc_method",
+            "reason",
+        )
+        self._queued = self._histogram(
+            "zfscope_queue_seconds", "How long work waited to begin.", _SHORT_SECONDS, "queue"
+        )
+        self._passes = self._counter(
+            "zfscope_forward_passes", "Images that went through a network.", "model", "version"
+        )
+        self._batch = self._histogram(
+            "zfscope_batch_size", "Images that went through a network at once.", _IMAGES, "model", "version"
+        )
+        self._forward = self._histogram(
+            "zfscope_forward_seconds",
+            "How long a batch took in a network.",
+            _SHORT_SECONDS,
+            "model",
+            "version",
+        )
+        self.registry.register(_LogLines())
+        for method in CALLS.values():
+            self._started.labels(*method)  # a rate is right from the first call on
+
+    def began(self, method: Method) -> None:
+        """Count a call that begins."""
+        self._started.labels(*method).inc()
+
+    def ended(self, method: Method, code: str, *, seconds: float, failure: str) -> None:
+        """Count a call that ended. failure: what kind of failure, empty where it was none."""
+        self._handled.labels(*method, code).inc()
+        self._seconds.labels(*method).observe(seconds)
+        if failure:
+            self._failures.labels(method.service, method.name, failure).inc()
+
+    def waited(self, queue: str, seconds: float) -> None:
+        """Count work that begins, after it waited in a queue of the service."""
+        self._queued.labels(queue).observe(seconds)
+
+    def passed(self, model: str, version: int, *, images: int, seconds: float) -> None:
+        """Count images that went through a network together."""
+        self._passes.labels(model, version).inc(images)
+        self._batch.labels(model, version).observe(images)
+        self._forward.labels(model, version).observe(seconds)
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, registry=self.registry)
+
+    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, what, labels, buckets=buckets, registry=self.registry)
+
+
+class _LogLines(Collector):
+    """The lines that the log of this process lost."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Return the count as it is now."""
+        yield CounterMetricFamily(
+            "zfscope_log_lines_lost", "Lines of the log that could not be written.", value=lines_lost()
+        )
+
+
+class InstrumentedRuntime:
+    """Counts and times the passes of a runtime, and makes them spans of the call that they are for."""
+
+    def __init__(self, runtime: Runtime, model: Model, metrics: Metrics) -> None:
+        self._runtime = runtime
+        self._model = model
+        self._metrics = metrics
+
+    @property
+    def name(self) -> str:
+        """The name of the runtime."""
+        return self._runtime.name
+
+    def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the class scores of images; see `Runtime`."""
+        with self._pass(len(images)):
+            return self._runtime.forward(images)
+
+    def outputs(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Return the outputs of layers for images; see `Runtime`."""
+        with self._pass(len(images)):
+            return self._runtime.outputs(images, layers)
+
+    def check(self) -> None:
+        """Raise RuntimeUnavailable if a pass could not run now; see `Runtime`."""
+        self._runtime.check()
+
+    @contextmanager
+    def _pass(self, images: int) -> Iterator[None]:
+        """Measure a pass that succeeds."""
+        started = time.perf_counter()
+        with part("forward", images=images, runtime=self._runtime.name):
+            yield
+        seconds = time.perf_counter() - started
+        self._metrics.passed(self._model.name, self._model.version, images=images, seconds=seconds)
+
+
+class MetricsServer:
+    """Answers HTTP on a port of its own, from a thread of its own."""
+
+    def __init__(self, metrics: Metrics, listen: str) -> None:
+        """listen: HOST:PORT. Raises InputError where it cannot be bound."""
+        host, _, port = listen.rpartition(":")
+        try:
+            self._server, self._thread = start_http_server(int(port), host.strip("[]"), metrics.registry)
+        except OSError as error:
+            told = f"cannot tell metrics on {listen}: {error.strerror or error}; name another address"
+            raise InputError(told, field="metrics_listen") from error
+        self.address = f"{host}:{self._server.server_port}"
+
+    def close(self) -> None:
+        """Free the port."""
+        with suppress(OSError):
+            self._server.shutdown()
+            self._server.server_close()
+        self._thread.join()

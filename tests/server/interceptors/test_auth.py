@@ -1,0 +1,196 @@
+"""Tokens: asked for on every RPC but health, before anything of a request is read."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from pydantic import SecretStr
+
+from zfscope.client import Access, Client
+from zfscope.errors import InputError, Unauthenticated
+from zfscope.server.app import Service
+from zfscope.server.protos import SERVICES, pool_of_all
+from zfscope.server.settings import Settings
+from zfscope.wire.status import error_of
+
+OLD, NEW = "old-0123456789abcdef", "new-0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tokens") / "tokens"
+    path.write_text(f"{NEW}\n{OLD}\n")
+    return path
+
+
+@pytest.fixture
+def guarded(settings: Settings, tokens: Path, make_service: Callable[..., Any]) -> Any:
+    """A warm service that asks for a token."""
+    service = make_service(settings.model_copy(update={"token_file": tokens}))
+    service.call(service.service.warm_up())
+    return service
+
+
+@pytest.fixture
+def plain(guarded: Any) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(guarded.address) as channel:
+        yield channel
+
+
+def methods() -> list[str]:
+    """Every method of the service's own, by its path."""
+    services = map(pool_of_all().FindServiceByName, SERVICES)
+    return [f"/{service.full_name}/{method.name}" for service in services for method in service.methods]
+
+
+def refusal_of(call: Callable[[], Any]) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as refusal:
+        call()
+    return refusal.value
+
+
+@pytest.mark.parametrize("token", [NEW, OLD])
+def test_any_of_the_tokens_will_do_so_that_one_can_take_the_place_of_another(
+    guarded: Any, token: str, photo: bytes
+) -> None:
+    with Client(guarded.address, access=Access(token=SecretStr(token))) as client:
+        assert client.classify(photo).model == "tiny"
+        assert client.analyze("project", [photo], {"layer": "conv5", "top": 1}).analysis.pictures
+
+
+def test_the_client_sends_the_first_token_of_a_file(guarded: Any, tokens: Path) -> None:
+    with Client(guarded.address, access=Access(token_file=tokens)) as client:
+        assert client.models()
+
+
+def test_without_a_token_the_client_is_told_to_send_one(guarded: Any) -> None:
+    with Client(guarded.address) as client, pytest.raises(Unauthenticated) as refusal:
+        client.models()
+
+    message = "the service asks for a token; send one as metadata, authorization: Bearer TOKEN"
+    assert refusal.value.message == message
+
+
+def test_a_token_that_is_none_of_the_service_s_is_refused(guarded: Any) -> None:
+    access = Access(token=SecretStr("guess-0123456789abcdef"))
+    with Client(guarded.address, access=access) as client, pytest.raises(Unauthenticated) as refusal:
+        client.models()
+
+    assert refusal.value.message.startswith("the token is not one of the service's; ")
+
+
+@pytest.mark.parametrize("method", methods())
+def test_no_method_answers_without_a_token(plain: grpc.Channel, method: str) -> None:
+    refusal = refusal_of(lambda: list(plain.unary_stream(method)(b"", timeout=30)))
+
+    assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert isinstance(error_of(refusal), Unauthenticated)
+
+
+def test_reflection_asks_for_a_token_too(plain: grpc.Channel) -> None:
+    asked = reflection_pb2.ServerReflectionRequest(list_services="")
+    reflect = reflection_pb2_grpc.ServerReflectionStub(plain).ServerReflectionInfo
+
+    refusal = refusal_of(lambda: list(reflect(iter([asked]), timeout=30)))
+    answers = list(reflect(iter([asked]), timeout=30, metadata=[("authorization", f"Bearer {OLD}")]))
+
+    assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert answers[0].list_services_response.service
+
+
+def test_whether_a_method_exists_is_not_told_without_a_token(plain: grpc.Channel) -> None:
+    refusal = refusal_of(lambda: plain.unary_unary("/zfscope.v1.ModelService/Guess")(b"", timeout=30))
+
+    assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_health_needs_no_token(plain: grpc.Channel) -> None:
+    health = health_pb2_grpc.HealthStub(plain)
+    request = health_pb2.HealthCheckRequest()
+
+    assert health.Check(request, timeout=30).status == health_pb2.HealthCheckResponse.SERVING
+    watch = health.Watch(request, timeout=30)
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    watch.cancel()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [("authorization", NEW)],
+        [("authorization", f"Basic {NEW}")],
+        [("authorization", "Bearer ")],
+        [("authorization", f"Bearer {NEW[:-1]}")],
+        [("authorization", f"Bearer {NEW}x")],
+        [("authorization", f"Bearer {NEW.upper()}")],
+        [("authorization", f"Bearer {NEW}"), ("authorization", "Bearer another-0123456789")],
+        [("x-authorization", f"Bearer {NEW}")],
+        [("authorization-bin", f"Bearer {NEW}".encode())],
+    ],
+)
+def test_nothing_but_one_whole_token_of_the_scheme_passes(plain: grpc.Channel, sent: Any) -> None:
+    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+
+    assert refusal_of(lambda: call(b"", timeout=30, metadata=sent)).code() is (
+        grpc.StatusCode.UNAUTHENTICATED
+    )
+
+
+def test_the_scheme_may_be_written_in_any_case(plain: grpc.Channel) -> None:
+    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+
+    assert call(b"", timeout=30, metadata=[("authorization", f"bearer {NEW}")])
+
+
+@pytest.mark.parametrize("sent", [NEW, OLD, "x", NEW[:-1], "y" * 1000])
+def test_whatever_is_sent_is_compared_with_every_token_as_a_whole(
+    plain: grpc.Channel, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def compare(left: bytes, right: bytes) -> bool:
+        compared.append((len(left), len(right)))
+        return left == right
+
+    monkeypatch.setattr("zfscope.server.interceptors.auth.hmac.compare_digest", compare)
+    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+    metadata = [("authorization", f"Bearer {sent}")]
+    if sent in (NEW, OLD):
+        assert call(b"", timeout=30, metadata=metadata)
+    else:
+        refusal_of(lambda: call(b"", timeout=30, metadata=metadata))
+
+    assert compared == [(32, 32)] * 2
+
+
+def test_a_stranger_s_request_is_refused_before_it_is_sent_whole(plain: grpc.Channel) -> None:
+    upload = plain.stream_unary("/zfscope.v1.ClassificationService/Classify")
+
+    def never() -> Iterator[bytes]:
+        while True:
+            yield bytes(1 << 20)
+
+    assert refusal_of(lambda: upload(never(), timeout=30)).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_neither_the_log_nor_a_refusal_shows_a_token(
+    guarded: Any, plain: grpc.Channel, capfd: pytest.CaptureFixture[str], photo: bytes
+) -> None:
+    wrong = "wrong-0123456789abcdef"
+    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+    refusal = refusal_of(lambda: call(b"", timeout=30, metadata=[("authorization", f"Bearer {wrong}")]))
+    with Client(guarded.address, access=Access(token=SecretStr(NEW))) as client:
+        client.classify(photo)
+
+    said = "".join(capfd.readouterr()) + str(refusal.trailing_metadata()) + refusal.details()
+    assert "UNAUTHENTICATED" in said
+    assert all(token not in said for token in (wrong, NEW, OLD))
+
+
+def test_a_token_that_cannot_be_used_stops_the_start(settings: Settings) -> None:
+    with pytest.raises(InputError, match="the token is empty"):
+        Service(settings.model_copy(update={"token": SecretStr("")}))

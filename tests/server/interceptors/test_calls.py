@@ -1,0 +1,117 @@
+"""Around every call: its request id, in what the caller gets and in the log."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from tests.server.conftest import Running
+from zfscope.inference import inference_pb2
+from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
+from zfscope.server.interceptors.calls import request_id_of
+from zfscope.server.oip import describe
+from zfscope.server.settings import Settings
+from zfscope.v1 import analysis_pb2, model_pb2
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+from zfscope.v1.model_pb2_grpc import ModelServiceStub
+
+
+def request_ids(call: Any) -> list[str]:
+    return [value for key, value in call.trailing_metadata() if key == "x-request-id"]
+
+
+def test_an_answer_carries_the_request_id_of_its_caller(channel: grpc.Channel) -> None:
+    sent = (("x-request-id", "job-17.a_B"),)
+
+    _, call = ModelServiceStub(channel).ListModels.with_call(model_pb2.ListModelsRequest(), metadata=sent)
+
+    assert request_ids(call) == ["job-17.a_B"]
+
+
+def test_each_call_without_one_gets_one_of_its_own(channel: grpc.Channel) -> None:
+    list_models = ModelServiceStub(channel).ListModels.with_call
+    found = [request_ids(list_models(model_pb2.ListModelsRequest())[1]) for _ in range(2)]
+
+    assert found[0] != found[1]
+    assert all(len(ids) == 1 and len(ids[0]) == 16 for ids in found)
+
+
+def test_a_refusal_carries_it_too(channel: grpc.Channel) -> None:
+    request = model_pb2.GetModelRequest(model="huge")
+
+    with pytest.raises(grpc.RpcError) as refusal:
+        ModelServiceStub(channel).GetModel(request, metadata=(("x-request-id", "mine"),))
+
+    assert request_ids(refusal.value) == ["mine"]
+    assert any(b"mine" in value for key, value in refusal.value.trailing_metadata() if key.endswith("-bin"))
+
+
+def test_a_stream_carries_it_at_its_end(channel: grpc.Channel, photo: bytes) -> None:
+    request = analysis_pb2.AnalyzeRequest(analyzer="project")
+    request.images.add(encoded=photo)
+    call = AnalysisServiceStub(channel).Analyze(request, metadata=(("x-request-id", "mine"),))
+
+    assert list(call)
+    assert request_ids(call) == ["mine"]
+
+
+@pytest.mark.parametrize("insane", ["", "a b", "x" * 65, '{"a":1}', "a/b", "é"])
+def test_an_id_that_could_not_stand_in_a_log_is_not_taken(insane: str) -> None:
+    made = request_id_of((("x-request-id", insane),))
+
+    assert made != insane
+    assert len(made) == 16
+
+
+def test_bytes_are_no_id() -> None:
+    assert request_id_of((("x-request-id", b"mine"),)) != b"mine"
+
+
+@pytest.fixture
+def lines(capfd: pytest.CaptureFixture[str], json_log: None) -> Callable[[], list[dict[str, Any]]]:
+    """Gives the lines that were logged since, as JSON."""
+    return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
+
+
+def test_every_line_of_a_call_has_its_id_those_of_threads_too(
+    channel: grpc.Channel, lines: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = structlog.get_logger("test")
+
+    def describing(*arguments: Any) -> Any:
+        log.info("from a thread")
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(describe, "metadata", describing)
+    stub = GRPCInferenceServiceStub(channel)
+    with pytest.raises(grpc.RpcError):
+        stub.ModelMetadata(inference_pb2.ModelMetadataRequest(), metadata=(("x-request-id", "mine"),))
+    stub.ServerMetadata(inference_pb2.ServerMetadataRequest(), metadata=(("x-request-id", "other"),))
+
+    logged = lines()
+    assert not any("trace_id" in line for line in logged)  # none is recorded
+    found = [(line["event"], line["request_id"]) for line in logged]
+    assert found == [("from a thread", "mine"), ("failed", "mine"), ("answered", "other")]
+
+
+def test_probes_leave_no_lines(channel: grpc.Channel, lines: Callable[[], list[dict[str, Any]]]) -> None:
+    GRPCInferenceServiceStub(channel).ServerReady(inference_pb2.ServerReadyRequest())
+
+    assert lines() == []
+
+
+def test_who_is_refused_for_a_token_gets_an_id(
+    settings: Settings, make_service: Callable[[Settings], Running]
+) -> None:
+    service = make_service(settings.model_copy(update={"token": SecretStr("a-token-that-is-long-enough")}))
+    with grpc.insecure_channel(service.address) as channel, pytest.raises(grpc.RpcError) as refusal:
+        ModelServiceStub(channel).ListModels(
+            model_pb2.ListModelsRequest(), metadata=(("x-request-id", "mine"),)
+        )
+
+    assert refusal.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert request_ids(refusal.value) == ["mine"]

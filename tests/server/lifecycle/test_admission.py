@@ -1,0 +1,152 @@
+"""Whether the service takes work."""
+
+import asyncio
+
+import pytest
+
+from zfscope.errors import Busy, NotReady
+from zfscope.server.lifecycle.admission import AdmissionControl, AdmissionLimits
+
+OCCLUDE, PROJECT = "/zfscope.v1.AnalysisService/Occlude", "/zfscope.v1.AnalysisService/Project"
+
+
+def opened(**limits: object) -> AdmissionControl:
+    admission = AdmissionControl(AdmissionLimits(**limits))
+    admission.open()
+    return admission
+
+
+def refusal(admission: AdmissionControl, method: str, size: int = 1) -> str:
+    """Return the message for a request over a limit."""
+    with pytest.raises(Busy) as told, admission.admit(method, size):
+        pass
+    return str(told.value)
+
+
+async def test_nobody_gets_in_before_the_gate_is_open() -> None:
+    with pytest.raises(NotReady, match="still loading its model"), AdmissionControl().admit(OCCLUDE, 1):
+        pass
+
+
+async def test_nobody_gets_in_after_the_gate_was_shut() -> None:
+    admission = AdmissionControl()
+    admission.open()
+    admission.close()
+
+    with pytest.raises(NotReady, match="shutting down"), admission.admit(OCCLUDE, 1):
+        pass
+
+
+async def test_a_shut_gate_waits_for_those_inside() -> None:
+    admission, enough = AdmissionControl(), asyncio.Event()
+    admission.open()
+
+    async def visit() -> None:
+        with admission.admit(OCCLUDE, 1):
+            await enough.wait()
+
+    visits = [asyncio.create_task(visit()) for _ in range(3)]
+    await asyncio.sleep(0)
+    admission.close()
+
+    assert not await admission.drained(timeout_s=0.001)
+    enough.set()
+    assert await admission.drained(timeout_s=60)
+    assert all(visit.done() for visit in visits)
+
+
+async def test_requests_that_are_cut_off_are_not_ready_and_leave() -> None:
+    admission = opened()
+
+    async def visit() -> None:
+        with admission.admit(OCCLUDE, 1):
+            await asyncio.sleep(300)
+
+    visits = [asyncio.create_task(visit()) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert admission.admitted == 3
+
+    assert admission.cut_off("the service is shutting down") == 3
+
+    ends = await asyncio.gather(*visits, return_exceptions=True)
+    assert [(type(end), str(end)) for end in ends] == [(NotReady, "the service is shutting down")] * 3
+    assert admission.admitted == 0
+
+
+async def test_a_request_whose_caller_leaves_as_it_is_cut_off_is_cancelled() -> None:
+    admission = opened()
+
+    async def visit() -> None:
+        with admission.admit(OCCLUDE, 1):
+            await asyncio.sleep(300)
+
+    visiting = asyncio.create_task(visit())
+    await asyncio.sleep(0)
+    visiting.cancel()
+    admission.cut_off("the service is shutting down")
+
+    with pytest.raises(asyncio.CancelledError):
+        await visiting
+
+
+async def test_a_request_that_is_cancelled_is_not_cut_off() -> None:
+    admission = opened()
+
+    async def visit() -> None:
+        with admission.admit(OCCLUDE, 1):
+            await asyncio.sleep(300)
+
+    visiting = asyncio.create_task(visit())
+    await asyncio.sleep(0)
+    visiting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await visiting
+    assert admission.admitted == 0
+
+
+async def test_a_gate_that_nobody_went_through_is_empty_at_once() -> None:
+    assert await AdmissionControl().drained(timeout_s=0)
+
+
+async def test_who_fails_inside_has_left_too() -> None:
+    admission = AdmissionControl()
+    admission.open()
+
+    with pytest.raises(ZeroDivisionError), admission.admit(OCCLUDE, 1):
+        raise ZeroDivisionError
+
+    assert await admission.drained(timeout_s=0)
+
+
+async def test_each_method_has_places_of_its_own() -> None:
+    admission = opened(requests=2)
+    with admission.admit(OCCLUDE, 1):
+        with admission.admit(OCCLUDE, 1):
+            assert refusal(admission, OCCLUDE) == "all 2 places for Occlude are taken; try again in a moment"
+            with admission.admit(PROJECT, 1):
+                pass
+        with admission.admit(OCCLUDE, 1):  # a place that was left is free again
+            pass
+
+
+async def test_a_method_may_have_more_or_fewer_places_than_others() -> None:
+    admission = opened(requests=2, of_method={"Occlude": 1})
+    with admission.admit(OCCLUDE, 1), admission.admit(PROJECT, 1), admission.admit(PROJECT, 1):
+        assert refusal(admission, OCCLUDE).startswith("all 1 places for Occlude")
+
+
+async def test_requests_take_up_no_more_memory_than_there_is_room_for() -> None:
+    admission = opened(bytes=100)
+    with admission.admit(OCCLUDE, 60):
+        told = refusal(admission, PROJECT, size=41)
+        assert told == "requests of 60 bytes are in work, and 100 are allowed; try again in a moment"
+        with admission.admit(PROJECT, 40):
+            pass
+    with admission.admit(PROJECT, 41):
+        pass
+
+
+async def test_a_request_that_is_alone_gets_in_however_long_it_is() -> None:
+    with opened(bytes=100).admit(OCCLUDE, 1000):
+        pass

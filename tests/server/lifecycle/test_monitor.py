@@ -1,0 +1,139 @@
+"""Health follows what runs the passes."""
+
+import asyncio
+import queue
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from structlog.testing import capture_logs
+
+from zfscope.errors import RuntimeUnavailable
+from zfscope.server.lifecycle.health import Health, HealthMonitor
+from zfscope.server.models import Models
+
+GONE = RuntimeUnavailable("TorchServe cannot be reached")
+
+
+class Patient:
+    """Stands for a loaded model, whose runtime fails as a test wants."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = None
+        self._questions: queue.Queue[str] = queue.Queue()
+
+    @property
+    def runtime(self) -> Any:
+        return SimpleNamespace(check=lambda: self._answer("check"))
+
+    def warm_up(self) -> None:
+        self._answer("pass")
+
+    async def questions(self, count: int) -> list[str]:
+        """Wait for the next questions: whether a pass can be run, or for a pass."""
+        return [await asyncio.to_thread(self._questions.get, timeout=30) for _ in range(count)]
+
+    def _answer(self, question: str) -> None:
+        fault = self.fault
+        self._questions.put(question)
+        if fault:
+            raise fault
+
+
+@pytest.fixture
+def patient() -> Patient:
+    return Patient()
+
+
+@pytest.fixture
+async def health() -> Health:
+    return Health(["a.Service"])
+
+
+@pytest.fixture
+async def begin_monitor(patient: Patient, health: Health) -> AsyncIterator[Callable[..., HealthMonitor]]:
+    """Begins to look after the patient."""
+    models: Models = SimpleNamespace(loaded=lambda name, version: patient)  # type: ignore[assignment]
+    begun: list[asyncio.Task[None]] = []
+
+    def begin(*, by_passes: bool = False) -> HealthMonitor:
+        monitor = HealthMonitor(models, health, by_passes=by_passes, every_s=0.001)
+        begun.append(asyncio.create_task(monitor.run()))
+        return monitor
+
+    yield begin
+    assert not any(task.done() for task in begun)
+    for task in begun:
+        task.cancel()
+
+
+async def until(health: Health, *, serving: bool) -> None:
+    async with asyncio.timeout(30):
+        async for _ in health.Watch(HealthCheckRequest(), None):
+            if health.serving is serving:
+                return
+
+
+async def test_health_is_on_after_a_pass_and_then_costs_none(
+    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: Health
+) -> None:
+    await begin_monitor().first_pass()
+    assert health.serving
+    assert await patient.questions(4) == ["pass", "check", "check", "check"]
+
+
+@pytest.mark.parametrize("fault", [GONE, ZeroDivisionError("a fault that nobody expects")])
+async def test_health_is_off_while_there_is_a_fault_and_on_after_a_whole_pass(
+    begin_monitor: Callable[..., HealthMonitor],
+    patient: Patient,
+    health: Health,
+    fault: Exception,
+) -> None:
+    await begin_monitor().first_pass()
+    assert await patient.questions(1) == ["pass"]
+    with capture_logs() as log:
+        patient.fault = fault
+        await until(health, serving=False)
+    while await patient.questions(1) == ["check"]:
+        pass
+    assert set(await patient.questions(3)) == {"pass"}  # a check that works would not be enough
+    patient.fault = None
+    await until(health, serving=True)
+    assert [(entry["event"], entry["reason"]) for entry in log] == [("not serving", str(fault))]
+
+
+async def test_where_a_fault_shows_in_passes_alone_every_look_is_one(
+    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: Health
+) -> None:
+    await begin_monitor(by_passes=True).first_pass()
+    assert await patient.questions(4) == ["pass"] * 4
+    patient.fault = RuntimeError("CUDA error: an illegal memory access was encountered")
+    await until(health, serving=False)
+    patient.fault = None
+    await until(health, serving=True)
+
+
+async def test_a_fault_from_the_start_is_waited_for(
+    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: Health
+) -> None:
+    patient.fault = GONE
+    monitor = begin_monitor()
+    assert await patient.questions(3) == ["pass"] * 3
+    assert not health.serving
+    patient.fault = None
+    await monitor.first_pass()
+    assert health.serving
+
+
+async def test_a_service_that_shuts_down_is_not_told_to_serve_again(
+    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: Health
+) -> None:
+    patient.fault = GONE
+    monitor = begin_monitor()
+    await patient.questions(2)
+    health.shut_down()
+    patient.fault = None
+    await monitor.first_pass()
+    assert not health.serving

@@ -1,0 +1,62 @@
+"""Tensors that go out: raw, or in typed lists where all of them have one."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from zfscope.inference import inference_pb2 as pb
+from zfscope.server.oip.outputs import answer_to_wire, bytes_array
+
+TYPED = pb.ModelInferRequest(inputs=[{"contents": {"fp32_contents": [1]}}])
+ARRAYS = {
+    "FP32": np.array([[1.5, -2]], np.float32),
+    "UINT8": np.array([0, 255], np.uint8),
+    "INT64": np.array([-(2**40)], np.int64),
+    "BYTES": bytes_array([b"", b"ab"]),
+}
+LISTS = {
+    "FP32": "fp32_contents",
+    "UINT8": "uint_contents",
+    "INT64": "int64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+@pytest.mark.parametrize("datatype", ARRAYS)
+def test_every_type_goes_out_in_its_list(datatype: str) -> None:
+    array = ARRAYS[datatype]
+    answer = answer_to_wire(TYPED, model="tiny", version=1, outputs={"out": array})
+
+    (output,) = answer.outputs
+    assert (output.datatype, tuple(output.shape)) == (datatype, array.shape)
+    assert list(getattr(output.contents, LISTS[datatype])) == array.ravel().tolist()
+    assert not answer.raw_output_contents
+
+
+def test_every_type_goes_out_raw() -> None:
+    answer = answer_to_wire(pb.ModelInferRequest(), model="tiny", version=1, outputs=ARRAYS)
+
+    assert [output.datatype for output in answer.outputs] == list(ARRAYS)
+    assert not any(output.HasField("contents") for output in answer.outputs)
+    floats, small, large, words = answer.raw_output_contents
+    assert floats == struct.pack("<2f", 1.5, -2)
+    assert small == b"\x00\xff"
+    assert large == struct.pack("<q", -(2**40))
+    assert words == struct.pack("<I", 0) + struct.pack("<I", 2) + b"ab"
+
+
+def test_half_precision_has_no_list_so_all_go_out_raw() -> None:
+    outputs = {"half": np.array([1.5], np.float16), "whole": np.array([1.5], np.float32)}
+    answer = answer_to_wire(TYPED, model="tiny", version=1, outputs=outputs)
+
+    assert [output.datatype for output in answer.outputs] == ["FP16", "FP32"]
+    assert list(answer.raw_output_contents) == [struct.pack("<e", 1.5), struct.pack("<f", 1.5)]
+    assert not any(output.HasField("contents") for output in answer.outputs)
+
+
+def test_bytes_go_out_little_endian_from_any_machine() -> None:
+    outputs = {"out": np.array([1.5], ">f4")}
+    answer = answer_to_wire(pb.ModelInferRequest(), model="tiny", version=1, outputs=outputs)
+
+    assert list(answer.raw_output_contents) == [struct.pack("<f", 1.5)]

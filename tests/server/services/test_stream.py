@@ -1,0 +1,91 @@
+"""Messages from a thread that works to whoever reads them."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from zfscope.server.services.stream import Latest, Pause
+
+
+@pytest.fixture
+async def work() -> "asyncio.Future[None]":
+    """What the messages tell of; it is not done yet."""
+    return asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+async def latest() -> Latest[int]:
+    return Latest()
+
+
+async def read(latest: Latest[int], work: "asyncio.Future[None]") -> list[int]:
+    return [message async for message in latest.until(work)]
+
+
+async def test_of_what_came_while_nobody_waited_the_newest_is_read(
+    latest: Latest[int], work: "asyncio.Future[None]"
+) -> None:
+    for number in (1, 2, 3):
+        assert not latest.awaited
+        latest.put(number)
+    await asyncio.sleep(0)
+    work.set_result(None)
+    assert await read(latest, work) == [3]
+
+
+async def test_what_somebody_waits_for_is_read_and_then_the_newest(
+    latest: Latest[int], work: "asyncio.Future[None]"
+) -> None:
+    reading = asyncio.create_task(read(latest, work))
+    await asyncio.sleep(0)
+    assert latest.awaited
+    for number in (1, 2, 3):
+        latest.put(number)
+        assert not latest.awaited
+    work.set_result(None)
+    assert await reading == [1, 3]
+
+
+async def test_a_message_comes_from_any_thread(latest: Latest[int], work: "asyncio.Future[None]") -> None:
+    async with aclosing(latest.until(work)) as messages:
+        for number in (1, 2):
+            following = asyncio.ensure_future(anext(messages))
+            await asyncio.sleep(0)
+            assert latest.awaited
+            await asyncio.to_thread(latest.put, number)
+            assert await following == number
+            assert not latest.awaited
+
+
+async def test_nobody_waits_once_the_reader_is_gone_and_the_work_is_cancelled(
+    latest: Latest[int], work: "asyncio.Future[None]"
+) -> None:
+    reading = asyncio.create_task(read(latest, work))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert not latest.awaited
+    assert work.cancelled()
+
+
+async def test_work_without_a_message_ends_the_stream(
+    latest: Latest[int], work: "asyncio.Future[None]"
+) -> None:
+    reading = asyncio.create_task(read(latest, work))
+    await asyncio.sleep(0)
+    work.set_result(None)
+    assert await reading == []
+
+
+def test_a_pause_is_over_at_first_and_again_when_its_time_has_passed() -> None:
+    now = [10.0]
+    pause = Pause(0.5, clock=lambda: now[0])
+    assert pause.over
+    pause.begin()
+    assert not pause.over
+    now[0] = 10.4
+    assert not pause.over
+    now[0] = 10.5
+    assert pause.over

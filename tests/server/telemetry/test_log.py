@@ -1,0 +1,114 @@
+"""The service's log: JSON for everything that Python code says, and what repeats itself once."""
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+PROGRAM = """
+import logging, sys, threading, warnings
+from zfscope.server.telemetry.log import configure_log
+configure_log()
+def fail(error):
+    raise error
+class Ending:
+    def __del__(self):
+        raise ValueError("in a destructor")
+{body}
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join()
+"""
+
+
+def logged(body: str) -> list[dict[str, Any]]:
+    """Run a program that logs, and return the lines of its stderr as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", PROGRAM.format(body=body)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == ""
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_a_warning_is_one_line_however_often_its_text_changes() -> None:
+    body = "for number in range(5):\n    warnings.warn(f'odd photo {number}')\nwarnings.warn('another')"
+    first, second = logged(body)
+    assert (first["event"], first["level"], first["category"]) == ("warning", "warning", "UserWarning")
+    assert (first["reason"], second["reason"]) == ("odd photo 0", "another")
+    assert first["at"].startswith("<string>:")
+
+
+def test_a_warning_inside_catch_warnings_is_logged_once_too() -> None:
+    body = """
+for _ in range(3):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("odd")
+"""
+    assert [line["reason"] for line in logged(body)] == ["odd"]
+
+
+def test_a_library_s_warning_is_one_line_and_its_errors_are_all_logged() -> None:
+    body = """
+for number in range(3):
+    logging.getLogger("library").info("not shown")
+    logging.getLogger("library").warning("odd file %s", number)
+    logging.getLogger("library").error("broken file %s", number)
+"""
+    lines = [(line["level"], line["event"]) for line in logged(body)]
+    errors = [("error", f"broken file {number}") for number in range(3)]
+    assert lines == [("warning", "odd file 0"), *errors]
+
+
+@pytest.mark.parametrize(
+    ("body", "event", "words"),
+    [
+        (
+            "threading.Thread(target=fail, args=[ValueError('x')], name='t').start()",
+            "a thread failed",
+            "ValueError: x",
+        ),
+        ("one = Ending()\ndel one", "an exception was ignored", "ValueError: in a destructor"),
+    ],
+)
+def test_an_exception_that_nobody_catches_is_a_line_of_json(body: str, event: str, words: str) -> None:
+    lines = logged(body)
+    assert [line["event"] for line in lines] == [event]
+    assert all(words in line["exception"] for line in lines)
+
+
+def test_a_thread_that_ends_by_sys_exit_is_a_line_of_json() -> None:
+    (line,) = logged("threading.Thread(target=sys.exit, args=['bye'], name='t').start()")
+    assert (line["event"], line["thread"], line["reason"]) == ("a thread ended", "t", "SystemExit: bye")
+
+
+def test_a_log_on_a_terminal_has_control_characters_escaped_and_one_line_an_event() -> None:
+    body = """
+import structlog
+log = structlog.get_logger()
+log.warning("odd", reason="a\\x1b[2J\\nb", at=3)
+try:
+    fail(ValueError("c\\x9b2J"))
+except ValueError:
+    log.exception("worse")
+"""
+    terminal = "sys.stderr.isatty = lambda: True\nconfigure_log()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(body=terminal + body)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)  # the log's own colours
+    first, *others = text.splitlines()
+    assert r"a\x1b[2J\nb" in first
+    assert any(line.endswith(r"ValueError: c\x9b2J") for line in others)
+    assert not set(text) & {"\x1b", "\x9b"}

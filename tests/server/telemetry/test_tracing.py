@@ -1,0 +1,128 @@
+"""Traces of a service that sends them to a collector."""
+
+import json
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from zfscope.client import Client
+from zfscope.errors import InputError
+from zfscope.server.settings import Settings
+from zfscope.server.telemetry.tracing import configure_traces
+from zfscope.v1 import analysis_pb2, image_pb2
+from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: queue.Queue[Any] = queue.Queue()
+
+    def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self.sent.put(request)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def spans(self) -> Iterator[tuple[dict[str, str], Span]]:
+        """Give each span that came, with what is said of its process."""
+        while not self.sent.empty():
+            for of_process in self.sent.get().resource_spans:
+                resource = {pair.key: pair.value.string_value for pair in of_process.resource.attributes}
+                for scope in of_process.scope_spans:
+                    for span in scope.spans:
+                        yield resource, span
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[Collector, str]]:
+    """A collector and its endpoint."""
+    server, servicer = grpc.server(ThreadPoolExecutor(1)), Collector()
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield servicer, f"http://127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+def attributes(span: Span) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in span.attributes}
+
+
+def ended(process: "subprocess.Popen[str]") -> str:
+    """End a service, and give its log."""
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=120)
+    assert process.returncode == 0, log
+    return log
+
+
+def test_a_call_is_a_span_of_its_caller_s_trace_and_its_parts_are_spans_of_it(
+    start: Callable[..., Any], collector: tuple[Collector, str], photo: bytes
+) -> None:
+    servicer, endpoint = collector
+    process = start(traces_endpoint=endpoint)
+    address = process.stdout.readline().split()[-1]
+    with Client(address) as client, grpc.insecure_channel(address) as channel:
+        client.wait_until_ready(60)
+        image = image_pb2.Image(encoded=photo)
+        sent = (("traceparent", f"00-{TRACE}-{PARENT}-01"), ("x-request-id", "mine"))
+        request = analysis_pb2.MeasureInvarianceRequest(images=[image], layers=["conv1"])
+        AnalysisServiceStub(channel).MeasureInvariance(request, metadata=sent, timeout=60)
+        client.classify(photo)
+        with pytest.raises(InputError):
+            client.classify(b"no photo")
+    log = [json.loads(line) for line in ended(process).splitlines()]
+
+    found = list(servicer.spans())
+    assert all(resource["service.name"] == "zfscope" for resource, _ in found)
+    spans = [span for _, span in found]
+    (call,) = (span for span in spans if span.parent_span_id.hex() == PARENT)
+    assert call.name == "zfscope.v1.AnalysisService/MeasureInvariance"
+    assert (call.kind, call.trace_id.hex()) == (Span.SPAN_KIND_SERVER, TRACE)
+    told = attributes(call)
+    assert (told["rpc.system"], told["rpc.method"]) == ("grpc", "MeasureInvariance")
+    assert (told["rpc.grpc.status_code"], told["zfscope.request_id"]) == (0, "mine")
+    (work,) = (span for span in spans if span.parent_span_id == call.span_id)
+    passes = [span for span in spans if span.parent_span_id == work.span_id]
+    assert work.name == "work"
+    assert {span.name for span in passes} == {"forward"}
+    assert all(work.start_time_unix_nano <= span.start_time_unix_nano for span in passes)
+    assert sum(attributes(span)["zfscope.images"] for span in passes) > 2
+
+    good, bad = (span for span in spans if span.name == "zfscope.v1.ClassificationService/Classify")
+    assert {span.name for span in spans if span.parent_span_id == good.span_id} == {"work", "batch"}
+    assert (attributes(bad)["rpc.grpc.status_code"], attributes(bad)["error.type"]) == (3, "INPUT_ERROR")
+    assert bad.status.code == Status.STATUS_CODE_UNSET  # no fault of the service's
+    lines = {line.get("request_id"): line for line in log}
+    assert lines["mine"]["trace_id"] == TRACE
+
+
+def test_a_collector_that_is_gone_harms_nothing(start: Callable[..., Any], photo: bytes) -> None:
+    process = start(traces_endpoint="http://127.0.0.1:9")
+    with Client(process.stdout.readline().split()[-1]) as client:
+        client.wait_until_ready(60)
+        assert client.classify(photo).model == "tiny"
+
+    log = [json.loads(line) for line in ended(process).splitlines()]
+    assert any("Failed to export traces" in line["event"] for line in log)
+
+
+def test_an_endpoint_without_the_extra_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+
+    with pytest.raises(InputError, match=r"pip install 'zfscope\[otel\]'") as told:
+        configure_traces("http://localhost:4317")
+
+    assert told.value.field == "traces_endpoint"
+    assert Settings().traces_endpoint == ""
