@@ -38,7 +38,7 @@ from tests.support.calls import Recorder
 from zfscope.client import Box
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
-from zfscope.runtimes import create_reducing
+from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.scan.open import name_at
 from zfscope.store import ModelStore
@@ -110,8 +110,8 @@ def indexed_store(scratch: Path, console: Console) -> Path:
         model = final if epoch is None else models.load_checkpoint(MODEL, epoch)
         name = "photos" if epoch is None else name_at("photos", epoch)
         plan = make_plan(model.network.spec, ["conv2", "conv3", "conv5"])
-        reducing = create_reducing("onnx", model, plan.layers, cache=scratch / "graphs")
-        build_index(model, photos, plan, indexes_folder(final) / name, reducing=reducing)
+        runtime = create_runtime("onnx", model, threads=1, cache=scratch / "graphs")
+        build_index(model, photos, plan, indexes_folder(final) / name, runtime=runtime)
     return scratch / "store"
 
 

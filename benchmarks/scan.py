@@ -52,8 +52,8 @@ from benchmarks.sequential import as_sequential
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import build, zfnet
-from zfscope.runtimes import Reducing, create_reducing
-from zfscope.runtimes.onnx_graph import graph_bytes, layer_nodes
+from zfscope.runtimes import Runtime, create_runtime
+from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
 from zfscope.scan import DataSet, Plan, build_index, make_plan, open_data
 from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
@@ -173,13 +173,13 @@ class Ours:
 
     model: Model
     plan: Plan
-    reducing: Reducing
+    runtime: Runtime
     scratch: Path
 
     def scan(self, data: DataSet, **options: Any) -> None:
         """Make an index, and throw it away."""
         target = self.scratch / "index"
-        build_index(self.model, data, self.plan, target, reducing=self.reducing, **options)
+        build_index(self.model, data, self.plan, target, runtime=self.runtime, **options)
         shutil.rmtree(target)
 
 
@@ -187,8 +187,10 @@ def make_ours(scratch: Path) -> Ours:
     """Load what a scan needs; the graph is exported into `scratch`."""
     model = make_model()
     plan = make_plan(model.network.spec, LAYERS, top=TOP)
-    reducing = create_reducing("onnx", model, plan.layers, cache=scratch / "graphs")
-    return Ours(model, plan, reducing, scratch)
+    runtime = create_runtime("onnx", model, threads=1, cache=scratch / "graphs")
+    side = model.spec.input_size
+    runtime.map_maxima(np.zeros((1, 3, side, side), np.float32), plan.layers)
+    return Ours(model, plan, runtime, scratch)
 
 
 def bare_session(model: Model) -> onnxruntime.InferenceSession:

@@ -50,7 +50,7 @@ from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import build, zfnet
 from zfscope.processors import usable_cpus
-from zfscope.runtimes.onnx_runtime import model_graph
+from zfscope.runtimes.onnx.cache import model_graph
 from zfscope.runtimes.torchserve.archive import Batching
 from zfscope.runtimes.torchserve.runtime import METHOD as PREDICTIONS
 from zfscope.server.settings import Settings
@@ -126,7 +126,7 @@ def write_zfnet(scratch: Path) -> Path:
         provenance=Provenance(source="random weights"),
     )
     write_model(scratch / "store", manifest, network)
-    graph = model_graph(ModelStore(scratch / "store").load("zfnet"), scratch / "graphs")
+    graph = model_graph(ModelStore(scratch / "store").load("zfnet"), cache=scratch / "graphs")
     assert isinstance(graph, Path), "the folder of graphs can be written"
     return graph
 

@@ -15,7 +15,7 @@ from zfscope.errors import Cancelled
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
-from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.scan.open import name_at
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
@@ -53,8 +53,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     model, then = ModelStore(root).load("tiny"), ModelStore(root).load_checkpoint("tiny", 1)
     for each, name in ((model, "photos"), (then, name_at("photos", 1))):
         plan = make_plan(each.network.spec)
-        reducing = create_reducing("torch", each, plan.layers)
-        build_index(each, open_data(photos), plan, indexes_folder(each) / name, reducing=reducing)
+        runtime = create_runtime("torch", each)
+        build_index(each, open_data(photos), plan, indexes_folder(each) / name, runtime=runtime)
     return model
 
 

@@ -23,7 +23,7 @@ from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Prepared, prepare
 from zfscope.networks import build
-from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.store import Model, ModelStore, write_model
 from zfscope_analyzers.evolve.course import Course, Stop
@@ -74,8 +74,8 @@ def make_index(store: ModelStore, photos: Path) -> MakeIndex:
     def make(epoch: int | None, base: str = "val", data: Path = photos, **options: Any) -> None:
         model, plan = model_at(store, epoch), make_plan(SPEC, **{"layers": ("conv1", "conv5"), **options})
         name = base if epoch is None else f"{base}-epoch-{epoch:03d}"
-        reducing = create_reducing("torch", model, plan.layers, sums=plan.rank == "sum")
-        build_index(model, open_data(data), plan, indexes_folder(model) / name, reducing=reducing)
+        runtime = create_runtime("torch", model)
+        build_index(model, open_data(data), plan, indexes_folder(model) / name, runtime=runtime)
 
     return make
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zfscope.analysis.classification import classify
 from zfscope.analysis.contract import Analyzer, Context
 from zfscope.analysis.run import read_params, run
-from zfscope.runtimes import Runtime
+from zfscope.runtimes import MapMaxima, Runtime
 from zfscope_analyzers.invariance import Invariance
 from zfscope_analyzers.occlude import Occlude
 
@@ -25,6 +25,7 @@ class CatsEverywhere:
 
     runtime: Runtime
     name: str = "cats"
+    title: str = "cats"
 
     def forward(self, images: Array) -> Array:
         scores = np.zeros_like(self.runtime.forward(images))
@@ -33,6 +34,11 @@ class CatsEverywhere:
 
     def outputs(self, images: Array, layers: Sequence[str]) -> Mapping[str, Array]:
         return {**self.runtime.outputs(images, layers), "fc8": self.forward(images)}
+
+    def map_maxima(
+        self, images: Array, layers: Sequence[str], *, sums: bool = False
+    ) -> Mapping[str, MapMaxima]:
+        return self.runtime.map_maxima(images, layers, sums=sums)
 
     def check(self) -> None:
         self.runtime.check()

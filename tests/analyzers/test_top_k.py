@@ -23,7 +23,7 @@ from zfscope.errors import Cancelled, InputError, NotFound
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Prepared, prepare
 from zfscope.networks import build
-from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data
 from zfscope.store import Model, Weights
 from zfscope.store.manifest import WEIGHTS
@@ -65,9 +65,9 @@ def make_index(seeing: Model) -> MakeIndex:
 
     def make(data: Path, name: str = "photos", *, by: Model = seeing, **options: Any) -> Index:
         plan = make_plan(SPEC, **{"layers": LAYERS, **options})
-        reducing = create_reducing("torch", by, plan.layers, sums=plan.rank == "sum")
+        runtime = create_runtime("torch", by)
         target = indexes_folder(by) / name
-        return build_index(by, open_data(data), plan, target, reducing=reducing)
+        return build_index(by, open_data(data), plan, target, runtime=runtime)
 
     return make
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zfscope.cli.top_k import print_maps
 from zfscope.client import Analysis, Analyzed, Table
-from zfscope.runtimes import create_reducing
+from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.store import ModelStore
 
@@ -30,8 +30,8 @@ def photos(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo.save(folder / "ant" / f"{number:02}.png")
     model = ModelStore(store).load("tiny", 1)
     plan = make_plan(model.network.spec, ["conv1", "conv5", "relu5"])
-    reducing = create_reducing("torch", model, plan.layers)
-    build_index(model, open_data(folder), plan, indexes_folder(model) / "blots", reducing=reducing)
+    runtime = create_runtime("torch", model)
+    build_index(model, open_data(folder), plan, indexes_folder(model) / "blots", runtime=runtime)
     return folder
 
 

@@ -19,7 +19,7 @@ from zfscope.gallery import Gallery, Plan, build_gallery, make_plan
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, ReLU
-from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, open_data, open_index
 from zfscope.scan import make_plan as plan_scan
 from zfscope.scan.open import name_at
@@ -106,9 +106,9 @@ def photos(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
         each = model if epoch is None else store.load_checkpoint("tiny", epoch)
         layers = [layer for layer in LAYERS if layer in each.network.shapes]
         plan = plan_scan(each.network.spec, layers)
-        reducing = create_reducing("torch", each, plan.layers)
+        runtime = create_runtime("torch", each)
         name = "them" if epoch is None else name_at("them", epoch)
-        build_index(each, open_data(root), plan, indexes_folder(model) / name, reducing=reducing)
+        build_index(each, open_data(root), plan, indexes_folder(model) / name, runtime=runtime)
     return root
 
 

@@ -36,7 +36,8 @@ def test_onnx_is_the_default() -> None:
 
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_a_runtime_knows_its_name(kind: str, model: Model, tmp_path: Path) -> None:
-    assert create_runtime(kind, model, cache=tmp_path).name == kind
+    runtime = create_runtime(kind, model, cache=tmp_path)
+    assert runtime.name == runtime.title == kind
 
 
 def test_every_runtime_gives_the_scores_of_the_network(

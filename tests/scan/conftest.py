@@ -13,7 +13,7 @@ from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
-from zfscope.runtimes import create_reducing
+from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, make_plan, open_data
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 
@@ -134,9 +134,7 @@ def make(model: Model, tmp_path: Path) -> Callable[..., Index]:
             open_data(data),
             plan,
             tmp_path / "out" / name,
-            reducing=create_reducing(
-                runtime, model, plan.layers, sums=plan.rank == "sum", cache=tmp_path / "graphs"
-            ),
+            runtime=create_runtime(runtime, model, threads=1, cache=tmp_path / "graphs"),
             **options,  # type: ignore[arg-type]
         )
 

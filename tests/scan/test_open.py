@@ -13,7 +13,7 @@ import pytest
 
 from tests.scan.conftest import BROKEN, LAYERS
 from zfscope.errors import DamagedIndex, InputError, NotFound
-from zfscope.runtimes import create_reducing
+from zfscope.runtimes import create_runtime
 from zfscope.scan import (
     Index,
     build_index,
@@ -33,8 +33,8 @@ WriteModel = Callable[..., Path]
 def index(model: Model, photos: Path, tmp_path: Path) -> Index:
     """The index `val` in the folder of its model."""
     plan = make_plan(model.network.spec, LAYERS, top=3)
-    reducing = create_reducing("onnx", model, plan.layers, cache=tmp_path / "graphs")
-    return build_index(model, open_data(photos), plan, indexes_folder(model) / "val", reducing=reducing)
+    runtime = create_runtime("onnx", model, threads=1, cache=tmp_path / "graphs")
+    return build_index(model, open_data(photos), plan, indexes_folder(model) / "val", runtime=runtime)
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ class TestFiles:
         draw(0).save(data / "fine.png")
         draw(1).save(data / os.fsdecode(b"\xe9.png"))
         plan = make_plan(model.network.spec)
-        reducing = create_reducing("torch", model, plan.layers)
-        index = build_index(model, open_data(data), plan, tmp_path / "out" / "it", reducing=reducing)
+        runtime = create_runtime("torch", model)
+        index = build_index(model, open_data(data), plan, tmp_path / "out" / "it", runtime=runtime)
         assert index.skipped == ((r"\xe9.png", "the file's name is not UTF-8; rename it"),)
         assert index.manifest.origin.data.root.endswith(r"/caf\xe9")
 

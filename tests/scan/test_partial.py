@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from zfscope.runtimes import Reduced
+from zfscope.runtimes import MapMaxima
 from zfscope.scan.partial import BINS, EDGES, RECORD, Partial, Skipped, layer_part, merged
 
 Floats = NDArray[np.float32]
@@ -24,7 +24,7 @@ def part_of(values: Floats, batch: int, *, top: int, sums: Floats | None = None)
     photos = np.zeros(len(numbers), RECORD)
     photos["photo"], photos["digest"] = numbers, [np.void(bytes([number] * 16)) for number in numbers]
     places = np.repeat(numbers[:, None], values.shape[1], axis=1)
-    found = Reduced(values[numbers], places, None if sums is None else sums[numbers])
+    found = MapMaxima(values[numbers], places, None if sums is None else sums[numbers])
     layers = {"layer": layer_part(found, photos, top=top)}
     skipped = (Skipped(1000 + batch, "broken"),)
     return Partial(top, 1 << batch, len(numbers), skipped, layers)

@@ -16,7 +16,7 @@ import ray._private.node
 from tests.scan.conftest import LAYERS, SPEC
 from zfscope.datasets import Photo
 from zfscope.errors import InputError, RuntimeUnavailable
-from zfscope.runtimes import create_reducing
+from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build, build_index, create_engine, make_plan, open_data, ray_engine
 from zfscope.scan.batches import Batch
 from zfscope.scan.engine import Work
@@ -146,8 +146,8 @@ def test_what_actors_began_threads_finish(
 
     def index(name: str, **options: object) -> None:
         plan = make_plan(SPEC, LAYERS, rank="sum")
-        reducing = create_reducing("torch", model, plan.layers, sums=True)
-        build_index(model, data, plan, tmp_path / "out" / name, reducing=reducing, **options)  # type: ignore[arg-type]
+        runtime = create_runtime("torch", model)
+        build_index(model, data, plan, tmp_path / "out" / name, runtime=runtime, **options)  # type: ignore[arg-type]
 
     with pytest.raises(KeyboardInterrupt):
         index("it", engine=stopped)
@@ -193,13 +193,13 @@ def test_a_photo_that_only_this_machine_sees_ends_the_scan(
     only_here = Path(f"/proc/self/fd/{handle}")  # of this process, as if it were of this machine
     data = replace(open_data(photos), root=only_here)
     plan = make_plan(SPEC, LAYERS)
-    reducing = create_reducing("onnx", model, plan.layers, cache=tmp_path / "graphs")
+    runtime = create_runtime("onnx", model, threads=1, cache=tmp_path / "graphs")
     words = (
         rf"^machine '.+' of the Ray cluster does not see '{only_here}/a/00\.png': each needs the photos under"
     )
     try:
         with pytest.raises(RuntimeUnavailable, match=words):
-            build_index(model, data, plan, tmp_path / "it", reducing=reducing, engine=RayEngine())
+            build_index(model, data, plan, tmp_path / "it", runtime=runtime, engine=RayEngine())
     finally:
         os.close(handle)
     assert list(tmp_path.glob(".it*")) == []

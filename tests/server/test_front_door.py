@@ -22,7 +22,7 @@ from zfscope.client import ClientMethods, Progress
 from zfscope.datasets import open_data
 from zfscope.errors import Cancelled, InputError, NotFound, TooLate
 from zfscope.networks import build
-from zfscope.runtimes import create_reducing
+from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan
 from zfscope.store import Model, ModelStore
 
@@ -108,8 +108,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _index(model: Model, data: Path, name: str) -> None:
     plan = make_plan(model.network.spec, ["conv1", "conv5"])
-    reducing = create_reducing("torch", model, plan.layers)
-    build_index(model, open_data(data), plan, indexes_folder(model) / name, reducing=reducing)
+    runtime = create_runtime("torch", model)
+    build_index(model, open_data(data), plan, indexes_folder(model) / name, runtime=runtime)
 
 
 @pytest.fixture(scope="module")

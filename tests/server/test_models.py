@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.runtimes import Runtime
-from zfscope.runtimes.torch_runtime import TorchRuntime
+from zfscope.runtimes.torch import TorchRuntime
 from zfscope.server.models import Models
 from zfscope.store import Model, ModelStore
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.ports import free_ports
 from tests.support.programs import skip_missing
 from zfscope.errors import RuntimeUnavailable
-from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.runtimes.torchserve import TorchServe
 from zfscope.runtimes.torchserve.archive import SETTINGS, Batching, write_archive
 from zfscope.runtimes.torchserve.runtime import TorchServeRuntime
 from zfscope.store import Model

@@ -79,8 +79,8 @@ def export_model(
 def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None:
     from zfscope.files import folder_for_files, write_file
     from zfscope.networks.spec import check_layer
-    from zfscope.runtimes.onnx_graph import with_layers
-    from zfscope.runtimes.onnx_runtime import export_model
+    from zfscope.runtimes.onnx.cache import export_model
+    from zfscope.runtimes.onnx.graph import with_layers
 
     spec = model.spec
     for layer in layers or ():

@@ -30,7 +30,7 @@ from zfscope.errors import InputError
 from zfscope.location import find_store
 
 if TYPE_CHECKING:
-    from zfscope.runtimes import Reducing
+    from zfscope.runtimes import Runtime as ForwardRuntime
     from zfscope.scan import DataSet, Engine, Index, Plan
     from zfscope.scan.manifest import IndexManifest
     from zfscope.store import Model
@@ -129,14 +129,13 @@ class Passes:
     device: DeviceName = DeviceName.cpu
     torchserve: str = ""
 
-    def reducing(self, model: "Model", plan: "Plan") -> "Reducing":
-        from zfscope.runtimes import TorchServe, create_reducing
+    def of(self, model: "Model") -> "ForwardRuntime":
+        from zfscope.runtimes import TorchServe, create_runtime
 
-        return create_reducing(
+        return create_runtime(
             self.runtime,
             model,
-            plan.layers,
-            sums=plan.rank == "sum",
+            threads=1,
             device=self.device,
             torchserve=TorchServe(self.torchserve) if self.torchserve else None,
         )
@@ -168,7 +167,7 @@ def make_index(
             data,
             plan,
             target,
-            reducing=(passes or Passes()).reducing(model, plan),
+            runtime=(passes or Passes()).of(model),
             engine=engine or local,
             watch=lambda done, total: bar.update(task, completed=done),
             option=option,

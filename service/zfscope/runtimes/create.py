@@ -1,21 +1,38 @@
-"""Runtimes by name: what users choose from."""
+"""Runtimes by name, and models ready with theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from zfscope.errors import RuntimeUnavailable
-from zfscope.networks.spec import check_layer
-from zfscope.runtimes.onnx_reducing import OnnxReducing, reducing_graph
-from zfscope.runtimes.onnx_runtime import OnnxRuntime, model_graph
+from zfscope.runtimes.onnx.runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
-from zfscope.runtimes.reducing import Reducing
-from zfscope.runtimes.torchserve.address import TorchServe
-from zfscope.store.store import Model
+from zfscope.runtimes.torchserve import TorchServe
+from zfscope.store.store import Model, ModelStore
 
 RUNTIMES = ("onnx", "torch", "torchserve")
 """The names of the runtimes, the default first."""
 
 DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model and the runtime of its forward passes."""
+
+    model: Model
+    runtime: Runtime
+
+    def build_network(self) -> None:
+        """Build the network that analyses take, so that the first of them need not wait for it. Blocks."""
+        _ = self.model.network
+
+    def warm_up(self) -> None:
+        """Run one pass, on a blank image."""
+        spec = self.model.spec
+        self.runtime.forward(np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32))
 
 
 def create_runtime(
@@ -27,12 +44,13 @@ def create_runtime(
     device: str = "cpu",
     torchserve: TorchServe | None = None,
 ) -> Runtime:
-    """Make a model ready to run forward passes. Blocks: a graph may have to be exported.
+    """Return the runtime of a model's forward passes; its first pass of each kind makes it ready for these.
 
     kind: `onnx`, `torch` or `torchserve`. cache: the folder of exported graphs, None for this user's own.
-    threads: of one ONNX forward pass, None for the CPUs this process may use; torch's are set for the
-    whole process by `torch.set_num_threads`. device: `cpu` or `cuda`; TorchServe has its own.
-    torchserve: where it is, None for its usual port on this machine; it is first asked by a pass.
+    threads: of one ONNX forward pass, None for the CPUs this process may use, 1 where each of the caller's
+    threads runs a pass, as in a scan; torch's are set for the whole process by `torch.set_num_threads`.
+    device: `cpu` or `cuda`; TorchServe has its own. torchserve: where it is, None for its usual port on this
+    machine; it is first asked by a pass.
     Raises RuntimeUnavailable for what this machine or installation does not have.
     """
     _check("runtime", kind, RUNTIMES)
@@ -42,42 +60,19 @@ def create_runtime(
 
         return TorchServeRuntime(model, torchserve or TorchServe())
     if kind == "torch":
-        from zfscope.runtimes.torch_runtime import TorchRuntime  # brings torch
+        from zfscope.runtimes.torch import TorchRuntime  # brings torch
 
         return TorchRuntime(model.network, device=device)
-    graph = model_graph(model, cache)
-    return OnnxRuntime(graph, model.spec, threads=threads, device=device)
+    return OnnxRuntime(model, cache=cache, threads=threads, device=device)
 
 
-def create_reducing(
-    kind: str,
-    model: Model,
-    layers: Sequence[str],
-    *,
-    sums: bool = False,
-    cache: Path | None = None,
-    device: str = "cpu",
-    torchserve: TorchServe | None = None,
-) -> Reducing:
-    """Make some layers of a model ready for a scan. Blocks: a graph may have to be exported.
-
-    sums: whether maps are added up too; all else as for `create_runtime`. Raises NotFound for an unknown
-    layer, RuntimeUnavailable as `create_runtime`.
-    """
-    _check("runtime", kind, RUNTIMES)
-    _check("device", device, DEVICES)
-    for layer in layers:
-        check_layer(model.spec, layer, field="layers")
-    if kind == "torchserve":
-        from zfscope.runtimes.torchserve.reducing import TorchServeReducing  # brings grpc
-
-        return TorchServeReducing(model, torchserve or TorchServe(), layers, sums=sums)
-    if kind == "torch":
-        from zfscope.runtimes.torch_reducing import TorchReducing  # brings torch
-
-        return TorchReducing(model.network, layers, sums=sums, device=device)
-    graph = reducing_graph(model, layers, sums=sums, cache=cache)
-    return OnnxReducing(graph, model.spec, layers, device=device)
+def load_model(
+    store: ModelStore, name: str, version: int | None, create: Callable[[Model], Runtime], *, device: str
+) -> Loaded:
+    """Load a model, whose network will be on a device, with the runtime that `create` makes of it. Blocks."""
+    model = store.load(name, version)
+    model = replace(model, weights=model.weights.on_device(device))
+    return Loaded(model, create(model))
 
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from zfscope.datasets.read import Skipped, none_usable
 from zfscope.errors import CannotWrite, InputError
 from zfscope.files import folder_for_files, writing
 from zfscope.locks import locked
-from zfscope.runtimes.reducing import Reducing
+from zfscope.runtimes import Runtime
 from zfscope.scan.batches import batches
 from zfscope.scan.engine import Engine, local
 from zfscope.scan.index import Index
@@ -39,24 +39,26 @@ def build_index(
     plan: Plan,
     target: Path,
     *,
-    reducing: Reducing,
+    runtime: Runtime,
     engine: Engine = local,
     watch: Watch = lambda done, total: None,
     option: str = "--out",
 ) -> Index:
     """Scan a data set with a model, and write the index as the folder `target`; give it opened.
 
-    reducing: the plan's layers. What was found is saved every few seconds in `.NAME.unfinished` beside
-    the target: after a kill, the same call goes on from there, and the index is the same to the byte.
-    Where it is there already, nothing is done. option: what puts the index elsewhere, for the message.
+    runtime: of one thread, since each of the engine's threads runs a pass. What was found is saved every few
+    seconds in `.NAME.unfinished` next to the target: after a kill, the same call resumes from there, and the
+    index is the same to the byte. Where it already exists, nothing is done. option: what puts the index
+    elsewhere, for the message.
 
     Raises InputError where the target, or what was saved, was made from something else; where the folder
     cannot be written; and where no photo could be used.
     """
-    origin = make_origin(model.manifest, data, plan, reducing.name)
-    scanner = Scanner(reducing, model.preprocessing, model.mean_image, plan.top, origin.limits)
+    origin = make_origin(model.manifest, data, plan, runtime.title)
+    scanner = Scanner(runtime, plan, model.preprocessing, model.mean_image, origin.limits)
 
     def parts(done: int) -> Iterator[Partial]:
+        scanner.warm_up()
         return engine(scanner.scan, batches(data, done=done))
 
     with _workshop(target, option) as workshop:

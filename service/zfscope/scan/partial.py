@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.runtimes.reducing import Reduced
+from zfscope.runtimes import MapMaxima
 
 RECORD = np.dtype([("score", "<f4"), ("value", "<f4"), ("photo", "<i8"), ("place", "<i4"), ("digest", "V16")])
 """A photo's strongest unit of a map: what ranks it, its activation, the photo's number, the unit's place
@@ -83,15 +83,15 @@ def merged(one: Partial, other: Partial) -> Partial:
     )
 
 
-def layer_part(reduced: Reduced, photos: Records, *, top: int) -> LayerPart:
+def layer_part(maxima: MapMaxima, photos: Records, *, top: int) -> LayerPart:
     """Take up what a layer makes of some photos.
 
-    reduced: of these photos. photos: RECORD (N,), of which the number and the digest are read.
+    maxima: of these photos. photos: RECORD (N,), of which the number and the digest are read.
     """
-    scores = reduced.values if reduced.sums is None else reduced.sums
+    scores = maxima.values if maxima.sums is None else maxima.sums
     records = np.repeat(photos[None], scores.shape[1], axis=0)
-    records["score"], records["value"], records["place"] = scores.T, reduced.values.T, reduced.places.T
-    return LayerPart(_best(records, top), _histogram(reduced.values))
+    records["score"], records["value"], records["place"] = scores.T, maxima.values.T, maxima.places.T
+    return LayerPart(_best(records, top), _histogram(maxima.values))
 
 
 def _merged_layer(one: LayerPart, other: LayerPart, top: int) -> LayerPart:

@@ -23,6 +23,11 @@ class Plan:
     top: int = 9
     rank: Rank = "max"
 
+    @property
+    def sums(self) -> bool:
+        """Whether photos are ranked by sums."""
+        return self.rank == "sum"
+
 
 def make_plan(spec: NetworkSpec, layers: Sequence[str] = (), *, top: int = 9, rank: Rank = "max") -> Plan:
     """Plan a scan of some layers of a network, by default of all convolutions, with the paper's top 9.

@@ -8,24 +8,30 @@ from numpy.typing import NDArray
 
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import MeanImage, Preprocessing
-from zfscope.runtimes.reducing import Reduced, Reducing
+from zfscope.runtimes import MapMaxima, Runtime
 from zfscope.scan.batches import BATCH, Batch
 from zfscope.scan.partial import RECORD, Partial, Records, Skipped, layer_part
+from zfscope.scan.plan import Plan
 from zfscope.scan.read import see
 
 
 @dataclass(frozen=True, eq=False)
 class Scanner:
-    """What batches are seen with: a model's preprocessing, and its layers made ready to be reduced.
+    """What batches are scanned with: a runtime and the preprocessing of its model. limits: of photos."""
 
-    top: how many records a map keeps. limits: of photos.
-    """
-
-    reducing: Reducing
+    runtime: Runtime
+    plan: Plan
     preprocessing: Preprocessing
     mean_image: MeanImage | None
-    top: int
     limits: DecodeLimits
+
+    def warm_up(self) -> None:
+        """Run a blank image, so that what the runtime lacks ends the scan at its start.
+
+        A scanner has to be warm before it is sent to another process: a runtime sends the graphs that it ran.
+        """
+        side = self.preprocessing.crop
+        self._maxima(np.zeros((1, 3, side, side), np.float32))
 
     def scan(self, batch: Batch) -> Partial:
         """Read, prepare and run the photos of a batch. Many threads may do so at once.
@@ -36,14 +42,15 @@ class Scanner:
         side = self.preprocessing.crop
         images, records = np.zeros((BATCH, 3, side, side), np.float32), np.zeros(BATCH, RECORD)
         faults = dict(self._fill(batch, images, records))
-        found = self.reducing.reduce(images)
+        found = self._maxima(images)
         faults |= {row: fault for row, fault in _overflows(found) if row not in faults}
         used = [row for row in range(len(batch.photos)) if row not in faults]
         parts = {
-            name: layer_part(_rows(layer, used), records[used], top=self.top) for name, layer in found.items()
+            name: layer_part(_rows(layer, used), records[used], top=self.plan.top)
+            for name, layer in found.items()
         }
         return Partial(
-            top=self.top,
+            top=self.plan.top,
             batches=1 << batch.number,
             photos=len(used),
             skipped=tuple(
@@ -51,6 +58,9 @@ class Scanner:
             ),
             layers=parts if used else {},
         )
+
+    def _maxima(self, images: NDArray[np.float32]) -> Mapping[str, MapMaxima]:
+        return self.runtime.map_maxima(images, self.plan.layers, sums=self.plan.sums)
 
     def _fill(self, batch: Batch, images: NDArray[np.float32], records: Records) -> Iterator[tuple[int, str]]:
         """Put photos into their places; give the place of each that cannot be used, and the reason."""
@@ -63,7 +73,7 @@ class Scanner:
             records["photo"][row], records["digest"][row] = photo.number, sight.digest
 
 
-def _overflows(found: Mapping[str, Reduced]) -> Iterator[tuple[int, str]]:
+def _overflows(found: Mapping[str, MapMaxima]) -> Iterator[tuple[int, str]]:
     """Give the rows of photos that overflow float32 in some layer, which no rank can be made of."""
     for name, layer in found.items():
         numbers = layer.values if layer.sums is None else layer.values + layer.sums
@@ -71,6 +81,6 @@ def _overflows(found: Mapping[str, Reduced]) -> Iterator[tuple[int, str]]:
             yield int(row), f"its activations of layer '{name}' are no finite numbers"
 
 
-def _rows(layer: Reduced, rows: list[int]) -> Reduced:
+def _rows(layer: MapMaxima, rows: list[int]) -> MapMaxima:
     sums = None if layer.sums is None else layer.sums[rows]
-    return Reduced(layer.values[rows], layer.places[rows], sums)
+    return MapMaxima(layer.values[rows], layer.places[rows], sums)

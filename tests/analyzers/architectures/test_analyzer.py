@@ -14,7 +14,7 @@ from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
 from zfscope.datasets.dataset import ListedFile, sorted_data
 from zfscope.errors import InputError, NotFound
-from zfscope.runtimes import create_reducing
+from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data, open_index
 from zfscope_analyzers.architectures import compare, result
 
@@ -49,7 +49,7 @@ def narrow_index(context: Context) -> Iterator[Index]:
     few = sorted_data("folder", data.root, {name: ListedFile("", 0) for name in data.names[:2]})
     few = replace(few, sizes=data.sizes[:2])
     target, plan = indexes_folder(narrow) / "photos", make_plan(narrow.network.spec, ["conv1"])
-    yield build_index(narrow, few, plan, target, reducing=create_reducing("torch", narrow, plan.layers))
+    yield build_index(narrow, few, plan, target, runtime=create_runtime("torch", narrow))
     shutil.rmtree(target)
 
 

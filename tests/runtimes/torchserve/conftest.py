@@ -11,7 +11,7 @@ from tests.support.torchserve import RunningTorchServe
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec
 from zfscope.networks.shapes import shapes
-from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.runtimes.torchserve import TorchServe
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,5 +1,6 @@
 """The handler, called as TorchServe calls it: with batches, on an archive that is unpacked."""
 
+import importlib.util
 import inspect
 import json
 import zipfile
@@ -18,7 +19,6 @@ from tests.support.close import assert_close
 from tests.support.programs import require_module
 from zfscope.engine.trace import trace
 from zfscope.errors import DamagedModel
-from zfscope.runtimes.torchserve import handler as module
 from zfscope.runtimes.torchserve.archive import Batching, write_archive
 from zfscope.runtimes.torchserve.handler import Handler
 from zfscope.runtimes.torchserve.message import IMAGES, LAYERS, REDUCE, WEIGHTS, Array, Message, pack, unpack
@@ -160,7 +160,14 @@ def test_a_damaged_archive_is_not_served(tiny: Model, tmp_path: Path) -> None:
         Handler().initialize(context)
 
 
-def test_torchserve_finds_one_class_in_the_file() -> None:
+def test_torchserve_finds_one_class_in_the_file_of_the_archive(tiny: Model, tmp_path: Path) -> None:
     """It takes the only class that a file defines for the handler, and refuses two."""
-    classes = inspect.getmembers(module, inspect.isclass)
-    assert [name for name, found in classes if found.__module__ == module.__name__] == ["Handler"]
+    folder = Path(unpacked(tiny, tmp_path).system_properties["model_dir"])
+    spec = importlib.util.spec_from_file_location("zfscope_handler", folder / "zfscope_handler.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    own = [found for _, found in inspect.getmembers(module, inspect.isclass) if found.__module__ == spec.name]
+    assert len(own) == 1
+    assert issubclass(own[0], Handler)

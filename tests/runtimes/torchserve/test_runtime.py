@@ -16,7 +16,7 @@ from tests.runtimes.torchserve.conftest import DEFAULT, write_seeded
 from tests.support.close import assert_close
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.runtimes import Runtime, create_runtime
-from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.runtimes.torchserve import TorchServe
 from zfscope.runtimes.torchserve.message import Message, pack
 from zfscope.runtimes.torchserve.predictions_pb2 import PredictionResponse, PredictionsRequest
 from zfscope.runtimes.torchserve.runtime import TorchServeRuntime

@@ -25,7 +25,7 @@ from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
-from zfscope.runtimes.onnx_runtime import OnnxRuntime
+from zfscope.runtimes.onnx.runtime import OnnxRuntime
 from zfscope.server.settings import Settings
 from zfscope.store import Model, ModelStore
 

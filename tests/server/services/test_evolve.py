@@ -18,7 +18,7 @@ from zfscope.answers import EVOLVE
 from zfscope.client import Client
 from zfscope.errors import InputError, NotFound, ZfscopeError
 from zfscope.networks import build
-from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.store import Model, ModelStore
 from zfscope.v1 import analysis_pb2 as pb
@@ -61,8 +61,8 @@ def _checkpoint(path: Path, epoch: int) -> Path:
 
 def _index(model: Model, data: Path, name: str) -> None:
     plan = make_plan(model.network.spec, ["conv1", "conv5"])
-    reducing = create_reducing("torch", model, plan.layers)
-    build_index(model, open_data(data), plan, indexes_folder(model) / name, reducing=reducing)
+    runtime = create_runtime("torch", model)
+    build_index(model, open_data(data), plan, indexes_folder(model) / name, runtime=runtime)
 
 
 @pytest.fixture(scope="module")

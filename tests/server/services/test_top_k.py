@@ -15,7 +15,7 @@ from zfscope.analysis.registry import load_analyzers
 from zfscope.answers import TOP_K
 from zfscope.client import Box, Client
 from zfscope.errors import DamagedIndex, InputError, NotFound, TooMuchWork, ZfscopeError
-from zfscope.runtimes import create_reducing, create_runtime
+from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.store import Model, ModelStore
 from zfscope.v1 import analysis_pb2 as pb
@@ -57,8 +57,8 @@ def indexed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _index(model: Model, data: Path, name: str) -> None:
     plan = make_plan(model.network.spec, ["conv1", "conv5", "fc6"], top=8)
-    reducing = create_reducing("torch", model, plan.layers)
-    build_index(model, open_data(data), plan, indexes_folder(model) / name, reducing=reducing)
+    runtime = create_runtime("torch", model)
+    build_index(model, open_data(data), plan, indexes_folder(model) / name, runtime=runtime)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,16 @@ SETTINGS = "torchserve.properties"
 
 _HERE = Path(__file__).parent
 _ARCHIVER = "model_archiver.model_packaging"
+# TorchServe takes the one class that the file defines. It is the installed handler, so that an archive stays
+# usable when zfscope changes.
+_HANDLER = '''"""The handler of the installed zfscope."""
+
+from zfscope.runtimes.torchserve.handler import Handler
+
+
+class ZFScopeHandler(Handler):
+    """The model of this archive."""
+'''
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> P
     for file in (MANIFEST, WEIGHTS):
         shutil.copyfile(folder / file, own / file)
     handler, config = scratch / "zfscope_handler.py", scratch / "model-config.yaml"
-    shutil.copyfile(_HERE / "handler.py", handler)
+    handler.write_text(_HANDLER, encoding="utf-8")
     config.write_text(_configuration(batching), encoding="utf-8")
     options = {
         "model-name": model.name,

@@ -1,4 +1,4 @@
-"""What runs inside TorchServe: the archive has this file as it is, beside the files of the model.
+"""What runs inside TorchServe: the handler of an archive is this one, of the installed zfscope.
 
 TorchServe collects requests and calls `handle` with a batch. All images of a batch go through the network at
 once; a request that cannot be answered gets an error of its own, and its neighbours get their answers.
@@ -14,9 +14,8 @@ import torch
 from zfscope.errors import ZfscopeError
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import INPUT, check_layer
-from zfscope.runtimes.protocol import check_images
-from zfscope.runtimes.reducing import reduced, to_arrays
-from zfscope.runtimes.torch_runtime import TorchRuntime
+from zfscope.runtimes.protocol import check_images, maxima_of, to_arrays
+from zfscope.runtimes.torch import TorchRuntime
 from zfscope.runtimes.torchserve.message import (
     ERROR,
     IMAGES,
@@ -35,7 +34,7 @@ from zfscope.store.store import ModelStore
 
 
 class Handler:
-    """The model of an archive. TorchServe wants this to be the only class of the file."""
+    """The model of an archive."""
 
     def initialize(self, context: Any) -> None:
         """Load the model out of the folder that TorchServe unpacked, verified as everywhere."""
@@ -96,7 +95,7 @@ def _arrays(asked: Asked, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return outputs
     arrays: dict[str, Array] = {}
     for layer, values in outputs.items():
-        arrays |= to_arrays(layer, reduced(values, sums=asked.reduce == SUMS))
+        arrays |= to_arrays(layer, maxima_of(values, sums=asked.reduce == SUMS))
     return arrays
 
 

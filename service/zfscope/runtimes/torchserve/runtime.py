@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import check_layer
-from zfscope.runtimes.protocol import check_images
-from zfscope.runtimes.reducing import Reduced, from_arrays, kinds
-from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.runtimes.protocol import MapMaxima, check_call, from_arrays, kinds
+from zfscope.runtimes.torchserve import TorchServe
 from zfscope.runtimes.torchserve.message import (
     ERROR,
     IMAGES,
@@ -48,7 +46,7 @@ class TorchServeRuntime:
     weights, fails, or takes too long.
     """
 
-    name = "torchserve"
+    name = title = "torchserve"
 
     def __init__(self, model: Model, torchserve: TorchServe) -> None:
         """Connect; nothing is asked yet."""
@@ -65,32 +63,32 @@ class TorchServeRuntime:
         )
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give the class scores of images; see `Runtime`."""
+        """Return the class scores of images; see `Runtime`."""
         last = self._spec.layers[-1].name
         return self.outputs(images, [last])[last]
 
     def outputs(
         self, images: NDArray[np.float32], layers: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Give what layers give for images; see `Runtime`."""
-        check_images(images, self._spec)
-        for layer in layers:
-            check_layer(self._spec, layer, field="layers")
-        names = tuple(dict.fromkeys(layers))
-        if not names:
-            return {}
+        """Return the outputs of layers; see `Runtime`."""
+        names = check_call(images, self._spec, layers)
         wanted = {name: (len(images), *self._shapes[name]) for name in names}
-        return self._arrays(images, names, wanted)
+        return self._arrays(images, names, wanted) if names else {}
 
-    def reduced(
-        self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool
-    ) -> Mapping[str, Reduced]:
-        """Give the strongest unit of each map of layers, which the handler finds; see `Reducing`."""
-        check_images(images, self._spec)
-        shape = {layer: (len(images), self._shapes[layer][0]) for layer in layers}
-        wanted = {f"{layer}/{kind}": shape[layer] for layer in layers for kind in kinds(sums=sums)}
-        found = self._arrays(images, layers, wanted, {REDUCE: (SUMS if sums else VALUES).encode()})
-        return {layer: from_arrays(layer, found) for layer in layers}
+    def map_maxima(
+        self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
+    ) -> Mapping[str, MapMaxima]:
+        """Return the maxima of maps, which the handler finds; see `Runtime`.
+
+        TorchServe may put images of two calls into one pass: the last bits of what they give can differ from
+        one scan to the next.
+        """
+        names = check_call(images, self._spec, layers)
+        shape = {name: (len(images), self._shapes[name][0]) for name in names}
+        wanted = {f"{name}/{kind}": shape[name] for name in names for kind in kinds(sums=sums)}
+        parts = {REDUCE: (SUMS if sums else VALUES).encode()}
+        arrays = self._arrays(images, names, wanted, parts) if names else {}
+        return {name: from_arrays(name, arrays) for name in names}
 
     def check(self) -> None:
         """Raise RuntimeUnavailable unless the handler answers and has these weights."""

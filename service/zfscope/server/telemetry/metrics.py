@@ -15,7 +15,7 @@ from prometheus_client.exposition import start_http_server
 from prometheus_client.registry import Collector
 
 from zfscope.errors import InputError
-from zfscope.runtimes import Runtime
+from zfscope.runtimes import MapMaxima, Runtime
 from zfscope.server.protos import CALLS, Method
 from zfscope.server.telemetry.log import lines_lost
 from zfscope.server.telemetry.tracing import part
@@ -117,6 +117,11 @@ class InstrumentedRuntime:
         """The name of the runtime."""
         return self._runtime.name
 
+    @property
+    def title(self) -> str:
+        """The title of the runtime."""
+        return self._runtime.title
+
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores of images; see `Runtime`."""
         with self._pass(len(images)):
@@ -128,6 +133,13 @@ class InstrumentedRuntime:
         """Return the outputs of layers for images; see `Runtime`."""
         with self._pass(len(images)):
             return self._runtime.outputs(images, layers)
+
+    def map_maxima(
+        self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
+    ) -> Mapping[str, MapMaxima]:
+        """Return the maxima of maps; see `Runtime`."""
+        with self._pass(len(images)):
+            return self._runtime.map_maxima(images, layers, sums=sums)
 
     def check(self) -> None:
         """Raise RuntimeUnavailable if a pass could not run now; see `Runtime`."""

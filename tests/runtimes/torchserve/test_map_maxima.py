@@ -11,8 +11,8 @@ from tests.runtimes.torchserve.test_runtime import images_of
 from tests.support.close import assert_close
 from zfscope.cli.app import app
 from zfscope.errors import NotFound, RuntimeUnavailable
-from zfscope.runtimes import create_reducing
-from zfscope.runtimes.torchserve.address import TorchServe
+from zfscope.runtimes import create_runtime
+from zfscope.runtimes.torchserve import TorchServe
 from zfscope.scan import Index, build_index, make_plan, open_data
 from zfscope.store import Model
 
@@ -25,8 +25,8 @@ def test_the_strongest_units_are_those_that_torch_finds(
     tiny: Model, torchserve: TorchServe, sums: bool
 ) -> None:
     images = images_of(tiny, 5)
-    found = create_reducing("torchserve", tiny, LAYERS, sums=sums, torchserve=torchserve).reduce(images)
-    expected = create_reducing("torch", tiny, LAYERS, sums=sums).reduce(images)
+    found = create_runtime("torchserve", tiny, torchserve=torchserve).map_maxima(images, LAYERS, sums=sums)
+    expected = create_runtime("torch", tiny).map_maxima(images, LAYERS, sums=sums)
     assert tuple(found) == LAYERS
     for layer, one in found.items():
         other = expected[layer]
@@ -38,8 +38,9 @@ def test_the_strongest_units_are_those_that_torch_finds(
 
 
 def test_an_unknown_layer_is_told_before_it_is_asked(tiny: Model) -> None:
+    runtime = create_runtime("torchserve", tiny, torchserve=TorchServe(NOBODY))
     with pytest.raises(NotFound, match="no layer 'conv9'"):
-        create_reducing("torchserve", tiny, ["conv9"], torchserve=TorchServe(NOBODY))
+        runtime.map_maxima(images_of(tiny, 1), ["conv9"])
 
 
 @pytest.fixture
@@ -54,8 +55,8 @@ def photos(tmp_path: Path) -> Path:
 
 def index(model: Model, photos: Path, target: Path, runtime: str, torchserve: TorchServe) -> Index:
     plan = make_plan(model.network.spec, LAYERS, top=5)
-    reducing = create_reducing(runtime, model, LAYERS, cache=target.parent / "graphs", torchserve=torchserve)
-    return build_index(model, open_data(photos), plan, target, reducing=reducing)
+    by = create_runtime(runtime, model, threads=1, cache=target.parent / "graphs", torchserve=torchserve)
+    return build_index(model, open_data(photos), plan, target, runtime=by)
 
 
 def test_an_index_names_the_same_photos_as_one_of_onnx_runtime(

@@ -1,6 +1,7 @@
 """ONNX Runtime as a runtime: one result with torch, its own cache, and no silent fallback."""
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,32 +18,34 @@ from numpy.typing import NDArray
 from tests.support.close import assert_close
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes import OnnxRuntime
-from zfscope.runtimes import onnx_runtime as module
-from zfscope.runtimes.onnx_runtime import export_model, graph_key, model_graph
-from zfscope.store import Model
+from zfscope.runtimes.onnx import cache as module
+from zfscope.runtimes.onnx.cache import graph_key, model_graph
+from zfscope.store import Model, write_model
 
 MakeModel = Callable[..., Model]
 MakeImages = Callable[..., NDArray[np.float32]]
 
 
-def runtime_of(model: Model, **options: Any) -> OnnxRuntime:
-    return OnnxRuntime(export_model(model), model.network.spec, **options)
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keeps exported graphs in a folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_scores_are_torch_s(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.network.spec, 3)
     expected = model.network(torch.from_numpy(images)).numpy()
-    np.testing.assert_allclose(runtime_of(model).forward(images), expected, atol=1e-4)
+    np.testing.assert_allclose(OnnxRuntime(model).forward(images), expected, atol=1e-4)
 
 
 def test_images_need_not_lie_in_one_piece(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.network.spec, 4)
-    runtime = runtime_of(model)
+    runtime = OnnxRuntime(model)
     np.testing.assert_array_equal(runtime.forward(images[::2]), runtime.forward(images[::2].copy()))
 
 
 def test_many_threads_at_once_get_what_one_gets(model: Model, make_images: MakeImages) -> None:
-    runtime = runtime_of(model)
+    runtime = OnnxRuntime(model)
     batches = [make_images(model.network.spec, count) for count in range(1, 17)]
     with ThreadPoolExecutor(16) as pool:
         together = list(pool.map(runtime.forward, batches))
@@ -52,7 +55,11 @@ def test_many_threads_at_once_get_what_one_gets(model: Model, make_images: MakeI
 
 @pytest.mark.parametrize(("threads", "expected"), [(None, 3), (2, 2)])
 def test_threads_are_those_asked_for_or_the_cpus_of_the_process(
-    model: Model, monkeypatch: pytest.MonkeyPatch, threads: int | None, expected: int
+    model: Model,
+    make_images: MakeImages,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int | None,
+    expected: int,
 ) -> None:
     taken: list[int] = []
 
@@ -63,8 +70,11 @@ def test_threads_are_those_asked_for_or_the_cpus_of_the_process(
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)
-    runtime_of(model, threads=threads)
-    assert taken == [expected]
+    runtime, images = OnnxRuntime(model, threads=threads), make_images(model.spec)
+    runtime.forward(images)
+    runtime.outputs(images, ["conv1"])
+    runtime.map_maxima(images, ["conv1"])
+    assert taken == [expected] * 3
 
 
 def test_a_provider_that_is_not_installed_is_refused_with_those_there_are(
@@ -74,11 +84,11 @@ def test_a_provider_that_is_not_installed_is_refused_with_those_there_are(
     with pytest.raises(
         RuntimeUnavailable, match=r"cannot use CUDAExecutionProvider: .* has CPUExecutionProvider"
     ):
-        runtime_of(model, device="cuda")
+        OnnxRuntime(model, device="cuda")
 
 
 def test_a_session_that_falls_back_to_the_cpu_is_refused(
-    model: Model, monkeypatch: pytest.MonkeyPatch
+    model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class FallenBack:
         def __init__(self, *_: Any, providers: list[Any]) -> None:
@@ -91,14 +101,18 @@ def test_a_session_that_falls_back_to_the_cpu_is_refused(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(onnxruntime, "InferenceSession", FallenBack)
+    runtime = OnnxRuntime(model, device="cuda")
     with pytest.raises(
         RuntimeUnavailable, match=r"cannot use CUDAExecutionProvider: .* has CPUExecutionProvider"
     ):
-        runtime_of(model, device="cuda")
+        runtime.forward(make_images(model.spec))
 
 
 def test_on_cuda_the_libraries_of_pip_are_loaded_before_the_session(
-    model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model: Model,
+    make_images: MakeImages,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     done: list[str] = []
 
@@ -119,18 +133,20 @@ def test_on_cuda_the_libraries_of_pip_are_loaded_before_the_session(
     )
     monkeypatch.setattr(onnxruntime, "preload_dlls", preload_dlls)
     monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
-    runtime_of(model, device="cuda")
+    OnnxRuntime(model, device="cuda").forward(make_images(model.spec))
     assert done == ["libraries", "session"]
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "Failed to load libcudart.so.12\n")
 
 
-def test_on_a_cpu_no_libraries_of_cuda_are_loaded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_cpu_no_libraries_of_cuda_are_loaded(
+    model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def preload_dlls() -> None:
         raise AssertionError("there is no CUDA")
 
     monkeypatch.setattr(onnxruntime, "preload_dlls", preload_dlls)
-    runtime_of(model)
+    OnnxRuntime(model).forward(make_images(model.spec))
 
 
 @pytest.mark.parametrize(("count", "run"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16)])
@@ -151,14 +167,15 @@ def test_on_cuda_few_sizes_of_a_batch_are_run(
             return super().run(names, fed)
 
     images = make_images(model.network.spec, count)
-    expected = runtime_of(model).forward(images)
+    expected = OnnxRuntime(model).forward(images)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
-    runtime = runtime_of(model, device="cuda")
+    runtime = OnnxRuntime(model, device="cuda")
     assert_close(runtime.forward(images), expected)
     assert runtime.outputs(images, ["conv1"])["conv1"].shape[0] == count
-    assert sizes == [run, run]
+    assert runtime.map_maxima(images, ["conv1"])["conv1"].values.shape[0] == count
+    assert sizes == [run, run, run]
 
 
 @pytest.mark.gpu
@@ -168,7 +185,7 @@ def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages, c
         make_images(model.network.spec, count),
         [layer.name for layer in model.network.spec.layers],
     )
-    here, there = runtime_of(model), runtime_of(model, device="cuda")
+    here, there = OnnxRuntime(model), OnnxRuntime(model, device="cuda")
     np.testing.assert_allclose(there.forward(images), here.forward(images), atol=1e-4)
     expected = here.outputs(images, names)
     for name, values in there.outputs(images, names).items():
@@ -177,48 +194,49 @@ def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages, c
 
 @pytest.mark.gpu
 def test_a_gpu_is_used_by_a_process_that_has_not_imported_torch(model: Model, tmp_path: Path) -> None:
-    graph, spec = tmp_path / "model.onnx", tmp_path / "spec.json"
-    graph.write_bytes(export_model(model))
-    spec.write_text(model.spec.model_dump_json())
+    folder = tmp_path / "store"
+    write_model(folder, model.manifest.model_copy(update={"files": {}}), model.network)
     code = """
 import sys
 from pathlib import Path
-from zfscope.networks import NetworkSpec
+import numpy as np
 from zfscope.runtimes import OnnxRuntime
-graph, spec = map(Path, sys.argv[1:])
-OnnxRuntime(graph, NetworkSpec.model_validate_json(spec.read_bytes()), device="cuda")
+from zfscope.store import ModelStore
+model = ModelStore(Path(sys.argv[1])).load("small")
+side = model.spec.input_size
+OnnxRuntime(model, device="cuda").forward(np.zeros((1, 3, side, side), np.float32))
 assert "torch" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code, graph, spec], check=True)
+    subprocess.run([sys.executable, "-c", code, folder], check=True)
 
 
 def test_without_onnx_runtime_the_message_says_what_to_install(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graph = export_model(model)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RuntimeUnavailable, match=r"pip install 'zfscope\[cpu\]'"):
-        OnnxRuntime(graph, model.network.spec)
+        OnnxRuntime(model)
 
 
 def test_a_graph_is_kept_in_the_cache_and_computes_the_same(
     model: Model, tmp_path: Path, make_images: MakeImages
 ) -> None:
     images = make_images(model.network.spec)
-    path = model_graph(model, tmp_path)
+    path = model_graph(model, cache=tmp_path)
     assert isinstance(path, Path)
     assert path.name.startswith("small-3-")
-    assert model_graph(model, tmp_path) == path
-    kept = OnnxRuntime(path, model.network.spec).forward(images)
-    np.testing.assert_array_equal(kept, runtime_of(model).forward(images))
+    assert model_graph(model, cache=tmp_path) == path
+    kept = OnnxRuntime(model, cache=tmp_path).forward(images)
+    np.testing.assert_array_equal(kept, OnnxRuntime(model, cache=Path("/dev/null/none")).forward(images))
+    assert list(tmp_path.glob("*.onnx")) == [path]
 
 
 def test_a_warm_cache_needs_no_exporter(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = model_graph(model, tmp_path)
-    monkeypatch.setitem(sys.modules, "zfscope.runtimes.onnx_graph", None)
-    assert model_graph(model, tmp_path) == path
+    path = model_graph(model, cache=tmp_path)
+    monkeypatch.setitem(sys.modules, "zfscope.runtimes.onnx.graph", None)
+    assert model_graph(model, cache=tmp_path) == path
 
 
 def test_without_a_folder_the_user_s_cache_is_taken(
@@ -243,9 +261,24 @@ def test_the_key_changes_with_weights_network_and_exporter(
     assert graph_key(make_model()) == graph_key(model)
 
 
+def test_a_runtime_that_is_sent_has_the_graphs_that_it_ran_and_gives_the_same(
+    model: Model, make_images: MakeImages
+) -> None:
+    images = make_images(model.spec)
+    runtime = OnnxRuntime(model, threads=1)
+    expected = runtime.map_maxima(images, ["conv1"], sums=True)["conv1"]
+    data = pickle.dumps(runtime)
+    assert b"conv1.weight" in data
+    assert b"fc2.weight" not in data
+    found = pickle.loads(data).map_maxima(images, ["conv1"], sums=True)["conv1"]  # our own
+    np.testing.assert_array_equal(found.values, expected.values)
+    np.testing.assert_array_equal(found.places, expected.places)
+    np.testing.assert_array_equal(found.sums, expected.sums)
+
+
 def test_onnx_runtime_keeps_no_identifier_of_the_machine(tmp_path: Path) -> None:
     code = (
-        "from zfscope.runtimes.onnx_session import open_session\n"
+        "from zfscope.runtimes.onnx.session import open_session\n"
         "from zfscope.errors import RuntimeUnavailable\n"
         "try: open_session(b'', threads=1, device='cpu')\n"
         "except Exception as error: print(type(error).__module__)"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.spec import Add, Conv, Flatten, Linear, LocalResponseNorm, MaxPool, Padding, ReLU
-from zfscope.runtimes.onnx_reduction import reduction_graph
+from zfscope.runtimes.onnx.maxima import write_maxima_graph
 
 MakeNetwork = Callable[[NetworkSpec], Network]
 
@@ -37,7 +37,7 @@ BRANCHES = NetworkSpec(
 
 def graph_of(network: Network, layers: tuple[str, ...], *, sums: bool = False) -> onnx.GraphProto:
     weights = {name: tensor.numpy() for name, tensor in network.layers.state_dict().items()}
-    model = onnx.load_from_string(reduction_graph(network.spec, weights, layers, sums=sums))
+    model = onnx.load_from_string(write_maxima_graph(network.spec, weights, layers, sums=sums))
     onnx.checker.check_model(model, full_check=True)
     return model.graph
 
@@ -80,7 +80,7 @@ def session() -> onnxruntime.InferenceSession:
         "conv.weight": np.eye(2, dtype=np.float32)[..., None, None],
         "conv.bias": np.zeros(2, np.float32),
     }
-    graph = reduction_graph(SAME, weights, ("conv",), sums=True)
+    graph = write_maxima_graph(SAME, weights, ("conv",), sums=True)
     return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from zfscope.errors import RuntimeUnavailable
-from zfscope.runtimes.torch_runtime import TorchRuntime
+from zfscope.runtimes.torch import TorchRuntime
 from zfscope.store import Model
 
 MakeImages = Callable[..., NDArray[np.float32]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zfscope.runtimes.onnx_cache import cached_graph, default_cache
+from zfscope.runtimes.onnx.cache import cached_graph, default_cache
 
 
 class Exporter:

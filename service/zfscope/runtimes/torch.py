@@ -12,8 +12,7 @@ from zfscope.engine.trace import trace
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.device import on_device
 from zfscope.networks.network import Network
-from zfscope.networks.spec import check_layer
-from zfscope.runtimes.protocol import check_images
+from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, maxima_of, title_of
 
 
 class TorchRuntime:
@@ -25,12 +24,13 @@ class TorchRuntime:
         """Take a network in evaluation mode. Raises RuntimeUnavailable where torch has no such device."""
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeUnavailable("runtime 'torch' cannot use CUDA: torch finds no device here")
+        self.title = title_of(self.name, device)
         self._device = torch.device(device)
         there = next(network.parameters()).device.type == device
         self._network = on_device(network if there else copy.deepcopy(network), device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give the class scores of images; see `Runtime`."""
+        """Return the class scores of images; see `Runtime`."""
         check_images(images, self._network.spec)
         with torch.inference_mode():
             return _array(self._network(self._tensor(images)))
@@ -38,17 +38,22 @@ class TorchRuntime:
     def outputs(
         self, images: NDArray[np.float32], layers: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Give what layers give for images; see `Runtime`."""
+        """Return the outputs of layers, from a pass up to the last of them; see `Runtime`."""
         spec = self._network.spec
-        check_images(images, spec)
-        for layer in layers:
-            check_layer(spec, layer, field="layers")
-        last = max(layers, key=[layer.name for layer in spec.layers].index, default=spec.layers[0].name)
+        names = check_call(images, spec, layers)
+        last = max(names, key=[layer.name for layer in spec.layers].index, default=spec.layers[0].name)
         seen = trace(self._network, self._tensor(images), until=last)
-        return {layer: _array(seen.outputs[layer]) for layer in layers}
+        return {name: _array(seen.outputs[name]) for name in names}
+
+    def map_maxima(
+        self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
+    ) -> Mapping[str, MapMaxima]:
+        """Return the maxima of maps, found by numpy: what ONNX Runtime is held against; see `Runtime`."""
+        outputs = self.outputs(images, layers)
+        return {layer: maxima_of(values, sums=sums) for layer, values in outputs.items()}
 
     def check(self) -> None:
-        """Say nothing: what runs here is here."""
+        """Return at once: this runtime runs in this process."""
 
     def _tensor(self, images: NDArray[np.float32]) -> Tensor:
         """Copy: torch takes no read-only arrays, as images off the wire are, nor reversed ones."""

@@ -1,19 +1,61 @@
-"""Exported graphs, kept between starts: one file for each set of weights and version of the exporter."""
+"""Exported graphs of models, kept between starts in a file each, by all that a graph is made of."""
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import platformdirs
 
 from zfscope.errors import CannotWrite
 from zfscope.files import make_folder, write_file
+from zfscope.store.store import Model
 
 EXPORTER_VERSION = 2
-"""Raised with every change of what `onnx_graph` writes: graphs of another version are not used again."""
+"""Raised with every change of what `graph` writes: graphs of another version are not used again."""
 
 _log = logging.getLogger(__name__)
+
+
+def model_graph(model: Model, *, cache: Path | None = None) -> Path | bytes:
+    """Return the graph of a model's class scores out of the cache (None: this user's own)."""
+    return cached_graph(cache or default_cache(), graph_key(model), lambda: export_model(model))
+
+
+def layers_graph(model: Model, *, cache: Path | None = None) -> bytes:
+    """Return the graph whose outputs are all layers of a model."""
+    from zfscope.runtimes.onnx.graph import with_layers
+
+    graph = model_graph(model, cache=cache)
+    data = graph if isinstance(graph, bytes) else graph.read_bytes()
+    return with_layers(data, model.spec, [layer.name for layer in model.spec.layers])
+
+
+def maxima_graph(
+    model: Model, layers: Sequence[str], *, sums: bool = False, cache: Path | None = None
+) -> Path | bytes:
+    """Return the graph of the maxima of some layers' maps out of the cache (None: this user's own)."""
+
+    def export() -> bytes:
+        from zfscope.runtimes.onnx.maxima import write_maxima_graph
+
+        return write_maxima_graph(model.spec, model.weights.arrays(), layers, sums=sums)
+
+    key = graph_key(model, "reduced", *layers, *(["sums"] if sums else []))
+    return cached_graph(cache or default_cache(), key, export)
+
+
+def export_model(model: Model) -> bytes:
+    """Write a model as ONNX."""
+    from zfscope.runtimes.onnx.graph import onnx_graph  # brings onnx, which a warm cache does without
+
+    return onnx_graph(model.spec, model.weights.arrays())
+
+
+def graph_key(model: Model, *variant: str) -> str:
+    """Name the graph by all that it is made of: exporter, weights, network, and what sets a variant apart."""
+    parts = (str(EXPORTER_VERSION), model.weights_sha256, model.manifest.network.model_dump_json(), *variant)
+    return f"{model.name}-{model.version}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
 
 
 def default_cache() -> Path | None:

@@ -29,7 +29,7 @@ from zfscope.networks.spec import (
     Padding,
     ReLU,
 )
-from zfscope.runtimes.onnx_graph import NODES, onnx_graph
+from zfscope.runtimes.onnx.graph import NODES, onnx_graph
 
 Images = NDArray[np.float32]
 MakeNetwork = Callable[[NetworkSpec], Network]

@@ -14,12 +14,10 @@ _OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 _SPIN_US = "1000"
 
 
-def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory: bool = False) -> Any:
-    """Open a session, which is untyped. threads: of one forward pass. device: `cpu` or `cuda`.
+def import_onnxruntime(device: str) -> Any:
+    """Import ONNX Runtime, which is untyped.
 
-    keep_memory: hold what a pass used for the next one, for passes without end: else each asks the system
-    for fresh pages, which took an eighth of the time of zfnet's, on eight images at once. They keep 85 MB.
-    Raises RuntimeUnavailable where ONNX Runtime is not installed or cannot use the device.
+    Raises RuntimeUnavailable where it is not installed or was built without the device, `cpu` or `cuda`.
     """
     # ONNX Runtime would keep an identifier of this machine in the user's cache, and may report its use.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -32,6 +30,17 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
     provider = _PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
         raise RuntimeUnavailable(_no_provider(provider, onnxruntime.get_available_providers()))
+    return onnxruntime
+
+
+def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory: bool = False) -> Any:
+    """Open a session, which is untyped. threads: of one forward pass. device: `cpu` or `cuda`.
+
+    keep_memory: hold what a pass used for the next one, for passes without end: else each asks the system
+    for fresh pages, which took an eighth of the time of zfnet's, on eight images at once. They keep 85 MB.
+    Raises RuntimeUnavailable as `import_onnxruntime`, and where the device cannot be used.
+    """
+    onnxruntime, provider = import_onnxruntime(device), _PROVIDERS[device]
     if device == "cuda":
         _load_cuda(onnxruntime)
     options = onnxruntime.SessionOptions()

@@ -26,7 +26,7 @@ from zfscope.networks.spec import (
     Padding,
     ReLU,
 )
-from zfscope.runtimes.onnx_cache import EXPORTER_VERSION
+from zfscope.runtimes.onnx.cache import EXPORTER_VERSION
 
 _OPSET = 13
 _IR_VERSION = 8

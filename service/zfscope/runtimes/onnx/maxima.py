@@ -1,4 +1,4 @@
-"""A network as an ONNX graph that gives the strongest unit of every map of some layers, and nothing more."""
+"""A network as an ONNX graph of the strongest unit of each map of some layers, and nothing more."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from zfscope.networks.shapes import shapes
 from zfscope.networks.spec import NetworkSpec
-from zfscope.runtimes.onnx_graph import graph_bytes, layer_nodes
-from zfscope.runtimes.reducing import kinds
+from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
+from zfscope.runtimes.protocol import kinds
 
 
-def reduction_graph(
+def write_maxima_graph(
     spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]], layers: Sequence[str], *, sums: bool
 ) -> bytes:
-    """Write the part of a network that some layers need, with what `Reduced` holds as its outputs.
+    """Write the part of a network that some layers need, with the fields of their `MapMaxima` as its outputs.
 
     weights: by the keys `conv1.weight` and so on, of the whole network. The outputs of each layer are
     `conv1/value`, `conv1/place` and, with sums, `conv1/sum`, all (N, maps); a fully connected layer's is

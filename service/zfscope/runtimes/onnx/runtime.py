@@ -1,0 +1,128 @@
+"""The forward pass by ONNX Runtime: the one that serves."""
+
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.networks.spec import INPUT, NetworkSpec
+from zfscope.processors import usable_cpus
+from zfscope.runtimes.onnx.cache import layers_graph, maxima_graph, model_graph
+from zfscope.runtimes.onnx.session import import_onnxruntime, open_session
+from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, from_arrays, title_of
+from zfscope.store.store import Model
+
+Graph = Path | bytes
+
+
+class OnnxRuntime:
+    """Runs graphs of a model: its class scores, its layers, the maxima of its maps.
+
+    Each has a session of its own, which is opened, and its graph exported, when it is first used: a graph
+    of class scores alone computes layers together, and is faster than one that keeps them apart.
+    """
+
+    name = "onnx"
+
+    def __init__(
+        self, model: Model, *, cache: Path | None = None, threads: int | None = None, device: str = "cpu"
+    ) -> None:
+        """Open no session yet. cache, threads: see `create_runtime`.
+
+        With one thread, results do not depend on the machine's cores: which part of a sum each thread gets
+        decides how it is rounded. Raises RuntimeUnavailable where ONNX Runtime is not installed or was built
+        without the device; the first pass does where it cannot use that.
+        """
+        import_onnxruntime(device)
+        self._model: Model | None = model
+        self._spec, self._cache, self._device = model.spec, cache, device
+        self._threads = threads or usable_cpus()
+        self._graphs: dict[Hashable, Graph] = {}
+        self._sessions: dict[Hashable, Any] = {}
+        self._opening = threading.Lock()
+
+    def __getstate__(self) -> tuple[NetworkSpec, int, Mapping[Hashable, bytes]]:
+        """Return what another machine needs: the graphs of the passes so far, not the model or its cache."""
+        graphs = {
+            key: graph if isinstance(graph, bytes) else graph.read_bytes()
+            for key, graph in self._graphs.items()
+        }
+        return self._spec, self._threads, graphs
+
+    def __setstate__(self, state: tuple[NetworkSpec, int, Mapping[Hashable, bytes]]) -> None:
+        """Take graphs; their sessions are opened here, again when they are first used."""
+        self._spec, self._threads, graphs = state
+        self._model, self._cache, self._device = None, None, "cpu"
+        self._graphs, self._sessions, self._opening = dict(graphs), {}, threading.Lock()
+
+    @property
+    def title(self) -> str:
+        """The name, and the device where that is not the CPU; see `Runtime`."""
+        return title_of(self.name, self._device)
+
+    def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the class scores of images; see `Runtime`."""
+        check_images(images, self._spec)
+        session = self._session("scores", partial(model_graph, cache=self._cache))
+        (scores,) = self._run(session, None, images)
+        return scores
+
+    def outputs(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Return the outputs of layers; see `Runtime`."""
+        names = check_call(images, self._spec, layers)
+        if not names:
+            return {}
+        session = self._session("layers", partial(layers_graph, cache=self._cache), keep_memory=False)
+        return dict(zip(names, self._run(session, names, images), strict=True))
+
+    def map_maxima(
+        self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
+    ) -> Mapping[str, MapMaxima]:
+        """Return the maxima of maps, by a graph of just what these layers need; see `Runtime`."""
+        names = check_call(images, self._spec, layers)
+        if not names:
+            return {}
+        export = partial(maxima_graph, layers=names, sums=sums, cache=self._cache)
+        session = self._session((names, sums), export)
+        outputs = [output.name for output in session.get_outputs()]
+        arrays = dict(zip(outputs, self._run(session, outputs, images), strict=True))
+        return {name: from_arrays(name, arrays) for name in names}
+
+    def check(self) -> None:
+        """Return at once: this runtime runs in this process."""
+
+    def _run(
+        self, session: Any, names: Sequence[str] | None, images: NDArray[np.float32]
+    ) -> list[NDArray[Any]]:
+        """Run a pass. CUDA chooses its kernels anew for every size of a batch: there, few sizes are run."""
+        fed = filled_up(images) if self._device == "cuda" else np.ascontiguousarray(images)
+        return [values[: len(images)] for values in session.run(names, {INPUT: fed})]
+
+    def _session(self, key: Hashable, export: Callable[[Model], Graph], *, keep_memory: bool = True) -> Any:
+        with self._opening:
+            if key not in self._sessions:
+                graph = self._graph(key, export)
+                self._sessions[key] = open_session(
+                    graph, threads=self._threads, device=self._device, keep_memory=keep_memory
+                )
+            return self._sessions[key]
+
+    def _graph(self, key: Hashable, export: Callable[[Model], Graph]) -> Graph:
+        """Export a graph, and keep it in case that it is sent; one that was sent goes no further."""
+        if self._model is None:
+            return self._graphs.pop(key)
+        return self._graphs.setdefault(key, export(self._model))
+
+
+def filled_up(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add blank images to a batch until it has 1, 2, 4, 8, 16 ... of them."""
+    size = 1 << (len(images) - 1).bit_length()
+    filled = np.zeros((size, *images.shape[1:]), np.float32)
+    filled[: len(images)] = images
+    return filled
