@@ -62,7 +62,7 @@ class AnalysisOptions(CallOptions, total=False):
 
 # What the methods return besides the answers of analyses with an RPC of their own.
 _OTHER_ANSWERS = {"Analyzed", "AnalyzerInfo", "Classification", "ModelInfo", "ModelSummary"}
-_ASYNC_HEAD = """from zfscope.client.calls import AnalysisRequest
+_ASYNC_HEAD = """from zfscope.client.calls import AnalysisRequest, UnaryCall
 from zfscope.client.photos import Photo
 
 A = TypeVar("A")

@@ -4,9 +4,9 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar
 
 from zfscope.analysis.call import AnalysisCall, Partial, Prepare, analyze
 from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
@@ -15,16 +15,14 @@ from zfscope.analysis.registry import Registry, load_analyzers
 from zfscope.analysis.run import Meter
 from zfscope.answers import AnalyzerInfo, Classification, ModelInfo, ModelSummary, Progress
 from zfscope.cancellation import Cancellation
-from zfscope.client.calls import AnalysisRequest, check_options
+from zfscope.client.calls import AnalysisRequest, UnaryCall
 from zfscope.client.connection import checked_timeout_s
-from zfscope.client.generated import CallOptions
 from zfscope.client.methods import ClientMethods
-from zfscope.client.photos import Photo, image_to_wire
 from zfscope.errors import InputError, NotFound, TooLate
 from zfscope.images.limits import environment_limits
 from zfscope.runtimes import Loaded, TorchServe, create_runtime, load_model
 from zfscope.store import Model, ModelStore, open_store
-from zfscope.v1 import image_pb2
+from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
 from zfscope.wire.images import image_from_wire, pixels_from_wire
 
 A = TypeVar("A")
@@ -82,59 +80,8 @@ class LocalClient(ClientMethods):
         with self._lock:
             self._kept.clear()
 
-    def health(self) -> str:
-        """Return `SERVING`: this process is its own service."""
-        return "SERVING"
-
     def wait_until_ready(self, timeout_s: float = 30) -> None:
         """Return at once: models are loaded when they are first asked for."""
-
-    def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]:
-        """List the models; see `ClientMethods.models`."""
-        _watch(options)()
-        default = self._default()
-        listed = sorted(self.store.listing(), key=lambda found: (found.name, -found.version))
-        return tuple(model_summary(found, default) for found in listed)
-
-    def model(self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
-        """Describe a model; see `ClientMethods.model`."""
-        _watch(options)()
-        return model_info(self.store.manifest(name, version), self._default())
-
-    def classify(
-        self,
-        photo: Photo,
-        *,
-        model: str = "",
-        version: int | None = None,
-        top: int | None = None,
-        ten_crop: bool = False,
-        **options: Unpack[CallOptions],
-    ) -> Classification:
-        """Return the likeliest classes of a photo; see `ClientMethods.classify`."""
-        check_cancelled = _watch(options)
-        top = DEFAULT_TOP if top is None else top
-        check_top(top)
-        loaded = self.loaded(model, version)
-        check_classifies(loaded.model)
-        image = pixels_from_wire(
-            image_to_wire(photo),
-            loaded.model,
-            limits=self.image_limits,
-            crops="ten" if ten_crop else "centre",
-        )
-        check_cancelled()
-        logits = loaded.runtime.forward(image.pixels)
-        check_cancelled()
-        return classification(loaded.model, logits, top, photo_size=image.size, warnings=image.warnings)
-
-    def analyzers(
-        self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
-    ) -> tuple[AnalyzerInfo, ...]:
-        """List the installed analyzers; see `ClientMethods.analyzers`."""
-        _watch(options)()
-        loaded = self.loaded(model, version)
-        return tuple(analyzer_info(registered, loaded.model) for registered in self.registry.values())
 
     def loaded(self, name: str, version: int | None) -> Loaded:
         """Return a model and its runtime, loaded when first asked for. Raises NotFound and DamagedModel."""
@@ -147,6 +94,13 @@ class LocalClient(ClientMethods):
             while len(self._kept) > _KEPT_MODELS:
                 self._kept.popitem(last=False)
             return self._kept[key]
+
+    def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
+        call = make()
+        check_cancelled = _watched(call.cancel, call.timeout_s)
+        check_cancelled()
+        answer: A = _ANSWERS[call.rpc](self, call.request, check_cancelled)
+        return answer
 
     def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
         request = make()
@@ -169,7 +123,8 @@ class LocalClient(ClientMethods):
     def _prepare(self, image: image_pb2.Image, field: str) -> Prepare:
         return lambda model: image_from_wire(image, model, limits=self.image_limits, field=field)
 
-    def _default(self) -> tuple[str, int] | None:
+    def default(self) -> tuple[str, int] | None:
+        """Return the name and version of the store's default model; None if it has none."""
         try:
             folder = self.store.folder("")
         except (NotFound, InputError):
@@ -177,10 +132,62 @@ class LocalClient(ClientMethods):
         return folder.parent.name, int(folder.name)
 
 
-def _watch(options: CallOptions) -> Callable[[], None]:
-    """Return `_watched` of the options of a call. Raises InputError for an option that does not exist."""
-    check_options(options, CallOptions)
-    return _watched(options.get("cancel"), options.get("timeout_s"))
+def _health(client: LocalClient, request: Any, check_cancelled: Callable[[], None]) -> str:
+    return "SERVING"  # this process is its own service
+
+
+def _models(
+    client: LocalClient, request: Any, check_cancelled: Callable[[], None]
+) -> tuple[ModelSummary, ...]:
+    default = client.default()
+    listed = sorted(client.store.listing(), key=lambda found: (found.name, -found.version))
+    return tuple(model_summary(found, default) for found in listed)
+
+
+def _model(
+    client: LocalClient, request: model_pb2.GetModelRequest, check_cancelled: Callable[[], None]
+) -> ModelInfo:
+    return model_info(client.store.manifest(request.model, _version(request)), client.default())
+
+
+def _classify(
+    client: LocalClient, request: classification_pb2.ClassifyRequest, check_cancelled: Callable[[], None]
+) -> Classification:
+    top = request.top if request.HasField("top") else DEFAULT_TOP
+    check_top(top)
+    loaded = client.loaded(request.model, _version(request))
+    check_classifies(loaded.model)
+    image = pixels_from_wire(
+        request.image,
+        loaded.model,
+        limits=client.image_limits,
+        crops="ten" if request.ten_crop else "centre",
+    )
+    check_cancelled()
+    logits = loaded.runtime.forward(image.pixels)
+    check_cancelled()
+    return classification(loaded.model, logits, top, photo_size=image.size, warnings=image.warnings)
+
+
+def _analyzers(
+    client: LocalClient, request: analysis_pb2.ListAnalyzersRequest, check_cancelled: Callable[[], None]
+) -> tuple[AnalyzerInfo, ...]:
+    loaded = client.loaded(request.model, _version(request))
+    return tuple(analyzer_info(registered, loaded.model) for registered in client.registry.values())
+
+
+def _version(request: Any) -> int | None:
+    return request.version if request.HasField("version") else None
+
+
+# How each unary call is answered, by the name of its RPC.
+_ANSWERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] = {
+    "Check": _health,
+    "ListModels": _models,
+    "GetModel": _model,
+    "Classify": _classify,
+    "ListAnalyzers": _analyzers,
+}
 
 
 def _watched(cancel: Cancellation | None, timeout_s: float | None) -> Callable[[], None]:

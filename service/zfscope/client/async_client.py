@@ -6,30 +6,27 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, contextmanager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2
 
-from zfscope.answers import AnalyzerInfo, Classification, ModelInfo, ModelSummary
 from zfscope.cancellation import Cancellation
 from zfscope.client import rpc
 from zfscope.client.access import Access
-from zfscope.client.calls import AnalysisRequest
+from zfscope.client.calls import AnalysisRequest, UnaryCall, check_health
 from zfscope.client.channel import open_async_channel
 from zfscope.client.client import HEALTH_S, NO_RESULT
 from zfscope.client.connection import Connection
 from zfscope.client.files import limited
-from zfscope.client.generated import CallOptions
-from zfscope.client.photos import Photo
 from zfscope.client.retry import is_refused, pauses
 from zfscope.errors import Cancelled, NotReady
 from zfscope.v1 import analysis_pb2
 
 if TYPE_CHECKING:
     from zfscope.client.generated import AsyncClientMethods
-else:  # what they return is what `_run` returns, to be awaited
-    from zfscope.client.methods import Analyses as AsyncClientMethods
+else:  # what they return is what `_unary` and `_run` return, to be awaited
+    from zfscope.client.methods import Calls as AsyncClientMethods
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -64,10 +61,6 @@ class AsyncClient(AsyncClientMethods):
         self._connection.closed = True
         await self._channel.close()
 
-    async def health(self) -> str:
-        """Return `SERVING`, or `NOT_SERVING` while the service loads its model or shuts down."""
-        return await self._unary(lambda: rpc.check_health(self._connection.timeout_s))
-
     async def wait_until_ready(self, timeout_s: float = 30) -> None:
         """Wait until the service is SERVING. Raises NotReady when it is not in time."""
         end = time.monotonic() + timeout_s
@@ -76,37 +69,6 @@ class AsyncClient(AsyncClientMethods):
                 address = self._connection.target.text
                 raise NotReady(f"{address} is not serving after {timeout_s:g} s: {state}")
             await asyncio.sleep(0.05)
-
-    async def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]:
-        """List the models; see `ClientMethods.models`."""
-        return await self._unary(lambda: rpc.list_models(options))
-
-    async def model(
-        self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]
-    ) -> ModelInfo:
-        """Describe a model; see `ClientMethods.model`."""
-        return await self._unary(lambda: rpc.describe_model(name, version, options))
-
-    async def classify(
-        self,
-        photo: Photo,
-        *,
-        model: str = "",
-        version: int | None = None,
-        top: int | None = None,
-        ten_crop: bool = False,
-        **options: Unpack[CallOptions],
-    ) -> Classification:
-        """Return the likeliest classes of a photo; see `ClientMethods.classify`."""
-        return await self._unary(
-            lambda: rpc.classify(photo, options, model=model, version=version, top=top, ten_crop=ten_crop)
-        )
-
-    async def analyzers(
-        self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
-    ) -> tuple[AnalyzerInfo, ...]:
-        """List the analyzers; see `ClientMethods.analyzers`."""
-        return await self._unary(lambda: rpc.list_analyzers(model, version, options))
 
     async def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
         request = await self._made(make)
@@ -145,11 +107,11 @@ class AsyncClient(AsyncClientMethods):
         """Return the state of the service, or why it is unknown. end: of the wait, `time.monotonic()`."""
         left_s = max(end - time.monotonic(), HEALTH_S)
         try:
-            return await self._unary(lambda: rpc.check_health(min(self._connection.timeout_s, left_s)))
+            return await self._unary(lambda: check_health(min(self._connection.timeout_s, left_s)))
         except (NotReady, Cancelled) as error:
             return error.message
 
-    async def _unary(self, make: Callable[[], rpc.UnaryCall[A]]) -> A:
+    async def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
         call = await self._made(make)
         timeout_s = self._connection.timeout_of(call.timeout_s)
         deadline = time.monotonic() + timeout_s

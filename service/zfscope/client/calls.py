@@ -1,32 +1,53 @@
-"""Analyses that callers ask for: read once, and run by a service or in this process."""
+"""Calls that users make: read once, and answered by a service or in this process."""
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from google.protobuf import struct_pb2
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2
 
-from zfscope.answers import ARCHITECTURES, Analyzed, Progress
+from zfscope.answers import (
+    ARCHITECTURES,
+    Analyzed,
+    AnalyzerInfo,
+    Classification,
+    ModelInfo,
+    ModelSummary,
+    Progress,
+)
 from zfscope.answers.analysis import Size, TypedAnalysis, renaming_fields
 from zfscope.answers.architectures import MAX_MODELS
 from zfscope.cancellation import Cancellation
-from zfscope.client.generated import AnalysisOptions
+from zfscope.client.generated import AnalysisOptions, CallOptions
 from zfscope.client.photos import Photo, image_to_wire, images_to_wire, masks_to_wire
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
-from zfscope.v1 import analysis_pb2, image_pb2
+from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
 from zfscope.validation import unknown_name
-from zfscope.wire.convert import to_message
+from zfscope.wire.convert import to_dataclass, to_message
 
 A = TypeVar("A")
 
 # Options of a call that are not parameters of the analyzer.
 _COMMON = ("model", "version", "pictures", "tensors")
 _CALL = (*_COMMON, "timeout_s", "cancel", "progress")
+
+
+@dataclass(frozen=True, eq=False)
+class UnaryCall(Generic[A]):
+    """A call with one answer. rpc: its name. read: makes the answer of the response."""
+
+    rpc: str
+    request: Message
+    read: Callable[[Any], A]
+    timeout_s: float | None = None
+    cancel: Cancellation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +111,59 @@ class AnalysisRequest(Generic[A]):
         if "image" in self.images:
             return {"image": self.images["image"]}
         return {"images": list(self.images.values())} if self.images else {}
+
+
+def check_health(timeout_s: float | None = None) -> UnaryCall[str]:
+    """Return a health check of the whole service."""
+
+    def read(response: health_pb2.HealthCheckResponse) -> str:
+        status: str = health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
+        return status
+
+    return UnaryCall("Check", health_pb2.HealthCheckRequest(), read, timeout_s)
+
+
+def list_models(options: CallOptions) -> UnaryCall[tuple[ModelSummary, ...]]:
+    """Return the call that lists all models."""
+
+    def read(response: model_pb2.ListModelsResponse) -> tuple[ModelSummary, ...]:
+        return tuple(to_dataclass(ModelSummary, model) for model in response.models)
+
+    return _unary("ListModels", model_pb2.ListModelsRequest, {}, read, options)
+
+
+def describe_model(fields: Mapping[str, Any], options: CallOptions) -> UnaryCall[ModelInfo]:
+    """Return the call that describes a model."""
+    return _unary("GetModel", model_pb2.GetModelRequest, fields, partial(to_dataclass, ModelInfo), options)
+
+
+def classify(photo: Photo, fields: Mapping[str, Any], options: CallOptions) -> UnaryCall[Classification]:
+    """Return the call that classifies a photo. Raises InputError for one that cannot be used."""
+    known = {"image": image_to_wire(photo), **fields}
+    read = partial(to_dataclass, Classification)
+    return _unary("Classify", classification_pb2.ClassifyRequest, known, read, options)
+
+
+def list_analyzers(fields: Mapping[str, Any], options: CallOptions) -> UnaryCall[tuple[AnalyzerInfo, ...]]:
+    """Return the call that lists the analyzers."""
+
+    def read(response: analysis_pb2.ListAnalyzersResponse) -> tuple[AnalyzerInfo, ...]:
+        return tuple(to_dataclass(AnalyzerInfo, analyzer) for analyzer in response.analyzers)
+
+    return _unary("ListAnalyzers", analysis_pb2.ListAnalyzersRequest, fields, read, options)
+
+
+def _unary(
+    rpc: str,
+    request: Callable[..., Message],
+    fields: Mapping[str, Any],
+    read: Callable[[Any], A],
+    options: CallOptions,
+) -> UnaryCall[A]:
+    """Return a call. Raises InputError for an option that does not exist and a value that cannot be sent."""
+    check_options(options, CallOptions)
+    with sendable():
+        return UnaryCall(rpc, request(**fields), read, **options)
 
 
 def untyped(

@@ -4,22 +4,19 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2
 
-from zfscope.answers import AnalyzerInfo, Classification, ModelInfo, ModelSummary
 from zfscope.cancellation import Cancellation
 from zfscope.client import rpc
 from zfscope.client.access import Access
-from zfscope.client.calls import AnalysisRequest
+from zfscope.client.calls import AnalysisRequest, UnaryCall, check_health
 from zfscope.client.channel import open_channel
 from zfscope.client.connection import Connection
 from zfscope.client.files import limited
-from zfscope.client.generated import CallOptions
 from zfscope.client.methods import ClientMethods
-from zfscope.client.photos import Photo
 from zfscope.client.retry import is_refused, pauses
 from zfscope.errors import Cancelled, NotReady
 from zfscope.v1 import analysis_pb2
@@ -56,10 +53,6 @@ class Client(ClientMethods):
         self._connection.closed = True
         self._channel.close()
 
-    def health(self) -> str:
-        """Return `SERVING`, or `NOT_SERVING` while the service loads its model or shuts down."""
-        return self._unary(lambda: rpc.check_health(self._connection.timeout_s))
-
     def wait_until_ready(self, timeout_s: float = 30) -> None:
         """Wait until the service is SERVING. Raises NotReady when it is not in time."""
         end = time.monotonic() + timeout_s
@@ -68,35 +61,6 @@ class Client(ClientMethods):
                 address = self._connection.target.text
                 raise NotReady(f"{address} is not serving after {timeout_s:g} s: {state}")
             time.sleep(0.05)
-
-    def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]:
-        """List the models; see `ClientMethods.models`."""
-        return self._unary(lambda: rpc.list_models(options))
-
-    def model(self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
-        """Describe a model; see `ClientMethods.model`."""
-        return self._unary(lambda: rpc.describe_model(name, version, options))
-
-    def classify(
-        self,
-        photo: Photo,
-        *,
-        model: str = "",
-        version: int | None = None,
-        top: int | None = None,
-        ten_crop: bool = False,
-        **options: Unpack[CallOptions],
-    ) -> Classification:
-        """Return the likeliest classes of a photo; see `ClientMethods.classify`."""
-        return self._unary(
-            lambda: rpc.classify(photo, options, model=model, version=version, top=top, ten_crop=ten_crop)
-        )
-
-    def analyzers(
-        self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
-    ) -> tuple[AnalyzerInfo, ...]:
-        """List the analyzers; see `ClientMethods.analyzers`."""
-        return self._unary(lambda: rpc.list_analyzers(model, version, options))
 
     def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
         with limited(self._max_request_bytes):
@@ -115,11 +79,11 @@ class Client(ClientMethods):
         """Return the state of the service, or why it is unknown. end: of the wait, `time.monotonic()`."""
         left_s = max(end - time.monotonic(), HEALTH_S)
         try:
-            return self._unary(lambda: rpc.check_health(min(self._connection.timeout_s, left_s)))
+            return self._unary(lambda: check_health(min(self._connection.timeout_s, left_s)))
         except (NotReady, Cancelled) as error:
             return error.message
 
-    def _unary(self, make: Callable[[], rpc.UnaryCall[A]]) -> A:
+    def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
         with limited(self._max_request_bytes):
             call = make()
         timeout_s = self._connection.timeout_of(call.timeout_s)
@@ -168,7 +132,7 @@ def _calling(cancel: Cancellation | None, callback: Any) -> Any:
     return cancel.calling(callback) if cancel else nullcontext()
 
 
-def _cancellable(method: Any, call: rpc.UnaryCall[Any], timeout_s: float, metadata: Any) -> Any:
+def _cancellable(method: Any, call: UnaryCall[Any], timeout_s: float, metadata: Any) -> Any:
     """Return the response of a call that another thread may cancel."""
     future = method.future(call.request, timeout=timeout_s, metadata=metadata)
     with _calling(call.cancel, future.cancel):

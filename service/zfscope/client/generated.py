@@ -208,14 +208,32 @@ class TopKOptions(AnalysisOptions, total=False):
 
 if TYPE_CHECKING:
     from zfscope.answers import Analyzed, AnalyzerInfo, Classification, Comparison, Correspondence, Evolution, Invariance, ModelInfo, ModelSummary, Occlusion, Projections, TopK
-    from zfscope.client.calls import AnalysisRequest
+    from zfscope.client.calls import AnalysisRequest, UnaryCall
     from zfscope.client.photos import Photo
 
     A = TypeVar("A")
 
     class AsyncClientMethods(Protocol):
         @abstractmethod
+        async def _unary(self, make: Callable[[], UnaryCall[A]]) -> A: ...
+        @abstractmethod
         async def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A: ...
+        async def health(self) -> str: ...
+        async def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]: ...
+        async def model(self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]) -> ModelInfo: ...
+        async def classify(
+            self,
+            photo: Photo,
+            *,
+            model: str = "",
+            version: int | None = None,
+            top: int | None = None,
+            ten_crop: bool = False,
+            **options: Unpack[CallOptions],
+        ) -> Classification: ...
+        async def analyzers(
+            self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
+        ) -> tuple[AnalyzerInfo, ...]: ...
         async def project(self, photo: Photo, **options: Unpack[ProjectOptions]) -> Projections: ...
         async def occlude(self, photo: Photo, **options: Unpack[OccludeOptions]) -> Occlusion: ...
         async def measure_invariance(self, photos: Sequence[Photo], **options: Unpack[InvarianceOptions]) -> Invariance: ...
@@ -240,25 +258,4 @@ if TYPE_CHECKING:
         @abstractmethod
         async def close(self) -> None: ...
         @abstractmethod
-        async def health(self) -> str: ...
-        @abstractmethod
         async def wait_until_ready(self, timeout_s: float = 30) -> None: ...
-        @abstractmethod
-        async def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]: ...
-        @abstractmethod
-        async def model(self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]) -> ModelInfo: ...
-        @abstractmethod
-        async def classify(
-            self,
-            photo: Photo,
-            *,
-            model: str = "",
-            version: int | None = None,
-            top: int | None = None,
-            ten_crop: bool = False,
-            **options: Unpack[CallOptions],
-        ) -> Classification: ...
-        @abstractmethod
-        async def analyzers(
-            self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
-        ) -> tuple[AnalyzerInfo, ...]: ...

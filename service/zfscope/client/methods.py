@@ -28,10 +28,16 @@ from zfscope.answers import (
 )
 from zfscope.client.calls import (
     AnalysisRequest,
+    UnaryCall,
     about_index,
     about_models,
     about_photo,
     about_photos,
+    check_health,
+    classify,
+    describe_model,
+    list_analyzers,
+    list_models,
     parts_of,
     untyped,
 )
@@ -53,15 +59,57 @@ A = TypeVar("A")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Analyses(Protocol):
-    """The analyses of a client; what `_run` returns is their answer, to be awaited in an `AsyncClient`.
+class Calls(Protocol):
+    """The calls of a client; what `_run` and `_unary` return is their answer, awaited in an `AsyncClient`.
 
-    Each takes `progress`, `timeout_s` and `cancel`; see `AnalysisOptions`.
+    Each takes `timeout_s` and `cancel` (see `CallOptions`), every analysis `progress` too (see
+    `AnalysisOptions`). Wrong values raise InputError, which names the field; models, layers, maps and labels
+    that do not exist NotFound; too much work for one request TooMuchWork; a call that is cancelled or out of
+    time Cancelled; a service that is not available NotReady.
     """
+
+    @abstractmethod
+    def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
+        """Answer a call. make: returns it, and may read files."""
 
     @abstractmethod
     def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
         """Run an analysis. make: returns the request, and may read files."""
+
+    def health(self) -> str:
+        """Return `SERVING`, or `NOT_SERVING` while a service loads its model or shuts down."""
+        return self._unary(check_health)
+
+    def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]:
+        """List the models, by name, the newest version first."""
+        return self._unary(lambda: list_models(options))
+
+    def model(self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
+        """Describe a model, layer by layer; by default the default model, and the newest version."""
+        return self._unary(lambda: describe_model({"model": name, "version": version}, options))
+
+    def classify(
+        self,
+        photo: Photo,
+        *,
+        model: str = "",
+        version: int | None = None,
+        top: int | None = None,
+        ten_crop: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Classification:
+        """Return the likeliest classes of a photo.
+
+        top: number of classes, 5 by default. ten_crop: average over ten crops (Sec 3).
+        """
+        fields = {"model": model, "version": version, "top": top, "ten_crop": ten_crop}
+        return self._unary(lambda: classify(photo, fields, options))
+
+    def analyzers(
+        self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
+    ) -> tuple[AnalyzerInfo, ...]:
+        """List the analyzers, with their costs for a model."""
+        return self._unary(lambda: list_analyzers({"model": model, "version": version}, options))
 
     def project(self, photo: Photo, **options: Unpack[ProjectOptions]) -> Projections:
         """Project the activations of units of a layer back to the photo's pixels (Sec 2.1)."""
@@ -119,14 +167,8 @@ class Analyses(Protocol):
         return self._run(lambda: untyped(analyzer, photos, parameters, options))
 
 
-class ClientMethods(Analyses, Protocol):
-    """The methods of `Client` and `LocalClient`; many threads may call them at once.
-
-    Every call takes `timeout_s` and `cancel` (see `CallOptions`), every analysis `progress` too. Wrong values
-    raise InputError, which names the field; models, layers, maps and labels that do not exist NotFound; too
-    much work for one request TooMuchWork; a call that is cancelled or out of time Cancelled; a service that
-    is not available NotReady.
-    """
+class ClientMethods(Calls, Protocol):
+    """The methods of `Client` and `LocalClient`; many threads may call them at once. See `Calls`."""
 
     def __enter__(self) -> Self:
         return self
@@ -141,39 +183,5 @@ class ClientMethods(Analyses, Protocol):
         """Release what the client holds; calls in progress are cancelled."""
 
     @abstractmethod
-    def health(self) -> str:
-        """Return `SERVING`, or `NOT_SERVING` while a service loads its model or shuts down."""
-
-    @abstractmethod
     def wait_until_ready(self, timeout_s: float = 30) -> None:
         """Wait until models can be used. Raises NotReady after `timeout_s` seconds."""
-
-    @abstractmethod
-    def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]:
-        """List the models, by name, the newest version first."""
-
-    @abstractmethod
-    def model(self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
-        """Describe a model, layer by layer; by default the default model, and the newest version."""
-
-    @abstractmethod
-    def classify(
-        self,
-        photo: Photo,
-        *,
-        model: str = "",
-        version: int | None = None,
-        top: int | None = None,
-        ten_crop: bool = False,
-        **options: Unpack[CallOptions],
-    ) -> Classification:
-        """Return the likeliest classes of a photo.
-
-        top: number of classes, 5 by default. ten_crop: average over ten crops (Sec 3).
-        """
-
-    @abstractmethod
-    def analyzers(
-        self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
-    ) -> tuple[AnalyzerInfo, ...]:
-        """List the analyzers, with their costs for a model."""
