@@ -4,8 +4,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO, cast
 
 import pytest
 import structlog
@@ -41,12 +43,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs a GPU"))
 
 
+class _Stdout:
+    """Standard output as it is at the time.
+
+    structlog's own logger calls `print`, which holds no reference to `sys.stdout` while it writes: where a
+    service logs in one thread while pytest replaces `sys.stdout` in another, the process crashes.
+    """
+
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _plain_tracebacks() -> None:
+def _log() -> None:
     """Log faults as plain text: structlog's own way to print every local variable takes seconds for each."""
     *others, _ = structlog.get_config()["processors"]
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    structlog.configure(processors=[*others, plain])
+    stream = cast("TextIO", _Stdout())
+    structlog.configure(processors=[*others, plain], logger_factory=structlog.WriteLoggerFactory(stream))
 
 
 TINY = NetworkSpec(
