@@ -39,11 +39,10 @@ module.main()
 def start(program: str, *words: object, ignored: Collection[int] = ()) -> Iterator[subprocess.Popen[str]]:
     """Start a program that ignores these signals, and no others: tests may run in the background."""
     process = subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, words)],
+        [sys.executable, "-c", only_ignored(ignored) + program, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: only_ignored(ignored),
     )
     with process:
         try:

@@ -240,12 +240,11 @@ def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(*, before: str = "", **changes: object) -> subprocess.Popen[str]:
         changed = {f"ZFSCOPE_{name.upper()}": str(value) for name, value in changes.items()}
         process = subprocess.Popen(
-            [sys.executable, "-c", before + SERVE],
+            [sys.executable, "-c", only_ignored() + before + SERVE],
             env={**os.environ, **setup, **changed},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=only_ignored,
         )
         started.append(process)
         return process

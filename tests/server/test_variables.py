@@ -67,9 +67,10 @@ def test_the_service_starts_and_logs_one_line(
 ) -> None:
     process = start(max_image_byte=1000)
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("zfscope listens on")
+    first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, log = process.communicate(timeout=120)
+    assert first.startswith("zfscope listens on"), log
     lines = [json.loads(line) for line in log.splitlines() if "unknown variable" in line]
     assert [(line["event"], line["variable"], line["nearest"]) for line in lines] == [
         ("an unknown variable is ignored", "ZFSCOPE_MAX_IMAGE_BYTE", "ZFSCOPE_MAX_IMAGE_BYTES")
