@@ -5,8 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from zfscope.networks.layers import Conv, Dropout, Flatten, Layer, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.networks.network import Network
-from zfscope.networks.spec import Conv, Dropout, Flatten, Layer, Linear, LocalResponseNorm, MaxPool, ReLU
 
 
 def as_sequential(network: Network) -> nn.Sequential:

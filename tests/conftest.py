@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tests.support.pems import Pems, sign
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.networks.spec import (
+from zfscope.networks.layers import (
     Add,
     AvgPool,
     Concat,

@@ -16,9 +16,9 @@ from zfscope.analysis.control import (
     similarities,
     strongest_there,
 )
+from zfscope.engine.backward import Normalisation, Rule
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Rank, Unit, activation, is_silent, strongest_unit, strongest_units
-from zfscope.engine.steps import Normalisation, Rule
 from zfscope.engine.trace import Trace, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
@@ -27,7 +27,6 @@ from zfscope.images.render import Panel, projection_panel
 from zfscope.images.sheet import Section, sheet
 from zfscope.networks import Network
 from zfscope.networks.receptive import receptive_fields
-from zfscope.networks.spec import check_layer
 from zfscope.store import Model
 
 _AT_ONCE = 24
@@ -143,7 +142,7 @@ class Project:
 def _look(context: Context, params: ProjectParams) -> _Seen:
     model, prepared = context.model, context.images[0]
     network = model.network
-    check_layer(network.spec, params.layer)
+    network.spec.layer(params.layer)
     check_down_to(network, params.layer, params.control_down_to)
     images = images_of(model, prepared.pixels[:1])
     traced = trace(network, images, until=params.layer)

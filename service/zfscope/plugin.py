@@ -31,8 +31,8 @@ from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Panel, Rendering, projection_panel
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
+from zfscope.networks.layers import Layer
 from zfscope.networks.receptive import receptive_fields
-from zfscope.networks.spec import Layer, check_layer
 from zfscope.rounding import rounding
 from zfscope.runtimes import Runtime
 from zfscope.store import Label, Model, ModelStore
@@ -85,3 +85,8 @@ __all__ = [
     "strongest_units",
     "trace",
 ]
+
+
+def check_layer(spec: NetworkSpec, layer: str, *, field: str = "layer") -> None:
+    """Raise NotFound, with the names that there are, unless the network has the layer."""
+    spec.layer(layer, field=field)

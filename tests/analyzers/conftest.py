@@ -14,7 +14,7 @@ from zfscope.analysis.contract import Context
 from zfscope.errors import Cancelled
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.scan.open import name_at

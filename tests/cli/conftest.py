@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from zfscope.cli.app import app
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "zfscope"
@@ -47,19 +47,21 @@ SPEC = NetworkSpec(
 )
 
 
-def write_tiny(store: Path, version: int, name: str = "tiny", **files: Any) -> Path:
+def write_tiny(
+    store: Path, version: int, name: str = "tiny", network: NetworkSpec = SPEC, **files: Any
+) -> Path:
     manifest = Manifest(
         name=name,
         version=version,
         summary="Random weights",
-        network=SPEC,
+        network=network,
         preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
         labels=tuple(Label(id=f"n{number}", name=name) for number, name in enumerate(LABELS)),
         accuracy=Accuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
         provenance=Provenance(source="made up in a test"),
     )
     return write_model(
-        store, manifest, build(SPEC, generator=torch.Generator().manual_seed(version)), **files
+        store, manifest, build(network, generator=torch.Generator().manual_seed(version)), **files
     )
 
 

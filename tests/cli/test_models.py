@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.toy_kinds import toy_kinds
+
 Run = Callable[..., Any]
 
 
@@ -133,3 +135,13 @@ def test_a_service_does_not_start_with_a_damaged_default_model_and_says_so_in_on
         "zfscope: model 'tiny' version 1: 'model.json' is missing; copy the model"
     )
     assert len(served.stderr.splitlines()) == 1
+
+
+def test_a_kind_of_layer_that_was_added_is_shown_as_any_other(
+    run: Run, tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    with toy_kinds() as spec:
+        write(tmp_path, 1, network=spec)
+        layers = json.loads(run("models", "tiny", "--store", tmp_path, "--json").stdout)["layers"]
+    (apart,) = (layer for layer in layers if layer["kind"] == "depthwise")
+    assert (apart["name"], apart["shape"], apart["parameters"]) == ("apart", [4, 15, 15], 40)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from zfscope.engine import Maps, Seed, Trace, Unit, trace
 from zfscope.networks import Network, NetworkSpec, zfnet
-from zfscope.networks.spec import (
+from zfscope.networks.layers import (
     Add,
     AvgPool,
     Concat,

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from zfscope.engine import Unit, project, trace
-from zfscope.engine.steps import Rule
+from zfscope.engine.backward import Rule
 from zfscope.networks import Network, NetworkSpec
-from zfscope.networks.spec import Conv, MaxPool, ReLU
+from zfscope.networks.layers import Conv, MaxPool, ReLU
 
 SPEC = NetworkSpec(
     name="paper-and-pencil",

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from benchmarks.sequential import as_sequential
 from zfscope.engine import project, strongest_units, trace
+from zfscope.engine.backward import Rule
 from zfscope.engine.seeds import activation
-from zfscope.engine.steps import Rule
 from zfscope.networks import Network, NetworkSpec
-from zfscope.networks.spec import LocalResponseNorm
+from zfscope.networks.layers import LocalResponseNorm
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from zfscope.engine import Maps, Seed, Trace, Unit, project, receptive_fields, strongest_units, trace
+from zfscope.engine.backward import Normalisation, Rule
 from zfscope.engine.deconvnet import BATCH_VALUES
-from zfscope.engine.steps import Normalisation, Rule
 from zfscope.errors import InputError, NotFound
 from zfscope.networks import Network
 

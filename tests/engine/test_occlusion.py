@@ -18,8 +18,7 @@ from zfscope.engine.occlusion import BUDGET_BYTES, recompute
 from zfscope.engine.signal import Signal
 from zfscope.errors import InputError, NotFound
 from zfscope.networks import Network, NetworkSpec, build, zfnet
-from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import (
+from zfscope.networks.layers import (
     Add,
     AvgPool,
     Concat,
@@ -33,6 +32,7 @@ from zfscope.networks.spec import (
     Padding,
     ReLU,
 )
+from zfscope.networks.spec import shapes
 
 CPU = torch.device("cpu")
 

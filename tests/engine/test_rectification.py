@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from zfscope.engine import Trace, project, strongest_units, trace
+from zfscope.engine.backward import DOWN, Visit
 from zfscope.engine.signal import Signal
-from zfscope.engine.steps import DOWN, Visit
 from zfscope.networks import Network, zfnet
 
 

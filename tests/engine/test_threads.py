@@ -11,8 +11,9 @@ from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
 from zfscope.engine.threads import WORTH_A_THREAD, in_turns, shared_out, single_threads
 from zfscope.engine.trace import trace
+from zfscope.networks.layers import Conv, ReLU
 from zfscope.networks.network import build
-from zfscope.networks.spec import Conv, NetworkSpec, ReLU
+from zfscope.networks.spec import NetworkSpec
 
 MANY = 3 * WORTH_A_THREAD
 

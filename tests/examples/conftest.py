@@ -8,7 +8,7 @@ import torch
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Linear, Padding, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, Padding, ReLU
 from zfscope.store import Label, Manifest, Provenance, write_model
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")

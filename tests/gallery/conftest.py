@@ -18,7 +18,7 @@ from zfscope.analysis.run import read_params, run
 from zfscope.gallery import Gallery, Plan, build_gallery, make_plan
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, open_data, open_index
 from zfscope.scan import make_plan as plan_scan

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.networks.forward import FORWARD, max_pool
-from zfscope.networks.shapes import window_count
-from zfscope.networks.spec import (
-    LAYER_KINDS,
+from zfscope.networks.layers import (
+    KINDS,
     Add,
     AvgPool,
     Concat,
@@ -62,9 +61,7 @@ def pooled_by_hand(layer: MaxPool, map: Tensor, row: int, column: int) -> tuple[
 
 @given(layer=pools(), rows=st.integers(1, 9), columns=st.integers(1, 9))
 def test_a_pool_takes_the_first_largest_value_of_each_window(layer: MaxPool, rows: int, columns: int) -> None:
-    left, top, right, bottom = layer.padding
-    height = window_count(rows, layer, before=top, after=bottom)
-    width = window_count(columns, layer, before=left, after=right)
+    height, width = layer.window.grid(rows, columns)
     if not height or not width:
         return
     maps = numbers(1, 2, rows, columns)
@@ -148,4 +145,4 @@ def test_no_step_changes_what_it_reads() -> None:
 
 
 def test_there_is_a_step_for_every_kind_of_layer() -> None:
-    assert set(FORWARD) == {layer.model_fields["kind"].default for layer in LAYER_KINDS}
+    assert set(FORWARD) == set(KINDS)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from zfscope.networks import Network, NetworkSpec, build, zfnet
 from zfscope.networks import network as module
+from zfscope.networks.layers import Layer
 from zfscope.networks.network import drop_out, initialise
-from zfscope.networks.spec import Layer
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zfscope.networks.layers import LocalResponseNorm
 from zfscope.networks.normalisation import local_response_norm, local_response_norm_gradient, window_sum
-from zfscope.networks.spec import LocalResponseNorm
 
 LAYERS = [
     LocalResponseNorm(name="krizhevsky"),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zfscope.engine import receptive_fields, trace
 from zfscope.networks import Network, NetworkSpec, alexnet, zfnet
-from zfscope.networks.spec import Conv, LocalResponseNorm
+from zfscope.networks.layers import Conv, LocalResponseNorm
 
 ZFNET = {
     "conv1": (7, 2),

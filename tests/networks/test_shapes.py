@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
-from zfscope.networks.shapes import multiplications, parameter_count, shapes, tensor_shapes, window_count
-from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, Padding, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, Padding, ReLU, Window
+from zfscope.networks.spec import multiplications, parameter_count, shapes, tensor_shapes
 
 
 @pytest.mark.parametrize("name", ["tiny_network", "branchy_network"])
@@ -59,8 +59,8 @@ def test_pools_count_windows_as_torch_does(
     size: int, kernel: int, stride: int, padding: int, ceil: bool
 ) -> None:
     padding = min(padding, kernel // 2)  # torch allows no more
-    layer = MaxPool(name="pool", kernel=kernel, stride=stride, rounding="ceil" if ceil else "floor")
-    count = window_count(size, layer, before=padding, after=padding)
+    window = Window(kernel, stride, Padding(*[padding] * 4), "ceil" if ceil else "floor")
+    count, _ = window.grid(size, 1)
     if size + 2 * padding < kernel:
         assert count == 0
     else:
@@ -70,8 +70,7 @@ def test_pools_count_windows_as_torch_does(
 
 @given(size=st.integers(1, 40), kernel=st.integers(1, 7), stride=st.integers(1, 5), padding=st.integers(0, 6))
 def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int, padding: int) -> None:
-    layer = Conv(name="conv", channels=1, kernel=kernel, stride=stride)
-    count = window_count(size, layer, before=padding, after=padding)
+    count, _ = Window(kernel, stride, Padding(*[padding] * 4)).grid(size, 1)
     if size + 2 * padding < kernel:
         assert count == 0
     else:

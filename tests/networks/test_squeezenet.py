@@ -1,7 +1,7 @@
 """SqueezeNet v1.1: its shapes and its size, as published."""
 
 from zfscope.networks.receptive import receptive_fields
-from zfscope.networks.shapes import parameter_count, shapes
+from zfscope.networks.spec import parameter_count, shapes
 from zfscope.networks.squeezenet import squeezenet
 
 

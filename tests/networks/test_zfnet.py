@@ -3,8 +3,8 @@
 import pytest
 
 from zfscope.networks import NETWORKS, alexnet, zfnet, zfnet_b
-from zfscope.networks.shapes import multiplications, parameter_count, shapes
-from zfscope.networks.spec import Conv, LocalResponseNorm, NetworkSpec
+from zfscope.networks.layers import Conv, LocalResponseNorm
+from zfscope.networks.spec import NetworkSpec, multiplications, parameter_count, shapes
 
 
 def of_layers(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:

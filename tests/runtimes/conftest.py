@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.networks.spec import shapes
 from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
 Images = NDArray[np.float32]

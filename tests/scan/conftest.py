@@ -12,7 +12,7 @@ from PIL import Image
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, make_plan, open_data
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model

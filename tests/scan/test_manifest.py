@@ -1,6 +1,6 @@
 """What an index is made from."""
 
-from zfscope.networks.spec import Dropout, ReLU
+from zfscope.networks.layers import Dropout, ReLU
 from zfscope.scan.manifest import identity_of
 from zfscope.store import Manifest, Model
 

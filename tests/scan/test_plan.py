@@ -4,7 +4,7 @@ import pytest
 
 from zfscope.errors import InputError, NotFound
 from zfscope.networks import NetworkSpec
-from zfscope.networks.spec import Flatten, Linear
+from zfscope.networks.layers import Flatten, Linear
 from zfscope.scan import Plan, make_plan
 
 

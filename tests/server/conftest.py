@@ -26,7 +26,7 @@ from tests.support.signals import only_ignored
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.server.app import Service
 from zfscope.server.settings import Settings
 from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model

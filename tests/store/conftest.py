@@ -8,7 +8,7 @@ import torch
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
 from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
 
 SPEC = NetworkSpec(

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from zfscope.images.preprocess import Preprocessing
+from zfscope.networks.layers import Conv, Dropout, Flatten, Linear, MaxPool, ReLU
 from zfscope.networks.network import Network, initialise
-from zfscope.networks.spec import Conv, Dropout, Flatten, Linear, MaxPool, NetworkSpec, ReLU
+from zfscope.networks.spec import NetworkSpec
 from zfscope.training.batches import Batches
 from zfscope.training.decoded import cached_photos
 from zfscope.training.labelled import read_folder

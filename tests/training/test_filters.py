@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from zfscope.networks.layers import Conv
 from zfscope.networks.network import Network, build
-from zfscope.networks.spec import Conv, NetworkSpec
+from zfscope.networks.spec import NetworkSpec
 from zfscope.training.filters import (
     DEAD_SHARE,
     centre,

@@ -55,14 +55,13 @@ def figure(measures: Sequence[Measures], indexes: Sequence[Index] = ()) -> Rende
 
 
 def _row(measures: Measures) -> Image.Image:
-    first = measures.layers.first
-    names = (
-        f"{first.name}: {first.channels} filters of {first.kernel} x {first.kernel}, stride {first.stride}"
-    )
+    count, _, kernel, _ = measures.filters.shape
+    name, stride = measures.layers.first.name, measures.layers.stride
+    names = f"{name}: {count} filters of {kernel} x {kernel}, stride {stride}"
     heading = text(f"{measures.title}   {names}", _HEADING, width_px=_INNER_PX)
     pictures = {
-        f"{first.name}, all filters on one scale": _filters(measures, own=False),
-        f"{first.name}, each filter on its own scale": _filters(measures, own=True),
+        f"{name}, all filters on one scale": _filters(measures, own=False),
+        f"{name}, each filter on its own scale": _filters(measures, own=True),
         f"{measures.layers.second.name}, projections of maps": _projections(measures.projections),
     }
     panels = [_panel(picture, words) for words, picture in pictures.items()]

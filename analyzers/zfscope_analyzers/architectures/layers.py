@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zfscope.errors import InputError
+from zfscope.networks.layers import Layer
 from zfscope.networks.receptive import receptive_fields
-from zfscope.networks.spec import INPUT, Conv, Layer, NetworkSpec
+from zfscope.networks.spec import INPUT, NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -24,28 +25,31 @@ class FirstLayers:
     lattices: of the layers up to layer 2 that lie on a coarser one than the layer before, in their order.
     """
 
-    first: Conv
-    second: Conv
+    first: Layer
+    second: Layer
     lattices: tuple[Lattice, ...]
+
+    @property
+    def stride(self) -> int:
+        """Pixels between neighbouring units of layer 1."""
+        assert self.first.window is not None  # it is a convolution
+        return self.first.window.stride
 
 
 def first_layers(spec: NetworkSpec) -> FirstLayers:
     """Find them. Raises InputError for a network without two such layers."""
-    second = next((layer for layer in _convolutions(spec) if not _reads_image(spec, layer)), None)
+    convolutions = [spec.layer(name) for name in spec.convolutions]
+    second = next((layer for layer in convolutions if not _reads_image(spec, layer)), None)
     path = [] if second is None else list(_down(spec, second))
-    below = [layer for layer in path[1:] if isinstance(layer, Conv)]
+    below = [layer for layer in path[1:] if layer in convolutions]
     if second is None or not below or not _reads_image(spec, below[0]):
-        names = ", ".join(layer.name for layer in _convolutions(spec)) or "none"
+        names = ", ".join(spec.convolutions) or "none"
         raise InputError(
             f"network '{spec.name}' has no convolution of the image with another one after it, which is what "
             f"architectures are compared by; its convolutions: {names}",
             field="models",
         )
     return FirstLayers(below[0], second, _lattices(spec, path[::-1]))
-
-
-def _convolutions(spec: NetworkSpec) -> list[Conv]:
-    return [layer for layer in spec.layers if isinstance(layer, Conv)]
 
 
 def _reads_image(spec: NetworkSpec, layer: Layer) -> bool:

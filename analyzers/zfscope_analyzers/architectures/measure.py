@@ -12,8 +12,7 @@ from zfscope.analysis.contract import array, images_of
 from zfscope.analysis.control import randomised
 from zfscope.errors import InputError
 from zfscope.images.preprocess import prepare, reorder
-from zfscope.networks.shapes import multiplications, parameter_count
-from zfscope.networks.spec import INPUT
+from zfscope.networks.spec import INPUT, multiplications, parameter_count
 from zfscope.rounding import rounding
 from zfscope.store import Accuracy, Model
 from zfscope.training.filters import dead_filters
@@ -117,7 +116,7 @@ def measure(model: Model, photos: Sequence[NDArray[np.uint8]]) -> Measures:
         layers=layers,
         filters=filters,
         sizes=sizes(filters),
-        spectrum=spectrum(_alive(filters, model), layers.first.stride),
+        spectrum=spectrum(_alive(filters, model), layers.stride),
         maxima=seen.maxima,
         grids=grids(power, lattices),
         control_grids=grids(spectra(other.projections), lattices),

@@ -96,7 +96,7 @@ def _cost_and_accuracy(measures: Measures) -> dict[str, Cell]:
 
 
 def _filters(measures: Measures) -> dict[str, Cell]:
-    first, spectrum = measures.layers.first, measures.spectrum
+    spectrum = measures.spectrum
     silent = [100 * float((maxima <= 0).mean()) for maxima in measures.maxima.values()]
     shares = {
         "energy": spectrum.mean_shares,
@@ -104,9 +104,9 @@ def _filters(measures: Measures) -> dict[str, Cell]:
         "peaks": spectrum.peak_shares,
     }
     return {
-        "filters": first.channels,
-        "kernel_px": first.kernel,
-        "stride_px": first.stride,
+        "filters": len(measures.filters),
+        "kernel_px": measures.filters.shape[2],
+        "stride_px": measures.layers.stride,
         "dead_filters": 100 * float(measures.sizes.dead.mean()),
         "silent_1": silent[0],
         "silent_2": silent[1],

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Context, Table
-from zfscope.networks.spec import check_layer
 from zfscope.store import Model
 from zfscope_analyzers.correspond.compare import Row, compare
 from zfscope_analyzers.correspond.figure import figure
@@ -54,7 +53,7 @@ class Correspond:
         for each photo, and for a box that does not lie in the crop that the network sees.
         """
         for place, layer in enumerate(params.layers):
-            check_layer(context.model.network.spec, layer, field=f"layers[{place}]")
+            context.model.network.spec.layer(layer, field=f"layers[{place}]")
         parts = parts_of(context.images, params)
         draws = draws_of(context.images, parts, params)
         found = compare(context, params, [*parts, *draws])

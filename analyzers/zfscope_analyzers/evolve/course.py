@@ -6,7 +6,7 @@ from typing import Any
 
 from zfscope.analysis.contract import Context
 from zfscope.errors import InputError, NotFound
-from zfscope.networks.spec import check_layer, layers_of_maps
+from zfscope.networks.spec import layers_of_maps
 from zfscope.scan import indexes_folder
 from zfscope.scan.open import index_names, name_at
 from zfscope.store import Model, ModelStore
@@ -82,7 +82,7 @@ def _store_with_checkpoints(context: Context) -> ModelStore:
 
 def _check_kept(model: Model, layer: str) -> None:
     """Raise unless checkpoints keep the layer: they end where maps become a vector."""
-    check_layer(model.network.spec, layer)
+    model.network.spec.layer(layer)
     kept = [known.name for known in layers_of_maps(model.network.spec).layers]
     if layer not in kept:
         message = f"layer '{layer}' is no layer of maps; checkpoints keep those alone: {', '.join(kept)}"

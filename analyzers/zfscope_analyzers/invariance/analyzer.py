@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Context, Table, check_classifies, class_number
 from zfscope.errors import InputError
-from zfscope.networks.spec import check_layer
 from zfscope.store import Model
 from zfscope_analyzers.invariance.figure import figure
 from zfscope_analyzers.invariance.follow import Curves, PhotoSeen, curves_of, follow
@@ -49,7 +48,7 @@ class Invariance:
         """
         check_classifies(context.model)
         for place, layer in enumerate(params.layers):
-            check_layer(context.model.network.spec, layer, field=f"layers[{place}]")
+            context.model.network.spec.layer(layer, field=f"layers[{place}]")
         wanted = _wanted(context, params)
         seen = [follow(context, params, photo, index) for photo, index in enumerate(wanted)]
         curves = tuple(curves_of(seen, params))

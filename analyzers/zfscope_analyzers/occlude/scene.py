@@ -17,7 +17,6 @@ from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Prepared
-from zfscope.networks.spec import check_layer
 from zfscope.store import Label, Model
 from zfscope_analyzers.boxes import PhotoBox
 from zfscope_analyzers.occlude.cover import covered
@@ -76,7 +75,7 @@ def scene_of(context: Context, params: OccludeParams) -> Scene:
     targets = [
         class_number(model, label, field=f"classes[{place}]") for place, label in enumerate(params.classes)
     ]
-    check_layer(model.network.spec, params.layer)
+    model.network.spec.layer(params.layer)
     check_down_to(model.network, params.layer, params.control_down_to)
     shape = model.network.shapes[params.layer]
     if params.map is not None and params.map >= shape[0]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from zfscope.analysis.contract import Context
 from zfscope.analysis.control import check_down_to
 from zfscope.errors import InputError, NotFound
-from zfscope.networks.spec import check_layer
 from zfscope.scan import Index, Record, indexes_folder, open_index
 from zfscope.scan.manifest import identity_of
 from zfscope.scan.open import index_names, read_manifest
@@ -45,7 +44,7 @@ def page_of(context: Context, params: TopKParams) -> Page:
     and none is named, for a page beyond the last map, and for a `top` beyond what was indexed.
     """
     model, layer = context.model, params.layer
-    check_layer(model.network.spec, layer)
+    model.network.spec.layer(layer)
     check_down_to(model.network, layer, params.control_down_to)
     index = open_index(model, params.index or _only_index(model))
     alive = index.alive(layer).tolist()

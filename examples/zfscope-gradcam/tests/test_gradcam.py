@@ -21,7 +21,7 @@ from zfscope.errors import Cancelled, InputError, NotFound
 from zfscope.images.heat import heat_panel
 from zfscope.images.preprocess import Preprocessing, prepare_tensor
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.networks.spec import Add, Conv, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.networks.layers import Add, Conv, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.rounding import is_level
 from zfscope.runtimes import create_runtime
 from zfscope.store import Label, Manifest, Model, Provenance, Weights

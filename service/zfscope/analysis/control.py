@@ -13,15 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zfscope.engine.backward import Normalisation, Rule
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
-from zfscope.engine.steps import Normalisation, Rule
 from zfscope.engine.trace import Trace, trace
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.images.render import symmetric_scale
 from zfscope.networks.network import Network
-from zfscope.networks.spec import check_layer
 from zfscope.rounding import is_level
 
 _SEED = 0
@@ -45,7 +44,7 @@ def check_down_to(network: Network, layer: str, down_to: str) -> None:
     """Raise NotFound or InputError unless weights can be randomised from a layer down to another one."""
     if not down_to:
         return
-    check_layer(network.spec, down_to, field="control_down_to")
+    network.spec.layer(down_to, field="control_down_to")
     names = [known.name for known in network.spec.layers]
     if names.index(down_to) > names.index(layer):
         raise InputError(
@@ -106,8 +105,7 @@ def control_network(network: Network, layer: str, *, down_to: str = "") -> Netwo
 
 def strongest_there(control: Trace, layer: str, units: Sequence[Unit]) -> tuple[Unit, ...]:
     """Give, for each unit, that of the map which is strongest at its place in the trace of a control."""
-    outputs = control.outputs[layer]
-    maps = outputs if outputs.dim() == 4 else outputs[:, :, None, None]
+    maps = control.maps(layer)
     return tuple(Unit(u.image, int(maps[u.image, :, u.y, u.x].argmax()), u.y, u.x) for u in units)
 
 

@@ -8,9 +8,7 @@ from zfscope.answers.analysis import AnalyzerInfo
 from zfscope.answers.models import Accuracy, Label, Layer, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.receptive import receptive_fields
-from zfscope.networks.shapes import Shape, parameter_count, shapes, weight_shape
-from zfscope.networks.spec import Conv, Linear, NetworkSpec
-from zfscope.networks.spec import Layer as LayerSpec
+from zfscope.networks.spec import NetworkSpec, parameter_count, shapes
 from zfscope.store import Accuracy as MeasuredAccuracy
 from zfscope.store import DamagedEntry, Manifest, Model
 
@@ -23,7 +21,7 @@ def describe(spec: NetworkSpec) -> tuple[Layer, ...]:
     described = []
     for layer in spec.layers:
         shape, field = known[layer.name], fields[layer.name]
-        parameters = _parameters(layer, known[sources[layer.name][0]])
+        parameters = sum(map(prod, layer.parameters(known[sources[layer.name][0]]).values()))
         place = (field.jump, field.size) if len(shape) == 3 else (None, None)
         described.append(Layer(layer.name, layer.kind, shape, parameters, *place))
     return tuple(described)
@@ -69,13 +67,6 @@ def analyzer_info(registered: Registered, model: Model) -> AnalyzerInfo:
             default_cost(analyzer, model),
             *analyzer.photos,
         )
-
-
-def _parameters(layer: LayerSpec, source: Shape) -> int:
-    if not isinstance(layer, Conv | Linear):
-        return 0
-    weights = weight_shape(layer, source)
-    return prod(weights) + weights[0]
 
 
 def _preprocessing(steps: Preprocessing) -> PreprocessingInfo:

@@ -78,13 +78,12 @@ def export_model(
 
 def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None:
     from zfscope.files import folder_for_files, write_file
-    from zfscope.networks.spec import check_layer
     from zfscope.runtimes.onnx.cache import export_model
     from zfscope.runtimes.onnx.graph import with_layers
 
     spec = model.spec
     for layer in layers or ():
-        check_layer(spec, layer, field="layers")
+        spec.layer(layer, field="layers")
     names = [layer.name for layer in spec.layers] if layers is None else layers
     with folder_for_files(target.parent):
         write_file(target, with_layers(export_model(model), spec, names))

@@ -1,8 +1,8 @@
 """What is computed: traces, the deconvnet's way back to pixels, receptive fields."""
 
+from zfscope.engine.backward import Normalisation, Rule
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Maps, Rank, Seed, Unit, strongest_unit, strongest_units
-from zfscope.engine.steps import Normalisation, Rule
 from zfscope.engine.trace import Trace, trace
 from zfscope.networks.receptive import ReceptiveField, receptive_fields
 

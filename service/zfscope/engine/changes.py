@@ -7,9 +7,9 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from zfscope.networks.layers import Layer, Shape
 from zfscope.networks.network import Network
-from zfscope.networks.shapes import Shape
-from zfscope.networks.spec import INPUT, AvgPool, Conv, Flatten, Layer, MaxPool, window_of
+from zfscope.networks.spec import INPUT
 
 CHUNK_WORK: Mapping[str, float] = {"cpu": 6e9, "cuda": 5e11}
 """Multiply-adds of a chunk: a tenth of a second on one core, some hundredths on a GPU."""
@@ -48,10 +48,10 @@ def changed_areas(network: Network, pixels: Area, layers: Sequence[Layer]) -> Ma
 
     layers: in the order of evaluation, with all that they read.
     """
-    areas = {INPUT: pixels}
+    areas, sources = {INPUT: pixels}, network.spec.sources
     for layer in layers:
-        below = _around([areas[source] for source in network.spec.sources[layer.name]])
-        areas[layer.name] = _above(layer, below, map_size(network.shapes[layer.name]))
+        below = _around([areas[source] for source in sources[layer.name]])
+        areas[layer.name] = _above(layer, below, network.shapes[layer.name])
     return areas
 
 
@@ -60,18 +60,18 @@ def _around(areas: Sequence[Area]) -> Area:
     return Area(starts, torch.stack([area.ends for area in areas]).amax(0))
 
 
-def _above(layer: Layer, below: Area, size: tuple[int, int]) -> Area:
-    """Give what a layer makes of a changed area; of one that it does not see, its nearest place."""
-    window = window_of(layer)
+def _above(layer: Layer, below: Area, shape: Shape) -> Area:
+    """Return what a layer makes of a changed area; of one that it does not see, its nearest place."""
+    if len(shape) == 1:
+        return Area(torch.zeros_like(below.starts), torch.ones_like(below.ends))
+    window = layer.window
     if window:
         before = torch.tensor([window.padding.top, window.padding.left])
-        limit = torch.tensor(size)
+        limit = torch.tensor(shape[1:])
         starts = (below.starts + before - window.kernel) // window.stride + 1
         starts = torch.minimum(starts.clamp(min=0), limit - 1)
         ends = torch.minimum((below.ends - 1 + before) // window.stride + 1, limit)
         return Area(starts, torch.maximum(ends, starts + 1))
-    if isinstance(layer, Flatten):
-        return Area(torch.zeros_like(below.starts), torch.ones_like(below.ends))
     return below
 
 
@@ -90,16 +90,15 @@ def frame_around(area: Area, windows: list[int], size: tuple[int, int]) -> Frame
     return Frame(torch.minimum(area.starts[windows], last), (rows, columns))
 
 
-def frame_below(layer: Layer, frame: Frame, size: tuple[int, int]) -> Frame:
-    """Frame what a layer sees of its sources, with places counted from the corner of its padding.
-
-    size: rows and columns of the sources' maps.
-    """
-    window = window_of(layer)
+def frame_below(network: Network, layer: Layer, frame: Frame) -> Frame:
+    """Frame what a layer sees of its sources, with places counted from the corner of its padding."""
+    window = layer.window
     if window:
-        rows, columns = ((count - 1) * window.stride + window.kernel for count in frame.size)
+        rows, columns = map(window.span, frame.size)
         return Frame(frame.origins * window.stride, (rows, columns))
-    return Frame(frame.origins, size) if isinstance(layer, Flatten) else frame
+    if len(network.shapes[layer.name]) == 1:
+        return Frame(frame.origins, map_size(network.shapes[network.spec.sources[layer.name][0]]))
+    return frame
 
 
 def chunks(
@@ -171,7 +170,7 @@ def multiply_adds(network: Network, layer: str) -> int:
 def _values(network: Network, name: str) -> int:
     """Bound the values that a layer needs at one place: its own, and what it reads there, unfolded."""
     maps, layer = network.shapes[name][0], network.spec.by_name.get(name)
-    if not isinstance(layer, Conv | MaxPool | AvgPool):
+    if layer is None or layer.window is None:
         return maps
     below = network.shapes[network.spec.sources[name][0]][0]
-    return maps + below * max(layer.kernel, layer.stride) ** 2
+    return maps + below * max(layer.window.kernel, layer.window.stride) ** 2

@@ -7,14 +7,15 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from zfscope.engine.backward import DOWN, Normalisation, Rule, Visit
 from zfscope.engine.seeds import Seed, seed_signal
 from zfscope.engine.signal import Signal, added, put
-from zfscope.engine.steps import DOWN, Normalisation, Rule, Visit
 from zfscope.engine.threads import shared_out
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
+from zfscope.networks.layers import Layer
 from zfscope.networks.network import Network
-from zfscope.networks.spec import INPUT, Layer, check_layer
+from zfscope.networks.spec import INPUT
 
 BATCH_VALUES: Mapping[str, int] = {"cpu": 400_000, "cuda": 2**27}
 """How many values of a layer go down at once: on a CPU what the caches of a core hold, measured."""
@@ -36,7 +37,7 @@ def project(
     feature maps are carried down inside their receptive field only. No biases, no rectification at
     the pixels. Raises NotFound for an unknown layer or unit, InputError for no seed or an unknown option.
     """
-    check_layer(network.spec, layer)
+    network.spec.layer(layer)
     check_choice("rule", rule, get_args(Rule))
     check_choice("normalisation", normalisation, get_args(Normalisation))
     sources = network.spec.sources

@@ -17,16 +17,9 @@ from zfscope.engine.threads import in_turns
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
 from zfscope.networks.forward import FORWARD, padded
+from zfscope.networks.layers import Layer, Padding
 from zfscope.networks.network import Network
-from zfscope.networks.spec import (
-    INPUT,
-    Layer,
-    LocalResponseNorm,
-    MaxPool,
-    Padding,
-    check_layer,
-    window_of,
-)
+from zfscope.networks.spec import INPUT
 
 BUDGET_BYTES = 2**28
 """What the values of one chunk may take, where the caller does not say."""
@@ -83,7 +76,7 @@ def recompute(
     Raises NotFound for an unknown layer, InputError for windows that do not fit the images.
     """
     for layer in layers:
-        check_layer(network.spec, layer)
+        network.spec.layer(layer)
     _check_changes(trace, changes)
     return _in_parts(network, trace, changes, layers, budget_bytes)
 
@@ -162,28 +155,27 @@ def _stacked(signals: Sequence[Signal]) -> Signal:
 def _visit(network: Network, trace: Trace, layer: Layer) -> _Visit:
     sources = network.spec.sources[layer.name]
     clean = [trace.outputs[source] for source in sources]
-    window = window_of(layer)
+    window = layer.window
     if window is None:
         return _Visit(layer, layer, sources, clean, (0, 0))
     # At the far edges padding, and the overhang of a pool's last window, are less than a window's side.
     left, top = window.padding[:2]
     border = Padding(left, top, window.kernel - 1, window.kernel - 1)
-    nothing = -torch.inf if isinstance(layer, MaxPool) else 0.0
-    bare = layer if isinstance(layer, LocalResponseNorm) else layer.model_copy(update={"padding": Padding()})
-    return _Visit(layer, bare, sources, [padded(maps, border, nothing) for maps in clean], (top, left))
+    room = [padded(maps, border, window.outside) for maps in clean]
+    return _Visit(layer, layer.unpadded, sources, room, (top, left))
 
 
 def _step(network: Network, visit: _Visit, known: Mapping[str, Signal], frame: Frame) -> Signal:
     """Compute the framed part of a layer, from what it sees of its sources."""
     layer = visit.layer
-    seen = frame_below(layer, frame, map_size(network.shapes[visit.sources[0]]))
+    seen = frame_below(network, layer, frame)
     inputs = [
         _patches(maps, seen, known[source], visit.before)
         for source, maps in zip(visit.sources, visit.clean, strict=True)
     ]
     values = FORWARD[layer.kind](visit.bare, inputs, network.weights(layer.name))
-    if isinstance(layer, LocalResponseNorm) and window_of(layer):
-        # It is as large as what is seen; right is only what has its whole window there.
+    if layer.window and values.shape[2:] != frame.size:
+        # A layer that pads by itself returns as much as it saw; only whole windows are right.
         (top, left), (rows, columns) = visit.before, frame.size
         values = values[:, :, top : top + rows, left : left + columns]
     return Signal(values, known[visit.sources[0]].images, frame.origins)

@@ -42,7 +42,7 @@ Seed = Unit | Maps
 
 def strongest_unit(trace: Trace, layer: str, image: int, map: int) -> Unit:
     """Give the unit of a map with the largest activation; of equal ones the first in reading order."""
-    activations = _as_maps(trace.outputs[layer])[image, map]
+    activations = trace.maps(layer)[image, map]
     place = int(_first_argmax(activations.flatten()))
     return Unit(image, map, *divmod(place, activations.shape[1]))
 
@@ -51,7 +51,7 @@ def strongest_units(
     trace: Trace, layer: str, image: int, count: int, *, rank: Rank = "max"
 ) -> tuple[Unit, ...]:
     """Give the strongest unit of each of the `count` strongest maps, strongest first, ties by number."""
-    activations = _as_maps(trace.outputs[layer])[image].flatten(1)
+    activations = trace.maps(layer)[image].flatten(1)
     scores = activations.amax(1) if rank == "max" else activations.sum(1)
     ranked = scores.sort(descending=True, stable=True).indices[:count]
     return tuple(strongest_unit(trace, layer, image, int(map)) for map in ranked)
@@ -59,7 +59,7 @@ def strongest_units(
 
 def activation(trace: Trace, layer: str, unit: Unit) -> float:
     """Give the activation of one unit."""
-    return float(_as_maps(trace.outputs[layer])[unit.image, unit.map, unit.y, unit.x])
+    return float(trace.maps(layer)[unit.image, unit.map, unit.y, unit.x])
 
 
 def is_silent(trace: Trace, layer: str, unit: Unit) -> bool:
@@ -82,7 +82,7 @@ def seed_signal(trace: Trace, layer: str, seeds: Sequence[Seed]) -> Signal:
         raise InputError(f"layer '{layer}' is not in the trace, which ends at '{last}'", field="layer")
     outputs = trace.outputs[layer]
     for place, seed in enumerate(seeds):
-        _check_seed(outputs, layer, seed, f"units[{place}]")
+        _check_seed(trace, layer, seed, f"units[{place}]")
     images = torch.tensor([seed.image for seed in seeds])
     if outputs.dim() == 4 and all(isinstance(seed, Unit) for seed in seeds):
         return _unit_signal(outputs, images, seeds)
@@ -109,8 +109,8 @@ def _kept(seed: Seed, dimensions: int) -> tuple[list[int]] | tuple[int, ...]:
     return (seed.map, seed.y, seed.x) if dimensions == 4 else (seed.map,)
 
 
-def _check_seed(outputs: Tensor, layer: str, seed: Seed, field: str) -> None:
-    images, maps, rows, columns = _as_maps(outputs).shape
+def _check_seed(trace: Trace, layer: str, seed: Seed, field: str) -> None:
+    images, maps, rows, columns = trace.maps(layer).shape
     _check(seed.image, images, "image", layer, field)
     for map in (seed.map,) if isinstance(seed, Unit) else seed.maps:
         _check(map, maps, "map", layer, field)
@@ -125,10 +125,6 @@ def _check(value: int, count: int, name: str, layer: str, field: str) -> None:
             f"no unit with {name} = {value} in layer '{layer}'; {name} runs from 0 to {count - 1}",
             field=f"{field}.{name}",
         )
-
-
-def _as_maps(outputs: Tensor) -> Tensor:
-    return outputs if outputs.dim() == 4 else outputs[:, :, None, None]
 
 
 def _first_argmax(values: Tensor) -> Tensor:

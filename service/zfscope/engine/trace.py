@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from zfscope.errors import InputError
-from zfscope.networks.forward import FORWARD, max_pool
+from zfscope.networks.forward import FORWARD, SWITCHED
 from zfscope.networks.network import Network
-from zfscope.networks.spec import INPUT, MaxPool, check_layer
+from zfscope.networks.spec import INPUT
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Trace:
         """The number of images."""
         return len(self.outputs[INPUT])
 
+    def maps(self, layer: str) -> Tensor:
+        """Return what a layer gave, with units as maps of one place: (N, maps, rows, columns)."""
+        outputs = self.outputs[layer]
+        return outputs if outputs.dim() == 4 else outputs[:, :, None, None]
+
 
 @torch.no_grad()
 def trace(network: Network, images: Tensor, *, until: str | None = None) -> Trace:
@@ -39,15 +44,15 @@ def trace(network: Network, images: Tensor, *, until: str | None = None) -> Trac
     """
     _check_images(network, images)
     if until is not None:
-        check_layer(network.spec, until)
+        network.spec.layer(until)
     # All layers follow the images in laying the maps of a place side by side: pools are ten times as fast so.
     outputs = {INPUT: images.contiguous(memory_format=torch.channels_last)}
     switches = {}
     sources = network.spec.sources
     for layer in network.spec.layers:
         inputs = [outputs[name] for name in sources[layer.name]]
-        if isinstance(layer, MaxPool):
-            outputs[layer.name], switches[layer.name] = max_pool(layer, inputs[0])
+        if layer.kind in SWITCHED:
+            outputs[layer.name], switches[layer.name] = SWITCHED[layer.kind](layer, inputs[0])
         else:
             outputs[layer.name] = FORWARD[layer.kind](layer, inputs, network.weights(layer.name))
         if layer.name == until:

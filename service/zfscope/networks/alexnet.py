@@ -1,6 +1,7 @@
 """AlexNet as the paper's baseline: Krizhevsky et al. 2012, in one tower."""
 
-from zfscope.networks.spec import Conv, NetworkSpec, Padding
+from zfscope.networks.layers import Conv, Padding
+from zfscope.networks.spec import NetworkSpec
 from zfscope.networks.zfnet import classifier, deep_convolutions, stem
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zfscope.networks.forward import FORWARD, Weights
-from zfscope.networks.shapes import Shape, shapes, weight_shape
-from zfscope.networks.spec import INPUT, Conv, Dropout, Flatten, Layer, Linear, NetworkSpec
+from zfscope.networks.layers import Layer, Shape
+from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 
 
 class Filters(nn.Module):
@@ -20,12 +20,11 @@ class Filters(nn.Module):
     In memory the maps of a place of a filter lie side by side, which is what is fastest on CPU and GPU.
     """
 
-    def __init__(self, weight_shape: Shape) -> None:
+    def __init__(self, *, weight: Shape, bias: Shape) -> None:
         super().__init__()
-        filters = len(weight_shape) == 4
-        layout = torch.channels_last if filters else torch.contiguous_format
-        self.weight = nn.Parameter(torch.zeros(weight_shape).contiguous(memory_format=layout))
-        self.bias = nn.Parameter(torch.zeros(weight_shape[0]))
+        layout = torch.channels_last if len(weight) == 4 else torch.contiguous_format
+        self.weight = nn.Parameter(torch.zeros(weight).contiguous(memory_format=layout))
+        self.bias = nn.Parameter(torch.zeros(bias))
 
 
 class Network(nn.Module):
@@ -41,13 +40,8 @@ class Network(nn.Module):
         self.shapes = shapes(spec)
         self._sources = spec.sources
         self._last_reader = {name: layer for layer, read in self._sources.items() for name in read}
-        self.layers = nn.ModuleDict(
-            {
-                layer.name: Filters(weight_shape(layer, self.shapes[self._sources[layer.name][0]]))
-                for layer in spec.layers
-                if isinstance(layer, Conv | Linear)
-            }
-        )
+        parameters = {layer.name: layer.parameters(self._source_shape(layer)) for layer in spec.layers}
+        self.layers = nn.ModuleDict({name: Filters(**parts) for name, parts in parameters.items() if parts})
 
     @property
     def filters(self) -> Mapping[str, Filters]:
@@ -71,22 +65,25 @@ class Network(nn.Module):
         known = {INPUT: images}
         for layer in self.spec.layers:
             inputs = [known[name] for name in self._sources[layer.name]]
-            if resize_maps and isinstance(layer, Flatten):
+            if resize_maps and len(self.shapes[layer.name]) == 1:
                 inputs = [self._resized(inputs[0], layer)]
             known[layer.name] = self._step(layer, inputs, dropout)
             self._release(known, layer)
         return known[layer.name]
 
     def _step(self, layer: Layer, inputs: list[Tensor], dropout: torch.Generator | None) -> Tensor:
-        if isinstance(layer, Dropout) and dropout is not None:
-            return drop_out(inputs[0], layer.rate, dropout)
+        if layer.drop_rate is not None and dropout is not None:
+            return drop_out(inputs[0], layer.drop_rate, dropout)
         return FORWARD[layer.kind](layer, inputs, self.weights(layer.name))
 
-    def _resized(self, maps: Tensor, layer: Flatten) -> Tensor:
-        grid = self.shapes[self._sources[layer.name][0]][1:]
-        if maps.shape[2:] == grid:
-            return maps
-        return F.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
+    def _source_shape(self, layer: Layer) -> Shape:
+        return self.shapes[self._sources[layer.name][0]]
+
+    def _resized(self, source: Tensor, layer: Layer) -> Tensor:
+        grid = self._source_shape(layer)[1:]
+        if source.shape[2:] == grid:
+            return source
+        return F.interpolate(source, size=grid, mode="bilinear", align_corners=False)
 
     def _release(self, known: dict[str, Tensor], layer: Layer) -> None:
         for name in set(self._sources[layer.name]):

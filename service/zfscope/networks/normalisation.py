@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.networks.spec import LocalResponseNorm
+from zfscope.networks.layers import LocalResponseNorm
 
 
 def local_response_norm(x: Tensor, layer: LocalResponseNorm) -> Tensor:

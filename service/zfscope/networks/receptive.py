@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from zfscope.networks.shapes import Shape, shapes
-from zfscope.networks.spec import INPUT, Flatten, Layer, Linear, NetworkSpec, window_of
+from zfscope.networks.layers import Layer, Shape
+from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class ReceptiveField:
         return left, top, left + self.size, top + self.size
 
 
+@lru_cache(maxsize=64)
 def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
     """Give the receptive field of every layer; that of a join is the box around its branches'.
 
@@ -33,15 +35,14 @@ def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
     """
     known_shapes = shapes(spec)
     fields = {INPUT: ReceptiveField(size=1, jump=1, top=0, left=0)}
-    for layer in spec.layers:
-        sources = spec.sources[layer.name]
+    for layer, sources in zip(spec.layers, spec.sources.values(), strict=True):
         below = _around([fields[name] for name in sources], layer)
-        fields[layer.name] = _above(below, layer, known_shapes[sources[0]])
+        fields[layer.name] = _above(below, layer, known_shapes[sources[0]], known_shapes[layer.name])
     return fields
 
 
-def _above(below: ReceptiveField, layer: Layer, source: Shape) -> ReceptiveField:
-    window = window_of(layer)
+def _above(below: ReceptiveField, layer: Layer, source: Shape, shape: Shape) -> ReceptiveField:
+    window = layer.window
     if window:
         return ReceptiveField(
             size=below.size + (window.kernel - 1) * below.jump,
@@ -49,7 +50,7 @@ def _above(below: ReceptiveField, layer: Layer, source: Shape) -> ReceptiveField
             top=below.top - window.padding.top * below.jump,
             left=below.left - window.padding.left * below.jump,
         )
-    if isinstance(layer, Flatten | Linear) and len(source) == 3:
+    if len(source) > len(shape):  # maps become units, each of which sees all of them
         return ReceptiveField(
             size=below.size + (max(source[1:]) - 1) * below.jump, jump=0, top=below.top, left=below.left
         )

@@ -2,18 +2,8 @@
 
 from collections.abc import Sequence
 
-from zfscope.networks.spec import (
-    AvgPool,
-    Concat,
-    Conv,
-    Dropout,
-    Flatten,
-    Layer,
-    MaxPool,
-    NetworkSpec,
-    Padding,
-    ReLU,
-)
+from zfscope.networks.layers import AvgPool, Concat, Conv, Dropout, Flatten, Layer, MaxPool, Padding, ReLU
+from zfscope.networks.spec import NetworkSpec
 
 SQUEEZED = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
 """By the number of a fire module the maps that it squeezes to; it expands to four times as many, twice."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from zfscope.networks.spec import (
+from zfscope.networks.layers import (
     Conv,
     Dropout,
     Flatten,
@@ -11,10 +11,10 @@ from zfscope.networks.spec import (
     Linear,
     LocalResponseNorm,
     MaxPool,
-    NetworkSpec,
     Padding,
     ReLU,
 )
+from zfscope.networks.spec import NetworkSpec
 
 
 class NetworkFactory(Protocol):

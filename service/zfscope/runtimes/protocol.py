@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope.networks.spec import NetworkSpec, check_layer
+from zfscope.networks.spec import NetworkSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ def check_call(
     """Return the names of layers, each once. Raises InputError and NotFound as `Runtime.outputs` does."""
     check_images(images, spec)
     for layer in layers:
-        check_layer(spec, layer, field=field)
+        spec.layer(layer, field=field)
     return tuple(dict.fromkeys(layers))
 
 

@@ -10,8 +10,8 @@ from zfscope.datasets.names import printable
 from zfscope.engine.seeds import Rank
 from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.shapes import Shape, shapes
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.layers import Shape
+from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.scan.batches import BATCH
 from zfscope.scan.plan import Plan
 from zfscope.store import Manifest

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from zfscope.engine.seeds import Rank
 from zfscope.errors import InputError
-from zfscope.networks.spec import Conv, NetworkSpec, check_layer
+from zfscope.networks.spec import NetworkSpec
 
 MOST = 256
 """Records of a map at most: with zfnet's 1,376 maps that is 13 MB."""
@@ -35,10 +35,10 @@ def make_plan(spec: NetworkSpec, layers: Sequence[str] = (), *, top: int = 9, ra
     Raises NotFound for an unknown layer, InputError for a top that is not 1 to 256.
     """
     for layer in layers:
-        check_layer(spec, layer, field="layers")
+        spec.layer(layer, field="layers")
     if not 1 <= top <= MOST:
         raise InputError(f"top is {top}; allowed is 1 to {MOST}", field="top")
-    wanted = set(layers) or {layer.name for layer in spec.layers if isinstance(layer, Conv)}
+    wanted = set(layers) or set(spec.convolutions)
     if not wanted:
         raise InputError("the model has no convolution; name the layers to index", field="layers")
     return Plan(tuple(layer.name for layer in spec.layers if layer.name in wanted), top, rank)

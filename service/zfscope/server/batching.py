@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import Busy, NotReady, RuntimeUnavailable
-from zfscope.networks.spec import check_layer
 from zfscope.runtimes import Loaded
 from zfscope.runtimes.protocol import Runtime, check_images
 from zfscope.server.telemetry.tracing import part
@@ -100,7 +99,7 @@ class Batcher:
         Everything else is as for `forward`; raises NotFound for an unknown layer too.
         """
         for layer in layers:
-            check_layer(loaded.model.spec, layer, field="layers")
+            loaded.model.spec.layer(layer, field="layers")
         return await self._run(loaded, images, tuple(layers)) if layers else {}
 
     async def _run(self, loaded: Loaded, images: NDArray[np.float32], names: tuple[str, ...]) -> Given:

@@ -20,8 +20,7 @@ from pydantic import (
 
 from zfscope.errors import NotFound
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.results import Notice
 
 MANIFEST = "model.json"

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zfscope.errors import DamagedModel, InputError, NotFound
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.shapes import tensor_shapes
-from zfscope.networks.spec import NetworkSpec, layers_of_maps
+from zfscope.networks.spec import NetworkSpec, layers_of_maps, tensor_shapes
 from zfscope.results import Notice
 from zfscope.store.integrity import (
     check_plain,

@@ -9,8 +9,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
-from zfscope.networks.shapes import Shape, tensor_shapes
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.layers import Shape
+from zfscope.networks.spec import NetworkSpec, tensor_shapes
 
 if TYPE_CHECKING:
     from zfscope.networks.network import Network

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zfscope.errors import CannotWrite, InputError
 from zfscope.files import make_folder, staging_folder, write_file, writing
-from zfscope.networks.shapes import tensor_shapes
+from zfscope.networks.spec import tensor_shapes
 from zfscope.store.integrity import files_of, sha256
 from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Checkpoint, Manifest, checked_file
 from zfscope.store.weights import check_arrays, pack_weights, parse_arrays

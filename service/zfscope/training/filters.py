@@ -7,7 +7,6 @@ from torch import Tensor
 
 from zfscope.engine import trace
 from zfscope.networks.network import Network
-from zfscope.networks.spec import Conv
 from zfscope.rounding import rounding
 
 # A filter of a higher roughness counts as noise: white noise has 1, AlexNet's median is 0.37.
@@ -16,15 +15,10 @@ NOISE_ROUGHNESS = 0.9
 DEAD_SHARE = 0.05
 
 
-def conv_names(network: Network) -> list[str]:
-    """Name the conv layers, the first one first."""
-    return [layer.name for layer in network.spec.layers if isinstance(layer, Conv)]
-
-
 @torch.no_grad()
 def renormalise(network: Network, radius: float) -> None:
     """Scale every filter of the conv layers whose RMS exceeds `radius` down to it (Sec 3)."""
-    for name in conv_names(network):
+    for name in network.spec.convolutions:
         weight = network.filters[name].weight
         rms = weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         weight.mul_((radius / rms).clamp(max=1))
@@ -37,7 +31,7 @@ def centre(network: Network) -> None:
     What these read is never negative, and steps of one size, as AdamW's are, move all weights of a
     filter down together: most maps of layer 2 were dead after 200 of them. A filter of mean zero cannot.
     """
-    for name in conv_names(network)[1:]:
+    for name in network.spec.convolutions[1:]:
         weight = network.filters[name].weight
         weight.sub_(weight.mean(dim=(1, 2, 3), keepdim=True))
 
@@ -69,7 +63,7 @@ def dead_filters(rms: NDArray[np.floating]) -> NDArray[np.bool_]:
 @torch.no_grad()
 def filter_report(network: Network) -> dict[str, float]:
     """Return the first layer's median roughness, and the percentage of its filters that are dead or noise."""
-    weight = network.filters[conv_names(network)[0]].weight.float()
+    weight = network.filters[network.spec.convolutions[0]].weight.float()
     rms = weight.cpu().double().square().mean(dim=(1, 2, 3)).sqrt()
     rough = roughness(weight)
     lost = dead_filters(rms.numpy()) | (rough > NOISE_ROUGHNESS).cpu().numpy()
@@ -85,5 +79,5 @@ def dead_maps(network: Network, images: Tensor) -> dict[str, float]:
     seen = trace(network, images)
     return {
         f"dead_{name}": 100 * (seen.outputs[name].amax((0, 2, 3)) <= 0).float().mean().item()
-        for name in conv_names(network)
+        for name in network.spec.convolutions
     }

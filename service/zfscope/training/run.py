@@ -16,7 +16,7 @@ from zfscope.files import make_folder, replacing, write_file
 from zfscope.networks.network import Network
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import Accuracy
-from zfscope.training.filters import conv_names, dead_maps, filter_report
+from zfscope.training.filters import dead_maps, filter_report
 from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, train_step
 from zfscope.training.recipe import Phase
 
@@ -246,7 +246,7 @@ class TrainingRun:
         return row
 
     def _keep_checkpoint(self) -> None:
-        conv = conv_names(self.network)
+        conv = self.network.spec.convolutions
         tensors = {
             name: value.half().contiguous().cpu()
             for name, value in self.network.layers.state_dict().items()

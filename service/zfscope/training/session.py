@@ -17,8 +17,7 @@ from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.locks import locked
 from zfscope.networks import NETWORKS
 from zfscope.networks.network import Network, initialise
-from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.store import Accuracy as StoredAccuracy
 from zfscope.store import Label, Manifest, Provenance, write_model
 from zfscope.store.weights import pack_weights, unpack_weights

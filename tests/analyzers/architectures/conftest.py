@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.networks.spec import Conv, Flatten, Layer, Linear, MaxPool, ReLU
+from zfscope.networks.layers import Conv, Flatten, Layer, Linear, MaxPool, ReLU
 from zfscope.store import Accuracy, Label, Manifest, Model, Provenance, Weights
 
 SIDE = 96

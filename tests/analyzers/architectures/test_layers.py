@@ -5,7 +5,7 @@ import pytest
 from zfscope.errors import InputError
 from zfscope.networks import NetworkSpec, zfnet
 from zfscope.networks.alexnet import alexnet
-from zfscope.networks.spec import AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Padding, ReLU
+from zfscope.networks.layers import AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Padding, ReLU
 from zfscope_analyzers.architectures.layers import Lattice, first_layers
 
 

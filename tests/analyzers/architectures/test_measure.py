@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from zfscope.errors import InputError
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.shapes import multiplications, parameter_count
-from zfscope.networks.spec import Conv, Flatten, Linear, Padding, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, Padding, ReLU
+from zfscope.networks.spec import multiplications, parameter_count
 from zfscope.store import Accuracy, Model
 from zfscope_analyzers.architectures.measure import SHOWN, measure
 

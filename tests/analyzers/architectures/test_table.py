@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zfscope.networks import NetworkSpec
-from zfscope.networks.shapes import multiplications
+from zfscope.networks.spec import multiplications
 from zfscope.store import Accuracy, Model
 from zfscope_analyzers.architectures import Measures, measure
 from zfscope_analyzers.architectures.table import WORDS, numbers, table

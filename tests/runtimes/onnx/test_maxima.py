@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zfscope.networks import Network, NetworkSpec
-from zfscope.networks.spec import Add, Conv, Flatten, Linear, LocalResponseNorm, MaxPool, Padding, ReLU
+from zfscope.networks.layers import Add, Conv, Flatten, Linear, LocalResponseNorm, MaxPool, Padding, ReLU
 from zfscope.runtimes.onnx.maxima import write_maxima_graph
 
 MakeNetwork = Callable[[NetworkSpec], Network]

@@ -10,7 +10,7 @@ from tests.runtimes.conftest import seeded
 from tests.support.torchserve import RunningTorchServe
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec
-from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import shapes
 from zfscope.runtimes.torchserve import TorchServe
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 

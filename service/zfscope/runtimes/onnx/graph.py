@@ -1,6 +1,6 @@
 """A network as an ONNX graph, written from its spec by one table: layer kind to node."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from zfscope.networks.shapes import Shape, shapes, window_count
-from zfscope.networks.spec import (
-    INPUT,
+from zfscope.networks.layers import (
     Add,
     AvgPool,
     Concat,
@@ -22,10 +20,13 @@ from zfscope.networks.spec import (
     Linear,
     LocalResponseNorm,
     MaxPool,
-    NetworkSpec,
     Padding,
     ReLU,
+    Shape,
+    Table,
+    Window,
 )
+from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 from zfscope.runtimes.onnx.cache import EXPORTER_VERSION
 
 _OPSET = 13
@@ -40,7 +41,7 @@ class Reads:
     shapes: tuple[Shape, ...]
 
 
-Nodes = Callable[[Any, Reads], list[NodeProto]]
+NODES: Table[[Reads], list[NodeProto]] = Table()
 """(layer, what it reads) to nodes, the last of which gives the tensor of the layer's name."""
 
 
@@ -104,15 +105,15 @@ def _value(name: str, shape: Shape) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
 
 
-def _node(op: str, layer: Any, inputs: Sequence[str], **attributes: Any) -> NodeProto:
+def _node(op: str, layer: Layer, inputs: Sequence[str], **attributes: Any) -> NodeProto:
     return helper.make_node(op, inputs, [layer.name], name=layer.name, **attributes)
 
 
-def _window(layer: Conv | MaxPool | AvgPool) -> dict[str, list[int]]:
-    left, top, right, bottom = layer.padding
+def _window(window: Window, padding: Padding) -> dict[str, list[int]]:
+    left, top, right, bottom = padding
     return {
-        "kernel_shape": [layer.kernel] * 2,
-        "strides": [layer.stride] * 2,
+        "kernel_shape": [window.kernel] * 2,
+        "strides": [window.stride] * 2,
         "pads": [top, left, bottom, right],
     }
 
@@ -121,33 +122,32 @@ def _parameters(layer: Conv | Linear) -> tuple[str, str]:
     return f"{layer.name}.weight", f"{layer.name}.bias"
 
 
+@NODES.row(Conv)
 def _conv(layer: Conv, reads: Reads) -> list[NodeProto]:
-    return [_node("Conv", layer, [*reads.names, *_parameters(layer)], **_window(layer))]
+    return [_node("Conv", layer, [*reads.names, *_parameters(layer)], **_window(layer.window, layer.padding))]
 
 
+@NODES.row(Linear)
 def _linear(layer: Linear, reads: Reads) -> list[NodeProto]:
     return [_node("Gemm", layer, [*reads.names, *_parameters(layer)], transB=1)]
 
 
+@NODES.row(MaxPool)
 def _max_pool(layer: MaxPool, reads: Reads) -> list[NodeProto]:
     """Pad until every window is whole, and round down: runtimes read `ceil_mode` in more than one way."""
-    left, top, right, bottom = layer.padding
     _, rows, columns = reads.shapes[0]
-    bottom = _reach(rows, layer, top, bottom)
-    right = _reach(columns, layer, left, right)
-    return [_node("MaxPool", layer, reads.names, **{**_window(layer), "pads": [top, left, bottom, right]})]
+    padding = layer.window.whole_padding(rows, columns)
+    return [_node("MaxPool", layer, reads.names, **_window(layer.window, padding))]
 
 
-def _reach(size: int, layer: MaxPool, before: int, after: int) -> int:
-    """Give the padding after a side of `size` pixels that the last window needs."""
-    windows = window_count(size, layer, before=before, after=after)
-    return max(after, (windows - 1) * layer.stride + layer.kernel - size - before)
-
-
+@NODES.row(AvgPool)
 def _avg_pool(layer: AvgPool, reads: Reads) -> list[NodeProto]:
-    return [_node("AveragePool", layer, reads.names, **_window(layer), count_include_pad=1)]
+    return [
+        _node("AveragePool", layer, reads.names, **_window(layer.window, layer.padding), count_include_pad=1)
+    ]
 
 
+@NODES.row(LocalResponseNorm)
 def _normalise(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
     """ONNX divides alpha by the size, as the spec does, but normalises maps only: a vector becomes maps."""
     constants: dict[str, Any] = {
@@ -156,8 +156,8 @@ def _normalise(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
         "beta": layer.beta,
         "bias": layer.k,
     }
-    if layer.region == "within_map":
-        return _normalise_within(layer, reads)
+    if layer.window:
+        return _normalise_within(layer, layer.window, reads)
     if len(reads.shapes[0]) == 3 and layer.beta == 0.75:
         return _normalise_by_roots(layer, reads)
     if len(reads.shapes[0]) == 3:
@@ -199,14 +199,12 @@ def _constant(name: str, value: NDArray[Any]) -> NodeProto:
     return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value, name))
 
 
-def _normalise_within(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
+def _normalise_within(layer: LocalResponseNorm, window: Window, reads: Reads) -> list[NodeProto]:
     """ONNX has no norm within maps: x * (k + alpha * mean of squares) ** -beta, step by step."""
     part = {name: f"{layer.name}/{name}" for name in ("square", "mean", "scaled", "divisor", "power")}
     constants = {"alpha": layer.alpha, "k": layer.k, "exponent": -layer.beta}
     values = {name: f"{layer.name}/{name}" for name in constants}
-    mean: dict[str, Any] = _window(
-        AvgPool(name=layer.name, kernel=layer.size, padding=Padding(*[layer.size // 2] * 4))
-    )
+    mean: dict[str, Any] = _window(window, window.padding)
     make = helper.make_node
     return [
         *(make("Constant", [], [values[name]], value_float=value) for name, value in constants.items()),
@@ -219,35 +217,26 @@ def _normalise_within(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]
     ]
 
 
+@NODES.row(ReLU)
 def _relu(layer: ReLU, reads: Reads) -> list[NodeProto]:
     return [_node("Relu", layer, reads.names)]
 
 
+@NODES.row(Flatten)
 def _flatten(layer: Flatten, reads: Reads) -> list[NodeProto]:
     return [_node("Flatten", layer, reads.names, axis=1)]
 
 
+@NODES.row(Dropout)
 def _same(layer: Dropout, reads: Reads) -> list[NodeProto]:
     return [_node("Identity", layer, reads.names)]
 
 
+@NODES.row(Concat)
 def _concat(layer: Concat, reads: Reads) -> list[NodeProto]:
     return [_node("Concat", layer, reads.names, axis=1)]
 
 
+@NODES.row(Add)
 def _add(layer: Add, reads: Reads) -> list[NodeProto]:
     return [_node("Sum", layer, reads.names)]
-
-
-NODES: Mapping[str, Nodes] = {
-    "conv": _conv,
-    "relu": _relu,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-    "local_response_norm": _normalise,
-    "flatten": _flatten,
-    "linear": _linear,
-    "dropout": _same,
-    "concat": _concat,
-    "add": _add,
-}

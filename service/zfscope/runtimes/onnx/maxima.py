@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
 from zfscope.runtimes.protocol import kinds
 

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from zfscope.errors import ZfscopeError
-from zfscope.networks.shapes import shapes
-from zfscope.networks.spec import INPUT, check_layer
+from zfscope.networks.spec import INPUT, shapes
 from zfscope.runtimes.protocol import check_images, maxima_of, to_arrays
 from zfscope.runtimes.torch import TorchRuntime
 from zfscope.runtimes.torchserve.message import (
@@ -82,7 +81,7 @@ class Handler:
         check_images(images, self._spec)
         layers = tuple(bytes(parts.get(LAYERS, b"")).decode().split(","))
         for layer in layers:
-            check_layer(self._spec, layer)
+            self._spec.layer(layer)
         reduce = bytes(parts.get(REDUCE, b"")).decode()
         if reduce not in ("", VALUES, SUMS):
             raise ValueError(f"'{REDUCE}' is '{reduce:.80}'; {VALUES} and {SUMS} are allowed")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import RuntimeUnavailable
-from zfscope.networks.shapes import shapes
+from zfscope.networks.spec import shapes
 from zfscope.runtimes.protocol import MapMaxima, check_call, from_arrays, kinds
 from zfscope.runtimes.torchserve import TorchServe
 from zfscope.runtimes.torchserve.message import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from zfscope.images.tensors import SCALES
 from zfscope.inference import inference_pb2 as pb
-from zfscope.networks.shapes import Shape
+from zfscope.networks.layers import Shape
 from zfscope.server.backend import Backend
 from zfscope.server.oip.analyzers import ANALYSIS, PICTURES
 from zfscope.server.oip.inputs import INPUT, PHOTOS

@@ -13,7 +13,8 @@ from zfscope.analysis.classification import softmax
 from zfscope.errors import InputError, NotFound, TooMuchWork
 from zfscope.images.tensors import TensorScale, read_tensor
 from zfscope.inference import inference_pb2 as pb
-from zfscope.networks.shapes import Shape, shapes
+from zfscope.networks.layers import Shape
+from zfscope.networks.spec import shapes
 from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import Loaded
 from zfscope.server.backend import Backend

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.spec import Conv, Layer, LocalResponseNorm, MaxPool, NetworkSpec, Padding, ReLU
+from zfscope.networks.layers import Conv, Layer, LocalResponseNorm, MaxPool, Padding, ReLU
+from zfscope.networks.spec import NetworkSpec
 from zfscope.store.importing.imported import Imported, assembled, renamed, widths
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")

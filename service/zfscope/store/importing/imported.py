@@ -8,8 +8,7 @@ from torch import Tensor
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
-from zfscope.networks.shapes import shapes, tensor_shapes
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.spec import NetworkSpec, shapes, tensor_shapes
 from zfscope.store.weights import check_arrays
 
 TORCHVISION_PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))

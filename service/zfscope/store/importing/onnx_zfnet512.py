@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.spec import (
+from zfscope.networks.layers import (
     Conv,
     Dropout,
     Flatten,
@@ -16,10 +16,10 @@ from zfscope.networks.spec import (
     Linear,
     LocalResponseNorm,
     MaxPool,
-    NetworkSpec,
     Padding,
     ReLU,
 )
+from zfscope.networks.spec import NetworkSpec
 from zfscope.store.importing.imported import Imported, assembled
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from zfscope.networks.spec import Conv, Layer, LocalResponseNorm, MaxPool, NetworkSpec, Padding, ReLU
+from zfscope.networks.layers import Conv, Layer, LocalResponseNorm, MaxPool, Padding, ReLU
+from zfscope.networks.spec import NetworkSpec
 from zfscope.networks.zfnet import classifier, deep_convolutions
 from zfscope.store.importing.imported import (
     TORCHVISION_PREPROCESSING,

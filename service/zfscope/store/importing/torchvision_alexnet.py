@@ -4,17 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from zfscope.networks.spec import (
-    Conv,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    MaxPool,
-    NetworkSpec,
-    Padding,
-    ReLU,
-)
+from zfscope.networks.layers import Conv, Dropout, Flatten, Layer, Linear, MaxPool, Padding, ReLU
+from zfscope.networks.spec import NetworkSpec
 from zfscope.store.importing.imported import TORCHVISION_PREPROCESSING, Imported, assembled, renamed, widths
 
 NAMES = {

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.engine import Trace, receptive_fields, trace
+from zfscope.engine.backward import DOWN, Rule, Visit, rectify, unpool
 from zfscope.engine.signal import Signal, on_canvas
-from zfscope.engine.steps import DOWN, Rule, Visit, rectify, unpool
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import max_pool
-from zfscope.networks.spec import (
-    LAYER_KINDS,
+from zfscope.networks.layers import (
+    KINDS,
     Add,
     AvgPool,
     Concat,
@@ -108,7 +108,7 @@ def test_every_kind_of_layer_has_a_step_down_and_is_met_here(
     tiny_network: Network, branchy_network: Network
 ) -> None:
     met = {layer.kind for network in (tiny_network, branchy_network) for layer in network.spec.layers}
-    assert met == set(DOWN) == {layer.model_fields["kind"].default for layer in LAYER_KINDS}
+    assert met == set(DOWN) == set(KINDS)
 
 
 POOLS = [

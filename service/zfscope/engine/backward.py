@@ -1,9 +1,9 @@
 """The way down through every kind of layer: one table, each step the paper's own (Sec 2.1)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,8 +13,7 @@ from zfscope.engine.signal import Signal, by_place, clipped, cut, empty_maps
 from zfscope.engine.trace import Trace
 from zfscope.engine.transpose import TransposedFilters
 from zfscope.networks.forward import Weights
-from zfscope.networks.normalisation import local_response_norm_gradient
-from zfscope.networks.spec import (
+from zfscope.networks.layers import (
     Add,
     AvgPool,
     Concat,
@@ -26,8 +25,10 @@ from zfscope.networks.spec import (
     LocalResponseNorm,
     MaxPool,
     ReLU,
-    window_of,
+    Table,
+    Window,
 )
+from zfscope.networks.normalisation import local_response_norm_gradient
 
 Rule = Literal["deconvnet", "guided", "gradient"]
 """What a rectification does on the way down: rectify the signal, rectify and mask it, or mask it alone."""
@@ -71,16 +72,17 @@ class Visit:
         return self.trace.outputs[self.sources[place]]
 
 
-Down = Callable[[Any, Signal, Visit], Sequence[Signal]]
+DOWN: Table[[Signal, Visit], Sequence[Signal]] = Table()
 """(layer, signal at its output, visit) to the signal at each of its inputs."""
 
 
+@DOWN.row(MaxPool)
 def unpool(layer: MaxPool, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Put the value of every pooled unit where its maximum was, adding where a unit won several windows."""
     addresses, y = cut(visit.switch_addresses, signal), cut(visit.switch_rows, signal)
     seeds, maps = addresses.shape[:2]
     rows, columns = visit.source().shape[2:]
-    origins, (height, width) = _below(layer, signal)
+    origins, (height, width) = _below(layer.window, signal)
     # From y * columns + x in the map to (y - top) * width + (x - left) in the seed's window.
     starts = torch.arange(seeds) * height * width - origins[:, 0] * width - origins[:, 1]
     places = addresses.add_(y, alpha=(width - columns) * maps)
@@ -92,6 +94,7 @@ def unpool(layer: MaxPool, signal: Signal, visit: Visit) -> Sequence[Signal]:
     return [clipped(Signal(values, signal.images, origins), rows, columns)]
 
 
+@DOWN.row(ReLU)
 def rectify(layer: ReLU, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Keep what is positive of the signal (deconvnet), where the unit was active (gradient), or both."""
     values = signal.values if visit.rule == "gradient" else signal.values.relu()
@@ -100,27 +103,30 @@ def rectify(layer: ReLU, signal: Signal, visit: Visit) -> Sequence[Signal]:
     return [signal.with_values(values)]
 
 
+@DOWN.row(Conv)
 def filter_transposed(layer: Conv, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Apply the transposed filters: each flipped in both directions. No biases (Sec 2.1)."""
-    origins, _ = _below(layer, signal)
+    origins, _ = _below(layer.window, signal)
     values = visit.filters(signal.values)
     return [clipped(Signal(values, signal.images, origins), *visit.source().shape[2:])]
 
 
+@DOWN.row(AvgPool)
 def spread(layer: AvgPool, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Spread the value of every pooled unit evenly over its window: the transpose of taking the mean."""
-    origins, _ = _below(layer, signal)
+    origins, _ = _below(layer.window, signal)
     maps, side = signal.values.shape[1], layer.kernel
     even = signal.values.new_full((maps, 1, side, side), 1 / side**2)
     values = F.conv_transpose2d(signal.values, even, stride=layer.stride, groups=maps)
     return [clipped(Signal(values, signal.images, origins), *visit.source().shape[2:])]
 
 
+@DOWN.row(LocalResponseNorm)
 def normalise(layer: LocalResponseNorm, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Pass contrast normalisation: unchanged (ECCV Sec 2.1), or by its gradient."""
     if visit.normalisation == "skip":
         return [signal]
-    reach = layer.size // 2 if window_of(layer) else 0
+    reach = layer.size // 2 if layer.window else 0
     wide = (
         Signal(F.pad(signal.values, (reach,) * 4), signal.images, signal.origins - reach) if reach else signal
     )
@@ -129,51 +135,40 @@ def normalise(layer: LocalResponseNorm, signal: Signal, visit: Visit) -> Sequenc
     return [clipped(below, *visit.source().shape[2:]) if reach else below]
 
 
+@DOWN.row(Linear)
 def full_transposed(layer: Linear, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Apply the transposed weights of a fully connected layer. No biases."""
     assert visit.weights is not None
     return [signal.with_values(signal.values @ visit.weights[0])]
 
 
+@DOWN.row(Flatten)
 def unflatten(layer: Flatten, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Give the vector its maps back, if it was maps."""
     return [signal.with_values(signal.values.reshape(-1, *visit.source().shape[1:]))]
 
 
+@DOWN.row(Concat)
 def split(layer: Concat, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Give every input its own maps."""
     sizes = [visit.source(place).shape[1] for place in range(len(visit.sources))]
     return [signal.with_values(part) for part in torch.split(signal.values, sizes, dim=1)]
 
 
+@DOWN.row(Add)
 def copy(layer: Add, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Give every input of a sum the whole signal."""
     return [signal] * len(visit.sources)
 
 
+@DOWN.row(Dropout)
 def same(layer: Dropout, signal: Signal, visit: Visit) -> Sequence[Signal]:
     """Pass dropout unchanged: it is at work in training only."""
     return [signal]
 
 
-def _below(layer: Conv | MaxPool | AvgPool, signal: Signal) -> tuple[Tensor, tuple[int, int]]:
-    """Give origin and size of the windows below: all that the windows above were computed from."""
+def _below(window: Window, signal: Signal) -> tuple[Tensor, tuple[int, int]]:
+    """Return origin and size of the windows below: all that the windows above were computed from."""
     rows, columns = signal.size
-    left, top, _, _ = layer.padding
-    origins = signal.origins * layer.stride - torch.tensor([top, left])
-    side = layer.kernel - layer.stride
-    return origins, (rows * layer.stride + side, columns * layer.stride + side)
-
-
-DOWN: Mapping[str, Down] = {
-    "conv": filter_transposed,
-    "relu": rectify,
-    "max_pool": unpool,
-    "avg_pool": spread,
-    "local_response_norm": normalise,
-    "flatten": unflatten,
-    "linear": full_transposed,
-    "dropout": same,
-    "concat": split,
-    "add": copy,
-}
+    origins = signal.origins * window.stride - torch.tensor([window.padding.top, window.padding.left])
+    return origins, (window.span(rows), window.span(columns))
