@@ -124,7 +124,7 @@ def test_compare(run: Run, odd: Path, tmp_path: Path) -> None:
 
 
 def test_train(run: Run, odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zfscope.training.memory.keep_freed_memory", lambda: None)
+    monkeypatch.setattr("zfscope.cli.memory.keep_freed_memory", lambda: None)
     (tmp_path / "few.toml").write_text(RECIPE)
     brief = ["--recipe", tmp_path / "few.toml", "--epochs", 1, "--hidden", 4, "--out", tmp_path / "run"]
     result = run("train", odd, *brief, "--store", tmp_path / "trained", "--json")

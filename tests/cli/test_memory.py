@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -33,13 +34,25 @@ def test_a_large_tensor_goes_back_to_the_system() -> None:
     assert int(result.stdout) < 8
 
 
-def test_with_another_c_library_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("setting", [memory.give_freed_memory_back, memory.keep_freed_memory])
+def test_with_another_c_library_nothing_is_done(
+    monkeypatch: pytest.MonkeyPatch, setting: Callable[[], None]
+) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
     monkeypatch.setattr("ctypes.CDLL", None)
-    memory.give_freed_memory_back()
+    setting()
 
 
-def test_with_glibc_its_threshold_is_set_to_two_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (memory.give_freed_memory_back, [(-3, 2 * 1024 * 1024)]),
+        (memory.keep_freed_memory, [(-4, 0), (-1, 2**31 - 1)]),
+    ],
+)
+def test_with_glibc_its_thresholds_are_set(
+    monkeypatch: pytest.MonkeyPatch, setting: Callable[[], None], expected: list[tuple[int, int]]
+) -> None:
     calls: list[tuple[int, int]] = []
 
     class Library:
@@ -48,5 +61,5 @@ def test_with_glibc_its_threshold_is_set_to_two_megabytes(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.setattr("ctypes.CDLL", Library)
-    memory.give_freed_memory_back()
-    assert calls == [(-3, 2 * 1024 * 1024)]
+    setting()
+    assert calls == expected

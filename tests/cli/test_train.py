@@ -60,7 +60,7 @@ def data(tmp_path: Path) -> Path:
 def memory_as_it_is() -> Iterator[None]:
     """What speeds up a process that trains would change the whole process of the tests."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("zfscope.training.memory.keep_freed_memory", lambda: None)
+        patched.setattr("zfscope.cli.memory.keep_freed_memory", lambda: None)
         yield
 
 

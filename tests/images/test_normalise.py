@@ -32,6 +32,17 @@ def test_bgr_means_blue_first_and_the_mean_in_that_order() -> None:
     np.testing.assert_array_equal(normal[2], view[..., 0].astype(np.float32) - 3)
 
 
+def test_many_crops_at_once_are_each_of_them_alone() -> None:
+    preprocessing = SMALL.model_copy(update={"channels": "BGR", "mean": "image", "std": (2.0, 4.0, 5.0)})
+    mean = np.random.default_rng(2).random((3, 8, 8), np.float32) * 255
+    views = np.random.default_rng(3).integers(0, 256, (2, 4, 6, 6, 3), np.uint8)
+    together = normalise(views, preprocessing, mean, at=(2, 1))
+    assert together.shape == (2, 4, 3, 6, 6)
+    for row, column in np.ndindex(2, 4):
+        alone = normalise(views[row, column], preprocessing, mean, at=(2, 1))
+        np.testing.assert_array_equal(together[row, column], alone)
+
+
 @pytest.mark.parametrize("at", [(0, 0), (2, 0), (0, 2), (1, 1), None])
 def test_a_mean_image_of_the_centre_square_is_cut_like_the_crop(at: tuple[int, int] | None) -> None:
     mean = np.random.default_rng(2).random((3, 8, 8), np.float32) * 255

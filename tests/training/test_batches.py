@@ -1,4 +1,4 @@
-"""Batches: the same for the same seed, epoch and step."""
+"""Batches: the same for the same seed, epoch and step; the mean of photos, and their crops."""
 
 from dataclasses import replace
 
@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from zfscope.images.preprocess import Preprocessing, prepare
-from zfscope.training.batches import Batches, as_images, normalised
-from zfscope.training.photos import mean_image
+from zfscope.training.batches import Batches, mean_image, random_crop
 from zfscope.training.recipe import Phase
 
 
@@ -36,11 +35,22 @@ def test_a_phase_sets_the_size(batches: Batches) -> None:
     assert photos.shape == (4, 3, 20, 20)
 
 
-def test_photos_are_normalised_as_requests_are(preprocessing: Preprocessing) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (36, 36, 3), dtype=np.uint8)
-    bgr = preprocessing.model_copy(update={"channels": "BGR", "crop": 36})
-    expected = prepare(photo, bgr).pixels
-    np.testing.assert_allclose(as_images(normalised(photo[None], bgr, None)), expected, rtol=1e-5, atol=1e-6)
+def test_photos_are_normalised_as_requests_are(batches: Batches) -> None:
+    steps = batches.preprocessing.model_copy(update={"channels": "BGR", "crop": 36})
+    whole = Phase(smallest_crop=1, largest_crop=1)
+    photos = torch.cat([images for images, _ in replace(batches, preprocessing=steps).epoch(0, whole)])
+    known = {prepare(square, steps).pixels[0].tobytes() for square in batches.squares}
+    mirrored = [photo.contiguous().numpy().tobytes() not in known for photo in photos]
+    photos[mirrored] = photos[mirrored].flip(3)
+    assert {photo.contiguous().numpy().tobytes() for photo in photos} == known
+    assert 2 < sum(mirrored) < 14
+    assert photos.shape == (16, 3, 36, 36)
+
+
+def test_channels_are_last_in_memory(batches: Batches) -> None:
+    photos, _ = next(iter(batches.epoch(0, Phase())))
+    assert photos.is_contiguous(memory_format=torch.channels_last)
+    assert batches.sample(3).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_mean_image_is_cut_with_the_papers_crop(batches: Batches) -> None:
@@ -55,9 +65,30 @@ def test_a_mean_image_is_cut_with_the_papers_crop(batches: Batches) -> None:
     assert {photo.contiguous().numpy().tobytes() for photo in photos} <= known
 
 
+def test_the_papers_crops_are_drawn_from_all_ten(batches: Batches) -> None:
+    recipe, one = batches.recipe.model_copy(update={"crop": "ten", "batch": 1}), slice(0, 1)
+    paper = replace(batches, recipe=recipe, squares=batches.squares[one], targets=batches.targets[one])
+    drawn = {next(iter(paper.epoch(epoch, Phase())))[0].numpy().tobytes() for epoch in range(100)}
+    ten = prepare(batches.squares[0], batches.preprocessing, crops="ten").pixels
+    assert drawn == {crop.tobytes() for crop in ten}
+
+
 def test_a_sample_is_centre_crops_as_requests_are(batches: Batches) -> None:
     first, last = batches.sample(2)
     for image, square in ((first, batches.squares[0]), (last, batches.squares[-1])):
-        np.testing.assert_allclose(
-            image, prepare(square, batches.preprocessing).pixels[0], rtol=1e-5, atol=1e-5
-        )
+        np.testing.assert_array_equal(image, prepare(square, batches.preprocessing).pixels[0])
+
+
+def test_the_mean_image_is_the_mean_of_every_pixel() -> None:
+    squares = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 3), dtype=np.uint8)
+    np.testing.assert_allclose(mean_image(squares), squares.mean(0).transpose(2, 0, 1), rtol=1e-6)
+
+
+def test_a_random_crop_shows_a_part_of_the_square() -> None:
+    ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (64, 1, 3))
+    generator = np.random.default_rng(1)
+    crops = [random_crop(ramp, 16, (0.25, 0.25), generator) for _ in range(40)]
+    widths = [int(crop[0, -1, 0]) - int(crop[0, 0, 0]) for crop in crops]
+    assert all(crop.shape == (16, 16, 3) for crop in crops)
+    assert all(100 < width < 130 for width in widths)  # half of the side: 32 pixels of 4 levels
+    assert len({crop.tobytes() for crop in crops}) > 20

@@ -4,24 +4,31 @@ import numpy as np
 import pytest
 import torch
 
-from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.images.preprocess import Crops, MeanImage, Preprocessing, prepare
 from zfscope.networks.network import Network
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import evaluate
 
 
 @torch.no_grad()
-def by_hand(network: Network, batches: Batches, preprocessing: Preprocessing, crops: str) -> float:
+def by_hand(
+    network: Network,
+    batches: Batches,
+    preprocessing: Preprocessing,
+    crops: Crops,
+    mean_image: MeanImage | None = None,
+) -> float:
     hits = 0
     for square, target in zip(batches.squares, batches.targets, strict=True):
-        pixels = torch.from_numpy(prepare(np.array(square), preprocessing, crops=crops).pixels.copy())  # type: ignore[arg-type]
+        prepared = prepare(np.array(square), preprocessing, crops=crops, mean_image=mean_image)
+        pixels = torch.from_numpy(prepared.pixels.copy())
         hits += int(network(pixels).softmax(1).mean(0).argmax()) == target
     return round(100 * hits / len(batches.targets), 3)
 
 
 @pytest.mark.parametrize(("crops", "ten"), [("centre", False), ("ten", True)])
 def test_the_accuracy_is_that_of_photos_one_by_one(
-    network: Network, batches: Batches, preprocessing: Preprocessing, crops: str, ten: bool
+    network: Network, batches: Batches, preprocessing: Preprocessing, crops: Crops, ten: bool
 ) -> None:
     found = evaluate(network, batches.squares, batches.targets, preprocessing, ten_crop=ten)
     assert found.top1 == by_hand(network, batches, preprocessing, crops)
@@ -36,3 +43,14 @@ def test_photos_may_be_made_smaller_first_as_in_early_training(
     assert 0 <= found.top1 <= 100
     assert sum(told) == 16
     assert (found.top5, found.images) == (100.0, 16)
+
+
+@pytest.mark.parametrize("side", [32, 36])
+@pytest.mark.parametrize(("crops", "ten"), [("centre", False), ("ten", True)])
+def test_a_mean_image_of_the_crop_or_of_the_square_is_taken_out(
+    network: Network, batches: Batches, preprocessing: Preprocessing, crops: Crops, ten: bool, side: int
+) -> None:
+    steps = preprocessing.model_copy(update={"mean": "image"})
+    mean = np.random.default_rng(0).uniform(0, 200, (3, side, side)).astype(np.float32)
+    found = evaluate(network, batches.squares, batches.targets, steps, mean_image=mean, ten_crop=ten)
+    assert found.top1 == by_hand(network, batches, steps, crops, mean)

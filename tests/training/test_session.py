@@ -16,8 +16,7 @@ from tests.training.conftest import write_photos
 from zfscope.errors import CannotWrite, InputError, NotFound, RuntimeUnavailable
 from zfscope.locks import locked
 from zfscope.store import ModelStore
-from zfscope.training.measure import evaluate_model
-from zfscope.training.memory import keep_freed_memory
+from zfscope.training.evaluate import evaluate_model
 from zfscope.training.run import Watch
 from zfscope.training.session import Session
 from zfscope.training.settings import Settings
@@ -369,7 +368,3 @@ def test_two_processes_never_train_in_one_folder(settings: Settings) -> None:
         session.train(QUIET)
     assert caught.value.field == "out"
     assert not (settings.out / "state.pt").exists()
-
-
-def test_keeping_freed_memory_is_harmless() -> None:
-    keep_freed_memory()

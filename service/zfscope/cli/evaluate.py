@@ -15,7 +15,7 @@ from zfscope.location import find_store
 
 if TYPE_CHECKING:
     from zfscope.store import Model
-    from zfscope.training.measure import Evaluation
+    from zfscope.training.evaluate import Evaluation
 
 
 def evaluate(
@@ -67,7 +67,7 @@ def measure(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluation":
 
     Raises InputError for a folder without photos, or with one that is no class of the model.
     """
-    from zfscope.training.measure import evaluate_model
+    from zfscope.training.evaluate import evaluate_model
 
     with tempfile.TemporaryDirectory(prefix="zfscope-") as cache, progress() as bar:
         task = bar.add_task("photos decoded, then classified", total=None)

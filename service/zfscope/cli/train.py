@@ -97,8 +97,8 @@ def train(
 
 
 def _train(settings: "Settings", store: Path) -> "tuple[Session, Path]":
+    from zfscope.cli.memory import keep_freed_memory
     from zfscope.store.write import check_free
-    from zfscope.training.memory import keep_freed_memory
     from zfscope.training.run import Watch
     from zfscope.training.session import Session
 

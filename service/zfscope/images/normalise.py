@@ -52,12 +52,12 @@ def normalise(
     *,
     at: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """Return (pixel - mean) / std of a crop, uint8 (H, W, 3) RGB, as float32 (3, H, W).
+    """Return (pixel - mean) / std of crops, uint8 (..., H, W, 3) RGB, as float32 (..., 3, H, W).
 
-    `at`: x and y of the crop in the centre square, where a mean image of that size is cut in the
+    `at`: x and y of the crops in their centre squares, where a mean image of that size is cut in the
     same way; its middle by default.
     """
-    levels = np.ascontiguousarray(view.transpose(2, 0, 1), np.float32)
+    levels = np.ascontiguousarray(np.moveaxis(view, -1, -3), np.float32)
     return normalise_levels(levels, preprocessing, mean_image, at=at)
 
 
@@ -68,7 +68,7 @@ def normalise_levels(
     *,
     at: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """Return (level - mean) / std of pixels, float32 (3, H, W) RGB of 0 to 255; `at` as in `normalise`."""
+    """Return (level - mean) / std of pixels, float32 (..., 3, H, W) RGB of 0 to 255; see `normalise`."""
     ordered = reorder(levels, preprocessing)
     normal: NDArray[np.float32] = (ordered - _mean(preprocessing, mean_image, at)) / _column(
         preprocessing.std

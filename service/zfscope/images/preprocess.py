@@ -21,6 +21,8 @@ __all__ = [
     "Prepared",
     "Preprocessing",
     "centre_square",
+    "crop_corners",
+    "normalise",
     "prepare",
     "prepare_photo",
     "prepare_tensor",
@@ -82,7 +84,7 @@ def prepare(
     square = centre_square(photo, preprocessing, field=field)
     region = _centre_region(photo, preprocessing, field)
     size = preprocessing.crop
-    corners = _corners(preprocessing, crops)
+    corners = crop_corners(preprocessing, crops)
     views = np.stack([square[y : y + size, x : x + size] for x, y in corners])
     normal = [normalise(v, preprocessing, mean_image, at=at) for v, at in zip(views, corners, strict=True)]
     places = tuple(_place(photo, region, corner, preprocessing) for corner in corners)
@@ -148,8 +150,8 @@ def _resampled(photo: NDArray[np.uint8], region: Box, size: int) -> NDArray[np.u
     return np.array(resampled)
 
 
-def _corners(preprocessing: Preprocessing, crops: Crops) -> tuple[tuple[int, int], ...]:
-    """Return x and y of the crops in the centre square: the middle, or the corners and the middle."""
+def crop_corners(preprocessing: Preprocessing, crops: Crops) -> tuple[tuple[int, int], ...]:
+    """Return x and y of the crops in the centre square: the middle, or the corners and then the middle."""
     far = preprocessing.centre - preprocessing.crop
     middle = (far // 2, far // 2)
     return (middle,) if crops == "centre" else ((0, 0), (far, 0), (0, far), (far, far), middle)

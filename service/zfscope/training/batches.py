@@ -1,18 +1,19 @@
 """Batches of training photos, made ahead in threads, the same for the same seed, epoch and step."""
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from zfscope.images.preprocess import MeanImage, Preprocessing
-from zfscope.training.photos import Pixels, crop_corners, random_crop, ten_crop
+from zfscope.images.preprocess import Crops, MeanImage, Preprocessing, crop_corners, normalise
+from zfscope.training.ahead import map_ahead
 from zfscope.training.recipe import Phase, Recipe
+
+Pixels = NDArray[np.uint8]
 
 AHEAD = 3
 """Batches that are made while the network works on one."""
@@ -35,61 +36,75 @@ class Batches:
         return max(1, len(self.targets) // self.recipe.batch)
 
     def sample(self, count: int) -> Tensor:
-        """Give the centre crops of `count` photos spread over all, (N, 3, H, W) normalised."""
+        """Return the centre crops of `count` photos spread over all, (N, 3, H, W) normalised."""
         chosen = np.linspace(0, len(self.targets) - 1, count).astype(int)
-        photos = normalised(self.squares[chosen], self.preprocessing, self.mean_image)
-        return crops(photos, self.preprocessing.crop)[0]
+        return crops(self.squares[chosen], self.preprocessing, self.mean_image, "centre")[0]
 
     def epoch(self, epoch: int, phase: Phase, *, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give (photos (N, 3, H, W) normalised, classes (N,)) from `first_step` of an epoch on."""
+        """Yield (photos (N, 3, H, W) normalised, classes (N,)) from `first_step` of an epoch on."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.targets))
-        with ThreadPoolExecutor(1) as pool:
-            waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
-            for step in range(first_step, self.steps):
-                chosen = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
-                waiting.append(pool.submit(self._batch, chosen, phase, (self.seed, epoch, step)))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+
+        def batch(step: int) -> tuple[Tensor, Tensor]:
+            chosen = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
+            return self._batch(chosen, phase, np.random.default_rng((self.seed, epoch, step)))
+
+        yield from map_ahead(batch, range(first_step, self.steps), threads=1, ahead=1 + AHEAD)
 
     def _batch(
-        self, chosen: NDArray[np.int64], phase: Phase, seed: tuple[int, int, int]
+        self, chosen: NDArray[np.int64], phase: Phase, generator: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        generator = np.random.default_rng(seed)
         photos = np.stack([self._crop(self.squares[place], phase, generator) for place in chosen])
-        return as_images(photos), torch.from_numpy(self.targets[chosen])
+        return channels_last(photos), torch.from_numpy(self.targets[chosen])
 
     def _crop(self, square: Pixels, phase: Phase, generator: np.random.Generator) -> NDArray[np.float32]:
+        """Return one of the paper's ten crops (Sec 3), or a random one, normalised; half are mirrored."""
+        steps = self.preprocessing
         if self.recipe.crop == "ten":
-            whole = normalised(square, self.preprocessing, self.mean_image)
-            return ten_crop(whole, self.preprocessing.crop, generator)
-        size = phase.size or self.preprocessing.crop
-        photo = random_crop(square, size, (phase.smallest_crop, phase.largest_crop), generator)
-        return normalised(photo, self.preprocessing, None)
+            at = crop_corners(steps, "ten")[generator.integers(5)]
+            photo = normalise(cut(square, at, steps.crop), steps, self.mean_image, at=at)
+        else:
+            area = phase.smallest_crop, phase.largest_crop
+            photo = normalise(random_crop(square, phase.size or steps.crop, area, generator), steps)
+        return photo[..., ::-1] if generator.random() < 0.5 else photo
 
 
-def normalised(
-    photos: Pixels, preprocessing: Preprocessing, mean_image: MeanImage | None
-) -> NDArray[np.float32]:
-    """Give photos (..., H, W, 3), RGB, with mean and deviation taken out, in the network's channel order.
-
-    A mean image has to be of the photos' own size.
-    """
-    ordered = photos if preprocessing.channels == "RGB" else photos[..., ::-1]
-    mean = np.asarray(preprocessing.mean if mean_image is None else mean_image.transpose(1, 2, 0), np.float32)
-    pixels: NDArray[np.float32] = ordered.astype(np.float32) - mean
-    return np.divide(pixels, np.asarray(preprocessing.std, np.float32))
+def cut(squares: Pixels, at: tuple[int, int], size: int) -> Pixels:
+    """Return the crops of squares (..., side, side, 3) whose first pixel is at x and y."""
+    x, y = at
+    return squares[..., y : y + size, x : x + size, :]
 
 
-def as_images(photos: NDArray[np.float32]) -> Tensor:
-    """Give photos (N, H, W, 3) as images (N, 3, H, W), channels last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(photos)).permute(0, 3, 1, 2)
+def channels_last(photos: NDArray[np.float32]) -> Tensor:
+    """Return photos (N, 3, H, W) as a tensor with channels last in memory, as convolutions read fastest."""
+    return torch.from_numpy(photos).contiguous(memory_format=torch.channels_last)
 
 
-def crops(squares: NDArray[np.float32], crop: int, *, ten_crop: bool = False) -> list[Tensor]:
-    """Cut the centre crop of squares (N, side, side, 3), or the paper's ten, as images (N, 3, crop, crop)."""
-    corners = crop_corners(squares.shape[1], crop)
-    chosen = corners if ten_crop else corners[-1:]
-    views = [as_images(squares[:, y : y + crop, x : x + crop]) for x, y in chosen]
-    return [*views, *(view.flip(3) for view in views)] if ten_crop else views
+def crops(
+    squares: Pixels, preprocessing: Preprocessing, mean_image: MeanImage | None, kind: Crops
+) -> list[Tensor]:
+    """Return each crop, normalised, of squares (N, side, side, 3): the centre one, or the paper's ten."""
+    views = [
+        channels_last(normalise(cut(squares, at, preprocessing.crop), preprocessing, mean_image, at=at))
+        for at in crop_corners(preprocessing, kind)
+    ]
+    return [*views, *(view.flip(3) for view in views)] if kind == "ten" else views
+
+
+def mean_image(squares: Pixels) -> NDArray[np.float32]:
+    """Return the mean of all squares (photos, side, side, 3), float32 (3, side, side), as in Sec 3."""
+    total = np.zeros(squares.shape[1:], np.float64)
+    for square in squares:
+        total += square
+    return np.ascontiguousarray((total / len(squares)).astype(np.float32).transpose(2, 0, 1))
+
+
+def random_crop(
+    square: Pixels, size: int, area: tuple[float, float], generator: np.random.Generator
+) -> Pixels:
+    """Cut a random square with a share of the `area` in a range, and resize it to `size` pixels."""
+    whole = square.shape[0]
+    side = whole * np.sqrt(generator.uniform(*area))
+    x, y = generator.uniform(0, whole - side, size=2)
+    photo = Image.fromarray(square)
+    resized = photo.resize((size, size), Image.Resampling.BILINEAR, box=(x, y, x + side, y + side))
+    return np.asarray(resized)

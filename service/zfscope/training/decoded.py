@@ -17,8 +17,8 @@ from zfscope.images.decode import decode
 from zfscope.images.limits import environment_limits
 from zfscope.images.preprocess import Preprocessing, centre_square
 from zfscope.training.ahead import map_ahead
+from zfscope.training.batches import Pixels
 from zfscope.training.labelled import LabelledPhotos
-from zfscope.training.photos import Pixels
 from zfscope.training.record import (
     Changes,
     Record,

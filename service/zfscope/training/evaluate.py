@@ -1,7 +1,8 @@
-"""Accuracy on photos: single crop, or the mean of the paper's ten."""
+"""Accuracy on photos, of a network or of a stored model: single crop, or the mean of the paper's ten."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,10 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from zfscope.datasets import PassedOver
+from zfscope.datasets.names import similar_classes
+from zfscope.datasets.read import Skipped
+from zfscope.errors import InputError
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.networks.network import Network
-from zfscope.training.batches import crops, normalised
-from zfscope.training.photos import Pixels
+from zfscope.store import Model
+from zfscope.training.batches import Pixels, crops
+from zfscope.training.data_checks import repeat_warnings
+from zfscope.training.decoded import cached_photos
+from zfscope.training.labelled import read_folder
 
 BATCH = 32
 
@@ -24,6 +32,16 @@ class Accuracy:
     top1: float
     top5: float
     images: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An accuracy, the photos that could not be used, what was passed over, and what may be wrong."""
+
+    accuracy: Accuracy
+    skipped: tuple[Skipped, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @torch.inference_mode()
@@ -47,13 +65,42 @@ def evaluate(
     hits = torch.zeros(2)
     for start in range(0, len(targets), BATCH):
         chosen = slice(start, start + BATCH)
-        photos = normalised(squares[chosen], preprocessing, mean_image)
-        views = crops(photos, preprocessing.crop, ten_crop=ten_crop)
+        views = crops(squares[chosen], preprocessing, mean_image, "ten" if ten_crop else "centre")
         probabilities = torch.stack([_probabilities(network, crop.to(device), size) for crop in views])
         hits += _hits(probabilities.mean(0).cpu(), torch.from_numpy(targets[chosen]))
         advance(len(targets[chosen]))
     top1, top5 = (100 * hits / len(targets)).tolist()
     return Accuracy(round(top1, 3), round(top5, 3), len(targets))
+
+
+def evaluate_model(
+    model: Model,
+    data: Path,
+    *,
+    ten_crop: bool,
+    cache: Path,
+    advance: Callable[[int], None] = lambda photos: None,
+) -> Evaluation:
+    """Measure a stored model on a data set whose classes are among its label ids.
+
+    cache: a folder for the decoded photos. advance: called with the number of photos decoded, then of those
+    classified. Raises InputError for a data set that does not fit the model, and for a model without classes.
+    """
+    if not model.labels:
+        raise InputError(f"{model.manifest.title} has no classes to be right about", field="model")
+    photos = read_folder(data, [label.id for label in model.labels])
+    decoded = cached_photos(photos, model.preprocessing, cache / "evaluation.pixels", advance=advance)
+    accuracy = evaluate(
+        model.network,
+        np.asarray(decoded.squares),
+        decoded.targets,
+        model.preprocessing,
+        mean_image=model.mean_image,
+        ten_crop=ten_crop,
+        advance=advance,
+    )
+    warnings = *similar_classes(photos.data.classes), *repeat_warnings(decoded.record.used, "photos")
+    return Evaluation(accuracy, decoded.skipped, photos.passed_over, warnings)
 
 
 def _probabilities(network: Network, photos: Tensor, size: int | None) -> Tensor:

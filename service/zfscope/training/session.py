@@ -22,14 +22,18 @@ from zfscope.store import Accuracy as StoredAccuracy
 from zfscope.store import Label, Manifest, Provenance, write_model
 from zfscope.store.weights import pack_weights, unpack_weights
 from zfscope.store.write import check_writable
-from zfscope.training.batches import Batches
+from zfscope.training.batches import Batches, mean_image
 from zfscope.training.card import model_card
-from zfscope.training.class_names import check_names, name_warnings
+from zfscope.training.data_checks import (
+    check_names,
+    count_overlap,
+    name_warnings,
+    overlap_warning,
+    repeat_warnings,
+)
 from zfscope.training.decoded import DecodedPhotos, cached_photos
 from zfscope.training.evaluate import Accuracy, evaluate
 from zfscope.training.labelled import LabelledPhotos, check_filled, read_folder
-from zfscope.training.overlap import count_overlap, overlap_warning, repeat_warnings
-from zfscope.training.photos import mean_image
 from zfscope.training.recipe import Recipe, load_recipe
 from zfscope.training.run import LABELS, TrainingRun, Watch
 from zfscope.training.settings import Settings, check_settings

@@ -1,13 +1,44 @@
-"""Photos that are in two places of the data, found by the hash of their bytes."""
+"""Checks of the data of a run: names of classes, and photos that are in two places."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from zfscope.datasets.names import quoted
+from zfscope.errors import InputError
+from zfscope.training.labelled import some
 from zfscope.training.record import RecordedPhoto
 
 
+def check_names(classes: Sequence[str], names: Mapping[str, str]) -> None:
+    """Raise InputError where names are given and none of them is that of a class."""
+    if names and not set(classes) & set(names):
+        message = f"none of the {len(names):,} labels names a class of the data; labels: {some(list(names))}"
+        raise InputError(
+            f"{message}; classes: {some(classes)}. Put a TAB behind a class with spaces", field="labels"
+        )
+
+
+def name_warnings(classes: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
+    """Return a warning about labels that fit no class, one about classes without one, and one about twins."""
+    if not names:
+        return
+    strange = [name for name in names if name not in set(classes)]
+    if strange:
+        yield f"{len(strange):,} of {len(names):,} labels name no class of the data: {some(strange)}"
+    bare = [name for name in classes if name not in names]
+    if bare:
+        yield (
+            f"{len(bare):,} of {len(classes):,} classes have no label, and are called as their folders: "
+            f"{some(bare)}. Put a TAB behind a class with spaces"
+        )
+    called = Counter(names.get(name, name) for name in classes)
+    twins = [name for name, count in called.items() if count > 1]
+    if twins:
+        yield f"several classes have the same label: {some(twins)}"
+
+
 def count_overlap(training: Sequence[RecordedPhoto], validation: Sequence[RecordedPhoto]) -> int:
-    """Return how many validation photos are training photos too."""
+    """Return how many validation photos are training photos too, by the hash of their bytes."""
     known = {photo.digest for photo in training}
     return sum(photo.digest in known for photo in validation)
 
