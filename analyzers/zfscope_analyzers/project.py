@@ -23,8 +23,8 @@ from zfscope.engine.trace import Trace, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared, reorder
-from zfscope.images.render import Panel, projection_panel
 from zfscope.images.sheet import Section, sheet
+from zfscope.images.tiles import Panel, projection_panel
 from zfscope.networks import Network
 from zfscope.networks.receptive import receptive_fields
 from zfscope.store import Model

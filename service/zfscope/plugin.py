@@ -28,7 +28,8 @@ from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, Zfscope
 from zfscope.images.geometry import Box, Geometry
 from zfscope.images.heat import figure, heat_panel, photo_panel
 from zfscope.images.preprocess import Prepared
-from zfscope.images.render import Panel, Rendering, projection_panel
+from zfscope.images.render import Rendering
+from zfscope.images.tiles import Panel, projection_panel
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
 from zfscope.networks.layers import Layer

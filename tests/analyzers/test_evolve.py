@@ -27,7 +27,7 @@ from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.store import Model, ModelStore, write_model
 from zfscope_analyzers.evolve.course import Course, Stop
-from zfscope_analyzers.evolve.settle import Settled, pearson, settled
+from zfscope_analyzers.evolve.evolution import Settled, pearson, settled
 from zfscope_analyzers.top_k.page import Page
 
 EVOLVE = load_analyzers().analyzer("evolve")

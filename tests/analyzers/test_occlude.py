@@ -27,7 +27,7 @@ from zfscope.images.preprocess import prepare
 from zfscope.store import Weights
 from zfscope_analyzers.occlude import figure as occlude_figure
 from zfscope_analyzers.occlude import scene
-from zfscope_analyzers.occlude.changes import likeliest_of
+from zfscope_analyzers.occlude.passes import likeliest_of
 from zfscope_analyzers.occlude.windows import Window, likeliest_map
 
 OCCLUDE = load_analyzers().analyzer("occlude")

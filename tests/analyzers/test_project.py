@@ -16,7 +16,7 @@ from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
 from zfscope.engine import Unit, project, trace
 from zfscope.errors import InputError, NotFound
-from zfscope.images.render import SILENT_NOTE
+from zfscope.images.tiles import SILENT_NOTE
 from zfscope.store import Weights
 
 PROJECT = load_analyzers().analyzer("project")

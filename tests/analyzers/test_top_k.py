@@ -27,8 +27,8 @@ from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data
 from zfscope.store import Model, Weights
 from zfscope.store.manifest import WEIGHTS
-from zfscope_analyzers.top_k import look as module
-from zfscope_analyzers.top_k.look import FLOOR, RELATIVE, reproduced
+from zfscope_analyzers.top_k import inspect as module
+from zfscope_analyzers.top_k.inspect import FLOOR, RELATIVE, reproduced
 
 TOP_K = load_analyzers().analyzer("top-k")
 LAYERS = ("conv1", "conv5", "relu5", "fc6", "fc8")
@@ -365,7 +365,7 @@ def test_a_photo_that_can_no_longer_be_decoded_is_gone(
     def refusing(*_: Any, **__: Any) -> Any:
         raise InputError("a format that is not read any more")
 
-    monkeypatch.setattr("zfscope.scan.again.decode_photo", refusing)
+    monkeypatch.setattr("zfscope.scan.reload.decode_photo", refusing)
     assert {row["state"] for row in records(look(ready, maps=[0]))} == {"gone"}
 
 

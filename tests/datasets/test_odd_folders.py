@@ -21,7 +21,7 @@ from zfscope.datasets.first_bytes import refusal_of
 from zfscope.datasets.names import similar_classes
 from zfscope.datasets.passed_over import in_words
 from zfscope.errors import InputError
-from zfscope.gallery.mosaic import encode
+from zfscope.gallery.look import encode
 from zfscope.images.curves import plot_history
 from zfscope.images.formats import photo_suffixes, readable_formats
 from zfscope.images.render import Rendering
@@ -111,7 +111,7 @@ def test_folders_of_systems_are_named_and_never_a_class(tmp_path: Path, name: st
 OWN_PICTURES = {
     "projection": Rendering(np.zeros((9, 9, 3), np.uint8), "église 教会").png(),
     "curves": plot_history([{"epoch": 0, "train_loss": 1.0}, {"epoch": 1, "train_loss": 0.5}]),
-    "gallery": encode(np.zeros((224, 224, 3), np.uint8), 13),
+    "gallery": encode(Image.fromarray(np.zeros((224, 224, 3), np.uint8)), 13),
 }
 
 

@@ -205,7 +205,7 @@ def test_what_was_stopped_goes_on_where_it_was(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(plan_module, "MOST_MAPS", 3)
+    monkeypatch.setattr(plan_module, "MOST_EVOLVED_MAPS", 3)
     asked: list[tuple[str, tuple[int, ...]]] = []
 
     def stopping(name: str, parameters: Mapping[str, Any], told: Callable[[float], None]) -> Any:

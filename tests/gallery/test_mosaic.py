@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from zfscope.gallery.mosaic import mosaic
+from zfscope.gallery.look import mosaic
 
 
 def test_places_without_a_tile_are_white_so_that_none_looks_like_a_projection_of_zero() -> None:
     grey = np.full((4, 4, 3), 128, np.uint8)
-    drawn = mosaic([grey, None, grey], 4, 2)
+    drawn = np.asarray(mosaic([grey, None, grey], 4, 2))
     assert drawn.shape == (8, 8, 3)
     assert (drawn[:4, :4] == 128).all()
     assert (drawn[4:, :4] == 128).all()

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.images.boxes import badge, photo_with_boxes
 from zfscope.images.geometry import Box, Geometry
+from zfscope.images.sheet import badge, photo_with_boxes
 
 Rgb = NDArray[np.uint8]
 Find = Callable[[Rgb, Rgb], list[tuple[int, int]]]

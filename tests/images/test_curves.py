@@ -83,7 +83,7 @@ def test_a_history_without_anything_to_plot_is_refused(history: list[dict[str, f
 
 
 def test_nothing_else_of_the_package_imports_matplotlib_or_torch() -> None:
-    modules = "bombs, boxes, colour, compose, decode, filters, geometry, normalise, preprocess, render, sheet"
+    modules = "bombs, colour, decode, geometry, heat, layout, normalise, preprocess, render, sheet, tiles"
     loaded = "{'matplotlib', 'torch'} & {*sys.modules}"
     code = f"import sys; from zfscope.images import {modules}; print({loaded})"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from zfscope.images.decode import decode_photo
-from zfscope.images.nclx import code_points
+from zfscope.images.profiles import code_points
 
 PHOTO = Image.new("RGB", (64, 48), (200, 100, 50))
 

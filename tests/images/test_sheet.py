@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.images.geometry import Box, Geometry
-from zfscope.images.render import Panel, Rendering, panel_note
+from zfscope.images.render import Rendering
 from zfscope.images.sheet import WIDTH_PX, Section, sheet
+from zfscope.images.tiles import Panel, panel_note
 
 Rgb = NDArray[np.uint8]
 

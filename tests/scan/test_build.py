@@ -21,10 +21,10 @@ from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared, prepare
 from zfscope.scan import Index, open_data
-from zfscope.scan.again import photos_of, see_again
 from zfscope.scan.batches import Batch
 from zfscope.scan.engine import Work
 from zfscope.scan.partial import EDGES, Partial
+from zfscope.scan.reload import photos_of, reload_photo
 from zfscope.store import Model
 
 Make = Callable[..., Index]
@@ -88,6 +88,17 @@ def test_dead_maps_and_histograms_are_those_of_whole_activations(
     assert 2 in index.dead_maps("conv1")
     assert 4 in index.dead_maps("fc3")
     assert index.dead_maps("conv2") == ()
+
+
+def test_strongest_maps_are_ranked_by_their_strongest_photo_and_then_by_number(
+    make: Make, photos: Path
+) -> None:
+    index = make(photos, rank="sum")
+    for layer in index.layers:
+        best = [index.records(layer, map)[0].score for map in range(len(index.alive(layer)))]
+        assert index.strongest_maps(layer) == sorted(range(len(best)), key=lambda map: (-best[map], map))
+    with pytest.raises(NotFound, match="layer 'conv9' is not in index"):
+        index.strongest_maps("conv9")
 
 
 def test_broken_photos_are_skipped_counted_and_listed_with_the_reason(make: Make, photos: Path) -> None:
@@ -349,7 +360,7 @@ def test_limits_of_the_environment_hold_and_are_kept_to_read_the_photos_again(
     assert "at most 1,300 are allowed" in skipped[1]
     monkeypatch.delenv("ZFSCOPE_MAX_IMAGE_PIXELS")
     record = next(each for each in index.records(LAYERS[0], 0) if each.path == "a.jpg")
-    seen = see_again(photos_of(index), record, model)
+    seen = reload_photo(photos_of(index), record, model)
     assert isinstance(seen, Prepared)
     assert seen.photo.shape == (30, 40, 3)
     assert seen.geometries[0].photo_size == (60, 80)

@@ -1,19 +1,21 @@
 """Architectures side by side, as an analyzer: the model of the request and others (Sec 4.1, Fig 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.contract import Analysis, Context, picture
 from zfscope.errors import InputError, NotFound
 from zfscope.results import merge_notices
-from zfscope.scan import open_index
+from zfscope.scan import Index, open_index
 from zfscope.store import Model
+from zfscope_analyzers.architectures.figure import figure
 from zfscope_analyzers.architectures.measure import PROJECTED, Measures, measure
-from zfscope_analyzers.architectures.result import result
+from zfscope_analyzers.architectures.table import table
 
 # Forward passes for each photo and model: to find the largest activations, and to project from them, both
 # through the model's weights and through random ones.
@@ -112,3 +114,37 @@ def _check_sizes(models: Sequence[Model]) -> None:
 def cost(models: int, photos: int) -> int:
     """Count about how many forward passes a comparison of so many models on so many photos costs."""
     return models * (_PASSES * photos + 2 * PROJECTED)
+
+
+def result(measures: Sequence[Measures], indexes: Sequence[Index] = (), *, pictures: bool = True) -> Analysis:
+    """Give the table and the picture `architectures`, and the tensors of each model.
+
+    Tensors are named `NAME-VERSION-filters` and so on. indexes: one of each model, for the dead maps of
+    all its layers, or none. pictures: whether to draw.
+    """
+    tensors = {
+        f"{each.name}-{each.version}-{key}": np.ascontiguousarray(values, np.float32)
+        for each in measures
+        for key, values in _arrays(each).items()
+    }
+    return Analysis(
+        tensors=tensors,
+        pictures=(picture("architectures", figure(measures, indexes)),) if pictures else (),
+        tables={"architectures": table(measures, indexes)},
+    )
+
+
+def _arrays(measures: Measures) -> Mapping[str, NDArray[Any]]:
+    """Give what numbers cannot tell; shapes and units as in `Measures`, `Sizes` and `Spectrum`."""
+    spectrum = measures.spectrum
+    return {
+        "filters": measures.filters,
+        "rms": measures.sizes.rms,
+        "rms-renormalised": measures.sizes.renormalised,
+        "shares": spectrum.shares,
+        "peaks": spectrum.peaks,
+        "frequencies": spectrum.frequencies,
+        "density": spectrum.density,
+        "profile": measures.profile,
+        **{f"maxima-{layer}": values for layer, values in measures.maxima.items()},
+    }

@@ -1,31 +1,48 @@
 """The comparison as one sheet: filters, what layer 2 shows, curves and numbers (Fig 6)."""
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.images.compose import FAINT, INK, above, beside, blank, framed, grid, paragraph, text
-from zfscope.images.filters import filter_grid, strongest_part
-from zfscope.images.render import Rendering, signed_to_rgb
+from zfscope.errors import InputError
+from zfscope.images.layout import (
+    FAINT,
+    HEADING,
+    INK,
+    MARGIN,
+    Colour,
+    above,
+    beside,
+    blank,
+    cell,
+    grid,
+    page,
+    text,
+)
+from zfscope.images.render import Rendering, scale_note, signed_to_rgb
 from zfscope.results import Cell, Table
+from zfscope.rounding import rounding
 from zfscope.scan import Index
 from zfscope_analyzers.architectures.measure import Measures, Sizes
 from zfscope_analyzers.architectures.spectrum import HIGH_ABOVE, LOW_BELOW
 from zfscope_analyzers.architectures.table import table
 
+# One scale for all filters, on which a large one leaves the others grey, or one for each of them.
+Scale = Literal["common", "own"]
+
 if TYPE_CHECKING:  # it brings matplotlib, which only a drawing needs
     from zfscope.images.curves import Chart
 
 WIDTH_PX = 1440
-_MARGIN, _GAP = 36, 24
-_INNER_PX = WIDTH_PX - 2 * _MARGIN
+_GAP = 24
+_INNER_PX = WIDTH_PX - 2 * MARGIN
 _PICTURE_PX = (_INNER_PX - 2 * _GAP) // 3
 _PART_PX, _ENLARGED, _TILES, _TILE_GAP = 72, 2, 3, 2
-_CHART_PX, _WORDS_PX, _LINE_GAP = 290, 420, 4
-_TITLE, _HEADING, _BODY, _SMALL = 27, 20, 16, 14
+_CHART_PX, _WORDS_PX, _LINE_GAP, _CELL_GAP = 290, 420, 4, 12
 _BINS = np.arange(17) / 24
 """Edges of the histogram of peaks; the last one is beyond sqrt(1/2), where frequencies end."""
 
@@ -45,20 +62,21 @@ def figure(measures: Sequence[Measures], indexes: Sequence[Index] = ()) -> Rende
     """
     from zfscope.images.curves import plot_charts
 
-    title = paragraph("Architectures compared", _TITLE, _INNER_PX)
-    rows = [_row(each) for each in measures]
     charts = Image.fromarray(plot_charts(_charts(measures), width_px=_INNER_PX, height_px=_CHART_PX))
-    numbers = _drawn(table(measures, indexes))
-    caption = paragraph(_CAPTION, _SMALL, _INNER_PX, FAINT)
-    page = framed(above([title, *rows, charts, numbers, caption], gap=_GAP), _MARGIN)
-    return Rendering(np.asarray(page), "; ".join(_note(each) for each in measures))
+    return page(
+        "Architectures compared",
+        [*(_row(each) for each in measures), charts, _drawn(table(measures, indexes))],
+        scale="; ".join(_note(each) for each in measures),
+        caption=_CAPTION,
+        width_px=_INNER_PX,
+    )
 
 
 def _row(measures: Measures) -> Image.Image:
     count, _, kernel, _ = measures.filters.shape
     name, stride = measures.layers.first.name, measures.layers.stride
     names = f"{name}: {count} filters of {kernel} x {kernel}, stride {stride}"
-    heading = text(f"{measures.title}   {names}", _HEADING, width_px=_INNER_PX)
+    heading = text(f"{measures.title}   {names}", HEADING, width_px=_INNER_PX)
     pictures = {
         f"{name}, all filters on one scale": _filters(measures, own=False),
         f"{name}, each filter on its own scale": _filters(measures, own=True),
@@ -71,7 +89,7 @@ def _row(measures: Measures) -> Image.Image:
 def _panel(picture: Image.Image, words: str) -> Image.Image:
     whole = blank(_PICTURE_PX, picture.height)
     whole.paste(picture, (0, 0))
-    return above([whole, text(words, _BODY, FAINT, width_px=_PICTURE_PX)], gap=6)
+    return above([whole, text(words, colour=FAINT, width_px=_PICTURE_PX)], gap=6)
 
 
 def _filters(measures: Measures, *, own: bool) -> Image.Image:
@@ -79,11 +97,60 @@ def _filters(measures: Measures, *, own: bool) -> Image.Image:
     return Image.fromarray(drawn.rgb)
 
 
+def filter_grid(filters: NDArray[np.floating], scale: Scale, *, width_px: int) -> Rendering:
+    """Draw filters, (n, 3, k, k) RGB, in a square grid, in reading order, at most `width_px` wide.
+
+    Every weight is a square of whole pixels, one at least, even where the grid becomes wider so. White and
+    black are the largest magnitude there is, of all filters or of each: no weight is cut off. A filter whose
+    weights are all rounding of the largest one is grey on its own scale too.
+    Raises InputError for none, and for filters that do not have three colours.
+    """
+    if filters.ndim != 4 or not len(filters) or filters.shape[1] != 3:
+        raise InputError(f"filters of shape {filters.shape}; pictures are drawn of (n, 3, rows, columns)")
+    columns = math.ceil(math.sqrt(len(filters)))
+    factor = max(1, (width_px - (columns - 1) * _TILE_GAP) // (columns * filters.shape[3]))
+    largest = np.abs(filters).max(axis=(1, 2, 3))
+    alive = largest > rounding(float(largest.max()))
+    full = np.full_like(largest, largest.max()) if scale == "common" else np.where(alive, largest, 0)
+    tiles = [
+        _enlarged(Image.fromarray(signed_to_rgb(each, scale=float(most))), factor)
+        for each, most in zip(filters, full, strict=True)
+    ]
+    picture = grid(tiles, columns, gap=_TILE_GAP)
+    return Rendering(np.asarray(picture), _filter_note(scale, float(largest.max())))
+
+
+def strongest_part(projection: NDArray[np.floating], size_px: int) -> NDArray[np.floating]:
+    """Cut the square of that side around the largest magnitude out of a projection, (3, H, W).
+
+    It lies inside, and is smaller where the projection is.
+    """
+    strength = np.abs(projection).max(axis=0)
+    starts = (
+        min(max(0, place - size_px // 2), max(0, side - size_px))
+        for place, side in zip(
+            np.unravel_index(strength.argmax(), strength.shape), strength.shape, strict=True
+        )
+    )
+    top, left = map(int, starts)
+    return projection[:, top : top + size_px, left : left + size_px]
+
+
+def _enlarged(tile: Image.Image, factor: int) -> Image.Image:
+    return tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
+
+
+def _filter_note(scale: Scale, largest: float) -> str:
+    if scale == "common":
+        return f"all filters on one scale: {scale_note(largest)}"
+    return f"each filter on a scale of its own, {largest:.4g} at most: symmetric linear; 128 grey = 0"
+
+
 def _projections(projections: NDArray[np.float32]) -> Image.Image:
     side = _ENLARGED * _PART_PX
     tiles = [Image.fromarray(signed_to_rgb(strongest_part(each, _PART_PX))) for each in projections]
     enlarged = [tile.resize((side, side), Image.Resampling.NEAREST) for tile in tiles]
-    return grid(enlarged, _TILES, gap=_TILE_GAP, row_gap=_TILE_GAP) if enlarged else blank(side, side)
+    return grid(enlarged, _TILES, gap=_TILE_GAP) if enlarged else blank(side, side)
 
 
 def _charts(measures: Sequence[Measures]) -> "Sequence[Chart]":
@@ -136,22 +203,15 @@ def _drawn(numbers: Table) -> Image.Image:
     return above([head, *(_line(row, column_px, INK) for row in numbers.rows)], gap=_LINE_GAP)
 
 
-def _line(cells: Sequence[Cell], column_px: int, colour: tuple[int, int, int]) -> Image.Image:
-    words = [_cell(_shown(cell), column_px, colour) for cell in cells[1:]]
-    return beside([_cell(str(cells[0]), _WORDS_PX, FAINT), *words], gap=0)
+def _line(cells: Sequence[Cell], column_px: int, colour: Colour) -> Image.Image:
+    numbers = [cell(_shown(each), column_px, colour=colour, gap_px=_CELL_GAP) for each in cells[1:]]
+    return beside([cell(str(cells[0]), _WORDS_PX, colour=FAINT, gap_px=_CELL_GAP), *numbers], gap=0)
 
 
-def _cell(words: str, width_px: int, colour: tuple[int, int, int]) -> Image.Image:
-    line = text(words, _BODY, colour, width_px=width_px - 12)
-    whole = blank(width_px, line.height)
-    whole.paste(line, (0, 0))
-    return whole
-
-
-def _shown(cell: Cell) -> str:
-    if isinstance(cell, float):
-        return f"{cell:,.3g}" if abs(cell) < 1000 else f"{cell:,.0f}"
-    return "-" if cell is None else str(cell)
+def _shown(value: Cell) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return "-" if value is None else str(value)
 
 
 def _note(measures: Measures) -> str:

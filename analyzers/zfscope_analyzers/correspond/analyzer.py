@@ -1,16 +1,19 @@
-"""Correspondence as an analyzer, and what it gives."""
+"""Correspondence as an analyzer: what it takes and gives, Table 1 with the covered photos beside too."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.analysis.contract import Analysis, Context, Picture, Table, picture
+from zfscope.images.layout import above, beside, cell, page
 from zfscope.store import Model
-from zfscope_analyzers.correspond.compare import Row, compare
-from zfscope_analyzers.correspond.figure import figure
-from zfscope_analyzers.correspond.params import CorrespondParams
-from zfscope_analyzers.correspond.places import Covering, draws_of, parts_of
+from zfscope_analyzers.correspond.compare import Covering, Row, compare, covered, draws_of, parts_of
+from zfscope_analyzers.correspond.params import RANDOM, CorrespondParams
+
+_NAME_PX, _NUMBER_PX, _TILES_PX, _SMALLEST_TILE_PX = 170, 150, 1000, 48
+_CELL_GAP, _TILE_GAP, _ROW_GAP = 10, 4, 8
 
 
 class Correspond:
@@ -62,7 +65,7 @@ class Correspond:
         shown = rows if control is None else [*rows, control]
         return Analysis(
             tensors=_tensors(rows, "") | (_tensors([control], "random-") if control else {}),
-            pictures=(figure(context, params, shown),) if context.pictures else (),
+            pictures=(_figure(context, params, shown),) if context.pictures else (),
             tables={"correspondence": _table(shown, params.layers)},
         )
 
@@ -92,3 +95,47 @@ def _table(rows: Sequence[Row], layers: Sequence[str]) -> Table:
         for pairs in (row.pairs(layer),)
     )
     return Table(("part", "layer", "mean", "deviation", "pairs"), tuple(cells))
+
+
+def _figure(context: Context, params: CorrespondParams, rows: Sequence[Row]) -> Picture:
+    """Draw Table 1 with the covered photos beside: a row for each part."""
+    tile_px = min(160, max(_SMALLEST_TILE_PX, _TILES_PX // len(context.images)))
+    names = ("covered", *params.layers)
+    widths = (_NAME_PX, *[_NUMBER_PX] * len(params.layers))
+    head = [cell(name, width, gap_px=_CELL_GAP) for name, width in zip(names, widths, strict=True)]
+    lines = [beside(head, gap=0)]
+    for row in rows:
+        places = zip(context.images, row.coverings[0].boxes, strict=True)
+        views = [covered(context.model, prepared, box, params.fill)[0] for prepared, box in places]
+        tiles = [Image.fromarray(view).resize((tile_px, tile_px), Image.Resampling.LANCZOS) for view in views]
+        words = (row.name, *(_mean_and_deviation(row, layer) for layer in params.layers))
+        cells = [
+            cell(word, width, gap_px=_CELL_GAP, height_px=tile_px)
+            for word, width in zip(words, widths, strict=True)
+        ]
+        lines.append(beside([*cells, beside(tiles, gap=_TILE_GAP)], gap=0))
+    model = context.model
+    drawn = page(
+        f"Correspondence in {model.name} version {model.version}",
+        [above(lines, gap=_ROW_GAP)],
+        scale=f"photos covered with: {params.fill}; the numbers are those of the table 'correspondence'",
+        caption=_caption(rows),
+        gap=20,
+    )
+    return picture("correspondence", drawn)
+
+
+def _mean_and_deviation(row: Row, layer: str) -> str:
+    pairs = row.pairs(layer)
+    return f"{pairs.mean():.3f} \u00b1 {pairs.std():.3f}"
+
+
+def _caption(rows: Sequence[Row]) -> str:
+    words = (
+        "Mean feature sign change: the share of a layer's features that do not change the same way in two "
+        "photos when the part is covered, over all pairs of photos, \u00b1 standard deviation. Lower: the "
+        "network relates the parts more closely."
+    )
+    if rows[-1].name == RANDOM:
+        words += f" Control: {len(rows[-1].coverings)} draws of random boxes, of which the first is shown."
+    return words

@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from zfscope.images.transform import FillColour
-from zfscope_analyzers.boxes import PhotoBox
-from zfscope_analyzers.names import distinct
+from zfscope_analyzers.params import PhotoBox, distinct
 
 RANDOM = "random"
 """The control among the parts."""

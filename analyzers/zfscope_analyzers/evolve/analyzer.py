@@ -1,17 +1,19 @@
 """How maps come to be, as an analyzer: what it takes, costs and gives."""
 
-from dataclasses import replace
-
-from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.engine.frame import framing_of
+from zfscope.records import RecordState
+from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
-from zfscope_analyzers.evolve.course import Course, course_of
+from zfscope_analyzers.evolve.course import EvolveParams, course_of
+from zfscope_analyzers.evolve.evolution import Evolution, Place, evolution_of
 from zfscope_analyzers.evolve.figure import figure
-from zfscope_analyzers.evolve.params import EvolveParams
-from zfscope_analyzers.evolve.result import Evolution, Place, tables_of, tensors_of
-from zfscope_analyzers.evolve.settle import correlations, settled
-from zfscope_analyzers.top_k import look as top_k
-from zfscope_analyzers.top_k.params import TopKParams
-from zfscope_analyzers.top_k.result import warnings_of
+from zfscope_analyzers.top_k.inspect import view_tensors
+
+_COLUMNS = (
+    *("layer", "map", "epoch", "path", "class", "value", "recomputed"),
+    *("y", "x", "state", "jumped", "correlation"),
+)
 
 
 class Evolve:
@@ -24,8 +26,8 @@ class Evolve:
     Tables: `evolution` (layer, map, epoch: none at the end of the training, path, class, value: the recorded
     activation, recomputed: that of now, y, x: the unit's place, state, jumped: 1 where the photo is another
     one than at the epoch before in the table, none where one of the two has none, correlation: see
-    `zfscope_analyzers.evolve.settle`) and, with `settling`, `settling` (layer, epoch, median, lower, upper:
-    the quartiles of the correlations, maps: how many have one). Tensors, `size` being the side of the
+    `zfscope_analyzers.evolve.evolution`) and, with `settling`, `settling` (layer, epoch, median, lower,
+    upper: the quartiles of the correlations, maps: how many have one). Tensors, `size` being the side of the
     layer's receptive field, or of the network's input where that is no larger: `projections` float32 (maps,
     epochs, 3, size, size), channels in the network's order, and `patches` uint8 (maps, epochs, size, size,
     3), RGB; all zero beyond the edges of the picture, and where nothing was seen. One picture, `evolution`.
@@ -51,33 +53,39 @@ class Evolve:
         Raises NotFound and InputError as `zfscope_analyzers.evolve.course.course_of` does.
         """
         course = course_of(context, params)
-        found = _found(context, course, settling=params.settling)
+        found = evolution_of(context, course, settling=params.settling)
         context.check_cancelled()
+        size, shape = (
+            framing_of(context.model.network, course.layer).size,
+            (len(course.maps), len(course.stops)),
+        )
         return Analysis(
-            tensors=tensors_of(found) if context.tensors else {},
+            tensors=view_tensors(found.found, shape, size) if context.tensors else {},
             pictures=(figure(found),) if context.pictures else (),
-            tables=tables_of(found),
-            warnings=warnings_of(found.looks.values()),
+            tables=_tables(found),
+            warnings=merge_notices(notice for each in found.found.values() for notice in each.warnings),
         )
 
 
-def _found(context: Context, course: Course, *, settling: bool) -> Evolution:
-    """Look at every map at every stop, and then at how fast they settle."""
-    looks: dict[Place, top_k.Look] = {}
-    for number in range(len(course.stops)):
-        looks |= _looks(context, course, number)
-        context.progress((number + 1) / (len(course.stops) + settling), None)
-    if not settling:
-        return Evolution(course, looks, {}, None)
-    last = len(course.stops) - 1
-    known = [map for map in range(len(course.maps)) if looks[Place(map, last)].state == "ok"]
-    alike = correlations(context, course, known)
-    return Evolution(course, looks, alike, settled(course, alike))
+def _tables(found: Evolution) -> dict[str, Table]:
+    course = found.course
+    places = [Place(map, stop) for map in range(len(course.maps)) for stop in range(len(course.stops))]
+    tables = {"evolution": Table(_COLUMNS, tuple(_row(found, place) for place in places))}
+    if found.settled is not None:
+        columns = ("layer", "epoch", "median", "lower", "upper", "maps")
+        rows = tuple(
+            (course.layer, each.epoch, each.median, each.lower, each.upper, each.maps)
+            for each in found.settled
+        )
+        tables["settling"] = Table(columns, rows)
+    return tables
 
 
-def _looks(context: Context, course: Course, number: int) -> dict[Place, top_k.Look]:
-    """Look at the strongest photo of each map at a stop, with the weights of that stop."""
-    stop, seen = course.stops[number], dict[top_k.Place, top_k.Look]()
-    for _ in top_k.look(replace(context, model=stop.model), stop.page, TopKParams(top=1), seen):
-        pass
-    return {Place(place.map, number): each for place, each in seen.items()}
+def _row(found: Evolution, place: Place) -> tuple[Cell, ...]:
+    record, seen, jumped = found.record(place), found.found[place], found.jumped(place)
+    about = (record.layer, record.map, found.course.stops[place.stop].epoch)
+    if seen.state is RecordState.DEAD:
+        return (*about, None, None, None, None, None, None, seen.state.value, None, None)
+    which = (record.path, record.label or None, record.value, seen.recomputed, record.y, record.x)
+    jump = None if jumped is None else int(jumped)
+    return (*about, *which, seen.state.value, jump, found.correlations.get(place))

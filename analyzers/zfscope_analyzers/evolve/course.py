@@ -4,17 +4,46 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import Field, NonNegativeInt
+
 from zfscope.analysis.contract import Context
 from zfscope.errors import InputError, NotFound
 from zfscope.networks.spec import layers_of_maps
+from zfscope.records import MOST_EVOLVED_MAPS
 from zfscope.scan import indexes_folder
 from zfscope.scan.open import index_names, name_at
 from zfscope.store import Model, ModelStore
-from zfscope_analyzers.evolve.params import EvolveParams
-from zfscope_analyzers.top_k.page import Page, page_of
-from zfscope_analyzers.top_k.params import TopKParams
+from zfscope_analyzers.params import MapsOrPage
+from zfscope_analyzers.top_k.page import Page, TopKParams, page_of
 
 _AT_AN_EPOCH = re.compile(r"(.+)-epoch-\d{3,}")
+_MOST_EPOCHS = 32
+
+
+class EvolveParams(MapsOrPage):
+    """Which maps to follow through a training, and at which epochs."""
+
+    index: str = Field(
+        default="",
+        description="That of the final weights, by its name NAME; those of epochs are NAME-epoch-005. "
+        "Empty: the only NAME there is.",
+    )
+    layer: str = Field(default="conv3", description="Whose maps: a convolutional layer, or one above it.")
+    maps: tuple[NonNegativeInt, ...] = Field(
+        default=(),
+        max_length=MOST_EVOLVED_MAPS,
+        description="Which maps; empty: the `count` strongest at the end, from `first` on.",
+    )
+    count: int = Field(
+        default=6, ge=1, le=MOST_EVOLVED_MAPS, description="How many maps, when none are given."
+    )
+    first: NonNegativeInt = Field(default=0, description="How many of the strongest maps to pass over.")
+    epochs: tuple[NonNegativeInt, ...] = Field(
+        default=(),
+        max_length=_MOST_EPOCHS,
+        description="After which epochs, besides the end; empty: all that have an index.",
+    )
+    settling: bool = Field(default=True, description="Measure how fast the maps settle, too.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +53,11 @@ class Stop:
     epoch: int | None
     model: Model
     page: Page
+
+    @property
+    def label(self) -> str:
+        """What figures call it."""
+        return self.model.manifest.epoch_label(self.epoch)
 
 
 @dataclass(frozen=True, eq=False)

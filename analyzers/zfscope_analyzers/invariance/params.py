@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from zfscope.images.transform import Fill
-from zfscope_analyzers.names import distinct
+from zfscope_analyzers.params import distinct
 
 Kind = Literal["vertical", "horizontal", "scale", "rotation"]
 _MOST_VALUES = 200

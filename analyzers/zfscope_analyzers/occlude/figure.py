@@ -9,11 +9,9 @@ from zfscope.engine.seeds import activation
 from zfscope.images.heat import class_panel, figure, heat_panel, photo_panel
 from zfscope.images.normalise import reorder
 from zfscope.images.render import signed_to_rgb
-from zfscope_analyzers.occlude.changes import is_changed, total_floor, value_floor
 from zfscope_analyzers.occlude.params import OccludeParams
-from zfscope_analyzers.occlude.passes import Seen
-from zfscope_analyzers.occlude.projected import Projected
-from zfscope_analyzers.occlude.scene import Scene, values_of
+from zfscope_analyzers.occlude.passes import Seen, is_changed, total_floor, value_floor
+from zfscope_analyzers.occlude.scene import Projected, Scene, values_of
 from zfscope_analyzers.occlude.windows import averaged
 
 _PANEL_PX = 400

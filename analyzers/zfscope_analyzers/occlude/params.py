@@ -1,20 +1,37 @@
 """What to cover, and what to look at meanwhile."""
 
-from typing import Literal
+import base64
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
     PositiveInt,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 
-from zfscope_analyzers.boxes import PhotoBox
-from zfscope_analyzers.occlude.cover import COLOUR
-from zfscope_analyzers.occlude.masks import MaskFile
+from zfscope_analyzers.params import PhotoBox
+
+_COLOUR = "#[0-9a-fA-F]{6}"
+
+
+def _file_of(value: Any) -> Any:
+    """Give the bytes of a file that JSON holds as base64; lines may be broken."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except ValueError as error:
+        raise ValueError(f"a file has to come as base64: {error}") from error
+
+
+MaskFile = Annotated[bytes, BeforeValidator(_file_of), WithJsonSchema({"type": "string", "format": "base64"})]
+"""An image file's bytes; in JSON as base64."""
 
 
 class OccludeParams(BaseModel):
@@ -37,7 +54,7 @@ class OccludeParams(BaseModel):
     )
     fill: str = Field(
         default="grey",
-        pattern=rf"^(grey|mean|blur|{COLOUR})$",
+        pattern=rf"^(grey|mean|blur|{_COLOUR})$",
         description="What covers: grey (128), mean (the mean colour of the network's crop of this photo), "
         "blur (that crop, by a Gaussian of a standard deviation of half a window), or #rrggbb.",
     )

@@ -1,4 +1,7 @@
-"""What is the same for all windows of a photo: where they lie, what covers, what the network says without."""
+"""What is the same for all windows of a photo: where they lie, what covers, what the network says without.
+
+And what the watched map saw in the photo as it is, and would have seen without having learnt.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,23 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from zfscope.analysis.classification import softmax
 from zfscope.analysis.contract import Context, array, check_classifies, class_number, images_of
-from zfscope.analysis.control import check_down_to
-from zfscope.engine.seeds import Unit, strongest_unit, strongest_units
+from zfscope.analysis.control import Similarity, check_down_to, project_control, similarities
+from zfscope.engine.deconvnet import project
+from zfscope.engine.seeds import Unit, is_silent, strongest_unit, strongest_units
 from zfscope.engine.trace import Trace, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Prepared
+from zfscope.images.render import GREY
+from zfscope.networks.receptive import receptive_fields
 from zfscope.store import Label, Model
-from zfscope_analyzers.boxes import PhotoBox
-from zfscope_analyzers.occlude.cover import covered
-from zfscope_analyzers.occlude.masks import masked
 from zfscope_analyzers.occlude.params import OccludeParams
-from zfscope_analyzers.occlude.windows import Window, starts
+from zfscope_analyzers.occlude.windows import Window, masked, starts
+from zfscope_analyzers.params import PhotoBox
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +93,7 @@ def scene_of(context: Context, params: OccludeParams) -> Scene:
         (unit,) = strongest_units(traced, params.layer, 0, 1)
     else:
         unit = strongest_unit(traced, params.layer, 0, params.map)
-    cover = covered(prepared.views[0], params.fill, blur_px=params.window / 2)
+    cover = cover_of(prepared.views[0], params.fill, blur_px=params.window / 2)
     filled = normalise(cover, model.preprocessing, model.mean_image)
     return Scene(
         context=context,
@@ -102,6 +107,24 @@ def scene_of(context: Context, params: OccludeParams) -> Scene:
         cover=cover,
         filled=images_of(model, filled),
     )
+
+
+def cover_of(view: NDArray[np.uint8], fill: str, *, blur_px: float) -> NDArray[np.uint8]:
+    """Return the picture that covers a view, uint8 (H, W, 3): all of it.
+
+    fill: `grey` (128), `mean` (the view's own mean colour; the model's is `fill_colour` of
+    `zfscope.images.transform`), `blur` (the view, by a Gaussian of a standard deviation of `blur_px`), or
+    #rrggbb.
+    """
+    if fill == "blur":
+        return np.asarray(Image.fromarray(view).filter(ImageFilter.GaussianBlur(blur_px)))
+    if fill == "grey":
+        colour = np.full(3, GREY)
+    elif fill == "mean":
+        colour = view.reshape(-1, 3).mean(0).round()
+    else:
+        colour = np.array([int(fill[place : place + 2], 16) for place in (1, 3, 5)])
+    return np.broadcast_to(colour.astype(np.uint8), view.shape)
 
 
 def values_of(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
@@ -146,3 +169,41 @@ def _masked(context: Context, masks: Sequence[bytes]) -> Iterator[Window]:
     for place, mask in enumerate(masks):
         context.check_cancelled()
         yield masked(mask, context.images[0], f"masks[{place}]", context.limits)
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """The projection of the map's strongest unit, and of the control, None without one: float32 (3, H, W)."""
+
+    pixels: NDArray[np.float32]
+    control: NDArray[np.float32] | None
+    alike: Similarity
+    silent: bool
+    """The unit's activation is rounding, and so is the projection."""
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """The projection as it is drawn: rounding is drawn as zero."""
+        return np.zeros_like(self.pixels) if self.silent else self.pixels
+
+
+def projected(scene: Scene) -> Projected:
+    """Project the map's strongest unit, and the control where it was asked for."""
+    params, network, unit = scene.params, scene.model.network, scene.unit
+    pixels = array(project(network, scene.traced, params.layer, [unit]))
+    silent = is_silent(scene.traced, params.layer, unit)
+    if not params.control:
+        return Projected(pixels[0], None, Similarity(None, None), silent)
+    images = scene.traced.outputs["input"]
+    seen = project_control(
+        network,
+        images,
+        params.layer,
+        [unit],
+        rule="deconvnet",
+        normalisation="skip",
+        down_to=params.control_down_to,
+    )
+    control = array(seen)
+    field = Box(*receptive_fields(network.spec)[params.layer].box(unit.y, unit.x))
+    return Projected(pixels[0], control[0], similarities(pixels, control, [field])[0], silent)

@@ -1,14 +1,26 @@
 """The strongest photos of maps, as an analyzer: what it takes, costs and gives."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
-from zfscope.analysis.contract import Analysis, Context, Picture
+import numpy as np
+from numpy.typing import NDArray
+
+from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.engine.frame import framing_of
+from zfscope.records import Record, RecordState
+from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
 from zfscope_analyzers.top_k.figure import figure
-from zfscope_analyzers.top_k.look import Look, Place, look
-from zfscope_analyzers.top_k.page import Page, page_of
-from zfscope_analyzers.top_k.params import TopKParams
-from zfscope_analyzers.top_k.result import tables_of, tensors_of, warnings_of
+from zfscope_analyzers.top_k.inspect import Inspection, Place, inspect_records, view_tensors
+from zfscope_analyzers.top_k.page import Page, TopKParams, page_of
+
+_STATES = list(RecordState)
+_COLUMNS = (
+    *("layer", "map", "rank", "path", "class", "value", "recomputed", "y", "x", "state"),
+    *("x0", "y0", "x1", "y1", "ssim", "rank_correlation"),
+)
 
 
 class TopK:
@@ -16,7 +28,7 @@ class TopK:
 
     It takes no photo: they are read again from where they were when `zfscope index` made the index, their
     hash and the recorded activation are verified, and what became of each record is its `state`, see
-    `zfscope_analyzers.top_k.look`.
+    `zfscope.records.RecordState`.
 
     Tables: `records` (layer, map, rank, path, class, value: the recorded activation, recomputed: that of now,
     y, x: the unit's place, none in a fully connected layer, state; x0, y0, x1, y1: the patch in photo pixels;
@@ -47,32 +59,57 @@ class TopK:
         for a page beyond the last map, and for a `top` beyond what was indexed.
         """
         page = page_of(context, params)
-        looks: dict[Place, Look] = {}
-        for share in look(context, page, params, looks):
-            context.progress(share, _partial(context, page, looks, params))
-        context.check_cancelled()
-        network = context.model.network
+        found: dict[Place, Inspection] = {}
+
+        def drawn(places: Sequence[int]) -> Analysis:
+            return Analysis(pictures=(figure(context.model, page, found, places, control=params.control),))
+
         every = range(len(page.maps))
+        for share in inspect_records(context, page, params, found):
+            complete = [
+                place for place in every if all(Place(place, rank) in found for rank in range(page.top))
+            ]
+            context.progress(share, partial(drawn, complete) if context.pictures and complete else None)
+        context.check_cancelled()
         return Analysis(
-            tensors=tensors_of(network, page, looks, control=params.control) if context.tensors else {},
-            pictures=(_draw(context, page, looks, params, every),) if context.pictures else (),
-            tables=tables_of(network, page, looks),
-            warnings=warnings_of(looks.values()),
+            tensors=_tensors(context.model, page, found, params) if context.tensors else {},
+            pictures=drawn(every).pictures if context.pictures else (),
+            tables=_tables(context.model, page, found),
+            warnings=merge_notices(notice for each in found.values() for notice in each.warnings),
         )
 
 
-def _partial(
-    context: Context, page: Page, looks: dict[Place, Look], params: TopKParams
-) -> Callable[[], Analysis] | None:
-    """Give what draws the maps of which every record was looked at, None where there is none yet."""
-    ranks = range(page.top)
-    done = [place for place in range(len(page.maps)) if all(Place(place, rank) in looks for rank in ranks)]
-    if not (context.pictures and done):
-        return None
-    return lambda: Analysis(pictures=(_draw(context, page, looks, params, done),))
+def _tables(model: Model, page: Page, found: Mapping[Place, Inspection]) -> dict[str, Table]:
+    is_map = len(model.network.shapes[page.layer]) == 3
+    rows = (
+        _row(record, found[Place(place, rank)], is_map=is_map)
+        for place, records in enumerate(page.records)
+        for rank, record in enumerate(records)
+    )
+    maps = (
+        (map, alive, page.images, int(alive == 0)) for map, alive in zip(page.maps, page.alive, strict=True)
+    )
+    return {
+        "records": Table(_COLUMNS, tuple(rows)),
+        "maps": Table(("map", "alive", "images", "dead"), tuple(maps)),
+    }
 
 
-def _draw(
-    context: Context, page: Page, looks: dict[Place, Look], params: TopKParams, places: Sequence[int]
-) -> Picture:
-    return figure(context.model, page, looks, places, control=params.control)
+def _row(record: Record, found: Inspection, *, is_map: bool) -> tuple[Cell, ...]:
+    about = (record.layer, record.map, record.rank, record.path, record.label or None, record.value)
+    place = (record.y, record.x) if is_map else (None, None)
+    seen: tuple[Cell, ...] = (None,) * 6
+    if (view := found.view) is not None:
+        box, alike = view.in_photo, view.alike
+        seen = (box.x0, box.y0, box.x1, box.y1, alike.ssim, alike.rank_correlation)
+    return (*about, found.recomputed, *place, found.state.value, *seen)
+
+
+def _tensors(
+    model: Model, page: Page, found: Mapping[Place, Inspection], params: TopKParams
+) -> dict[str, NDArray[Any]]:
+    size, shape = framing_of(model.network, page.layer).size, (len(page.maps), page.top)
+    states = np.zeros(shape, np.uint8)
+    for place, each in found.items():
+        states[place] = _STATES.index(each.state)
+    return {**view_tensors(found, shape, size, control=params.control), "states": states}

@@ -1,15 +1,41 @@
-"""What of an index is asked for: maps of a layer, with the photos that activate each of them most."""
+"""Which maps of an index to show, with the photos that activate each of them most."""
 
 from dataclasses import dataclass
+
+from pydantic import Field, NonNegativeInt
 
 from zfscope.analysis.contract import Context
 from zfscope.analysis.control import check_down_to
 from zfscope.errors import InputError, NotFound
+from zfscope.records import MOST_RECORDS
 from zfscope.scan import Index, Record, indexes_folder, open_index
 from zfscope.scan.manifest import identity_of
 from zfscope.scan.open import index_names, read_manifest
 from zfscope.store import Model
-from zfscope_analyzers.top_k.params import TopKParams
+from zfscope_analyzers.params import MapsOrPage
+
+MOST_MAPS = 64
+
+
+class TopKParams(MapsOrPage):
+    """Which maps of an index to show, and how many photos of each."""
+
+    index: str = Field(default="", description="Of the model, by its name; empty: its only one.")
+    layer: str = Field(default="conv5", description="Whose maps: any that the index has.")
+    maps: tuple[NonNegativeInt, ...] = Field(
+        default=(),
+        max_length=MOST_MAPS,
+        description="Which maps; empty: the `count` strongest by their strongest photo, from `first` on.",
+    )
+    count: int = Field(default=9, ge=1, le=MOST_MAPS, description="How many maps, when none are given.")
+    first: NonNegativeInt = Field(
+        default=0, description="How many of the strongest maps to pass over: 9 is the second page of 9."
+    )
+    top: int = Field(default=9, ge=1, le=MOST_RECORDS, description="How many photos of each map.")
+    control: bool = Field(default=False, description="Project through randomised weights too, beside.")
+    control_down_to: str = Field(
+        default="", description="Randomise from the layer down to this one only; empty: all weights."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +108,7 @@ def _strongest(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
             f"first is {params.first}; layer '{params.layer}' has {maps} maps: allowed is 0 to {maps - 1}"
         )
         raise InputError(message, field="first")
-    column = index.records_by_layer[params.layer]["score"].to_numpy()
-    ranked = (-column.reshape(maps, -1)[:, 0]).argsort(kind="stable").tolist()
-    return tuple(ranked[params.first : params.first + params.count])
+    return tuple(index.strongest_maps(params.layer)[params.first : params.first + params.count])
 
 
 def _records(index: Index, params: TopKParams, map: int) -> tuple[Record, ...]:

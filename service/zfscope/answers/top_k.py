@@ -25,10 +25,9 @@ class TopRecord:
     """A photo among the strongest of a map; rank 0 is the strongest.
 
     path, label: in the data that was indexed. value: the recorded activation. recomputed: that of now. y, x:
-    the unit's place, None in a fully connected layer. state: `ok`, `differs` (the activation is not
-    reproduced), `changed` (the file is another one), `gone`, `silent` (nothing to project). patch: in pixels
-    of the photo. recomputed and patch are None in the last three; the control's similarities, -1..1, without
-    one too.
+    the unit's place, None in a fully connected layer. state: a `zfscope.records.RecordState`. patch: in
+    pixels of the photo. recomputed and patch are None where it is `changed`, `gone` or `silent`, and so are
+    the control's similarities, -1..1, and without a control.
     """
 
     rank: int

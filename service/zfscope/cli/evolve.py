@@ -25,6 +25,7 @@ from zfscope.cli.output_folder import about_layer, open_output
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 from zfscope.location import find_store
+from zfscope.records import RecordState
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed
@@ -169,7 +170,7 @@ def _print(layer: str, found: "Analyzed", files: list[Path]) -> None:
     columns = dict.fromkeys(("map", *names), "right")
     print_table(f"{layer} of {title_of(found.model, found.version)}", columns, rows)
     for record in records:
-        if record["state"] in ("differs", "changed", "gone"):
+        if RecordState(record["state"]).lost:
             echo(f"map {record['map']}, {_name(record)}: {record['state']}: {record['path']}")
     echo(f"All of it in one picture: {files[0]}")
 

@@ -12,6 +12,7 @@ from zfscope.cli.options import AsJson, Indexes, ModelName, ModelVersion, Server
 from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
 from zfscope.cli.output_folder import about_layer, open_output
 from zfscope.cli.streams import echo
+from zfscope.records import RecordState
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed, ClientMethods
@@ -100,7 +101,7 @@ def print_maps(layer: str, found: "Analyzed", files: list[Path]) -> None:
         own = [record for record in records if record["map"] == about["map"]]
         rows.append((f"{about['map']}", f"{about['alive']:,} of {about['images']:,}", *_strength(own, about)))
     print_table(f"{layer} of {title_of(found.model, found.version)}", columns, rows)
-    lost = [record for record in records if record["state"] in ("differs", "changed", "gone")]
+    lost = [record for record in records if RecordState(record["state"]).lost]
     for record in lost:
         echo(f"map {record['map']}, photo {record['rank'] + 1}: {record['state']}: {record['path']}")
     echo(f"All of it in one picture: {files[0]}")

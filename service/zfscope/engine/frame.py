@@ -1,16 +1,13 @@
 """The frame of a unit: a square of constant size around what it can see, zero where no picture is."""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.images.geometry import Box
+from zfscope.images.geometry import Box, Number, cut
 from zfscope.networks import Network
 from zfscope.networks.receptive import ReceptiveField, receptive_fields
-
-Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -43,19 +40,6 @@ def framing_of(network: Network, layer: str) -> Framing:
     return Framing(receptive_fields(network.spec)[layer], network.shapes["input"][1])
 
 
-def cut(picture: NDArray[Number], box: Box) -> NDArray[Number]:
-    """Cut a box of whole pixels out of a picture, (H, W, ...); what overhangs is zero."""
-    inside = box.clip((picture.shape[0], picture.shape[1]))
-    frame = np.zeros((int(box.height), int(box.width), *picture.shape[2:]), picture.dtype)
-    frame[slices(inside.moved(-box.x0, -box.y0))] = picture[slices(inside)]
-    return frame
-
-
 def cut_planes(planes: NDArray[Number], box: Box) -> NDArray[Number]:
     """Cut a box out of a picture by planes, (3, H, W), as `cut` does: (3, rows, columns)."""
     return np.ascontiguousarray(cut(planes.transpose(1, 2, 0), box).transpose(2, 0, 1))
-
-
-def slices(box: Box) -> tuple[slice, slice]:
-    """Give the rows and columns of a box of whole pixels."""
-    return slice(int(box.y0), int(box.y1)), slice(int(box.x0), int(box.x1))

@@ -4,17 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-State = Literal["ok", "differs", "changed", "gone", "silent", "dead"]
-"""What became of a record, see the analyzers `top-k` and `evolve`."""
-
-LOST: tuple[State, ...] = ("differs", "changed", "gone")
-"""The states that a reader is warned of."""
-
-SEEN: tuple[State, ...] = ("ok", "differs")
-"""The states of records of which there are a projection and a patch."""
-
-LayerName = str
-_LAYER_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
+from zfscope.records import RecordState
 
 
 class _Fact(BaseModel):
@@ -34,13 +24,13 @@ class RecordFact(_Fact):
     recomputed: float | None
     y: int | None
     x: int | None
-    state: State
+    state: RecordState
     white: float | None
 
     @property
     def seen(self) -> bool:
         """Say whether there are a projection and a patch."""
-        return self.state in SEEN
+        return self.state.seen
 
 
 class StopFact(RecordFact):
@@ -76,7 +66,7 @@ class MapFact(_Fact):
     @property
     def lost(self) -> int:
         """Count the records, of now and of epochs, that a reader is warned of."""
-        return sum(record.state in LOST for record in (*self.records, *self.stops))
+        return sum(record.state.lost for record in (*self.records, *self.stops))
 
 
 class Part(_Fact):

@@ -1,19 +1,32 @@
-"""Looking at maps by the analyzers `top-k` and `evolve`: what is told of them, and their pictures."""
+"""Maps inspected by the analyzers `top-k` and `evolve`: the facts of them, and their pictures.
 
+The tiles of a map are one file without gaps, which the page lays over them.
+"""
+
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from zfscope.engine.frame import slices
-from zfscope.gallery.facts import SEEN, MapFact, Part, RecordFact, StopFact
-from zfscope.gallery.mosaic import columns_of, encode, mosaic, suffix_of
+from zfscope.gallery.facts import MapFact, Part, RecordFact, StopFact
 from zfscope.gallery.plan import Batch, LayerPlan, Plan
+from zfscope.images.chunks import PICTURE_KEY
+from zfscope.images.layout import blank, grid
 from zfscope.images.normalise import Preprocessing, reorder
-from zfscope.images.render import GREY, Rgb, signed_to_rgb, symmetric_scale
+from zfscope.images.render import Rgb, signed_to_rgb, symmetric_scale
+from zfscope.images.tiles import columns_of, greyed
+from zfscope.records import RecordState
 from zfscope.results import Analysis
+
+# The side of a tile at most; a larger frame is reduced, and a smaller one stays as it is.
+MOST_PX = 144
+_EXACT_BELOW_PX = 48
+_QUALITY = 90
 
 Told = Callable[[float], None]
 """Told which share of an analysis is done."""
@@ -30,9 +43,14 @@ Tiles = list[Rgb | None]
 """None where nothing was seen."""
 
 
+def tile_px(size: int) -> int:
+    """Return the side of the tile of a frame."""
+    return min(size, MOST_PX)
+
+
 def picture_file(map: int, kind: Kind, size: int) -> str:
     """Name the file of a picture of a map, in the folder of its layer; size: of the layer's frame."""
-    return f"{map}-{kind}.{suffix_of(size)}"
+    return f"{map}-{kind}.{_suffix(size)}"
 
 
 def look(plan: Plan, batch: Batch, analyze: Analyze, told: Told) -> tuple[Part, Pictures]:
@@ -72,33 +90,30 @@ class _Seen:
         """Give what is told of the records of a map."""
         for column, row in enumerate(self.rows(place)):
             known = {name: row[name] for name in ("path", "value", "recomputed", "y", "x", "state")}
-            white = symmetric_scale(self._projection(place, column)) if row["state"] in SEEN else None
+            white = symmetric_scale(self._projection(place, column)) if _is_seen(row) else None
             yield known | {"label": row["class"], "white": white}
 
     def tiles(self, place: int) -> tuple[Tiles, Tiles]:
         """Give the projections of a map, and the patches, grey where the photo ends."""
-        rows = self.rows(place)
-        seen = [row["state"] in SEEN for row in rows]
-        projections = [
-            signed_to_rgb(self._projection(place, column)) if there else None
-            for column, there in enumerate(seen)
-        ]
-        patches = [
-            self._patch(place, column, row) if there else None
-            for column, (row, there) in enumerate(zip(rows, seen, strict=True))
-        ]
+        projections: Tiles = []
+        patches: Tiles = []
+        for column, row in enumerate(self.rows(place)):
+            seen = _is_seen(row)
+            projections.append(signed_to_rgb(self._projection(place, column)) if seen else None)
+            patches.append(self._patch(place, column, row) if seen else None)
         return projections, patches
 
     def _projection(self, place: int, column: int) -> NDArray[np.float32]:
         return reorder(self.analysis.tensors["projections"][place, column], self.preprocessing)
 
     def _patch(self, place: int, column: int, row: Mapping[str, Any]) -> Rgb:
-        patch, framing = self.analysis.tensors["patches"][place, column], self.layer.framing
-        box = framing.box(row["y"] or 0, row["x"] or 0)
-        inside = slices(box.clip((framing.side, framing.side)).moved(-box.x0, -box.y0))
-        shown: Rgb = np.full_like(patch, GREY)
-        shown[inside] = patch[inside]
-        return shown
+        framing = self.layer.framing
+        inside = framing.box(row["y"] or 0, row["x"] or 0).inside((framing.side, framing.side))
+        return greyed(self.analysis.tensors["patches"][place, column], inside)
+
+
+def _is_seen(row: Mapping[str, Any]) -> bool:
+    return RecordState(row["state"]).seen
 
 
 def _facts(now: _Seen, then: _Seen | None) -> Iterator[MapFact]:
@@ -132,3 +147,35 @@ def _evolution(map: int, tiles: tuple[Tiles, Tiles], size: int) -> Pictures:
         return {}
     drawn = mosaic([*projections, *patches], size, len(projections))
     return {picture_file(map, "evolution", size): encode(drawn, size)}
+
+
+def mosaic(tiles: Tiles, size: int, columns: int) -> Image.Image:
+    """Lay tiles of frames of a size out in rows, reduced where they are too large.
+
+    A place without a tile is white: grey is what projections of zero and the outside of photos have.
+    """
+    side = tile_px(size)
+    reduced = (
+        blank(side, side)
+        if tile is None
+        else Image.fromarray(tile).resize((side, side), Image.Resampling.BICUBIC)
+        for tile in tiles
+    )
+    return grid(list(reduced), columns, gap=0)
+
+
+def _suffix(size: int) -> str:
+    """Return the format for tiles of a frame: small ones, whose pixels are seen singly, are exact."""
+    return "png" if tile_px(size) < _EXACT_BELOW_PX else "jpg"
+
+
+def encode(picture: Image.Image, size: int, *, exact_colours: bool = True) -> bytes:
+    """Encode a mosaic of tiles of a frame; exact_colours: one for each pixel, not for each four."""
+    file = io.BytesIO()
+    if _suffix(size) == "png":
+        chunks = PngInfo()
+        chunks.add_text(PICTURE_KEY, "gallery")
+        picture.save(file, "PNG", pnginfo=chunks)
+    else:
+        picture.save(file, "JPEG", quality=_QUALITY, subsampling=0 if exact_colours else 2)
+    return file.getvalue()

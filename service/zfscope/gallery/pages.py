@@ -9,23 +9,17 @@ from itertools import chain
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zfscope.gallery.facts import LOST, Gallery, MapFact, RecordFact, StopFact
-from zfscope.gallery.look import Kind, picture_file
-from zfscope.gallery.mosaic import columns_of, tile_px
+from zfscope.gallery.facts import Gallery, MapFact, RecordFact
+from zfscope.gallery.look import Kind, picture_file, tile_px
 from zfscope.gallery.plan import LayerPlan, Plan
+from zfscope.images.tiles import columns_of
+from zfscope.records import RecordState
 
 Found = Mapping[str, Sequence[MapFact]]
 """What was found of the maps of each layer."""
 
 _STATIC = ("gallery.css", "gallery.js")
 _SAMPLES = 6
-_MEANINGS = {
-    "differs": "the photo does not give the recorded activation",
-    "changed": "the file is not the one that was indexed",
-    "gone": "there is no such file, or none that can be read",
-    "silent": "the photo does not activate the map",
-    "dead": "no photo activates the map",
-}
 
 
 def picture_files(plan: Plan, found: Found) -> Iterator[str]:
@@ -133,7 +127,7 @@ class _LayerView:
     def lost(self, fact: MapFact) -> Sequence[str]:
         """Name the states of the records that are not as they were, and what they mean."""
         states = dict.fromkeys(record.state for record in chain(fact.records, fact.stops))
-        return [f"{state}: {_MEANINGS[state]}" for state in states if state in _MEANINGS]
+        return [f"{state}: {state.meaning}" for state in states if state is not RecordState.OK]
 
 
 def _kinds(fact: MapFact) -> Iterator[Kind]:
@@ -157,7 +151,7 @@ def _environment(plan: Plan, gallery: Gallery, names: Mapping[str, str]) -> Envi
         "count": lambda number: f"{number:,}",
         "strength": lambda value: "" if value is None else f"{value:.3g}",
         "class_name": lambda record: _class_of(record, names),
-        "epoch": lambda stop: _epoch(plan, stop),
+        "epoch": lambda stop: plan.model.manifest.epoch_label(stop.epoch),
     }
     environment.globals |= {
         "gallery": gallery,
@@ -165,8 +159,7 @@ def _environment(plan: Plan, gallery: Gallery, names: Mapping[str, str]) -> Envi
         "skipped": plan.index.manifest.skipped,
         "rank": plan.index.manifest.origin.rank,
         "tabs": [layer.name for layer in plan.layers],
-        "lost_states": LOST,
-        "meanings": _MEANINGS,
+        "lost_states": [state for state in RecordState if state.lost],
     }
     return environment
 
@@ -175,10 +168,3 @@ def _class_of(record: RecordFact, names: Mapping[str, str]) -> str:
     """Name the class of a photo for people, as the model does where it knows it."""
     label = record.label or ""
     return names.get(label, label)
-
-
-def _epoch(plan: Plan, stop: StopFact) -> str:
-    if stop.epoch is not None:
-        return str(stop.epoch)
-    last = plan.model.manifest.provenance.epochs
-    return "end" if last is None else f"{last} (end)"

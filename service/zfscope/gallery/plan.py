@@ -8,14 +8,13 @@ from importlib.metadata import version
 from zfscope.engine.frame import Framing, framing_of
 from zfscope.errors import InputError
 from zfscope.networks.spec import layers_of_maps
+from zfscope.records import MOST_EVOLVED_MAPS, MOST_RECORDS
 from zfscope.scan import Index, indexes_folder
 from zfscope.scan.manifest import IndexManifest
 from zfscope.scan.open import index_names, name_at, read_manifest
 from zfscope.store import Model
 from zfscope.store.integrity import sha256
 
-MOST_RECORDS, MOST_MAPS = 9, 32
-"""Of one run of `top-k` and of `evolve`."""
 _VALUES = 2**24
 """Of the tensors of one run: what of it is held at once stays below some 200 MB for each core."""
 
@@ -85,8 +84,8 @@ def make_plan(
     """Plan a gallery of an index.
 
     layers: of the index, by default all of them. top: photos of each map, by default 9 or as many as the
-    index has. count: the strongest maps of each layer, by default all. evolution: show the maps at every
-    epoch that has an index, too.
+    index has. count: the strongest maps of each layer, shown by number, by default all.
+    evolution: show the maps at every epoch that has an index, too.
 
     Raises NotFound for a layer that is not indexed, InputError for a top or a count that is out of range.
     """
@@ -107,7 +106,7 @@ def make_plan(
         tuple(
             LayerPlan(
                 name,
-                _strongest(index, name, count),
+                tuple(sorted(index.strongest_maps(name)[:count])),
                 framing_of(model.network, name),
                 tuple(epoch for epoch, there in epochs.items() if name in there),
             )
@@ -115,13 +114,6 @@ def make_plan(
         ),
         top or kept,
     )
-
-
-def _strongest(index: Index, layer: str, count: int | None) -> tuple[int, ...]:
-    """Give the maps with the strongest photos, by number; of equal ones the lower number is taken."""
-    maps = len(index.alive(layer))
-    scores = index.records_by_layer[layer]["score"].to_numpy().reshape(maps, -1)[:, 0]
-    return tuple(sorted((-scores).argsort(kind="stable")[:count].tolist()))
 
 
 def _epochs(model: Model, index: Index) -> dict[int, tuple[str, ...]]:
@@ -145,6 +137,6 @@ def _manifest(model: Model, name: str, epoch: int) -> IndexManifest:
 
 def _batches(layer: LayerPlan, top: int) -> Iterator[Batch]:
     shown = max(top, len(layer.epochs) + 1)
-    count = min(MOST_MAPS, max(1, _VALUES // (shown * 3 * layer.framing.size**2)))
+    count = min(MOST_EVOLVED_MAPS, max(1, _VALUES // (shown * 3 * layer.framing.size**2)))
     for number, start in enumerate(range(0, len(layer.maps), count)):
         yield Batch(layer, number, layer.maps[start : start + count])

@@ -10,8 +10,7 @@ from PIL.ExifTags import Base
 
 from zfscope.errors import InputError
 from zfscope.images.depth import EightBits, Stored, colour_of_16_bits, grey_of_16_bits
-from zfscope.images.narrow import of_stated_bits
-from zfscope.images.numbers import grey_of_numbers, is_signed_8_bits
+from zfscope.images.numbers import grey_of_numbers, is_signed_8_bits, of_stated_bits
 from zfscope.results import Notice
 
 Rgb = NDArray[np.uint8]

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope.images.boxes import COLOURS
 from zfscope.images.chunks import PICTURE_KEY
-from zfscope.images.compose import printable
+from zfscope.images.layout import COLOURS, printable
 from zfscope.images.plotting import (
     Artist,
     Axes,

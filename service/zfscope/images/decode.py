@@ -30,7 +30,7 @@ from zfscope.images.formats import HEAD_BYTES, RAW, TEXT, Format, identify, miss
 from zfscope.images.jpeg import JpegHeader, read_jpeg, with_open_end
 from zfscope.images.limits import BYTES_PER_PIXEL, LARGER, DecodeLimits, environment_limits
 from zfscope.images.malformed import reason_of
-from zfscope.images.narrow import is_rescaled
+from zfscope.images.numbers import is_rescaled
 from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
 

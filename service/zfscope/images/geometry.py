@@ -2,6 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,11 @@ class Box:
     def height(self) -> float:
         return self.y1 - self.y0
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The rows and columns of a box of whole pixels that does not overhang, as indices of an array."""
+        return slice(int(self.y0), int(self.y1)), slice(int(self.x0), int(self.x1))
+
     def moved(self, dx: float, dy: float) -> "Box":
         """Return the box shifted by `dx` to the right and `dy` down."""
         return Box(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
@@ -37,6 +48,10 @@ class Box:
             _within(self.x1, width),
             _within(self.y1, height),
         )
+
+    def inside(self, size: tuple[int, int]) -> "Box":
+        """Return what `clip` does, in pixels from the corner of this box."""
+        return self.clip(size).moved(-self.x0, -self.y0)
 
     def whole(self) -> "Box":
         """Return the smallest box of whole pixels around this one; its edges are integers."""
@@ -88,6 +103,14 @@ class Geometry:
             return box
         width = self.network_size[1]
         return Box(width - box.x1, box.y0, width - box.x0, box.y1)
+
+
+def cut(picture: NDArray[Number], box: Box, fill: int = 0) -> NDArray[Number]:
+    """Return the pixels of a box of whole ones of a picture, (H, W, ...); those that overhang are `fill`."""
+    size = (picture.shape[0], picture.shape[1])
+    part = np.full((int(box.height), int(box.width), *picture.shape[2:]), fill, picture.dtype)
+    part[box.inside(size).slices] = picture[box.clip(size).slices]
+    return part
 
 
 def _within(position: float, length: int) -> float:

@@ -6,8 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.images.boxes import COLOURS
-from zfscope.images.compose import FAINT, INK, above, beside, blank, framed, paragraph, text
+from zfscope.images.layout import (
+    BODY,
+    COLOURS,
+    FAINT,
+    SMALL,
+    above,
+    beside,
+    blank,
+    grid,
+    page,
+    paragraph,
+    text,
+)
 from zfscope.images.render import Rendering, Rgb
 from zfscope.rounding import is_level
 
@@ -15,8 +26,7 @@ _STOPS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [2
 """Viridis at 0, 1/4, 1/2, 3/4 and 1: even steps to the eye, and in grey."""
 _SHARE = 0.65
 """Share of the colour over the photo."""
-_GAP, _BAR_PX, _SMALL, _BODY, _TITLE = 10, 12, 14, 16, 27
-_MARGIN = 36
+_BAR_PX = 12
 
 
 def colours_of(values: NDArray[np.floating], low: float, high: float) -> Rgb:
@@ -52,12 +62,12 @@ def heat_panel(
     ramp = np.linspace(low, high, side_px)[None].repeat(_BAR_PX, axis=0)
     bar = Image.fromarray(colours_of(ramp, low, high))
     words = [f"{low:.3g} everywhere"] if level else [f"{low:.3g}", f"{high:.3g}"]
-    return above([picture, bar, _scale(words, side_px), paragraph(caption, _BODY, side_px)], gap=4)
+    return above([picture, bar, _scale(words, side_px), paragraph(caption, BODY, side_px)], gap=4)
 
 
 def _scale(words: Sequence[str], side_px: int) -> Image.Image:
     """Return the numbers under a scale: the first at its left end, a second at its right end."""
-    ends = [text(number, _SMALL, FAINT) for number in words]
+    ends = [text(number, SMALL, FAINT) for number in words]
     scale = blank(side_px, ends[0].height)
     scale.paste(ends[0], (0, 0))
     for end in ends[1:]:
@@ -76,25 +86,22 @@ def class_panel(
         painted[classes == number] = COLOURS[place % len(COLOURS)]
     picture = _resized(laid_over(painted, view), side_px)
     legend = [
-        beside([_swatch(place), text(names[number], _SMALL, INK, width_px=side_px - 24)], gap=6)
+        beside([_swatch(place), text(names[number], SMALL, width_px=side_px - 24)], gap=6)
         for place, number in enumerate(order[: len(COLOURS)])
     ]
-    return above([picture, *legend, paragraph(caption, _BODY, side_px)], gap=4)
+    return above([picture, *legend, paragraph(caption, BODY, side_px)], gap=4)
 
 
 def photo_panel(picture: Rgb, caption: str, *, side_px: int) -> Image.Image:
     """Return a picture with its caption below."""
-    return above([_resized(picture, side_px), paragraph(caption, _BODY, side_px)], gap=4)
+    return above([_resized(picture, side_px), paragraph(caption, BODY, side_px)], gap=4)
 
 
 def figure(
     panels: Sequence[Image.Image], *, title: str, subtitle: str, scale: str, columns: int = 3
 ) -> Rendering:
     """Return panels in rows under a title; `scale` says what the colours mean."""
-    rows = [beside(panels[start : start + columns], gap=24) for start in range(0, len(panels), columns)]
-    width = max(row.width for row in rows)
-    heading = above([paragraph(title, _TITLE, width), paragraph(subtitle, _BODY, width, FAINT)], gap=6)
-    return Rendering(np.asarray(framed(above([heading, *rows], gap=24), _MARGIN)), scale)
+    return page(title, [grid(panels, columns, gap=24)], scale=scale, subtitle=subtitle)
 
 
 def _swatch(place: int) -> Image.Image:

@@ -3,22 +3,37 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from zfscope.images.boxes import badge, photo_with_boxes
-from zfscope.images.compose import FAINT, above, beside, blank, framed, grid, paragraph, text
-from zfscope.images.geometry import Geometry
-from zfscope.images.render import Panel, Rendering, Rgb, panel_note, tiles
+from zfscope.images.geometry import Box, Geometry
+from zfscope.images.layout import (
+    COLOURS,
+    HEADING,
+    MARGIN,
+    WHITE,
+    Colour,
+    above,
+    beside,
+    cell,
+    font,
+    grid,
+    page,
+    text,
+)
+from zfscope.images.render import Rendering, Rgb
+from zfscope.images.tiles import Panel, panel_note, tiles
 
 WIDTH_PX = 1440
 COLUMNS = 3
 
-_MARGIN, _GUTTER, _GAP, _TILE_GAP, _BADGE_GAP = 36, 36, 24, 3, 7
-_INNER_PX = WIDTH_PX - 2 * _MARGIN
+_GUTTER, _GAP, _TILE_GAP, _BADGE_GAP = 36, 24, 3, 7
+_INNER_PX = WIDTH_PX - 2 * MARGIN
 _PHOTO_PX = 400
 _PHOTO_HEIGHT_PX, _PHOTO_HEIGHT_IN_ROWS_PX = 480, 220
-_TITLE, _HEADING, _BODY, _SMALL = 27, 20, 16, 14
+_BADGE_TEXT_PX = 13
+_BADGE_HEIGHT_PX = 18
+# Share of white over what lies outside the network's crop.
+_UNSEEN_WHITE = 0.55
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +53,17 @@ def sheet(
     `geometry`: the place in it of the crop to which the panels' boxes refer. In each section panels are
     numbered from 1, and so are their boxes on its copy of the photo.
     """
-    headings = [paragraph(title, _TITLE, _INNER_PX)]
-    if subtitle:
-        headings.append(paragraph(subtitle, _BODY, _INNER_PX, FAINT))
     height = _PHOTO_HEIGHT_PX if len(sections) == 1 else _PHOTO_HEIGHT_IN_ROWS_PX
     rows = [_row(section, photo, geometry, height) for section in sections]
-    caption = paragraph(_caption(sections), _SMALL, _INNER_PX, FAINT)
-    page = framed(above([above(headings, gap=6), *rows, caption], gap=_GAP + 4), _MARGIN)
-    return Rendering(np.asarray(_widened(page)), _note(sections))
+    return page(
+        title,
+        rows,
+        scale=_note(sections),
+        subtitle=subtitle,
+        caption=_caption(sections),
+        width_px=_INNER_PX,
+        gap=_GAP + 4,
+    )
 
 
 def _row(section: Section, photo: Rgb, geometry: Geometry, max_height_px: int) -> Image.Image:
@@ -56,17 +74,16 @@ def _row(section: Section, photo: Rgb, geometry: Geometry, max_height_px: int) -
     cell_px = (left - (COLUMNS - 1) * _GAP) // COLUMNS
     cells = [_cell(panel, number, cell_px) for number, panel in enumerate(section.panels, 1)]
     panels = grid(cells, COLUMNS, gap=_GAP, row_gap=_GAP - 6)
-    return above(
-        [paragraph(section.title, _HEADING, _INNER_PX), beside([picture, panels], gap=_GUTTER)], gap=12
-    )
+    heading = cell(section.title, _INNER_PX, size_px=HEADING)
+    return above([heading, beside([picture, panels], gap=_GUTTER)], gap=12)
 
 
 def _cell(panel: Panel, number: int, width_px: int) -> Image.Image:
     count = 2 if panel.control is None else 3
     tile_px = (width_px - (count - 1) * _TILE_GAP) // count
-    row = beside([Image.fromarray(tile) for tile in tiles(panel, tile_px)], gap=_TILE_GAP)
+    row = beside(tiles(panel, tile_px), gap=_TILE_GAP)
     mark = badge(number)
-    caption = text(panel.caption, _BODY, width_px=width_px - mark.width - _BADGE_GAP)
+    caption = text(panel.caption, width_px=width_px - mark.width - _BADGE_GAP)
     label = beside([mark, caption], gap=_BADGE_GAP)
     return above([row, label], gap=6)
 
@@ -82,12 +99,6 @@ def _caption(sections: Sequence[Section]) -> str:
     return f"{words}."
 
 
-def _widened(page: Image.Image) -> Image.Image:
-    whole = blank(max(WIDTH_PX, page.width), page.height)
-    whole.paste(page, (0, 0))
-    return whole
-
-
 def _note(sections: Sequence[Section]) -> str:
     notes = [
         f"{section.title}, {number}: {panel_note(panel)}"
@@ -95,3 +106,101 @@ def _note(sections: Sequence[Section]) -> str:
         for number, panel in enumerate(section.panels, 1)
     ]
     return "each panel on a scale of its own. " + ". ".join(notes)
+
+
+def badge(number: int) -> Image.Image:
+    """Return the number in white on its colour; the same for a panel and its box."""
+    face, words = font(_BADGE_TEXT_PX), str(number)
+    width = max(_BADGE_HEIGHT_PX, round(face.getlength(words)) + 8)
+    picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), _colour(number))
+    middle = (width / 2, _BADGE_HEIGHT_PX / 2)
+    ImageDraw.Draw(picture).text(middle, words, fill=WHITE, font=face, anchor="mm")
+    return picture
+
+
+def photo_with_boxes(
+    photo: Rgb, geometry: Geometry, boxes: Sequence[Box], *, width_px: int, max_height_px: int
+) -> Image.Image:
+    """Return the photo, resampled to fit, with boxes of network pixels numbered from 1.
+
+    What lies outside the network's crop is paler. A box is drawn as far as it lies inside the photo.
+    """
+    height, width = photo.shape[:2]
+    geometry = geometry.resized((height, width))
+    factor = min(width_px / width, max_height_px / height)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    picture = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
+    picture = _paler_outside(picture, _scaled(geometry.region, factor, size))
+    places = [_scaled(geometry.to_photo(box), factor, size) for box in boxes]
+    _draw(picture, places)
+    return picture
+
+
+def _paler_outside(picture: Image.Image, seen: Box) -> Image.Image:
+    pale = Image.blend(picture, Image.new("RGB", picture.size, WHITE), _UNSEEN_WHITE)
+    window = (int(seen.x0), int(seen.y0), int(seen.x1), int(seen.y1))
+    pale.paste(picture.crop(window), window)
+    return pale
+
+
+def _draw(picture: Image.Image, places: Sequence[Box]) -> None:
+    """Draw all outlines first, so that none crosses a number."""
+    pen = ImageDraw.Draw(picture)
+    for number, place in enumerate(places, 1):
+        x0, y0, x1, y1 = place.x0, place.y0, place.x1 - 1, place.y1 - 1
+        pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=WHITE, width=4)
+        pen.rectangle((x0, y0, x1, y1), outline=_colour(number), width=2)
+    taken: list[Box] = []
+    for number, place in enumerate(places, 1):
+        mark = badge(number)
+        taken.append(_free_spot(place, mark.size, picture.size, taken))
+        picture.paste(mark, (int(taken[-1].x0), int(taken[-1].y0)))
+
+
+def _free_spot(place: Box, size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Box]) -> Box:
+    """Return the first spot that no badge covers yet; the first of all where every one is covered."""
+    spots = _inside_spots(place, size) if place.width > 3 * size[0] else _outside_spots(place, size, picture)
+    return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0])
+
+
+def _inside_spots(place: Box, size: tuple[int, int]) -> list[Box]:
+    """Return spots along the upper, then the lower edge."""
+    width, height = size
+    return [
+        Box(x, y, x + width, y + height)
+        for y in (place.y0, max(place.y0, place.y1 - height))
+        for x in range(int(place.x0), int(place.x1) - width + 1, 2)
+    ]
+
+
+def _outside_spots(place: Box, size: tuple[int, int], picture: tuple[int, int]) -> list[Box]:
+    """Return spots above and below a box too small to hold its number, then beside those."""
+    width, height = size
+    lefts = [place.x0 - 1 + shift * (width + 1) for shift in (0, 1, -1, 2, -2)]
+    corners = [(x, y) for x in lefts for y in (place.y0 - 1 - height, place.y1 + 1)]
+    spots = [Box(x, y, x + width, y + height) for x, y in corners]
+    inside = [s for s in spots if s.x0 >= 0 and s.y0 >= 0 and s.x1 <= picture[0] and s.y1 <= picture[1]]
+    return inside or spots
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
+
+
+def _scaled(box: Box, factor: float, size: tuple[int, int]) -> Box:
+    """Return a box of photo pixels in the drawn picture of `size` (width, height).
+
+    Its edges are whole and inside the picture; at least one pixel is left of it.
+    """
+    x0, x1 = _edges(box.x0 * factor, box.x1 * factor, size[0])
+    y0, y1 = _edges(box.y0 * factor, box.y1 * factor, size[1])
+    return Box(x0, y0, x1, y1)
+
+
+def _edges(start: float, end: float, length: int) -> tuple[int, int]:
+    first = min(max(round(start), 0), length - 1)
+    return first, min(max(round(end), first + 1), length)
+
+
+def _colour(number: int) -> Colour:
+    return COLOURS[(number - 1) % len(COLOURS)]

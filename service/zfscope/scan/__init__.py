@@ -1,10 +1,11 @@
 """Passes over a data set: for every map of some layers, the photos that activate it most."""
 
 from zfscope.datasets import DataSet, open_data
+from zfscope.records import Record, RecordState
 from zfscope.scan.build import build_index
 from zfscope.scan.engine import Engine, local
 from zfscope.scan.engines import ENGINES, create_engine
-from zfscope.scan.index import Index, Record
+from zfscope.scan.index import Index
 from zfscope.scan.open import indexes_folder, open_index, verify_indexes
 from zfscope.scan.plan import Plan, make_plan
 
@@ -15,6 +16,7 @@ __all__ = [
     "Index",
     "Plan",
     "Record",
+    "RecordState",
     "build_index",
     "create_engine",
     "indexes_folder",

@@ -8,29 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import NotFound
+from zfscope.records import Record
 from zfscope.scan.manifest import IndexManifest
-
-
-@dataclass(frozen=True)
-class Record:
-    """A photo among the strongest of a map.
-
-    rank: 0 is the strongest. score: what ranks it, the value or the sum of the map. value: the map's
-    largest activation, of the unit at row y and column x. image: the photo's number. path: where it is
-    below the data's root. label: its class, empty where it has none. blake2b: of its file.
-    """
-
-    layer: str
-    map: int
-    rank: int
-    score: float
-    value: float
-    image: int
-    path: str
-    label: str
-    y: int
-    x: int
-    blake2b: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +47,16 @@ class Index:
         """Count the photos in which each map has an activation above 0: (maps,). Raises NotFound."""
         counts: NDArray[np.int64] = self._of(layer, self.maps_by_layer)["alive"].to_numpy()
         return counts
+
+    def strongest_maps(self, layer: str) -> list[int]:
+        """Return all maps, by the score of their strongest photo; of equal ones the lower number is first.
+
+        Raises NotFound.
+        """
+        scores = self._of(layer, self.records_by_layer)["score"].to_numpy()
+        best = scores.reshape(len(self.alive(layer)), -1)[:, 0]
+        strongest: list[int] = (-best).argsort(kind="stable").tolist()
+        return strongest
 
     def dead_maps(self, layer: str) -> tuple[int, ...]:
         """Give the maps that have no activation above 0 in any photo. Raises NotFound."""

@@ -160,6 +160,13 @@ class Manifest(_Part):
         last = self.provenance.epochs
         return tuple(sorted(kept.epoch for kept in self.checkpoints if kept.epoch != last))
 
+    def epoch_label(self, epoch: int | None) -> str:
+        """Return what figures call an epoch of the training, None for its end: the number, or `50 (end)`."""
+        if epoch is not None:
+            return str(epoch)
+        last = self.provenance.epochs
+        return "end" if last is None else f"{last} (end)"
+
     @property
     def title(self) -> str:
         """The model as messages call it."""

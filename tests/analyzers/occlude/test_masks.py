@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared, Preprocessing, prepare, prepare_tensor
-from zfscope_analyzers.occlude.masks import MaskFile, light_pixels, masked
+from zfscope_analyzers.occlude.params import MaskFile
+from zfscope_analyzers.occlude.windows import light_pixels, masked
 
 STEPS = Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50))
 Mask = NDArray[np.bool_]
@@ -154,7 +155,7 @@ def test_a_mask_that_cannot_be_used_is_named_with_the_reason(data: bytes, told: 
 
 
 def test_a_mask_of_another_size_is_never_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zfscope_analyzers.occlude.masks.decode_grey", None)
+    monkeypatch.setattr("zfscope_analyzers.occlude.windows.decode_grey", None)
     with pytest.raises(InputError, match="9 x 8 pixels"):
         masked(grey(np.zeros((8, 9))), seen_of(60, 48), "mask", DecodeLimits())
 

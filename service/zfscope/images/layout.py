@@ -1,10 +1,12 @@
-"""The few moves that a figure is laid out with: text, above, beside; each makes a picture of pictures."""
+"""The kit of every figure: text, cells, pictures above and beside each other, and the page around them."""
 
 import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from zfscope.images.render import Rendering
 from zfscope.interrupt import checkpoint
 
 Colour = tuple[int, int, int]
@@ -12,11 +14,29 @@ Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
 INK: Colour = (26, 26, 26)
 FAINT: Colour = (112, 112, 112)
+# Distinct to colour-blind readers (after Paul Tol's bright and vibrant schemes), legible on photos.
+COLOURS: tuple[Colour, ...] = (
+    (214, 69, 93),
+    (51, 102, 170),
+    (34, 136, 51),
+    (222, 102, 32),
+    (150, 50, 150),
+    (0, 140, 125),
+    (190, 40, 20),
+    (20, 150, 205),
+    (140, 108, 0),
+)
+
+# Sizes of type in pixels: of a page, of a row in it, of labels, and of captions.
+TITLE, HEADING, BODY, SMALL = 27, 20, 16, 14
+MARGIN = 36
 
 _BEYOND_ASCII = "\u00b7\u00b1\u201c\u201d"  # middle dot, plus-minus, quotes: all that Pillow's font has
 
 
-def text(words: str, size_px: int, colour: Colour = INK, *, width_px: int | None = None) -> Image.Image:
+def text(
+    words: str, size_px: int = BODY, colour: Colour = INK, *, width_px: int | None = None
+) -> Image.Image:
     """Return one line of text, as high as its font whatever the letters, in Pillow's built-in font.
 
     What does not fit into `width_px`, where that is given, is cut off and replaced by dots.
@@ -43,6 +63,49 @@ def paragraph(words: str, size_px: int, width_px: int, colour: Colour = INK) -> 
     return above(pictures, gap=round(size_px * 0.2))
 
 
+def cell(
+    words: str,
+    width_px: int,
+    *,
+    size_px: int = BODY,
+    colour: Colour = INK,
+    gap_px: int = 0,
+    height_px: int = 0,
+) -> Image.Image:
+    """Return one line of text in a cell of constant width, flush left and half way up.
+
+    gap_px: kept free at the right of the text. height_px: the least height of the cell.
+    """
+    line = text(words, size_px, colour, width_px=width_px - gap_px)
+    whole = blank(width_px, max(line.height, height_px))
+    whole.paste(line, (0, (whole.height - line.height) // 2))
+    return whole
+
+
+def page(
+    title: str,
+    body: Sequence[Image.Image],
+    *,
+    scale: str,
+    subtitle: str = "",
+    caption: str = "",
+    width_px: int | None = None,
+    gap: int = 24,
+) -> Rendering:
+    """Return a figure: title, subtitle, pictures one below the other and a caption, with a margin around.
+
+    scale: what the levels and colours mean. width_px: where lines of text end, by default at the right edge
+    of the widest picture.
+    """
+    width = max(picture.width for picture in body) if width_px is None else width_px
+    heading = [paragraph(title, TITLE, width)]
+    if subtitle:
+        heading.append(paragraph(subtitle, BODY, width, FAINT))
+    below = [paragraph(caption, SMALL, width, FAINT)] if caption else []
+    drawn = framed(above([above(heading, gap=6), *body, *below], gap=gap), MARGIN)
+    return Rendering(np.asarray(drawn), scale)
+
+
 def above(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     """Return pictures one below the other, flush left."""
     checkpoint()
@@ -67,10 +130,12 @@ def beside(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     return whole
 
 
-def grid(pictures: Sequence[Image.Image], columns: int, *, gap: int, row_gap: int) -> Image.Image:
-    """Return pictures of one size in rows of `columns`, in reading order."""
+def grid(
+    pictures: Sequence[Image.Image], columns: int, *, gap: int, row_gap: int | None = None
+) -> Image.Image:
+    """Return pictures in rows of `columns`, in reading order. row_gap: by default that between columns."""
     rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
-    return above([beside(row, gap=gap) for row in rows], gap=row_gap)
+    return above([beside(row, gap=gap) for row in rows], gap=gap if row_gap is None else row_gap)
 
 
 def framed(picture: Image.Image, margin_px: int) -> Image.Image:
@@ -81,6 +146,7 @@ def framed(picture: Image.Image, margin_px: int) -> Image.Image:
 
 
 def blank(width: int, height: int) -> Image.Image:
+    """Return a white picture."""
     return Image.new("RGB", (width, height), WHITE)
 
 

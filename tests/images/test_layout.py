@@ -4,7 +4,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfscope.images.compose import above, beside, font, framed, grid, paragraph, printable, text
+from zfscope.images.layout import (
+    MARGIN,
+    SMALL,
+    TITLE,
+    above,
+    beside,
+    cell,
+    font,
+    framed,
+    grid,
+    page,
+    paragraph,
+    printable,
+    text,
+)
 
 
 def box(width: int, height: int, level: int = 0) -> Image.Image:
@@ -88,3 +102,38 @@ def test_a_line_as_long_as_the_paragraph_is_wide_is_broken_and_not_cut() -> None
 def test_text_with_control_characters_is_one_line_without_them() -> None:
     assert printable("a\x1b[2J\x00b\nc\td\x7f\x9b\u202ee") == "a[2Jb c de"
     assert text("a\nb", 20).size == text("a b", 20).size
+
+
+def test_a_cell_is_as_wide_as_asked_with_its_text_half_way_up() -> None:
+    line = np.asarray(text("map 17"))
+    drawn = cell("map 17", 120, height_px=60)
+    assert drawn.size == (120, 60)
+    top = (60 - line.shape[0]) // 2
+    np.testing.assert_array_equal(np.asarray(drawn)[top : top + line.shape[0], : line.shape[1]], line)
+    assert (np.asarray(drawn)[:, line.shape[1] :] == 255).all()
+    assert cell("map 17", 120).height == line.shape[0]
+
+
+def test_a_cell_cuts_its_text_and_keeps_a_gap_free() -> None:
+    drawn = np.asarray(cell("deconvolutional network", 80, gap_px=20))
+    assert drawn.shape[1] == 80
+    assert (drawn[:, 61:] == 255).all()
+
+
+def test_a_page_has_title_subtitle_body_and_caption_within_a_margin() -> None:
+    body = [box(300, 40), box(200, 30, 90)]
+    drawn = page("Title", body, scale="black = 0", subtitle="about it", caption="what it shows", gap=10)
+    assert drawn.scale == "black = 0"
+    pixels = drawn.rgb
+    for edge in (pixels[:MARGIN], pixels[-MARGIN:], pixels[:, :MARGIN], pixels[:, -MARGIN:]):
+        assert (edge == 255).all()
+    heading = above([text("Title", TITLE), text("about it")], gap=6).height
+    top = MARGIN + heading + 10
+    assert (pixels[top : top + 40, MARGIN : MARGIN + 300] == 0).all()
+    assert (pixels[top + 50 : top + 80, MARGIN : MARGIN + 200] == 90).all()
+    assert pixels.shape == (top + 90 + text("what it shows", SMALL).height + MARGIN, 300 + 2 * MARGIN, 3)
+
+
+def test_a_page_without_subtitle_and_caption_has_no_room_for_them() -> None:
+    plain = page("Title", [box(300, 40)], scale="")
+    assert plain.rgb.shape[0] == 2 * MARGIN + text("Title", TITLE).height + 24 + 40

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from zfscope.datasets.dataset import ListedFile
 from zfscope.datasets.read import contents, digest_of
@@ -12,11 +11,9 @@ from zfscope.errors import InputError
 from zfscope.images.decode import decode_photo
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared, prepare_photo
-from zfscope.scan.index import Index, Record
+from zfscope.records import Record, RecordState
+from zfscope.scan.index import Index
 from zfscope.store import Model
-
-Lost = Literal["changed", "gone"]
-"""Why there is no photo: its file is not the one that was indexed, or none that can be read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +32,16 @@ def photos_of(index: Index) -> Photos:
     return Photos(root, limits, _packed(root) if origin.data.kind == "tar" else None)
 
 
-def see_again(photos: Photos, record: Record, model: Model) -> Prepared | Lost:
-    """Read, verify and prepare the photo of a record as the scan did; say why where that cannot be done."""
+def reload_photo(photos: Photos, record: Record, model: Model) -> Prepared | RecordState:
+    """Read, verify and prepare the photo of a record as the scan did, or return CHANGED or GONE."""
     try:
         data = _contents(photos, record.path)
         if digest_of(data).hex() != record.blake2b:
-            return "changed"
+            return RecordState.CHANGED
         photo = decode_photo(data, limits=photos.limits, field=record.path)
         return prepare_photo(photo, model.preprocessing, mean_image=model.mean_image)
     except (OSError, ValueError, LookupError, InputError):
-        return "gone"
+        return RecordState.GONE
 
 
 def _packed(root: Path) -> Mapping[str, ListedFile]:

@@ -1,27 +1,37 @@
-"""How fast maps settle: how soon a projection looks as it does in the end."""
+"""What maps were at each epoch of a training: their strongest photos then, and how soon they settled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, array, images_of
 from zfscope.engine.deconvnet import project
-from zfscope.engine.frame import framing_of, slices
+from zfscope.engine.frame import framing_of
 from zfscope.engine.seeds import Unit, activation, is_silent
 from zfscope.engine.trace import trace
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
+from zfscope.records import Record, RecordState
 from zfscope.rounding import is_level
-from zfscope.scan import Record
-from zfscope.scan.again import photos_of, see_again
+from zfscope.scan.reload import photos_of, reload_photo
 from zfscope_analyzers.evolve.course import Course, Stop
+from zfscope_analyzers.top_k import inspect as top_k
+from zfscope_analyzers.top_k.page import TopKParams
 
 _PHOTOS = 4
 
 Correlations = Mapping[tuple[int, int], float | None]
 """By the places of a map and of a stop; None where there is none."""
+
+
+class Place(NamedTuple):
+    """A map and an epoch, by their places among those of a course."""
+
+    map: int
+    stop: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,56 @@ class Settled:
     maps: int
 
 
+@dataclass(frozen=True, eq=False)
+class Evolution:
+    """What maps were at each stop of a course. found: of every map at every stop.
+
+    settled: None where it was not asked for.
+    """
+
+    course: Course
+    found: Mapping[Place, top_k.Inspection]
+    correlations: Correlations
+    settled: tuple[Settled, ...] | None
+
+    def record(self, place: Place) -> Record:
+        """Return the strongest photo of a map at an epoch."""
+        return self.course.stops[place.stop].page.records[place.map][0]
+
+    def jumped(self, place: Place) -> bool | None:
+        """Return whether the photo is another one than at the stop before, None where one has none."""
+        before = Place(place.map, place.stop - 1)
+        if place.stop == 0 or RecordState.DEAD in (self.found[before].state, self.found[place].state):
+            return None
+        return self.record(before).image != self.record(place).image
+
+
+def evolution_of(context: Context, course: Course, *, settling: bool) -> Evolution:
+    """Inspect every map at every stop, and measure how fast they settle."""
+    found: dict[Place, top_k.Inspection] = {}
+    for number in range(len(course.stops)):
+        found |= _inspected(context, course, number)
+        context.progress((number + 1) / (len(course.stops) + settling), None)
+    if not settling:
+        return Evolution(course, found, {}, None)
+    last = len(course.stops) - 1
+    known = [map for map in range(len(course.maps)) if found[Place(map, last)].state is RecordState.OK]
+    alike = correlations(context, course, known)
+    return Evolution(course, found, alike, settled(course, alike))
+
+
+def _inspected(context: Context, course: Course, number: int) -> dict[Place, top_k.Inspection]:
+    """Inspect the strongest photo of each map at a stop, with the weights of that stop."""
+    stop, found = course.stops[number], dict[top_k.Place, top_k.Inspection]()
+    for _ in top_k.inspect_records(replace(context, model=stop.model), stop.page, TopKParams(top=1), found):
+        pass
+    dead = top_k.Inspection(RecordState.DEAD)
+    return {
+        Place(place.map, number): each if stop.page.alive[place.map] else dead
+        for place, each in found.items()
+    }
+
+
 def correlations(context: Context, course: Course, places: Sequence[int]) -> Correlations:
     """Correlate projections of each epoch with those of the end, for the maps at some places of the page.
 
@@ -52,7 +112,7 @@ def correlations(context: Context, course: Course, places: Sequence[int]) -> Cor
     for start in range(0, len(known), _PHOTOS):
         context.check_cancelled()
         some = known[start : start + _PHOTOS]
-        seen = [(place, record, see_again(photos, record, course.end.model)) for place, record in some]
+        seen = [(place, record, reload_photo(photos, record, course.end.model)) for place, record in some]
         there = [(place, record, photo) for place, record, photo in seen if isinstance(photo, Prepared)]
         if there:
             found |= _correlated(context, course, there)
@@ -84,7 +144,7 @@ def _projections(
     boxes: list[Box] = [framing.box(unit.y, unit.x).clip((side, side)) for unit in units]
     drawn = array(project(network, traced, layer, units))
     active = [activation(traced, layer, unit) > 0 and not is_silent(traced, layer, unit) for unit in units]
-    return [each[(..., *slices(box))] * on for each, box, on in zip(drawn, boxes, active, strict=True)]
+    return [each[(..., *box.slices)] * on for each, box, on in zip(drawn, boxes, active, strict=True)]
 
 
 def pearson(one: NDArray[np.float32], other: NDArray[np.float32]) -> float | None:

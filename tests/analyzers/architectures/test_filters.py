@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope.images.filters import Scale, filter_grid, strongest_part
+from zfscope_analyzers.architectures.figure import Scale, filter_grid, strongest_part
 
 
 def filters(*levels: float, side: int = 3) -> NDArray[np.float64]:

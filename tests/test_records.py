@@ -1,0 +1,38 @@
+"""The states of a record, which programs read as words and people as sentences."""
+
+import json
+
+import pytest
+
+from zfscope.records import RecordState
+from zfscope.v1 import analysis_pb2
+
+
+def test_states_are_the_words_of_the_wire_in_its_order() -> None:
+    names = [value.name for value in analysis_pb2.RecordState.DESCRIPTOR.values][1:]
+    assert [f"RECORD_STATE_{state.name}" for state in RecordState] == names
+    assert json.dumps(list(RecordState)) == '["ok", "differs", "changed", "gone", "silent", "dead"]'
+
+
+@pytest.mark.parametrize(
+    ("word", "lost", "seen"),
+    [
+        ("ok", False, True),
+        ("differs", True, True),
+        ("changed", True, False),
+        ("gone", True, False),
+        ("silent", False, False),
+        ("dead", False, False),
+    ],
+)
+def test_a_word_says_whether_its_photo_is_lost_and_whether_anything_is_shown(
+    word: str, lost: bool, seen: bool
+) -> None:
+    state = RecordState(word)
+    assert (str(state), state.lost, state.seen) == (word, lost, seen)
+
+
+def test_every_state_has_a_meaning_of_its_own() -> None:
+    meanings = [state.meaning for state in RecordState]
+    assert len(set(meanings)) == len(meanings)
+    assert all(meanings)
