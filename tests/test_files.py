@@ -6,12 +6,21 @@ import re
 import stat
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from zfscope.errors import CannotWrite
-from zfscope.files import make_folder, replacing, staging_folder, write_file, writing
+from zfscope.errors import CannotWrite, InputError
+from zfscope.files import (
+    exclusive_folder,
+    locked,
+    make_folder,
+    replacing,
+    staging_folder,
+    write_file,
+    writing,
+)
 
 
 def write_half(path: Path, fault: BaseException) -> None:
@@ -111,4 +120,68 @@ def test_a_staging_folder_is_removed_with_what_is_left_in_it(tmp_path: Path) -> 
         (folder / "a").write_bytes(b"half")
     assert names(tmp_path) == set()
     with pytest.raises(CannotWrite, match="No such file or directory"), staging_folder(tmp_path / "none"):
+        pass
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from zfscope.files import locked
+with locked(Path(sys.argv[1]), None):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_another_process_is_kept_out_until_the_holder_ends(tmp_path: Path) -> None:
+    path, busy = tmp_path / "lock", InputError("somebody else writes there")
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="somebody else writes there"), locked(path, busy):
+            pass
+        holder.kill()
+        holder.wait(timeout=30)
+    with locked(path, busy):
+        pass
+
+
+def test_a_lock_can_be_held_again_in_the_same_process(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path / "lock", InputError("busy")):
+            pass
+
+
+def test_an_exclusive_folder_is_tidied_and_one_of_another_process_is_left_alone(tmp_path: Path) -> None:
+    folder, tidied, busy = tmp_path / "work", [], InputError("busy")
+
+    def exclusive() -> AbstractContextManager[None]:
+        return exclusive_folder(folder, busy=busy, unwritable=lambda error: error, tidy=tidied.append)
+
+    command = [sys.executable, "-c", HOLD, str(folder / "lock")]
+    folder.mkdir()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="busy"), exclusive():
+            pass
+        holder.kill()
+    assert tidied == []
+    with exclusive():
+        assert tidied == []
+    assert tidied == [folder]
+
+
+def test_an_exclusive_folder_that_cannot_be_written_raises_the_error_of_its_caller(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with (
+        pytest.raises(InputError, match="elsewhere: Not a directory"),
+        exclusive_folder(
+            tmp_path / "file" / "work",
+            busy=InputError("busy"),
+            unwritable=lambda error: InputError(f"elsewhere: {error.reason}"),
+            tidy=lambda folder: None,
+        ),
+    ):
         pass

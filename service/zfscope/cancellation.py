@@ -1,10 +1,13 @@
-"""Cancelling calls from another thread."""
+"""Cancelling calls from another thread, and the points at which work deep inside ends when its call does."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from zfscope.errors import Cancelled
+
+_check: ContextVar[Callable[[], None]] = ContextVar("check")
 
 
 class Cancellation:
@@ -53,3 +56,20 @@ class Cancellation:
         finally:
             with self._lock:
                 self._callbacks.remove(callback)
+
+
+@contextmanager
+def interruptible(check: Callable[[], None]) -> Iterator[None]:
+    """Have each `checkpoint` inside, in this thread, call `check`, which raises to end the work."""
+    token = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(token)
+
+
+def checkpoint() -> None:
+    """Raise if the call of this work was cancelled; for drawing and other work that knows no calls."""
+    check = _check.get(None)
+    if check:
+        check()

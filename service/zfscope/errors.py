@@ -6,6 +6,7 @@
     |-- NotFound             no model, version, layer or unit of that name
     |-- DamagedModel         a stored model that is not what its manifest states
     |-- DamagedIndex         an index that is not what its manifest states
+    |-- FetchFailed          a package of published weights that cannot be had, or lacks a file
     |-- CannotWrite          a file that the system does not let be written: a full disk, no permission
     |-- NotReady             the service is still loading, or is shutting down
     |-- TooMuchWork          more work than one request may ask for
@@ -16,7 +17,9 @@
     |-- BrokenPlugin         an installed analyzer that does not fit
     |-- AnalyzerFailed       a fault of an analyzer, which its package has to mend
     |-- MissingExtra         an optional part of zfscope that is not installed
-    `-- RuntimeUnavailable   a forward runtime, or who runs a scan, that cannot be used, here or at the moment
+    `-- RuntimeUnavailable   a forward runtime, or the engine of a scan, that cannot be used, here or now
+
+    BadAnalysis              what an analyzer returned cannot be sent; its caller gets AnalyzerFailed
 
 A message names the thing, the value, what is allowed and what to do. None of these
 classes knows of gRPC: `zfscope.wire.status` maps each to one status.
@@ -57,6 +60,10 @@ class DamagedModel(ZfscopeError):
 
 class DamagedIndex(ZfscopeError):
     """An index that is not what its manifest states; the message names it, the file and what to do."""
+
+
+class FetchFailed(ZfscopeError):
+    """A package of published weights that cannot be downloaded, or that lacks what it should hold."""
 
 
 class CannotWrite(ZfscopeError):
@@ -112,3 +119,7 @@ class MissingExtra(ZfscopeError, ImportError):
 
 class RuntimeUnavailable(ZfscopeError):
     """A forward runtime, or who runs a scan, that cannot be used, here or at the moment."""
+
+
+class BadAnalysis(Exception):
+    """An analysis, or a cost, that cannot be sent: it becomes AnalyzerFailed, as any fault of an analyzer."""

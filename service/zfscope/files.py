@@ -1,17 +1,19 @@
-"""Files that are written whole or not at all: a full disk or a kill leaves no part of one under its name."""
+"""Files that are written whole or not at all, and folders that one process at a time works in."""
 
 import contextlib
 import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from zfscope.errors import CannotWrite
+from zfscope.errors import CannotWrite, ZfscopeError
 from zfscope.leftovers import held, new_name, remove_leftovers
 
+# The file of a folder that is locked by the process that works in it.
+LOCK = "lock"
 _ADVICE = {
     errno.ENOSPC: "free some space there, or write to another disk",
     errno.EDQUOT: "free some of your quota there, or write to another disk",
@@ -129,3 +131,48 @@ def staging_folder(parent: Path) -> Iterator[Path]:
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, otherwise: ZfscopeError | None) -> Iterator[None]:
+    """Hold the lock file `path`, which ends with the process that holds it.
+
+    otherwise: raised if another process holds it; None waits for that one.
+    """
+    from filelock import FileLock, Timeout  # not at the top: it imports asyncio
+
+    lock = FileLock(path, timeout=-1 if otherwise is None else 0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        assert otherwise is not None  # without a limit there is no timeout
+        raise otherwise from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def exclusive_folder(
+    folder: Path,
+    *,
+    busy: ZfscopeError,
+    unwritable: Callable[[CannotWrite], ZfscopeError],
+    tidy: Callable[[Path], object],
+) -> Iterator[None]:
+    """Create a folder and keep other processes out of it; it is removed again if it is empty in the end.
+
+    busy: raised while another process holds it. unwritable: returns the error to raise if it cannot be
+    written. tidy: called with the folder in the end, without the lock: not all systems remove a locked file.
+    """
+    with contextlib.ExitStack() as after:
+        try:
+            after.enter_context(folder_for_files(folder))
+            with writing(folder):
+                (folder / LOCK).touch()
+        except CannotWrite as error:
+            raise unwritable(error) from error
+        with locked(folder / LOCK, otherwise=busy):
+            after.callback(tidy, folder)
+            yield

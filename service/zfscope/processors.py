@@ -1,6 +1,14 @@
-"""The processors that this process may use."""
+"""The processors that this process may use, and work on many items in a thread for each of them."""
 
 import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def usable_cpus() -> int:
@@ -14,3 +22,38 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def map_in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None, ahead: int = 64
+) -> Iterator[Result]:
+    """Yield the results in the order of the items, computed in threads.
+
+    threads: by default one for each processor. ahead: items that are worked on at once; their results wait in
+    memory.
+    """
+    left = iter(items)
+    pool = ThreadPoolExecutor(threads or usable_cpus())
+    try:
+        waiting = deque(pool.submit(function, item) for item in islice(left, ahead))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(left, 1))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def map_as_done(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield the results as they are done; up to two items for each thread are taken ahead."""
+    threads, left = usable_cpus(), iter(items)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="map")
+    waiting: set[Future[Result]] = set()
+    try:
+        waiting |= {pool.submit(function, item) for item in islice(left, 2 * threads)}
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            waiting |= {pool.submit(function, item) for item in islice(left, len(done))}
+            for future in done:
+                yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,31 +1,34 @@
-"""What an analysis gives, as plain values: the same in the service, in its client and in this process."""
+"""What an analysis returns, as plain values that notebooks show: the same in every client."""
 
+import base64
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from zfscope.files import write_file
-from zfscope.notebook import html_picture, html_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Cell = str | int | float | None
 
+# Types of the tensors of an analysis, and of every tensor on the wire.
 DTYPES = ("uint8", "int64", "float16", "float32")
-"""Types of the tensors of an analysis, and of every tensor on the wire."""
+# Maximum number of axes of such a tensor; each has an extent of 1 or more.
 MAX_AXES = 8
-"""Of such a tensor; each has an extent of 1 or more."""
 
 MAX_NOTICES = 20
 MAX_NOTICE_CHARS = 1000
+# Fields named by one notice that is about several; the rest are counted.
 _MAX_FIELDS = 3
-"""Fields named by one notice that is about several; the rest are counted."""
+# Rows of a table that a notebook shows; the rest are counted.
+_MAX_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,41 @@ class Analysis:
     warnings: tuple[Notice, ...] = ()
 
     def picture(self, name: str) -> Picture | None:
-        """Give the picture of that name, None where there is none."""
+        """Return the picture of that name, None without one."""
         return next((picture for picture in self.pictures if picture.name == name), None)
 
     def _repr_html_(self) -> str:
         tables = [table._repr_html_() for table in self.tables.values()]
         return "".join([*tables, *(html_picture(picture.name, picture.png) for picture in self.pictures)])
+
+
+class ShowsPicture:
+    """An answer with a picture, which notebooks show in its place."""
+
+    def _repr_png_(self) -> bytes | None:
+        picture = getattr(self, "picture", None) or getattr(self, "sheet", None)
+        return picture.png if picture else None
+
+
+def html_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table as HTML."""
+    head = _row("th", columns)
+    body = "".join(_row("td", row) for row in rows[:_MAX_ROWS])
+    left = len(rows) - _MAX_ROWS
+    note = f"<p>... and {left:,} more rows</p>" if left > 0 else ""
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{note}"
+
+
+def html_picture(name: str, png: bytes) -> str:
+    """Return a picture as HTML."""
+    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{escape(name)}">'
+
+
+def _row(tag: str, cells: Sequence[Any]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{_text(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return ""
+    return escape(f"{cell:.4g}" if isinstance(cell, float) else str(cell))

@@ -51,6 +51,15 @@ def resolved(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str
     return field
 
 
+def takes_text(field: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    """Return whether a string may be the value of a field of a JSON schema, rather than JSON of it."""
+    field = resolved(field, schema)
+    if "anyOf" in field:
+        return any(takes_text(choice, schema) for choice in field["anyOf"])
+    values = (*field.get("enum", ()), *([field["const"]] if "const" in field else ()))
+    return field.get("type") == "string" or any(isinstance(value, str) for value in values)
+
+
 def _words(fault: ErrorDetails, model: type[BaseModel]) -> str:
     if fault["type"] != "extra_forbidden":
         return fault["msg"].removeprefix(_PREFIX)

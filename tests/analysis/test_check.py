@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from zfscope.analysis.check import BadAnalysis, checked
+from zfscope.analysis.check import checked
+from zfscope.errors import BadAnalysis
 from zfscope.results import Analysis, Notice, Picture, Table
 from zfscope.wire.tensors import tensor_from_wire, tensor_to_wire
 

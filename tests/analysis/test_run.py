@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 
-from zfscope.analysis.check import BadAnalysis
 from zfscope.analysis.contract import Analysis, Context, Picture
 from zfscope.analysis.registry import Registered
 from zfscope.analysis.run import (
@@ -21,7 +20,7 @@ from zfscope.analysis.run import (
     run,
     validate_result,
 )
-from zfscope.errors import AnalyzerFailed, Cancelled, InputError, NotFound, TooMuchWork
+from zfscope.errors import AnalyzerFailed, BadAnalysis, Cancelled, InputError, NotFound, TooMuchWork
 
 PICTURE = Picture("seen", b"\x89PNG\r\n\x1a\n", "nothing")
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.training.conftest import write_photos
 from zfscope.errors import CannotWrite, InputError, NotFound, RuntimeUnavailable
-from zfscope.locks import locked
+from zfscope.files import locked
 from zfscope.store import ModelStore
 from zfscope.training.evaluate import evaluate_model
 from zfscope.training.run import Watch

@@ -6,8 +6,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from zfscope import errors
-from zfscope.errors import Busy
-from zfscope.store.fetching.packages import FetchFailed
+from zfscope.errors import Busy, FetchFailed
 from zfscope.wire.status import error_of, status_of
 
 

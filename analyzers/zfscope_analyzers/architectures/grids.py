@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.interrupt import checkpoint
+from zfscope.cancellation import checkpoint
 from zfscope_analyzers.architectures.layers import Lattice
 
 _RADIUS = 2

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zfscope.analysis.contract import array
+from zfscope.cancellation import checkpoint
 from zfscope.engine import Maps, project, trace
-from zfscope.interrupt import checkpoint
 from zfscope.networks.network import Network
 from zfscope.rounding import rounding
 

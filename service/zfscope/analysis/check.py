@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.errors import BadAnalysis
 from zfscope.results import (
     DTYPES,
     MAX_AXES,
@@ -25,10 +26,6 @@ LARGEST_WHOLE = 2**53
 
 
 _CODE = re.compile(r"[a-z0-9-]{1,64}")
-
-
-class BadAnalysis(Exception):
-    """An analyzer gave something that an analysis may not hold: a fault of the analyzer's."""
 
 
 def checked(result: Any) -> Analysis:

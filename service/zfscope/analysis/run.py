@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from zfscope.analysis.check import BadAnalysis, checked
+from zfscope.analysis.check import checked
 from zfscope.analysis.contract import Analysis, Analyzer, Context
 from zfscope.analysis.faults import as_faults, described
 from zfscope.analysis.registry import Registered
-from zfscope.errors import AnalyzerFailed, InputError, TooMuchWork, ZfscopeError
-from zfscope.interrupt import interruptible
+from zfscope.cancellation import interruptible
+from zfscope.errors import AnalyzerFailed, BadAnalysis, InputError, TooMuchWork, ZfscopeError
 from zfscope.results import merge_notices
 from zfscope.store import Model
 from zfscope.validation import UNKNOWN, faults_of, path_of

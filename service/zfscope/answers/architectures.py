@@ -8,8 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, from_analysis
-from zfscope.notebook import ShowsPicture
-from zfscope.results import Notice, Picture, Table
+from zfscope.results import Notice, Picture, ShowsPicture, Table
 
 MAX_MODELS = 8
 """Maximum number of models in one comparison."""

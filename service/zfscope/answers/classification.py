@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from zfscope.notebook import html_table
-from zfscope.results import Notice
+from zfscope.results import Notice, html_table
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, from_analysis, from_record, grouped
-from zfscope.notebook import ShowsPicture
-from zfscope.results import Notice, Picture
+from zfscope.results import Notice, Picture, ShowsPicture
 
 
 @dataclass(frozen=True)

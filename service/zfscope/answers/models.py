@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zfscope.notebook import html_table
+from zfscope.results import html_table
 
 
 @dataclass(frozen=True)

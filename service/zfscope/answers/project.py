@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, box_of, from_analysis, from_record
 from zfscope.images.geometry import Box
-from zfscope.notebook import ShowsPicture
-from zfscope.results import Notice, Picture
+from zfscope.results import Notice, Picture, ShowsPicture
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from zfscope.answers.analysis import (
     grouped,
 )
 from zfscope.images.geometry import Box
-from zfscope.notebook import ShowsPicture
-from zfscope.results import Notice, Picture
+from zfscope.results import Notice, Picture, ShowsPicture
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zfscope.errors import CannotWrite
-from zfscope.files import folder_for_files, staging_folder, write_file, writing
-from zfscope.locks import locked
+from zfscope.files import folder_for_files, locked, staging_folder, write_file, writing
+from zfscope.validation import first_fault
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -211,7 +211,7 @@ def _read(path: Path) -> _Ledger:
     except FileNotFoundError:
         return _Ledger()
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        reason = first_fault(error, _Ledger)
         raise CannotWrite(
             f"'{path}' is damaged ({reason}): which results are in the folder is not known; remove it, or "
             "write to another folder"

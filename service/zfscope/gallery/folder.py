@@ -4,23 +4,21 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from zfscope.errors import CannotWrite, InputError
-from zfscope.files import folder_for_files, make_folder, write_file, writing
+from zfscope.files import exclusive_folder, make_folder, write_file
 from zfscope.gallery.facts import Gallery, Part, Unfinished
 from zfscope.leftovers import PARTIAL
-from zfscope.locks import locked
 
 GALLERY = "gallery.json"
 Kind = TypeVar("Kind", Gallery, Unfinished, Part)
 _STATE = ".unfinished"
 _STARTED = "started.json"
-_LOCK = "lock"
 _OWN = re.compile(r"index\.html|\d+(\.html|-(projections|patches|evolution)\.(png|jpg))")
 """The files in the folder of a layer."""
 
@@ -89,22 +87,13 @@ def open_folder(root: Path) -> Iterator[Folder]:
     """
     _check(root)
     busy = InputError(f"another process is making the gallery '{root}' right now", field="out")
-    with ExitStack() as after:
-        _open_state(root, after)
-        with locked(root / _STATE / _LOCK, otherwise=busy):
-            after.callback(_tidy, root / _STATE)
-            yield Folder(root)
 
-
-def _open_state(root: Path, after: ExitStack) -> None:
-    """Create the folder of what was found, with its lock; what is empty in the end is removed again."""
-    try:
-        after.enter_context(folder_for_files(root / _STATE))
-        with writing(root):
-            (root / _STATE / _LOCK).touch()
-    except CannotWrite as error:
+    def unwritable(error: CannotWrite) -> InputError:
         message = f"the gallery cannot be written to '{root}': {error.reason}; name another --out"
-        raise InputError(message, field="out") from error
+        return InputError(message, field="out")
+
+    with exclusive_folder(root / _STATE, busy=busy, unwritable=unwritable, tidy=_tidy):
+        yield Folder(root)
 
 
 def _tidy(state: Path) -> None:

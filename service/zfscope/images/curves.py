@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.cancellation import checkpoint
 from zfscope.errors import InputError
 from zfscope.images.chunks import PICTURE_KEY
 from zfscope.images.layout import COLOURS, printable
@@ -22,7 +23,6 @@ from zfscope.images.plotting import (
     drawing,
 )
 from zfscope.images.render import Rendering, Rgb
-from zfscope.interrupt import checkpoint
 from zfscope.rounding import is_level, rounding
 
 _COLUMNS, _DPI = 2, 144

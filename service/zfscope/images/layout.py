@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from zfscope.cancellation import checkpoint
 from zfscope.images.render import Rendering
-from zfscope.interrupt import checkpoint
 
 Colour = tuple[int, int, int]
 

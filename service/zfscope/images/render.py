@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from zfscope.cancellation import checkpoint
 from zfscope.images.chunks import KEY_PREFIX
-from zfscope.interrupt import checkpoint
 from zfscope.rounding import rounding
 
 Rgb = NDArray[np.uint8]

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from zfscope.cancellation import checkpoint
 from zfscope.images.geometry import Box, cut
 from zfscope.images.layout import SMALL, Colour, beside, text
 from zfscope.images.render import GREY, Rendering, Rgb, scale_note, signed_to_rgb, symmetric_scale
-from zfscope.interrupt import checkpoint
 
 SILENT_NOTE = "the unit's activation is rounding, and so is its projection: shown as 128 grey, zero"
 

@@ -3,15 +3,14 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from zfscope.datasets.dataset import DataSet
 from zfscope.datasets.names import printable
 from zfscope.datasets.read import Skipped, none_usable
 from zfscope.errors import CannotWrite, InputError
-from zfscope.files import folder_for_files, writing
-from zfscope.locks import locked
+from zfscope.files import exclusive_folder, writing
 from zfscope.runtimes import Runtime
 from zfscope.scan.batches import batches
 from zfscope.scan.engine import Engine, local
@@ -27,7 +26,7 @@ from zfscope.scan.write import write_index
 from zfscope.store import Model
 
 SAVE_EVERY_S = 5.0
-_STATE, _RESULT, _LOCK = "state.npz", "result", "lock"
+_STATE, _RESULT = "state.npz", "result"
 
 Watch = Callable[[int, int], None]
 """Told how many photos are done, and how many there are: at the start, and after each batch."""
@@ -76,23 +75,14 @@ def _workshop(target: Path, option: str) -> Iterator[Path]:
     """Make the folder of an unfinished index, keep other processes out of it, and remove it in the end."""
     folder = target.with_name(f".{target.name}.unfinished")
     busy = InputError(f"another process is making '{target}' right now", field="name")
-    with ExitStack() as after:
-        _open_workshop(folder, target, option, after)
-        with locked(folder / _LOCK, otherwise=busy):
-            after.callback(_tidy, folder)  # not all systems remove a file that is locked
-            yield folder
-            (folder / _STATE).unlink(missing_ok=True)
 
-
-def _open_workshop(folder: Path, target: Path, option: str, after: ExitStack) -> None:
-    """Create the folder with its lock file; it is removed again in the end, if it is empty."""
-    try:
-        after.enter_context(folder_for_files(folder))
-        with writing(folder):
-            (folder / _LOCK).touch()
-    except CannotWrite as error:
+    def unwritable(error: CannotWrite) -> InputError:
         message = f"the index cannot be written to '{target}': {error.reason}; put it elsewhere with {option}"
-        raise InputError(message, field=option.removeprefix("--")) from error
+        return InputError(message, field=option.removeprefix("--"))
+
+    with exclusive_folder(folder, busy=busy, unwritable=unwritable, tidy=_tidy):
+        yield folder
+        (folder / _STATE).unlink(missing_ok=True)
 
 
 def _tidy(folder: Path) -> None:

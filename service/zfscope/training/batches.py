@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from zfscope.images.preprocess import Crops, MeanImage, Preprocessing, crop_corners, normalise
-from zfscope.training.ahead import map_ahead
+from zfscope.processors import map_in_order
 from zfscope.training.recipe import Phase, Recipe
 
 Pixels = NDArray[np.uint8]
@@ -48,7 +48,7 @@ class Batches:
             chosen = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
             return self._batch(chosen, phase, np.random.default_rng((self.seed, epoch, step)))
 
-        yield from map_ahead(batch, range(first_step, self.steps), threads=1, ahead=1 + AHEAD)
+        yield from map_in_order(batch, range(first_step, self.steps), threads=1, ahead=1 + AHEAD)
 
     def _batch(
         self, chosen: NDArray[np.int64], phase: Phase, generator: np.random.Generator

@@ -16,7 +16,7 @@ from zfscope.files import replacing
 from zfscope.images.decode import decode
 from zfscope.images.limits import environment_limits
 from zfscope.images.preprocess import Preprocessing, centre_square
-from zfscope.training.ahead import map_ahead
+from zfscope.processors import map_in_order
 from zfscope.training.batches import Pixels
 from zfscope.training.labelled import LabelledPhotos
 from zfscope.training.record import (
@@ -68,7 +68,7 @@ def decode_squares(photos: LabelledPhotos, preprocessing: Preprocessing) -> Iter
         except InputError as error:
             return _Square(None, digest, " ".join(error.message.split()))
 
-    yield from map_ahead(square, map(photos.data.photo, photos.numbers.tolist()))
+    yield from map_in_order(square, map(photos.data.photo, photos.numbers.tolist()))
 
 
 def cached_photos(

@@ -17,7 +17,7 @@ from zfscope.datasets.names import printable, quoted
 from zfscope.datasets.read import Skipped, digest_of
 from zfscope.files import replacing
 from zfscope.images.limits import DecodeLimits
-from zfscope.training.ahead import map_ahead
+from zfscope.processors import map_in_order
 from zfscope.training.labelled import LabelledPhotos
 
 _FORMAT = 1
@@ -179,7 +179,7 @@ def _in_doubt(
 
 
 def _hashed(data: DataSet, numbers: Sequence[int]) -> dict[int, bytes]:
-    return dict(zip(numbers, map_ahead(_digest, map(data.photo, numbers)), strict=True))
+    return dict(zip(numbers, map_in_order(_digest, map(data.photo, numbers)), strict=True))
 
 
 def _digest(photo: Photo) -> bytes:

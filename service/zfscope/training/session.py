@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from zfscope.datasets.names import printable, quoted, similar_classes
 from zfscope.errors import InputError
-from zfscope.files import folder_for_files, write_file
+from zfscope.files import LOCK, folder_for_files, locked, write_file
 from zfscope.images.curves import plot_history
 from zfscope.images.preprocess import MeanImage, Preprocessing
-from zfscope.locks import locked
 from zfscope.networks import NETWORKS
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.spec import NetworkSpec, shapes
@@ -37,6 +36,7 @@ from zfscope.training.labelled import LabelledPhotos, check_filled, read_folder
 from zfscope.training.recipe import Recipe, load_recipe
 from zfscope.training.run import LABELS, TrainingRun, Watch
 from zfscope.training.settings import Settings, check_settings
+from zfscope.validation import first_fault
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # Photos that could not be used and are named one by one.
@@ -96,7 +96,7 @@ class Session:
         """Train to the last epoch; see `TrainingRun.run`. Raises InputError while another process does so."""
         validate, out = self._validate if self.validation else None, self.settings.out
         busy = InputError(f"another process is training in '{out}' right now", field="out")
-        with locked(out / "lock", otherwise=busy):
+        with locked(out / LOCK, otherwise=busy):
             self.run.run(checkpoints=frozenset(self.settings.checkpoints), validate=validate, watch=watch)
         picture = plot_history(self.run.progress.history)
         write_file(self.settings.out / "history.png", picture)
@@ -137,9 +137,9 @@ class Session:
         try:
             self._manifest(None, len(self.photos))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            message = f"no model could be stored: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise InputError(message, field=str(first["loc"][0])) from error
+            fault = first_fault(error, Manifest)
+            field = str(error.errors(include_url=False)[0]["loc"][0])
+            raise InputError(f"no model could be stored: {fault}", field=field) from error
 
     def _check_training(self) -> None:
         counts = np.bincount(self.training.targets, minlength=len(self.photos.classes))

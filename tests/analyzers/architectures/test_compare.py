@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from zfscope.cancellation import interruptible
 from zfscope.errors import Cancelled, InputError
-from zfscope.interrupt import interruptible
 from zfscope.networks import NetworkSpec
 from zfscope.store import Model
 from zfscope_analyzers.architectures import compare, cost

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from zfscope.cancellation import interruptible
 from zfscope.engine import Maps, project, trace
 from zfscope.errors import Cancelled
-from zfscope.interrupt import interruptible
 from zfscope.networks import Network, NetworkSpec
 from zfscope_analyzers.architectures.projections import Seen, see, spread
 

@@ -17,9 +17,9 @@ from tests.store.fetching.conftest import Publish
 from tests.store.fetching.test_squeezenet import arrays_of, peer
 from tests.store.importing.conftest import Outputs, assert_layers_agree, photos, seeded
 from tests.store.importing.test_torchvision_alexnet import AlexNet
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import FetchFailed, InputError, NotFound
 from zfscope.store import ModelStore
-from zfscope.store.fetching import FETCHABLE, FetchFailed, fetch, models
+from zfscope.store.fetching import FETCHABLE, fetch, models
 from zfscope.store.fetching.alexnet import alexnet_weights
 
 SQUEEZENET, ALEXNET = "squeezenet-imagenet", "alexnet-imagenet"

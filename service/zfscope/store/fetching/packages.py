@@ -8,12 +8,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from zfscope.errors import ZfscopeError
+from zfscope.errors import FetchFailed
 from zfscope.store.integrity import sha256
-
-
-class FetchFailed(ZfscopeError):
-    """A package that could not be had, or is not what was pinned."""
 
 
 @dataclass(frozen=True)

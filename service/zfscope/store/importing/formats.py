@@ -6,12 +6,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from zfscope.errors import InputError, NotFound
+from zfscope.networks.spec import NetworkSpec
 from zfscope.store.importing.caffe_zf import caffe_zf
 from zfscope.store.importing.imported import Imported
 from zfscope.store.importing.onnx_zfnet512 import onnx_zfnet512
 from zfscope.store.importing.pytorchcv import pytorchcv
 from zfscope.store.importing.tensors import read_tensors
 from zfscope.store.importing.torchvision_alexnet import torchvision_alexnet
+from zfscope.validation import first_fault
 
 Reader = Callable[[Path], Imported]
 """A file to what is in it. Raises ValueError for a file of another kind."""
@@ -36,7 +38,7 @@ def read_definition(path: Path, definition: str) -> Imported:
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}", field="file") from error
     except ValidationError as error:  # the layers do not make a network
-        reason = error.errors(include_url=False)[0]["msg"]
+        reason = first_fault(error, NetworkSpec)
         raise InputError(f"'{path}' is not of the format '{definition}': {reason}", field="file") from error
     except ValueError as error:
         raise InputError(f"'{path}' is not of the format '{definition}': {error}", field="file") from error

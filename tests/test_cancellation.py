@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from zfscope.cancellation import checkpoint, interruptible
 from zfscope.errors import Cancelled
 from zfscope.images.curves import Band, Chart, Strip, plot_bands, plot_charts, plot_strips
 from zfscope.images.geometry import Box
 from zfscope.images.layout import above, beside, blank
 from zfscope.images.render import Rendering, encode_png
 from zfscope.images.tiles import Panel, projection_panel
-from zfscope.interrupt import checkpoint, interruptible
 
 NOISE = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
 LINE = (np.arange(3.0), np.arange(3.0))
