@@ -3,7 +3,6 @@
 from functools import partial
 from importlib.metadata import version
 
-import grpc
 import structlog
 
 from zfscope.errors import ZfscopeError
@@ -11,6 +10,7 @@ from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceServicer
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import Cancel
+from zfscope.server.interceptors import Context
 from zfscope.server.lifecycle.health import Health
 from zfscope.server.oip import analyzers, describe, models
 from zfscope.server.oip.parameters import Target, target_of
@@ -27,25 +27,13 @@ class InferenceService(GRPCInferenceServiceServicer):
         self._backend = backend
         self._health = health
 
-    async def ServerLive(
-        self,
-        request: pb.ServerLiveRequest,
-        context: grpc.aio.ServicerContext[pb.ServerLiveRequest, pb.ServerLiveResponse],
-    ) -> pb.ServerLiveResponse:
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=True)
 
-    async def ServerReady(
-        self,
-        request: pb.ServerReadyRequest,
-        context: grpc.aio.ServicerContext[pb.ServerReadyRequest, pb.ServerReadyResponse],
-    ) -> pb.ServerReadyResponse:
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
         return pb.ServerReadyResponse(ready=self._health.serving)
 
-    async def ModelReady(
-        self,
-        request: pb.ModelReadyRequest,
-        context: grpc.aio.ServicerContext[pb.ModelReadyRequest, pb.ModelReadyResponse],
-    ) -> pb.ModelReadyResponse:
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         target = target_of(request.name, request.version, field="version")
         ready = self._health.serving and await self._backend.readers.run(
             partial(can_run, self._backend, target)
@@ -53,25 +41,17 @@ class InferenceService(GRPCInferenceServiceServicer):
         return pb.ModelReadyResponse(ready=ready)
 
     async def ServerMetadata(
-        self,
-        request: pb.ServerMetadataRequest,
-        context: grpc.aio.ServicerContext[pb.ServerMetadataRequest, pb.ServerMetadataResponse],
+        self, request: pb.ServerMetadataRequest, context: Context
     ) -> pb.ServerMetadataResponse:
         return pb.ServerMetadataResponse(name="zfscope", version=version("zfscope"), extensions=_EXTENSIONS)
 
     async def ModelMetadata(
-        self,
-        request: pb.ModelMetadataRequest,
-        context: grpc.aio.ServicerContext[pb.ModelMetadataRequest, pb.ModelMetadataResponse],
+        self, request: pb.ModelMetadataRequest, context: Context
     ) -> pb.ModelMetadataResponse:
         target = target_of(request.name, request.version, field="version")
         return await self._backend.readers.run(partial(describe.metadata, self._backend, target))
 
-    async def ModelInfer(
-        self,
-        request: pb.ModelInferRequest,
-        context: grpc.aio.ServicerContext[pb.ModelInferRequest, pb.ModelInferResponse],
-    ) -> pb.ModelInferResponse:
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         target = target_of(request.model_name, request.model_version, field="model_version")
         cancel = Cancel(context)
         if not target.analyzer:
@@ -79,11 +59,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         work = partial(analyzers.infer, self._backend, request, target, cancel)
         return await self._backend.workers.run(work)
 
-    async def ModelConfig(
-        self,
-        request: pb.ModelConfigRequest,
-        context: grpc.aio.ServicerContext[pb.ModelConfigRequest, pb.ModelConfigResponse],
-    ) -> pb.ModelConfigResponse:
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
         target = target_of(request.name, request.version, field="version")
         return await self._backend.readers.run(partial(describe.config, self._backend, target))
 

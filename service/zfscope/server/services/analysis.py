@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-import grpc
 from google.protobuf.message import Message
 
 from zfscope.analysis.call import Partial
@@ -16,6 +15,7 @@ from zfscope.answers import TYPED
 from zfscope.answers.analysis import TypedAnalysis
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import Cancel
+from zfscope.server.interceptors import Context
 from zfscope.server.services.requests import analysis_to_wire, answer_typed, outcome_to_wire, untyped_call
 from zfscope.server.services.stream import Latest, Pause
 from zfscope.store import Model
@@ -34,16 +34,12 @@ class AnalysisService(AnalysisServiceServicer):
         self._backend = backend
 
     async def ListAnalyzers(
-        self,
-        request: pb.ListAnalyzersRequest,
-        context: grpc.aio.ServicerContext[pb.ListAnalyzersRequest, pb.ListAnalyzersResponse],
+        self, request: pb.ListAnalyzersRequest, context: Context
     ) -> pb.ListAnalyzersResponse:
         return await self._backend.readers.run(partial(list_analyzers, self._backend, request))
 
     async def Analyze(
-        self,
-        request: pb.AnalyzeRequest,
-        context: grpc.aio.ServicerContext[pb.AnalyzeRequest, pb.AnalyzeResponse],
+        self, request: pb.AnalyzeRequest, context: Context
     ) -> AsyncIterator[pb.AnalyzeResponse]:
         latest: Latest[pb.AnalyzeResponse] = Latest()
         cancel = Cancel(context)
@@ -60,9 +56,7 @@ class AnalysisService(AnalysisServiceServicer):
 def _typed(typed: TypedAnalysis[Any]) -> Any:
     """Return the method of an RPC that an analysis has of its own."""
 
-    async def method(
-        self: AnalysisService, request: Any, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> Message:
+    async def method(self: AnalysisService, request: Any, context: Context) -> Message:
         work = partial(answer_typed, typed, self._backend, request, Cancel(context))
         return await self._backend.workers.run(work)
 
