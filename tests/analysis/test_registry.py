@@ -12,8 +12,8 @@ from typing import Any, Never
 import pytest
 from pydantic import BaseModel, Field, create_model
 
-from zfscope.analysis.registry import GROUP, load_analyzers
-from zfscope.analysis.reserved import RESERVED
+from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.reserved import GROUP, RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 
 

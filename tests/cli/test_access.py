@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import typer
 
-from zfscope.cli.access import FILES, given, option_of
 from zfscope.cli.app import app
+from zfscope.cli.command import FILES, flag, given
 
 Run = Callable[..., Any]
 
@@ -44,7 +44,7 @@ def test_a_command_proves_itself_to_the_service(
     monkeypatch.chdir(tmp_path)
     photos = [photo] if command[0] in ("classify", "project", "analyze") else []
     words = [*command[:2], *photos, *command[2:], "--server", secure_server, "--json"]
-    options = [word for name, path in proof.items() for word in (option_of(name), path)]
+    options = [word for name, path in proof.items() for word in (flag(name), path)]
 
     result = run(*words, *options)
 
@@ -62,7 +62,7 @@ def test_the_same_may_come_from_the_environment(run: Run, secure_server: str, pr
 def test_without_its_token_a_command_is_told_in_one_line(
     run: Run, secure_server: str, proof: dict[str, Path]
 ) -> None:
-    options = [word for name in list(FILES)[:3] for word in (option_of(name), proof[name])]
+    options = [word for name in list(FILES)[:3] for word in (flag(name), proof[name])]
 
     result = run("models", "--server", secure_server, *options)
 
@@ -72,7 +72,7 @@ def test_without_its_token_a_command_is_told_in_one_line(
 
 
 def test_health_needs_no_token(run: Run, secure_server: str, proof: dict[str, Path]) -> None:
-    options = [word for name in list(FILES)[:3] for word in (option_of(name), proof[name])]
+    options = [word for name in list(FILES)[:3] for word in (flag(name), proof[name])]
 
     assert run("health", "--server", secure_server, *options).stdout == "SERVING\n"
 

@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from zfscope.analysis import registry
-from zfscope.analysis.reserved import RESERVED
+from zfscope.analysis.reserved import GROUP, RESERVED
 from zfscope.errors import NotFound
 from zfscope.results import Analysis, Table
 
@@ -58,7 +58,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], No
         module = ModuleType("odd_analyzers")
         vars(module)["Odd"] = Odd
         monkeypatch.setitem(sys.modules, "odd_analyzers", module)
-        point = EntryPoint("odd", "odd_analyzers:Odd", registry.GROUP)
+        point = EntryPoint("odd", "odd_analyzers:Odd", GROUP)
         vars(point)["dist"] = Distribution()
         monkeypatch.setattr(registry, "entry_points", lambda group: [*entry_points(group=group), point])
 

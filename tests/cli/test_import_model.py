@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tests.store.importing.test_pytorchcv import small
-from zfscope.cli.import_model import Format
 from zfscope.store import ModelStore
 from zfscope.store.importing import FORMATS
 
@@ -166,5 +165,9 @@ def test_weights_too_large_for_half_precision_leave_nothing(bring: Run, tmp_path
     assert not (tmp_path / "store").exists()
 
 
-def test_the_formats_of_the_command_are_those_that_can_be_read() -> None:
-    assert [known.value for known in Format] == list(FORMATS)
+def test_the_help_explains_the_formats_that_can_be_read_and_others_are_refused(run: Run, bring: Run) -> None:
+    shown = run("models", "import", "--help").stdout
+    assert all(f"\n  {name} " in shown for name in FORMATS)
+    result = bring("--format", "keras")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr == f"zfscope: no format 'keras'; there are {', '.join(FORMATS)}\n"

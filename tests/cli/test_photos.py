@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,9 +129,9 @@ def test_endless_and_huge_files_are_not_read_to_their_end(tmp_path: Path) -> Non
         ) as refused:
             read_photo(path)
         assert refused.value.field == "photo"
-        with pytest.raises(ArgumentTypeError, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes"):
+        with pytest.raises(TooLarge, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes"):
             file_as_base64(str(path))
-        with pytest.raises(ArgumentTypeError, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes"):
+        with pytest.raises(TooLarge, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes"):
             json_or_file(f"@{path}")
 
 

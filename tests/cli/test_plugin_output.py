@@ -100,7 +100,7 @@ def test_the_help_of_an_analyzer_is_on_standard_output(
     result = start("analyze", "loud", "--help", env=loud)
 
     assert result.code == 0
-    assert result.stdout.startswith("usage: zfscope analyze loud")
+    assert result.stdout.startswith("Usage: zfscope analyze loud ")
     assert "at import" not in result.stdout
 
 

@@ -10,6 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.support.close import assert_close
+from zfscope.cli.project import as_object, contents, parse_unit
+from zfscope.client import Picture, Projection, Projections, Unit
+from zfscope.errors import InputError
+from zfscope.images.geometry import Box
 
 Run = Callable[..., Any]
 
@@ -125,3 +129,43 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(run: Run, photo: Path)
     assert (result.code, result.stdout) == (2, "")
     assert "File exists" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+PICTURE = Picture(name="conv1", png=b"png", scale="grey is zero")
+
+
+def projections(layer: str, picture: Picture | None) -> Projections:
+    one = Projection(layer, 7, 1, 2, 0.5, Box(0, 0, 1, 1), picture, None, None, None, None)
+    return Projections("tiny", 1, (one,), None, (1, 1))
+
+
+def test_a_layer_s_name_cannot_lead_out_of_the_folder() -> None:
+    seen = projections("../../etc/conv1", PICTURE)
+    assert contents(seen, layer="conv1") == {"______etc_conv1-7-1-2.png": b"png"}
+
+
+def test_what_was_not_asked_for_has_no_file() -> None:
+    seen = projections("conv1", None)
+    assert contents(seen, layer="conv1") == {}
+    (item,) = as_object(seen, {}, layer="conv1")["projections"]
+    assert [item[field] for field in ("picture", "tensor", "control_tensor")] == [None, None, None]
+
+
+def test_a_projection_knows_its_files_among_those_that_were_written() -> None:
+    written = {"conv1-7-1-2.png": Path("a"), "conv1-7-1-2-control.npy": Path("b"), "conv1.png": Path("c")}
+    answer = as_object(projections("conv1", PICTURE), written, layer="conv1")
+    (item,) = answer["projections"]
+    assert [item[field] for field in ("picture", "tensor", "control_tensor")] == ["a", None, "b"]
+    assert answer["sheet"] == "c"
+
+
+@pytest.mark.parametrize(("text", "unit"), [("12", Unit(12)), ("0", Unit(0)), ("12:3:4", Unit(12, 3, 4))])
+def test_a_unit_is_a_map_or_a_place_in_a_map(text: str, unit: Unit) -> None:
+    assert parse_unit(text) == unit
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1:2", "1:2:3:4", "1:2:", " 1", "1.0", "9" * 10, "1\n"])
+def test_anything_else_is_refused_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(InputError, match=r"allowed are MAP .* and MAP:Y:X") as caught:
+        parse_unit(text)
+    assert caught.value.field == "unit"

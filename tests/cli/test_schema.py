@@ -6,7 +6,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import Base64Bytes, BaseModel, Field
 
-from zfscope.cli.schema import Parser, add_options
+from zfscope.cli.command import make_command, taking
+from zfscope.cli.schema import AnalyzerCommand, options_of
 from zfscope.errors import InputError
 
 
@@ -28,9 +29,15 @@ class Params(BaseModel):
 
 
 def parse(*words: str, params: type[BaseModel] = Params) -> dict[str, Any]:
-    parser = Parser(prog="zfscope analyze fake")
-    add_options(parser, params.model_json_schema())
-    return vars(parser.parse_args(words))
+    options, given = options_of(params.model_json_schema()), dict[str, Any]()
+
+    def fake(**values: Any) -> None:
+        taken = {name: values[option.name] for name, option in options.items()}
+        given.update({name: value for name, value in taken.items() if value is not None})
+
+    command = make_command(taking(fake, *options.values()), "fake", cls=AnalyzerCommand)
+    command.main(list(words), prog_name="zfscope analyze fake", standalone_mode=False)
+    return given
 
 
 def test_what_is_not_given_is_left_out() -> None:
@@ -133,8 +140,7 @@ def test_what_is_required_is_asked_for() -> None:
 
 
 def test_the_help_has_descriptions_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse("--help")
+    parse("--help")
     text = " ".join(capsys.readouterr().out.split())
     assert "Pixels, 100 % of them. [default: 32]" in text
     assert '[default: ["conv1"]] May be repeated.' in text
@@ -151,8 +157,7 @@ def test_the_sketch_of_json_that_holds_itself_ends(capsys: pytest.CaptureFixture
     class Growing(BaseModel):
         tree: Tree = Tree()
 
-    with pytest.raises(SystemExit):
-        parse("--help", params=Growing)
+    parse("--help", params=Growing)
     assert '{"branches": [{"branches": [{"branches": [..., ...]}, ...]}, ...]}' in " ".join(
         capsys.readouterr().out.split()
     )

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 import zfscope.cli.app as module
-from zfscope.cli.lazy import Entry
+from zfscope.cli.command import Entry
 from zfscope.files import replacing, staging_folder
 
 def wait(folder: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_removed_current_folder_is_one_sentence(
 WARNING = """
 import logging, sys, warnings
 import zfscope.cli.app as module
-from zfscope.cli.lazy import Entry
+from zfscope.cli.command import Entry
 
 def warn() -> None:
     for number in (1, 1, 2):

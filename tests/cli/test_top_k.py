@@ -92,7 +92,7 @@ def test_a_dead_map_is_said_to_be_dead(capsys: pytest.CaptureFixture[str]) -> No
         name: Table(tuple(row), (tuple(row.values()),))
         for name, row in (("records", record), ("maps", about))
     }
-    print_maps("relu5", Analyzed("tiny", 1, Analysis(tables=tables)), [Path("top-k.png")])
+    print_maps("relu5", Analyzed("tiny", 1, Analysis(tables=tables)), {"top-k.png": Path("top-k.png")})
     assert "dead" in capsys.readouterr().out
 
 

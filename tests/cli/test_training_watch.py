@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from zfscope.cli.training_watch import Display, Speed, display, epoch_line
+from zfscope.cli.output import Speed
+from zfscope.cli.train import Display, display, epoch_line
 
 ROW = {"epoch": 3, "train_loss": 1.23456, "roughness": 0.452, "images_per_second": 50.0}
 

@@ -54,7 +54,7 @@ def model_info(manifest: Manifest, default: Key | None) -> ModelInfo:
     )
 
 
-def analyzer_info(registered: Registered, model: Model) -> AnalyzerInfo:
+def analyzer_info(registered: Registered, model: Model | None = None) -> AnalyzerInfo:
     """Describe an analyzer, with its cost for a model. Raises AnalyzerFailed for one that cannot say."""
     analyzer = registered.analyzer
     with guarded(registered):
@@ -64,7 +64,7 @@ def analyzer_info(registered: Registered, model: Model) -> AnalyzerInfo:
             registered.distribution,
             registered.version,
             analyzer.params.model_json_schema(),
-            default_cost(analyzer, model),
+            default_cost(analyzer, model) if model else None,
             *analyzer.photos,
         )
 

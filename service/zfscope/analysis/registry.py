@@ -12,10 +12,9 @@ from pydantic import BaseModel
 
 from zfscope.analysis.contract import API_VERSION, Analyzer
 from zfscope.analysis.faults import as_faults, described
-from zfscope.analysis.reserved import RESERVED
+from zfscope.analysis.reserved import GROUP, RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 
-GROUP = "zfscope.analyzers"
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 

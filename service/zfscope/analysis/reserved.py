@@ -1,5 +1,9 @@
-"""The names that no parameter of an analyzer may have: at the command line they are options of every one."""
+"""Names of analyzers' entry points and options, without the imports of an analysis."""
 
+# The group of entry points by which analyzers are found.
+GROUP = "zfscope.analyzers"
+
+# The names that no parameter of an analyzer may have: at the command line they are options of every one.
 RESERVED = (
     "help",
     "indexes",

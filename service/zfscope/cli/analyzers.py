@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from zfscope.cli import options as opt
+from zfscope.cli.command import remote
 from zfscope.cli.connect import connect
-from zfscope.cli.options import AsJson, ModelName, ModelVersion, Server, Store
 from zfscope.cli.output import print_json, print_table
 from zfscope.cli.streams import echo
 
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from zfscope.client import AnalyzerInfo
 
 
+@remote
 def analyzers(
-    model: ModelName = "",
-    version: ModelVersion = None,
-    store: Store = None,
-    server: Server = "",
-    as_json: AsJson = False,
+    model: opt.ModelName = "",
+    version: opt.ModelVersion = None,
+    store: opt.Store = None,
+    server: opt.Server = "",
+    as_json: opt.AsJson = False,
 ) -> None:
     """List the analyzers that are installed, who brought them, and what they cost.
 

@@ -7,9 +7,7 @@ from typing import Any, ClassVar
 
 import typer
 
-from zfscope.cli.access import Remote
-from zfscope.cli.command import Command
-from zfscope.cli.lazy import Entry, LazyGroup
+from zfscope.cli.command import Entry, LazyGroup
 from zfscope.cli.streams import BROKEN_PIPE_EXIT, OutputLost, echo, guard_streams, one_line, print_any_name
 from zfscope.cli.warn import show_warnings
 from zfscope.errors import AnalyzerFailed, InputError, ZfscopeError
@@ -22,66 +20,46 @@ _HINT = "with ZFSCOPE_TRACEBACK=1 it shows where"
 _EXPECTED = (ZfscopeError, OSError, OutputLost)
 
 
-def _local(name: str, summary: str) -> Entry:
-    """Return a command that works in this process."""
-    return Entry(f"zfscope.cli.{name}:{name}", summary, {"cls": Command})
-
-
-def _remote(name: str, summary: str) -> Entry:
-    """Return a command that may ask a service."""
-    return Entry(f"zfscope.cli.{name}:{name}", summary, {"cls": Remote})
-
-
-# What comes after the name of an analyzer is read by `analyze` itself, with that analyzer's options.
-_RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
-
 # The commands, in the order of the help, each with the first sentence of its own.
-COMMANDS = {
-    "classify": _remote(
-        "classify",
-        "Classify a photo; for several photos, or a folder, print a row each with the likeliest class.",
+_SUMMARIES = {
+    "classify": (
+        "Classify a photo; for several photos, or a folder, print a row each with the likeliest class."
     ),
-    "project": _remote("project", "Show what units saw in a photo, as pictures in a folder."),
-    "analyzers": _remote(
-        "analyzers", "List the analyzers that are installed, who brought them, and what they cost."
+    "project": "Show what units saw in a photo, as pictures in a folder.",
+    "analyzers": "List the analyzers that are installed, who brought them, and what they cost.",
+    "health": "Ask a service whether it takes requests.",
+    "top-k": (
+        "Show the photos of an index that activate maps most: projections beside the patches they come from."
     ),
-    "health": _remote("health", "Ask a service whether it takes requests."),
-    "top-k": _remote(
-        "top_k",
-        "Show the photos of an index that activate maps most: projections beside the patches they come from.",
+    "evolve": (
+        "Show what excites maps most after each stored epoch of the training, and how fast they settle."
     ),
-    "evolve": _remote(
-        "evolve",
-        "Show what excites maps most after each stored epoch of the training, and how fast they settle.",
+    "compare": "Put models side by side: first filters and their frequencies, dead maps, grids in layer 2.",
+    "serve": "Serve models over gRPC until Ctrl-C.",
+    "train": "Train a network on a folder of photos, and add it to the model store.",
+    "evaluate": (
+        "Measure the accuracy of a model: percentages of photos whose class comes first, or among five."
     ),
-    "compare": _remote(
-        "compare",
-        "Put models side by side: first filters and their frequencies, dead maps, grids in layer 2.",
+    "index": (
+        "Index a data set: find the strongest photos of every map, one maximum a photo, and the dead maps."
     ),
-    "serve": _local("serve", "Serve models over gRPC until Ctrl-C."),
-    "train": _local("train", "Train a network on a folder of photos, and add it to the model store."),
-    "evaluate": _local(
-        "evaluate",
-        "Measure the accuracy of a model: percentages of photos whose class comes first, or among five.",
+    "gallery": (
+        "Write pages that show every map: its strongest photos, what it saw in them, and how it came to be."
     ),
-    "index": _local(
-        "index",
-        "Index a data set: find the strongest photos of every map, one maximum a photo, and the dead maps.",
-    ),
-    "gallery": _local(
-        "gallery",
-        "Write pages that show every map: its strongest photos, what it saw in them, and how it came to be.",
-    ),
-    "analyze": Entry(
-        "zfscope.cli.analyze:analyze",
-        "Run any analyzer on photos; `zfscope analyze NAME --help` lists its options.",
-        {"context_settings": _RAW},
-    ),
-    "models": Entry(
-        "zfscope.cli.models:models",
-        "List the models, describe one, bring in another, or write one for others; without a command: list.",
+    "analyze": "Run any analyzer on photos; `zfscope analyze NAME --help` lists its options.",
+    "models": (
+        "List the models, describe one, bring in another, or write one for others; without a command: list."
     ),
 }
+
+
+def _entry(name: str, summary: str) -> Entry:
+    """Return a command of the module that is called like it."""
+    module = name.replace("-", "_")
+    return Entry(f"zfscope.cli.{module}:{module}", summary)
+
+
+COMMANDS = {name: _entry(name, summary) for name, summary in _SUMMARIES.items()}
 
 
 class Commands(LazyGroup):
@@ -149,7 +127,6 @@ app = typer.Typer(
     cls=Commands,
     help="A microscope for convolutional networks: what a network saw in a photo.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -5,27 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zfscope.cli import options as opt
+from zfscope.cli.command import remote
 from zfscope.cli.connect import connect
-from zfscope.cli.options import (
-    AsJson,
-    ModelName,
-    ModelVersion,
-    PhotoFiles,
-    Runtime,
-    RuntimeName,
-    Server,
-    Store,
-    TorchServeAddress,
-)
-from zfscope.cli.output import (
-    print_json,
-    print_table,
-    print_warnings,
-    size_json,
-    title_of,
-    warnings_json,
-)
-from zfscope.cli.photos import for_each, is_single, listed, print_failed, read_photo
+from zfscope.cli.output import answer_json, print_json, print_table, print_warnings, title_of
+from zfscope.cli.photos import for_each, is_single, listed, read_photo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,17 +19,18 @@ if TYPE_CHECKING:
     Classify = Callable[[bytes], Classification]
 
 
+@remote
 def classify(
-    photos: PhotoFiles,
+    photos: opt.PhotoFiles,
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many classes.")] = 5,
-    ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over ten crops (Sec 3).")] = False,
-    model: ModelName = "",
-    version: ModelVersion = None,
-    runtime: Runtime = RuntimeName.onnx,
-    torchserve: TorchServeAddress = "",
-    store: Store = None,
-    server: Server = "",
-    as_json: AsJson = False,
+    ten_crop: opt.TenCrop = False,
+    model: opt.ModelName = "",
+    version: opt.ModelVersion = None,
+    runtime: opt.Runtime = opt.RuntimeName.onnx,
+    torchserve: opt.TorchServeAddress = "",
+    store: opt.Store = None,
+    server: opt.Server = "",
+    as_json: opt.AsJson = False,
 ) -> None:
     """Classify a photo; for several photos, or a folder, print a row each with the likeliest class.
 
@@ -88,7 +73,7 @@ def _print_lines(photos: "Sequence[Path]", classify: "Classify") -> None:
     for_each(
         photos,
         lambda path, photo: print_json({"file": str(path)} | as_object(classify(photo))),
-        failed=print_failed,
+        as_json=True,
     )
 
 
@@ -101,7 +86,7 @@ def _print_rows(photos: "Sequence[Path]", classify: "Classify") -> None:
         print_warnings(answers[path].warnings, prefix=f"{path}: ")
 
     try:
-        for_each(photos, add)
+        for_each(photos, add, as_json=False)
     finally:
         if answers:
             _print_table(answers)
@@ -120,20 +105,9 @@ def _print_table(answers: "dict[Path, Classification]") -> None:
 
 
 def as_object(answer: "Classification") -> dict[str, Any]:
-    """Give an answer as a JSON object."""
-    return {
-        "model": answer.model,
-        "version": answer.version,
-        "photo": size_json(answer.photo_size),
-        "classes": [
-            {
-                "index": score.index,
-                "id": score.label_id,
-                "label": score.label,
-                "probability": score.probability,
-                "logit": score.logit,
-            }
-            for score in answer.classes
-        ],
-        "warnings": warnings_json(answer.warnings),
-    }
+    """Return an answer as a JSON object."""
+    named = [
+        {name.removeprefix("label_"): value for name, value in vars(score).items()}
+        for score in answer.classes
+    ]
+    return answer_json(answer, classes=named)

@@ -2,33 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zfscope.cli.analyze import as_object, write
-from zfscope.cli.connect import connect
-from zfscope.cli.options import AsJson, Indexes, Server, Store
-from zfscope.cli.output import print_json, print_table, print_warnings
-from zfscope.cli.output_folder import Subject, open_output
-from zfscope.cli.photos import read_photo
-from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
+from zfscope.cli import options as opt
+from zfscope.cli.analysis import Analyses, Written, analysis, picture_line
+from zfscope.cli.output import cells, print_table
+from zfscope.cli.output_folder import Subject
+from zfscope.cli.photos import PhotosUsed, read_photo
 from zfscope.cli.streams import echo
 from zfscope.cli.warn import print_lines_of_warnings
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
+    from zfscope.client import Analyzed
     from zfscope.datasets import PassedOver
     from zfscope.datasets.read import Skipped
+    from zfscope.results import Table
 
 MOST_PHOTOS = 16
 # Files that are data sets, as `zfscope index` takes them, and not photos.
 DATA_SUFFIXES = (".tar", ".txt")
 
 
+@analysis("compared", {}, leave_out=("model", "version"))
 def compare(
+    run: Analyses,
+    parameters: dict[str, Any],
     photos: Annotated[
         list[Path],
         typer.Argument(
@@ -41,15 +45,11 @@ def compare(
     index: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="That each model has: count maps dead on all its photos.  [default: none]"
+            metavar="NAME",
+            help="Index that each model has: count maps dead on all its photos.  [default: none]",
         ),
     ] = "",
-    tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("compared"),
-    indexes: Indexes = None,
-    store: Store = None,
-    server: Server = "",
-    as_json: AsJson = False,
+    indexes: opt.Indexes = None,
 ) -> None:
     """Put models side by side: first filters and their frequencies, dead maps, grids in layer 2.
 
@@ -69,26 +69,27 @@ def compare(
         raise InputError(f"--models: '{first}'; a model is named as NAME or NAME:VERSION", field="models")
     chosen = choose(photos)
     print_lines_of_warnings(chosen.warnings)
-    with connect(server, store, indexes=indexes) as zfscope, open_output(out) as folder:
-        found = zfscope.analyze(
-            "compare-architectures",
-            chosen.photos,
-            {"others": others, "index": index},
-            model=name,
-            version=int(version) if version else None,
-            tensors=tensors,
-        )
-        table = found.analysis.tables["architectures"]
-        files = write(folder, Subject("", (), table.columns[2:]), found)
-    if as_json:
-        counts = photos_json(len(chosen.photos), chosen.skipped, chosen.passed_over)
-        print_json({**as_object(found, files), **counts})
-        return
-    print_warnings(found.warnings)
-    rows = [tuple(_cell(cell) for cell in row) for row in table.rows]
-    print_table("Architectures compared", dict.fromkeys(table.columns, "left"), rows)
-    used = sentence(len(chosen.photos), skipped_in_words(chosen.skipped), chosen.passed_over)
-    echo(f"Compared on {used}. All of it in one picture: {files[0]}")
+    run.analyze(
+        "compare-architectures",
+        chosen.photos,
+        {"others": others, "index": index},
+        lambda found: Subject("", (), _table(found).columns[2:]),
+        partial(_show, chosen.used),
+        more=chosen.used.as_object(),
+        stage="models",
+        model=name,
+        version=int(version) if version else None,
+    )
+
+
+def _table(found: "Analyzed") -> "Table":
+    return found.analysis.tables["architectures"]
+
+
+def _show(used: PhotosUsed, found: "Analyzed", written: Written) -> None:
+    table = _table(found)
+    print_table("Architectures compared", dict.fromkeys(table.columns, "left"), cells(table.rows))
+    echo(f"Compared on {used}. {picture_line(written)}")
 
 
 @dataclass
@@ -99,6 +100,11 @@ class Chosen:
     skipped: list["Skipped"] = field(default_factory=list)
     passed_over: list["PassedOver"] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def used(self) -> PhotosUsed:
+        """The photos by whether they are compared on."""
+        return PhotosUsed(len(self.photos), self.skipped, self.passed_over)
 
 
 def choose(named: Sequence[Path]) -> Chosen:
@@ -155,9 +161,3 @@ def _add_some(path: Path, chosen: Chosen) -> None:
     chosen.skipped += skipped
     chosen.warnings += similar_classes(data.classes)
     chosen.passed_over += data.passed_over
-
-
-def _cell(cell: str | int | float | None) -> str:
-    if cell is None:
-        return ""
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)

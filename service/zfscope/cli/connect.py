@@ -1,10 +1,10 @@
-"""Who does the work of a command: this process, or a running service."""
+"""Client of a command: of this process, or of a running service."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zfscope.cli.access import given
-from zfscope.cli.options import RuntimeName
+from zfscope.cli import options as opt
+from zfscope.cli.command import given
 from zfscope.cli.streams import keep_stdout
 from zfscope.errors import InputError
 from zfscope.location import find_store
@@ -17,7 +17,7 @@ def connect(
     server: str,
     store: Path | None,
     *,
-    runtime: RuntimeName = RuntimeName.onnx,
+    runtime: opt.RuntimeName = opt.RuntimeName.onnx,
     torchserve: str = "",
     indexes: Path | None = None,
 ) -> "ClientMethods":
@@ -39,7 +39,7 @@ def connect(
 
 
 def connect_to(server: str, *, timeout_s: float = 60) -> "Client":
-    """Give a client of the service at `server`, with what the command was told of the connection."""
+    """Return a client of the service at `server`, with the options of the connection that were given."""
     from zfscope.client import Access, Client
     from zfscope.wire.settings import read_settings
 

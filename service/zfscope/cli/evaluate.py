@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zfscope.cli.options import AsJson, ModelName, ModelVersion, Store
+from zfscope.cli import options as opt
 from zfscope.cli.output import print_json, progress, title_of
-from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
+from zfscope.cli.photos import PhotosUsed
 from zfscope.cli.streams import echo
 from zfscope.cli.warn import print_lines_of_warnings
 from zfscope.location import find_store
@@ -27,11 +27,11 @@ def evaluate(
             "file that lists photos with their classes.",
         ),
     ],
-    model: ModelName = "",
-    version: ModelVersion = None,
-    ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over ten crops (Sec 3).")] = False,
-    store: Store = None,
-    as_json: AsJson = False,
+    model: opt.ModelName = "",
+    version: opt.ModelVersion = None,
+    ten_crop: opt.TenCrop = False,
+    store: opt.Store = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Measure the accuracy of a model: percentages of photos whose class comes first, or among five.
 
@@ -48,9 +48,9 @@ def evaluate(
     measured = measure(data, found, ten_crop=ten_crop)
     print_lines_of_warnings(measured.warnings)
     accuracy = measured.accuracy
+    used = PhotosUsed(accuracy.images, measured.skipped, measured.passed_over)
     if as_json:
-        photos = photos_json(accuracy.images, measured.skipped, measured.passed_over)
-        print_json({"top1": accuracy.top1, "top5": accuracy.top5, **photos})
+        print_json({"top1": accuracy.top1, "top5": accuracy.top5, **used.as_object()})
         return
     crops = "ten crops" if ten_crop else "the centre crop"
     echo(
@@ -58,8 +58,7 @@ def evaluate(
         f"right for {accuracy.top1:.2f} %, among the first five for {accuracy.top5:.2f} %"
     )
     if measured.skipped or measured.passed_over:
-        skipped = skipped_in_words(measured.skipped)
-        echo(f"Measured on {sentence(accuracy.images, skipped, measured.passed_over)}.")
+        echo(f"Measured on {used}.")
 
 
 def measure(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluation":

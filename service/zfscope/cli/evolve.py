@@ -1,40 +1,46 @@
 """`zfscope evolve`: what excites maps most at each stored epoch of the training (Fig 4)."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from zfscope.cli.analyze import as_object, write
-from zfscope.cli.connect import connect
+from zfscope.cli import options as opt
+from zfscope.cli.analysis import Analyses, Written, analysis, picture_line
+from zfscope.cli.command import option
 from zfscope.cli.index import Passes, index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import make_missing
-from zfscope.cli.numbers import read_numbers
-from zfscope.cli.options import (
-    AsJson,
-    DeviceName,
-    IndexDevice,
-    Indexes,
-    ModelName,
-    ModelVersion,
-    Server,
-    Store,
-)
-from zfscope.cli.output import print_json, print_table, print_warnings, progress, title_of
-from zfscope.cli.output_folder import about_layer, open_output
+from zfscope.cli.output import print_table, title_of
+from zfscope.cli.output_folder import about_layer
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
-from zfscope.location import find_store
 from zfscope.records import RecordState
 
 if TYPE_CHECKING:
-    from zfscope.client import Analyzed
+    from zfscope.client import Analyzed, ModelSummary
+    from zfscope.local import LocalClient
     from zfscope.scan import DataSet
     from zfscope.scan.manifest import IndexManifest
     from zfscope.store import ModelStore
 
+_INDEX = "Index of the final weights.  [default: as DATA is called, or the only one]"
+_PARAMETERS = opt.by_name(
+    option("index", str, _INDEX, "", metavar="NAME"),
+    option("layer", str, "Layer of the maps: a convolutional one.", "conv3"),
+    opt.numbers("maps", "Maps to show.  [default: the strongest at the end]", such_as="1,2,5"),
+    option("count", int | None, "Number of the strongest maps, 1 to 32.  [default: 6]", metavar="N"),
+    opt.FIRST,
+    opt.numbers("epochs", "Epochs to show.  [default: all that have an index]", such_as="1,2,5"),
+    option("settling", bool, "Measure how fast the maps settle.", True),
+)
 
+
+@analysis("evolved", _PARAMETERS)
 def evolve(
+    run: Analyses,
+    parameters: dict[str, Any],
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -43,37 +49,8 @@ def evolve(
             show_default=False,
         ),
     ] = None,
-    index: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Of the final weights.  [default: as DATA is called, or the only one]"
-        ),
-    ] = "",
-    layer: Annotated[str, typer.Option(help="Whose maps: a convolutional layer.")] = "conv3",
-    maps: Annotated[
-        str, typer.Option(metavar="MAP,...", help="Which maps.  [default: the strongest at the end]")
-    ] = "",
-    count: Annotated[
-        int | None, typer.Option(metavar="N", help="How many of the strongest maps, 1 to 32.  [default: 6]")
-    ] = None,
-    first: Annotated[
-        int | None, typer.Option(metavar="N", help="Pass over so many of the strongest.  [default: 0]")
-    ] = None,
-    epochs: Annotated[
-        str, typer.Option(metavar="EPOCH,...", help="After which.  [default: all that have an index]")
-    ] = "",
-    settling: Annotated[
-        bool, typer.Option("--settling/--no-settling", help="Measure how fast the maps settle.")
-    ] = True,
-    tensors: Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")] = False,
-    device: IndexDevice = DeviceName.cpu,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("evolved"),
-    indexes: Indexes = None,
-    model: ModelName = "",
-    version: ModelVersion = None,
-    store: Store = None,
-    server: Server = "",
-    as_json: AsJson = False,
+    device: opt.IndexDevice = opt.DeviceName.cpu,
+    server: opt.Server = "",
 ) -> None:
     """Show what excites maps most after each stored epoch of the training, and how fast they settle.
 
@@ -85,54 +62,30 @@ def evolve(
       zfscope evolve --layer conv2 --maps 1,2 --epochs 1,5,20
       zfscope evolve --model zfnet-imagenette --index train --server localhost:50051 --json
     """
-    from zfscope.store import ModelStore
-
-    asked: dict[str, Any] = {
-        option: read_numbers(option, given, such_as="1,2,5")
-        for option, given in (("maps", maps), ("epochs", epochs))
-    }
-    asked |= {"count": count, "first": first}
-    if data is not None and server:
-        message = "DATA is indexed in this process; index it where the service is, and leave DATA out"
-        raise InputError(message, field="data")
-    used: tuple[IndexManifest, DataSet] | None = None
-    with connect(server, store, indexes=indexes) as zfscope, open_output(out) as folder:
-        if data is not None:
-            index, about = index_name(index, data), zfscope.model(model, version).summary
-            model, version = about.name, about.version
-            by = Passes(device=device)
-            models = ModelStore(find_store(store), indexes=indexes)
-            used = _make_indexes(models, (model, version), data, index, layer, asked["epochs"], by)
-        with progress() as bar:
-            task = bar.add_task("epochs", total=100)
-            found = zfscope.analyze(
-                "evolve",
-                [],
-                {"index": index, "layer": layer, "settling": settling}
-                | {name: value for name, value in asked.items() if value is not None},
-                model=model,
-                version=version,
-                tensors=tensors,
-                progress=lambda told: bar.update(task, completed=int(100 * told.fraction)),
-            )
-        files = write(folder, about_layer(layer), found)
-    if as_json:
-        print_json(as_object(found, files) | (photos_indexed_json(*used) if used else {}))
-    else:
-        print_warnings(found.warnings)
-        _print(layer, found, files)
-        if used:
-            echo(f"{photos_indexed(*used)}.")
+    layer, used, options = parameters["layer"], None, run.options
+    if data is not None:
+        if server:
+            message = "DATA is indexed in this process; index it where the service is, and leave DATA out"
+            raise InputError(message, field="data")
+        about = run.zfscope.model(options["model"], options["version"]).summary
+        options = {"model": about.name, "version": about.version}
+        parameters["index"] = index_name(parameters["index"], data)
+        models = cast("LocalClient", run.zfscope).store
+        used = _make_indexes(models, about, data, parameters, Passes(device=device))
+    run.analyze(
+        "evolve",
+        [],
+        parameters,
+        lambda _: about_layer(layer),
+        partial(_show, layer, photos_indexed(*used) if used else ""),
+        more=photos_indexed_json(*used) if used else {},
+        stage="epochs",
+        **options,
+    )
 
 
 def _make_indexes(
-    models: "ModelStore",
-    which: tuple[str, int],
-    data: Path,
-    base: str,
-    layer: str,
-    epochs: Any,
-    passes: Passes,
+    models: "ModelStore", about: "ModelSummary", data: Path, parameters: Mapping[str, Any], passes: Passes
 ) -> "tuple[IndexManifest, DataSet] | None":
     """Make the indexes that are missing, of the final weights and of each epoch (default: of all early ones).
 
@@ -145,11 +98,11 @@ def _make_indexes(
     from zfscope.scan import indexes_folder, make_plan, open_data
     from zfscope.scan.open import read_manifest
 
-    name, version = which
-    final, photos = models.load(name, version), open_data(data)
+    final, photos = models.load(about.name, about.version), open_data(data)
     if not final.manifest.checkpoints:
         return None  # the analyzer says what to do
     spec = layers_of_maps(final.spec)
+    base, layer, epochs = parameters["index"], parameters["layer"], parameters.get("epochs")
     by_default = make_plan(spec)
     plan = by_default if layer in by_default.layers else make_plan(spec, [layer])
     wanted = final.manifest.early_epochs if epochs is None else epochs
@@ -157,7 +110,7 @@ def _make_indexes(
     return read_manifest(indexes_folder(final) / base), photos
 
 
-def _print(layer: str, found: "Analyzed", files: list[Path]) -> None:
+def _show(layer: str, used: str, found: "Analyzed", written: Written) -> None:
     records = found.analysis.tables["evolution"].records()
     names = dict.fromkeys(_name(record) for record in records)
     rows = [
@@ -172,7 +125,9 @@ def _print(layer: str, found: "Analyzed", files: list[Path]) -> None:
     for record in records:
         if RecordState(record["state"]).lost:
             echo(f"map {record['map']}, {_name(record)}: {record['state']}: {record['path']}")
-    echo(f"All of it in one picture: {files[0]}")
+    echo(picture_line(written))
+    if used:
+        echo(f"{used}.")
 
 
 def _name(record: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zfscope.cli.options import AsJson, ModelVersion, Store
+from zfscope.cli import options as opt
 from zfscope.cli.output import print_json
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
@@ -28,7 +28,7 @@ def export_model(
     export_format: Annotated[
         ExportFormat, typer.Option("--format", help="What it is written as.", show_default=False)
     ],
-    version: ModelVersion = None,
+    version: opt.ModelVersion = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="[default: NAME.onnx or NAME.mar]", show_default=False),
@@ -44,8 +44,8 @@ def export_model(
     ] = 8,
     batch_delay_ms: Annotated[int, typer.Option(min=0, help="mar: how long it waits for more.")] = 2,
     workers: Annotated[int, typer.Option(min=1, help="mar: processes that run passes.")] = 1,
-    store: Store = None,
-    as_json: AsJson = False,
+    store: opt.Store = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Write a model as a file that other software serves.
 

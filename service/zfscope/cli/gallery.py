@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zfscope.cli import options as opt
 from zfscope.cli.index import Passes, index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import make_missing
-from zfscope.cli.options import AsJson, DeviceName, IndexDevice, Indexes, ModelName, ModelVersion, Store
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.cli.streams import echo, keep_stdout
 from zfscope.errors import InputError
@@ -52,13 +52,13 @@ def gallery(
             "--evolution/--no-evolution", help="Show each map at the stored epochs of training, too."
         ),
     ] = True,
-    indexes: Indexes = None,
+    indexes: opt.Indexes = None,
     title: Annotated[str, typer.Option(metavar="WORDS", help="Of the first page.")] = "",
-    device: IndexDevice = DeviceName.cpu,
-    model: ModelName = "",
-    version: ModelVersion = None,
-    store: Store = None,
-    as_json: AsJson = False,
+    device: opt.IndexDevice = opt.DeviceName.cpu,
+    model: opt.ModelName = "",
+    version: opt.ModelVersion = None,
+    store: opt.Store = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Write pages that show every map: its strongest photos, what it saw in them, and how it came to be.
 

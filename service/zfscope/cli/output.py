@@ -21,7 +21,7 @@ from zfscope.cli.streams import echo, encodable, one_line, printing_to, standard
 from zfscope.text import harmless
 
 if TYPE_CHECKING:
-    from zfscope.results import Notice
+    from zfscope.results import Cell, Notice
 
 
 MOST_ROWS = 1_000
@@ -66,6 +66,15 @@ def print_lines(lines: Sequence[str]) -> None:
     _print_left_out(len(lines[MOST_ROWS:]))
 
 
+def cells(rows: "Iterable[Sequence[Cell]]") -> list[tuple[str, ...]]:
+    """Return the rows of an analysis' table as people read them: numbers of four digits, nothing for None."""
+    return [tuple("" if cell is None else _text(cell) for cell in row) for row in rows]
+
+
+def _text(cell: str | int | float) -> str:
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
 def _print_left_out(count: int) -> None:
     if count:
         echo(f"... and {count:,} more; --json has all")
@@ -84,9 +93,20 @@ def warnings_json(warnings: "Iterable[Notice]") -> list[dict[str, str]]:
 
 
 def size_json(size: tuple[int, int]) -> dict[str, int]:
-    """Give a (height, width) in pixels as JSON."""
+    """Return a (height, width) in pixels as JSON."""
     height, width = size
     return {"width": width, "height": height}
+
+
+def answer_json(answer: Any, **fields: Any) -> dict[str, Any]:
+    """Return the answer about a photo as a JSON object. fields: what is not the same for all of them."""
+    return {
+        "model": answer.model,
+        "version": answer.version,
+        "photo": size_json(answer.photo_size),
+        **fields,
+        "warnings": warnings_json(answer.warnings),
+    }
 
 
 def title_of(model: str, version: int) -> str:

@@ -1,59 +1,88 @@
 """Options made from an analyzer's JSON schema, so that a plugin's parameters are typed like any other."""
 
-import argparse
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import redirect_stdout
+from inspect import Parameter
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from zfscope.cli.reading import read_file
-from zfscope.cli.streams import echo
+from typer import BadParameter
+from typer.core import TyperCommand
+
+from zfscope.cli.command import flag, option
+from zfscope.cli.photos import read_file
+from zfscope.cli.streams import standard_output
 from zfscope.errors import InputError
+from zfscope.text import printable
 from zfscope.validation import resolved, unknown_name
 
-_SCALARS: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float}
+# Maximum depth of the JSON that help sketches: a plugin's schema may contain itself.
 _MOST_DEPTH = 6
-"""So deep is the JSON that help sketches: a plugin's schema may hold itself."""
+_FILES = "FILE [FILE ...]"
+_SCALARS: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float}
+# typer does not export it.
+_UsageError: type[Exception] = BadParameter.__mro__[1]
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong by raising InputError."""
+class AnalyzerCommand(TyperCommand):
+    """The command of an analyzer: what is wrong with its options is an InputError, of one line."""
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse options; an unknown one is refused with those that are allowed, and the nearest."""
-        found, unknown = self.parse_known_args(args, namespace)
-        for word in unknown:
-            name = word.partition("=")[0]
-            if name.startswith("-"):
-                options = [option for option in self._option_string_actions if option.startswith("--")]
-                self.error(f"{name} {unknown_name(name, options)}")
-        if unknown:
-            self.error(f"unexpected: {' '.join(unknown)}")
-        return found
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of a command line. Raises InputError."""
+        several = {word for option in self.params if option.metavar == _FILES for word in option.opts}
+        try:
+            with redirect_stdout(standard_output()):  # help is printed where the results are
+                return super().parse_args(ctx, repeated(args, several))
+        except _UsageError as error:
+            message = f"{self._message(error).rstrip('.')}; see {ctx.command_path} --help"
+            raise InputError(message) from error
 
-    def print_help(self, file: Any = None) -> None:
-        """Print the help on the command's own standard output, like any other result."""
-        echo(self.format_help().rstrip("\n"))
+    def get_help(self, ctx: Any) -> str:
+        """Return the help; a package wrote it, and its control characters are escaped."""
+        return printable(super().get_help(ctx))
 
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
+    def _message(self, error: Any) -> str:
+        flags = ["--help", *(word for option in self.params for word in option.opts if word[:2] == "--")]
+        name = getattr(error, "option_name", None)
+        if name in flags:
+            return f"argument {name}: expected at least one argument"
+        if name:
+            return f"{name} {unknown_name(name, flags)}"
+        if error.message:
+            return str(error.message)
+        word = error.param.opts[0]
+        return f"the following arguments are required: {word if word[:2] == '--' else error.param.metavar}"
 
 
-Options = argparse._ActionsContainer
-"""A parser, or a group of its options: argparse has no public name for both."""
+def repeated(words: Sequence[str], options: Collection[str]) -> list[str]:
+    """Return words with an option of several files before each: `--masks a b` as `--masks a --masks b`."""
+    found, current = list[str](), ""
+    for word, following in pairwise([*words, "--"]):
+        if word == "--":  # only arguments follow
+            options = ()
+        if word.startswith("-") and word != "-":
+            current = word if word in options and not following.startswith("-") else ""
+            found += [] if current else [word]
+        else:
+            found += [current, word] if current else [word]
+    return found
 
 
-def add_options(parser: Options, schema: Mapping[str, Any]) -> None:
-    """Add an option for each property of a schema. What is not given is left out of the result.
+def options_of(schema: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return an option for each property of a schema, by its name, which a parameter of Python may not have.
 
-    Scalars are typed as they are, choices are checked, booleans are flags with a --no-, what is base64 is
-    the name of a file to read. Lists of scalars are options that may be repeated, those of files take
-    several names; everything else is JSON, or the name of a file with JSON in it.
+    Scalars are typed as they are, choices are checked, booleans are flags with a --no-, base64 is the name
+    of a file to read. Lists of scalars are options that may be repeated, those of files take several names;
+    everything else is JSON, or the name of a file with JSON in it.
     """
-    for name, field in schema.get("properties", {}).items():
-        shape = shape_of(field, schema)
-        _add(parser, name, resolved(field, schema), shape, required=name in schema.get("required", ()))
+    required = schema.get("required", ())
+    return {
+        name: _option(f"parameter_{number}", name, field, schema, required=name in required)
+        for number, (name, field) in enumerate(schema.get("properties", {}).items())
+    }
 
 
 def shape_of(field: Mapping[str, Any], schema: Mapping[str, Any], depth: int = _MOST_DEPTH) -> str:
@@ -69,77 +98,100 @@ def shape_of(field: Mapping[str, Any], schema: Mapping[str, Any], depth: int = _
     return str(field.get("type", "JSON")).upper()
 
 
-def _add(parser: Options, name: str, field: Mapping[str, Any], shape: str, *, required: bool) -> None:
-    settings: dict[str, Any] = {
-        "dest": name,
-        "required": required,
-        "default": argparse.SUPPRESS,
-        "help": _help(field),
-    }
-    kind, items = str(field.get("type")), field.get("items", {})
+def _option(
+    parameter: str, name: str, field: Mapping[str, Any], schema: Mapping[str, Any], *, required: bool
+) -> Parameter:
+    """Return the option of a field. parameter: what it sets. name: of the field."""
+    shape, field = shape_of(field, schema), resolved(field, schema)
+    kind, items, text = field.get("type"), field.get("items", {}), _help(field)
+    default = Parameter.empty if required else None
     if kind == "boolean":
-        settings["action"] = argparse.BooleanOptionalAction
-    elif "enum" in field:
-        settings["choices"] = field["enum"]
-    elif _is_file(field):
-        settings |= {"type": file_as_base64, "metavar": "FILE"}
-    elif kind in _SCALARS:
-        settings |= {"type": _SCALARS[kind], "metavar": kind.upper()}
-    elif kind == "array" and _is_file(items):
-        settings |= {"type": file_as_base64, "metavar": "FILE", "nargs": "+", "action": "extend"}
-    elif kind == "array" and items.get("type") in _SCALARS:
-        settings |= {"type": _SCALARS[items["type"]], "metavar": items["type"].upper(), "action": "append"}
-        settings["help"] = f"{settings['help']} May be repeated.".strip()
-    else:
-        settings |= {"type": json_or_file, "metavar": "JSON|FILE"}
-        settings["help"] = f"{settings['help']}  As JSON, or a file with it: {shape}".strip()
-    parser.add_argument(f"--{name.replace('_', '-')}", **settings)
+        return option(parameter, bool | None, text, default, flags=(f"{flag(name)}/{flag(f'no-{name}')}",))
+    several = kind == "array" and (_is_file(items) or items.get("type") in _SCALARS)
+    read, metavar = _reader(items if several else field)
+    choices = [str(choice) for choice in (items if several else field).get("enum", ())]
+    if several and _is_file(items):
+        metavar = _FILES
+    elif several:
+        text = f"{text} May be repeated."
+    elif choices:
+        metavar = f"{{{','.join(choices)}}}"
+    elif read is json_or_file:
+        text = f"{text}  As JSON, or a file with it: {shape}"
+
+    return option(
+        parameter,
+        list[Any] if several else Any,
+        text.strip(),
+        default,
+        flags=(flag(name),),
+        parser=_parser(name, read, () if several else choices),
+        metavar=metavar,
+        autocompletion=lambda: choices,
+    )
+
+
+def _parser(name: str, read: Callable[[str], Any], choices: Sequence[str]) -> Callable[[str], Any]:
+    """Return `read` with errors that name the option. choices: the allowed words, empty for any."""
+
+    def parse(word: str) -> Any:
+        try:
+            if choices and word not in choices:
+                raise ValueError(f"invalid choice: {word!r} (choose from {', '.join(map(repr, choices))})")
+            return read(word)
+        except (ValueError, InputError) as error:
+            message = f"invalid {read.__name__} value: {word!r}" if read in (int, float) else str(error)
+            raise BadParameter(f"argument {flag(name)}: {message}") from error
+
+    return parse
+
+
+def _reader(field: Mapping[str, Any]) -> tuple[Callable[[str], Any], str]:
+    """Return what reads one value of a field, raising ValueError or InputError, and its name in help."""
+    if _is_file(field):
+        return file_as_base64, "FILE"
+    kind = str(field.get("type"))
+    return (_SCALARS[kind], kind.upper()) if kind in _SCALARS else (json_or_file, "JSON|FILE")
 
 
 def _is_file(field: Mapping[str, Any]) -> bool:
-    """Say whether a field takes the bytes of a file."""
+    """Return whether a field takes the bytes of a file."""
     return field.get("type") == "string" and field.get("format") == "base64"
 
 
 def file_as_base64(name: str) -> str:
-    """Read a file as JSON holds its bytes. Raises ArgumentTypeError, which a parser reports."""
-    try:
-        return base64.b64encode(read_file(Path(name))).decode()
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"'{name:.80}' cannot be read: {error.strerror}") from error
+    """Read a file as JSON holds its bytes. Raises InputError, and ValueError where it cannot be read."""
+    return base64.b64encode(_bytes(name, "cannot be read")).decode()
 
 
 def json_or_file(text: str) -> Any:
     """Read JSON, or the name of a file with JSON in it; @FILE is a file, whatever its name looks like.
 
-    Raises ArgumentTypeError, which a parser tells with the name of the option.
+    Raises ValueError for anything else, and InputError for a file that is not read.
     """
-    if text.startswith("@"):
-        return _from_file(text[1:])
     try:
-        return json.loads(text)
+        if not text.startswith("@"):
+            return json.loads(text)
     except ValueError as error:
         if text.lstrip().startswith(("[", "{", '"')):
-            raise argparse.ArgumentTypeError(f"'{text:.80}' is no JSON: {error}") from error
-    return _from_file(text)
-
-
-def _from_file(name: str) -> Any:
+            raise ValueError(f"'{text:.80}' is no JSON: {error}") from error
+    name = text.removeprefix("@")
+    data = _bytes(name, "is no JSON, and no file that can be read")
     try:
-        return json.loads(read_file(Path(name)))
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    except OSError as error:
-        words = f"no JSON, and no file that can be read: {error.strerror}"
-        raise argparse.ArgumentTypeError(f"'{name:.80}' is {words}") from error
+        return json.loads(data)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"the file '{name:.80}' is no JSON: {error}") from error
+        raise ValueError(f"the file '{name:.80}' is no JSON: {error}") from error
+
+
+def _bytes(name: str, fault: str) -> bytes:
+    try:
+        return read_file(Path(name))
+    except OSError as error:
+        raise ValueError(f"'{name:.80}' {fault}: {error.strerror}") from error
 
 
 def _help(field: Mapping[str, Any]) -> str:
-    words = str(field.get("description", ""))
+    text = str(field.get("description", ""))
     if field.get("default") is not None:
-        words = f"{words}  [default: {json.dumps(field['default'])}]"
-    return words.replace("%", "%%").strip()
+        text = f"{text}  [default: {json.dumps(field['default'])}]"
+    return text

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from zfscope.cli import options as opt
 from zfscope.cli.memory import give_freed_memory_back
-from zfscope.cli.options import DeviceName, RuntimeName, Store, TorchServeAddress
 from zfscope.cli.streams import OutputLost, echo
 from zfscope.location import find_store
 
@@ -25,11 +25,11 @@ def serve(
         typer.Option(help="What requests get that name no model.  [default: the store's own]"),
     ] = None,
     runtime: Annotated[
-        RuntimeName | None, typer.Option(help="Who runs the forward pass.  [default: onnx]")
+        opt.RuntimeName | None, typer.Option(help="Who runs the forward pass.  [default: onnx]")
     ] = None,
-    torchserve: TorchServeAddress = "",
+    torchserve: opt.TorchServeAddress = "",
     device: Annotated[
-        DeviceName | None, typer.Option(help="What the forward pass runs on.  [default: cpu]")
+        opt.DeviceName | None, typer.Option(help="What the forward pass runs on.  [default: cpu]")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Of one forward pass.  [default: the CPUs of this process]")
@@ -37,7 +37,7 @@ def serve(
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For exported graphs.  [default: this user's cache]")
     ] = None,
-    store: Store = None,
+    store: opt.Store = None,
     watch: Annotated[
         bool | None, typer.Option("--watch", help="Take up models and versions that appear in the store.")
     ] = None,

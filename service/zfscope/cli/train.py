@@ -1,18 +1,24 @@
 """`zfscope train`: a network from a folder of photos into the model store."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
+from rich.text import Text
 
+from zfscope.cli import options as opt
 from zfscope.cli.index import plain_name
 from zfscope.cli.labels import read_labels
-from zfscope.cli.options import AsJson, DeviceName
-from zfscope.cli.output import print_json
-from zfscope.cli.photos_used import photos_json, sentence, skipped_in_words
+from zfscope.cli.output import Description, Speed, print_json
+from zfscope.cli.photos import PhotosUsed
 from zfscope.cli.streams import echo
-from zfscope.cli.training_watch import display
+from zfscope.cli.warn import warning_line
 from zfscope.errors import InputError
+from zfscope.text import printable
 
 if TYPE_CHECKING:
     from zfscope.training.decoded import DecodedPhotos
@@ -54,12 +60,10 @@ def train(
         Path | None,
         typer.Option(metavar="DIR", help="Of the run; resumed if it is there.  [default: runs/NAME]"),
     ] = None,
-    store: Annotated[
-        Path, typer.Option(envvar="ZFSCOPE_STORE", help="The folder of models that the result is added to.")
-    ] = Path("model_store"),
+    store: opt.TargetStore = opt.DEFAULT_STORE,
     seed: Annotated[int, typer.Option(help="Of weights, crops and dropout.")] = 0,
-    device: Annotated[DeviceName, typer.Option(help="What it is trained on.")] = DeviceName.cpu,
-    as_json: AsJson = False,
+    device: Annotated[opt.DeviceName, typer.Option(help="What it is trained on.")] = opt.DeviceName.cpu,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Train a network on a folder of photos, and add it to the model store.
 
@@ -114,26 +118,22 @@ def _train(settings: "Settings", store: Path) -> "tuple[Session, Path]":
 
 def photos_of(session: "Session") -> dict[str, Any]:
     """Return which photos were trained on, and measured on, as JSON."""
-    found = _used(session.training, session.photos)
+    found = _used(session.training, session.photos).as_object()
     if session.validation and session.held_out:
-        found["validation"] = _used(session.validation, session.held_out)
+        found["validation"] = _used(session.validation, session.held_out).as_object()
     return found
 
 
 def in_words(session: "Session") -> str:
     """Return which photos were trained on, and measured on, without a full stop."""
-    words = f"Trained on {_said(session.training, session.photos)}"
+    words = f"Trained on {_used(session.training, session.photos)}"
     if session.validation and session.held_out:
-        words += f". Measured on {_said(session.validation, session.held_out)}"
+        words += f". Measured on {_used(session.validation, session.held_out)}"
     return words
 
 
-def _used(decoded: "DecodedPhotos", photos: "LabelledPhotos") -> dict[str, Any]:
-    return photos_json(len(decoded.targets), decoded.skipped, photos.passed_over)
-
-
-def _said(decoded: "DecodedPhotos", photos: "LabelledPhotos") -> str:
-    return sentence(len(decoded.targets), skipped_in_words(decoded.skipped), photos.passed_over)
+def _used(decoded: "DecodedPhotos", photos: "LabelledPhotos") -> PhotosUsed:
+    return PhotosUsed(len(decoded.targets), decoded.skipped, photos.passed_over)
 
 
 def _epochs(text: str, epochs: int) -> tuple[int, ...]:
@@ -146,3 +146,70 @@ def _number(text: str, field: str) -> int:
     if not text.strip().isdecimal():
         raise InputError(f"{field}: '{text}' is no number", field=field)
     return int(text)
+
+
+class Display:
+    """A bar on a terminal, lines everywhere; its methods are what a training session tells."""
+
+    def __init__(self, bar: Progress, epochs: int) -> None:
+        self._bar = bar
+        self._epochs = epochs
+        self._decoding = bar.add_task("decoding photos", total=None)
+        self._training: TaskID | None = None
+        self._left = 0
+
+    def decoded(self, count: int) -> None:
+        """Show that so many photos more are decoded."""
+        self._bar.advance(self._decoding, count)
+
+    def photos(self, count: int, left: int) -> None:
+        """Show that so many photos more were learnt from, and how many are left in the run."""
+        if self._training is None:
+            self._bar.remove_task(self._decoding)
+            self._training = self._bar.add_task("training", total=count + left)
+        self._bar.advance(self._training, count)
+        self._left = left
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """Say how an epoch went."""
+        self.say(epoch_line(row, epochs=self._epochs, photos_left=self._left))
+
+    def warn(self, message: str) -> None:
+        """Say what may be going wrong."""
+        self.say(warning_line(message))
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(Text(printable(line)), soft_wrap=True)
+
+
+@contextmanager
+def display(epochs: int) -> Iterator[Display]:
+    """Show a run of so many epochs on stderr."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    columns = (
+        Description(),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, speed_estimate_period=30
+    ) as bar:
+        yield Display(bar, epochs)
+
+
+def epoch_line(row: Mapping[str, float], *, epochs: int, photos_left: int) -> str:
+    """Put a row of the history in words, with the time left at the epoch's speed."""
+    minutes = photos_left / row["images_per_second"] / 60
+    parts = [f"loss {row['train_loss']:.3f}"]
+    if "val_top1" in row:
+        parts.append(f"top-1 {row['val_top1']:.1f} %, top-5 {row['val_top5']:.1f} %")
+    parts.append(f"conv1 roughness {row['roughness']:.2f}")
+    dead = {key.removeprefix("dead_"): share for key, share in row.items() if key.startswith("dead_")}
+    if dead:
+        worst = max(dead, key=dead.__getitem__)
+        parts.append(f"dead maps at most {dead[worst]:.0f} % ({worst})")
+    parts.append(f"{row['images_per_second']:.0f} photos/s, {minutes:.0f} min left")
+    return f"epoch {row['epoch']:.0f} of {epochs}: {', '.join(parts)}"

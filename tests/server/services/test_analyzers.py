@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from zfscope.analysis import registry
 from zfscope.analysis.contract import Analysis, Context, Picture, Table
+from zfscope.analysis.reserved import GROUP
 from zfscope.client import Client, Progress
 from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.server.settings import Settings
@@ -227,9 +228,7 @@ def odd_client(
     }
     vars(module).update({kind.__name__: kind for kind in odd.values()})
     monkeypatch.setitem(sys.modules, "odd_analyzers", module)
-    points = [
-        EntryPoint(name, f"odd_analyzers:{kind.__name__}", registry.GROUP) for name, kind in odd.items()
-    ]
+    points = [EntryPoint(name, f"odd_analyzers:{kind.__name__}", GROUP) for name, kind in odd.items()]
     for point in points:
         vars(point)["dist"] = Distribution()
     monkeypatch.setattr(registry, "entry_points", lambda group: [*entry_points(group=group), *points])
