@@ -85,7 +85,9 @@ def test_a_spec_cannot_be_changed() -> None:
         ([CONV | {"channels": 0}], "greater than 0"),
         ([CONV | {"stride": 0}], "greater than 0"),
         ([CONV | {"groups": 2}], "Extra inputs are not permitted"),
-        ([RELU | {"name": "a.b"}], "should match pattern"),
+        ([RELU | {"name": "a..b"}], "should match pattern"),
+        ([RELU | {"name": "a."}], "should match pattern"),
+        ([RELU | {"name": "../a"}], "should match pattern"),
         ([RELU | {"name": ""}], "should match pattern"),
         ([{"kind": "local_response_norm", "name": "norm", "size": 4}], "layer 'norm': size 4 must be odd"),
         ([{"kind": "dropout", "name": "drop", "rate": 1}], "less than 1"),
@@ -95,6 +97,23 @@ def test_a_spec_cannot_be_changed() -> None:
 def test_what_makes_no_network_is_refused_by_name(layers: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         spec_of(*layers)
+
+
+def test_a_network_is_known_by_the_fingerprint_that_indexes_have() -> None:
+    """Of version 0.1.0: another one would refuse every index and training run that exists."""
+    assert {name: NETWORKS[name]().fingerprint[:16] for name in NETWORKS} == {
+        "zfnet": "8d9119607200c209",
+        "zfnet-b": "6c61013fe85113ac",
+        "alexnet": "6d775ade25691185",
+    }
+
+
+def test_defaults_and_the_name_are_no_part_of_a_fingerprint() -> None:
+    said = CONV | {"stride": 1, "inputs": [], "padding": [0, 0, 0, 0]}
+    one, other = spec_of(CONV), spec_of(said).model_copy(update={"name": "other"})
+    assert one.fingerprint == other.fingerprint
+    assert spec_of(CONV | {"stride": 2}).fingerprint != one.fingerprint
+    assert spec_of(CONV | {"name": "conv.1"}).fingerprint != one.fingerprint
 
 
 def test_padding_is_named_by_side() -> None:

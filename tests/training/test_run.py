@@ -98,6 +98,39 @@ def test_checkpoints_hold_the_conv_layers_in_half_precision(
     torch.testing.assert_close(last["conv1.weight"], network.filters["conv1"].weight.detach().half())
 
 
+def test_names_with_dots_are_trained_and_resumed(tmp_path: Path, spec: NetworkSpec, batches: Batches) -> None:
+    """The same as plain names: weights, history, checkpoints."""
+    layers = tuple(layer.model_copy(update={"name": f"layer.0.{layer.name}"}) for layer in spec.layers)
+    runs = {"plain": spec, "dotted": spec.model_copy(update={"layers": layers})}
+    for name, each in runs.items():
+        TrainingRun(tmp_path / name, fresh(each), batches, 1).run(
+            checkpoints=frozenset(), validate=None, watch=silent()
+        )
+        again = TrainingRun(tmp_path / name, fresh(each), batches, 1)
+        assert again.resume()
+        assert again.progress.epoch == 1
+    kept = [load_file(tmp_path / name / "checkpoints" / "epoch-001.safetensors") for name in runs]
+    assert kept[1].keys() == {"layer.0.conv1.weight", "layer.0.conv1.bias"}
+    for part, tensor in kept[0].items():
+        assert torch.equal(kept[1][f"layer.0.{part}"], tensor)
+
+
+def test_a_run_of_an_older_version_is_resumed(tmp_path: Path, spec: NetworkSpec, batches: Batches) -> None:
+    """It saved its network whole, with all defaults."""
+    run = TrainingRun(tmp_path, fresh(spec), batches, 3)
+    run.save()
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    state["identity"]["network"] = spec.model_dump_json()
+    torch.save(state, tmp_path / "state.pt")
+    assert run.resume()
+    run.save()
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["identity"]["network"] == spec.fingerprint
+    state["identity"]["network"] = spec.model_copy(update={"input_size": 31}).model_dump_json()
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(InputError, match="holds a run with another network; give the same settings"):
+        run.resume()
+
+
 def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path, network: Network, batches: Batches) -> None:
     TrainingRun(tmp_path, network, batches, 3).save()
     with pytest.raises(InputError, match="holds a run with another epochs; give the same settings"):

@@ -40,6 +40,10 @@ Shape = tuple[int, ...]
 Rounding = Literal["floor", "ceil"]
 
 
+# Names as torch has them, `layer1.0.conv1`, which are names of files and folders too.
+LAYER_NAME = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
+
+
 class Padding(NamedTuple):
     """Pixels added at each side of a map before a window slides over it."""
 
@@ -104,7 +108,7 @@ class Layer(BaseModel):
 
     if TYPE_CHECKING:
         kind: str
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    name: str = Field(pattern=LAYER_NAME)
     inputs: tuple[str, ...] = ()
 
     @classmethod

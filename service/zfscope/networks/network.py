@@ -27,6 +27,28 @@ class Filters(nn.Module):
         self.bias = nn.Parameter(torch.zeros(bias))
 
 
+class Layers(nn.Module):
+    """The weights and biases of layers by name; in torch's own dictionary of modules no name has a dot."""
+
+    def __init__(self, filters: Mapping[str, Filters]) -> None:
+        super().__init__()
+        self._modules.update(filters)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Copy weights into those that exist. Raises RuntimeError unless names and shapes are the same."""
+        assert strict
+        assert not assign
+        own = self.state_dict()
+        expected, found = ({name: [*part.shape] for name, part in each.items()} for each in (own, state_dict))
+        if found != expected:
+            raise RuntimeError(f"weights of shapes {found}; these layers have {expected}")
+        with torch.no_grad():
+            for name, part in own.items():
+                part.copy_(state_dict[name])
+
+
 class Network(nn.Module):
     """A spec and its weights; `forward` gives class scores and keeps nothing.
 
@@ -41,12 +63,12 @@ class Network(nn.Module):
         self._sources = spec.sources
         self._last_reader = {name: layer for layer, read in self._sources.items() for name in read}
         parameters = {layer.name: layer.parameters(self._source_shape(layer)) for layer in spec.layers}
-        self.layers = nn.ModuleDict({name: Filters(**parts) for name, parts in parameters.items() if parts})
+        self.layers = Layers({name: Filters(**parts) for name, parts in parameters.items() if parts})
 
     @property
     def filters(self) -> Mapping[str, Filters]:
         """The weights and biases of every layer that has them, by its name."""
-        return {name: layer for name, layer in self.layers.items() if isinstance(layer, Filters)}
+        return {name: layer for name, layer in self.layers.named_children() if isinstance(layer, Filters)}
 
     def weights(self, layer: str) -> Weights:
         """Give (weight, bias) of a layer, None for one that has none."""
@@ -113,7 +135,7 @@ def network_of(spec: NetworkSpec, arrays: Mapping[str, NDArray[np.floating[Any]]
     with torch.inference_mode(False):
         network = Network(spec)
         weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        network.layers.load_state_dict(weights, strict=True)
+        network.layers.load_state_dict(weights)
         return network.eval().requires_grad_(False)
 
 

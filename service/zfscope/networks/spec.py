@@ -1,5 +1,7 @@
 """A network as data: layers in the order of evaluation, each naming what it reads; sizes by arithmetic."""
 
+import hashlib
+import json
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from itertools import takewhile
@@ -54,6 +56,20 @@ class NetworkSpec(BaseModel):
     def scores(self) -> str:
         """The name of the last layer, whose output is the class scores."""
         return self.layers[-1].name
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the network without its name and what is default.
+
+        Indexes, training runs and exported graphs know a network by it: a field that layers get in a later
+        version changes nothing.
+        """
+        layers = [
+            {"kind": layer.kind, **layer.model_dump(mode="json", exclude_defaults=True)}
+            for layer in self.layers
+        ]
+        text = json.dumps([self.input_channels, self.input_size, layers], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def convolutions(self) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The manifest of an index, `index.json`: what it was made from, and the hash of every other file."""
 
-import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
@@ -11,11 +10,10 @@ from zfscope.engine.seeds import Rank
 from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.layers import Shape
-from zfscope.networks.spec import NetworkSpec, shapes
+from zfscope.networks.spec import shapes
 from zfscope.scan.batches import BATCH
 from zfscope.scan.plan import Plan
 from zfscope.store import Manifest
-from zfscope.store.integrity import sha256
 from zfscope.store.manifest import WEIGHTS, Hashes, Sha256
 
 INDEX = "index.json"
@@ -115,18 +113,9 @@ def identity_of(model: Manifest) -> ModelIdentity:
         name=model.name,
         version=model.version,
         weights_sha256=model.files[WEIGHTS],
-        network_sha256=sha256(_words(model.network).encode()),
+        network_sha256=model.network.fingerprint,
         preprocessing=model.preprocessing,
     )
-
-
-def _words(network: NetworkSpec) -> str:
-    """Write a network down, but for defaults: a property that layers get later changes nothing."""
-    layers = [
-        {"kind": layer.kind, **layer.model_dump(mode="json", exclude_defaults=True)}
-        for layer in network.layers
-    ]
-    return json.dumps([network.input_channels, network.input_size, layers], sort_keys=True)
 
 
 def _layer_shape(name: str, shape: Shape) -> LayerShape:

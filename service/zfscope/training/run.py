@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save
 
 from zfscope.errors import InputError
 from zfscope.files import make_folder, replacing, write_file
 from zfscope.networks.network import Network
+from zfscope.networks.spec import NetworkSpec
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import Accuracy
 from zfscope.training.filters import dead_maps, filter_report
@@ -72,7 +74,7 @@ class TrainingRun:
     @property
     def _identity(self) -> dict[str, Any]:
         return {
-            "network": self.network.spec.model_dump_json(),
+            "network": self.network.spec.fingerprint,
             "recipe": self.batches.recipe.model_dump_json(),
             "epochs": self.epochs,
             "seed": self.batches.seed,
@@ -135,7 +137,7 @@ class TrainingRun:
         return InputError(message, field="out")
 
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
-        own = self._identity
+        own, saved = self._identity, {**saved, "network": _fingerprint(saved.get("network"))}
         # Older versions did not save what identifies the photos.
         known = [name for name in own if name in saved or name not in self._data]
         differs = [
@@ -250,7 +252,7 @@ class TrainingRun:
         tensors = {
             name: value.half().contiguous().cpu()
             for name, value in self.network.layers.state_dict().items()
-            if name.split(".")[0] in conv
+            if name.rpartition(".")[0] in conv
         }
         name = f"epoch-{self.progress.epoch:03}.safetensors"
         write_file(self.folder / "checkpoints" / name, save(tensors), durable=True)
@@ -263,6 +265,14 @@ class TrainingRun:
                 f"ln(classes) = {chance:.3f}: nothing is being learnt. Usual ways out: another seed, "
                 "Kaiming initial weights (leave out initial_deviation), a longer warm-up"
             )
+
+
+def _fingerprint(network: Any) -> Any:
+    """Return the fingerprint of a saved network, which older versions saved whole, as JSON."""
+    try:
+        return NetworkSpec.model_validate_json(network).fingerprint
+    except ValidationError:
+        return network
 
 
 def _difference(name: str, before: Any, now: Any) -> str:

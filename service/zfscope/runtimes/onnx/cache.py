@@ -54,7 +54,7 @@ def export_model(model: Model) -> bytes:
 
 def graph_key(model: Model, *variant: str) -> str:
     """Name the graph by all that it is made of: exporter, weights, network, and what sets a variant apart."""
-    parts = (str(EXPORTER_VERSION), model.weights_sha256, model.manifest.network.model_dump_json(), *variant)
+    parts = (str(EXPORTER_VERSION), model.weights_sha256, model.spec.fingerprint, *variant)
     return f"{model.name}-{model.version}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
 
 

@@ -29,7 +29,7 @@ def write_maxima_graph(
         named = output_kinds(len(known[layer]), sums=sums)
         outputs += [_output(layer, kind, known[layer][0]) for kind in named]
     kept = {layer.name for layer in needed}
-    used = {key: array for key, array in weights.items() if key.split(".")[0] in kept}
+    used = {key: array for key, array in weights.items() if key.rpartition(".")[0] in kept}
     return graph_bytes(spec, nodes, outputs, used)
 
 

@@ -39,7 +39,7 @@ def assembled(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> Network:
     """
     network = Network(spec)
     check_arrays({name: tensor.numpy() for name, tensor in weights.items()}, tensor_shapes(spec))
-    network.layers.load_state_dict(dict(weights), strict=True)
+    network.layers.load_state_dict(weights)
     return network.eval().requires_grad_(False)
 
 
