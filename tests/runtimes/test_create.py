@@ -34,6 +34,12 @@ def test_onnx_is_the_default() -> None:
     assert RUNTIMES[0] == "onnx"
 
 
+def test_the_readme_names_every_runtime() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    chapter = readme.split("## Who runs the forward pass")[1].split("\n## ")[0]
+    assert [name for name in RUNTIMES if f"`{name}`" not in chapter] == []
+
+
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_a_runtime_knows_its_name(kind: str, model: Model, tmp_path: Path) -> None:
     runtime = create_runtime(kind, model, cache=tmp_path)

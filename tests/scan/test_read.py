@@ -12,7 +12,7 @@ from zfscope.datasets.dataset import NOT_THERE, Photo
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Preprocessing, prepare
-from zfscope.scan.read import Sight, see
+from zfscope.scan.work import Sight, see
 
 PREPROCESSING = Preprocessing(short_side=36, centre=36, crop=32)
 

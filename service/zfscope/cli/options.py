@@ -7,30 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from zfscope.choices import DeviceName as DeviceName
+from zfscope.choices import EngineName as EngineName
+from zfscope.choices import RuntimeName as RuntimeName
 from zfscope.cli.command import option
 from zfscope.errors import InputError
-
-
-class RuntimeName(StrEnum):
-    """Who runs the forward pass."""
-
-    onnx = "onnx"
-    torch = "torch"
-    torchserve = "torchserve"
-
-
-class DeviceName(StrEnum):
-    """What the forward pass runs on."""
-
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class EngineName(StrEnum):
-    """Who runs a scan."""
-
-    local = "local"
-    ray = "ray"
 
 
 class Rank(StrEnum):

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from zfscope.choices import DeviceName, RuntimeName
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes.onnx.runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
 from zfscope.runtimes.torchserve import TorchServe
 from zfscope.store.store import Model, ModelStore
 
-RUNTIMES = ("onnx", "torch", "torchserve")
-"""The names of the runtimes, the default first."""
-
-DEVICES = ("cpu", "cuda")
+RUNTIMES = tuple(name.value for name in RuntimeName)
+DEVICES = tuple(name.value for name in DeviceName)
 
 
 @dataclass(frozen=True, eq=False)

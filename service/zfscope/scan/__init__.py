@@ -3,8 +3,7 @@
 from zfscope.datasets import DataSet, open_data
 from zfscope.records import Record, RecordState
 from zfscope.scan.build import build_index
-from zfscope.scan.engine import Engine, local
-from zfscope.scan.engines import ENGINES, create_engine
+from zfscope.scan.engine import ENGINES, Engine, create_engine, local
 from zfscope.scan.index import Index
 from zfscope.scan.open import indexes_folder, open_index, verify_indexes
 from zfscope.scan.plan import Plan, make_plan

@@ -18,9 +18,9 @@ from zfscope.scan.index import Index
 from zfscope.scan.manifest import Origin, differences, make_origin
 from zfscope.scan.open import read_index, read_manifest
 from zfscope.scan.partial import Partial, merged
-from zfscope.scan.photo_table import PHOTOS, photo_changes
 from zfscope.scan.plan import Plan
 from zfscope.scan.state import load_state, save_state
+from zfscope.scan.tables import PHOTOS, photo_changes
 from zfscope.scan.work import Scanner
 from zfscope.scan.write import write_index
 from zfscope.store import Model

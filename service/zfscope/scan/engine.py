@@ -1,8 +1,10 @@
-"""Who runs a scan: threads of this process, or whatever takes batches and gives what was found in them."""
+"""What runs a scan: threads of this process, or anything that takes batches and returns what was found."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from zfscope.choices import EngineName
+from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.processors import map_as_done
 from zfscope.scan.batches import Batch
 from zfscope.scan.partial import Partial
@@ -10,8 +12,11 @@ from zfscope.scan.partial import Partial
 Work = Callable[[Batch], Partial]
 
 
+ENGINES = tuple(name.value for name in EngineName)
+
+
 class Engine(Protocol):
-    """Who runs a scan."""
+    """What runs a scan."""
 
     def __call__(self, work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
         """Give what was found in the batches: each of them once, in any order, several merged or not.
@@ -29,3 +34,28 @@ def local(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
     after the other on both (zfnet: 15.6 ms a photo instead of 16.6).
     """
     yield from map_as_done(work, batches)
+
+
+def create_engine(kind: str, *, address: str = "") -> Engine:
+    """Return an engine by name. address: of a Ray cluster; see `RayEngine` for an empty one.
+
+    Raises RuntimeUnavailable for an engine that is unknown or not installed, InputError for an address that
+    the engine does not take.
+    """
+    if kind == "ray":
+        return _ray(address)
+    if kind not in ENGINES:
+        raise RuntimeUnavailable(f"no engine '{kind}'; there are {', '.join(ENGINES)}", field="engine")
+    if address:
+        raise InputError(f"engine '{kind}' takes no address; 'ray' does", field="address")
+    return local
+
+
+def _ray(address: str) -> Engine:
+    try:
+        from zfscope.scan.ray_engine import RayEngine
+    except ImportError as error:
+        raise RuntimeUnavailable(
+            "engine 'ray' needs Ray: pip install 'zfscope[ray]'", field="engine"
+        ) from error
+    return RayEngine(address)

@@ -1,15 +1,20 @@
-"""The tables of an index: Arrow tables of what a scan has found, for Parquet."""
+"""The tables of an index: what a scan has found, and its photos, so that what changed since can be said."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from zfscope.datasets.dataset import DataSet
-from zfscope.datasets.names import printable
+from zfscope.datasets.names import printable, quoted
 from zfscope.scan.manifest import LayerShape
 from zfscope.scan.partial import LayerPart, Skipped
+
+PHOTOS = "photos.parquet"
+_NAMED = 3
 
 RECORD_COLUMNS = pa.schema(
     {
@@ -43,6 +48,9 @@ MAP_COLUMNS = pa.schema(
 largest activation; the manifest has the bins' edges."""
 
 SKIPPED_COLUMNS = pa.schema({"image": pa.int64(), "path": pa.string(), "reason": pa.string()})
+
+# Names are bytes, as a file system has them: not all are UTF-8.
+_PHOTO_COLUMNS = pa.schema({"path": pa.binary(), "class": pa.binary(), "size": pa.int64()})
 
 
 def record_table(shape: LayerShape, part: LayerPart, data: DataSet) -> Any:  # pyarrow is untyped
@@ -93,3 +101,36 @@ def skipped_table(skipped: Sequence[Skipped], data: DataSet) -> Any:
         },
         schema=SKIPPED_COLUMNS,
     )
+
+
+def write_photos(path: Path, data: DataSet) -> None:
+    """Write the photos of a data set in their order."""
+    names, labels = (
+        [text.encode(errors="surrogateescape") for text in texts] for texts in (data.names, data.labels)
+    )
+    columns = {"path": names, "class": labels, "size": list(data.sizes)}
+    pq.write_table(pa.table(columns, schema=_PHOTO_COLUMNS), path, compression="zstd")
+
+
+def photo_changes(path: Path, data: DataSet) -> str:
+    """Return how many photos differ from those in a file, with the first names; empty without that file."""
+    try:
+        rows = pq.read_table(path, schema=_PHOTO_COLUMNS).to_pylist()
+    except (OSError, pa.ArrowException):  # indexes that earlier versions made have none
+        return ""
+    before = {_text(row["path"]): (_text(row["class"]), row["size"]) for row in rows}
+    now = dict(zip(data.names, zip(data.labels, data.sizes, strict=True), strict=True))
+    kinds = {
+        "added": [name for name in now if name not in before],
+        "removed": [name for name in before if name not in now],
+        "changed": [name for name in now if before.get(name, now[name]) != now[name]],
+    }
+    return ", ".join(f"{len(names):,} {kind} ({_first(names)})" for kind, names in kinds.items() if names)
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(quoted, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")

@@ -10,14 +10,15 @@ import pyarrow.parquet as pq
 from zfscope.datasets import DataSet
 from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, Origin
 from zfscope.scan.partial import EDGES, Partial
-from zfscope.scan.photo_table import PHOTOS, write_photos
 from zfscope.scan.tables import (
     MAP_COLUMNS,
+    PHOTOS,
     RECORD_COLUMNS,
     SKIPPED_COLUMNS,
     map_table,
     record_table,
     skipped_table,
+    write_photos,
 )
 from zfscope.store.integrity import sha256
 

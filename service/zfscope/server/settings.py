@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import (
     Field,
@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from zfscope.address import check_endpoint, parse_address
+from zfscope.choices import DeviceName, RuntimeName
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits
 from zfscope.server.deadline import Deadlines
@@ -86,9 +87,7 @@ class Settings(BaseSettings):
     default_model: str = Field(
         default="", description="The model of requests that name none; empty: the store's own default."
     )
-    runtime: Literal["onnx", "torch", "torchserve"] = Field(
-        default="onnx", description="Who runs the forward pass."
-    )
+    runtime: RuntimeName = Field(default=RuntimeName.onnx, description="Who runs the forward pass.")
     torchserve: str = Field(
         default="127.0.0.1:7070",
         description="HOST:PORT of TorchServe's gRPC inference API, where it is asked.",
@@ -96,7 +95,7 @@ class Settings(BaseSettings):
     torchserve_timeout_s: PositiveFloat = Field(
         default=10, description="Seconds that TorchServe may take for a pass."
     )
-    device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where all passes are computed.")
+    device: DeviceName = Field(default=DeviceName.cpu, description="Where all passes are computed.")
     cache: Path | None = Field(
         default=None, description="The folder of exported graphs; unset: this user's cache."
     )

@@ -1,0 +1,25 @@
+"""Names that users choose from, on the command line, in settings and in Python; the first is the default."""
+
+from enum import StrEnum
+
+
+class RuntimeName(StrEnum):
+    """Runtimes of the forward pass."""
+
+    onnx = "onnx"
+    torch = "torch"
+    torchserve = "torchserve"
+
+
+class DeviceName(StrEnum):
+    """Devices of the forward pass."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class EngineName(StrEnum):
+    """Engines of a scan."""
+
+    local = "local"
+    ray = "ray"
