@@ -8,7 +8,7 @@ STORE = "model_store"
 
 
 def find_store(store: Path | None) -> Path:
-    """Give the model store: the one that is named, else ./model_store, else that of an editable checkout.
+    """Return the model store: the one that is named, else ./model_store, else that of an editable checkout.
 
     Raises NotFound, with every place that was looked at, where there is none.
     """
@@ -26,5 +26,5 @@ def find_store(store: Path | None) -> Path:
 
 
 def _checkout() -> Path:
-    """Give the repository that this file is in, where the package runs from one."""
+    """Return the repository that this file is in, where the package runs from one."""
     return Path(__file__).parents[2]

@@ -117,7 +117,7 @@ def cost(models: int, photos: int) -> int:
 
 
 def result(measures: Sequence[Measures], indexes: Sequence[Index] = (), *, pictures: bool = True) -> Analysis:
-    """Give the table and the picture `architectures`, and the tensors of each model.
+    """Return the table and the picture `architectures`, and the tensors of each model.
 
     Tensors are named `NAME-VERSION-filters` and so on. indexes: one of each model, for the dead maps of
     all its layers, or none. pictures: whether to draw.
@@ -135,7 +135,7 @@ def result(measures: Sequence[Measures], indexes: Sequence[Index] = (), *, pictu
 
 
 def _arrays(measures: Measures) -> Mapping[str, NDArray[Any]]:
-    """Give what numbers cannot tell; shapes and units as in `Measures`, `Sizes` and `Spectrum`."""
+    """Return the arrays behind the numbers; shapes and units as in `Measures`, `Sizes` and `Spectrum`."""
     spectrum = measures.spectrum
     return {
         "filters": measures.filters,

@@ -181,7 +181,7 @@ _Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _histogram(peaks: NDArray[np.float64]) -> _Line:
-    """Give the outline of a histogram: both ends of each bin."""
+    """Return the outline of a histogram: both ends of each bin."""
     shares = 100 * np.histogram(peaks, _BINS)[0] / len(peaks)
     return np.repeat(_BINS, 2)[1:-1], np.repeat(shares, 2)
 

@@ -51,12 +51,12 @@ class Grid:
 
 
 def fits(lattice: Lattice, size_px: int) -> bool:
-    """Tell whether pictures of that many pixels resolve the lattice: no disc meets that of a neighbour."""
+    """Return whether pictures of that many pixels resolve the lattice: no disc meets that of a neighbour."""
     return size_px >= 2 * (_SHIFT + _RADIUS) * lattice.period
 
 
 def spectra(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Give the power of square pictures (n, colours, size, size) at each frequency: (n, size, size).
+    """Return the power of square pictures (n, colours, size, size) at each frequency: (n, size, size).
 
     Zero frequency is in the corner, as in a Fourier transform; what lies around it is left out. Colours are
     added up, seen through a Hann window; the powers of a picture add up to 1, or to 0 where it is level.
@@ -94,7 +94,7 @@ def grids(power: NDArray[np.float64], lattices: Sequence[Lattice]) -> tuple[Grid
 
 
 def axis_profile(power: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the mean power across and down at 0, 1/size ... 1/2, where white noise has 1, of `spectra`."""
+    """Return the mean power across and down at 0, 1/size ... 1/2, where white noise has 1, of `spectra`."""
     size = power.shape[-1]
     mean = power.sum(axis=0)[: size // 2 + 1, : size // 2 + 1] * size**2 / max(1, len(power))
     profile: NDArray[np.float64] = (mean[0] + mean[:, 0]) / 2
@@ -106,7 +106,7 @@ def _mean(values: NDArray[np.float64]) -> float | None:
 
 
 def _masks(size: int, lattice: Lattice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the weights, (size, size), of frequencies in the discs, and in those beside: equal in sum."""
+    """Return the weights, (size, size), of frequencies in the discs, and in those beside: equal in sum."""
     frequency = np.fft.fftfreq(size)
     nearest = np.round(frequency * lattice.period)
     steps, index = (frequency - nearest / lattice.period) * size, nearest.astype(int) % lattice.period

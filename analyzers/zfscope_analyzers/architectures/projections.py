@@ -66,7 +66,7 @@ def _maxima(
     images: Sequence[Tensor],
     layers: Sequence[str],
 ) -> Mapping[str, NDArray[np.float32]]:
-    """Give the largest activation of each map on each photo, by layer: (photos, maps)."""
+    """Return the largest activation of each map on each photo, by layer: (photos, maps)."""
     found: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     for image in images:
         checkpoint()
@@ -77,7 +77,7 @@ def _maxima(
 
 
 def spread(things: NDArray[Number], most: int) -> NDArray[Number]:
-    """Give at most so many of some things, evenly spread over them."""
+    """Return at most `most` of some things, evenly spread over them."""
     places = np.linspace(0, len(things) - 1, min(most, len(things))).round().astype(int)
     chosen: NDArray[Number] = things[places]
     return chosen

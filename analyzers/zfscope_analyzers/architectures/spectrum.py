@@ -90,7 +90,7 @@ def spectrum(filters: NDArray[np.floating], stride: int) -> Spectrum:
 
 
 def _density(power: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the mean power on rings of 1/64, out to 1/2, relative to that of white noise."""
+    """Return the mean power on rings of 1/64, out to 1/2, relative to that of white noise."""
     rings = np.round(radius * SIZE).astype(int).ravel()
     mean: NDArray[np.float64] = np.bincount(rings, power.ravel()) / np.bincount(rings)
     return mean[: SIZE // 2 + 1] * SIZE**2

@@ -49,7 +49,7 @@ WORDS: Mapping[str, str] = {
 
 
 def numbers(measures: Measures) -> Mapping[str, Cell]:
-    """Give a model's numbers by the names in `WORDS`, percentages as 0..100; None where it has none."""
+    """Return a model's numbers by the names in `WORDS`, percentages as 0..100; None where it has none."""
     found = _cost_and_accuracy(measures) | _filters(measures)
     for number, (grid, control) in enumerate(zip(measures.grids, measures.control_grids, strict=True), 1):
         found |= {f"grid{number}_{key}": value for key, value in _grid(grid, control).items()}
@@ -59,7 +59,7 @@ def numbers(measures: Measures) -> Mapping[str, Cell]:
 
 
 def table(measures: Sequence[Measures], indexes: Sequence[Index] = ()) -> Table:
-    """Give a column for each model, and a row for each number that any of them has.
+    """Return a column for each model, and a row for each number that any of them has.
 
     indexes: one of each model, for the dead maps of every layer in them; none leaves those out.
     """
@@ -73,7 +73,7 @@ def table(measures: Sequence[Measures], indexes: Sequence[Index] = ()) -> Table:
 
 
 def _dead(indexes: Sequence[Index]) -> Iterator[tuple[Cell, ...]]:
-    """Give the photos of the indexes, and the share of each layer's maps that none of them activates."""
+    """Yield the photos of the indexes, and the share of each layer's maps that none of them activates."""
     if indexes:
         yield f"photos of index '{indexes[0].name}'", *(index.manifest.images for index in indexes)
     for layer in dict.fromkeys(layer for index in indexes for layer in index.layers):

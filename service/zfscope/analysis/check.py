@@ -29,7 +29,7 @@ _CODE = re.compile(r"[a-z0-9-]{1,64}")
 
 
 def checked(result: Any) -> Analysis:
-    """Give an analysis with Python's own numbers in place of numpy's; a bool counts as 0 or 1.
+    """Return an analysis with Python's own numbers in place of numpy's; a bool counts as 0 or 1.
 
     Raises BadAnalysis, which names the thing and what is wrong with it, for what cannot be sent.
     """
@@ -169,7 +169,7 @@ def _number_fault(number: float) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Give Python's own value for a scalar of numpy's, a bool or an enum's member, and others as they are."""
+    """Return Python's own value for a scalar of numpy, a bool or an enum member, and others as they are."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int | np.integer | np.bool_):
@@ -188,7 +188,7 @@ def _text(value: Any, what: str) -> str:
 
 
 def _is_text(text: str) -> bool:
-    """Say whether a string can be written as UTF-8: one made of a file's name may hold what cannot."""
+    """Return whether a string can be written as UTF-8: one made of a file's name may hold what cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

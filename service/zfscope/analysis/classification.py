@@ -19,7 +19,7 @@ _TOLD = 10
 
 
 def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -> tuple[ClassScore, ...]:
-    """Give the likeliest classes, likeliest first; of ten crops the mean probability (Sec 3).
+    """Return the likeliest classes, likeliest first; of ten crops the mean probability (Sec 3).
 
     Raises InputError unless `top` lies in 1..1000, and for a model without classes; a model with fewer
     classes than `top` gives all it has.
@@ -50,7 +50,7 @@ def check_top(top: int) -> None:
 
 
 def likeliest(model: Model, logits: NDArray[np.float32], top: int) -> tuple[ClassScore, ...]:
-    """Give the likeliest classes by the logits of a photo's crops, (N, classes), likeliest first."""
+    """Return the likeliest classes by the logits of a photo's crops, (N, classes), likeliest first."""
     probabilities = softmax(logits).mean(0)
     order = np.argsort(-probabilities, kind="stable")[:top]
     return tuple(
@@ -98,7 +98,7 @@ def class_number(model: Model, label: str, *, field: str) -> int:
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Give probabilities, (N, classes), that add up to 1 in every row."""
+    """Return probabilities, (N, classes), that add up to 1 in every row."""
     powers: NDArray[np.float64] = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
     total: NDArray[np.float64] = powers.sum(1, keepdims=True)
     return np.divide(powers, total)

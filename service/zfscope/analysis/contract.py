@@ -137,7 +137,7 @@ class Analyzer(Protocol[ParamsT]):
         ...
 
     def cost(self, model: Model, params: ParamsT) -> int:
-        """Give about how many forward passes each photo will cost: for admission, before any is run.
+        """Return about how many forward passes each photo will cost: for admission, before any is run.
 
         Where no photo is taken, those of the whole analysis.
         """
@@ -154,13 +154,13 @@ class Analyzer(Protocol[ParamsT]):
 
 
 def images_of(model: Model, pixels: NDArray[np.float32]) -> "torch.Tensor":
-    """Give crops, float32 (N, 3, H, W), as the model's network reads them: its type, on its device."""
+    """Return crops, float32 (N, 3, H, W), as the model's network reads them: its type, on its device."""
     import torch  # which not all that runs an analysis needs: the command line lists them without
 
     return torch.from_numpy(np.ascontiguousarray(pixels)).to(next(model.network.parameters()))
 
 
 def array(values: Any) -> NDArray[np.float32]:
-    """Give a torch tensor as float32 on the CPU, as an `Analysis` holds it."""
+    """Return a torch tensor as float32 on the CPU, as an `Analysis` holds it."""
     result: NDArray[np.float32] = values.detach().float().cpu().numpy()
     return result

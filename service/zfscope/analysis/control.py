@@ -55,7 +55,7 @@ def check_down_to(network: Network, layer: str, down_to: str) -> None:
 
 @torch.no_grad()
 def randomised(network: Network, *, until: str, generator: torch.Generator, down_to: str = "") -> Network:
-    """Give the network with random weights as large as its own, layer by layer, and without biases.
+    """Return the network with random weights as large as its own, layer by layer, and without biases.
 
     until: the last layer that will be used; the weights of later ones stay zero. down_to: the first layer
     that is randomised, those before it keep weights and biases; empty means all are.
@@ -98,7 +98,7 @@ def project_control(
 
 
 def control_network(network: Network, layer: str, *, down_to: str = "") -> Network:
-    """Give the network that is the control of projections from a layer: the same weights in every call."""
+    """Return the network that is the control of projections from a layer: the same weights in every call."""
     generator = torch.Generator().manual_seed(_SEED)
     return randomised(network, until=layer, generator=generator, down_to=down_to)
 

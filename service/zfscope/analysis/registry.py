@@ -55,11 +55,11 @@ class Registry(Mapping[str, Registered]):
         return len(self._by_name)
 
     def analyzer(self, name: str) -> Analyzer[Any]:
-        """Give an analyzer. Raises NotFound, with the names that there are."""
+        """Return an analyzer. Raises NotFound, with the names that there are."""
         return self.registered(name).analyzer
 
     def registered(self, name: str) -> Registered:
-        """Give an analyzer with its package. Raises NotFound, with the names that there are."""
+        """Return an analyzer with its package. Raises NotFound, with the names that there are."""
         if name not in self._by_name:
             known = ", ".join(self._by_name) or "none"
             raise NotFound(f"no analyzer '{name}'; there are {known}", field="analyzer")
@@ -115,7 +115,7 @@ def _guarded(point: EntryPoint, failure: str) -> Iterator[None]:
 
 
 def _faults(analyzer: Any, name: str) -> Iterator[str]:
-    """Give what does not fit the contract, in words."""
+    """Yield what does not fit the contract, in words."""
     version = getattr(analyzer, "api_version", None)
     if version != API_VERSION:
         yield (

@@ -40,7 +40,7 @@ def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: st
 
 
 def input_error(error: ValidationError, params: type[BaseModel], *, under: str = "") -> InputError:
-    """Say what is wrong of parameters: each field (`units[2].y`), its value, and what is allowed."""
+    """Return what is wrong with parameters: each field (`units[2].y`), its value, and what is allowed."""
     found = list(faults_of(error, params))
     inside = {fault["loc"][:depth] for fault, _ in found for depth in range(len(fault["loc"]))}
     faults = {
@@ -150,7 +150,7 @@ def cost_of(analyzer: Analyzer[Any], model: Model, params: BaseModel) -> int:
 
 
 def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
-    """Give a photo's cost with default parameters, None where there are none or they do not fit the model."""
+    """Return a photo's cost with default parameters, None if there are none or they do not fit the model."""
     try:
         with as_faults(lambda error: BadAnalysis(described(error))):
             return cost_of(analyzer, model, analyzer.params())
@@ -194,7 +194,7 @@ class Meter:
         self._share = 0.0
 
     def read(self, share: float) -> tuple[float, float | None]:
-        """Give the share (0..1), and the seconds that are left, None while nothing is done."""
+        """Return the share (0..1), and the seconds that are left, None while nothing is done."""
         self._share = max(self._share, min(max(share, 0.0), 1.0))
         took = time.monotonic() - self._started
         return self._share, took * (1 - self._share) / self._share if self._share else None

@@ -85,7 +85,7 @@ class Batcher:
         self._lanes: dict[Loaded, _Lane] = {}
 
     async def forward(self, loaded: Loaded, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
+        """Return the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
 
         Cancel it, and what still waits of it is never run. Raises InputError for images that the model
         does not read, Busy where the model's queue is full, NotReady where the service shuts down, and
@@ -94,7 +94,7 @@ class Batcher:
         return (await self._run(loaded, images, (_SCORES,)))[_SCORES]
 
     async def outputs(self, loaded: Loaded, images: NDArray[np.float32], layers: Sequence[str]) -> Given:
-        """Give what layers give for images, by name: (N, maps, rows, columns), or (N, units).
+        """Return what layers give for images, by name: (N, maps, rows, columns), or (N, units).
 
         Everything else is as for `forward`; raises NotFound for an unknown layer too.
         """
@@ -237,7 +237,7 @@ class _Lane:
             self.close()
 
     async def _gathered(self) -> bool:
-        """Wait until a pass is worth its while; tell whether there is anything to run."""
+        """Wait until a pass is worth its while; return whether there is anything to run."""
         self._enough.clear()
         self._look()
         with contextlib.suppress(TimeoutError):

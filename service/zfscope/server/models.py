@@ -71,11 +71,11 @@ class Models:
         return self._store.manifest(*self._key(name, version))
 
     def at_hand(self, name: str, version: int | None) -> Loaded | None:
-        """Give a model that is in memory, as `loaded` does, without a look at the disk; None for others."""
+        """Return a model that is in memory, as `loaded` does, without reading the disk; None for others."""
         return self._find(*self._meant(name, version))
 
     def loaded(self, name: str, version: int | None) -> Loaded:
-        """Give a model, loading it when it is not in memory.
+        """Return a model, loading it when it is not in memory.
 
         name: empty means the default model. version: None means the newest. Raises NotFound for what the
         store does not have.
@@ -107,7 +107,7 @@ class Models:
         _log.info("took up a model", model=name, version=version)
 
     def _meant(self, name: str, version: int | None) -> tuple[str, int | None]:
-        """Say which model is meant; the version is None for one that was not there yet."""
+        """Return which model is meant; the version is None for one that did not exist yet."""
         name = name or self._default
         return name, self._newest.get(name) if version is None else version
 

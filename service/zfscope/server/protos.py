@@ -53,7 +53,7 @@ def method_of(path: str) -> Method:
 
 
 def pool_of_all() -> DescriptorPool:
-    """Give a pool with the protos of all that is served: those of `inference` have one of their own."""
+    """Return a pool with the protos of all that is served: those of `inference` have one of their own."""
     pool = DescriptorPool()
 
     def add(file: FileDescriptor) -> None:

@@ -60,7 +60,7 @@ def infer(
 
 
 def _arrays(analysis: Analysis) -> dict[str, NDArray[Any]]:
-    """Give an analysis as arrays by name; what would hide `pictures` or `analysis` is left out."""
+    """Return an analysis as arrays by name; what would hide `pictures` or `analysis` is left out."""
     pictures = bytes_array([picture.png for picture in analysis.pictures])
     words = bytes_array([json.dumps(_words(analysis)).encode()])
     return {**analysis.tensors, PICTURES: pictures, ANALYSIS: words}

@@ -46,7 +46,7 @@ class Sent:
 
 
 def sent_images(request: pb.ModelInferRequest) -> Sent | None:
-    """Give the one input of a request, None where it has none.
+    """Return the one input of a request, None without one.
 
     Raises InputError for one that is unknown, whose type is not its own, or whose shape and bytes disagree.
     """
@@ -67,7 +67,7 @@ def sent_images(request: pb.ModelInferRequest) -> Sent | None:
 
 
 def numbers_of(sent: Sent) -> NDArray[np.float32]:
-    """Give the numbers of an input of FP32, in its shape."""
+    """Return the numbers of an input of FP32, in its shape."""
     numbers = np.array(sent.elements, "<f4") if sent.raw is None else np.frombuffer(sent.raw, "<f4")
     return numbers.reshape(sent.shape)
 
@@ -97,7 +97,7 @@ def _check_words(tensor: Tensor, field: str) -> None:
 
 
 def _sent(tensor: Tensor, raw: bytes | None, field: str) -> Sent:
-    """Say how an input was sent, and hold its size against its shape."""
+    """Return how an input was sent. Raises InputError unless its size fits its shape."""
     shape, contents = tuple(tensor.shape), _CONTENTS[tensor.datatype]
     elements, given = math.prod(shape), [found.name for found, _ in tensor.contents.ListFields()]
     if raw is not None:
@@ -136,7 +136,7 @@ def _images(sent: Sent, scale: TensorScale) -> Iterator[image_pb2.Image]:
 
 
 def _files(sent: Sent) -> Sequence[bytes]:
-    """Give the elements of BYTES; raw, each stands behind its length."""
+    """Return the elements of BYTES; raw, each stands behind its length."""
     if sent.raw is None:
         return sent.elements
     data, elements, end = sent.raw, [], 0

@@ -32,7 +32,7 @@ SCORES = (LOGITS, PROBABILITIES)
 
 
 def outputs_of(manifest: Manifest) -> dict[str, Shape]:
-    """Give the shapes of all outputs of a model, without the batch: what comes unasked first."""
+    """Return the shapes of all outputs of a model, without the batch: what comes unasked first."""
     known = shapes(manifest.network)
     layers = {layer.name: known[layer.name] for layer in manifest.network.layers}
     if not manifest.labels:
@@ -157,7 +157,7 @@ def _scores(logits: Floats | None) -> dict[str, Floats]:
 
 
 def _as_wanted(given: Floats, output: Wanted, model: Model) -> NDArray[Any]:
-    """Give scores as they are, or the likeliest classes as `SCORE:INDEX:LABEL`, (N, classes)."""
+    """Return scores as they are, or the likeliest classes as `SCORE:INDEX:LABEL`, (N, classes)."""
     if not output.classes:
         return given
     likeliest = np.argsort(-given, axis=1, kind="stable")[:, : output.classes]

@@ -37,7 +37,7 @@ class Wanted:
 
 
 def wanted_outputs(request: pb.ModelInferRequest, default: Sequence[str]) -> list[Wanted]:
-    """Give what a request wants, in order. Raises InputError for a name given twice or a bad parameter."""
+    """Return what a request wants, in order. Raises InputError for a name given twice or a bad parameter."""
     if not request.outputs:
         return [Wanted(name, 0, "outputs") for name in default]
     wanted = {}
@@ -50,7 +50,7 @@ def wanted_outputs(request: pb.ModelInferRequest, default: Sequence[str]) -> lis
 
 
 def bytes_array(elements: Sequence[bytes]) -> Array:
-    """Give bytes objects as an array of one axis."""
+    """Return bytes objects as an array of one axis."""
     array = np.empty(len(elements), dtype=object)
     array[:] = elements
     return array

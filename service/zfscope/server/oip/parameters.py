@@ -56,7 +56,7 @@ def check_no_parameters(request: pb.ModelInferRequest) -> None:
 
 
 def parameters_of(request: pb.ModelInferRequest, analyzer: Analyzer[Any]) -> dict[str, Any]:
-    """Give the parameters of an analyzer, by name.
+    """Return the parameters of an analyzer, by name.
 
     Text is JSON where the parameter takes no text. Raises InputError for what has no value or is no JSON.
     """

@@ -65,7 +65,7 @@ class InferenceService(GRPCInferenceServiceServicer):
 
 
 def can_run(backend: Backend, target: Target) -> bool:
-    """Say whether a request for a model would find it; it is loaded to find out. Blocks."""
+    """Return whether a request for a model would find it; it is loaded to find out. Blocks."""
     try:
         backend.models.loaded(target.model, target.version).runtime.check()
         if target.analyzer:

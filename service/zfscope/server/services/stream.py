@@ -31,7 +31,7 @@ class Latest(Generic[T]):
         self._loop.call_soon_threadsafe(self._take, message, awaited)
 
     async def until(self, work: "asyncio.Future[Any]") -> AsyncIterator[T]:
-        """Give messages until the work is done; it is cancelled when nobody reads any more."""
+        """Yield messages until the work is done; it is cancelled when nobody reads any more."""
         work.add_done_callback(lambda _: self._changed.set())
         try:
             while not work.done() or self._unread:
