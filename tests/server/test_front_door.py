@@ -17,14 +17,12 @@ from safetensors.torch import save_file
 
 import zfscope
 from tests.server.conftest import SPEC, running, write_model_of_noise
+from tests.support.indexes import index_photos
 from zfscope import AsyncClient, Box, Cancellation, Client, LocalClient, Unit
 from zfscope.client import ClientMethods, Progress
-from zfscope.datasets import open_data
 from zfscope.errors import Cancelled, InputError, NotFound, TooLate
 from zfscope.networks import build
-from zfscope.runtimes import create_runtime
-from zfscope.scan import build_index, indexes_folder, make_plan
-from zfscope.store import Model, ModelStore
+from zfscope.store import ModelStore
 
 TINY: Any = {"model": "tiny", "version": 1}
 # Every method with a result: its arguments, given the photo.
@@ -101,15 +99,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
     (folder / "checkpoint").unlink()
     models = ModelStore(store)
-    _index(models.load("tiny", 1), folder, "photos")
-    _index(models.load_checkpoint("tiny", 1, version=1), folder, "photos-epoch-001")
+    index_photos(models.load("tiny", 1), folder, "photos", ["conv1", "conv5"])
+    index_photos(models.load_checkpoint("tiny", 1, version=1), folder, "photos-epoch-001", ["conv1", "conv5"])
     return store
-
-
-def _index(model: Model, data: Path, name: str) -> None:
-    plan = make_plan(model.network.spec, ["conv1", "conv5"])
-    runtime = create_runtime("torch", model)
-    build_index(model, open_data(data), plan, indexes_folder(model) / name, runtime=runtime)
 
 
 @pytest.fixture(scope="module")

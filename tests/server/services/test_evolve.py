@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from tests.server.conftest import SPEC, running, write_model_of_noise
 from tests.support.calls import call_of
+from tests.support.indexes import index_photos
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.answers import EVOLVE
@@ -19,8 +20,7 @@ from zfscope.client import Client
 from zfscope.errors import InputError, NotFound, ZfscopeError
 from zfscope.networks import build
 from zfscope.runtimes import create_runtime
-from zfscope.scan import build_index, indexes_folder, make_plan, open_data
-from zfscope.store import Model, ModelStore
+from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
 
 DEAD = 3
@@ -39,8 +39,8 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(photos / f"{number:02}.png")
     models = ModelStore(store)
-    _index(models.load("tiny"), photos, "photos")
-    _index(models.load_checkpoint("tiny", 1), photos, "photos-epoch-001")
+    index_photos(models.load("tiny"), photos, "photos", ["conv1", "conv5"])
+    index_photos(models.load_checkpoint("tiny", 1), photos, "photos-epoch-001", ["conv1", "conv5"])
     return store
 
 
@@ -57,12 +57,6 @@ def _checkpoint(path: Path, epoch: int) -> Path:
         path,
     )
     return path
-
-
-def _index(model: Model, data: Path, name: str) -> None:
-    plan = make_plan(model.network.spec, ["conv1", "conv5"])
-    runtime = create_runtime("torch", model)
-    build_index(model, open_data(data), plan, indexes_folder(model) / name, runtime=runtime)
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,14 @@ from PIL import Image
 
 from tests.server.conftest import running, write_model_of_noise
 from tests.support.calls import call_of
+from tests.support.indexes import index_photos
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.answers import TOP_K
 from zfscope.client import Box, Client
 from zfscope.errors import DamagedIndex, InputError, NotFound, TooMuchWork, ZfscopeError
 from zfscope.runtimes import create_runtime
-from zfscope.scan import build_index, indexes_folder, make_plan, open_data
-from zfscope.store import Model, ModelStore
+from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
 
 PNG = b"\x89PNG"
@@ -45,20 +45,14 @@ def indexed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, version in (("tiny", 1), ("tiny", 2), ("other", 1), ("damaged", 1)):
         write_model_of_noise(store, name, version)
     models = ModelStore(store)
-    _index(models.load("tiny", 1), photos, "photos")
+    index_photos(models.load("tiny", 1), photos, "photos", ["conv1", "conv5", "fc6"], top=8)
     for name in ("a", "b"):
-        _index(models.load("tiny", 2), photos / "ant", name)
-    _index(models.load("damaged", 1), photos / "ant", "hurt")
+        index_photos(models.load("tiny", 2), photos / "ant", name, ["conv1", "conv5", "fc6"], top=8)
+    index_photos(models.load("damaged", 1), photos / "ant", "hurt", ["conv1", "conv5", "fc6"], top=8)
     (models.folder("damaged") / "indexes" / "hurt" / "maps.parquet").write_bytes(b"")
     (photos / "ant" / "03.png").unlink()
     (photos / "bee" / "14.png").write_bytes((photos / "bee" / "15.png").read_bytes())
     return store
-
-
-def _index(model: Model, data: Path, name: str) -> None:
-    plan = make_plan(model.network.spec, ["conv1", "conv5", "fc6"], top=8)
-    runtime = create_runtime("torch", model)
-    build_index(model, open_data(data), plan, indexes_folder(model) / name, runtime=runtime)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,15 @@
+"""An index of a model of a test, scanned by torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zfscope.runtimes import create_runtime
+from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data
+from zfscope.store import Model
+
+
+def index_photos(model: Model, photos: Path, name: str, layers: Sequence[str], **options: Any) -> Index:
+    """Build an index where the model keeps its indexes. options: of `make_plan`."""
+    plan, target = make_plan(model.network.spec, layers, **options), indexes_folder(model) / name
+    return build_index(model, open_data(photos), plan, target, runtime=create_runtime("torch", model))
