@@ -92,7 +92,7 @@ class _Seen:
     @property
     def is_map(self) -> bool:
         """Say whether the layer has maps, and not units alone."""
-        return len(self.model.network.shapes[self.layer]) == 3
+        return self.model.spec.is_map(self.layer)
 
     def name(self, place: int) -> str:
         """Name the picture of one of the units."""
@@ -285,11 +285,9 @@ def _panels(seen: _Seen) -> tuple[Panel, ...]:
 
 def _caption(seen: _Seen, place: int) -> str:
     unit, value = seen.units[place], seen.activations[place]
-    if seen.is_map:
-        return f"map {unit.map} | {value:.3g} at ({unit.y}, {unit.x})"
-    last = seen.model.network.spec.layers[-1].name
-    meaning = f" ({seen.model.labels[unit.map].name})" if seen.layer == last else ""
-    return f"unit {unit.map}{meaning} | {value:.3g}"
+    name, meaning = seen.model.unit_name(seen.layer, unit.map), seen.model.class_of(seen.layer, unit.map)
+    where = f" at ({unit.y}, {unit.x})" if seen.is_map else ""
+    return f"{name}{f' ({meaning})' if meaning else ''} | {value:.3g}{where}"
 
 
 def _sheet(seen: _Seen, params: ProjectParams, panels: Sequence[Panel]) -> Picture:

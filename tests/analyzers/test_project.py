@@ -137,3 +137,15 @@ def test_the_projection_of_a_unit_whose_activation_is_rounding_is_drawn_grey(con
     grey, drawn = (np.asarray(Image.open(io.BytesIO(each.png)))[:, :224] for each in (silent, loud))
     assert (grey == 128).all()
     assert (drawn != 128).any()
+
+
+def test_units_of_the_class_scores_are_drawn_with_and_without_names_of_classes(context: Context) -> None:
+    manifest = context.model.manifest.model_copy(update={"labels": ()})
+    nameless = replace(context, model=replace(context.model, manifest=manifest))
+    named, plain = (look(each, layer="fc8", units=[{"map": 2}]) for each in (context, nameless))
+    assert [picture.name for picture in plain.pictures] == ["fc8-map2", "fc8-sheet"]
+    assert named.tables == plain.tables
+    assert named.pictures[-1].png != plain.pictures[-1].png
+    assert context.model.class_of("fc8", 2) == "cat"
+    assert context.model.class_of("fc7", 2) == nameless.model.class_of("fc8", 2) == ""
+    assert [context.model.unit_name(layer, 2) for layer in ("conv5", "fc8")] == ["map 2", "unit 2"]

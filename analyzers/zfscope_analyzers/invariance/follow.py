@@ -99,7 +99,7 @@ def _norm(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _look(context: Context, pixels: Sequence[NDArray[np.float32]], layers: Sequence[str]) -> _Looked:
-    last = context.model.network.spec.layers[-1].name
+    last = context.model.spec.scores
     outputs = context.runtime.outputs(np.concatenate(pixels), [*layers, last])
     features = [outputs[layer].reshape(len(pixels), -1) for layer in layers]
     return _Looked(features, softmax(outputs[last]))

@@ -30,7 +30,7 @@ class Seen:
 
 def incremental(scene: Scene, seen: Seen) -> Iterator[float]:
     """Compute again only what a covered window changes; give the share that is done."""
-    last = scene.model.network.spec.layers[-1].name
+    last = scene.model.spec.scores
     parts = 0
     for places in of_one_size(scene.windows):
         for part in recompute(
@@ -75,10 +75,8 @@ def full(scene: Scene, seen: Seen) -> Iterator[float]:
             image[:, rows, columns] = scene.under(scene.windows[number])
         seen.logits[numbers] = scene.context.runtime.forward(array(images))
         scene.context.check_cancelled()
-        maps = trace(scene.model.network, images, until=scene.params.layer).outputs[scene.params.layer]
-        seen.totals[numbers] = array(
-            maps[:, scene.unit.map].flatten(1).sum(1) if maps.dim() == 4 else maps[:, scene.unit.map]
-        )
+        maps = trace(scene.model.network, images, until=scene.params.layer).maps(scene.params.layer)
+        seen.totals[numbers] = array(maps[:, scene.unit.map].flatten(1).sum(1))
         seen.done.update(numbers)
         yield len(seen.done) / len(scene.windows)
 

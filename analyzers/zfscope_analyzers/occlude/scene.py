@@ -88,7 +88,7 @@ def scene_of(context: Context, params: OccludeParams) -> Scene:
             f"no map {params.map} in layer '{params.layer}'; map runs from 0 to {shape[0] - 1}", field="map"
         )
     traced = trace(model.network, images_of(model, prepared.pixels[:1]))
-    scores = array(traced.outputs[model.network.spec.layers[-1].name])[0]
+    scores = array(traced.outputs[model.spec.scores])[0]
     if params.map is None:
         (unit,) = strongest_units(traced, params.layer, 0, 1)
     else:

@@ -80,7 +80,7 @@ class TopK:
 
 
 def _tables(model: Model, page: Page, found: Mapping[Place, Inspection]) -> dict[str, Table]:
-    is_map = len(model.network.shapes[page.layer]) == 3
+    is_map = model.spec.is_map(page.layer)
     rows = (
         _row(record, found[Place(place, rank)], is_map=is_map)
         for place, records in enumerate(page.records)

@@ -52,7 +52,7 @@ def figure(
 def _title(model: Model, shown: Page, places: Sequence[int]) -> str:
     if len(places) == 1:
         return f"{shown.layer} of {model.name}"
-    kind = "maps" if len(model.network.shapes[shown.layer]) == 3 else "units"
+    kind = "maps" if model.spec.is_map(shown.layer) else "units"
     return f"{shown.layer} of {model.name}: {len(places)} {kind}"
 
 
@@ -84,10 +84,8 @@ def _cell(
 def _label(model: Model, shown: Page, place: int) -> str:
     """Name the map, or the unit and its class, and how strong its records are."""
     layer, map, records = shown.layer, shown.maps[place], shown.records[place]
-    shape, last = model.network.shapes[layer], model.network.spec.layers[-1].name
-    name = f"map {map}" if len(shape) == 3 else f"unit {map}"
-    if layer == last and model.labels:
-        name += f" ({model.labels[map].name})"
+    name, meaning = model.unit_name(layer, map), model.class_of(layer, map)
+    name += f" ({meaning})" if meaning else ""
     if not shown.alive[place]:
         return f"{name} | dead"
     values = [record.value for record in records if record.value > 0]

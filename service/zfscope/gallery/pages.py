@@ -63,7 +63,7 @@ class _LayerView:
     @property
     def kind(self) -> str:
         """Say what a map is called: a fully connected layer has units."""
-        return "map" if len(self.plan.model.network.shapes[self.name]) == 3 else "unit"
+        return "map" if self.plan.model.spec.is_map(self.name) else "unit"
 
     @cached_property
     def sees(self) -> str:
@@ -111,9 +111,9 @@ class _LayerView:
 
     def title(self, fact: MapFact) -> str:
         """Name a map; a unit of the class scores by its class too."""
-        last, labels = self.plan.model.network.spec.layers[-1].name, self.plan.model.labels
-        name = f"{self.kind} {fact.map}"
-        return f"{name}, {labels[fact.map].name}" if self.name == last and labels else name
+        model = self.plan.model
+        name, meaning = model.unit_name(self.name, fact.map), model.class_of(self.name, fact.map)
+        return f"{name}, {meaning}" if meaning else name
 
     def file(self, fact: MapFact, kind: Kind) -> str:
         return picture_file(fact.map, kind, self.layer.framing.size)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zfscope.cancellation import checkpoint
 from zfscope.errors import InputError
 from zfscope.images.chunks import PICTURE_KEY
-from zfscope.images.layout import COLOURS, printable
+from zfscope.images.layout import COLOURS, colour_of, printable
 from zfscope.images.plotting import (
     Artist,
     Axes,
@@ -103,6 +103,17 @@ def _show_level_lines_as_level(axes: Axes) -> None:
         middle = (low + high) / 2
         reach = abs(middle) / 2 or 1.0
         axes.set_ylim(middle - reach, middle + reach)
+
+
+def _colour(number: int) -> Sequence[float]:
+    """Return the colour of a line, as matplotlib takes it."""
+    return [part / 255 for part in colour_of(number)]
+
+
+def _name(axes: Axes, title: str, quantity: str, measure: str) -> None:
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel(quantity, fontsize=9)
+    axes.set_ylabel(measure, fontsize=9)
 
 
 def _plain(axes: Axes) -> None:
@@ -208,11 +219,10 @@ def _draw_lines(axes: Axes, strip: Strip, heights: NDArray[np.floating], names: 
     """Draw a line for each name; beyond the colours that there are, they begin again, dashed."""
     order = np.argsort(strip.values, kind="stable")
     for number, (line, name) in enumerate(zip(heights, names, strict=True)):
-        colour = [part / 255 for part in COLOURS[number % len(COLOURS)]]
         axes.plot(
             strip.values[order],
             line[order],
-            color=colour,
+            color=_colour(number),
             linestyle="-" if number < len(COLOURS) else "--",
             label=_literal(name),
             marker="o",
@@ -258,13 +268,10 @@ def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rg
 
 def _draw_chart(axes: Axes, chart: Chart) -> None:
     for number, (name, (x, y)) in enumerate(chart.lines.items()):
-        colour = [part / 255 for part in COLOURS[number % len(COLOURS)]]
-        axes.plot(x, y, color=colour, label=_literal(name), linewidth=1.6)
+        axes.plot(x, y, color=_colour(number), label=_literal(name), linewidth=1.6)
     for mark in chart.marks:
         axes.axvline(mark, color=_MARK, linestyle=":", linewidth=1)
-    axes.set_title(chart.title, fontsize=11, loc="left")
-    axes.set_xlabel(chart.quantity, fontsize=9)
-    axes.set_ylabel(chart.measure, fontsize=9)
+    _name(axes, chart.title, chart.quantity, chart.measure)
     positive = np.concatenate([y[y > 0] for _, y in chart.lines.values()]) if chart.logarithmic else ()
     if len(positive):
         axes.set_yscale("log", nonpositive="mask")
@@ -315,15 +322,13 @@ def plot_bands(
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
         axes = figure.add_subplot()
         for number, band in enumerate(bands):
-            colour = [part / 255 for part in COLOURS[number % len(COLOURS)]]
+            colour = _colour(number)
             axes.fill_between(band.x, band.lower, band.upper, color=colour, alpha=0.2, linewidth=0)
             axes.plot(band.x, band.middle, color=colour, label=_literal(band.name), marker="o", linewidth=1.6)
         _show_level_lines_as_level(axes)
         axes.set_xticks(range(len(ticks)), [_literal(tick) for tick in ticks])
         axes.set_xlim(-0.5, len(ticks) - 0.5)
-        axes.set_title(_literal(title), fontsize=11, loc="left")
-        axes.set_xlabel(quantity, fontsize=9)
-        axes.set_ylabel(measure, fontsize=9)
+        _name(axes, _literal(title), quantity, measure)
         axes.legend(frameon=False, fontsize=9, loc="best")
         _plain(axes)
         return _pixels(figure)

@@ -14,6 +14,7 @@ from zfscope.images.layout import (
     above,
     beside,
     blank,
+    colour_of,
     grid,
     page,
     paragraph,
@@ -83,7 +84,7 @@ def class_panel(
     order = [int(found[place]) for place in np.argsort(-areas, kind="stable")]
     painted = np.zeros((*classes.shape, 3), np.uint8)
     for place, number in enumerate(order):
-        painted[classes == number] = COLOURS[place % len(COLOURS)]
+        painted[classes == number] = colour_of(place)
     picture = _resized(laid_over(painted, view), side_px)
     legend = [
         beside([_swatch(place), text(names[number], SMALL, width_px=side_px - 24)], gap=6)
@@ -105,7 +106,7 @@ def figure(
 
 
 def _swatch(place: int) -> Image.Image:
-    return Image.new("RGB", (14, 14), COLOURS[place % len(COLOURS)])
+    return Image.new("RGB", (14, 14), colour_of(place))
 
 
 def _resized(picture: Rgb, side_px: int) -> Image.Image:

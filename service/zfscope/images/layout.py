@@ -34,6 +34,11 @@ MARGIN = 36
 _BEYOND_ASCII = "\u00b7\u00b1\u201c\u201d"  # middle dot, plus-minus, quotes: all that Pillow's font has
 
 
+def colour_of(place: int) -> Colour:
+    """Return one of COLOURS for each place, from 0; beyond the last they begin again."""
+    return COLOURS[place % len(COLOURS)]
+
+
 def text(
     words: str, size_px: int = BODY, colour: Colour = INK, *, width_px: int | None = None
 ) -> Image.Image:

@@ -7,14 +7,13 @@ from PIL import Image, ImageDraw
 
 from zfscope.images.geometry import Box, Geometry
 from zfscope.images.layout import (
-    COLOURS,
     HEADING,
     MARGIN,
     WHITE,
-    Colour,
     above,
     beside,
     cell,
+    colour_of,
     font,
     grid,
     page,
@@ -112,7 +111,7 @@ def badge(number: int) -> Image.Image:
     """Return the number in white on its colour; the same for a panel and its box."""
     face, words = font(_BADGE_TEXT_PX), str(number)
     width = max(_BADGE_HEIGHT_PX, round(face.getlength(words)) + 8)
-    picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), _colour(number))
+    picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), colour_of(number - 1))
     middle = (width / 2, _BADGE_HEIGHT_PX / 2)
     ImageDraw.Draw(picture).text(middle, words, fill=WHITE, font=face, anchor="mm")
     return picture
@@ -149,7 +148,7 @@ def _draw(picture: Image.Image, places: Sequence[Box]) -> None:
     for number, place in enumerate(places, 1):
         x0, y0, x1, y1 = place.x0, place.y0, place.x1 - 1, place.y1 - 1
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=WHITE, width=4)
-        pen.rectangle((x0, y0, x1, y1), outline=_colour(number), width=2)
+        pen.rectangle((x0, y0, x1, y1), outline=colour_of(number - 1), width=2)
     taken: list[Box] = []
     for number, place in enumerate(places, 1):
         mark = badge(number)
@@ -200,7 +199,3 @@ def _scaled(box: Box, factor: float, size: tuple[int, int]) -> Box:
 def _edges(start: float, end: float, length: int) -> tuple[int, int]:
     first = min(max(round(start), 0), length - 1)
     return first, min(max(round(end), first + 1), length)
-
-
-def _colour(number: int) -> Colour:
-    return COLOURS[(number - 1) % len(COLOURS)]

@@ -90,6 +90,14 @@ class Model:
         """What is done to a photo before the network sees it."""
         return self.manifest.preprocessing
 
+    def unit_name(self, layer: str, number: int) -> str:
+        """Return what figures call a map of a layer, or a unit where it has no maps: `map 3`, `unit 3`."""
+        return f"{'map' if self.spec.is_map(layer) else 'unit'} {number}"
+
+    def class_of(self, layer: str, unit: int) -> str:
+        """Return the class that a unit of the class scores stands for, empty for other layers."""
+        return self.labels[unit].name if layer == self.spec.scores and self.labels else ""
+
     @property
     def weights_sha256(self) -> str:
         """The hash of the weights that were loaded."""
