@@ -9,6 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from zfscope.server.lifecycle.health import Health
 from zfscope.server.protos import SERVICES
 
 Response = health_pb2.HealthCheckResponse
@@ -60,6 +61,18 @@ def test_who_watches_is_told_of_every_change_to_the_end(cold_service: Any, watch
     cold_service.call(cold_service.service.stop())
     assert [watch.next() for watch in watches] == [Response.NOT_SERVING] * 3
     assert [watch.next() for watch in watches] == [None] * 3
+
+
+async def test_a_watch_whose_reader_is_slow_has_the_last_status_before_it_ends() -> None:
+    health = Health(())
+    health.set(serving=True)
+    watch = health.Watch(health_pb2.HealthCheckRequest(), None)
+    assert (await anext(watch)).status == Response.SERVING
+
+    health.shut_down()
+    health.end_watches()
+
+    assert [answer.status async for answer in watch] == [Response.NOT_SERVING]
 
 
 def test_who_stops_watching_takes_the_news_from_nobody_else(cold_service: Any, watches: list[Watch]) -> None:

@@ -59,14 +59,18 @@ class Health(HealthServicer):
         return HealthCheckResponse(status=self._status)
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> AsyncIterator[HealthCheckResponse]:  # noqa: N802
-        """Yield the status, and every new one, until the watches end."""
+        """Yield the status, and every new one, until the watches end: the last one too."""
         known, reported = request.service in self._services, None
-        while not self._ended:
-            changed = self._changed
+        while True:
+            changed, ended = self._changed, self._ended
             status = self._status if known else HealthCheckResponse.SERVICE_UNKNOWN
             if status != reported:
-                yield HealthCheckResponse(status=status)
+                yield HealthCheckResponse(
+                    status=status
+                )  # meanwhile the status may change, and the watches end
                 reported = status
+            if ended:
+                return
             await changed.wait()
 
     def _wake(self) -> None:
