@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import partial, wraps
 from inspect import Parameter
 from pathlib import Path
@@ -129,7 +128,7 @@ def analysis(
         @wraps(function)
         def command(**values: Any) -> None:
             taken = {name: values.pop(each.name) for name, each in parameters.items()}
-            given = {name: _plain(value) for name, value in taken.items() if value is not None}
+            given = {name: opt.plain(value) for name, value in taken.items() if value is not None}
             options: dict[str, Any] = {name: values[name] for name in _OF_CALLS if name in values}
             with ExitStack() as stack:
                 client = zfscope or stack.enter_context(
@@ -160,10 +159,6 @@ def _common(out: str) -> list[Parameter]:
     ) -> None: ...
 
     return parameters_of(options)
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
 
 
 def _watched(call: Callable[..., A], stage: str) -> A:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from zfscope.analysis.reserved import GROUP
 from zfscope.cli import options as opt
 from zfscope.cli.analysis import Analyses, Written, analysis, each_photo
-from zfscope.cli.command import completions, make_command, remote
+from zfscope.cli.command import completions, make_command, parameter, remote
 from zfscope.cli.connect import connect
 from zfscope.cli.output import cells, print_lines, print_table, title_of
 from zfscope.cli.output_folder import Subject, about_layer, about_photos
@@ -117,8 +117,8 @@ def _command(info: "AnalyzerInfo", zfscope: "ClientMethods") -> Any:
     """Return the command of an analyzer. zfscope: where it runs, already connected."""
     fewest, most = info.photos
     default = Parameter.empty if fewest else None
-    photos = Parameter("photos", Parameter.KEYWORD_ONLY, default=default, annotation=opt.PhotoFiles)
-    options = {**({"photos": photos} if most else {}), **options_of(info.parameters_schema)}
+    photos = {"photos": parameter("photos", opt.PhotoFiles, default)} if most else {}
+    options = {**photos, **options_of(info.parameters_schema)}
 
     @analysis(info.name, options, zfscope=zfscope)
     def command(run: Analyses, parameters: dict[str, Any]) -> None:

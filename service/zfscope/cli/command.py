@@ -58,7 +58,11 @@ def option(
 
     text: its help. flags: as users type it, by default made of the name. declared: see `typer.Option`.
     """
-    annotation = Annotated[kind, Option(*flags, help=text, **declared)]
+    return parameter(name, Annotated[kind, Option(*flags, help=text, **declared)], default)
+
+
+def parameter(name: str, annotation: Any, default: Any) -> Parameter:
+    """Return an option or an argument that typer declares, such as those of `options`, as a parameter."""
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -88,7 +92,7 @@ def remote(function: F) -> F:
 def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
     """Return the parameters of a command as its options are made of them."""
     found = signature(function, eval_str=True).parameters.values()
-    return [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in found]
+    return [each.replace(kind=Parameter.KEYWORD_ONLY) for each in found]
 
 
 def taking(command: F, *parameters: Parameter) -> F:

@@ -81,6 +81,11 @@ TenCrop = Annotated[bool, typer.Option("--ten-crop", help="Average over ten crop
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 
 
+def plain(value: Any) -> Any:
+    """Return the value of an option without the class of its choices."""
+    return value.value if isinstance(value, StrEnum) else value
+
+
 def names(text: str) -> list[str]:
     """Return names that commas separate, without spaces around them and without empty ones."""
     return [name.strip() for name in text.split(",") if name.strip()]

@@ -130,8 +130,11 @@ class Speed(ProgressColumn):
         return Text(f"{task.speed:.0f} photos/s" if task.speed else "")
 
 
-def progress(*more: ProgressColumn) -> Progress:
-    """Give a progress bar on stderr, for use as a context manager; it shows on a terminal only."""
+def progress(*more: ProgressColumn, transient: bool = True) -> Progress:
+    """Return a progress bar on stderr, for use as a context manager; it shows on a terminal only.
+
+    transient: whether it disappears in the end.
+    """
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     return Progress(
         Description(),
@@ -140,6 +143,6 @@ def progress(*more: ProgressColumn) -> Progress:
         *more,
         TimeRemainingColumn(),
         console=console,
-        transient=True,
+        transient=transient,
         disable=not console.is_terminal,
     )

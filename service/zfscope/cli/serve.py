@@ -1,61 +1,39 @@
 """`zfscope serve`: run the service."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Any
 
 from zfscope.cli import options as opt
+from zfscope.cli.command import option, parameter, taking
 from zfscope.cli.memory import give_freed_memory_back
 from zfscope.cli.streams import OutputLost, echo
 from zfscope.location import find_store
 
-PemFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="The service proves itself with both, PEM.")
-]
+_PROOF = "The service proves itself with both, PEM."
+_INSECURE = "Listen beyond this machine without TLS, or without knowing who calls."
+_DEFAULT_MODEL = "Model of requests that name none.  [default: the store's own]"
+_CACHE = "Directory of exported graphs.  [default: this user's cache]"
+
+# Settings of the service; those that are not given are read from the environment.
+_SETTINGS = (
+    option("listen", str | None, "Port 0 takes a free one.  [default: 127.0.0.1:50051]", metavar="HOST:PORT"),
+    option("default_model", str | None, _DEFAULT_MODEL, flags=("--model",)),
+    option("runtime", opt.RuntimeName | None, "Runtime of the forward pass.  [default: onnx]"),
+    parameter("torchserve", opt.TorchServeAddress, ""),
+    option("device", opt.DeviceName | None, "Device of the forward pass.  [default: cpu]"),
+    option("threads", int | None, "Of one forward pass.  [default: the CPUs of this process]", min=1),
+    option("cache", Path | None, _CACHE, metavar="DIR"),
+    parameter("store", opt.Store, None),
+    option("watch", bool | None, "Load models and versions that appear in the store.", flags=("--watch",)),
+    option("tls_certificate", Path | None, _PROOF, metavar="FILE"),
+    option("tls_key", Path | None, _PROOF, metavar="FILE"),
+    option("tls_client_ca", Path | None, "Ask callers for certificates that it signed.", metavar="FILE"),
+    option("token_file", Path | None, "Ask callers for a token; one a line, any will do.", metavar="FILE"),
+    option("allow_insecure", bool | None, _INSECURE, flags=("--allow-insecure",)),
+)
 
 
-def serve(
-    listen: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Port 0 takes a free one.  [default: 127.0.0.1:50051]"),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="What requests get that name no model.  [default: the store's own]"),
-    ] = None,
-    runtime: Annotated[
-        opt.RuntimeName | None, typer.Option(help="Who runs the forward pass.  [default: onnx]")
-    ] = None,
-    torchserve: opt.TorchServeAddress = "",
-    device: Annotated[
-        opt.DeviceName | None, typer.Option(help="What the forward pass runs on.  [default: cpu]")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Of one forward pass.  [default: the CPUs of this process]")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For exported graphs.  [default: this user's cache]")
-    ] = None,
-    store: opt.Store = None,
-    watch: Annotated[
-        bool | None, typer.Option("--watch", help="Take up models and versions that appear in the store.")
-    ] = None,
-    tls_certificate: PemFile = None,
-    tls_key: PemFile = None,
-    tls_client_ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Ask callers for certificates that it signed.")
-    ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Ask callers for a token; one a line, any will do.")
-    ] = None,
-    allow_insecure: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-insecure", help="Listen beyond this machine without TLS, or without knowing who calls."
-        ),
-    ] = None,
-) -> None:
+def serve(store: Path | None, **settings: Any) -> None:
     """Serve models over gRPC until Ctrl-C. Every setting is also read from ZFSCOPE_... in the environment.
 
     \b
@@ -70,24 +48,11 @@ def serve(
     from zfscope.server.settings import Settings
     from zfscope.wire.settings import read_settings
 
-    wishes = {
-        "listen": listen,
-        "default_model": model,
-        "runtime": runtime and runtime.value,
-        "torchserve": torchserve or None,
-        "device": device and device.value,
-        "threads": threads,
-        "cache": cache,
-        "store": find_store(store),
-        "watch": watch,
-        "tls_certificate": tls_certificate,
-        "tls_key": tls_key,
-        "tls_client_ca": tls_client_ca,
-        "token_file": token_file,
-        "allow_insecure": allow_insecure,
-    }
-    settings = read_settings(Settings, **{name: wish for name, wish in wishes.items() if wish is not None})
-    asyncio.run(run(settings, announce=_announce))
+    given = {name: opt.plain(value) for name, value in settings.items() if value not in (None, "")}
+    asyncio.run(run(read_settings(Settings, store=find_store(store), **given), announce=_announce))
+
+
+taking(serve, *_SETTINGS)
 
 
 def _announce(line: str) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 from rich.text import Text
 
 from zfscope.cli import options as opt
 from zfscope.cli.index import plain_name
 from zfscope.cli.labels import read_labels
-from zfscope.cli.output import Description, Speed, print_json
+from zfscope.cli.output import Speed, print_json, progress
 from zfscope.cli.photos import PhotosUsed
 from zfscope.cli.streams import echo
 from zfscope.cli.warn import warning_line
@@ -55,14 +54,14 @@ def train(
         Path | None,
         typer.Option(metavar="FILE", help="Lines of a class's folder, a space or a TAB, and its name."),
     ] = None,
-    name: Annotated[str, typer.Option(help="Of the model.  [default: NETWORK-DATA]")] = "",
+    name: Annotated[str, typer.Option(help="Name of the model.  [default: NETWORK-DATA]")] = "",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Of the run; resumed if it is there.  [default: runs/NAME]"),
+        typer.Option(metavar="DIR", help="Directory of the run, resumed if it exists.  [default: runs/NAME]"),
     ] = None,
     store: opt.TargetStore = opt.DEFAULT_STORE,
-    seed: Annotated[int, typer.Option(help="Of weights, crops and dropout.")] = 0,
-    device: Annotated[opt.DeviceName, typer.Option(help="What it is trained on.")] = opt.DeviceName.cpu,
+    seed: Annotated[int, typer.Option(help="Seed of weights, crops and dropout.")] = 0,
+    device: Annotated[opt.DeviceName, typer.Option(help="Device of the training.")] = opt.DeviceName.cpu,
     as_json: opt.AsJson = False,
 ) -> None:
     """Train a network on a folder of photos, and add it to the model store.
@@ -186,17 +185,7 @@ class Display:
 @contextmanager
 def display(epochs: int) -> Iterator[Display]:
     """Show a run of so many epochs on stderr."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    columns = (
-        Description(),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, disable=not console.is_terminal, speed_estimate_period=30
-    ) as bar:
+    with progress(Speed(), transient=False) as bar:
         yield Display(bar, epochs)
 
 
