@@ -25,10 +25,14 @@ def distinct(names: Names) -> Names:
     return names
 
 
-class PhotoBox(BaseModel):
-    """A rectangle in pixels of the photo, half open."""
+class Params(BaseModel):
+    """Parameters of an analyzer, or a part of them: they never change, and unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PhotoBox(Params):
+    """A rectangle in pixels of the photo, half open."""
 
     x0: FiniteFloat = Field(description="Left edge.")
     y0: FiniteFloat = Field(description="Upper edge.")
@@ -42,10 +46,8 @@ class PhotoBox(BaseModel):
         return self
 
 
-class MapsOrPage(BaseModel):
+class MapsOrPage(Params):
     """Parameters that name `maps`, or else a page of the strongest ones: `count` of them, from `first` on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @field_validator("maps", "epochs", check_fields=False)
     @classmethod

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
 from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
@@ -28,18 +28,17 @@ from zfscope.images.tiles import Panel, projection_panel
 from zfscope.networks import Network
 from zfscope.networks.receptive import receptive_fields
 from zfscope.store import Model
+from zfscope_analyzers.params import Params
 
 _AT_ONCE = 24
 """Units projected between two looks at whether anyone still waits: enough for two threads."""
 
 
-class UnitRef(BaseModel):
+class UnitRef(Params):
     """A unit as a caller names it: a map, and a place in it or (neither y nor x) its strongest unit.
 
     Of a fully connected layer `map` is the unit.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     map: NonNegativeInt
     y: NonNegativeInt | None = None
@@ -52,10 +51,8 @@ class UnitRef(BaseModel):
         return self
 
 
-class ProjectParams(BaseModel):
+class ProjectParams(Params):
     """What to project, and how."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     layer: str = Field(default="conv5", description="Of the units: any of the network, such as conv1.")
     units: tuple[UnitRef, ...] = Field(

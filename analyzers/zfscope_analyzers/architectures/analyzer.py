@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from zfscope.analysis.contract import Analysis, Context, picture
 from zfscope.errors import InputError, NotFound
@@ -16,16 +16,15 @@ from zfscope.store import Model
 from zfscope_analyzers.architectures.figure import figure
 from zfscope_analyzers.architectures.measure import PROJECTED, Measures, measure
 from zfscope_analyzers.architectures.table import table
+from zfscope_analyzers.params import Params
 
 # Forward passes for each photo and model: to find the largest activations, and to project from them, both
 # through the model's weights and through random ones.
 _PASSES = 4
 
 
-class CompareParams(BaseModel):
+class CompareParams(Params):
     """What to compare the model with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     others: tuple[str, ...] = Field(
         min_length=1,

@@ -9,20 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.errors import InputError
-from zfscope.images.layout import (
-    FAINT,
-    HEADING,
-    INK,
-    MARGIN,
-    Colour,
-    above,
-    beside,
-    blank,
-    cell,
-    grid,
-    page,
-    text,
-)
+from zfscope.images import layout
 from zfscope.images.render import Rendering, scale_note, signed_to_rgb
 from zfscope.results import Cell, Table
 from zfscope.rounding import rounding
@@ -39,7 +26,7 @@ if TYPE_CHECKING:  # it brings matplotlib, which only a drawing needs
 
 WIDTH_PX = 1440
 _GAP = 24
-_INNER_PX = WIDTH_PX - 2 * MARGIN
+_INNER_PX = WIDTH_PX - 2 * layout.MARGIN
 _PICTURE_PX = (_INNER_PX - 2 * _GAP) // 3
 _PART_PX, _ENLARGED, _TILES, _TILE_GAP = 72, 2, 3, 2
 _CHART_PX, _WORDS_PX, _LINE_GAP, _CELL_GAP = 290, 420, 4, 12
@@ -63,7 +50,7 @@ def figure(measures: Sequence[Measures], indexes: Sequence[Index] = ()) -> Rende
     from zfscope.images.curves import plot_charts
 
     charts = Image.fromarray(plot_charts(_charts(measures), width_px=_INNER_PX, height_px=_CHART_PX))
-    return page(
+    return layout.page(
         "Architectures compared",
         [*(_row(each) for each in measures), charts, _drawn(table(measures, indexes))],
         scale="; ".join(_note(each) for each in measures),
@@ -76,20 +63,20 @@ def _row(measures: Measures) -> Image.Image:
     count, _, kernel, _ = measures.filters.shape
     name, stride = measures.layers.first.name, measures.layers.stride
     names = f"{name}: {count} filters of {kernel} x {kernel}, stride {stride}"
-    heading = text(f"{measures.title}   {names}", HEADING, width_px=_INNER_PX)
+    heading = layout.text(f"{measures.title}   {names}", layout.HEADING, width_px=_INNER_PX)
     pictures = {
         f"{name}, all filters on one scale": _filters(measures, own=False),
         f"{name}, each filter on its own scale": _filters(measures, own=True),
         f"{measures.layers.second.name}, projections of maps": _projections(measures.projections),
     }
     panels = [_panel(picture, words) for words, picture in pictures.items()]
-    return above([heading, beside(panels, gap=_GAP)], gap=10)
+    return layout.above([heading, layout.beside(panels, gap=_GAP)], gap=10)
 
 
 def _panel(picture: Image.Image, words: str) -> Image.Image:
-    whole = blank(_PICTURE_PX, picture.height)
+    whole = layout.blank(_PICTURE_PX, picture.height)
     whole.paste(picture, (0, 0))
-    return above([whole, text(words, colour=FAINT, width_px=_PICTURE_PX)], gap=6)
+    return layout.above([whole, layout.text(words, colour=layout.FAINT, width_px=_PICTURE_PX)], gap=6)
 
 
 def _filters(measures: Measures, *, own: bool) -> Image.Image:
@@ -116,7 +103,7 @@ def filter_grid(filters: NDArray[np.floating], scale: Scale, *, width_px: int) -
         _enlarged(Image.fromarray(signed_to_rgb(each, scale=float(most))), factor)
         for each, most in zip(filters, full, strict=True)
     ]
-    picture = grid(tiles, columns, gap=_TILE_GAP)
+    picture = layout.grid(tiles, columns, gap=_TILE_GAP)
     return Rendering(np.asarray(picture), _filter_note(scale, float(largest.max())))
 
 
@@ -150,7 +137,7 @@ def _projections(projections: NDArray[np.float32]) -> Image.Image:
     side = _ENLARGED * _PART_PX
     tiles = [Image.fromarray(signed_to_rgb(strongest_part(each, _PART_PX))) for each in projections]
     enlarged = [tile.resize((side, side), Image.Resampling.NEAREST) for tile in tiles]
-    return grid(enlarged, _TILES, gap=_TILE_GAP) if enlarged else blank(side, side)
+    return layout.grid(enlarged, _TILES, gap=_TILE_GAP) if enlarged else layout.blank(side, side)
 
 
 def _charts(measures: Sequence[Measures]) -> "Sequence[Chart]":
@@ -199,13 +186,15 @@ def _frequencies(profile: NDArray[np.float64]) -> _Line:
 def _drawn(numbers: Table) -> Image.Image:
     """Draw a table: words on the left, numbers in columns."""
     column_px = (_INNER_PX - _WORDS_PX) // (len(numbers.columns) - 1)
-    head = _line(numbers.columns, column_px, FAINT)
-    return above([head, *(_line(row, column_px, INK) for row in numbers.rows)], gap=_LINE_GAP)
+    head = _line(numbers.columns, column_px, layout.FAINT)
+    return layout.above([head, *(_line(row, column_px, layout.INK) for row in numbers.rows)], gap=_LINE_GAP)
 
 
-def _line(cells: Sequence[Cell], column_px: int, colour: Colour) -> Image.Image:
-    numbers = [cell(_shown(each), column_px, colour=colour, gap_px=_CELL_GAP) for each in cells[1:]]
-    return beside([cell(str(cells[0]), _WORDS_PX, colour=FAINT, gap_px=_CELL_GAP), *numbers], gap=0)
+def _line(cells: Sequence[Cell], column_px: int, colour: layout.Colour) -> Image.Image:
+    numbers = [layout.cell(_shown(each), column_px, colour=colour, gap_px=_CELL_GAP) for each in cells[1:]]
+    return layout.beside(
+        [layout.cell(str(cells[0]), _WORDS_PX, colour=layout.FAINT, gap_px=_CELL_GAP), *numbers], gap=0
+    )
 
 
 def _shown(value: Cell) -> str:

@@ -2,19 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, field_validator
 
 from zfscope.images.transform import FillColour
-from zfscope_analyzers.params import PhotoBox, distinct
+from zfscope_analyzers.params import Params, PhotoBox, distinct
 
 RANDOM = "random"
 """The control among the parts."""
 
 
-class Part(BaseModel):
+class Part(Params):
     """A part that all photos show, such as the nose."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=64, description="What the part is called.")
     boxes: tuple[PhotoBox, ...] = Field(
@@ -29,10 +27,8 @@ class Part(BaseModel):
         return name
 
 
-class CorrespondParams(BaseModel):
+class CorrespondParams(Params):
     """What to cover, and where to compare what it changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: tuple[Part, ...] = Field(
         min_length=1, max_length=16, description="The parts to cover, one at a time."

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from zfscope.images.transform import Fill
-from zfscope_analyzers.params import distinct
+from zfscope_analyzers.params import Params, distinct
 
 Kind = Literal["vertical", "horizontal", "scale", "rotation"]
 _MOST_VALUES = 200
@@ -14,10 +14,8 @@ _Ratio = Annotated[float, Field(ge=0.1, le=10)]
 _Degrees = Annotated[float, Field(ge=-360, le=360)]
 
 
-class InvarianceParams(BaseModel):
+class InvarianceParams(Params):
     """What to do to the photos, and where to look."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     transformations: Annotated[tuple[Kind, ...], AfterValidator(distinct)] = Field(
         default=("vertical", "scale", "rotation"),

@@ -4,9 +4,7 @@ import base64
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveInt,
@@ -15,7 +13,7 @@ from pydantic import (
     field_validator,
 )
 
-from zfscope_analyzers.params import PhotoBox
+from zfscope_analyzers.params import Params, PhotoBox
 
 _COLOUR = "#[0-9a-fA-F]{6}"
 
@@ -34,10 +32,8 @@ MaskFile = Annotated[bytes, BeforeValidator(_file_of), WithJsonSchema({"type": "
 """An image file's bytes; in JSON as base64."""
 
 
-class OccludeParams(BaseModel):
+class OccludeParams(Params):
     """What to cover, and what to look at meanwhile. Windows are in pixels of the network's input."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: PositiveInt = Field(default=32, description="Side of the square that covers, in pixels.")
     stride: PositiveInt = Field(

@@ -115,8 +115,7 @@ def similarities(
     """Compare projections with their controls, float32 (units, 3, H, W), each in its receptive field."""
     found = []
     for one, other, box in zip(real, control, boxes, strict=True):
-        inside = box.clip((one.shape[1], one.shape[2]))
-        area = (slice(None), slice(int(inside.y0), int(inside.y1)), slice(int(inside.x0), int(inside.x1)))
+        area = (slice(None), *box.clip((one.shape[1], one.shape[2])).slices)
         found.append(similarity(one[area], other[area]))
     return tuple(found)
 

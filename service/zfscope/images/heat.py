@@ -6,20 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.images.layout import (
-    BODY,
-    COLOURS,
-    FAINT,
-    SMALL,
-    above,
-    beside,
-    blank,
-    colour_of,
-    grid,
-    page,
-    paragraph,
-    text,
-)
+from zfscope.images import layout
 from zfscope.images.render import Rendering, Rgb
 from zfscope.rounding import is_level
 
@@ -63,13 +50,13 @@ def heat_panel(
     ramp = np.linspace(low, high, side_px)[None].repeat(_BAR_PX, axis=0)
     bar = Image.fromarray(colours_of(ramp, low, high))
     words = [f"{low:.3g} everywhere"] if level else [f"{low:.3g}", f"{high:.3g}"]
-    return above([picture, bar, _scale(words, side_px), paragraph(caption, BODY, side_px)], gap=4)
+    return _panel([picture, bar, _scale(words, side_px)], caption, side_px)
 
 
 def _scale(words: Sequence[str], side_px: int) -> Image.Image:
     """Return the numbers under a scale: the first at its left end, a second at its right end."""
-    ends = [text(number, SMALL, FAINT) for number in words]
-    scale = blank(side_px, ends[0].height)
+    ends = [layout.text(number, layout.SMALL, layout.FAINT) for number in words]
+    scale = layout.blank(side_px, ends[0].height)
     scale.paste(ends[0], (0, 0))
     for end in ends[1:]:
         scale.paste(end, (side_px - end.width, 0))
@@ -84,29 +71,35 @@ def class_panel(
     order = [int(found[place]) for place in np.argsort(-areas, kind="stable")]
     painted = np.zeros((*classes.shape, 3), np.uint8)
     for place, number in enumerate(order):
-        painted[classes == number] = colour_of(place)
+        painted[classes == number] = layout.colour_of(place)
     picture = _resized(laid_over(painted, view), side_px)
     legend = [
-        beside([_swatch(place), text(names[number], SMALL, width_px=side_px - 24)], gap=6)
-        for place, number in enumerate(order[: len(COLOURS)])
+        layout.beside(
+            [_swatch(place), layout.text(names[number], layout.SMALL, width_px=side_px - 24)], gap=6
+        )
+        for place, number in enumerate(order[: len(layout.COLOURS)])
     ]
-    return above([picture, *legend, paragraph(caption, BODY, side_px)], gap=4)
+    return _panel([picture, *legend], caption, side_px)
 
 
 def photo_panel(picture: Rgb, caption: str, *, side_px: int) -> Image.Image:
     """Return a picture with its caption below."""
-    return above([_resized(picture, side_px), paragraph(caption, BODY, side_px)], gap=4)
+    return _panel([_resized(picture, side_px)], caption, side_px)
 
 
 def figure(
     panels: Sequence[Image.Image], *, title: str, subtitle: str, scale: str, columns: int = 3
 ) -> Rendering:
     """Return panels in rows under a title; `scale` says what the colours mean."""
-    return page(title, [grid(panels, columns, gap=24)], scale=scale, subtitle=subtitle)
+    return layout.page(title, [layout.grid(panels, columns, gap=24)], scale=scale, subtitle=subtitle)
+
+
+def _panel(parts: Sequence[Image.Image], caption: str, side_px: int) -> Image.Image:
+    return layout.above([*parts, layout.paragraph(caption, layout.BODY, side_px)], gap=4)
 
 
 def _swatch(place: int) -> Image.Image:
-    return Image.new("RGB", (14, 14), colour_of(place))
+    return Image.new("RGB", (14, 14), layout.colour_of(place))
 
 
 def _resized(picture: Rgb, side_px: int) -> Image.Image:

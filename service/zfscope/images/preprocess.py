@@ -142,9 +142,8 @@ def _resampled(photo: NDArray[np.uint8], region: Box, size: int) -> NDArray[np.u
     reach = math.ceil(region.width / size) + 1
     around = Box(region.x0 - reach, region.y0 - reach, region.x1 + reach, region.y1 + reach)
     part = around.whole().clip((photo.shape[0], photo.shape[1]))
-    pixels = photo[int(part.y0) : int(part.y1), int(part.x0) : int(part.x1)]
     inner = region.moved(-part.x0, -part.y0)
-    resampled = Image.fromarray(np.ascontiguousarray(pixels)).resize(
+    resampled = Image.fromarray(np.ascontiguousarray(photo[part.slices])).resize(
         (size, size), Image.Resampling.BILINEAR, box=(inner.x0, inner.y0, inner.x1, inner.y1)
     )
     return np.array(resampled)

@@ -5,20 +5,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from zfscope.images import layout
 from zfscope.images.geometry import Box, Geometry
-from zfscope.images.layout import (
-    HEADING,
-    MARGIN,
-    WHITE,
-    above,
-    beside,
-    cell,
-    colour_of,
-    font,
-    grid,
-    page,
-    text,
-)
 from zfscope.images.render import Rendering, Rgb
 from zfscope.images.tiles import Panel, panel_note, tiles
 
@@ -26,7 +14,7 @@ WIDTH_PX = 1440
 COLUMNS = 3
 
 _GUTTER, _GAP, _TILE_GAP, _BADGE_GAP = 36, 24, 3, 7
-_INNER_PX = WIDTH_PX - 2 * MARGIN
+_INNER_PX = WIDTH_PX - 2 * layout.MARGIN
 _PHOTO_PX = 400
 _PHOTO_HEIGHT_PX, _PHOTO_HEIGHT_IN_ROWS_PX = 480, 220
 _BADGE_TEXT_PX = 13
@@ -54,7 +42,7 @@ def sheet(
     """
     height = _PHOTO_HEIGHT_PX if len(sections) == 1 else _PHOTO_HEIGHT_IN_ROWS_PX
     rows = [_row(section, photo, geometry, height) for section in sections]
-    return page(
+    return layout.page(
         title,
         rows,
         scale=_note(sections),
@@ -72,19 +60,19 @@ def _row(section: Section, photo: Rgb, geometry: Geometry, max_height_px: int) -
     left = _INNER_PX - picture.width - _GUTTER
     cell_px = (left - (COLUMNS - 1) * _GAP) // COLUMNS
     cells = [_cell(panel, number, cell_px) for number, panel in enumerate(section.panels, 1)]
-    panels = grid(cells, COLUMNS, gap=_GAP, row_gap=_GAP - 6)
-    heading = cell(section.title, _INNER_PX, size_px=HEADING)
-    return above([heading, beside([picture, panels], gap=_GUTTER)], gap=12)
+    panels = layout.grid(cells, COLUMNS, gap=_GAP, row_gap=_GAP - 6)
+    heading = layout.cell(section.title, _INNER_PX, size_px=layout.HEADING)
+    return layout.above([heading, layout.beside([picture, panels], gap=_GUTTER)], gap=12)
 
 
 def _cell(panel: Panel, number: int, width_px: int) -> Image.Image:
     count = 2 if panel.control is None else 3
     tile_px = (width_px - (count - 1) * _TILE_GAP) // count
-    row = beside(tiles(panel, tile_px), gap=_TILE_GAP)
+    row = layout.beside(tiles(panel, tile_px), gap=_TILE_GAP)
     mark = badge(number)
-    caption = text(panel.caption, width_px=width_px - mark.width - _BADGE_GAP)
-    label = beside([mark, caption], gap=_BADGE_GAP)
-    return above([row, label], gap=6)
+    caption = layout.text(panel.caption, width_px=width_px - mark.width - _BADGE_GAP)
+    label = layout.beside([mark, caption], gap=_BADGE_GAP)
+    return layout.above([row, label], gap=6)
 
 
 def _caption(sections: Sequence[Section]) -> str:
@@ -109,11 +97,11 @@ def _note(sections: Sequence[Section]) -> str:
 
 def badge(number: int) -> Image.Image:
     """Return the number in white on its colour; the same for a panel and its box."""
-    face, words = font(_BADGE_TEXT_PX), str(number)
+    face, words = layout.font(_BADGE_TEXT_PX), str(number)
     width = max(_BADGE_HEIGHT_PX, round(face.getlength(words)) + 8)
-    picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), colour_of(number - 1))
+    picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), layout.colour_of(number - 1))
     middle = (width / 2, _BADGE_HEIGHT_PX / 2)
-    ImageDraw.Draw(picture).text(middle, words, fill=WHITE, font=face, anchor="mm")
+    ImageDraw.Draw(picture).text(middle, words, fill=layout.WHITE, font=face, anchor="mm")
     return picture
 
 
@@ -136,7 +124,7 @@ def photo_with_boxes(
 
 
 def _paler_outside(picture: Image.Image, seen: Box) -> Image.Image:
-    pale = Image.blend(picture, Image.new("RGB", picture.size, WHITE), _UNSEEN_WHITE)
+    pale = Image.blend(picture, Image.new("RGB", picture.size, layout.WHITE), _UNSEEN_WHITE)
     window = (int(seen.x0), int(seen.y0), int(seen.x1), int(seen.y1))
     pale.paste(picture.crop(window), window)
     return pale
@@ -147,8 +135,8 @@ def _draw(picture: Image.Image, places: Sequence[Box]) -> None:
     pen = ImageDraw.Draw(picture)
     for number, place in enumerate(places, 1):
         x0, y0, x1, y1 = place.x0, place.y0, place.x1 - 1, place.y1 - 1
-        pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=WHITE, width=4)
-        pen.rectangle((x0, y0, x1, y1), outline=colour_of(number - 1), width=2)
+        pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=layout.WHITE, width=4)
+        pen.rectangle((x0, y0, x1, y1), outline=layout.colour_of(number - 1), width=2)
     taken: list[Box] = []
     for number, place in enumerate(places, 1):
         mark = badge(number)
