@@ -88,7 +88,7 @@ class _Seen:
 
     @property
     def is_map(self) -> bool:
-        """Say whether the layer has maps, and not units alone."""
+        """Return whether the layer has maps, and not units alone."""
         return self.model.spec.is_map(self.layer)
 
     def name(self, place: int) -> str:

@@ -43,7 +43,7 @@ class Row:
     hamming: Mapping[str, NDArray[np.float32]]
 
     def pairs(self, layer: str) -> NDArray[np.float64]:
-        """Give the shares of all pairs of different photos, each pair once per covering."""
+        """Return the shares of all pairs of different photos, each pair once per covering."""
         shares = self.hamming[layer]
         first, second = np.triu_indices(shares.shape[1], k=1)
         return shares[:, first, second].astype(np.float64).flatten()
@@ -69,7 +69,7 @@ def parts_of(images: Sequence[Prepared], params: CorrespondParams) -> list[Cover
 
 
 def _placed(given: PhotoBox, prepared: Prepared, field: str) -> Box:
-    """Give the whole pixels of the network's input that are nearest to a box of the photo."""
+    """Return the whole pixels of the network's input that are nearest to a box of the photo."""
     geometry = prepared.geometries[0]
     exact = geometry.to_network(Box(given.x0, given.y0, given.x1, given.y1))
     box = Box(round(exact.x0), round(exact.y0), round(exact.x1), round(exact.y1))
@@ -111,7 +111,7 @@ def draws_of(
 
 
 def _mean_size(boxes: Sequence[Box]) -> tuple[int, int]:
-    """Give the mean height and width in whole pixels."""
+    """Return the mean height and width in whole pixels."""
     height, width = (np.mean([getattr(box, side) for box in boxes]) for side in ("height", "width"))
     return round(float(height)), round(float(width))
 
@@ -180,7 +180,7 @@ def signs(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np
 
 
 def hamming(patterns: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Give the share of units whose signs differ for each two of the photos: (photos, photos)."""
+    """Return the share of units whose signs differ for each two of the photos: (photos, photos)."""
     shares = np.zeros((len(patterns), len(patterns)), np.float32)
     for i, j in combinations(range(len(patterns)), 2):
         shares[i, j] = shares[j, i] = np.mean(patterns[i] != patterns[j])

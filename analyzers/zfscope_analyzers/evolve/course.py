@@ -138,7 +138,7 @@ def _only_base(model: Model) -> str:
 
 
 def _epochs(model: Model, base: str, params: EvolveParams) -> list[int]:
-    """Give the epochs, ascending: those asked for, or those that have an index."""
+    """Return the epochs, ascending: those asked for, or those that have an index."""
     kept, there = model.manifest.early_epochs, index_names(indexes_folder(model))
     for place, epoch in enumerate(params.epochs):
         try:

@@ -155,7 +155,7 @@ def pearson(one: NDArray[np.float32], other: NDArray[np.float32]) -> float | Non
 
 
 def settled(course: Course, found: Correlations) -> tuple[Settled, ...]:
-    """Give the median and the quartiles at each stop, of the maps that have a correlation there."""
+    """Return the median and the quartiles at each stop, of the maps that have a correlation there."""
     return tuple(
         _settled(stop.epoch, [found.get((place, number)) for place in range(len(course.maps))])
         for number, stop in enumerate(course.stops)

@@ -88,7 +88,7 @@ class Invariance:
 
 
 def _wanted(context: Context, params: InvarianceParams) -> list[int | None]:
-    """Give the true class of each photo, None where the likeliest is to be taken."""
+    """Return the true class of each photo, None where the likeliest is to be taken."""
     labels, count = params.labels, len(context.images)
     if labels and len(labels) != count:
         raise InputError(

@@ -1,6 +1,6 @@
 """Photos followed through the network while they are transformed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,13 @@ from zfscope.images.transform import Transformation, transformed
 from zfscope.store import Model
 from zfscope_analyzers.invariance.params import InvarianceParams, Kind
 
+# What a value of each kind is in a `Transformation`.
+_FIELDS: Mapping[Kind, str] = {
+    "vertical": "down_px",
+    "horizontal": "right_px",
+    "scale": "scale",
+    "rotation": "rotation_deg",
+}
 _BATCH = 4
 """Photos in a forward pass: a few tenths of a second on two cores, after which the caller is looked after."""
 
@@ -88,7 +95,7 @@ class _Looked:
         return np.stack([_norm(units) for units in self.features], axis=1)
 
     def distances_to(self, one: "_Looked") -> NDArray[np.float64]:
-        """Give the Euclidean distance of each crop's features to those of a single crop: (N, layers)."""
+        """Return the Euclidean distance of each crop's features to those of a single crop: (N, layers)."""
         pairs = zip(self.features, one.features, strict=True)
         return np.stack([_norm(units - origin) for units, origin in pairs], axis=1)
 
@@ -112,22 +119,14 @@ def _truth(before: _Looked, wanted: int | None) -> Truth:
 
 
 def transformation_of(kind: Kind, value: float) -> Transformation:
-    """Give what one value of a kind of transformation does."""
-    match kind:
-        case "vertical":
-            return Transformation(down_px=value)
-        case "horizontal":
-            return Transformation(right_px=value)
-        case "scale":
-            return Transformation(scale=value)
-        case "rotation":
-            return Transformation(rotation_deg=value)
+    """Return what one value of a kind of transformation does."""
+    return Transformation(**{_FIELDS[kind]: value})
 
 
 def transformed_as(
     model: Model, prepared: Prepared, transformation: Transformation, params: InvarianceParams
 ) -> Prepared:
-    """Give what the network is given of the transformed photo."""
+    """Return what the network is given of the transformed photo."""
     return transformed(
         prepared, transformation, model.preprocessing, mean_image=model.mean_image, fill=params.fill
     )

@@ -60,5 +60,5 @@ class InvarianceParams(Params):
     )
 
     def values(self, kind: Kind) -> tuple[float, ...]:
-        """Give how much of a transformation is done, one at a time."""
+        """Return how much of a transformation is done, one at a time."""
         return {"scale": self.scales, "rotation": self.rotations_deg}.get(kind, self.translations_px)

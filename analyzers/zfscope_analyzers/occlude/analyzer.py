@@ -68,7 +68,7 @@ class Occlude:
 
 
 def _result(scene: Scene, seen: Seen) -> Analysis:
-    """Give the numbers, maps and pictures of all windows."""
+    """Return the numbers, maps and pictures of all windows."""
     view = scene.prepared.views[0]
     size = view.shape[:2]
     values = values_of(seen.logits, scene.params.value)[:, scene.targets].T

@@ -22,7 +22,7 @@ _HEAT_NOTE = (
 
 
 def draw_so_far(scene: Scene, seen: Seen) -> Analysis:
-    """Give the map of the first class as far as it is known."""
+    """Return the map of the first class as far as it is known."""
     done = sorted(seen.done)
     values = values_of(seen.logits[done], scene.params.value)[:, scene.targets[0]]
     view = scene.prepared.views[0]

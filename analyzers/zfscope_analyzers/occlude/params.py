@@ -19,7 +19,7 @@ _COLOUR = "#[0-9a-fA-F]{6}"
 
 
 def _file_of(value: Any) -> Any:
-    """Give the bytes of a file that JSON holds as base64; lines may be broken."""
+    """Return the bytes of a file that JSON holds as base64; lines may be broken."""
     if not isinstance(value, str):
         return value
     try:

@@ -50,7 +50,7 @@ class Scene:
     """The normalised crop with the fill everywhere: (3, H, W)."""
 
     def under(self, window: Window) -> Tensor:
-        """Give the normalised pixels of a window that is covered: (3, rows, columns)."""
+        """Return the normalised pixels of a window that is covered: (3, rows, columns)."""
         rows, columns = window.area
         mask = torch.as_tensor(window.mask, device=self.filled.device)
         clean = self.traced.outputs["input"][0, :, rows, columns]
@@ -128,7 +128,7 @@ def cover_of(view: NDArray[np.uint8], fill: str, *, blur_px: float) -> NDArray[n
 
 
 def values_of(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
-    """Give the probabilities of class scores, (N, classes), or for the kind `logit` themselves."""
+    """Return the probabilities of class scores, (N, classes), or for the kind `logit` themselves."""
     return softmax(logits) if kind == "probability" else logits.astype(np.float64)
 
 
@@ -150,7 +150,7 @@ def _windows(context: Context, params: OccludeParams) -> Sequence[Window]:
 
 
 def _boxed(box: PhotoBox, place: int, prepared: Prepared) -> Window:
-    """Give the network pixels of a box of the photo. Raises InputError for one outside of the crop."""
+    """Return the network pixels of a box of the photo. Raises InputError for one outside of the crop."""
     height, width = prepared.views.shape[1:3]
     there = prepared.geometries[0].to_network(Box(box.x0, box.y0, box.x1, box.y1)).whole()
     inside = there.clip((height, width))
@@ -165,7 +165,7 @@ def _boxed(box: PhotoBox, place: int, prepared: Prepared) -> Window:
 
 
 def _masked(context: Context, masks: Sequence[bytes]) -> Iterator[Window]:
-    """Give the window of each mask; a mask of a large photo takes some tenths of a second."""
+    """Yield the window of each mask; a mask of a large photo takes some tenths of a second."""
     for place, mask in enumerate(masks):
         context.check_cancelled()
         yield masked(mask, context.images[0], f"masks[{place}]", context.limits)

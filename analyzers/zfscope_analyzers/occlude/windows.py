@@ -43,13 +43,13 @@ class Window:
 
 
 def starts(side: int, window: int, stride: int) -> list[int]:
-    """Give the positions along a side; the last one is moved to the edge, so that every pixel is covered."""
+    """Return the positions along a side; the last is moved to the edge, so that every pixel is covered."""
     last = max(side - window, 0)
     return [*range(0, last, stride), last]
 
 
 def of_one_size(windows: Sequence[Window]) -> Iterator[list[int]]:
-    """Give the numbers of windows of one size, a bounded number at a time."""
+    """Yield the numbers of windows of one size, a bounded number at a time."""
     sizes = dict.fromkeys((window.height, window.width) for window in windows)
     for size in sizes:
         alike = [n for n, window in enumerate(windows) if (window.height, window.width) == size]
@@ -60,7 +60,7 @@ def of_one_size(windows: Sequence[Window]) -> Iterator[list[int]]:
 def averaged(
     values: NDArray[np.floating], windows: Sequence[Window], size: tuple[int, int], elsewhere: float
 ) -> NDArray[np.float32]:
-    """Give the mean of the values of all windows that cover a pixel: (H, W); `elsewhere` where none does."""
+    """Return the mean value of all windows that cover a pixel: (H, W); `elsewhere` where none does."""
     total, count = np.zeros(size), np.zeros(size)
     for value, window in zip(values, windows, strict=True):
         total[window.area] += value * window.mask
@@ -71,7 +71,7 @@ def averaged(
 def likeliest_map(
     likeliest: NDArray[np.int64], windows: Sequence[Window], size: tuple[int, int], elsewhere: int
 ) -> NDArray[np.int64]:
-    """Give for each pixel the class that most windows over it made likeliest, of equal ones the first."""
+    """Return for each pixel the class that most windows over it made likeliest, of equal ones the first."""
     best, most = np.full(size, elsewhere, np.int64), np.zeros(size, np.int64)
     for number in np.unique(likeliest):
         votes = np.zeros(size, np.int64)

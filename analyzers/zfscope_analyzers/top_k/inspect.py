@@ -103,7 +103,7 @@ def inspect_records(
 
 
 def reproduced(recorded: float, recomputed: float, peak: float) -> bool:
-    """Say whether an activation is the recorded one; peak: the layer's largest magnitude in the photo."""
+    """Return whether an activation is the recorded one; peak: the layer's largest magnitude in the photo."""
     return abs(recomputed - recorded) <= RELATIVE * abs(recorded) + FLOOR * peak
 
 

@@ -102,7 +102,7 @@ def _given(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
 
 
 def _strongest(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
-    """Give a page of the maps, by the score of their strongest photo; of equal ones the lower number."""
+    """Return a page of the maps, by the score of their strongest photo; of equal ones the lower number."""
     if params.first >= maps:
         message = (
             f"first is {params.first}; layer '{params.layer}' has {maps} maps: allowed is 0 to {maps - 1}"
@@ -112,7 +112,7 @@ def _strongest(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
 
 
 def _records(index: Index, params: TopKParams, map: int) -> tuple[Record, ...]:
-    """Give a map's strongest records: 9, or all where the index has fewer, unless `top` says otherwise."""
+    """Return a map's strongest records: 9, or all where the index has fewer, unless `top` says otherwise."""
     records = index.records(params.layer, map)
     if params.top > len(records) and "top" in params.model_fields_set:
         message = f"top is {params.top}; index '{index.name}' has {len(records)} photos of each map"

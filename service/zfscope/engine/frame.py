@@ -22,7 +22,7 @@ class Framing:
 
     @property
     def whole(self) -> bool:
-        """Say whether every unit sees all of the picture."""
+        """Return whether every unit sees all of the picture."""
         return self.field.jump == 0 or self.field.size >= self.side
 
     @property
@@ -31,7 +31,7 @@ class Framing:
         return self.side if self.whole else self.field.size
 
     def box(self, y: int, x: int) -> Box:
-        """Give the frame of unit (y, x) in pixels of the picture, at whose edges it may overhang."""
+        """Return the frame of unit (y, x) in pixels of the picture, at whose edges it may overhang."""
         return Box(0, 0, self.side, self.side) if self.whole else Box(*self.field.box(y, x))
 
 

@@ -91,7 +91,7 @@ class _Meter:
 
 
 def _kept(folder: Folder, batch: Batch) -> Sequence[MapFact]:
-    """Give what was found of a batch before, nothing where it was not looked at."""
+    """Return what was found of a batch before, nothing where it was not looked at."""
     part = folder.part(_name(batch))
     known = part.maps if part else ()
     return known if tuple(fact.map for fact in known) == batch.maps else ()
@@ -102,7 +102,7 @@ def _name(batch: Batch) -> str:
 
 
 def _found(plan: Plan, folder: Folder) -> Mapping[str, Sequence[MapFact]]:
-    """Give what was found of all maps, by layer."""
+    """Return what was found of all maps, by layer."""
     found: dict[str, list[MapFact]] = {layer.name: [] for layer in plan.layers}
     for batch in plan.batches:
         found[batch.layer.name].extend(_kept(folder, batch))

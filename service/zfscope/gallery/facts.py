@@ -29,7 +29,7 @@ class RecordFact(_Fact):
 
     @property
     def seen(self) -> bool:
-        """Say whether there are a projection and a patch."""
+        """Return whether there are a projection and a patch."""
         return self.state.seen
 
 
@@ -50,17 +50,17 @@ class MapFact(_Fact):
 
     @property
     def dead(self) -> bool:
-        """Say whether no photo activates it."""
+        """Return whether no photo activates it."""
         return self.alive == 0
 
     @property
     def pictured(self) -> bool:
-        """Say whether there are pictures of its strongest photos."""
+        """Return whether there are pictures of its strongest photos."""
         return any(record.seen for record in self.records)
 
     @property
     def evolved(self) -> bool:
-        """Say whether there is a picture of its epochs."""
+        """Return whether there is a picture of its epochs."""
         return any(stop.seen for stop in self.stops)
 
     @property

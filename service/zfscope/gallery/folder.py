@@ -35,7 +35,7 @@ class Folder:
         _replace(self.root / name, data)
 
     def part(self, name: str) -> Part | None:
-        """Give what was found of a part of the maps before, None where it was not looked at."""
+        """Return what was found of a part of the maps before, None where it was not looked at."""
         return _read(Part, self._state / f"{name}.json")
 
     def keep(self, name: str, part: Part) -> None:

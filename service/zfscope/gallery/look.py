@@ -81,20 +81,20 @@ class _Seen:
     preprocessing: Preprocessing
 
     def rows(self, place: int) -> Sequence[Mapping[str, Any]]:
-        """Give the rows of a map, by its place in the batch."""
+        """Return the rows of a map, by its place in the batch."""
         table, columns = self.analysis.tables[self.table], self.analysis.tensors["patches"].shape[1]
         rows = table.rows[place * columns : (place + 1) * columns]
         return [dict(zip(table.columns, row, strict=True)) for row in rows]
 
     def facts(self, place: int) -> Iterator[dict[str, Any]]:
-        """Give what is told of the records of a map."""
+        """Yield what is told of the records of a map."""
         for column, row in enumerate(self.rows(place)):
             known = {name: row[name] for name in ("path", "value", "recomputed", "y", "x", "state")}
             white = symmetric_scale(self._projection(place, column)) if _is_seen(row) else None
             yield known | {"label": row["class"], "white": white}
 
     def tiles(self, place: int) -> tuple[Tiles, Tiles]:
-        """Give the projections of a map, and the patches, grey where the photo ends."""
+        """Return the projections of a map, and the patches, grey where the photo ends."""
         projections: Tiles = []
         patches: Tiles = []
         for column, row in enumerate(self.rows(place)):

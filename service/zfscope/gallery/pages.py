@@ -31,7 +31,7 @@ def picture_files(plan: Plan, found: Found) -> Iterator[str]:
 
 
 def pages_of(plan: Plan, gallery: Gallery, found: Found) -> Iterator[tuple[str, bytes]]:
-    """Give all files of a gallery but pictures, by names relative to it; the first page last."""
+    """Yield all files of a gallery but pictures, by names relative to it; the first page last."""
     for name in _STATIC:
         yield name, (files("zfscope.gallery") / "static" / name).read_bytes()
     names = {label.id: label.name for label in plan.model.labels}
@@ -87,12 +87,12 @@ class _LayerView:
 
     @property
     def pixelated(self) -> bool:
-        """Say whether single pixels are to be seen."""
+        """Return whether single pixels are to be seen."""
         return self.tile_px < 16
 
     @property
     def samples(self) -> Sequence[MapFact]:
-        """Give the strongest maps."""
+        """Return the strongest maps."""
         pictured = [fact for fact in self.maps if fact.pictured]
         return sorted(pictured, key=lambda fact: -(fact.records[0].value or 0))[:_SAMPLES]
 
@@ -119,7 +119,7 @@ class _LayerView:
         return picture_file(fact.map, kind, self.layer.framing.size)
 
     def neighbours(self) -> Iterator[tuple[MapFact | None, MapFact, MapFact | None]]:
-        """Give each map with the one before and the one after it."""
+        """Yield each map with the one before and the one after it."""
         around: list[MapFact | None] = [None, *self.maps, None]
         for place, fact in enumerate(self.maps):
             yield around[place], fact, around[place + 2]

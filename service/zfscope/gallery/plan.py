@@ -117,7 +117,7 @@ def make_plan(
 
 
 def _epochs(model: Model, index: Index) -> dict[int, tuple[str, ...]]:
-    """Give the epochs that have an index of the same photos, and the layers that can be followed there."""
+    """Return the epochs that have an index of the same photos, and the layers that can be followed there."""
     if index.manifest.origin.rank != "max":
         return {}
     there = index_names(indexes_folder(model))

@@ -32,7 +32,7 @@ class Index:
         return tuple(layer.name for layer in self.manifest.origin.layers)
 
     def records(self, layer: str, map: int) -> tuple[Record, ...]:
-        """Give the photos that activate a map most, the strongest first.
+        """Return the photos that activate a map most, the strongest first.
 
         Raises NotFound for a layer that is not indexed, with those that are, and for a map that it lacks.
         """
@@ -59,7 +59,7 @@ class Index:
         return strongest
 
     def dead_maps(self, layer: str) -> tuple[int, ...]:
-        """Give the maps that have no activation above 0 in any photo. Raises NotFound."""
+        """Return the maps that have no activation above 0 in any photo. Raises NotFound."""
         return tuple(np.flatnonzero(self.alive(layer) == 0).tolist())
 
     def histogram(self, layer: str) -> NDArray[np.int64]:
