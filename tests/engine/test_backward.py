@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.engine import Trace, receptive_fields, trace
-from zfscope.engine.backward import DOWN, Rule, Visit, rectify, unpool
+from zfscope.engine.backward import DOWN, LayerContext, Rule, rectify
+from zfscope.engine.cpu import FAST, step_down
 from zfscope.engine.signal import Signal, on_canvas
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import max_pool
@@ -40,13 +41,22 @@ def whole(values: Tensor) -> Signal:
     return Signal(values, torch.arange(seeds), torch.zeros(seeds, 2, dtype=torch.int64))
 
 
+def both_forms(context: LayerContext, signal: Signal) -> Sequence[Signal]:
+    """Carry a signal through one layer by the plain form, and check that the form for CPUs gives the same."""
+    plain = DOWN[context.layer.kind](context.layer, signal, context)
+    for one, other in zip(plain, step_down(context, torch.device("cpu"))(signal), strict=True):
+        assert torch.equal(one.origins, other.origins)
+        torch.testing.assert_close(one.values, other.values)
+    return plain
+
+
 def down(
     network: Network, seen: Trace, layer: Layer, values: Tensor, rule: Rule = "gradient"
 ) -> Sequence[Tensor]:
     """Carry full-size maps through one layer, all images at once."""
     sources = network.spec.sources[layer.name]
-    visit = Visit(layer, seen, sources, network.weights(layer.name), rule, "gradient")
-    signals = DOWN[layer.kind](layer, whole(values), visit)
+    context = LayerContext(layer, seen, sources, network.weights(layer.name), rule, "gradient")
+    signals = both_forms(context, whole(values))
     return [
         on_canvas(signal, *seen.outputs[source].shape[2:]) if signal.values.dim() == 4 else signal.values
         for signal, source in zip(signals, sources, strict=True)
@@ -104,6 +114,29 @@ def test_every_step_down_is_the_adjoint_of_the_step_up(name: str, request: pytes
         torch.testing.assert_close(above, below, rtol=1e-12, atol=1e-12, msg=layer.name)
 
 
+def test_a_signal_in_windows_is_unpooled_alike_by_both_forms() -> None:
+    """Windows inside, at the edge, and overhanging it, of several seeds and images."""
+    layer = MaxPool(name="pool", kernel=3, stride=2, rounding="ceil", padding=Padding(1, 0, 1, 1))
+    _, context = pooled(layer, numbers(2, 3, 12, 13))
+    origins = torch.tensor([[0, 0], [2, 3], [-1, 2], [3, 5]])
+    values = numbers(4, 3, 3, 2, seed=1)
+    values[2, :, 0] = 0  # there is no signal where a window overhangs
+    both_forms(context, Signal(values, torch.tensor([0, 1, 1, 0]), origins))
+
+
+@pytest.mark.parametrize(("device", "fast"), [("cpu", True), ("cuda", False)])
+def test_the_forms_are_chosen_by_the_device(
+    tiny_network: Network, tiny_trace: Trace, device: str, fast: bool
+) -> None:
+    chosen = set()
+    for layer in tiny_network.spec.layers:
+        sources, weights = tiny_network.spec.sources[layer.name], tiny_network.weights(layer.name)
+        context = LayerContext(layer, tiny_trace, sources, weights, "deconvnet", "skip")
+        if isinstance(step_down(context, torch.device(device)), tuple(FAST.values())):
+            chosen.add(layer.kind)
+    assert chosen == ({"conv", "max_pool"} if fast else set())
+
+
 def test_every_kind_of_layer_has_a_step_down_and_is_met_here(
     tiny_network: Network, branchy_network: Network
 ) -> None:
@@ -121,16 +154,16 @@ POOLS = [
 ]
 
 
-def pooled(layer: MaxPool, maps: Tensor) -> tuple[Trace, Visit]:
+def pooled(layer: MaxPool, maps: Tensor) -> tuple[Trace, LayerContext]:
     """Trace a pool alone."""
     values, switches = max_pool(layer, maps)
     seen = Trace({"input": maps, layer.name: values}, {layer.name: switches})
-    return seen, Visit(layer, seen, ("input",), None, "deconvnet", "skip")
+    return seen, LayerContext(layer, seen, ("input",), None, "deconvnet", "skip")
 
 
 def unpooled(layer: MaxPool, maps: Tensor, values: Tensor) -> Tensor:
-    _, visit = pooled(layer, maps)
-    (signal,) = unpool(layer, whole(values), visit)
+    _, context = pooled(layer, maps)
+    (signal,) = both_forms(context, whole(values))
     return on_canvas(signal, *maps.shape[2:])
 
 
@@ -196,8 +229,8 @@ def test_a_rule_says_what_a_rectification_does(rule: Rule, expected: list[float]
     """Defect 3: the deconvnet rectifies the signal coming down; the gradient masks it; guided does both."""
     layer = ReLU(name="relu")
     active = torch.tensor([[5.0, 5.0, -5.0, 0.0]])
-    visit = Visit(layer, Trace({"input": active}, {}), ("input",), None, rule, "skip")
-    (signal,) = rectify(layer, whole(torch.tensor([[2.0, -1.0, 3.0, -4.0]])), visit)
+    context = LayerContext(layer, Trace({"input": active}, {}), ("input",), None, rule, "skip")
+    (signal,) = rectify(layer, whole(torch.tensor([[2.0, -1.0, 3.0, -4.0]])), context)
     assert signal.values.tolist() == [expected]
 
 
@@ -225,9 +258,9 @@ def test_a_unit_at_the_edge_is_carried_in_the_part_of_its_field_that_the_image_h
     tiny_network: Network, tiny_trace: Trace
 ) -> None:
     layer = tiny_network.spec.by_name["conv3"]
-    visit = Visit(layer, tiny_trace, ("norm2",), tiny_network.weights("conv3"), "deconvnet", "skip")
+    context = LayerContext(layer, tiny_trace, ("norm2",), tiny_network.weights("conv3"), "deconvnet", "skip")
     corner = Signal(numbers(1, 8, 1, 1), torch.tensor([0]), torch.tensor([[0, 2]]))
-    (below,) = DOWN["conv"](layer, corner, visit)
+    (below,) = both_forms(context, corner)
     assert receptive_fields(tiny_network.spec)["conv3"].jump == 8
     assert below.size == (2, 2)
     assert below.origins.tolist() == [[0, 1]]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zfscope.engine import Trace, project, strongest_units, trace
-from zfscope.engine.backward import DOWN, Visit
+from zfscope.engine.backward import DOWN, LayerContext
 from zfscope.engine.signal import Signal
 from zfscope.networks import Network, zfnet
 
@@ -45,11 +45,11 @@ def removed(
         sums: dict[str, tuple[float, float]] = {}
         rectify = DOWN["relu"]
 
-        def measured(relu: Any, signal: Signal, visit: Visit) -> Sequence[Signal]:
+        def measured(relu: Any, signal: Signal, context: LayerContext) -> Sequence[Signal]:
             negative, total = sums.get(relu.name, (0.0, 0.0))
             values = signal.values
             sums[relu.name] = negative - float(values.clamp(max=0).sum()), total + float(values.abs().sum())
-            return rectify(relu, signal, visit)
+            return rectify(relu, signal, context)
 
         with monkeypatch.context() as patch:
             patch.setitem(DOWN, "relu", measured)  # type: ignore[misc]  # a dict

@@ -9,7 +9,7 @@ from onnx import NodeProto, helper
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.engine.backward import DOWN, Visit
+from zfscope.engine.backward import DOWN, LayerContext
 from zfscope.engine.signal import Signal, clipped
 from zfscope.networks import NetworkSpec
 from zfscope.networks.forward import FORWARD, Weights, padded
@@ -73,12 +73,12 @@ def _add_depthwise() -> None:
         return F.conv2d(x, *weights, stride=layer.stride, groups=x.shape[1])
 
     @DOWN.row(Depthwise)
-    def transposed(layer: Depthwise, signal: Signal, visit: Visit) -> Sequence[Signal]:
-        assert visit.weights is not None
+    def transposed(layer: Depthwise, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+        assert context.weights is not None
         maps = signal.values.shape[1]
-        values = F.conv_transpose2d(signal.values, visit.weights[0], stride=layer.stride, groups=maps)
+        values = F.conv_transpose2d(signal.values, context.weights[0], stride=layer.stride, groups=maps)
         origins = signal.origins * layer.stride - torch.tensor([layer.padding.top, layer.padding.left])
-        return [clipped(Signal(values, signal.images, origins), *visit.source().shape[2:])]
+        return [clipped(Signal(values, signal.images, origins), *context.source().shape[2:])]
 
     @NODES.row(Depthwise)
     def node(layer: Depthwise, reads: Reads) -> list[NodeProto]:
@@ -101,8 +101,8 @@ def _add_mean() -> None:
         return torch.stack(list(inputs)).mean(0)
 
     @DOWN.row(Mean)
-    def shared(layer: Mean, signal: Signal, visit: Visit) -> Sequence[Signal]:
-        count = len(visit.sources)
+    def shared(layer: Mean, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+        count = len(context.sources)
         return [signal.with_values(signal.values / count)] * count
 
     @NODES.row(Mean)

@@ -7,13 +7,13 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from zfscope.engine.backward import DOWN, Normalisation, Rule, Visit
+from zfscope.engine.backward import LayerContext, Normalisation, Rule
+from zfscope.engine.cpu import Step, step_down
+from zfscope.engine.cpu.threads import shared_out
 from zfscope.engine.seeds import Seed, seed_signal
 from zfscope.engine.signal import Signal, added, put
-from zfscope.engine.threads import shared_out
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
-from zfscope.networks.layers import Layer
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
@@ -41,11 +41,12 @@ def project(
     check_choice("rule", rule, get_args(Rule))
     check_choice("normalisation", normalisation, get_args(Normalisation))
     sources = network.spec.sources
-    steps = [
-        (below, Visit(below, trace, sources[below.name], network.weights(below.name), rule, normalisation))
+    start = seed_signal(trace, layer, seeds)
+    contexts = [
+        LayerContext(below, trace, sources[below.name], network.weights(below.name), rule, normalisation)
         for below in reversed(network.spec.layers)
     ]
-    start = seed_signal(trace, layer, seeds)
+    steps = [(context, step_down(context, start.values.device)) for context in contexts]
     # Neighbours overhang the maps alike: together, little is carried that is cleared again.
     order = sorted(range(len(seeds)), key=start.origins.tolist().__getitem__)
     pixels = start.values.new_empty(len(seeds), *network.shapes[INPUT])
@@ -63,22 +64,23 @@ def project(
     return pixels
 
 
-def _descend(coming: Mapping[str, Signal], steps: Sequence[tuple[Layer, Visit]]) -> Iterator[Signal]:
+def _descend(coming: Mapping[str, Signal], steps: Sequence[tuple[LayerContext, Step]]) -> Iterator[Signal]:
     """Carry what is coming down to each layer through the steps that are left, to pixels.
 
     A batch that outgrows the cache goes on in parts: one signal each, in order.
     """
     coming = dict(coming)
-    for done, (layer, visit) in enumerate(steps):
-        if layer.name not in coming:
+    for done, (context, step) in enumerate(steps):
+        layer = context.layer.name
+        if layer not in coming:
             continue
-        parts = _parts(coming, layer.name)
+        parts = _parts(coming, layer)
         if len(parts) > 1:
             for part in parts:
                 yield from _descend(part, steps[done:])
             return
-        below = DOWN[layer.kind](layer, coming.pop(layer.name), visit)
-        for source, signal in zip(visit.sources, below, strict=True):
+        below = step(coming.pop(layer))
+        for source, signal in zip(context.sources, below, strict=True):
             coming[source] = added(coming[source], signal) if source in coming else signal
     yield coming[INPUT]
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.engine.changes import Area, Frame, changed_areas, chunks, frame_around, frame_below, map_size
+from zfscope.engine.cpu.threads import in_turns
 from zfscope.engine.signal import Signal, by_place
-from zfscope.engine.threads import in_turns
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
 from zfscope.networks.forward import FORWARD, padded

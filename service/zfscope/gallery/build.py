@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from zfscope.engine.threads import single_threads
+from zfscope.engine.cpu.threads import single_threads
 from zfscope.errors import Cancelled
 from zfscope.gallery.facts import Gallery, LayerSummary, MapFact, Unfinished
 from zfscope.gallery.folder import Folder, open_folder

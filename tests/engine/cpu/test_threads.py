@@ -7,9 +7,9 @@ from threading import Barrier, current_thread
 import pytest
 import torch
 
+from zfscope.engine.cpu.threads import WORTH_A_THREAD, in_turns, shared_out, single_threads
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
-from zfscope.engine.threads import WORTH_A_THREAD, in_turns, shared_out, single_threads
 from zfscope.engine.trace import trace
 from zfscope.networks.layers import Conv, ReLU
 from zfscope.networks.network import build

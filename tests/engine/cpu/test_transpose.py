@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.engine.transpose import (
+from zfscope.engine.cpu.transpose import (
     FEW_MAPS,
     TransposedFilters,
     multiplied,

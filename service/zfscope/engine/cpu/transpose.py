@@ -5,6 +5,7 @@ few places are not worth what torch does to the weights first. And three maps, t
 register: whole filters do, or the pixels' phases. The limits are measured.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.engine.signal import by_place, empty_maps
+from zfscope.engine.backward import LayerContext, window_below
+from zfscope.engine.signal import Signal, by_place, clipped, empty_maps
 
 SPARSE = 1 / 6
 """The share of units with a signal up to which they are painted one by one."""
@@ -24,6 +26,26 @@ FEW_PLACES = 64
 
 FEW_MAPS = 8
 """Up to as many maps below, filters are painted whole, and the phases of pixels are maps of their own."""
+
+
+class TransposedConvolution:
+    """The fast form of `backward.filter_transposed`."""
+
+    def __init__(self, context: LayerContext) -> None:
+        self._context = context
+        assert context.layer.window is not None
+        self._window = context.layer.window
+
+    @cached_property
+    def _filters(self) -> "TransposedFilters":
+        assert self._context.weights is not None
+        return TransposedFilters(self._context.weights[0], self._window.stride)
+
+    def __call__(self, signal: Signal) -> Sequence[Signal]:
+        """Apply the transposed filters. No biases (Sec 2.1)."""
+        origins, _ = window_below(self._window, signal)
+        below = Signal(self._filters(signal.values), signal.images, origins)
+        return [clipped(below, *self._context.source().shape[2:])]
 
 
 @dataclass(frozen=True)
@@ -39,8 +61,6 @@ class TransposedFilters:
     def __call__(self, values: Tensor) -> Tensor:
         """Give the maps below, (N, maps below, ...), of values: (N, maps above, rows, columns)."""
         few_maps = self.weight.shape[1] <= FEW_MAPS
-        if values.device.type != "cpu":
-            return F.conv_transpose2d(values, self.weight, stride=self.stride)
         if _count(values) <= SPARSE * values.numel():
             if few_maps:
                 return painted_whole(values, self.rows, self.stride)
@@ -52,6 +72,15 @@ class TransposedFilters:
         return F.conv_transpose2d(values, self.weight, stride=self.stride)
 
     def _by_phases(self, values: Tensor) -> Tensor:
+        """Convolve for each phase of the pixels below, and put these together.
+
+        Stride 2, a row of a filter w0 w1 w2, filled up to w0 w1 w2 w3 = 0; units p and q:
+
+            pixel            0      1      2          3      4      5
+            gets             p w0   p w1   p w2+q w0  q w1   q w2   0
+            phase 0 (even)   p w0          p w2+q w0         q w2         = values convolved with w2 w0
+            phase 1 (odd)           p w1              q w1          0     = values convolved with w3 w1
+        """
         rows, columns = ((count - 1) * self.stride + self.weight.shape[2] for count in values.shape[2:])
         phases = F.conv2d(values, self.phases, padding=self.phases.shape[2] - 1)
         return F.pixel_shuffle(phases, self.stride)[..., :rows, :columns]
@@ -82,7 +111,16 @@ class TransposedFilters:
 
 
 def multiplied(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Multiply every place by all weights at once, and add up what falls on the same place below."""
+    """Multiply every place by all weights at once, and add up what falls on the same place below.
+
+    Side 3, stride 2, units p and q next to each other; a product gives the 9 places of both:
+
+        p0 p1 p2     q0 q1 q2             p0 p1 p2+q0 q1 q2
+        p3 p4 p5     q3 q4 q5    below    p3 p4 p5+q3 q4 q5
+        p6 p7 p8     q6 q7 q8             p6 p7 p8+q6 q7 q8
+
+    Added one place of the filter at a time: all of place 0, p0 and q0, is every second pixel of a row.
+    """
     _, maps, side, _ = weight.shape
     below = _empty_below(values, maps, side, stride)
     parts = by_place(values).flatten(0, 1) @ weight.permute(0, 2, 3, 1).flatten(1)
@@ -93,6 +131,11 @@ def multiplied(values: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 def painted(values: Tensor, taps: Tensor, stride: int) -> Tensor:
     """Let every unit that has a signal paint its filter, scaled by it, onto the maps below.
+
+    The same places as in `multiplied`, but of the maps above (5 here) only those with a signal are read:
+
+        signal at a place    . a . . b     place 0 of the filter    a * taps[0, 1] + b * taps[0, 4]
+                             0 1 2 3 4                              (a bag of two rows, added up)
 
     taps: the weights by place in the filter, (side, side, maps above, maps below).
     """
@@ -108,6 +151,13 @@ def painted(values: Tensor, taps: Tensor, stride: int) -> Tensor:
 
 def painted_whole(values: Tensor, filters: Tensor, stride: int) -> Tensor:
     """Paint the same, each unit its whole filter at once: for maps so few that a tap is not worth a bag.
+
+    The units of a place are added up to one painted filter: p, q, r for three places of a row. Side 3,
+    stride 2: places `apart` = 2 do not overlap, and are added at once as a view, first p and r, then q:
+
+        strip     p p p . r r r       the strips of a row of places, one for each row of the filter, are then
+                +  . . q q q . .      added to the rows below: row y of the filter to rows y, y + 2, y + 4 ...
+                = p p x q x r r
 
     filters: (maps above, side, side * maps below).
     """
