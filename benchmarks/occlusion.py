@@ -47,8 +47,8 @@ from zfscope.images.decode import decode
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import Network, build, zfnet
-from zfscope.networks.device import on_device
 from zfscope.networks.forward import FORWARD
+from zfscope.networks.network import on_device
 
 SCORES = "fc8"
 GREY = 128

@@ -38,7 +38,7 @@ from zfscope.engine.seeds import activation
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import Network, build, zfnet
-from zfscope.networks.device import on_device
+from zfscope.networks.network import on_device
 
 LAYER = "conv5"
 COUNTS = (9, 64)

@@ -50,7 +50,7 @@ def started(
 def _request(model: Model, image: NDArray[np.float32]) -> bytes:
     parts = {
         WEIGHTS: model.weights_sha256.encode(),
-        LAYERS: model.network.spec.layers[-1].name.encode(),
+        LAYERS: model.network.spec.scores.encode(),
         IMAGES: pack(Message({IMAGES: image[None]})),
     }
     request = PredictionsRequest(model_name=model.name, model_version=str(model.version), input=parts)

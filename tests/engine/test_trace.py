@@ -22,7 +22,7 @@ def test_a_trace_has_the_output_of_every_layer_and_the_scores_of_the_network(
     seen = trace(network, images)
     assert {layer: tuple(output.shape[1:]) for layer, output in seen.outputs.items()} == network.shapes
     assert torch.equal(seen.outputs["input"], images)
-    assert torch.equal(seen.outputs[network.spec.layers[-1].name], network(images))
+    assert torch.equal(seen.outputs[network.spec.scores], network(images))
     assert seen.images == 2
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zfscope.networks import Network, build, zfnet
-from zfscope.networks.device import on_device
+from zfscope.networks.network import on_device
 
 
 @pytest.fixture

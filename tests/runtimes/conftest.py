@@ -57,7 +57,7 @@ def make_model() -> Callable[..., Model]:
     """Gives a model of a spec as if it had been loaded; `weights` stands for the hash of its file."""
 
     def make(spec: NetworkSpec = SMALL, *, weights: str = "a") -> Model:
-        (classes,), side = shapes(spec)[spec.layers[-1].name], spec.input_size
+        (classes,), side = shapes(spec)[spec.scores], spec.input_size
         manifest = Manifest(
             name="small",
             version=3,

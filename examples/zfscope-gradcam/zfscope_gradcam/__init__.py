@@ -130,7 +130,7 @@ def _scores_of(network: Network, traced: Trace, layer: str, maps: Tensor) -> Ten
     for step in _above(network.spec, layer):
         inputs = [known[name] for name in sources[step.name]]
         known[step.name] = FORWARD[step.kind](step, inputs, network.weights(step.name))
-    return known[network.spec.layers[-1].name]
+    return known[network.spec.scores]
 
 
 def _above(spec: NetworkSpec, layer: str) -> list[Layer]:
@@ -155,7 +155,7 @@ def _check_maps(network: Network, layer: str) -> None:
 
 def _target_of(model: Model, traced: Trace, wanted: int | None) -> _Target:
     """Give the class at a place among the scores, the likeliest for None."""
-    logits = array(traced.outputs[model.network.spec.layers[-1].name])
+    logits = array(traced.outputs[model.network.spec.scores])
     place = int(logits[0].argmax()) if wanted is None else wanted
     return _Target(place, model.labels[place], float(logits[0, place]), float(softmax(logits)[0, place]))
 

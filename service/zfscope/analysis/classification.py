@@ -68,7 +68,7 @@ def likeliest(model: Model, logits: NDArray[np.float32], top: int) -> tuple[Clas
 def check_classifies(model: Model) -> None:
     """Raise InputError for a model that ends in feature maps, and so has no class scores."""
     if not model.labels:
-        last = model.spec.layers[-1].name
+        last = model.spec.scores
         raise InputError(
             f"{model.manifest.title} has no classes: it ends in the feature maps of '{last}'; "
             "use it for projections, or name another model",

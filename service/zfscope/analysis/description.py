@@ -22,7 +22,7 @@ def describe(spec: NetworkSpec) -> tuple[Layer, ...]:
     for layer in spec.layers:
         shape, field = known[layer.name], fields[layer.name]
         parameters = sum(map(prod, layer.parameters(known[sources[layer.name][0]]).values()))
-        place = (field.jump, field.size) if len(shape) == 3 else (None, None)
+        place = (field.jump, field.size) if spec.is_map(layer.name) else (None, None)
         described.append(Layer(layer.name, layer.kind, shape, parameters, *place))
     return tuple(described)
 

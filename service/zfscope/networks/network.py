@@ -154,3 +154,14 @@ def initialise(
         drawn = torch.empty_like(filters.weight, memory_format=torch.contiguous_format)
         filters.weight.copy_(drawn.normal_(0, deviation, generator=generator))
         filters.bias.zero_()
+
+
+def on_device(network: Network, device: str) -> Network:
+    """Return a network, moved to `cpu` or `cuda`.
+
+    On CUDA, torch lets convolutions read numbers rounded to ten bits (TF32): scores and projections would
+    differ from the CPU's by a thousandth. That is turned off here, for the whole process.
+    """
+    if device == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+    return network.to(device)

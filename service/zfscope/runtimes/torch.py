@@ -10,8 +10,7 @@ from torch import Tensor
 
 from zfscope.engine.trace import trace
 from zfscope.errors import RuntimeUnavailable
-from zfscope.networks.device import on_device
-from zfscope.networks.network import Network
+from zfscope.networks.network import Network, on_device
 from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, maxima_of, title_of
 
 

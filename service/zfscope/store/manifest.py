@@ -120,9 +120,9 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _labels_fit_the_network(self) -> "Manifest":
-        last = self.network.layers[-1].name
+        last = self.network.scores
         scores = shapes(self.network)[last]
-        if len(scores) == 3 and not self.labels:
+        if self.network.is_map(last) and not self.labels:
             return self
         if scores != (len(self.labels),):
             raise ValueError(f"{len(self.labels)} labels for layer '{last}' of shape {scores}: one per class")

@@ -55,8 +55,7 @@ class Weights:
         with self._building:  # two threads that use it first at once build it once
             if self._network is None:
                 assert self._arrays is not None
-                from zfscope.networks.device import on_device
-                from zfscope.networks.network import network_of
+                from zfscope.networks.network import network_of, on_device
 
                 self._network = on_device(network_of(self._spec, self._arrays), self._device)
                 self._arrays = None
@@ -77,7 +76,7 @@ class Weights:
         with self._building:
             if self._arrays is not None:
                 return Weights(self._spec, self._arrays, device=device)
-        from zfscope.networks.device import on_device
+        from zfscope.networks.network import on_device
 
         return Weights.of(on_device(self.network, device))
 

@@ -258,7 +258,7 @@ class TrainingRun:
         write_file(self.folder / "checkpoints" / name, save(tensors), durable=True)
 
     def _warn_of_plateau(self, row: dict[str, float], watch: Watch) -> None:
-        chance = math.log(self.network.shapes[self.network.spec.layers[-1].name][0])
+        chance = math.log(self.network.shapes[self.network.spec.scores][0])
         if row["train_loss"] > (1 - PLATEAU_MARGIN) * chance:
             watch.warn(
                 f"epoch {row['epoch']:.0f}: the loss is {row['train_loss']:.3f}, that of guessing is "

@@ -20,7 +20,7 @@ DEFAULT = "zfnet-imagenette"
 
 def write_seeded(store: Path, spec: NetworkSpec, version: int = 1) -> Model:
     """Write a network of random weights into a store, and give it as it is read from there."""
-    (classes,) = shapes(spec)[spec.layers[-1].name]
+    (classes,) = shapes(spec)[spec.scores]
     side = spec.input_size
     manifest = Manifest(
         name=spec.name,

@@ -63,7 +63,7 @@ def test_every_layer_is_that_of_the_prototxt() -> None:
 def test_what_belongs_to_a_detector_is_left_out_and_there_are_no_classes() -> None:
     imported = caffe_zf({**blobs(), "fc6.weight": torch.zeros(1), "rpn_conv/3x3.weight": torch.zeros(1)})
     assert imported.classes == 0
-    assert imported.network.spec.layers[-1].name == "relu5"
+    assert imported.network.spec.scores == "relu5"
 
 
 def test_the_image_is_blue_first() -> None:

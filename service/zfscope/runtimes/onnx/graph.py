@@ -51,7 +51,7 @@ def onnx_graph(spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]]) ->
     weights: by the keys `conv1.weight`, `conv1.bias` and so on. N is free. The output has the name
     of the last layer, and every tensor between has that of its layer. The result is checked.
     """
-    last = spec.layers[-1].name
+    last = spec.scores
     return graph_bytes(spec, layer_nodes(spec, spec.layers), [_value(last, shapes(spec)[last])], weights)
 
 

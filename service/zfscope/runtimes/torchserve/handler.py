@@ -61,7 +61,7 @@ class Handler:
         if not layers:
             return {}
         images = np.concatenate([asked.images for asked in batch])
-        if layers == [self._spec.layers[-1].name]:
+        if layers == [self._spec.scores]:
             return {layers[0]: self._runtime.forward(images)}
         return self._runtime.outputs(images, layers)
 

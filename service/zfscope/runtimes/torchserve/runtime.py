@@ -64,7 +64,7 @@ class TorchServeRuntime:
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores of images; see `Runtime`."""
-        last = self._spec.layers[-1].name
+        last = self._spec.scores
         return self.outputs(images, [last])[last]
 
     def outputs(

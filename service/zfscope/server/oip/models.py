@@ -36,7 +36,7 @@ def outputs_of(manifest: Manifest) -> dict[str, Shape]:
     known = shapes(manifest.network)
     layers = {layer.name: known[layer.name] for layer in manifest.network.layers}
     if not manifest.labels:
-        last = manifest.network.layers[-1].name
+        last = manifest.network.scores
         return {last: layers[last], **layers}
     classes = (len(manifest.labels),)
     return {LOGITS: classes, PROBABILITIES: classes, **layers}

@@ -28,7 +28,7 @@ class Imported:
     def classes(self) -> int:
         """The number of class scores, 0 of a network that ends in feature maps."""
         spec = self.network.spec
-        last = shapes(spec)[spec.layers[-1].name]
+        last = shapes(spec)[spec.scores]
         return last[0] if len(last) == 1 else 0
 
 
