@@ -138,7 +138,12 @@ def _split(windows: Tensor, sizes: Tensor, shares: Tensor, least: int = 1) -> Se
     """Split windows until each part fits a chunk, into so many parts at least if there are as many windows.
 
     As all of a part are framed in the size of the largest, they are sorted by their rows or their columns
-    before each cut, whichever saves more. sizes: (layers, windows, 2).
+    before each cut, whichever saves more. sizes: (layers, windows, 2). Three windows, cut in two parts:
+
+        changed        in one part: 3 x (3 x 3)     sorted by columns, and cut: 2 x (3 x 1) + 1 x (1 x 3)
+        a  b  ccc      aaa  bbb  ccc                a  b | ccc
+        a  b           aaa  bbb  ccc                a  b |
+        a              aaa  bbb  ccc                a  b |
     """
     parts = min(max(ceil(_load(windows, sizes, shares)), least, 1), len(windows))
     if parts <= 1:

@@ -182,7 +182,15 @@ def _step(network: Network, visit: _Visit, known: Mapping[str, Signal], frame: F
 
 
 def _patches(maps: Tensor, seen: Frame, changed: Signal, before: tuple[int, int]) -> Tensor:
-    """Cut what is seen of each change's image, and paste the change in: (n, C, rows, columns)."""
+    """Cut what is seen of each change's image, and paste the change in: (n, C, rows, columns).
+
+    All maps of a place are one row of memory, so both are a copy of rows by their numbers:
+
+        clean maps        what a window sees     its change, which may overhang
+        . . . . . .         . . . .                     x x x            . . x x | x
+        . . . . . .    cut  . . . .            paste    x x x    makes   . . x x | x    the spare row takes
+        . . . . . .         . . . .                                      . . . . |      what lies outside
+    """
     moved = changed.origins + torch.tensor(before) - seen.origins
     if maps.dim() == 2 or (changed.size == seen.size and not moved.any()):
         return changed.values
