@@ -24,6 +24,7 @@ from zfscope.runtimes import Loaded, TorchServe, create_runtime, load_model
 from zfscope.store import Model, ModelStore, open_store
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
 from zfscope.wire.images import image_from_wire, pixels_from_wire
+from zfscope.wire.models import version_of
 
 A = TypeVar("A")
 # Models that stay in memory.
@@ -147,7 +148,7 @@ def _models(
 def _model(
     client: LocalClient, request: model_pb2.GetModelRequest, check_cancelled: Callable[[], None]
 ) -> ModelInfo:
-    return model_info(client.store.manifest(request.model, _version(request)), client.default())
+    return model_info(client.store.manifest(request.model, version_of(request)), client.default())
 
 
 def _classify(
@@ -155,7 +156,7 @@ def _classify(
 ) -> Classification:
     top = request.top if request.HasField("top") else DEFAULT_TOP
     check_top(top)
-    loaded = client.loaded(request.model, _version(request))
+    loaded = client.loaded(request.model, version_of(request))
     check_classifies(loaded.model)
     image = pixels_from_wire(
         request.image,
@@ -172,12 +173,8 @@ def _classify(
 def _analyzers(
     client: LocalClient, request: analysis_pb2.ListAnalyzersRequest, check_cancelled: Callable[[], None]
 ) -> tuple[AnalyzerInfo, ...]:
-    loaded = client.loaded(request.model, _version(request))
+    loaded = client.loaded(request.model, version_of(request))
     return tuple(analyzer_info(registered, loaded.model) for registered in client.registry.values())
-
-
-def _version(request: Any) -> int | None:
-    return request.version if request.HasField("version") else None
 
 
 # How each unary call is answered, by the name of its RPC.

@@ -31,6 +31,7 @@ from zfscope.images.geometry import Box
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
 from zfscope.validation import unknown_name
 from zfscope.wire.convert import to_dataclass, to_message
+from zfscope.wire.models import title_of, version_of
 
 A = TypeVar("A")
 
@@ -215,8 +216,8 @@ def about_models(
     if not 2 <= len(models) <= MAX_MODELS:
         raise InputError(f"models has {len(models)}; name 2 to {MAX_MODELS} to compare", field="models")
     first, *others = [_model_ref(name, f"models[{index}]") for index, name in enumerate(models)]
-    asked = {**options, "model": first.name, "version": first.version if first.HasField("version") else None}
-    titles = [_title(other) for other in others]
+    asked = {**options, "model": first.name, "version": version_of(first)}
+    titles = [title_of(other) for other in others]
     return about_photos(typed, photos, asked, allowed, others=titles)
 
 
@@ -279,10 +280,6 @@ def _model_ref(title: str, field: str) -> analysis_pb2.ModelRef:
     if version and not version.isdecimal():
         raise InputError(f"{field} is '{title}'; a model is named as NAME or NAME:VERSION", field=field)
     return analysis_pb2.ModelRef(name=name, version=int(version) if version else None)
-
-
-def _title(model: analysis_pb2.ModelRef) -> str:
-    return f"{model.name}:{model.version}" if model.HasField("version") else model.name
 
 
 def _json(value: Any) -> Any:

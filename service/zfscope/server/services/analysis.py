@@ -22,6 +22,7 @@ from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceServicer
 from zfscope.wire.convert import to_message
+from zfscope.wire.models import version_of
 
 _PARTIAL_PAUSE_S = 0.5
 """To draw what there is to see already takes the analyzer's own time: no sooner is it done again."""
@@ -70,8 +71,7 @@ for _analysis in TYPED:
 
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:
     """Answer a ListAnalyzers. Blocks."""
-    version = request.version if request.HasField("version") else None
-    model = backend.models.loaded(request.model, version).model
+    model = backend.models.loaded(request.model, version_of(request)).model
     described = [analyzer_info(found, model) for found in backend.registry.values()]
     return to_message(pb.ListAnalyzersResponse, {"analyzers": described})
 

@@ -15,6 +15,7 @@ from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceServicer
 from zfscope.wire.convert import to_message
 from zfscope.wire.images import Pixels, pixels_from_wire
+from zfscope.wire.models import version_of
 
 
 class ClassificationService(ClassificationServiceServicer):
@@ -70,4 +71,4 @@ def response_of(asked: Asked, logits: NDArray[np.float32]) -> pb.ClassifyRespons
 
 
 def _model_of(request: pb.ClassifyRequest) -> tuple[str, int | None]:
-    return request.model, request.version if request.HasField("version") else None
+    return request.model, version_of(request)

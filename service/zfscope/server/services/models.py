@@ -15,6 +15,7 @@ from zfscope.store.manifest import MANIFEST
 from zfscope.v1 import model_pb2 as pb
 from zfscope.v1.model_pb2_grpc import ModelServiceServicer
 from zfscope.wire.convert import to_message
+from zfscope.wire.models import version_of
 
 
 class ModelService(ModelServiceServicer):
@@ -46,9 +47,7 @@ def list_models(backend: Backend) -> pb.ListModelsResponse:
 
 def get_model(backend: Backend, request: pb.GetModelRequest) -> pb.GetModelResponse:
     """Answer a GetModel. Blocks."""
-    manifest = backend.models.manifest(
-        request.model, request.version if request.HasField("version") else None
-    )
+    manifest = backend.models.manifest(request.model, version_of(request))
     with _sendable(manifest):
         return to_message(pb.GetModelResponse, model_info(manifest, backend.models.default))
 

@@ -21,6 +21,7 @@ from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import image_pb2
 from zfscope.wire.convert import to_message, to_values
 from zfscope.wire.images import image_from_wire
+from zfscope.wire.models import title_of, version_of
 
 # Photos of any request, whatever its analyzer takes.
 MAX_IMAGES = 4096
@@ -37,7 +38,7 @@ def call_from_request(request: Any, limits: DecodeLimits, analyzer: str, **field
     call = {
         "photos": _photos(request, limits),
         "model": request.model,
-        "version": request.version if request.HasField("version") else None,
+        "version": version_of(request),
         "pictures": request.pictures if request.HasField("pictures") else True,
         "tensors": request.tensors,
     }
@@ -146,9 +147,9 @@ def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeL
     return AnalysisCall(
         ARCHITECTURES.analyzer,
         _photos(request, limits),
-        {"others": [_title(other) for other in others], "index": request.index},
+        {"others": [title_of(other) for other in others], "index": request.index},
         model=first.name,
-        version=first.version if first.HasField("version") else None,
+        version=version_of(first),
         pictures=request.pictures if request.HasField("pictures") else True,
         tensors=request.tensors,
     )
@@ -159,7 +160,3 @@ def _check_named(model: pb.ModelRef, field: str) -> None:
         raise InputError(f"{field}.name is empty", field=f"{field}.name")
     if model.HasField("version") and model.version < 1:
         raise InputError(f"{field}.version is {model.version}; 1 or more", field=f"{field}.version")
-
-
-def _title(model: pb.ModelRef) -> str:
-    return f"{model.name}:{model.version}" if model.HasField("version") else model.name
