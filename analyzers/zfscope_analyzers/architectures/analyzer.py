@@ -111,7 +111,7 @@ def _check_sizes(models: Sequence[Model]) -> None:
 
 
 def cost(models: int, photos: int) -> int:
-    """Count about how many forward passes a comparison of so many models on so many photos costs."""
+    """Return the approximate number of forward passes that a comparison costs."""
     return models * (_PASSES * photos + 2 * PROJECTED)
 
 
