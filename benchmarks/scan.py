@@ -54,7 +54,7 @@ from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import build, zfnet
 from zfscope.runtimes import Runtime, create_runtime
 from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
-from zfscope.scan import DataSet, Plan, build_index, make_plan, open_data
+from zfscope.scan import DataSet, ScanPlan, build_index, make_plan, open_data
 from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc7")
@@ -164,7 +164,7 @@ def make_model() -> Model:
         provenance=Provenance(source="random weights"),
         files={"weights.safetensors": "0" * 64},
     )
-    return Model(manifest, Weights.of(network))
+    return Model(manifest, Weights.from_network(network))
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Ours:
     """A model made ready to scan."""
 
     model: Model
-    plan: Plan
+    plan: ScanPlan
     runtime: Runtime
     scratch: Path
 

@@ -17,7 +17,7 @@ from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
-from zfscope.scan.open import name_at
+from zfscope.scan.open import epoch_index_name
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 
 SPEC = NetworkSpec(
@@ -51,7 +51,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     for number in range(12):
         Image.fromarray(blots(number)).save(photos / f"{number:02}.png")
     model, then = ModelStore(root).load("tiny"), ModelStore(root).load_checkpoint("tiny", 1)
-    for each, name in ((model, "photos"), (then, name_at("photos", 1))):
+    for each, name in ((model, "photos"), (then, epoch_index_name("photos", 1))):
         plan = make_plan(each.network.spec)
         runtime = create_runtime("torch", each)
         build_index(each, open_data(photos), plan, indexes_folder(each) / name, runtime=runtime)

@@ -229,7 +229,7 @@ def in_float64(plain_context: Context) -> Context:
     photo = np.random.default_rng(5).integers(0, 256, (36, 36, 3), np.uint8)
     network = copy.deepcopy(plain_context.model.network).double()
     images = (prepare(photo, plain_context.model.preprocessing),)
-    model = replace(plain_context.model, weights=Weights.of(network))
+    model = replace(plain_context.model, weights=Weights.from_network(network))
     return replace(plain_context, model=model, images=images)
 
 

@@ -126,7 +126,7 @@ def test_a_projection_that_is_level_has_nothing_to_compare() -> None:
 
 
 def test_the_projection_of_a_unit_whose_activation_is_rounding_is_drawn_grey(context: Context) -> None:
-    model = replace(context.model, weights=Weights.of(copy.deepcopy(context.model.network)))
+    model = replace(context.model, weights=Weights.from_network(copy.deepcopy(context.model.network)))
     with torch.no_grad():
         model.network.filters["conv5"].weight[3] *= 1e-9
         model.network.filters["conv5"].bias[3] = 0

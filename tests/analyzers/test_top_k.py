@@ -56,7 +56,7 @@ def seeing(tmp_path: Path) -> Model:
     network.filters["conv5"].bias[DEAD] = -100
     network.filters["conv5"].bias[RARE] -= 2.15
     manifest = manifest_of("tiny", SPEC).model_copy(update={"files": {WEIGHTS: "0" * 64}})
-    return Model(manifest, Weights.of(network), None, tmp_path / "model")
+    return Model(manifest, Weights.from_network(network), None, tmp_path / "model")
 
 
 @pytest.fixture

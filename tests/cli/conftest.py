@@ -20,7 +20,7 @@ from zfscope.cli.app import app
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
-from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
+from zfscope.store import Label, Manifest, Provenance, RecordedAccuracy, write_model
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "zfscope"
 LABELS = ("ant", "bee", "church", "dog")
@@ -57,7 +57,7 @@ def write_tiny(
         network=network,
         preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
         labels=tuple(Label(id=f"n{number}", name=name) for number, name in enumerate(LABELS)),
-        accuracy=Accuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
+        accuracy=RecordedAccuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
         provenance=Provenance(source="made up in a test"),
     )
     return write_model(

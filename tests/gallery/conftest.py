@@ -22,8 +22,8 @@ from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, open_data, open_index
 from zfscope.scan import make_plan as plan_scan
-from zfscope.scan.open import name_at
-from zfscope.store import Accuracy, Label, Manifest, Model, ModelStore, Provenance, write_model
+from zfscope.scan.open import epoch_index_name
+from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, RecordedAccuracy, write_model
 
 DEAD = 3
 CLASS = "<b onmouseover=alert(1)>bee & \"'"
@@ -85,7 +85,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
         network=SPEC,
         preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
         labels=(Label(id="a", name=LABEL), Label(id="b", name="bee")),
-        accuracy=Accuracy(top1=61.5, top5=100, images=1234, data="some photos"),
+        accuracy=RecordedAccuracy(top1=61.5, top5=100, images=1234, data="some photos"),
         provenance=Provenance(source="made up in a test", epochs=9),
     )
     early = {
@@ -107,7 +107,7 @@ def photos(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
         layers = [layer for layer in LAYERS if layer in each.network.shapes]
         plan = plan_scan(each.network.spec, layers)
         runtime = create_runtime("torch", each)
-        name = "them" if epoch is None else name_at("them", epoch)
+        name = "them" if epoch is None else epoch_index_name("them", epoch)
         build_index(each, open_data(root), plan, indexes_folder(model) / name, runtime=runtime)
     return root
 

@@ -72,7 +72,7 @@ def runtime(network: Network, tmp_path: Path) -> OnnxRuntime:
         provenance=Provenance(source="made up in a test"),
         files={"weights.safetensors": "0" * 64},
     )
-    return OnnxRuntime(Model(manifest, Weights.of(network)), cache=tmp_path, threads=1)
+    return OnnxRuntime(Model(manifest, Weights.from_network(network)), cache=tmp_path, threads=1)
 
 
 def test_a_new_kind_is_read_from_json_and_written_with_all_it_has(spec: NetworkSpec) -> None:

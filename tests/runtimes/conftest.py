@@ -68,7 +68,7 @@ def make_model() -> Callable[..., Model]:
             provenance=Provenance(source="made up in a test"),
             files={"weights.safetensors": weights * 64},
         )
-        return Model(manifest, Weights.of(seeded(spec)))
+        return Model(manifest, Weights.from_network(seeded(spec)))
 
     return make
 

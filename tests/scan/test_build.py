@@ -21,10 +21,10 @@ from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared, prepare
 from zfscope.scan import Index, open_data
-from zfscope.scan.batches import Batch
-from zfscope.scan.engine import Work
-from zfscope.scan.partial import EDGES, Partial
-from zfscope.scan.reload import photos_of, reload_photo
+from zfscope.scan.batches import ScanBatch
+from zfscope.scan.engine import ScanFunction
+from zfscope.scan.partial import EDGES, PartialResult
+from zfscope.scan.reload import photo_source, reload_photo
 from zfscope.store import Model
 
 Make = Callable[..., Index]
@@ -133,17 +133,17 @@ def test_copies_of_a_photo_follow_each_other_by_number(make: Make, photos: Path)
         assert len({record.value for record in records[first : first + 3]}) == 1
 
 
-def backwards(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+def backwards(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
     for batch in reversed(list(batches)):
         yield work(batch)
 
 
-def in_two_halves(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
-    from zfscope.scan.partial import merged
+def in_two_halves(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+    from zfscope.scan.partial import merge
 
     one, *others = [work(batch) for batch in batches]
     for other in random.Random(0).sample(others, len(others)):
-        one = merged(other, one)
+        one = merge(other, one)
     yield one
 
 
@@ -168,7 +168,7 @@ def test_the_files_do_not_depend_on_the_number_of_cpus(
 
 def test_progress_counts_every_photo_the_broken_ones_too(make: Make, photos: Path) -> None:
     told: list[tuple[int, int]] = []
-    make(photos, watch=lambda done, total: told.append((done, total)))
+    make(photos, progress=lambda done, total: told.append((done, total)))
     assert told[0] == (0, 45)
     assert told[-1] == (45, 45)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
@@ -181,7 +181,7 @@ def test_nothing_is_left_beside_the_index(make: Make, photos: Path, tmp_path: Pa
     assert {path.name for path in (tmp_path / "out" / "it").iterdir()} == files
 
 
-def never(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+def never(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
     raise AssertionError("it is there already")
 
 
@@ -233,7 +233,7 @@ def test_photos_that_changed_since_an_index_was_made_are_counted_and_named(
         make(photos, engine=never)
 
 
-def stopped(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+def stopped(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
     yield work(next(iter(batches)))
     raise KeyboardInterrupt
 
@@ -254,7 +254,7 @@ class TestUnfinished:
         with pytest.raises(KeyboardInterrupt):
             make(photos, engine=stopped)
         told: list[int] = []
-        make(photos, watch=lambda done, total: told.append(done))
+        make(photos, progress=lambda done, total: told.append(done))
         assert told[0] == 16
         assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "whole")
 
@@ -296,7 +296,7 @@ class TestUnfinished:
 
 
 def test_two_processes_never_make_one_index(make: Make, photos: Path) -> None:
-    def meanwhile(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    def meanwhile(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
         with pytest.raises(InputError, match=r"another process is making '.*/out/it' right now"):
             make(photos, engine=never)
         for batch in batches:
@@ -360,7 +360,7 @@ def test_limits_of_the_environment_hold_and_are_kept_to_read_the_photos_again(
     assert "at most 1,300 are allowed" in skipped[1]
     monkeypatch.delenv("ZFSCOPE_MAX_IMAGE_PIXELS")
     record = next(each for each in index.records(LAYERS[0], 0) if each.path == "a.jpg")
-    seen = reload_photo(photos_of(index), record, model)
+    seen = reload_photo(photo_source(index), record, model)
     assert isinstance(seen, Prepared)
     assert seen.photo.shape == (30, 40, 3)
     assert seen.geometries[0].photo_size == (60, 80)

@@ -23,6 +23,6 @@ def test_what_keeps_ray_from_joining_is_told_in_its_last_line(
     monkeypatch.setattr(ray, "init", init)
     with (
         pytest.raises(RuntimeUnavailable, match=f"^the Ray cluster at 'auto' cannot be joined: {told}$"),
-        cluster.joined("auto"),
+        cluster.join_cluster("auto"),
     ):
         pass

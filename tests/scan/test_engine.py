@@ -7,8 +7,8 @@ from threading import Barrier, Lock
 import pytest
 
 from zfscope.scan import Engine, local
-from zfscope.scan.batches import Batch
-from zfscope.scan.partial import Partial
+from zfscope.scan.batches import ScanBatch
+from zfscope.scan.partial import PartialResult
 
 THREADS = 3
 
@@ -18,12 +18,12 @@ def _three_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "process_cpu_count", lambda: THREADS, raising=False)
 
 
-def batches(count: int) -> list[Batch]:
-    return [Batch(number, ()) for number in range(count)]
+def batches(count: int) -> list[ScanBatch]:
+    return [ScanBatch(number, ()) for number in range(count)]
 
 
-def seen(batch: Batch) -> Partial:
-    return Partial(top=1, batches=1 << batch.number)
+def seen(batch: ScanBatch) -> PartialResult:
+    return PartialResult(top=1, batches=1 << batch.number)
 
 
 def test_each_batch_is_worked_on_once() -> None:
@@ -35,7 +35,7 @@ def test_each_batch_is_worked_on_once() -> None:
 def test_every_cpu_of_the_process_has_a_thread_at_work() -> None:
     together = Barrier(THREADS, timeout=30)
 
-    def work(batch: Batch) -> Partial:
+    def work(batch: ScanBatch) -> PartialResult:
         together.wait()
         return seen(batch)
 
@@ -45,7 +45,7 @@ def test_every_cpu_of_the_process_has_a_thread_at_work() -> None:
 def test_batches_are_taken_a_few_ahead_and_no_more() -> None:
     taken, most, lock = 0, 0, Lock()
 
-    def endless() -> Iterator[Batch]:
+    def endless() -> Iterator[ScanBatch]:
         nonlocal taken
         for batch in batches(200):
             taken += 1
@@ -65,7 +65,7 @@ def test_nothing_to_do_is_done() -> None:
 def test_what_goes_wrong_in_a_thread_is_raised_and_ends_the_scan() -> None:
     worked = []
 
-    def work(batch: Batch) -> Partial:
+    def work(batch: ScanBatch) -> PartialResult:
         worked.append(batch.number)
         if batch.number == 5:
             raise RuntimeError("no power")
@@ -79,7 +79,7 @@ def test_what_goes_wrong_in_a_thread_is_raised_and_ends_the_scan() -> None:
 def test_who_stops_asking_stops_the_scan() -> None:
     worked = []
 
-    def work(batch: Batch) -> Partial:
+    def work(batch: ScanBatch) -> PartialResult:
         worked.append(batch.number)
         return seen(batch)
 

@@ -1,7 +1,7 @@
 """What an index is made from."""
 
 from zfscope.networks.layers import Dropout, ReLU
-from zfscope.scan.manifest import identity_of
+from zfscope.scan.manifest import model_identity
 from zfscope.store import Manifest, Model
 
 
@@ -10,11 +10,11 @@ def test_the_network_is_known_by_what_is_not_as_usual(model: Model) -> None:
     conv, *others = manifest.network.layers
     said = conv.model_copy(update={"inputs": conv.inputs})
     same = manifest.network.model_copy(update={"layers": (said, *others), "name": "another"})
-    assert identity_of(manifest.model_copy(update={"network": same})) == identity_of(manifest)
+    assert model_identity(manifest.model_copy(update={"network": same})) == model_identity(manifest)
     other = manifest.network.model_copy(update={"layers": (Dropout(name=conv.name), *others)})
     plain = manifest.network.model_copy(update={"layers": (ReLU(name=conv.name), *others)})
     hashes = {
-        identity_of(manifest.model_copy(update={"network": network})).network_sha256
+        model_identity(manifest.model_copy(update={"network": network})).network_sha256
         for network in (manifest.network, other, plain)
     }
     assert len(hashes) == 3

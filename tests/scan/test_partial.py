@@ -11,26 +11,26 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from zfscope.runtimes import MapMaxima
-from zfscope.scan.partial import BINS, EDGES, RECORD, Partial, Skipped, layer_part, merged
+from zfscope.scan.partial import BINS, EDGES, RECORD, PartialResult, SkippedIndex, layer_result, merge
 
 Floats = NDArray[np.float32]
 SIZE = 4
 """Photos of a batch here."""
 
 
-def part_of(values: Floats, batch: int, *, top: int, sums: Floats | None = None) -> Partial:
+def part_of(values: Floats, batch: int, *, top: int, sums: Floats | None = None) -> PartialResult:
     """Give the result of one batch of a layer of which `values`, (photos, maps), are known."""
     numbers = np.arange(len(values))[batch * SIZE : (batch + 1) * SIZE]
     photos = np.zeros(len(numbers), RECORD)
     photos["photo"], photos["digest"] = numbers, [np.void(bytes([number] * 16)) for number in numbers]
     places = np.repeat(numbers[:, None], values.shape[1], axis=1)
     found = MapMaxima(values[numbers], places, None if sums is None else sums[numbers])
-    layers = {"layer": layer_part(found, photos, top=top)}
-    skipped = (Skipped(1000 + batch, "broken"),)
-    return Partial(top, 1 << batch, len(numbers), skipped, layers)
+    layers = {"layer": layer_result(found, photos, top=top)}
+    skipped = (SkippedIndex(1000 + batch, "broken"),)
+    return PartialResult(top, 1 << batch, len(numbers), skipped, layers)
 
 
-def content(partial: Partial) -> tuple[object, ...]:
+def content(partial: PartialResult) -> tuple[object, ...]:
     layers = {
         name: (part.records.tobytes(), part.records.shape, part.histogram.tobytes())
         for name, part in partial.layers.items()
@@ -38,12 +38,12 @@ def content(partial: Partial) -> tuple[object, ...]:
     return partial.top, partial.batches, partial.photos, partial.skipped, layers
 
 
-def in_groups(parts: Sequence[Partial], data: st.DataObject) -> Partial:
+def in_groups(parts: Sequence[PartialResult], data: st.DataObject) -> PartialResult:
     """Merge neighbours in the order of a random tree."""
     left = list(parts)
     while len(left) > 1:
         place = data.draw(st.integers(0, len(left) - 2))
-        left[place : place + 2] = [merged(left[place], left[place + 1])]
+        left[place : place + 2] = [merge(left[place], left[place + 1])]
     return left[0]
 
 
@@ -59,7 +59,7 @@ def test_any_split_order_and_grouping_gives_the_strongest_of_all(
     values: Floats, top: int, data: st.DataObject
 ) -> None:
     batches = data.draw(st.permutations(range(-(-len(values) // SIZE))))
-    found = in_groups([Partial(top), *(part_of(values, batch, top=top) for batch in batches)], data)
+    found = in_groups([PartialResult(top), *(part_of(values, batch, top=top) for batch in batches)], data)
     part = found.layers["layer"]
     for map, column in enumerate(values.T):
         expected = sorted(range(len(column)), key=lambda photo: (-column[photo], photo))[:top]
@@ -68,7 +68,7 @@ def test_any_split_order_and_grouping_gives_the_strongest_of_all(
         assert part.records["value"][map].tolist() == column[expected].tolist()
         assert [digest[0] for digest in part.records["digest"][map].tolist()] == expected
     in_order = [part_of(values, batch, top=top) for batch in sorted(batches)]
-    assert content(found) == content(reduce(merged, in_order))
+    assert content(found) == content(reduce(merge, in_order))
     assert found.photos == len(values)
     assert [photo for photo, _ in found.skipped] == [1000 + batch for batch in sorted(batches)]
 
@@ -80,7 +80,7 @@ def test_by_the_sum_photos_are_ranked_by_it_and_the_largest_activation_is_told(
     sums = data.draw(hnp.arrays(np.float32, values.shape, elements=st.sampled_from([-2.0, 0.0, 7.0])))
     batches = range(-(-len(values) // SIZE))
     records = (
-        reduce(merged, [part_of(values, each, top=3, sums=sums) for each in batches]).layers["layer"].records
+        reduce(merge, [part_of(values, each, top=3, sums=sums) for each in batches]).layers["layer"].records
     )
     for map, column in enumerate(sums.T):
         expected = sorted(range(len(column)), key=lambda photo: (-column[photo], photo))[:3]
@@ -91,14 +91,14 @@ def test_by_the_sum_photos_are_ranked_by_it_and_the_largest_activation_is_told(
 
 def test_nothing_changes_by_merging_with_nothing() -> None:
     part = part_of(np.ones((3, 2), np.float32), 0, top=2)
-    assert content(merged(Partial(2), part)) == content(merged(part, Partial(2))) == content(part)
+    assert content(merge(PartialResult(2), part)) == content(merge(part, PartialResult(2))) == content(part)
 
 
 def test_a_batch_never_counts_twice() -> None:
     part = part_of(np.ones((8, 2), np.float32), 0, top=2)
-    both = merged(part, part_of(np.ones((8, 2), np.float32), 1, top=2))
+    both = merge(part, part_of(np.ones((8, 2), np.float32), 1, top=2))
     with pytest.raises(ValueError, match="one batch is in both"):
-        merged(both, part)
+        merge(both, part)
 
 
 @pytest.mark.parametrize(

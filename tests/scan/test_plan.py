@@ -5,11 +5,11 @@ import pytest
 from zfscope.errors import InputError, NotFound
 from zfscope.networks import NetworkSpec
 from zfscope.networks.layers import Flatten, Linear
-from zfscope.scan import Plan, make_plan
+from zfscope.scan import ScanPlan, make_plan
 
 
 def test_by_default_it_is_the_paper_s_top_9_of_every_convolution(spec: NetworkSpec) -> None:
-    assert make_plan(spec) == Plan(("conv1", "conv2"), top=9, rank="max")
+    assert make_plan(spec) == ScanPlan(("conv1", "conv2"), top=9, rank="max")
 
 
 def test_layers_are_taken_once_each_in_the_order_of_evaluation(spec: NetworkSpec) -> None:

@@ -18,9 +18,9 @@ from zfscope.datasets import Photo
 from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build, build_index, create_engine, make_plan, open_data, ray_engine
-from zfscope.scan.batches import Batch
-from zfscope.scan.engine import Work
-from zfscope.scan.partial import Partial
+from zfscope.scan.batches import ScanBatch
+from zfscope.scan.engine import ScanFunction
+from zfscope.scan.partial import PartialResult
 from zfscope.scan.ray_actor import installed
 from zfscope.scan.ray_engine import AHEAD, RayEngine
 from zfscope.store import Model
@@ -83,22 +83,22 @@ def many(photos: Path, tmp_path: Path) -> Path:
     return tmp_path / "many"
 
 
-def batches(count: int) -> list[Batch]:
-    return [Batch(number, (Photo(number, f"{number}.png", Path("/"), 0, 1),)) for number in range(count)]
+def batches(count: int) -> list[ScanBatch]:
+    return [ScanBatch(number, (Photo(number, f"{number}.png", Path("/"), 0, 1),)) for number in range(count)]
 
 
-def seen(batch: Batch) -> Partial:
-    return Partial(top=1, batches=1 << batch.number)
+def seen(batch: ScanBatch) -> PartialResult:
+    return PartialResult(top=1, batches=1 << batch.number)
 
 
 @dataclass(frozen=True)
 class Noted:
     """Work that leaves its process's id in a folder, and, once `told`, waits until another process came."""
 
-    work: Work
+    work: ScanFunction
     folder: Path
 
-    def __call__(self, batch: Batch) -> Partial:
+    def __call__(self, batch: ScanBatch) -> PartialResult:
         (self.folder / str(os.getpid())).touch()
         time.sleep(0.2)
         while (self.folder / "told").exists() and len(self.processes()) <= CPUS:
@@ -115,7 +115,7 @@ def test_an_actor_that_is_killed_in_the_middle_changes_nothing(
     noted = tmp_path / "noted"
     noted.mkdir()
 
-    def engine(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    def engine(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
         slow = Noted(work, noted)
         for number, part in enumerate(RayEngine()(slow, batches)):
             if number == 1:
@@ -138,7 +138,7 @@ def test_what_actors_began_threads_finish(
     (many / "1" / "c" / "00.webp").unlink()  # nobody sees it
     monkeypatch.setattr(build, "SAVE_EVERY_S", 0)
 
-    def stopped(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    def stopped(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
         for number, part in enumerate(RayEngine()(work, batches)):
             if number == 3:
                 raise KeyboardInterrupt
@@ -161,13 +161,13 @@ def test_what_actors_began_threads_finish(
 def test_batches_are_taken_a_few_ahead_and_what_is_raised_arrives() -> None:
     taken = 0
 
-    def endless() -> Iterator[Batch]:
+    def endless() -> Iterator[ScanBatch]:
         nonlocal taken
         for batch in batches(1000):
             taken += 1
             yield batch
 
-    def work(batch: Batch) -> Partial:
+    def work(batch: ScanBatch) -> PartialResult:
         if batch.number == 30:
             raise InputError("no power", field="data")
         return seen(batch)
@@ -210,7 +210,7 @@ def test_a_batch_at_which_actors_die_ends_the_scan(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ray_engine, "DEATHS", 2)
     arrived = tmp_path / "arrived"
 
-    def work(batch: Batch) -> Partial:
+    def work(batch: ScanBatch) -> PartialResult:
         if batch.number == 2:
             while not arrived.exists():  # what was found before may still be on its way
                 time.sleep(0.01)

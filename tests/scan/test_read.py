@@ -12,7 +12,7 @@ from zfscope.datasets.dataset import NOT_THERE, Photo
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Preprocessing, prepare
-from zfscope.scan.work import Sight, see
+from zfscope.scan.scanner import ScanInput, read_input
 
 PREPROCESSING = Preprocessing(short_side=36, centre=36, crop=32)
 
@@ -22,15 +22,15 @@ def photo_of(path: Path, *, size: int | None = None) -> Photo:
 
 
 def reason(photo: Photo) -> str:
-    found = see(photo, PREPROCESSING, None)
+    found = read_input(photo, PREPROCESSING, None)
     assert isinstance(found, str)
     return found
 
 
 def test_a_photo_is_seen_as_by_any_other_command(photos: Path) -> None:
     path = photos / "b" / "00.JPG"
-    sight = see(photo_of(path), PREPROCESSING, None)
-    assert isinstance(sight, Sight)
+    sight = read_input(photo_of(path), PREPROCESSING, None)
+    assert isinstance(sight, ScanInput)
     np.testing.assert_array_equal(sight.pixels, prepare(decode(path.read_bytes()), PREPROCESSING).pixels[0])
     assert sight.digest == hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
 
@@ -69,6 +69,8 @@ def test_a_photo_whose_name_is_no_text_is_told(tmp_path: Path, draw: Callable[..
 
 
 def test_a_photo_too_small_for_a_model_that_does_not_resample_is_told(photos: Path) -> None:
-    found = see(photo_of(photos / "a" / "00.png"), Preprocessing(short_side=0, centre=50, crop=50), None)
+    found = read_input(
+        photo_of(photos / "a" / "00.png"), Preprocessing(short_side=0, centre=50, crop=50), None
+    )
     assert isinstance(found, str)
     assert found.endswith("this model does not resample and needs 50 x 50")

@@ -29,7 +29,7 @@ from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.server.app import Service
 from zfscope.server.settings import Settings
-from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
+from zfscope.store import Label, Manifest, Provenance, RecordedAccuracy, write_model
 from zfscope.wire.status import error_of
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def write_model_of_noise(store: Path, name: str, version: int, **files: Any) -> 
         labels=tuple(
             Label(id=f"n{index}", name=animal) for index, animal in enumerate(("ant", "bee", "cat", "dog"))
         ),
-        accuracy=Accuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
+        accuracy=RecordedAccuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
         provenance=Provenance(source="made up in a test"),
     )
     network = build(SPEC, generator=torch.Generator().manual_seed(version))

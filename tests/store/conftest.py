@@ -9,7 +9,7 @@ import torch
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
-from zfscope.store import Accuracy, Label, Manifest, Provenance, write_model
+from zfscope.store import Label, Manifest, Provenance, RecordedAccuracy, write_model
 
 SPEC = NetworkSpec(
     name="tiny",
@@ -43,7 +43,7 @@ def manifest() -> Manifest:
         network=SPEC,
         preprocessing=Preprocessing(short_side=8, centre=8, crop=8),
         labels=tuple(Label(id=f"n{number}", name=name) for number, name in enumerate(("cat", "dog", "fish"))),
-        accuracy=Accuracy(top1=50, top5=100, images=4, data="four photos"),
+        accuracy=RecordedAccuracy(top1=50, top5=100, images=4, data="four photos"),
         provenance=Provenance(source="made up in a test", licence="Apache-2.0"),
     )
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from zfscope.store import Manifest
-from zfscope.store.manifest import Checkpoint, checked_file
+from zfscope.store.manifest import Checkpoint, validate_file_name
 
 
 def changed(manifest: Manifest, **changes: Any) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_a_file_that_could_lie_outside_the_folder_is_refused(manifest: Manifest,
 
 
 def test_a_file_in_a_folder_of_the_model_is_taken() -> None:
-    assert checked_file("checkpoints/epoch-001.safetensors") == "checkpoints/epoch-001.safetensors"
+    assert validate_file_name("checkpoints/epoch-001.safetensors") == "checkpoints/epoch-001.safetensors"
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "G" * 64, "A" * 64])

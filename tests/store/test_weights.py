@@ -73,7 +73,7 @@ def test_weights_are_put_onto_a_device_before_and_after_the_network_is_built(mod
     unbuilt = model.weights.on_device("meta")
     assert next(unbuilt.network.parameters()).device.type == "meta"
     assert next(model.network.parameters()).device.type == "cpu"  # these weights are others
-    built = Weights.of(model.network).on_device("meta")
+    built = Weights.from_network(model.network).on_device("meta")
     assert next(built.network.parameters()).device.type == "meta"
 
 

@@ -13,16 +13,16 @@ from zfscope.errors import InputError
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.spec import NetworkSpec
 from zfscope.training.batches import Batches
-from zfscope.training.evaluate import Accuracy
-from zfscope.training.run import TrainingRun, Watch
+from zfscope.training.evaluate import MeasuredAccuracy
+from zfscope.training.run import TrainingCallbacks, TrainingRun
 
 
 class Killed(Exception):
     """Stands for a kill in the middle of an epoch."""
 
 
-def silent(warn: Callable[[str], None] = lambda text: None) -> Watch:
-    return Watch(photos=lambda done, left: None, epoch=lambda row: None, warn=warn)
+def silent(warn: Callable[[str], None] = lambda text: None) -> TrainingCallbacks:
+    return TrainingCallbacks(photos=lambda done, left: None, epoch=lambda row: None, warn=warn)
 
 
 def fresh(spec: NetworkSpec) -> Network:
@@ -39,7 +39,7 @@ def test_a_killed_run_ends_as_one_that_was_never_killed(
     tmp_path: Path, spec: NetworkSpec, batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = TrainingRun(tmp_path / "whole", fresh(spec), batches, 3)
-    whole.run(checkpoints=frozenset(), validate=None, watch=silent())
+    whole.run(checkpoints=frozenset(), validate=None, callbacks=silent())
 
     monkeypatch.setattr("zfscope.training.run.SAVE_EVERY_S", 0.0)
     killed = TrainingRun(tmp_path / "killed", fresh(spec), batches, 3)
@@ -56,12 +56,12 @@ def test_a_killed_run_ends_as_one_that_was_never_killed(
         killed.run(
             checkpoints=frozenset(),
             validate=None,
-            watch=Watch(photos=kill, epoch=lambda row: None, warn=lambda text: None),
+            callbacks=TrainingCallbacks(photos=kill, epoch=lambda row: None, warn=lambda text: None),
         )
     again = TrainingRun(tmp_path / "killed", fresh(spec), batches, 3)
     assert again.resume()
     assert (again.progress.epoch, again.progress.step) == (1, 2)
-    again.run(checkpoints=frozenset(), validate=None, watch=silent())
+    again.run(checkpoints=frozenset(), validate=None, callbacks=silent())
     torch.testing.assert_close(weights(again), weights(whole), rtol=0, atol=0)
     assert [row["train_loss"] for row in again.progress.history] == [
         row["train_loss"] for row in whole.progress.history
@@ -74,8 +74,10 @@ def test_a_run_learns_two_colours_and_writes_its_history(
     run, rows = TrainingRun(tmp_path, network, batches, 12), []
     run.run(
         checkpoints=frozenset({2}),
-        validate=lambda size: Accuracy(top1=float(size), top5=100.0, images=1),
-        watch=Watch(photos=lambda done, left: None, epoch=rows.append, warn=lambda text: None),
+        validate=lambda size: MeasuredAccuracy(top1=float(size), top5=100.0, images=1),
+        callbacks=TrainingCallbacks(
+            photos=lambda done, left: None, epoch=rows.append, warn=lambda text: None
+        ),
     )
     history = json.loads((tmp_path / "history.json").read_text())
     assert history == rows
@@ -90,7 +92,7 @@ def test_checkpoints_hold_the_conv_layers_in_half_precision(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:
     run = TrainingRun(tmp_path, network, batches, 3)
-    run.run(checkpoints=frozenset({1}), validate=None, watch=silent())
+    run.run(checkpoints=frozenset({1}), validate=None, callbacks=silent())
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["epoch-001.safetensors", "epoch-003.safetensors"]
     last = load_file(tmp_path / "checkpoints" / "epoch-003.safetensors")
@@ -104,7 +106,7 @@ def test_names_with_dots_are_trained_and_resumed(tmp_path: Path, spec: NetworkSp
     runs = {"plain": spec, "dotted": spec.model_copy(update={"layers": layers})}
     for name, each in runs.items():
         TrainingRun(tmp_path / name, fresh(each), batches, 1).run(
-            checkpoints=frozenset(), validate=None, watch=silent()
+            checkpoints=frozenset(), validate=None, callbacks=silent()
         )
         again = TrainingRun(tmp_path / name, fresh(each), batches, 1)
         assert again.resume()
@@ -162,7 +164,7 @@ def test_a_loss_that_stays_at_guessing_is_warned_of(
             filters.weight.zero_()
     said: list[str] = []
     TrainingRun(tmp_path, network, batches, 1).run(
-        checkpoints=frozenset(), validate=None, watch=silent(said.append)
+        checkpoints=frozenset(), validate=None, callbacks=silent(said.append)
     )
     assert len(said) == 1
     assert "that of guessing is ln(classes) = 0.693" in said[0]
@@ -181,7 +183,7 @@ def test_the_plateau_schedule_follows_the_loss_where_nothing_is_validated(
 @pytest.mark.parametrize("seed", [20_000_000, 2**63 - 1])
 def test_any_seed_trains(tmp_path: Path, network: Network, batches: Batches, seed: int) -> None:
     run = TrainingRun(tmp_path, network, replace(batches, seed=seed), 1)
-    run.run(checkpoints=frozenset(), validate=None, watch=silent())
+    run.run(checkpoints=frozenset(), validate=None, callbacks=silent())
     assert run.progress.epoch == 1
 
 
@@ -192,7 +194,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_way_out(
         network.filters["fc3"].bias.fill_(torch.nan)
     run = TrainingRun(tmp_path, network, batches, 1)
     with pytest.raises(InputError, match="epoch 1: the loss is not a finite number") as caught:
-        run.run(checkpoints=frozenset(), validate=None, watch=silent())
+        run.run(checkpoints=frozenset(), validate=None, callbacks=silent())
     assert caught.value.field == "recipe"
     assert not (tmp_path / "state.pt").exists()
 

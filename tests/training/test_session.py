@@ -17,9 +17,9 @@ from zfscope.errors import CannotWrite, InputError, NotFound, RuntimeUnavailable
 from zfscope.files import locked
 from zfscope.store import ModelStore
 from zfscope.training.evaluate import evaluate_model
-from zfscope.training.run import Watch
-from zfscope.training.session import Session
-from zfscope.training.settings import Settings
+from zfscope.training.run import TrainingCallbacks
+from zfscope.training.session import TrainingSession
+from zfscope.training.settings import TrainingSettings
 
 RECIPE = """
 summary = "for tests"
@@ -32,14 +32,14 @@ crop = "random"
 [[phases]]
 size = 64
 """
-QUIET = Watch(photos=lambda done, left: None, epoch=lambda row: None, warn=lambda text: None)
+QUIET = TrainingCallbacks(photos=lambda done, left: None, epoch=lambda row: None, warn=lambda text: None)
 
 
-def settings_in(folder: Path) -> Settings:
+def settings_in(folder: Path) -> TrainingSettings:
     """Write photos and recipes, and return the settings of a short run."""
     (folder / "quick.toml").write_text(RECIPE)
     (folder / "small.toml").write_text(RECIPE.replace("64", "48"))
-    return Settings(
+    return TrainingSettings(
         data=write_photos(folder / "train", count=2),
         validation=write_photos(folder / "val", count=1, seed=1),
         out=folder / "run",
@@ -53,16 +53,16 @@ def settings_in(folder: Path) -> Settings:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> TrainingSettings:
     return settings_in(tmp_path)
 
 
 def test_a_folder_becomes_a_model_whose_accuracy_is_what_evaluate_finds(
-    settings: Settings, tmp_path: Path
+    settings: TrainingSettings, tmp_path: Path
 ) -> None:
     assert settings.validation is not None
     shutil.copy(settings.data / "red" / "1.png", settings.validation / "red" / "known.png")
-    session = Session(settings)
+    session = TrainingSession(settings)
     assert session.decoded == 7
     session.train(QUIET)
     folder = session.publish(tmp_path / "store")
@@ -83,10 +83,10 @@ def test_a_folder_becomes_a_model_whose_accuracy_is_what_evaluate_finds(
     assert "1 of these photos are training photos too, by the hash of their files" in card
 
 
-def test_the_papers_recipe_trains_with_a_mean_image(settings: Settings, tmp_path: Path) -> None:
+def test_the_papers_recipe_trains_with_a_mean_image(settings: TrainingSettings, tmp_path: Path) -> None:
     paper = RECIPE.replace('"channels"', '"image"').replace('"random"', '"ten"').split("[[phases]]")[0]
     (tmp_path / "paper.toml").write_text(paper)
-    session = Session(replace(settings, recipe=str(tmp_path / "paper.toml"), validation=None))
+    session = TrainingSession(replace(settings, recipe=str(tmp_path / "paper.toml"), validation=None))
     session.train(QUIET)
     session.publish(tmp_path / "store")
     model = ModelStore(tmp_path / "store").load("tiny")
@@ -119,85 +119,85 @@ def test_the_papers_recipe_trains_with_a_mean_image(settings: Settings, tmp_path
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_before_any_work(
-    settings: Settings, change: dict[str, object], error: type[Exception], message: str
+    settings: TrainingSettings, change: dict[str, object], error: type[Exception], message: str
 ) -> None:
     if str(change.get("recipe")).endswith(".toml"):
         change = {"recipe": str(settings.out.parent / str(change["recipe"]))}
     with pytest.raises(error, match=message):
-        Session(replace(settings, **change))  # type: ignore[arg-type]
+        TrainingSession(replace(settings, **change))  # type: ignore[arg-type]
     assert not list(settings.out.glob("*.pixels"))
 
 
 @pytest.mark.parametrize("field", ["data", "validation"])
 def test_a_class_whose_name_cannot_be_stored_is_refused_before_any_work(
-    settings: Settings, field: str
+    settings: TrainingSettings, field: str
 ) -> None:
     folder: Path = getattr(settings, field)
     (folder / "red").rename(folder / "r\udce9d")
     with pytest.raises(InputError, match="not named in UTF-8"):
-        Session(settings)
+        TrainingSession(settings)
     assert not settings.out.exists()
 
 
 def test_data_whose_own_name_is_not_utf_8_is_trained_on_and_named_escaped(
-    settings: Settings, tmp_path: Path
+    settings: TrainingSettings, tmp_path: Path
 ) -> None:
     odd = tmp_path / "caf\udce9"
     settings.data.rename(odd)
-    session = Session(replace(settings, data=odd, validation=None))
+    session = TrainingSession(replace(settings, data=odd, validation=None))
     session.train(QUIET)
     session.publish(tmp_path / "store")
     assert ModelStore(tmp_path / "store").verify("tiny").provenance.data.endswith("/caf\\xe9")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_device_that_is_not_there_is_refused_before_any_work(settings: Settings) -> None:
+def test_a_device_that_is_not_there_is_refused_before_any_work(settings: TrainingSettings) -> None:
     with pytest.raises(RuntimeUnavailable, match="device 'cuda' cannot be used") as caught:
-        Session(replace(settings, device="cuda"))
+        TrainingSession(replace(settings, device="cuda"))
     assert caught.value.field == "device"
     assert not settings.out.exists()
 
 
 def test_a_folder_for_the_run_that_cannot_be_written_is_refused_before_any_work(
-    settings: Settings, tmp_path: Path
+    settings: TrainingSettings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(
         CannotWrite,
         match="not below a file; give another --out",
     ) as caught:
-        Session(replace(settings, out=tmp_path / "file" / "run"))
+        TrainingSession(replace(settings, out=tmp_path / "file" / "run"))
     assert caught.value.field == "out"
 
 
 class TestBroken:
     """Photos that cannot be used."""
 
-    def test_they_are_left_out_and_named(self, settings: Settings, tmp_path: Path) -> None:
+    def test_they_are_left_out_and_named(self, settings: TrainingSettings, tmp_path: Path) -> None:
         (settings.data / "red" / "1.png").write_bytes(b"not a photo")
         assert settings.validation is not None
         shutil.copytree(settings.validation, tmp_path / "more")
         (tmp_path / "more" / "red" / "9.png").write_bytes(b"")
         said = list[str]()
-        session = Session(replace(settings, validation=tmp_path / "more"), warn=said.append)
+        session = TrainingSession(replace(settings, validation=tmp_path / "more"), warn=said.append)
         assert said[0].startswith("photo 'red/1.png' is left out: the file is not an image")
         assert said[1] == "photo 'red/9.png' is left out: the file is empty: 0 bytes"
         assert session.decoded == 5
         assert session.training.targets.tolist() == [0, 0, 1]
         assert session.run.batches.targets.tolist() == [0, 0, 1]
 
-    def test_a_class_that_has_no_others_is_refused_with_the_reason(self, settings: Settings) -> None:
+    def test_a_class_that_has_no_others_is_refused_with_the_reason(self, settings: TrainingSettings) -> None:
         for path in (settings.data / "red").iterdir():
             path.write_bytes(b"")
         words = r"red' holds no photos \(.*\) that can be used; 'red/0\.png': the file is empty: 0 bytes"
         with pytest.raises(InputError, match=words):
-            Session(settings)
+            TrainingSession(settings)
 
-    def test_of_many_the_first_are_named_and_the_others_counted(self, settings: Settings) -> None:
+    def test_of_many_the_first_are_named_and_the_others_counted(self, settings: TrainingSettings) -> None:
         for number in range(15):
             (settings.data / "red" / f"x{number:02}.png").touch()
         said = list[str]()
-        Session(settings, warn=said.append)
+        TrainingSession(settings, warn=said.append)
         assert len(said) == 11
         assert said[-1] == "5 more photos are left out"
 
@@ -205,34 +205,34 @@ class TestBroken:
 class TestSamePhotos:
     """Photos that are in two places of the data."""
 
-    def test_those_trained_on_are_counted_in_the_validation(self, settings: Settings) -> None:
+    def test_those_trained_on_are_counted_in_the_validation(self, settings: TrainingSettings) -> None:
         assert settings.validation is not None
         shutil.copy(settings.data / "blue" / "1.png", settings.validation / "blue" / "other.png")
         (settings.validation / "blue" / "0.png").write_bytes((settings.data / "red" / "0.png").read_bytes())
         (settings.validation / "red" / "0.png").write_bytes(noise(7))
         said = list[str]()
-        Session(settings, warn=said.append)
+        TrainingSession(settings, warn=said.append)
         assert said == [
             "2 of the 3 validation photos are training photos too ('blue/0.png' is 'red/0.png'): the "
             "accuracy will be too high; remove them from one of the two"
         ]
 
-    def test_one_in_two_classes_is_said(self, settings: Settings) -> None:
+    def test_one_in_two_classes_is_said(self, settings: TrainingSettings) -> None:
         shutil.copy(settings.data / "blue" / "1.png", settings.data / "red" / "other.png")
         said = list[str]()
-        Session(replace(settings, validation=None), warn=said.append)
+        TrainingSession(replace(settings, validation=None), warn=said.append)
         assert said == [
             "1 training photos are in two classes ('blue/1.png' is 'red/other.png'); remove them from one"
         ]
 
 
-def test_repeats_inside_a_class_and_classes_that_look_the_same_are_said(settings: Settings) -> None:
+def test_repeats_inside_a_class_and_classes_that_look_the_same_are_said(settings: TrainingSettings) -> None:
     for name in ("0 (1).png", "0 (2).png"):
         shutil.copy(settings.data / "blue" / "0.png", settings.data / "blue" / name)
     (settings.data / "Red").mkdir()
     (settings.data / "Red" / "new.png").write_bytes(noise(99))
     said = list[str]()
-    Session(replace(settings, validation=None, classes=None, labels=None), warn=said.append)
+    TrainingSession(replace(settings, validation=None, classes=None, labels=None), warn=said.append)
     assert said == [
         "classes 'Red', 'red' differ in case, spaces or Unicode's form alone; join them if they are one",
         "2 training photos repeat another of their class ('blue/0 (1).png' is 'blue/0 (2).png'); they count "
@@ -255,18 +255,18 @@ def kill(row: dict[str, float]) -> None:
     raise Killed
 
 
-def change_class(settings: Settings) -> None:
+def change_class(settings: TrainingSettings) -> None:
     (settings.data / "red" / "1.png").rename(settings.data / "blue" / "9.png")
 
 
-def change_contents(settings: Settings) -> None:
+def change_contents(settings: TrainingSettings) -> None:
     path = settings.data / "red" / "1.png"
     before = path.stat()
     path.write_bytes(noise(3)[: before.st_size].ljust(before.st_size, b"\0"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def change_validation(settings: Settings) -> None:
+def change_validation(settings: TrainingSettings) -> None:
     assert settings.validation is not None
     (settings.validation / "red" / "0.png").write_bytes(noise(5))
 
@@ -276,7 +276,9 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs that was stopped after the first. Not to be changed."""
     settings = replace(settings_in(tmp_path_factory.mktemp("begun")), epochs=2)
     with pytest.raises(Killed):
-        Session(settings).train(Watch(photos=lambda done, left: None, epoch=kill, warn=lambda text: None))
+        TrainingSession(settings).train(
+            TrainingCallbacks(photos=lambda done, left: None, epoch=kill, warn=lambda text: None)
+        )
     return settings.out
 
 
@@ -284,13 +286,13 @@ class TestResumed:
     """A run that was stopped between two epochs."""
 
     @pytest.fixture
-    def stopped(self, begun: Path, settings: Settings) -> Settings:
+    def stopped(self, begun: Path, settings: TrainingSettings) -> TrainingSettings:
         shutil.copytree(begun, settings.out)
         return replace(settings, epochs=2)
 
-    def test_with_the_same_photos_it_goes_on(self, stopped: Settings) -> None:
+    def test_with_the_same_photos_it_goes_on(self, stopped: TrainingSettings) -> None:
         said = list[str]()
-        session = Session(stopped, warn=said.append)
+        session = TrainingSession(stopped, warn=said.append)
         assert (session.resumed, session.run.progress.epoch, said) == (True, 1, [])
 
     @pytest.mark.parametrize(
@@ -302,40 +304,40 @@ class TestResumed:
         ],
     )
     def test_with_other_photos_it_is_refused(
-        self, stopped: Settings, change: Callable[[Settings], None], words: str
+        self, stopped: TrainingSettings, change: Callable[[TrainingSettings], None], words: str
     ) -> None:
         change(stopped)
         with pytest.raises(InputError, match=f"holds a run of other photos: since it was begun, {words}"):
-            Session(stopped)
+            TrainingSession(stopped)
 
     def test_with_other_photos_it_is_refused_also_where_the_pixels_were_removed(
-        self, stopped: Settings
+        self, stopped: TrainingSettings
     ) -> None:
         for path in stopped.out.glob("training.p*"):
             path.unlink()
         change_contents(stopped)
         with pytest.raises(InputError, match="holds a run with another photos, training photos"):
-            Session(stopped)
+            TrainingSession(stopped)
 
-    def test_without_its_validation_photos_it_is_refused(self, stopped: Settings) -> None:
+    def test_without_its_validation_photos_it_is_refused(self, stopped: TrainingSettings) -> None:
         with pytest.raises(InputError, match="holds a run with another validation photos"):
-            Session(replace(stopped, validation=None))
+            TrainingSession(replace(stopped, validation=None))
 
-    def test_with_other_names_of_classes_it_is_refused(self, stopped: Settings) -> None:
+    def test_with_other_names_of_classes_it_is_refused(self, stopped: TrainingSettings) -> None:
         words = r"holds a run with another labels \(class 'red' was called 'red things', now 'crimson'\)"
         with pytest.raises(InputError, match=words) as caught:
-            Session(replace(stopped, labels={"red": "crimson"}))
+            TrainingSession(replace(stopped, labels={"red": "crimson"}))
         assert caught.value.field == "out"
 
-    def test_labels_of_other_classes_make_no_difference(self, stopped: Settings) -> None:
+    def test_labels_of_other_classes_make_no_difference(self, stopped: TrainingSettings) -> None:
         said = list[str]()
-        assert Session(
+        assert TrainingSession(
             replace(stopped, labels={"red": "red things", "green": "grass"}), warn=said.append
         ).resumed
         assert "1 of 2 labels name no class of the data: green" in said
 
     def test_of_a_run_of_an_older_version_it_is_said_that_its_photos_are_not_known(
-        self, stopped: Settings
+        self, stopped: TrainingSettings
     ) -> None:
         path = stopped.out / "state.pt"
         state = torch.load(path, weights_only=True)
@@ -343,13 +345,13 @@ class TestResumed:
             del state["identity"][name]
         torch.save(state, path)
         said = list[str]()
-        assert Session(stopped, warn=said.append).resumed
+        assert TrainingSession(stopped, warn=said.append).resumed
         assert "was begun by an older version, which did not record its photos" in said[0]
 
 
-def test_classes_without_labels_and_labels_without_classes_are_said(settings: Settings) -> None:
+def test_classes_without_labels_and_labels_without_classes_are_said(settings: TrainingSettings) -> None:
     said = list[str]()
-    Session(replace(settings, labels={"red": "blue", "green": "grass"}), warn=said.append)
+    TrainingSession(replace(settings, labels={"red": "blue", "green": "grass"}), warn=said.append)
     assert said == [
         "1 of 2 labels name no class of the data: green",
         "1 of 2 classes have no label, and are called as their folders: blue. Put a TAB behind a class with "
@@ -358,8 +360,8 @@ def test_classes_without_labels_and_labels_without_classes_are_said(settings: Se
     ]
 
 
-def test_two_processes_never_train_in_one_folder(settings: Settings) -> None:
-    session = Session(settings)
+def test_two_processes_never_train_in_one_folder(settings: TrainingSettings) -> None:
+    session = TrainingSession(settings)
     busy = InputError("busy")
     with (
         locked(settings.out / "lock", otherwise=busy),

@@ -14,7 +14,7 @@ from zfscope.errors import InputError
 from zfscope.images.preprocess import prepare, reorder
 from zfscope.networks.spec import INPUT, multiplications, parameter_count
 from zfscope.rounding import rounding
-from zfscope.store import Accuracy, Model
+from zfscope.store import Model, RecordedAccuracy
 from zfscope.training.filters import dead_filters
 from zfscope_analyzers.architectures.grids import Grid, axis_profile, fits, grids, spectra
 from zfscope_analyzers.architectures.layers import FirstLayers, first_layers
@@ -83,7 +83,7 @@ class Measures:
     control_grids: tuple[Grid, ...]
     profile: NDArray[np.float64]
     projections: NDArray[np.float32]
-    accuracy: Accuracy | None
+    accuracy: RecordedAccuracy | None
     multiplications: int
     parameters: int
 

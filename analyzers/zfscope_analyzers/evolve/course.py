@@ -11,7 +11,7 @@ from zfscope.errors import InputError, NotFound
 from zfscope.networks.spec import layers_of_maps
 from zfscope.records import MOST_EVOLVED_MAPS
 from zfscope.scan import indexes_folder
-from zfscope.scan.open import index_names, name_at
+from zfscope.scan.open import epoch_index_name, index_names
 from zfscope.store import Model, ModelStore
 from zfscope_analyzers.params import MapsOrPage
 from zfscope_analyzers.top_k.page import Page, TopKParams, page_of
@@ -145,8 +145,8 @@ def _epochs(model: Model, base: str, params: EvolveParams) -> list[int]:
             model.manifest.checkpoint(epoch)
         except NotFound as error:
             raise NotFound(error.message, field=f"epochs[{place}]") from error
-    epochs = sorted(params.epochs or [epoch for epoch in kept if name_at(base, epoch) in there])
-    missing = [epoch for epoch in epochs or kept if name_at(base, epoch) not in there]
+    epochs = sorted(params.epochs or [epoch for epoch in kept if epoch_index_name(base, epoch) in there])
+    missing = [epoch for epoch in epochs or kept if epoch_index_name(base, epoch) not in there]
     if missing:
         numbers = ", ".join(str(epoch) for epoch in missing)
         message = (
@@ -161,13 +161,13 @@ def _command(model: Model, epoch: int | None = None, base: str = "") -> str:
     words = f"zfscope index DATA --model {model.name}"
     if epoch is not None:
         words += f" --checkpoint {epoch}"
-    return f"{words} --name {name_at(base, epoch)}" if base and epoch is not None else words
+    return f"{words} --name {epoch_index_name(base, epoch)}" if base and epoch is not None else words
 
 
 def _stop(context: Context, store: ModelStore, epoch: int, base: str, end: Page) -> Stop:
     context.check_cancelled()
     model = store.load_checkpoint(context.model.name, epoch, context.model.version)
-    wanted = TopKParams(index=name_at(base, epoch), layer=end.layer, maps=end.maps, top=1)
+    wanted = TopKParams(index=epoch_index_name(base, epoch), layer=end.layer, maps=end.maps, top=1)
     return Stop(epoch, model, page_of(replace(context, model=model), wanted))
 
 

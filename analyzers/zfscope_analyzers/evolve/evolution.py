@@ -16,7 +16,7 @@ from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
 from zfscope.records import Record, RecordState
 from zfscope.rounding import is_level
-from zfscope.scan.reload import photos_of, reload_photo
+from zfscope.scan.reload import photo_source, reload_photo
 from zfscope_analyzers.evolve.course import Course, Stop
 from zfscope_analyzers.top_k import inspect as top_k
 from zfscope_analyzers.top_k.page import TopKParams
@@ -108,7 +108,7 @@ def correlations(context: Context, course: Course, places: Sequence[int]) -> Cor
     or rounding of the layer's largest, counts as zeros.
     """
     page, found = course.end.page, dict[tuple[int, int], float | None]()
-    photos, known = photos_of(page.index), [(place, page.records[place][0]) for place in places]
+    photos, known = photo_source(page.index), [(place, page.records[place][0]) for place in places]
     for start in range(0, len(known), _PHOTOS):
         context.check_cancelled()
         some = known[start : start + _PHOTOS]

@@ -17,7 +17,7 @@ from zfscope.images.geometry import Box, cut
 from zfscope.images.preprocess import Prepared
 from zfscope.networks import Network
 from zfscope.records import Record, RecordState
-from zfscope.scan.reload import photos_of, reload_photo
+from zfscope.scan.reload import photo_source, reload_photo
 from zfscope_analyzers.top_k.page import Page, TopKParams
 
 PlaceT = TypeVar("PlaceT", bound=tuple[int, int])
@@ -86,7 +86,7 @@ def inspect_records(
         for rank, record in enumerate(records)
     ]
     found |= {place: Inspection(RecordState.SILENT) for place, record in wanted if record.value <= 0}
-    photos, lens = photos_of(page.index), _lens_of(context, page, params)
+    photos, lens = photo_source(page.index), _lens_of(context, page, params)
     by_photo = _by_photo([each for each in wanted if each.record.value > 0])
     for start in range(0, len(by_photo), _PHOTOS):
         there: list[tuple[Prepared, Sequence[_Wanted]]] = []

@@ -9,7 +9,7 @@ from zfscope.analysis.control import check_down_to
 from zfscope.errors import InputError, NotFound
 from zfscope.records import MOST_RECORDS
 from zfscope.scan import Index, Record, indexes_folder, open_index
-from zfscope.scan.manifest import identity_of
+from zfscope.scan.manifest import model_identity
 from zfscope.scan.open import index_names, read_manifest
 from zfscope.store import Model
 from zfscope_analyzers.params import MapsOrPage
@@ -81,7 +81,7 @@ def page_of(context: Context, params: TopKParams) -> Page:
 
 def _only_index(model: Model) -> str:
     """Find the index to take where none is named: of these weights, so none of an epoch before."""
-    folder, identity = indexes_folder(model), identity_of(model.manifest)
+    folder, identity = indexes_folder(model), model_identity(model.manifest)
     there = index_names(folder)
     names = [name for name in there if read_manifest(folder / name).origin.model == identity]
     title = model.manifest.title

@@ -98,7 +98,7 @@ def context_of(network: Network, pixels: NDArray[np.float32] | None = None) -> C
     )
     if pixels is None:
         pixels = np.random.default_rng(1).normal(0, 1, (3, size, size)).astype(np.float32)
-    model = Model(manifest, Weights.of(network))
+    model = Model(manifest, Weights.from_network(network))
     return Context(
         model,
         create_runtime("torch", model),

@@ -9,8 +9,7 @@ from zfscope.answers.models import Accuracy, Label, Layer, ModelInfo, ModelSumma
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import NetworkSpec, parameter_count, shapes
-from zfscope.store import Accuracy as MeasuredAccuracy
-from zfscope.store import DamagedEntry, Manifest, Model
+from zfscope.store import DamagedEntry, Manifest, Model, RecordedAccuracy
 
 Key = tuple[str, int]
 
@@ -80,7 +79,7 @@ def _preprocessing(steps: Preprocessing) -> PreprocessingInfo:
     )
 
 
-def _accuracy(accuracy: MeasuredAccuracy) -> Accuracy:
+def _accuracy(accuracy: RecordedAccuracy) -> Accuracy:
     return Accuracy(
         top1_percent=accuracy.top1,
         top5_percent=accuracy.top5,

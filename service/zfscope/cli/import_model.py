@@ -47,9 +47,9 @@ def import_model(
     from zfscope.store import ModelStore, Provenance
     from zfscope.store.importing import publish, read_definition
     from zfscope.store.manifest import preprocessing_notices
-    from zfscope.store.write import check_free
+    from zfscope.store.write import check_available
 
-    check_free(store, name, version)
+    check_available(store, name, version)
     names = read_labels(labels) if labels else None
     out_of_order = check_order(labels, names) if labels and names else ""
     imported = read_definition(file, definition)

@@ -19,7 +19,7 @@ from zfscope.location import find_store
 
 if TYPE_CHECKING:
     from zfscope.runtimes import Runtime as ForwardRuntime
-    from zfscope.scan import DataSet, Engine, Index, Plan
+    from zfscope.scan import DataSet, Engine, Index, ScanPlan
     from zfscope.scan.manifest import IndexManifest
     from zfscope.store import Model
 
@@ -132,7 +132,7 @@ class Passes:
 def make_index(
     model: "Model",
     data: "DataSet",
-    plan: "Plan",
+    plan: "ScanPlan",
     target: Path,
     *,
     engine: "Engine | None" = None,
@@ -157,7 +157,7 @@ def make_index(
             target,
             runtime=(passes or Passes()).of(model),
             engine=engine or local,
-            watch=lambda done, total: bar.update(task, completed=done),
+            progress=lambda done, total: bar.update(task, completed=done),
             option=option,
         )
 
@@ -178,11 +178,11 @@ def index_name(name: str, data: Path, checkpoint: int | None = None) -> str:
 
     Raises InputError for a name that is none.
     """
-    from zfscope.scan.open import name_at
+    from zfscope.scan.open import epoch_index_name
     from zfscope.store.manifest import NAME_PATTERN
 
     plain = plain_name(data)
-    title = name or (plain if checkpoint is None else name_at(plain, checkpoint))
+    title = name or (plain if checkpoint is None else epoch_index_name(plain, checkpoint))
     if not re.fullmatch(NAME_PATTERN, title):
         raise InputError(f"name '{title}' must match {NAME_PATTERN}; give a --name", field="name")
     return title

@@ -9,7 +9,7 @@ from zfscope.cli.index import Passes, make_index
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
-    from zfscope.scan import DataSet, Plan
+    from zfscope.scan import DataSet, ScanPlan
     from zfscope.store import Model, ModelStore
 
 
@@ -22,7 +22,7 @@ def make_missing(
     final: "Model",
     photos: "DataSet",
     base: str,
-    plan: "Plan",
+    plan: "ScanPlan",
     epochs: Sequence[int],
     passes: Passes,
 ) -> None:
@@ -33,14 +33,14 @@ def make_missing(
     """
     from zfscope.networks.spec import layers_of_maps
     from zfscope.scan import indexes_folder
-    from zfscope.scan.open import name_at
+    from zfscope.scan.open import epoch_index_name
 
     for kept_epoch in epochs:
         final.manifest.checkpoint(kept_epoch)
     kept = [layer.name for layer in layers_of_maps(final.spec).layers]
     early = replace(plan, layers=tuple(layer for layer in plan.layers if layer in kept))
     for epoch in (None, *(epochs if early.layers else ())):
-        target = indexes_folder(final) / (base if epoch is None else name_at(base, epoch))
+        target = indexes_folder(final) / (base if epoch is None else epoch_index_name(base, epoch))
         if target.exists():
             _check_photos(target, photos)
         elif epoch is None:

@@ -22,8 +22,8 @@ from zfscope.text import printable
 if TYPE_CHECKING:
     from zfscope.training.decoded import DecodedPhotos
     from zfscope.training.labelled import LabelledPhotos
-    from zfscope.training.session import Session
-    from zfscope.training.settings import Settings
+    from zfscope.training.session import TrainingSession
+    from zfscope.training.settings import TrainingSettings
 
 RUNS = Path("runs")
 DEFAULT_CHECKPOINTS = "1,2,5,10,20"
@@ -73,10 +73,10 @@ def train(
       zfscope train photos/train --validation photos/val --epochs 20
       zfscope train photos/train --network alexnet --recipe paper --checkpoints 1,10,70 --epochs 70
     """
-    from zfscope.training.settings import Settings
+    from zfscope.training.settings import TrainingSettings
 
     title = name or f"{network}-{plain_name(data)}"
-    settings = Settings(
+    settings = TrainingSettings(
         data=data,
         out=out or RUNS / title,
         name=title,
@@ -99,23 +99,23 @@ def train(
         echo(f"{in_words(session)}.")
 
 
-def _train(settings: "Settings", store: Path) -> "tuple[Session, Path]":
+def _train(settings: "TrainingSettings", store: Path) -> "tuple[TrainingSession, Path]":
     from zfscope.cli.memory import keep_freed_memory
-    from zfscope.store.write import check_free
-    from zfscope.training.run import Watch
-    from zfscope.training.session import Session
+    from zfscope.store.write import check_available
+    from zfscope.training.run import TrainingCallbacks
+    from zfscope.training.session import TrainingSession
 
-    check_free(store, settings.name)  # said before the hours of training, not after
+    check_available(store, settings.name)  # said before the hours of training, not after
     keep_freed_memory()
     with display(settings.epochs) as shown:
-        session = Session(settings, advance=shown.decoded, warn=shown.warn)
+        session = TrainingSession(settings, advance=shown.decoded, warn=shown.warn)
         if session.resumed:
             shown.say(f"going on with the run in '{settings.out}', after epoch {session.run.progress.epoch}")
-        session.train(Watch(photos=shown.photos, epoch=shown.epoch, warn=shown.warn))
+        session.train(TrainingCallbacks(photos=shown.photos, epoch=shown.epoch, warn=shown.warn))
         return session, session.publish(store)
 
 
-def photos_of(session: "Session") -> dict[str, Any]:
+def photos_of(session: "TrainingSession") -> dict[str, Any]:
     """Return which photos were trained on, and measured on, as JSON."""
     found = _used(session.training, session.photos).as_object()
     if session.validation and session.held_out:
@@ -123,7 +123,7 @@ def photos_of(session: "Session") -> dict[str, Any]:
     return found
 
 
-def in_words(session: "Session") -> str:
+def in_words(session: "TrainingSession") -> str:
     """Return which photos were trained on, and measured on, without a full stop."""
     words = f"Trained on {_used(session.training, session.photos)}"
     if session.validation and session.held_out:

@@ -11,7 +11,7 @@ from zfscope.networks.spec import layers_of_maps
 from zfscope.records import MOST_EVOLVED_MAPS, MOST_RECORDS
 from zfscope.scan import Index, indexes_folder
 from zfscope.scan.manifest import IndexManifest
-from zfscope.scan.open import index_names, name_at, read_manifest
+from zfscope.scan.open import epoch_index_name, index_names, read_manifest
 from zfscope.store import Model
 from zfscope.store.integrity import sha256
 
@@ -123,7 +123,7 @@ def _epochs(model: Model, index: Index) -> dict[int, tuple[str, ...]]:
     there = index_names(indexes_folder(model))
     found = {}
     for epoch in model.manifest.early_epochs:
-        if name_at(index.name, epoch) in there:
+        if epoch_index_name(index.name, epoch) in there:
             origin = _manifest(model, index.name, epoch).origin
             if (origin.data.fingerprint, origin.rank) == (index.manifest.origin.data.fingerprint, "max"):
                 found[epoch] = tuple(layer.name for layer in origin.layers)
@@ -132,7 +132,7 @@ def _epochs(model: Model, index: Index) -> dict[int, tuple[str, ...]]:
 
 
 def _manifest(model: Model, name: str, epoch: int) -> IndexManifest:
-    return read_manifest(indexes_folder(model) / name_at(name, epoch))
+    return read_manifest(indexes_folder(model) / epoch_index_name(name, epoch))
 
 
 def _batches(layer: LayerPlan, top: int) -> Iterator[Batch]:

@@ -6,16 +6,16 @@ from zfscope.scan.build import build_index
 from zfscope.scan.engine import ENGINES, Engine, create_engine, local
 from zfscope.scan.index import Index
 from zfscope.scan.open import indexes_folder, open_index, verify_indexes
-from zfscope.scan.plan import Plan, make_plan
+from zfscope.scan.plan import ScanPlan, make_plan
 
 __all__ = [
     "ENGINES",
     "DataSet",
     "Engine",
     "Index",
-    "Plan",
     "Record",
     "RecordState",
+    "ScanPlan",
     "build_index",
     "create_engine",
     "indexes_folder",

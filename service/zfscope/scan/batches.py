@@ -11,16 +11,16 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class Batch:
+class ScanBatch:
     """Photos of consecutive numbers: BATCH of them, fewer in the last batch."""
 
     number: int
     photos: tuple[Photo, ...]
 
 
-def batches(data: DataSet, *, done: int = 0) -> Iterator[Batch]:
+def batches(data: DataSet, *, done: int = 0) -> Iterator[ScanBatch]:
     """Return the batches of a data set in order, without those whose bit is set in `done`."""
     for number, first in enumerate(range(0, len(data), BATCH)):
         if not done >> number & 1:
             numbers = range(first, min(len(data), first + BATCH))
-            yield Batch(number, tuple(data.photo(each) for each in numbers))
+            yield ScanBatch(number, tuple(data.photo(each) for each in numbers))

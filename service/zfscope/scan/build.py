@@ -17,30 +17,30 @@ from zfscope.scan.engine import Engine, local
 from zfscope.scan.index import Index
 from zfscope.scan.manifest import Origin, differences, make_origin
 from zfscope.scan.open import read_index, read_manifest
-from zfscope.scan.partial import Partial, merged
-from zfscope.scan.plan import Plan
+from zfscope.scan.partial import PartialResult, merge
+from zfscope.scan.plan import ScanPlan
+from zfscope.scan.scanner import Scanner
 from zfscope.scan.state import load_state, save_state
 from zfscope.scan.tables import PHOTOS, photo_changes
-from zfscope.scan.work import Scanner
 from zfscope.scan.write import write_index
 from zfscope.store import Model
 
 SAVE_EVERY_S = 5.0
 _STATE, _RESULT = "state.npz", "result"
 
-Watch = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told how many photos are done, and how many there are: at the start, and after each batch."""
 
 
 def build_index(
     model: Model,
     data: DataSet,
-    plan: Plan,
+    plan: ScanPlan,
     target: Path,
     *,
     runtime: Runtime,
     engine: Engine = local,
-    watch: Watch = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
     option: str = "--out",
 ) -> Index:
     """Scan a data set with a model, and write the index as the folder `target`; give it opened.
@@ -56,7 +56,7 @@ def build_index(
     origin = make_origin(model.manifest, data, plan, runtime.title)
     scanner = Scanner(runtime, plan, model.preprocessing, model.mean_image, origin.limits)
 
-    def parts(done: int) -> Iterator[Partial]:
+    def parts(done: int) -> Iterator[PartialResult]:
         scanner.warm_up()
         return engine(scanner.scan, batches(data, done=done))
 
@@ -64,7 +64,7 @@ def build_index(
         if target.exists():
             _check_existing(target, origin, data)
         else:
-            found = _scanned(workshop / _STATE, origin, parts, watch)
+            found = _scanned(workshop / _STATE, origin, parts, progress)
             _check_photos(data, found)
             _publish(workshop / _RESULT, target, origin, data, found)
     return read_index(target, model.manifest)
@@ -92,14 +92,16 @@ def _tidy(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _scanned(state: Path, origin: Origin, parts: Callable[[int], Iterator[Partial]], watch: Watch) -> Partial:
+def _scanned(
+    state: Path, origin: Origin, parts: Callable[[int], Iterator[PartialResult]], progress: ProgressCallback
+) -> PartialResult:
     """Put together what is found in all batches; `parts` gives that of all but those done before."""
-    found = load_state(state, origin) or Partial(origin.top)
-    watch(found.seen, origin.data.photos)
+    found = load_state(state, origin) or PartialResult(origin.top)
+    progress(found.seen, origin.data.photos)
     saved = time.monotonic()
     for part in parts(found.batches):
-        found = merged(found, part)
-        watch(found.seen, origin.data.photos)
+        found = merge(found, part)
+        progress(found.seen, origin.data.photos)
         if time.monotonic() - saved >= SAVE_EVERY_S:
             save_state(state, origin, found)
             saved = time.monotonic()
@@ -116,13 +118,13 @@ def _check_existing(target: Path, origin: Origin, data: DataSet) -> None:
         raise InputError(f"{message}: give another --name, or remove that folder", field="name")
 
 
-def _check_photos(data: DataSet, found: Partial) -> None:
+def _check_photos(data: DataSet, found: PartialResult) -> None:
     if not found.photos:
         number, reason = found.skipped[0]
         raise none_usable(data, Skipped(printable(data.names[number]), reason))
 
 
-def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, found: Partial) -> None:
+def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, found: PartialResult) -> None:
     shutil.rmtree(draft, ignore_errors=True)  # one that a kill interrupted
     with writing(target):
         write_index(draft, origin, data, found)

@@ -16,11 +16,11 @@ from zfscope.termination import keep_handlers
 
 _CLIENT_PORT = 10001
 _CONNECT_S = 10.0
-_KINDS = "ray://HOST:PORT of its head, or, on a machine of the cluster, HOST:PORT or auto"
+_ADDRESS_FORMATS = "ray://HOST:PORT of its head, or, on a machine of the cluster, HOST:PORT or auto"
 
 
 @contextmanager
-def joined(address: str) -> Iterator[None]:
+def join_cluster(address: str) -> Iterator[None]:
     """Join the cluster at an address, and leave it as it was.
 
     Without one, that of RAY_ADDRESS is joined, else one of this machine's CPUs is started, and ended
@@ -67,7 +67,7 @@ def _check_listening(address: str) -> None:
         socket.create_connection((parts.hostname, parts.port or _CLIENT_PORT), _CONNECT_S).close()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        message = f"no Ray cluster at '{address}' ({reason}); an address is {_KINDS}"
+        message = f"no Ray cluster at '{address}' ({reason}); an address is {_ADDRESS_FORMATS}"
         raise RuntimeUnavailable(message, field="address") from error
 
 

@@ -6,10 +6,10 @@ from typing import Protocol
 from zfscope.choices import EngineName
 from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.processors import map_as_done
-from zfscope.scan.batches import Batch
-from zfscope.scan.partial import Partial
+from zfscope.scan.batches import ScanBatch
+from zfscope.scan.partial import PartialResult
 
-Work = Callable[[Batch], Partial]
+ScanFunction = Callable[[ScanBatch], PartialResult]
 
 
 ENGINES = tuple(name.value for name in EngineName)
@@ -18,7 +18,7 @@ ENGINES = tuple(name.value for name in EngineName)
 class Engine(Protocol):
     """What runs a scan."""
 
-    def __call__(self, work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    def __call__(self, work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
         """Give what was found in the batches: each of them once, in any order, several merged or not.
 
         Batches are taken from the iterable as they are needed, a bounded number of them ahead.
@@ -26,7 +26,7 @@ class Engine(Protocol):
         ...
 
 
-def local(work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+def local(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
     """Share batches out among threads, one for each CPU that this process may use.
 
     A thread reads the photos of a batch and then runs them: while one waits for a disk or decodes, another

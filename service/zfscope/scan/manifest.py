@@ -12,7 +12,7 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.layers import Shape
 from zfscope.networks.spec import shapes
 from zfscope.scan.batches import BATCH
-from zfscope.scan.plan import Plan
+from zfscope.scan.plan import ScanPlan
 from zfscope.store import Manifest
 from zfscope.store.manifest import WEIGHTS, Hashes, Sha256
 
@@ -20,11 +20,11 @@ INDEX = "index.json"
 RECORDS, MAPS, SKIPPED = "records.parquet", "maps.parquet", "skipped.parquet"
 
 
-class _Part(BaseModel):
+class _IndexPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelIdentity(_Part):
+class ModelIdentity(_IndexPart):
     """The model whose layers were looked at: all that its activations depend on."""
 
     name: str
@@ -34,7 +34,7 @@ class ModelIdentity(_Part):
     preprocessing: Preprocessing
 
 
-class DataIdentity(_Part):
+class DataIdentity(_IndexPart):
     """The photos. `fingerprint` is the SHA-256 of their names, classes and sizes, in order."""
 
     root: str
@@ -43,7 +43,7 @@ class DataIdentity(_Part):
     fingerprint: Sha256
 
 
-class LayerShape(_Part):
+class LayerShape(_IndexPart):
     """A layer: maps of rows x columns; a fully connected one has maps of 1 x 1."""
 
     name: str
@@ -52,7 +52,7 @@ class LayerShape(_Part):
     columns: PositiveInt
 
 
-class Origin(_Part):
+class Origin(_IndexPart):
     """What an index is made from: the same origin gives the same files, byte for byte.
 
     runtime: who found the strongest units; their last bits depend on that (and TorchServe's on its batches).
@@ -75,7 +75,7 @@ class Origin(_Part):
         return DecodeLimits(bytes=self.max_image_bytes, pixels=self.max_image_pixels)
 
 
-class IndexManifest(_Part):
+class IndexManifest(_IndexPart):
     """All about an index but its tables.
 
     images: photos that were used. histogram_edges: where the bins of histograms begin, the first one's
@@ -90,11 +90,11 @@ class IndexManifest(_Part):
     files: Hashes
 
 
-def make_origin(model: Manifest, data: DataSet, plan: Plan, runtime: str) -> Origin:
+def make_origin(model: Manifest, data: DataSet, plan: ScanPlan, runtime: str) -> Origin:
     """Return what an index is made from, with the limits of photos that the environment sets."""
     known, limits = shapes(model.network), environment_limits()
     return Origin(
-        model=identity_of(model),
+        model=model_identity(model),
         data=DataIdentity(
             root=printable(str(data.root)), kind=data.kind, photos=len(data), fingerprint=data.fingerprint
         ),
@@ -107,7 +107,7 @@ def make_origin(model: Manifest, data: DataSet, plan: Plan, runtime: str) -> Ori
     )
 
 
-def identity_of(model: Manifest) -> ModelIdentity:
+def model_identity(model: Manifest) -> ModelIdentity:
     """Say which model it is, by all that its activations depend on."""
     return ModelIdentity(
         name=model.name,

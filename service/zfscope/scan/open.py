@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from zfscope.errors import DamagedIndex, InputError, NotFound
 from zfscope.scan.index import Index
-from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, differences, identity_of
+from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, differences, model_identity
 from zfscope.store import Manifest, Model
-from zfscope.store.integrity import INDEXES, read_plain, sha256
+from zfscope.store.integrity import INDEXES, read_regular_file, sha256
 from zfscope.validation import first_fault
 
 
@@ -54,7 +54,7 @@ def index_names(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"[!.]*/{INDEX}"))
 
 
-def name_at(name: str, epoch: int) -> str:
+def epoch_index_name(name: str, epoch: int) -> str:
     """Name the index of a model as it was after an epoch, by that of its final weights: `val-epoch-005`."""
     return f"{name}-epoch-{epoch:03d}"
 
@@ -74,7 +74,7 @@ def verify_indexes(folder: Path) -> None:
 def read_index(folder: Path, model: Manifest) -> Index:
     """Read the index in a folder. Raises NotFound and DamagedIndex as `open_index` does."""
     manifest = read_manifest(folder)
-    differs = differences(manifest.origin.model, identity_of(model))
+    differs = differences(manifest.origin.model, model_identity(model))
     if differs:
         message = f"index '{folder.name}' was made with another {differs} than that of {model.title} now"
         raise NotFound(f"{message}; remove '{folder}' and make it again: zfscope index", field="index")
@@ -108,7 +108,7 @@ def _verified(folder: Path, file: str, hashes: Mapping[str, str]) -> Any:
 
 def _read(folder: Path, file: str) -> bytes:
     try:
-        return read_plain(folder, file)
+        return read_regular_file(folder, file)
     except ValueError as error:
         raise _damaged(folder, str(error)) from error
 

@@ -25,7 +25,7 @@ histograms are merged by adding."""
 BINS = len(EDGES) + 1
 
 
-class Skipped(NamedTuple):
+class SkippedIndex(NamedTuple):
     """A photo that could not be used, by its number, and the reason in words."""
 
     photo: int
@@ -33,7 +33,7 @@ class Skipped(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LayerPart:
+class LayerResult:
     """What was found in one layer.
 
     records: RECORD (maps, n), for each map the strongest photo first, of equal ones the lower number; n is
@@ -46,7 +46,7 @@ class LayerPart:
 
 
 @dataclass(frozen=True, eq=False)
-class Partial:
+class PartialResult:
     """What was found in some batches.
 
     top: how many records a map keeps. batches: bit b is set where batch b is in. photos: how many were
@@ -56,8 +56,8 @@ class Partial:
     top: int
     batches: int = 0
     photos: int = 0
-    skipped: tuple[Skipped, ...] = ()
-    layers: Mapping[str, LayerPart] = field(default_factory=dict)
+    skipped: tuple[SkippedIndex, ...] = ()
+    layers: Mapping[str, LayerResult] = field(default_factory=dict)
 
     @property
     def seen(self) -> int:
@@ -65,7 +65,7 @@ class Partial:
         return self.photos + len(self.skipped)
 
 
-def merged(one: Partial, other: Partial) -> Partial:
+def merge(one: PartialResult, other: PartialResult) -> PartialResult:
     """Make one result of two. Neither order nor grouping makes a difference: it may be done anywhere.
 
     Raises ValueError where a batch is in both, so that its photos would count twice.
@@ -73,8 +73,8 @@ def merged(one: Partial, other: Partial) -> Partial:
     if one.batches & other.batches:
         raise ValueError("one batch is in both of the results to be merged")
     both = one.layers.keys() & other.layers.keys()
-    layers = {name: _merged_layer(one.layers[name], other.layers[name], one.top) for name in both}
-    return Partial(
+    layers = {name: _merge_layer(one.layers[name], other.layers[name], one.top) for name in both}
+    return PartialResult(
         top=one.top,
         batches=one.batches | other.batches,
         photos=one.photos + other.photos,
@@ -83,7 +83,7 @@ def merged(one: Partial, other: Partial) -> Partial:
     )
 
 
-def layer_part(maxima: MapMaxima, photos: Records, *, top: int) -> LayerPart:
+def layer_result(maxima: MapMaxima, photos: Records, *, top: int) -> LayerResult:
     """Take up what a layer makes of some photos.
 
     maxima: of these photos. photos: RECORD (N,), of which the number and the digest are read.
@@ -91,12 +91,12 @@ def layer_part(maxima: MapMaxima, photos: Records, *, top: int) -> LayerPart:
     scores = maxima.values if maxima.sums is None else maxima.sums
     records = np.repeat(photos[None], scores.shape[1], axis=0)
     records["score"], records["value"], records["place"] = scores.T, maxima.values.T, maxima.places.T
-    return LayerPart(_best(records, top), _histogram(maxima.values))
+    return LayerResult(_best(records, top), _histogram(maxima.values))
 
 
-def _merged_layer(one: LayerPart, other: LayerPart, top: int) -> LayerPart:
+def _merge_layer(one: LayerResult, other: LayerResult, top: int) -> LayerResult:
     records = np.concatenate([one.records, other.records], axis=1)
-    return LayerPart(_best(records, top), one.histogram + other.histogram)
+    return LayerResult(_best(records, top), one.histogram + other.histogram)
 
 
 def _best(records: Records, top: int) -> Records:

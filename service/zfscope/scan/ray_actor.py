@@ -12,21 +12,21 @@ import ray
 
 from zfscope.datasets.dataset import NOT_THERE
 from zfscope.errors import RuntimeUnavailable
-from zfscope.scan.batches import Batch
-from zfscope.scan.engine import Work
-from zfscope.scan.partial import Partial, merged
+from zfscope.scan.batches import ScanBatch
+from zfscope.scan.engine import ScanFunction
+from zfscope.scan.partial import PartialResult, merge
 
 _SOFTWARE = ("zfscope", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu")
 """What decides the last bits of an activation."""
 
 
-class Found(NamedTuple):
+class ShardResult(NamedTuple):
     """What was found in a shard.
 
     unseen: files that were listed and could not be opened on the machine of that name.
     """
 
-    part: Partial
+    part: PartialResult
     unseen: tuple[Path, ...]
     machine: str
 
@@ -34,7 +34,7 @@ class Found(NamedTuple):
 class ScanActor:
     """An actor: it takes its work once, and scans shards with it."""
 
-    _work: Work
+    _work: ScanFunction
 
     def start(self, software: Mapping[str, str], work: Sequence[Any]) -> None:
         """Fetch the work. software: what the caller has.
@@ -45,15 +45,15 @@ class ScanActor:
         _check_software(software)
         (self._work,) = ray.get(list(work))
 
-    def scan(self, batches: Sequence[Batch]) -> Found:
+    def scan(self, batches: Sequence[ScanBatch]) -> ShardResult:
         """Scan batches, and merge what was found in them."""
-        part = reduce(merged, map(self._work, batches))
+        part = reduce(merge, map(self._work, batches))
         photos = {photo.number: photo for batch in batches for photo in batch.photos}
         skipped = [photos[number] for number, _ in part.skipped]
         unseen = [
             photo.file for photo in skipped if photo.size != NOT_THERE and not os.access(photo.file, os.R_OK)
         ]
-        return Found(part, tuple(unseen), socket.gethostname())
+        return ShardResult(part, tuple(unseen), socket.gethostname())
 
 
 def installed() -> dict[str, str]:

@@ -10,11 +10,11 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from zfscope.errors import RuntimeUnavailable
-from zfscope.scan.batches import Batch
-from zfscope.scan.cluster import joined
-from zfscope.scan.engine import Work
-from zfscope.scan.partial import Partial
-from zfscope.scan.ray_actor import Found, ScanActor, installed
+from zfscope.scan.batches import ScanBatch
+from zfscope.scan.cluster import join_cluster
+from zfscope.scan.engine import ScanFunction
+from zfscope.scan.partial import PartialResult
+from zfscope.scan.ray_actor import ScanActor, ShardResult, installed
 
 AHEAD = 2
 """Shards that an actor has at a time: the one that it works on, and the next."""
@@ -27,22 +27,22 @@ DEATHS = 4
 class RayEngine:
     """Shares batches out among the actors of a Ray cluster, one for each of its CPUs.
 
-    address: of the cluster; `joined` says what none means. Its machines need the same software as this
+    address: of the cluster; `join_cluster` says what none means. Its machines need the same software as this
     one, and the photos under the same paths. Work is sent once to each; batches go there as paths, and what
     comes back is reduced.
     """
 
     address: str = ""
 
-    def __call__(self, work: Work, batches: Iterable[Batch]) -> Iterator[Partial]:
+    def __call__(self, work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
         """Give what was found in the batches; see `Engine`.
 
         An actor that dies gives back what it had, and another takes its place. Raises RuntimeUnavailable
         where there is no cluster, a machine of it does not see the photos or has other software, or
         actors keep dying.
         """
-        with joined(self.address):
-            pool = _Pool(work, batches)
+        with join_cluster(self.address):
+            pool = _ActorPool(work, batches)
             try:
                 yield from pool.parts()
             finally:
@@ -56,18 +56,18 @@ class _Job:
     deaths: of actors that were asked for it before.
     """
 
-    batches: tuple[Batch, ...] = ()
+    batches: tuple[ScanBatch, ...] = ()
     deaths: int = 0
 
 
-class _Pool:
+class _ActorPool:
     """Actors, what each of them is at, and what is left.
 
     Ray's own restarts and retries are not used: they give a dead actor's work to it alone, which waits
     where its machine is gone and the others are taken.
     """
 
-    def __init__(self, work: Work, batches: Iterable[Batch]) -> None:
+    def __init__(self, work: ScanFunction, batches: Iterable[ScanBatch]) -> None:
         self._cpus = max(1, int(ray.cluster_resources().get("CPU", 0)))
         self._shard = 1 + self._cpus // 4  # so that some eight results a second come back, however many CPUs
         self._left, self._again = iter(batches), list[_Job]()
@@ -75,7 +75,7 @@ class _Pool:
         self._running: dict[Any, tuple[Any, _Job]] = {}
         self._actors, self._free = list[Any](), list[Any]()
 
-    def parts(self) -> Iterator[Partial]:
+    def parts(self) -> Iterator[PartialResult]:
         """Give what was found in each shard, as it comes.
 
         An actor is hired for each CPU that the cluster has now; one whose CPU is taken waits for it.
@@ -111,14 +111,14 @@ class _Pool:
         batches = tuple(islice(self._left, self._shard))
         return _Job(batches) if batches else None
 
-    def _take(self, actor: Any) -> Found | None:
+    def _take(self, actor: Any) -> ShardResult | None:
         """Take the oldest result of an actor that has one, None where it has become ready, or has died.
 
         Actors do what they were asked for in that order: so it is known at which of it one died.
         """
         oldest, job = next((ref, job) for ref, (other, job) in self._running.items() if other is actor)
         try:
-            found: Found | None = ray.get(oldest)
+            found: ShardResult | None = ray.get(oldest)
         except RayTaskError as error:
             raise error.cause from error
         except RayError as error:
@@ -155,7 +155,7 @@ def _at(job: _Job) -> str:
     return f"at the photos from '{job.batches[0].photos[0].name}' on"
 
 
-def _check_seen(found: Found) -> None:
+def _check_seen(found: ShardResult) -> None:
     """Raise RuntimeUnavailable for a photo that is here and not there."""
     for path in found.unseen:
         if os.access(path, os.R_OK):

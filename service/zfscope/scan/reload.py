@@ -17,7 +17,7 @@ from zfscope.store import Model
 
 
 @dataclass(frozen=True, eq=False)
-class Photos:
+class PhotoSource:
     """Where photos are: below a folder, or, with `packed`, in the file `root` itself; and their limits."""
 
     root: Path
@@ -25,14 +25,14 @@ class Photos:
     packed: Mapping[str, ListedFile] | None = None
 
 
-def photos_of(index: Index) -> Photos:
+def photo_source(index: Index) -> PhotoSource:
     """Say where the photos of an index are; of a tar, every header is read."""
     origin = index.manifest.origin
     root, limits = Path(origin.data.root), origin.limits
-    return Photos(root, limits, _packed(root) if origin.data.kind == "tar" else None)
+    return PhotoSource(root, limits, _packed(root) if origin.data.kind == "tar" else None)
 
 
-def reload_photo(photos: Photos, record: Record, model: Model) -> Prepared | RecordState:
+def reload_photo(photos: PhotoSource, record: Record, model: Model) -> Prepared | RecordState:
     """Read, verify and prepare the photo of a record as the scan did, or return CHANGED or GONE."""
     try:
         data = _contents(photos, record.path)
@@ -51,7 +51,7 @@ def _packed(root: Path) -> Mapping[str, ListedFile]:
         return {}
 
 
-def _contents(photos: Photos, name: str) -> bytes:
+def _contents(photos: PhotoSource, name: str) -> bytes:
     """Read a photo, of a file that is too large no more than shows that it is another one.
 
     Raises OSError where there is no plain file, ValueError for a name that none can have, LookupError for

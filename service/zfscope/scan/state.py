@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict
 from zfscope.errors import InputError
 from zfscope.files import replacing
 from zfscope.scan.manifest import Origin, differences
-from zfscope.scan.partial import LayerPart, Partial, Skipped
+from zfscope.scan.partial import LayerResult, PartialResult, SkippedIndex
 
 _ABOUT = "about"
 _WAYS_OUT = "give the same options to go on with it, another --name, or remove that folder"
 
 
-class _About(BaseModel):
+class _StateHeader(BaseModel):
     """All of a partial result but its arrays. batches: in hexadecimal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,9 +28,9 @@ class _About(BaseModel):
     layers: tuple[str, ...]
 
 
-def save_state(path: Path, origin: Origin, partial: Partial) -> None:
+def save_state(path: Path, origin: Origin, partial: PartialResult) -> None:
     """Write what was found so far, and what it is made from. Raises CannotWrite."""
-    about = _About(
+    about = _StateHeader(
         origin=origin,
         batches=f"{partial.batches:x}",
         photos=partial.photos,
@@ -44,7 +44,7 @@ def save_state(path: Path, origin: Origin, partial: Partial) -> None:
         np.savez(file, **arrays)
 
 
-def load_state(path: Path, origin: Origin) -> Partial | None:
+def load_state(path: Path, origin: Origin) -> PartialResult | None:
     """Read what was found before, None where nothing was.
 
     Raises InputError where that was made from something else than `origin`, or cannot be read.
@@ -53,16 +53,16 @@ def load_state(path: Path, origin: Origin) -> Partial | None:
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            about = _About.model_validate_json(arrays[_ABOUT].tobytes())
+            about = _StateHeader.model_validate_json(arrays[_ABOUT].tobytes())
             layers = {
-                name: LayerPart(arrays[f"{name}/records"], arrays[f"{name}/histogram"])
+                name: LayerResult(arrays[f"{name}/records"], arrays[f"{name}/histogram"])
                 for name in about.layers
             }
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise InputError(f"'{path}' cannot be read ({error}); remove its folder to begin again") from error
     _check_origin(path, about.origin, origin)
-    skipped = tuple(Skipped(*each) for each in about.skipped)
-    return Partial(origin.top, int(about.batches, 16), about.photos, skipped, layers)
+    skipped = tuple(SkippedIndex(*each) for each in about.skipped)
+    return PartialResult(origin.top, int(about.batches, 16), about.photos, skipped, layers)
 
 
 def _check_origin(path: Path, found: Origin, wanted: Origin) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from zfscope.datasets.dataset import DataSet
 from zfscope.datasets.names import printable, quoted
 from zfscope.scan.manifest import LayerShape
-from zfscope.scan.partial import LayerPart, Skipped
+from zfscope.scan.partial import LayerResult, SkippedIndex
 
 PHOTOS = "photos.parquet"
 _NAMED = 3
@@ -53,7 +53,7 @@ SKIPPED_COLUMNS = pa.schema({"image": pa.int64(), "path": pa.string(), "reason":
 _PHOTO_COLUMNS = pa.schema({"path": pa.binary(), "class": pa.binary(), "size": pa.int64()})
 
 
-def record_table(shape: LayerShape, part: LayerPart, data: DataSet) -> Any:  # pyarrow is untyped
+def record_table(shape: LayerShape, part: LayerResult, data: DataSet) -> Any:  # pyarrow is untyped
     """Lay out the records of a layer: map by map, the strongest first."""
     maps, kept = part.records.shape
     flat = part.records.ravel()
@@ -77,7 +77,7 @@ def record_table(shape: LayerShape, part: LayerPart, data: DataSet) -> Any:  # p
     )
 
 
-def map_table(shape: LayerShape, part: LayerPart, images: int) -> Any:
+def map_table(shape: LayerShape, part: LayerResult, images: int) -> Any:
     """Lay out what is known of each map of a layer."""
     return pa.table(
         {
@@ -91,7 +91,7 @@ def map_table(shape: LayerShape, part: LayerPart, images: int) -> Any:
     )
 
 
-def skipped_table(skipped: Sequence[Skipped], data: DataSet) -> Any:
+def skipped_table(skipped: Sequence[SkippedIndex], data: DataSet) -> Any:
     """Lay out the photos that could not be used, by number."""
     return pa.table(
         {

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from zfscope.datasets import DataSet
 from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, Origin
-from zfscope.scan.partial import EDGES, Partial
+from zfscope.scan.partial import EDGES, PartialResult
 from zfscope.scan.tables import (
     MAP_COLUMNS,
     PHOTOS,
@@ -23,7 +23,7 @@ from zfscope.scan.tables import (
 from zfscope.store.integrity import sha256
 
 
-def write_index(folder: Path, origin: Origin, data: DataSet, partial: Partial) -> None:
+def write_index(folder: Path, origin: Origin, data: DataSet, partial: PartialResult) -> None:
     """Fill a new folder with the index of a finished scan."""
     folder.mkdir()
     parts = [(shape, partial.layers[shape.name]) for shape in origin.layers]

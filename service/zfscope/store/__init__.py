@@ -1,6 +1,6 @@
 """The model store on disk: manifest, verified loading, writing."""
 
-from zfscope.store.manifest import Accuracy, Checkpoint, Label, Manifest, Provenance
+from zfscope.store.manifest import Checkpoint, Label, Manifest, Provenance, RecordedAccuracy
 from zfscope.store.open import open_store
 from zfscope.store.store import Model, ModelStore
 from zfscope.store.survey import DamagedEntry
@@ -8,7 +8,6 @@ from zfscope.store.weights import Weights
 from zfscope.store.write import write_manifest, write_model
 
 __all__ = [
-    "Accuracy",
     "Checkpoint",
     "DamagedEntry",
     "Label",
@@ -16,6 +15,7 @@ __all__ = [
     "Model",
     "ModelStore",
     "Provenance",
+    "RecordedAccuracy",
     "Weights",
     "open_store",
     "write_manifest",

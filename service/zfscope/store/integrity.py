@@ -20,16 +20,16 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_plain(folder: Path, file: str) -> bytes:
-    """Read a file of a folder. Raises ValueError as `check_plain`, and where it cannot be read."""
-    check_plain(folder, file)
+def read_regular_file(folder: Path, file: str) -> bytes:
+    """Read a file of a folder. Raises ValueError as `check_regular_file`, and where it cannot be read."""
+    check_regular_file(folder, file)
     try:
         return (folder / file).read_bytes()
     except OSError as error:
         raise ValueError(_unreadable(file, error.strerror)) from error
 
 
-def check_plain(folder: Path, file: str) -> None:
+def check_regular_file(folder: Path, file: str) -> None:
     """Raise ValueError unless a folder holds a file: missing, not a plain file, or a link that leads out."""
     path = folder / file
     try:
@@ -46,15 +46,15 @@ def check_plain(folder: Path, file: str) -> None:
         raise ValueError(f"'{file}' is not a plain file")
 
 
-def read_inside(folder: Path, file: str, *, title: str) -> bytes:
+def read_model_file(folder: Path, file: str, *, title: str) -> bytes:
     """Read a file of a version's folder. title: the model, for messages. Raises DamagedModel."""
     try:
-        return read_plain(folder, file)
+        return read_regular_file(folder, file)
     except ValueError as error:
-        raise damaged(title, str(error)) from error
+        raise damaged_model(title, str(error)) from error
 
 
-def damaged(title: str, fault: str) -> DamagedModel:
+def damaged_model(title: str, fault: str) -> DamagedModel:
     """Return the error for a model of which something is wrong, with what to do about it."""
     return DamagedModel(f"{title}: {fault}; {_REMEDY}")
 
@@ -66,11 +66,11 @@ def read_verified(folder: Path, file: str, hashes: Mapping[str, str], *, title: 
     Raises DamagedModel for a file that is not listed, is missing or has other contents.
     """
     if file not in hashes:
-        raise damaged(title, f"the manifest does not list '{file}'; it lists {_listing(hashes)}")
-    data = read_inside(folder, file, title=title)
+        raise damaged_model(title, f"the manifest does not list '{file}'; it lists {_listing(hashes)}")
+    data = read_model_file(folder, file, title=title)
     found, stated = sha256(data), hashes[file]
     if found != stated:
-        raise damaged(
+        raise damaged_model(
             title,
             f"'{file}' is not the file of the manifest: its SHA-256 is {found[:12]}..., "
             f"the manifest states {stated[:12]}...",
@@ -78,19 +78,19 @@ def read_verified(folder: Path, file: str, hashes: Mapping[str, str], *, title: 
     return data
 
 
-def verify_folder(folder: Path, hashes: Mapping[str, str], *, besides: str, title: str) -> None:
-    """Check that a folder holds the listed files, unchanged, and no others but `besides`.
+def verify_files(folder: Path, hashes: Mapping[str, str], *, ignored: str, title: str) -> None:
+    """Check that a folder holds the listed files, unchanged, and no others but `ignored`.
 
     Raises DamagedModel for the first file that is wrong.
     """
     for file in sorted(hashes):
         read_verified(folder, file, hashes, title=title)
-    strangers = sorted(set(files_of(folder)) - set(hashes) - {besides})
+    strangers = sorted(set(list_files(folder)) - set(hashes) - {ignored})
     if strangers:
         raise DamagedModel(f"{title}: '{strangers[0]}' is in {folder}, but the manifest does not list it")
 
 
-def files_of(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     """Name every file of a version's folder but its indexes, relative to it, with `/` between parts."""
     files = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir()]
     return [file for file in files if not file.startswith(f"{INDEXES}/")]

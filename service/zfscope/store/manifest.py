@@ -31,7 +31,7 @@ _FILE_PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
-def checked_file(name: str) -> str:
+def validate_file_name(name: str) -> str:
     """Give the name of a file inside a version's folder back, if it is one.
 
     Allowed: parts of letters, digits, `_`, `-` and `.` (not first), joined by `/`. Raises ValueError.
@@ -41,7 +41,7 @@ def checked_file(name: str) -> str:
     return name
 
 
-File = Annotated[str, AfterValidator(checked_file)]
+File = Annotated[str, AfterValidator(validate_file_name)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Hashes = Annotated[
     Mapping[File, Sha256], AfterValidator(MappingProxyType), PlainSerializer(dict, return_type=dict)
@@ -49,18 +49,18 @@ Hashes = Annotated[
 """SHA-256 in hexadecimal of each file, by its name; read-only."""
 
 
-class _Part(BaseModel):
+class _ManifestPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Label(_Part):
+class Label(_ManifestPart):
     """A class: its stable id (a WordNet synset, a folder's name) and its name for people."""
 
     id: str = Field(min_length=1)
     name: str = Field(min_length=1)
 
 
-class Accuracy(_Part):
+class RecordedAccuracy(_ManifestPart):
     """What was measured, in percent, on `images` photos of `data`.
 
     trained_on: how many of these are training photos too, by the hash of their files; None where that was
@@ -76,7 +76,7 @@ class Accuracy(_Part):
     trained_on: NonNegativeInt | None = None
 
 
-class Provenance(_Part):
+class Provenance(_ManifestPart):
     """Where the weights come from; empty where it is not known."""
 
     source: str
@@ -88,14 +88,14 @@ class Provenance(_Part):
     licence: str = ""
 
 
-class Checkpoint(_Part):
+class Checkpoint(_ManifestPart):
     """The convolutional layers as they were after an epoch of training."""
 
     epoch: NonNegativeInt
     file: File
 
 
-class Manifest(_Part):
+class Manifest(_ManifestPart):
     """A model as data: network, preprocessing, labels, accuracy, provenance and the hash of every file.
 
     `labels[i]` is what unit i of the network's last layer means; a network that ends in feature maps has
@@ -113,7 +113,7 @@ class Manifest(_Part):
     preprocessing: Preprocessing
     preprocessing_assumed: bool = False
     labels: tuple[Label, ...]
-    accuracy: Accuracy | None = None
+    accuracy: RecordedAccuracy | None = None
     provenance: Provenance
     checkpoints: tuple[Checkpoint, ...] = ()
     files: Hashes = Field(default_factory=lambda: MappingProxyType({}))

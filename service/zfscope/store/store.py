@@ -14,12 +14,12 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.spec import NetworkSpec, layers_of_maps, tensor_shapes
 from zfscope.results import Notice
 from zfscope.store.integrity import (
-    check_plain,
-    damaged,
-    files_of,
-    read_inside,
+    check_regular_file,
+    damaged_model,
+    list_files,
+    read_model_file,
     read_verified,
-    verify_folder,
+    verify_files,
 )
 from zfscope.store.manifest import MANIFEST, WEIGHTS, Label, Manifest, preprocessing_notices
 from zfscope.store.survey import DamagedEntry, is_gone, survey
@@ -29,10 +29,10 @@ from zfscope.validation import first_fault
 if TYPE_CHECKING:
     from zfscope.networks.network import Network
 
-_OWN = "store.json"
+_SETTINGS = "store.json"
 
 
-class _About(BaseModel):
+class _StoreSettings(BaseModel):
     """What a store says of itself, in `store.json`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -143,7 +143,7 @@ class ModelStore:
         """Return a listed version; None where it was removed meanwhile."""
         folder = self.root / name / str(version)
         try:
-            return _checked(folder)
+            return _read_usable(folder)
         except DamagedModel as error:
             if is_gone(folder):
                 return None
@@ -158,8 +158,8 @@ class ModelStore:
         names = sorted(self.versions())
         if not names:
             raise NotFound(f"the model store '{self.root}' has no models", field="store")
-        if (self.root / _OWN).exists():
-            return _read_about(self.root).default_model
+        if (self.root / _SETTINGS).exists():
+            return _read_settings(self.root).default_model
         names = self._usable(names)
         if len(names) > 1:
             listing = f"name one of {', '.join(names)}"
@@ -189,8 +189,8 @@ class ModelStore:
         try:
             weights, mean_image = unpack_weights(data, manifest.network)
         except ValueError as error:
-            raise damaged(manifest.title, f"'{WEIGHTS}': {error}") from error
-        _check_mean(manifest, mean_image)
+            raise damaged_model(manifest.title, f"'{WEIGHTS}': {error}") from error
+        _check_mean_image(manifest, mean_image)
         return Model(manifest, weights, mean_image, folder, self.indexes)
 
     def load_checkpoint(self, name: str, epoch: int, version: int | None = None) -> Model:
@@ -215,7 +215,7 @@ class ModelStore:
         try:
             weights, _ = unpack_weights(data, early.network)
         except ValueError as error:
-            raise damaged(manifest.title, f"'{checkpoint.file}': {error}") from error
+            raise damaged_model(manifest.title, f"'{checkpoint.file}': {error}") from error
         return Model(early, weights, self._mean_image(manifest), folder, self.indexes)
 
     def _mean_image(self, manifest: Manifest) -> NDArray[np.float32] | None:
@@ -232,7 +232,7 @@ class ModelStore:
         folder = self.folder(name, version)
         model = self.load(name, version)
         manifest = model.manifest
-        verify_folder(folder, manifest.files, besides=MANIFEST, title=manifest.title)
+        verify_files(folder, manifest.files, ignored=MANIFEST, title=manifest.title)
         for checkpoint in manifest.checkpoints:
             data = read_verified(folder, checkpoint.file, manifest.files, title=manifest.title)
             try:
@@ -248,7 +248,7 @@ class ModelStore:
     def stamp(self, name: str, version: int) -> Hashable:
         """Give what changes when a file of a model does: names, sizes and times, to be compared alone."""
         folder = self.folder(name, version)
-        stats = ((file, (folder / file).stat()) for file in files_of(folder))
+        stats = ((file, (folder / file).stat()) for file in list_files(folder))
         return frozenset((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
 
     def folder(self, name: str, version: int | None = None) -> Path:
@@ -265,24 +265,24 @@ class ModelStore:
         if fault:
             raise DamagedModel(f"model '{name}': {fault.reason}")
         if not versions:
-            raise NotFound(f"no model '{name}'; this store has {_words(found.versions)}", field="model")
-        raise NotFound(f"no version {wanted} of model '{name}'; there is {_words(versions)}", field="version")
+            raise NotFound(f"no model '{name}'; this store has {_join(found.versions)}", field="model")
+        raise NotFound(f"no version {wanted} of model '{name}'; there is {_join(versions)}", field="version")
 
 
-def _read_about(root: Path) -> _About:
+def _read_settings(root: Path) -> _StoreSettings:
     try:
-        return _About.model_validate_json((root / _OWN).read_bytes())
+        return _StoreSettings.model_validate_json((root / _SETTINGS).read_bytes())
     except (OSError, ValidationError) as error:
-        reason = first_fault(error, _About) if isinstance(error, ValidationError) else error.strerror
-        raise DamagedModel(f"the model store '{root}': '{_OWN}': {reason}") from error
+        reason = first_fault(error, _StoreSettings) if isinstance(error, ValidationError) else error.strerror
+        raise DamagedModel(f"the model store '{root}': '{_SETTINGS}': {reason}") from error
 
 
 def _read_manifest(folder: Path) -> Manifest:
     title = _title(folder)
     try:
-        manifest = Manifest.model_validate_json(read_inside(folder, MANIFEST, title=title))
+        manifest = Manifest.model_validate_json(read_model_file(folder, MANIFEST, title=title))
     except ValidationError as error:
-        raise damaged(title, f"'{MANIFEST}': {first_fault(error, Manifest)}") from error
+        raise damaged_model(title, f"'{MANIFEST}': {first_fault(error, Manifest)}") from error
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise DamagedModel(
             f"{title}: '{MANIFEST}' is that of {manifest.title}; rename the folder, since they must agree"
@@ -290,13 +290,13 @@ def _read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _checked(folder: Path) -> Manifest:
+def _read_usable(folder: Path) -> Manifest:
     """Read a manifest, and check that there are weights. Raises DamagedModel."""
     manifest = _read_manifest(folder)
     try:
-        check_plain(folder, WEIGHTS)
+        check_regular_file(folder, WEIGHTS)
     except ValueError as error:
-        raise damaged(manifest.title, str(error)) from error
+        raise damaged_model(manifest.title, str(error)) from error
     return manifest
 
 
@@ -304,7 +304,7 @@ def _title(folder: Path) -> str:
     return f"model '{folder.parent.name}' version {folder.name}"
 
 
-def _check_mean(manifest: Manifest, mean_image: NDArray[np.float32] | None) -> None:
+def _check_mean_image(manifest: Manifest, mean_image: NDArray[np.float32] | None) -> None:
     stated = manifest.preprocessing.mean == "image"
     if stated != (mean_image is not None):
         what = (
@@ -321,6 +321,6 @@ def _check_mean(manifest: Manifest, mean_image: NDArray[np.float32] | None) -> N
         )
 
 
-def _words(values: object) -> str:
+def _join(values: object) -> str:
     assert isinstance(values, (Mapping, list))
     return ", ".join(str(value) for value in sorted(values)) or "no models"

@@ -40,7 +40,7 @@ class Weights:
         self._building = threading.Lock()
 
     @classmethod
-    def of(cls, network: "Network") -> "Weights":
+    def from_network(cls, network: "Network") -> "Weights":
         """Return the weights of a network that is already built."""
         weights = cls(network.spec, {})
         weights._arrays, weights._network = None, network
@@ -78,7 +78,7 @@ class Weights:
                 return Weights(self._spec, self._arrays, device=device)
         from zfscope.networks.network import on_device
 
-        return Weights.of(on_device(self.network, device))
+        return Weights.from_network(on_device(self.network, device))
 
 
 def pack_weights(network: "Network", mean_image: NDArray[np.float32] | None = None) -> bytes:

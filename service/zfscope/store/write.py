@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from zfscope.errors import CannotWrite, InputError
 from zfscope.files import make_folder, staging_folder, write_file, writing
 from zfscope.networks.spec import tensor_shapes
-from zfscope.store.integrity import files_of, sha256
-from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Checkpoint, Manifest, checked_file
+from zfscope.store.integrity import list_files, sha256
+from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Checkpoint, Manifest, validate_file_name
 from zfscope.store.weights import check_arrays, pack_weights, parse_arrays
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def write_model(
     return target
 
 
-def check_free(store_root: Path, name: str, version: int = 1) -> None:
+def check_available(store_root: Path, name: str, version: int = 1) -> None:
     """Raise InputError or CannotWrite unless a model of that name and version can be added to the store."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise InputError(f"name '{name}' must match {NAME_PATTERN}", field="name")
@@ -87,7 +87,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
     Also what an edited model card or a new measurement needs: the old manifest is replaced in one step.
     """
-    hashes = {file: sha256((folder / file).read_bytes()) for file in files_of(folder) if file != MANIFEST}
+    hashes = {file: sha256((folder / file).read_bytes()) for file in list_files(folder) if file != MANIFEST}
     whole = Manifest.model_validate({**manifest.model_dump(), "files": hashes})
     write_file(folder / MANIFEST, (whole.model_dump_json(indent=2) + "\n").encode(), durable=True)
     return whole
@@ -109,7 +109,7 @@ def _contents(
     files: dict[str, bytes] = {}
     try:
         for name, data in extra_files.items():
-            files[checked_file(name)] = data
+            files[validate_file_name(name)] = data
         for epoch, path in checkpoints.items():
             files[checkpoint_file(epoch)] = path.read_bytes()
             check_arrays(parse_arrays(files[checkpoint_file(epoch)]), tensor_shapes(network.spec))

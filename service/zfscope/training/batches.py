@@ -61,14 +61,14 @@ class Batches:
         steps = self.preprocessing
         if self.recipe.crop == "ten":
             at = crop_corners(steps, "ten")[generator.integers(5)]
-            photo = normalise(cut(square, at, steps.crop), steps, self.mean_image, at=at)
+            photo = normalise(extract_crops(square, at, steps.crop), steps, self.mean_image, at=at)
         else:
             area = phase.smallest_crop, phase.largest_crop
             photo = normalise(random_crop(square, phase.size or steps.crop, area, generator), steps)
         return photo[..., ::-1] if generator.random() < 0.5 else photo
 
 
-def cut(squares: Pixels, at: tuple[int, int], size: int) -> Pixels:
+def extract_crops(squares: Pixels, at: tuple[int, int], size: int) -> Pixels:
     """Return the crops of squares (..., side, side, 3) whose first pixel is at x and y."""
     x, y = at
     return squares[..., y : y + size, x : x + size, :]
@@ -84,7 +84,9 @@ def crops(
 ) -> list[Tensor]:
     """Return each crop, normalised, of squares (N, side, side, 3): the centre one, or the paper's ten."""
     views = [
-        channels_last(normalise(cut(squares, at, preprocessing.crop), preprocessing, mean_image, at=at))
+        channels_last(
+            normalise(extract_crops(squares, at, preprocessing.crop), preprocessing, mean_image, at=at)
+        )
         for at in crop_corners(preprocessing, kind)
     ]
     return [*views, *(view.flip(3) for view in views)] if kind == "ten" else views

@@ -20,8 +20,8 @@ from zfscope.processors import map_in_order
 from zfscope.training.batches import Pixels
 from zfscope.training.labelled import LabelledPhotos
 from zfscope.training.record import (
+    CacheRecord,
     Changes,
-    Record,
     RecordedPhoto,
     changed_limits,
     compare,
@@ -48,7 +48,7 @@ class DecodedPhotos:
 
     squares: Pixels
     targets: NDArray[np.int64]
-    record: Record
+    record: CacheRecord
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -123,7 +123,7 @@ def _check_not_begun(cache: Path, changes: Changes, limits: str, *, begun: bool)
         raise InputError(f"{message}; put them back to resume it, or give another folder", field="out")
 
 
-def _verified(cache: Path, record: Record) -> Record | None:
+def _verified(cache: Path, record: CacheRecord) -> CacheRecord | None:
     """Return a record with the checksum of its file of pixels, None where that is not the recorded one."""
     checksum = 0
     with cache.open("rb", buffering=0) as file:
@@ -138,7 +138,7 @@ def _decode(
     cache: Path,
     about: dict[str, Any],
     advance: Callable[[int], None],
-) -> Record:
+) -> CacheRecord:
     """Write the file of pixels and its record."""
     data, recorded, checksum = photos.data, list[RecordedPhoto](), 0
     with replacing(cache, durable=True) as file:
@@ -150,7 +150,7 @@ def _decode(
             known = data.names[number], data.labels[number], data.sizes[number], data.stamps[number]
             recorded.append(RecordedPhoto(*known, square.digest, square.reason))
             advance(1)
-        record = Record(about, recorded, stated_limits(environment_limits()), checksum)
+        record = CacheRecord(about, recorded, stated_limits(environment_limits()), checksum)
         if not record.used:
             raise none_usable(photos.data, record.skipped[0])
         # The old record first: it is not of these pixels. A process that maps the old ones keeps them.
@@ -160,7 +160,7 @@ def _decode(
 
 
 def _loaded(
-    cache: Path, record: Record, photos: LabelledPhotos, preprocessing: Preprocessing
+    cache: Path, record: CacheRecord, photos: LabelledPhotos, preprocessing: Preprocessing
 ) -> DecodedPhotos:
     targets = [
         target for target, photo in zip(photos.targets, record.photos, strict=True) if not photo.reason
@@ -170,7 +170,7 @@ def _loaded(
     return DecodedPhotos(squares, np.array(targets, np.int64), record)
 
 
-def _holds(cache: Path, record: Record, preprocessing: Preprocessing) -> bool:
+def _holds(cache: Path, record: CacheRecord, preprocessing: Preprocessing) -> bool:
     """Return whether the file of pixels is there, and as long as its record says."""
     try:
         return cache.stat().st_size == len(record.used) * 3 * preprocessing.centre**2

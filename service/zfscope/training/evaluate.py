@@ -26,7 +26,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class MeasuredAccuracy:
     """Percentages of photos whose class is the first, or among the first five, and their number."""
 
     top1: float
@@ -38,7 +38,7 @@ class Accuracy:
 class Evaluation:
     """An accuracy, the photos that could not be used, what was passed over, and what may be wrong."""
 
-    accuracy: Accuracy
+    accuracy: MeasuredAccuracy
     skipped: tuple[Skipped, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ def evaluate(
     ten_crop: bool = False,
     size: int | None = None,
     advance: Callable[[int], None] = lambda photos: None,
-) -> Accuracy:
+) -> MeasuredAccuracy:
     """Measure the accuracy on centre squares (photos, 256, 256, 3) with their class numbers.
 
     ten_crop: probabilities are averaged over the ten crops of Sec 3. size: crops are resized to so
@@ -70,7 +70,7 @@ def evaluate(
         hits += _hits(probabilities.mean(0).cpu(), torch.from_numpy(targets[chosen]))
         advance(len(targets[chosen]))
     top1, top5 = (100 * hits / len(targets)).tolist()
-    return Accuracy(round(top1, 3), round(top5, 3), len(targets))
+    return MeasuredAccuracy(round(top1, 3), round(top5, 3), len(targets))
 
 
 def evaluate_model(

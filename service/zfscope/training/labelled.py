@@ -73,7 +73,7 @@ def check_filled(photos: LabelledPhotos, counts: NDArray[np.int64], reason: str 
             raise InputError(f"{quoted(folder)} holds no photos ({kinds}){why}", field="data")
 
 
-def some(names: Sequence[str]) -> str:
+def preview_names(names: Sequence[str]) -> str:
     """Name the first of some names, and their number where they are many."""
     first = ", ".join(printable(name) for name in names[:_NAMED])
     return f"{first}, ... ({len(names):,} in all)" if len(names) > _NAMED else first
@@ -92,7 +92,7 @@ def _check_classes(path: Path, data: DataSet, names: Sequence[str]) -> None:
     strange = [name for name in found if name not in set(names)]
     if len(names) < 2 or not found or strange:
         noun, each = ("classes", "") if data.kind == "list" else ("folders", ", one per class")
-        wanted = f"{noun} among {some(names)}" if strange else f"at least two {noun}{each}"
+        wanted = f"{noun} among {preview_names(names)}" if strange else f"at least two {noun}{each}"
         has = [printable(name) for name in (strange or found)[:_NAMED]]
         raise InputError(
             f"{root} has {f'the {noun} {has}' if has else f'no {noun}'}; expected {wanted}", field="data"

@@ -69,7 +69,7 @@ class Changes(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class CacheRecord:
     """Photos as they were decoded, in their order. about: what else their pixels depend on.
 
     limits: the settings of images' limits by name. checksum: CRC-32 of the file of pixels. Records of
@@ -100,7 +100,7 @@ class Record:
         return digest.hexdigest()
 
 
-def write_record(path: Path, record: Record) -> None:
+def write_record(path: Path, record: CacheRecord) -> None:
     """Write a record, whole or not at all. Raises CannotWrite."""
     columns: dict[str, Any] = {
         name: [getattr(photo, name) for photo in record.photos] for name in RecordedPhoto._fields
@@ -114,19 +114,19 @@ def write_record(path: Path, record: Record) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
-def read_record(path: Path, about: Mapping[str, Any]) -> Record | None:
+def read_record(path: Path, about: Mapping[str, Any]) -> CacheRecord | None:
     """Return a record; None if it does not exist or is about something else than `about`."""
     try:
         table = pq.read_table(path)
         stated = json.loads(table.schema.metadata[_ABOUT])
         limits, checksum = stated.pop(_LIMITS, {}), stated.pop(_CHECKSUM, None)
-        record = Record(about, [_recorded(row) for row in table.to_pylist()], limits, checksum)
+        record = CacheRecord(about, [_recorded(row) for row in table.to_pylist()], limits, checksum)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
     return record if stated == _stated(record) else None
 
 
-def compare(record: Record, photos: LabelledPhotos) -> tuple[Changes, Record]:
+def compare(record: CacheRecord, photos: LabelledPhotos) -> tuple[Changes, CacheRecord]:
     """Return what changed since the record, and the record with the stamps of now.
 
     A photo of the same name, class and stamp is the same; any other is read, and is the same if its hash is.
@@ -158,7 +158,7 @@ def stated_limits(limits: DecodeLimits) -> dict[str, int]:
     return {"max_image_bytes": limits.bytes, "max_image_pixels": limits.pixels}
 
 
-def changed_limits(record: Record, limits: DecodeLimits) -> str:
+def changed_limits(record: CacheRecord, limits: DecodeLimits) -> str:
     """Return which limits changed since a record, in words, empty where no photo can differ for it.
 
     That is known of bytes, not of pixels: the sizes of photos in pixels are not recorded.
@@ -210,7 +210,7 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
-def _stated(record: Record) -> dict[str, Any]:
+def _stated(record: CacheRecord) -> dict[str, Any]:
     return {"format": _FORMAT, **record.about}
 
 

@@ -17,7 +17,7 @@ from zfscope.files import make_folder, replacing, write_file
 from zfscope.networks.network import Network
 from zfscope.networks.spec import NetworkSpec
 from zfscope.training.batches import Batches
-from zfscope.training.evaluate import Accuracy
+from zfscope.training.evaluate import MeasuredAccuracy
 from zfscope.training.filters import dead_maps, filter_report
 from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, train_step
 from zfscope.training.recipe import Phase
@@ -32,7 +32,7 @@ PLATEAU_MARGIN = 0.02
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """Where a run is: epochs and steps done, the loss so far in this epoch, and a row per epoch."""
 
     epoch: int = 0
@@ -42,7 +42,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Watch:
+class TrainingCallbacks:
     """What a run tells as it goes: photos done, a row of history per epoch, and warnings."""
 
     photos: Callable[[int, int], None]
@@ -67,7 +67,7 @@ class TrainingRun:
         self.folder, self.network, self.batches, self.epochs = folder, network, batches, epochs
         self._data = dict(data or {})
         self.optimizer = make_optimizer(network, batches.recipe)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self._device = next(network.parameters()).device
         make_folder(folder / "checkpoints")
 
@@ -112,7 +112,7 @@ class TrainingRun:
         try:
             self.network.layers.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.progress = Progress(**state["progress"])
+            self.progress = TrainingProgress(**state["progress"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise self._damaged(path) from error
         return True
@@ -126,7 +126,7 @@ class TrainingRun:
             whole = {"identity", "progress", "network", "optimizer"} <= state.keys()
         except MemoryError:
             raise
-        except Exception as error:  # torch has no class of its own; for a cut file it raises OSError too
+        except Exception as error:  # torch has no class of its own; a truncated file raises OSError too
             raise self._damaged(path) from error
         if not whole:
             raise self._damaged(path)
@@ -151,7 +151,11 @@ class TrainingRun:
             )
 
     def run(
-        self, *, checkpoints: frozenset[int], validate: Callable[[int], Accuracy] | None, watch: Watch
+        self,
+        *,
+        checkpoints: frozenset[int],
+        validate: Callable[[int], MeasuredAccuracy] | None,
+        callbacks: TrainingCallbacks,
     ) -> None:
         """Train to the last epoch. Raises InputError where the loss is not a finite number after one.
 
@@ -161,7 +165,7 @@ class TrainingRun:
         while self.progress.epoch < self.epochs:
             started = time.monotonic()
             first_step = self.progress.step
-            self._train_epoch(watch)
+            self._train_epoch(callbacks)
             self._check_loss()
             seconds = time.monotonic() - started
             row = self._finish_epoch(validate, seconds / max(1, self.batches.steps - first_step))
@@ -169,8 +173,8 @@ class TrainingRun:
                 self._keep_checkpoint()
             self.save()
             write_file(self.folder / "history.json", self.history_json())
-            watch.epoch(row)
-            self._warn_of_plateau(row, watch)
+            callbacks.epoch(row)
+            self._warn_of_plateau(row, callbacks)
 
     def history_json(self) -> bytes:
         """Return the rows of all epochs as the contents of `history.json`."""
@@ -180,7 +184,7 @@ class TrainingRun:
     def _phase(self) -> Phase:
         return self.batches.recipe.phase(self.progress.epoch / self.epochs)
 
-    def _train_epoch(self, watch: Watch) -> None:
+    def _train_epoch(self, callbacks: TrainingCallbacks) -> None:
         progress, recipe = self.progress, self.batches.recipe
         half = has_bfloat16(self._device)
         saved = time.monotonic()
@@ -195,7 +199,7 @@ class TrainingRun:
                 half=half,
             )
             progress.step += 1
-            watch.photos(len(classes), self._photos_left())
+            callbacks.photos(len(classes), self._photos_left())
             if time.monotonic() - saved > SAVE_EVERY_S:
                 self.save()
                 saved = time.monotonic()
@@ -227,7 +231,7 @@ class TrainingRun:
         return steps * batches.recipe.batch
 
     def _finish_epoch(
-        self, validate: Callable[[int], Accuracy] | None, seconds_a_step: float
+        self, validate: Callable[[int], MeasuredAccuracy] | None, seconds_a_step: float
     ) -> dict[str, float]:
         progress = self.progress
         size = self._phase.size or self.network.spec.input_size
@@ -257,10 +261,10 @@ class TrainingRun:
         name = f"epoch-{self.progress.epoch:03}.safetensors"
         write_file(self.folder / "checkpoints" / name, save(tensors), durable=True)
 
-    def _warn_of_plateau(self, row: dict[str, float], watch: Watch) -> None:
+    def _warn_of_plateau(self, row: dict[str, float], callbacks: TrainingCallbacks) -> None:
         chance = math.log(self.network.shapes[self.network.spec.scores][0])
         if row["train_loss"] > (1 - PLATEAU_MARGIN) * chance:
-            watch.warn(
+            callbacks.warn(
                 f"epoch {row['epoch']:.0f}: the loss is {row['train_loss']:.3f}, that of guessing is "
                 f"ln(classes) = {chance:.3f}: nothing is being learnt. Usual ways out: another seed, "
                 "Kaiming initial weights (leave out initial_deviation), a longer warm-up"

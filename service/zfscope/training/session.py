@@ -17,8 +17,7 @@ from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.networks import NETWORKS
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.spec import NetworkSpec, shapes
-from zfscope.store import Accuracy as StoredAccuracy
-from zfscope.store import Label, Manifest, Provenance, write_model
+from zfscope.store import Label, Manifest, Provenance, RecordedAccuracy, write_model
 from zfscope.store.weights import pack_weights, unpack_weights
 from zfscope.store.write import check_writable
 from zfscope.training.batches import Batches, mean_image
@@ -31,11 +30,11 @@ from zfscope.training.data_checks import (
     repeat_warnings,
 )
 from zfscope.training.decoded import DecodedPhotos, cached_photos
-from zfscope.training.evaluate import Accuracy, evaluate
+from zfscope.training.evaluate import MeasuredAccuracy, evaluate
 from zfscope.training.labelled import LabelledPhotos, check_filled, read_folder
 from zfscope.training.recipe import Recipe, load_recipe
-from zfscope.training.run import LABELS, TrainingRun, Watch
-from zfscope.training.settings import Settings, check_settings
+from zfscope.training.run import LABELS, TrainingCallbacks, TrainingRun
+from zfscope.training.settings import TrainingSettings, check_settings
 from zfscope.validation import first_fault
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -45,12 +44,12 @@ Advance = Callable[[int], None]
 Warn = Callable[[str], None]
 
 
-class Session:
+class TrainingSession:
     """A run with its photos decoded; `train` it, then `publish` it."""
 
     def __init__(
         self,
-        settings: Settings,
+        settings: TrainingSettings,
         *,
         advance: Advance = lambda photos: None,
         warn: Warn = lambda message: None,
@@ -92,12 +91,14 @@ class Session:
         """How many photos there are in all."""
         return len(self.training.targets) + (len(self.validation.targets) if self.validation else 0)
 
-    def train(self, watch: Watch) -> None:
+    def train(self, callbacks: TrainingCallbacks) -> None:
         """Train to the last epoch; see `TrainingRun.run`. Raises InputError while another process does so."""
         validate, out = self._validate if self.validation else None, self.settings.out
         busy = InputError(f"another process is training in '{out}' right now", field="out")
         with locked(out / LOCK, otherwise=busy):
-            self.run.run(checkpoints=frozenset(self.settings.checkpoints), validate=validate, watch=watch)
+            self.run.run(
+                checkpoints=frozenset(self.settings.checkpoints), validate=validate, callbacks=callbacks
+            )
         picture = plot_history(self.run.progress.history)
         write_file(self.settings.out / "history.png", picture)
 
@@ -162,7 +163,7 @@ class Session:
         yield from repeat_warnings(held_out, "validation photos")
         yield from filter(None, [overlap_warning(training.record.used, held_out)])
 
-    def _manifest(self, accuracy: StoredAccuracy | None, photos: int) -> Manifest:
+    def _manifest(self, accuracy: RecordedAccuracy | None, photos: int) -> Manifest:
         settings, names = self.settings, self.settings.labels or {}
         return Manifest(
             name=settings.name,
@@ -181,12 +182,12 @@ class Session:
             ),
         )
 
-    def _accuracy(self, network: Network) -> StoredAccuracy | None:
+    def _accuracy(self, network: Network) -> RecordedAccuracy | None:
         if self.validation is None or self.settings.validation is None:
             return None
         one = self._measure(network)
         ten = self._measure(network, ten_crop=True)
-        return StoredAccuracy(
+        return RecordedAccuracy(
             top1=one.top1,
             top5=one.top5,
             images=one.images,
@@ -196,10 +197,12 @@ class Session:
             trained_on=count_overlap(self.training.record.used, self.validation.record.used),
         )
 
-    def _validate(self, size: int) -> Accuracy:
+    def _validate(self, size: int) -> MeasuredAccuracy:
         return self._measure(self.run.network, size=size)
 
-    def _measure(self, network: Network, *, size: int | None = None, ten_crop: bool = False) -> Accuracy:
+    def _measure(
+        self, network: Network, *, size: int | None = None, ten_crop: bool = False
+    ) -> MeasuredAccuracy:
         assert self.validation is not None
         return evaluate(
             network,

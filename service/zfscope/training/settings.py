@@ -16,7 +16,7 @@ _MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """What to train, on what, and how.
 
     validation: a second data set, whose accuracy is measured after every epoch. classes: None takes the
@@ -40,7 +40,7 @@ class Settings:
     labels: Mapping[str, str] | None = None
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: TrainingSettings) -> None:
     """Raise InputError, NotFound or RuntimeUnavailable for the first setting that cannot be used."""
     if settings.network not in NETWORKS:
         raise NotFound(f"no network '{settings.network}'; there are {', '.join(NETWORKS)}", field="network")
@@ -57,7 +57,7 @@ def check_settings(settings: Settings) -> None:
         raise RuntimeUnavailable("device 'cuda' cannot be used: torch finds no CUDA GPU", field="device")
 
 
-def _check_checkpoints(settings: Settings) -> None:
+def _check_checkpoints(settings: TrainingSettings) -> None:
     wrong = [epoch for epoch in settings.checkpoints if not 1 <= epoch <= settings.epochs]
     if wrong:
         message = f"checkpoints name epoch {wrong[0]}; epochs count from 1 to {settings.epochs}"

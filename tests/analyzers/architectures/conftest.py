@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Layer, Linear, MaxPool, ReLU
-from zfscope.store import Accuracy, Label, Manifest, Model, Provenance, Weights
+from zfscope.store import Label, Manifest, Model, Provenance, RecordedAccuracy, Weights
 
 SIDE = 96
 
@@ -38,7 +38,7 @@ def model_of(
     spec: NetworkSpec,
     *,
     name: str = "small",
-    accuracy: Accuracy | None = None,
+    accuracy: RecordedAccuracy | None = None,
     preprocessing: Preprocessing | None = None,
     network: Network | None = None,
 ) -> Model:
@@ -54,7 +54,7 @@ def model_of(
         accuracy=accuracy,
         provenance=Provenance(source="made up in a test"),
     )
-    return Model(manifest, Weights.of(used))
+    return Model(manifest, Weights.from_network(used))
 
 
 @pytest.fixture

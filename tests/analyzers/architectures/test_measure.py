@@ -12,7 +12,7 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, Padding, ReLU
 from zfscope.networks.spec import multiplications, parameter_count
-from zfscope.store import Accuracy, Model
+from zfscope.store import Model, RecordedAccuracy
 from zfscope_analyzers.architectures.measure import SHOWN, measure
 
 Make = Callable[..., Model]
@@ -20,7 +20,7 @@ Photos = tuple[NDArray[np.uint8], ...]
 
 
 def test_a_model_is_measured_as_a_whole(spec: NetworkSpec, make_model: Make, photos: Photos) -> None:
-    accuracy = Accuracy(top1=50, top5=100, images=4, data="four photos")
+    accuracy = RecordedAccuracy(top1=50, top5=100, images=4, data="four photos")
     model = make_model(spec, name="net", accuracy=accuracy)
     found = measure(model, photos)
     assert (found.title, found.accuracy) == ("net 1", accuracy)

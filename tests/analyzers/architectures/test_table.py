@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zfscope.networks import NetworkSpec
 from zfscope.networks.spec import multiplications
-from zfscope.store import Accuracy, Model
+from zfscope.store import Model, RecordedAccuracy
 from zfscope_analyzers.architectures import Measures, measure
 from zfscope_analyzers.architectures.table import WORDS, numbers, table
 
@@ -21,7 +21,9 @@ def both(
     photos: tuple[NDArray[np.uint8], ...],
 ) -> tuple[Measures, Measures]:
     """A network with an accuracy, a dead filter and a silent map, and one in which layer 2 is silent."""
-    fine = make_model(spec, name="fine", accuracy=Accuracy(top1=75, top5=90, images=4, data="four photos"))
+    fine = make_model(
+        spec, name="fine", accuracy=RecordedAccuracy(top1=75, top5=90, images=4, data="four photos")
+    )
     fine.network.filters["conv1"].weight[0] *= 1e-3
     fine.network.filters["conv2"].bias[:2] = -1e6
     coarse = make_model(coarse_spec, name="coarse")

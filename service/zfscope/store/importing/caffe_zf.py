@@ -7,21 +7,21 @@ from torch import Tensor
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.layers import Conv, Layer, LocalResponseNorm, MaxPool, Padding, ReLU
 from zfscope.networks.spec import NetworkSpec
-from zfscope.store.importing.imported import Imported, assembled, renamed, widths
+from zfscope.store.importing.imported import ImportedModel, build_network, layer_widths, rename_tensors
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
-def caffe_zf(tensors: Mapping[str, Tensor]) -> Imported:
+def caffe_zf(tensors: Mapping[str, Tensor]) -> ImportedModel:
     """Give ZF up to `relu5` from blobs `conv1.weight`, `conv1.bias` and so on; those of heads are left out.
 
     What follows conv5 there reads regions (RoI pooling, fc6, fc7, the proposals), and how the network that
     was trained on ImageNet pooled is not published. Raises ValueError for blobs that do not fit.
     """
     own = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in LAYERS}
-    weights = renamed(own, {layer: layer for layer in LAYERS})
-    return Imported(
-        network=assembled(_spec(widths(weights)), weights),
+    weights = rename_tensors(own, {layer: layer for layer in LAYERS})
+    return ImportedModel(
+        network=build_network(_spec(layer_widths(weights)), weights),
         preprocessing=Preprocessing(channels="BGR", mean=(102.9801, 115.9465, 122.7717)),
         summary="The convolutional layers of ZF as the Caffe detectors have it",
         notes=(
@@ -43,12 +43,10 @@ def _spec(maps: Mapping[str, int]) -> NetworkSpec:
             ReLU(name=f"relu{number}"),
         )
     ]
-    return NetworkSpec(
-        name="zf-caffe", layers=(*_normalised_first(first, 1), *_normalised_first(second, 2), *deep)
-    )
+    return NetworkSpec(name="zf-caffe", layers=(*_conv_block(first, 1), *_conv_block(second, 2), *deep))
 
 
-def _normalised_first(conv: Conv, number: int) -> tuple[Layer, ...]:
+def _conv_block(conv: Conv, number: int) -> tuple[Layer, ...]:
     """Caffe's constants: alpha 5e-5 of the mean of 9 squares, k = 1; its pools round up."""
     return (
         conv,

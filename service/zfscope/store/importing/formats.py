@@ -8,14 +8,14 @@ from pydantic import ValidationError
 from zfscope.errors import InputError, NotFound
 from zfscope.networks.spec import NetworkSpec
 from zfscope.store.importing.caffe_zf import caffe_zf
-from zfscope.store.importing.imported import Imported
+from zfscope.store.importing.imported import ImportedModel
 from zfscope.store.importing.onnx_zfnet512 import onnx_zfnet512
 from zfscope.store.importing.pytorchcv import pytorchcv
 from zfscope.store.importing.tensors import read_tensors
 from zfscope.store.importing.torchvision_alexnet import torchvision_alexnet
 from zfscope.validation import first_fault
 
-Reader = Callable[[Path], Imported]
+Reader = Callable[[Path], ImportedModel]
 """A file to what is in it. Raises ValueError for a file of another kind."""
 
 FORMATS: Mapping[str, Reader] = {
@@ -26,7 +26,7 @@ FORMATS: Mapping[str, Reader] = {
 }
 
 
-def read_definition(path: Path, definition: str) -> Imported:
+def read_definition(path: Path, definition: str) -> ImportedModel:
     """Read a network of others from a file.
 
     Raises NotFound for an unknown format, InputError for a file that is missing or not of it.

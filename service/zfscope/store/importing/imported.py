@@ -16,7 +16,7 @@ TORCHVISION_PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(5
 
 
 @dataclass(frozen=True, eq=False)
-class Imported:
+class ImportedModel:
     """A network of others. notes: sentences for its model card, of what differs from its definition."""
 
     network: Network
@@ -32,7 +32,7 @@ class Imported:
         return last[0] if len(last) == 1 else 0
 
 
-def assembled(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> Network:
+def build_network(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> Network:
     """Build the network of a spec from weights by its own names, in float32, ready to be used.
 
     Raises ValueError, naming the tensor, for one that does not fit.
@@ -43,7 +43,7 @@ def assembled(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> Network:
     return network.eval().requires_grad_(False)
 
 
-def renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """Give the weights of each layer by our name for it, (`conv1.weight`, `conv1.bias`), in float32.
 
     names: by our name the other's, without `.weight` and `.bias`. Raises ValueError for a tensor that is
@@ -59,7 +59,7 @@ def renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str
     return {ours: tensors[its].to(torch.float32) for ours, its in keys.items()}
 
 
-def widths(weights: Mapping[str, Tensor]) -> Mapping[str, int]:
+def layer_widths(weights: Mapping[str, Tensor]) -> Mapping[str, int]:
     """Give the maps or units of each layer: the length of its bias. Raises ValueError for no vector."""
     biases = {name.removesuffix(".bias"): bias for name, bias in weights.items() if name.endswith(".bias")}
     for layer, bias in biases.items():

@@ -20,7 +20,7 @@ from zfscope.networks.layers import (
     ReLU,
 )
 from zfscope.networks.spec import NetworkSpec
-from zfscope.store.importing.imported import Imported, assembled
+from zfscope.store.importing.imported import ImportedModel, build_network
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -42,7 +42,7 @@ _DEFAULTS = {"group": 1, "transA": 0, "alpha": 1.0, "beta": 1.0, "auto_pad": b"N
 """What a convolution or full connection must have, where it states it."""
 
 
-def onnx_zfnet512(path: Path) -> Imported:
+def onnx_zfnet512(path: Path) -> ImportedModel:
     """Give the zoo's network from its file. Raises ValueError for another one, OSError for no file.
 
     Weights in a file beside it (external data) are refused: a model of the store is what was verified.
@@ -56,8 +56,8 @@ def onnx_zfnet512(path: Path) -> Imported:
             weights |= _weights(node, name, tensors)
         layers.append(_LAYERS[node.op_type](node, name, tensors))
     spec = NetworkSpec(name="zfnet-512-onnx", layers=tuple(layers))
-    return Imported(
-        network=assembled(spec, weights),
+    return ImportedModel(
+        network=build_network(spec, weights),
         preprocessing=PREPROCESSING,
         summary="ZFNet-512 of the ONNX model zoo",
         notes=(
@@ -127,7 +127,7 @@ def _attributes(node: "NodeProto") -> dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _plain(node: "NodeProto", name: str) -> dict[str, Any]:
+def _required_attributes(node: "NodeProto", name: str) -> dict[str, Any]:
     """Give the attributes of a convolution or full connection. Raises ValueError for one of another sort."""
     stated = _attributes(node)
     for key, value in _DEFAULTS.items():
@@ -138,7 +138,7 @@ def _plain(node: "NodeProto", name: str) -> dict[str, Any]:
 
 def _window(node: "NodeProto", name: str) -> dict[str, Any]:
     """Give kernel, stride and padding. ONNX states padding as top, left, bottom, right."""
-    stated = _plain(node, name)
+    stated = _required_attributes(node, name)
     sides, strides = stated.get("kernel_shape", []), stated.get("strides", [1, 1])
     if len(set(sides)) != 1 or len(set(strides)) != 1 or set(stated.get("dilations", [1])) != {1}:
         raise ValueError(f"layer '{name}' has windows that are not square, or dilated")
@@ -163,7 +163,7 @@ def _norm(node: "NodeProto", name: str, tensors: Mapping[str, Tensor]) -> LocalR
 
 
 def _linear(node: "NodeProto", name: str, tensors: Mapping[str, Tensor]) -> Linear:
-    transposed = _plain(node, name).get("transB", 0)
+    transposed = _required_attributes(node, name).get("transB", 0)
     return Linear(name=name, units=tensors[node.input[1]].shape[0 if transposed else 1])
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zfscope.errors import InputError
-from zfscope.store.importing.imported import Imported
+from zfscope.store.importing.imported import ImportedModel
 from zfscope.store.manifest import Label, Manifest, Provenance
-from zfscope.store.write import check_free, write_model
+from zfscope.store.write import check_available, write_model
 
 _TOLD = 20
 """So many classes are named on a model card."""
@@ -15,7 +15,7 @@ _TOLD = 20
 def publish(
     store: Path,
     name: str,
-    imported: Imported,
+    imported: ImportedModel,
     *,
     provenance: Provenance,
     names: Mapping[str, str] | None = None,
@@ -28,7 +28,7 @@ def publish(
     whether it is no more than what the network's definition does to photos. Raises InputError
     where they are not one for each class, and where the model is there already.
     """
-    check_free(store, name, version)
+    check_available(store, name, version)
     manifest = Manifest(
         name=name,
         version=version,

@@ -9,10 +9,10 @@ from zfscope.networks.spec import NetworkSpec
 from zfscope.networks.zfnet import classifier, deep_convolutions
 from zfscope.store.importing.imported import (
     TORCHVISION_PREPROCESSING,
-    Imported,
-    assembled,
-    renamed,
-    widths,
+    ImportedModel,
+    build_network,
+    layer_widths,
+    rename_tensors,
 )
 
 NAMES = {
@@ -28,16 +28,16 @@ NAMES = {
 """Our name of each layer, and that of its state dict."""
 
 
-def pytorchcv(tensors: Mapping[str, Tensor]) -> Imported:
+def pytorchcv(tensors: Mapping[str, Tensor]) -> ImportedModel:
     """Give pytorchcv's ZFNet of any width from its state dict. Raises ValueError for another one.
 
     Not Fig 3: conv1 is padded by 1 on all sides, and layers 1 and 2 are normalised before they are
     pooled, with an alpha of 1e-4 over 5 maps and k = 2.
     """
-    weights = renamed(tensors, NAMES)
-    spec = _spec(widths(weights))
-    return Imported(
-        network=assembled(spec, weights),
+    weights = rename_tensors(tensors, NAMES)
+    spec = _spec(layer_widths(weights))
+    return ImportedModel(
+        network=build_network(spec, weights),
         preprocessing=TORCHVISION_PREPROCESSING,
         summary="ZFNet as pytorchcv defines it",
         notes=(
@@ -54,15 +54,15 @@ def _spec(maps: Mapping[str, int]) -> NetworkSpec:
     return NetworkSpec(
         name="zfnet-pytorchcv",
         layers=(
-            *_normalised_first(first, 1),
-            *_normalised_first(second, 2),
+            *_conv_block(first, 1),
+            *_conv_block(second, 2),
             *deep_convolutions((maps["conv3"], maps["conv4"], maps["conv5"])),
             *classifier(maps["fc8"], maps["fc6"]),
         ),
     )
 
 
-def _normalised_first(conv: Conv, number: int) -> tuple[Layer, ...]:
+def _conv_block(conv: Conv, number: int) -> tuple[Layer, ...]:
     return (
         conv,
         ReLU(name=f"relu{number}"),

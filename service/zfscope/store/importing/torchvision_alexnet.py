@@ -6,7 +6,13 @@ from torch import Tensor
 
 from zfscope.networks.layers import Conv, Dropout, Flatten, Layer, Linear, MaxPool, Padding, ReLU
 from zfscope.networks.spec import NetworkSpec
-from zfscope.store.importing.imported import TORCHVISION_PREPROCESSING, Imported, assembled, renamed, widths
+from zfscope.store.importing.imported import (
+    TORCHVISION_PREPROCESSING,
+    ImportedModel,
+    build_network,
+    layer_widths,
+    rename_tensors,
+)
 
 NAMES = {
     "conv1": "features.0",
@@ -21,14 +27,14 @@ NAMES = {
 """Our name of each layer, and that of its state dict."""
 
 
-def torchvision_alexnet(tensors: Mapping[str, Tensor]) -> Imported:
+def torchvision_alexnet(tensors: Mapping[str, Tensor]) -> ImportedModel:
     """Give torchvision's AlexNet from its state dict. Raises ValueError for another one.
 
     Its adaptive pool to 6 x 6 changes nothing at 224 pixels, and is left out.
     """
-    weights = renamed(tensors, NAMES)
-    return Imported(
-        network=assembled(_spec(widths(weights)), weights),
+    weights = rename_tensors(tensors, NAMES)
+    return ImportedModel(
+        network=build_network(_spec(layer_widths(weights)), weights),
         preprocessing=TORCHVISION_PREPROCESSING,
         summary="AlexNet as torchvision defines it",
         notes=("It has 64, 192, 384, 256 and 256 maps, and no contrast normalisation.",),

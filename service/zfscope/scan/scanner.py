@@ -13,13 +13,13 @@ from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import MeanImage, Preprocessing, prepare
 from zfscope.runtimes import MapMaxima, Runtime
-from zfscope.scan.batches import BATCH, Batch
-from zfscope.scan.partial import RECORD, Partial, Records, Skipped, layer_part
-from zfscope.scan.plan import Plan
+from zfscope.scan.batches import BATCH, ScanBatch
+from zfscope.scan.partial import RECORD, PartialResult, Records, SkippedIndex, layer_result
+from zfscope.scan.plan import ScanPlan
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class ScanInput:
     """The network's input for a photo: float32 (3, H, W), normalised; and the BLAKE2b of its file."""
 
     pixels: NDArray[np.float32]
@@ -31,7 +31,7 @@ class Scanner:
     """What batches are scanned with: a runtime and the preprocessing of its model. limits: of photos."""
 
     runtime: Runtime
-    plan: Plan
+    plan: ScanPlan
     preprocessing: Preprocessing
     mean_image: MeanImage | None
     limits: DecodeLimits
@@ -44,7 +44,7 @@ class Scanner:
         side = self.preprocessing.crop
         self._maxima(np.zeros((1, 3, side, side), np.float32))
 
-    def scan(self, batch: Batch) -> Partial:
+    def scan(self, batch: ScanBatch) -> PartialResult:
         """Read, prepare and run the photos of a batch. Many threads may do so at once.
 
         A photo that cannot be used leaves its place in the batch empty, as the last batch's missing ones
@@ -57,15 +57,17 @@ class Scanner:
         faults |= {row: fault for row, fault in _overflows(found) if row not in faults}
         used = [row for row in range(len(batch.photos)) if row not in faults]
         parts = {
-            name: layer_part(_rows(layer, used), records[used], top=self.plan.top)
+            name: layer_result(_rows(layer, used), records[used], top=self.plan.top)
             for name, layer in found.items()
         }
-        return Partial(
+        return PartialResult(
             top=self.plan.top,
             batches=1 << batch.number,
             photos=len(used),
             skipped=tuple(
-                Skipped(photo.number, faults[row]) for row, photo in enumerate(batch.photos) if row in faults
+                SkippedIndex(photo.number, faults[row])
+                for row, photo in enumerate(batch.photos)
+                if row in faults
             ),
             layers=parts if used else {},
         )
@@ -73,10 +75,12 @@ class Scanner:
     def _maxima(self, images: NDArray[np.float32]) -> Mapping[str, MapMaxima]:
         return self.runtime.map_maxima(images, self.plan.layers, sums=self.plan.sums)
 
-    def _fill(self, batch: Batch, images: NDArray[np.float32], records: Records) -> Iterator[tuple[int, str]]:
+    def _fill(
+        self, batch: ScanBatch, images: NDArray[np.float32], records: Records
+    ) -> Iterator[tuple[int, str]]:
         """Put photos into their places; give the place of each that cannot be used, and the reason."""
         for row, photo in enumerate(batch.photos):
-            sight = see(photo, self.preprocessing, self.mean_image, self.limits)
+            sight = read_input(photo, self.preprocessing, self.mean_image, self.limits)
             if isinstance(sight, str):
                 yield row, sight
                 continue
@@ -97,12 +101,12 @@ def _rows(layer: MapMaxima, rows: list[int]) -> MapMaxima:
     return MapMaxima(layer.values[rows], layer.places[rows], sums)
 
 
-def see(
+def read_input(
     photo: Photo,
     preprocessing: Preprocessing,
     mean_image: MeanImage | None,
     limits: DecodeLimits | None = None,
-) -> Sight | str:
+) -> ScanInput | str:
     """Read and prepare the centre crop of a photo; return the reason, in words, where it cannot be used.
 
     limits: those of the environment unless given.
@@ -114,4 +118,4 @@ def see(
         ).pixels
     except InputError as error:
         return " ".join(error.message.split())
-    return Sight(pixels[0], digest_of(data))
+    return ScanInput(pixels[0], digest_of(data))
