@@ -67,8 +67,8 @@ def test_ten_crops_are_not_one(run: Run, photo: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "other"], "no model 'other'; this store has tiny"),
-        (["--version", "9"], "no version 9 of model 'tiny'; there is 1, 2"),
+        (["--model", "other"], "model 'other' not found; available: tiny"),
+        (["--version", "9"], "model 'tiny' has no version 9; available: 1, 2"),
     ],
 )
 def test_what_is_not_there_is_told_in_one_line(

@@ -38,7 +38,7 @@ def test_a_person_gets_a_table(run: Run, photo: Path, tmp_path: Path) -> None:
     [
         ("tiny", "others is \\(?\\[?.*at least 1 item"),
         ("tiny:one,tiny", "named as NAME or NAME:VERSION"),
-        ("tiny,nobody", "no model 'nobody'"),
+        ("tiny,nobody", "model 'nobody' not found"),
     ],
 )
 def test_what_does_not_compare_is_said_in_one_line(run: Run, photo: Path, models: str, told: str) -> None:

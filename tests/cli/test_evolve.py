@@ -138,7 +138,7 @@ def test_a_layer_that_is_no_convolution_is_indexed_for_itself(
         (["--maps", "1,x"], "--maps '1,x'; maps are named as 1,2,5"),
         (["--epochs", "-1"], "--epochs '-1'; epochs are named as 1,2,5"),
         ([], "has no indexes; make them: zfscope index DATA --model tiny and zfscope index DATA --model"),
-        (["PHOTOS", "--epochs", "9"], "no checkpoint of epoch 9 of model 'tiny' version 1; there are 1, 2"),
+        (["PHOTOS", "--epochs", "9"], "model 'tiny' version 1 has no checkpoint of epoch 9; available: 1, 2"),
         (["PHOTOS", "--layer", "fc6"], "no layer 'fc6'; this model has conv1, "),
         (
             ["PHOTOS", "--server", "localhost:1"],

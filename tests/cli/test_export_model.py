@@ -92,7 +92,7 @@ def test_a_file_that_is_there_stays(run: Run, tmp_path: Path, form: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("huge",), "no model 'huge'"),
+        (("huge",), "model 'huge' not found"),
         (("tiny", "--version", 9), "no version 9 of model 'tiny'"),
         (("tiny", "--layers", "conv5,conv9"), "no layer 'conv9'; this model has conv1"),
     ],

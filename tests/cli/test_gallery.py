@@ -94,7 +94,7 @@ def test_indexes_that_are_there_are_shown_whole(run: Run, words: list[object], t
         (["--layers", "conv9"], "no layer 'conv9'; this model has conv1, "),
         (["--top", 7], "top is 7; index 'photos' has 6 photos of each map: allowed is 1 to 6"),
         (["--count", 0], "count is 0; allowed is 1 and more"),
-        (["--model", "other"], "no model 'other'"),
+        (["--model", "other"], "model 'other' not found"),
         (["--index", "No Name"], "name 'No Name' must match"),
     ],
 )

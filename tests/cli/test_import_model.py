@@ -36,16 +36,16 @@ def test_an_imported_model_is_in_the_store_and_whole(bring: Run, tmp_path: Path)
     result = bring()
     assert result.code == 0
     assert result.stderr == (
-        "zfscope: warning: model: the preprocessing of model 'other' version 1 is that of its network's "
-        "definition; its file of weights states none. If it is right, set preprocessing_assumed to false in "
-        "its model.json, else correct it there\n"
+        "zfscope: warning: model: the preprocessing of model 'other' version 1 is assumed from its "
+        "network's definition, since its weights file states none; if it is right, set preprocessing_assumed "
+        "to false in its model.json, otherwise correct it there\n"
     )
     assert "look at it with: zfscope models other" in result.stdout
     manifest = ModelStore(tmp_path / "store").verify("other")
     assert [label.name for label in manifest.labels] == ["class 0", "class 1", "class 2"]
     assert manifest.provenance.source == "Imported from 'zfnet.pth', of the format pytorchcv"
     card = (tmp_path / "store" / "other" / "1" / "README.md").read_text()
-    assert "normalised before the pools" in card.replace("the contrast is ", "")
+    assert "normalised before pooling" in card.replace("contrast is ", "")
 
 
 def test_labels_are_taken_in_their_order(bring: Run, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_model_that_is_there_stays_as_it_is(bring: Run, tmp_path: Path) -> Non
     before = (tmp_path / "store" / "other" / "1" / "model.json").read_bytes()
     result = bring()
     assert result.code == 2
-    assert "model 'other' version 1 is in " in result.stderr
+    assert "model 'other' version 1 already exists in " in result.stderr
     assert (tmp_path / "store" / "other" / "1" / "model.json").read_bytes() == before
 
 
@@ -139,7 +139,7 @@ def test_another_version_stands_beside_the_first(bring: Run, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("n1 cat\n", "labels for a network of 3 classes"),
+        ("n1 cat\n", "labels for a network with 3 classes"),
         ("n1 cat\nn1 dog\nn2 fox\n", "class 'n1' is named in lines 1 and 2"),
     ],
 )
@@ -161,7 +161,7 @@ def test_weights_too_large_for_half_precision_leave_nothing(bring: Run, tmp_path
     torch.save(small(output__fc3__bias=torch.full((3,), 1e5)), tmp_path / "large.pth")
     result = bring(file=tmp_path / "large.pth")
     assert result.code == 2
-    assert "no finite numbers in float16" in result.stderr
+    assert "values that are not finite in float16" in result.stderr
     assert not (tmp_path / "store").exists()
 
 
@@ -170,4 +170,4 @@ def test_the_help_explains_the_formats_that_can_be_read_and_others_are_refused(r
     assert all(f"\n  {name} " in shown for name in FORMATS)
     result = bring("--format", "keras")
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == f"zfscope: no format 'keras'; there are {', '.join(FORMATS)}\n"
+    assert result.stderr == f"zfscope: unknown format 'keras'; available: {', '.join(FORMATS)}\n"

@@ -210,7 +210,7 @@ def test_a_model_is_indexed_as_it_was_after_an_epoch(
         open_index(models.load("tiny"), "val-photos-epoch-002", folder=out)
     result = run(*words, "--checkpoint", 3)
     assert result.code == 2
-    assert "no checkpoint of epoch 3 of model 'tiny' version 1; there are 2" in result.stderr
+    assert "model 'tiny' version 1 has no checkpoint of epoch 3; available: 2" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -94,5 +94,7 @@ def test_a_model_that_is_damaged_stops_the_start_with_its_name(
     (write(tmp_path, 1) / "weights.safetensors").write_bytes(b"")
     result = start("serve", "--listen", "127.0.0.1:0", "--store", tmp_path)
     assert result.code == 2
-    assert "zfscope: model 'tiny' version 1: 'weights.safetensors' is not the file" in result.stderr
+    assert (
+        "zfscope: model 'tiny' version 1: 'weights.safetensors' does not match the manifest" in result.stderr
+    )
     assert "Traceback" not in result.stderr

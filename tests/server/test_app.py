@@ -115,7 +115,7 @@ async def test_a_port_that_is_taken_is_an_error_at_once(service: Any, settings: 
 
 
 def test_a_default_model_that_is_not_there_is_an_error_at_once(settings: Settings) -> None:
-    with pytest.raises(NotFound, match="no model 'huge'"):
+    with pytest.raises(NotFound, match="model 'huge' not found"):
         Service(settings.model_copy(update={"default_model": "huge"}))
 
 

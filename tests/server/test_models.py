@@ -139,7 +139,7 @@ def test_a_broken_version_is_refused_once_and_the_old_one_stays(
         ("took up a model", 2),
         ("refused a model", 3),
     ]
-    assert "is not the file of the manifest" in logs[1]["reason"]
+    assert "does not match the manifest" in logs[1]["reason"]
     assert growing.loaded("", None).model.version == 2
 
     weights.write_bytes(whole)
@@ -220,7 +220,7 @@ def test_without_a_device_the_start_says_so(
 
 
 def test_an_unknown_model_is_told_what_there_is(models: Models) -> None:
-    with pytest.raises(NotFound, match="no model 'huge'; this store has other, tiny") as refusal:
+    with pytest.raises(NotFound, match="model 'huge' not found; available: other, tiny") as refusal:
         models.loaded("huge", None)
 
     assert refusal.value.field == "model"
@@ -242,7 +242,7 @@ def test_a_store_of_several_models_needs_a_default(store: Path, counted: Counted
 
 
 def test_a_default_that_is_not_there_is_an_error_at_once(store: Path, counted: Counted) -> None:
-    with pytest.raises(NotFound, match="no model 'huge'"):
+    with pytest.raises(NotFound, match="model 'huge' not found"):
         Models(ModelStore(store), counted, default="huge")
 
 

@@ -82,7 +82,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_service_with_its_error(
     _, log = process.communicate(timeout=120)
 
     assert process.returncode != 0
-    assert "DamagedModel: model 'tiny' version 1: 'weights.safetensors' is not the file" in log
+    assert "DamagedModel: model 'tiny' version 1: 'weights.safetensors' does not match the manifest" in log
 
 
 # macOS and Windows cannot say which processors a process may use; on Windows the event loop takes no signals.

@@ -39,7 +39,9 @@ def test_a_version_counts_from_one(manifest: Manifest, version: float) -> None:
 
 
 def test_labels_are_one_for_each_class_score(manifest: Manifest) -> None:
-    with pytest.raises(ValidationError, match=r"2 labels for layer 'fc2' of shape \(3,\): one per class"):
+    with pytest.raises(
+        ValidationError, match=r"2 labels for layer 'fc2' of shape \(3,\); expected one per class"
+    ):
         Manifest.model_validate(changed(manifest, labels=manifest.model_dump()["labels"][:2]))
 
 
@@ -55,7 +57,7 @@ def test_a_network_that_ends_in_feature_maps_has_no_labels(manifest: Manifest) -
 
 def test_a_label_id_is_there_once(manifest: Manifest) -> None:
     labels = [{"id": "n1", "name": "cat"}] * 3
-    with pytest.raises(ValidationError, match="label id 'n1' is there 3 times"):
+    with pytest.raises(ValidationError, match="label id 'n1' occurs 3 times"):
         Manifest.model_validate(changed(manifest, labels=labels))
 
 

@@ -110,20 +110,20 @@ def test_a_store_without_a_folder_says_where_it_looked(tmp_path: Path) -> None:
 
 
 def test_an_empty_store_says_so(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="no model 'a'; this store has no models"):
+    with pytest.raises(NotFound, match="model 'a' not found; available: none"):
         ModelStore(tmp_path).load("a")
 
 
 @pytest.mark.parametrize("name", ["other", "..", "../store/tiny-net", "tiny-net/1", "/etc", "a\0b"])
 def test_an_unknown_model_is_told_with_those_there_are(write: Write, name: str) -> None:
-    with pytest.raises(NotFound, match="this store has tiny-net") as caught:
+    with pytest.raises(NotFound, match="available: tiny-net") as caught:
         store_of(write()).load(name)
     assert caught.value.field == "model"
 
 
 @pytest.mark.parametrize("version", [2, 0, -1])
 def test_an_unknown_version_is_told_with_those_there_are(write: Write, version: int) -> None:
-    with pytest.raises(NotFound, match=f"no version {version} of model 'tiny-net'; there is 1") as caught:
+    with pytest.raises(NotFound, match=f"model 'tiny-net' has no version {version}; available: 1") as caught:
         store_of(write()).load("tiny-net", version)
     assert caught.value.field == "version"
 
@@ -133,7 +133,7 @@ def test_tampered_weights_are_refused(write: Write) -> None:
     data = bytearray((folder / WEIGHTS).read_bytes())
     data[-1] ^= 1
     (folder / WEIGHTS).write_bytes(data)
-    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is not the file of the manifest"):
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' does not match the manifest"):
         store_of(folder).load("tiny-net")
 
 
@@ -158,7 +158,7 @@ def test_weights_that_are_a_pickle_are_refused_and_not_unpickled(write: Write, t
     trap = tmp_path / "trap"
     (folder / WEIGHTS).write_bytes(f"cposix\nsystem\n(S'touch {trap}'\ntR.".encode())
     rehash(folder)
-    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': no safetensors file"):
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': not a safetensors file"):
         store_of(folder).load("tiny-net")
     assert not trap.exists()
 
@@ -166,7 +166,7 @@ def test_weights_that_are_a_pickle_are_refused_and_not_unpickled(write: Write, t
 def test_weights_of_another_shape_are_refused(write: Write) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "conv1.weight": tensors["conv1.weight"][:2].clone()})
-    message = r"'conv1.weight' has the shape \(2, 3, 3, 3\); the network needs \(4, 3, 3, 3\)"
+    message = r"'conv1.weight' has the shape \(2, 3, 3, 3\); the network expects \(4, 3, 3, 3\)"
     with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor {message}"):
         store_of(folder).load("tiny-net")
 
@@ -175,7 +175,7 @@ def test_weights_of_another_shape_are_refused(write: Write) -> None:
 def test_weights_of_another_type_are_refused(write: Write, dtype: torch.dtype) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "fc2.bias": tensors["fc2.bias"].to(dtype)})
-    with pytest.raises(DamagedModel, match=r"tensor 'fc2.bias' is \w+; allowed are float16 and float32"):
+    with pytest.raises(DamagedModel, match=r"tensor 'fc2.bias' has the type \w+; allowed: F16 and F32"):
         store_of(folder).load("tiny-net")
 
 
@@ -194,7 +194,7 @@ def test_weights_that_are_no_finite_numbers_are_refused(write: Write, value: flo
         return tensors
 
     replace_weights(folder, spoil)
-    with pytest.raises(DamagedModel, match=r"'fc2.weight' has values that are no finite numbers in float16"):
+    with pytest.raises(DamagedModel, match=r"'fc2.weight' has values that are not finite in float16"):
         store_of(folder).load("tiny-net")
 
 
@@ -253,7 +253,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(write: Write, tmp_path: 
     folder = write()
     (folder / file).rename(tmp_path / "elsewhere")
     (folder / file).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}' is a link that leads out of its folder"):
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}' is a link to a file outside its folder"):
         store_of(folder).load("tiny-net")
 
 
@@ -261,7 +261,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_instead_of_waited_for(write: W
     folder = write()
     (folder / WEIGHTS).unlink()
     os.mkfifo(folder / WEIGHTS)
-    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is not a plain file"):
+    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is not a regular file"):
         store_of(folder).load("tiny-net")
 
 
@@ -293,14 +293,16 @@ def test_a_mean_image_that_is_missing_is_refused(
 ) -> None:
     folder = write_model(tmp_path, manifest, network)
     edit_manifest(folder, preprocessing={**manifest.preprocessing.model_dump(), "mean": "image"})
-    with pytest.raises(DamagedModel, match=f"{TITLE}: .*subtracts a mean image, and there is none"):
+    with pytest.raises(
+        DamagedModel, match=f"{TITLE}: .*the mean image that the preprocessing subtracts is missing"
+    ):
         ModelStore(tmp_path).load("tiny-net")
 
 
 def test_a_mean_image_that_nobody_subtracts_is_refused(write: Write) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "mean_image": torch.zeros(3, 8, 8)})
-    with pytest.raises(DamagedModel, match="subtracts no mean image, and there is one"):
+    with pytest.raises(DamagedModel, match="the preprocessing subtracts no mean image, but the file has one"):
         store_of(folder).load("tiny-net")
 
 
@@ -309,7 +311,7 @@ def test_a_mean_image_of_a_size_that_fits_no_crop_is_refused(write: Write, size:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "mean_image": torch.zeros(3, size, size)})
     edit_manifest(folder, preprocessing={"short_side": 8, "centre": 8, "crop": 8, "mean": "image"})
-    with pytest.raises(DamagedModel, match=rf"mean image of shape \(3, {size}, {size}\); .* \(3, 8, 8\)"):
+    with pytest.raises(DamagedModel, match=rf"mean image has shape \(3, {size}, {size}\); .* \(3, 8, 8\)"):
         store_of(folder).load("tiny-net")
 
 
@@ -343,7 +345,7 @@ class TestVerify:
     def test_a_changed_file_is_named(self, folder: Path, file: str) -> None:
         with (folder / file).open("ab") as opened:
             opened.write(b"\n")
-        with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}' is not the file of the manifest"):
+        with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}' does not match the manifest"):
             store_of(folder).verify("tiny-net")
 
     def test_a_missing_file_is_named(self, folder: Path) -> None:
@@ -411,19 +413,19 @@ class TestCheckpoints:
 
     def test_an_epoch_that_was_not_kept_is_refused_with_those_that_were(self, folder: Path) -> None:
         with pytest.raises(
-            NotFound, match=r"no checkpoint of epoch 3 of model 'tiny-net'.*there are 2, 5"
+            NotFound, match=r"model 'tiny-net' .*has no checkpoint of epoch 3; available: 2, 5"
         ) as refusal:
             store_of(folder).load_checkpoint("tiny-net", 3)
         assert refusal.value.field == "checkpoint"
 
     def test_a_model_without_checkpoints_says_so(self, write: Write) -> None:
-        with pytest.raises(NotFound, match="it was kept without any"):
+        with pytest.raises(NotFound, match="has no checkpoint of epoch 1; available: none"):
             store_of(write()).load_checkpoint("tiny-net", 1)
 
     def test_a_damaged_checkpoint_is_named(self, folder: Path) -> None:
         file = "checkpoints/epoch-002.safetensors"
         safetensors.torch.save_file({"conv1.weight": torch.zeros(4, 3, 3, 3)}, folder / file)
-        with pytest.raises(DamagedModel, match=f"'{file}' is not the file of the manifest"):
+        with pytest.raises(DamagedModel, match=f"'{file}' does not match the manifest"):
             store_of(folder).load_checkpoint("tiny-net", 2)
         rehash(folder)
         with pytest.raises(DamagedModel, match=f"'{file}': tensor 'conv1.bias' is missing"):
@@ -454,7 +456,7 @@ def test_a_store_of_several_models_says_which_is_meant_where_none_is_named(write
     (store.root / "store.json").write_text('{"default_model": "tiny-net"}')
     assert store.load().name == "tiny-net"
     (store.root / "store.json").write_text('{"default_model": "huge"}')
-    with pytest.raises(NotFound, match="no model 'huge'; this store has other, tiny-net"):
+    with pytest.raises(NotFound, match="model 'huge' not found; available: other, tiny-net"):
         store.load()
 
 
@@ -479,11 +481,11 @@ def test_an_unknown_name_in_a_manifest_is_refused_with_the_nearest(write: Write)
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"input_channels": 1}, "the network reads images of 1 channels; photos are prepared in 3 "),
-        ({"input_channels": 4}, "the network reads images of 4 channels; photos are prepared in 3 "),
+        ({"input_channels": 1}, "the network's input_channels is 1, but photos have 3 channels"),
+        ({"input_channels": 4}, "the network's input_channels is 4, but photos have 3 channels"),
         (
             {"input_size": 9},
-            r"reads images of 9 pixels a side \(input_size\), and the preprocessing gives 8 \(crop\)",
+            r"network's input_size is 9 pixels and the preprocessing's crop is 8",
         ),
     ],
 )

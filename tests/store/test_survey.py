@@ -63,8 +63,8 @@ def folder_for_a_file(folder: Path) -> None:
         (empty_folder, "'model.json' is missing"),
         (other_text, "'model.json': Invalid JSON: EOF while parsing an object at line 1 column 1"),
         (no_weights, "'weights.safetensors' is missing"),
-        (circle, r"'model.json' cannot be read: (Too many levels of symbolic links|its links form a circle)"),
-        (folder_for_a_file, "'model.json' is not a plain file"),
+        (circle, r"'model.json' cannot be read: (Too many levels of symbolic links|its links form a loop)"),
+        (folder_for_a_file, "'model.json' is not a regular file"),
     ],
 )
 def test_a_damaged_version_is_listed_with_its_reason(
@@ -80,11 +80,11 @@ def test_a_damaged_version_is_listed_with_its_reason(
 
 def test_a_file_where_a_version_is_expected_is_damage_of_that_version_alone(store: ModelStore) -> None:
     (store.root / "tiny-net" / "2").write_text("")
-    reason = "'2' is a file where a version's folder is expected; remove it"
+    reason = "'2' is a file, but a version's folder is expected; remove it"
     assert damage_of(store) == [("tiny-net", 2, reason)]
     with pytest.raises(DamagedModel, match=f"^model 'tiny-net': {reason}$"):
         store.manifest("tiny-net", 2)
-    with pytest.raises(NotFound, match="no version 3 of model 'tiny-net'; there is 1"):
+    with pytest.raises(NotFound, match="model 'tiny-net' has no version 3; available: 1"):
         store.manifest("tiny-net", 3)
 
 
@@ -94,7 +94,7 @@ def test_a_model_in_a_folder_that_is_not_a_version_is_listed_with_what_to_do(
 ) -> None:
     other_text(store.root / "foo" / name)
     allowed = "a number from 1 to 999999999 without leading zeros"
-    reason = f"'{name}' is not a version; rename the folder: {allowed}"
+    reason = f"'{name}' is not a valid version; rename the folder: {allowed}"
     assert damage_of(store) == [("foo", 0, reason)]
     with pytest.raises(DamagedModel, match=f"^model 'foo': {reason}$"):
         store.manifest("foo")
@@ -107,7 +107,7 @@ def test_a_model_in_a_folder_that_is_not_a_name_is_listed_as_text(
     shutil.copytree(store.root / "tiny-net", store.root / os.fsdecode(name))
     ((listed, version, reason),) = damage_of(store)
     assert (listed, version) == (shown, 0)
-    assert reason.startswith(f"'{shown}' is not a name of a model; rename the folder: up to 64 lower-case")
+    assert reason.startswith(f"'{shown}' is not a valid model name; rename the folder: up to 64 lower-case")
 
 
 def test_a_model_whose_folder_cannot_be_listed_is_damaged(store: ModelStore) -> None:

@@ -60,7 +60,7 @@ def test_others_may_read_what_was_written(write: Callable[..., Path]) -> None:
 def test_a_version_that_is_there_is_not_overwritten(write: Callable[..., Path]) -> None:
     folder = write()
     before = (folder / "model.json").read_bytes()
-    with pytest.raises(InputError, match="model 'tiny-net' version 1 is in the store already"):
+    with pytest.raises(InputError, match="model 'tiny-net' version 1 already exists in the store"):
         write(summary="another")
     assert (folder / "model.json").read_bytes() == before
 
@@ -69,7 +69,7 @@ def test_weights_of_another_network_are_refused(
     tmp_path: Path, manifest: Manifest, spec: NetworkSpec
 ) -> None:
     other = build(spec.model_copy(update={"name": "other"}))
-    with pytest.raises(InputError, match="the weights are of another network than the manifest's"):
+    with pytest.raises(InputError, match="the network of the weights differs from that of the manifest"):
         write_model(tmp_path, manifest, other)
 
 
@@ -78,7 +78,7 @@ def test_weights_too_large_for_half_precision_are_refused(
 ) -> None:
     with torch.no_grad():
         network.filters["conv1"].weight[0, 0, 0, 0] = 1e5
-    with pytest.raises(InputError, match=r"'conv1.weight' has values that are no finite numbers in float16"):
+    with pytest.raises(InputError, match=r"'conv1.weight' has values that are not finite in float16"):
         write_model(tmp_path, manifest, network)
 
 

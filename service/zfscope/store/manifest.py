@@ -1,4 +1,4 @@
-"""The manifest of a stored model, `model.json`: everything about it but the weights."""
+"""The manifest of a stored model, `model.json`: everything about it except the weights."""
 
 import datetime
 import re
@@ -32,21 +32,23 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 def validate_file_name(name: str) -> str:
-    """Give the name of a file inside a version's folder back, if it is one.
+    """Return the relative path of a file in a version's folder, if it is safe; raise ValueError otherwise.
 
-    Allowed: parts of letters, digits, `_`, `-` and `.` (not first), joined by `/`. Raises ValueError.
+    Allowed: parts of letters, digits, `_`, `-` and `.` (not first), joined by `/`.
     """
     if not all(_FILE_PART.fullmatch(part) for part in name.split("/")):
-        raise ValueError(f"file name '{name}' must be relative, of letters, digits, '_', '-', '.' and '/'")
+        raise ValueError(
+            f"file name '{name}' must be a relative path of letters, digits, '_', '-', '.' and '/'"
+        )
     return name
 
 
 File = Annotated[str, AfterValidator(validate_file_name)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# SHA-256 in hexadecimal of each file, by file name; read-only.
 Hashes = Annotated[
     Mapping[File, Sha256], AfterValidator(MappingProxyType), PlainSerializer(dict, return_type=dict)
 ]
-"""SHA-256 in hexadecimal of each file, by its name; read-only."""
 
 
 class _ManifestPart(BaseModel):
@@ -54,17 +56,16 @@ class _ManifestPart(BaseModel):
 
 
 class Label(_ManifestPart):
-    """A class: its stable id (a WordNet synset, a folder's name) and its name for people."""
+    """A class: a stable id (WordNet synset, folder name) and a human-readable name."""
 
     id: str = Field(min_length=1)
     name: str = Field(min_length=1)
 
 
 class RecordedAccuracy(_ManifestPart):
-    """What was measured, in percent, on `images` photos of `data`.
+    """Accuracy in percent, measured on `images` photos of the data set `data`.
 
-    trained_on: how many of these are training photos too, by the hash of their files; None where that was
-    not looked at.
+    trained_on: number of these photos that are also training photos, by file hash; None if not checked.
     """
 
     top1: Percent
@@ -77,7 +78,7 @@ class RecordedAccuracy(_ManifestPart):
 
 
 class Provenance(_ManifestPart):
-    """Where the weights come from; empty where it is not known."""
+    """Origin of the weights; unknown fields are empty."""
 
     source: str
     data: str = ""
@@ -89,7 +90,7 @@ class Provenance(_ManifestPart):
 
 
 class Checkpoint(_ManifestPart):
-    """The convolutional layers as they were after an epoch of training."""
+    """The convolutional layers after an epoch of training."""
 
     epoch: NonNegativeInt
     file: File
@@ -98,11 +99,13 @@ class Checkpoint(_ManifestPart):
 class Manifest(_ManifestPart):
     """A model as data: network, preprocessing, labels, accuracy, provenance and the hash of every file.
 
-    `labels[i]` is what unit i of the network's last layer means; a network that ends in feature maps has
-    none, and can be looked into but does not classify. `preprocessing_assumed`: it is that of the network's
-    definition, since the file of weights did not state one. `files` is empty only until the model is written.
-    Raises `pydantic.ValidationError` where layers do not fit together, the labels are not one per class
-    score, or a name could lead out of the model's folder.
+    labels: `labels[i]` is the class of unit i of the last layer; empty for a network that ends in feature
+    maps, whose layers can be inspected but which does not classify. preprocessing_assumed: whether the
+    preprocessing is the definition's default because the file of weights states none. files: empty only
+    until the model is written.
+
+    Raises `pydantic.ValidationError` if the layers do not fit together, the labels are not one per class
+    score, or a file name could point outside the model's folder.
     """
 
     format_version: Literal[1] = 1
@@ -125,43 +128,45 @@ class Manifest(_ManifestPart):
         if self.network.is_map(last) and not self.labels:
             return self
         if scores != (len(self.labels),):
-            raise ValueError(f"{len(self.labels)} labels for layer '{last}' of shape {scores}: one per class")
-        (label, times), *_ = Counter(label.id for label in self.labels).most_common(1)
-        if times > 1:
-            raise ValueError(f"label id '{label}' is there {times} times")
+            raise ValueError(
+                f"{len(self.labels)} labels for layer '{last}' of shape {scores}; expected one per class"
+            )
+        (label, count), *_ = Counter(label.id for label in self.labels).most_common(1)
+        if count > 1:
+            raise ValueError(f"label id '{label}' occurs {count} times; ids must be unique")
         return self
 
     @model_validator(mode="after")
     def _photos_fit_the_network(self) -> "Manifest":
         if self.network.input_channels != 3:
             raise ValueError(
-                f"the network reads images of {self.network.input_channels} channels; photos are prepared in "
-                "3 (red, green and blue): use a network whose input_channels is 3"
+                f"the network's input_channels is {self.network.input_channels}, but photos have 3 channels "
+                "(red, green and blue): use a network whose input_channels is 3"
             )
         if self.network.input_size != self.preprocessing.crop:
             raise ValueError(
-                f"the network reads images of {self.network.input_size} pixels a side (input_size), and the "
-                f"preprocessing gives {self.preprocessing.crop} (crop); they must be equal"
+                f"the network's input_size is {self.network.input_size} pixels and the preprocessing's crop "
+                f"is {self.preprocessing.crop}; they must be equal"
             )
         return self
 
     def checkpoint(self, epoch: int) -> Checkpoint:
-        """Give the checkpoint of an epoch. Raises NotFound, with the epochs that there are."""
+        """Return the checkpoint of an epoch. Raises NotFound, listing the available epochs."""
         for checkpoint in self.checkpoints:
             if checkpoint.epoch == epoch:
                 return checkpoint
         kept = ", ".join(str(checkpoint.epoch) for checkpoint in self.checkpoints)
-        there = f"there are {kept}" if kept else "it was kept without any"
-        raise NotFound(f"no checkpoint of epoch {epoch} of {self.title}; {there}", field="checkpoint")
+        message = f"{self.title} has no checkpoint of epoch {epoch}; available: {kept or 'none'}"
+        raise NotFound(message, field="checkpoint")
 
     @property
     def early_epochs(self) -> tuple[int, ...]:
-        """The epochs of the checkpoints, ascending, without the last of the training: that is the model."""
+        """Epochs of the checkpoints, ascending, without the last epoch: that is the model itself."""
         last = self.provenance.epochs
         return tuple(sorted(kept.epoch for kept in self.checkpoints if kept.epoch != last))
 
     def epoch_label(self, epoch: int | None) -> str:
-        """Return what figures call an epoch of the training, None for its end: the number, or `50 (end)`."""
+        """Return how figures label an epoch: by its number, and None (end of training) as `50 (end)`."""
         if epoch is not None:
             return str(epoch)
         last = self.provenance.epochs
@@ -169,17 +174,17 @@ class Manifest(_ManifestPart):
 
     @property
     def title(self) -> str:
-        """The model as messages call it."""
+        """Name and version, for messages."""
         return f"model '{self.name}' version {self.version}"
 
 
 def preprocessing_notices(manifest: Manifest) -> tuple[Notice, ...]:
-    """Return a warning for a model whose preprocessing no file stated."""
+    """Return a warning if the preprocessing of a model was assumed when it was imported."""
     if not manifest.preprocessing_assumed:
         return ()
     message = (
-        f"the preprocessing of {manifest.title} is that of its network's definition; its file of weights "
-        f"states none. If it is right, set preprocessing_assumed to false in its {MANIFEST}, else correct it "
-        "there"
+        f"the preprocessing of {manifest.title} is assumed from its network's definition, since its weights "
+        f"file states none; if it is right, set preprocessing_assumed to false in its {MANIFEST}, otherwise "
+        "correct it there"
     )
     return (Notice("assumed-preprocessing", message, "model"),)

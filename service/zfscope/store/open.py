@@ -12,8 +12,8 @@ def open_store(
 ) -> ModelStore:
     """Open a store of models.
 
-    store: its directory; by default $ZFSCOPE_STORE, ./model_store, or that of an editable checkout. indexes:
-    see `ModelStore`. Raises NotFound if there is none.
+    store: directory of the store; by default $ZFSCOPE_STORE, ./model_store, or the model_store of an editable
+    checkout. indexes: see `ModelStore`. Raises NotFound if no store is found.
     """
     named = store or os.environ.get("ZFSCOPE_STORE")
     return ModelStore(find_store(Path(named) if named else None), indexes=Path(indexes) if indexes else None)

@@ -1,4 +1,4 @@
-"""The model store on disk: NAME/VERSION/, found by listing, loaded only when verified."""
+"""The model store on disk: a folder NAME/VERSION/ per model, verified before it is loaded."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _SETTINGS = "store.json"
 
 
 class _StoreSettings(BaseModel):
-    """What a store says of itself, in `store.json`."""
+    """Contents of `store.json`, the store's own settings."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,11 +42,11 @@ class _StoreSettings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded model. It never changes: requests share it without locks.
+    """A loaded model. It is immutable: requests share it without locks.
 
-    weights: verified; the network is built from them when it is first used. mean_image: float32 (3, H, W) in
-    pixel units, read-only, None where the preprocessing subtracts a mean per channel. folder: where it was
-    read; None for a model of no store. indexes: the folder of its indexes, None for the one in its own.
+    weights: verified; the network is built on first use. mean_image: float32 (3, H, W) in pixel units,
+    read-only; None if the preprocessing subtracts a mean per channel. folder: source folder; None for a
+    model that is not from a store. indexes: folder of its indexes; None for the `indexes` subfolder.
     """
 
     manifest: Manifest
@@ -57,63 +57,63 @@ class Model:
 
     @property
     def spec(self) -> NetworkSpec:
-        """The network as data, which takes no torch."""
+        """The network as data; does not import torch."""
         return self.manifest.network
 
     @property
     def network(self) -> "Network":
-        """The network with its weights, for torch: float32, in evaluation mode, without gradients."""
+        """The network as a torch module: float32, in evaluation mode, without gradients."""
         return self.weights.network
 
     @property
     def name(self) -> str:
-        """The model's name in the store."""
+        """Name in the store."""
         return self.manifest.name
 
     @property
     def version(self) -> int:
-        """The model's version, from 1."""
+        """Version, counted from 1."""
         return self.manifest.version
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """What each class score means, in the order of the scores."""
+        """The classes, in the order of the scores."""
         return self.manifest.labels
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """What was assumed of the model when it was imported; every answer by it says so."""
+        """Assumptions made when the model was imported; they are attached to each of its answers."""
         return preprocessing_notices(self.manifest)
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What is done to a photo before the network sees it."""
+        """Preprocessing of photos for the network."""
         return self.manifest.preprocessing
 
     def unit_name(self, layer: str, number: int) -> str:
-        """Return what figures call a map of a layer, or a unit where it has no maps: `map 3`, `unit 3`."""
+        """Return how figures name a feature map or, in layers without maps, a unit: `map 3`, `unit 3`."""
         return f"{'map' if self.spec.is_map(layer) else 'unit'} {number}"
 
     def class_of(self, layer: str, unit: int) -> str:
-        """Return the class that a unit of the class scores stands for, empty for other layers."""
+        """Return the class name of a unit of the class scores; empty for other layers."""
         return self.labels[unit].name if layer == self.spec.scores and self.labels else ""
 
     @property
     def weights_sha256(self) -> str:
-        """The hash of the weights that were loaded."""
+        """SHA-256 of the loaded weights, in hexadecimal."""
         return self.manifest.files[WEIGHTS]
 
 
 class ModelStore:
-    """A folder of models. What it says and loads is read from disk at each call.
+    """A folder of models, read from disk on every call.
 
-    Where a model is named, an empty name is the default one; see `default_name`.
+    An empty model name stands for the default model; see `default_name`.
     """
 
     def __init__(self, root: Path, *, indexes: Path | None = None) -> None:
-        """Open the store at `root`. Raises NotFound where there is no such folder.
+        """Open the store at `root`. Raises NotFound if the folder does not exist.
 
-        indexes: the folder of the indexes of its models, None for one in the folder of each.
+        indexes: folder of all models' indexes; None for the `indexes` subfolder of each model.
         """
         if not root.is_dir():
             reason = "not a folder" if root.exists() else "no such folder"
@@ -122,25 +122,26 @@ class ModelStore:
         self.indexes = indexes
 
     def manifests(self) -> tuple[Manifest, ...]:
-        """Return every manifest that can be read, by name and then by version; see `listing`."""
-        return tuple(found for found in self.listing() if isinstance(found, Manifest))
+        """Return all readable manifests, sorted by name and version; see `listing`."""
+        return tuple(entry for entry in self.listing() if isinstance(entry, Manifest))
 
     def listing(self) -> tuple[Manifest | DamagedEntry, ...]:
-        """Return every version of every model, by name and then by version, damaged ones too.
+        """Return all versions of all models, sorted by name and version, including damaged ones.
 
-        Manifests are read, weights are only looked for: their hashes are checked when the model is loaded.
+        Manifests are read; weights are only checked for existence. Their hashes are verified when the model
+        is loaded.
         """
-        found = survey(self.root)
+        contents = survey(self.root)
         entries = [
             entry
-            for name, versions in found.versions.items()
+            for name, versions in contents.versions.items()
             for version in versions
             if (entry := self._entry(name, version)) is not None
         ]
-        return tuple(sorted((*entries, *found.faults), key=lambda entry: (entry.name, entry.version)))
+        return tuple(sorted((*entries, *contents.faults), key=lambda entry: (entry.name, entry.version)))
 
     def _entry(self, name: str, version: int) -> Manifest | DamagedEntry | None:
-        """Return a listed version; None where it was removed meanwhile."""
+        """Return a listed version; None if it was removed in the meantime."""
         folder = self.root / name / str(version)
         try:
             return _read_usable(folder)
@@ -150,10 +151,10 @@ class ModelStore:
             return DamagedEntry(name, version, error.message.removeprefix(f"{_title(folder)}: "))
 
     def default_name(self) -> str:
-        """Return the model of calls that name none: that of `store.json`, else the only usable one.
+        """Return the name of the default model: the one in `store.json`, else the only usable model.
 
-        Raises NotFound for a store without models, InputError for one of several that states no default,
-        DamagedModel for a `store.json` that cannot be read.
+        Raises NotFound if the store is empty, InputError if it has several models and no default, and
+        DamagedModel if `store.json` cannot be read.
         """
         names = sorted(self.versions())
         if not names:
@@ -162,26 +163,26 @@ class ModelStore:
             return _read_settings(self.root).default_model
         names = self._usable(names)
         if len(names) > 1:
-            listing = f"name one of {', '.join(names)}"
-            raise InputError(f"the store has several models and no default: {listing}", field="model")
+            message = f"the store has several models and no default; name one of {', '.join(names)}"
+            raise InputError(message, field="model")
         return names[0]
 
     def _usable(self, names: list[str]) -> list[str]:
-        """Leave damaged models out, unless all are: the first one's damage is then reported."""
+        """Return the names of usable models; if all are damaged, the first one (loading it reports why)."""
         if len(names) == 1:
             return names
-        found = {manifest.name for manifest in self.manifests()}
-        return [name for name in names if name in found] or names[:1]
+        usable = {manifest.name for manifest in self.manifests()}
+        return [name for name in names if name in usable] or names[:1]
 
     def manifest(self, name: str = "", version: int | None = None) -> Manifest:
-        """Read one manifest; version None is the newest. Raises NotFound and DamagedModel."""
+        """Read a manifest; version None means the newest. Raises NotFound and DamagedModel."""
         return _read_manifest(self.folder(name, version))
 
     def load(self, name: str = "", version: int | None = None) -> Model:
-        """Load a model; version None is the newest.
+        """Load a model; version None means the newest.
 
         The weights are verified against the manifest's hash and the network's shapes.
-        Raises NotFound where the store has no such model, DamagedModel where it cannot be trusted.
+        Raises NotFound if the store lacks the model, DamagedModel if verification fails.
         """
         folder = self.folder(name, version)
         manifest = _read_manifest(folder)
@@ -194,10 +195,11 @@ class ModelStore:
         return Model(manifest, weights, mean_image, folder, self.indexes)
 
     def load_checkpoint(self, name: str, epoch: int, version: int | None = None) -> Model:
-        """Load a model as it was after an epoch of its training: its layers of maps, and no classes.
+        """Load a model's checkpoint of a training epoch: the layers with feature maps, without classes.
 
-        Its hash of weights is that of the checkpoint, its network ends before the fully connected layers.
-        Raises NotFound for an epoch that was not kept, with those that were, and as `load` does.
+        The network ends before the fully connected layers; the hash of its weights is the checkpoint's.
+        Raises NotFound, listing the available epochs, if there is no checkpoint of this epoch; otherwise as
+        `load`.
         """
         folder = self.folder(name, version)
         manifest = _read_manifest(folder)
@@ -219,15 +221,15 @@ class ModelStore:
         return Model(early, weights, self._mean_image(manifest), folder, self.indexes)
 
     def _mean_image(self, manifest: Manifest) -> NDArray[np.float32] | None:
-        """Read the mean image, which training does not change, beside the final weights."""
+        """Return the mean image, which training does not change: it is stored with the final weights only."""
         if manifest.preprocessing.mean != "image":
             return None
         return self.load(manifest.name, manifest.version).mean_image
 
     def verify(self, name: str, version: int | None = None) -> Manifest:
-        """Check every file of a model, checkpoints and the model card too, and load it once.
+        """Check every file of a model, including checkpoints and model card, and load it once.
 
-        Raises NotFound and DamagedModel; gives the manifest of a model that is whole.
+        Returns the manifest. Raises NotFound and DamagedModel.
         """
         folder = self.folder(name, version)
         model = self.load(name, version)
@@ -242,31 +244,33 @@ class ModelStore:
         return manifest
 
     def versions(self) -> Mapping[str, list[int]]:
-        """Return the versions of every model that has any, ascending, whether or not they can be used."""
+        """Return the versions of every model, ascending, usable or not."""
         return survey(self.root).versions
 
     def stamp(self, name: str, version: int) -> Hashable:
-        """Give what changes when a file of a model does: names, sizes and times, to be compared alone."""
+        """Return a value that changes when any file of a model does; only for comparison."""
         folder = self.folder(name, version)
         stats = ((file, (folder / file).stat()) for file in list_files(folder))
         return frozenset((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
 
     def folder(self, name: str, version: int | None = None) -> Path:
-        """Return the folder of a model; version None is the newest. Raises NotFound, and DamagedModel.
+        """Return the folder of a model; version None means the newest. Raises NotFound and DamagedModel.
 
-        It is looked up among what the store lists: no path is ever made of a caller's text.
+        The name is looked up in the store's listing; a path is never built from a caller's text.
         """
-        found, name = survey(self.root), name or self.default_name()
-        versions = found.versions.get(name, [])
+        contents, name = survey(self.root), name or self.default_name()
+        versions = contents.versions.get(name, [])
         wanted = versions[-1] if version is None and versions else version
         if wanted in versions:
             return self.root / name / str(wanted)
-        fault = found.fault(name, version)
+        fault = contents.fault(name, version)
         if fault:
             raise DamagedModel(f"model '{name}': {fault.reason}")
         if not versions:
-            raise NotFound(f"no model '{name}'; this store has {_join(found.versions)}", field="model")
-        raise NotFound(f"no version {wanted} of model '{name}'; there is {_join(versions)}", field="version")
+            message = f"model '{name}' not found; available: {_join(contents.versions)}"
+            raise NotFound(message, field="model")
+        message = f"model '{name}' has no version {wanted}; available: {_join(versions)}"
+        raise NotFound(message, field="version")
 
 
 def _read_settings(root: Path) -> _StoreSettings:
@@ -285,13 +289,13 @@ def _read_manifest(folder: Path) -> Manifest:
         raise damaged_model(title, f"'{MANIFEST}': {first_fault(error, Manifest)}") from error
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise DamagedModel(
-            f"{title}: '{MANIFEST}' is that of {manifest.title}; rename the folder, since they must agree"
+            f"{title}: '{MANIFEST}' states {manifest.title}; rename the folder to NAME/VERSION as stated"
         )
     return manifest
 
 
 def _read_usable(folder: Path) -> Manifest:
-    """Read a manifest, and check that there are weights. Raises DamagedModel."""
+    """Read a manifest and check that the weights file exists. Raises DamagedModel."""
     manifest = _read_manifest(folder)
     try:
         check_regular_file(folder, WEIGHTS)
@@ -307,20 +311,20 @@ def _title(folder: Path) -> str:
 def _check_mean_image(manifest: Manifest, mean_image: NDArray[np.float32] | None) -> None:
     stated = manifest.preprocessing.mean == "image"
     if stated != (mean_image is not None):
-        what = (
-            "subtracts a mean image, and there is none"
+        mismatch = (
+            "the mean image that the preprocessing subtracts is missing"
             if stated
-            else "subtracts no mean image, and there is one"
+            else "the preprocessing subtracts no mean image, but the file has one"
         )
-        raise DamagedModel(f"{manifest.title}: '{WEIGHTS}': the preprocessing {what}")
+        raise DamagedModel(f"{manifest.title}: '{WEIGHTS}': {mismatch}")
     sides = (manifest.preprocessing.centre, manifest.preprocessing.crop)
     if mean_image is not None and mean_image.shape not in [(3, side, side) for side in sides]:
         allowed = " or ".join(str((3, side, side)) for side in dict.fromkeys(sides))
         raise DamagedModel(
-            f"{manifest.title}: '{WEIGHTS}': mean image of shape {mean_image.shape}; allowed is {allowed}"
+            f"{manifest.title}: '{WEIGHTS}': the mean image has shape {mean_image.shape}; allowed: {allowed}"
         )
 
 
 def _join(values: object) -> str:
     assert isinstance(values, (Mapping, list))
-    return ", ".join(str(value) for value in sorted(values)) or "no models"
+    return ", ".join(str(value) for value in sorted(values)) or "none"

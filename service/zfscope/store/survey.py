@@ -1,4 +1,4 @@
-"""The names and versions in a store's folder, and the entries there that cannot be used."""
+"""Listing of a store's folder: model names, versions, and unusable entries."""
 
 import os
 import re
@@ -27,16 +27,16 @@ class DamagedEntry:
 
 @dataclass(frozen=True)
 class Survey:
-    """The content of a store's folder; no manifest was read.
+    """The entries of a store's folder, as listed without reading any manifest.
 
-    versions: of every model that has any, ascending, by name. faults: entries that are not a version.
+    versions: versions of each model, ascending, by name. faults: entries that are not valid models.
     """
 
     versions: Mapping[str, list[int]] = field(default_factory=dict)
     faults: tuple[DamagedEntry, ...] = ()
 
     def fault(self, name: str, version: int | None) -> DamagedEntry | None:
-        """Return the fault that explains why a version (None: any) of a model was not found."""
+        """Return the fault that explains why a version (None: any version) of a model was not found."""
         for fault in self.faults:
             if fault.name == name and (version is None or fault.version in (0, version)):
                 return fault
@@ -44,7 +44,7 @@ class Survey:
 
 
 def survey(root: Path) -> Survey:
-    """List a store's folder. Raises DamagedModel where it cannot be listed."""
+    """List a store's folder. Raises DamagedModel if the folder cannot be listed."""
     try:
         folders = sorted(root.iterdir())
     except OSError as error:
@@ -66,7 +66,10 @@ def _model(folder: Path) -> tuple[list[int], list[DamagedEntry]]:
     name = _printable(folder.name)
     try:
         children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):  # a file of the store, or a folder removed meanwhile
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+    ):  # a file in the store, or a folder removed in the meantime
         return [], []
     except OSError as error:
         reason = f"its folder cannot be listed: {error.strerror}; check its permissions"
@@ -81,14 +84,14 @@ def _model(folder: Path) -> tuple[list[int], list[DamagedEntry]]:
 def _misnamed_model(name: str, children: list[Path]) -> list[DamagedEntry]:
     if not any(_exists(child / MANIFEST) for child in children):
         return []
-    allowed = "up to 64 lower-case letters, digits, '.', '_' and '-', a letter or digit first"
-    return [DamagedEntry(name, 0, f"'{name}' is not a name of a model; rename the folder: {allowed}")]
+    allowed = "up to 64 lower-case letters, digits, '.', '_' and '-', starting with a letter or digit"
+    return [DamagedEntry(name, 0, f"'{name}' is not a valid model name; rename the folder: {allowed}")]
 
 
 def _files(name: str, numbers: list[Path]) -> Iterator[DamagedEntry]:
     for child in numbers:
         if _is_file(child):
-            reason = f"'{child.name}' is a file where a version's folder is expected; remove it"
+            reason = f"'{child.name}' is a file, but a version's folder is expected; remove it"
             yield DamagedEntry(name, int(child.name), reason)
 
 
@@ -96,12 +99,12 @@ def _misnamed_versions(name: str, others: set[Path]) -> Iterator[DamagedEntry]:
     for child in sorted(others):
         if _exists(child / MANIFEST):
             allowed = "a number from 1 to 999999999 without leading zeros"
-            reason = f"'{_printable(child.name)}' is not a version; rename the folder: {allowed}"
+            reason = f"'{_printable(child.name)}' is not a valid version; rename the folder: {allowed}"
             yield DamagedEntry(name, 0, reason)
 
 
 def is_gone(path: Path) -> bool:
-    """Return whether there is nothing at a path, not even something that cannot be read."""
+    """Return whether nothing exists at a path, not even an unreadable entry."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -111,7 +114,7 @@ def is_gone(path: Path) -> bool:
     return False
 
 
-# Path.exists() and Path.is_file() raise where a folder above may not be searched.
+# Path.exists() and Path.is_file() raise if a parent folder may not be searched.
 def _exists(path: Path) -> bool:
     try:
         path.lstat()
@@ -128,5 +131,5 @@ def _is_file(path: Path) -> bool:
 
 
 def _printable(name: str) -> str:
-    """Return a file's name as Unicode text: bytes that are not UTF-8 are escaped."""
+    """Return a file's name as Unicode text, with bytes that are not UTF-8 escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

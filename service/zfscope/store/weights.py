@@ -1,4 +1,4 @@
-"""Weights as bytes and back: safetensors only, every tensor checked before it is used."""
+"""Reading and writing weights: safetensors only, every tensor checked before use."""
 
 import threading
 from collections.abc import Mapping
@@ -15,25 +15,25 @@ from zfscope.networks.spec import NetworkSpec, tensor_shapes
 if TYPE_CHECKING:
     from zfscope.networks.network import Network
 
+# Key of the mean image, stored with the weights. It cannot clash: keys of layers contain a dot.
 MEAN_IMAGE = "mean_image"
-"""The tensor beside the weights that is subtracted from a photo; no layer's key is without a dot."""
 
-# Types in which tensors may be stored, by their names in safetensors.
+# Data types allowed for stored tensors, by their names in safetensors.
 _STORED_TYPES = {"F16": np.float16, "F32": np.float32}
 
+# Tensors by name: `conv1.weight` (out, in, rows, columns), `fc6.bias` (out,) and so on.
 Arrays = Mapping[str, NDArray[np.floating[Any]]]
-"""Tensors by name: `conv1.weight` (out, in, rows, columns), `fc6.bias` (out,) and so on."""
 
 
 class Weights:
-    """The weights of a network, which is built when it is first used. Many threads may share them.
+    """The weights of a network, which is built on first use. Safe to share between threads.
 
-    Until then they are kept as they were stored, and nothing here imports torch: a forward pass by ONNX
-    Runtime takes neither the network nor the time to import it.
+    Until then the arrays stay as stored and torch is not imported: a forward pass with ONNX Runtime needs
+    neither the network nor torch.
     """
 
     def __init__(self, spec: NetworkSpec, arrays: Arrays, *, device: str = "cpu") -> None:
-        """Keep arrays that were checked against a spec. device: of the network, `cpu` or `cuda`."""
+        """Keep arrays that were checked against a spec. device: device of the network, `cpu` or `cuda`."""
         self._spec, self._device = spec, device
         self._arrays: Arrays | None = arrays
         self._network: Network | None = None
@@ -41,7 +41,7 @@ class Weights:
 
     @classmethod
     def from_network(cls, network: "Network") -> "Weights":
-        """Return the weights of a network that is already built."""
+        """Return the weights of an existing network."""
         weights = cls(network.spec, {})
         weights._arrays, weights._network = None, network
         return weights
@@ -52,7 +52,7 @@ class Weights:
         return self._network or self._build()
 
     def _build(self) -> "Network":
-        with self._building:  # two threads that use it first at once build it once
+        with self._building:  # built once, even if several threads need it at the same time
             if self._network is None:
                 assert self._arrays is not None
                 from zfscope.networks.network import network_of, on_device
@@ -72,7 +72,7 @@ class Weights:
         return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def on_device(self, device: str) -> "Weights":
-        """Return the weights with a network on `cpu` or `cuda`; one that is already built is moved."""
+        """Return the weights with the network on `cpu` or `cuda`; an existing network is moved there."""
         with self._building:
             if self._arrays is not None:
                 return Weights(self._spec, self._arrays, device=device)
@@ -82,9 +82,9 @@ class Weights:
 
 
 def pack_weights(network: "Network", mean_image: NDArray[np.float32] | None = None) -> bytes:
-    """Give a network's weights in half precision, and the mean image (3, H, W) in full.
+    """Return a network's weights as safetensors in float16, with the mean image (3, H, W) in float32.
 
-    Raises ValueError for a weight that is no finite number in half precision.
+    Raises ValueError if a weight is not finite in float16.
     """
     arrays: dict[str, NDArray[Any]] = {
         name: tensor.detach().half().cpu().contiguous().numpy()
@@ -98,10 +98,10 @@ def pack_weights(network: "Network", mean_image: NDArray[np.float32] | None = No
 
 
 def unpack_weights(data: bytes, spec: NetworkSpec) -> tuple[Weights, NDArray[np.float32] | None]:
-    """Read the weights in `data` and check that they are those of a spec.
+    """Parse the weights in `data` and check that they match a spec exactly.
 
-    The second part is the mean image, read-only, where there is one. Raises ValueError, naming the tensor,
-    for what does not fit the spec exactly.
+    Returns the weights and the mean image (read-only; None if the file has none). Raises ValueError, naming
+    the tensor, for a missing, unknown or misshapen tensor.
     """
     arrays = dict(parse_arrays(data))
     mean_image = arrays.pop(MEAN_IMAGE, None)
@@ -112,24 +112,24 @@ def unpack_weights(data: bytes, spec: NetworkSpec) -> tuple[Weights, NDArray[np.
 
 
 def parse_arrays(data: bytes) -> Arrays:
-    """Parse safetensors bytes of float16 and float32. Raises ValueError for anything else."""
+    """Parse safetensors bytes with float16 and float32 tensors. Raises ValueError for anything else."""
     try:
-        tensors = deserialize(data)  # type: ignore[no-untyped-call]  # it ships no types
+        tensors = deserialize(data)  # type: ignore[no-untyped-call]  # safetensors ships no types
     except SafetensorError as error:
-        raise ValueError(f"no safetensors file: {error}") from error
+        raise ValueError(f"not a safetensors file: {error}") from error
     return {name: _array(name, **tensor) for name, tensor in sorted(tensors)}
 
 
 def _array(name: str, dtype: str, shape: list[int], data: bytearray) -> NDArray[np.floating[Any]]:
     if dtype not in _STORED_TYPES:
-        raise ValueError(f"tensor '{name}' is {dtype}; allowed are float16 and float32")
+        raise ValueError(f"tensor '{name}' has the type {dtype}; allowed: F16 and F32")
     return np.frombuffer(data, _STORED_TYPES[dtype]).reshape(shape)
 
 
 def check_arrays(arrays: Arrays, expected: Mapping[str, Shape]) -> None:
-    """Raise ValueError for a tensor of unknown name, of another shape, or with numbers not finite.
+    """Raise ValueError if a tensor is unknown, has the wrong shape, or has values that are not finite.
 
-    Of several faults the first in the order of `expected` is named: a file has no order of its own.
+    The first fault in the order of `expected` is reported, since tensors in a file have no order.
     """
     if unknown := sorted(arrays.keys() - expected.keys()):
         raise ValueError(f"tensor '{unknown[0]}' belongs to no layer of the network")
@@ -140,7 +140,7 @@ def check_arrays(arrays: Arrays, expected: Mapping[str, Shape]) -> None:
 
 def _check_stored(name: str, array: NDArray[np.floating[Any]], expected: Shape) -> None:
     if array.shape != expected:
-        raise ValueError(f"tensor '{name}' has the shape {array.shape}; the network needs {expected}")
+        raise ValueError(f"tensor '{name}' has the shape {array.shape}; the network expects {expected}")
     _check_finite(name, array)
 
 
@@ -151,15 +151,16 @@ def _check_names(arrays: Arrays, expected: Mapping[str, Shape]) -> None:
 
 
 def _check_finite(name: str, array: NDArray[np.floating[Any]]) -> None:
-    # A sum is finite only if every part is: no mask as large as the weights is made.
+    # A sum is finite only if every term is; this avoids a mask as large as the weights. float64: the sum
+    # of finite float32 values cannot overflow.
     if not np.isfinite(array.sum(dtype=np.float64)):
-        raise ValueError(f"tensor '{name}' has values that are no finite numbers in {array.dtype}")
+        raise ValueError(f"tensor '{name}' has values that are not finite in {array.dtype}")
 
 
 def _frozen_image(array: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     if array.dtype != np.float32 or array.ndim != 3:
-        found = f"{array.dtype} of shape {array.shape}"
-        raise ValueError(f"tensor '{MEAN_IMAGE}' is {found}; it must be float32 (channels, rows, columns)")
+        actual = f"{array.dtype} of shape {array.shape}"
+        raise ValueError(f"tensor '{MEAN_IMAGE}' is {actual}; it must be float32 (channels, rows, columns)")
     _check_finite(MEAN_IMAGE, array)
     image: NDArray[np.float32] = array.astype(np.float32, copy=False)
     image.setflags(write=False)

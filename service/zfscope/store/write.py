@@ -1,4 +1,4 @@
-"""Writing a model into the store: all of it or nothing."""
+"""Writing a model into the store; all or nothing."""
 
 import contextlib
 import re
@@ -29,18 +29,22 @@ def write_model(
     extra_files: Mapping[str, bytes] | None = None,
     mean_image: NDArray[np.float32] | None = None,
 ) -> Path:
-    """Write a model as NAME/VERSION/ of a store, its weights in half precision, and give that folder.
+    """Write a model to NAME/VERSION/ in a store, with weights in half precision, and return that folder.
 
-    manifest: its `files` and `checkpoints` are filled in here. checkpoints: safetensors files by epoch,
-    copied in. extra_files: contents by name (history, pictures, the model card). The folder appears
-    under its name only when it is whole. Raises CannotWrite, and InputError where that version is there
-    already, or where weights and manifest do not fit together.
+    The folder appears under its final name only when it is complete.
+
+    manifest: `files` and `checkpoints` are filled in here. checkpoints: safetensors files by epoch, to be
+    copied. extra_files: contents by file name (history, pictures, model card). mean_image: float32
+    (3, H, W). Raises CannotWrite, and InputError if the version already exists or if the weights do not
+    match the manifest.
     """
     target = store_root / manifest.name / str(manifest.version)
     if target.exists():
-        raise InputError(f"{manifest.title} is in the store already: write another version", field="version")
+        raise InputError(
+            f"{manifest.title} already exists in the store; write another version", field="version"
+        )
     if network.spec != manifest.network:
-        raise InputError(f"{manifest.title}: the weights are of another network than the manifest's")
+        raise InputError(f"{manifest.title}: the network of the weights differs from that of the manifest")
     files = _contents(manifest, network, checkpoints or {}, extra_files or {}, mean_image)
     kept = tuple(Checkpoint(epoch=epoch, file=checkpoint_file(epoch)) for epoch in sorted(checkpoints or {}))
     make_folder(target.parent)
@@ -50,51 +54,49 @@ def write_model(
             write_manifest(staging, manifest.model_copy(update={"checkpoints": kept}))
             staging.rename(target)
     except BaseException:
-        with contextlib.suppress(OSError):  # other versions are in it
+        with contextlib.suppress(OSError):  # not empty: it holds other versions
             target.parent.rmdir()
         raise
     return target
 
 
 def check_available(store_root: Path, name: str, version: int = 1) -> None:
-    """Raise InputError or CannotWrite unless a model of that name and version can be added to the store."""
+    """Raise InputError or CannotWrite if a model of this name and version cannot be added to the store."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise InputError(f"name '{name}' must match {NAME_PATTERN}", field="name")
     if (store_root / name / str(version)).exists():
-        message = (
-            f"model '{name}' version {version} is in '{store_root}' already; give another --name or --store"
-        )
-        raise InputError(message, field="name")
-    check_writable(store_root / name, field="store", way_out="give another --store")
+        message = f"model '{name}' version {version} already exists in '{store_root}'"
+        raise InputError(f"{message}; give another --name or --store", field="name")
+    check_writable(store_root / name, field="store", remedy="give another --store")
 
 
-def check_writable(folder: Path, *, field: str, way_out: str) -> None:
-    """Raise CannotWrite unless files can be written to a folder, which may not exist yet.
+def check_writable(folder: Path, *, field: str, remedy: str) -> None:
+    """Raise CannotWrite if files cannot be written to a folder, which need not exist yet.
 
-    way_out: what to do, for the message. Nothing stays: a folder is made, and removed, in the nearest one
-    that exists.
+    remedy: advice for the message. Tested by creating and removing a folder in the nearest existing parent.
     """
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with staging_folder(nearest):
             pass
     except CannotWrite as error:
-        raise CannotWrite(f"{error.message}; {way_out}", field=field) from error
+        raise CannotWrite(f"{error.message}; {remedy}", field=field) from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Hash every file of a version's folder, write its `model.json`, and give the manifest as written.
+    """Hash every file of a version's folder, write its `model.json`, and return the manifest as written.
 
-    Also what an edited model card or a new measurement needs: the old manifest is replaced in one step.
+    Also call this after editing the model card or adding a measurement: the old manifest is replaced
+    atomically.
     """
     hashes = {file: sha256((folder / file).read_bytes()) for file in list_files(folder) if file != MANIFEST}
-    whole = Manifest.model_validate({**manifest.model_dump(), "files": hashes})
-    write_file(folder / MANIFEST, (whole.model_dump_json(indent=2) + "\n").encode(), durable=True)
-    return whole
+    updated = Manifest.model_validate({**manifest.model_dump(), "files": hashes})
+    write_file(folder / MANIFEST, (updated.model_dump_json(indent=2) + "\n").encode(), durable=True)
+    return updated
 
 
 def checkpoint_file(epoch: int) -> str:
-    """Name the file of an epoch's checkpoint in a version's folder."""
+    """Return the relative path of an epoch's checkpoint in a version's folder."""
     return f"checkpoints/epoch-{epoch:03d}.safetensors"
 
 
@@ -105,7 +107,7 @@ def _contents(
     extra_files: Mapping[str, bytes],
     mean_image: NDArray[np.float32] | None,
 ) -> Mapping[str, bytes]:
-    """Give the bytes of every file, checked, before anything is written."""
+    """Return the checked contents of every file, before anything is written."""
     files: dict[str, bytes] = {}
     try:
         for name, data in extra_files.items():

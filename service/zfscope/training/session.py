@@ -69,7 +69,7 @@ class TrainingSession:
         self.preprocessing = _preprocessing(self.recipe)
         self._check_data()
         self.held_out = read_folder(settings.validation, self.photos.classes) if settings.validation else None
-        check_writable(settings.out, field="out", way_out="give another --out")
+        check_writable(settings.out, field="out", remedy="give another --out")
         self._warn, network = warn, self._network()
         with folder_for_files(settings.out):
             self.training = self._decoded(self.photos, "training.pixels", advance)

@@ -81,7 +81,7 @@ def test_it_costs_all_models_for_each_photo(context: Context) -> None:
 @pytest.mark.parametrize(
     ("others", "error", "field", "told"),
     [
-        (("nobody",), NotFound, "others[0]", "no model 'nobody'"),
+        (("nobody",), NotFound, "others[0]", "model 'nobody' not found"),
         (("narrow", "narrow:2"), NotFound, "others[1]", "no version 2 of model 'narrow'"),
         (("narrow:new",), InputError, "others[0]", "named as NAME or NAME:VERSION"),
         (("narrow", "narrow"), InputError, "models", "narrow.* is named 2 times"),

@@ -156,7 +156,7 @@ def test_a_damaged_archive_is_not_served(tiny: Model, tmp_path: Path) -> None:
     context = unpacked(tiny, tmp_path)
     weights = Path(context.system_properties["model_dir"], "tiny", "1", "weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(DamagedModel, match=r"'weights.safetensors' is not the file"):
+    with pytest.raises(DamagedModel, match=r"'weights.safetensors' does not match the manifest"):
         Handler().initialize(context)
 
 

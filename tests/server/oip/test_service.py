@@ -257,7 +257,7 @@ def test_an_analyzer_that_takes_no_photos_has_no_inputs(stub: GRPCInferenceServi
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("huge", "model: no model 'huge'; this store has other, tiny"),
+        ("huge", "model: model 'huge' not found; available: other, tiny"),
         ("tiny/guess", "no analyzer 'guess'; there are compare-architectures, correspond"),
     ],
 )

@@ -129,8 +129,8 @@ def test_a_tensor_may_stand_for_the_photo(client: Client) -> None:
         ({"units": [Unit(0, 0, 7)]}, NotFound, "units[0].x", "7"),
         ({"units": [Unit(-1)]}, InputError, "units[0].map", "-1"),
         ({"units": [Unit(0, -1, 0)]}, InputError, "units[0].y", "-1"),
-        ({"model": "huge"}, NotFound, "model", "no model 'huge'; this store has other, tiny"),
-        ({"version": 7}, NotFound, "version", "no version 7 of model 'tiny'; there is 1, 2"),
+        ({"model": "huge"}, NotFound, "model", "model 'huge' not found; available: other, tiny"),
+        ({"version": 7}, NotFound, "version", "model 'tiny' has no version 7; available: 1, 2"),
     ],
 )
 def test_what_cannot_be_projected_is_refused_with_field_value_and_what_is_allowed(

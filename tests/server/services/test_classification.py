@@ -168,7 +168,7 @@ def test_a_top_that_is_not_allowed_is_refused(client: Client, photo: bytes, top:
 
 
 def test_an_unknown_model_is_not_found(client: Client, photo: bytes) -> None:
-    with pytest.raises(NotFound, match="no model 'huge'; this store has other, tiny"):
+    with pytest.raises(NotFound, match="model 'huge' not found; available: other, tiny"):
         client.classify(photo, model="huge")
 
 

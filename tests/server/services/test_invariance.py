@@ -256,7 +256,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         {"model": "huge"},
         NOT_FOUND,
         "model",
-        "no model 'huge'; this store has other, tiny",
+        "model 'huge' not found; available: other, tiny",
     ),
     "an unknown version": ({"version": 7}, NOT_FOUND, "version", "no version 7 of model 'tiny'"),
 }

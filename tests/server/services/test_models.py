@@ -85,9 +85,9 @@ def test_an_unset_version_is_the_newest(client: Client) -> None:
 @pytest.mark.parametrize(
     ("name", "version", "field", "message"),
     [
-        ("huge", None, "model", "no model 'huge'; this store has other, tiny"),
-        ("../tiny", None, "model", "no model '../tiny'"),
-        ("tiny", 9, "version", "no version 9 of model 'tiny'; there is 1, 2"),
+        ("huge", None, "model", "model 'huge' not found; available: other, tiny"),
+        ("../tiny", None, "model", "model '../tiny' not found"),
+        ("tiny", 9, "version", "model 'tiny' has no version 9; available: 1, 2"),
         ("tiny", 0, "version", "no version 0 of model 'tiny'"),
         ("tiny", -1, "version", "no version -1 of model 'tiny'"),
     ],

@@ -148,7 +148,7 @@ def test_analyze_does_the_same_and_tells_how_far_it_is(ask: Client) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "field", "told"),
     [
-        ({"model": "nobody"}, NotFound, "model", "no model 'nobody'"),
+        ({"model": "nobody"}, NotFound, "model", "model 'nobody' not found"),
         ({"model": "other"}, NotFound, "index", "model 'other' version 1 has no index; .* zfscope index"),
         ({"version": 2}, InputError, "index", "has several indexes; name one of a, b"),
         ({"index": "../photos"}, NotFound, "index", r"no index '\.\./photos' of model 'tiny' version 1"),

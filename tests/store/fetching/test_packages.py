@@ -40,7 +40,7 @@ def test_a_package_that_no_index_has_is_told_in_a_line(publish: Publish, folder:
 
 def test_an_archive_of_another_name_is_refused(publish: Publish, folder: Path) -> None:
     package = dataclasses.replace(publish("weights", {}), file="weights-1.0.tar.gz")
-    with pytest.raises(FetchFailed, match=r"it gave no file weights-1\.0\.tar\.gz"):
+    with pytest.raises(FetchFailed, match=r"no file weights-1\.0\.tar\.gz"):
         download(package, folder)
 
 

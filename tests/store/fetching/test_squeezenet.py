@@ -86,7 +86,7 @@ def test_the_photo_is_prepared_as_caffe_does() -> None:
     ("change", "message"),
     [
         (lambda arrays: arrays.pop("conv10.1"), r"tensor 'conv10.bias' is missing"),
-        (lambda arrays: arrays.update({"conv1.2": arrays["conv1.1"]}), "'conv1.2' is neither filters nor"),
+        (lambda arrays: arrays.update({"conv1.2": arrays["conv1.1"]}), "'conv1.2' is neither a filter nor"),
         (lambda arrays: arrays.update({"conv1.0": arrays["conv1.1"]}), "'conv1.weight' has the shape"),
     ],
 )

@@ -66,9 +66,12 @@ def test_layers_of_any_width_are_taken() -> None:
         ({"output__fc1__fc__bias": None}, r"tensor 'output.fc1.fc.bias' is missing"),
         ({"extra__weight": torch.zeros(1)}, r"tensor 'extra.weight' belongs to no layer"),
         ({"features__stage1__unit1__conv__bias": torch.zeros(4, 1)}, "'conv1' has the shape"),
-        ({"features__stage1__unit1__conv__weight": torch.zeros(4, 3, 5, 5)}, r"the network needs \(4, 3, 7"),
+        (
+            {"features__stage1__unit1__conv__weight": torch.zeros(4, 3, 5, 5)},
+            r"the network expects \(4, 3, 7",
+        ),
         ({"output__fc2__fc__bias": torch.zeros(9)}, "fc6 has 8 units and fc7 9"),
-        ({"output__fc3__bias": torch.full((3,), torch.nan)}, "no finite numbers"),
+        ({"output__fc3__bias": torch.full((3,), torch.nan)}, "values that are not finite"),
     ],
 )
 def test_another_network_is_refused_by_what_does_not_fit(

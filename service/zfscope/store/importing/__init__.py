@@ -1,4 +1,4 @@
-"""Networks that others defined, brought into the store as what they are."""
+"""Importers: networks defined elsewhere, added to the store without changing their architecture."""
 
 from zfscope.store.importing.formats import FORMATS, read_definition
 from zfscope.store.importing.imported import ImportedModel

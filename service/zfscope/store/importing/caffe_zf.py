@@ -1,4 +1,4 @@
-"""ZF as the Caffe detectors of 2015 have it (py-faster-rcnn), whose norms stay within each map."""
+"""ZF as in the Caffe detectors of 2015 (py-faster-rcnn), which normalise within each feature map."""
 
 from collections.abc import Mapping
 
@@ -13,33 +13,33 @@ LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 def caffe_zf(tensors: Mapping[str, Tensor]) -> ImportedModel:
-    """Give ZF up to `relu5` from blobs `conv1.weight`, `conv1.bias` and so on; those of heads are left out.
+    """Return ZF up to `relu5` from the blobs `conv1.weight`, `conv1.bias` and so on; ignore detection heads.
 
-    What follows conv5 there reads regions (RoI pooling, fc6, fc7, the proposals), and how the network that
-    was trained on ImageNet pooled is not published. Raises ValueError for blobs that do not fit.
+    The layers after conv5 read regions (RoI pooling, fc6, fc7, the proposals), and the pooling of the
+    ImageNet classifier is not published. Raises ValueError if a blob is missing or has the wrong shape.
     """
     own = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in LAYERS}
     weights = rename_tensors(own, {layer: layer for layer in LAYERS})
     return ImportedModel(
         network=build_network(_spec(layer_widths(weights)), weights),
         preprocessing=Preprocessing(channels="BGR", mean=(102.9801, 115.9465, 122.7717)),
-        summary="The convolutional layers of ZF as the Caffe detectors have it",
+        summary="The convolutional layers of ZF as in the Caffe detectors",
         notes=(
-            "The contrast is normalised within each map, over 3 x 3 places, before the pools.",
-            "What follows conv5 in a detector reads regions of it and is not here: it does not classify.",
+            "Contrast is normalised within each feature map, over 3 x 3 positions, before pooling.",
+            "The layers after conv5, which read regions in a detector, are left out: it does not classify.",
         ),
     )
 
 
 def _spec(maps: Mapping[str, int]) -> NetworkSpec:
-    around = Padding(1, 1, 1, 1)
+    padding = Padding(1, 1, 1, 1)
     first = Conv(name="conv1", channels=maps["conv1"], kernel=7, stride=2, padding=Padding(3, 3, 3, 3))
     second = Conv(name="conv2", channels=maps["conv2"], kernel=5, stride=2, padding=Padding(2, 2, 2, 2))
     deep = [
         layer
         for number in (3, 4, 5)
         for layer in (
-            Conv(name=f"conv{number}", channels=maps[f"conv{number}"], kernel=3, padding=around),
+            Conv(name=f"conv{number}", channels=maps[f"conv{number}"], kernel=3, padding=padding),
             ReLU(name=f"relu{number}"),
         )
     ]
@@ -47,7 +47,7 @@ def _spec(maps: Mapping[str, int]) -> NetworkSpec:
 
 
 def _conv_block(conv: Conv, number: int) -> tuple[Layer, ...]:
-    """Caffe's constants: alpha 5e-5 of the mean of 9 squares, k = 1; its pools round up."""
+    """Return conv, ReLU, norm, pool. Caffe: alpha 5e-5 times the mean of 9 squares, k = 1, ceil pooling."""
     return (
         conv,
         ReLU(name=f"relu{number}"),

@@ -1,4 +1,4 @@
-"""The definitions of others that can be imported, by the names that users give them."""
+"""The model definitions that can be imported, by format name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,8 +15,8 @@ from zfscope.store.importing.tensors import read_tensors
 from zfscope.store.importing.torchvision_alexnet import torchvision_alexnet
 from zfscope.validation import first_fault
 
+# Reads a model from a file. Raises ValueError for a file of another format.
 Reader = Callable[[Path], ImportedModel]
-"""A file to what is in it. Raises ValueError for a file of another kind."""
 
 FORMATS: Mapping[str, Reader] = {
     "pytorchcv": lambda path: pytorchcv(read_tensors(path)),
@@ -27,18 +27,18 @@ FORMATS: Mapping[str, Reader] = {
 
 
 def read_definition(path: Path, definition: str) -> ImportedModel:
-    """Read a network of others from a file.
+    """Read a network from a file in one of the known formats.
 
-    Raises NotFound for an unknown format, InputError for a file that is missing or not of it.
+    Raises NotFound for an unknown format, InputError if the file is missing or not in that format.
     """
     if definition not in FORMATS:
-        raise NotFound(f"no format '{definition}'; there are {', '.join(FORMATS)}", field="format")
+        raise NotFound(f"unknown format '{definition}'; available: {', '.join(FORMATS)}", field="format")
     try:
         return FORMATS[definition](path)
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}", field="file") from error
-    except ValidationError as error:  # the layers do not make a network
+    except ValidationError as error:  # the layers do not form a valid network
         reason = first_fault(error, NetworkSpec)
-        raise InputError(f"'{path}' is not of the format '{definition}': {reason}", field="file") from error
+        raise InputError(f"'{path}' is not in the format '{definition}': {reason}", field="file") from error
     except ValueError as error:
-        raise InputError(f"'{path}' is not of the format '{definition}': {error}", field="file") from error
+        raise InputError(f"'{path}' is not in the format '{definition}': {error}", field="file") from error

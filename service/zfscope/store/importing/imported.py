@@ -1,4 +1,4 @@
-"""What an importer gives: a network with weights, and all that has to be known to use it."""
+"""The result of an importer: a network with its weights, preprocessing and notes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from zfscope.networks.network import Network
 from zfscope.networks.spec import NetworkSpec, shapes, tensor_shapes
 from zfscope.store.weights import check_arrays
 
+# Preprocessing of torchvision and pytorchcv, in pixel units: 0.485 * 255 and so on.
 TORCHVISION_PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-"""What torchvision and pytorchcv do to a photo, in pixel units: 0.485 * 255 and so on."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImportedModel:
-    """A network of others. notes: sentences for its model card, of what differs from its definition."""
+    """An imported network. notes: sentences for the model card, on how it differs from the paper."""
 
     network: Network
     preprocessing: Preprocessing
@@ -26,16 +26,16 @@ class ImportedModel:
 
     @property
     def classes(self) -> int:
-        """The number of class scores, 0 of a network that ends in feature maps."""
+        """Number of class scores; 0 if the network ends in feature maps."""
         spec = self.network.spec
         last = shapes(spec)[spec.scores]
         return last[0] if len(last) == 1 else 0
 
 
 def build_network(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> Network:
-    """Build the network of a spec from weights by its own names, in float32, ready to be used.
+    """Return the network of a spec with the given float32 weights, in evaluation mode, without gradients.
 
-    Raises ValueError, naming the tensor, for one that does not fit.
+    Raises ValueError, naming the tensor, if a tensor has the wrong shape.
     """
     network = Network(spec)
     check_arrays({name: tensor.numpy() for name, tensor in weights.items()}, tensor_shapes(spec))
@@ -44,23 +44,28 @@ def build_network(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> Network:
 
 
 def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Give the weights of each layer by our name for it, (`conv1.weight`, `conv1.bias`), in float32.
+    """Return the tensors in float32 under the store's names (`conv1.weight`, `conv1.bias`).
 
-    names: by our name the other's, without `.weight` and `.bias`. Raises ValueError for a tensor that is
-    missing, and for one that belongs to none of the layers: nothing is left out in silence.
+    names: layer names of the store, mapped to those of the file, without `.weight` and `.bias`. Raises
+    ValueError for a missing tensor, and for one that belongs to no layer: none is dropped silently.
     """
-    keys = {f"{ours}.{part}": f"{its}.{part}" for ours, its in names.items() for part in ("weight", "bias")}
-    missing = [its for its in keys.values() if its not in tensors]
+    keys = {
+        f"{ours}.{part}": f"{theirs}.{part}" for ours, theirs in names.items() for part in ("weight", "bias")
+    }
+    missing = [key for key in keys.values() if key not in tensors]
     if missing:
         raise ValueError(f"tensor '{missing[0]}' is missing")
-    strangers = sorted(set(tensors) - set(keys.values()))
-    if strangers:
-        raise ValueError(f"tensor '{strangers[0]}' belongs to no layer of this definition")
-    return {ours: tensors[its].to(torch.float32) for ours, its in keys.items()}
+    unknown = sorted(set(tensors) - set(keys.values()))
+    if unknown:
+        raise ValueError(f"tensor '{unknown[0]}' belongs to no layer of this definition")
+    return {ours: tensors[theirs].to(torch.float32) for ours, theirs in keys.items()}
 
 
 def layer_widths(weights: Mapping[str, Tensor]) -> Mapping[str, int]:
-    """Give the maps or units of each layer: the length of its bias. Raises ValueError for no vector."""
+    """Return the number of feature maps or units of each layer: the length of its bias.
+
+    Raises ValueError if a bias is not a vector.
+    """
     biases = {name.removesuffix(".bias"): bias for name, bias in weights.items() if name.endswith(".bias")}
     for layer, bias in biases.items():
         if bias.dim() != 1:

@@ -1,4 +1,4 @@
-"""ZFNet-512 of the ONNX model zoo, which is not Fig 3: layers and constants are read from the file."""
+"""ZFNet-512 of the ONNX model zoo, which differs from Fig 3: layers and constants come from the file."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,14 +38,15 @@ _NUMBERED = {
     "Gemm": "fc",
 }
 _FLATTEN = ("Reshape", "Flatten")
-_DEFAULTS = {"group": 1, "transA": 0, "alpha": 1.0, "beta": 1.0, "auto_pad": b"NOTSET"}
-"""What a convolution or full connection must have, where it states it."""
+# The only values of these attributes that can be imported, for convolutions and fully connected layers.
+_REQUIRED = {"group": 1, "transA": 0, "alpha": 1.0, "beta": 1.0, "auto_pad": b"NOTSET"}
 
 
 def onnx_zfnet512(path: Path) -> ImportedModel:
-    """Give the zoo's network from its file. Raises ValueError for another one, OSError for no file.
+    """Return the zoo's ZFNet-512 from its ONNX file.
 
-    Weights in a file beside it (external data) are refused: a model of the store is what was verified.
+    Weights in a separate file (external data) are rejected: only the bytes of this file are verified. Raises
+    ValueError for any other network, OSError if the file cannot be read.
     """
     model = _read(path)
     tensors = _initialisers(model)
@@ -61,21 +62,21 @@ def onnx_zfnet512(path: Path) -> ImportedModel:
         preprocessing=PREPROCESSING,
         summary="ZFNet-512 of the ONNX model zoo",
         notes=(
-            "The contrast is normalised before the pools; layers 3 to 5 have 512 maps and fc7 1,024 units.",
-            "The zoo's accuracy was measured on photos that were squeezed to 224 x 224 pixels whatever their "
-            "shape; here the middle of the photo is taken.",
+            "Contrast is normalised before pooling; layers 3 to 5 have 512 feature maps and fc7 1,024 units.",
+            "The zoo measured its accuracy on photos resized to 224 x 224 pixels regardless of their aspect "
+            "ratio; here the centre of the photo is cropped.",
         ),
     )
 
 
 def _read(path: Path) -> "ModelProto":
-    import onnx  # a quarter of a second that other formats do without
+    import onnx  # takes 0.25 s, which other formats need not pay
 
     data = path.read_bytes()
     try:
         return onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's own, which only the wire's folders know
-        raise ValueError("no ONNX model") from error
+    except Exception as error:  # protobuf's DecodeError; only wire/ may import it
+        raise ValueError("not an ONNX model") from error
 
 
 def _initialisers(model: "ModelProto") -> Mapping[str, Tensor]:
@@ -83,39 +84,45 @@ def _initialisers(model: "ModelProto") -> Mapping[str, Tensor]:
 
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
-            raise ValueError(f"'{tensor.name}' is in a file beside it (external data), which is not read")
+            raise ValueError(
+                f"'{tensor.name}' is stored in a separate file (external data), which is not supported"
+            )
     arrays = ((tensor.name, numpy_helper.to_array(tensor)) for tensor in model.graph.initializer)
     return {name: torch.from_numpy(array.copy()) for name, array in arrays}
 
 
 def _chain(model: "ModelProto", tensors: Mapping[str, Tensor]) -> "list[tuple[NodeProto, str]]":
-    """Give the nodes from the image to the class scores, each with our name; the softmax is left out.
+    """Return the nodes from the image to the class scores with their layer names; omit the softmax.
 
-    Raises ValueError for a node of a kind that the zoo's file does not have, or one out of line.
+    Raises ValueError for an operator that the zoo's file does not use, and for a graph that is not a chain.
     """
     inputs = [value.name for value in model.graph.input if value.name not in tensors]
-    above, number, found = inputs[:1], 0, []
+    previous, number, chain = inputs[:1], 0, []
     for node in model.graph.node:
-        if list(node.input[:1]) != above:
-            raise ValueError(f"node '{node.name or node.output[0]}' does not read the one before it")
-        above = list(node.output[:1])
+        if list(node.input[:1]) != previous:
+            raise ValueError(
+                f"node '{node.name or node.output[0]}' does not read the output of the node before it"
+            )
+        previous = list(node.output[:1])
         if node.op_type == "Softmax":
             break
         if node.op_type not in _LAYERS:
-            raise ValueError(f"it has a node of the kind {node.op_type}; known are {', '.join(_LAYERS)}")
+            raise ValueError(f"operator {node.op_type} is not supported; supported: {', '.join(_LAYERS)}")
         number += node.op_type in ("Conv", "Gemm")
         name = "flatten" if node.op_type in _FLATTEN else f"{_NUMBERED[node.op_type]}{number}"
-        found.append((node, name))
-    if not found or above != [value.name for value in model.graph.output[:1]]:
-        raise ValueError("its class scores are not what the last node gives")
-    return found
+        chain.append((node, name))
+    if not chain or previous != [value.name for value in model.graph.output[:1]]:
+        raise ValueError("the output of the graph is not that of its last node")
+    return chain
 
 
 def _weights(node: "NodeProto", name: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    wanted = [f"gpu_0/{name}_w_0", f"gpu_0/{name}_b_0"]
-    if list(node.input[1:]) != wanted or not all(key in tensors for key in wanted):
-        raise ValueError(f"layer '{name}' has not the weights {wanted[0]} and {wanted[1]} of the zoo's file")
-    weight, bias = (tensors[key] for key in wanted)
+    expected = [f"gpu_0/{name}_w_0", f"gpu_0/{name}_b_0"]
+    if list(node.input[1:]) != expected or not all(key in tensors for key in expected):
+        raise ValueError(
+            f"layer '{name}' lacks the weights {expected[0]} and {expected[1]} of the zoo's file"
+        )
+    weight, bias = (tensors[key] for key in expected)
     if node.op_type == "Gemm" and not _attributes(node).get("transB", 0):
         weight = weight.T
     return {f"{name}.weight": weight.contiguous(), f"{name}.bias": bias}
@@ -128,20 +135,20 @@ def _attributes(node: "NodeProto") -> dict[str, Any]:
 
 
 def _required_attributes(node: "NodeProto", name: str) -> dict[str, Any]:
-    """Give the attributes of a convolution or full connection. Raises ValueError for one of another sort."""
+    """Return the attributes of a Conv, MaxPool or Gemm node. Raises ValueError for unsupported values."""
     stated = _attributes(node)
-    for key, value in _DEFAULTS.items():
+    for key, value in _REQUIRED.items():
         if stated.get(key, value) != value:
-            raise ValueError(f"layer '{name}' has {key} = {stated[key]}; only {value} can be imported")
+            raise ValueError(f"layer '{name}' has {key} = {stated[key]}; it must be {value}")
     return stated
 
 
 def _window(node: "NodeProto", name: str) -> dict[str, Any]:
-    """Give kernel, stride and padding. ONNX states padding as top, left, bottom, right."""
+    """Return kernel, stride and padding. ONNX orders the padding top, left, bottom, right."""
     stated = _required_attributes(node, name)
     sides, strides = stated.get("kernel_shape", []), stated.get("strides", [1, 1])
     if len(set(sides)) != 1 or len(set(strides)) != 1 or set(stated.get("dilations", [1])) != {1}:
-        raise ValueError(f"layer '{name}' has windows that are not square, or dilated")
+        raise ValueError(f"layer '{name}' has windows that are not square or are dilated")
     top, left, bottom, right = stated.get("pads", [0, 0, 0, 0])
     return {"kernel": sides[0], "stride": strides[0], "padding": Padding(left, top, right, bottom)}
 
@@ -156,7 +163,7 @@ def _max_pool(node: "NodeProto", name: str, tensors: Mapping[str, Tensor]) -> Ma
 
 
 def _norm(node: "NodeProto", name: str, tensors: Mapping[str, Tensor]) -> LocalResponseNorm:
-    """Give the norm with the file's constants: both divide alpha by the size."""
+    """Return the norm with the file's constants. alpha is as here: ONNX too divides it by the size."""
     stated = {"size": 0, "alpha": 1e-4, "beta": 0.75, "bias": 1.0, **_attributes(node)}
     size, alpha, beta, k = (stated[key] for key in ("size", "alpha", "beta", "bias"))
     return LocalResponseNorm(name=name, size=size, alpha=alpha, beta=beta, k=k)

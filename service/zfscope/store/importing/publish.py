@@ -1,4 +1,4 @@
-"""An imported network as a model of the store: labels, model card, all of it or nothing."""
+"""Adding an imported network to the store, with labels and a model card; all or nothing."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +8,8 @@ from zfscope.store.importing.imported import ImportedModel
 from zfscope.store.manifest import Label, Manifest, Provenance
 from zfscope.store.write import check_available, write_model
 
-_TOLD = 20
-"""So many classes are named on a model card."""
+# Maximum number of classes named on a model card.
+_MAX_NAMED = 20
 
 
 def publish(
@@ -22,11 +22,12 @@ def publish(
     version: int = 1,
     preprocessing_assumed: bool = False,
 ) -> Path:
-    """Add an imported network to the store, in half precision, and give its folder.
+    """Add an imported network to the store in half precision and return its folder.
 
-    names: of the classes by their ids, in the order of the scores; None numbers them. preprocessing_assumed:
-    whether it is no more than what the network's definition does to photos. Raises InputError
-    where they are not one for each class, and where the model is there already.
+    names: class names by class id, in the order of the scores; None numbers the classes.
+    preprocessing_assumed: whether the preprocessing is the definition's default, not stated by the file of
+    weights. Raises InputError if the number of names is not that of the classes, or if the model already
+    exists.
     """
     check_available(store, name, version)
     manifest = Manifest(
@@ -48,14 +49,14 @@ def _labels(classes: int, names: Mapping[str, str] | None) -> tuple[Label, ...]:
         return tuple(Label(id=str(number), name=f"class {number}") for number in range(classes))
     if len(names) != classes:
         raise InputError(
-            f"{len(names)} labels for a network of {classes} classes: one for each, in their order",
+            f"{len(names)} labels for a network with {classes} classes; give one label per class, in order",
             field="labels",
         )
     return tuple(Label(id=label, name=name) for label, name in names.items())
 
 
 def model_card(manifest: Manifest, notes: tuple[str, ...]) -> str:
-    """Write the card of an imported model as Markdown."""
+    """Return the model card of an imported model as Markdown."""
     steps, origin = manifest.preprocessing, manifest.provenance
     mean, std = _levels(steps.mean), _levels(steps.std)
     return "\n".join(
@@ -71,7 +72,7 @@ def model_card(manifest: Manifest, notes: tuple[str, ...]) -> str:
             f"Input: short side {steps.short_side}, crop {steps.crop}, {steps.channels} minus {mean}, "
             f"divided by {std}. Weights are stored in half precision.\n",
             *(f"{note}\n" for note in notes),
-            "Its accuracy was not measured here.\n",
+            "Its accuracy has not been measured here.\n",
         ]
     )
 
@@ -82,6 +83,6 @@ def _levels(values: tuple[float, ...] | str) -> str:
 
 def _classes(labels: tuple[Label, ...]) -> str:
     if not labels:
-        return "none; it ends in feature maps, and can be looked into but does not classify"
-    told = ", ".join(label.name for label in labels[:_TOLD])
-    return f"{told} and {len(labels) - _TOLD:,} more" if len(labels) > _TOLD else told
+        return "none; the network ends in feature maps: its layers can be inspected, but it does not classify"
+    named = ", ".join(label.name for label in labels[:_MAX_NAMED])
+    return f"{named} and {len(labels) - _MAX_NAMED:,} more" if len(labels) > _MAX_NAMED else named

@@ -1,4 +1,4 @@
-"""ZFNet as pytorchcv has it: `zfnet` and `zfnetb` of osmr/imgclsmob, with its published weights."""
+"""ZFNet of pytorchcv: `zfnet` and `zfnetb` of osmr/imgclsmob, with their published weights."""
 
 from collections.abc import Mapping
 
@@ -15,6 +15,7 @@ from zfscope.store.importing.imported import (
     rename_tensors,
 )
 
+# Layer names of the store, mapped to those of the state dict.
 NAMES = {
     "conv1": "features.stage1.unit1.conv",
     "conv2": "features.stage2.unit1.conv",
@@ -25,14 +26,13 @@ NAMES = {
     "fc7": "output.fc2.fc",
     "fc8": "output.fc3",
 }
-"""Our name of each layer, and that of its state dict."""
 
 
 def pytorchcv(tensors: Mapping[str, Tensor]) -> ImportedModel:
-    """Give pytorchcv's ZFNet of any width from its state dict. Raises ValueError for another one.
+    """Return pytorchcv's ZFNet, of any width, from its state dict.
 
-    Not Fig 3: conv1 is padded by 1 on all sides, and layers 1 and 2 are normalised before they are
-    pooled, with an alpha of 1e-4 over 5 maps and k = 2.
+    Differs from Fig 3: conv1 is padded by 1 on all sides, and layers 1 and 2 are normalised before pooling,
+    with alpha = 1e-4 over 5 feature maps and k = 2. Raises ValueError for the state dict of another network.
     """
     weights = rename_tensors(tensors, NAMES)
     spec = _spec(layer_widths(weights))
@@ -40,15 +40,13 @@ def pytorchcv(tensors: Mapping[str, Tensor]) -> ImportedModel:
         network=build_network(spec, weights),
         preprocessing=TORCHVISION_PREPROCESSING,
         summary="ZFNet as pytorchcv defines it",
-        notes=(
-            "conv1 is padded by 1 on all sides, and the contrast is normalised before the pools, not after.",
-        ),
+        notes=("conv1 is padded by 1 on all sides, and contrast is normalised before pooling, not after.",),
     )
 
 
 def _spec(maps: Mapping[str, int]) -> NetworkSpec:
     if maps["fc6"] != maps["fc7"]:
-        raise ValueError(f"fc6 has {maps['fc6']} units and fc7 {maps['fc7']}; they must be alike")
+        raise ValueError(f"fc6 has {maps['fc6']} units and fc7 has {maps['fc7']}; the numbers must be equal")
     first = Conv(name="conv1", channels=maps["conv1"], kernel=7, stride=2, padding=Padding(1, 1, 1, 1))
     second = Conv(name="conv2", channels=maps["conv2"], kernel=5, stride=2)
     return NetworkSpec(

@@ -1,4 +1,4 @@
-"""AlexNet as torchvision has it: Krizhevsky's "one weird trick" network of 2014, without normalisation."""
+"""AlexNet of torchvision: Krizhevsky's "one weird trick" network of 2014, without normalisation."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +14,7 @@ from zfscope.store.importing.imported import (
     rename_tensors,
 )
 
+# Layer names of the store, mapped to those of the state dict.
 NAMES = {
     "conv1": "features.0",
     "conv2": "features.3",
@@ -24,25 +25,25 @@ NAMES = {
     "fc7": "classifier.4",
     "fc8": "classifier.6",
 }
-"""Our name of each layer, and that of its state dict."""
 
 
 def torchvision_alexnet(tensors: Mapping[str, Tensor]) -> ImportedModel:
-    """Give torchvision's AlexNet from its state dict. Raises ValueError for another one.
+    """Return torchvision's AlexNet from its state dict.
 
-    Its adaptive pool to 6 x 6 changes nothing at 224 pixels, and is left out.
+    The adaptive pool to 6 x 6 is left out: at 224 pixels its input is 6 x 6 already. Raises ValueError for
+    the state dict of another network.
     """
     weights = rename_tensors(tensors, NAMES)
     return ImportedModel(
         network=build_network(_spec(layer_widths(weights)), weights),
         preprocessing=TORCHVISION_PREPROCESSING,
         summary="AlexNet as torchvision defines it",
-        notes=("It has 64, 192, 384, 256 and 256 maps, and no contrast normalisation.",),
+        notes=("It has 64, 192, 384, 256 and 256 feature maps, and no contrast normalisation.",),
     )
 
 
 def features_spec(maps: Mapping[str, int]) -> NetworkSpec:
-    """Give the network up to `pool5`, with 55, 27, 13 and 6 pixels; maps: of each convolution."""
+    """Return the layers up to `pool5` (maps of 55, 27, 13, 6 pixels). maps: number by convolution."""
     return NetworkSpec(name="alexnet-torchvision-features", layers=tuple(_features(maps)))
 
 
