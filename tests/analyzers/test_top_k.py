@@ -419,7 +419,7 @@ def test_it_costs_a_trace_and_a_projection_for_each_record(ready: Context) -> No
             {"index": "nothing"},
             NotFound,
             "index",
-            "no index 'nothing' of model 'tiny' version 1 .* zfscope index",
+            "index 'nothing' of model 'tiny' version 1 not found .* zfscope index",
         ),
         ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1, relu1"),
         (
@@ -499,7 +499,10 @@ def test_an_index_of_other_weights_is_not_taken(ready: Context) -> None:
     other = with_other_weights(ready)
     with pytest.raises(NotFound, match="has no index"):
         look(other)
-    with pytest.raises(NotFound, match="index 'photos' was made with another weights_sha256") as refusal:
+    with pytest.raises(
+        NotFound,
+        match=r"index 'photos' was not made with the current model .*: it differs in weights",
+    ) as refusal:
         look(other, index="photos")
     assert refusal.value.field == "index"
 

@@ -143,7 +143,7 @@ def test_in_a_store_that_cannot_be_written_indexes_are_put_elsewhere(
     options = ["--layers", "conv1", "--count", 2]
     result = run(*words, *options)
     assert result.code == 2
-    assert result.stderr.endswith(": Not a directory; put it elsewhere with --indexes\n")
+    assert result.stderr.endswith(": Not a directory; choose another folder with --indexes\n")
     where = ["--indexes", tmp_path / "mine"]
     assert run(*words, *options, *where).code == 0
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["photos", "photos-epoch-001"]

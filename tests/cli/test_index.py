@@ -142,13 +142,13 @@ def test_a_second_time_it_is_there_already(run: Run, photos: Path, out: Path) ->
     ("options", "words"),
     [
         (["--layers", "conv9"], "no layer 'conv9'; this model has conv1, "),
-        (["--top", "0"], "top is 0; allowed is 1 to 256"),
-        (["--top", "1000000"], "top is 1000000; allowed is 1 to 256"),
+        (["--top", "0"], "top is 0; allowed: 1 to 256"),
+        (["--top", "1000000"], "top is 1000000; allowed: 1 to 256"),
         (["--name", "../up"], "name '../up' must match "),
         (["--version", "7"], "no version 7 of model 'tiny'"),
         (
             ["--out", "/dev/null"],
-            "the index cannot be written to '/dev/null/val-photos': Not a directory; put it",
+            "the index cannot be written to '/dev/null/val-photos': Not a directory; choose",
         ),
     ],
 )
@@ -206,7 +206,7 @@ def test_a_model_is_indexed_as_it_was_after_an_epoch(
     assert [record.value for record in then.records("conv5", 3)] != [
         record.value for record in now.records("conv5", 3)
     ]
-    with pytest.raises(NotFound, match="was made with another weights_sha256"):
+    with pytest.raises(NotFound, match="it differs in weights_sha256"):
         open_index(models.load("tiny"), "val-photos-epoch-002", folder=out)
     result = run(*words, "--checkpoint", 3)
     assert result.code == 2
@@ -282,7 +282,10 @@ def test_indexes_of_several_models_outside_the_store_are_compared(
     others = [row["measure"] for row in json.loads(plain.stdout)["tables"]["architectures"]]
     assert set(others) < set(measures)
     missing = run(*words, "--index", "other")
-    assert f"no index 'other' of model 'tiny' version 1 in '{out}/tiny/1'; there is mine" in missing.stderr
+    assert (
+        f"index 'other' of model 'tiny' version 1 not found in '{out}/tiny/1'; available: mine"
+        in missing.stderr
+    )
     unnamed = run(*words)
     assert (unnamed.code, unnamed.stderr) == (2, "zfscope: --indexes is for --index NAME, which is missing\n")
 

@@ -136,7 +136,9 @@ def test_without_ray_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     result = run("index", photos, "--model", "tiny", "--out", tmp_path / "out", "--engine", "ray")
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == "zfscope: engine 'ray' needs Ray: pip install 'zfscope[ray]'\n"
+    assert (
+        result.stderr == "zfscope: engine 'ray' requires Ray; install it with: pip install 'zfscope[ray]'\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_an_address_where_no_cluster_is_is_told_in_one_line(
 
 def test_threads_have_no_address(run: Run, photos: Path, tmp_path: Path) -> None:
     result = run("index", photos, "--model", "tiny", "--out", tmp_path / "out", "--address", "auto")
-    assert (result.code, result.stderr) == (2, "zfscope: engine 'local' takes no address; 'ray' does\n")
+    assert (result.code, result.stderr) == (2, "zfscope: engine 'local' takes no address; only 'ray' does\n")
 
 
 @pytest.mark.parametrize(

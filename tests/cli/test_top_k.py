@@ -102,7 +102,10 @@ def test_a_dead_map_is_said_to_be_dead(capsys: pytest.CaptureFixture[str]) -> No
     ("options", "told"),
     [
         (["--version", 2], "model 'tiny' version 2 has no index; make one of your photos: zfscope index"),
-        (["--version", 1, "--index", "val"], "no index 'val' of model 'tiny' version 1 .*; there is blots"),
+        (
+            ["--version", 1, "--index", "val"],
+            "index 'val' of model 'tiny' version 1 not found .*; available: blots",
+        ),
         (
             ["--version", 1, "--layer", "norm1"],
             "'norm1' is not in index 'blots', which has conv1, conv5, relu5",

@@ -132,7 +132,7 @@ def test_a_model_that_is_there_is_told_before_the_training(train: Run, tmp_path:
     (tmp_path / "trained" / "zfnet-photos" / "1").mkdir(parents=True)
     result = train()
     assert (result.code, result.stdout) == (2, "")
-    assert "model 'zfnet-photos' version 1 is in " in result.stderr
+    assert "model 'zfnet-photos' version 1 already exists in " in result.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -204,7 +204,7 @@ def test_an_index_of_something_else_is_not_overwritten(
 ) -> None:
     make(photos)
     with pytest.raises(
-        InputError, match=f"out/it' is an index of another {differs}: give another --name"
+        InputError, match=f"out/it' is an index that differs in {differs}; give another --name"
     ) as caught:
         make(photos, engine=never, **options)
     assert caught.value.field == "name"
@@ -212,7 +212,7 @@ def test_an_index_of_something_else_is_not_overwritten(
 
 def test_an_index_of_other_photos_is_not_overwritten(make: Make, photos: Path) -> None:
     make(photos)
-    with pytest.raises(InputError, match="is an index of another data"):
+    with pytest.raises(InputError, match="is an index that differs in data"):
         make(photos / "a", engine=never)
 
 
@@ -226,8 +226,8 @@ def test_photos_that_changed_since_an_index_was_made_are_counted_and_named(
     for number in range(4):
         (photos / "c" / f"new{number}.png").write_bytes((photos / "a" / "02.png").read_bytes())
     words = (
-        r"is an index of another data \(photos: 4 added \('c/new0.png', 'c/new1.png', 'c/new2.png', ...\), "
-        r"1 removed \('a/00.png'\), 1 changed \('a/01.png'\)\): give another --name"
+        r"is an index that differs in data \(photos: 4 added \('c/new0.png', 'c/new1.png', 'c/new2.png', "
+        r"...\), 1 removed \('a/00.png'\), 1 changed \('a/01.png'\)\); give another"
     )
     with pytest.raises(InputError, match=words):
         make(photos, engine=never)
@@ -261,7 +261,7 @@ class TestUnfinished:
     def test_it_is_not_gone_on_with_for_something_else(self, make: Make, photos: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             make(photos, engine=stopped)
-        words = r"\.it\.unfinished' holds an unfinished index of another rank: give the same options to go on"
+        words = r"\.it\.unfinished' holds an unfinished index that differs in rank; give the same options"
         with pytest.raises(InputError, match=words) as caught:
             make(photos, rank="sum", engine=never)
         assert caught.value.field == "name"
@@ -272,7 +272,7 @@ class TestUnfinished:
         state = tmp_path / "out" / ".it.unfinished" / "state.npz"
         state.write_bytes(state.read_bytes()[:-100])
         with pytest.raises(
-            InputError, match=r"state\.npz' cannot be read .*; remove its folder to begin again"
+            InputError, match=r"state\.npz' cannot be read .*; remove its folder to start again"
         ):
             make(photos, engine=never)
 
@@ -297,7 +297,7 @@ class TestUnfinished:
 
 def test_two_processes_never_make_one_index(make: Make, photos: Path) -> None:
     def meanwhile(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-        with pytest.raises(InputError, match=r"another process is making '.*/out/it' right now"):
+        with pytest.raises(InputError, match=r"another process is already building '.*/out/it'"):
             make(photos, engine=never)
         for batch in batches:
             yield work(batch)
@@ -322,7 +322,7 @@ def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(
 def test_a_photo_that_overflows_in_a_layer_is_skipped(make: Make, photos: Path, model: Model) -> None:
     with torch.no_grad():
         model.network.filters["conv2"].weight.fill_(3e38)
-    with pytest.raises(InputError, match="its activations of layer 'conv2' are no finite numbers"):
+    with pytest.raises(InputError, match="its activations of layer 'conv2' are not finite"):
         make(photos, layers=["conv1", "conv2"])
 
 
@@ -331,7 +331,7 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(
 ) -> None:
     (tmp_path / "out").write_text("no folder")
     with pytest.raises(
-        InputError, match=r"the index cannot be written to '.*/out/it': .*; put it elsewhere with --out"
+        InputError, match=r"the index cannot be written to '.*/out/it': .*; choose another folder with --out"
     ) as caught:
         make(photos, engine=never)
     assert caught.value.field == "out"
@@ -365,5 +365,5 @@ def test_limits_of_the_environment_hold_and_are_kept_to_read_the_photos_again(
     assert seen.photo.shape == (30, 40, 3)
     assert seen.geometries[0].photo_size == (60, 80)
     assert [notice.field for notice in seen.warnings] == ["a.jpg"]
-    with pytest.raises(InputError, match="is an index of another max_image_pixels: give another --name"):
+    with pytest.raises(InputError, match="is an index that differs in max_image_pixels; give another --name"):
         make(data)

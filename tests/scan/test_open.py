@@ -75,26 +75,26 @@ def test_an_opened_index_stays_what_it_is_when_its_files_go(folder: Path, model:
 @pytest.mark.parametrize("name", ["other", "", "..", "val/../val", "/etc"])
 def test_an_unknown_index_is_told_with_those_there_are(index: Index, model: Model, name: str) -> None:
     with pytest.raises(
-        NotFound, match=r"no index '.*' of model 'tiny' version 1 in '.*'; there is val\."
+        NotFound, match=r"index '.*' of model 'tiny' version 1 not found in '.*'; available: val\."
     ) as caught:
         open_index(model, name)
     assert caught.value.field == "index"
 
 
 def test_a_model_without_any_index_says_how_to_make_one(model: Model) -> None:
-    with pytest.raises(NotFound, match=r"there is none\. Make one: zfscope index"):
+    with pytest.raises(NotFound, match=r"available: none\. Build one with: zfscope index"):
         open_index(model, "val")
 
 
 def test_an_unfinished_index_is_no_index(model: Model) -> None:
     (indexes_folder(model) / ".val.unfinished").mkdir(parents=True)
     (indexes_folder(model) / "val").mkdir()
-    with pytest.raises(NotFound, match="there is none"):
+    with pytest.raises(NotFound, match="available: none"):
         open_index(model, "val")
 
 
 def test_a_model_of_no_store_has_no_folder_for_indexes(model: Model) -> None:
-    with pytest.raises(InputError, match="model 'tiny' version 1 comes from no store; name a folder"):
+    with pytest.raises(InputError, match="model 'tiny' version 1 is not from a store; give a folder"):
         open_index(replace(model, folder=None), "val")
 
 
@@ -108,7 +108,7 @@ def test_an_index_of_other_weights_is_refused_with_the_way_out(
         NotFound, match=r"made with another version, weights_sha256 than that of model 'tiny'"
     ) as caught:
         open_index(ModelStore(store).load("tiny"), "val")
-    assert f"remove '{other}/indexes/val' and make it again: zfscope index" in str(caught.value)
+    assert f"remove '{other}/indexes/val' and build it again with: zfscope index" in str(caught.value)
     assert caught.value.field == "index"
 
 
@@ -117,16 +117,14 @@ def test_a_changed_file_is_refused(folder: Path, model: Model, file: str) -> Non
     with (folder / file).open("r+b") as opened:
         opened.seek(20)
         opened.write(b"\xff")
-    with pytest.raises(
-        DamagedIndex, match=f"index 'val': '{file}' is not the file of its manifest; remove '"
-    ):
+    with pytest.raises(DamagedIndex, match=f"index 'val': '{file}' does not match the manifest; remove '"):
         open_index(model, "val")
 
 
 @pytest.mark.parametrize("file", ["records.parquet", "maps.parquet", "skipped.parquet"])
 def test_a_missing_file_is_refused(folder: Path, model: Model, file: str) -> None:
     (folder / file).unlink()
-    with pytest.raises(DamagedIndex, match=f"index 'val': .*'{file}' is missing; .*make it again"):
+    with pytest.raises(DamagedIndex, match=f"index 'val': .*'{file}' is missing; .*build it again"):
         open_index(model, "val")
 
 
@@ -153,7 +151,9 @@ def test_a_layer_that_is_not_indexed_is_told_with_those_that_are(index: Index) -
 
 @pytest.mark.parametrize("map", [-1, 6])
 def test_a_map_that_the_layer_lacks_is_told(index: Index, map: int) -> None:
-    with pytest.raises(NotFound, match=f"no map {map} in layer 'conv1'; maps run from 0 to 5") as caught:
+    with pytest.raises(
+        NotFound, match=f"layer 'conv1' has no map {map}; its maps are numbered 0 to 5"
+    ) as caught:
         index.records("conv1", map)
     assert caught.value.field == "map"
 

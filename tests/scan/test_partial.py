@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from zfscope.runtimes import MapMaxima
-from zfscope.scan.partial import BINS, EDGES, RECORD, PartialResult, SkippedIndex, layer_result, merge
+from zfscope.scan.partial import BINS, EDGES, RECORD, PartialResult, UnusedPhoto, layer_result, merge
 
 Floats = NDArray[np.float32]
 SIZE = 4
@@ -26,7 +26,7 @@ def part_of(values: Floats, batch: int, *, top: int, sums: Floats | None = None)
     places = np.repeat(numbers[:, None], values.shape[1], axis=1)
     found = MapMaxima(values[numbers], places, None if sums is None else sums[numbers])
     layers = {"layer": layer_result(found, photos, top=top)}
-    skipped = (SkippedIndex(1000 + batch, "broken"),)
+    skipped = (UnusedPhoto(1000 + batch, "broken"),)
     return PartialResult(top, 1 << batch, len(numbers), skipped, layers)
 
 
@@ -97,7 +97,7 @@ def test_nothing_changes_by_merging_with_nothing() -> None:
 def test_a_batch_never_counts_twice() -> None:
     part = part_of(np.ones((8, 2), np.float32), 0, top=2)
     both = merge(part, part_of(np.ones((8, 2), np.float32), 1, top=2))
-    with pytest.raises(ValueError, match="one batch is in both"):
+    with pytest.raises(ValueError, match="include the same batch"):
         merge(both, part)
 
 

@@ -24,12 +24,12 @@ def test_an_unknown_layer_is_told_with_those_there_are(spec: NetworkSpec) -> Non
 
 @pytest.mark.parametrize("top", [0, -1, 257])
 def test_a_top_beyond_reason_is_refused(spec: NetworkSpec, top: int) -> None:
-    with pytest.raises(InputError, match=f"top is {top}; allowed is 1 to 256") as caught:
+    with pytest.raises(InputError, match=f"top is {top}; allowed: 1 to 256") as caught:
         make_plan(spec, top=top)
     assert caught.value.field == "top"
 
 
 def test_a_model_without_convolutions_has_no_default() -> None:
     layers = (Flatten(name="flatten"), Linear(name="fc1", units=2))
-    with pytest.raises(InputError, match="the model has no convolution; name the layers"):
+    with pytest.raises(InputError, match="the model has no convolutional layers; name the layers"):
         make_plan(NetworkSpec(name="flat", input_size=4, layers=layers))

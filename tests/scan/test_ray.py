@@ -21,7 +21,7 @@ from zfscope.scan import Index, build, build_index, create_engine, make_plan, op
 from zfscope.scan.batches import ScanBatch
 from zfscope.scan.engine import ScanFunction
 from zfscope.scan.partial import PartialResult
-from zfscope.scan.ray_actor import installed
+from zfscope.scan.ray_actor import installed_versions
 from zfscope.scan.ray_engine import AHEAD, RayEngine
 from zfscope.store import Model
 
@@ -194,9 +194,7 @@ def test_a_photo_that_only_this_machine_sees_ends_the_scan(
     data = replace(open_data(photos), root=only_here)
     plan = make_plan(SPEC, LAYERS)
     runtime = create_runtime("onnx", model, threads=1, cache=tmp_path / "graphs")
-    words = (
-        rf"^machine '.+' of the Ray cluster does not see '{only_here}/a/00\.png': each needs the photos under"
-    )
+    words = rf"^machine '.+' of the Ray cluster cannot read '{only_here}/a/00\.png'; every machine needs the"
     try:
         with pytest.raises(RuntimeUnavailable, match=words):
             build_index(model, data, plan, tmp_path / "it", runtime=runtime, engine=RayEngine())
@@ -223,16 +221,16 @@ def test_a_batch_at_which_actors_die_ends_the_scan(monkeypatch: pytest.MonkeyPat
                 arrived.touch()
 
     with pytest.raises(
-        RuntimeUnavailable, match=r"^Ray gives up: 2 actors died at the photos from '2\.png' on"
+        RuntimeUnavailable, match=r"^the scan stopped after 2 Ray actors died on the photos from '2\.png' on"
     ):
         scan()
 
 
 @pytest.mark.usefixtures("_one_free")
 def test_a_machine_with_other_software_ends_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = installed() | {"pillow": "1.7.8"}
-    monkeypatch.setattr(ray_engine, "installed", lambda: here)
-    words = r"^machine '.+' of the Ray cluster has pillow [0-9.]+ \(not 1\.7\.8\): install the same there"
+    here = installed_versions() | {"pillow": "1.7.8"}
+    monkeypatch.setattr(ray_engine, "installed_versions", lambda: here)
+    words = r"^machine '.+' of the Ray cluster has pillow [0-9.]+ \(not 1\.7\.8\); install the same versions"
     with pytest.raises(RuntimeUnavailable, match=words):
         list(RayEngine()(seen, batches(3)))
 

@@ -1,4 +1,4 @@
-"""Passes over a data set: for every map of some layers, the photos that activate it most."""
+"""Indexing a data set: the photos that activate each feature map most."""
 
 from zfscope.datasets import DataSet, open_data
 from zfscope.records import Record, RecordState

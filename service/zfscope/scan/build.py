@@ -1,4 +1,4 @@
-"""Making an index: a scan that goes on where it was stopped, and what it found, written all or nothing."""
+"""Building an index: a resumable scan whose result is written all or nothing."""
 
 import shutil
 import time
@@ -28,8 +28,8 @@ from zfscope.store import Model
 SAVE_EVERY_S = 5.0
 _STATE, _RESULT = "state.npz", "result"
 
+# Called with the numbers of photos done and in total: at the start, and after each batch.
 ProgressCallback = Callable[[int, int], None]
-"""Told how many photos are done, and how many there are: at the start, and after each batch."""
 
 
 def build_index(
@@ -43,15 +43,17 @@ def build_index(
     progress: ProgressCallback = lambda done, total: None,
     option: str = "--out",
 ) -> Index:
-    """Scan a data set with a model, and write the index as the folder `target`; give it opened.
+    """Scan a data set with a model, write the index to the folder `target`, and return it opened.
 
-    runtime: of one thread, since each of the engine's threads runs a pass. What was found is saved every few
-    seconds in `.NAME.unfinished` next to the target: after a kill, the same call resumes from there, and the
-    index is the same to the byte. Where it already exists, nothing is done. option: what puts the index
-    elsewhere, for the message.
+    The state is saved every few seconds in `.NAME.unfinished` next to the target. After a kill, the same call
+    resumes from there, and the resulting index is identical byte by byte. An existing index is returned as
+    it is.
 
-    Raises InputError where the target, or what was saved, was made from something else; where the folder
-    cannot be written; and where no photo could be used.
+    runtime: with one thread, since each thread of the engine runs its own pass. option: command-line option
+    that sets the target, for error messages.
+
+    Raises InputError if the target or the saved state was made with other inputs, if the folder cannot be
+    written, and if no photo can be used.
     """
     origin = make_origin(model.manifest, data, plan, runtime.title)
     scanner = Scanner(runtime, plan, model.preprocessing, model.mean_image, origin.limits)
@@ -60,24 +62,26 @@ def build_index(
         scanner.warm_up()
         return engine(scanner.scan, batches(data, done=done))
 
-    with _workshop(target, option) as workshop:
+    with _workspace(target, option) as workspace:
         if target.exists():
             _check_existing(target, origin, data)
         else:
-            found = _scanned(workshop / _STATE, origin, parts, progress)
-            _check_photos(data, found)
-            _publish(workshop / _RESULT, target, origin, data, found)
+            result = _scan(workspace / _STATE, origin, parts, progress)
+            _check_photos(data, result)
+            _publish(workspace / _RESULT, target, origin, data, result)
     return read_index(target, model.manifest)
 
 
 @contextmanager
-def _workshop(target: Path, option: str) -> Iterator[Path]:
-    """Make the folder of an unfinished index, keep other processes out of it, and remove it in the end."""
+def _workspace(target: Path, option: str) -> Iterator[Path]:
+    """Create and lock the folder of an unfinished index; remove it afterwards."""
     folder = target.with_name(f".{target.name}.unfinished")
-    busy = InputError(f"another process is making '{target}' right now", field="name")
+    busy = InputError(f"another process is already building '{target}'", field="name")
 
     def unwritable(error: CannotWrite) -> InputError:
-        message = f"the index cannot be written to '{target}': {error.reason}; put it elsewhere with {option}"
+        message = (
+            f"the index cannot be written to '{target}': {error.reason}; choose another folder with {option}"
+        )
         return InputError(message, field=option.removeprefix("--"))
 
     with exclusive_folder(folder, busy=busy, unwritable=unwritable, tidy=_tidy):
@@ -86,46 +90,52 @@ def _workshop(target: Path, option: str) -> Iterator[Path]:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what is not finished, all but a saved state, which a second run continues from."""
+    """Remove unfinished files, except a saved state, from which the next run resumes."""
     shutil.rmtree(folder / _RESULT, ignore_errors=True)
     if not (folder / _STATE).exists():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _scanned(
-    state: Path, origin: Origin, parts: Callable[[int], Iterator[PartialResult]], progress: ProgressCallback
+def _scan(
+    state: Path,
+    origin: Origin,
+    parts: Callable[[int], Iterator[PartialResult]],
+    progress: ProgressCallback,
 ) -> PartialResult:
-    """Put together what is found in all batches; `parts` gives that of all but those done before."""
-    found = load_state(state, origin) or PartialResult(origin.top)
-    progress(found.seen, origin.data.photos)
+    """Merge the results of all batches, starting from the saved state.
+
+    parts: returns the results of all batches except those whose bit is set in its argument.
+    """
+    result = load_state(state, origin) or PartialResult(origin.top)
+    progress(result.seen, origin.data.photos)
     saved = time.monotonic()
-    for part in parts(found.batches):
-        found = merge(found, part)
-        progress(found.seen, origin.data.photos)
+    for part in parts(result.batches):
+        result = merge(result, part)
+        progress(result.seen, origin.data.photos)
         if time.monotonic() - saved >= SAVE_EVERY_S:
-            save_state(state, origin, found)
+            save_state(state, origin, result)
             saved = time.monotonic()
-    return found
+    return result
 
 
 def _check_existing(target: Path, origin: Origin, data: DataSet) -> None:
-    found = read_manifest(target).origin
-    differs = differences(found, origin)
-    if differs:
-        changes = photo_changes(target / PHOTOS, data) if found.data != origin.data else ""
-        since = f" (photos: {changes})" if changes else ""
-        message = f"'{target}' is an index of another {differs}{since}"
-        raise InputError(f"{message}: give another --name, or remove that folder", field="name")
+    existing = read_manifest(target).origin
+    differing = differences(existing, origin)
+    if differing:
+        changes = photo_changes(target / PHOTOS, data) if existing.data != origin.data else ""
+        details = f" (photos: {changes})" if changes else ""
+        message = f"'{target}' is an index that differs in {differing}{details}"
+        raise InputError(f"{message}; give another --name or remove that folder", field="name")
 
 
-def _check_photos(data: DataSet, found: PartialResult) -> None:
-    if not found.photos:
-        number, reason = found.skipped[0]
+def _check_photos(data: DataSet, result: PartialResult) -> None:
+    if not result.photos:
+        number, reason = result.skipped[0]
         raise none_usable(data, Skipped(printable(data.names[number]), reason))
 
 
-def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, found: PartialResult) -> None:
-    shutil.rmtree(draft, ignore_errors=True)  # one that a kill interrupted
+def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, result: PartialResult) -> None:
+    shutil.rmtree(draft, ignore_errors=True)  # left by an interrupted run
     with writing(target):
-        write_index(draft, origin, data, found)
+        write_index(draft, origin, data, result)
         draft.rename(target)

@@ -1,4 +1,4 @@
-"""What runs a scan: threads of this process, or anything that takes batches and returns what was found."""
+"""Engines run the batches of a scan: threads of this process, or a Ray cluster."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -9,45 +9,45 @@ from zfscope.processors import map_as_done
 from zfscope.scan.batches import ScanBatch
 from zfscope.scan.partial import PartialResult
 
+# Scans one batch; it may run in any thread or process.
 ScanFunction = Callable[[ScanBatch], PartialResult]
-
 
 ENGINES = tuple(name.value for name in EngineName)
 
 
 class Engine(Protocol):
-    """What runs a scan."""
+    """Protocol of an engine: applies a function to the batches of a scan, in parallel."""
 
     def __call__(self, work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-        """Give what was found in the batches: each of them once, in any order, several merged or not.
+        """Yield the results of all batches: each batch once, in any order, possibly several merged into one.
 
-        Batches are taken from the iterable as they are needed, a bounded number of them ahead.
+        Takes batches from the iterable as needed, at most a bounded number ahead.
         """
         ...
 
 
 def local(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-    """Share batches out among threads, one for each CPU that this process may use.
+    """Run batches in threads, one for each CPU that this process may use.
 
-    A thread reads the photos of a batch and then runs them: while one waits for a disk or decodes, another
-    is in its forward pass. On two cores two passes of one thread each, at once, are a little faster than one
-    after the other on both (zfnet: 15.6 ms a photo instead of 16.6).
+    Each thread reads the photos of a batch and then runs the forward pass, so reading and decoding overlap
+    with passes of other threads. On two cores, two single-threaded passes in parallel are slightly faster
+    than two-threaded passes in sequence (zfnet: 15.6 instead of 16.6 ms per photo).
     """
     yield from map_as_done(work, batches)
 
 
 def create_engine(kind: str, *, address: str = "") -> Engine:
-    """Return an engine by name. address: of a Ray cluster; see `RayEngine` for an empty one.
+    """Return an engine by name.
 
-    Raises RuntimeUnavailable for an engine that is unknown or not installed, InputError for an address that
-    the engine does not take.
+    address: address of the Ray cluster; see `RayEngine`. Raises RuntimeUnavailable for an engine that is
+    unknown or not installed, InputError if the engine takes no address.
     """
     if kind == "ray":
         return _ray(address)
     if kind not in ENGINES:
-        raise RuntimeUnavailable(f"no engine '{kind}'; there are {', '.join(ENGINES)}", field="engine")
+        raise RuntimeUnavailable(f"unknown engine '{kind}'; available: {', '.join(ENGINES)}", field="engine")
     if address:
-        raise InputError(f"engine '{kind}' takes no address; 'ray' does", field="address")
+        raise InputError(f"engine '{kind}' takes no address; only 'ray' does", field="address")
     return local
 
 
@@ -56,6 +56,6 @@ def _ray(address: str) -> Engine:
         from zfscope.scan.ray_engine import RayEngine
     except ImportError as error:
         raise RuntimeUnavailable(
-            "engine 'ray' needs Ray: pip install 'zfscope[ray]'", field="engine"
+            "engine 'ray' requires Ray; install it with: pip install 'zfscope[ray]'", field="engine"
         ) from error
     return RayEngine(address)

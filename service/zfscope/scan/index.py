@@ -1,4 +1,4 @@
-"""An index, opened: which photos activate a map most, and which maps are dead."""
+"""An open index: the photos that activate each feature map most, and the dead maps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from zfscope.scan.manifest import IndexManifest
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """What a scan has found. Its manifest says in what, and how.
+    """The result of a scan; `manifest.origin` describes its inputs.
 
-    records, maps: the Arrow tables `RECORD_COLUMNS` and `MAP_COLUMNS` of each layer, by name. skipped:
-    the photos that could not be used, each with the reason.
+    records_by_layer, maps_by_layer: Arrow tables with `RECORD_COLUMNS` and `MAP_COLUMNS`, by layer name.
+    skipped: (path, reason) of each photo that could not be used.
     """
 
     name: str
@@ -28,46 +28,53 @@ class Index:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that are indexed, in the order of evaluation."""
+        """Indexed layers, in the order of evaluation."""
         return tuple(layer.name for layer in self.manifest.origin.layers)
 
     def records(self, layer: str, map: int) -> tuple[Record, ...]:
-        """Return the photos that activate a map most, the strongest first.
+        """Return the photos that activate a map most, strongest first.
 
-        Raises NotFound for a layer that is not indexed, with those that are, and for a map that it lacks.
+        Raises NotFound for a layer that is not indexed, listing those that are, and for a map that does not
+        exist.
         """
-        table, maps = self._of(layer, self.records_by_layer), len(self._of(layer, self.maps_by_layer))
+        table, maps = self._table(layer, self.records_by_layer), len(self._table(layer, self.maps_by_layer))
         if not 0 <= map < maps:
-            message = f"no map {map} in layer '{layer}'; maps run from 0 to {maps - 1}"
+            message = f"layer '{layer}' has no map {map}; its maps are numbered 0 to {maps - 1}"
             raise NotFound(message, field="map")
         kept = len(table) // maps
         return tuple(_record(row) for row in table.slice(map * kept, kept).to_pylist())
 
     def alive(self, layer: str) -> NDArray[np.int64]:
-        """Count the photos in which each map has an activation above 0: (maps,). Raises NotFound."""
-        counts: NDArray[np.int64] = self._of(layer, self.maps_by_layer)["alive"].to_numpy()
+        """Return the number of photos in which each map has an activation above 0, shape (maps,).
+
+        Raises NotFound for a layer that is not indexed.
+        """
+        counts: NDArray[np.int64] = self._table(layer, self.maps_by_layer)["alive"].to_numpy()
         return counts
 
     def strongest_maps(self, layer: str) -> list[int]:
-        """Return all maps, by the score of their strongest photo; of equal ones the lower number is first.
+        """Return all maps sorted by the score of their strongest photo, descending; ties by number.
 
-        Raises NotFound.
+        Raises NotFound for a layer that is not indexed.
         """
-        scores = self._of(layer, self.records_by_layer)["score"].to_numpy()
+        scores = self._table(layer, self.records_by_layer)["score"].to_numpy()
         best = scores.reshape(len(self.alive(layer)), -1)[:, 0]
         strongest: list[int] = (-best).argsort(kind="stable").tolist()
         return strongest
 
     def dead_maps(self, layer: str) -> tuple[int, ...]:
-        """Return the maps that have no activation above 0 in any photo. Raises NotFound."""
+        """Return the maps without an activation above 0 in any photo. Raises NotFound as `alive` does."""
         return tuple(np.flatnonzero(self.alive(layer) == 0).tolist())
 
     def histogram(self, layer: str) -> NDArray[np.int64]:
-        """Count the photos by their largest activation: (maps, bins), the manifest has the bins' edges."""
-        column = self._of(layer, self.maps_by_layer)["histogram"]
+        """Return the histograms of photos' largest activations, shape (maps, bins).
+
+        The edges of the bins are `manifest.histogram_edges`. Raises NotFound as `alive` does.
+        """
+        column = self._table(layer, self.maps_by_layer)["histogram"]
         return np.array(column.to_pylist(), np.int64)
 
-    def _of(self, layer: str, tables: Mapping[str, Any]) -> Any:
+    def _table(self, layer: str, tables: Mapping[str, Any]) -> Any:
         if layer not in tables:
             message = f"layer '{layer}' is not in index '{self.name}', which has {', '.join(self.layers)}"
             raise NotFound(message, field="layer")

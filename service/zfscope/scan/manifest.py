@@ -1,4 +1,4 @@
-"""The manifest of an index, `index.json`: what it was made from, and the hash of every other file."""
+"""The manifest of an index, `index.json`: its inputs, and the hash of every other file."""
 
 from typing import Literal
 
@@ -25,7 +25,7 @@ class _IndexPart(BaseModel):
 
 
 class ModelIdentity(_IndexPart):
-    """The model whose layers were looked at: all that its activations depend on."""
+    """Identity of a model: everything that its activations depend on."""
 
     name: str
     version: PositiveInt
@@ -35,7 +35,7 @@ class ModelIdentity(_IndexPart):
 
 
 class DataIdentity(_IndexPart):
-    """The photos. `fingerprint` is the SHA-256 of their names, classes and sizes, in order."""
+    """Identity of a data set. fingerprint: SHA-256 of names, classes and sizes of its photos, in order."""
 
     root: str
     kind: Kind
@@ -44,7 +44,7 @@ class DataIdentity(_IndexPart):
 
 
 class LayerShape(_IndexPart):
-    """A layer: maps of rows x columns; a fully connected one has maps of 1 x 1."""
+    """A layer with maps of rows x columns; 1 x 1 if fully connected."""
 
     name: str
     maps: PositiveInt
@@ -53,10 +53,11 @@ class LayerShape(_IndexPart):
 
 
 class Origin(_IndexPart):
-    """What an index is made from: the same origin gives the same files, byte for byte.
+    """Inputs of an index: equal origins give identical files, byte by byte.
 
-    runtime: who found the strongest units; their last bits depend on that (and TorchServe's on its batches).
-    max_image_bytes, max_image_pixels: photos over these limits were skipped, or decoded at a smaller scale.
+    runtime: runtime of the forward pass; it affects the last bits of activations (with TorchServe, so do its
+    batches). max_image_bytes, max_image_pixels: photos above these limits were skipped or decoded at a
+    smaller scale.
     """
 
     model: ModelIdentity
@@ -71,15 +72,15 @@ class Origin(_IndexPart):
 
     @property
     def limits(self) -> DecodeLimits:
-        """The limits of photos, which are read again within the same."""
+        """Limits of decoding; reloading a photo applies the same limits."""
         return DecodeLimits(bytes=self.max_image_bytes, pixels=self.max_image_pixels)
 
 
 class IndexManifest(_IndexPart):
-    """All about an index but its tables.
+    """Everything about an index except its tables.
 
-    images: photos that were used. histogram_edges: where the bins of histograms begin, the first one's
-    aside, which counts all that is 0 or less.
+    images: number of photos used. skipped: number of photos not used. histogram_edges: lower edges of the
+    histogram bins, except the first bin, which counts values of 0 and below.
     """
 
     format_version: Literal[1] = 1
@@ -91,14 +92,14 @@ class IndexManifest(_IndexPart):
 
 
 def make_origin(model: Manifest, data: DataSet, plan: ScanPlan, runtime: str) -> Origin:
-    """Return what an index is made from, with the limits of photos that the environment sets."""
-    known, limits = shapes(model.network), environment_limits()
+    """Return the inputs of an index, with the decoding limits of the environment."""
+    layer_shapes, limits = shapes(model.network), environment_limits()
     return Origin(
         model=model_identity(model),
         data=DataIdentity(
             root=printable(str(data.root)), kind=data.kind, photos=len(data), fingerprint=data.fingerprint
         ),
-        layers=tuple(_layer_shape(name, known[name]) for name in plan.layers),
+        layers=tuple(_layer_shape(name, layer_shapes[name]) for name in plan.layers),
         top=plan.top,
         rank=plan.rank,
         runtime=runtime,
@@ -108,7 +109,7 @@ def make_origin(model: Manifest, data: DataSet, plan: ScanPlan, runtime: str) ->
 
 
 def model_identity(model: Manifest) -> ModelIdentity:
-    """Say which model it is, by all that its activations depend on."""
+    """Return everything that a model's activations depend on."""
     return ModelIdentity(
         name=model.name,
         version=model.version,
@@ -124,6 +125,6 @@ def _layer_shape(name: str, shape: Shape) -> LayerShape:
 
 
 def differences(one: BaseModel, other: BaseModel) -> str:
-    """Name the parts in which two of a kind differ, empty where they do not."""
-    parts = [name for name in type(one).model_fields if getattr(one, name) != getattr(other, name)]
-    return ", ".join(parts)
+    """Return the names of the fields in which two instances of a class differ; empty if they are equal."""
+    fields = [name for name in type(one).model_fields if getattr(one, name) != getattr(other, name)]
+    return ", ".join(fields)

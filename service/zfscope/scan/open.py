@@ -1,4 +1,4 @@
-"""Opening an index: whole, and of these very weights, or not at all."""
+"""Opening an index, after verifying its files and that it was made with the model's weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,52 +17,53 @@ from zfscope.validation import first_fault
 
 
 def open_index(model: Model, name: str, *, folder: Path | None = None) -> Index:
-    """Open an index of a model, every file verified.
+    """Open an index of a model and verify every file.
 
-    folder: the one that holds indexes, by default that of the model in its store. Raises NotFound where
-    there is no index of that name, with those there are, and for one that was made with other weights;
-    DamagedIndex where a file is not what the manifest says.
+    folder: folder of indexes; by default that of the model in its store. Raises NotFound if no index has
+    that name, listing the available ones, or if it was made with other weights; DamagedIndex if a file does
+    not match the manifest.
     """
     indexes = folder or indexes_folder(model)
-    there = index_names(indexes)
-    if name not in there:
-        found = f"there is {', '.join(there)}" if there else "there is none"
+    names = index_names(indexes)
+    if name not in names:
         message = (
-            f"no index '{name}' of {model.manifest.title} in '{indexes}'; {found}. Make one: zfscope index"
+            f"index '{name}' of {model.manifest.title} not found in '{indexes}'; available: "
+            f"{', '.join(names) or 'none'}. Build one with: zfscope index"
         )
         raise NotFound(message, field="index")
     return read_index(indexes / name, model.manifest)
 
 
 def indexes_folder(model: Model) -> Path:
-    """Return the folder of a model's indexes. Raises InputError for a model that comes from no store.
+    """Return the folder of a model's indexes.
 
-    A folder of indexes besides the store may have one for each model, NAME/VERSION, as the store has.
+    A separate folder of indexes may contain a subfolder per model, NAME/VERSION, like the store. Raises
+    InputError for a model that is not from a store.
     """
     if model.indexes is not None:
-        own = model.indexes / model.name / str(model.manifest.version)
-        return own if own.is_dir() else model.indexes
+        subfolder = model.indexes / model.name / str(model.manifest.version)
+        return subfolder if subfolder.is_dir() else model.indexes
     if model.folder is None:
         raise InputError(
-            f"{model.manifest.title} comes from no store; name a folder for indexes", field="out"
+            f"{model.manifest.title} is not from a store; give a folder for its indexes", field="out"
         )
     return model.folder / INDEXES
 
 
 def index_names(folder: Path) -> list[str]:
-    """Name the indexes in a folder, which need not be there."""
+    """Return the names of the indexes in a folder; none if the folder does not exist."""
     return sorted(path.parent.name for path in folder.glob(f"[!.]*/{INDEX}"))
 
 
 def epoch_index_name(name: str, epoch: int) -> str:
-    """Name the index of a model as it was after an epoch, by that of its final weights: `val-epoch-005`."""
+    """Return the name of a checkpoint's index, given that of the final weights: `val-epoch-005`."""
     return f"{name}-epoch-{epoch:03d}"
 
 
 def verify_indexes(folder: Path) -> None:
-    """Check every index in a model's folder against its manifest, whichever weights it was made with.
+    """Check every index in a model's folder against its manifest, regardless of the weights used.
 
-    Raises DamagedIndex for the first file that is wrong.
+    Raises DamagedIndex for the first faulty file.
     """
     for name in index_names(folder / INDEXES):
         index = folder / INDEXES / name
@@ -74,24 +75,26 @@ def verify_indexes(folder: Path) -> None:
 def read_index(folder: Path, model: Manifest) -> Index:
     """Read the index in a folder. Raises NotFound and DamagedIndex as `open_index` does."""
     manifest = read_manifest(folder)
-    differs = differences(manifest.origin.model, model_identity(model))
-    if differs:
-        message = f"index '{folder.name}' was made with another {differs} than that of {model.title} now"
-        raise NotFound(f"{message}; remove '{folder}' and make it again: zfscope index", field="index")
+    differing = differences(manifest.origin.model, model_identity(model))
+    if differing:
+        message = (
+            f"index '{folder.name}' was not made with the current {model.title}: it differs in {differing}"
+        )
+        raise NotFound(f"{message}; {_remedy(folder)}", field="index")
     shapes, files = manifest.origin.layers, manifest.files
     records, maps = (pq.ParquetFile(_verified(folder, file, files)) for file in (RECORDS, MAPS))
     skipped = pq.read_table(_verified(folder, SKIPPED, files))
     return Index(
         name=folder.name,
         manifest=manifest,
-        records_by_layer={shape.name: records.read_row_group(place) for place, shape in enumerate(shapes)},
-        maps_by_layer={shape.name: maps.read_row_group(place) for place, shape in enumerate(shapes)},
+        records_by_layer={shape.name: records.read_row_group(index) for index, shape in enumerate(shapes)},
+        maps_by_layer={shape.name: maps.read_row_group(index) for index, shape in enumerate(shapes)},
         skipped=tuple((row["path"], row["reason"]) for row in skipped.to_pylist()),
     )
 
 
 def read_manifest(folder: Path) -> IndexManifest:
-    """Read the manifest of an index. Raises DamagedIndex where it is none."""
+    """Read the manifest of an index. Raises DamagedIndex if it is missing or invalid."""
     try:
         return IndexManifest.model_validate_json(_read(folder, INDEX))
     except ValidationError as error:
@@ -99,10 +102,10 @@ def read_manifest(folder: Path) -> IndexManifest:
 
 
 def _verified(folder: Path, file: str, hashes: Mapping[str, str]) -> Any:
-    """Read a file once, and give these very bytes to be parsed."""
+    """Read a file once, check its hash, and return the bytes to parse."""
     data = _read(folder, file)
     if sha256(data) != hashes.get(file):
-        raise _damaged(folder, f"'{file}' is not the file of its manifest")
+        raise _damaged(folder, f"'{file}' does not match the manifest")
     return pa.BufferReader(data)
 
 
@@ -113,5 +116,9 @@ def _read(folder: Path, file: str) -> bytes:
         raise _damaged(folder, str(error)) from error
 
 
-def _damaged(folder: Path, what: str) -> DamagedIndex:
-    return DamagedIndex(f"index '{folder.name}': {what}; remove '{folder}' and make it again: zfscope index")
+def _damaged(folder: Path, fault: str) -> DamagedIndex:
+    return DamagedIndex(f"index '{folder.name}': {fault}; {_remedy(folder)}")
+
+
+def _remedy(folder: Path) -> str:
+    return f"remove '{folder}' and build it again with: zfscope index"

@@ -1,4 +1,4 @@
-"""What a scan has found in some of the photos; two such results make one, in any order."""
+"""Partial results of a scan, which can be merged in any order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 
 from zfscope.runtimes import MapMaxima
 
+# A photo's strongest unit of a map: its score (the ranking key), its activation, the photo's number, the
+# position y * columns + x of the unit, and the BLAKE2b of the photo's file.
 RECORD = np.dtype([("score", "<f4"), ("value", "<f4"), ("photo", "<i8"), ("place", "<i4"), ("digest", "V16")])
-"""A photo's strongest unit of a map: what ranks it, its activation, the photo's number, the unit's place
-y * columns + x, and the BLAKE2b of the photo's file."""
 
 Records = NDArray[np.void]
 
+# Lower edges of the histogram bins, except the first bin: a bin for maxima of 0 and below, one for those
+# below 2**-10, quarter octaves up to 2**12, and one for everything above. The smallest positive float32
+# separates the first two. The edges do not depend on the data, so histograms can be merged by addition.
 EDGES: NDArray[np.float32] = np.concatenate(
     [[np.nextafter(np.float32(0), np.float32(1))], 2.0 ** np.arange(-10, 12.25, 0.25)]
 ).astype(np.float32)
-"""Where the bins of histograms begin, the first one's aside: one bin for maxima of 0 and less, one for those
-below 2^-10, quarter octaves from there to 2^12, and one for all above. They do not depend on the data, so
-histograms are merged by adding."""
 
 BINS = len(EDGES) + 1
 
 
-class SkippedIndex(NamedTuple):
-    """A photo that could not be used, by its number, and the reason in words."""
+class UnusedPhoto(NamedTuple):
+    """The number of a photo that could not be used, and the reason."""
 
     photo: int
     reason: str
@@ -34,11 +34,11 @@ class SkippedIndex(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LayerResult:
-    """What was found in one layer.
+    """Partial result of one layer.
 
-    records: RECORD (maps, n), for each map the strongest photo first, of equal ones the lower number; n is
-    the scan's `top`, or the number of photos where there are fewer. histogram: int64 (maps, BINS), how many
-    photos have their largest activation in each bin.
+    records: RECORD (maps, n), for each map the strongest photo first, ties by number; n is the scan's `top`,
+    or the number of photos if smaller. histogram: int64 (maps, BINS), number of photos whose largest
+    activation falls into each bin.
     """
 
     records: Records
@@ -47,31 +47,32 @@ class LayerResult:
 
 @dataclass(frozen=True, eq=False)
 class PartialResult:
-    """What was found in some batches.
+    """Result of some of the batches.
 
-    top: how many records a map keeps. batches: bit b is set where batch b is in. photos: how many were
-    used; those `skipped`, by number, are not among them. layers: by name, none where no photo was used.
+    top: number of records kept per map. batches: bit set; bit b is set if batch b is included. photos: number
+    of photos used, not counting skipped ones. skipped: sorted by number. layers: by name; empty if no photo
+    was used.
     """
 
     top: int
     batches: int = 0
     photos: int = 0
-    skipped: tuple[SkippedIndex, ...] = ()
+    skipped: tuple[UnusedPhoto, ...] = ()
     layers: Mapping[str, LayerResult] = field(default_factory=dict)
 
     @property
     def seen(self) -> int:
-        """How many photos were looked at, those skipped included."""
+        """Number of photos processed, including skipped ones."""
         return self.photos + len(self.skipped)
 
 
 def merge(one: PartialResult, other: PartialResult) -> PartialResult:
-    """Make one result of two. Neither order nor grouping makes a difference: it may be done anywhere.
+    """Merge two results. The operation is commutative and associative, so results may arrive in any order.
 
-    Raises ValueError where a batch is in both, so that its photos would count twice.
+    Raises ValueError if both include the same batch, whose photos would be counted twice.
     """
     if one.batches & other.batches:
-        raise ValueError("one batch is in both of the results to be merged")
+        raise ValueError("the results to be merged include the same batch")
     both = one.layers.keys() & other.layers.keys()
     layers = {name: _merge_layer(one.layers[name], other.layers[name], one.top) for name in both}
     return PartialResult(
@@ -84,9 +85,9 @@ def merge(one: PartialResult, other: PartialResult) -> PartialResult:
 
 
 def layer_result(maxima: MapMaxima, photos: Records, *, top: int) -> LayerResult:
-    """Take up what a layer makes of some photos.
+    """Return the partial result of a layer for N photos.
 
-    maxima: of these photos. photos: RECORD (N,), of which the number and the digest are read.
+    maxima: the layer's maxima for these photos. photos: RECORD (N,); only `photo` and `digest` are read.
     """
     scores = maxima.values if maxima.sums is None else maxima.sums
     records = np.repeat(photos[None], scores.shape[1], axis=0)
@@ -100,13 +101,14 @@ def _merge_layer(one: LayerResult, other: LayerResult, top: int) -> LayerResult:
 
 
 def _best(records: Records, top: int) -> Records:
-    """Sort the records of each map, and keep the first ones."""
+    """Return the `top` strongest records of each map, sorted by descending score, then by photo number."""
     order = np.lexsort((records["photo"], -records["score"]), axis=1)[:, :top]
     return np.take_along_axis(records, order, axis=1)
 
 
 def _histogram(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Count values (N, maps) into (maps, BINS)."""
+    """Return the histogram (maps, BINS) of values (N, maps)."""
     maps = values.shape[1]
+    # One bincount for all maps: map m counts into bins m * BINS to (m + 1) * BINS - 1.
     bins = np.searchsorted(EDGES, values, side="right") + BINS * np.arange(maps)
     return np.bincount(bins.ravel(), minlength=maps * BINS).reshape(maps, BINS)

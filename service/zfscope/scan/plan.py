@@ -1,4 +1,4 @@
-"""What a scan looks for: which layers, how many photos of each map, and what ranks them."""
+"""The plan of a scan: layers, number of photos per map, and ranking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from zfscope.engine.seeds import Rank
 from zfscope.errors import InputError
 from zfscope.networks.spec import NetworkSpec
 
+# Maximum number of records per map: 13 MB with zfnet's 1,376 maps.
 MAX_TOP = 256
-"""Records of a map at most: with zfnet's 1,376 maps that is 13 MB."""
 
 
 @dataclass(frozen=True)
 class ScanPlan:
-    """What a scan looks for.
+    """Parameters of a scan.
 
-    layers: in the order of evaluation. top: records of each map. rank: what photos are ranked by: the
-    largest activation of the map, or the sum of all of them.
+    layers: in the order of evaluation. top: number of records per map. rank: rank photos by the map's largest
+    activation (`max`) or by the sum of its activations (`sum`).
     """
 
     layers: tuple[str, ...]
@@ -30,15 +30,16 @@ class ScanPlan:
 
 
 def make_plan(spec: NetworkSpec, layers: Sequence[str] = (), *, top: int = 9, rank: Rank = "max") -> ScanPlan:
-    """Plan a scan of some layers of a network, by default of all convolutions, with the paper's top 9.
+    """Return the plan of a scan; by default of all convolutional layers, with the paper's top 9.
 
-    Raises NotFound for an unknown layer, InputError for a top that is not 1 to 256.
+    Raises NotFound for an unknown layer, InputError if `top` is not 1 to 256 or if no layers are given and
+    the network has no convolution.
     """
     for layer in layers:
         spec.layer(layer, field="layers")
     if not 1 <= top <= MAX_TOP:
-        raise InputError(f"top is {top}; allowed is 1 to {MAX_TOP}", field="top")
-    wanted = set(layers) or set(spec.convolutions)
-    if not wanted:
-        raise InputError("the model has no convolution; name the layers to index", field="layers")
-    return ScanPlan(tuple(layer.name for layer in spec.layers if layer.name in wanted), top, rank)
+        raise InputError(f"top is {top}; allowed: 1 to {MAX_TOP}", field="top")
+    selected = set(layers) or set(spec.convolutions)
+    if not selected:
+        raise InputError("the model has no convolutional layers; name the layers to index", field="layers")
+    return ScanPlan(tuple(layer.name for layer in spec.layers if layer.name in selected), top, rank)

@@ -1,4 +1,4 @@
-"""What runs on the machines of a Ray cluster: an actor with a model of its own."""
+"""The Ray actor that scans batches on a machine of the cluster."""
 
 import os
 import socket
@@ -16,49 +16,50 @@ from zfscope.scan.batches import ScanBatch
 from zfscope.scan.engine import ScanFunction
 from zfscope.scan.partial import PartialResult, merge
 
+# Packages whose version can change the last bits of an activation.
 _SOFTWARE = ("zfscope", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu")
-"""What decides the last bits of an activation."""
 
 
 class ShardResult(NamedTuple):
-    """What was found in a shard.
+    """The result of a shard (some batches).
 
-    unseen: files that were listed and could not be opened on the machine of that name.
+    unreadable: listed files that could not be opened on the machine. machine: host name.
     """
 
     part: PartialResult
-    unseen: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
     machine: str
 
 
 class ScanActor:
-    """An actor: it takes its work once, and scans shards with it."""
+    """A Ray actor that receives its scan function once and applies it to shards."""
 
     _work: ScanFunction
 
     def start(self, software: Mapping[str, str], work: Sequence[Any]) -> None:
-        """Fetch the work. software: what the caller has.
+        """Check the installed software and fetch the scan function.
 
-        work: the reference alone; given by itself, Ray would open it before the software is compared.
-        Raises RuntimeUnavailable where other software is installed here.
+        software: versions installed at the caller. work: list with the object reference; Ray would resolve a
+        bare reference, and so unpickle it, before the versions are compared. Raises RuntimeUnavailable if
+        other versions are installed here.
         """
         _check_software(software)
         (self._work,) = ray.get(list(work))
 
     def scan(self, batches: Sequence[ScanBatch]) -> ShardResult:
-        """Scan batches, and merge what was found in them."""
+        """Scan batches and merge their results."""
         part = reduce(merge, map(self._work, batches))
         photos = {photo.number: photo for batch in batches for photo in batch.photos}
         skipped = [photos[number] for number, _ in part.skipped]
-        unseen = [
+        unreadable = [
             photo.file for photo in skipped if photo.size != NOT_THERE and not os.access(photo.file, os.R_OK)
         ]
-        return ShardResult(part, tuple(unseen), socket.gethostname())
+        return ShardResult(part, tuple(unreadable), socket.gethostname())
 
 
-def installed() -> dict[str, str]:
-    """Give the versions of what decides the last bits of an activation."""
-    return {name.removesuffix("-gpu"): found for name in _SOFTWARE if (found := _version(name))}
+def installed_versions() -> dict[str, str]:
+    """Return the installed versions of packages that can change the last bits of an activation."""
+    return {name.removesuffix("-gpu"): installed for name in _SOFTWARE if (installed := _version(name))}
 
 
 def _version(name: str) -> str | None:
@@ -68,16 +69,16 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _check_software(wanted: Mapping[str, str]) -> None:
-    here = installed()
-    if here == wanted:
+def _check_software(expected: Mapping[str, str]) -> None:
+    actual = installed_versions()
+    if actual == expected:
         return
-    differs = [
-        f"{name} {here.get(name, 'missing')} (not {wanted.get(name, 'installed')})"
-        for name in {**wanted, **here}
-        if here.get(name) != wanted.get(name)
+    differing = [
+        f"{name} {actual.get(name, 'missing')} (not {expected.get(name, 'installed')})"
+        for name in {**expected, **actual}
+        if actual.get(name) != expected.get(name)
     ]
     raise RuntimeUnavailable(
-        f"machine '{socket.gethostname()}' of the Ray cluster has {', '.join(differs)}: install the same "
-        "there as here"
+        f"machine '{socket.gethostname()}' of the Ray cluster has {', '.join(differing)}; install the same "
+        "versions there as here"
     )

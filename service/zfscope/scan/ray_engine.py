@@ -1,4 +1,4 @@
-"""Ray runs a scan: actors of one CPU each, on whatever machines a cluster has."""
+"""The Ray engine: actors of one CPU each, on the machines of a cluster."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -14,32 +14,31 @@ from zfscope.scan.batches import ScanBatch
 from zfscope.scan.cluster import join_cluster
 from zfscope.scan.engine import ScanFunction
 from zfscope.scan.partial import PartialResult
-from zfscope.scan.ray_actor import ScanActor, ShardResult, installed
+from zfscope.scan.ray_actor import ScanActor, ShardResult, installed_versions
 
+# Number of shards assigned to an actor at a time: the one in progress and the next.
 AHEAD = 2
-"""Shards that an actor has at a time: the one that it works on, and the next."""
 
+# Number of actor deaths after which the scan fails: on the same shard, or in succession at start.
 DEATHS = 4
-"""How many actors may die at one shard, or one after the other at their start, before the scan gives up."""
 
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Shares batches out among the actors of a Ray cluster, one for each of its CPUs.
+    """Engine that distributes batches over the actors of a Ray cluster, one actor for each CPU.
 
-    address: of the cluster; `join_cluster` says what none means. Its machines need the same software as this
-    one, and the photos under the same paths. Work is sent once to each; batches go there as paths, and what
-    comes back is reduced.
+    address: see `join_cluster`. The machines need the same software as this one and the photos under the same
+    paths. The scan function is sent once to each actor, batches as paths; only reduced results come back.
     """
 
     address: str = ""
 
     def __call__(self, work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-        """Give what was found in the batches; see `Engine`.
+        """Yield the results of all batches; see `Engine`.
 
-        An actor that dies gives back what it had, and another takes its place. Raises RuntimeUnavailable
-        where there is no cluster, a machine of it does not see the photos or has other software, or
-        actors keep dying.
+        The shards of a dead actor are reassigned, and a new actor is started. Raises RuntimeUnavailable if
+        the cluster cannot be joined, a machine cannot read the photos or has other software, or actors keep
+        dying.
         """
         with join_cluster(self.address):
             pool = _ActorPool(work, batches)
@@ -51,9 +50,9 @@ class RayEngine:
 
 @dataclass(frozen=True)
 class _Job:
-    """What an actor was asked for: to scan batches, or, where there are none, to make itself ready.
+    """A job for an actor: scanning batches or, without batches, starting up.
 
-    deaths: of actors that were asked for it before.
+    deaths: number of actors that died on this job.
     """
 
     batches: tuple[ScanBatch, ...] = ()
@@ -61,106 +60,108 @@ class _Job:
 
 
 class _ActorPool:
-    """Actors, what each of them is at, and what is left.
+    """The actors, their jobs, and the batches not assigned yet.
 
-    Ray's own restarts and retries are not used: they give a dead actor's work to it alone, which waits
-    where its machine is gone and the others are taken.
+    Ray's own restarts and retries are not used: they reassign a dead actor's tasks only to its replacement,
+    which has to wait if its machine is gone and all other CPUs are taken.
     """
 
     def __init__(self, work: ScanFunction, batches: Iterable[ScanBatch]) -> None:
         self._cpus = max(1, int(ray.cluster_resources().get("CPU", 0)))
-        self._shard = 1 + self._cpus // 4  # so that some eight results a second come back, however many CPUs
-        self._left, self._again = iter(batches), list[_Job]()
+        # Batches per shard: more with more CPUs, so that about eight results arrive per second.
+        self._shard = 1 + self._cpus // 4
+        self._pending, self._retries = iter(batches), list[_Job]()
         self._actor, self._work = ray.remote(num_cpus=1)(ScanActor), ray.put(work)
-        self._running: dict[Any, tuple[Any, _Job]] = {}
-        self._actors, self._free = list[Any](), list[Any]()
+        self._running: dict[Any, tuple[Any, _Job]] = {}  # actor and job by object reference, oldest first
+        self._actors, self._idle = list[Any](), list[Any]()  # an actor is listed once per free slot in _idle
 
     def parts(self) -> Iterator[PartialResult]:
-        """Give what was found in each shard, as it comes.
+        """Yield the result of each shard as it arrives.
 
-        An actor is hired for each CPU that the cluster has now; one whose CPU is taken waits for it.
+        Starts one actor for each CPU of the cluster; an actor whose CPU is taken waits for it.
         """
-        if self._hand_out():
+        if self._assign():
             for _ in range(self._cpus):
-                self._hire(_Job())
-        while self._hand_out():
+                self._start_actor(_Job())
+        while self._assign():
             (ready,), _ = ray.wait(list(self._running))
-            found = self._take(self._running[ready][0])
-            if found:
-                _check_seen(found)
-                yield found.part
+            result = self._collect(self._running[ready][0])
+            if result:
+                _check_readable(result)
+                yield result.part
 
     def close(self) -> None:
-        """End all actors, also those that wait for a CPU."""
+        """Kill all actors, including those waiting for a CPU."""
         for actor in self._actors:
             ray.kill(actor)
 
-    def _hand_out(self) -> bool:
-        """Give free actors what is left; say whether there is anything to wait for."""
+    def _assign(self) -> bool:
+        """Assign jobs to idle actors; return whether any jobs are unfinished."""
         while job := self._next():
-            if not self._free:
-                self._again.append(job)
+            if not self._idle:
+                self._retries.append(job)
                 return True
-            actor = self._free.pop(0)
+            actor = self._idle.pop(0)
             self._running[actor.scan.remote(job.batches)] = actor, job
         return any(job.batches for _, job in self._running.values())
 
     def _next(self) -> _Job | None:
-        if self._again:
-            return self._again.pop()
-        batches = tuple(islice(self._left, self._shard))
+        if self._retries:
+            return self._retries.pop()
+        batches = tuple(islice(self._pending, self._shard))
         return _Job(batches) if batches else None
 
-    def _take(self, actor: Any) -> ShardResult | None:
-        """Take the oldest result of an actor that has one, None where it has become ready, or has died.
+    def _collect(self, actor: Any) -> ShardResult | None:
+        """Return the oldest result of an actor; None if it has just started, or has died.
 
-        Actors do what they were asked for in that order: so it is known at which of it one died.
+        An actor runs its jobs in the order of assignment, so if it dies, it died on the oldest one.
         """
         oldest, job = next((ref, job) for ref, (other, job) in self._running.items() if other is actor)
         try:
-            found: ShardResult | None = ray.get(oldest)
+            result: ShardResult | None = ray.get(oldest)
         except RayTaskError as error:
             raise error.cause from error
         except RayError as error:
             self._replace(actor, error)
             return None
         del self._running[oldest]
-        self._free += [actor] * (1 if job.batches else AHEAD)
-        return found
+        self._idle += [actor] * (1 if job.batches else AHEAD)
+        return result
 
     def _replace(self, dead: Any, error: RayError) -> None:
-        """Hire another actor for one that is dead, or out of reach, and take back what it had."""
-        had = [ref for ref, (actor, _) in self._running.items() if actor is dead]
-        first, *others = [self._running.pop(ref)[1] for ref in had]
+        """Start a new actor for one that is dead or unreachable, and queue its jobs again."""
+        refs = [ref for ref, (actor, _) in self._running.items() if actor is dead]
+        first, *others = [self._running.pop(ref)[1] for ref in refs]
         first = replace(first, deaths=first.deaths + 1)
         if first.deaths == DEATHS:
-            raise RuntimeUnavailable(f"Ray gives up: {DEATHS} actors died {_at(first)}, the last so: {error}")
-        self._actors, self._free = (
-            [actor for actor in actors if actor is not dead] for actors in (self._actors, self._free)
+            message = f"the scan stopped after {DEATHS} Ray actors died {_description(first)}"
+            raise RuntimeUnavailable(f"{message}; the last error: {error}")
+        self._actors, self._idle = (
+            [actor for actor in actors if actor is not dead] for actors in (self._actors, self._idle)
         )
         ray.kill(dead)
         if first.batches:
-            self._again += [*others, first]
-        self._hire(_Job() if first.batches else first)
+            self._retries += [*others, first]
+        self._start_actor(_Job() if first.batches else first)
 
-    def _hire(self, job: _Job) -> None:
+    def _start_actor(self, job: _Job) -> None:
         actor = self._actor.remote()
         self._actors.append(actor)
-        self._running[actor.start.remote(installed(), [self._work])] = actor, job
+        self._running[actor.start.remote(installed_versions(), [self._work])] = actor, job
 
 
-def _at(job: _Job) -> str:
+def _description(job: _Job) -> str:
     if not job.batches:
-        return "at their start"
-    return f"at the photos from '{job.batches[0].photos[0].name}' on"
+        return "at start"
+    return f"on the photos from '{job.batches[0].photos[0].name}' on"
 
 
-def _check_seen(found: ShardResult) -> None:
-    """Raise RuntimeUnavailable for a photo that is here and not there."""
-    for path in found.unseen:
+def _check_readable(result: ShardResult) -> None:
+    """Raise RuntimeUnavailable for a photo that can be read here, but not on the actor's machine."""
+    for path in result.unreadable:
         if os.access(path, os.R_OK):
             raise RuntimeUnavailable(
-                f"machine '{found.machine}' of the Ray cluster does not see '{path}': each needs the photos "
-                "under the same path as here, as a shared file system gives them",
+                f"machine '{result.machine}' of the Ray cluster cannot read '{path}'; every machine needs "
+                "the photos under the same paths, for example on a shared file system",
                 field="data",
             )

@@ -1,4 +1,4 @@
-"""The photos of an index, read again where they were when it was made."""
+"""Reloading the photos of an index from their original location."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ from zfscope.store import Model
 
 @dataclass(frozen=True, eq=False)
 class PhotoSource:
-    """Where photos are: below a folder, or, with `packed`, in the file `root` itself; and their limits."""
+    """Location of an index's photos, and their decoding limits.
+
+    root: a folder, or a tar file if `packed` is given. packed: the files in the tar, by name.
+    """
 
     root: Path
     limits: DecodeLimits
@@ -26,14 +29,14 @@ class PhotoSource:
 
 
 def photo_source(index: Index) -> PhotoSource:
-    """Say where the photos of an index are; of a tar, every header is read."""
+    """Return the location of an index's photos. For a tar, reads all its headers."""
     origin = index.manifest.origin
     root, limits = Path(origin.data.root), origin.limits
     return PhotoSource(root, limits, _packed(root) if origin.data.kind == "tar" else None)
 
 
 def reload_photo(photos: PhotoSource, record: Record, model: Model) -> Prepared | RecordState:
-    """Read, verify and prepare the photo of a record as the scan did, or return CHANGED or GONE."""
+    """Read, verify and prepare the photo of a record as the scan did; return CHANGED or GONE on failure."""
     try:
         data = _contents(photos, record.path)
         if digest_of(data).hex() != record.blake2b:
@@ -52,13 +55,13 @@ def _packed(root: Path) -> Mapping[str, ListedFile]:
 
 
 def _contents(photos: PhotoSource, name: str) -> bytes:
-    """Read a photo, of a file that is too large no more than shows that it is another one.
+    """Read a photo's file, at most one byte over the limit: enough to show that the file has changed.
 
-    Raises OSError where there is no plain file, ValueError for a name that none can have, LookupError for
-    one that is not in the tar.
+    Raises OSError if it is not a regular file, ValueError for an invalid file name, LookupError if the tar
+    does not contain it.
     """
-    most = photos.limits.bytes + 1
+    max_bytes = photos.limits.bytes + 1
     if photos.packed is None:
-        return contents(photos.root / name, 0, most)
-    found = photos.packed[name]
-    return contents(photos.root, found.offset, min(most, found.size))
+        return contents(photos.root / name, 0, max_bytes)
+    file = photos.packed[name]
+    return contents(photos.root, file.offset, min(max_bytes, file.size))

@@ -1,4 +1,4 @@
-"""The work of a scan: a batch of photos in, what was found in it out. It may be done anywhere."""
+"""Scanning a batch of photos; independent of the process or machine it runs on."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import MeanImage, Preprocessing, prepare
 from zfscope.runtimes import MapMaxima, Runtime
 from zfscope.scan.batches import BATCH, ScanBatch
-from zfscope.scan.partial import RECORD, PartialResult, Records, SkippedIndex, layer_result
+from zfscope.scan.partial import RECORD, PartialResult, Records, UnusedPhoto, layer_result
 from zfscope.scan.plan import ScanPlan
 
 
 @dataclass(frozen=True, eq=False)
 class ScanInput:
-    """The network's input for a photo: float32 (3, H, W), normalised; and the BLAKE2b of its file."""
+    """A photo as network input, float32 (3, H, W) normalised, and the BLAKE2b of its file."""
 
     pixels: NDArray[np.float32]
     digest: bytes
@@ -28,7 +28,7 @@ class ScanInput:
 
 @dataclass(frozen=True, eq=False)
 class Scanner:
-    """What batches are scanned with: a runtime and the preprocessing of its model. limits: of photos."""
+    """Scans batches with a runtime and its model's preprocessing. limits: limits of decoding."""
 
     runtime: Runtime
     plan: ScanPlan
@@ -37,35 +37,35 @@ class Scanner:
     limits: DecodeLimits
 
     def warm_up(self) -> None:
-        """Run a blank image, so that what the runtime lacks ends the scan at its start.
+        """Run a blank image, so that a runtime that cannot run fails before the scan starts.
 
-        A scanner has to be warm before it is sent to another process: a runtime sends the graphs that it ran.
+        Required before the scanner is sent to another process: only graphs that have run are pickled.
         """
         side = self.preprocessing.crop
         self._maxima(np.zeros((1, 3, side, side), np.float32))
 
     def scan(self, batch: ScanBatch) -> PartialResult:
-        """Read, prepare and run the photos of a batch. Many threads may do so at once.
+        """Read, prepare and run the photos of a batch. Thread-safe.
 
-        A photo that cannot be used leaves its place in the batch empty, as the last batch's missing ones
-        do: what is found in the others does not depend on it.
+        The row of a photo that cannot be used stays zero, as do missing rows of the last batch, so that the
+        results of other photos do not depend on it.
         """
         side = self.preprocessing.crop
         images, records = np.zeros((BATCH, 3, side, side), np.float32), np.zeros(BATCH, RECORD)
         faults = dict(self._fill(batch, images, records))
-        found = self._maxima(images)
-        faults |= {row: fault for row, fault in _overflows(found) if row not in faults}
+        maxima = self._maxima(images)
+        faults |= {row: fault for row, fault in _overflows(maxima) if row not in faults}
         used = [row for row in range(len(batch.photos)) if row not in faults]
         parts = {
             name: layer_result(_rows(layer, used), records[used], top=self.plan.top)
-            for name, layer in found.items()
+            for name, layer in maxima.items()
         }
         return PartialResult(
             top=self.plan.top,
             batches=1 << batch.number,
             photos=len(used),
             skipped=tuple(
-                SkippedIndex(photo.number, faults[row])
+                UnusedPhoto(photo.number, faults[row])
                 for row, photo in enumerate(batch.photos)
                 if row in faults
             ),
@@ -78,22 +78,23 @@ class Scanner:
     def _fill(
         self, batch: ScanBatch, images: NDArray[np.float32], records: Records
     ) -> Iterator[tuple[int, str]]:
-        """Put photos into their places; give the place of each that cannot be used, and the reason."""
+        """Write each photo into its row; yield the row of each photo that cannot be used, and the reason."""
         for row, photo in enumerate(batch.photos):
-            sight = read_input(photo, self.preprocessing, self.mean_image, self.limits)
-            if isinstance(sight, str):
-                yield row, sight
+            result = read_input(photo, self.preprocessing, self.mean_image, self.limits)
+            if isinstance(result, str):
+                yield row, result
                 continue
-            images[row] = sight.pixels
-            records["photo"][row], records["digest"][row] = photo.number, sight.digest
+            images[row] = result.pixels
+            records["photo"][row], records["digest"][row] = photo.number, result.digest
 
 
-def _overflows(found: Mapping[str, MapMaxima]) -> Iterator[tuple[int, str]]:
-    """Give the rows of photos that overflow float32 in some layer, which no rank can be made of."""
-    for name, layer in found.items():
+def _overflows(maxima: Mapping[str, MapMaxima]) -> Iterator[tuple[int, str]]:
+    """Yield the rows of photos that overflow float32 in some layer, and so cannot be ranked."""
+    for name, layer in maxima.items():
+        # A sum is finite only if both terms are.
         numbers = layer.values if layer.sums is None else layer.values + layer.sums
         for row in np.flatnonzero(~np.isfinite(numbers).all(1)):
-            yield int(row), f"its activations of layer '{name}' are no finite numbers"
+            yield int(row), f"its activations of layer '{name}' are not finite"
 
 
 def _rows(layer: MapMaxima, rows: list[int]) -> MapMaxima:
@@ -107,9 +108,9 @@ def read_input(
     mean_image: MeanImage | None,
     limits: DecodeLimits | None = None,
 ) -> ScanInput | str:
-    """Read and prepare the centre crop of a photo; return the reason, in words, where it cannot be used.
+    """Read and prepare the centre crop of a photo; return the reason as text if it cannot be used.
 
-    limits: those of the environment unless given.
+    limits: limits of decoding; by default those of the environment.
     """
     try:
         data = read_photo(photo, limits)

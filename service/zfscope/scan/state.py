@@ -1,4 +1,4 @@
-"""The state of an unfinished scan on disk, in one file that a kill leaves old or new."""
+"""The state of an unfinished scan on disk, in one file that is replaced atomically."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ from pydantic import BaseModel, ConfigDict
 from zfscope.errors import InputError
 from zfscope.files import replacing
 from zfscope.scan.manifest import Origin, differences
-from zfscope.scan.partial import LayerResult, PartialResult, SkippedIndex
+from zfscope.scan.partial import LayerResult, PartialResult, UnusedPhoto
 
-_ABOUT = "about"
-_WAYS_OUT = "give the same options to go on with it, another --name, or remove that folder"
+# Key of the header among the arrays of the file.
+_HEADER = "about"
+_REMEDY = "give the same options to resume it, give another --name, or remove that folder"
 
 
 class _StateHeader(BaseModel):
-    """All of a partial result but its arrays. batches: in hexadecimal."""
+    """A partial result except its arrays. batches: bit set in hexadecimal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,15 +30,15 @@ class _StateHeader(BaseModel):
 
 
 def save_state(path: Path, origin: Origin, partial: PartialResult) -> None:
-    """Write what was found so far, and what it is made from. Raises CannotWrite."""
-    about = _StateHeader(
+    """Write a partial result and its inputs. Raises CannotWrite."""
+    header = _StateHeader(
         origin=origin,
         batches=f"{partial.batches:x}",
         photos=partial.photos,
         skipped=partial.skipped,
         layers=tuple(partial.layers),
     )
-    arrays: dict[str, Any] = {_ABOUT: np.frombuffer(about.model_dump_json().encode(), np.uint8)}
+    arrays: dict[str, Any] = {_HEADER: np.frombuffer(header.model_dump_json().encode(), np.uint8)}
     for name, part in partial.layers.items():
         arrays[f"{name}/records"], arrays[f"{name}/histogram"] = part.records, part.histogram
     with replacing(path) as file:
@@ -45,29 +46,29 @@ def save_state(path: Path, origin: Origin, partial: PartialResult) -> None:
 
 
 def load_state(path: Path, origin: Origin) -> PartialResult | None:
-    """Read what was found before, None where nothing was.
+    """Read a saved partial result; None if there is none.
 
-    Raises InputError where that was made from something else than `origin`, or cannot be read.
+    Raises InputError if it was made with inputs other than `origin`, or cannot be read.
     """
     if not path.exists():
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            about = _StateHeader.model_validate_json(arrays[_ABOUT].tobytes())
+            header = _StateHeader.model_validate_json(arrays[_HEADER].tobytes())
             layers = {
                 name: LayerResult(arrays[f"{name}/records"], arrays[f"{name}/histogram"])
-                for name in about.layers
+                for name in header.layers
             }
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise InputError(f"'{path}' cannot be read ({error}); remove its folder to begin again") from error
-    _check_origin(path, about.origin, origin)
-    skipped = tuple(SkippedIndex(*each) for each in about.skipped)
-    return PartialResult(origin.top, int(about.batches, 16), about.photos, skipped, layers)
+        raise InputError(f"'{path}' cannot be read ({error}); remove its folder to start again") from error
+    _check_origin(path, header.origin, origin)
+    skipped = tuple(UnusedPhoto(*each) for each in header.skipped)
+    return PartialResult(origin.top, int(header.batches, 16), header.photos, skipped, layers)
 
 
-def _check_origin(path: Path, found: Origin, wanted: Origin) -> None:
-    differs = differences(found, wanted)
-    if differs:
+def _check_origin(path: Path, saved: Origin, origin: Origin) -> None:
+    differing = differences(saved, origin)
+    if differing:
         raise InputError(
-            f"'{path.parent}' holds an unfinished index of another {differs}: {_WAYS_OUT}", field="name"
+            f"'{path.parent}' holds an unfinished index that differs in {differing}; {_REMEDY}", field="name"
         )

@@ -1,4 +1,4 @@
-"""The tables of an index: what a scan has found, and its photos, so that what changed since can be said."""
+"""The tables of an index: results of the scan, and the photos, so that later changes can be reported."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,15 @@ import pyarrow.parquet as pq
 from zfscope.datasets.dataset import DataSet
 from zfscope.datasets.names import printable, quoted
 from zfscope.scan.manifest import LayerShape
-from zfscope.scan.partial import LayerResult, SkippedIndex
+from zfscope.scan.partial import LayerResult, UnusedPhoto
 
 PHOTOS = "photos.parquet"
-_NAMED = 3
+# Maximum number of names in a message.
+_MAX_NAMED = 3
 
+# rank: 0 is the strongest. score: the ranking key, either the value or the sum of the map. value: the
+# largest activation, at unit (y, x). image: number of the photo. path: relative to the data set's root.
+# blake2b: 128-bit hash of the photo's file in hexadecimal, to detect changed photos.
 RECORD_COLUMNS = pa.schema(
     {
         "layer": pa.string(),
@@ -31,10 +35,9 @@ RECORD_COLUMNS = pa.schema(
         "blake2b": pa.string(),
     }
 )
-"""rank 0 is the strongest. score: what ranks: the value itself, or the sum of the map. value: the largest
-activation, of unit (y, x). image: the photo's number. path: relative to the data's root. blake2b: of the
-photo's file, 128 bits in hexadecimal, by which a changed photo is noticed."""
 
+# alive: number of the `images` photos in which the map has an activation above 0. histogram: number of photos
+# by largest activation; the edges of its bins are in the manifest.
 MAP_COLUMNS = pa.schema(
     {
         "layer": pa.string(),
@@ -44,17 +47,15 @@ MAP_COLUMNS = pa.schema(
         "histogram": pa.list_(pa.int64()),
     }
 )
-"""alive: of `images` photos, those in which the map has an activation above 0. histogram: photos by their
-largest activation; the manifest has the bins' edges."""
 
 SKIPPED_COLUMNS = pa.schema({"image": pa.int64(), "path": pa.string(), "reason": pa.string()})
 
-# Names are bytes, as a file system has them: not all are UTF-8.
+# File names are bytes: not all are valid UTF-8.
 _PHOTO_COLUMNS = pa.schema({"path": pa.binary(), "class": pa.binary(), "size": pa.int64()})
 
 
 def record_table(shape: LayerShape, part: LayerResult, data: DataSet) -> Any:  # pyarrow is untyped
-    """Lay out the records of a layer: map by map, the strongest first."""
+    """Return the records of a layer as an Arrow table: map by map, strongest first."""
     maps, kept = part.records.shape
     flat = part.records.ravel()
     rows, columns = np.divmod(flat["place"], shape.columns)
@@ -78,7 +79,7 @@ def record_table(shape: LayerShape, part: LayerResult, data: DataSet) -> Any:  #
 
 
 def map_table(shape: LayerShape, part: LayerResult, images: int) -> Any:
-    """Lay out what is known of each map of a layer."""
+    """Return the statistics of each map of a layer as an Arrow table."""
     return pa.table(
         {
             "layer": pa.repeat(shape.name, shape.maps),
@@ -91,8 +92,8 @@ def map_table(shape: LayerShape, part: LayerResult, images: int) -> Any:
     )
 
 
-def skipped_table(skipped: Sequence[SkippedIndex], data: DataSet) -> Any:
-    """Lay out the photos that could not be used, by number."""
+def skipped_table(skipped: Sequence[UnusedPhoto], data: DataSet) -> Any:
+    """Return the skipped photos as an Arrow table, sorted by number."""
     return pa.table(
         {
             "image": [photo for photo, _ in skipped],
@@ -104,7 +105,7 @@ def skipped_table(skipped: Sequence[SkippedIndex], data: DataSet) -> Any:
 
 
 def write_photos(path: Path, data: DataSet) -> None:
-    """Write the photos of a data set in their order."""
+    """Write names, classes and sizes of a data set's photos to a Parquet file, in order."""
     names, labels = (
         [text.encode(errors="surrogateescape") for text in texts] for texts in (data.names, data.labels)
     )
@@ -113,10 +114,13 @@ def write_photos(path: Path, data: DataSet) -> None:
 
 
 def photo_changes(path: Path, data: DataSet) -> str:
-    """Return how many photos differ from those in a file, with the first names; empty without that file."""
+    """Return a summary of the photos that differ from those in a file: numbers and first names.
+
+    Empty if nothing differs or the file cannot be read.
+    """
     try:
         rows = pq.read_table(path, schema=_PHOTO_COLUMNS).to_pylist()
-    except (OSError, pa.ArrowException):  # indexes that earlier versions made have none
+    except (OSError, pa.ArrowException):  # indexes of earlier versions lack the file
         return ""
     before = {_text(row["path"]): (_text(row["class"]), row["size"]) for row in rows}
     now = dict(zip(data.names, zip(data.labels, data.sizes, strict=True), strict=True))
@@ -133,4 +137,4 @@ def _text(name: bytes) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(map(quoted, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
+    return ", ".join(map(quoted, names[:_MAX_NAMED])) + (", ..." if len(names) > _MAX_NAMED else "")

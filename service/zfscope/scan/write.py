@@ -1,4 +1,4 @@
-"""Writing an index: the same findings give the same files, byte for byte."""
+"""Writing an index; equal results give identical files, byte by byte."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +24,7 @@ from zfscope.store.integrity import sha256
 
 
 def write_index(folder: Path, origin: Origin, data: DataSet, partial: PartialResult) -> None:
-    """Fill a new folder with the index of a finished scan."""
+    """Create a folder and write the index of a finished scan to it."""
     folder.mkdir()
     parts = [(shape, partial.layers[shape.name]) for shape in origin.layers]
     records = (record_table(shape, part, data) for shape, part in parts)
@@ -44,7 +44,7 @@ def write_index(folder: Path, origin: Origin, data: DataSet, partial: PartialRes
 
 
 def _write(path: Path, columns: pa.Schema, tables: Iterable[Any]) -> None:
-    """Write tables one after the other: a row group for each layer."""
+    """Write the tables of all layers to a file, one row group per layer."""
     with pq.ParquetWriter(path, columns, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table, row_group_size=max(1, len(table)))

@@ -69,7 +69,9 @@ def test_maps_that_are_dead_on_all_photos_of_an_index_are_counted(
 
 
 def test_an_index_that_one_of_them_does_not_have_is_told(plain_context: Context) -> None:
-    with pytest.raises(NotFound, match=r"no index 'photos' of model 'narrow' version 1.*zfscope index"):
+    with pytest.raises(
+        NotFound, match=r"index 'photos' of model 'narrow' version 1 not found.*zfscope index"
+    ):
         look(plain_context, "narrow", index="photos")
 
 

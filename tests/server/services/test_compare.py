@@ -47,7 +47,7 @@ def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: 
 
 
 def test_an_index_is_named_over_the_wire_too(client: Client, photo: bytes) -> None:
-    with pytest.raises(NotFound, match="no index 'nowhere' of model 'tiny' version 1") as refusal:
+    with pytest.raises(NotFound, match="index 'nowhere' of model 'tiny' version 1 not found") as refusal:
         client.compare_architectures(PAIR, [photo], index="nowhere")
     assert refusal.value.field == "index"
 

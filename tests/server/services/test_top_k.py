@@ -151,7 +151,12 @@ def test_analyze_does_the_same_and_tells_how_far_it_is(ask: Client) -> None:
         ({"model": "nobody"}, NotFound, "model", "model 'nobody' not found"),
         ({"model": "other"}, NotFound, "index", "model 'other' version 1 has no index; .* zfscope index"),
         ({"version": 2}, InputError, "index", "has several indexes; name one of a, b"),
-        ({"index": "../photos"}, NotFound, "index", r"no index '\.\./photos' of model 'tiny' version 1"),
+        (
+            {"index": "../photos"},
+            NotFound,
+            "index",
+            r"index '\.\./photos' of model 'tiny' version 1 not found",
+        ),
         ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
         (
             {"layer": "relu5"},
@@ -215,6 +220,6 @@ def test_what_is_unset_is_left_to_the_analyzer() -> None:
 
 
 def test_a_damaged_index_has_a_status_of_its_own(ask: Client) -> None:
-    message = r"^index 'hurt': 'maps.parquet' is not the file of its manifest; remove '.*' and make it again"
+    message = r"^index 'hurt': 'maps.parquet' does not match the manifest; remove '.*' and build it again"
     with pytest.raises(DamagedIndex, match=message):
         ask.top_k(model="damaged", index="hurt", layer="conv1")

@@ -156,7 +156,9 @@ def test_a_model_that_is_there_is_not_fetched_again(publish: Publish, tmp_path: 
 
 
 def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="'vgg' cannot be fetched; available: squeezenet-imagenet, alexnet-imagenet"):
+    with pytest.raises(
+        NotFound, match="'vgg' cannot be fetched; available: squeezenet-imagenet, alexnet-imagenet"
+    ):
         fetch("vgg", tmp_path)
 
 
