@@ -96,7 +96,7 @@ def test_a_model_must_be_named_where_there_are_several(
     write(tmp_path, 1, "two")
     result = run("classify", photo, "--store", tmp_path)
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == "zfscope: the store has several models and no default: name one of one, two\n"
+    assert result.stderr == "zfscope: the store has several models and no default; name one of one, two\n"
 
 
 def test_a_model_of_an_empty_store_is_told_in_one_line(run: Run, tmp_path: Path, photo: Path) -> None:

@@ -105,7 +105,7 @@ def test_an_index_of_other_weights_is_refused_with_the_way_out(
     shutil.copytree(folder.parent, other / "indexes")
     edit(other / "indexes" / "val", origin=json.loads((folder / "index.json").read_text())["origin"])
     with pytest.raises(
-        NotFound, match=r"made with another version, weights_sha256 than that of model 'tiny'"
+        NotFound, match=r"not made with the current model 'tiny' version 2: it differs in version, weights"
     ) as caught:
         open_index(ModelStore(store).load("tiny"), "val")
     assert f"remove '{other}/indexes/val' and build it again with: zfscope index" in str(caught.value)

@@ -236,7 +236,7 @@ def test_a_store_of_one_model_needs_no_default(
 
 def test_a_store_of_several_models_needs_a_default(store: Path, counted: Counted) -> None:
     with pytest.raises(
-        InputError, match="the store has several models and no default: name one of other, tiny"
+        InputError, match="the store has several models and no default; name one of other, tiny"
     ):
         Models(ModelStore(store), counted)
 

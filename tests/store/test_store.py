@@ -244,7 +244,7 @@ def test_a_missing_manifest_is_refused(write: Write) -> None:
 def test_a_folder_with_the_manifest_of_another_model_is_refused(write: Write) -> None:
     folder = write()
     folder.rename(folder.parent / "7")
-    with pytest.raises(DamagedModel, match=f"version 7: 'model.json' is that of {TITLE}"):
+    with pytest.raises(DamagedModel, match=f"version 7: 'model.json' states {TITLE}"):
         store_of(folder).load("tiny-net")
 
 
@@ -451,7 +451,7 @@ def test_a_store_of_several_models_says_which_is_meant_where_none_is_named(write
     store = store_of(write())
     assert store.default_name() == "tiny-net" == store.load().name
     write(name="other")
-    with pytest.raises(InputError, match="several models and no default: name one of other, tiny-net"):
+    with pytest.raises(InputError, match="several models and no default; name one of other, tiny-net"):
         store.load()
     (store.root / "store.json").write_text('{"default_model": "tiny-net"}')
     assert store.load().name == "tiny-net"

@@ -83,7 +83,7 @@ def test_weights_too_large_for_half_precision_are_refused(
 
 
 def test_a_file_outside_the_folder_is_refused(tmp_path: Path, manifest: Manifest, network: Network) -> None:
-    with pytest.raises(InputError, match=r"file name '\.\./x' must be relative"):
+    with pytest.raises(InputError, match=r"file name '\.\./x' must be a relative path"):
         write_model(tmp_path / "store", manifest, network, extra_files={"../x": b""})
     assert not (tmp_path / "store").exists()
 

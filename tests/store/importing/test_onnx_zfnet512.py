@@ -156,7 +156,7 @@ def without_bias(model: onnx.ModelProto) -> None:
         (external, r"'gpu_0/conv1_w_0' is stored in a separate file \(external data\), which is not"),
         (another_kind, "operator Sigmoid is not supported; supported: Conv, Relu"),
         (out_of_line, "node 'gpu_0/norm1_1' does not read the output of the node before it"),
-        (in_groups, "layer 'conv1' has group = 2; only 1 can be imported"),
+        (in_groups, "layer 'conv1' has group = 2; it must be 1"),
         (other_names, "layer 'conv1' lacks the weights gpu_0/conv1_w_0"),
         (cut_short, "the output of the graph is not that of its last node"),
         (dilated, "layer 'conv1' has windows that are not square or are dilated"),

@@ -70,7 +70,7 @@ def test_layers_of_any_width_are_taken() -> None:
             {"features__stage1__unit1__conv__weight": torch.zeros(4, 3, 5, 5)},
             r"the network expects \(4, 3, 7",
         ),
-        ({"output__fc2__fc__bias": torch.zeros(9)}, "fc6 has 8 units and fc7 9"),
+        ({"output__fc2__fc__bias": torch.zeros(9)}, "fc6 has 8 units and fc7 has 9"),
         ({"output__fc3__bias": torch.full((3,), torch.nan)}, "values that are not finite"),
     ],
 )
