@@ -93,7 +93,7 @@ def test_a_file_that_is_there_stays(run: Run, tmp_path: Path, form: str) -> None
     ("arguments", "reason"),
     [
         (("huge",), "model 'huge' not found"),
-        (("tiny", "--version", 9), "no version 9 of model 'tiny'"),
+        (("tiny", "--version", 9), "model 'tiny' has no version 9"),
         (("tiny", "--layers", "conv5,conv9"), "no layer 'conv9'; this model has conv1"),
     ],
 )

@@ -103,9 +103,9 @@ def test_what_was_assumed_of_an_imported_model_can_be_confirmed(
     ("name", "data", "message"),
     [
         ("missing.pth", None, "' cannot be read: No such file or directory"),
-        ("text.pth", b"weights", "' is not of the format 'pytorchcv': no state dict"),
-        ("a.pth", b"", "' is not of the format 'pytorchcv': no state dict"),
-        ("text.safetensors", b"weights", "' is not of the format 'pytorchcv': no safetensors file"),
+        ("text.pth", b"weights", "' is not in the format 'pytorchcv': not a state dict"),
+        ("a.pth", b"", "' is not in the format 'pytorchcv': not a state dict"),
+        ("text.safetensors", b"weights", "' is not in the format 'pytorchcv': not a safetensors file"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_in_a_line_and_leaves_nothing(

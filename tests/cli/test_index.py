@@ -145,7 +145,7 @@ def test_a_second_time_it_is_there_already(run: Run, photos: Path, out: Path) ->
         (["--top", "0"], "top is 0; allowed: 1 to 256"),
         (["--top", "1000000"], "top is 1000000; allowed: 1 to 256"),
         (["--name", "../up"], "name '../up' must match "),
-        (["--version", "7"], "no version 7 of model 'tiny'"),
+        (["--version", "7"], "model 'tiny' has no version 7"),
         (
             ["--out", "/dev/null"],
             "the index cannot be written to '/dev/null/val-photos': Not a directory; choose",

@@ -84,7 +84,7 @@ def test_it_costs_all_models_for_each_photo(context: Context) -> None:
     ("others", "error", "field", "told"),
     [
         (("nobody",), NotFound, "others[0]", "model 'nobody' not found"),
-        (("narrow", "narrow:2"), NotFound, "others[1]", "no version 2 of model 'narrow'"),
+        (("narrow", "narrow:2"), NotFound, "others[1]", "model 'narrow' has no version 2"),
         (("narrow:new",), InputError, "others[0]", "named as NAME or NAME:VERSION"),
         (("narrow", "narrow"), InputError, "models", "narrow.* is named 2 times"),
         (("small",), InputError, "models", "reads 32 x 32 pixels, .*small.* reads 28 x 28 pixels"),

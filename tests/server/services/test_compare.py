@@ -70,7 +70,7 @@ def test_the_picture_alone_comes_unless_tensors_are_asked_for(client: Client, ph
         (["tiny", "tiny:0"], 1, InputError, "models[1].version", r"models\[1\].version is 0; 1 or more"),
         (["nobody", "tiny"], 1, NotFound, "model", "model 'nobody' not found"),
         (["tiny", "other", "nobody"], 1, NotFound, "models[2]", "model 'nobody' not found"),
-        (["tiny", "tiny:7"], 1, NotFound, "models[1]", "no version 7 of model 'tiny'"),
+        (["tiny", "tiny:7"], 1, NotFound, "models[1]", "model 'tiny' has no version 7"),
         (["tiny", "tiny:2"], 1, InputError, "models", "version 2 is named 2 times"),
         (["tiny", "tiny:x"], 1, InputError, "models[1]", "named as NAME or NAME:VERSION"),
         (PAIR, 0, InputError, "images", "0 photos; 'compare-architectures' takes 1 to 16"),

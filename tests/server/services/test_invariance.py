@@ -258,7 +258,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         "model",
         "model 'huge' not found; available: other, tiny",
     ),
-    "an unknown version": ({"version": 7}, NOT_FOUND, "version", "no version 7 of model 'tiny'"),
+    "an unknown version": ({"version": 7}, NOT_FOUND, "version", "model 'tiny' has no version 7"),
 }
 
 

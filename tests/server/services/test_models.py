@@ -88,8 +88,8 @@ def test_an_unset_version_is_the_newest(client: Client) -> None:
         ("huge", None, "model", "model 'huge' not found; available: other, tiny"),
         ("../tiny", None, "model", "model '../tiny' not found"),
         ("tiny", 9, "version", "model 'tiny' has no version 9; available: 1, 2"),
-        ("tiny", 0, "version", "no version 0 of model 'tiny'"),
-        ("tiny", -1, "version", "no version -1 of model 'tiny'"),
+        ("tiny", 0, "version", "model 'tiny' has no version 0"),
+        ("tiny", -1, "version", "model 'tiny' has no version -1"),
     ],
 )
 def test_a_model_that_is_not_there_is_not_found(
