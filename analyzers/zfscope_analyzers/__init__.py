@@ -1,1 +1,1 @@
-"""The analyzers that come with zfscope, a module or a package each, by the same entry points as anyone's."""
+"""Built-in analyzers, one module or package each, registered through the same entry points as plugins."""

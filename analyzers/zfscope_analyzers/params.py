@@ -1,4 +1,4 @@
-"""Parameters that several analyzers share: names without duplicates, boxes of photos, maps of an index."""
+"""Parameter types shared by the analyzers: unique names, boxes in a photo, selections of feature maps."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from pydantic import (
 Names = TypeVar("Names", bound=Sequence[object])
 
 
-def distinct(names: Names) -> Names:
-    """Return the names, for validators. Raises ValueError where one of them stands there twice."""
+def reject_duplicates(names: Names) -> Names:
+    """Return the names unchanged, for use as a validator. Raises ValueError for a duplicate."""
     for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"'{name}' is named more than once")
@@ -26,13 +26,13 @@ def distinct(names: Names) -> Names:
 
 
 class Params(BaseModel):
-    """Parameters of an analyzer, or a part of them: they never change, and unknown names are refused."""
+    """Base class of an analyzer's parameters: immutable; unknown names are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PhotoBox(Params):
-    """A rectangle in pixels of the photo, half open."""
+    """Rectangle in photo pixels; its right and lower edges are exclusive."""
 
     x0: FiniteFloat = Field(description="Left edge.")
     y0: FiniteFloat = Field(description="Upper edge.")
@@ -40,23 +40,23 @@ class PhotoBox(Params):
     y1: FiniteFloat = Field(description="Lower edge.")
 
     @model_validator(mode="after")
-    def _has_an_area(self) -> "PhotoBox":
+    def _reject_empty(self) -> "PhotoBox":
         if not (self.x0 < self.x1 and self.y0 < self.y1):
             raise ValueError("the box is empty: x0 has to be less than x1, and y0 less than y1")
         return self
 
 
-class MapsOrPage(Params):
-    """Parameters that name `maps`, or else a page of the strongest ones: `count` of them, from `first` on."""
+class MapSelection(Params):
+    """Feature maps given as `maps`, or else as a page of the strongest: skip `first`, take `count`."""
 
     @field_validator("maps", "epochs", check_fields=False)
     @classmethod
-    def _each_once(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
-        return distinct(numbers)
+    def _reject_duplicates(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return reject_duplicates(numbers)
 
     @field_validator("count", "first", check_fields=False)
     @classmethod
-    def _maps_or_a_page(cls, number: int, info: ValidationInfo) -> int:
+    def _reject_page_with_maps(cls, number: int, info: ValidationInfo) -> int:
         if info.data.get("maps"):
             raise ValueError("maps are given too; give one of the two")
         return number

@@ -1,4 +1,4 @@
-"""Projections of a photo: what the units of a layer saw, as numbers and as pictures (Sec 2.1, Fig 2)."""
+"""The analyzer `project`: unit activations projected back to the pixels of a photo (Sec 2.1, Fig 2)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ from zfscope.networks.receptive import receptive_fields
 from zfscope.store import Model
 from zfscope_analyzers.params import Params
 
-_AT_ONCE = 24
-"""Units projected between two looks at whether anyone still waits: enough for two threads."""
+# Units projected between two checks for cancellation: enough for two threads.
+_BATCH_SIZE = 24
 
 
 class UnitRef(Params):
-    """A unit as a caller names it: a map, and a place in it or (neither y nor x) its strongest unit.
+    """Reference to a unit: a map and a position in it; without y and x, the map's strongest unit.
 
-    Of a fully connected layer `map` is the unit.
+    In a fully connected layer `map` is the number of the unit.
     """
 
     map: NonNegativeInt
@@ -52,27 +52,38 @@ class UnitRef(Params):
 
 
 class ProjectParams(Params):
-    """What to project, and how."""
+    """Units to project, and the rules of the backward pass."""
 
-    layer: str = Field(default="conv5", description="Of the units: any of the network, such as conv1.")
+    layer: str = Field(default="conv5", description="Layer of the units, such as conv1.")
     units: tuple[UnitRef, ...] = Field(
-        default=(), description="Which units; empty: the strongest one of each of the `top` strongest maps."
+        default=(),
+        description="Units to project; empty: the strongest unit of each of the `top` strongest maps.",
     )
-    top: PositiveInt = Field(default=9, description="How many maps, when no units are given.")
-    rank: Rank = Field(default="max", description="Maps are strong by their maximum or their sum.")
-    rule: Rule = Field(default="deconvnet", description="What rectifiers do on the way down.")
+    top: PositiveInt = Field(default=9, description="Number of maps, if `units` is empty.")
+    rank: Rank = Field(
+        default="max",
+        description="Order of the maps: by their largest activation (max) or by their sum (sum).",
+    )
+    rule: Rule = Field(default="deconvnet", description="Backward rule of rectifiers.")
     normalisation: Normalisation = Field(
-        default="skip", description="What contrast normalisations do on the way down."
+        default="skip", description="Backward rule of contrast normalisations."
     )
-    control: bool = Field(default=False, description="Project through randomised weights too, beside.")
+    control: bool = Field(default=False, description="Also project with randomised weights, as a control.")
     control_down_to: str = Field(
-        default="", description="Randomise from the layer down to this one only; empty: all weights."
+        default="",
+        description="First layer whose weights the control randomises, up to `layer`; earlier layers keep "
+        "theirs. Empty: all layers.",
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """Everything about the units of one photo before it is put into a form to give back."""
+class _ProjectedUnits:
+    """Projections and activations of units for one photo.
+
+    silent: units whose activation is rounding. boxes: receptive fields in pixels of the network's input.
+    pixels, control: float32 (units, 3, H, W). similarities: of each projection and its control; empty without
+    a control.
+    """
 
     model: Model
     prepared: Prepared
@@ -84,37 +95,36 @@ class _Seen:
     pixels: NDArray[np.float32]
     control: NDArray[np.float32] | None
     similarities: tuple[Similarity, ...]
-    """Of each unit's projection and control; none without the control."""
 
     @property
     def is_map(self) -> bool:
-        """Return whether the layer has maps, and not units alone."""
+        """Whether the layer has feature maps, unlike a fully connected layer."""
         return self.model.spec.is_map(self.layer)
 
-    def name(self, place: int) -> str:
-        """Name the picture of one of the units."""
-        unit = self.units[place]
+    def name(self, index: int) -> str:
+        """Return the name of a unit's picture."""
+        unit = self.units[index]
         return f"{self.layer}-map{unit.map}" + (f"-y{unit.y}-x{unit.x}" if self.is_map else "")
 
 
 class Project:
-    """Carries the activation of single units back to the pixels that caused it.
+    """Projection of the activations of single units back to the pixels that caused them (Sec 2.1).
 
-    Gives the table `projections` (layer, map, y, x, activation; x0, y0, x1, y1: the receptive field in
+    Returns the table `projections` (layer, map, y, x, activation; x0, y0, x1, y1: the receptive field in
     photo pixels, clipped to the photo; picture: its name; ssim and rank_correlation of the projection and
-    its control, see `zfscope.analysis.control`), a picture for each unit and LAYER-sheet with
-    all of them; the tensors `projections` and, with the control, `controls`: float32 (units, 3, H, W), in
-    the size and channel order of the network's input.
+    its control, see `zfscope.analysis.control`); a picture for each unit, and LAYER-sheet with all of them;
+    and the tensors `projections` and, with the control, `controls`: float32 (units, 3, H, W), in the size and
+    channel order of the network's input.
     """
 
     name = "project"
-    summary = "What units of a layer saw in a photo: their activations carried back to pixels"
+    summary = "Project activations of a layer's units back to the pixels of a photo that caused them (Fig 2)"
     api_version = 2
     photos = (1, 1)
     params = ProjectParams
 
     def cost(self, model: Model, params: ProjectParams) -> int:
-        """Count the trace, and each projection as a pass."""
+        """Return one pass for the trace plus one per projection; twice that with a control."""
         maps = model.network.shapes.get(params.layer, (0,))[0]
         passes = 1 + (len(params.units) or min(params.top, maps))
         return 2 * passes if params.control else passes
@@ -122,21 +132,21 @@ class Project:
     def analyze(self, context: Context, params: ProjectParams) -> Analysis:
         """Project units of a layer for the first crop of the photo.
 
-        Raises NotFound for a layer or unit that the model does not have, InputError for a `top` beyond
-        the layer's maps, a place in a fully connected layer, or a unit that is named twice.
+        Raises NotFound for a layer or unit that the model lacks, InputError for a `top` beyond the number of
+        maps, a position in a fully connected layer, and a unit that is named twice.
         """
-        seen = _look(context, params)
-        tensors = {"projections": seen.pixels}
-        if seen.control is not None:
-            tensors["controls"] = seen.control
+        projected = _project_units(context, params)
+        tensors = {"projections": projected.pixels}
+        if projected.control is not None:
+            tensors["controls"] = projected.control
         return Analysis(
             tensors=tensors,
-            pictures=_pictures(context, seen, params) if context.pictures else (),
-            tables={"projections": _table(seen)},
+            pictures=_pictures(context, projected, params) if context.pictures else (),
+            tables={"projections": _table(projected)},
         )
 
 
-def _look(context: Context, params: ProjectParams) -> _Seen:
+def _project_units(context: Context, params: ProjectParams) -> _ProjectedUnits:
     model, prepared = context.model, context.images[0]
     network = model.network
     network.spec.layer(params.layer)
@@ -144,11 +154,11 @@ def _look(context: Context, params: ProjectParams) -> _Seen:
     images = images_of(model, prepared.pixels[:1])
     traced = trace(network, images, until=params.layer)
     units = _units(traced, params)
-    pixels = _projected(context, network, traced, units, params)
+    pixels = _project_in_batches(context, network, traced, units, params)
     field = receptive_fields(network.spec)[params.layer]
     boxes = tuple(Box(*field.box(unit.y, unit.x)) for unit in units)
     control = _control(context, images, units, params) if params.control else None
-    return _Seen(
+    return _ProjectedUnits(
         model=model,
         prepared=prepared,
         layer=params.layer,
@@ -158,22 +168,22 @@ def _look(context: Context, params: ProjectParams) -> _Seen:
         boxes=boxes,
         pixels=pixels,
         control=control,
-        similarities=() if control is None else tuple(_alike(context, pixels, control, boxes)),
+        similarities=() if control is None else tuple(_similarities(context, pixels, control, boxes)),
     )
 
 
-def _projected(
+def _project_in_batches(
     context: Context, network: Network, traced: Trace, units: Sequence[Unit], params: ProjectParams
 ) -> NDArray[np.float32]:
-    """Project some units after the others: (units, 3, H, W)."""
+    """Project units, a batch at a time: (units, 3, H, W)."""
     layer, rule, normalisation = params.layer, params.rule, params.normalisation
-    parts = []
-    for start in range(0, len(units), _AT_ONCE):
+    projections = []
+    for start in range(0, len(units), _BATCH_SIZE):
         context.check_cancelled()
-        some = units[start : start + _AT_ONCE]
-        seen = project(network, traced, layer, some, rule=rule, normalisation=normalisation)
-        parts.append(array(seen))
-    return np.concatenate(parts)
+        batch = units[start : start + _BATCH_SIZE]
+        projected = project(network, traced, layer, batch, rule=rule, normalisation=normalisation)
+        projections.append(array(projected))
+    return np.concatenate(projections)
 
 
 def _control(
@@ -183,21 +193,21 @@ def _control(
     control = control_network(context.model.network, params.layer, down_to=params.control_down_to)
     context.check_cancelled()
     traced = trace(control, images, until=params.layer)
-    return _projected(context, control, traced, strongest_there(traced, params.layer, units), params)
+    return _project_in_batches(context, control, traced, strongest_there(traced, params.layer, units), params)
 
 
-def _alike(
+def _similarities(
     context: Context, pixels: NDArray[np.float32], control: NDArray[np.float32], boxes: Sequence[Box]
 ) -> Iterator[Similarity]:
-    for place in range(len(boxes)):
+    for index in range(len(boxes)):
         context.check_cancelled()
-        one = slice(place, place + 1)
+        one = slice(index, index + 1)
         yield from similarities(pixels[one], control[one], boxes[one])
 
 
 def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
     if params.units:
-        units = tuple(_unit(traced, params.layer, ref, place) for place, ref in enumerate(params.units))
+        units = tuple(_unit(traced, params.layer, ref, index) for index, ref in enumerate(params.units))
         _check_distinct(units)
         return units
     maps = traced.outputs[params.layer].shape[1]
@@ -210,29 +220,29 @@ def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
 
 
 def _check_distinct(units: Sequence[Unit]) -> None:
-    """Raise InputError for a unit that is there twice: by name, or as the strongest one of its map."""
-    for place, unit in enumerate(units):
+    """Raise InputError for a duplicate: named twice, or also the strongest unit of a named map."""
+    for index, unit in enumerate(units):
         first = units.index(unit)
-        if first < place:
-            words = f"units[{place}] is unit (map {unit.map}, y {unit.y}, x {unit.x}), as is units[{first}]"
-            raise InputError(f"{words}; name each once", field=f"units[{place}]")
+        if first < index:
+            text = f"units[{index}] is unit (map {unit.map}, y {unit.y}, x {unit.x}), as is units[{first}]"
+            raise InputError(f"{text}; name each unit once", field=f"units[{index}]")
 
 
-def _unit(traced: Trace, layer: str, ref: UnitRef, place: int) -> Unit:
+def _unit(traced: Trace, layer: str, ref: UnitRef, index: int) -> Unit:
     outputs = traced.outputs[layer]
     if ref.map >= outputs.shape[1]:
         last = outputs.shape[1] - 1
         raise NotFound(
             f"no unit with map = {ref.map} in layer '{layer}'; map runs from 0 to {last}",
-            field=f"units[{place}].map",
+            field=f"units[{index}].map",
         )
     if ref.y is None or ref.x is None:
         return strongest_unit(traced, layer, 0, ref.map)
     if outputs.dim() == 2:
         raise InputError(
-            f"units[{place}] has the place ({ref.y}, {ref.x}); layer '{layer}' is fully connected: "
-            "give its map alone",
-            field=f"units[{place}].y",
+            f"units[{index}] has the position ({ref.y}, {ref.x}), but layer '{layer}' is fully connected: "
+            "give only its map",
+            field=f"units[{index}].y",
         )
     return Unit(0, ref.map, ref.y, ref.x)
 
@@ -243,60 +253,70 @@ _COLUMNS = (
 )
 
 
-def _table(seen: _Seen) -> Table:
-    geometry = seen.prepared.geometries[0]
+def _table(projected: _ProjectedUnits) -> Table:
+    geometry = projected.prepared.geometries[0]
     rows = []
-    for place, unit in enumerate(seen.units):
-        box = geometry.to_photo(seen.boxes[place]).clip(geometry.photo_size)
-        y, x = (unit.y, unit.x) if seen.is_map else (None, None)
+    for index, unit in enumerate(projected.units):
+        box = geometry.to_photo(projected.boxes[index]).clip(geometry.photo_size)
+        y, x = (unit.y, unit.x) if projected.is_map else (None, None)
         field = (box.x0, box.y0, box.x1, box.y1)
-        alike = seen.similarities[place] if seen.similarities else Similarity(None, None)
-        about = (seen.name(place), alike.ssim, alike.rank_correlation)
-        rows.append((seen.layer, unit.map, y, x, seen.activations[place], *field, *about))
+        similarity = projected.similarities[index] if projected.similarities else Similarity(None, None)
+        name, value = projected.name(index), projected.activations[index]
+        scores = (similarity.ssim, similarity.rank_correlation)
+        rows.append((projected.layer, unit.map, y, x, value, *field, name, *scores))
     return Table(_COLUMNS, tuple(rows))
 
 
-def _pictures(context: Context, seen: _Seen, params: ProjectParams) -> tuple[Picture, ...]:
-    panels, drawn = _panels(seen), []
-    for place, panel in enumerate(panels):
+def _pictures(context: Context, projected: _ProjectedUnits, params: ProjectParams) -> tuple[Picture, ...]:
+    panels, drawn = _panels(projected), []
+    for index, panel in enumerate(panels):
         context.check_cancelled()
-        drawn.append(picture(seen.name(place), projection_panel(panel)))
+        drawn.append(picture(projected.name(index), projection_panel(panel)))
     context.check_cancelled()
-    return (*drawn, _sheet(seen, params, panels))
+    return (*drawn, _sheet(projected, params, panels))
 
 
-def _panels(seen: _Seen) -> tuple[Panel, ...]:
-    steps = seen.model.preprocessing
+def _panels(projected: _ProjectedUnits) -> tuple[Panel, ...]:
+    steps = projected.model.preprocessing
     return tuple(
         Panel(
-            caption=_caption(seen, place),
-            projection=reorder(seen.pixels[place], steps),
-            view=seen.prepared.views[0],
-            box=seen.boxes[place],
-            control=None if seen.control is None else reorder(seen.control[place], steps),
-            silent=seen.silent[place],
+            caption=_caption(projected, index),
+            projection=reorder(projected.pixels[index], steps),
+            view=projected.prepared.views[0],
+            box=projected.boxes[index],
+            control=None if projected.control is None else reorder(projected.control[index], steps),
+            silent=projected.silent[index],
         )
-        for place in range(len(seen.units))
+        for index in range(len(projected.units))
     )
 
 
-def _caption(seen: _Seen, place: int) -> str:
-    unit, value = seen.units[place], seen.activations[place]
-    name, meaning = seen.model.unit_name(seen.layer, unit.map), seen.model.class_of(seen.layer, unit.map)
-    where = f" at ({unit.y}, {unit.x})" if seen.is_map else ""
+def _caption(projected: _ProjectedUnits, index: int) -> str:
+    unit, value = projected.units[index], projected.activations[index]
+    name, meaning = (
+        projected.model.unit_name(projected.layer, unit.map),
+        projected.model.class_of(projected.layer, unit.map),
+    )
+    where = f" at ({unit.y}, {unit.x})" if projected.is_map else ""
     return f"{name}{f' ({meaning})' if meaning else ''} | {value:.3g}{where}"
 
 
-def _sheet(seen: _Seen, params: ProjectParams, panels: Sequence[Panel]) -> Picture:
-    chosen = "units asked for" if params.units else f"strongest {'maps' if seen.is_map else 'units'}"
-    by = "" if params.units else f", by their {'largest activation' if params.rank == 'max' else 'sum'}"
-    title = f"{seen.layer} of {seen.model.name}: {len(panels)} {chosen}{by}"
-    subtitle = f"Projected with the rule '{params.rule}', contrast normalisation: {params.normalisation}"
+def _sheet(projected: _ProjectedUnits, params: ProjectParams, panels: Sequence[Panel]) -> Picture:
+    selection = "requested units" if params.units else f"strongest {'maps' if projected.is_map else 'units'}"
+    by = (
+        ""
+        if params.units
+        else f", by {'largest activation' if params.rank == 'max' else 'sum of activations'}"
+    )
+    title = f"{projected.layer} of {projected.model.name}: {len(panels)} {selection}{by}"
+    subtitle = (
+        f"Backward rule of rectifiers: {params.rule}; of contrast normalisations: {params.normalisation}"
+    )
     drawn = sheet(
-        [Section(seen.layer, tuple(panels))],
-        seen.prepared.photo,
-        seen.prepared.geometries[0],
+        [Section(projected.layer, tuple(panels))],
+        projected.prepared.photo,
+        projected.prepared.geometries[0],
         title=title,
         subtitle=subtitle,
     )
-    return picture(f"{seen.layer}-sheet", drawn)
+    return picture(f"{projected.layer}-sheet", drawn)

@@ -18,7 +18,7 @@ from zfscope.engine.trace import trace
 from zfscope.errors import Cancelled, InputError, NotFound
 from zfscope.images.preprocess import prepare, prepare_tensor
 from zfscope_analyzers.correspond import Correspond, CorrespondParams
-from zfscope_analyzers.correspond.compare import hamming, signs
+from zfscope_analyzers.correspond.compare import change_signs, hamming_distances
 
 WithPhotos = Callable[[Context, int], Context]
 Boxes = list[dict[str, float]]
@@ -51,28 +51,28 @@ def unscaled(plain_context: Context) -> Context:
 def test_a_sign_says_whether_a_feature_fell_rose_or_stayed() -> None:
     before = np.array([[0.0, 2.0, 1.0, 4.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0]], np.float32)
     after = np.array([[0.0, 1.0, 3.0, 4.0, 0.5], [1.0, 0.0, 1.0, 2.0, 1.0]], np.float32)
-    assert signs(before, after).tolist() == [[0, 1, -1, 0, -1], [0, 1, 0, -1, 0]]
+    assert change_signs(before, after).tolist() == [[0, 1, -1, 0, -1], [0, 1, 0, -1, 0]]
 
 
 def test_a_change_as_small_as_rounding_is_none() -> None:
     before = np.array([[1000.0, 1.0, 1.0], [1.0, 1.0, 1.0]], np.float32)
     after = before - np.array([[0, 0.0009, 0.002], [0, 0.0009, 5e-7]], np.float32)
-    assert signs(before, after).tolist() == [[0, 0, 1], [0, 1, 0]]
+    assert change_signs(before, after).tolist() == [[0, 0, 1], [0, 1, 0]]
 
 
 def test_the_distance_is_the_share_of_signs_that_differ() -> None:
     patterns = np.array([[0, 1, -1, 0], [0, 1, 1, 1], [1, 1, -1, 0]], np.int8)
     expected = [[0, 0.5, 0.25], [0.5, 0, 0.75], [0.25, 0.75, 0]]
-    np.testing.assert_array_equal(hamming(patterns), np.array(expected, np.float32))
+    np.testing.assert_array_equal(hamming_distances(patterns), np.array(expected, np.float32))
 
 
 def test_unrelated_signs_differ_in_two_of_three_places() -> None:
     """Of three signs as likely each; the standard deviation of the mean of 20,000 is 0.0033."""
     patterns = np.random.default_rng(1).integers(-1, 2, (6, 20_000)).astype(np.int8)
-    shares = hamming(patterns)[np.triu_indices(6, k=1)]
+    shares = hamming_distances(patterns)[np.triu_indices(6, k=1)]
     np.testing.assert_allclose(shares, 2 / 3, atol=4 * 0.0034)
     two = np.where(patterns > 0, 1, -1).astype(np.int8)
-    np.testing.assert_allclose(hamming(two)[0, 1], 2 * (1 / 3) * (2 / 3), atol=4 * 0.0036)
+    np.testing.assert_allclose(hamming_distances(two)[0, 1], 2 * (1 / 3) * (2 / 3), atol=4 * 0.0036)
 
 
 def test_distances_are_those_of_whole_passes_of_photos_painted_by_hand(unscaled: Context) -> None:
@@ -182,13 +182,13 @@ def test_of_a_tensor_only_the_part_changes(unscaled: Context) -> None:
 @pytest.mark.parametrize(
     ("boxes", "field", "told"),
     [
-        ([box(5, 8, 9, 11)] * 2, "parts[0].boxes", "of 'nose' has 2 boxes for 3 photos: give one for each"),
+        ([box(5, 8, 9, 11)] * 2, "parts[0].boxes", "of 'nose' has 2 boxes for 3 photos: give one box per"),
         (
             [box(5, 8, 9, 11)] * 2 + [box(30, 8, 36, 11)],
             "parts[0].boxes[2]",
-            r"is \(30, 8\) to \(36, 11\); the network sees \(2, 2\) to \(34, 34\) of this photo: the box has",
+            r"is \(30, 8\) to \(36, 11\); it must lie within \(2, 2\) to \(34, 34\), the part of the photo",
         ),
-        ([box(5, 40, 9, 50), *[box(5, 8, 9, 11)] * 2], "parts[0].boxes[0]", "the box has to lie inside"),
+        ([box(5, 40, 9, 50), *[box(5, 8, 9, 11)] * 2], "parts[0].boxes[0]", "it must lie within"),
         (
             [box(5, 8, 5.2, 11), *[box(5, 8, 9, 11)] * 2],
             "parts[0].boxes[0]",
@@ -221,7 +221,7 @@ def test_boxes_that_do_not_fit_are_refused_before_any_pass(
         (
             {"parts": [part(name="random")]},
             "parts[0].name",
-            "no part may be named 'random': that is the control",
+            "'random' is reserved for the control",
         ),
         ({"parts": [part(), part(name="eye"), part()]}, "parts", "'nose' is named more than once"),
         ({"parts": [part()], "layers": ["relu5", "relu5"]}, "layers", "'relu5' is named more than once"),

@@ -26,14 +26,14 @@ from zfscope.networks import build
 from zfscope.runtimes import create_runtime
 from zfscope.scan import build_index, indexes_folder, make_plan, open_data
 from zfscope.store import Model, ModelStore, write_model
-from zfscope_analyzers.evolve.course import Course, Stop
-from zfscope_analyzers.evolve.evolution import Settled, pearson, settled
+from zfscope_analyzers.evolve.evolution import CorrelationQuartiles, pearson, quartiles_by_epoch
+from zfscope_analyzers.evolve.timeline import Snapshot, Timeline
 from zfscope_analyzers.top_k.page import Page
 
 EVOLVE = load_analyzers().analyzer("evolve")
 DEAD = 4
 """A map of conv5 that no photo activates after epoch 1."""
-STOPS = (1, 2, None)
+EPOCHS = (1, 2, None)
 MakeIndex = Callable[..., None]
 
 
@@ -89,7 +89,7 @@ def unindexed(store: ModelStore) -> Context:
 @pytest.fixture
 def ready(unindexed: Context, make_index: MakeIndex) -> Context:
     """Everything is wanted, and every epoch has its index."""
-    for epoch in STOPS:
+    for epoch in EPOCHS:
         make_index(epoch)
     return unindexed
 
@@ -102,7 +102,7 @@ def rows(analysis: Analysis, table: str = "evolution") -> list[dict[str, Any]]:
     return analysis.tables[table].records()
 
 
-class Whole:
+class LayerActivations:
     """All activations of a layer in all photos, by the weights of an epoch."""
 
     def __init__(self, store: ModelStore, photos: Path, epoch: int | None, layer: str = "conv5") -> None:
@@ -136,10 +136,10 @@ def test_every_epoch_shows_what_is_strongest_then(ready: Context, photos: Path, 
     maps = (7, 1, 2)
     found = evolve(ready, maps=maps)
     table = rows(found)
-    assert [(row["map"], row["epoch"]) for row in table] == [(map, epoch) for map in maps for epoch in STOPS]
-    for place, epoch in enumerate(STOPS):
-        whole = Whole(store, photos, epoch)
-        for row, record in enumerate(table[place :: len(STOPS)]):
+    assert [(row["map"], row["epoch"]) for row in table] == [(map, epoch) for map in maps for epoch in EPOCHS]
+    for place, epoch in enumerate(EPOCHS):
+        whole = LayerActivations(store, photos, epoch)
+        for row, record in enumerate(table[place :: len(EPOCHS)]):
             value, photo, y, x = whole.strongest(record["map"])
             assert (record["layer"], record["state"]) == ("conv5", "ok")
             assert record["path"] == whole.paths[photo].relative_to(photos).as_posix()
@@ -198,9 +198,9 @@ def test_maps_settle_as_their_final_photo_s_projection_nears_that_of_the_end(
 ) -> None:
     maps = (7, 1, 2, 9)
     found = evolve(ready, maps=maps)
-    end = Whole(store, photos, None)
-    for place, epoch in enumerate(STOPS):
-        then, expected = Whole(store, photos, epoch), []
+    end = LayerActivations(store, photos, None)
+    for place, epoch in enumerate(EPOCHS):
+        then, expected = LayerActivations(store, photos, epoch), []
         for row, map in enumerate(maps):
             _, photo, y, x = end.strongest(map)
             box = receptive_fields(SPEC)["conv5"].box(y, x)
@@ -209,7 +209,7 @@ def test_maps_settle_as_their_final_photo_s_projection_nears_that_of_the_end(
                 each.projection(photo, map, y, x)[:, y0:y1, x0:x1].ravel().astype(np.float64)
                 for each in (then, end)
             )
-            got = rows(found)[row * len(STOPS) + place]["correlation"]
+            got = rows(found)[row * len(EPOCHS) + place]["correlation"]
             if then.trace.outputs["conv5"][photo, map, y, x] <= 0:
                 assert got is None
                 continue
@@ -238,11 +238,11 @@ def test_the_correlation_of_small_pictures_can_be_done_by_hand() -> None:
 def test_quartiles_leave_out_maps_without_a_correlation(unindexed: Context, make_index: MakeIndex) -> None:
     make_index(None)
     index = evolve_page(unindexed)
-    course = Course((Stop(1, unindexed.model, index), Stop(None, unindexed.model, index)))
-    found = settled(course, {(0, 0): 0.1, (1, 0): None, (2, 0): 0.5, (3, 0): 0.3, (4, 0): 0.2})
+    timeline = Timeline((Snapshot(1, unindexed.model, index), Snapshot(None, unindexed.model, index)))
+    found = quartiles_by_epoch(timeline, {(0, 0): 0.1, (1, 0): None, (2, 0): 0.5, (3, 0): 0.3, (4, 0): 0.2})
     assert found[0].maps == 4
     assert (found[0].lower, found[0].median, found[0].upper) == pytest.approx((0.175, 0.25, 0.35))
-    assert found[1] == Settled(None, None, None, None, 0)
+    assert found[1] == CorrelationQuartiles(None, None, None, None, 0)
 
 
 def evolve_page(context: Context) -> Page:
@@ -278,7 +278,7 @@ def test_by_default_the_strongest_maps_of_the_end_are_shown_at_every_epoch_that_
     make_index(None)
     make_index(2)
     found = rows(evolve(unindexed, first=1, count=2))
-    end = Whole(store, photos, None)
+    end = LayerActivations(store, photos, None)
     ranked = sorted(range(12), key=lambda map: -end.strongest(map)[0])
     assert [(row["map"], row["epoch"]) for row in found] == [
         (map, epoch) for map in ranked[1:3] for epoch in (2, None)
@@ -305,7 +305,7 @@ def test_a_photo_that_is_gone_or_another_one_is_told(ready: Context, photos: Pat
 def test_the_picture_says_its_scale_of_each_map_and_epoch(ready: Context) -> None:
     (picture,) = evolve(ready, maps=[DEAD, 7]).pictures
     assert picture.name == "evolution"
-    assert "each projection on a scale of its own: symmetric linear; 128 grey = 0" in picture.scale
+    assert "each projection on its own scale: symmetric linear; 128 grey = 0" in picture.scale
     assert f"map {DEAD}: none, " in picture.scale
     assert picture.scale.count("map ") == 2
 
@@ -326,7 +326,7 @@ def test_a_longer_course_costs_more(ready: Context) -> None:
             {"layer": "fc7"},
             InputError,
             "layer",
-            "layer 'fc7' is no layer of maps; checkpoints keep those alone: conv1, relu1, ",
+            "layer 'fc7' has no feature maps; checkpoints hold only layers that have: conv1, relu1, ",
         ),
         (
             {"layer": "relu1"},
@@ -361,10 +361,10 @@ def test_an_epoch_without_an_index_is_told_with_the_command_that_makes_it(
         evolve(unindexed)
     make_index(None)
     command = "zfscope index DATA --model tiny --checkpoint 1 --name val-epoch-001"
-    with pytest.raises(NotFound, match=f"has no index 'val' of epoch 1, 2; make it: {command}"):
+    with pytest.raises(NotFound, match=f"has no index 'val' of epoch 1, 2; make it with: {command}"):
         evolve(unindexed)
     make_index(1)
-    with pytest.raises(NotFound, match=r"of epoch 2; make it: .* --checkpoint 2 --name val-epoch-002"):
+    with pytest.raises(NotFound, match=r"of epoch 2; make it with: .* --checkpoint 2 --name val-epoch-002"):
         evolve(unindexed, epochs=[1, 2])
 
 
@@ -372,11 +372,11 @@ def test_a_model_without_checkpoints_is_told_with_those_that_have_some(ready: Co
     assert ready.store is not None
     plain = replace(ready, model=ready.store.load("plain"))
     with pytest.raises(
-        NotFound, match="'plain' version 1 has no checkpoints; model 'tiny' version 1 has"
+        NotFound, match="'plain' version 1 has no checkpoints; models with checkpoints: model 'tiny'"
     ) as it:
         evolve(plain)
     assert "--checkpoints" in it.value.message
-    with pytest.raises(NotFound, match="there is no store to find checkpoints in"):
+    with pytest.raises(NotFound, match="no model store to load checkpoints from"):
         evolve(replace(ready, store=None))
 
 

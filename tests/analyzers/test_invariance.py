@@ -18,7 +18,7 @@ from zfscope.engine.trace import trace
 from zfscope.errors import Cancelled, InputError, NotFound
 from zfscope.images.preprocess import prepare
 from zfscope.store import Label
-from zfscope_analyzers.invariance import Invariance, InvarianceParams
+from zfscope_analyzers.invariance import InvarianceAnalyzer, InvarianceParams
 
 Rgb = NDArray[np.uint8]
 WithPhotos = Callable[[Context, int], Context]
@@ -27,9 +27,9 @@ FEW: dict[str, Any] = {"translations_px": (-2, 0, 1), "scales": (1, 1.5), "rotat
 
 
 def analysed(context: Context, **params: Any) -> Analysis:
-    read = read_params(Invariance(), FEW | params)
+    read = read_params(InvarianceAnalyzer(), FEW | params)
     assert isinstance(read, InvarianceParams)
-    return Invariance().analyze(context, read)
+    return InvarianceAnalyzer().analyze(context, read)
 
 
 @pytest.fixture
@@ -191,15 +191,15 @@ def test_an_unknown_layer_is_refused(plain_context: Context) -> None:
 )
 def test_parameters_out_of_range_are_refused(params: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError) as error:
-        read_params(Invariance(), params)
+        read_params(InvarianceAnalyzer(), params)
     assert error.value.field == field
 
 
 def test_a_photo_costs_a_pass_for_every_value_and_one_before(plain_context: Context) -> None:
     model = plain_context.model
-    assert Invariance().cost(model, InvarianceParams()) == 1 + 21 + 13 + 36
+    assert InvarianceAnalyzer().cost(model, InvarianceParams()) == 1 + 21 + 13 + 36
     few = InvarianceParams(**FEW, transformations=("horizontal", "scale"), labels=("cat", "dog"))
-    assert Invariance().cost(model, few) == 1 + 3 + 2
+    assert InvarianceAnalyzer().cost(model, few) == 1 + 3 + 2
 
 
 def test_progress_rises_to_the_end(plain_context: Context, with_photos: WithPhotos) -> None:

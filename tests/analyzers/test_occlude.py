@@ -26,9 +26,9 @@ from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import prepare
 from zfscope.store import Weights
 from zfscope_analyzers.occlude import figure as occlude_figure
-from zfscope_analyzers.occlude import scene
-from zfscope_analyzers.occlude.passes import likeliest_of
-from zfscope_analyzers.occlude.windows import Window, likeliest_map
+from zfscope_analyzers.occlude import setup
+from zfscope_analyzers.occlude.passes import likeliest_classes
+from zfscope_analyzers.occlude.windows import OcclusionWindow, likeliest_map
 
 OCCLUDE = load_analyzers().analyzer("occlude")
 SIDE = 32
@@ -52,8 +52,8 @@ def by_brute_force(
         view = context.images[0].views[0].copy()
         view[y : y + rows, x : x + columns] = colour[y : y + rows, x : x + columns]
         images.append(normalise(view, steps))
-    seen = trace(network, torch.from_numpy(np.stack(images)))
-    return seen.outputs["fc8"].numpy(), seen.outputs[layer].flatten(2).sum(2).numpy()
+    result = trace(network, torch.from_numpy(np.stack(images)))
+    return result.outputs["fc8"].numpy(), result.outputs[layer].flatten(2).sum(2).numpy()
 
 
 def grey(context: Context) -> NDArray[np.uint8]:
@@ -65,14 +65,14 @@ def grey(context: Context) -> NDArray[np.uint8]:
 def test_every_window_gives_what_a_whole_pass_over_the_covered_photo_gives(
     plain_context: Context, method: str, window: int, stride: int
 ) -> None:
-    seen = look(plain_context, window=window, stride=stride, method=method).tensors
-    logits, totals = by_brute_force(plain_context, seen["windows"], grey(plain_context))
+    result = look(plain_context, window=window, stride=stride, method=method).tensors
+    logits, totals = by_brute_force(plain_context, result["windows"], grey(plain_context))
     clean = softmax(trace_of(plain_context).outputs["fc8"].numpy())[0]
     map_number = int(trace_of(plain_context).outputs["relu5"][0].amax((1, 2)).argmax())
 
-    np.testing.assert_allclose(seen["values"][0], softmax(logits)[:, clean.argmax()], rtol=1e-4)
-    np.testing.assert_array_equal(seen["likeliest"], logits.argmax(1))
-    np.testing.assert_allclose(seen["totals"], totals[:, map_number], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(result["values"][0], softmax(logits)[:, clean.argmax()], rtol=1e-4)
+    np.testing.assert_array_equal(result["likeliest"], logits.argmax(1))
+    np.testing.assert_allclose(result["totals"], totals[:, map_number], rtol=1e-4, atol=1e-4)
 
 
 def trace_of(context: Context) -> Any:
@@ -116,55 +116,55 @@ def test_values_of_several_classes_come_in_their_order(plain_context: Context) -
 
 
 def test_values_may_be_scores_before_the_softmax(plain_context: Context) -> None:
-    seen = look(plain_context, classes=["cat"], value="logit").tensors
-    logits, _ = by_brute_force(plain_context, seen["windows"], grey(plain_context))
-    np.testing.assert_allclose(seen["values"][0], logits[:, 2], rtol=1e-4, atol=1e-5)
+    result = look(plain_context, classes=["cat"], value="logit").tensors
+    logits, _ = by_brute_force(plain_context, result["windows"], grey(plain_context))
+    np.testing.assert_allclose(result["values"][0], logits[:, 2], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "relu5", "norm1"])
 def test_any_map_of_any_layer_can_be_watched(plain_context: Context, layer: str) -> None:
-    seen = look(plain_context, layer=layer, map=2)
-    _, totals = by_brute_force(plain_context, seen.tensors["windows"], grey(plain_context), layer)
-    np.testing.assert_allclose(seen.tensors["totals"], totals[:, 2], rtol=1e-4, atol=1e-3)
-    (watched,) = seen.tables["watched"].records()
+    result = look(plain_context, layer=layer, map=2)
+    _, totals = by_brute_force(plain_context, result.tensors["windows"], grey(plain_context), layer)
+    np.testing.assert_allclose(result.tensors["totals"], totals[:, 2], rtol=1e-4, atol=1e-3)
+    (watched,) = result.tables["watched"].records()
     clean = trace_of(plain_context).outputs[layer][0, 2].sum().item()
     assert (watched["layer"], watched["map"]) == (layer, 2)
     assert watched["clean_total"] == pytest.approx(clean, rel=1e-5)
 
 
 def test_a_unit_of_a_fully_connected_layer_can_be_watched(plain_context: Context) -> None:
-    seen = look(plain_context, layer="fc7", map=3).tensors
+    result = look(plain_context, layer="fc7", map=3).tensors
     full = look(plain_context, layer="fc7", map=3, method="full").tensors
-    np.testing.assert_allclose(seen["totals"], full["totals"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result["totals"], full["totals"], rtol=1e-4, atol=1e-5)
 
 
 def test_the_map_s_strongest_unit_is_projected(plain_context: Context) -> None:
-    seen = trace_of(plain_context)
-    unit = strongest_unit(seen, "relu5", 0, 4)
-    expected = project(plain_context.model.network, seen, "relu5", [unit])[0].numpy()
+    result = trace_of(plain_context)
+    unit = strongest_unit(result, "relu5", 0, 4)
+    expected = project(plain_context.model.network, result, "relu5", [unit])[0].numpy()
     np.testing.assert_allclose(look(plain_context, map=4).tensors["projection"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("down_to", ["", "conv5"])
 def test_the_control_is_that_of_a_projection_of_the_same_unit(plain_context: Context, down_to: str) -> None:
     wanted = {"control": True, "control_down_to": down_to}
-    seen = look(plain_context, map=4, **wanted)
+    result = look(plain_context, map=4, **wanted)
     strongest = strongest_unit(trace_of(plain_context), "relu5", 0, 4)
     unit = {"map": 4, "y": strongest.y, "x": strongest.x}
     project = load_analyzers().analyzer("project")
     params = read_params(project, {"layer": "relu5", "units": [unit], **wanted})
     expected = project.analyze(plain_context, params)
-    np.testing.assert_array_equal(seen.tensors["control-projection"], expected.tensors["controls"][0])
-    (watched,) = seen.tables["watched"].records()
+    np.testing.assert_array_equal(result.tensors["control-projection"], expected.tensors["controls"][0])
+    (watched,) = result.tables["watched"].records()
     (row,) = expected.tables["projections"].records()
     assert watched["ssim"] == row["ssim"]
     assert watched["rank_correlation"] == row["rank_correlation"]
 
 
 def test_without_a_control_nothing_is_compared(plain_context: Context) -> None:
-    seen = look(plain_context)
-    assert "control-projection" not in seen.tensors
-    (watched,) = seen.tables["watched"].records()
+    result = look(plain_context)
+    assert "control-projection" not in result.tensors
+    (watched,) = result.tables["watched"].records()
     assert (watched["ssim"], watched["rank_correlation"]) == (None, None)
 
 
@@ -190,9 +190,9 @@ def test_the_control_is_a_panel_more(context: Context) -> None:
 def test_the_fill_is_painted_in_pixels_and_then_preprocessed(
     plain_context: Context, fill: str, colour: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 ) -> None:
-    seen = look(plain_context, fill=fill, classes=["bee"]).tensors
-    logits, _ = by_brute_force(plain_context, seen["windows"], colour(plain_context.images[0].views[0]))
-    np.testing.assert_allclose(seen["values"][0], softmax(logits)[:, 1], rtol=1e-4)
+    result = look(plain_context, fill=fill, classes=["bee"]).tensors
+    logits, _ = by_brute_force(plain_context, result["windows"], colour(plain_context.images[0].views[0]))
+    np.testing.assert_allclose(result["values"][0], softmax(logits)[:, 1], rtol=1e-4)
 
 
 def test_a_blur_keeps_the_colours_of_the_place(plain_context: Context) -> None:
@@ -207,14 +207,14 @@ def test_a_blur_keeps_the_colours_of_the_place(plain_context: Context) -> None:
 def test_boxes_of_the_photo_are_covered_instead(plain_context: Context) -> None:
     # The crop of 32 pixels shows 32/36 of the photo's height of 48: a scale of 4/3, from (8.67, 2.67).
     boxes = [box(20, 10, 30, 30), box(-5, -5, 12, 12)]
-    seen = look(plain_context, boxes=boxes).tensors
+    result = look(plain_context, boxes=boxes).tensors
     region = plain_context.images[0].geometries[0].region
     scale = region.width / SIDE
     first = [int((10 - region.y0) / scale), int((20 - region.x0) / scale)]
-    assert seen["windows"][0, :2].tolist() == first
-    assert seen["windows"][1, :2].tolist() == [0, 0]
-    logits, _ = by_brute_force(plain_context, seen["windows"], grey(plain_context))
-    np.testing.assert_array_equal(seen["likeliest"], logits.argmax(1))
+    assert result["windows"][0, :2].tolist() == first
+    assert result["windows"][1, :2].tolist() == [0, 0]
+    logits, _ = by_brute_force(plain_context, result["windows"], grey(plain_context))
+    np.testing.assert_array_equal(result["likeliest"], logits.argmax(1))
 
 
 def mask_file(mask: NDArray[np.bool_]) -> bytes:
@@ -250,12 +250,12 @@ def test_a_mask_gives_what_a_whole_pass_over_its_painted_pixels_gives(in_float64
     totals = expected["conv5"][1:, 4].sum((1, 2)).numpy()
 
     masks = [mask_file(mask) for mask in RANDOM_MASKS]
-    seen = look(in_float64, masks=masks, fill="#ff8000", layer="conv5", map=4).tensors
+    result = look(in_float64, masks=masks, fill="#ff8000", layer="conv5", map=4).tensors
 
     probabilities = softmax(np.array(logits, np.float64))[:, clean.argmax()]
-    np.testing.assert_allclose(seen["values"][0], probabilities, rtol=1e-6)
-    np.testing.assert_array_equal(seen["likeliest"], np.argmax(logits, axis=1))
-    np.testing.assert_allclose(seen["totals"], totals, rtol=1e-5)
+    np.testing.assert_allclose(result["values"][0], probabilities, rtol=1e-6)
+    np.testing.assert_array_equal(result["likeliest"], np.argmax(logits, axis=1))
+    np.testing.assert_allclose(result["totals"], totals, rtol=1e-5)
 
 
 @pytest.mark.parametrize("fill", ["mean", "blur"])
@@ -286,21 +286,25 @@ def test_maps_count_a_mask_for_its_own_pixels_alone(in_float64: Context) -> None
     masks[0, 12:14, 12:14] = [[1, 1], [1, 0]]
     masks[1, 12:14, 12:14] = [[0, 1], [0, 1]]
     masks[1, 14, 12] = True
-    seen = look(in_float64, masks=[mask_file(mask) for mask in masks])
-    (row,) = seen.tables["classes"].records()
-    clean, (one, two) = row["clean"], seen.tensors["values"][0]
+    result = look(in_float64, masks=[mask_file(mask) for mask in masks])
+    (row,) = result.tables["classes"].records()
+    clean, (one, two) = row["clean"], result.tensors["values"][0]
     both = (one + two) / 2
-    assert seen.tensors["windows"].tolist() == [[10, 10, 2, 2], [10, 10, 3, 2]]
+    assert result.tensors["windows"].tolist() == [[10, 10, 2, 2], [10, 10, 3, 2]]
     expected = [[one, both, clean], [one, two, clean], [two, clean, clean]]
-    np.testing.assert_allclose(seen.tensors["value-maps"][0, 10:13, 10:13], expected, rtol=1e-6)
-    np.testing.assert_allclose(seen.tensors["photo-value-maps"][0, 12:15, 12:15], expected, rtol=1e-6)
-    assert (seen.tensors["value-maps"] != np.float32(clean)).sum() == 5
-    (watched,) = seen.tables["watched"].records()
-    assert (np.abs(seen.tensors["total-map"] - watched["clean_total"]) > 1e-4).sum() == 5
+    np.testing.assert_allclose(result.tensors["value-maps"][0, 10:13, 10:13], expected, rtol=1e-6)
+    np.testing.assert_allclose(result.tensors["photo-value-maps"][0, 12:15, 12:15], expected, rtol=1e-6)
+    assert (result.tensors["value-maps"] != np.float32(clean)).sum() == 5
+    (watched,) = result.tables["watched"].records()
+    assert (np.abs(result.tensors["total-map"] - watched["clean_total"]) > 1e-4).sum() == 5
 
 
 def test_the_likeliest_class_of_a_pixel_is_that_of_the_masks_over_it() -> None:
-    windows = [Window(0, 0, 1, 3, np.array([[1, 0, 1]], bool)), Window(0, 1, 1, 2), Window(0, 2, 1, 1)]
+    windows = [
+        OcclusionWindow(0, 0, 1, 3, np.array([[1, 0, 1]], bool)),
+        OcclusionWindow(0, 1, 1, 2),
+        OcclusionWindow(0, 2, 1, 1),
+    ]
     found = likeliest_map(np.array([5, 7, 5]), windows, (1, 4), elsewhere=2)
     assert found.tolist() == [[5, 7, 5, 2]]
 
@@ -321,18 +325,18 @@ def test_the_picture_paints_only_the_mask(context: Context) -> None:
 
 
 def test_what_no_box_covers_keeps_the_clean_value(plain_context: Context) -> None:
-    seen = look(plain_context, boxes=[box(20, 10, 30, 20)])
-    (row,) = seen.tables["classes"].records()
-    assert seen.tensors["value-maps"][0, -1, -1] == pytest.approx(row["clean"])
-    assert seen.tensors["photo-value-maps"][0, 0, 0] == pytest.approx(row["clean"])
-    assert seen.tensors["photo-value-maps"].shape == (1, 48, 60)
-    assert seen.tensors["photo-value-maps"][0, 15, 25] == pytest.approx(row["lowest"], rel=1e-5)
+    result = look(plain_context, boxes=[box(20, 10, 30, 20)])
+    (row,) = result.tables["classes"].records()
+    assert result.tensors["value-maps"][0, -1, -1] == pytest.approx(row["clean"])
+    assert result.tensors["photo-value-maps"][0, 0, 0] == pytest.approx(row["clean"])
+    assert result.tensors["photo-value-maps"].shape == (1, 48, 60)
+    assert result.tensors["photo-value-maps"][0, 15, 25] == pytest.approx(row["lowest"], rel=1e-5)
 
 
 def test_the_table_names_the_window_that_lowers_the_class_most(plain_context: Context) -> None:
-    seen = look(plain_context, classes=["ant", "dog"])
-    for values, row in zip(seen.tensors["values"], seen.tables["classes"].records(), strict=True):
-        y, x, rows, _ = seen.tensors["windows"][values.argmin()]
+    result = look(plain_context, classes=["ant", "dog"])
+    for values, row in zip(result.tensors["values"], result.tables["classes"].records(), strict=True):
+        y, x, rows, _ = result.tensors["windows"][values.argmin()]
         region = plain_context.images[0].geometries[0].region
         assert row["lowest"] == pytest.approx(values.min())
         assert row["x0"] == pytest.approx(region.x0 + x * region.width / SIDE)
@@ -354,9 +358,9 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
         ({"window": 0}, InputError, "window", "window is 0"),
         ({"window": -4}, InputError, "window", "window is -4"),
         ({"stride": 0}, InputError, "stride", "stride is 0"),
-        ({"window": 5, "stride": 8}, InputError, "stride", "stride 8 is more than window 5"),
+        ({"window": 5, "stride": 8}, InputError, "stride", "stride 8 is larger than window 5"),
         ({"window": 0, "stride": 8}, InputError, "window", "window is 0"),
-        ({"stride": 9}, InputError, "stride", "stride 9 is more than window 8: pixels would stay uncovered"),
+        ({"stride": 9}, InputError, "stride", "stride 9 is larger than window 8: some pixels would"),
         ({"classes": ["ant", "wolf"]}, NotFound, r"classes\[1\]", "no label 'wolf'; this model has 'ant'"),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
         ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'"),
@@ -367,7 +371,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             r"boxes\[0\]",
             "the box is empty: x0 has to be less than x1",
         ),
-        ({"masks": ["nose.png"]}, InputError, r"masks\[0\]", "a file has to come as base64"),
+        ({"masks": ["nose.png"]}, InputError, r"masks\[0\]", "not valid base64"),
         (
             {"masks": [b"not an image"]},
             InputError,
@@ -384,7 +388,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             {"masks": [GOOD_MASK, GOOD_MASK, mask_file(np.zeros((48, 60), bool))]},
             InputError,
             r"masks\[2\]",
-            r"masks\[2\] covers nothing of what the network sees, \(8.66667, 2.66667\) to",
+            r"masks\[2\] has no occluded pixel within .* the network sees, \(8.66667, 2.66667\) to",
         ),
         ({"control_down_to": "conv9"}, NotFound, "control_down_to", "no layer 'conv9'"),
         ({"control_down_to": "fc6"}, InputError, "control_down_to", "which comes after 'relu5'"),
@@ -400,7 +404,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             {"boxes": [{"x0": 0, "y0": 0, "x1": 2, "y1": 2}]},
             InputError,
             r"boxes\[0\]",
-            "of the photo the network sees",
+            "outside of the part of the photo that the network sees",
         ),
     ],
 )
@@ -412,14 +416,14 @@ def test_what_cannot_be_covered_is_refused_before_any_pass(
     field: str,
     told: str,
 ) -> None:
-    monkeypatch.setattr(scene, "trace", None)
+    monkeypatch.setattr(setup, "trace", None)
     with pytest.raises(error, match=told) as refusal:
         look(context, **parameters)
     assert re.fullmatch(field, refusal.value.field)
 
 
 def test_the_default_stride_is_held_against_a_small_window() -> None:
-    with pytest.raises(InputError, match="stride 8 is more than window 4") as refusal:
+    with pytest.raises(InputError, match="stride 8 is larger than window 4") as refusal:
         read_params(OCCLUDE, {"window": 4})
     assert refusal.value.field == "stride"
 
@@ -480,8 +484,8 @@ def level_context(context: Context) -> Context:
 def test_where_no_window_changes_anything_none_is_named(
     level_context: Context, method: str, value: str
 ) -> None:
-    seen = look(level_context, method=method, value=value, classes=["ant", "dog"])
-    for row in seen.tables["classes"].records():
+    result = look(level_context, method=method, value=value, classes=["ant", "dog"])
+    for row in result.tables["classes"].records():
         assert row["lowest"] == pytest.approx(row["clean"], rel=1e-5)
         assert [row[side] for side in ("x0", "y0", "x1", "y1")] == [None] * 4
 
@@ -513,10 +517,10 @@ def test_rounding_is_not_stretched_over_the_scale_and_the_caption_says_so(
 
 
 def test_classes_that_differ_by_rounding_are_as_likely_as_in_the_clean_photo(context: Context) -> None:
-    made = scene.scene_of(context, OCCLUDE.params())
+    made = setup.prepare_run(context, OCCLUDE.params())
     clean = int(made.clean.argmax())
     other = (clean + 1) % 4
     logits = np.zeros((2, 4), np.float32)
     logits[0, [clean, other]] = 1, 1 + 5e-7
     logits[1, [clean, other]] = 1, 1.01
-    assert likeliest_of(made, logits).tolist() == [clean, other]
+    assert likeliest_classes(made, logits).tolist() == [clean, other]

@@ -41,8 +41,8 @@ def test_the_control_is_randomised_from_the_top_down_to_a_layer(context: Context
 
 def test_with_less_randomised_the_control_is_more_alike(context: Context) -> None:
     def mean_similarity(down_to: str) -> float:
-        seen = look(context, layer="relu5", control=True, control_down_to=down_to)
-        rows = seen.tables["projections"].records()
+        projected = look(context, layer="relu5", control=True, control_down_to=down_to)
+        rows = projected.tables["projections"].records()
         return float(np.mean([row["rank_correlation"] for row in rows]))
 
     # No weights are left to randomise from relu5 on; from conv5 on one layer of them is.
@@ -55,8 +55,8 @@ def test_without_a_control_there_is_nothing_to_compare(context: Context) -> None
 
 
 def test_a_projection_is_like_itself_and_unlike_its_negative() -> None:
-    seen = np.random.default_rng(0).normal(size=(3, 20, 20)).astype(np.float32)
-    same, negative = similarity(seen, 5 * seen), similarity(seen, -seen)
+    projected = np.random.default_rng(0).normal(size=(3, 20, 20)).astype(np.float32)
+    same, negative = similarity(projected, 5 * projected), similarity(projected, -projected)
     assert (same.ssim, same.rank_correlation) == pytest.approx((1, 1))
     assert negative.ssim is not None
     assert negative.ssim < 0.5
@@ -71,8 +71,8 @@ def test_independent_noise_is_alike_by_chance_only() -> None:
 
 
 def test_of_a_projection_of_zeros_nothing_is_said() -> None:
-    seen = np.ones((3, 9, 9), np.float32)
-    assert similarity(seen, np.zeros_like(seen)).ssim is None
+    projected = np.ones((3, 9, 9), np.float32)
+    assert similarity(projected, np.zeros_like(projected)).ssim is None
 
 
 def test_fields_of_a_few_pixels_are_compared_by_rank_alone() -> None:
@@ -102,9 +102,9 @@ def test_many_units_are_what_the_engine_gives_of_them_at_once(plain_context: Con
     expected = project(network, trace(network, images, until="conv1"), "conv1", units)
 
     named = [{"map": unit.map, "y": unit.y, "x": unit.x} for unit in units]
-    seen = look(plain_context, layer="conv1", units=named)
+    projected = look(plain_context, layer="conv1", units=named)
 
-    np.testing.assert_allclose(seen.tensors["projections"], expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(projected.tensors["projections"], expected.numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("again", [{"map": 1, "y": 2, "x": 3}, {"map": 1}])
@@ -120,9 +120,9 @@ def test_a_unit_that_is_named_twice_is_refused(plain_context: Context, again: di
 
 
 def test_a_projection_that_is_level_has_nothing_to_compare() -> None:
-    seen = np.random.default_rng(0).normal(size=(3, 20, 20)).astype(np.float32)
-    assert similarity(seen, np.ones_like(seen)) == similarity(np.ones_like(seen), seen)
-    assert similarity(seen, np.ones_like(seen)).rank_correlation is None
+    projected = np.random.default_rng(0).normal(size=(3, 20, 20)).astype(np.float32)
+    assert similarity(projected, np.ones_like(projected)) == similarity(np.ones_like(projected), projected)
+    assert similarity(projected, np.ones_like(projected)).rank_correlation is None
 
 
 def test_the_projection_of_a_unit_whose_activation_is_rounding_is_drawn_grey(context: Context) -> None:
@@ -130,8 +130,8 @@ def test_the_projection_of_a_unit_whose_activation_is_rounding_is_drawn_grey(con
     with torch.no_grad():
         model.network.filters["conv5"].weight[3] *= 1e-9
         model.network.filters["conv5"].bias[3] = 0
-    seen = look(replace(context, model=model), layer="conv5", units=[{"map": 3}, {"map": 4}])
-    silent, loud = (picture for picture in seen.pictures if "-map" in picture.name)
+    projected = look(replace(context, model=model), layer="conv5", units=[{"map": 3}, {"map": 4}])
+    silent, loud = (picture for picture in projected.pictures if "-map" in picture.name)
     assert SILENT_NOTE in silent.scale
     assert SILENT_NOTE not in loud.scale
     grey, drawn = (np.asarray(Image.open(io.BytesIO(each.png)))[:, :224] for each in (silent, loud))

@@ -12,7 +12,7 @@ from zfscope.analysis.classification import classify
 from zfscope.analysis.contract import Analyzer, Context
 from zfscope.analysis.run import read_params, run
 from zfscope.runtimes import MapMaxima, Runtime
-from zfscope_analyzers.invariance import Invariance
+from zfscope_analyzers.invariance import InvarianceAnalyzer
 from zfscope_analyzers.occlude import Occlude
 
 Array = NDArray[np.float32]
@@ -58,7 +58,7 @@ def test_of_a_classification(cats: Context) -> None:
 
 
 def test_of_invariance(cats: Context) -> None:
-    found = analysed(Invariance(), cats, transformations=["rotation"], rotations_deg=[90])
+    found = analysed(InvarianceAnalyzer(), cats, transformations=["rotation"], rotations_deg=[90])
     np.testing.assert_allclose(found["rotation-probabilities"], 1, atol=1e-6)
     assert (found["rotation-distances"] > 0).all()
 

@@ -28,7 +28,7 @@ from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_dat
 from zfscope.store import Model, Weights
 from zfscope.store.manifest import WEIGHTS
 from zfscope_analyzers.top_k import inspect as module
-from zfscope_analyzers.top_k.inspect import FLOOR, RELATIVE, reproduced
+from zfscope_analyzers.top_k.inspect import FLOOR, RELATIVE, is_reproduced
 
 TOP_K = load_analyzers().analyzer("top-k")
 LAYERS = ("conv1", "conv5", "relu5", "fc6", "fc8")
@@ -242,7 +242,7 @@ def test_an_activation_that_is_not_reproduced_is_marked(ready: Context) -> None:
     ],
 )
 def test_an_activation_may_differ_by_what_rounding_does(recomputed: float, peak: float, same: bool) -> None:
-    assert reproduced(2, recomputed, peak) is same
+    assert is_reproduced(2, recomputed, peak) is same
 
 
 @pytest.mark.parametrize(
@@ -475,7 +475,9 @@ def test_where_there_are_several_indexes_one_has_to_be_named(
 
 def test_where_there_is_no_index_it_says_how_to_make_one(seeing: Model) -> None:
     context = Context(seeing, create_runtime("torch", seeing), ())
-    with pytest.raises(NotFound, match="has no index; make one of your photos: zfscope index") as refusal:
+    with pytest.raises(
+        NotFound, match="has no index; make one from your photos with: zfscope index"
+    ) as refusal:
         look(context)
     assert refusal.value.field == "index"
 

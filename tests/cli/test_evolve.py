@@ -137,7 +137,7 @@ def test_a_layer_that_is_no_convolution_is_indexed_for_itself(
     [
         (["--maps", "1,x"], "--maps '1,x'; maps are named as 1,2,5"),
         (["--epochs", "-1"], "--epochs '-1'; epochs are named as 1,2,5"),
-        ([], "has no indexes; make them: zfscope index DATA --model tiny and zfscope index DATA --model"),
+        ([], "has no indexes; make them with: zfscope index DATA --model tiny and zfscope index DATA"),
         (["PHOTOS", "--epochs", "9"], "model 'tiny' version 1 has no checkpoint of epoch 9; available: 1, 2"),
         (["PHOTOS", "--layer", "fc6"], "no layer 'fc6'; this model has conv1, "),
         (
@@ -174,7 +174,8 @@ def test_a_model_without_checkpoints_is_told(
     where = ["--server", server] if there else [photos, "--model", "tiny"]
     result = run("evolve", *where, "--out", tmp_path / "out")
     assert (result.code, result.stdout) == (2, "")
-    assert "model 'tiny' version 2 has no checkpoints; no model has. Training keeps them" in result.stderr
+    assert "model 'tiny' version 2 has no checkpoints; models with checkpoints: none. " in result.stderr
+    assert "Keep some with: zfscope train --checkpoints" in result.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

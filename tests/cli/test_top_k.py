@@ -101,7 +101,10 @@ def test_a_dead_map_is_said_to_be_dead(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--version", 2], "model 'tiny' version 2 has no index; make one of your photos: zfscope index"),
+        (
+            ["--version", 2],
+            "model 'tiny' version 2 has no index; make one from your photos with: zfscope index",
+        ),
         (
             ["--version", 1, "--index", "val"],
             "index 'val' of model 'tiny' version 1 not found .*; available: blots",

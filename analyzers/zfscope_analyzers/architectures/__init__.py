@@ -1,6 +1,6 @@
-"""Architectures compared by what Sec 4.1 chose one by: first filters, their frequencies, grids in layer 2."""
+"""Comparison of architectures by the criteria of Sec 4.1: first-layer filters and aliasing in layer 2."""
 
-from zfscope_analyzers.architectures.analyzer import CompareArchitectures, compare, cost, result
-from zfscope_analyzers.architectures.measure import Measures, measure
+from zfscope_analyzers.architectures.analyzer import CompareArchitectures, compare, comparison_result, cost
+from zfscope_analyzers.architectures.measure import Measurements, measure
 
-__all__ = ["CompareArchitectures", "Measures", "compare", "cost", "measure", "result"]
+__all__ = ["CompareArchitectures", "Measurements", "compare", "comparison_result", "cost", "measure"]

@@ -1,4 +1,4 @@
-"""Architectures side by side, as an analyzer: the model of the request and others (Sec 4.1, Fig 6)."""
+"""The analyzer `compare-architectures`: the model of the request next to others (Sec 4.1, Fig 6)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,84 +13,85 @@ from zfscope.errors import InputError, NotFound
 from zfscope.results import merge_notices
 from zfscope.scan import Index, open_index
 from zfscope.store import Model
-from zfscope_analyzers.architectures.figure import figure
-from zfscope_analyzers.architectures.measure import PROJECTED, Measures, measure
-from zfscope_analyzers.architectures.table import table
+from zfscope_analyzers.architectures.figure import draw_comparison
+from zfscope_analyzers.architectures.measure import PROJECTED_MAPS, Measurements, measure
+from zfscope_analyzers.architectures.table import comparison_table
 from zfscope_analyzers.params import Params
 
-# Forward passes for each photo and model: to find the largest activations, and to project from them, both
-# through the model's weights and through random ones.
+# Forward passes per photo and model: one to find the largest activations and one to project from them, each
+# with the model's weights and with random weights.
 _PASSES = 4
 
 
 class CompareParams(Params):
-    """What to compare the model with."""
+    """Models to compare with, and the index that counts dead maps."""
 
     others: tuple[str, ...] = Field(
         min_length=1,
         max_length=7,
-        description="The models to compare with, each as NAME (its newest version) or NAME:VERSION.",
+        description="Models to compare with, each as NAME (newest version) or NAME:VERSION.",
     )
     index: str = Field(
         default="",
-        description="An index of each model, by its name: count maps dead on all its photos; empty: do not.",
+        description="Name of an index that every model has, used to count feature maps that are dead on all "
+        "of its photos; empty: do not count them.",
     )
 
 
 class CompareArchitectures:
-    """Puts models side by side by what the paper chose its architecture by.
+    """Comparison of models by the criteria with which the paper chose its architecture.
 
-    First-layer filters and their spatial frequencies, dead filters and silent maps, grids in projections of
-    layer 2, accuracy and cost. Gives the table `architectures`
-    (measure, and a column for each model), the picture `architectures`, and for each model the tensors
-    NAME-VERSION-filters, -rms, -rms-renormalised, -shares, -peaks, -frequencies, -density, -profile and
-    -maxima-LAYER.
+    Measures first-layer filters and their spatial frequencies, dead filters and silent maps, grids (aliasing)
+    in projections of layer 2, accuracy and cost. Returns the table `architectures` (the column `measure` and
+    one column per model), the picture `architectures`, and for each model the tensors NAME-VERSION-filters,
+    -rms, -rms-renormalised, -shares, -peaks, -frequencies, -density, -profile and -maxima-LAYER.
     """
 
     name = "compare-architectures"
-    summary = "Models side by side: first filters, their frequencies, dead maps, grids in layer 2 (Fig 6)"
+    summary = "Compare models: first-layer filters and their frequencies, dead maps, grids in layer 2 (Fig 6)"
     api_version = 2
     photos = (1, 16)
     params = CompareParams
 
     def cost(self, model: Model, params: CompareParams) -> int:
-        """Count the passes of all models for one photo."""
+        """Return the number of forward passes of all models for one photo."""
         return cost(1 + len(params.others), 1)
 
     def analyze(self, context: Context, params: CompareParams) -> Analysis:
-        """Compare on the photos.
+        """Compare the models on the photos.
 
-        Raises NotFound for a model that the store does not have and an index that a model does not have,
-        InputError for a model that is named twice or cannot be compared.
+        Raises NotFound for a model that is not in the store and for an index that a model lacks, InputError
+        for a model that is named twice or cannot be compared.
         """
-        others = (_named(context, name, f"others[{place}]") for place, name in enumerate(params.others))
+        others = (_load_named(context, name, f"others[{index}]") for index, name in enumerate(params.others))
         models = [context.model, *others]
         photos = [prepared.photo for prepared in context.images]
         indexes = [open_index(model, params.index) for model in models] if params.index else []
         measured = compare(models, photos)
         warnings = merge_notices(notice for model in models[1:] for notice in model.warnings)
-        return replace(result(measured, indexes, pictures=context.pictures), warnings=warnings)
+        return replace(comparison_result(measured, indexes, pictures=context.pictures), warnings=warnings)
 
 
-def _named(context: Context, words: str, field: str) -> Model:
-    name, _, version = words.partition(":")
+def _load_named(context: Context, reference: str, field: str) -> Model:
+    name, _, version = reference.partition(":")
     if version and not version.isdecimal():
         raise InputError(
-            f"{field} is '{words}'; a model is named as NAME or NAME:VERSION, such as zfnet:1", field=field
+            f"{field} is '{reference}'; a model is named as NAME or NAME:VERSION, such as zfnet:1",
+            field=field,
         )
     if context.store is None:
-        raise NotFound("there is no store to find other models in", field=field)
+        raise NotFound("no model store to load other models from", field=field)
     try:
         return context.store.load(name, int(version) if version else None)
     except NotFound as error:
         raise NotFound(str(error), field=field) from error
 
 
-def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tuple[Measures, ...]:
-    """Measure models on photos, uint8 (height, width, 3) RGB each, at least one.
+def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tuple[Measurements, ...]:
+    """Measure models on one or more photos, each uint8 (height, width, 3) in RGB.
 
-    Raises InputError for fewer than two models, one twice, or models of different input size, and as
-    `measure` does.
+    Raises InputError for fewer than two models, for a duplicate, for models of different input sizes, and in
+    the cases that `measure` lists.
     """
     titles = [model.manifest.title for model in models]
     if len(models) < 2:
@@ -103,7 +104,7 @@ def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tup
 
 
 def _check_sizes(models: Sequence[Model]) -> None:
-    """Raise InputError unless all models read pictures of one size: else frequencies do not compare."""
+    """Raise InputError unless all models have the same input size: their frequencies are per pixel."""
     read = {model.manifest.title: model.preprocessing.crop for model in models}
     if len(set(read.values())) > 1:
         sizes = ", ".join(f"{title} reads {side} x {side} pixels" for title, side in read.items())
@@ -111,15 +112,17 @@ def _check_sizes(models: Sequence[Model]) -> None:
 
 
 def cost(models: int, photos: int) -> int:
-    """Return the approximate number of forward passes that a comparison costs."""
-    return models * (_PASSES * photos + 2 * PROJECTED)
+    """Return the approximate number of forward passes of a comparison."""
+    return models * (_PASSES * photos + 2 * PROJECTED_MAPS)
 
 
-def result(measures: Sequence[Measures], indexes: Sequence[Index] = (), *, pictures: bool = True) -> Analysis:
+def comparison_result(
+    measures: Sequence[Measurements], indexes: Sequence[Index] = (), *, pictures: bool = True
+) -> Analysis:
     """Return the table and the picture `architectures`, and the tensors of each model.
 
-    Tensors are named `NAME-VERSION-filters` and so on. indexes: one of each model, for the dead maps of
-    all its layers, or none. pictures: whether to draw.
+    Tensors are named `NAME-VERSION-filters` and so on. indexes: one per model, to count dead maps in all of
+    its layers, or empty. pictures: whether to draw the picture.
     """
     tensors = {
         f"{each.name}-{each.version}-{key}": np.ascontiguousarray(values, np.float32)
@@ -128,13 +131,13 @@ def result(measures: Sequence[Measures], indexes: Sequence[Index] = (), *, pictu
     }
     return Analysis(
         tensors=tensors,
-        pictures=(picture("architectures", figure(measures, indexes)),) if pictures else (),
-        tables={"architectures": table(measures, indexes)},
+        pictures=(picture("architectures", draw_comparison(measures, indexes)),) if pictures else (),
+        tables={"architectures": comparison_table(measures, indexes)},
     )
 
 
-def _arrays(measures: Measures) -> Mapping[str, NDArray[Any]]:
-    """Return the arrays behind the numbers; shapes and units as in `Measures`, `Sizes` and `Spectrum`."""
+def _arrays(measures: Measurements) -> Mapping[str, NDArray[Any]]:
+    """Return the arrays behind the table; see `Measurements`, `FilterSizes` and `Spectrum` for shapes."""
     spectrum = measures.spectrum
     return {
         "filters": measures.filters,

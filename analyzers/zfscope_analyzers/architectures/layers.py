@@ -1,4 +1,4 @@
-"""Which layers of a network are layers 1 and 2, and on what grids of pixels what they say lies."""
+"""Layers 1 and 2 of a network, and the lattices of pixels on which their units lie."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from zfscope.networks.spec import INPUT, NetworkSpec
 
 @dataclass(frozen=True)
 class Lattice:
-    """Units of a layer lie `period` pixels apart, those of the layers before it `within` at most."""
+    """Lattice of a layer's units: `period` pixels apart; those of earlier layers at most `within` apart."""
 
     layer: str
     period: int
@@ -20,9 +20,10 @@ class Lattice:
 
 @dataclass(frozen=True)
 class FirstLayers:
-    """Layer 1 reads the image, layer 2 is the first convolution that reads what comes of that.
+    """Layer 1, a convolution of the image, and layer 2, the next convolution after it.
 
-    lattices: of the layers up to layer 2 that lie on a coarser one than the layer before, in their order.
+    lattices: one for each layer up to layer 2 whose lattice is coarser than that of the layer before, in
+    network order.
     """
 
     first: Layer
@@ -31,22 +32,22 @@ class FirstLayers:
 
     @property
     def stride(self) -> int:
-        """Pixels between neighbouring units of layer 1."""
-        assert self.first.window is not None  # it is a convolution
+        """Distance in pixels between neighbouring units of layer 1."""
+        assert self.first.window is not None  # a convolution has a window
         return self.first.window.stride
 
 
 def first_layers(spec: NetworkSpec) -> FirstLayers:
-    """Find them. Raises InputError for a network without two such layers."""
+    """Return layers 1 and 2 of a network. Raises InputError for a network without two such layers."""
     convolutions = [spec.layer(name) for name in spec.convolutions]
     second = next((layer for layer in convolutions if not _reads_image(spec, layer)), None)
-    path = [] if second is None else list(_down(spec, second))
+    path = [] if second is None else list(_path_to_image(spec, second))
     below = [layer for layer in path[1:] if layer in convolutions]
     if second is None or not below or not _reads_image(spec, below[0]):
         names = ", ".join(spec.convolutions) or "none"
         raise InputError(
-            f"network '{spec.name}' has no convolution of the image with another one after it, which is what "
-            f"architectures are compared by; its convolutions: {names}",
+            f"network '{spec.name}' has no convolution of the image followed by another convolution, which a "
+            f"comparison of architectures needs; its convolutions: {names}",
             field="models",
         )
     return FirstLayers(below[0], second, _lattices(spec, path[::-1]))
@@ -56,8 +57,8 @@ def _reads_image(spec: NetworkSpec, layer: Layer) -> bool:
     return spec.sources[layer.name] == (INPUT,)
 
 
-def _down(spec: NetworkSpec, layer: Layer) -> Iterator[Layer]:
-    """Walk from a layer to the image, by the first input where several meet."""
+def _path_to_image(spec: NetworkSpec, layer: Layer) -> Iterator[Layer]:
+    """Walk from a layer down to the image, along the first input of layers that have several."""
     known, sources, name = spec.by_name, spec.sources, layer.name
     while name != INPUT:
         yield known[name]
@@ -65,10 +66,10 @@ def _down(spec: NetworkSpec, layer: Layer) -> Iterator[Layer]:
 
 
 def _lattices(spec: NetworkSpec, path: list[Layer]) -> tuple[Lattice, ...]:
-    fields, within, found = receptive_fields(spec), 1, []
+    fields, within, result = receptive_fields(spec), 1, []
     for layer in path:
         period = fields[layer.name].jump
         if period > within:
-            found.append(Lattice(layer.name, period, within))
+            result.append(Lattice(layer.name, period, within))
             within = period
-    return tuple(found)
+    return tuple(result)

@@ -1,4 +1,4 @@
-"""Correspondence: whether covering the same part of different photos changes features alike (Sec 4.3)."""
+"""Correspondence analysis: whether occluding the same part changes features consistently (Sec 4.3)."""
 
 from zfscope_analyzers.correspond.analyzer import Correspond
 from zfscope_analyzers.correspond.params import CorrespondParams

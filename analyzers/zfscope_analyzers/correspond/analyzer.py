@@ -1,4 +1,4 @@
-"""Correspondence as an analyzer: what it takes and gives, Table 1 with the covered photos beside too."""
+"""The analyzer `correspond`, its tables and its figure: Table 1 of the paper with the occluded photos."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,14 @@ from PIL import Image
 from zfscope.analysis.contract import Analysis, Context, Picture, Table, picture
 from zfscope.images.layout import above, beside, cell, page
 from zfscope.store import Model
-from zfscope_analyzers.correspond.compare import Covering, Row, compare, covered, draws_of, parts_of
+from zfscope_analyzers.correspond.compare import (
+    CorrespondenceRow,
+    OccludedRegion,
+    draw_random_regions,
+    locate_parts,
+    measure_changes,
+    occlude_box,
+)
 from zfscope_analyzers.correspond.params import RANDOM, CorrespondParams
 
 _NAME_PX, _NUMBER_PX, _TILES_PX, _SMALLEST_TILE_PX = 170, 150, 1000, 48
@@ -17,51 +24,53 @@ _CELL_GAP, _TILE_GAP, _ROW_GAP = 10, 4, 8
 
 
 class Correspond:
-    """Covers the same part in every photo, and compares which way each feature changes.
+    """Comparison of how each feature changes when the same part is occluded in every photo (Sec 4.3).
 
-    x and x~ are the features of a photo before and after (first crop; the part painted over in its
-    pixels, before anything is subtracted); e = x - x~. For each pair of photos i and j, the Hamming
-    distance between sign(e_i) and sign(e_j), divided by the number of features: 0 where the network changes
-    alike on both, which says that it relates the parts. The table gives the mean over all pairs and its
-    standard deviation over them (dividing by their number), as the paper's Table 1.
+    Let x be the features of a photo's first crop, x~ those after the part is painted over in its pixels
+    (before the preprocessing subtracts anything), and e = x - x~. The measure for photos i and j is the
+    Hamming distance between sign(e_i) and sign(e_j) divided by the number of features: 0 if features change
+    in the same direction in both photos, that is, if the network relates the two parts. The table has the
+    mean over all pairs of photos and its standard deviation (dividing by the number of pairs), as Table 1 of
+    the paper.
 
-    A sign is -1, 0 or 1, and signs are compared as they are: a feature that does not change in one photo
-    (0) differs from one that falls or rises in the other, and agrees with one that does not change either.
-    A change that is rounding, at most 2e-6 of the photo's largest feature in the layer, counts as 0: see
-    `zfscope.rounding`.
+    A sign is -1, 0 or 1: a feature that does not change in one photo (0) differs from one that decreases or
+    increases in the other, and agrees with one that does not change either. A change of at most 2e-6 of the
+    photo's largest feature in the layer is rounding and counts as 0, see `zfscope.rounding`.
 
-    The control covers boxes at random places (uniform over the network's crop, independent of each other)
-    as large as the photo's parts in the mean; its figures are over all draws and pairs.
+    The control occludes boxes at random positions, uniform over the network's crop and independent of each
+    other, with the mean size of the photo's parts; its mean and deviation are over all draws and pairs.
 
-    Gives the table `correspondence` (part, layer, mean, deviation, pairs), the control as the part `random`;
-    the picture `correspondence`; the tensors `hamming`, float32 (parts, layers, photos, photos), `boxes`,
-    int64 (parts, photos, 4): x0, y0, x1, y1 in pixels of the network's input, and, with a control,
-    `random-hamming` and `random-boxes`, with the draws instead of the parts.
+    Returns the table `correspondence` (part, layer, mean, deviation, pairs), with the control as the part
+    `random`; the picture `correspondence`; the tensors `hamming`, float32 (parts, layers, photos, photos),
+    and `boxes`, int64 (parts, photos, 4): x0, y0, x1, y1 in pixels of the network's input; and, with a
+    control, `random-hamming` and `random-boxes`, with draws in place of parts.
     """
 
     name = "correspond"
-    summary = "Whether covering the same part of different photos changes features alike (Sec 4.3, Table 1)"
+    summary = (
+        "Test whether occluding the same part in photos changes features consistently (Sec 4.3, Table 1)"
+    )
     api_version = 2
     photos = (2, 32)
     params = CorrespondParams
 
     def cost(self, model: Model, params: CorrespondParams) -> int:
-        """Count the photo as it is, and once more for each part and each draw of the control."""
+        """Return the number of forward passes per photo: one unoccluded, one per part and control draw."""
         return 1 + len(params.parts) + params.random
 
     def analyze(self, context: Context, params: CorrespondParams) -> Analysis:
-        """Cover the parts, then the control, and compare.
+        """Occlude the parts, then the boxes of the control, and compare.
 
-        Raises NotFound for a layer that the model does not have, InputError for a part that has not one box
-        for each photo, and for a box that does not lie in the crop that the network sees.
+        Raises NotFound for a layer that the model lacks, InputError for a part without exactly one box per
+        photo and for a box outside of the crop that the network sees.
         """
-        for place, layer in enumerate(params.layers):
-            context.model.network.spec.layer(layer, field=f"layers[{place}]")
-        parts = parts_of(context.images, params)
-        draws = draws_of(context.images, parts, params)
-        found = compare(context, params, [*parts, *draws])
-        rows = [_row([part], found[n : n + 1], params.layers) for n, part in enumerate(parts)]
-        control = _row(draws, found[len(parts) :], params.layers) if draws else None
+        for index, layer in enumerate(params.layers):
+            context.model.network.spec.layer(layer, field=f"layers[{index}]")
+        parts = locate_parts(context.images, params)
+        draws = draw_random_regions(context.images, parts, params)
+        distances = measure_changes(context, params, [*parts, *draws])
+        rows = [_row([part], distances[n : n + 1], params.layers) for n, part in enumerate(parts)]
+        control = _row(draws, distances[len(parts) :], params.layers) if draws else None
         shown = rows if control is None else [*rows, control]
         return Analysis(
             tensors=_tensors(rows, "") | (_tensors([control], "random-") if control else {}),
@@ -71,23 +80,25 @@ class Correspond:
 
 
 def _row(
-    coverings: Sequence[Covering], found: Sequence[Mapping[str, NDArray[np.float32]]], layers: Sequence[str]
-) -> Row:
-    hammings = {layer: np.stack([shares[layer] for shares in found]) for layer in layers}
-    return Row(coverings[0].name, coverings, hammings)
+    regions: Sequence[OccludedRegion],
+    distances: Sequence[Mapping[str, NDArray[np.float32]]],
+    layers: Sequence[str],
+) -> CorrespondenceRow:
+    hammings = {layer: np.stack([shares[layer] for shares in distances]) for layer in layers}
+    return CorrespondenceRow(regions[0].name, regions, hammings)
 
 
-def _tensors(rows: Sequence[Row], prefix: str) -> dict[str, NDArray[np.float32] | NDArray[np.int64]]:
+def _tensors(
+    rows: Sequence[CorrespondenceRow], prefix: str
+) -> dict[str, NDArray[np.float32] | NDArray[np.int64]]:
     shares = [np.stack(list(row.hamming.values()), axis=1) for row in rows]
     sides = [
-        [[box.x0, box.y0, box.x1, box.y1] for box in covering.boxes]
-        for row in rows
-        for covering in row.coverings
+        [[box.x0, box.y0, box.x1, box.y1] for box in region.boxes] for row in rows for region in row.regions
     ]
     return {f"{prefix}hamming": np.concatenate(shares), f"{prefix}boxes": np.array(sides, np.int64)}
 
 
-def _table(rows: Sequence[Row], layers: Sequence[str]) -> Table:
+def _table(rows: Sequence[CorrespondenceRow], layers: Sequence[str]) -> Table:
     cells = (
         (row.name, layer, float(pairs.mean()), float(pairs.std()), len(pairs))
         for row in rows
@@ -97,45 +108,45 @@ def _table(rows: Sequence[Row], layers: Sequence[str]) -> Table:
     return Table(("part", "layer", "mean", "deviation", "pairs"), tuple(cells))
 
 
-def _figure(context: Context, params: CorrespondParams, rows: Sequence[Row]) -> Picture:
-    """Draw Table 1 with the covered photos beside: a row for each part."""
+def _figure(context: Context, params: CorrespondParams, rows: Sequence[CorrespondenceRow]) -> Picture:
+    """Draw Table 1, a row per part, with the occluded photos next to each row."""
     tile_px = min(160, max(_SMALLEST_TILE_PX, _TILES_PX // len(context.images)))
-    names = ("covered", *params.layers)
+    names = ("occluded part", *params.layers)
     widths = (_NAME_PX, *[_NUMBER_PX] * len(params.layers))
     head = [cell(name, width, gap_px=_CELL_GAP) for name, width in zip(names, widths, strict=True)]
     lines = [beside(head, gap=0)]
     for row in rows:
-        places = zip(context.images, row.coverings[0].boxes, strict=True)
-        views = [covered(context.model, prepared, box, params.fill)[0] for prepared, box in places]
+        pairs = zip(context.images, row.regions[0].boxes, strict=True)
+        views = [occlude_box(context.model, prepared, box, params.fill)[0] for prepared, box in pairs]
         tiles = [Image.fromarray(view).resize((tile_px, tile_px), Image.Resampling.LANCZOS) for view in views]
-        words = (row.name, *(_mean_and_deviation(row, layer) for layer in params.layers))
+        texts = (row.name, *(_mean_and_deviation(row, layer) for layer in params.layers))
         cells = [
-            cell(word, width, gap_px=_CELL_GAP, height_px=tile_px)
-            for word, width in zip(words, widths, strict=True)
+            cell(text, width, gap_px=_CELL_GAP, height_px=tile_px)
+            for text, width in zip(texts, widths, strict=True)
         ]
         lines.append(beside([*cells, beside(tiles, gap=_TILE_GAP)], gap=0))
     model = context.model
     drawn = page(
-        f"Correspondence in {model.name} version {model.version}",
+        f"Correspondence analysis of {model.name} version {model.version}",
         [above(lines, gap=_ROW_GAP)],
-        scale=f"photos covered with: {params.fill}; the numbers are those of the table 'correspondence'",
+        scale=f"occluded with: {params.fill}; numbers as in the table 'correspondence'",
         caption=_caption(rows),
         gap=20,
     )
     return picture("correspondence", drawn)
 
 
-def _mean_and_deviation(row: Row, layer: str) -> str:
+def _mean_and_deviation(row: CorrespondenceRow, layer: str) -> str:
     pairs = row.pairs(layer)
     return f"{pairs.mean():.3f} \u00b1 {pairs.std():.3f}"
 
 
-def _caption(rows: Sequence[Row]) -> str:
-    words = (
-        "Mean feature sign change: the share of a layer's features that do not change the same way in two "
-        "photos when the part is covered, over all pairs of photos, \u00b1 standard deviation. Lower: the "
-        "network relates the parts more closely."
+def _caption(rows: Sequence[CorrespondenceRow]) -> str:
+    text = (
+        "Mean feature sign change: the share of a layer's features whose change differs in sign between two "
+        "photos when the part is occluded, averaged over all pairs of photos, \u00b1 standard deviation. "
+        "Lower values mean that the network relates the parts more closely."
     )
     if rows[-1].name == RANDOM:
-        words += f" Control: {len(rows[-1].coverings)} draws of random boxes, of which the first is shown."
-    return words
+        text += f" Control: {len(rows[-1].regions)} draws of random boxes; the first is shown."
+    return text

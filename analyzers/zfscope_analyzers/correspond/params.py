@@ -1,58 +1,59 @@
-"""What to cover, and where to compare what it changes."""
+"""Parameters of the correspondence analysis."""
 
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, NonNegativeInt, field_validator
 
 from zfscope.images.transform import FillColour
-from zfscope_analyzers.params import Params, PhotoBox, distinct
+from zfscope_analyzers.params import Params, PhotoBox, reject_duplicates
 
+# Name of the control among the parts.
 RANDOM = "random"
-"""The control among the parts."""
 
 
-class Part(Params):
-    """A part that all photos show, such as the nose."""
+class PartBoxes(Params):
+    """An object part that all photos show, such as the nose, and its box in each photo."""
 
-    name: str = Field(min_length=1, max_length=64, description="What the part is called.")
+    name: str = Field(min_length=1, max_length=64, description="Name of the part.")
     boxes: tuple[PhotoBox, ...] = Field(
-        max_length=32, description="Where it lies: a box in pixels of the photo for each photo, in order."
+        max_length=32,
+        description="One box per photo around the part, in photo pixels, in order of the photos.",
     )
 
     @field_validator("name")
     @classmethod
-    def _is_not_the_control(cls, name: str) -> str:
+    def _reject_name_of_control(cls, name: str) -> str:
         if name == RANDOM:
-            raise ValueError(f"no part may be named '{RANDOM}': that is the control")
+            raise ValueError(f"'{RANDOM}' is reserved for the control; give the part another name")
         return name
 
 
 class CorrespondParams(Params):
-    """What to cover, and where to compare what it changes."""
+    """Parts to occlude, layers in which to compare features, and the control."""
 
-    parts: tuple[Part, ...] = Field(
-        min_length=1, max_length=16, description="The parts to cover, one at a time."
+    parts: tuple[PartBoxes, ...] = Field(
+        min_length=1, max_length=16, description="Parts to occlude, one at a time."
     )
-    layers: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+    layers: Annotated[tuple[str, ...], AfterValidator(reject_duplicates)] = Field(
         default=("pool5", "relu7"),
         min_length=1,
         max_length=8,
-        description="Where features are compared: the outputs of the paper's layers 5 and 7.",
+        description="Layers whose features are compared; the default is the paper's layers 5 and 7.",
     )
     random: Annotated[int, Field(ge=0, le=100)] = Field(
         default=10,
-        description="The control: how often a box of the photo's mean size, at a random place, is covered in "
-        "each photo; 0 for no control.",
+        description="Number of draws of the control: each occludes a box of the photo's mean part size at a "
+        "random position in each photo; 0 for no control.",
     )
-    seed: NonNegativeInt = Field(default=0, description="Of the random places.")
+    seed: NonNegativeInt = Field(default=0, description="Seed of the random positions.")
     fill: FillColour = Field(
         default="grey",
-        description="What covers: grey (128), mean (the colour that the model's preprocessing takes off), or "
-        "black (0).",
+        description="Colour of the occluded boxes: grey (128), mean (the mean colour that the model's "
+        "preprocessing subtracts) or black (0).",
     )
 
     @field_validator("parts")
     @classmethod
-    def _no_part_twice(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        distinct([part.name for part in parts])
+    def _reject_duplicate_parts(cls, parts: tuple[PartBoxes, ...]) -> tuple[PartBoxes, ...]:
+        reject_duplicates([part.name for part in parts])
         return parts

@@ -1,6 +1,6 @@
-"""How maps come to be: what excites them most at each stored epoch of the training (Fig 4)."""
+"""Evolution of feature maps during training: their strongest photo at each stored epoch (Fig 4)."""
 
 from zfscope_analyzers.evolve.analyzer import Evolve
-from zfscope_analyzers.evolve.course import EvolveParams
+from zfscope_analyzers.evolve.timeline import EvolveParams
 
 __all__ = ["Evolve", "EvolveParams"]

@@ -1,4 +1,4 @@
-"""What maps were at each epoch of a training: their strongest photos then, and how soon they settled."""
+"""Evolution of feature maps in training: their strongest photo at each epoch, and how fast they settle."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,28 +17,29 @@ from zfscope.images.preprocess import Prepared
 from zfscope.records import Record, RecordState
 from zfscope.rounding import is_level
 from zfscope.scan.reload import photo_source, reload_photo
-from zfscope_analyzers.evolve.course import Course, Stop
+from zfscope_analyzers.evolve.timeline import Snapshot, Timeline
 from zfscope_analyzers.top_k import inspect as top_k
 from zfscope_analyzers.top_k.page import TopKParams
 
+# Photos traced at once, between two checks for cancellation.
 _PHOTOS = 4
 
+# Correlations by the indices of a map and of a snapshot in the timeline; None where undefined.
 Correlations = Mapping[tuple[int, int], float | None]
-"""By the places of a map and of a stop; None where there is none."""
 
 
-class Place(NamedTuple):
-    """A map and an epoch, by their places among those of a course."""
+class MapEpoch(NamedTuple):
+    """Indices of a map and of a snapshot in a timeline."""
 
-    map: int
-    stop: int
+    map_index: int
+    snapshot_index: int
 
 
 @dataclass(frozen=True)
-class Settled:
-    """How settled the maps of a layer were at an epoch, None for the end: quartiles of `maps` correlations.
+class CorrelationQuartiles:
+    """Quartiles of the correlations of `maps` maps at an epoch, where the epoch None is the end of training.
 
-    None of them is a number where no map has a correlation.
+    The quartiles are None if no map has a correlation.
     """
 
     epoch: int | None
@@ -49,122 +50,132 @@ class Settled:
 
 
 @dataclass(frozen=True, eq=False)
-class Evolution:
-    """What maps were at each stop of a course. found: of every map at every stop.
+class MapEvolution:
+    """Inspections of every map at every snapshot of a timeline, and how fast the maps settle.
 
-    settled: None where it was not asked for.
+    settling: quartiles at each snapshot; None if they were not requested.
     """
 
-    course: Course
-    found: Mapping[Place, top_k.Inspection]
+    timeline: Timeline
+    inspections: Mapping[MapEpoch, top_k.Inspection]
     correlations: Correlations
-    settled: tuple[Settled, ...] | None
+    settling: tuple[CorrelationQuartiles, ...] | None
 
-    def record(self, place: Place) -> Record:
+    def record(self, position: MapEpoch) -> Record:
         """Return the strongest photo of a map at an epoch."""
-        return self.course.stops[place.stop].page.records[place.map][0]
+        return self.timeline.snapshots[position.snapshot_index].page.records[position.map_index][0]
 
-    def jumped(self, place: Place) -> bool | None:
-        """Return whether the photo is another one than at the stop before, None where one has none."""
-        before = Place(place.map, place.stop - 1)
-        if place.stop == 0 or RecordState.DEAD in (self.found[before].state, self.found[place].state):
+    def jumped(self, position: MapEpoch) -> bool | None:
+        """Return whether the photo differs from that of the previous snapshot; None if either has none."""
+        before = MapEpoch(position.map_index, position.snapshot_index - 1)
+        if position.snapshot_index == 0:
             return None
-        return self.record(before).image != self.record(place).image
+        if RecordState.DEAD in (self.inspections[before].state, self.inspections[position].state):
+            return None
+        return self.record(before).image != self.record(position).image
 
 
-def evolution_of(context: Context, course: Course, *, settling: bool) -> Evolution:
-    """Inspect every map at every stop, and measure how fast they settle."""
-    found: dict[Place, top_k.Inspection] = {}
-    for number in range(len(course.stops)):
-        found |= _inspected(context, course, number)
-        context.progress((number + 1) / (len(course.stops) + settling), None)
+def measure_evolution(context: Context, timeline: Timeline, *, settling: bool) -> MapEvolution:
+    """Inspect every map at every snapshot, and measure how fast they settle."""
+    inspections: dict[MapEpoch, top_k.Inspection] = {}
+    for number in range(len(timeline.snapshots)):
+        inspections |= _inspect_snapshot(context, timeline, number)
+        context.progress((number + 1) / (len(timeline.snapshots) + settling), None)
     if not settling:
-        return Evolution(course, found, {}, None)
-    last = len(course.stops) - 1
-    known = [map for map in range(len(course.maps)) if found[Place(map, last)].state is RecordState.OK]
-    alike = correlations(context, course, known)
-    return Evolution(course, found, alike, settled(course, alike))
+        return MapEvolution(timeline, inspections, {}, None)
+    last = len(timeline.snapshots) - 1
+    intact = [
+        index
+        for index in range(len(timeline.maps))
+        if inspections[MapEpoch(index, last)].state is RecordState.OK
+    ]
+    coefficients = correlations(context, timeline, intact)
+    return MapEvolution(timeline, inspections, coefficients, quartiles_by_epoch(timeline, coefficients))
 
 
-def _inspected(context: Context, course: Course, number: int) -> dict[Place, top_k.Inspection]:
-    """Inspect the strongest photo of each map at a stop, with the weights of that stop."""
-    stop, found = course.stops[number], dict[top_k.Place, top_k.Inspection]()
-    for _ in top_k.inspect_records(replace(context, model=stop.model), stop.page, TopKParams(top=1), found):
+def _inspect_snapshot(context: Context, timeline: Timeline, number: int) -> dict[MapEpoch, top_k.Inspection]:
+    """Inspect the strongest photo of each map at a snapshot, with the weights of that snapshot."""
+    snapshot, inspections = timeline.snapshots[number], dict[top_k.MapRank, top_k.Inspection]()
+    for _ in top_k.inspect_records(
+        replace(context, model=snapshot.model), snapshot.page, TopKParams(top=1), inspections
+    ):
         pass
     dead = top_k.Inspection(RecordState.DEAD)
     return {
-        Place(place.map, number): each if stop.page.alive[place.map] else dead
-        for place, each in found.items()
+        MapEpoch(index, number): each if snapshot.page.alive[index] else dead
+        for (index, _), each in inspections.items()
     }
 
 
-def correlations(context: Context, course: Course, places: Sequence[int]) -> Correlations:
-    """Correlate projections of each epoch with those of the end, for the maps at some places of the page.
+def correlations(context: Context, timeline: Timeline, indices: Sequence[int]) -> Correlations:
+    """Correlate the projections of each epoch with those of the end, for maps at these indices of the page.
 
-    Of a map, its strongest photo at the end and the unit of it that is strongest then are projected with the
-    weights of every stop. The correlation is Pearson's, of all values of the two projections (three channels)
-    in the part of the unit's receptive field that is in the picture. It is None where either is the same
-    everywhere but for rounding, as one of zeros is; the projection of a unit whose activation is 0 or less,
-    or rounding of the layer's largest, counts as zeros.
+    For each map, take its strongest photo at the end of training and the unit that is strongest there, and
+    project that unit with the weights of every snapshot. The coefficient is Pearson's, over all values of the
+    two projections (three channels) within the part of the unit's receptive field that lies in the picture.
+    It is None where either projection is constant up to rounding. A unit counts as a projection of zeros
+    where its activation is 0 or less, or rounding next to the layer's largest.
     """
-    page, found = course.end.page, dict[tuple[int, int], float | None]()
-    photos, known = photo_source(page.index), [(place, page.records[place][0]) for place in places]
-    for start in range(0, len(known), _PHOTOS):
+    page, result = timeline.final.page, dict[tuple[int, int], float | None]()
+    photos, records = photo_source(page.index), [(index, page.records[index][0]) for index in indices]
+    for start in range(0, len(records), _PHOTOS):
         context.check_cancelled()
-        some = known[start : start + _PHOTOS]
-        seen = [(place, record, reload_photo(photos, record, course.end.model)) for place, record in some]
-        there = [(place, record, photo) for place, record, photo in seen if isinstance(photo, Prepared)]
-        if there:
-            found |= _correlated(context, course, there)
-    return found
+        loaded = [
+            (index, record, reload_photo(photos, record, timeline.final.model))
+            for index, record in records[start : start + _PHOTOS]
+        ]
+        readable = [(index, record, photo) for index, record, photo in loaded if isinstance(photo, Prepared)]
+        if readable:
+            result |= _correlate(context, timeline, readable)
+    return result
 
 
-def _correlated(
-    context: Context, course: Course, photos: Sequence[tuple[int, Record, Prepared]]
+def _correlate(
+    context: Context, timeline: Timeline, photos: Sequence[tuple[int, Record, Prepared]]
 ) -> Correlations:
     pixels = np.concatenate([photo.pixels for _, _, photo in photos])
     units = [Unit(row, record.map, record.y, record.x) for row, (_, record, _) in enumerate(photos)]
-    final = _projections(course.end, course.layer, pixels, units)
-    found: dict[tuple[int, int], float | None] = {}
-    for number, stop in enumerate(course.stops):
+    final = _projections(timeline.final, timeline.layer, pixels, units)
+    result: dict[tuple[int, int], float | None] = {}
+    for number, snapshot in enumerate(timeline.snapshots):
         context.check_cancelled()
-        drawn = _projections(stop, course.layer, pixels, units)
-        for (place, _, _), one, other in zip(photos, drawn, final, strict=True):
-            found[place, number] = pearson(one, other)
-    return found
+        projections = _projections(snapshot, timeline.layer, pixels, units)
+        for (index, _, _), one, other in zip(photos, projections, final, strict=True):
+            result[index, number] = pearson(one, other)
+    return result
 
 
 def _projections(
-    stop: Stop, layer: str, pixels: NDArray[np.float32], units: Sequence[Unit]
+    snapshot: Snapshot, layer: str, pixels: NDArray[np.float32], units: Sequence[Unit]
 ) -> list[NDArray[np.float32]]:
-    """Project units, each from the photo of its row; zeros of those that are not active."""
-    network = stop.model.network
-    traced = trace(network, images_of(stop.model, pixels), until=layer)
+    """Project each unit from the photo of its row; the projection of an inactive unit is zero."""
+    network = snapshot.model.network
+    traced = trace(network, images_of(snapshot.model, pixels), until=layer)
     framing, side = framing_of(network, layer), pixels.shape[-1]
     boxes: list[Box] = [framing.box(unit.y, unit.x).clip((side, side)) for unit in units]
-    drawn = array(project(network, traced, layer, units))
+    projections = array(project(network, traced, layer, units))
     active = [activation(traced, layer, unit) > 0 and not is_silent(traced, layer, unit) for unit in units]
-    return [each[(..., *box.slices)] * on for each, box, on in zip(drawn, boxes, active, strict=True)]
+    return [each[(..., *box.slices)] * on for each, box, on in zip(projections, boxes, active, strict=True)]
 
 
 def pearson(one: NDArray[np.float32], other: NDArray[np.float32]) -> float | None:
-    """Correlate two arrays of one shape, value by value (-1..1); None where either is level."""
+    """Return Pearson's correlation of two arrays of one shape, -1 to 1; None if either is constant."""
     if is_level(one) or is_level(other):
         return None
     return float(np.corrcoef(one.ravel().astype(np.float64), other.ravel())[0, 1].clip(-1, 1))
 
 
-def settled(course: Course, found: Correlations) -> tuple[Settled, ...]:
-    """Return the median and the quartiles at each stop, of the maps that have a correlation there."""
+def quartiles_by_epoch(timeline: Timeline, coefficients: Correlations) -> tuple[CorrelationQuartiles, ...]:
+    """Return the median and quartiles at each snapshot, over the maps that have a correlation there."""
     return tuple(
-        _settled(stop.epoch, [found.get((place, number)) for place in range(len(course.maps))])
-        for number, stop in enumerate(course.stops)
+        _quartiles(snapshot.epoch, [coefficients.get((index, number)) for index in range(len(timeline.maps))])
+        for number, snapshot in enumerate(timeline.snapshots)
     )
 
 
-def _settled(epoch: int | None, found: Sequence[float | None]) -> Settled:
-    values = [value for value in found if value is not None]
+def _quartiles(epoch: int | None, coefficients: Sequence[float | None]) -> CorrelationQuartiles:
+    values = [value for value in coefficients if value is not None]
     if not values:
-        return Settled(epoch, None, None, None, 0)
+        return CorrelationQuartiles(epoch, None, None, None, 0)
     median, lower, upper = np.percentile(values, (50, 25, 75)).tolist()
-    return Settled(epoch, median, lower, upper, len(values))
+    return CorrelationQuartiles(epoch, median, lower, upper, len(values))

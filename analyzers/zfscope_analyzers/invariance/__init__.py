@@ -1,6 +1,9 @@
-"""Invariance: how far features and class move when a photo is moved, scaled or turned (Fig 5)."""
+"""Feature invariance under translation, scaling and rotation of a photo (Fig 5)."""
 
-from zfscope_analyzers.invariance.analyzer import Invariance
+from zfscope_analyzers.invariance.analyzer import InvarianceAnalyzer
 from zfscope_analyzers.invariance.params import InvarianceParams
 
-__all__ = ["Invariance", "InvarianceParams"]
+__all__ = ["InvarianceAnalyzer", "InvarianceParams"]
+
+# Entry point of editable installs made before the class was renamed, until the next `make setup`.
+Invariance = InvarianceAnalyzer

@@ -1,4 +1,4 @@
-"""Invariance as an analyzer: what it takes and gives, Fig 5 too."""
+"""The analyzer `invariance`, its tables and its figure: Fig 5 of the paper."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,90 +17,90 @@ from zfscope.analysis.contract import (
 )
 from zfscope.errors import InputError
 from zfscope.store import Model
-from zfscope_analyzers.invariance.follow import (
-    Curves,
-    PhotoSeen,
-    curves_of,
-    follow,
+from zfscope_analyzers.invariance.measure import (
+    InvarianceCurves,
+    PhotoMeasurements,
+    group_by_kind,
+    measure_photo,
+    transform_photo,
     transformation_of,
-    transformed_as,
 )
-from zfscope_analyzers.invariance.params import InvarianceParams, Kind
+from zfscope_analyzers.invariance.params import InvarianceParams, TransformationKind
 
-if TYPE_CHECKING:  # it brings matplotlib, which only a drawing needs
+if TYPE_CHECKING:  # imports matplotlib, which only drawing needs
     from zfscope.images.curves import Strip
 
-_QUANTITIES: Mapping[Kind, tuple[str, str]] = {
+# Axis label of each kind of transformation, and the unit that follows a value.
+_AXES: Mapping[TransformationKind, tuple[str, str]] = {
     "vertical": ("Vertical translation (px, down)", " px"),
     "horizontal": ("Horizontal translation (px, to the right)", " px"),
     "scale": ("Scale (ratio)", "\u00d7"),
     "rotation": ("Rotation (degrees, counter-clockwise)", "\u00b0"),
 }
-"""What is done, as an axis of the figure names it, and the unit after a value."""
-_SHOWN = 6
-"""Pictures in each row of the figure."""
+_PICTURES_PER_ROW = 6
 
 
-class Invariance:
-    """Follows the features of photos, and the probability of their class, while the photos are transformed.
+class InvarianceAnalyzer:
+    """Invariance of features, and of the probability of a photo's class, to transformations of the photo.
 
-    For every value of every transformation, and at each layer, the Euclidean distance between the features
-    of the photo and of the transformed photo: as it is, and normalised, which is divided by the Euclidean
-    norm of the photo's own features. So 0 is no change, and 1 one as large as the features are; where a
-    photo has no features at all (all are 0), any change is 1. The photo is transformed before it is
-    cropped; what changes nothing (a move by 0, a scale of 1, a turn by 0) has a distance of exactly 0.
+    For every value of every transformation and every layer, measures the Euclidean distance between the
+    features of the photo and of the transformed photo: absolute, and normalised by the Euclidean norm of the
+    photo's own features. A normalised distance of 0 is no change, 1 a change as large as the features
+    themselves; for a photo whose features are all 0, any change is 1. The photo is transformed before it is
+    cropped. An identity transformation (translation by 0, scale 1, rotation by 0) has a distance of exactly
+    0.
 
-    Gives the tables `curves` (photo, transformation, value, layer, distance, normalised_distance,
+    Returns the tables `curves` (photo, transformation, value, layer, distance, normalised_distance,
     probability) and `photos` (photo, label_id, label, chosen: `given` or `likeliest`, probability); the
-    picture `invariance`; and for each KIND of transformation the tensors, float32, KIND-values (values,),
-    KIND-distances and KIND-normalised (photos, values, layers), KIND-probabilities (photos, values). In
-    tables photos are numbered from 0, in the order of the request.
+    picture `invariance`; and for each KIND of transformation the float32 tensors KIND-values (values,),
+    KIND-distances and KIND-normalised (photos, values, layers), and KIND-probabilities (photos, values).
+    Tables number photos from 0, in the order of the request.
     """
 
     name = "invariance"
-    summary = "How far features and class move when photos are moved, scaled or turned (Fig 5)"
+    summary = "Measure how features and class change when photos are translated, scaled or rotated (Fig 5)"
     api_version = 2
     photos = (1, 16)
     params = InvarianceParams
 
     def cost(self, model: Model, params: InvarianceParams) -> int:
-        """Count a pass for each value, and one before."""
+        """Return the number of forward passes per photo: one for each value, and one for the original."""
         return 1 + sum(len(params.values(kind)) for kind in params.transformations)
 
     def analyze(self, context: Context, params: InvarianceParams) -> Analysis:
-        """Transform the photos, and follow what their first crops do in the network.
+        """Transform the photos, and measure the change of their first crops in the network.
 
-        Raises NotFound for a layer or label that the model does not have, InputError for a number of labels
-        other than that of the photos, for a label's name that several classes have, and for a model without
+        Raises NotFound for a layer or label that the model lacks, InputError if the number of labels differs
+        from the number of photos, for a label name that several classes share, and for a model without
         classes.
         """
         check_classifies(context.model)
-        for place, layer in enumerate(params.layers):
-            context.model.network.spec.layer(layer, field=f"layers[{place}]")
-        wanted = _wanted(context, params)
-        seen = [follow(context, params, photo, index) for photo, index in enumerate(wanted)]
-        curves = tuple(curves_of(seen, params))
+        for index, layer in enumerate(params.layers):
+            context.model.network.spec.layer(layer, field=f"layers[{index}]")
+        classes = _true_classes(context, params)
+        photos = [measure_photo(context, params, photo, index) for photo, index in enumerate(classes)]
+        curves = tuple(group_by_kind(photos, params))
         return Analysis(
             tensors={name: tensor for curve in curves for name, tensor in _tensors(curve).items()},
-            pictures=(_figure(context, params, curves, seen),) if context.pictures else (),
-            tables={"curves": _table(curves, params.layers), "photos": _photos(context.model, seen)},
+            pictures=(_figure(context, params, curves, photos),) if context.pictures else (),
+            tables={"curves": _table(curves, params.layers), "photos": _photo_table(context.model, photos)},
         )
 
 
-def _wanted(context: Context, params: InvarianceParams) -> list[int | None]:
-    """Return the true class of each photo, None where the likeliest is to be taken."""
+def _true_classes(context: Context, params: InvarianceParams) -> list[int | None]:
+    """Return the true class of each photo; None for the most likely class."""
     labels, count = params.labels, len(context.images)
     if labels and len(labels) != count:
         raise InputError(
             f"{len(labels)} labels for {count} photos; give one for each, or none", field="labels"
         )
     return [
-        class_number(context.model, label, field=f"labels[{place}]") if label else None
-        for place, label in enumerate(labels or ("",) * count)
+        class_number(context.model, label, field=f"labels[{index}]") if label else None
+        for index, label in enumerate(labels or ("",) * count)
     ]
 
 
-def _tensors(curves: Curves) -> dict[str, NDArray[np.float32]]:
+def _tensors(curves: InvarianceCurves) -> dict[str, NDArray[np.float32]]:
     return {
         f"{curves.kind}-values": np.array(curves.values, np.float32),
         f"{curves.kind}-distances": curves.distances,
@@ -112,7 +112,7 @@ def _tensors(curves: Curves) -> dict[str, NDArray[np.float32]]:
 _COLUMNS = ("photo", "transformation", "value", "layer", "distance", "normalised_distance", "probability")
 
 
-def _table(curves: Sequence[Curves], layers: Sequence[str]) -> Table:
+def _table(curves: Sequence[InvarianceCurves], layers: Sequence[str]) -> Table:
     return Table(
         _COLUMNS,
         tuple(
@@ -133,49 +133,53 @@ def _table(curves: Sequence[Curves], layers: Sequence[str]) -> Table:
     )
 
 
-def _photos(model: Model, seen: Sequence[PhotoSeen]) -> Table:
-    labels = [model.labels[photo.truth.index] for photo in seen]
+def _photo_table(model: Model, photos: Sequence[PhotoMeasurements]) -> Table:
+    labels = [model.labels[photo.tracked.index] for photo in photos]
     return Table(
         ("photo", "label_id", "label", "chosen", "probability"),
         tuple(
-            (number, label.id, label.name, photo.truth.chosen, photo.truth.probability)
-            for number, (label, photo) in enumerate(zip(labels, seen, strict=True))
+            (number, label.id, label.name, photo.tracked.chosen, photo.tracked.probability)
+            for number, (label, photo) in enumerate(zip(labels, photos, strict=True))
         ),
     )
 
 
 def _figure(
-    context: Context, params: InvarianceParams, curves: Sequence[Curves], seen: Sequence[PhotoSeen]
+    context: Context,
+    params: InvarianceParams,
+    curves: Sequence[InvarianceCurves],
+    photos: Sequence[PhotoMeasurements],
 ) -> Picture:
-    """Draw a row for each transformation: the first photo, and the curves of all."""
+    """Draw a row per transformation: the first photo transformed, and the curves of all photos."""
     from zfscope.images.curves import plot_strips
 
     layers = list(dict.fromkeys((params.layers[0], params.layers[-1])))
-    names = [context.model.labels[photo.truth.index].name for photo in seen]
+    names = [context.model.labels[photo.tracked.index].name for photo in photos]
     drawn = plot_strips(
         [_strip(context, params, curve) for curve in curves],
         {f"Normalised distance, {layer}": None for layer in layers}
         | {"Probability of the photo's class": 1.0},
         [f"photo {number}: {name}" for number, name in enumerate(names)],
-        title=f"Invariance of {context.model.name} version {context.model.version}: photos moved, scaled, "
-        "turned, one at a time",
-        note=f"pictures: photo 0, transformed by the value above each, filled with: {params.fill}. Plots: "
-        "Euclidean distance between the features of the photo and of the transformed photo, divided by the "
-        "norm of the photo's features; probability (0 to 1) of the class in the legend",
+        title=f"Invariance of {context.model.name} version {context.model.version} to transformations",
+        note=f"Pictures: photo 0, transformed by the value above each; fill: {params.fill}. Charts: "
+        "Euclidean distance between the features of the original and the transformed photo, divided by the "
+        "norm of the original's features; probability (0 to 1) of the class in the legend",
     )
     return picture("invariance", drawn)
 
 
-def _strip(context: Context, params: InvarianceParams, curve: Curves) -> "Strip":
+def _strip(context: Context, params: InvarianceParams, curve: InvarianceCurves) -> "Strip":
     from zfscope.images.curves import Strip
 
     columns = dict.fromkeys((0, len(params.layers) - 1))
-    chosen = np.linspace(0, len(curve.values) - 1, min(_SHOWN, len(curve.values))).round().astype(int)
-    shown = [curve.values[place] for place in chosen]
+    indices = (
+        np.linspace(0, len(curve.values) - 1, min(_PICTURES_PER_ROW, len(curve.values))).round().astype(int)
+    )
+    shown = [curve.values[index] for index in indices]
     model, first = context.model, context.images[0]
     return Strip(
-        *_QUANTITIES[curve.kind],
+        *_AXES[curve.kind],
         np.array(curve.values),
-        {v: transformed_as(model, first, transformation_of(curve.kind, v), params).views[0] for v in shown},
+        {v: transform_photo(model, first, transformation_of(curve.kind, v), params).views[0] for v in shown},
         (*(curve.normalised[:, :, column] for column in columns), curve.probabilities),
     )

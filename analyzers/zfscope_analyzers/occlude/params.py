@@ -1,4 +1,4 @@
-"""What to cover, and what to look at meanwhile."""
+"""Parameters of the occlusion analysis."""
 
 import base64
 from typing import Annotated, Any, Literal
@@ -18,72 +18,95 @@ from zfscope_analyzers.params import Params, PhotoBox
 _COLOUR = "#[0-9a-fA-F]{6}"
 
 
-def _file_of(value: Any) -> Any:
-    """Return the bytes of a file that JSON holds as base64; lines may be broken."""
+def _decode_base64(value: Any) -> Any:
+    """Decode a file that is base64 in JSON; line breaks are allowed."""
     if not isinstance(value, str):
         return value
     try:
         return base64.b64decode("".join(value.split()), validate=True)
     except ValueError as error:
-        raise ValueError(f"a file has to come as base64: {error}") from error
+        raise ValueError(f"not valid base64: {error}") from error
 
 
-MaskFile = Annotated[bytes, BeforeValidator(_file_of), WithJsonSchema({"type": "string", "format": "base64"})]
-"""An image file's bytes; in JSON as base64."""
+# The bytes of an image file; base64 in JSON.
+MaskFile = Annotated[
+    bytes, BeforeValidator(_decode_base64), WithJsonSchema({"type": "string", "format": "base64"})
+]
 
 
 class OccludeParams(Params):
-    """What to cover, and what to look at meanwhile. Windows are in pixels of the network's input."""
+    """Windows to occlude, and the classes and feature map to watch."""
 
-    window: PositiveInt = Field(default=32, description="Side of the square that covers, in pixels.")
+    window: PositiveInt = Field(
+        default=32, description="Side of the occluding square in pixels of the network's input."
+    )
     stride: PositiveInt = Field(
-        default=8, validate_default=True, description="Pixels from one position to the next."
+        default=8,
+        validate_default=True,
+        description="Distance between windows in pixels of the network's input; at most `window`.",
     )
     masks: tuple[MaskFile, ...] = Field(
         default=(),
         max_length=256,
-        description="Cover these instead of a sliding window: image files as large as the photo, of which "
-        "pixels lighter than 127 are covered.",
+        description="Masks to occlude instead of a sliding window: image files of the photo's size; pixels "
+        "lighter than 127 are occluded.",
     )
     boxes: tuple[PhotoBox, ...] = Field(
-        default=(), max_length=1024, description="Cover these, in photo pixels, instead of a sliding window."
+        default=(),
+        max_length=1024,
+        description="Boxes to occlude instead of a sliding window, in photo pixels.",
     )
     fill: str = Field(
         default="grey",
         pattern=rf"^(grey|mean|blur|{_COLOUR})$",
-        description="What covers: grey (128), mean (the mean colour of the network's crop of this photo), "
-        "blur (that crop, by a Gaussian of a standard deviation of half a window), or #rrggbb.",
+        description="Fill of the occluded pixels: grey (128), mean (the mean colour of the network's crop of "
+        "this photo), blur (that crop, blurred by a Gaussian with a standard deviation of half a window) or "
+        "#rrggbb.",
     )
     classes: tuple[str, ...] = Field(
-        default=(), max_length=16, description="Labels or their ids; none: the clean photo's likeliest."
+        default=(),
+        max_length=16,
+        description="Names or ids of the classes to watch; empty: the most likely class of the clean photo.",
     )
-    value: Literal["probability", "logit"] = Field(default="probability", description="Of the classes.")
-    layer: str = Field(default="relu5", description="Whose map's total activation is watched.")
+    value: Literal["probability", "logit"] = Field(
+        default="probability", description="Class score to report: probability or logit."
+    )
+    layer: str = Field(default="relu5", description="Layer of the feature map to watch.")
     map: NonNegativeInt | None = Field(
-        default=None, description="Which of its maps; none: the strongest in the clean photo."
+        default=None,
+        description="Feature map whose total activation to watch; unset: the map that is strongest in the "
+        "clean photo.",
     )
     method: Literal["incremental", "full"] = Field(
         default="incremental",
-        description="Compute again what changes, or run whole passes: the same numbers, slower.",
+        description="How to run the network: incremental (recompute only what an occlusion changes) or full "
+        "(whole forward passes; the same numbers, slower).",
     )
     control: bool = Field(
-        default=False, description="Project the map's strongest unit through randomised weights too, beside."
+        default=False,
+        description="Also project the map's strongest unit with randomised weights, as a control.",
     )
     control_down_to: str = Field(
-        default="", description="Randomise from the layer down to this one only; empty: all weights."
+        default="",
+        description="First layer whose weights the control randomises, up to `layer`; earlier layers keep "
+        "theirs. Empty: all layers.",
     )
 
     @field_validator("boxes")
     @classmethod
-    def _boxes_or_masks(cls, boxes: tuple[PhotoBox, ...], info: ValidationInfo) -> tuple[PhotoBox, ...]:
+    def _reject_boxes_with_masks(
+        cls, boxes: tuple[PhotoBox, ...], info: ValidationInfo
+    ) -> tuple[PhotoBox, ...]:
         if boxes and info.data.get("masks"):
             raise ValueError("masks are given too; give one of the two")
         return boxes
 
     @field_validator("stride")
     @classmethod
-    def _every_pixel_is_covered(cls, stride: int, info: ValidationInfo) -> int:
+    def _require_overlap(cls, stride: int, info: ValidationInfo) -> int:
         window = info.data.get("window", stride)
         if stride > window:
-            raise ValueError(f"stride {stride} is more than window {window}: pixels would stay uncovered")
+            raise ValueError(
+                f"stride {stride} is larger than window {window}: some pixels would never be occluded"
+            )
         return stride

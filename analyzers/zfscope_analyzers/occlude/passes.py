@@ -1,4 +1,4 @@
-"""What the network says of each covered window, and which of the changes are no more than rounding."""
+"""Class scores and map totals for each occluded window, and the rounding floor of their changes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,113 +12,120 @@ from zfscope.engine.occlusion import recompute
 from zfscope.engine.signal import Signal
 from zfscope.engine.trace import trace
 from zfscope.rounding import rounding
-from zfscope_analyzers.occlude.scene import Scene
-from zfscope_analyzers.occlude.windows import of_one_size
+from zfscope_analyzers.occlude.setup import OcclusionRun
+from zfscope_analyzers.occlude.windows import group_by_size
 
-_FULL_BATCH = 4
-"""Images in a whole pass: a tenth of a second on two cores, after which the caller is looked after."""
+# Images in a full forward pass: a tenth of a second on two cores between two checks for cancellation.
+_BATCH_SIZE = 4
 
 
 @dataclass(eq=False)
-class Seen:
-    """What the windows did: class scores (windows, classes), and totals of the map (windows,)."""
+class OcclusionScores:
+    """Results per window, filled in as windows are done.
+
+    logits: class scores (windows, classes). totals: total activation of the watched map (windows,). done:
+    indices of the finished windows.
+    """
 
     logits: NDArray[np.float32]
     totals: NDArray[np.float32]
     done: set[int] = field(default_factory=set)
 
 
-def incremental(scene: Scene, seen: Seen) -> Iterator[float]:
-    """Compute again only what a covered window changes; give the share that is done."""
-    last = scene.model.spec.scores
-    parts = 0
-    for places in of_one_size(scene.windows):
+def run_incremental(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
+    """Recompute only what each occluded window changes; yield the share done, 0 to 1.
+
+    Each window counts twice: when the watched map is known, and when the class scores are.
+    """
+    last = run.model.spec.scores
+    steps = 0
+    for indices in group_by_size(run.windows):
         for part in recompute(
-            scene.model.network, scene.traced, _changes(scene, places), {scene.params.layer, last}
+            run.model.network, run.traced, _changes(run, indices), {run.params.layer, last}
         ):
-            numbers = [places[window] for window in part.windows]
-            if scene.params.layer in part.outputs:
-                seen.totals[numbers] = _totals(scene, part.outputs[scene.params.layer])
-                parts += len(numbers)
+            numbers = [indices[window] for window in part.windows]
+            if run.params.layer in part.outputs:
+                scores.totals[numbers] = _totals(run, part.outputs[run.params.layer])
+                steps += len(numbers)
             if last in part.outputs:
-                seen.logits[numbers] = array(part.outputs[last].values)
-                seen.done.update(numbers)
-                parts += len(numbers)
-            yield parts / (2 * len(scene.windows))
+                scores.logits[numbers] = array(part.outputs[last].values)
+                scores.done.update(numbers)
+                steps += len(numbers)
+            yield steps / (2 * len(run.windows))
 
 
-def _changes(scene: Scene, places: list[int]) -> Signal:
-    windows = [scene.windows[place] for place in places]
-    values = torch.stack([scene.under(window) for window in windows])
+def _changes(run: OcclusionRun, indices: list[int]) -> Signal:
+    windows = [run.windows[index] for index in indices]
+    values = torch.stack([run.occluded_pixels(window) for window in windows])
     origins = torch.tensor([(window.y, window.x) for window in windows])
     return Signal(values, torch.zeros(len(windows), dtype=torch.int64), origins)
 
 
-def _totals(scene: Scene, changed: Signal) -> NDArray[np.float32]:
-    """Sum the map over space: what it was, less what the window was, and what it is now."""
-    whole = scene.traced.outputs[scene.params.layer][0, scene.unit.map]
+def _totals(run: OcclusionRun, changed: Signal) -> NDArray[np.float32]:
+    """Return the map's sum over space: the clean total, minus the changed region before, plus it after."""
+    whole = run.traced.outputs[run.params.layer][0, run.unit.map]
     if whole.dim() == 0:
-        return array(changed.values[:, scene.unit.map])
+        return array(changed.values[:, run.unit.map])
     rows, columns = changed.size
     before = torch.stack([whole[y : y + rows, x : x + columns].sum() for y, x in changed.origins.tolist()])
-    return array(whole.sum() - before + changed.values[:, scene.unit.map].sum((1, 2)))
+    return array(whole.sum() - before + changed.values[:, run.unit.map].sum((1, 2)))
 
 
-def full(scene: Scene, seen: Seen) -> Iterator[float]:
-    """Run whole passes: class scores by the forward runtime, the map by the engine."""
-    clean = scene.traced.outputs["input"][0]
-    for start in range(0, len(scene.windows), _FULL_BATCH):
-        numbers = list(range(start, min(start + _FULL_BATCH, len(scene.windows))))
+def run_full(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
+    """Run full passes, class scores in the forward runtime, the map in the engine; yield the share done."""
+    clean = run.traced.outputs["input"][0]
+    for start in range(0, len(run.windows), _BATCH_SIZE):
+        numbers = list(range(start, min(start + _BATCH_SIZE, len(run.windows))))
         images = clean.repeat(len(numbers), 1, 1, 1)
         for image, number in zip(images, numbers, strict=True):
-            rows, columns = scene.windows[number].area
-            image[:, rows, columns] = scene.under(scene.windows[number])
-        seen.logits[numbers] = scene.context.runtime.forward(array(images))
-        scene.context.check_cancelled()
-        maps = trace(scene.model.network, images, until=scene.params.layer).maps(scene.params.layer)
-        seen.totals[numbers] = array(maps[:, scene.unit.map].flatten(1).sum(1))
-        seen.done.update(numbers)
-        yield len(seen.done) / len(scene.windows)
+            rows, columns = run.windows[number].area
+            image[:, rows, columns] = run.occluded_pixels(run.windows[number])
+        scores.logits[numbers] = run.context.runtime.forward(array(images))
+        run.context.check_cancelled()
+        maps = trace(run.model.network, images, until=run.params.layer).maps(run.params.layer)
+        scores.totals[numbers] = array(maps[:, run.unit.map].flatten(1).sum(1))
+        scores.done.update(numbers)
+        yield len(scores.done) / len(run.windows)
 
 
-def value_floor(scene: Scene, target: int) -> float:
-    """Return the largest difference that rounding makes to a class's value."""
-    noise = rounding(float(np.abs(scene.scores).max()))
-    if scene.params.value == "logit":
+def value_floor(run: OcclusionRun, target: int) -> float:
+    """Return the largest change of a class's value that rounding can cause."""
+    noise = rounding(float(np.abs(run.scores).max()))
+    if run.params.value == "logit":
         return noise
-    # A probability p moves by p (1 - p) for each unit of its score, and the others move too; it is stored
-    # as float32 as well.
-    clean = float(scene.clean[target])
+    # dp/ds = p (1 - p) for the class's own score s; the factor 2 allows for the other scores, and the last
+    # term for storing p as float32.
+    clean = float(run.clean[target])
     return 2 * max(noise, rounding(1)) * clean * (1 - clean) + rounding(clean)
 
 
-def total_floor(scene: Scene) -> float:
-    """Return the largest difference that rounding makes to the watched map's total.
+def total_floor(run: OcclusionRun) -> float:
+    """Return the largest change of the watched map's total that rounding can cause.
 
-    The terms of the sum are each as exact as the layer's largest activation; their errors add up as those
-    of independent numbers do.
+    Each term of the sum has the rounding error of the layer's largest activation. The errors are treated as
+    independent: n of them add up to sqrt(n) times one.
     """
-    layer = array(scene.traced.outputs[scene.params.layer])[0]
-    watched = np.abs(layer[scene.unit.map])
+    layer = array(run.traced.outputs[run.params.layer])[0]
+    watched = np.abs(layer[run.unit.map])
     return rounding(float(np.abs(layer).max()) * watched.size**0.5) + rounding(float(watched.sum()))
 
 
-def is_lowered(scene: Scene, target: int, values: NDArray[np.float64]) -> bool:
-    """Return whether any of the windows, whose values are given, lowers a class's value."""
-    return bool(scene.clean[target] - values.min() > value_floor(scene, target))
+def is_lowered(run: OcclusionRun, target: int, values: NDArray[np.float64]) -> bool:
+    """Return whether any window lowers a class's value by more than rounding. values: (windows,)."""
+    return bool(run.clean[target] - values.min() > value_floor(run, target))
 
 
 def is_changed(clean: float, values: NDArray[np.floating], floor: float) -> bool:
-    """Return whether any of the windows, whose values are given, moves a value from the clean one."""
+    """Return whether any window changes a value by more than the floor. values: (windows,)."""
     return bool(np.abs(values - clean).max() > floor)
 
 
-def likeliest_of(scene: Scene, logits: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the likeliest class for each window, from class scores (windows, classes).
+def likeliest_classes(run: OcclusionRun, logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the most likely class for each window, from class scores (windows, classes).
 
-    Of classes whose scores differ by rounding only, it is the clean photo's, or else the first.
+    Among classes whose scores differ only by rounding, that of the clean photo wins, else the first.
     """
     near = logits >= logits.max(axis=1, keepdims=True) - rounding(float(np.abs(logits).max()))
-    clean = int(scene.clean.argmax())
-    found: NDArray[np.int64] = np.where(near[:, clean], clean, near.argmax(axis=1)).astype(np.int64)
-    return found
+    clean = int(run.clean.argmax())
+    result: NDArray[np.int64] = np.where(near[:, clean], clean, near.argmax(axis=1)).astype(np.int64)
+    return result

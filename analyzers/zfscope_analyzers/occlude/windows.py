@@ -1,4 +1,4 @@
-"""Windows of the network's input that are covered, masks of a photo too, and maps made of what each did."""
+"""Occluded windows of the network's input, also from masks of a photo, and maps of their effects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Prepared
 from zfscope.results import Notice
 
+# Pixels of a mask lighter than this, on a scale of 0 to 255, are occluded.
 _LIGHT = 127
-"""A lighter pixel of a mask, on a scale of 0 to 255, is covered."""
 
-_AT_ONCE = 2048
-"""So many windows of one size are handled together at most: their pixels take memory."""
+# Maximum number of windows of one size that are processed together; it bounds the memory of their pixels.
+_BATCH_SIZE = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
-    """A rectangle of the network's input that is covered: its first row and column, and its size.
+class OcclusionWindow:
+    """Occluded rectangle of the network's input, from row `y` and column `x`.
 
-    mask: which of its pixels are, bool (height, width); True for all of them. warnings: what was assumed of
-    the mask's file.
+    mask: bool (height, width), the pixels that are occluded; True for all. warnings: assumptions made when
+    the mask's file was decoded.
     """
 
     y: int
@@ -38,29 +38,29 @@ class Window:
 
     @property
     def area(self) -> tuple[slice, slice]:
-        """Rows and columns."""
+        """Slices of rows and columns."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 
-def starts(side: int, window: int, stride: int) -> list[int]:
-    """Return the positions along a side; the last is moved to the edge, so that every pixel is covered."""
+def window_starts(side: int, window: int, stride: int) -> list[int]:
+    """Return window positions along a side; the last is moved to the edge, so that no pixel is left out."""
     last = max(side - window, 0)
     return [*range(0, last, stride), last]
 
 
-def of_one_size(windows: Sequence[Window]) -> Iterator[list[int]]:
-    """Yield the numbers of windows of one size, a bounded number at a time."""
+def group_by_size(windows: Sequence[OcclusionWindow]) -> Iterator[list[int]]:
+    """Yield batches of indices of windows that have the same size."""
     sizes = dict.fromkeys((window.height, window.width) for window in windows)
     for size in sizes:
-        alike = [n for n, window in enumerate(windows) if (window.height, window.width) == size]
-        for start in range(0, len(alike), _AT_ONCE):
-            yield alike[start : start + _AT_ONCE]
+        indices = [n for n, window in enumerate(windows) if (window.height, window.width) == size]
+        for start in range(0, len(indices), _BATCH_SIZE):
+            yield indices[start : start + _BATCH_SIZE]
 
 
-def averaged(
-    values: NDArray[np.floating], windows: Sequence[Window], size: tuple[int, int], elsewhere: float
+def average_over_windows(
+    values: NDArray[np.floating], windows: Sequence[OcclusionWindow], size: tuple[int, int], elsewhere: float
 ) -> NDArray[np.float32]:
-    """Return the mean value of all windows that cover a pixel: (H, W); `elsewhere` where none does."""
+    """Return the mean value of the windows that occlude each pixel, (H, W); `elsewhere` if none does."""
     total, count = np.zeros(size), np.zeros(size)
     for value, window in zip(values, windows, strict=True):
         total[window.area] += value * window.mask
@@ -69,54 +69,55 @@ def averaged(
 
 
 def likeliest_map(
-    likeliest: NDArray[np.int64], windows: Sequence[Window], size: tuple[int, int], elsewhere: int
+    likeliest: NDArray[np.int64], windows: Sequence[OcclusionWindow], size: tuple[int, int], elsewhere: int
 ) -> NDArray[np.int64]:
-    """Return for each pixel the class that most windows over it made likeliest, of equal ones the first."""
+    """Return for each pixel the class that is most likely in most of its windows; of equals, the first."""
     best, most = np.full(size, elsewhere, np.int64), np.zeros(size, np.int64)
     for number in np.unique(likeliest):
         votes = np.zeros(size, np.int64)
-        for place in np.flatnonzero(likeliest == number):
-            votes[windows[int(place)].area] += windows[int(place)].mask
+        for index in np.flatnonzero(likeliest == number):
+            votes[windows[int(index)].area] += windows[int(index)].mask
         best, most = np.where(votes > most, number, best), np.maximum(votes, most)
     return best
 
 
-def on_photo(heat: NDArray[np.float32], prepared: Prepared, elsewhere: float) -> NDArray[np.float32]:
-    """Spread a map of the crop over the decoded photo; pixels outside of the crop take `elsewhere`."""
+def resample_to_photo(heat: NDArray[np.float32], prepared: Prepared, elsewhere: float) -> NDArray[np.float32]:
+    """Resample a map of the crop to the decoded photo; pixels outside of the crop get `elsewhere`."""
     height, width = prepared.photo.shape[:2]
     region, (rows, columns) = prepared.geometries[0].resized((height, width)).region, heat.shape
     y = np.floor((np.arange(height) + 0.5 - region.y0) * rows / region.height).astype(int)
     x = np.floor((np.arange(width) + 0.5 - region.x0) * columns / region.width).astype(int)
-    spread = heat[np.clip(y, 0, rows - 1)[:, None], np.clip(x, 0, columns - 1)]
+    resampled = heat[np.clip(y, 0, rows - 1)[:, None], np.clip(x, 0, columns - 1)]
     inside = ((y >= 0) & (y < rows))[:, None] & ((x >= 0) & (x < columns))
-    return np.where(inside, spread, np.float32(elsewhere))
+    return np.where(inside, resampled, np.float32(elsewhere))
 
 
-def masked(data: bytes, prepared: Prepared, field: str, limits: DecodeLimits) -> Window:
-    """Return the smallest window of the first crop around what a mask covers in it.
+def window_from_mask(data: bytes, prepared: Prepared, field: str, limits: DecodeLimits) -> OcclusionWindow:
+    """Return the bounding window of a mask within the first crop.
 
-    data: an image file as large as the photo, whose pixels lighter than 127 are covered. A pixel of the
-    crop is where the photo's pixel nearest to its centre is.
-    Raises InputError, naming `field`, for what is no image, for one of another size, and for a mask that
-    covers nothing of the crop.
+    data: image file as large as the photo; pixels lighter than 127 are occluded. A pixel of the crop is
+    occluded if the photo's pixel nearest to its centre is.
+    Raises InputError, naming `field`, for a file that is not an image, for an image of another size, and for
+    a mask that lies outside of the crop.
     """
     geometry = prepared.geometries[0]
     light, warnings = light_pixels(data, geometry.photo_size, field, limits)
-    covered = _in_crop(light, geometry)
-    y, x = np.nonzero(covered)
+    occluded = _in_crop(light, geometry)
+    y, x = np.nonzero(occluded)
     if not y.size:
         region = geometry.region
         raise InputError(
-            f"{field} covers nothing of what the network sees, ({region.x0:g}, {region.y0:g}) to "
-            f"({region.x1:g}, {region.y1:g}) of the photo; pixels lighter than {_LIGHT} are covered",
+            f"{field} has no occluded pixel within the part of the photo that the network sees, "
+            f"({region.x0:g}, {region.y0:g}) to ({region.x1:g}, {region.y1:g}); pixels lighter than {_LIGHT} "
+            "are occluded",
             field=field,
         )
     top, left, bottom, right = int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1
-    return Window(top, left, bottom - top, right - left, covered[top:bottom, left:right], warnings)
+    return OcclusionWindow(top, left, bottom - top, right - left, occluded[top:bottom, left:right], warnings)
 
 
 class LightPixels(NamedTuple):
-    """Which pixels of a mask are lighter than 127: bool (H, W); and what was assumed of its file."""
+    """Mask pixels lighter than 127, bool (H, W), and the assumptions made when the file was decoded."""
 
     pixels: NDArray[np.bool_]
     warnings: tuple[Notice, ...]
@@ -125,35 +126,36 @@ class LightPixels(NamedTuple):
 def light_pixels(
     data: bytes, size: tuple[int, int], field: str, limits: DecodeLimits | None = None
 ) -> LightPixels:
-    """Return the light pixels of an image file of a size (height, width), fewer of a large JPEG.
+    """Return the light pixels of an image file, which must have the size (height, width).
 
-    A colour counts as its luminance (ITU-R 601), what is transparent as black. limits: those of the
-    environment unless given. Raises InputError.
+    Colours count by their luminance (ITU-R 601), transparent pixels as black. A large JPEG is decoded at a
+    reduced size, and the result is smaller. limits: decoding limits; by default those of the environment.
+    Raises InputError for a file that is not an image, exceeds the limits or has another size.
     """
     limits = limits or environment_limits()
     stored = stored_size(data, limits=roomy(limits), field=field)
-    if sorted(stored) != sorted(size):  # turned or not: nothing has to be unpacked to know
-        raise _misfit(stored, size, field)
+    if sorted(stored) != sorted(size):  # in either orientation: known from the header, without decoding
+        raise _size_error(stored, size, field)
     mask = decode_grey(data, limits=limits, field=field)
     if mask.size != size:
-        raise _misfit(mask.size, size, field)
+        raise _size_error(mask.size, size, field)
     light: NDArray[np.bool_] = mask.pixels > _LIGHT
     return LightPixels(light, tuple(notice for notice in mask.warnings if notice.code != "colour-profile"))
 
 
-def _misfit(found: tuple[int, ...], photo: tuple[int, int], field: str) -> InputError:
+def _size_error(mask: tuple[int, ...], photo: tuple[int, int], field: str) -> InputError:
     return InputError(
-        f"{field} is {found[1]} x {found[0]} pixels; the photo is {photo[1]} x {photo[0]}: a mask has to be "
-        "as large as the photo, after EXIF orientation",
+        f"{field} is {mask[1]} x {mask[0]} pixels; the photo is {photo[1]} x {photo[0]}: a mask must have "
+        "the photo's size, after EXIF orientation",
         field=field,
     )
 
 
 def _in_crop(pixels: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.bool_]:
-    """Give, for each pixel of the crop, the pixel of the photo under its centre."""
+    """Return, for each pixel of the crop, the photo's pixel at its centre."""
     geometry = geometry.resized((pixels.shape[0], pixels.shape[1]))
     (height, width), region = geometry.network_size, geometry.region
     rows = np.floor(region.y0 + (np.arange(height) + 0.5) * region.height / height).astype(int)
     columns = np.floor(region.x0 + (np.arange(width) + 0.5) * region.width / width).astype(int)
-    found: NDArray[np.bool_] = pixels[np.ix_(rows, columns)]
-    return found
+    result: NDArray[np.bool_] = pixels[np.ix_(rows, columns)]
+    return result

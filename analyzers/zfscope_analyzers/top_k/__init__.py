@@ -1,6 +1,9 @@
-"""The strongest photos of maps, out of an index: projections beside the patches they come from (Fig 2)."""
+"""Strongest photos of feature maps from an index: projections next to their image patches (Fig 2)."""
 
-from zfscope_analyzers.top_k.analyzer import TopK
+from zfscope_analyzers.top_k.analyzer import TopKAnalyzer
 from zfscope_analyzers.top_k.page import TopKParams
 
-__all__ = ["TopK", "TopKParams"]
+__all__ = ["TopKAnalyzer", "TopKParams"]
+
+# Entry point of editable installs made before the class was renamed, until the next `make setup`.
+TopK = TopKAnalyzer

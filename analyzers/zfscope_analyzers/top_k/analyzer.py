@@ -1,4 +1,4 @@
-"""The strongest photos of maps, as an analyzer: what it takes, costs and gives."""
+"""The analyzer `top-k` and its tables."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,9 +12,9 @@ from zfscope.engine.frame import framing_of
 from zfscope.records import Record, RecordState
 from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
-from zfscope_analyzers.top_k.figure import figure
-from zfscope_analyzers.top_k.inspect import Inspection, Place, inspect_records, view_tensors
-from zfscope_analyzers.top_k.page import Page, TopKParams, page_of
+from zfscope_analyzers.top_k.figure import draw_page
+from zfscope_analyzers.top_k.inspect import Inspection, MapRank, inspect_records, view_tensors
+from zfscope_analyzers.top_k.page import Page, TopKParams, load_page
 
 _STATES = list(RecordState)
 _COLUMNS = (
@@ -23,71 +23,80 @@ _COLUMNS = (
 )
 
 
-class TopK:
-    """Shows the photos of an index that activate maps most: projections beside patches, as the paper's Fig 2.
+class TopKAnalyzer:
+    """Strongest photos of feature maps: projections next to image patches, as in the paper's Fig 2.
 
-    It takes no photo: they are read again from where they were when `zfscope index` made the index, their
-    hash and the recorded activation are verified, and what became of each record is its `state`, see
+    Takes no photo. The photos are read again from where `zfscope index` found them, their hash and recorded
+    activation are verified, and the outcome for each record is its `state`, see
     `zfscope.records.RecordState`.
 
-    Tables: `records` (layer, map, rank, path, class, value: the recorded activation, recomputed: that of now,
-    y, x: the unit's place, none in a fully connected layer, state; x0, y0, x1, y1: the patch in photo pixels;
-    ssim and rank_correlation of projection and control, see `zfscope.analysis.control`) and `maps` (map,
-    alive: the photos in which it has an activation above 0, images: all photos of the index, dead: 0 or 1).
-    Tensors, `size` being the side of the layer's receptive field, or of the network's input where that is no
-    larger: `projections` float32 (maps, top, 3, size, size), channels in the network's order, and `controls`
-    with the control; `patches` uint8 (maps, top, size, size, 3), RGB; all zero beyond the edges of the
-    picture, and for records of which nothing was seen; `states` uint8 (maps, top), 0 ok, 1 differs,
-    2 changed, 3 gone, 4 silent. One picture, `top-k`.
+    Tables: `records` (layer, map, rank, path, class, value: the recorded activation; recomputed: the
+    activation computed now; y, x: position of the unit, None in a fully connected layer; state; x0, y0, x1,
+    y1: the patch in photo pixels; ssim and rank_correlation of projection and control, see
+    `zfscope.analysis.control`) and `maps` (map; alive: number of photos with an activation above 0; images:
+    number of photos in the index; dead: 0 or 1).
+
+    Tensors: `projections` and, with the control, `controls`, float32 (maps, top, 3, size, size), channels in
+    the network's order; `patches` uint8 (maps, top, size, size, 3), RGB; `states` uint8 (maps, top): 0 ok,
+    1 differs, 2 changed, 3 gone, 4 silent. `size` is the side of the layer's receptive field, or of the
+    network's input if that is smaller. Projections and patches are zero outside of the picture and for
+    records without a projection. Picture: `top-k`.
     """
 
     name = "top-k"
-    summary = "The photos of an index that activate maps most: projections beside their patches (Fig 2)"
+    summary = "Show the strongest photos of feature maps from an index: projections and image patches (Fig 2)"
     api_version = 2
     photos = (0, 0)
     params = TopKParams
 
     def cost(self, model: Model, params: TopKParams) -> int:
-        """Count a trace and a projection for each record, and the same of the control."""
+        """Return two passes, a trace and a projection, per record; twice that with a control."""
         passes = 2 * (len(params.maps) or params.count) * params.top
         return 2 * passes if params.control else passes
 
     def analyze(self, context: Context, params: TopKParams) -> Analysis:
-        """Read the photos again, verify what was recorded, and project.
+        """Read the photos again, verify their recorded activations, and project.
 
-        Raises NotFound where there is no such index, layer or map, InputError where an index has to be named,
-        for a page beyond the last map, and for a `top` beyond what was indexed.
+        Raises NotFound for an index, layer or map that does not exist, InputError if several indexes exist
+        and none is named, for a page after the last map, and for a `top` beyond the number of records.
         """
-        page = page_of(context, params)
-        found: dict[Place, Inspection] = {}
+        page = load_page(context, params)
+        inspections: dict[MapRank, Inspection] = {}
 
-        def drawn(places: Sequence[int]) -> Analysis:
-            return Analysis(pictures=(figure(context.model, page, found, places, control=params.control),))
+        def partial_result(indices: Sequence[int]) -> Analysis:
+            return Analysis(
+                pictures=(draw_page(context.model, page, inspections, indices, control=params.control),)
+            )
 
-        every = range(len(page.maps))
-        for share in inspect_records(context, page, params, found):
+        all_indices = range(len(page.maps))
+        for share in inspect_records(context, page, params, inspections):
             complete = [
-                place for place in every if all(Place(place, rank) in found for rank in range(page.top))
+                index
+                for index in all_indices
+                if all(MapRank(index, rank) in inspections for rank in range(page.top))
             ]
-            context.progress(share, partial(drawn, complete) if context.pictures and complete else None)
+            context.progress(
+                share, partial(partial_result, complete) if context.pictures and complete else None
+            )
         context.check_cancelled()
         return Analysis(
-            tensors=_tensors(context.model, page, found, params) if context.tensors else {},
-            pictures=drawn(every).pictures if context.pictures else (),
-            tables=_tables(context.model, page, found),
-            warnings=merge_notices(notice for each in found.values() for notice in each.warnings),
+            tensors=_tensors(context.model, page, inspections, params) if context.tensors else {},
+            pictures=partial_result(all_indices).pictures if context.pictures else (),
+            tables=_tables(context.model, page, inspections),
+            warnings=merge_notices(notice for each in inspections.values() for notice in each.warnings),
         )
 
 
-def _tables(model: Model, page: Page, found: Mapping[Place, Inspection]) -> dict[str, Table]:
+def _tables(model: Model, page: Page, inspections: Mapping[MapRank, Inspection]) -> dict[str, Table]:
     is_map = model.spec.is_map(page.layer)
     rows = (
-        _row(record, found[Place(place, rank)], is_map=is_map)
-        for place, records in enumerate(page.records)
+        _row(record, inspections[MapRank(index, rank)], is_map=is_map)
+        for index, records in enumerate(page.records)
         for rank, record in enumerate(records)
     )
     maps = (
-        (map, alive, page.images, int(alive == 0)) for map, alive in zip(page.maps, page.alive, strict=True)
+        (number, alive, page.images, int(alive == 0))
+        for number, alive in zip(page.maps, page.alive, strict=True)
     )
     return {
         "records": Table(_COLUMNS, tuple(rows)),
@@ -95,21 +104,21 @@ def _tables(model: Model, page: Page, found: Mapping[Place, Inspection]) -> dict
     }
 
 
-def _row(record: Record, found: Inspection, *, is_map: bool) -> tuple[Cell, ...]:
-    about = (record.layer, record.map, record.rank, record.path, record.label or None, record.value)
-    place = (record.y, record.x) if is_map else (None, None)
-    seen: tuple[Cell, ...] = (None,) * 6
-    if (view := found.view) is not None:
-        box, alike = view.in_photo, view.alike
-        seen = (box.x0, box.y0, box.x1, box.y1, alike.ssim, alike.rank_correlation)
-    return (*about, found.recomputed, *place, found.state.value, *seen)
+def _row(record: Record, inspection: Inspection, *, is_map: bool) -> tuple[Cell, ...]:
+    key = (record.layer, record.map, record.rank, record.path, record.label or None, record.value)
+    position = (record.y, record.x) if is_map else (None, None)
+    view_cells: tuple[Cell, ...] = (None,) * 6
+    if (view := inspection.view) is not None:
+        box, similarity = view.in_photo, view.similarity
+        view_cells = (box.x0, box.y0, box.x1, box.y1, similarity.ssim, similarity.rank_correlation)
+    return (*key, inspection.recomputed, *position, inspection.state.value, *view_cells)
 
 
 def _tensors(
-    model: Model, page: Page, found: Mapping[Place, Inspection], params: TopKParams
+    model: Model, page: Page, inspections: Mapping[MapRank, Inspection], params: TopKParams
 ) -> dict[str, NDArray[Any]]:
     size, shape = framing_of(model.network, page.layer).size, (len(page.maps), page.top)
     states = np.zeros(shape, np.uint8)
-    for place, each in found.items():
-        states[place] = _STATES.index(each.state)
-    return {**view_tensors(found, shape, size, control=params.control), "states": states}
+    for position, each in inspections.items():
+        states[position] = _STATES.index(each.state)
+    return {**view_tensors(inspections, shape, size, control=params.control), "states": states}

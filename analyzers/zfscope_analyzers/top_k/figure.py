@@ -1,4 +1,4 @@
-"""Fig 2: for each map, the projections of its strongest photos beside the patches that they come from."""
+"""Figure like Fig 2: for each feature map, projections of its strongest photos next to their patches."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -13,10 +13,10 @@ from zfscope.images.render import symmetric_scale
 from zfscope.images.tiles import Panel, columns_of, greyed, marked, tiles
 from zfscope.records import RecordState
 from zfscope.store import Model
-from zfscope_analyzers.top_k.inspect import Inspection, Place, UnitView
+from zfscope_analyzers.top_k.inspect import Inspection, MapRank, UnitView
 from zfscope_analyzers.top_k.page import Page
 
-# The tiles of one kind of one map, a square of nine, a row or a single one, are this wide.
+# Width of a map's tiles of one kind: a single one, a row, or a square of nine.
 _SIDE_PX = 264
 _TILE_GAP, _KIND_GAP, _GAP = 3, 10, 30
 _FEW = 9
@@ -29,17 +29,22 @@ _MARKS: Mapping[RecordState, Colour] = {
 }
 
 
-def figure(
-    model: Model, shown: Page, found: Mapping[Place, Inspection], places: Sequence[int], *, control: bool
+def draw_page(
+    model: Model,
+    shown: Page,
+    inspections: Mapping[MapRank, Inspection],
+    indices: Sequence[int],
+    *,
+    control: bool,
 ) -> Picture:
-    """Draw maps of a page, by their places there, in rows as the paper does."""
-    by_map = {place: [found[Place(place, rank)] for rank in range(shown.top)] for place in places}
-    cells = [_cell(model, shown, place, each, control=control) for place, each in by_map.items()]
+    """Draw the maps at some indices of a page, in a grid as in the paper."""
+    by_map = {index: [inspections[MapRank(index, rank)] for rank in range(shown.top)] for index in indices}
+    cells = [_cell(model, shown, index, each, control=control) for index, each in by_map.items()]
     columns = min(len(cells), (3 if len(cells) <= _FEW else 4) - control)
     maps = grid(cells, columns, gap=_GAP)
-    states = {each.state for place in places if shown.alive[place] for each in by_map[place]}
+    states = {each.state for index in indices if shown.alive[index] for each in by_map[index]}
     drawn = page(
-        _title(model, shown, places),
+        _title(model, shown, indices),
         [maps],
         scale=_scale_note(shown, by_map),
         subtitle=_subtitle(shown),
@@ -49,48 +54,49 @@ def figure(
     return picture("top-k", drawn)
 
 
-def _title(model: Model, shown: Page, places: Sequence[int]) -> str:
-    if len(places) == 1:
+def _title(model: Model, shown: Page, indices: Sequence[int]) -> str:
+    if len(indices) == 1:
         return f"{shown.layer} of {model.name}"
     kind = "maps" if model.spec.is_map(shown.layer) else "units"
-    return f"{shown.layer} of {model.name}: {len(places)} {kind}"
+    return f"{shown.layer} of {model.name}: {len(indices)} {kind}"
 
 
 def _subtitle(shown: Page) -> str:
     photos = f"{shown.top} strongest photos" if shown.top > 1 else "strongest photo"
-    return f"The {photos} of each among the {shown.images:,} of index '{shown.index.name}'"
+    return f"The {photos} of each map among the {shown.images:,} photos of index '{shown.index.name}'"
 
 
 def _cell(
-    model: Model, shown: Page, place: int, found: Sequence[Inspection], *, control: bool
+    model: Model, shown: Page, index: int, inspections: Sequence[Inspection], *, control: bool
 ) -> Image.Image:
     kinds = 3 if control else 2
     width = kinds * _SIDE_PX + (kinds - 1) * _KIND_GAP
-    label = text(_label(model, shown, place), width_px=width)
+    label = text(_label(model, shown, index), width_px=width)
     columns = columns_of(shown.top)
     tile_px = (_SIDE_PX - (columns - 1) * _TILE_GAP) // columns
-    if not shown.alive[place]:
+    if not shown.alive[index]:
         rows = math.ceil(shown.top / columns)
         white = blank(width, rows * tile_px + (rows - 1) * _TILE_GAP)  # as large as the tiles of others
-        words = f"dead: active in none of {shown.images:,} photos"
-        return above([label, marked(white, words, FAINT)], gap=6)
+        note = f"dead: active in none of {shown.images:,} photos"
+        return above([label, marked(white, note, FAINT)], gap=6)
     records = [
-        record_tiles(each.view, each.state, model.preprocessing, tile_px, control=control) for each in found
+        record_tiles(each.view, each.state, model.preprocessing, tile_px, control=control)
+        for each in inspections
     ]
     sheets = [grid(kind, columns, gap=_TILE_GAP) for kind in zip(*records, strict=True)]
     return above([label, beside(sheets, gap=_KIND_GAP)], gap=6)
 
 
-def _label(model: Model, shown: Page, place: int) -> str:
-    """Name the map, or the unit and its class, and how strong its records are."""
-    layer, map, records = shown.layer, shown.maps[place], shown.records[place]
-    name, meaning = model.unit_name(layer, map), model.class_of(layer, map)
+def _label(model: Model, shown: Page, index: int) -> str:
+    """Return the label of a map, or of a unit and its class: name, range of activations, photos active in."""
+    layer, number, records = shown.layer, shown.maps[index], shown.records[index]
+    name, meaning = model.unit_name(layer, number), model.class_of(layer, number)
     name += f" ({meaning})" if meaning else ""
-    if not shown.alive[place]:
+    if not shown.alive[index]:
         return f"{name} | dead"
     values = [record.value for record in records if record.value > 0]
     scale = f"{values[0]:.3g}" if len(values) == 1 else f"{max(values):.3g} to {min(values):.3g}"
-    return f"{name} | {scale} | active in {shown.alive[place]:,} of {shown.images:,}"
+    return f"{name} | {scale} | active in {shown.alive[index]:,} of {shown.images:,}"
 
 
 def record_tiles(
@@ -101,7 +107,7 @@ def record_tiles(
     *,
     control: bool = False,
 ) -> tuple[Image.Image, ...]:
-    """Return projection, patch and control of a record, or white where nothing was seen; marked unless ok."""
+    """Return the tiles of a record: projection, patch and control, white without a view; framed unless ok."""
     drawn: tuple[Image.Image, ...] = (blank(size_px, size_px),) * (3 if control else 2)
     if view is not None:
         size = len(view.patch)
@@ -117,29 +123,29 @@ def record_tiles(
 
 
 def _caption(states: Collection[RecordState], *, control: bool) -> str:
-    words = (
-        "Left: what the strongest unit of the map in each photo saw, carried back to pixels (grey is zero, "
-        "white and black are equally strong, each projection on a scale of its own). Right of it: the same "
-        "pixels of the photos, in the same order, the strongest first; grey where the photo ends."
+    text = (
+        "Left: the strongest activation of the map in each photo, projected back to pixels (grey is zero, "
+        "white and black are equally strong, each projection on its own scale). Right: the corresponding "
+        "image patches in the same order, strongest first; grey outside of the photo."
     )
     if control:
-        words += " Then a control: projections through randomised weights, each on its own scale."
+        text += " Third: a control, projections with randomised weights, each on its own scale."
     marks = [f"'{state}', {state.meaning}" for state in _MARKS if state in states]
-    return f"{words} Framed: {'; '.join(marks)}." if marks else words
+    return f"{text} Frames mark: {'; '.join(marks)}." if marks else text
 
 
 def _scale_note(shown: Page, by_map: Mapping[int, Sequence[Inspection]]) -> str:
-    """Say what the levels mean, of each projection and control."""
+    """Return a note on the grey levels of each projection and control."""
     rule = (
-        "each projection on a scale of its own: symmetric linear; 128 grey = 0; full white (255) = the "
-        "number given here, full black (1) = minus that, beyond it too; the strongest photo first"
+        "each projection on its own scale: symmetric linear; 128 grey = 0; full white (255) = the number "
+        "given here, full black (1) = minus that number, larger magnitudes are clipped; strongest photo first"
     )
-    notes = [f"map {shown.maps[place]}: {_scales(found)}" for place, found in by_map.items()]
+    notes = [f"map {shown.maps[index]}: {_scales(inspections)}" for index, inspections in by_map.items()]
     return ". ".join([rule, *notes])
 
 
-def _scales(found: Sequence[Inspection]) -> str:
-    views = [each.view for each in found if each.view is not None]
+def _scales(inspections: Sequence[Inspection]) -> str:
+    views = [each.view for each in inspections if each.view is not None]
     note = ", ".join(f"{symmetric_scale(view.projection):.4g}" for view in views) or "no projection"
     controls = [view.control for view in views if view.control is not None]
     scales = ", ".join(f"{symmetric_scale(control):.4g}" for control in controls)

@@ -1,4 +1,4 @@
-"""The strongest photos of maps, inspected again: what was recorded is verified, and projected."""
+"""Inspection of the strongest photos of feature maps: verify recorded activations, and project them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,31 +20,31 @@ from zfscope.records import Record, RecordState
 from zfscope.scan.reload import photo_source, reload_photo
 from zfscope_analyzers.top_k.page import Page, TopKParams
 
-PlaceT = TypeVar("PlaceT", bound=tuple[int, int])
+PositionT = TypeVar("PositionT", bound=tuple[int, int])
 
+# Tolerance of a recomputed activation: RELATIVE times the recorded one, plus FLOOR times the layer's largest
+# magnitude in the photo. An index is made with ONNX Runtime, and this runs in torch; the two sum in different
+# orders, and the rounding error of a sum depends on its largest terms, however small the sum itself is.
 RELATIVE, FLOOR = 1e-3, 1e-4
-"""How far an activation may be from the recorded one: this share of it, and this share of the layer's
-largest magnitude in the photo. A scan is done by ONNX Runtime and this by torch, which sum in different
-orders: that changes a sum by what its largest terms are rounded by, however small the sum is itself."""
 
+# Photos traced and units projected at once, between two checks for cancellation.
 _PHOTOS, _UNITS = 4, 16
-"""Traced at once, and projected at once: between them the caller may go."""
 
 
-class Place(NamedTuple):
-    """A record's place in the page: the map by its place there, and the rank."""
+class MapRank(NamedTuple):
+    """Position of a record in a page: index of its map, and its rank among the map's records."""
 
-    map: int
+    map_index: int
     rank: int
 
 
 @dataclass(frozen=True, eq=False)
 class UnitView:
-    """What the unit of a record saw; pictures are as large as the frame of the layer, zero outside.
+    """Patch and projection of a record's unit, as large as the layer's frame and zero outside the picture.
 
     patch: uint8 (size, size, 3), RGB. projection, control: float32 (3, size, size), channels in the
-    network's order. inside: the part of the frame that is in the picture. in_photo: that part in pixels
-    of the photo.
+    network's order; no control is None. inside: part of the frame that lies in the picture. in_photo: that
+    part in pixels of the photo. similarity: of the projection and its control.
     """
 
     patch: NDArray[np.uint8]
@@ -52,14 +52,15 @@ class UnitView:
     inside: Box
     in_photo: Box
     control: NDArray[np.float32] | None
-    alike: Similarity
+    similarity: Similarity
 
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What became of a record, the activation that its photo has now, and what was seen, if anything.
+    """State of a record after its photo was read again.
 
-    warnings: what was assumed while the photo was decoded.
+    recomputed: activation computed now. view: patch and projection, if there are any. warnings: assumptions
+    made when the photo was decoded.
     """
 
     state: RecordState
@@ -68,56 +69,58 @@ class Inspection:
     warnings: tuple[Notice, ...] = ()
 
 
-class _Wanted(NamedTuple):
-    place: Place
+class _PendingRecord(NamedTuple):
+    position: MapRank
     record: Record
 
 
 def inspect_records(
-    context: Context, page: Page, params: TopKParams, found: dict[Place, Inspection]
+    context: Context, page: Page, params: TopKParams, inspections: dict[MapRank, Inspection]
 ) -> Iterator[float]:
-    """Inspect every record, photo by photo, and put the results into `found`; yield the share done.
+    """Inspect every record, photo by photo; write the results into `inspections`, and yield the share done.
 
-    Raises Cancelled, through the context, before a photo is read and before units are projected.
+    Raises Cancelled through the context, checked before a photo is read and before units are projected.
     """
-    wanted = [
-        _Wanted(Place(place, rank), record)
-        for place, records in enumerate(page.records)
+    pending = [
+        _PendingRecord(MapRank(index, rank), record)
+        for index, records in enumerate(page.records)
         for rank, record in enumerate(records)
     ]
-    found |= {place: Inspection(RecordState.SILENT) for place, record in wanted if record.value <= 0}
-    photos, lens = photo_source(page.index), _lens_of(context, page, params)
-    by_photo = _by_photo([each for each in wanted if each.record.value > 0])
+    inspections |= {
+        position: Inspection(RecordState.SILENT) for position, record in pending if record.value <= 0
+    }
+    photos, setup = photo_source(page.index), _setup(context, page, params)
+    by_photo = _group_by_photo([each for each in pending if each.record.value > 0])
     for start in range(0, len(by_photo), _PHOTOS):
-        there: list[tuple[Prepared, Sequence[_Wanted]]] = []
+        readable: list[tuple[Prepared, Sequence[_PendingRecord]]] = []
         for records in by_photo[start : start + _PHOTOS]:
             context.check_cancelled()
-            seen = reload_photo(photos, records[0].record, context.model)
-            if isinstance(seen, Prepared):
-                there.append((seen, records))
+            reloaded = reload_photo(photos, records[0].record, context.model)
+            if isinstance(reloaded, Prepared):
+                readable.append((reloaded, records))
             else:
-                found |= {each.place: Inspection(seen) for each in records}
-        if there:
-            found |= _inspected(context, lens, there)
+                inspections |= {each.position: Inspection(reloaded) for each in records}
+        if readable:
+            inspections |= _inspect_photos(context, setup, readable)
         yield min(1.0, (start + _PHOTOS) / len(by_photo))
 
 
-def reproduced(recorded: float, recomputed: float, peak: float) -> bool:
-    """Return whether an activation is the recorded one; peak: the layer's largest magnitude in the photo."""
+def is_reproduced(recorded: float, recomputed: float, peak: float) -> bool:
+    """Return whether an activation matches the recorded one. peak: largest magnitude of the layer."""
     return abs(recomputed - recorded) <= RELATIVE * abs(recorded) + FLOOR * peak
 
 
-def _by_photo(wanted: Sequence[_Wanted]) -> list[list[_Wanted]]:
-    """Group records by their photo, in the order in which maps need them."""
-    photos: dict[int, list[_Wanted]] = {}
-    for each in wanted:
+def _group_by_photo(pending: Sequence[_PendingRecord]) -> list[list[_PendingRecord]]:
+    """Group records by their photo, in the order in which the maps refer to the photos."""
+    photos: dict[int, list[_PendingRecord]] = {}
+    for each in pending:
         photos.setdefault(each.record.image, []).append(each)
     return list(photos.values())
 
 
 @dataclass(frozen=True, eq=False)
-class _Lens:
-    """What photos are inspected with. control: the randomised network, None without a control."""
+class _Setup:
+    """Network, layer and frame for the inspection. control: randomised network; None without a control."""
 
     network: Network
     layer: str
@@ -125,55 +128,56 @@ class _Lens:
     control: Network | None
 
 
-def _lens_of(context: Context, page: Page, params: TopKParams) -> _Lens:
+def _setup(context: Context, page: Page, params: TopKParams) -> _Setup:
     network, layer = context.model.network, page.layer
     control = control_network(network, layer, down_to=params.control_down_to) if params.control else None
-    return _Lens(network, layer, framing_of(network, layer), control)
+    return _Setup(network, layer, framing_of(network, layer), control)
 
 
-def _inspected(
-    context: Context, lens: _Lens, photos: Sequence[tuple[Prepared, Sequence[_Wanted]]]
-) -> Mapping[Place, Inspection]:
-    """Trace some photos at once, and inspect the records that they have."""
+def _inspect_photos(
+    context: Context, setup: _Setup, photos: Sequence[tuple[Prepared, Sequence[_PendingRecord]]]
+) -> Mapping[MapRank, Inspection]:
+    """Trace some photos at once, and inspect the records of each."""
     pixels = np.concatenate([prepared.pixels for prepared, _ in photos])
     images = images_of(context.model, pixels)
-    traced = trace(lens.network, images, until=lens.layer)
-    control = None if lens.control is None else trace(lens.control, images, until=lens.layer)
-    wanted = [(row, each) for row, (_, records) in enumerate(photos) for each in records]
-    peaks = traced.outputs[lens.layer].flatten(1).abs().amax(1).tolist()
-    found: dict[Place, Inspection] = {}
-    for start in range(0, len(wanted), _UNITS):
+    traced = trace(setup.network, images, until=setup.layer)
+    control = None if setup.control is None else trace(setup.control, images, until=setup.layer)
+    pending = [(row, each) for row, (_, records) in enumerate(photos) for each in records]
+    peaks = traced.outputs[setup.layer].flatten(1).abs().amax(1).tolist()
+    result: dict[MapRank, Inspection] = {}
+    for start in range(0, len(pending), _UNITS):
         context.check_cancelled()
-        some = wanted[start : start + _UNITS]
-        units = [Unit(row, each.record.map, each.record.y, each.record.x) for row, each in some]
-        views = _views(lens, [prepared for prepared, _ in photos], units, traced, control)
-        for (row, each), unit, view in zip(some, units, views, strict=True):
-            value = activation(traced, lens.layer, unit)
+        batch = pending[start : start + _UNITS]
+        units = [Unit(row, each.record.map, each.record.y, each.record.x) for row, each in batch]
+        views = _views(setup, [prepared for prepared, _ in photos], units, traced, control)
+        for (row, each), unit, view in zip(batch, units, views, strict=True):
+            value = activation(traced, setup.layer, unit)
             warnings = photos[row][0].warnings
-            if not reproduced(each.record.value, value, peaks[row]):
-                found[each.place] = Inspection(RecordState.DIFFERS, value, view, warnings)
-            elif is_silent(traced, lens.layer, unit):
-                found[each.place] = Inspection(RecordState.SILENT, warnings=warnings)
+            if not is_reproduced(each.record.value, value, peaks[row]):
+                result[each.position] = Inspection(RecordState.DIFFERS, value, view, warnings)
+            elif is_silent(traced, setup.layer, unit):
+                result[each.position] = Inspection(RecordState.SILENT, warnings=warnings)
             else:
-                found[each.place] = Inspection(RecordState.OK, value, view, warnings)
-    return found
+                result[each.position] = Inspection(RecordState.OK, value, view, warnings)
+    return result
 
 
 def _views(
-    lens: _Lens, photos: Sequence[Prepared], units: Sequence[Unit], traced: Trace, control: Trace | None
+    setup: _Setup, photos: Sequence[Prepared], units: Sequence[Unit], traced: Trace, control: Trace | None
 ) -> list[UnitView]:
-    """Project units, and cut what they see out of the photos: unit.image is the photo's place."""
-    boxes = [lens.framing.box(unit.y, unit.x) for unit in units]
-    seen = array(project(lens.network, traced, lens.layer, units))
-    others: Sequence[NDArray[np.float32] | None] = [None] * len(units)
-    alike: Sequence[Similarity] = [Similarity(None, None)] * len(units)
-    if lens.control is not None and control is not None:
-        there = strongest_there(control, lens.layer, units)
-        drawn = array(project(lens.control, control, lens.layer, there))
-        others, alike = list(drawn), similarities(seen, drawn, boxes)
+    """Project units, and crop their patches from the photos; `unit.image` is the index of the photo."""
+    boxes = [setup.framing.box(unit.y, unit.x) for unit in units]
+    projections = array(project(setup.network, traced, setup.layer, units))
+    controls: Sequence[NDArray[np.float32] | None] = [None] * len(units)
+    scores: Sequence[Similarity] = [Similarity(None, None)] * len(units)
+    if setup.control is not None and control is not None:
+        strongest = strongest_there(control, setup.layer, units)
+        pixels = array(project(setup.control, control, setup.layer, strongest))
+        controls, scores = list(pixels), similarities(projections, pixels, boxes)
+    rows = zip(units, boxes, projections, controls, scores, strict=True)
     return [
-        _view(photos[unit.image], box, pixels, other, similar)
-        for unit, box, pixels, other, similar in zip(units, boxes, seen, others, alike, strict=True)
+        _view(photos[unit.image], box, projection, control_projection, score)
+        for unit, box, projection, control_projection, score in rows
     ]
 
 
@@ -182,7 +186,7 @@ def _view(
     box: Box,
     projection: NDArray[np.float32],
     control: NDArray[np.float32] | None,
-    alike: Similarity,
+    similarity: Similarity,
 ) -> UnitView:
     view, geometry = prepared.views[0], prepared.geometries[0]
     size = view.shape[:2]
@@ -192,24 +196,24 @@ def _view(
         inside=box.inside((size[0], size[1])),
         in_photo=geometry.to_photo(box).clip(geometry.photo_size),
         control=None if control is None else cut_planes(control, box),
-        alike=alike,
+        similarity=similarity,
     )
 
 
 def view_tensors(
-    found: Mapping[PlaceT, Inspection], shape: tuple[int, int], size: int, *, control: bool = False
+    inspections: Mapping[PositionT, Inspection], shape: tuple[int, int], size: int, *, control: bool = False
 ) -> dict[str, NDArray[Any]]:
-    """Return the tensors `projections`, `patches` and `controls`, zero where nothing was seen of a record.
+    """Return the tensors `projections`, `patches` and `controls`, zero for records without a view.
 
-    found: by a row and a column of `shape`. size: the side of the layer's frame.
+    inspections: by row and column of `shape`. size: side of the layer's frame.
     """
     projections = np.zeros((*shape, 3, size, size), np.float32)
     patches = np.zeros((*shape, size, size, 3), np.uint8)
     controls = np.zeros_like(projections)
-    for place, each in found.items():
+    for position, each in inspections.items():
         if each.view is not None:
-            projections[place], patches[place] = each.view.projection, each.view.patch
+            projections[position], patches[position] = each.view.projection, each.view.patch
             if each.view.control is not None:
-                controls[place] = each.view.control
+                controls[position] = each.view.control
     tensors: dict[str, NDArray[Any]] = {"projections": projections, "patches": patches}
     return tensors | ({"controls": controls} if control else {})

@@ -16,7 +16,7 @@ from zfscope.datasets.dataset import ListedFile, sorted_data
 from zfscope.errors import InputError, NotFound
 from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data, open_index
-from zfscope_analyzers.architectures import compare, result
+from zfscope_analyzers.architectures import compare, comparison_result
 
 COMPARE = load_analyzers().analyzer("compare-architectures")
 
@@ -28,7 +28,7 @@ def look(context: Context, *others: str, index: str = "") -> Analysis:
 def test_the_model_comes_first_and_then_the_others(plain_context: Context) -> None:
     assert plain_context.store is not None
     models = [plain_context.model, plain_context.store.load("narrow")]
-    expected = result(compare(models, [plain_context.images[0].photo]))
+    expected = comparison_result(compare(models, [plain_context.images[0].photo]))
     seen = look(plain_context, "narrow")
     assert seen.tables == expected.tables
     assert seen.tables["architectures"].columns == ("measure", "tiny 1", "narrow 1")
@@ -59,10 +59,10 @@ def test_maps_that_are_dead_on_all_photos_of_an_index_are_counted(
     table = look(plain_context, "narrow", index="photos").tables["architectures"]
     rows = {row[0]: row[1:] for row in table.rows}
     tiny = open_index(plain_context.model, "photos")
-    assert rows["photos of index 'photos'"] == (12, 2)
+    assert rows["photos in index 'photos'"] == (12, 2)
     dead = [100 * float((index.alive("conv1") == 0).mean()) for index in (tiny, narrow_index)]
-    assert rows["maps of conv1 dead on all of them, %"] == tuple(dead)
-    assert rows["maps of conv5 dead on all of them, %"] == (
+    assert rows["conv1 maps dead on all photos of the index, %"] == tuple(dead)
+    assert rows["conv5 maps dead on all photos of the index, %"] == (
         100 * float((tiny.alive("conv5") == 0).mean()),
         None,
     )
@@ -100,5 +100,5 @@ def test_what_does_not_compare_is_refused(
 
 
 def test_without_a_store_there_are_no_others(context: Context) -> None:
-    with pytest.raises(NotFound, match="no store to find other models in"):
+    with pytest.raises(NotFound, match="no model store to load other models from"):
         look(replace(context, store=None), "narrow")

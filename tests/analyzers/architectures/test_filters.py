@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope_analyzers.architectures.figure import Scale, filter_grid, strongest_part
+from zfscope_analyzers.architectures.figure import Scale, crop_strongest, filter_grid
 
 
 def filters(*levels: float, side: int = 3) -> NDArray[np.float64]:
@@ -59,13 +59,15 @@ def test_many_filters_are_drawn_even_where_there_is_no_room() -> None:
 
 def test_the_picture_says_what_its_levels_mean() -> None:
     common, own = (filter_grid(filters(2.0, -4.0), scale, width_px=60).scale for scale in ("common", "own"))
-    assert common.startswith("all filters on one scale: symmetric linear; 128 grey = 0; full white = +4 ")
-    assert own == "each filter on a scale of its own, 4 at most: symmetric linear; 128 grey = 0"
+    assert common.startswith(
+        "all filters on one common scale: symmetric linear; 128 grey = 0; full white = +4"
+    )
+    assert own == "each filter on its own scale, at most 4: symmetric linear; 128 grey = 0"
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 7, 7), (4, 1, 7, 7), (3, 7, 7)])
 def test_what_is_no_filter_of_three_colours_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"pictures are drawn of \(n, 3, rows, columns\)"):
+    with pytest.raises(InputError, match=r"filters of shape .*; expected \(n, 3, rows, columns\)"):
         filter_grid(np.zeros(shape), "own", width_px=60)
 
 
@@ -73,14 +75,14 @@ def test_what_is_no_filter_of_three_colours_is_refused(shape: tuple[int, ...]) -
 def test_the_part_around_the_strongest_lies_inside_and_holds_it(y: int, x: int) -> None:
     projection = np.random.default_rng(0).normal(size=(3, 20, 30))
     projection[1, y, x] = -9
-    part = strongest_part(projection, 6)
+    part = crop_strongest(projection, 6)
     assert part.shape == (3, 6, 6)
     assert part.min() == -9
 
 
 def test_a_projection_smaller_than_the_part_is_given_whole() -> None:
     projection = np.ones((3, 5, 4))
-    assert strongest_part(projection, 6).shape == (3, 5, 4)
+    assert crop_strongest(projection, 6).shape == (3, 5, 4)
 
 
 def test_a_filter_that_is_rounding_of_the_largest_is_grey_on_its_own_scale() -> None:

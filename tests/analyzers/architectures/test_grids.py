@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope_analyzers.architectures.grids import Grid, axis_profile, fits, grids, spectra
+from zfscope_analyzers.architectures.grids import (
+    Grid,
+    axis_profile,
+    is_resolved,
+    measure_grids,
+    power_spectra,
+)
 from zfscope_analyzers.architectures.layers import Lattice
 
 SIZE = 96
@@ -14,7 +20,7 @@ Picture = NDArray[np.float64]
 def measured(picture: Picture, period: int, within: int = 1) -> Grid:
     """Measure one picture, (rows, columns), or several, (n, rows, columns), as grey ones."""
     pictures = np.broadcast_to(picture.reshape(-1, 1, SIZE, SIZE), (picture.size // SIZE**2, 3, SIZE, SIZE))
-    (found,) = grids(spectra(pictures), [Lattice("conv1", period, within)])
+    (found,) = measure_grids(power_spectra(pictures), [Lattice("conv1", period, within)])
     return found
 
 
@@ -117,19 +123,19 @@ def test_a_level_picture_has_no_grid() -> None:
 
 
 def test_of_no_picture_there_is_nothing_to_say() -> None:
-    (found,) = grids(spectra(np.zeros((0, 3, SIZE, SIZE))), [Lattice("conv1", 4, 1)])
+    (found,) = measure_grids(power_spectra(np.zeros((0, 3, SIZE, SIZE))), [Lattice("conv1", 4, 1)])
     assert (found.share, found.control, found.excess, found.ratio) == (None,) * 4
 
 
 def test_a_lattice_needs_pictures_of_twelve_periods() -> None:
-    assert fits(Lattice("conv1", 8, 1), 96)
-    assert not fits(Lattice("conv1", 8, 1), 95)
+    assert is_resolved(Lattice("conv1", 8, 1), 96)
+    assert not is_resolved(Lattice("conv1", 8, 1), 95)
 
 
 def test_the_profile_shows_peaks_at_multiples_of_the_grid_and_is_level_for_noise() -> None:
-    peaks = axis_profile(spectra(np.broadcast_to(dots(4), (1, 3, SIZE, SIZE))))
+    peaks = axis_profile(power_spectra(np.broadcast_to(dots(4), (1, 3, SIZE, SIZE))))
     assert len(peaks) == SIZE // 2 + 1
     assert np.flatnonzero(peaks > 1).tolist() == [23, 24, 25, 47, 48]
-    level = axis_profile(spectra(noise(300)[:, None]))
+    level = axis_profile(power_spectra(noise(300)[:, None]))
     np.testing.assert_allclose(level[3:], 1, atol=0.25)
-    assert axis_profile(spectra(np.zeros((0, 3, 8, 8)))).tolist() == [0] * 5
+    assert axis_profile(power_spectra(np.zeros((0, 3, 8, 8)))).tolist() == [0] * 5

@@ -13,7 +13,7 @@ from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, Padding, ReLU
 from zfscope.networks.spec import multiplications, parameter_count
 from zfscope.store import Model, RecordedAccuracy
-from zfscope_analyzers.architectures.measure import SHOWN, measure
+from zfscope_analyzers.architectures.measure import SHOWN_MAPS, measure
 
 Make = Callable[..., Model]
 Photos = tuple[NDArray[np.uint8], ...]
@@ -139,8 +139,8 @@ def test_at_most_some_projections_are_kept(spec: NetworkSpec, make_model: Make, 
         layer.model_copy(update={"channels": 20}) if layer.name == "conv2" else layer for layer in spec.layers
     ]
     found = measure(make_model(NetworkSpec(name="wide", input_size=96, layers=tuple(layers))), photos)
-    assert len(found.projections) == SHOWN
-    assert len(found.grids[0].shares) > SHOWN
+    assert len(found.projections) == SHOWN_MAPS
+    assert len(found.grids[0].shares) > SHOWN_MAPS
 
 
 def test_a_network_silent_in_layer_2_has_no_grids(
@@ -155,7 +155,7 @@ def test_a_network_silent_in_layer_2_has_no_grids(
 
 
 def test_no_photo_is_refused(spec: NetworkSpec, make_model: Make) -> None:
-    with pytest.raises(InputError, match="no photo; whether maps are silent or show grids needs") as refused:
+    with pytest.raises(InputError, match="no photos; pass at least one, to find silent maps") as refused:
         measure(make_model(spec), ())
     assert refused.value.field == "images"
 

@@ -11,7 +11,7 @@ from zfscope.cancellation import interruptible
 from zfscope.engine import Maps, project, trace
 from zfscope.errors import Cancelled
 from zfscope.networks import Network, NetworkSpec
-from zfscope_analyzers.architectures.projections import Seen, see, spread
+from zfscope_analyzers.architectures.projections import MapResponses, evenly_spaced, map_responses
 
 LAYERS = ("conv1", "conv2")
 
@@ -28,8 +28,8 @@ def images(network: Network) -> list[torch.Tensor]:
     return [torch.randn(1, *network.shapes["input"], generator=generator) for _ in range(3)]
 
 
-def seen(network: Network, images: list[torch.Tensor], most: int = 64) -> Seen:
-    return see(network, images, LAYERS, most=most)
+def seen(network: Network, images: list[torch.Tensor], most: int = 64) -> MapResponses:
+    return map_responses(network, images, LAYERS, most=most)
 
 
 def test_maxima_are_over_all_photos_and_places(network: Network, images: list[torch.Tensor]) -> None:
@@ -69,9 +69,9 @@ def test_of_many_maps_some_are_projected_evenly_spread(network: Network, images:
 
 
 def test_evenly_spread_things_begin_with_the_first_and_end_with_the_last() -> None:
-    assert spread(np.arange(10), 4).tolist() == [0, 3, 6, 9]
-    assert spread(np.arange(3), 4).tolist() == [0, 1, 2]
-    assert spread(np.arange(0), 4).tolist() == []
+    assert evenly_spaced(np.arange(10), 4).tolist() == [0, 3, 6, 9]
+    assert evenly_spaced(np.arange(3), 4).tolist() == [0, 1, 2]
+    assert evenly_spaced(np.arange(0), 4).tolist() == []
 
 
 def test_it_stops_when_nobody_waits_any_more(network: Network, images: list[torch.Tensor]) -> None:
@@ -84,5 +84,5 @@ def test_it_stops_when_nobody_waits_any_more(network: Network, images: list[torc
             raise Cancelled("gone")
 
     with interruptible(cancelled), pytest.raises(Cancelled):
-        see(network, images, LAYERS, most=64)
+        map_responses(network, images, LAYERS, most=64)
     assert looks == 4

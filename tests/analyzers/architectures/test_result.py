@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from zfscope.analysis.check import checked
 from zfscope.networks import NetworkSpec
 from zfscope.store import Model
-from zfscope_analyzers.architectures import Measures, compare, result
-from zfscope_analyzers.architectures.figure import WIDTH_PX, figure
+from zfscope_analyzers.architectures import Measurements, compare, comparison_result
+from zfscope_analyzers.architectures.figure import WIDTH_PX, draw_comparison
 
 Make = Callable[..., Model]
 Photos = tuple[NDArray[np.uint8], ...]
@@ -19,18 +19,18 @@ Photos = tuple[NDArray[np.uint8], ...]
 @pytest.fixture
 def measures(
     spec: NetworkSpec, coarse_spec: NetworkSpec, make_model: Make, photos: Photos
-) -> tuple[Measures, ...]:
+) -> tuple[Measurements, ...]:
     return compare([make_model(spec, name="fine"), make_model(coarse_spec, name="coarse")], photos)
 
 
-def test_a_result_can_be_sent(measures: tuple[Measures, ...]) -> None:
-    found = checked(result(measures))
+def test_a_result_can_be_sent(measures: tuple[Measurements, ...]) -> None:
+    found = checked(comparison_result(measures))
     assert [picture.name for picture in found.pictures] == ["architectures"]
     assert found.tables["architectures"].columns == ("measure", "fine 1", "coarse 1")
 
 
-def test_tensors_are_named_by_model(measures: tuple[Measures, ...]) -> None:
-    tensors = result(measures, pictures=False).tensors
+def test_tensors_are_named_by_model(measures: tuple[Measurements, ...]) -> None:
+    tensors = comparison_result(measures, pictures=False).tensors
     np.testing.assert_array_equal(tensors["coarse-1-filters"], measures[1].filters)
     assert tensors["fine-1-shares"].shape == (6, 3)
     assert tensors["fine-1-maxima-conv2"].shape == (8,)
@@ -39,23 +39,23 @@ def test_tensors_are_named_by_model(measures: tuple[Measures, ...]) -> None:
     np.testing.assert_allclose(renormalised, np.minimum(rms, np.median(rms)), rtol=1e-6)
 
 
-def test_pictures_are_drawn_only_for_who_wants_them(measures: tuple[Measures, ...]) -> None:
-    assert result(measures, pictures=False).pictures == ()
+def test_pictures_are_drawn_only_for_who_wants_them(measures: tuple[Measurements, ...]) -> None:
+    assert comparison_result(measures, pictures=False).pictures == ()
 
 
-def test_a_sheet_is_always_as_wide_and_says_its_scales(measures: tuple[Measures, ...]) -> None:
-    drawn = figure(measures)
+def test_a_sheet_is_always_as_wide_and_says_its_scales(measures: tuple[Measurements, ...]) -> None:
+    drawn = draw_comparison(measures)
     assert drawn.rgb.shape[1] == WIDTH_PX
-    assert drawn.scale.startswith("fine 1: full white of the filters on one scale = +")
+    assert drawn.scale.startswith("fine 1: full white of the filters on the common scale = +")
     assert "; coarse 1: " in drawn.scale
 
 
-def test_a_sheet_has_a_row_for_each_model(measures: tuple[Measures, ...]) -> None:
-    assert figure(measures).rgb.shape[0] > figure(measures[:1]).rgb.shape[0] + 300
+def test_a_sheet_has_a_row_for_each_model(measures: tuple[Measurements, ...]) -> None:
+    assert draw_comparison(measures).rgb.shape[0] > draw_comparison(measures[:1]).rgb.shape[0] + 300
 
 
-def test_a_sheet_is_the_same_every_time(measures: tuple[Measures, ...]) -> None:
-    assert figure(measures).png() == figure(measures).png()
+def test_a_sheet_is_the_same_every_time(measures: tuple[Measurements, ...]) -> None:
+    assert draw_comparison(measures).png() == draw_comparison(measures).png()
 
 
 def test_a_model_silent_in_layer_2_is_drawn_without_projections(
@@ -65,5 +65,5 @@ def test_a_model_silent_in_layer_2_is_drawn_without_projections(
     for model in models:
         model.network.filters["conv2"].bias.fill_(-1e6)
     found = compare(models, photos)
-    assert figure(found).rgb.shape[1] == WIDTH_PX
-    assert checked(result(found)).tables
+    assert draw_comparison(found).rgb.shape[1] == WIDTH_PX
+    assert checked(comparison_result(found)).tables

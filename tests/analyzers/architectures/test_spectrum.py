@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope_analyzers.architectures.spectrum import BANDS, LARGEST_FILTER, spectrum
+from zfscope_analyzers.architectures.spectrum import BANDS, LARGEST_FILTER, filter_spectrum
 
 Filters = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ def noise(count: int, side: int) -> Filters:
 @pytest.mark.parametrize("angle", [0.0, np.pi / 2, np.pi / 5])
 @pytest.mark.parametrize(("frequency", "band"), [(0.05, "low"), (0.16, "middle"), (0.4, "high")])
 def test_a_large_grating_has_its_energy_in_its_band(frequency: float, band: str, angle: float) -> None:
-    found = spectrum(grating(LARGEST_FILTER, frequency, angle=angle, envelope=8), 2)
+    found = filter_spectrum(grating(LARGEST_FILTER, frequency, angle=angle, envelope=8), 2)
     assert found.mean_shares[band] > 0.98
     assert found.peak_shares == {name: float(name == band) for name in BANDS}
     assert found.peaks[0] == pytest.approx(frequency, abs=0.01)
@@ -33,7 +33,7 @@ def test_a_large_grating_has_its_energy_in_its_band(frequency: float, band: str,
 
 @pytest.mark.parametrize("frequency", [1 / 6, 1 / 5, 0.3, 0.4])
 def test_the_same_grating_in_filters_of_7_and_of_11_pixels_has_one_frequency(frequency: float) -> None:
-    small, large = (spectrum(grating(side, frequency), 2) for side in (7, 11))
+    small, large = (filter_spectrum(grating(side, frequency), 2) for side in (7, 11))
     assert small.peak_shares == large.peak_shares
     assert small.peaks[0] == pytest.approx(frequency, abs=1.5 / 64)
     assert large.peaks[0] == pytest.approx(frequency, abs=1.5 / 64)
@@ -44,18 +44,18 @@ def test_the_same_grating_in_filters_of_7_and_of_11_pixels_has_one_frequency(fre
 def test_a_checkerboard_is_as_high_as_frequencies_are() -> None:
     down, across = np.mgrid[:8, :8]
     board = np.broadcast_to((-1.0) ** (down + across), (1, 3, 8, 8))
-    assert spectrum(board, 1).peaks[0] == pytest.approx(np.sqrt(1 / 2))
+    assert filter_spectrum(board, 1).peaks[0] == pytest.approx(np.sqrt(1 / 2))
 
 
 def test_shares_add_up_to_one() -> None:
-    found = spectrum(noise(5, 7), 2)
+    found = filter_spectrum(noise(5, 7), 2)
     np.testing.assert_allclose(found.shares.sum(axis=1), 1)
     for shares in (found.mean_shares, found.energy_shares, found.peak_shares):
         assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_white_noise_spreads_over_the_bands_as_their_areas_do() -> None:
-    found = spectrum(noise(400, 11), 4)
+    found = filter_spectrum(noise(400, 11), 4)
     expected = {"low": np.pi / 144, "middle": np.pi / 16 - np.pi / 144, "high": 1 - np.pi / 16}
     assert found.mean_shares == pytest.approx(expected, abs=0.005)
     np.testing.assert_allclose(found.density[4:], 1, atol=0.1)
@@ -63,7 +63,7 @@ def test_white_noise_spreads_over_the_bands_as_their_areas_do() -> None:
 
 def test_the_scale_of_filters_changes_nothing_but_their_energy() -> None:
     filters = noise(4, 7)
-    one, other = spectrum(filters, 2), spectrum(1000 * filters, 2)
+    one, other = filter_spectrum(filters, 2), filter_spectrum(1000 * filters, 2)
     np.testing.assert_allclose(other.energies, 1e6 * one.energies)
     for name in ("shares", "constants", "peaks", "folded", "density"):
         np.testing.assert_allclose(getattr(other, name), getattr(one, name))
@@ -71,7 +71,7 @@ def test_the_scale_of_filters_changes_nothing_but_their_energy() -> None:
 
 def test_a_large_filter_counts_more_only_where_energy_weighs() -> None:
     both = np.concatenate([grating(32, 0.02, envelope=8), 3 * grating(32, 0.4, envelope=8)])
-    found = spectrum(both, 2)
+    found = filter_spectrum(both, 2)
     assert found.mean_shares["low"] == pytest.approx(0.5, abs=0.01)
     low, high = found.energies
     assert [low, high] == pytest.approx([(each**2).sum() for each in both])
@@ -81,7 +81,7 @@ def test_a_large_filter_counts_more_only_where_energy_weighs() -> None:
 
 def test_a_constant_filter_peaks_at_zero_frequency_and_is_all_constant() -> None:
     for side, low in ((7, 0.63), (11, 0.81)):
-        found = spectrum(np.full((1, 3, side, side), -0.3), 2)
+        found = filter_spectrum(np.full((1, 3, side, side), -0.3), 2)
         assert found.peaks[0] == 0
         assert found.constants[0] == pytest.approx(1)
         assert found.mean_shares["low"] == pytest.approx(low, abs=0.005)
@@ -90,21 +90,21 @@ def test_a_constant_filter_peaks_at_zero_frequency_and_is_all_constant() -> None
 @pytest.mark.parametrize(("side", "band"), [(7, "middle"), (11, "low")])
 def test_an_edge_is_as_low_as_its_filter_is_large(side: int, band: str) -> None:
     edge = np.broadcast_to(np.sign(np.arange(side) - side // 2), (1, 3, side, side))
-    assert spectrum(edge, 2).peak_shares[band] == 1
+    assert filter_spectrum(edge, 2).peak_shares[band] == 1
 
 
 def test_the_constant_part_is_that_of_each_colour() -> None:
     # Red 1, green -1, blue 0: the mean over colours is 0, and yet all of it is level.
     opponent = np.broadcast_to(np.array([1.0, -1.0, 0.0])[:, None, None], (1, 3, 7, 7))
-    assert spectrum(opponent, 2).constants[0] == pytest.approx(1)
+    assert filter_spectrum(opponent, 2).constants[0] == pytest.approx(1)
 
 
 def test_a_mean_adds_to_what_is_constant_and_to_low_frequencies_and_is_not_taken_out() -> None:
     wave = grating(32, 0.25, envelope=6)
     level = np.sqrt((wave**2).mean())
     centred = wave - wave.mean(axis=(2, 3), keepdims=True)
-    found = spectrum(centred + level, 2)
-    without = spectrum(centred, 2)
+    found = filter_spectrum(centred + level, 2)
+    without = filter_spectrum(centred, 2)
     assert without.constants[0] == pytest.approx(0, abs=1e-12)
     assert found.constants[0] == pytest.approx(0.5, abs=0.01)
     assert without.mean_shares["low"] < 0.01
@@ -113,28 +113,28 @@ def test_a_mean_adds_to_what_is_constant_and_to_low_frequencies_and_is_not_taken
 
 def test_a_stride_folds_what_lies_beyond_half_its_rate() -> None:
     waves = np.concatenate([grating(32, frequency, envelope=8) for frequency in (0.06, 0.18, 0.4)])
-    np.testing.assert_allclose(spectrum(waves, 1).folded, [0, 0, 0], atol=0.001)
-    np.testing.assert_allclose(spectrum(waves, 2).folded, [0, 0, 1], atol=0.01)
-    np.testing.assert_allclose(spectrum(waves, 4).folded, [0, 1, 1], atol=0.01)
+    np.testing.assert_allclose(filter_spectrum(waves, 1).folded, [0, 0, 0], atol=0.001)
+    np.testing.assert_allclose(filter_spectrum(waves, 2).folded, [0, 0, 1], atol=0.01)
+    np.testing.assert_allclose(filter_spectrum(waves, 4).folded, [0, 1, 1], atol=0.01)
 
 
 def test_a_stride_folds_white_noise_by_area() -> None:
-    assert spectrum(noise(300, 7), 4).folded.mean() == pytest.approx(1 - 1 / 16, abs=0.02)
+    assert filter_spectrum(noise(300, 7), 4).folded.mean() == pytest.approx(1 - 1 / 16, abs=0.02)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 7, 7), (3, 7, 7), (2, 3, 0, 0)])
 def test_what_is_no_filter_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"a spectrum takes \(filters, colours, rows, columns\)"):
-        spectrum(np.ones(shape), 2)
+    with pytest.raises(InputError, match=r"expected \(filters, colours, rows, columns\)"):
+        filter_spectrum(np.ones(shape), 2)
 
 
 def test_filters_of_zeros_are_refused_by_number() -> None:
     filters = noise(3, 7)
     filters[1] = 0
     with pytest.raises(InputError, match="filter 1 is zero everywhere and has no spectrum"):
-        spectrum(filters, 2)
+        filter_spectrum(filters, 2)
 
 
 def test_filters_that_the_transform_is_too_small_for_are_refused() -> None:
-    with pytest.raises(InputError, match="filters of 33 x 33 pixels; spectra are taken of at most 32"):
-        spectrum(noise(1, 33), 2)
+    with pytest.raises(InputError, match="filters have 33 x 33 pixels; allowed are at most 32 a side"):
+        filter_spectrum(noise(1, 33), 2)

@@ -1,4 +1,4 @@
-"""Measures as numbers and as a table."""
+"""Measurements as numbers and as a table."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from zfscope.networks import NetworkSpec
 from zfscope.networks.spec import multiplications
 from zfscope.store import Model, RecordedAccuracy
-from zfscope_analyzers.architectures import Measures, measure
-from zfscope_analyzers.architectures.table import WORDS, numbers, table
+from zfscope_analyzers.architectures import Measurements, measure
+from zfscope_analyzers.architectures.table import ROW_LABELS, comparison_table, numbers_by_name
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def both(
     coarse_spec: NetworkSpec,
     make_model: Callable[..., Model],
     photos: tuple[NDArray[np.uint8], ...],
-) -> tuple[Measures, Measures]:
+) -> tuple[Measurements, Measurements]:
     """A network with an accuracy, a dead filter and a silent map, and one in which layer 2 is silent."""
     fine = make_model(
         spec, name="fine", accuracy=RecordedAccuracy(top1=75, top5=90, images=4, data="four photos")
@@ -31,10 +31,10 @@ def both(
     return measure(fine, photos), measure(coarse, photos)
 
 
-def test_numbers_say_what_was_measured(both: tuple[Measures, Measures], spec: NetworkSpec) -> None:
+def test_numbers_say_what_was_measured(both: tuple[Measurements, Measurements], spec: NetworkSpec) -> None:
     fine, _ = both
-    found = numbers(fine)
-    assert list(found) == list(WORDS)
+    found = numbers_by_name(fine)
+    assert list(found) == list(ROW_LABELS)
     assert (found["top1"], found["top5"]) == (75, 90)
     assert found["multiplications"] == pytest.approx(multiplications(spec) / 1e6)
     assert (found["filters"], found["kernel_px"], found["stride_px"]) == (6, 5, 2)
@@ -51,29 +51,29 @@ def test_numbers_say_what_was_measured(both: tuple[Measures, Measures], spec: Ne
 
 
 @pytest.mark.parametrize("key", ["energy", "weighted", "peaks"])
-def test_shares_of_the_bands_add_up_to_a_hundred(both: tuple[Measures, Measures], key: str) -> None:
+def test_shares_of_the_bands_add_up_to_a_hundred(both: tuple[Measurements, Measurements], key: str) -> None:
     for each in both:
-        found = numbers(each)
+        found = numbers_by_name(each)
         total = sum(float(found[f"{key}_{band}"] or 0) for band in ("low", "middle", "high"))
         assert total == pytest.approx(100)
 
 
-def test_what_a_model_does_not_have_is_none(both: tuple[Measures, Measures]) -> None:
-    found = numbers(both[1])
+def test_what_a_model_does_not_have_is_none(both: tuple[Measurements, Measurements]) -> None:
+    found = numbers_by_name(both[1])
     assert found["silent_2"] == 100
     grids = {f"grid{number}_{key}" for number in (1, 2) for key in ("share", "beside", "ratio")}
-    third = {name for name in WORDS if name.startswith("grid3")}
+    third = {name for name in ROW_LABELS if name.startswith("grid3")}
     missing = {"top1", "top5", "grids_excess", *grids, *third}
     assert {name for name, value in found.items() if value is None} == missing
 
 
 def test_a_table_has_a_column_for_each_model_and_no_row_without_a_number(
-    both: tuple[Measures, Measures],
+    both: tuple[Measurements, Measurements],
 ) -> None:
-    found = table(both)
+    found = comparison_table(both)
     assert found.columns == ("measure", "fine 1", "coarse 1")
     rows = {str(row[0]): row[1:] for row in found.rows}
     assert rows["top-1 accuracy, %"] == (75, None)
-    assert rows["their stride, px"] == (2, 4)
+    assert rows["first-layer stride, px"] == (2, 4)
     assert "grid 2: period, px" in rows
     assert "grid 3: period, px" not in rows

@@ -174,13 +174,13 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         {"parts": [part(GOOD, GOOD, name="random")]},
         INVALID,
         "parts[0].name",
-        "no part may be named 'random': that is the control",
+        "'random' is reserved for the control",
     ),
     "no boxes": (
         {"parts": [part(GOOD, GOOD), part(name="eye")]},
         INVALID,
         "parts[1].boxes",
-        "parts[1].boxes of 'eye' has 0 boxes for 2 photos: give one for each photo, in order",
+        "parts[1].boxes of 'eye' has 0 boxes for 2 photos: give one box per photo, in order",
     ),
     "a box too few": (
         {"parts": [part(GOOD)]},
@@ -205,7 +205,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         {"parts": [part(GOOD, (20, 12, 70, 30))]},
         INVALID,
         "parts[0].boxes[1]",
-        "parts[0].boxes[1] is (20, 12) to (70, 30); the network sees (8.66667, 2.66667) to (51.3333, 45.3",
+        "parts[0].boxes[1] is (20, 12) to (70, 30); it must lie within (8.66667, 2.66667) to (51.3333, 45.3",
     ),
     "a box too small": (
         {"parts": [part((20, 12, 20.1, 30), GOOD)]},

@@ -161,7 +161,7 @@ def test_masks_are_covered_as_the_analyzer_covers_them(
             {"masks": [mask_file(60, 48, 55)]},
             InputError,
             "masks[0]",
-            "covers nothing of what the network sees",
+            "has no occluded pixel within the part of the photo that the network sees",
         ),
         (
             {"masks": [mask_file(60, 48, 20)], "boxes": [Box(20, 10, 40, 30)]},

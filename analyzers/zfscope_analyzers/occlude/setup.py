@@ -1,0 +1,213 @@
+"""Setup of an occlusion run: windows, fill, the clean forward pass, and projections of the watched map."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+from zfscope.analysis.classification import softmax
+from zfscope.analysis.contract import Context, array, check_classifies, class_number, images_of
+from zfscope.analysis.control import Similarity, check_down_to, project_control, similarities
+from zfscope.engine.deconvnet import project
+from zfscope.engine.seeds import Unit, is_silent, strongest_unit, strongest_units
+from zfscope.engine.trace import Trace, trace
+from zfscope.errors import InputError, NotFound
+from zfscope.images.geometry import Box
+from zfscope.images.normalise import normalise
+from zfscope.images.preprocess import Prepared
+from zfscope.images.render import GREY
+from zfscope.networks.receptive import receptive_fields
+from zfscope.store import Label, Model
+from zfscope_analyzers.occlude.params import OccludeParams
+from zfscope_analyzers.occlude.windows import OcclusionWindow, window_from_mask, window_starts
+from zfscope_analyzers.params import PhotoBox
+
+
+@dataclass(frozen=True, eq=False)
+class OcclusionRun:
+    """Everything that is the same for all windows of a photo.
+
+    targets: indices of the watched classes. scores: (classes,), scores of the clean photo before the softmax.
+    clean: (classes,), the probability or score of each class in the clean photo. unit: strongest unit of the
+    watched map. traced: forward pass of the clean crop. cover: the fill, uint8 (H, W, 3), as large as the
+    crop. filled: the fill, normalised for the network, (3, H, W).
+    """
+
+    context: Context
+    params: OccludeParams
+    windows: Sequence[OcclusionWindow]
+    targets: Sequence[int]
+    scores: NDArray[np.float32]
+    clean: NDArray[np.float64]
+    unit: Unit
+    traced: Trace
+    cover: NDArray[np.uint8]
+    filled: Tensor
+
+    def occluded_pixels(self, window: OcclusionWindow) -> Tensor:
+        """Return the normalised pixels of a window after occlusion: (3, rows, columns)."""
+        rows, columns = window.area
+        mask = torch.as_tensor(window.mask, device=self.filled.device)
+        clean = self.traced.outputs["input"][0, :, rows, columns]
+        return torch.where(mask, self.filled[:, rows, columns], clean)
+
+    @property
+    def model(self) -> Model:
+        """Model under analysis."""
+        return self.context.model
+
+    @property
+    def prepared(self) -> Prepared:
+        """Photo to occlude."""
+        return self.context.images[0]
+
+    @property
+    def labels(self) -> Sequence[Label]:
+        """Classes of the model."""
+        return self.model.labels
+
+
+def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
+    """Validate the parameters and run the clean photo.
+
+    Raises InputError and NotFound for parameters that do not fit the model or the photo, before any pass.
+    """
+    model, prepared = context.model, context.images[0]
+    check_classifies(model)
+    windows = _windows(context, params)
+    targets = [
+        class_number(model, label, field=f"classes[{index}]") for index, label in enumerate(params.classes)
+    ]
+    model.network.spec.layer(params.layer)
+    check_down_to(model.network, params.layer, params.control_down_to)
+    shape = model.network.shapes[params.layer]
+    if params.map is not None and params.map >= shape[0]:
+        raise NotFound(
+            f"no map {params.map} in layer '{params.layer}'; map runs from 0 to {shape[0] - 1}", field="map"
+        )
+    traced = trace(model.network, images_of(model, prepared.pixels[:1]))
+    scores = array(traced.outputs[model.spec.scores])[0]
+    if params.map is None:
+        (unit,) = strongest_units(traced, params.layer, 0, 1)
+    else:
+        unit = strongest_unit(traced, params.layer, 0, params.map)
+    cover = fill_image(prepared.views[0], params.fill, blur_px=params.window / 2)
+    filled = normalise(cover, model.preprocessing, model.mean_image)
+    return OcclusionRun(
+        context=context,
+        params=params,
+        windows=windows,
+        targets=targets or [int(scores.argmax())],
+        scores=scores,
+        clean=class_values(scores[None], params.value)[0],
+        unit=unit,
+        traced=traced,
+        cover=cover,
+        filled=images_of(model, filled),
+    )
+
+
+def fill_image(view: NDArray[np.uint8], fill: str, *, blur_px: float) -> NDArray[np.uint8]:
+    """Return an image of the fill, as large as the view, uint8 (H, W, 3).
+
+    fill: `grey` (128), `mean` (the view's own mean colour, unlike `fill_colour` of
+    `zfscope.images.transform`, which takes the model's), `blur` (the view, blurred by a Gaussian with a
+    standard deviation of `blur_px`) or #rrggbb.
+    """
+    if fill == "blur":
+        return np.asarray(Image.fromarray(view).filter(ImageFilter.GaussianBlur(blur_px)))
+    if fill == "grey":
+        colour = np.full(3, GREY)
+    elif fill == "mean":
+        colour = view.reshape(-1, 3).mean(0).round()
+    else:
+        colour = np.array([int(fill[start : start + 2], 16) for start in (1, 3, 5)])
+    return np.broadcast_to(colour.astype(np.uint8), view.shape)
+
+
+def class_values(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
+    """Return probabilities from class scores, (N, classes), or the scores if the kind is `logit`."""
+    return softmax(logits) if kind == "probability" else logits.astype(np.float64)
+
+
+def _windows(context: Context, params: OccludeParams) -> Sequence[OcclusionWindow]:
+    prepared = context.images[0]
+    height, width = prepared.views.shape[1:3]
+    if params.boxes:
+        return [_window_from_box(box, index, prepared) for index, box in enumerate(params.boxes)]
+    if params.masks:
+        return list(_windows_from_masks(context, params.masks))
+    if params.window > min(height, width):
+        raise InputError(
+            f"window is {params.window}; the network reads {width} x {height} pixels: allowed are 1 to "
+            f"{min(height, width)}",
+            field="window",
+        )
+    rows, columns = (window_starts(side, params.window, params.stride) for side in (height, width))
+    return [OcclusionWindow(y, x, params.window, params.window) for y in rows for x in columns]
+
+
+def _window_from_box(box: PhotoBox, index: int, prepared: Prepared) -> OcclusionWindow:
+    """Convert a box of the photo to the network's input. Raises InputError for a box outside of the crop."""
+    height, width = prepared.views.shape[1:3]
+    network_box = prepared.geometries[0].to_network(Box(box.x0, box.y0, box.x1, box.y1)).whole()
+    inside = network_box.clip((height, width))
+    if not inside.width or not inside.height:
+        region = prepared.geometries[0].region
+        raise InputError(
+            f"boxes[{index}] is ({box.x0:g}, {box.y0:g}, {box.x1:g}, {box.y1:g}), outside of the part of the "
+            f"photo that the network sees, ({region.x0:g}, {region.y0:g}, {region.x1:g}, {region.y1:g})",
+            field=f"boxes[{index}]",
+        )
+    return OcclusionWindow(int(inside.y0), int(inside.x0), int(inside.height), int(inside.width))
+
+
+def _windows_from_masks(context: Context, masks: Sequence[bytes]) -> Iterator[OcclusionWindow]:
+    """Yield the window of each mask; decoding a mask of a large photo takes some tenths of a second."""
+    for index, mask in enumerate(masks):
+        context.check_cancelled()
+        yield window_from_mask(mask, context.images[0], f"masks[{index}]", context.limits)
+
+
+@dataclass(frozen=True, eq=False)
+class WatchedProjection:
+    """Projection of the watched map's strongest unit, and of its control, float32 (3, H, W) each.
+
+    control: None without a control. silent: the unit's activation is rounding, and so is its projection.
+    """
+
+    pixels: NDArray[np.float32]
+    control: NDArray[np.float32] | None
+    similarity: Similarity
+    silent: bool
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """Projection for drawing: zero if it is only rounding."""
+        return np.zeros_like(self.pixels) if self.silent else self.pixels
+
+
+def project_watched(run: OcclusionRun) -> WatchedProjection:
+    """Project the watched map's strongest unit, with the control if it was requested."""
+    params, network, unit = run.params, run.model.network, run.unit
+    pixels = array(project(network, run.traced, params.layer, [unit]))
+    silent = is_silent(run.traced, params.layer, unit)
+    if not params.control:
+        return WatchedProjection(pixels[0], None, Similarity(None, None), silent)
+    images = run.traced.outputs["input"]
+    projections = project_control(
+        network,
+        images,
+        params.layer,
+        [unit],
+        rule="deconvnet",
+        normalisation="skip",
+        down_to=params.control_down_to,
+    )
+    control = array(projections)
+    field = Box(*receptive_fields(network.spec)[params.layer].box(unit.y, unit.x))
+    return WatchedProjection(pixels[0], control[0], similarities(pixels, control, [field])[0], silent)
