@@ -16,7 +16,7 @@ Run = Callable[..., Any]
 COMMANDS = sorted(typer.main.get_group(module.app).commands)
 
 
-def test_the_commands_are_those_of_the_readme() -> None:
+def test_the_commands_are_those_of_the_documentation() -> None:
     assert COMMANDS == [
         "analyze",
         "analyzers",

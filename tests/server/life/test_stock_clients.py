@@ -85,7 +85,7 @@ def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tup
 
 
 def options(address: str) -> dict[str, object]:
-    """The channel options that the README recommends for Node.js."""
+    """The channel options that docs/other-languages.md recommends for Node.js."""
     config = {name: value for name, value in shipped().items() if name != "healthCheckConfig"}
     return {"grpc.service_config": json.dumps(config), "grpc.per_rpc_retry_buffer_size": 52 << 20}
 

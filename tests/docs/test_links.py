@@ -1,0 +1,37 @@
+"""Links between pages lead somewhere, and README and ARCHITECTURE stay short."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import PAGES, ROOT, anchors_of, links_of, name_of
+
+LINKED = (*PAGES, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("page", LINKED, ids=name_of)
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken = []
+    for target in links_of(page):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors_of(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, pending = set(), [ROOT / "README.md"]
+    while pending:
+        page = pending.pop()
+        reached.add(page)
+        targets = [(page.parent / link.partition("#")[0]).resolve() for link in links_of(page)]
+        pending += [
+            file for file in targets if file.suffix == ".md" and file.exists() and file not in reached
+        ]
+    assert [name_of(page) for page in PAGES if page not in reached] == []
+
+
+@pytest.mark.parametrize(("name", "most"), [("README.md", 900), ("ARCHITECTURE.md", 2000)])
+def test_the_first_pages_stay_short(name: str, most: int) -> None:
+    assert len((ROOT / name).read_text().split()) <= most

@@ -1,0 +1,140 @@
+"""Run the code blocks of a page as its reader would: in order, in one folder, with one Python session.
+
+Commands of zfscope run in this process, which spares each the start of an interpreter; everything else is given
+to bash. `zfscope serve` starts a service at a free port, and the rest of the page reaches it by the address that
+the page states.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from tests.support.pages import ROOT, Block, Command, commands_of, matches
+from zfscope.cli.app import app
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+_SHELL = re.compile(r"[|<>&;$`*]")
+_ASSIGNMENT = re.compile(r"[A-Z_]+=")
+# Addresses that a page may state for the service that it starts.
+_STATED = re.compile(r"(?:localhost|127\.0\.0\.1|gpu):50051")
+
+
+class PageRunner:
+    """What the blocks of one page share: a folder, Python's names, and the services that were started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: dict[str, Any] = {"__name__": "page"}
+        self.address = ""
+        self._printed = ""
+        self._services: list[subprocess.Popen[str]] = []
+
+    def run(self, block: Block) -> None:
+        """Run a block, or do what its marker says. Raises AssertionError where it does not hold."""
+        if block.marker == "not run":
+            assert len(block.note) > 5, "`not run` needs a reason"
+        elif block.marker == "file":
+            self._write(block)
+        elif block.marker == "excerpt of":
+            assert block.text in (ROOT / block.note).read_text(encoding="utf-8"), f"not in {block.note}"
+        elif block.marker == "output":
+            assert matches(block.text, self._printed), f"printed:\n{self._printed}"
+        elif block.language == "python":
+            self._run_python(block)
+        elif block.language in ("sh", "console"):
+            for command in commands_of(block):
+                self._run_command(command)
+        else:
+            raise AssertionError(f"a block of '{block.language}' needs a marker; see docs/contributing.md")
+
+    def close(self) -> None:
+        """Stop the services."""
+        for service in self._services:
+            service.send_signal(signal.SIGINT)
+            service.communicate(timeout=60)
+
+    def _write(self, block: Block) -> None:
+        path = self.folder / block.note
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+
+    def _run_python(self, block: Block) -> None:
+        output = io.StringIO()
+        code = "\n" * block.line + self._with_address(block.text)
+        with contextlib.redirect_stdout(output):
+            exec(compile(code, "page", "exec"), self.names)
+        self._printed = output.getvalue()
+
+    def _run_command(self, command: Command) -> None:
+        run = self._runner_of(command.line)
+        printed = run(self._with_address(command.line))
+        if command.output is not None:
+            shown = self._with_address(command.output)
+            assert matches(shown, printed), f"`{command.line}` printed:\n{printed}"
+
+    def _runner_of(self, line: str) -> Callable[[str], str]:
+        if re.match(r"([A-Z_]+=\S+ )*zfscope serve\b", line):
+            return self._serve
+        simple = line.startswith("zfscope ") and not _SHELL.search(line)
+        return _run_zfscope if simple else self._run_bash
+
+    def _run_bash(self, line: str) -> str:
+        path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line],
+            cwd=self.folder,
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"`{line}` ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def _serve(self, line: str) -> str:
+        words = shlex.split(line)
+        settings = [word for word in words if _ASSIGNMENT.match(word)]
+        options = words[len(settings) + 1 :]
+        if "--listen" in options:
+            del options[options.index("--listen") : options.index("--listen") + 2]
+        service = subprocess.Popen(
+            [SCRIPTS / "zfscope", *options, "--listen", "127.0.0.1:0"],
+            cwd=self.folder,
+            env={**os.environ, **dict(setting.split("=", 1) for setting in settings)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._services.append(service)
+        assert service.stdout is not None
+        printed = [service.stdout.readline()]
+        while printed[-1] and not printed[-1].startswith("zfscope serves"):
+            printed.append(service.stdout.readline())
+        assert printed[-1], f"`{line}` did not start"
+        self.address = printed[0].split()[-1]
+        return "".join(printed)
+
+    def _with_address(self, text: str) -> str:
+        """Replace the address that a page states by the one of its service."""
+        return _STATED.sub(self.address, text) if self.address else text
+
+
+def _run_zfscope(line: str) -> str:
+    """Run a command of zfscope in this process; return what it printed, stderr included."""
+    result = CliRunner().invoke(app, shlex.split(line)[1:])
+    assert result.exit_code == 0, (
+        f"`{line}` ended with {result.exit_code}:\n{result.output}{result.exception or ''}"
+    )
+    return result.output
