@@ -1,7 +1,7 @@
 """Every code block of the documentation runs, and prints what the page shows.
 
-Pages share names and files from block to block, so a page is one test: libraries that collect each block as a test
-of its own (Sybil, pytest-markdown-docs) would have pytest-xdist deal the blocks of a page out to several workers.
+Blocks of a page share names and files, so a page is one test. Libraries that collect each block as a test
+(Sybil, pytest-markdown-docs) would have pytest-xdist distribute the blocks of a page to several workers.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.page_runner import PageRunner
+from tests.support.page_runner import PageRunner, Services
 from tests.support.pages import PAGES, ROOT, blocks_of, matches, name_of
 
 PACKAGES = Path(sysconfig.get_path("purelib"))
@@ -36,7 +36,7 @@ PHOTOS = {
 
 
 def link(source: str, target: str) -> None:
-    """Link to a file, or copy it from another file system; commands add files to the store and change none."""
+    """Link to a file, or copy it from another file system: commands add files, and change none."""
     try:
         os.link(source, target)
     except OSError:
@@ -49,8 +49,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def services(cache: Path) -> Iterator[Services]:
+    """The services that pages start; they only read the models of the repository."""
+    services = Services(ROOT / "model_store", cache / "zfscope")
+    yield services
+    services.close()
+
+
 @pytest.fixture
-def runner(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageRunner]:
+def runner(tmp_path: Path, cache: Path, services: Services, monkeypatch: pytest.MonkeyPatch) -> PageRunner:
     """Runs blocks in a folder with photos, and with the models of the repository."""
     folder = tmp_path / "work"
     for name, photo in PHOTOS.items():
@@ -61,9 +69,7 @@ def runner(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     settings = {"ZFSCOPE_STORE": tmp_path / "store", "XDG_CACHE_HOME": cache, "HOME": tmp_path}
     for name, value in {**settings, "COLUMNS": 100, "OMP_NUM_THREADS": 1}.items():
         monkeypatch.setenv(name, str(value))
-    runner = PageRunner(folder)
-    yield runner
-    runner.close()
+    return PageRunner(folder, services)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

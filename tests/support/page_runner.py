@@ -1,8 +1,7 @@
 """Run the code blocks of a page as its reader would: in order, in one folder, with one Python session.
 
-Commands of zfscope run in this process, which spares each the start of an interpreter; everything else is given
-to bash. `zfscope serve` starts a service at a free port, and the rest of the page reaches it by the address that
-the page states.
+Commands of zfscope run in this process, which spares each the start of an interpreter; bash runs everything
+else. `zfscope serve` starts a service at a free port, which replaces the address that the page states.
 """
 
 import contextlib
@@ -24,20 +23,64 @@ from zfscope.cli.app import app
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 _SHELL = re.compile(r"[|<>&;$`*]")
-_ASSIGNMENT = re.compile(r"[A-Z_]+=")
 # Addresses that a page may state for the service that it starts.
 _STATED = re.compile(r"(?:localhost|127\.0\.0\.1|gpu):50051")
 
 
-class PageRunner:
-    """What the blocks of one page share: a folder, Python's names, and the services that were started."""
+class Services:
+    """The services that pages start, one for each command; pages that give the same command share one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, store: Path, cache: Path) -> None:
+        self._options = ["--listen", "127.0.0.1:0", "--store", store, "--cache", cache]
+        self._started: dict[str, tuple[str, subprocess.Popen[str]]] = {}
+
+    def start(self, line: str) -> str:
+        """Start a service by its command, unless there is one; return what it printed."""
+        if line not in self._started:
+            *settings, options = _parts_of(line)
+            service = subprocess.Popen(
+                [SCRIPTS / "zfscope", *options.split(), *self._options],
+                env={**os.environ, **dict(setting.split("=", 1) for setting in settings)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            self._started[line] = (_read_start(service), service)
+        return self._started[line][0]
+
+    def close(self) -> None:
+        """Stop all services."""
+        for _, service in self._started.values():
+            service.send_signal(signal.SIGINT)
+        for _, service in self._started.values():
+            service.communicate(timeout=60)
+
+
+def _parts_of(line: str) -> list[str]:
+    """Return the settings in front of a command, `NAME=VALUE`, and last the options of `zfscope`."""
+    settings, _, options = line.partition("zfscope ")
+    return [*settings.split(), options]
+
+
+def _read_start(service: "subprocess.Popen[str]") -> str:
+    """Read what a service prints until it serves."""
+    assert service.stdout is not None
+    printed = [service.stdout.readline()]
+    while printed[-1] and not printed[-1].startswith("zfscope serves"):
+        printed.append(service.stdout.readline())
+    assert printed[-1], "the service did not start"
+    return "".join(printed)
+
+
+class PageRunner:
+    """What the blocks of one page share: a folder, Python's names, and the address of the service."""
+
+    def __init__(self, folder: Path, services: Services) -> None:
         self.folder = folder
+        self.services = services
         self.names: dict[str, Any] = {"__name__": "page"}
         self.address = ""
         self._printed = ""
-        self._services: list[subprocess.Popen[str]] = []
 
     def run(self, block: Block) -> None:
         """Run a block, or do what its marker says. Raises AssertionError where it does not hold."""
@@ -56,12 +99,6 @@ class PageRunner:
                 self._run_command(command)
         else:
             raise AssertionError(f"a block of '{block.language}' needs a marker; see docs/contributing.md")
-
-    def close(self) -> None:
-        """Stop the services."""
-        for service in self._services:
-            service.send_signal(signal.SIGINT)
-            service.communicate(timeout=60)
 
     def _write(self, block: Block) -> None:
         path = self.folder / block.note
@@ -104,27 +141,9 @@ class PageRunner:
         return done.stdout
 
     def _serve(self, line: str) -> str:
-        words = shlex.split(line)
-        settings = [word for word in words if _ASSIGNMENT.match(word)]
-        options = words[len(settings) + 1 :]
-        if "--listen" in options:
-            del options[options.index("--listen") : options.index("--listen") + 2]
-        service = subprocess.Popen(
-            [SCRIPTS / "zfscope", *options, "--listen", "127.0.0.1:0"],
-            cwd=self.folder,
-            env={**os.environ, **dict(setting.split("=", 1) for setting in settings)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._services.append(service)
-        assert service.stdout is not None
-        printed = [service.stdout.readline()]
-        while printed[-1] and not printed[-1].startswith("zfscope serves"):
-            printed.append(service.stdout.readline())
-        assert printed[-1], f"`{line}` did not start"
-        self.address = printed[0].split()[-1]
-        return "".join(printed)
+        printed = self.services.start(line)
+        self.address = printed.split()[3]  # zfscope listens on 127.0.0.1:40123
+        return printed
 
     def _with_address(self, text: str) -> str:
         """Replace the address that a page states by the one of its service."""

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -70,7 +71,7 @@ def commands_of(block: Block) -> list[Command]:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Compare output with what a page shows: `...` stands for any text; spaces at the ends of lines are ignored."""
+    """Compare output with what a page shows: `...` is any text; spaces at the ends of lines are ignored."""
     pattern = ".*?".join(re.escape(part) for part in _stripped(shown).split("..."))
     return re.fullmatch(pattern, _stripped(printed), flags=re.DOTALL) is not None
 
@@ -92,9 +93,5 @@ def links_of(page: Path) -> list[str]:
 def anchors_of(page: Path) -> set[str]:
     """Return the anchors that GitHub gives the headings of a page."""
     tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
-    headings = [
-        following.content
-        for token, following in zip(tokens, tokens[1:], strict=False)
-        if token.type == "heading_open"
-    ]
+    headings = [following.content for token, following in pairwise(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
