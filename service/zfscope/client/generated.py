@@ -52,7 +52,8 @@ class AnalysisOptions(CallOptions, total=False):
 class CompareOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    index: An index of each model, by its name: count maps dead on all its photos; empty: do not.
+    index: Name of an index that every model has, used to count feature maps that are dead on all of its
+        photos; empty: do not count them.
     """
 
     index: str
@@ -61,13 +62,13 @@ class CompareOptions(AnalysisOptions, total=False):
 class CorrespondOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    layers: Where features are compared: the outputs of the paper's layers 5 and 7. Default: 'pool5',
-        'relu7'.
-    random: The control: how often a box of the photo's mean size, at a random place, is covered in each
-        photo; 0 for no control. Default: 10.
-    seed: Of the random places. Default: 0.
-    fill: What covers: grey (128), mean (the colour that the model's preprocessing takes off), or black
-        (0). Default: 'grey'.
+    layers: Layers whose features are compared; the default is the paper's layers 5 and 7. Default:
+        'pool5', 'relu7'.
+    random: Number of draws of the control: each occludes a box of the photo's mean part size at a random
+        position in each photo; 0 for no control. Default: 10.
+    seed: Seed of the random positions. Default: 0.
+    fill: Colour of the occluded boxes: grey (128), mean (the mean colour that the model's preprocessing
+        subtracts) or black (0). Default: 'grey'.
     """
 
     layers: Sequence[str]
@@ -79,14 +80,16 @@ class CorrespondOptions(AnalysisOptions, total=False):
 class EvolveOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    index: That of the final weights, by its name NAME; those of epochs are NAME-epoch-005. Empty: the
-        only NAME there is.
-    layer: Whose maps: a convolutional layer, or one above it. Default: 'conv3'.
-    maps: Which maps; empty: the `count` strongest at the end, from `first` on.
-    count: How many maps, when none are given. Default: 6.
-    first: How many of the strongest maps to pass over. Default: 0.
-    epochs: After which epochs, besides the end; empty: all that have an index.
-    settling: Measure how fast the maps settle, too. Default: True.
+    index: Name of the index of the final weights; with NAME, the indexes of epochs are called NAME-
+        epoch-005 and so on. Empty: the only index.
+    layer: Layer of the feature maps: a convolutional layer, or the rectification, pooling or
+        normalisation after one. Default: 'conv3'.
+    maps: Feature maps to show; empty: the `count` strongest at the end of training, after the first
+        `first`.
+    count: Number of maps, if `maps` is empty. Default: 6.
+    first: Number of strongest maps to skip. Default: 0.
+    epochs: Epochs to show in addition to the end of training; empty: all that have an index.
+    settling: Also measure how fast the maps settle. Default: True.
     """
 
     index: str
@@ -101,20 +104,20 @@ class EvolveOptions(AnalysisOptions, total=False):
 class InvarianceOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    transformations: What is done to the photos, one at a time: vertical or horizontal (translations),
+    transformations: Transformations to apply, one at a time: vertical or horizontal (translation),
         scale, rotation. Default: 'vertical', 'scale', 'rotation'.
-    translations_px: Moves in pixels of the network's input, positive down or to the right. Default:
-        -60.0, -54.0, ..., 60.0.
-    scales: Ratios about the crop's centre: 2 shows everything twice as large. Default: 0.6, 0.7, ...,
-        1.8.
-    rotations_deg: Angles about the crop's centre in degrees, positive counter-clockwise. Default: 0.0,
-        10.0, ..., 350.0.
-    layers: Where features are compared; the figure shows the first and the last of these. Default:
+    translations_px: Translations in pixels of the network's input, positive down or to the right.
+        Default: -60.0, -54.0, ..., 60.0.
+    scales: Scale factors about the centre of the crop: 2 enlarges everything twofold. Default: 0.6, 0.7,
+        ..., 1.8.
+    rotations_deg: Rotations about the centre of the crop in degrees, positive counter-clockwise.
+        Default: 0.0, 10.0, ..., 350.0.
+    layers: Layers whose features are compared; the figure shows the first and the last of them. Default:
         'relu1', 'relu7'.
-    fill: What comes in where there is no photo: mean (the colour that the model's preprocessing takes
-        off), grey (128), black (0), or edge (the photo's edge pixels repeated). Default: 'mean'.
-    labels: The true class of each photo, in order: a label's id or name, or '' for the class that is
-        likeliest before anything is done. Empty: that class for all photos.
+    fill: Fill outside of the photo: mean (the mean colour that the model's preprocessing subtracts),
+        grey (128), black (0) or edge (repeats the photo's edge pixels). Default: 'mean'.
+    labels: True class of each photo, in order: the id or name of a label, or '' for the class that is
+        most likely before any transformation. Empty: the most likely class of every photo.
     """
 
     transformations: Sequence[str]
@@ -129,21 +132,24 @@ class InvarianceOptions(AnalysisOptions, total=False):
 class OccludeOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    window: Side of the square that covers, in pixels. Default: 32.
-    stride: Pixels from one position to the next. Default: 8.
-    masks: Cover these instead of a sliding window: image files as large as the photo, of which pixels
-        lighter than 127 are covered.
-    boxes: Cover these, in photo pixels, instead of a sliding window.
-    fill: What covers: grey (128), mean (the mean colour of the network's crop of this photo), blur (that
-        crop, by a Gaussian of a standard deviation of half a window), or #rrggbb. Default: 'grey'.
-    classes: Labels or their ids; none: the clean photo's likeliest.
-    value: Of the classes. Default: 'probability'.
-    layer: Whose map's total activation is watched. Default: 'relu5'.
-    map: Which of its maps; none: the strongest in the clean photo.
-    method: Compute again what changes, or run whole passes: the same numbers, slower. Default:
-        'incremental'.
-    control: Project the map's strongest unit through randomised weights too, beside. Default: False.
-    control_down_to: Randomise from the layer down to this one only; empty: all weights.
+    window: Side of the occluding square in pixels of the network's input. Default: 32.
+    stride: Distance between windows in pixels of the network's input; at most `window`. Default: 8.
+    masks: Masks to occlude instead of a sliding window: image files of the photo's size; pixels lighter
+        than 127 are occluded.
+    boxes: Boxes to occlude instead of a sliding window, in photo pixels.
+    fill: Fill of the occluded pixels: grey (128), mean (the mean colour of the network's crop of this
+        photo), blur (that crop, blurred by a Gaussian with a standard deviation of half a window) or
+        #rrggbb. Default: 'grey'.
+    classes: Names or ids of the classes to watch; empty: the most likely class of the clean photo.
+    value: Class score to report: probability or logit. Default: 'probability'.
+    layer: Layer of the feature map to watch. Default: 'relu5'.
+    map: Feature map whose total activation to watch; unset: the map that is strongest in the clean
+        photo.
+    method: How to run the network: incremental (recompute only what an occlusion changes) or full (whole
+        forward passes; the same numbers, slower). Default: 'incremental'.
+    control: Also project the map's strongest unit with randomised weights, as a control. Default: False.
+    control_down_to: First layer whose weights the control randomises, up to `layer`; earlier layers keep
+        theirs. Empty: all layers.
     """
 
     window: int
@@ -163,14 +169,15 @@ class OccludeOptions(AnalysisOptions, total=False):
 class ProjectOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    layer: Of the units: any of the network, such as conv1. Default: 'conv5'.
-    units: Which units; empty: the strongest one of each of the `top` strongest maps.
-    top: How many maps, when no units are given. Default: 9.
-    rank: Maps are strong by their maximum or their sum. Default: 'max'.
-    rule: What rectifiers do on the way down. Default: 'deconvnet'.
-    normalisation: What contrast normalisations do on the way down. Default: 'skip'.
-    control: Project through randomised weights too, beside. Default: False.
-    control_down_to: Randomise from the layer down to this one only; empty: all weights.
+    layer: Layer of the units, such as conv1. Default: 'conv5'.
+    units: Units to project; empty: the strongest unit of each of the `top` strongest maps.
+    top: Number of maps, if `units` is empty. Default: 9.
+    rank: Order of the maps: by their largest activation (max) or by their sum (sum). Default: 'max'.
+    rule: Backward rule of rectifiers. Default: 'deconvnet'.
+    normalisation: Backward rule of contrast normalisations. Default: 'skip'.
+    control: Also project with randomised weights, as a control. Default: False.
+    control_down_to: First layer whose weights the control randomises, up to `layer`; earlier layers keep
+        theirs. Empty: all layers.
     """
 
     layer: str
@@ -186,14 +193,16 @@ class ProjectOptions(AnalysisOptions, total=False):
 class TopKOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    index: Of the model, by its name; empty: its only one.
-    layer: Whose maps: any that the index has. Default: 'conv5'.
-    maps: Which maps; empty: the `count` strongest by their strongest photo, from `first` on.
-    count: How many maps, when none are given. Default: 9.
-    first: How many of the strongest maps to pass over: 9 is the second page of 9. Default: 0.
-    top: How many photos of each map. Default: 9.
-    control: Project through randomised weights too, beside. Default: False.
-    control_down_to: Randomise from the layer down to this one only; empty: all weights.
+    index: Name of an index of the model; empty: the only index of these weights.
+    layer: Indexed layer whose feature maps to show. Default: 'conv5'.
+    maps: Feature maps to show; empty: the `count` strongest, by their strongest photo, after the first
+        `first`.
+    count: Number of maps, if `maps` is empty. Default: 9.
+    first: Number of strongest maps to skip: 9 for the second page of 9. Default: 0.
+    top: Number of photos per map. Default: 9.
+    control: Also project with randomised weights, as a control. Default: False.
+    control_down_to: First layer whose weights the control randomises, up to `layer`; earlier layers keep
+        theirs. Empty: all layers.
     """
 
     index: str
