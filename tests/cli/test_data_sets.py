@@ -132,6 +132,6 @@ def test_train(run: Run, odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
     assert answer["passed_over"] == PASSED_OVER
     for name in BROKEN:
-        assert f"warning: photo '{name}' is left out: " in result.stderr
+        assert f"warning: photo '{name}' is skipped: " in result.stderr
     manifest = ModelStore(tmp_path / "trained").verify("zfnet-odd")
     assert [label.id for label in manifest.labels] == ["n0", "n2"]

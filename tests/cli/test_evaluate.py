@@ -102,6 +102,6 @@ def test_repeats_inside_a_class_are_said_and_counted(run: Run, photos: Path) -> 
     result = run("evaluate", photos, "--model", "tiny", "--json")
     assert json.loads(result.stdout)["images"] == 11
     assert result.stderr == (
-        "zfscope: warning: 1 photos repeat another of their class ('n2/0 (1).png' is 'n2/0.png'); they count "
+        "zfscope: warning: 1 photos are duplicates within a class ('n2/0 (1).png' is 'n2/0.png'); they count "
         "more than others\n"
     )

@@ -115,7 +115,7 @@ def test_photos_become_a_model_of_the_store(validated: Trained) -> None:
 def test_an_epoch_is_a_line_on_stderr(validated: Trained) -> None:
     known, line, *_ = validated.result.stderr.splitlines()
     assert known.startswith(
-        "zfscope: warning: 4 of the 4 validation photos are training photos too ('n01/0.png' is "
+        "zfscope: warning: 4 of the 4 validation photos are also training photos ('n01/0.png' is "
     )
     assert line.startswith("epoch 1 of 1: loss ")
     assert "top-1 " in line
@@ -147,15 +147,15 @@ def test_a_run_that_was_stopped_goes_on(plain: Trained) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--network", "resnet"], "no network 'resnet'; there are zfnet, zfnet-b, alexnet"),
-        (["--classes", "3"], "has 2 classes, 3 were asked for"),
+        (["--network", "resnet"], "unknown network 'resnet'; available: zfnet, zfnet-b, alexnet"),
+        (["--classes", "3"], "has 2 classes, but classes is set to 3"),
         (["--classes", "many"], "classes: 'many' is no number"),
         (["--checkpoints", "1,x"], "checkpoints: 'x' is no number"),
-        (["--recipe", "best"], "no recipe 'best'; there are modern, paper"),
+        (["--recipe", "best"], "recipe 'best' not found; available: modern, paper"),
         (["--labels", "nowhere.txt"], "labels 'nowhere.txt' cannot be read"),
         (["--name", "No/name"], "name 'No/name' must match"),
-        (["--checkpoints", "1,2"], "checkpoints name epoch 2; epochs count from 1 to 1"),
-        (["--seed", "-1"], "seed is -1; allowed is 0 to "),
+        (["--checkpoints", "1,2"], "checkpoints contains epoch 2; allowed: 1 to 1"),
+        (["--seed", "-1"], "seed is -1; allowed: 0 to "),
         (
             ["--store", "/dev/null/store"],
             "not below a file; give another --store",
@@ -184,7 +184,7 @@ def test_broken_photos_and_what_is_passed_over_are_said_and_never_fatal(train: R
     result = train("--name", "one")
     assert result.code == 0, result.stderr
     reason = "the file is not an image"
-    assert result.stderr.startswith(f"zfscope: warning: photo 'n01/broken.jpg' is left out: {reason}")
+    assert result.stderr.startswith(f"zfscope: warning: photo 'n01/broken.jpg' is skipped: {reason}")
     assert result.stdout.splitlines()[-1].startswith(
         f"Trained on 4 photos; 1 could not be used ('n01/broken.jpg': {reason}"
     )
@@ -204,7 +204,7 @@ def test_a_photo_that_was_moved_since_the_run_began_is_refused_in_one_line(train
     result = train("--name", "two")
     assert (result.code, result.stdout) == (2, "")
     assert (
-        "holds a run of other photos: since it was begun, 1 moved ('n01/0.png' to 'n02/9.png')"
+        "holds a run with other photos; since it started: 1 moved ('n01/0.png' to 'n02/9.png')"
         in result.stderr
     )
     assert result.stderr.count("\n") == 1

@@ -46,12 +46,12 @@ def test_without_a_terminal_there_are_lines_alone(capsys: pytest.CaptureFixture[
         shown.decoded(1)
         shown.photos(50, 6000)
         shown.epoch(ROW)
-        shown.warn("nothing is being learnt")
+        shown.warn("the network is not learning")
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
         "epoch 3 of 20: loss 1.235, conv1 roughness 0.45, 50 photos/s, 2 min left",
-        "zfscope: warning: nothing is being learnt",
+        "zfscope: warning: the network is not learning",
     ]
 
 

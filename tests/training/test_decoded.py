@@ -42,10 +42,12 @@ def seen() -> Seen:
 def decoded(folder: Path, preprocessing: Preprocessing, tmp_path: Path, seen: Seen) -> Decode:
     """Decodes the photos, or takes up what was decoded."""
 
-    def decode_folder(*, begun: bool = False) -> DecodedPhotos:
+    def decode_folder(*, run_started: bool = False) -> DecodedPhotos:
         cache, warn = tmp_path / "run.pixels", seen.warnings.append
         photos = read_folder(folder)
-        return cached_photos(photos, preprocessing, cache, begun=begun, advance=seen.advance, warn=warn)
+        return cached_photos(
+            photos, preprocessing, cache, run_started=run_started, advance=seen.advance, warn=warn
+        )
 
     return decode_folder
 
@@ -119,19 +121,19 @@ def test_a_file_of_pixels_that_was_cut_off_is_written_again(
     assert seen.decoded == 32
 
 
-@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("run_started", [False, True])
 @pytest.mark.parametrize("damage", ["zeroed", "one byte"])
 def test_a_file_of_pixels_of_other_contents_is_written_again(
-    decoded: Decode, tmp_path: Path, seen: Seen, damage: str, *, begun: bool
+    decoded: Decode, tmp_path: Path, seen: Seen, damage: str, *, run_started: bool
 ) -> None:
     whole, file = np.array(decoded().squares), tmp_path / "run.pixels"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(bytes(len(data)) if damage == "zeroed" else data)
-    np.testing.assert_array_equal(decoded(begun=begun).squares, whole)
-    message = f"'{file}' is damaged: its pixels are not those of its record; all photos are decoded again"
+    np.testing.assert_array_equal(decoded(run_started=run_started).squares, whole)
+    message = f"'{file}' is damaged: its checksum differs from the recorded one; decoding all photos again"
     assert (seen.decoded, seen.warnings) == (32, [message])
-    decoded(begun=begun)
+    decoded(run_started=run_started)
     assert seen.decoded == 32
 
 
@@ -143,7 +145,7 @@ def test_a_record_of_an_earlier_version_gets_the_checksum_of_its_pixels(
     new = record.read_record(path, about)
     assert new
     record.write_record(path, dataclasses.replace(new, checksum=None))
-    decoded(begun=True)
+    decoded(run_started=True)
     again = record.read_record(path, about)
     assert again
     assert (again.checksum, seen.decoded) == (new.checksum, 16)
@@ -212,9 +214,7 @@ def test_after_any_change_all_photos_are_decoded_again_and_labels_are_right(
     decoded()
     change(folder)
     photos = decoded()
-    assert seen.warnings == [
-        f"photos or limits changed since they were decoded: {words}; all are decoded again"
-    ]
+    assert seen.warnings == [f"photos or limits changed since decoding: {words}; decoding all photos again"]
     used = [path for path in sorted(folder.rglob("*.png")) if path.read_bytes() != b"broken"]
     assert photos.targets.tolist() == [("blue", "red").index(path.parent.name) for path in used]
     for path, square in zip(used, photos.squares, strict=True):
@@ -229,9 +229,9 @@ def test_after_any_change_photos_that_were_trained_on_are_refused(
     decoded()
     change(folder)
     with pytest.raises(InputError) as caught:
-        decoded(begun=True)
+        decoded(run_started=True)
     assert (
-        f"holds a run of other photos: since it was begun, {words}; put them back to" in caught.value.message
+        f"holds a run with other photos; since it started: {words}; restore them to" in caught.value.message
     )
     assert caught.value.field == "out"
 
@@ -245,7 +245,7 @@ def test_photos_that_were_put_back_are_those_that_were_decoded(
     shutil.copytree(folder, folder.with_name("copy"))  # another inode and other times for all
     shutil.rmtree(folder)
     folder.with_name("copy").rename(folder)
-    decoded(begun=True)
+    decoded(run_started=True)
     assert (seen.decoded, seen.warnings) == (16, [])
 
 
@@ -321,8 +321,8 @@ def test_photos_are_decoded_again_when_the_limit_of_pixels_changed(
     assert after.skipped == ()
     assert len(after.squares) == len(before.squares) + 1
     assert seen.warnings == [
-        "photos or limits changed since they were decoded: max_image_pixels from 10,000 to 20,000; "
-        "all are decoded again"
+        "photos or limits changed since decoding: max_image_pixels from 10,000 to 20,000; "
+        "decoding all photos again"
     ]
     assert decoded().record.limits == {"max_image_bytes": DecodeLimits.bytes, "max_image_pixels": 20_000}
     assert len(seen.warnings) == 1
@@ -334,11 +334,11 @@ def test_a_begun_run_is_not_resumed_within_other_limits(
     decoded()
     limited(monkeypatch, pixels=20_000)
     with pytest.raises(InputError) as refused:
-        decoded(begun=True)
+        decoded(run_started=True)
     assert refused.value.field == "out"
     assert refused.value.message == (
-        f"'{tmp_path}' holds a run whose photos were decoded within other limits: max_image_pixels from "
-        "50,000,000 to 20,000; set them back to resume it, or give another folder"
+        f"'{tmp_path}' holds a run whose photos were decoded with other limits: max_image_pixels from "
+        "50,000,000 to 20,000; restore them to resume the run, or give another folder"
     )
 
 
@@ -348,21 +348,21 @@ def test_a_limit_of_bytes_that_no_photo_reaches_changes_nothing(
     largest = max(path.stat().st_size for path in folder.rglob("*.png"))
     decoded()
     limited(monkeypatch, bytes=largest)
-    assert decoded(begun=True).skipped == ()
+    assert decoded(run_started=True).skipped == ()
     assert (seen.decoded, seen.warnings) == (16, [])
     limited(monkeypatch, bytes=largest - 1)
     with pytest.raises(
         InputError, match=f"other limits: max_image_bytes from {DecodeLimits.bytes:,} to {largest - 1:,}; "
     ):
-        decoded(begun=True)
+        decoded(run_started=True)
     assert decoded().skipped
 
 
 def test_a_record_of_an_earlier_version_is_taken_whatever_the_limits(
     decoded: Decode, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zfscope.training.decoded.stated_limits", lambda limits: {})
+    monkeypatch.setattr("zfscope.training.decoded.limit_settings", lambda limits: {})
     decoded()
     limited(monkeypatch, pixels=20_000)
-    decoded(begun=True)
+    decoded(run_started=True)
     assert (seen.decoded, seen.warnings) == (16, [])

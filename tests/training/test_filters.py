@@ -9,7 +9,7 @@ from zfscope.networks.network import Network, build
 from zfscope.networks.spec import NetworkSpec
 from zfscope.training.filters import (
     DEAD_SHARE,
-    centre,
+    centre_filters,
     dead_filters,
     dead_maps,
     filter_report,
@@ -84,7 +84,7 @@ def test_filters_are_centred_in_all_conv_layers_but_the_first() -> None:
     layers = (Conv(name="conv1", channels=2, kernel=3), Conv(name="conv2", channels=2, kernel=3))
     network = build(NetworkSpec(name="two", input_size=9, layers=layers))
     first, second = (network.filters[name].weight.detach().clone() for name in ("conv1", "conv2"))
-    centre(network)
+    centre_filters(network)
     assert torch.equal(network.filters["conv1"].weight, first)
     expected = second - second.mean(dim=(1, 2, 3), keepdim=True)
     torch.testing.assert_close(network.filters["conv2"].weight.detach(), expected)

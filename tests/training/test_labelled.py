@@ -51,14 +51,17 @@ def test_no_folder_one_class_and_a_class_without_photos_are_refused(tmp_path: Pa
         read_folder(tmp_path / "one")
     (folder / "green").mkdir()
     (folder / "green" / "notes.txt").write_text("no photo")
-    with pytest.raises(InputError, match=r"green' holds no photos \(.*\); passed over in all classes: 1 "):
+    with pytest.raises(InputError, match=r"green' contains no photos \(.*\); passed over in all classes: 1 "):
         read_folder(folder)
 
 
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("red/0.png\nblue/0.png\n", r"no line of '.*/l.txt' has a class; a line is a path, a TAB and the"),
+        (
+            "red/0.png\nblue/0.png\n",
+            r"no line of '.*/l.txt' has a class; expected lines of a path, a TAB and the",
+        ),
         ("red/0.png\tred\n", r"l.txt' has the classes \['red'\]; expected at least two classes$"),
     ],
 )
@@ -82,7 +85,7 @@ def test_a_list_of_other_classes_than_the_model_s_and_a_folder_without_any_are_r
 def test_a_class_whose_name_is_not_utf_8_is_refused(folder: Path) -> None:
     (folder / "red").rename(folder / "caf\udce9")
     with pytest.raises(
-        InputError, match=r"class 'caf\\xe9' in '.*' is not named in UTF-8; rename it"
+        InputError, match=r"class 'caf\\xe9' in '.*' has a name that is not UTF-8; rename it"
     ) as caught:
         read_folder(folder)
     assert caught.value.message.isprintable()

@@ -129,13 +129,13 @@ def test_a_run_of_an_older_version_is_resumed(tmp_path: Path, spec: NetworkSpec,
     assert torch.load(tmp_path / "state.pt", weights_only=True)["identity"]["network"] == spec.fingerprint
     state["identity"]["network"] = spec.model_copy(update={"input_size": 31}).model_dump_json()
     torch.save(state, tmp_path / "state.pt")
-    with pytest.raises(InputError, match="holds a run with another network; give the same settings"):
+    with pytest.raises(InputError, match="holds a run that differs in network; give the same settings"):
         run.resume()
 
 
 def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path, network: Network, batches: Batches) -> None:
     TrainingRun(tmp_path, network, batches, 3).save()
-    with pytest.raises(InputError, match="holds a run with another epochs; give the same settings"):
+    with pytest.raises(InputError, match="holds a run that differs in epochs; give the same settings"):
         TrainingRun(tmp_path, network, batches, 4).resume()
 
 
@@ -167,7 +167,7 @@ def test_a_loss_that_stays_at_guessing_is_warned_of(
         checkpoints=frozenset(), validate=None, callbacks=silent(said.append)
     )
     assert len(said) == 1
-    assert "that of guessing is ln(classes) = 0.693" in said[0]
+    assert "close to that of guessing, ln(classes) = 0.693" in said[0]
 
 
 def test_the_plateau_schedule_follows_the_loss_where_nothing_is_validated(
@@ -193,7 +193,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_way_out(
     with torch.no_grad():
         network.filters["fc3"].bias.fill_(torch.nan)
     run = TrainingRun(tmp_path, network, batches, 1)
-    with pytest.raises(InputError, match="epoch 1: the loss is not a finite number") as caught:
+    with pytest.raises(InputError, match="epoch 1: the loss is not finite") as caught:
         run.run(checkpoints=frozenset(), validate=None, callbacks=silent())
     assert caught.value.field == "recipe"
     assert not (tmp_path / "state.pt").exists()

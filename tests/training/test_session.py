@@ -80,7 +80,7 @@ def test_a_folder_becomes_a_model_whose_accuracy_is_what_evaluate_finds(
     assert manifest.accuracy is not None
     assert (found.top1, found.images) == (manifest.accuracy.top1, manifest.accuracy.images)
     assert (found.images, manifest.accuracy.trained_on) == (3, 1)
-    assert "1 of these photos are training photos too, by the hash of their files" in card
+    assert "1 of these photos are also training photos (by file hash)" in card
 
 
 def test_the_papers_recipe_trains_with_a_mean_image(settings: TrainingSettings, tmp_path: Path) -> None:
@@ -93,29 +93,33 @@ def test_the_papers_recipe_trains_with_a_mean_image(settings: TrainingSettings, 
     assert model.preprocessing.mean == "image"
     assert model.mean_image is not None
     assert model.manifest.accuracy is None
-    assert "No accuracy was measured" in (tmp_path / "store" / "tiny" / "1" / "README.md").read_text()
+    assert "Accuracy was not measured" in (tmp_path / "store" / "tiny" / "1" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"network": "vgg"}, NotFound, "no network 'vgg'; there are zfnet, zfnet-b, alexnet"),
+        ({"network": "vgg"}, NotFound, "unknown network 'vgg'; available: zfnet, zfnet-b, alexnet"),
         ({"name": "../up"}, InputError, "name '../up' must match"),
-        ({"epochs": 0}, InputError, "epochs = 0"),
-        ({"checkpoints": (0,)}, InputError, "checkpoints name epoch 0"),
-        ({"checkpoints": (1, 2)}, InputError, "checkpoints name epoch 2; epochs count from 1 to 1"),
-        ({"seed": -1}, InputError, "seed is -1; allowed is 0 to 9"),
-        ({"seed": 2**63}, InputError, "seed is 9.*; allowed is 0 to 9"),
-        ({"labels": {"green": "grass"}}, InputError, "none of the 1 labels names a class of the data"),
+        ({"epochs": 0}, InputError, "epochs is 0"),
+        ({"checkpoints": (0,)}, InputError, "checkpoints contains epoch 0"),
+        ({"checkpoints": (1, 2)}, InputError, "checkpoints contains epoch 2; allowed: 1 to 1"),
+        ({"seed": -1}, InputError, "seed is -1; allowed: 0 to 9"),
+        ({"seed": 2**63}, InputError, "seed is 9.*; allowed: 0 to 9"),
+        ({"labels": {"green": "grass"}}, InputError, "none of the 1 labels matches a class of the data"),
         (
             {"labels": {"red": "a\ud800"}},
             InputError,
-            "no model could be stored: name: Input should be",
+            "the model could not be stored: name: Input should be",
         ),
         ({"hidden": 10**15}, InputError, "does not fit into memory with --hidden 10"),
-        ({"classes": 10}, InputError, "has 2 classes, 10 were asked for"),
-        ({"recipe": "none"}, NotFound, "no recipe 'none'"),
-        ({"recipe": "small.toml"}, InputError, "photos of 48 pixels are too small: layer 'pool5' reads"),
+        ({"classes": 10}, InputError, "has 2 classes, but classes is set to 10"),
+        ({"recipe": "none"}, NotFound, "recipe 'none' not found"),
+        (
+            {"recipe": "small.toml"},
+            InputError,
+            "photos of 48 pixels are too small for the network: layer 'pool5' reads",
+        ),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_before_any_work(
@@ -134,7 +138,7 @@ def test_a_class_whose_name_cannot_be_stored_is_refused_before_any_work(
 ) -> None:
     folder: Path = getattr(settings, field)
     (folder / "red").rename(folder / "r\udce9d")
-    with pytest.raises(InputError, match="not named in UTF-8"):
+    with pytest.raises(InputError, match="has a name that is not UTF-8"):
         TrainingSession(settings)
     assert not settings.out.exists()
 
@@ -152,7 +156,7 @@ def test_data_whose_own_name_is_not_utf_8_is_trained_on_and_named_escaped(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused_before_any_work(settings: TrainingSettings) -> None:
-    with pytest.raises(RuntimeUnavailable, match="device 'cuda' cannot be used") as caught:
+    with pytest.raises(RuntimeUnavailable, match="device 'cuda' is not available") as caught:
         TrainingSession(replace(settings, device="cuda"))
     assert caught.value.field == "device"
     assert not settings.out.exists()
@@ -180,8 +184,8 @@ class TestBroken:
         (tmp_path / "more" / "red" / "9.png").write_bytes(b"")
         said = list[str]()
         session = TrainingSession(replace(settings, validation=tmp_path / "more"), warn=said.append)
-        assert said[0].startswith("photo 'red/1.png' is left out: the file is not an image")
-        assert said[1] == "photo 'red/9.png' is left out: the file is empty: 0 bytes"
+        assert said[0].startswith("photo 'red/1.png' is skipped: the file is not an image")
+        assert said[1] == "photo 'red/9.png' is skipped: the file is empty: 0 bytes"
         assert session.decoded == 5
         assert session.training.targets.tolist() == [0, 0, 1]
         assert session.run.batches.targets.tolist() == [0, 0, 1]
@@ -189,7 +193,7 @@ class TestBroken:
     def test_a_class_that_has_no_others_is_refused_with_the_reason(self, settings: TrainingSettings) -> None:
         for path in (settings.data / "red").iterdir():
             path.write_bytes(b"")
-        words = r"red' holds no photos \(.*\) that can be used; 'red/0\.png': the file is empty: 0 bytes"
+        words = r"red' contains no photos \(.*\) that can be used; 'red/0\.png': the file is empty: 0 bytes"
         with pytest.raises(InputError, match=words):
             TrainingSession(settings)
 
@@ -199,7 +203,7 @@ class TestBroken:
         said = list[str]()
         TrainingSession(settings, warn=said.append)
         assert len(said) == 11
-        assert said[-1] == "5 more photos are left out"
+        assert said[-1] == "5 more photos are skipped"
 
 
 class TestSamePhotos:
@@ -213,8 +217,8 @@ class TestSamePhotos:
         said = list[str]()
         TrainingSession(settings, warn=said.append)
         assert said == [
-            "2 of the 3 validation photos are training photos too ('blue/0.png' is 'red/0.png'): the "
-            "accuracy will be too high; remove them from one of the two"
+            "2 of the 3 validation photos are also training photos ('blue/0.png' is 'red/0.png'): the "
+            "measured accuracy will be too high; remove them from one of the two data sets"
         ]
 
     def test_one_in_two_classes_is_said(self, settings: TrainingSettings) -> None:
@@ -235,7 +239,7 @@ def test_repeats_inside_a_class_and_classes_that_look_the_same_are_said(settings
     TrainingSession(replace(settings, validation=None, classes=None, labels=None), warn=said.append)
     assert said == [
         "classes 'Red', 'red' differ in case, spaces or Unicode's form alone; join them if they are one",
-        "2 training photos repeat another of their class ('blue/0 (1).png' is 'blue/0 (2).png'); they count "
+        "2 training photos are duplicates within a class ('blue/0 (1).png' is 'blue/0 (2).png'); they count "
         "more than others",
     ]
 
@@ -307,7 +311,7 @@ class TestResumed:
         self, stopped: TrainingSettings, change: Callable[[TrainingSettings], None], words: str
     ) -> None:
         change(stopped)
-        with pytest.raises(InputError, match=f"holds a run of other photos: since it was begun, {words}"):
+        with pytest.raises(InputError, match=f"holds a run with other photos; since it started: {words}"):
             TrainingSession(stopped)
 
     def test_with_other_photos_it_is_refused_also_where_the_pixels_were_removed(
@@ -316,15 +320,15 @@ class TestResumed:
         for path in stopped.out.glob("training.p*"):
             path.unlink()
         change_contents(stopped)
-        with pytest.raises(InputError, match="holds a run with another photos, training photos"):
+        with pytest.raises(InputError, match="holds a run that differs in photos, training photos"):
             TrainingSession(stopped)
 
     def test_without_its_validation_photos_it_is_refused(self, stopped: TrainingSettings) -> None:
-        with pytest.raises(InputError, match="holds a run with another validation photos"):
+        with pytest.raises(InputError, match="holds a run that differs in validation photos"):
             TrainingSession(replace(stopped, validation=None))
 
     def test_with_other_names_of_classes_it_is_refused(self, stopped: TrainingSettings) -> None:
-        words = r"holds a run with another labels \(class 'red' was called 'red things', now 'crimson'\)"
+        words = r"holds a run that differs in labels \(class 'red' was labelled 'red things', now 'crimson'\)"
         with pytest.raises(InputError, match=words) as caught:
             TrainingSession(replace(stopped, labels={"red": "crimson"}))
         assert caught.value.field == "out"
@@ -334,7 +338,7 @@ class TestResumed:
         assert TrainingSession(
             replace(stopped, labels={"red": "red things", "green": "grass"}), warn=said.append
         ).resumed
-        assert "1 of 2 labels name no class of the data: green" in said
+        assert "1 of 2 labels match no class of the data: green" in said
 
     def test_of_a_run_of_an_older_version_it_is_said_that_its_photos_are_not_known(
         self, stopped: TrainingSettings
@@ -346,16 +350,16 @@ class TestResumed:
         torch.save(state, path)
         said = list[str]()
         assert TrainingSession(stopped, warn=said.append).resumed
-        assert "was begun by an older version, which did not record its photos" in said[0]
+        assert "was started by an older version, which did not record its photos" in said[0]
 
 
 def test_classes_without_labels_and_labels_without_classes_are_said(settings: TrainingSettings) -> None:
     said = list[str]()
     TrainingSession(replace(settings, labels={"red": "blue", "green": "grass"}), warn=said.append)
     assert said == [
-        "1 of 2 labels name no class of the data: green",
-        "1 of 2 classes have no label, and are called as their folders: blue. Put a TAB behind a class with "
-        "spaces",
+        "1 of 2 labels match no class of the data: green",
+        "1 of 2 classes have no label and keep their folder names: blue. Separate a class name that "
+        "contains spaces from its label with a TAB",
         "several classes have the same label: blue",
     ]
 
@@ -365,7 +369,7 @@ def test_two_processes_never_train_in_one_folder(settings: TrainingSettings) -> 
     busy = InputError("busy")
     with (
         locked(settings.out / "lock", otherwise=busy),
-        pytest.raises(InputError, match=r"another process is training in '.*/run' right now") as caught,
+        pytest.raises(InputError, match=r"another process is already training in '.*/run'") as caught,
     ):
         session.train(QUIET)
     assert caught.value.field == "out"

@@ -1,1 +1,1 @@
-"""How a network is trained: recipes, an image folder in, checkpoints and a model of the store out."""
+"""Training a network on a folder of images; the result is a model in the store, with checkpoints."""

@@ -1,4 +1,4 @@
-"""The model card: what a trained model is and what it is good for, in words (Mitchell et al. 2019)."""
+"""The model card: description, measurements and limits of a trained model (Mitchell et al. 2019)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,10 @@ from zfscope.store import Manifest
 
 
 def model_card(manifest: Manifest, history: Sequence[Mapping[str, float]], checkpoints: Sequence[int]) -> str:
-    """Write the card of a model as Markdown, from its manifest and a row of history per epoch.
+    """Return the model card of a model as Markdown.
 
-    checkpoints: the epochs after which the conv layers were kept. What only the trainer knows (more
-    limits, the licence of the data) is to be written into it by hand.
+    history: one row per epoch. checkpoints: epochs with a checkpoint. Information that only the trainer has
+    (further limits, the licence of the data) needs to be added by hand.
     """
     provenance, last = manifest.provenance, history[-1]
     labels = ", ".join(label.name for label in manifest.labels)
@@ -22,28 +22,32 @@ def model_card(manifest: Manifest, history: Sequence[Mapping[str, float]], check
             f"Licence of the data: {provenance.data_licence or 'not stated'}.\n",
             "## Training\n",
             f"`zfscope train`, recipe `{provenance.recipe}`, {provenance.epochs} epochs, "
-            f"finished {provenance.date}; every epoch is in `history.json`, the curves in `history.png`.\n",
+            f"finished on {provenance.date}; metrics of every epoch are in `history.json`, curves in "
+            "`history.png`.\n",
             f"Checkpoints of the conv layers: epochs {', '.join(map(str, checkpoints))}.\n",
             "## Measured\n",
             f"{_accuracy(manifest)}\n",
             f"First-layer filters: median roughness {last['roughness']:.2f} (white noise 1), "
             f"{last['lost_filters']:.1f} % dead or noise.\n",
             "## Limits\n",
-            "It knows its classes and nothing else: whatever else a photo shows, it is given one of them.\n",
+            "It knows no other classes: a photo of anything else is still assigned to one of them.\n",
         ]
     )
 
 
 def _accuracy(manifest: Manifest) -> str:
-    found = manifest.accuracy
-    if found is None:
-        return "No accuracy was measured: there were no validation photos."
-    words = f"On {found.images:,} photos of {found.data}: top-1 {found.top1:.1f} %, top-5 {found.top5:.1f} %"
-    if found.ten_crop_top1 is not None:
-        words += f"; mean of ten crops {found.ten_crop_top1:.1f} % and {found.ten_crop_top5:.1f} %"
-    if found.trained_on:
-        words += (
-            f". {found.trained_on:,} of these photos are training photos too, by the hash of their files: "
+    accuracy = manifest.accuracy
+    if accuracy is None:
+        return "Accuracy was not measured: no validation photos were given."
+    text = (
+        f"On {accuracy.images:,} photos of {accuracy.data}: top-1 {accuracy.top1:.1f} %, "
+        f"top-5 {accuracy.top5:.1f} %"
+    )
+    if accuracy.ten_crop_top1 is not None:
+        text += f"; mean of ten crops {accuracy.ten_crop_top1:.1f} % and {accuracy.ten_crop_top5:.1f} %"
+    if accuracy.trained_on:
+        text += (
+            f". {accuracy.trained_on:,} of these photos are also training photos (by file hash): "
             "the accuracy on new photos is lower"
         )
-    return f"{words}."
+    return f"{text}."

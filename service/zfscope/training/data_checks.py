@@ -1,4 +1,4 @@
-"""Checks of the data of a run: names of classes, and photos that are in two places."""
+"""Checks of a run's data: class names, and photos that occur more than once."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,43 +10,44 @@ from zfscope.training.record import RecordedPhoto
 
 
 def check_names(classes: Sequence[str], names: Mapping[str, str]) -> None:
-    """Raise InputError where names are given and none of them is that of a class."""
+    """Raise InputError if names are given and none of them is for a class of the data."""
     if names and not set(classes) & set(names):
         raise InputError(
-            f"none of the {len(names):,} labels names a class of the data; labels: "
-            f"{preview_names(list(names))}; classes: {preview_names(classes)}. Put a TAB behind a class with "
-            "spaces",
+            f"none of the {len(names):,} labels matches a class of the data; labels: "
+            f"{preview_names(list(names))}; classes: {preview_names(classes)}. Separate a class name that "
+            "contains spaces from its label with a TAB",
             field="labels",
         )
 
 
 def name_warnings(classes: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
-    """Return a warning about labels that fit no class, one about classes without one, and one about twins."""
+    """Yield warnings about labels without a class, classes without a label, and labels used twice."""
     if not names:
         return
-    strange = [name for name in names if name not in set(classes)]
-    if strange:
-        yield f"{len(strange):,} of {len(names):,} labels name no class of the data: {preview_names(strange)}"
-    bare = [name for name in classes if name not in names]
-    if bare:
+    unknown = [name for name in names if name not in set(classes)]
+    if unknown:
+        count = f"{len(unknown):,} of {len(names):,} labels"
+        yield f"{count} match no class of the data: {preview_names(unknown)}"
+    unnamed = [name for name in classes if name not in names]
+    if unnamed:
         yield (
-            f"{len(bare):,} of {len(classes):,} classes have no label, and are called as their folders: "
-            f"{preview_names(bare)}. Put a TAB behind a class with spaces"
+            f"{len(unnamed):,} of {len(classes):,} classes have no label and keep their folder names: "
+            f"{preview_names(unnamed)}. Separate a class name that contains spaces from its label with a TAB"
         )
-    called = Counter(names.get(name, name) for name in classes)
-    twins = [name for name, count in called.items() if count > 1]
-    if twins:
-        yield f"several classes have the same label: {preview_names(twins)}"
+    counts = Counter(names.get(name, name) for name in classes)
+    duplicates = [name for name, count in counts.items() if count > 1]
+    if duplicates:
+        yield f"several classes have the same label: {preview_names(duplicates)}"
 
 
 def count_overlap(training: Sequence[RecordedPhoto], validation: Sequence[RecordedPhoto]) -> int:
-    """Return how many validation photos are training photos too, by the hash of their bytes."""
+    """Return the number of validation photos that are also training photos, by the hash of their bytes."""
     known = {photo.digest for photo in training}
     return sum(photo.digest in known for photo in validation)
 
 
 def overlap_warning(training: Sequence[RecordedPhoto], validation: Sequence[RecordedPhoto]) -> str:
-    """Return a warning about validation photos that are trained on, empty where there are none."""
+    """Return a warning about validation photos that are also training photos; empty if there are none."""
     count = count_overlap(training, validation)
     if not count:
         return ""
@@ -54,24 +55,24 @@ def overlap_warning(training: Sequence[RecordedPhoto], validation: Sequence[Reco
     first = next(photo for photo in validation if photo.digest in names)
     example = f"{quoted(first.name)} is {quoted(names[first.digest])}"
     return (
-        f"{count:,} of the {len(validation):,} validation photos are training photos too ({example}): "
-        "the accuracy will be too high; remove them from one of the two"
+        f"{count:,} of the {len(validation):,} validation photos are also training photos ({example}): "
+        "the measured accuracy will be too high; remove them from one of the two data sets"
     )
 
 
 def repeat_warnings(photos: Sequence[RecordedPhoto], noun: str) -> Iterator[str]:
-    """Return warnings about photos that are in two classes, and in one class more than once.
+    """Yield warnings about photos that occur in two classes, or more than once in a class.
 
-    noun: for the photos, such as `training photos`.
+    noun: name of the photos in the warning, such as `training photos`.
     """
     first = dict[bytes, RecordedPhoto]()
     repeats = [photo for photo in photos if first.setdefault(photo.digest, photo) is not photo]
     conflicts = [photo for photo in repeats if first[photo.digest].label != photo.label]
-    twins = [photo for photo in repeats if first[photo.digest].label == photo.label]
-    for found, fault in (
+    duplicates = [photo for photo in repeats if first[photo.digest].label == photo.label]
+    for affected, fault in (
         (conflicts, "are in two classes ({}); remove them from one"),
-        (twins, "repeat another of their class ({}); they count more than others"),
+        (duplicates, "are duplicates within a class ({}); they count more than others"),
     ):
-        if found:
-            example = f"{quoted(first[found[0].digest].name)} is {quoted(found[0].name)}"
-            yield f"{len(found):,} {noun} {fault.format(example)}"
+        if affected:
+            example = f"{quoted(first[affected[0].digest].name)} is {quoted(affected[0].name)}"
+            yield f"{len(affected):,} {noun} {fault.format(example)}"

@@ -1,4 +1,4 @@
-"""Photos decoded once into a file of pixels, with a record of which photos they are."""
+"""A cache of decoded photos: a file of pixels, and a record of the photos in it."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,17 +25,17 @@ from zfscope.training.record import (
     RecordedPhoto,
     changed_limits,
     compare,
+    limit_settings,
     read_record,
-    stated_limits,
     write_record,
 )
 
-# Bytes of the file of pixels that are read at once.
-_PART = 2**22
+# Chunk size for reading the file of pixels, in bytes.
+_CHUNK = 2**22
 
 
 class _Square(NamedTuple):
-    """The centre square of a photo, or the reason why it cannot be used; and the hash of its bytes."""
+    """The centre square of a photo and the hash of its bytes; if it cannot be used, the reason."""
 
     pixels: Pixels | None
     digest: bytes
@@ -44,7 +44,7 @@ class _Square(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DecodedPhotos:
-    """The photos that can be used: `squares`, (photos, side, side, 3), and `targets` run side by side."""
+    """The usable photos: `squares`, uint8 (photos, side, side, 3), and `targets`, class numbers (photos,)."""
 
     squares: Pixels
     targets: NDArray[np.int64]
@@ -52,12 +52,12 @@ class DecodedPhotos:
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """The photos that could not be used."""
+        """The photos that could not be used, with reasons."""
         return self.record.skipped
 
 
 def decode_squares(photos: LabelledPhotos, preprocessing: Preprocessing) -> Iterator[_Square]:
-    """Decode every photo to the centre square that crops are taken from: (256, 256, 3) in the paper."""
+    """Yield the centre square of each photo, from which crops are taken: (256, 256, 3) in the paper."""
 
     def square(photo: Photo) -> _Square:
         digest = b""
@@ -76,18 +76,21 @@ def cached_photos(
     preprocessing: Preprocessing,
     cache: Path,
     *,
-    begun: bool = False,
+    run_started: bool = False,
     advance: Callable[[int], None] = lambda photos: None,
     warn: Callable[[str], None] = lambda message: None,
 ) -> DecodedPhotos:
-    """Return all photos decoded, from a file of pixels that is written once, and again after any change.
+    """Return the decoded photos from a file of pixels, which is created or, after any change, rewritten.
 
-    It takes 196 kB a photo at 256 pixels; CACHE.parquet beside it records the photos and a checksum. The file
-    is read once to verify it, and written again where it is damaged. begun: a network was trained on these
-    pixels, so photos that changed are refused. advance: called with the number of photos decoded.
-    warn: called with what changed.
+    The file takes 196 kB per photo at 256 pixels; CACHE.parquet next to it records the photos and a checksum.
+    The file is read once to verify it, and rewritten if damaged.
 
-    Raises InputError where photos changed or none can be used, CannotWrite where the file cannot be written.
+    run_started: whether a network has been trained on these pixels; if so, changed photos are an error.
+    advance: called with the number of photos decoded since the last call. warn: called with a description of
+    any changes.
+
+    Raises InputError if photos changed after the run started or none can be used, CannotWrite if the file
+    cannot be written.
     """
     about = {
         "short_side": preprocessing.short_side,
@@ -95,40 +98,40 @@ def cached_photos(
         "classes": list(photos.classes),
     }
     record = read_record(_record_path(cache), about)
-    if record and _holds(cache, record, preprocessing):
+    if record and _has_pixels(cache, record, preprocessing):
         changes, now = compare(record, photos)
         limits = changed_limits(record, environment_limits())
         if any(changes) or limits:
-            _check_not_begun(cache, changes, limits, begun=begun)
+            _check_not_started(cache, changes, limits, run_started=run_started)
             changed = "; ".join(filter(None, (str(changes), limits)))
-            warn(f"photos or limits changed since they were decoded: {changed}; all are decoded again")
+            warn(f"photos or limits changed since decoding: {changed}; decoding all photos again")
         elif verified := _verified(cache, now):
             if (verified.photos, verified.checksum) != (record.photos, record.checksum):
                 write_record(_record_path(cache), verified)
-            return _loaded(cache, verified, photos, preprocessing)
+            return _map_pixels(cache, verified, photos, preprocessing)
         else:
             warn(
-                f"'{cache}' is damaged: its pixels are not those of its record; all photos are decoded again"
+                f"'{cache}' is damaged: its checksum differs from the recorded one; decoding all photos again"
             )
-    return _loaded(cache, _decode(photos, preprocessing, cache, about, advance), photos, preprocessing)
+    return _map_pixels(cache, _decode(photos, preprocessing, cache, about, advance), photos, preprocessing)
 
 
-def _check_not_begun(cache: Path, changes: Changes, limits: str, *, begun: bool) -> None:
-    """Raise InputError for photos or limits that changed since a run was begun."""
-    if begun and limits:
-        message = f"'{cache.parent}' holds a run whose photos were decoded within other limits: {limits}"
-        raise InputError(f"{message}; set them back to resume it, or give another folder", field="out")
-    if begun:
-        message = f"'{cache.parent}' holds a run of other photos: since it was begun, {changes}"
-        raise InputError(f"{message}; put them back to resume it, or give another folder", field="out")
+def _check_not_started(cache: Path, changes: Changes, limits: str, *, run_started: bool) -> None:
+    """Raise InputError if photos or limits changed after a run started."""
+    if run_started and limits:
+        message = f"'{cache.parent}' holds a run whose photos were decoded with other limits: {limits}"
+        raise InputError(f"{message}; restore them to resume the run, or give another folder", field="out")
+    if run_started:
+        message = f"'{cache.parent}' holds a run with other photos; since it started: {changes}"
+        raise InputError(f"{message}; restore them to resume the run, or give another folder", field="out")
 
 
 def _verified(cache: Path, record: CacheRecord) -> CacheRecord | None:
-    """Return a record with the checksum of its file of pixels, None where that is not the recorded one."""
+    """Return the record with the checksum of its file of pixels; None if it differs from the recorded one."""
     checksum = 0
     with cache.open("rb", buffering=0) as file:
-        while part := file.read(_PART):
-            checksum = zlib.crc32(part, checksum)
+        while chunk := file.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
     return replace(record, checksum=checksum) if record.checksum in (None, checksum) else None
 
 
@@ -139,7 +142,7 @@ def _decode(
     about: dict[str, Any],
     advance: Callable[[int], None],
 ) -> CacheRecord:
-    """Write the file of pixels and its record."""
+    """Decode all photos; write the file of pixels and its record."""
     data, recorded, checksum = photos.data, list[RecordedPhoto](), 0
     with replacing(cache, durable=True) as file:
         for number, square in zip(photos.numbers, decode_squares(photos, preprocessing), strict=True):
@@ -147,19 +150,20 @@ def _decode(
                 pixels = np.ascontiguousarray(square.pixels).data
                 file.write(pixels)
                 checksum = zlib.crc32(pixels, checksum)
-            known = data.names[number], data.labels[number], data.sizes[number], data.stamps[number]
-            recorded.append(RecordedPhoto(*known, square.digest, square.reason))
+            listed = data.names[number], data.labels[number], data.sizes[number], data.stamps[number]
+            recorded.append(RecordedPhoto(*listed, square.digest, square.reason))
             advance(1)
-        record = CacheRecord(about, recorded, stated_limits(environment_limits()), checksum)
+        record = CacheRecord(about, recorded, limit_settings(environment_limits()), checksum)
         if not record.used:
             raise none_usable(photos.data, record.skipped[0])
-        # The old record first: it is not of these pixels. A process that maps the old ones keeps them.
+        # Remove the old record before its pixels are replaced, so that a kill never leaves a record of other
+        # pixels. A process that has mapped the old pixels keeps them.
         _record_path(cache).unlink(missing_ok=True)
     write_record(_record_path(cache), record)
     return record
 
 
-def _loaded(
+def _map_pixels(
     cache: Path, record: CacheRecord, photos: LabelledPhotos, preprocessing: Preprocessing
 ) -> DecodedPhotos:
     targets = [
@@ -170,8 +174,8 @@ def _loaded(
     return DecodedPhotos(squares, np.array(targets, np.int64), record)
 
 
-def _holds(cache: Path, record: CacheRecord, preprocessing: Preprocessing) -> bool:
-    """Return whether the file of pixels is there, and as long as its record says."""
+def _has_pixels(cache: Path, record: CacheRecord, preprocessing: Preprocessing) -> bool:
+    """Return whether the file of pixels exists and has the size given by its record."""
     try:
         return cache.stat().st_size == len(record.used) * 3 * preprocessing.centre**2
     except OSError:

@@ -1,4 +1,4 @@
-"""Accuracy on photos, of a network or of a stored model: single crop, or the mean of the paper's ten."""
+"""Accuracy of a network or a stored model on photos: centre crop, or the mean of the paper's ten crops."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class MeasuredAccuracy:
-    """Percentages of photos whose class is the first, or among the first five, and their number."""
+    """Top-1 and top-5 accuracy in percent, and the number of photos."""
 
     top1: float
     top5: float
@@ -36,7 +36,7 @@ class MeasuredAccuracy:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An accuracy, the photos that could not be used, what was passed over, and what may be wrong."""
+    """The accuracy of a model, with the photos that were skipped or passed over, and warnings."""
 
     accuracy: MeasuredAccuracy
     skipped: tuple[Skipped, ...] = ()
@@ -56,19 +56,20 @@ def evaluate(
     size: int | None = None,
     advance: Callable[[int], None] = lambda photos: None,
 ) -> MeasuredAccuracy:
-    """Measure the accuracy on centre squares (photos, 256, 256, 3) with their class numbers.
+    """Measure the accuracy on centre squares, uint8 (photos, side, side, 3).
 
-    ten_crop: probabilities are averaged over the ten crops of Sec 3. size: crops are resized to so
-    many pixels first, as in early training. advance: told the number of photos done.
+    targets: class numbers (photos,). ten_crop: average the probabilities of the ten crops of Sec 3. size:
+    resize crops to this many pixels, as in early training phases. advance: called with the number of photos
+    done since the last call.
     """
     device = next(network.parameters()).device
     hits = torch.zeros(2)
     for start in range(0, len(targets), BATCH):
-        chosen = slice(start, start + BATCH)
-        views = crops(squares[chosen], preprocessing, mean_image, "ten" if ten_crop else "centre")
+        batch = slice(start, start + BATCH)
+        views = crops(squares[batch], preprocessing, mean_image, "ten" if ten_crop else "centre")
         probabilities = torch.stack([_probabilities(network, crop.to(device), size) for crop in views])
-        hits += _hits(probabilities.mean(0).cpu(), torch.from_numpy(targets[chosen]))
-        advance(len(targets[chosen]))
+        hits += _hits(probabilities.mean(0).cpu(), torch.from_numpy(targets[batch]))
+        advance(len(targets[batch]))
     top1, top5 = (100 * hits / len(targets)).tolist()
     return MeasuredAccuracy(round(top1, 3), round(top5, 3), len(targets))
 
@@ -81,13 +82,16 @@ def evaluate_model(
     cache: Path,
     advance: Callable[[int], None] = lambda photos: None,
 ) -> Evaluation:
-    """Measure a stored model on a data set whose classes are among its label ids.
+    """Measure the accuracy of a stored model on a data set whose classes are among its label ids.
 
-    cache: a folder for the decoded photos. advance: called with the number of photos decoded, then of those
-    classified. Raises InputError for a data set that does not fit the model, and for a model without classes.
+    cache: folder for the decoded photos. advance: called with the number of photos decoded, and then with the
+    number of photos classified, since the last call. Raises InputError if the classes of the data set are
+    not the model's, and for a model without classes.
     """
     if not model.labels:
-        raise InputError(f"{model.manifest.title} has no classes to be right about", field="model")
+        raise InputError(
+            f"{model.manifest.title} has no classes, so its accuracy cannot be measured", field="model"
+        )
     photos = read_folder(data, [label.id for label in model.labels])
     decoded = cached_photos(photos, model.preprocessing, cache / "evaluation.pixels", advance=advance)
     accuracy = evaluate(
@@ -111,6 +115,7 @@ def _probabilities(network: Network, photos: Tensor, size: int | None) -> Tensor
 
 
 def _hits(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Return the numbers of top-1 and top-5 hits."""
     ranked = probabilities.topk(min(5, probabilities.shape[1]), dim=1).indices
-    found = ranked == targets[:, None]
-    return torch.stack([found[:, 0].sum(), found.sum()]).float()
+    matches = ranked == targets[:, None]
+    return torch.stack([matches[:, 0].sum(), matches.sum()]).float()

@@ -1,4 +1,4 @@
-"""What to watch in filters while they are learnt: renormalisation, roughness, dead filters, dead maps."""
+"""Constraints and measures of filters in training: renormalisation, roughness, dead filters and maps."""
 
 import numpy as np
 import torch
@@ -9,15 +9,15 @@ from zfscope.engine import trace
 from zfscope.networks.network import Network
 from zfscope.rounding import rounding
 
-# A filter of a higher roughness counts as noise: white noise has 1, AlexNet's median is 0.37.
+# A filter above this roughness counts as noise: white noise has 1, AlexNet's median is 0.37.
 NOISE_ROUGHNESS = 0.9
-# A filter counts as dead if its RMS is below this share of the layer's median.
+# A filter counts as dead if its RMS is below this fraction of the layer's median.
 DEAD_SHARE = 0.05
 
 
 @torch.no_grad()
 def renormalise(network: Network, radius: float) -> None:
-    """Scale every filter of the conv layers whose RMS exceeds `radius` down to it (Sec 3)."""
+    """Scale down every convolutional filter whose RMS exceeds `radius` to that RMS (Sec 3)."""
     for name in network.spec.convolutions:
         weight = network.filters[name].weight
         rms = weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
@@ -25,11 +25,12 @@ def renormalise(network: Network, radius: float) -> None:
 
 
 @torch.no_grad()
-def centre(network: Network) -> None:
-    """Take the mean out of every filter of the conv layers but the first.
+def centre_filters(network: Network) -> None:
+    """Subtract the mean of every filter of the convolutional layers, except the first layer.
 
-    What these read is never negative, and steps of one size, as AdamW's are, move all weights of a
-    filter down together: most maps of layer 2 were dead after 200 of them. A filter of mean zero cannot.
+    The inputs of these layers are never negative, so AdamW's steps of equal size can lower all weights of a
+    filter together: without centring, most maps of layer 2 were dead after 200 steps. A filter of mean zero
+    cannot drift this way.
     """
     for name in network.spec.convolutions[1:]:
         weight = network.filters[name].weight
@@ -38,11 +39,13 @@ def centre(network: Network) -> None:
 
 @torch.no_grad()
 def roughness(weight: Tensor) -> Tensor:
-    """Give the roughness of each filter: (out,) for weights (out, in, rows, columns).
+    """Return the roughness of each filter, (out,), for weights (out, in, rows, columns).
 
-    (mean square of horizontal differences + of vertical ones) / (4 x variance), each channel's mean
-    removed: 1 for white noise, 0.37 in the median for AlexNet's first layer.
+    Roughness is (mean square of horizontal differences + mean square of vertical differences) /
+    (4 x variance), after subtracting each channel's mean: 1 for white noise, in the median 0.37 for AlexNet's
+    first layer.
     """
+    # Differences of neighbours in white noise have twice its variance, in each direction: hence the 4.
     centred = weight - weight.mean(dim=(2, 3), keepdim=True)
     across = centred.diff(dim=3).square().mean(dim=(1, 2, 3))
     down = centred.diff(dim=2).square().mean(dim=(1, 2, 3))
@@ -51,10 +54,10 @@ def roughness(weight: Tensor) -> Tensor:
 
 
 def dead_filters(rms: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return which filters of a layer are dead, by their root mean squares (n,).
+    """Return a mask of the dead filters of a layer. rms: root mean squares of the filters, (n,).
 
-    Dead are those below `DEAD_SHARE` of the median, and those that are rounding of the largest, even if
-    most are.
+    A filter is dead if its RMS is below `DEAD_SHARE` of the median, or within rounding error of zero relative
+    to the largest (so dead filters are found even if most are dead).
     """
     dead: NDArray[np.bool_] = rms < DEAD_SHARE * np.median(rms)
     return dead | (rms <= rounding(float(rms.max())))
@@ -62,22 +65,22 @@ def dead_filters(rms: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 @torch.no_grad()
 def filter_report(network: Network) -> dict[str, float]:
-    """Return the first layer's median roughness, and the percentage of its filters that are dead or noise."""
+    """Return `roughness` (median) and `lost_filters` (percentage dead or noise) of the first layer."""
     weight = network.filters[network.spec.convolutions[0]].weight.float()
     rms = weight.cpu().double().square().mean(dim=(1, 2, 3)).sqrt()
-    rough = roughness(weight)
-    lost = dead_filters(rms.numpy()) | (rough > NOISE_ROUGHNESS).cpu().numpy()
-    return {"roughness": rough.median().item(), "lost_filters": 100 * float(lost.mean())}
+    roughnesses = roughness(weight)
+    lost = dead_filters(rms.numpy()) | (roughnesses > NOISE_ROUGHNESS).cpu().numpy()
+    return {"roughness": roughnesses.median().item(), "lost_filters": 100 * float(lost.mean())}
 
 
 def dead_maps(network: Network, images: Tensor) -> dict[str, float]:
-    """Give, for each conv layer, the percentage of its maps that none of the images (N, 3, H, W) excites.
+    """Return the percentage of dead maps of each convolutional layer, by `dead_conv1` and so on.
 
-    Keys are `dead_conv1` and so on. A network may classify well by the few maps that are left, but
-    what is projected through them is dots.
+    images: (N, 3, H, W), normalised. A map is dead if none of the images activates it. A network may classify
+    well with the few maps that are left, but projections through them show only dots.
     """
-    seen = trace(network, images)
+    traced = trace(network, images)
     return {
-        f"dead_{name}": 100 * (seen.outputs[name].amax((0, 2, 3)) <= 0).float().mean().item()
+        f"dead_{name}": 100 * (traced.outputs[name].amax((0, 2, 3)) <= 0).float().mean().item()
         for name in network.spec.convolutions
     }

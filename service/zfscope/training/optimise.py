@@ -1,4 +1,4 @@
-"""One step of training, and the learning rate it uses."""
+"""The optimiser, its learning rate, and a training step."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.networks.network import Network
-from zfscope.training.filters import centre, renormalise
+from zfscope.training.filters import centre_filters, renormalise
 from zfscope.training.recipe import Recipe
 
+# The plateau schedule divides the learning rate by DIVISOR after PATIENCE epochs without a better score.
 PATIENCE = 3
-"""Epochs without a better validation score before the plateau schedule divides the rate."""
 DIVISOR = 10.0
 
 
 def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
-    """Make the recipe's optimiser; biases are not decayed."""
+    """Return the recipe's optimiser; weight decay does not apply to biases."""
     weights = [filters.weight for filters in network.filters.values()]
     biases = [filters.bias for filters in network.filters.values()]
     groups = [
@@ -30,7 +30,10 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def learning_rate(recipe: Recipe, done: float, epochs: int, scores: Sequence[float]) -> float:
-    """Give the rate after `done` epochs, of `epochs`, with the validation `scores` so far (percent)."""
+    """Return the learning rate after `done` of `epochs` epochs.
+
+    scores: one score per epoch so far, higher is better; used by the plateau schedule.
+    """
     warm = min(1.0, done / recipe.warm_up_epochs) if recipe.warm_up_epochs else 1.0
     if recipe.schedule == "cosine":
         return recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(done / epochs, 1.0)))
@@ -38,7 +41,7 @@ def learning_rate(recipe: Recipe, done: float, epochs: int, scores: Sequence[flo
 
 
 def plateaus(scores: Sequence[float]) -> int:
-    """Count the times that `PATIENCE` epochs in a row brought no better score."""
+    """Return how often `PATIENCE` epochs in a row brought no better score."""
     best, waited, count = -math.inf, 0, 0
     for score in scores:
         best, waited = (score, 0) if score > best else (best, waited + 1)
@@ -57,7 +60,10 @@ def train_step(
     dropout: torch.Generator,
     half: bool,
 ) -> float:
-    """Take one step on (photos, classes) and give the loss before it."""
+    """Take one optimiser step on a batch (photos, classes) and return the loss before the step.
+
+    rate: learning rate of the weights. dropout: random generator. half: run the network in bfloat16.
+    """
     photos, classes = batch
     for group in optimizer.param_groups:
         group["lr"] = rate * group["share"]
@@ -65,17 +71,17 @@ def train_step(
         scores = network(photos, resize_maps=True, dropout=dropout)
     loss = F.cross_entropy(scores.float(), classes, label_smoothing=recipe.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
     optimizer.step()
     if recipe.centre_filters:
-        centre(network)
+        centre_filters(network)
     if recipe.filter_rms is not None:
         renormalise(network, recipe.filter_rms)
     return float(loss.detach())
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Say whether the device multiplies bfloat16 in hardware."""
+    """Return whether the device multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

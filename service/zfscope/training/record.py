@@ -1,4 +1,4 @@
-"""A record of decoded photos: which they were, and what has changed since."""
+"""The record of a cache of decoded photos, and what has changed since."""
 
 import hashlib
 import json
@@ -21,11 +21,13 @@ from zfscope.processors import map_in_order
 from zfscope.training.labelled import LabelledPhotos
 
 _FORMAT = 1
-_ABOUT = b"zfscope"
+# Key of the metadata in the Parquet schema.
+_METADATA = b"zfscope"
 _LIMITS, _CHECKSUM = "limits", "checksum"
-_NAMED = 3
+# Maximum number of names per kind of change in a message.
+_MAX_NAMED = 3
 
-# Names are bytes, as a file system has them: not all are UTF-8.
+# File names are bytes: not all are valid UTF-8.
 _COLUMNS = pa.schema(
     {
         "name": pa.binary(),
@@ -39,10 +41,10 @@ _COLUMNS = pa.schema(
 
 
 class RecordedPhoto(NamedTuple):
-    """A photo as it was when it was decoded.
+    """A photo at the time of decoding.
 
-    stamp: of its file, see `stamp_of`. digest: BLAKE2b of its bytes, empty where they could not be read.
-    reason: why it could not be used, empty where it could be.
+    stamp: stamp of its file; see `stamp_of`. digest: BLAKE2b of its bytes; empty if they could not be read.
+    reason: why it could not be used; empty if it was.
     """
 
     name: str
@@ -54,7 +56,7 @@ class RecordedPhoto(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What differs between a record and the photos as they are, in words each."""
+    """Differences between a record and the current photos, each as text."""
 
     added: list[str]
     removed: list[str]
@@ -70,10 +72,10 @@ class Changes(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CacheRecord:
-    """Photos as they were decoded, in their order. about: what else their pixels depend on.
+    """Record of the decoded photos, in order.
 
-    limits: the settings of images' limits by name. checksum: CRC-32 of the file of pixels. Records of
-    earlier versions have neither.
+    about: everything else that their pixels depend on. limits: decoding limits by setting name; empty in
+    records of earlier versions. checksum: CRC-32 of the file of pixels; None in records of earlier versions.
     """
 
     about: Mapping[str, Any]
@@ -88,12 +90,12 @@ class CacheRecord:
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """The photos that could not be used."""
+        """The photos that could not be used, with reasons."""
         return tuple(Skipped(printable(photo.name), photo.reason) for photo in self.photos if photo.reason)
 
     @cached_property
     def fingerprint(self) -> str:
-        """The SHA-256 of names, classes and contents of the photos that were used, in order."""
+        """SHA-256 of names, classes and contents of the used photos, in order."""
         digest = hashlib.sha256()
         for photo in self.used:
             digest.update(f"{photo.name}\0{photo.label}\0".encode(errors="surrogateescape") + photo.digest)
@@ -101,39 +103,41 @@ class CacheRecord:
 
 
 def write_record(path: Path, record: CacheRecord) -> None:
-    """Write a record, whole or not at all. Raises CannotWrite."""
+    """Write a record atomically. Raises CannotWrite."""
     columns: dict[str, Any] = {
         name: [getattr(photo, name) for photo in record.photos] for name in RecordedPhoto._fields
     }
     for name in ("name", "label"):
         columns[name] = [text.encode(errors="surrogateescape") for text in columns[name]]
     table = pa.table(columns, schema=_COLUMNS).replace_schema_metadata(
-        {_ABOUT: json.dumps(_stated(record) | {_LIMITS: record.limits, _CHECKSUM: record.checksum})}
+        {_METADATA: json.dumps(_metadata(record) | {_LIMITS: record.limits, _CHECKSUM: record.checksum})}
     )
     with replacing(path, durable=True) as file:
         pq.write_table(table, file, compression="zstd")
 
 
 def read_record(path: Path, about: Mapping[str, Any]) -> CacheRecord | None:
-    """Return a record; None if it does not exist or is about something else than `about`."""
+    """Read a record; return None if it does not exist, is damaged, or was made with another `about`."""
     try:
         table = pq.read_table(path)
-        stated = json.loads(table.schema.metadata[_ABOUT])
-        limits, checksum = stated.pop(_LIMITS, {}), stated.pop(_CHECKSUM, None)
+        metadata = json.loads(table.schema.metadata[_METADATA])
+        limits, checksum = metadata.pop(_LIMITS, {}), metadata.pop(_CHECKSUM, None)
         record = CacheRecord(about, [_recorded(row) for row in table.to_pylist()], limits, checksum)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
-    return record if stated == _stated(record) else None
+    return record if metadata == _metadata(record) else None
 
 
 def compare(record: CacheRecord, photos: LabelledPhotos) -> tuple[Changes, CacheRecord]:
-    """Return what changed since the record, and the record with the stamps of now.
+    """Return the changes since a record, and the record with current stamps.
 
-    A photo of the same name, class and stamp is the same; any other is read, and is the same if its hash is.
+    A photo with the same name, class and stamp is taken as unchanged; others are read and compared by hash.
     """
     data, before = photos.data, {photo.name: photo for photo in record.photos}
     numbers = {data.names[number]: int(number) for number in photos.numbers}
-    fresh = _hashed(data, [numbers[name] for name in numbers if _in_doubt(name, numbers, before, data)])
+    fresh = _hash_photos(
+        data, [numbers[name] for name in numbers if _needs_hash(name, numbers, before, data)]
+    )
     kept = [name for name in before if name in numbers]
     changed = [
         name for name in kept if numbers[name] in fresh and fresh[numbers[name]] != before[name].digest
@@ -149,36 +153,37 @@ def compare(record: CacheRecord, photos: LabelledPhotos) -> tuple[Changes, Cache
     )
     changes = Changes(added, removed, [*moved, *relabelled], [f"{quoted(name)}" for name in changed])
     stamps = {name: data.stamps[number] for name, number in numbers.items()}
-    now = [photo._replace(stamp=stamps.get(photo.name, NO_STAMP)) for photo in record.photos]
-    return changes, replace(record, photos=now)
+    restamped = [photo._replace(stamp=stamps.get(photo.name, NO_STAMP)) for photo in record.photos]
+    return changes, replace(record, photos=restamped)
 
 
-def stated_limits(limits: DecodeLimits) -> dict[str, int]:
-    """Return the limits of images by the names of their settings."""
+def limit_settings(limits: DecodeLimits) -> dict[str, int]:
+    """Return the decoding limits by setting name."""
     return {"max_image_bytes": limits.bytes, "max_image_pixels": limits.pixels}
 
 
 def changed_limits(record: CacheRecord, limits: DecodeLimits) -> str:
-    """Return which limits changed since a record, in words, empty where no photo can differ for it.
+    """Return the limits that changed since a record, as text; empty if no photo can be affected.
 
-    That is known of bytes, not of pixels: the sizes of photos in pixels are not recorded.
+    A changed limit in bytes is ignored if all photos are below both values. A changed limit in pixels always
+    counts, since the sizes of photos in pixels are not recorded.
     """
-    now, sizes = stated_limits(limits), [photo.size for photo in record.photos]
+    now, sizes = limit_settings(limits), [photo.size for photo in record.photos]
     changed = {name: (before, now[name]) for name, before in record.limits.items() if now[name] != before}
     if "max_image_bytes" in changed and max(sizes, default=0) <= min(changed["max_image_bytes"]):
         del changed["max_image_bytes"]
     return ", ".join(f"{name} from {before:,} to {after:,}" for name, (before, after) in changed.items())
 
 
-def _in_doubt(
+def _needs_hash(
     name: str, numbers: Mapping[str, int], before: Mapping[str, RecordedPhoto], data: DataSet
 ) -> bool:
-    """Return whether a photo has to be read to find out whether it is a recorded one."""
+    """Return whether a photo has to be read to compare it with the record."""
     photo, stamp = before.get(name), data.stamps[numbers[name]]
     return photo is None or stamp == NO_STAMP or stamp != photo.stamp
 
 
-def _hashed(data: DataSet, numbers: Sequence[int]) -> dict[int, bytes]:
+def _hash_photos(data: DataSet, numbers: Sequence[int]) -> dict[int, bytes]:
     return dict(zip(numbers, map_in_order(_digest, map(data.photo, numbers)), strict=True))
 
 
@@ -192,25 +197,25 @@ def _digest(photo: Photo) -> bytes:
 def _moves(
     added: Mapping[str, bytes], removed: Mapping[str, bytes]
 ) -> tuple[list[str], list[str], list[str]]:
-    """Pair photos of the same contents: return those added, those removed, and the moves, in words."""
-    gone: dict[bytes, list[str]] = {}
+    """Pair added and removed photos with the same contents; return additions, removals and moves as text."""
+    unpaired: dict[bytes, list[str]] = {}
     for name, digest in removed.items():
-        gone.setdefault(digest, []).append(name)
-    new, moved = list[str](), list[str]()
+        unpaired.setdefault(digest, []).append(name)
+    still_added, moved = list[str](), list[str]()
     for name, digest in added.items():
-        if digest and gone.get(digest):
-            moved.append(f"{quoted(gone[digest].pop(0))} to {quoted(name)}")
+        if digest and unpaired.get(digest):
+            moved.append(f"{quoted(unpaired[digest].pop(0))} to {quoted(name)}")
         else:
-            new.append(f"{quoted(name)}")
-    left = [f"{quoted(name)}" for names in gone.values() for name in names]
-    return new, left, moved
+            still_added.append(f"{quoted(name)}")
+    still_removed = [f"{quoted(name)}" for names in unpaired.values() for name in names]
+    return still_added, still_removed, moved
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
 
 
-def _stated(record: CacheRecord) -> dict[str, Any]:
+def _metadata(record: CacheRecord) -> dict[str, Any]:
     return {"format": _FORMAT, **record.about}
 
 

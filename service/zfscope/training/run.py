@@ -1,4 +1,4 @@
-"""A training run: a folder with its state, history and checkpoints, that a kill does not harm."""
+"""A training run: a folder with state, history and checkpoints, which can be resumed after a kill."""
 
 import json
 import math
@@ -23,17 +23,21 @@ from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimize
 from zfscope.training.recipe import Phase
 
 SAVE_EVERY_S = 300.0
-# The part of a run's identity that has the names of classes, as JSON.
+# Key of the class names, as JSON, in a run's identity.
 LABELS = "labels"
+# Number of photos used to find dead maps after each epoch.
 WATCHED_PHOTOS = 64
-"""Photos by which maps are called dead, after each epoch."""
+# A loss within this fraction of ln(classes) after an epoch counts as no progress.
 PLATEAU_MARGIN = 0.02
-"""A loss that is within this share of ln(classes) after an epoch has not moved."""
 
 
 @dataclass
 class TrainingProgress:
-    """Where a run is: epochs and steps done, the loss so far in this epoch, and a row per epoch."""
+    """Progress of a run.
+
+    epoch: epochs done. step: steps done in the current epoch. loss_sum: sum of their losses. history: a row
+    of metrics per epoch.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -43,16 +47,19 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class TrainingCallbacks:
-    """What a run tells as it goes: photos done, a row of history per epoch, and warnings."""
+    """Callbacks of a training run.
+
+    photos: called after each step with the numbers of photos in the step and left in the run. epoch: called
+    after each epoch with its row of history. warn: called with warnings.
+    """
 
     photos: Callable[[int, int], None]
-    """(photos of this step, photos left in the run)."""
     epoch: Callable[[dict[str, float]], None]
     warn: Callable[[str], None]
 
 
 class TrainingRun:
-    """A network being trained in a folder: `state.pt`, `history.json`, `checkpoints/`."""
+    """A network in training, and the folder with its `state.pt`, `history.json` and `checkpoints/`."""
 
     def __init__(
         self,
@@ -63,7 +70,10 @@ class TrainingRun:
         *,
         data: Mapping[str, str] | None = None,
     ) -> None:
-        """data: what identifies the photos and their classes; a run is resumed with the same alone."""
+        """Create the folder of the run.
+
+        data: identity of photos and classes; a saved run is resumed only if it is unchanged.
+        """
         self.folder, self.network, self.batches, self.epochs = folder, network, batches, epochs
         self._data = dict(data or {})
         self.optimizer = make_optimizer(network, batches.recipe)
@@ -83,7 +93,7 @@ class TrainingRun:
         }
 
     def save(self) -> None:
-        """Write the state such that a kill at any moment leaves the old or the new one."""
+        """Write the state atomically: after a kill, either the old or the new state is there."""
         state = {
             "identity": self._identity,
             "progress": vars(self.progress),
@@ -94,10 +104,10 @@ class TrainingRun:
             torch.save(state, file)
 
     def resume(self, *, warn: Callable[[str], None] = lambda message: None) -> bool:
-        """Go back to the saved state, if there is one; return whether there was.
+        """Restore the saved state; return whether one exists.
 
-        warn: called where an older version left no record of the photos. Raises InputError where the folder
-        holds a run with other settings or photos, or a damaged state.
+        warn: called if an older version saved the state without a record of the photos. Raises InputError if
+        the folder holds a run with other settings or photos, or a damaged state.
         """
         path = self.folder / "state.pt"
         if not path.exists():
@@ -106,8 +116,8 @@ class TrainingRun:
         self._check_identity(state["identity"])
         if self._data.keys() - state["identity"].keys():
             warn(
-                f"the run in '{self.folder}' was begun by an older version, which did not record its photos: "
-                "make sure that they are the same, each in the same class"
+                f"the run in '{self.folder}' was started by an older version, which did not record its "
+                "photos; make sure that photos and classes have not changed"
             )
         try:
             self.network.layers.load_state_dict(state["network"])
@@ -118,34 +128,36 @@ class TrainingRun:
         return True
 
     def _read_state(self, path: Path) -> dict[str, Any]:
-        """Read a saved state. Raises InputError for a file that is damaged or not a state."""
-        with path.open("rb"):  # a file that cannot be opened is reported as that
+        """Read a saved state. Raises InputError if the file is damaged or not a state."""
+        with path.open("rb"):  # an unreadable file raises OSError here, rather than being reported as damaged
             pass
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            whole = {"identity", "progress", "network", "optimizer"} <= state.keys()
+            complete = {"identity", "progress", "network", "optimizer"} <= state.keys()
         except MemoryError:
             raise
-        except Exception as error:  # torch has no class of its own; a truncated file raises OSError too
+        except Exception as error:  # torch has no common class; truncated files raise OSError
             raise self._damaged(path) from error
-        if not whole:
+        if not complete:
             raise self._damaged(path)
         return state
 
     def _damaged(self, path: Path) -> InputError:
-        message = f"'{path}' is damaged or not the state of a run; to begin again, remove '{self.folder}'"
+        message = f"'{path}' is damaged or not the state of a run; to start again, remove '{self.folder}'"
         return InputError(message, field="out")
 
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
         own, saved = self._identity, {**saved, "network": _fingerprint(saved.get("network"))}
-        # Older versions did not save what identifies the photos.
-        known = [name for name in own if name in saved or name not in self._data]
-        differs = [
-            _difference(name, saved.get(name), own[name]) for name in known if saved.get(name) != own[name]
+        # Older versions did not save the identity of the photos.
+        comparable = [name for name in own if name in saved or name not in self._data]
+        differing = [
+            _difference(name, saved.get(name), own[name])
+            for name in comparable
+            if saved.get(name) != own[name]
         ]
-        if differs:
+        if differing:
             raise InputError(
-                f"'{self.folder}' holds a run with another {', '.join(differs)}; "
+                f"'{self.folder}' holds a run that differs in {', '.join(differing)}; "
                 "give the same settings to resume it, or another folder",
                 field="out",
             )
@@ -157,10 +169,11 @@ class TrainingRun:
         validate: Callable[[int], MeasuredAccuracy] | None,
         callbacks: TrainingCallbacks,
     ) -> None:
-        """Train to the last epoch. Raises InputError where the loss is not a finite number after one.
+        """Train to the last epoch.
 
-        checkpoints: epochs after which the conv layers are kept; the last one always is.
-        validate: gives the accuracy with photos of so many pixels.
+        checkpoints: epochs after which to keep the convolutional layers, in addition to the last. validate:
+        returns the validation accuracy with photos of the given size in pixels. Raises InputError if the
+        loss is not finite after an epoch.
         """
         while self.progress.epoch < self.epochs:
             started = time.monotonic()
@@ -177,7 +190,7 @@ class TrainingRun:
             self._warn_of_plateau(row, callbacks)
 
     def history_json(self) -> bytes:
-        """Return the rows of all epochs as the contents of `history.json`."""
+        """Return the contents of `history.json`: the rows of all epochs."""
         return json.dumps(self.progress.history, indent=1).encode()
 
     @property
@@ -205,12 +218,12 @@ class TrainingRun:
                 saved = time.monotonic()
 
     def _check_loss(self) -> None:
-        """Raise InputError where the loss is no number any more: then the weights are none either."""
+        """Raise InputError if the loss is not finite, since then the weights are not finite either."""
         if not math.isfinite(self.progress.loss_sum):
-            message = (
-                f"epoch {self.progress.epoch + 1}: the loss is not a finite number, so it cannot fall again"
+            message = f"epoch {self.progress.epoch + 1}: the loss is not finite, so training cannot continue"
+            advice = (
+                "start again with a smaller learning_rate in the recipe or another seed, and another --out"
             )
-            advice = "begin with a smaller learning_rate in the recipe or another seed, and another --out"
             raise InputError(f"{message}; {advice}", field="recipe")
 
     def _rate(self) -> float:
@@ -223,7 +236,7 @@ class TrainingRun:
     def _dropout(self) -> torch.Generator:
         progress = self.progress
         seed = (self.batches.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step
-        return torch.Generator(self._device).manual_seed(seed % 2**64)  # all that torch takes
+        return torch.Generator(self._device).manual_seed(seed % 2**64)  # torch takes 64-bit seeds
 
     def _photos_left(self) -> int:
         progress, batches = self.progress, self.batches
@@ -265,14 +278,14 @@ class TrainingRun:
         chance = math.log(self.network.shapes[self.network.spec.scores][0])
         if row["train_loss"] > (1 - PLATEAU_MARGIN) * chance:
             callbacks.warn(
-                f"epoch {row['epoch']:.0f}: the loss is {row['train_loss']:.3f}, that of guessing is "
-                f"ln(classes) = {chance:.3f}: nothing is being learnt. Usual ways out: another seed, "
-                "Kaiming initial weights (leave out initial_deviation), a longer warm-up"
+                f"epoch {row['epoch']:.0f}: the loss is {row['train_loss']:.3f}, close to that of guessing, "
+                f"ln(classes) = {chance:.3f}: the network is not learning. Usual remedies: another seed, "
+                "Kaiming initial weights (remove initial_deviation), a longer warm-up"
             )
 
 
 def _fingerprint(network: Any) -> Any:
-    """Return the fingerprint of a saved network, which older versions saved whole, as JSON."""
+    """Return the fingerprint of a saved network; older versions saved the whole spec as JSON."""
     try:
         return NetworkSpec.model_validate_json(network).fingerprint
     except ValidationError:
@@ -280,9 +293,9 @@ def _fingerprint(network: Any) -> Any:
 
 
 def _difference(name: str, before: Any, now: Any) -> str:
-    """Name a setting that differs; of the labels, the first class that is called otherwise."""
+    """Return the name of a setting that differs; for labels, with the first class whose label changed."""
     if name != LABELS or before is None:
         return name
     old, new = json.loads(before), json.loads(now)
     label = next((label for label in {**old, **new} if old.get(label) != new.get(label)), "")
-    return f"{name} (class '{label}' was called '{old.get(label)}', now '{new.get(label)}')"
+    return f"{name} (class '{label}' was labelled '{old.get(label)}', now '{new.get(label)}')"

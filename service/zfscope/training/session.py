@@ -1,4 +1,4 @@
-"""A training session: from a data set to a run, and from a finished run to a model of the store."""
+"""A training session: from a data set to a run, and from a finished run to a model in the store."""
 
 import datetime
 import json
@@ -38,14 +38,14 @@ from zfscope.training.settings import TrainingSettings, check_settings
 from zfscope.validation import first_fault
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-# Photos that could not be used and are named one by one.
-_NAMED = 10
+# Maximum number of skipped photos with a warning each.
+_MAX_NAMED = 10
 Advance = Callable[[int], None]
 Warn = Callable[[str], None]
 
 
 class TrainingSession:
-    """A run with its photos decoded; `train` it, then `publish` it."""
+    """A training run with its decoded photos; call `train`, then `publish`."""
 
     def __init__(
         self,
@@ -54,13 +54,13 @@ class TrainingSession:
         advance: Advance = lambda photos: None,
         warn: Warn = lambda message: None,
     ) -> None:
-        """List and decode the photos, unless that was done before, and resume the run if there is one.
+        """Check the settings, decode the photos unless they are cached, and resume an existing run.
 
-        All that the model will be stored with is checked first. advance: called with the number of photos
-        decoded. warn: called with what may be wrong about the data.
+        Everything that the stored model will contain is checked first. advance: called with the number of
+        photos decoded since the last call. warn: called with possible problems of the data.
 
-        Raises InputError, NotFound and RuntimeUnavailable for settings that cannot be used, and for a run
-        of other photos or settings.
+        Raises InputError, NotFound and RuntimeUnavailable for invalid settings, and if an existing run has
+        other photos or settings.
         """
         check_settings(settings)
         self.settings = settings
@@ -88,13 +88,16 @@ class TrainingSession:
 
     @property
     def decoded(self) -> int:
-        """How many photos there are in all."""
+        """Number of decoded photos, for training and validation."""
         return len(self.training.targets) + (len(self.validation.targets) if self.validation else 0)
 
     def train(self, callbacks: TrainingCallbacks) -> None:
-        """Train to the last epoch; see `TrainingRun.run`. Raises InputError while another process does so."""
+        """Train to the last epoch; see `TrainingRun.run`.
+
+        Also raises InputError if another process is training in the same folder.
+        """
         validate, out = self._validate if self.validation else None, self.settings.out
-        busy = InputError(f"another process is training in '{out}' right now", field="out")
+        busy = InputError(f"another process is already training in '{out}'", field="out")
         with locked(out / LOCK, otherwise=busy):
             self.run.run(
                 checkpoints=frozenset(self.settings.checkpoints), validate=validate, callbacks=callbacks
@@ -103,13 +106,13 @@ class TrainingSession:
         write_file(self.settings.out / "history.png", picture)
 
     def publish(self, store: Path) -> Path:
-        """Write the trained network as a model of a store and return its folder.
+        """Write the trained network to a store as a model and return its folder.
 
-        Raises InputError where that model already exists.
+        Raises InputError if the model already exists.
         """
         out, history = self.settings.out, self.run.progress.history
-        kept = {_epoch(path): path for path in (out / "checkpoints").glob("epoch-*.safetensors")}
-        # What is measured is what will be read: weights in half precision.
+        checkpoints = {_epoch(path): path for path in (out / "checkpoints").glob("epoch-*.safetensors")}
+        # Measure what users will load: weights in half precision.
         stored, _ = unpack_weights(pack_weights(self.run.network), self.run.network.spec)
         accuracy = self._accuracy(stored.on_device(self.settings.device).network)
         manifest = self._manifest(accuracy, len(self.training.targets))
@@ -117,21 +120,21 @@ class TrainingSession:
             store,
             manifest,
             self.run.network,
-            checkpoints=kept,
+            checkpoints=checkpoints,
             extra_files={
                 "history.json": self.run.history_json(),
                 "history.png": plot_history(history),
-                "README.md": model_card(manifest, history, sorted(kept)).encode(),
+                "README.md": model_card(manifest, history, sorted(checkpoints)).encode(),
             },
             mean_image=self.mean_image,
         )
 
     def _check_data(self) -> None:
-        """Raise InputError for classes that are not those asked for, or that cannot be stored in a model."""
-        wanted, classes = self.settings.classes, self.photos.classes
-        if wanted is not None and wanted != len(classes):
+        """Raise InputError if the classes differ from the settings or cannot be stored in a model."""
+        expected, classes = self.settings.classes, self.photos.classes
+        if expected is not None and expected != len(classes):
             root = printable(str(self.photos.data.root))
-            message = f"'{root}' has {len(classes)} classes, {wanted} were asked for"
+            message = f"'{root}' has {len(classes)} classes, but classes is set to {expected}"
             raise InputError(message, field="classes")
         check_names(classes, self.settings.labels or {})
         _check_phases(self.recipe, self._spec)
@@ -140,7 +143,7 @@ class TrainingSession:
         except ValidationError as error:
             fault = first_fault(error, Manifest)
             field = str(error.errors(include_url=False)[0]["loc"][0])
-            raise InputError(f"no model could be stored: {fault}", field=field) from error
+            raise InputError(f"the model could not be stored: {fault}", field=field) from error
 
     def _check_training(self) -> None:
         counts = np.bincount(self.training.targets, minlength=len(self.photos.classes))
@@ -149,15 +152,15 @@ class TrainingSession:
         check_filled(self.photos, counts, reason)
 
     def _warnings(self) -> Iterator[str]:
-        """Return what may be wrong about the data, in sentences."""
+        """Yield warnings about the data."""
         training, validation = self.training, self.validation
         yield from similar_classes(self.photos.classes)
         yield from name_warnings(self.photos.classes, self.settings.labels or {})
         for decoded in (training, validation):
             skipped = decoded.skipped if decoded else ()
-            yield from (f"photo {quoted(name)} is left out: {reason}" for name, reason in skipped[:_NAMED])
-            if len(skipped) > _NAMED:
-                yield f"{len(skipped) - _NAMED:,} more photos are left out"
+            yield from (f"photo {quoted(name)} is skipped: {reason}" for name, reason in skipped[:_MAX_NAMED])
+            if len(skipped) > _MAX_NAMED:
+                yield f"{len(skipped) - _MAX_NAMED:,} more photos are skipped"
         held_out = validation.record.used if validation else []
         yield from repeat_warnings(training.record.used, "training photos")
         yield from repeat_warnings(held_out, "validation photos")
@@ -216,13 +219,18 @@ class TrainingSession:
 
     def _decoded(self, photos: LabelledPhotos, cache: str, advance: Advance) -> DecodedPhotos:
         out = self.settings.out
-        begun = (out / "state.pt").exists()
+        run_started = (out / "state.pt").exists()
         return cached_photos(
-            photos, self.preprocessing, out / cache, begun=begun, advance=advance, warn=self._warn
+            photos,
+            self.preprocessing,
+            out / cache,
+            run_started=run_started,
+            advance=advance,
+            warn=self._warn,
         )
 
     def _data_identity(self) -> dict[str, str]:
-        """Return what identifies the data of the run: photos and their classes, and the names of classes."""
+        """Return the identity of the run's data: photos with their classes, and the class names."""
         names = self.settings.labels or {}
         return {
             "training photos": self.training.record.fingerprint,
@@ -246,7 +254,7 @@ class TrainingSession:
         return NETWORKS[settings.network](classes=len(self.photos.classes), hidden=settings.hidden)
 
     def _network(self) -> Network:
-        """Return the network with its first weights. Raises InputError where it does not fit into memory."""
+        """Return the network with initial weights. Raises InputError if it does not fit into memory."""
         try:
             network = Network(self._spec)
         except (RuntimeError, MemoryError) as error:  # torch's allocator raises the former
@@ -254,7 +262,7 @@ class TrainingSession:
             raise InputError(" ".join(message.split()), field="hidden") from error
         generator = torch.Generator().manual_seed(self.settings.seed)
         initialise(network, self.recipe.initial_deviation, generator=generator)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
         return network.to(self.settings.device)
 
 
@@ -263,7 +271,7 @@ def _epoch(checkpoint: Path) -> int:
 
 
 def _title(folder: Path) -> str:
-    """Name a folder of photos by itself and the one that it is in: imagenette/train."""
+    """Return the name of a folder with that of its parent: `imagenette/train`."""
     return printable("/".join(folder.resolve().parts[-2:]))
 
 
@@ -273,7 +281,7 @@ def _check_phases(recipe: Recipe, spec: NetworkSpec) -> None:
             shapes(spec, input_size=phase.size)
         except ValueError as error:
             raise InputError(
-                f"photos of {phase.size} pixels are too small: {error}", field="recipe"
+                f"photos of {phase.size} pixels are too small for the network: {error}", field="recipe"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""What to train, on what, and how; checked before any work."""
+"""The settings of a training session, and their checks."""
 
 import re
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.networks import NETWORKS
 from zfscope.store.manifest import NAME_PATTERN
 
-# Seeds that torch's generators take.
-_MOST_SEED = 2**63 - 1
+# Largest seed of torch's generators.
+_MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What to train, on what, and how.
+    """Settings of a training session.
 
-    validation: a second data set, whose accuracy is measured after every epoch. classes: None takes the
-    folders as they are, a number has to be theirs. hidden: the width of fc6 and fc7. checkpoints: epochs
-    after which the conv layers are kept; the last always is. labels: names of the classes for people, by
-    folder.
+    data: data set of training photos. out: folder of the run. name: name of the model in the store.
+    validation: data set on which the accuracy is measured after every epoch. classes: expected number of
+    classes; None accepts any. hidden: number of units of fc6 and fc7. checkpoints: epochs after which to keep
+    the convolutional layers, in addition to the last. labels: human-readable class names, by folder name.
     """
 
     data: Path
@@ -41,24 +41,28 @@ class TrainingSettings:
 
 
 def check_settings(settings: TrainingSettings) -> None:
-    """Raise InputError, NotFound or RuntimeUnavailable for the first setting that cannot be used."""
+    """Raise InputError, NotFound or RuntimeUnavailable for the first setting that is not valid."""
     if settings.network not in NETWORKS:
-        raise NotFound(f"no network '{settings.network}'; there are {', '.join(NETWORKS)}", field="network")
+        message = f"unknown network '{settings.network}'; available: {', '.join(NETWORKS)}"
+        raise NotFound(message, field="network")
     if not re.fullmatch(NAME_PATTERN, settings.name):
-        raise InputError(f"name '{settings.name}' must match {NAME_PATTERN}; give a --name", field="name")
+        raise InputError(
+            f"name '{settings.name}' must match {NAME_PATTERN}; give another --name", field="name"
+        )
     if settings.epochs < 1 or settings.hidden < 1:
         raise InputError(
-            f"epochs = {settings.epochs}, hidden = {settings.hidden}; both are at least 1", field="epochs"
+            f"epochs is {settings.epochs} and hidden is {settings.hidden}; both must be at least 1",
+            field="epochs",
         )
-    if not 0 <= settings.seed <= _MOST_SEED:
-        raise InputError(f"seed is {settings.seed}; allowed is 0 to {_MOST_SEED}", field="seed")
+    if not 0 <= settings.seed <= _MAX_SEED:
+        raise InputError(f"seed is {settings.seed}; allowed: 0 to {_MAX_SEED}", field="seed")
     _check_checkpoints(settings)
     if settings.device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeUnavailable("device 'cuda' cannot be used: torch finds no CUDA GPU", field="device")
+        raise RuntimeUnavailable("device 'cuda' is not available: torch finds no CUDA GPU", field="device")
 
 
 def _check_checkpoints(settings: TrainingSettings) -> None:
-    wrong = [epoch for epoch in settings.checkpoints if not 1 <= epoch <= settings.epochs]
-    if wrong:
-        message = f"checkpoints name epoch {wrong[0]}; epochs count from 1 to {settings.epochs}"
+    invalid = [epoch for epoch in settings.checkpoints if not 1 <= epoch <= settings.epochs]
+    if invalid:
+        message = f"checkpoints contains epoch {invalid[0]}; allowed: 1 to {settings.epochs}"
         raise InputError(message, field="checkpoints")
