@@ -1,20 +1,20 @@
-# ZFScope's service in two kinds: `--target cpu`, and `gpu`, which is what is built where none is named; and
-# `torchserve`, a TorchServe that can run its forward passes.
+# Targets: `gpu` (the default) and `cpu`, the ZFScope service; `torchserve`, a TorchServe that runs the service's
+# forward passes.
 #
 #   docker build --target cpu --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu --tag zfscope:cpu .
 #   docker build --tag zfscope:gpu .
 #
-# CUDA comes from pip's wheels, so both kinds stand on the same slim base.
+# CUDA comes with pip's wheels, so both variants use the same slim base image.
 
 FROM docker.io/library/python:3.11-slim-bookworm AS build
-# A further package index for pip, to choose a build of torch; empty means pip's own configuration alone.
+# Extra package index for pip, to select a build of torch; empty: pip's own configuration.
 ARG TORCH_INDEX=
 WORKDIR /src
 RUN python -m venv /opt/zfscope
 ENV PATH=/opt/zfscope/bin:$PATH \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
-# What it depends on is a layer of its own: a change of the source installs none of it again.
+# Dependencies form a layer of their own, so that a change of the source does not reinstall them.
 COPY pyproject.toml constraints.txt ./
 COPY docker/requirements.py docker/
 
@@ -39,7 +39,7 @@ RUN pip install --no-deps .
 FROM docker.io/library/python:3.11-slim-bookworm AS service
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin zfscope \
     && install --directory --owner zfscope --group zfscope /var/cache/zfscope
-# Everything that is written goes to /tmp and the cache: the root file system may be read-only.
+# The service writes only to /tmp and to the cache: the root file system may be read-only.
 ENV PATH=/opt/zfscope/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -1,4 +1,4 @@
-"""Print what zfscope and some of its extras depend on, a line each: python requirements.py cpu."""
+"""Print the dependencies of zfscope and of the given extras, one per line: python requirements.py cpu."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 
 
 def requirements(extra: str) -> Iterator[str]:
-    """Yield what an extra depends on; a further extra of zfscope is replaced by what it depends on."""
+    """Yield the dependencies of an extra; extras of zfscope among them are expanded."""
     for requirement in project["optional-dependencies"][extra]:
         further = re.fullmatch(r"zfscope\[([a-z,]+)\]", requirement)
         if further:

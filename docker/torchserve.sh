@@ -1,14 +1,14 @@
 #!/bin/sh
-# Makes archives of the models that are named, and has TorchServe serve them.
+# Exports archives of the models named on the command line and serves them with TorchServe.
 set -eu
 archives=/tmp/archives
 mkdir -p "$archives"
 for model; do
     zfscope models export "$model" --format mar --out "$archives/$model.mar"
 done
-# The service is in another container; every other port stays inside this one.
+# The service runs in another container and needs the gRPC port; all other ports stay private.
 sed -i 's/^grpc_inference_address=.*/grpc_inference_address=0.0.0.0/' "$archives/torchserve.properties"
 torchserve --start --ncs --foreground --model-store "$archives" --ts-config "$archives/torchserve.properties" &
-# The first process of a container gets no signal that it does not ask for, and TorchServe's asks for none.
+# PID 1 of a container receives only signals that it handles, and TorchServe's launcher handles none.
 trap 'torchserve --stop' TERM INT
 wait "$!" || wait "$!"
