@@ -1,7 +1,7 @@
-"""A client of the service: what ZFNet saw in two photos, layer by layer (`make demo`).
+"""A client of the service that shows what ZFNet responded to in two photos, layer by layer (`make demo`).
 
-It starts `zfscope serve` on a free port of this machine, sends it photos that come inside the packages
-scikit-learn and scikit-image, writes the sheets of pictures to a folder, and stops the service.
+It starts `zfscope serve` on a free port, sends it photos from the packages scikit-learn and scikit-image,
+writes a sheet of pictures for each layer to a folder, and stops the service.
 """
 
 import argparse
@@ -25,29 +25,31 @@ UNITS = 9
 STOP_S = 20
 
 EXPLANATION = f"""\
-Each sheet shows the {UNITS} strongest maps of a layer. For each: its strongest unit's activation projected
-back to pixels (grey is nothing), the part of the photo that the unit looked at, and the control, which is
-the same projection through randomised weights. What both show comes from the photo and was not learnt."""
+Each sheet shows the {UNITS} strongest maps of a layer. For each map: its strongest unit projected back to
+pixels (grey is zero), the part of the photo in the unit's receptive field, and a control, the same projection
+through randomised weights. Structure visible in both comes from the photo and was not learnt."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo inside a package, and what to know about it."""
+    """A photo inside a package, with a note about it."""
 
     package: str
     file: str
     note: str
 
     def read(self) -> bytes:
-        """Read the photo. Raises NotFound where the package is not installed, or has it no more."""
+        """Read the photo. Raises NotFound if the package is not installed or does not contain it."""
         try:
             return Path(str(distribution(self.package).locate_file(self.file))).read_bytes()
         except (PackageNotFoundError, OSError) as error:
-            raise NotFound(f"no {self.file}; it comes with: pip install 'zfscope[demo]'") from error
+            raise NotFound(
+                f"'{self.file}' not found; install it with: pip install 'zfscope[demo]'"
+            ) from error
 
     @property
     def name(self) -> str:
-        """The photo's file name."""
+        """File name of the photo."""
         return Path(self.file).name
 
 
@@ -55,23 +57,23 @@ SAMPLES = (
     Sample(
         "scikit-learn",
         "sklearn/datasets/images/china.jpg",
-        "A pavilion: none of the classes; 'church' would be the nearest.",
+        "A pavilion, which is none of the ten classes; 'church' is the nearest.",
     ),
     Sample(
         "scikit-image",
         "skimage/data/chelsea.png",
-        "A cat: none of the classes, so the answer cannot be right.",
+        "A cat, which is none of the ten classes.",
     ),
 )
 
 
 def main() -> int:
-    """Run the demo; give the exit code."""
+    """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("demo"), help="the folder of pictures (default: demo)"
+        "--out", type=Path, default=Path("demo"), help="folder of the pictures (default: demo)"
     )
     out: Path = parser.parse_args().out
     try:
@@ -86,9 +88,9 @@ def main() -> int:
 
 @contextmanager
 def running_service(log: Path) -> Iterator[str]:
-    """Run `zfscope serve` on a free port; give its address once it is SERVING, and stop it at the end.
+    """Run `zfscope serve` on a free port; yield its address once it is SERVING, and stop it at the end.
 
-    Raises NotReady, with the last line of its log, where it does not start.
+    Raises NotReady, with the last line of its log, if it does not start.
     """
     started = time.monotonic()
     zfscope = str(Path(sysconfig.get_path("scripts")) / "zfscope")
@@ -98,7 +100,7 @@ def running_service(log: Path) -> Iterator[str]:
     try:
         address = _next_line(service, log).split()[-1]  # zfscope listens on 127.0.0.1:40123
         _next_line(service, log)  # zfscope serves model ...
-        print(f"The service is up on {address}, {time.monotonic() - started:.1f} s after its start.\n")
+        print(f"The service listens on {address}; it started in {time.monotonic() - started:.1f} s.\n")
         yield address
     finally:
         _stop(service)
@@ -108,13 +110,13 @@ def _next_line(service: "subprocess.Popen[str]", log: Path) -> str:
     assert service.stdout is not None
     line = service.stdout.readline()
     if not line:
-        last = (log.read_text().strip() or "it said nothing").splitlines()[-1]
+        last = (log.read_text().strip() or "no output").splitlines()[-1]
         raise NotReady(f"the service did not start: {last}")
     return line
 
 
 def _stop(service: "subprocess.Popen[str]") -> None:
-    service.send_signal(signal.SIGINT)  # as Ctrl-C does; SIGTERM waits for load balancers first
+    service.send_signal(signal.SIGINT)  # like Ctrl-C; SIGTERM first waits for load balancers
     try:
         service.communicate(timeout=STOP_S)
     except subprocess.TimeoutExpired:
@@ -123,7 +125,7 @@ def _stop(service: "subprocess.Popen[str]") -> None:
 
 
 def show(zfscope: Client, out: Path) -> None:
-    """Classify and project every photo, and say in words what came out."""
+    """Classify and project every photo, and print a summary."""
     model = zfscope.model()
     for sample in SAMPLES:
         photo = sample.read()
@@ -131,32 +133,32 @@ def show(zfscope: Client, out: Path) -> None:
         height, width = answer.photo_size
         print(f"{sample.name}, {width} x {height} pixels. {sample.note}")
         likely = ", ".join(f"{score.label} {score.probability:.0%}" for score in answer.classes)
-        print(f"  {answer.model} version {answer.version} says: {likely}.")
+        print(f"  {answer.model} version {answer.version}: {likely}.")
         for layer in LAYERS:
-            seen = zfscope.project(photo, layer=layer, top=UNITS, control=True)
-            print(f"  {layer}: {describe(seen, model, layer)}")
-            print(f"    {write_sheet(out, sample, layer, seen)}")
+            result = zfscope.project(photo, layer=layer, top=UNITS, control=True)
+            print(f"  {layer}: {describe(result, model, layer)}")
+            print(f"    {write_sheet(out, sample, layer, result)}")
         print()
     print(EXPLANATION)
 
 
-def describe(seen: Projections, model: ModelInfo, layer: str) -> str:
-    """Say in words how much a unit of the layer sees, and what the strongest one looked at."""
-    field = next(found.receptive_field_px for found in model.layers if found.name == layer)
+def describe(result: Projections, model: ModelInfo, layer: str) -> str:
+    """Describe the receptive field of the layer's units, and its position for the strongest one."""
+    field = next(info.receptive_field_px for info in model.layers if info.name == layer)
     size = model.preprocessing.crop_px
-    strongest, photo = seen.projections[0], seen.photo_size
+    strongest, photo = result.projections[0], result.photo_size
     box = strongest.receptive_field.clip(photo)
     return (
-        f"a unit sees {field} x {field} of {size} x {size} pixels; the strongest, of map {strongest.map}, "
-        f"looked at columns {box.x0:.0f} to {box.x1:.0f}, rows {box.y0:.0f} to {box.y1:.0f} of the photo"
+        f"receptive field {field} x {field} of {size} x {size} pixels; strongest unit: map {strongest.map}, "
+        f"columns {box.x0:.0f} to {box.x1:.0f}, rows {box.y0:.0f} to {box.y1:.0f} of the photo"
     )
 
 
-def write_sheet(out: Path, sample: Sample, layer: str, seen: Projections) -> Path:
-    """Write the sheet of a layer, and give its file."""
+def write_sheet(out: Path, sample: Sample, layer: str, result: Projections) -> Path:
+    """Write the sheet of a layer; return its path."""
     path = out / f"{Path(sample.name).stem}-{layer}.png"
-    assert seen.sheet is not None  # pictures were not declined
-    write_file(path, seen.sheet.png)
+    assert result.sheet is not None  # pictures are requested by default
+    write_file(path, result.sheet.png)
     return path
 
 

@@ -1,4 +1,4 @@
-"""The demo, from start to end, with a tiny model in the place of the trained one."""
+"""The whole demo, with a tiny model instead of the trained one."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 @pytest.fixture
 def store(tmp_path: Path, write_store: Callable[[Path], Path]) -> Path:
-    """A model with the five layers that the demo looks at."""
+    """A model with the five layers that the demo shows."""
     return write_store(tmp_path / "store")
 
 
@@ -34,18 +34,20 @@ def run_demo(out: Path, store: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_demo_writes_a_sheet_for_every_layer_and_photo_and_says_so(tmp_path: Path, store: Path) -> None:
+def test_the_demo_writes_a_sheet_for_every_layer_and_photo_and_prints_their_paths(
+    tmp_path: Path, store: Path
+) -> None:
     result = run_demo(tmp_path / "demo", store)
     assert (result.returncode, result.stderr) == (0, "")
     for name in (f"{photo}-{layer}.png" for photo in PHOTOS for layer in LAYERS):
         assert str(tmp_path / "demo" / name) in result.stdout
         Image.open(tmp_path / "demo" / name).verify()
     assert "china.jpg, 640 x 427 pixels" in result.stdout
-    assert "tiny version 1 says: " in result.stdout
-    assert "a unit sees 11 x 11 of 16 x 16 pixels" in result.stdout
+    assert "tiny version 1: " in result.stdout
+    assert "receptive field 11 x 11 of 16 x 16 pixels" in result.stdout
 
 
-def test_a_service_that_does_not_start_is_told_in_one_line(tmp_path: Path, store: Path) -> None:
+def test_a_service_that_does_not_start_is_reported_in_one_line(tmp_path: Path, store: Path) -> None:
     (store / "tiny" / "1" / "weights.safetensors").unlink()
     result = run_demo(tmp_path / "demo", store)
     assert (result.returncode, result.stdout) == (2, "")

@@ -1,7 +1,7 @@
-"""An analyzer of somebody else's: installed by pip in a fresh environment, and called in every way there is.
+"""A third-party analyzer: installed by pip in a fresh environment, and called through every interface.
 
-The environment sees the packages of the one that runs the tests, zfscope among them, and gets the example
-from a copy of its folder: nothing is downloaded, and nothing is left in the checkout.
+The environment sees the packages of the one that runs the tests, including zfscope. The example is
+installed from a copy of its folder: nothing is downloaded, and nothing is left in the checkout.
 """
 
 import base64
@@ -35,8 +35,8 @@ CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "examples" / "zfscope-gradcam"
 VERSION = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["version"]
 ZFSCOPE = Path(sysconfig.get_path("scripts")) / "zfscope"
-README = (EXAMPLE / "README.md").read_text()
-README_ADDRESS = "localhost:50051"
+GUIDE = (EXAMPLE / "README.md").read_text()
+GUIDE_ADDRESS = "localhost:50051"
 
 Run = Callable[..., str]
 
@@ -45,7 +45,7 @@ Run = Callable[..., str]
 def environment(
     tmp_path_factory: pytest.TempPathFactory, write_store: Callable[[Path], Path]
 ) -> dict[str, str]:
-    """What programs find in their environment: a tiny model, a cache of their own, and one thread."""
+    """Environment variables of programs: a tiny model, a separate cache, and one thread."""
     home = tmp_path_factory.mktemp("home")
     own = {"ZFSCOPE_STORE": str(write_store(home / "store")), "XDG_CACHE_HOME": str(home / "cache")}
     return {**os.environ, **own, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -53,14 +53,14 @@ def environment(
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's folder as a stranger has it: a copy, away from the checkout."""
+    """A copy of the example's folder, outside the checkout."""
     folder = tmp_path_factory.mktemp("stranger") / EXAMPLE.name
     return shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment, which sees the packages of this one."""
+    """The interpreter of a fresh environment that sees the packages of this one."""
     home = tmp_path_factory.mktemp("fresh")
     venv.create(home, symlinks=True)
     here = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
@@ -71,7 +71,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(python: Path, example: Path, environment: dict[str, str]) -> Run:
-    """Runs Python in the fresh environment, the example installed; gives stdout."""
+    """Runs Python in the fresh environment, with the example installed, and returns stdout."""
 
     def run_python(*words: object, cwd: Path = example.parent) -> str:
         command = [str(word) for word in (python, *words)]
@@ -81,7 +81,7 @@ def run(python: Path, example: Path, environment: dict[str, str]) -> Run:
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    # From no index: pip has to find that what the example depends on is there.
+    # Without an index, pip must find the installed dependencies of the example.
     run_python("-m", "pip", "--isolated", "install", "--no-index", "--no-build-isolation", example)
     return run_python
 
@@ -90,7 +90,7 @@ def run(python: Path, example: Path, environment: dict[str, str]) -> Run:
 def address(
     run: Run, python: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The address of a service that runs in the fresh environment."""
+    """Address of a service that runs in the fresh environment."""
     log = tmp_path_factory.mktemp("service") / "log"
     with log.open("w") as errors:
         service = subprocess.Popen(
@@ -122,7 +122,7 @@ def client(address: str) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photo of the README, in a folder of its own: blots, so that every map has something to see."""
+    """The photo of the guide, in a separate folder: blots, which activate every map."""
     path = tmp_path_factory.mktemp("photos") / "photo.jpg"
     blots = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     Image.fromarray(blots).resize((60, 48), Image.Resampling.BICUBIC).save(path)
@@ -131,17 +131,17 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def seen(client: Client, photo: Path) -> Analysis:
-    """What speaks for a church, as the client gives it."""
+    """The evidence for a church, from the client."""
     return client.analyze("gradcam", [photo], {"label": "church"}, tensors=True).analysis
 
 
-def blocks(language: str, *, with_words: str = "") -> list[str]:
-    """Give the README's blocks of a language."""
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-    return [block for block in found if with_words in block]
+def blocks(language: str, *, containing: str = "") -> list[str]:
+    """Return the guide's code blocks of a language."""
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)
+    return [block for block in found if containing in block]
 
 
-def test_the_command_line_lists_it_with_the_package_that_brought_it(run: Run) -> None:
+def test_the_command_line_lists_it_with_its_package(run: Run) -> None:
     listed = {found["name"]: found for found in json.loads(run(ZFSCOPE, "analyzers", "--json"))["analyzers"]}
     assert {"project", "occlude"} < set(listed)
     assert listed["project"]["distribution"] == "zfscope"
@@ -156,7 +156,7 @@ def test_the_service_lists_it_too(client: Client) -> None:
     assert found.parameters_schema["properties"]["layer"]["default"] == "relu5"
 
 
-def test_the_client_gets_what_the_readme_promises(client: Client, photo: Path) -> None:
+def test_the_client_receives_the_result_that_the_guide_describes(client: Client, photo: Path) -> None:
     told: list[Progress] = []
     found = client.analyze("gradcam", [photo], {"label": "church"}, tensors=True, progress=told.append)
     seen = found.analysis
@@ -178,7 +178,12 @@ def test_the_client_gets_what_the_readme_promises(client: Client, photo: Path) -
     ("parameters", "error", "field", "told"),
     [
         ({"layer": "conv9"}, NotFound, "parameters.layer", "^no layer 'conv9'; this model has conv1, relu1"),
-        ({"layer": "fc6"}, InputError, "parameters.layer", "^layer 'fc6' has no maps; these have: conv1"),
+        (
+            {"layer": "fc6"},
+            InputError,
+            "parameters.layer",
+            "^layer 'fc6' has no maps; layers with maps: conv1",
+        ),
         ({"label": "cow"}, NotFound, "parameters.label", r"^no label 'cow'; this model has 'church' \(n0\)"),
         (
             {"lable": "church"},
@@ -188,7 +193,7 @@ def test_the_client_gets_what_the_readme_promises(client: Client, photo: Path) -
         ),
     ],
 )
-def test_what_it_refuses_reaches_the_caller(
+def test_its_errors_reach_the_caller(
     client: Client, photo: Path, parameters: dict[str, str], error: type[ZfscopeError], field: str, told: str
 ) -> None:
     with pytest.raises(error, match=told) as refusal:
@@ -196,8 +201,10 @@ def test_what_it_refuses_reaches_the_caller(
     assert refusal.value.field == field
 
 
-def test_the_readmes_command_writes_the_same(run: Run, address: str, photo: Path, seen: Analysis) -> None:
-    (line,) = re.findall(r"^zfscope (analyze gradcam photo.jpg .*)$", README, flags=re.MULTILINE)
+def test_the_command_of_the_guide_writes_the_same(
+    run: Run, address: str, photo: Path, seen: Analysis
+) -> None:
+    (line,) = re.findall(r"^zfscope (analyze gradcam photo.jpg .*)$", GUIDE, flags=re.MULTILINE)
     options = ["--server", address, "--tensors", "--json"]
     found = json.loads(run(ZFSCOPE, *shlex.split(line), *options, cwd=photo.parent))
     folder = photo.parent / "seen"
@@ -210,22 +217,22 @@ def test_the_readmes_command_writes_the_same(run: Run, address: str, photo: Path
     assert found["tables"]["classes"] == seen.tables["classes"].records()
 
 
-def test_the_readmes_client_gets_the_same(
+def test_the_client_of_the_guide_receives_the_same(
     address: str,
     photo: Path,
     seen: Analysis,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (code,) = blocks("python", with_words=README_ADDRESS)
+    (code,) = blocks("python", containing=GUIDE_ADDRESS)
     monkeypatch.chdir(photo.parent)
-    exec(code.replace(README_ADDRESS, address), {})
+    exec(code.replace(GUIDE_ADDRESS, address), {})
     assert (photo.parent / "gradcam.png").read_bytes() == seen.pictures[0].png
     assert "'label': 'church'" in capsys.readouterr().out
 
 
-def test_reflection_is_enough_to_get_the_same(address: str, photo: Path, seen: Analysis) -> None:
-    (script,) = blocks("sh", with_words="AnalysisService/Analyze")
+def test_reflection_is_enough_to_receive_the_same(address: str, photo: Path, seen: Analysis) -> None:
+    (script,) = blocks("sh", containing="AnalysisService/Analyze")
     (request,) = re.findall(r"<<END\n(.*?)\nEND", script, flags=re.DOTALL)
     encoded = base64.b64encode(photo.read_bytes()).decode()
     result = by_reflection(address, request.replace("$(base64 -w0 photo.jpg)", encoded))
@@ -238,7 +245,7 @@ def test_reflection_is_enough_to_get_the_same(address: str, photo: Path, seen: A
 
 
 def by_reflection(address: str, request: str) -> Any:
-    """Call Analyze with a request in JSON as grpcurl does: all it knows comes from the service itself."""
+    """Call Analyze with a JSON request as grpcurl does, knowing only what the service reports."""
     with grpc.insecure_channel(address) as channel:
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         method = pool.FindServiceByName("zfscope.v1.AnalysisService").methods_by_name["Analyze"]
@@ -264,10 +271,10 @@ def test_it_keeps_the_contract_that_holds_for_every_analyzer(run: Run) -> None:
     assert re.search(r"\d+ passed, \d+ deselected in", printed)
 
 
-def test_the_code_of_the_readme_is_that_of_the_package() -> None:
+def test_the_code_of_the_guide_is_that_of_the_package() -> None:
     package = (EXAMPLE / "zfscope_gradcam" / "__init__.py").read_text()
     tests = (EXAMPLE / "tests" / "test_gradcam.py").read_text()
-    shown = [block for block in blocks("python") if README_ADDRESS not in block]
+    shown = [block for block in blocks("python") if GUIDE_ADDRESS not in block]
     assert [block for block in shown if block not in package and block not in tests] == []
     assert "\n\n\n".join(block.strip() for block in shown if block in package) == package.strip()
     assert blocks("toml") == [(EXAMPLE / "pyproject.toml").read_text()]

@@ -1,4 +1,4 @@
-"""Grad-CAM against plain torch, against sums on paper, and against zfscope's contract."""
+"""Grad-CAM compared with plain torch, with sums on paper, and with zfscope's contract."""
 
 import io
 from collections import OrderedDict
@@ -72,7 +72,7 @@ ON_PAPER = NetworkSpec(
 
 
 def seeded(spec: NetworkSpec) -> Network:
-    """Build a network without gradients, as a store gives it, with biases at work too; in float64."""
+    """Build a network without gradients, as a store loads it, with biases that are not zero; in float64."""
     generator = torch.Generator().manual_seed(5)
     network = build(spec, generator=generator)
     for filters in network.filters.values():
@@ -81,7 +81,7 @@ def seeded(spec: NetworkSpec) -> Network:
 
 
 def context_of(network: Network, pixels: NDArray[np.float32] | None = None) -> Context:
-    """Give what an analyzer works with, tensors wanted. pixels: (3, H, W), noise by default."""
+    """Return the context of a request for tensors. pixels: (3, H, W), noise by default."""
     size = network.spec.input_size
     steps = Preprocessing(short_side=size, centre=size, crop=size, mean=(0, 0, 0))
     manifest = Manifest(
@@ -91,8 +91,8 @@ def context_of(network: Network, pixels: NDArray[np.float32] | None = None) -> C
         network=network.spec,
         preprocessing=steps,
         labels=tuple(
-            Label(id=f"n{place}", name=name)
-            for place, name in enumerate(LABELS[: network.spec.layers[-1].units])
+            Label(id=f"n{index}", name=name)
+            for index, name in enumerate(LABELS[: network.spec.layers[-1].units])
         ),
         provenance=Provenance(source="made up in a test"),
     )
@@ -108,8 +108,8 @@ def context_of(network: Network, pixels: NDArray[np.float32] | None = None) -> C
     )
 
 
-def look(context: Context, **params: Any) -> Analysis:
-    """Run the analyzer as zfscope does: what it gives has to fit the contract."""
+def run_gradcam(context: Context, **params: Any) -> Analysis:
+    """Run the analyzer as zfscope does, which checks that the result fits the contract."""
     return run(GradCam(), context, read_params(GradCam(), params))
 
 
@@ -119,7 +119,7 @@ def context() -> Context:
 
 
 def plain(network: Network) -> nn.Sequential:
-    """Build TINY of torch's own modules, with the same weights."""
+    """Build TINY from torch's modules, with the same weights."""
     modules = {
         "conv1": nn.Conv2d(3, 6, 5, stride=2),
         "relu1": nn.ReLU(),
@@ -138,7 +138,7 @@ def plain(network: Network) -> nn.Sequential:
 
 
 def by_autograd(score: Tensor, maps: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give Grad-CAM's map and weights of a score, word by word as in the paper."""
+    """Return Grad-CAM's map and weights of a score, literally as in the paper."""
     (gradients,) = torch.autograd.grad(score, maps)
     weights = [float(gradient.sum()) / gradient.numel() for gradient in gradients[0]]
     total = sum(weight * single for weight, single in zip(weights, maps.detach()[0].numpy(), strict=True))
@@ -150,7 +150,7 @@ def by_autograd(score: Tensor, maps: Tensor) -> tuple[NDArray[Any], NDArray[Any]
 def test_the_map_is_that_of_autograd_through_the_whole_network(
     context: Context, layer: str, label: str
 ) -> None:
-    found = look(context, layer=layer, label=label)
+    result = run_gradcam(context, layer=layer, label=label)
     outputs = {}
     x = torch.from_numpy(context.images[0].pixels).double()
     for name, module in plain(context.model.network).named_children():
@@ -158,13 +158,13 @@ def test_the_map_is_that_of_autograd_through_the_whole_network(
     score = x[0, LABELS.index(label)]
     cam, weights = by_autograd(score, outputs[layer])
 
-    np.testing.assert_allclose(found.tensors["weights"], weights, rtol=1e-5, atol=1e-9)
-    np.testing.assert_allclose(found.tensors["cam"], cam, rtol=1e-5, atol=1e-7)
-    assert found.numbers["score"] == pytest.approx(score.item(), rel=1e-5)
+    np.testing.assert_allclose(result.tensors["weights"], weights, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(result.tensors["cam"], cam, rtol=1e-5, atol=1e-7)
+    assert result.numbers["score"] == pytest.approx(score.item(), rel=1e-5)
 
 
-def test_at_the_default_layer_something_speaks_for_most_classes(context: Context) -> None:
-    peaks = [look(context, label=label).numbers["peak"] for label in LABELS]
+def test_at_the_default_layer_most_classes_have_evidence(context: Context) -> None:
+    peaks = [run_gradcam(context, label=label).numbers["peak"] for label in LABELS]
     assert sum(peak > 0 for peak in peaks) >= 3
 
 
@@ -185,23 +185,23 @@ def on_paper() -> Context:
     return context_of(network, image)
 
 
-def test_the_map_is_that_on_paper() -> None:
-    found = look(on_paper(), label="ant")
+def test_the_map_equals_the_one_computed_on_paper() -> None:
+    result = run_gradcam(on_paper(), label="ant")
     # [[1, 0], [0, 2]] - [[0, 3], [0, 0]] + 0.5 [[1, 1], [1, 1]], and nothing below 0
-    np.testing.assert_array_equal(found.tensors["cam"], [[1.5, 0], [0.5, 2.5]])
-    np.testing.assert_array_equal(found.tensors["weights"], [1, -1, 0.5])
-    assert found.numbers == {"score": 4 - 3 + 2, "peak": 2.5}
+    np.testing.assert_array_equal(result.tensors["cam"], [[1.5, 0], [0.5, 2.5]])
+    np.testing.assert_array_equal(result.tensors["weights"], [1, -1, 0.5])
+    assert result.numbers == {"score": 4 - 3 + 2, "peak": 2.5}
 
 
-def test_what_speaks_against_a_class_is_not_shown() -> None:
-    found = look(on_paper(), label="bee")
-    np.testing.assert_array_equal(found.tensors["weights"], [-1, -1, -1])
-    assert not found.tensors["cam"].any()
-    assert found.numbers == {"score": -10, "peak": 0}
-    assert look(replace(on_paper(), pictures=True), label="bee").pictures
+def test_evidence_against_a_class_is_not_shown() -> None:
+    result = run_gradcam(on_paper(), label="bee")
+    np.testing.assert_array_equal(result.tensors["weights"], [-1, -1, -1])
+    assert not result.tensors["cam"].any()
+    assert result.numbers == {"score": -10, "peak": 0}
+    assert run_gradcam(replace(on_paper(), pictures=True), label="bee").pictures
 
 
-def test_a_layer_that_is_read_twice_speaks_by_both_ways() -> None:
+def test_a_layer_with_two_readers_contributes_through_both() -> None:
     network = seeded(BRANCHY)
     context = context_of(network)
     weights = {name: (filters.weight, filters.bias) for name, filters in network.filters.items()}
@@ -212,36 +212,40 @@ def test_a_layer_that_is_read_twice_speaks_by_both_ways() -> None:
     scores = total.flatten(1) @ weights["scores"][0].T + weights["scores"][1]
     cam, alphas = by_autograd(scores[0, 2], maps)
 
-    found = look(context, layer="relu1", label="cat")
-    np.testing.assert_allclose(found.tensors["cam"], cam, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(found.tensors["weights"], alphas, rtol=1e-5)
+    result = run_gradcam(context, layer="relu1", label="cat")
+    np.testing.assert_allclose(result.tensors["cam"], cam, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(result.tensors["weights"], alphas, rtol=1e-5)
 
 
-def test_the_heat_is_the_map_between_the_middles_of_its_units(context: Context) -> None:
-    found = look(context).tensors
-    rows, columns = found["cam"].shape
+def test_the_heat_interpolates_between_the_centres_of_units(context: Context) -> None:
+    result = run_gradcam(context).tensors
+    rows, columns = result["cam"].shape
     at = [(np.arange(32) + 0.5) * count / 32 - 0.5 for count in (rows, columns)]
-    wide = np.stack([np.interp(at[1], np.arange(columns), row) for row in found["cam"]])
+    wide = np.stack([np.interp(at[1], np.arange(columns), row) for row in result["cam"]])
     heat = np.stack([np.interp(at[0], np.arange(rows), column) for column in wide.T], axis=1)
-    assert found["heat"].shape == (32, 32)
-    np.testing.assert_allclose(found["heat"], heat, rtol=1e-5, atol=1e-7)
+    assert result["heat"].shape == (32, 32)
+    np.testing.assert_allclose(result["heat"], heat, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("label", ["n2", "cat"])
 def test_the_class_is_named_by_its_id_or_by_its_name(context: Context, label: str) -> None:
-    (row,) = look(context, label=label).tables["classes"].records()
+    (row,) = run_gradcam(context, label=label).tables["classes"].records()
     assert (row["label_id"], row["label"]) == ("n2", "cat")
 
 
 def test_without_a_label_the_likeliest_class_is_explained(context: Context) -> None:
-    rows = [look(context, label=label).tables["classes"].records()[0] for label in ("n0", "n1", "n2", "n3")]
+    rows = [
+        run_gradcam(context, label=label).tables["classes"].records()[0] for label in ("n0", "n1", "n2", "n3")
+    ]
     assert sum(row["probability"] for row in rows) == pytest.approx(1)
     likeliest = max(rows, key=lambda row: row["probability"])
-    assert look(context).tables["classes"].records() == [likeliest]
+    assert run_gradcam(context).tables["classes"].records() == [likeliest]
 
 
 def test_tensors_have_the_shapes_of_layer_and_crop(context: Context) -> None:
-    shapes = {name: (tensor.shape, tensor.dtype.name) for name, tensor in look(context).tensors.items()}
+    shapes = {
+        name: (tensor.shape, tensor.dtype.name) for name, tensor in run_gradcam(context).tensors.items()
+    }
     assert shapes == {
         "cam": ((7, 7), "float32"),
         "weights": ((12,), "float32"),
@@ -250,8 +254,8 @@ def test_tensors_have_the_shapes_of_layer_and_crop(context: Context) -> None:
 
 
 def changed(context: Context, *names: str) -> Context:
-    """Give a context whose labels have these names."""
-    labels = tuple(Label(id=f"n{place}", name=name) for place, name in enumerate(names))
+    """Return a context whose labels have these names."""
+    labels = tuple(Label(id=f"n{index}", name=name) for index, name in enumerate(names))
     manifest = context.model.manifest.model_copy(update={"labels": labels})
     return replace(context, model=replace(context.model, manifest=manifest))
 
@@ -261,10 +265,15 @@ def refuse_to_run(*_: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "error", "field", "told"),
+    ("params", "error", "field", "message"),
     [
         ({"layer": "conv9"}, NotFound, "layer", r"^no layer 'conv9'; this model has conv1, relu1, pool1"),
-        ({"layer": "fc6"}, InputError, "layer", r"^layer 'fc6' has no maps; these have: conv1, .*, relu5$"),
+        (
+            {"layer": "fc6"},
+            InputError,
+            "layer",
+            r"^layer 'fc6' has no maps; layers with maps: conv1, .*, relu5$",
+        ),
         ({"layer": "fc7"}, InputError, "layer", r"^layer 'fc7' has no maps"),
         ({"layer": "input"}, NotFound, "layer", r"^no layer 'input'"),
         (
@@ -275,50 +284,50 @@ def refuse_to_run(*_: object) -> None:
         ),
     ],
 )
-def test_what_the_model_does_not_have_is_refused_before_any_pass(
+def test_unknown_layers_and_labels_are_rejected_before_any_pass(
     context: Context,
     monkeypatch: pytest.MonkeyPatch,
     params: dict[str, str],
     error: type[Exception],
     field: str,
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr("zfscope_gradcam.trace", refuse_to_run)
-    with pytest.raises(error, match=told) as refusal:
-        look(context, **params)
+    with pytest.raises(error, match=message) as refusal:
+        run_gradcam(context, **params)
     assert refusal.value.field == field
 
 
-def test_a_layer_beside_the_scores_is_refused() -> None:
+def test_a_layer_without_a_path_to_the_scores_is_rejected() -> None:
     with pytest.raises(InputError, match=r"^layer 'aside' does not lead to the class scores$") as refusal:
-        look(context_of(seeded(BRANCHY)), layer="aside")
+        run_gradcam(context_of(seeded(BRANCHY)), layer="aside")
     assert refusal.value.field == "layer"
 
 
-def test_a_name_of_several_labels_is_refused(context: Context) -> None:
+def test_a_name_that_several_labels_share_is_rejected(context: Context) -> None:
     cranes = changed(context, "crane", "bee", "crane", "dog")
     with pytest.raises(InputError, match=r"^2 labels are named 'crane'; give the id: n0, n2$") as refusal:
-        look(cranes, label="crane")
+        run_gradcam(cranes, label="crane")
     assert refusal.value.field == "label"
-    assert look(cranes, label="n2").tables["classes"].rows[0][:2] == ("n2", "crane")
+    assert run_gradcam(cranes, label="n2").tables["classes"].rows[0][:2] == ("n2", "crane")
 
 
-def test_of_many_labels_the_first_ten_are_told(context: Context) -> None:
-    many = changed(context, *(f"bird {place}" for place in range(1_012)))
+def test_the_message_lists_the_first_ten_of_many_labels(context: Context) -> None:
+    many = changed(context, *(f"bird {index}" for index in range(1_012)))
     with pytest.raises(NotFound, match=r"'bird 9' \(n9\) and 1,002 more$"):
-        look(many, label="cow")
+        run_gradcam(many, label="cow")
 
 
 @pytest.mark.parametrize("params", [{"layer": 5}, {"label": None}, {"speed": 1}])
-def test_other_parameters_are_refused_by_name(params: dict[str, Any]) -> None:
+def test_invalid_parameters_are_rejected_by_name(params: dict[str, Any]) -> None:
     (name,) = params
     with pytest.raises(InputError, match=f"^{name} is") as refusal:
         read_params(GradCam(), params)
     assert refusal.value.field == name
 
 
-def test_the_picture_shows_the_photo_and_the_map_and_says_what_its_colours_mean(context: Context) -> None:
-    (shown,) = look(replace(context, pictures=True), label="dog").pictures
+def test_the_picture_shows_photo_and_map_and_explains_its_colours(context: Context) -> None:
+    (shown,) = run_gradcam(replace(context, pictures=True), label="dog").pictures
     image = Image.open(io.BytesIO(shown.png))
     image.load()
     assert shown.name == "gradcam"
@@ -327,45 +336,47 @@ def test_the_picture_shows_the_photo_and_the_map_and_says_what_its_colours_mean(
     assert image.width > 2 * 400
 
 
-def test_pictures_that_nobody_wants_are_not_drawn(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_that_were_not_requested_are_not_drawn(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("zfscope_gradcam.figure", refuse_to_run)
-    assert look(context).pictures == ()
+    assert run_gradcam(context).pictures == ()
 
 
 @pytest.mark.parametrize("passes", [0, 1])
-def test_it_stops_when_its_caller_is_gone(context: Context, passes: int) -> None:
-    told: list[float] = []
+def test_it_stops_when_the_call_is_cancelled(context: Context, passes: int) -> None:
+    reports: list[float] = []
 
     def check() -> None:
-        if len(told) == passes:
+        if len(reports) == passes:
             raise Cancelled("the caller went away")
 
-    gone = replace(context, check_cancelled=check, progress=lambda share, _: told.append(share))
+    gone = replace(context, check_cancelled=check, progress=lambda share, _: reports.append(share))
     with pytest.raises(Cancelled):
-        look(gone)
-    assert len(told) == passes
+        run_gradcam(gone)
+    assert len(reports) == passes
 
 
 def test_progress_rises(context: Context) -> None:
-    told: list[float] = []
-    look(replace(context, progress=lambda share, _: told.append(share)))
-    assert told == sorted(told)
-    assert told[0] > 0
-    assert told[-1] <= 1
+    reports: list[float] = []
+    run_gradcam(replace(context, progress=lambda share, _: reports.append(share)))
+    assert reports == sorted(reports)
+    assert reports[0] > 0
+    assert reports[-1] <= 1
 
 
 @pytest.mark.parametrize("trainable", [False, True])
-def test_the_network_stays_as_it_was(context: Context, trainable: bool) -> None:
+def test_the_network_is_not_modified(context: Context, trainable: bool) -> None:
     network = context.model.network.requires_grad_(trainable)
     before = {name: weights.clone() for name, weights in network.state_dict().items()}
     with torch.no_grad():  # whatever its caller has switched off
-        look(context, layer="relu1")
+        run_gradcam(context, layer="relu1")
     assert all(torch.equal(weights, before[name]) for name, weights in network.state_dict().items())
     assert all(weights.grad is None for weights in network.parameters())
     assert all(weights.requires_grad is trainable for weights in network.parameters())
 
 
-def test_the_trace_stays_as_it_was(context: Context) -> None:
+def test_the_trace_is_not_modified(context: Context) -> None:
     network = context.model.network
     traced = trace(network, torch.from_numpy(context.images[0].pixels).double())
     before = traced.outputs["relu5"].clone()
@@ -376,18 +387,18 @@ def test_the_trace_stays_as_it_was(context: Context) -> None:
 
 def test_many_threads_share_an_analyzer(context: Context) -> None:
     asked = [{"layer": layer, "label": label} for layer in ("relu1", "relu5") for label in LABELS] * 3
-    alone = [look(context, **params) for params in asked]
+    alone = [run_gradcam(context, **params) for params in asked]
     with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(lambda params: look(context, **params), asked))
+        together = list(threads.map(lambda params: run_gradcam(context, **params), asked))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.tensors["cam"], other.tensors["cam"])
         assert one.numbers == other.numbers
 
 
 def test_it_is_installed_as_an_analyzer_that_fits_the_contract() -> None:
-    found = load_analyzers(["gradcam"])["gradcam"]
-    assert (found.distribution, type(found.analyzer)) == ("zfscope-gradcam", GradCam)
-    schema = found.analyzer.params.model_json_schema()
+    result = load_analyzers(["gradcam"])["gradcam"]
+    assert (result.distribution, type(result.analyzer)) == ("zfscope-gradcam", GradCam)
+    schema = result.analyzer.params.model_json_schema()
     assert schema["properties"]["layer"]["default"] == "relu5"
     assert all(field["description"] for field in schema["properties"].values())
 
@@ -409,14 +420,14 @@ def test_evidence_that_is_rounding_is_not_drawn_as_evidence(
         level.append(is_level(values, floor=floor))
         return heat_panel(values, view, caption, floor=floor, **options)
 
-    def cancelled(network: Network, traced: Any, layer: str, place: int) -> tuple[Tensor, Tensor]:
-        cam, weights = grad_cam(network, traced, layer, place)
+    def cancelled(network: Network, traced: Any, layer: str, index: int) -> tuple[Tensor, Tensor]:
+        cam, weights = grad_cam(network, traced, layer, index)
         return 1e-7 * cam, weights
 
     monkeypatch.setattr("zfscope_gradcam.heat_panel", record)
     drawn = replace(context, pictures=True)
-    look(drawn, label="ant", layer="relu5")
+    run_gradcam(drawn, label="ant", layer="relu5")
     monkeypatch.setattr("zfscope_gradcam.grad_cam", cancelled)
-    look(drawn, label="ant", layer="relu5")
-    assert captions == ["what speaks", "nothing speaks"]
+    run_gradcam(drawn, label="ant", layer="relu5")
+    assert captions == ["evidence", "no evidence"]
     assert level == [False, True]

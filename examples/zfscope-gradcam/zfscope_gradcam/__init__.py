@@ -35,37 +35,37 @@ from zfscope.plugin import (
 )
 
 _SIDE_PX = 400
-_LEGEND = "viridis from the least value (dark) to the greatest (yellow), which are written under the map"
+_LEGEND = "viridis, from the smallest value (dark) to the largest (yellow); both are written below the map"
 
 
 class GradCamParams(BaseModel):
-    """Which class to explain, and by the maps of which layer."""
+    """The class to explain, and the layer whose maps explain it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layer: str = Field(default="relu5", description="A layer of feature maps, below the class scores.")
+    layer: str = Field(default="relu5", description="Layer of feature maps below the class scores.")
     label: str = Field(
-        default="", description="The class: a label's id or its name. Empty: the photo's likeliest."
+        default="", description="Class: a label's id or name. Empty: the photo's likeliest class."
     )
 
 
 @dataclass(frozen=True)
 class _Target:
-    """The class that is explained: its place among the scores, its score and probability in the photo."""
+    """The class to explain: its index among the scores, its score and its probability in the photo."""
 
-    place: int
+    index: int
     label: Label
     score: float
     probability: float
 
 
 class GradCam:
-    """Weights the maps of a layer by how much each speaks for a class, and lays their sum over the photo.
+    """Grad-CAM: the maps of a layer, weighted by their evidence for a class, summed and laid over the photo.
 
-    Gives the tensors, float32, `cam` (rows, columns) of the layer, ReLU(sum_k alpha_k A^k); `weights`
-    (maps,), the alpha_k; and `heat` (H, W), `cam` resized to the network's crop. The numbers `score`, of the
-    class before the softmax, and `peak`, the greatest value of `cam`: 0 where nothing speaks for the class.
-    The table `classes` (label_id, label, probability), of one row. The picture `gradcam`.
+    Tensors, float32: `cam` (rows, columns) of the layer, ReLU(sum_k alpha_k A^k); `weights` (maps,), the
+    alpha_k; `heat` (H, W), `cam` resized to the network's crop. Numbers: `score` of the class before the
+    softmax; `peak`, the largest value of `cam`, 0 without evidence for the class. Table: `classes` (label_id,
+    label, probability), one row. Picture: `gradcam`.
     """
 
     name = "gradcam"
@@ -75,114 +75,114 @@ class GradCam:
     params = GradCamParams
 
     def cost(self, model: Model, params: GradCamParams) -> int:
-        """Count a pass up, and one for the way back."""
+        """Return the number of passes: one forward, one backward."""
         return 2
 
     def analyze(self, context: Context, params: GradCamParams) -> Analysis:
-        """Find the evidence in the network's crop of the photo.
+        """Compute the evidence in the network's crop of the photo.
 
-        Raises NotFound for a layer or label that the model does not have, InputError for a layer that has no
-        maps or does not lead to the scores, and for a name that several labels have.
+        Raises NotFound for an unknown layer or label; InputError for a layer without maps or without a path
+        to the scores, and for a name that several labels share.
         """
         model, crop = context.model, context.images[0]
         check_classifies(model)
         _check_maps(model.network, params.layer)
-        wanted = class_number(model, params.label, field="label") if params.label else None
+        number = class_number(model, params.label, field="label") if params.label else None
         context.check_cancelled()
         traced = trace(model.network, images_of(model, crop.pixels[:1]))
         context.progress(0.4, None)
         context.check_cancelled()
-        target = _target_of(model, traced, wanted)
-        cam, weights = grad_cam(model.network, traced, params.layer, target.place)
-        heat, floor = _resized(cam, crop.views.shape[1:3]), cam_floor(traced, params.layer, weights)
+        target = _target_of(model, traced, number)
+        cam, weights = grad_cam(model.network, traced, params.layer, target.index)
+        heat, floor = _resize(cam, crop.views.shape[1:3]), cam_floor(traced, params.layer, weights)
         context.progress(0.8, None)
         return Analysis(
             tensors={"cam": array(cam), "weights": array(weights), "heat": array(heat)},
-            pictures=(_drawn(context, params.layer, target, heat, floor),) if context.pictures else (),
+            pictures=(_draw(context, params.layer, target, heat, floor),) if context.pictures else (),
             numbers={"score": target.score, "peak": float(cam.max())},
             tables={"classes": _table_of(target)},
         )
 
 
-def grad_cam(network: Network, traced: Trace, layer: str, place: int) -> tuple[Tensor, Tensor]:
-    """Give ReLU(sum_k alpha_k A^k), (rows, columns), and the alpha_k, (maps,), of one class score (Sec 3).
+def grad_cam(network: Network, traced: Trace, layer: str, index: int) -> tuple[Tensor, Tensor]:
+    """Return ReLU(sum_k alpha_k A^k), (rows, columns), and alpha_k, (maps,), of one class score (Sec 3).
 
     A^k are the layer's maps; alpha_k is the mean over space of the score's gradient at A^k (Eq 1, 2).
     """
     with torch.enable_grad():
         maps = traced.outputs[layer].detach().requires_grad_()
-        score = _scores_of(network, traced, layer, maps)[0, place]
+        score = _scores_of(network, traced, layer, maps)[0, index]
         (gradient,) = torch.autograd.grad(score, maps)
     weights = gradient[0].mean((1, 2))
     return torch.einsum("k,kyx->yx", weights, maps.detach()[0]).relu(), weights
 
 
 def cam_floor(traced: Trace, layer: str, weights: Tensor) -> float:
-    """Return the largest value that rounding gives a map of evidence, whose terms may cancel."""
+    """Return the largest value of a map of evidence that rounding can cause, since its terms may cancel."""
     terms = torch.einsum("k,kyx->yx", weights.abs(), traced.outputs[layer][0].abs())
     return rounding(float(terms.max()))
 
 
 def _scores_of(network: Network, traced: Trace, layer: str, maps: Tensor) -> Tensor:
-    """Run what lies above a layer again, from these maps of it: the class scores, (1, classes)."""
-    known = {**traced.outputs, layer: maps}
+    """Run the layers above a layer again, from these maps of it; return the class scores, (1, classes)."""
+    outputs = {**traced.outputs, layer: maps}
     sources = network.spec.sources
     for step in _above(network.spec, layer):
-        inputs = [known[name] for name in sources[step.name]]
-        known[step.name] = FORWARD[step.kind](step, inputs, network.weights(step.name))
-    return known[network.spec.scores]
+        inputs = [outputs[name] for name in sources[step.name]]
+        outputs[step.name] = FORWARD[step.kind](step, inputs, network.weights(step.name))
+    return outputs[network.spec.scores]
 
 
 def _above(spec: NetworkSpec, layer: str) -> list[Layer]:
-    """Give the layers that read a layer, or read what does, in the order of evaluation."""
-    sources, changed, found = spec.sources, {layer}, []
+    """Return the layers that depend on a layer, in the order of evaluation."""
+    sources, changed, above = spec.sources, {layer}, []
     for step in spec.layers:
         if not changed.isdisjoint(sources[step.name]):
             changed.add(step.name)
-            found.append(step)
-    return found
+            above.append(step)
+    return above
 
 
 def _check_maps(network: Network, layer: str) -> None:
     """Raise NotFound or InputError unless the layer has maps and leads to the class scores."""
     check_layer(network.spec, layer)
     if len(network.shapes[layer]) != 3:
-        have = ", ".join(known.name for known in network.spec.layers if len(network.shapes[known.name]) == 3)
-        raise InputError(f"layer '{layer}' has no maps; these have: {have}", field="layer")
+        allowed = ", ".join(step.name for step in network.spec.layers if len(network.shapes[step.name]) == 3)
+        raise InputError(f"layer '{layer}' has no maps; layers with maps: {allowed}", field="layer")
     if network.spec.layers[-1] not in _above(network.spec, layer):
         raise InputError(f"layer '{layer}' does not lead to the class scores", field="layer")
 
 
-def _target_of(model: Model, traced: Trace, wanted: int | None) -> _Target:
-    """Give the class at a place among the scores, the likeliest for None."""
+def _target_of(model: Model, traced: Trace, number: int | None) -> _Target:
+    """Return the class with this number, or the likeliest for None."""
     logits = array(traced.outputs[model.network.spec.scores])
-    place = int(logits[0].argmax()) if wanted is None else wanted
-    return _Target(place, model.labels[place], float(logits[0, place]), float(softmax(logits)[0, place]))
+    index = int(logits[0].argmax()) if number is None else number
+    return _Target(index, model.labels[index], float(logits[0, index]), float(softmax(logits)[0, index]))
 
 
-def _resized(cam: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Resize a map, (rows, columns), bilinearly to a size of (H, W)."""
+def _resize(cam: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Resize a map, (rows, columns), bilinearly to (H, W)."""
     return interpolate(cam[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 def _table_of(target: _Target) -> Table:
-    """Write the class as a table of one row."""
+    """Return the class as a table of one row."""
     row = (target.label.id, target.label.name, target.probability)
     return Table(("label_id", "label", "probability"), (row,))
 
 
-def _drawn(context: Context, layer: str, target: _Target, heat: Tensor, floor: float) -> Picture:
-    """Draw the photo beside the map that is laid over it; up to `floor` its values are rounding."""
+def _draw(context: Context, layer: str, target: _Target, heat: Tensor, floor: float) -> Picture:
+    """Draw the photo, and next to it the map laid over it; values up to `floor` are rounding."""
     view, name = context.images[0].views[0], target.label.name
-    subject = "what speaks" if float(heat.max()) > floor else "nothing speaks"
+    subject = "evidence" if float(heat.max()) > floor else "no evidence"
     caption = f"{subject} for '{name}' in the maps of {layer}"
     panels = [
-        photo_panel(view, "what the network sees of the photo", side_px=_SIDE_PX),
+        photo_panel(view, "the network's crop of the photo", side_px=_SIDE_PX),
         heat_panel(array(heat), view, caption, side_px=_SIDE_PX, floor=floor),
     ]
     rendering = figure(
         panels,
-        title=f"Grad-CAM, by {context.model.name}",
+        title=f"Grad-CAM of {context.model.name}",
         subtitle=f"'{name}': probability {target.probability:.3g}, score {target.score:.3g}",
         scale=_LEGEND,
     )
