@@ -64,9 +64,14 @@ class ProjectParams(Params):
         default="max",
         description="Order of the maps: by their largest activation (max) or by their sum (sum).",
     )
-    rule: Rule = Field(default="deconvnet", description="Backward rule of rectifiers.")
+    rule: Rule = Field(
+        default="deconvnet",
+        description="Backward rule of rectifiers: deconvnet (rectify the signal), gradient (pass it only "
+        "where the unit was active) or guided (both).",
+    )
     normalisation: Normalisation = Field(
-        default="skip", description="Backward rule of contrast normalisations."
+        default="skip",
+        description="Backward rule of contrast normalisations: skip (pass the signal unchanged) or gradient.",
     )
     control: bool = Field(default=False, description="Also project with randomised weights, as a control.")
     control_down_to: str = Field(

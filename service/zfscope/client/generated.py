@@ -80,8 +80,8 @@ class CorrespondOptions(AnalysisOptions, total=False):
 class EvolveOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    index: Name of the index of the final weights; with NAME, the indexes of epochs are called NAME-
-        epoch-005 and so on. Empty: the only index.
+    index: Name of the index of the final weights; with NAME, the indexes of epochs are called
+        NAME-epoch-005 and so on. Empty: the only index.
     layer: Layer of the feature maps: a convolutional layer, or the rectification, pooling or
         normalisation after one. Default: 'conv3'.
     maps: Feature maps to show; empty: the `count` strongest at the end of training, after the first
@@ -173,8 +173,10 @@ class ProjectOptions(AnalysisOptions, total=False):
     units: Units to project; empty: the strongest unit of each of the `top` strongest maps.
     top: Number of maps, if `units` is empty. Default: 9.
     rank: Order of the maps: by their largest activation (max) or by their sum (sum). Default: 'max'.
-    rule: Backward rule of rectifiers. Default: 'deconvnet'.
-    normalisation: Backward rule of contrast normalisations. Default: 'skip'.
+    rule: Backward rule of rectifiers: deconvnet (rectify the signal), gradient (pass it only where the
+        unit was active) or guided (both). Default: 'deconvnet'.
+    normalisation: Backward rule of contrast normalisations: skip (pass the signal unchanged) or
+        gradient. Default: 'skip'.
     control: Also project with randomised weights, as a control. Default: False.
     control_down_to: First layer whose weights the control randomises, up to `layer`; earlier layers keep
         theirs. Empty: all layers.

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class GRPCInferenceServiceStub:
-    """Models, and analyzers of models, as any client of the Open Inference Protocol reaches them.
+    """Models and their analyzers, for any client of the Open Inference Protocol.
 
-    A model is called by its name. An analyzer is called as a model of its own, MODEL/ANALYZER.
+    A model is called by its name; an analyzer is called like a model, MODEL/ANALYZER.
     """
 
     def __init__(self, channel):
@@ -75,41 +75,41 @@ class GRPCInferenceServiceStub:
 
 
 class GRPCInferenceServiceServicer:
-    """Models, and analyzers of models, as any client of the Open Inference Protocol reaches them.
+    """Models and their analyzers, for any client of the Open Inference Protocol.
 
-    A model is called by its name. An analyzer is called as a model of its own, MODEL/ANALYZER.
+    A model is called by its name; an analyzer is called like a model, MODEL/ANALYZER.
     """
 
     def ServerLive(self, request, context):
-        """Whether the process answers.
+        """Returns whether the process is alive.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ServerReady(self, request, context):
-        """Whether the service takes work: its default model is loaded, and it is not shutting down.
+        """Returns whether the service accepts requests: its default model is loaded, and it is not shutting down.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelReady(self, request, context):
-        """Whether a model can be used now; it is loaded to find out.
+        """Returns whether a model can be used now; loads it to find out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ServerMetadata(self, request, context):
-        """What serves here.
+        """Returns the name, version and extensions of the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelMetadata(self, request, context):
-        """What a model reads and gives.
+        """Returns the inputs and outputs of a model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +123,7 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ModelConfig(self, request, context):
-        """What a model reads and gives, in the words of Triton's configuration files.
+        """Returns the inputs and outputs of a model in the format of Triton's configuration files.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,9 +176,9 @@ def add_GRPCInferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GRPCInferenceService:
-    """Models, and analyzers of models, as any client of the Open Inference Protocol reaches them.
+    """Models and their analyzers, for any client of the Open Inference Protocol.
 
-    A model is called by its name. An analyzer is called as a model of its own, MODEL/ANALYZER.
+    A model is called by its name; an analyzer is called like a model, MODEL/ANALYZER.
     """
 
     @staticmethod

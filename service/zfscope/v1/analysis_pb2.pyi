@@ -32,19 +32,19 @@ class _RankEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rank.ValueType],
     RANK_UNSPECIFIED: _Rank.ValueType  # 0
     """Means RANK_MAX."""
     RANK_MAX: _Rank.ValueType  # 1
-    """The strongest single activation of the map."""
+    """Largest activation of the map."""
     RANK_SUM: _Rank.ValueType  # 2
-    """The sum of the map's activations."""
+    """Sum of the map's activations."""
 
 class Rank(_Rank, metaclass=_RankEnumTypeWrapper):
-    """By what the strongest feature maps of a layer are found."""
+    """Score by which feature maps are ranked."""
 
 RANK_UNSPECIFIED: Rank.ValueType  # 0
 """Means RANK_MAX."""
 RANK_MAX: Rank.ValueType  # 1
-"""The strongest single activation of the map."""
+"""Largest activation of the map."""
 RANK_SUM: Rank.ValueType  # 2
-"""The sum of the map's activations."""
+"""Sum of the map's activations."""
 Global___Rank: _TypeAlias = Rank  # noqa: Y015
 
 class _Rule:
@@ -56,23 +56,23 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     RULE_UNSPECIFIED: _Rule.ValueType  # 0
     """Means RULE_DECONVNET."""
     RULE_DECONVNET: _Rule.ValueType  # 1
-    """Rectifies the signal itself (Zeiler and Fergus 2013)."""
+    """Rectifies the backward signal (Zeiler and Fergus 2013)."""
     RULE_GUIDED: _Rule.ValueType  # 2
-    """Rectifies it, and lets it pass only where the unit was active (guided backpropagation)."""
+    """Rectifies the backward signal, and passes it only where the unit was active (guided backpropagation)."""
     RULE_GRADIENT: _Rule.ValueType  # 3
-    """Lets it pass only where the unit was active (the gradient)."""
+    """Passes the backward signal only where the unit was active (the gradient)."""
 
 class Rule(_Rule, metaclass=_RuleEnumTypeWrapper):
-    """What a rectifier does to the signal on its way down."""
+    """Backward rule of rectifiers in a projection."""
 
 RULE_UNSPECIFIED: Rule.ValueType  # 0
 """Means RULE_DECONVNET."""
 RULE_DECONVNET: Rule.ValueType  # 1
-"""Rectifies the signal itself (Zeiler and Fergus 2013)."""
+"""Rectifies the backward signal (Zeiler and Fergus 2013)."""
 RULE_GUIDED: Rule.ValueType  # 2
-"""Rectifies it, and lets it pass only where the unit was active (guided backpropagation)."""
+"""Rectifies the backward signal, and passes it only where the unit was active (guided backpropagation)."""
 RULE_GRADIENT: Rule.ValueType  # 3
-"""Lets it pass only where the unit was active (the gradient)."""
+"""Passes the backward signal only where the unit was active (the gradient)."""
 Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
 class _Normalisation:
@@ -84,19 +84,19 @@ class _NormalisationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Normali
     NORMALISATION_UNSPECIFIED: _Normalisation.ValueType  # 0
     """Means NORMALISATION_SKIP."""
     NORMALISATION_SKIP: _Normalisation.ValueType  # 1
-    """Nothing: the signal passes as it is, as in the paper."""
+    """Passes the signal unchanged, as in the paper."""
     NORMALISATION_GRADIENT: _Normalisation.ValueType  # 2
-    """Its derivative is applied."""
+    """Applies the derivative."""
 
 class Normalisation(_Normalisation, metaclass=_NormalisationEnumTypeWrapper):
-    """What a contrast normalisation does to the signal on its way down."""
+    """Backward rule of contrast normalisations in a projection."""
 
 NORMALISATION_UNSPECIFIED: Normalisation.ValueType  # 0
 """Means NORMALISATION_SKIP."""
 NORMALISATION_SKIP: Normalisation.ValueType  # 1
-"""Nothing: the signal passes as it is, as in the paper."""
+"""Passes the signal unchanged, as in the paper."""
 NORMALISATION_GRADIENT: Normalisation.ValueType  # 2
-"""Its derivative is applied."""
+"""Applies the derivative."""
 Global___Normalisation: _TypeAlias = Normalisation  # noqa: Y015
 
 class _ClassValue:
@@ -108,19 +108,19 @@ class _ClassValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClassValue
     CLASS_VALUE_UNSPECIFIED: _ClassValue.ValueType  # 0
     """Means CLASS_VALUE_PROBABILITY."""
     CLASS_VALUE_PROBABILITY: _ClassValue.ValueType  # 1
-    """The probability, from 0 to 1."""
+    """Probability, from 0 to 1."""
     CLASS_VALUE_LOGIT: _ClassValue.ValueType  # 2
-    """The score before the softmax."""
+    """Score before the softmax."""
 
 class ClassValue(_ClassValue, metaclass=_ClassValueEnumTypeWrapper):
-    """What is read of the classes."""
+    """Score of a class that is reported."""
 
 CLASS_VALUE_UNSPECIFIED: ClassValue.ValueType  # 0
 """Means CLASS_VALUE_PROBABILITY."""
 CLASS_VALUE_PROBABILITY: ClassValue.ValueType  # 1
-"""The probability, from 0 to 1."""
+"""Probability, from 0 to 1."""
 CLASS_VALUE_LOGIT: ClassValue.ValueType  # 2
-"""The score before the softmax."""
+"""Score before the softmax."""
 Global___ClassValue: _TypeAlias = ClassValue  # noqa: Y015
 
 class _Method:
@@ -132,19 +132,19 @@ class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueTy
     METHOD_UNSPECIFIED: _Method.ValueType  # 0
     """Means METHOD_INCREMENTAL."""
     METHOD_INCREMENTAL: _Method.ValueType  # 1
-    """Only what a covered window changes is computed again: exact, and several times as fast."""
+    """Recomputes only what an occluded window changes: exact, and several times as fast."""
     METHOD_FULL: _Method.ValueType  # 2
-    """A whole forward pass for each window, by the service's runtime."""
+    """Runs a whole forward pass for each window, in the service's runtime."""
 
 class Method(_Method, metaclass=_MethodEnumTypeWrapper):
-    """How the network is asked again."""
+    """Way of running the network for each occluded window."""
 
 METHOD_UNSPECIFIED: Method.ValueType  # 0
 """Means METHOD_INCREMENTAL."""
 METHOD_INCREMENTAL: Method.ValueType  # 1
-"""Only what a covered window changes is computed again: exact, and several times as fast."""
+"""Recomputes only what an occluded window changes: exact, and several times as fast."""
 METHOD_FULL: Method.ValueType  # 2
-"""A whole forward pass for each window, by the service's runtime."""
+"""Runs a whole forward pass for each window, in the service's runtime."""
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
 class _Transformation:
@@ -154,29 +154,29 @@ class _Transformation:
 class _TransformationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Transformation.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TRANSFORMATION_UNSPECIFIED: _Transformation.ValueType  # 0
-    """An error wherever a transformation is asked for."""
+    """Not valid in a request."""
     TRANSFORMATION_VERTICAL: _Transformation.ValueType  # 1
-    """A move down, or up where it is negative."""
+    """Translation down, or up if negative."""
     TRANSFORMATION_HORIZONTAL: _Transformation.ValueType  # 2
-    """A move to the right, or to the left where it is negative."""
+    """Translation to the right, or to the left if negative."""
     TRANSFORMATION_SCALE: _Transformation.ValueType  # 3
-    """A change of size about the crop's centre."""
+    """Scaling about the centre of the crop."""
     TRANSFORMATION_ROTATION: _Transformation.ValueType  # 4
-    """A turn about the crop's centre."""
+    """Rotation about the centre of the crop."""
 
 class Transformation(_Transformation, metaclass=_TransformationEnumTypeWrapper):
-    """What is done to a photo before the network's crop is cut from it."""
+    """Transformation of a photo before the network's crop is taken from it."""
 
 TRANSFORMATION_UNSPECIFIED: Transformation.ValueType  # 0
-"""An error wherever a transformation is asked for."""
+"""Not valid in a request."""
 TRANSFORMATION_VERTICAL: Transformation.ValueType  # 1
-"""A move down, or up where it is negative."""
+"""Translation down, or up if negative."""
 TRANSFORMATION_HORIZONTAL: Transformation.ValueType  # 2
-"""A move to the right, or to the left where it is negative."""
+"""Translation to the right, or to the left if negative."""
 TRANSFORMATION_SCALE: Transformation.ValueType  # 3
-"""A change of size about the crop's centre."""
+"""Scaling about the centre of the crop."""
 TRANSFORMATION_ROTATION: Transformation.ValueType  # 4
-"""A turn about the crop's centre."""
+"""Rotation about the centre of the crop."""
 Global___Transformation: _TypeAlias = Transformation  # noqa: Y015
 
 class _Fill:
@@ -188,27 +188,27 @@ class _FillEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fill.ValueType],
     FILL_UNSPECIFIED: _Fill.ValueType  # 0
     """Means FILL_MEAN."""
     FILL_MEAN: _Fill.ValueType  # 1
-    """The model's mean colour, which its preprocessing takes off."""
+    """Mean colour that the model's preprocessing subtracts."""
     FILL_GREY: _Fill.ValueType  # 2
     """Grey, 128."""
     FILL_BLACK: _Fill.ValueType  # 3
     """Black, 0."""
     FILL_EDGE: _Fill.ValueType  # 4
-    """The photo's own edge pixels, repeated."""
+    """Edge pixels of the photo, repeated."""
 
 class Fill(_Fill, metaclass=_FillEnumTypeWrapper):
-    """What comes in where there is no photo."""
+    """Fill of pixels outside of the photo."""
 
 FILL_UNSPECIFIED: Fill.ValueType  # 0
 """Means FILL_MEAN."""
 FILL_MEAN: Fill.ValueType  # 1
-"""The model's mean colour, which its preprocessing takes off."""
+"""Mean colour that the model's preprocessing subtracts."""
 FILL_GREY: Fill.ValueType  # 2
 """Grey, 128."""
 FILL_BLACK: Fill.ValueType  # 3
 """Black, 0."""
 FILL_EDGE: Fill.ValueType  # 4
-"""The photo's own edge pixels, repeated."""
+"""Edge pixels of the photo, repeated."""
 Global___Fill: _TypeAlias = Fill  # noqa: Y015
 
 class _LabelChoice:
@@ -220,19 +220,19 @@ class _LabelChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LabelChoi
     LABEL_CHOICE_UNSPECIFIED: _LabelChoice.ValueType  # 0
     """Never sent."""
     LABEL_CHOICE_GIVEN: _LabelChoice.ValueType  # 1
-    """The caller, by a label."""
+    """Given by the caller, as a label."""
     LABEL_CHOICE_LIKELIEST: _LabelChoice.ValueType  # 2
-    """The network: the likeliest class of the photo as it is."""
+    """Most likely class of the original photo."""
 
 class LabelChoice(_LabelChoice, metaclass=_LabelChoiceEnumTypeWrapper):
-    """Who chose the class that is followed in a photo."""
+    """Source of the class that is tracked in a photo."""
 
 LABEL_CHOICE_UNSPECIFIED: LabelChoice.ValueType  # 0
 """Never sent."""
 LABEL_CHOICE_GIVEN: LabelChoice.ValueType  # 1
-"""The caller, by a label."""
+"""Given by the caller, as a label."""
 LABEL_CHOICE_LIKELIEST: LabelChoice.ValueType  # 2
-"""The network: the likeliest class of the photo as it is."""
+"""Most likely class of the original photo."""
 Global___LabelChoice: _TypeAlias = LabelChoice  # noqa: Y015
 
 class _FillColour:
@@ -244,19 +244,19 @@ class _FillColourEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FillColour
     FILL_COLOUR_UNSPECIFIED: _FillColour.ValueType  # 0
     """Means FILL_COLOUR_GREY."""
     FILL_COLOUR_MEAN: _FillColour.ValueType  # 1
-    """The model's mean colour, which its preprocessing takes off: not that of the photo."""
+    """Mean colour that the model's preprocessing subtracts, not that of the photo."""
     FILL_COLOUR_GREY: _FillColour.ValueType  # 2
     """Grey, 128."""
     FILL_COLOUR_BLACK: _FillColour.ValueType  # 3
     """Black, 0."""
 
 class FillColour(_FillColour, metaclass=_FillColourEnumTypeWrapper):
-    """What a part is covered with."""
+    """Fill of an occluded part."""
 
 FILL_COLOUR_UNSPECIFIED: FillColour.ValueType  # 0
 """Means FILL_COLOUR_GREY."""
 FILL_COLOUR_MEAN: FillColour.ValueType  # 1
-"""The model's mean colour, which its preprocessing takes off: not that of the photo."""
+"""Mean colour that the model's preprocessing subtracts, not that of the photo."""
 FILL_COLOUR_GREY: FillColour.ValueType  # 2
 """Grey, 128."""
 FILL_COLOUR_BLACK: FillColour.ValueType  # 3
@@ -272,35 +272,35 @@ class _RecordStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordSta
     RECORD_STATE_UNSPECIFIED: _RecordState.ValueType  # 0
     """Never sent."""
     RECORD_STATE_OK: _RecordState.ValueType  # 1
-    """The photo gives the recorded activation."""
+    """The photo has the recorded activation."""
     RECORD_STATE_DIFFERS: _RecordState.ValueType  # 2
-    """It does not, though its file is the same: other software or hardware may have made the index."""
+    """The activation differs although the file is the same: other software or hardware may have made the index."""
     RECORD_STATE_CHANGED: _RecordState.ValueType  # 3
-    """The file is another one than when the index was made. Nothing of it is shown."""
+    """The file has changed since the index was made. Nothing of it is shown."""
     RECORD_STATE_GONE: _RecordState.ValueType  # 4
-    """There is no such file, or none that can be read."""
+    """The file is missing or cannot be read."""
     RECORD_STATE_SILENT: _RecordState.ValueType  # 5
     """The photo does not activate the map: fewer photos do than there are records. Nothing is projected."""
     RECORD_STATE_DEAD: _RecordState.ValueType  # 6
-    """No photo of the index activates the map: there is no record. Sent by Evolve alone."""
+    """No photo of the index activates the map, so there is no record. Sent only by Evolve."""
 
 class RecordState(_RecordState, metaclass=_RecordStateEnumTypeWrapper):
-    """What became of a record when its photo was looked at again."""
+    """State of a record after its photo was read again."""
 
 RECORD_STATE_UNSPECIFIED: RecordState.ValueType  # 0
 """Never sent."""
 RECORD_STATE_OK: RecordState.ValueType  # 1
-"""The photo gives the recorded activation."""
+"""The photo has the recorded activation."""
 RECORD_STATE_DIFFERS: RecordState.ValueType  # 2
-"""It does not, though its file is the same: other software or hardware may have made the index."""
+"""The activation differs although the file is the same: other software or hardware may have made the index."""
 RECORD_STATE_CHANGED: RecordState.ValueType  # 3
-"""The file is another one than when the index was made. Nothing of it is shown."""
+"""The file has changed since the index was made. Nothing of it is shown."""
 RECORD_STATE_GONE: RecordState.ValueType  # 4
-"""There is no such file, or none that can be read."""
+"""The file is missing or cannot be read."""
 RECORD_STATE_SILENT: RecordState.ValueType  # 5
 """The photo does not activate the map: fewer photos do than there are records. Nothing is projected."""
 RECORD_STATE_DEAD: RecordState.ValueType  # 6
-"""No photo of the index activates the map: there is no record. Sent by Evolve alone."""
+"""No photo of the index activates the map, so there is no record. Sent only by Evolve."""
 Global___RecordState: _TypeAlias = RecordState  # noqa: Y015
 
 @_typing.final
@@ -313,15 +313,13 @@ class UnitRef(_message.Message):
     Y_FIELD_NUMBER: _builtins.int
     X_FIELD_NUMBER: _builtins.int
     map: _builtins.int
-    """The feature map, from 0 to the layer's number of maps less 1; in a fully connected layer, the
-    unit itself.
-    """
+    """Feature map, from 0 to the number of maps minus 1; in a fully connected layer, the number of the unit."""
     y: _builtins.int
-    """The unit's row in its map, from 0 to the number of rows less 1. Give `y` and `x`, or neither:
-    unset means the map's strongest unit. Must be unset in a fully connected layer.
+    """Row of the unit in its map, from 0 to the number of rows minus 1. Set both `y` and `x` or neither: unset
+    means the map's strongest unit. Must be unset in a fully connected layer.
     """
     x: _builtins.int
-    """The unit's column in its map, from 0 to the number of columns less 1. See `y`."""
+    """Column of the unit in its map, from 0 to the number of columns minus 1. See `y`."""
     def __init__(
         self,
         *,
@@ -368,39 +366,36 @@ class ProjectRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     layer: _builtins.str
-    """The layer whose units are projected; any that GetModel lists. Empty means "conv5"."""
+    """Layer whose units are projected; any layer that GetModel lists. Empty means "conv5"."""
     top: _builtins.int
-    """How many of the layer's strongest maps to project, from 1 to the number of its maps, and at most
-    what one request may ask for: 64 units unless the service is configured otherwise. Unset means 9,
-    or all maps of a layer with fewer. Must be unset when `units` are given.
+    """Number of strongest maps to project, from 1 to the number of maps in the layer, and at most the limit of
+    `units`. Unset means 9, or all maps of a layer with fewer. Must be unset if `units` are given.
     """
     rank: Global___Rank.ValueType
-    """By what the strongest maps are found. Unset means by their strongest activation."""
+    """Ranking of the maps. Unset means by their largest activation."""
     rule: Global___Rule.ValueType
-    """What rectifiers do on the way down. Unset means the deconvnet."""
+    """Backward rule of rectifiers. Unset means the deconvnet."""
     normalisation: Global___Normalisation.ValueType
-    """What contrast normalisations do on the way down. Unset means nothing."""
+    """Backward rule of contrast normalisations. Unset means that they are skipped."""
     control: _builtins.bool
-    """Whether to project the same units through randomised weights too. A structure that is still
-    there comes from the photo, not from what the network has learnt.
+    """Whether to project the same units with randomised weights, too. Structure that remains comes from the
+    photo, not from what the network has learnt.
     """
     pictures: _builtins.bool
     """Whether to send pictures. Unset means yes."""
     tensors: _builtins.bool
-    """Whether to send the projections as numbers: 600 kB each at 224 x 224, so that a client may have
-    to raise its limit of received bytes (4 MiB unless it says otherwise).
+    """Whether to send the projections as tensors: 600 kB each at 224 x 224. A client may have to raise its
+    limit of received bytes (4 MiB by default).
     """
     control_down_to: _builtins.str
-    """The first layer whose weights the control randomises; those before it are left as they are. Empty
-    means all weights are randomised.
-    """
+    """First layer whose weights the control randomises; earlier layers keep theirs. Empty means all layers."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The photo. Unset is an error."""
 
     @_builtins.property
     def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnitRef]:
-        """The units, 64 at most unless the service is configured otherwise. Empty means the strongest unit
+        """Units to project; at most 64 unless the service is configured otherwise. Empty means the strongest unit
         of each of the `top` strongest maps.
         """
 
@@ -442,7 +437,7 @@ Global___ProjectRequest: _TypeAlias = ProjectRequest  # noqa: Y015
 
 @_typing.final
 class ProjectResponse(_message.Message):
-    """What the units saw."""
+    """Projections of the units."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -453,24 +448,24 @@ class ProjectResponse(_message.Message):
     PHOTO_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that answered."""
+    """Name of the model that answered."""
     version: _builtins.int
-    """Its version."""
+    """Version of that model."""
     @_builtins.property
     def projections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Projection]:
-        """One for each unit: in the order of `units`, or the strongest map first."""
+        """Projections, one for each unit: in the order of `units`, or strongest map first."""
 
     @_builtins.property
     def sheet(self) -> _image_pb2.Picture:
-        """All projections on one labelled sheet, beside the photo. Unset when pictures were not asked for."""
+        """All projections on one labelled sheet, next to the photo. Unset if pictures were not requested."""
 
     @_builtins.property
     def photo(self) -> _image_pb2.Size:
-        """The size of the photo, after EXIF orientation: the frame of every receptive field."""
+        """Size of the photo after EXIF orientation: the coordinate frame of every receptive field."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     def __init__(
         self,
@@ -492,7 +487,7 @@ Global___ProjectResponse: _TypeAlias = ProjectResponse  # noqa: Y015
 
 @_typing.final
 class Projection(_message.Message):
-    """What one unit saw."""
+    """Projection of one unit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -508,43 +503,43 @@ class Projection(_message.Message):
     CONTROL_SSIM_FIELD_NUMBER: _builtins.int
     CONTROL_RANK_CORRELATION_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
-    """The layer of the unit."""
+    """Layer of the unit."""
     map: _builtins.int
-    """The feature map, from 0; in a fully connected layer, the unit itself."""
+    """Feature map, from 0; in a fully connected layer, the number of the unit."""
     y: _builtins.int
-    """The unit's row in its map, from 0. Unset in a fully connected layer."""
+    """Row of the unit in its map, from 0. Unset in a fully connected layer."""
     x: _builtins.int
-    """The unit's column in its map, from 0. Unset in a fully connected layer."""
+    """Column of the unit in its map, from 0. Unset in a fully connected layer."""
     activation: _builtins.float
-    """The unit's output for this photo, in the layer's own unit. The signal that goes down starts with
-    it: an activation of 0 has a projection of zeros.
+    """Output of the unit for this photo, in the layer's own scale. It is the start of the backward signal: an
+    activation of 0 has a projection of zeros.
     """
     control_ssim: _builtins.float
-    """How alike the projection and its control are, inside the receptive field: the mean structural
-    similarity, from -1 to 1. Unset without the control, or where one of them is all zero.
+    """Mean structural similarity (SSIM) of the projection and its control within the receptive field, -1 to 1.
+    Unset without the control, or if either is all zero.
     """
     control_rank_correlation: _builtins.float
-    """Spearman's rank correlation of the two, from -1 to 1. Unset as the one before."""
+    """Spearman's rank correlation of the two, -1 to 1. Unset in the same cases as `control_ssim`."""
     @_builtins.property
     def receptive_field(self) -> _image_pb2.Box:
-        """What the unit can see, in pixels of the photo, clipped to it."""
+        """Receptive field of the unit in pixels of the photo, clipped to the photo."""
 
     @_builtins.property
     def picture(self) -> _image_pb2.Picture:
-        """The projection within the receptive field, beside that part of the photo, and beside the control
-        when asked for. Unset when pictures were not asked for.
+        """The projection within the receptive field next to that part of the photo, and to the control if
+        requested. Unset if pictures were not requested.
         """
 
     @_builtins.property
     def tensor(self) -> _tensor_pb2.Tensor:
-        """The projection: float32, (3, rows, columns) in the size and channel order of the network's
-        input, signed. Unset when tensors were not asked for.
+        """The projection: float32, (3, rows, columns) in the size and channel order of the network's input, signed.
+        Unset if tensors were not requested.
         """
 
     @_builtins.property
     def control_tensor(self) -> _tensor_pb2.Tensor:
-        """The projection of the same unit through randomised weights, as `tensor`. Unset unless tensors
-        and the control were asked for.
+        """Projection of the same unit with randomised weights, in the form of `tensor`. Unset unless tensors and
+        the control were requested.
         """
 
     def __init__(
@@ -587,7 +582,7 @@ Global___Projection: _TypeAlias = Projection  # noqa: Y015
 
 @_typing.final
 class OccludeRequest(_message.Message):
-    """What to cover, and what to look at meanwhile."""
+    """Windows to occlude in a photo, and the classes and feature map to watch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -613,35 +608,35 @@ class OccludeRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     window: _builtins.int
-    """The side of the square that covers, in pixels of the network's input, from 1 to its side. Unset
+    """Side of the occluding square in pixels of the network's input, from 1 to the side of the input. Unset
     means 32.
     """
     stride: _builtins.int
-    """Pixels from one position to the next, from 1 to `window`; the last position is moved to the edge, so
-    that every pixel is covered. Unset means 8.
+    """Distance between neighbouring windows in pixels of the network's input, from 1 to `window`; the last
+    window is moved to the edge, so that every pixel is occluded at least once. Unset means 8.
     """
     fill: _builtins.str
-    """What covers, in pixels before preprocessing: "grey" (128), "mean" (the mean colour of what the network
-    sees of this photo), "blur" (that, by a Gaussian of a standard deviation of half a `window`), or a
-    colour as "#rrggbb". Empty means grey.
+    """Fill of the occluded pixels, before preprocessing: "grey" (128), "mean" (mean colour of the part of this
+    photo that the network sees), "blur" (that part, blurred by a Gaussian with a standard deviation of half
+    a `window`), or a colour as "#rrggbb". Empty means grey.
     """
     value: Global___ClassValue.ValueType
-    """What is read of them. Unset means the probability."""
+    """Class score to report. Unset means the probability."""
     layer: _builtins.str
-    """The layer whose map is watched. Empty means "relu5"."""
+    """Layer of the feature map to watch. Empty means "relu5"."""
     map: _builtins.int
-    """The map that is watched, from 0. Unset means the one that is strongest in the photo as it is."""
+    """Feature map to watch, from 0. Unset means the map that is strongest in the photo without occlusion."""
     method: Global___Method.ValueType
-    """How the network is asked. Unset means incrementally."""
+    """Way of running the network. Unset means incremental."""
     pictures: _builtins.bool
     """Whether to send the picture. Unset means yes."""
     tensors: _builtins.bool
-    """Whether to send the numbers of every window, and the maps."""
+    """Whether to send the values of every window and the maps as tensors."""
     control: _builtins.bool
-    """Whether to project the map's strongest unit through randomised weights too, beside its projection."""
+    """Whether to project the map's strongest unit with randomised weights, too, next to its projection."""
     control_down_to: _builtins.str
-    """The first layer whose weights the control randomises, from `layer` down; those before it stay as they
-    are. Empty means all of them.
+    """First layer whose weights the control randomises, up to `layer`; earlier layers keep theirs. Empty means
+    all layers.
     """
     @_builtins.property
     def image(self) -> _image_pb2.Image:
@@ -649,22 +644,22 @@ class OccludeRequest(_message.Message):
 
     @_builtins.property
     def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Box]:
-        """Rectangles in pixels of the photo to cover, 1024 at most, each as far as the network sees it.
-        Empty means `masks`, or a sliding window.
+        """Rectangles to occlude, in pixels of the photo, at most 1024; each is clipped to the part of the photo
+        that the network sees. Empty means `masks`, or a sliding window.
         """
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The classes to watch, 16 at most, by label or by the label's id. Empty means the likeliest class of
-        the photo as it is.
+        """Classes to watch, at most 16, by name or id of the label. Empty means the most likely class of the photo
+        without occlusion.
         """
 
     @_builtins.property
     def masks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Shapes to cover, 256 at most: files of images (as Image.encoded) as large as the photo after EXIF
-        orientation, whose pixels lighter than 127 are covered; what is transparent is not. In the network's
-        input a pixel is covered where the pixel of the photo under its centre is; a mask that covers none
-        there is an error, and so are masks beside `boxes`. Empty means `boxes`, or a sliding window.
+        """Shapes to occlude, at most 256: image files (as in Image.encoded) of the photo's size after EXIF
+        orientation; pixels lighter than 127 are occluded, transparent pixels are not. A pixel of the network's
+        input is occluded if the photo's pixel at its centre is. A mask that occludes no such pixel is an error,
+        and so is combining masks with `boxes`. Empty means `boxes`, or a sliding window.
         """
 
     def __init__(
@@ -717,8 +712,8 @@ Global___OccludeRequest: _TypeAlias = OccludeRequest  # noqa: Y015
 
 @_typing.final
 class OccludeResponse(_message.Message):
-    """What the covered windows did. A mask's window is the smallest one around it; in maps it counts for the
-    pixels that it covers.
+    """Effects of the occluded windows. The window of a mask is its bounding box; in maps a mask counts only for
+    the pixels that it occludes.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -734,42 +729,42 @@ class OccludeResponse(_message.Message):
     LIKELIEST_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that answered."""
+    """Name of the model that answered."""
     version: _builtins.int
-    """Its version."""
+    """Version of that model."""
     windows: _builtins.int
-    """How many windows were covered."""
+    """Number of occluded windows."""
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OccludedClass]:
-        """The classes that were watched, in the order of the request."""
+        """Watched classes, in the order of the request."""
 
     @_builtins.property
     def map(self) -> Global___OccludedMap:
-        """The map that was watched."""
+        """Watched feature map."""
 
     @_builtins.property
     def picture(self) -> _image_pb2.Picture:
-        """All of it in one picture: the photo with a window, the map's total activation and projection, the
-        classes' values and the likeliest class at every place. Unset when pictures were not asked for.
+        """All results in one picture: the photo with a window, the map's total activation and projection, the
+        values of the classes, and the most likely class at each position. Unset if pictures were not requested.
         """
 
     @_builtins.property
     def photo(self) -> _image_pb2.Size:
-        """The size of the photo, after EXIF orientation: the frame of every box."""
+        """Size of the photo after EXIF orientation: the coordinate frame of every box."""
 
     @_builtins.property
     def positions(self) -> _tensor_pb2.Tensor:
         """int64, (windows, 4): first row, first column, rows and columns in the network's input. Unset unless
-        tensors were asked for, as the next one.
+        tensors were requested, like `likeliest`.
         """
 
     @_builtins.property
     def likeliest(self) -> _tensor_pb2.Tensor:
-        """int64, (windows,): the class that was likeliest, by its place among the labels."""
+        """int64, (windows,): index of the most likely class among the labels."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     def __init__(
         self,
@@ -795,7 +790,7 @@ Global___OccludeResponse: _TypeAlias = OccludeResponse  # noqa: Y015
 
 @_typing.final
 class OccludedClass(_message.Message):
-    """What the windows did to one class."""
+    """Effect of the windows on one class."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -808,33 +803,33 @@ class OccludedClass(_message.Message):
     VALUE_MAP_FIELD_NUMBER: _builtins.int
     PHOTO_VALUE_MAP_FIELD_NUMBER: _builtins.int
     label_id: _builtins.str
-    """The label's id."""
+    """Id of the label."""
     label: _builtins.str
-    """The label."""
+    """Name of the label."""
     clean: _builtins.float
-    """Its value in the photo as it is."""
+    """Value of the class in the photo without occlusion."""
     lowest: _builtins.float
-    """Its least value."""
+    """Lowest value over all windows."""
     @_builtins.property
     def lowest_at(self) -> _image_pb2.Box:
-        """The window that lowers it most, in pixels of the photo; the first of those that differ by rounding
-        only. Unset where no window lowers it by more than rounding.
+        """Window that lowers the value most, in pixels of the photo; the first of those that differ only by
+        rounding. Unset if no window lowers it by more than rounding.
         """
 
     @_builtins.property
     def values(self) -> _tensor_pb2.Tensor:
-        """float32, (windows,): its value with each window covered. Unset unless tensors were asked for, as the
-        next two.
+        """float32, (windows,): value for each occluded window. Unset unless tensors were requested, like the next
+        two.
         """
 
     @_builtins.property
     def value_map(self) -> _tensor_pb2.Tensor:
-        """float32, (rows, columns) of the network's input: the mean over all windows that cover a pixel."""
+        """float32, (rows, columns) of the network's input: mean over all windows that occlude a pixel."""
 
     @_builtins.property
     def photo_value_map(self) -> _tensor_pb2.Tensor:
-        """float32, (rows, columns) of the photo: the same; outside of the network's crop the clean value. Of a
-        JPEG that was decoded at a smaller scale, those of that scale.
+        """float32, (rows, columns) of the photo: the same map; pixels outside of the network's crop have the clean
+        value. For a JPEG that was decoded at a smaller scale, rows and columns at that scale.
         """
 
     def __init__(
@@ -859,7 +854,7 @@ Global___OccludedClass: _TypeAlias = OccludedClass  # noqa: Y015
 
 @_typing.final
 class OccludedMap(_message.Message):
-    """What the windows did to the map that was watched."""
+    """Effect of the windows on the watched feature map."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -874,36 +869,36 @@ class OccludedMap(_message.Message):
     CONTROL_SSIM_FIELD_NUMBER: _builtins.int
     CONTROL_RANK_CORRELATION_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
-    """Its layer."""
+    """Layer of the map."""
     map: _builtins.int
-    """Its number, from 0."""
+    """Number of the map, from 0."""
     clean_total: _builtins.float
-    """Its activations, summed over space, in the photo as it is."""
+    """Sum of the map's activations over space, in the photo without occlusion."""
     lowest_total: _builtins.float
-    """The least such sum."""
+    """Lowest such sum over all windows."""
     control_ssim: _builtins.float
-    """How alike the projection and its control are, inside the receptive field: the mean structural
-    similarity, from -1 to 1. Unset without the control, or where one of them is all zero.
+    """Mean structural similarity (SSIM) of the projection and its control within the receptive field, -1 to 1.
+    Unset without the control, or if either is all zero.
     """
     control_rank_correlation: _builtins.float
-    """Spearman's rank correlation of the two, from -1 to 1. Unset as the one before."""
+    """Spearman's rank correlation of the two, -1 to 1. Unset in the same cases as `control_ssim`."""
     @_builtins.property
     def totals(self) -> _tensor_pb2.Tensor:
-        """float32, (windows,): the sum with each window covered. Unset unless tensors were asked for, as the
-        next two.
+        """float32, (windows,): sum for each occluded window. Unset unless tensors were requested, like the next
+        two.
         """
 
     @_builtins.property
     def total_map(self) -> _tensor_pb2.Tensor:
-        """float32, (rows, columns) of the network's input: the mean over all windows that cover a pixel."""
+        """float32, (rows, columns) of the network's input: mean over all windows that occlude a pixel."""
 
     @_builtins.property
     def projection(self) -> _tensor_pb2.Tensor:
-        """float32, (3, rows, columns): the projection of its strongest unit in the photo as it is."""
+        """float32, (3, rows, columns): projection of the map's strongest unit in the photo without occlusion."""
 
     @_builtins.property
     def control_projection(self) -> _tensor_pb2.Tensor:
-        """The same through randomised weights. Unset unless tensors and the control were asked for."""
+        """The same projection with randomised weights. Unset unless tensors and the control were requested."""
 
     def __init__(
         self,
@@ -936,7 +931,7 @@ Global___OccludedMap: _TypeAlias = OccludedMap  # noqa: Y015
 
 @_typing.final
 class MeasureInvarianceRequest(_message.Message):
-    """What to do to photos, and where to look."""
+    """Photos, their transformations, and the layers and classes to measure."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -957,47 +952,47 @@ class MeasureInvarianceRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     fill: Global___Fill.ValueType
-    """What comes in where there is no photo. Unset means the model's mean colour."""
+    """Fill of pixels outside of the photo. Unset means the model's mean colour."""
     pictures: _builtins.bool
     """Whether to send the picture. Unset means yes."""
     tensors: _builtins.bool
-    """Whether to send the numbers of the curves as tensors too, of all photos together."""
+    """Whether to also send the curves of all photos as tensors."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
-        """The photos, 1 to 16. None is an error."""
+        """The photos, 1 to 16. An empty list is an error."""
 
     @_builtins.property
     def transformations(self) -> _containers.RepeatedScalarFieldContainer[Global___Transformation.ValueType]:
-        """What is done to the photos, one at a time; none of them twice. Empty means vertical, scale, rotation."""
+        """Transformations to apply, one at a time, without duplicates. Empty means vertical, scale, rotation."""
 
     @_builtins.property
     def translations_px(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Moves in pixels of the network's input, positive down or to the right: 200 at most, each from -1024
-        to 1024. Empty means -60 to 60 in steps of 6.
+        """Translations in pixels of the network's input, positive down or to the right; at most 200, each from
+        -1024 to 1024. Empty means -60 to 60 in steps of 6.
         """
 
     @_builtins.property
     def scales(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Ratios, 2 shows everything twice as large: 200 at most, each from 0.1 to 10. Empty means 0.6 to 1.8
-        in steps of 0.1.
+        """Scale factors, 2 enlarges everything twofold; at most 200, each from 0.1 to 10. Empty means 0.6 to 1.8 in
+        steps of 0.1.
         """
 
     @_builtins.property
     def rotations_deg(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Angles in degrees, positive counter-clockwise: 200 at most, each from -360 to 360. Empty means 0 to
-        350 in steps of 10.
+        """Angles in degrees, positive counter-clockwise; at most 200, each from -360 to 360. Empty means 0 to 350
+        in steps of 10.
         """
 
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Where features are compared: 8 layers at most, none of them twice, any that GetModel lists. Empty
-        means "relu1", "relu7".
+        """Layers whose features are compared: any that GetModel lists, at most 8, without duplicates. Empty means
+        "relu1", "relu7".
         """
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The true class of each photo, in order, by label or by the label's id; "" for the class that is
-        likeliest in the photo as it is. Empty means that class for all photos.
+        """True class of each photo, in order, by name or id of the label; "" for the most likely class of the
+        original photo. Empty means the most likely class of every photo.
         """
 
     def __init__(
@@ -1033,7 +1028,7 @@ Global___MeasureInvarianceRequest: _TypeAlias = MeasureInvarianceRequest  # noqa
 
 @_typing.final
 class MeasureInvarianceResponse(_message.Message):
-    """How far features and classes moved."""
+    """Changes of features and class probabilities."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1044,28 +1039,28 @@ class MeasureInvarianceResponse(_message.Message):
     TENSORS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that answered."""
+    """Name of the model that answered."""
     version: _builtins.int
-    """Its version."""
+    """Version of that model."""
     @_builtins.property
     def photos(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvariancePhoto]:
         """The photos, in the order of the request."""
 
     @_builtins.property
     def picture(self) -> _image_pb2.Picture:
-        """All of it in one picture: the first photo transformed, the curves of all photos in the first and the
-        last of the layers, and their classes' probabilities. Unset when pictures were not asked for.
+        """All results in one picture: the first photo transformed, the curves of all photos in the first and the
+        last layer, and the probabilities of their classes. Unset if pictures were not requested.
         """
 
     @_builtins.property
     def tensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvarianceTensors]:
-        """The same numbers for each transformation, in the order of the request. Empty unless tensors were
-        asked for.
+        """The same values for each transformation, in the order of the request. Empty unless tensors were
+        requested.
         """
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     def __init__(
         self,
@@ -1087,7 +1082,7 @@ Global___MeasureInvarianceResponse: _TypeAlias = MeasureInvarianceResponse  # no
 
 @_typing.final
 class InvariancePhoto(_message.Message):
-    """What the transformations did to one photo."""
+    """Effect of the transformations on one photo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1097,16 +1092,16 @@ class InvariancePhoto(_message.Message):
     PROBABILITY_FIELD_NUMBER: _builtins.int
     CURVES_FIELD_NUMBER: _builtins.int
     label_id: _builtins.str
-    """The id of the label of its true class."""
+    """Id of the label of the tracked class."""
     label: _builtins.str
-    """The label."""
+    """Name of that label."""
     chosen: Global___LabelChoice.ValueType
-    """Who chose it."""
+    """Source of the tracked class."""
     probability: _builtins.float
-    """Its probability in the photo as it is, from 0 to 1."""
+    """Probability of the tracked class in the original photo, from 0 to 1."""
     @_builtins.property
     def curves(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvarianceCurve]:
-        """What each transformation did, in the order of the request."""
+        """Effect of each transformation, in the order of the request."""
 
     def __init__(
         self,
@@ -1127,7 +1122,7 @@ Global___InvariancePhoto: _TypeAlias = InvariancePhoto  # noqa: Y015
 
 @_typing.final
 class InvarianceCurve(_message.Message):
-    """What one transformation did to one photo, value by value."""
+    """Effect of one transformation on one photo, for each value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1139,17 +1134,17 @@ class InvarianceCurve(_message.Message):
     """The transformation."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """How much of it was done, one value at a time, in the order of the request: pixels of the network's
-        input, ratios, or degrees.
+        """Values of the transformation, in the order of the request: pixels of the network's input, scale factors,
+        or degrees.
         """
 
     @_builtins.property
     def probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """For each value the probability of the photo's true class, from 0 to 1."""
+        """Probability of the tracked class for each value, from 0 to 1."""
 
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerDistances]:
-        """How far the features moved, for each layer in the order of the request."""
+        """Distances of the features, for each layer in the order of the request."""
 
     def __init__(
         self,
@@ -1169,7 +1164,7 @@ Global___InvarianceCurve: _TypeAlias = InvarianceCurve  # noqa: Y015
 
 @_typing.final
 class LayerDistances(_message.Message):
-    """How far the features of one layer moved."""
+    """Distances between the features of the original and the transformed photo in one layer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1180,14 +1175,12 @@ class LayerDistances(_message.Message):
     """The layer."""
     @_builtins.property
     def distances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """For each value of the curve the Euclidean distance between the features of the photo as it is and of
-        the transformed photo, 0 or more, in the layer's own unit.
-        """
+        """Euclidean distance for each value of the curve, 0 or more, in the layer's own scale."""
 
     @_builtins.property
     def normalised_distances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The same, divided by the Euclidean norm of the features of the photo as it is: 0 is no change, 1 one
-        as large as the features are. Where these are all 0, any change is 1.
+        """The same distances, divided by the Euclidean norm of the original's features: 0 is no change, 1 a change
+        as large as the features themselves. If these are all 0, any change is 1.
         """
 
     def __init__(
@@ -1207,7 +1200,7 @@ Global___LayerDistances: _TypeAlias = LayerDistances  # noqa: Y015
 
 @_typing.final
 class InvarianceTensors(_message.Message):
-    """The numbers of one transformation, of all photos and layers in the order of the request."""
+    """Values of one transformation, for all photos and layers in the order of the request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1220,19 +1213,19 @@ class InvarianceTensors(_message.Message):
     """The transformation."""
     @_builtins.property
     def values(self) -> _tensor_pb2.Tensor:
-        """float32, (values,): how much of it was done."""
+        """float32, (values,): values of the transformation."""
 
     @_builtins.property
     def distances(self) -> _tensor_pb2.Tensor:
-        """float32, (photos, values, layers): how far the features moved."""
+        """float32, (photos, values, layers): distances of the features."""
 
     @_builtins.property
     def normalised_distances(self) -> _tensor_pb2.Tensor:
-        """float32, (photos, values, layers): the same, divided by the norm of the photo's own features."""
+        """float32, (photos, values, layers): the same, divided by the norm of the original's features."""
 
     @_builtins.property
     def probabilities(self) -> _tensor_pb2.Tensor:
-        """float32, (photos, values): the probability of the photo's true class."""
+        """float32, (photos, values): probability of the tracked class."""
 
     def __init__(
         self,
@@ -1253,18 +1246,18 @@ Global___InvarianceTensors: _TypeAlias = InvarianceTensors  # noqa: Y015
 
 @_typing.final
 class Part(_message.Message):
-    """A part that all photos show, such as the nose."""
+    """An object part that all photos show, such as the nose."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     BOXES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What it is called, 1 to 64 characters; not "random", which is the control."""
+    """Name of the part, 1 to 64 characters; "random" is reserved for the control."""
     @_builtins.property
     def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Box]:
-        """Where it lies: a box in pixels of the photo for each photo, in order, inside of what the network sees
-        of the photo.
+        """One box per photo around the part, in pixels of the photo, in order of the photos, within the part of the
+        photo that the network sees.
         """
 
     def __init__(
@@ -1283,7 +1276,7 @@ Global___Part: _TypeAlias = Part  # noqa: Y015
 
 @_typing.final
 class CorrespondRequest(_message.Message):
-    """What to cover, and where to compare what that changes."""
+    """Parts to occlude, and the layers in which to compare the changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1302,31 +1295,31 @@ class CorrespondRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     random: _builtins.int
-    """The control: how often a box of the photo's mean size, at a random place, is covered in each photo,
-    from 0 to 100; 0 is no control. Unset means 10.
+    """Number of draws of the control, from 0 to 100: each occludes a box of the photo's mean part size at a
+    random position in each photo. 0 means no control. Unset means 10.
     """
     seed: _builtins.int
-    """The seed of the random places, 0 or more: the same one gives the same places. Unset means 0."""
+    """Seed of the random positions, 0 or more. Unset means 0."""
     fill: Global___FillColour.ValueType
-    """What covers. Unset means grey."""
+    """Fill of the occluded boxes. Unset means grey."""
     pictures: _builtins.bool
-    """Whether to send the picture. Unset means yes. With many parts and photos it may have some MB, so that
-    a client may have to raise its limit of received bytes (4 MiB unless it says otherwise).
+    """Whether to send the picture. Unset means yes. With many parts and photos it may have several MB: a client
+    may have to raise its limit of received bytes (4 MiB by default).
     """
     tensors: _builtins.bool
-    """Whether to send the distances of each pair of photos, and the boxes."""
+    """Whether to send the distances of each pair of photos and the boxes as tensors."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
-        """The photos, 2 to 32. Fewer are an error."""
+        """The photos, 2 to 32."""
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]:
-        """The parts to cover, one at a time, 1 to 16, none of a name twice. None is an error."""
+        """Parts to occlude, one at a time, 1 to 16, with distinct names."""
 
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Where features are compared: 8 layers at most, none of them twice, any that GetModel lists. Empty
-        means "pool5", "relu7".
+        """Layers whose features are compared: any that GetModel lists, at most 8, without duplicates. Empty means
+        "pool5", "relu7".
         """
 
     def __init__(
@@ -1368,7 +1361,7 @@ Global___CorrespondRequest: _TypeAlias = CorrespondRequest  # noqa: Y015
 
 @_typing.final
 class CorrespondResponse(_message.Message):
-    """Whether covering a part changes the features of different photos alike."""
+    """Consistency of the feature changes between photos when a part is occluded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1382,42 +1375,42 @@ class CorrespondResponse(_message.Message):
     RANDOM_BOXES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that answered."""
+    """Name of the model that answered."""
     version: _builtins.int
-    """Its version."""
+    """Version of that model."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartCorrespondence]:
-        """One for each part and layer: the parts in the order of the request, then the control, where there is
-        one, as the part "random"; of each, the layers in the order of the request.
+        """One row for each part and layer: parts in the order of the request, then the control, if any, as the part
+        "random"; for each part, layers in the order of the request.
         """
 
     @_builtins.property
     def picture(self) -> _image_pb2.Picture:
-        """All of it in one picture, with the covered photos. Unset when pictures were not asked for."""
+        """All results in one picture, with the occluded photos. Unset if pictures were not requested."""
 
     @_builtins.property
     def hamming(self) -> _tensor_pb2.Tensor:
-        """float32, (parts, layers, photos, photos): the distance of each pair of photos. Unset unless tensors
-        were asked for, as the next ones.
+        """float32, (parts, layers, photos, photos): distance of each pair of photos. Unset unless tensors were
+        requested, like the next three.
         """
 
     @_builtins.property
     def boxes(self) -> _tensor_pb2.Tensor:
-        """int64, (parts, photos, 4): x0, y0, x1 and y1 of what was covered, in pixels of the network's input."""
+        """int64, (parts, photos, 4): x0, y0, x1 and y1 of the occluded boxes, in pixels of the network's input."""
 
     @_builtins.property
     def random_hamming(self) -> _tensor_pb2.Tensor:
-        """float32, (draws, layers, photos, photos): the distances of the control. Unset without a control, as
-        the next one.
+        """float32, (draws, layers, photos, photos): distances of the control. Unset without a control, like the
+        next one.
         """
 
     @_builtins.property
     def random_boxes(self) -> _tensor_pb2.Tensor:
-        """int64, (draws, photos, 4): what the control covered, as `boxes`."""
+        """int64, (draws, photos, 4): boxes of the control, in the form of `boxes`."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     def __init__(
         self,
@@ -1442,7 +1435,7 @@ Global___CorrespondResponse: _TypeAlias = CorrespondResponse  # noqa: Y015
 
 @_typing.final
 class PartCorrespondence(_message.Message):
-    """How alike the features of one layer change when one part is covered."""
+    """Consistency of the feature changes of one layer when one part is occluded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1452,17 +1445,18 @@ class PartCorrespondence(_message.Message):
     DEVIATION_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
     part: _builtins.str
-    """The part's name; "random" for the control."""
+    """Name of the part; "random" for the control."""
     layer: _builtins.str
-    """The layer."""
+    """Name of the layer."""
     mean: _builtins.float
-    """The share of the layer's features that do not change the same way (fall, rise or stay) in two photos,
-    from 0 to 1, as the mean over all pairs of photos. Lower: the network relates the parts more closely.
+    """Share of the layer's features whose change differs in sign (decrease, increase or none) between two
+    photos, from 0 to 1, averaged over all pairs of photos. Lower values mean that the network relates the
+    parts more closely.
     """
     deviation: _builtins.float
-    """The standard deviation of that share over the pairs."""
+    """Standard deviation of that share over the pairs."""
     pairs: _builtins.int
-    """How many pairs there are; of the control, pairs of all draws."""
+    """Number of pairs; for the control, over all draws."""
     def __init__(
         self,
         *,
@@ -1482,16 +1476,16 @@ Global___PartCorrespondence: _TypeAlias = PartCorrespondence  # noqa: Y015
 
 @_typing.final
 class ModelRef(_message.Message):
-    """A model of the store."""
+    """Reference to a model of the store."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name. Empty is an error."""
+    """Name of the model. Empty is an error."""
     version: _builtins.int
-    """Its version, 1 or more. Unset means the newest."""
+    """Version of the model, 1 or more. Unset means the newest."""
     def __init__(
         self,
         *,
@@ -1510,7 +1504,7 @@ Global___ModelRef: _TypeAlias = ModelRef  # noqa: Y015
 
 @_typing.final
 class CompareArchitecturesRequest(_message.Message):
-    """Which models to compare, and on what."""
+    """Models to compare, and photos to compare them on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1522,12 +1516,14 @@ class CompareArchitecturesRequest(_message.Message):
     pictures: _builtins.bool
     """Whether to send the picture. Unset means yes."""
     tensors: _builtins.bool
-    """Whether to send filters, spectra and what else numbers cannot tell."""
+    """Whether to send filters, spectra and the other arrays behind the table."""
     index: _builtins.str
-    """Counts maps that are dead on all photos of each model's index of this name too. Empty means none."""
+    """Name of an index of each model, to also count maps that are dead on all photos of the index. Empty means
+    that they are not counted.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelRef]:
-        """The models, 2 to 8, none of them twice, all of one input size."""
+        """The models, 2 to 8, without duplicates, all of the same input size."""
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
@@ -1554,7 +1550,7 @@ Global___CompareArchitecturesRequest: _TypeAlias = CompareArchitecturesRequest  
 
 @_typing.final
 class CompareArchitecturesResponse(_message.Message):
-    """Models side by side."""
+    """The models side by side."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1585,25 +1581,25 @@ class CompareArchitecturesResponse(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def table(self) -> Global___Table:
-        """The first column says what is measured, and in what unit; then a column for each model, in the order of
-        the request, with null where a model has no such number.
+        """Table of all measurements. The first column names the quantity and its unit; then one column for each
+        model, in the order of the request, with null for a quantity that a model lacks.
         """
 
     @_builtins.property
     def picture(self) -> _image_pb2.Picture:
-        """All of it in one picture. Unset when pictures were not asked for."""
+        """All results in one picture. Unset if pictures were not requested."""
 
     @_builtins.property
     def tensors(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
-        """By name, NAME-VERSION-WHAT. Empty unless tensors were asked for. WHAT is: filters, float32 (maps, 3,
-        rows, columns); rms and rms-renormalised, (maps,); shares, (maps, 3) of energy in low, middle and high
+        """Arrays by name, NAME-VERSION-KEY. Empty unless tensors were requested. KEY is: filters, float32 (maps, 3,
+        rows, columns); rms and rms-renormalised, (maps,); shares, (maps, 3), of energy in low, middle and high
         frequencies; peaks, (maps,), in cycles per pixel; frequencies and density, (bins,), the mean spectrum;
         profile, the power of layer-2 projections along the axes; maxima-LAYER, (maps,).
         """
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     def __init__(
         self,
@@ -1623,8 +1619,8 @@ Global___CompareArchitecturesResponse: _TypeAlias = CompareArchitecturesResponse
 
 @_typing.final
 class TopKRequest(_message.Message):
-    """Which maps of an index to show. Its photos are read again from where they were when it was made, a
-    folder of the service: no request names a file.
+    """Feature maps of an index to show. The photos are read again from the folder of the service where they were
+    indexed: no request names a file.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1646,42 +1642,37 @@ class TopKRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     index: _builtins.str
-    """The index, by its name. Empty means the only one of the model; where there are several, that is an
-    error.
-    """
+    """Name of the index. Empty means the model's only index; if it has several, that is an error."""
     layer: _builtins.str
-    """The layer whose maps are shown; any that the index has. Empty means "conv5"."""
+    """Indexed layer whose maps are shown. Empty means "conv5"."""
     count: _builtins.int
-    """How many of the strongest maps, from 1 to 64; fewer are shown where the layer ends. Unset means 9. Must
-    be unset when `maps` are given.
+    """Number of strongest maps, from 1 to 64; fewer are shown at the end of the layer. Unset means 9. Must be
+    unset if `maps` are given.
     """
     first: _builtins.int
-    """How many of the strongest maps to pass over, from 0 to the layer's number of maps less 1: with `count`
-    all maps can be paged. Unset means 0. Must be unset when `maps` are given.
+    """Number of strongest maps to skip, from 0 to the number of maps in the layer minus 1: use it with `count`
+    to page through all maps. Unset means 0. Must be unset if `maps` are given.
     """
     top: _builtins.int
-    """How many photos of each map, from 1 to 9 and at most what the index has. Unset means 9, or all that the
-    index has.
+    """Number of photos per map, from 1 to 9 and at most the number in the index. Unset means 9, or all in the
+    index if it has fewer.
     """
     control: _builtins.bool
-    """Whether to project through randomised weights too, beside. What is still there comes from the photo,
-    not from what the network has learnt.
+    """Whether to also project with randomised weights. Structure that remains comes from the photo, not from
+    what the network has learnt.
     """
     control_down_to: _builtins.str
-    """The first layer whose weights the control randomises; those before it are left as they are. Empty
-    means all weights are randomised.
-    """
+    """First layer whose weights the control randomises; earlier layers keep theirs. Empty means all layers."""
     pictures: _builtins.bool
     """Whether to send the picture. Unset means yes."""
     tensors: _builtins.bool
-    """Whether to send the projections and patches as numbers: 300 kB for each photo of a map of conv5 of
-    zfnet, so that large pages may exceed what a client receives, or the service sends (128 MiB unless it
-    is configured otherwise).
+    """Whether to send the projections and patches as tensors: 300 kB for each photo of a map in conv5 of zfnet.
+    Large pages may exceed what a client receives, or what the service sends (128 MiB by default).
     """
     @_builtins.property
     def maps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The maps, from 0, or the units of a fully connected layer; 64 at most, none of them twice. Empty means
-        the `count` strongest, by what their strongest photo is ranked by, from `first` on.
+        """Maps to show, from 0, or units of a fully connected layer; at most 64, without duplicates. Empty means
+        the `count` strongest, ranked by their strongest photo, after the first `first`.
         """
 
     def __init__(
@@ -1729,7 +1720,7 @@ Global___TopKRequest: _TypeAlias = TopKRequest  # noqa: Y015
 
 @_typing.final
 class TopKResponse(_message.Message):
-    """The photos that activate maps most."""
+    """The photos that activate feature maps most."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1742,40 +1733,40 @@ class TopKResponse(_message.Message):
     CONTROLS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that answered."""
+    """Name of the model that answered."""
     version: _builtins.int
-    """Its version."""
+    """Version of that model."""
     @_builtins.property
     def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopKMap]:
-        """In the order of `maps`, or the strongest first."""
+        """Maps in the order of `maps`, or strongest first."""
 
     @_builtins.property
     def picture(self) -> _image_pb2.Picture:
-        """All of it in one picture, as the paper's Fig 2: for each map its projections beside their patches, and
-        beside the controls when asked for. Unset when pictures were not asked for.
+        """All results in one picture, as in Fig 2 of the paper: projections of each map next to image patches, and
+        to controls if requested. Unset if pictures were not requested.
         """
 
     @_builtins.property
     def projections(self) -> _tensor_pb2.Tensor:
-        """The projections: float32, (maps, photos, 3, size, size) in the channel order of the network's input,
-        signed. The size is that of the layer's receptive field, or of the network's input where that is no
-        larger, as in a fully connected layer. Zero beyond the edges of the network's crop of the photo, and of a
-        record of which nothing was seen. Unset unless tensors were asked for, as the next one.
+        """float32, (maps, photos, 3, size, size): projections in the channel order of the network's input, signed.
+        The size is the side of the layer's receptive field, or of the network's input if that is smaller, as in
+        a fully connected layer. Zero outside of the network's crop of the photo, and for a record without a
+        projection. Unset unless tensors were requested, like `patches`.
         """
 
     @_builtins.property
     def patches(self) -> _tensor_pb2.Tensor:
-        """The same pixels of the photos: uint8, (maps, photos, size, size, 3), RGB."""
+        """uint8, (maps, photos, size, size, 3), RGB: the same pixels of the photos."""
 
     @_builtins.property
     def controls(self) -> _tensor_pb2.Tensor:
-        """The projections through randomised weights, as `projections`. Unset unless tensors and the control
-        were asked for.
+        """Projections with randomised weights, in the form of `projections`. Unset unless tensors and the control
+        were requested.
         """
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     def __init__(
         self,
@@ -1799,7 +1790,7 @@ Global___TopKResponse: _TypeAlias = TopKResponse  # noqa: Y015
 
 @_typing.final
 class TopKMap(_message.Message):
-    """A map and its strongest photos."""
+    """A feature map and its strongest photos."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1809,16 +1800,16 @@ class TopKMap(_message.Message):
     DEAD_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     map: _builtins.int
-    """The map, from 0, or the unit of a fully connected layer."""
+    """Number of the map, from 0, or of the unit in a fully connected layer."""
     alive: _builtins.int
-    """How many photos of the index activate it: by more than 0, anywhere in the map."""
+    """Number of photos of the index with an activation above 0 anywhere in the map."""
     images: _builtins.int
-    """How many photos the index was made of."""
+    """Number of photos in the index."""
     dead: _builtins.bool
-    """Whether no photo activates it."""
+    """Whether no photo of the index activates the map."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopKRecord]:
-        """Its records, the strongest first; of every map equally many."""
+        """Records of the map, strongest first; every map has the same number."""
 
     def __init__(
         self,
@@ -1839,7 +1830,7 @@ Global___TopKMap: _TypeAlias = TopKMap  # noqa: Y015
 
 @_typing.final
 class TopKRecord(_message.Message):
-    """A photo among the strongest of a map."""
+    """One of the strongest photos of a map."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1855,30 +1846,34 @@ class TopKRecord(_message.Message):
     CONTROL_SSIM_FIELD_NUMBER: _builtins.int
     CONTROL_RANK_CORRELATION_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
-    """Its rank, from 0, the strongest."""
+    """Rank of the photo, from 0, the strongest."""
     path: _builtins.str
-    """Where it is, as the index has it: relative to the indexed data, or as its list of photos says."""
+    """Path of the photo as recorded in the index: relative to the indexed data, or as in the list of photos."""
     label: _builtins.str
-    """Its class in the indexed data: a folder's name, or what a list says. Empty where it has none."""
+    """Class of the photo in the indexed data: the name of its folder, or the entry of a list. Empty if it has
+    none.
+    """
     value: _builtins.float
-    """The activation that was recorded, of the map's strongest unit in the photo."""
+    """Recorded activation of the map's strongest unit in the photo."""
     recomputed: _builtins.float
-    """The activation of that unit now. Unset in the states CHANGED, GONE and SILENT."""
+    """Activation of that unit, computed now. Unset in the states CHANGED, GONE and SILENT."""
     y: _builtins.int
-    """The unit's row in its map, from 0. Unset in a fully connected layer."""
+    """Row of the unit in its map, from 0. Unset in a fully connected layer."""
     x: _builtins.int
-    """The unit's column in its map, from 0. Unset in a fully connected layer."""
+    """Column of the unit in its map, from 0. Unset in a fully connected layer."""
     state: Global___RecordState.ValueType
-    """Whether that is what the index says."""
+    """Whether the photo still matches the index."""
     control_ssim: _builtins.float
-    """How alike the projection and its control are, inside the receptive field: the mean structural
-    similarity, from -1 to 1. Unset without the control, or where one of them is all zero.
+    """Mean structural similarity (SSIM) of the projection and its control within the receptive field, -1 to 1.
+    Unset without the control, or if either is all zero.
     """
     control_rank_correlation: _builtins.float
-    """Spearman's rank correlation of the two, from -1 to 1. Unset as the one before."""
+    """Spearman's rank correlation of the two, -1 to 1. Unset in the same cases as `control_ssim`."""
     @_builtins.property
     def patch(self) -> _image_pb2.Box:
-        """What the unit can see, in pixels of the photo, clipped to the photo. Unset as `recomputed`."""
+        """Receptive field of the unit in pixels of the photo, clipped to the photo. Unset in the same states as
+        `recomputed`.
+        """
 
     def __init__(
         self,
@@ -1924,8 +1919,9 @@ Global___TopKRecord: _TypeAlias = TopKRecord  # noqa: Y015
 
 @_typing.final
 class EvolveRequest(_message.Message):
-    """Which maps to follow through the training of a model. It must have checkpoints, and an index of the same
-    photos for each epoch and for the final weights, in a folder of the service: no request names a file.
+    """Feature maps to follow through the training of a model. The model must have checkpoints, and an index of
+    the same photos for each epoch and for the final weights, in a folder of the service: no request names a
+    file.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1946,37 +1942,37 @@ class EvolveRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     index: _builtins.str
-    """The index of the final weights, by its name, such as "val"; that of an epoch is "val-epoch-005". Empty
-    means the only one of the model; where there are several, that is an error.
+    """Name of the index of the final weights, such as "val"; the index of an epoch is "val-epoch-005". Empty
+    means the model's only index; if it has several, that is an error.
     """
     layer: _builtins.str
-    """The layer whose maps are followed; any that the indexes have but the fully connected ones, which
-    checkpoints do not keep. Empty means "conv3".
+    """Layer whose maps are followed: any indexed layer that is not fully connected; checkpoints do not contain
+    those. Empty means "conv3".
     """
     count: _builtins.int
-    """How many of the strongest maps, from 1 to 32; fewer are shown where the layer ends. Unset means 6. Must
-    be unset when `maps` are given.
+    """Number of strongest maps, from 1 to 32; fewer are shown at the end of the layer. Unset means 6. Must be
+    unset if `maps` are given.
     """
     first: _builtins.int
-    """How many of the strongest maps to pass over, from 0 to the layer's number of maps less 1. Unset means
-    0. Must be unset when `maps` are given.
+    """Number of strongest maps to skip, from 0 to the number of maps in the layer minus 1. Unset means 0. Must
+    be unset if `maps` are given.
     """
     settling: _builtins.bool
     """Whether to measure how fast the maps settle. Unset means yes."""
     pictures: _builtins.bool
     """Whether to send the picture. Unset means yes."""
     tensors: _builtins.bool
-    """Whether to send the projections and patches as numbers."""
+    """Whether to send the projections and patches as tensors."""
     @_builtins.property
     def maps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The maps, from 0; 32 at most, none of them twice. Empty means the `count` strongest of the final
-        weights, from `first` on.
+        """Maps to follow, from 0; at most 32, without duplicates. Empty means the `count` strongest with the final
+        weights, after the first `first`.
         """
 
     @_builtins.property
     def epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """After which epochs, besides the end of the training; 32 at most, none of them twice. Empty means all
-        that have an index, but for the last epoch, which is the end.
+        """Epochs to show in addition to the end of training; at most 32, without duplicates. Empty means all that
+        have an index, except the last epoch, which is the end.
         """
 
     def __init__(
@@ -2023,7 +2019,7 @@ Global___EvolveRequest: _TypeAlias = EvolveRequest  # noqa: Y015
 
 @_typing.final
 class EvolveResponse(_message.Message):
-    """How maps came to be."""
+    """Evolution of feature maps during training."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2036,40 +2032,40 @@ class EvolveResponse(_message.Message):
     PATCHES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that answered."""
+    """Name of the model that answered."""
     version: _builtins.int
-    """Its version."""
+    """Version of that model."""
     @_builtins.property
     def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvolvedMap]:
-        """In the order of `maps`, or the strongest first."""
+        """Maps in the order of `maps`, or strongest first."""
 
     @_builtins.property
     def settling(self) -> _containers.RepeatedCompositeFieldContainer[Global___Settling]:
-        """How settled the maps were at each epoch, in the order of the epochs, the end last. Empty when that was
-        not asked for.
+        """How settled the maps were at each epoch, in the order of the epochs, the end last. Empty if it was not
+        requested.
         """
 
     @_builtins.property
     def picture(self) -> _image_pb2.Picture:
-        """All of it in one picture, as the paper's Fig 4: a row for each map, a column for each epoch, and below
-        how fast they settle. Unset when pictures were not asked for.
+        """All results in one picture, as in Fig 4 of the paper: a row per map, a column per epoch, and below them
+        how fast the maps settle. Unset if pictures were not requested.
         """
 
     @_builtins.property
     def projections(self) -> _tensor_pb2.Tensor:
-        """The projections: float32, (maps, epochs, 3, size, size) in the channel order of the network's input,
-        signed. The size is that of the layer's receptive field, or of the network's input where that is no
-        larger. Zero beyond the edges of the network's crop of the photo, and where nothing was seen. Unset
-        unless tensors were asked for, as the next one.
+        """float32, (maps, epochs, 3, size, size): projections in the channel order of the network's input, signed.
+        The size is the side of the layer's receptive field, or of the network's input if that is smaller. Zero
+        outside of the network's crop of the photo, and for a record without a projection. Unset unless tensors
+        were requested, like `patches`.
         """
 
     @_builtins.property
     def patches(self) -> _tensor_pb2.Tensor:
-        """The same pixels of the photos: uint8, (maps, epochs, size, size, 3), RGB."""
+        """uint8, (maps, epochs, size, size, 3), RGB: the same pixels of the photos."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     def __init__(
         self,
@@ -2093,17 +2089,17 @@ Global___EvolveResponse: _TypeAlias = EvolveResponse  # noqa: Y015
 
 @_typing.final
 class EvolvedMap(_message.Message):
-    """A map through the training."""
+    """A feature map during the training."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MAP_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     map: _builtins.int
-    """The map, from 0."""
+    """Number of the map, from 0."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvolvedRecord]:
-        """What it was after each epoch, ascending, and at the end, which comes last."""
+        """Strongest photo of the map after each epoch, ascending, and at the end, which comes last."""
 
     def __init__(
         self,
@@ -2136,33 +2132,32 @@ class EvolvedRecord(_message.Message):
     JUMPED_FIELD_NUMBER: _builtins.int
     CORRELATION_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
-    """The epoch. Unset for the end of the training, the final weights."""
+    """Epoch. Unset for the end of training, the final weights."""
     path: _builtins.str
-    """Where the photo is, as the index has it. Empty in the state DEAD, as `label` is."""
+    """Path of the photo as recorded in the index. Empty in the state DEAD, like `label`."""
     label: _builtins.str
-    """Its class in the indexed data. Empty where it has none."""
+    """Class of the photo in the indexed data. Empty if it has none."""
     value: _builtins.float
-    """The activation that was recorded, the strongest of all photos. Unset in the state DEAD."""
+    """Recorded activation, the largest over all photos. Unset in the state DEAD."""
     recomputed: _builtins.float
-    """The activation of that unit by the weights of the epoch now. Unset in the states CHANGED, GONE, SILENT
-    and DEAD.
+    """Activation of that unit with the weights of the epoch, computed now. Unset in the states CHANGED, GONE,
+    SILENT and DEAD.
     """
     y: _builtins.int
-    """The unit's row in its map, from 0. Unset in the state DEAD."""
+    """Row of the unit in its map, from 0. Unset in the state DEAD."""
     x: _builtins.int
-    """The unit's column in its map, from 0. Unset in the state DEAD."""
+    """Column of the unit in its map, from 0. Unset in the state DEAD."""
     state: Global___RecordState.ValueType
-    """Whether that is what the index says."""
+    """Whether the photo still matches the index."""
     jumped: _builtins.bool
-    """Whether the photo is another one than at the epoch before in this list. Unset where one of the two has
-    none: at the first epoch, and in and after the state DEAD.
+    """Whether the photo differs from that of the previous epoch in this list. Unset if either epoch has no
+    photo: at the first epoch, and in and after the state DEAD.
     """
     correlation: _builtins.float
-    """How alike two projections are, of the same unit in the photo that activates the map most at the end:
-    that by the weights of the epoch and that by the final ones. Pearson's correlation of all values in the
-    part of the receptive field that is in the picture, from -1 to 1. Unset where one of them is the same
-    everywhere or the unit is not active, where that photo is not as it was indexed, and when settling was
-    not asked for.
+    """Pearson's correlation, -1 to 1, of two projections of the same unit in the photo that activates the map
+    most at the end: one with the weights of the epoch, one with the final weights. Over all values in the
+    part of the receptive field that lies in the picture. Unset if either projection is constant or the unit
+    is not active, if that photo has changed since it was indexed, and if settling was not requested.
     """
     def __init__(
         self,
@@ -2225,15 +2220,15 @@ class Settling(_message.Message):
     UPPER_FIELD_NUMBER: _builtins.int
     MAPS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
-    """The epoch. Unset for the end."""
+    """Epoch. Unset for the end of training."""
     median: _builtins.float
-    """The median, from -1 to 1. Unset where no map has a correlation, as the next two."""
+    """Median, -1 to 1. Unset if no map has a correlation, like the next two."""
     lower: _builtins.float
     """The lower quartile."""
     upper: _builtins.float
     """The upper quartile."""
     maps: _builtins.int
-    """How many of the maps have a correlation."""
+    """Number of maps that have a correlation."""
     def __init__(
         self,
         *,
@@ -2268,7 +2263,7 @@ Global___Settling: _TypeAlias = Settling  # noqa: Y015
 
 @_typing.final
 class ListAnalyzersRequest(_message.Message):
-    """Which model the costs are for."""
+    """The model for which costs are estimated."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2296,14 +2291,14 @@ Global___ListAnalyzersRequest: _TypeAlias = ListAnalyzersRequest  # noqa: Y015
 
 @_typing.final
 class ListAnalyzersResponse(_message.Message):
-    """The analyzers, by name."""
+    """The available analyzers, by name."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANALYZERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def analyzers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Analyzer]:
-        """All that are installed and allowed."""
+        """All analyzers that are installed and allowed."""
 
     def __init__(
         self,
@@ -2320,7 +2315,7 @@ Global___ListAnalyzersResponse: _TypeAlias = ListAnalyzersResponse  # noqa: Y015
 
 @_typing.final
 class Analyzer(_message.Message):
-    """An analysis that the service can do."""
+    """An analysis that the service offers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2333,24 +2328,25 @@ class Analyzer(_message.Message):
     MIN_IMAGES_FIELD_NUMBER: _builtins.int
     MAX_IMAGES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What Analyze calls it: lower case, digits and hyphens."""
+    """Name to pass to Analyze: lower case, digits and hyphens."""
     summary: _builtins.str
-    """In one line, what it shows."""
+    """One line about what the analysis shows."""
     distribution: _builtins.str
-    """The package that brought it, such as "zfscope"."""
+    """Package that provides the analyzer, such as "zfscope"."""
     version: _builtins.str
-    """The version of that package."""
+    """Version of that package."""
     cost: _builtins.int
-    """About how many forward passes it costs for each photo with its default parameters; a request of several
-    photos costs as many times as much. Unset where there are no defaults, or they do not fit the model.
+    """Approximate number of forward passes per photo with default parameters; a request with several photos
+    costs that for each. Unset if parameters without a default exist, or if the defaults do not fit the
+    model.
     """
     min_images: _builtins.int
-    """The fewest photos that it takes, 1 or more."""
+    """Minimum number of photos, 0 or more."""
     max_images: _builtins.int
-    """The most photos that it takes."""
+    """Maximum number of photos."""
     @_builtins.property
     def parameters_schema(self) -> _struct_pb2.Struct:
-        """The parameters that it takes, as a JSON schema: names, types, defaults, descriptions."""
+        """JSON schema of the parameters: names, types, defaults, descriptions."""
 
     def __init__(
         self,
@@ -2376,7 +2372,7 @@ Global___Analyzer: _TypeAlias = Analyzer  # noqa: Y015
 
 @_typing.final
 class AnalyzeRequest(_message.Message):
-    """An analysis of photos."""
+    """An analyzer to run, its photos and parameters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2392,20 +2388,18 @@ class AnalyzeRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     analyzer: _builtins.str
-    """The analyzer's name, as ListAnalyzers gives it. Empty is an error."""
+    """Name of the analyzer, as in ListAnalyzers. Empty is an error."""
     pictures: _builtins.bool
     """Whether to send pictures. Unset means yes."""
     tensors: _builtins.bool
-    """Whether to send tensors. A client may have to raise its limit of received bytes (4 MiB unless it
-    says otherwise).
-    """
+    """Whether to send tensors. A client may have to raise its limit of received bytes (4 MiB by default)."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
-        """The photos, as many as the analyzer takes: one, unless it says otherwise."""
+        """The photos, between the analyzer's `min_images` and `max_images`."""
 
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
-        """The parameters by name; those that are left out have the defaults of the schema."""
+        """Parameters by name; those left out have the defaults of the schema."""
 
     def __init__(
         self,
@@ -2435,7 +2429,7 @@ Global___AnalyzeRequest: _TypeAlias = AnalyzeRequest  # noqa: Y015
 
 @_typing.final
 class AnalyzeResponse(_message.Message):
-    """How far an analysis is, or what it found."""
+    """Progress of an analysis, or its result."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2443,11 +2437,11 @@ class AnalyzeResponse(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___Progress:
-        """How far it is."""
+        """Progress so far."""
 
     @_builtins.property
     def result(self) -> Global___Analysis:
-        """What it found: the last message."""
+        """Result of the analysis: the last message."""
 
     def __init__(
         self,
@@ -2467,7 +2461,7 @@ Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):
-    """How far an analysis is."""
+    """Progress of an analysis."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2475,12 +2469,12 @@ class Progress(_message.Message):
     SECONDS_LEFT_FIELD_NUMBER: _builtins.int
     PARTIAL_FIELD_NUMBER: _builtins.int
     fraction: _builtins.float
-    """The share that is done, from 0 to 1; it never falls."""
+    """Share that is done, from 0 to 1; it never decreases."""
     seconds_left: _builtins.float
-    """How many seconds it will still take, going by the time so far. Unset while nothing is done."""
+    """Estimated remaining time in seconds, extrapolated from the time so far. Unset until something is done."""
     @_builtins.property
     def partial(self) -> Global___Analysis:
-        """What there is to see already. Unset where that is nothing."""
+        """Partial result. Unset if there is none yet."""
 
     def __init__(
         self,
@@ -2501,7 +2495,7 @@ Global___Progress: _TypeAlias = Progress  # noqa: Y015
 
 @_typing.final
 class Analysis(_message.Message):
-    """What an analyzer found. The names are explained in its documentation."""
+    """Result of an analyzer; its documentation explains the names."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2576,12 +2570,12 @@ class Analysis(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     PHOTOS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that answered."""
+    """Name of the model that answered."""
     version: _builtins.int
-    """Its version."""
+    """Version of that model."""
     @_builtins.property
     def numbers(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Single numbers by name."""
+        """Scalars by name."""
 
     @_builtins.property
     def tables(self) -> _containers.MessageMap[_builtins.str, Global___Table]:
@@ -2589,19 +2583,19 @@ class Analysis(_message.Message):
 
     @_builtins.property
     def pictures(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Picture]:
-        """Pictures in the analyzer's order. Empty when they were not asked for."""
+        """Pictures in the analyzer's order. Empty if they were not requested."""
 
     @_builtins.property
     def tensors(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
-        """Tensors by name. Empty unless they were asked for."""
+        """Tensors by name. Empty unless they were requested."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     @_builtins.property
     def photos(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Size]:
-        """The sizes of the photos, after EXIF orientation, in the order of the request. Empty in a partial result."""
+        """Sizes of the photos after EXIF orientation, in the order of the request. Empty in a partial result."""
 
     def __init__(
         self,
@@ -2625,7 +2619,7 @@ Global___Analysis: _TypeAlias = Analysis  # noqa: Y015
 
 @_typing.final
 class Table(_message.Message):
-    """Rows of named columns."""
+    """A table with named columns."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2633,11 +2627,11 @@ class Table(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the columns."""
+        """Names of the columns."""
 
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Row]:
-        """The rows, each with a cell for each column."""
+        """Rows, each with one cell per column."""
 
     def __init__(
         self,
@@ -2655,14 +2649,14 @@ Global___Table: _TypeAlias = Table  # noqa: Y015
 
 @_typing.final
 class Row(_message.Message):
-    """One row of a table."""
+    """A row of a table."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CELLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cells(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]:
-        """The cells: numbers, strings, or null where there is no value."""
+        """Cells: numbers, strings, or null for a missing value."""
 
     def __init__(
         self,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AnalysisServiceStub:
-    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
-    have an RPC of their own can be asked through Analyze too.
+    """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
     """
 
     def __init__(self, channel):
@@ -84,79 +84,79 @@ class AnalysisServiceStub:
 
 
 class AnalysisServiceServicer:
-    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
-    have an RPC of their own can be asked through Analyze too.
+    """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
     """
 
     def ListAnalyzers(self, request, context):
-        """Lists the analyzers that are installed, with the parameters that each takes.
+        """Lists the installed analyzers and their parameters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Analyze(self, request, context):
-        """Runs any analyzer by its name: progress as it goes, then the result, which is the last message. A call
-        without a deadline gets the service's maximum deadline (its setting max_deadline_s, 900 seconds by default);
-        every other method gets default_deadline_s (300 seconds). Do not give this method a gRPC retryPolicy: a
-        gRPC client can hang on a stream that it retries.
+        """Runs an analyzer by name; streams progress messages, then the result as the last message. A call without
+        a deadline gets the service's maximum deadline (setting max_deadline_s, 900 seconds by default); every
+        other method gets default_deadline_s (300 seconds). Do not set a gRPC retryPolicy for this method: a gRPC
+        client can hang on a stream that it retries.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Project(self, request, context):
-        """Carries the activation of single units back to the pixels that caused it (a deconvnet).
+        """Projects the activations of single units back to the pixels that caused them (deconvnet).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Occlude(self, request, context):
-        """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
-        "occlude", it tells how far it is and shows the map as far as it is known.
+        """Measures how class scores and a feature map change while windows of the photo are occluded. Analyze, as
+        "occlude", also reports progress and a partial map.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MeasureInvariance(self, request, context):
-        """Moves, scales and turns photos, and follows how far their features, and the probability of their
-        class, go with it. Through Analyze, as "invariance", it tells how far it is.
+        """Measures how features and the class probability change when photos are translated, scaled and rotated.
+        Analyze, as "invariance", also reports progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Correspond(self, request, context):
-        """Covers the same part in different photos, and compares which way each feature changes. Through
-        Analyze, as "correspond", it tells how far it is.
+        """Occludes the same part in different photos, and compares the sign of each feature's change. Analyze, as
+        "correspond", also reports progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompareArchitectures(self, request, context):
-        """Puts models side by side by what an architecture is chosen by: first filters and their spatial
-        frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
+        """Compares models by the paper's criteria for an architecture: first-layer filters and their spatial
+        frequencies, dead maps, grids (aliasing) in projections of layer 2, accuracy and cost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TopK(self, request, context):
-        """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
-        projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
-        and shows the maps that are complete.
+        """Returns the photos that activate feature maps most, with projections and image patches, from an index
+        that `zfscope index` made for the model. Analyze, as "top-k", also reports progress and the maps that are
+        complete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Evolve(self, request, context):
-        """Shows what excites maps most after each epoch of the training that was kept, and how fast the maps
-        settle, out of indexes that `zfscope index --checkpoint` made. Through Analyze, as "evolve", it tells how
-        far it is.
+        """Returns the photo that activates feature maps most after each stored epoch of the training, and how fast
+        the maps settle, from indexes that `zfscope index --checkpoint` made. Analyze, as "evolve", also reports
+        progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -219,8 +219,8 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalysisService:
-    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
-    have an RPC of their own can be asked through Analyze too.
+    """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
     """
 
     @staticmethod

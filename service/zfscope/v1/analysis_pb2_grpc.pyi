@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalysisServiceStub:
-    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
-    have an RPC of their own can be asked through Analyze too.
+    """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
     """
 
     @_typing.overload
@@ -36,89 +36,89 @@ class AnalysisServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnalysisServiceAsyncStub: ...
     ListAnalyzers: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ListAnalyzersRequest, _analysis_pb2.ListAnalyzersResponse]
-    """Lists the analyzers that are installed, with the parameters that each takes."""
+    """Lists the installed analyzers and their parameters."""
     Analyze: _grpc.UnaryStreamMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]
-    """Runs any analyzer by its name: progress as it goes, then the result, which is the last message. A call
-    without a deadline gets the service's maximum deadline (its setting max_deadline_s, 900 seconds by default);
-    every other method gets default_deadline_s (300 seconds). Do not give this method a gRPC retryPolicy: a
-    gRPC client can hang on a stream that it retries.
+    """Runs an analyzer by name; streams progress messages, then the result as the last message. A call without
+    a deadline gets the service's maximum deadline (setting max_deadline_s, 900 seconds by default); every
+    other method gets default_deadline_s (300 seconds). Do not set a gRPC retryPolicy for this method: a gRPC
+    client can hang on a stream that it retries.
     """
     Project: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]
-    """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
+    """Projects the activations of single units back to the pixels that caused them (deconvnet)."""
     Occlude: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]
-    """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
-    "occlude", it tells how far it is and shows the map as far as it is known.
+    """Measures how class scores and a feature map change while windows of the photo are occluded. Analyze, as
+    "occlude", also reports progress and a partial map.
     """
     MeasureInvariance: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.MeasureInvarianceRequest, _analysis_pb2.MeasureInvarianceResponse]
-    """Moves, scales and turns photos, and follows how far their features, and the probability of their
-    class, go with it. Through Analyze, as "invariance", it tells how far it is.
+    """Measures how features and the class probability change when photos are translated, scaled and rotated.
+    Analyze, as "invariance", also reports progress.
     """
     Correspond: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.CorrespondRequest, _analysis_pb2.CorrespondResponse]
-    """Covers the same part in different photos, and compares which way each feature changes. Through
-    Analyze, as "correspond", it tells how far it is.
+    """Occludes the same part in different photos, and compares the sign of each feature's change. Analyze, as
+    "correspond", also reports progress.
     """
     CompareArchitectures: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.CompareArchitecturesRequest, _analysis_pb2.CompareArchitecturesResponse]
-    """Puts models side by side by what an architecture is chosen by: first filters and their spatial
-    frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
+    """Compares models by the paper's criteria for an architecture: first-layer filters and their spatial
+    frequencies, dead maps, grids (aliasing) in projections of layer 2, accuracy and cost.
     """
     TopK: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.TopKRequest, _analysis_pb2.TopKResponse]
-    """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
-    projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
-    and shows the maps that are complete.
+    """Returns the photos that activate feature maps most, with projections and image patches, from an index
+    that `zfscope index` made for the model. Analyze, as "top-k", also reports progress and the maps that are
+    complete.
     """
     Evolve: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.EvolveRequest, _analysis_pb2.EvolveResponse]
-    """Shows what excites maps most after each epoch of the training that was kept, and how fast the maps
-    settle, out of indexes that `zfscope index --checkpoint` made. Through Analyze, as "evolve", it tells how
-    far it is.
+    """Returns the photo that activates feature maps most after each stored epoch of the training, and how fast
+    the maps settle, from indexes that `zfscope index --checkpoint` made. Analyze, as "evolve", also reports
+    progress.
     """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
-    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
-    have an RPC of their own can be asked through Analyze too.
+    """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAnalyzers: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ListAnalyzersRequest, _analysis_pb2.ListAnalyzersResponse]  # type: ignore[assignment]
-    """Lists the analyzers that are installed, with the parameters that each takes."""
+    """Lists the installed analyzers and their parameters."""
     Analyze: _aio.UnaryStreamMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]  # type: ignore[assignment]
-    """Runs any analyzer by its name: progress as it goes, then the result, which is the last message. A call
-    without a deadline gets the service's maximum deadline (its setting max_deadline_s, 900 seconds by default);
-    every other method gets default_deadline_s (300 seconds). Do not give this method a gRPC retryPolicy: a
-    gRPC client can hang on a stream that it retries.
+    """Runs an analyzer by name; streams progress messages, then the result as the last message. A call without
+    a deadline gets the service's maximum deadline (setting max_deadline_s, 900 seconds by default); every
+    other method gets default_deadline_s (300 seconds). Do not set a gRPC retryPolicy for this method: a gRPC
+    client can hang on a stream that it retries.
     """
     Project: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]  # type: ignore[assignment]
-    """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
+    """Projects the activations of single units back to the pixels that caused them (deconvnet)."""
     Occlude: _aio.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]  # type: ignore[assignment]
-    """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
-    "occlude", it tells how far it is and shows the map as far as it is known.
+    """Measures how class scores and a feature map change while windows of the photo are occluded. Analyze, as
+    "occlude", also reports progress and a partial map.
     """
     MeasureInvariance: _aio.UnaryUnaryMultiCallable[_analysis_pb2.MeasureInvarianceRequest, _analysis_pb2.MeasureInvarianceResponse]  # type: ignore[assignment]
-    """Moves, scales and turns photos, and follows how far their features, and the probability of their
-    class, go with it. Through Analyze, as "invariance", it tells how far it is.
+    """Measures how features and the class probability change when photos are translated, scaled and rotated.
+    Analyze, as "invariance", also reports progress.
     """
     Correspond: _aio.UnaryUnaryMultiCallable[_analysis_pb2.CorrespondRequest, _analysis_pb2.CorrespondResponse]  # type: ignore[assignment]
-    """Covers the same part in different photos, and compares which way each feature changes. Through
-    Analyze, as "correspond", it tells how far it is.
+    """Occludes the same part in different photos, and compares the sign of each feature's change. Analyze, as
+    "correspond", also reports progress.
     """
     CompareArchitectures: _aio.UnaryUnaryMultiCallable[_analysis_pb2.CompareArchitecturesRequest, _analysis_pb2.CompareArchitecturesResponse]  # type: ignore[assignment]
-    """Puts models side by side by what an architecture is chosen by: first filters and their spatial
-    frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
+    """Compares models by the paper's criteria for an architecture: first-layer filters and their spatial
+    frequencies, dead maps, grids (aliasing) in projections of layer 2, accuracy and cost.
     """
     TopK: _aio.UnaryUnaryMultiCallable[_analysis_pb2.TopKRequest, _analysis_pb2.TopKResponse]  # type: ignore[assignment]
-    """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
-    projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
-    and shows the maps that are complete.
+    """Returns the photos that activate feature maps most, with projections and image patches, from an index
+    that `zfscope index` made for the model. Analyze, as "top-k", also reports progress and the maps that are
+    complete.
     """
     Evolve: _aio.UnaryUnaryMultiCallable[_analysis_pb2.EvolveRequest, _analysis_pb2.EvolveResponse]  # type: ignore[assignment]
-    """Shows what excites maps most after each epoch of the training that was kept, and how fast the maps
-    settle, out of indexes that `zfscope index --checkpoint` made. Through Analyze, as "evolve", it tells how
-    far it is.
+    """Returns the photo that activates feature maps most after each stored epoch of the training, and how fast
+    the maps settle, from indexes that `zfscope index --checkpoint` made. Analyze, as "evolve", also reports
+    progress.
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a network saw in a photo. An analysis is done by an analyzer, a plugin of the service. Those that
-    have an RPC of their own can be asked through Analyze too.
+    """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
     """
 
     @_abc_1.abstractmethod
@@ -127,7 +127,7 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.ListAnalyzersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.ListAnalyzersResponse, _abc.Awaitable[_analysis_pb2.ListAnalyzersResponse]]:
-        """Lists the analyzers that are installed, with the parameters that each takes."""
+        """Lists the installed analyzers and their parameters."""
 
     @_abc_1.abstractmethod
     def Analyze(
@@ -135,10 +135,10 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.AnalyzeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analysis_pb2.AnalyzeResponse], _abc.AsyncIterator[_analysis_pb2.AnalyzeResponse]]:
-        """Runs any analyzer by its name: progress as it goes, then the result, which is the last message. A call
-        without a deadline gets the service's maximum deadline (its setting max_deadline_s, 900 seconds by default);
-        every other method gets default_deadline_s (300 seconds). Do not give this method a gRPC retryPolicy: a
-        gRPC client can hang on a stream that it retries.
+        """Runs an analyzer by name; streams progress messages, then the result as the last message. A call without
+        a deadline gets the service's maximum deadline (setting max_deadline_s, 900 seconds by default); every
+        other method gets default_deadline_s (300 seconds). Do not set a gRPC retryPolicy for this method: a gRPC
+        client can hang on a stream that it retries.
         """
 
     @_abc_1.abstractmethod
@@ -147,7 +147,7 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.ProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.ProjectResponse, _abc.Awaitable[_analysis_pb2.ProjectResponse]]:
-        """Carries the activation of single units back to the pixels that caused it (a deconvnet)."""
+        """Projects the activations of single units back to the pixels that caused them (deconvnet)."""
 
     @_abc_1.abstractmethod
     def Occlude(
@@ -155,8 +155,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.OccludeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.OccludeResponse, _abc.Awaitable[_analysis_pb2.OccludeResponse]]:
-        """Covers the photo piece by piece and asks the network again each time. Through Analyze, as
-        "occlude", it tells how far it is and shows the map as far as it is known.
+        """Measures how class scores and a feature map change while windows of the photo are occluded. Analyze, as
+        "occlude", also reports progress and a partial map.
         """
 
     @_abc_1.abstractmethod
@@ -165,8 +165,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.MeasureInvarianceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.MeasureInvarianceResponse, _abc.Awaitable[_analysis_pb2.MeasureInvarianceResponse]]:
-        """Moves, scales and turns photos, and follows how far their features, and the probability of their
-        class, go with it. Through Analyze, as "invariance", it tells how far it is.
+        """Measures how features and the class probability change when photos are translated, scaled and rotated.
+        Analyze, as "invariance", also reports progress.
         """
 
     @_abc_1.abstractmethod
@@ -175,8 +175,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.CorrespondRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.CorrespondResponse, _abc.Awaitable[_analysis_pb2.CorrespondResponse]]:
-        """Covers the same part in different photos, and compares which way each feature changes. Through
-        Analyze, as "correspond", it tells how far it is.
+        """Occludes the same part in different photos, and compares the sign of each feature's change. Analyze, as
+        "correspond", also reports progress.
         """
 
     @_abc_1.abstractmethod
@@ -185,8 +185,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.CompareArchitecturesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.CompareArchitecturesResponse, _abc.Awaitable[_analysis_pb2.CompareArchitecturesResponse]]:
-        """Puts models side by side by what an architecture is chosen by: first filters and their spatial
-        frequencies, dead maps, grids in projections of layer 2, accuracy and cost.
+        """Compares models by the paper's criteria for an architecture: first-layer filters and their spatial
+        frequencies, dead maps, grids (aliasing) in projections of layer 2, accuracy and cost.
         """
 
     @_abc_1.abstractmethod
@@ -195,9 +195,9 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.TopKRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.TopKResponse, _abc.Awaitable[_analysis_pb2.TopKResponse]]:
-        """Shows the photos that activate maps most, out of an index that `zfscope index` made beside the model:
-        projections and the patches that they come from. Through Analyze, as "top-k", it tells how far it is
-        and shows the maps that are complete.
+        """Returns the photos that activate feature maps most, with projections and image patches, from an index
+        that `zfscope index` made for the model. Analyze, as "top-k", also reports progress and the maps that are
+        complete.
         """
 
     @_abc_1.abstractmethod
@@ -206,9 +206,9 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.EvolveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.EvolveResponse, _abc.Awaitable[_analysis_pb2.EvolveResponse]]:
-        """Shows what excites maps most after each epoch of the training that was kept, and how fast the maps
-        settle, out of indexes that `zfscope index --checkpoint` made. Through Analyze, as "evolve", it tells how
-        far it is.
+        """Returns the photo that activates feature maps most after each stored epoch of the training, and how fast
+        the maps settle, from indexes that `zfscope index --checkpoint` made. Analyze, as "evolve", also reports
+        progress.
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

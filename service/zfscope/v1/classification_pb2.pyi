@@ -36,10 +36,10 @@ class ClassifyRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     top: _builtins.int
-    """How many classes to give, 1 to 1000; a model with fewer gives all that it has. Unset means 5."""
+    """Number of classes to return, 1 to 1000; a model with fewer returns all of them. Unset means 5."""
     ten_crop: _builtins.bool
-    """Whether to average the probabilities of ten crops (four corners, centre, and their mirror
-    images) instead of reading the centre crop alone. An image tensor is read as it is.
+    """Whether to average the probabilities of ten crops (four corners, centre, and their mirror images) instead
+    of classifying only the centre crop. An image tensor is used as it is.
     """
     @_builtins.property
     def image(self) -> _image_pb2.Image:
@@ -71,7 +71,7 @@ Global___ClassifyRequest: _TypeAlias = ClassifyRequest  # noqa: Y015
 
 @_typing.final
 class ClassifyResponse(_message.Message):
-    """The likeliest classes of a photo."""
+    """The most likely classes of a photo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -81,20 +81,20 @@ class ClassifyResponse(_message.Message):
     PHOTO_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that answered."""
+    """Name of the model that answered."""
     version: _builtins.int
-    """Its version."""
+    """Version of that model."""
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassScore]:
-        """The classes, likeliest first."""
+        """Classes, most likely first."""
 
     @_builtins.property
     def photo(self) -> _image_pb2.Size:
-        """The size of the photo, after EXIF orientation."""
+        """Size of the photo after EXIF orientation."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
-        """What was assumed or left out, 20 at most, none of them twice. Empty where there is nothing to say."""
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
 
 @_typing.final
 class ClassScore(_message.Message):
-    """A class and how likely it is."""
+    """A class and its score."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -125,15 +125,15 @@ class ClassScore(_message.Message):
     PROBABILITY_FIELD_NUMBER: _builtins.int
     LOGIT_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Its place in the model's list of labels, from 0."""
+    """Index of the class in the model's list of labels, from 0."""
     label_id: _builtins.str
-    """The data set's own name for it, such as a WordNet id."""
+    """Identifier of the class in its data set, such as a WordNet id."""
     label: _builtins.str
-    """A name for people."""
+    """Human-readable name of the class."""
     probability: _builtins.float
-    """The model's probability, 0 to 1; those of all classes add up to 1."""
+    """Probability, 0 to 1; the probabilities of all classes sum to 1."""
     logit: _builtins.float
-    """The score before the softmax, any number; the mean over the crops when there are ten."""
+    """Score before the softmax, any number; with ten crops, the mean over the crops."""
     def __init__(
         self,
         *,

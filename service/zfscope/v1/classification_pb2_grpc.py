@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ClassificationServiceStub:
-    """What a photo shows, in a model's own classes.
+    """Classification of photos into a model's own classes.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class ClassificationServiceStub:
 
 
 class ClassificationServiceServicer:
-    """What a photo shows, in a model's own classes.
+    """Classification of photos into a model's own classes.
     """
 
     def Classify(self, request, context):
-        """Gives the likeliest classes of a photo.
+        """Returns the most likely classes of a photo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_ClassificationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ClassificationService:
-    """What a photo shows, in a model's own classes.
+    """Classification of photos into a model's own classes.
     """
 
     @staticmethod

@@ -27,25 +27,25 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ClassificationServiceStub:
-    """What a photo shows, in a model's own classes."""
+    """Classification of photos into a model's own classes."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClassificationServiceAsyncStub: ...
     Classify: _grpc.UnaryUnaryMultiCallable[_classification_pb2.ClassifyRequest, _classification_pb2.ClassifyResponse]
-    """Gives the likeliest classes of a photo."""
+    """Returns the most likely classes of a photo."""
 
 @_typing.type_check_only
 class ClassificationServiceAsyncStub(ClassificationServiceStub):
-    """What a photo shows, in a model's own classes."""
+    """Classification of photos into a model's own classes."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Classify: _aio.UnaryUnaryMultiCallable[_classification_pb2.ClassifyRequest, _classification_pb2.ClassifyResponse]  # type: ignore[assignment]
-    """Gives the likeliest classes of a photo."""
+    """Returns the most likely classes of a photo."""
 
 class ClassificationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a photo shows, in a model's own classes."""
+    """Classification of photos into a model's own classes."""
 
     @_abc_1.abstractmethod
     def Classify(
@@ -53,6 +53,6 @@ class ClassificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _classification_pb2.ClassifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_classification_pb2.ClassifyResponse, _abc.Awaitable[_classification_pb2.ClassifyResponse]]:
-        """Gives the likeliest classes of a photo."""
+        """Returns the most likely classes of a photo."""
 
 def add_ClassificationServiceServicer_to_server(servicer: ClassificationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,32 +27,36 @@ class _TensorScaleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TensorSca
     TENSOR_SCALE_UNSPECIFIED: _TensorScale.ValueType  # 0
     """Means TENSOR_SCALE_NORMALISED."""
     TENSOR_SCALE_NORMALISED: _TensorScale.ValueType  # 1
-    """What the network reads: mean taken off and divided by the deviation, channels in the model's order, as
-    GetModel describes. Values that no photo has are answered with a warning.
+    """Values ready for the network: mean subtracted, divided by the standard deviation, channels in the model's
+    order, as GetModel describes. Values that no photo can have cause a warning.
     """
     TENSOR_SCALE_PIXELS_255: _TensorScale.ValueType  # 2
-    """Pixels from 0 to 255, RGB, float32 or uint8, which the service normalises. Others are an error."""
+    """Pixels from 0 to 255, RGB, float32 or uint8, which the service normalises. Values outside of the range
+    are an error.
+    """
     TENSOR_SCALE_PIXELS_1: _TensorScale.ValueType  # 3
-    """Pixels from 0 to 1, RGB, float32, which the service normalises. Others are an error."""
+    """Pixels from 0 to 1, RGB, float32, which the service normalises. Values outside of the range are an error."""
 
 class TensorScale(_TensorScale, metaclass=_TensorScaleEnumTypeWrapper):
-    """What the numbers of an image tensor are."""
+    """Scale of the values of an image tensor."""
 
 TENSOR_SCALE_UNSPECIFIED: TensorScale.ValueType  # 0
 """Means TENSOR_SCALE_NORMALISED."""
 TENSOR_SCALE_NORMALISED: TensorScale.ValueType  # 1
-"""What the network reads: mean taken off and divided by the deviation, channels in the model's order, as
-GetModel describes. Values that no photo has are answered with a warning.
+"""Values ready for the network: mean subtracted, divided by the standard deviation, channels in the model's
+order, as GetModel describes. Values that no photo can have cause a warning.
 """
 TENSOR_SCALE_PIXELS_255: TensorScale.ValueType  # 2
-"""Pixels from 0 to 255, RGB, float32 or uint8, which the service normalises. Others are an error."""
+"""Pixels from 0 to 255, RGB, float32 or uint8, which the service normalises. Values outside of the range
+are an error.
+"""
 TENSOR_SCALE_PIXELS_1: TensorScale.ValueType  # 3
-"""Pixels from 0 to 1, RGB, float32, which the service normalises. Others are an error."""
+"""Pixels from 0 to 1, RGB, float32, which the service normalises. Values outside of the range are an error."""
 Global___TensorScale: _TypeAlias = TensorScale  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
-    """A photo to look at."""
+    """A photo to analyse."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -60,21 +64,21 @@ class Image(_message.Message):
     TENSOR_FIELD_NUMBER: _builtins.int
     TENSOR_SCALE_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A file's bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, or HEIC where the service has the extra for it;
-    of several frames or pages the first. The service limits its bytes and its pixels (48 MiB and 50
-    million unless configured otherwise); a JPEG of up to four times as many pixels is decoded at a smaller
-    scale, and answered in its own pixels with a warning. EXIF orientation is applied, then the model's own preprocessing;
-    colour profiles are not. Values of 10, 12 or 14 bits in 16-bit files, and numbers of no stated range,
-    are scaled by the range that they use, and a warning says so.
-    Other formats, base64 text and data URLs are refused by name, with what to do.
+    """Bytes of an image file: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, or HEIC if the service has that extra
+    installed; the first frame or page of several. The service limits the number of bytes and pixels (48
+    MiB and 50 million by default). A JPEG with up to four times as many pixels is decoded at a smaller
+    scale: results are in its original pixels, with a warning. EXIF orientation is applied, then the
+    model's own preprocessing; colour profiles are ignored. 10, 12 or 14-bit values in 16-bit files, and
+    values without a stated range, are scaled by the range that they use, with a warning. Other formats,
+    base64 text and data URLs are rejected with an error that names the format and the remedy.
     """
     tensor_scale: Global___TensorScale.ValueType
-    """What the numbers of `tensor` are. Must be unset for a file's bytes."""
+    """Scale of the values of `tensor`. Must be unset for `encoded`."""
     @_builtins.property
     def tensor(self) -> _tensor_pb2.Tensor:
-        """A ready-made input of the network: (3, H, W) or (1, 3, H, W) in the model's size, every value finite.
-        `tensor_scale` says what its numbers are; unless it does, what the network reads: float32, in the
-        model's channel order, mean taken off.
+        """Input of the network: (3, H, W) or (1, 3, H, W) in the model's input size, all values finite.
+        `tensor_scale` states the scale of the values; the default is float32, in the model's channel order,
+        mean subtracted.
         """
 
     def __init__(
@@ -96,7 +100,7 @@ Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
 class Picture(_message.Message):
-    """A picture that the service drew."""
+    """A picture drawn by the service."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -104,12 +108,12 @@ class Picture(_message.Message):
     PNG_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What it is called, fit for a file's name without the ending: "conv5-map-17"."""
+    """Name of the picture, usable as a file name without extension: "conv5-map-17"."""
     png: _builtins.bytes
-    """The picture as a PNG file, 8 bits a channel, RGB."""
+    """The picture as a PNG file, 8 bits per channel, RGB."""
     scale: _builtins.str
-    """What the brightness means, in words: which value is drawn as grey and which as full white.
-    Empty where it shows a photo only.
+    """Meaning of the brightness in plain text: which value is drawn as grey and which as full white. Empty if
+    the picture shows only a photo.
     """
     def __init__(
         self,
@@ -128,16 +132,16 @@ Global___Picture: _TypeAlias = Picture  # noqa: Y015
 
 @_typing.final
 class Size(_message.Message):
-    """The size of an image."""
+    """Size of an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
     width: _builtins.int
-    """Pixels from left to right, 1 or more."""
+    """Number of pixels from left to right, 1 or more."""
     height: _builtins.int
-    """Pixels from top to bottom, 1 or more."""
+    """Number of pixels from top to bottom, 1 or more."""
     def __init__(
         self,
         *,
@@ -154,8 +158,8 @@ Global___Size: _TypeAlias = Size  # noqa: Y015
 
 @_typing.final
 class Box(_message.Message):
-    """A rectangle in an image, half open: x0 <= x < x1 and y0 <= y < y1. Its sides may lie between
-    pixels; the origin is the upper left corner of the image.
+    """A half-open rectangle in an image: x0 <= x < x1 and y0 <= y < y1. Its edges may lie between pixels; the
+    origin is the upper left corner of the image.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -165,13 +169,13 @@ class Box(_message.Message):
     X1_FIELD_NUMBER: _builtins.int
     Y1_FIELD_NUMBER: _builtins.int
     x0: _builtins.float
-    """The left side, in pixels from the image's left edge."""
+    """Left edge, in pixels from the image's left edge."""
     y0: _builtins.float
-    """The upper side, in pixels from the image's upper edge."""
+    """Upper edge, in pixels from the image's upper edge."""
     x1: _builtins.float
-    """The right side, in pixels from the image's left edge."""
+    """Right edge, in pixels from the image's left edge."""
     y1: _builtins.float
-    """The lower side, in pixels from the image's upper edge."""
+    """Lower edge, in pixels from the image's upper edge."""
     def __init__(
         self,
         *,

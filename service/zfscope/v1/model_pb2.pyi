@@ -26,17 +26,17 @@ class _ChannelOrder:
 class _ChannelOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChannelOrder.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CHANNEL_ORDER_UNSPECIFIED: _ChannelOrder.ValueType  # 0
-    """Not stated; the service never sends it."""
+    """Never sent."""
     CHANNEL_ORDER_RGB: _ChannelOrder.ValueType  # 1
     """Red, green, blue."""
     CHANNEL_ORDER_BGR: _ChannelOrder.ValueType  # 2
     """Blue, green, red."""
 
 class ChannelOrder(_ChannelOrder, metaclass=_ChannelOrderEnumTypeWrapper):
-    """The order of a photo's colour channels in the network's input."""
+    """Order of the colour channels in the network's input."""
 
 CHANNEL_ORDER_UNSPECIFIED: ChannelOrder.ValueType  # 0
-"""Not stated; the service never sends it."""
+"""Never sent."""
 CHANNEL_ORDER_RGB: ChannelOrder.ValueType  # 1
 """Red, green, blue."""
 CHANNEL_ORDER_BGR: ChannelOrder.ValueType  # 2
@@ -45,7 +45,7 @@ Global___ChannelOrder: _TypeAlias = ChannelOrder  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
-    """Asks for all models."""
+    """Request for all models."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -69,7 +69,7 @@ class ListModelsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelSummary]:
-        """One for each version of each model. Empty when the store is."""
+        """One entry for each version of each model. Empty if the store is empty."""
 
     def __init__(
         self,
@@ -86,16 +86,16 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Asks for one model."""
+    """Request for one model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Its name. Empty means the service's default model."""
+    """Name of the model. Empty means the service's default model."""
     version: _builtins.int
-    """Its version, 1 or more. Unset means the newest."""
+    """Version of the model, 1 or more. Unset means the newest."""
     def __init__(
         self,
         *,
@@ -114,7 +114,7 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class GetModelResponse(_message.Message):
-    """One model."""
+    """Description of one model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -125,23 +125,25 @@ class GetModelResponse(_message.Message):
     ACCURACY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def summary(self) -> Global___ModelSummary:
-        """Name, version and what it is."""
+        """Name, version and summary of the model."""
 
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Layer]:
-        """The layers in the order of evaluation; the last one's output is the class scores, if the model has classes."""
+        """Layers in the order of evaluation; the output of the last one is the class scores, if the model has
+        classes.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
-        """The classes, in the order of the scores."""
+        """Classes, in the order of the scores."""
 
     @_builtins.property
     def preprocessing(self) -> Global___Preprocessing:
-        """From a photo to the network's input."""
+        """Steps from a photo to the network's input."""
 
     @_builtins.property
     def accuracy(self) -> Global___Accuracy:
-        """How often it is right. Unset when it was never measured."""
+        """Measured accuracy. Unset if it was never measured."""
 
     def __init__(
         self,
@@ -162,7 +164,7 @@ Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
 
 @_typing.final
 class ModelSummary(_message.Message):
-    """A line about one version of one model."""
+    """Summary of one version of one model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -175,23 +177,24 @@ class ModelSummary(_message.Message):
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
     DAMAGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name that requests use."""
+    """Name to use in requests."""
     version: _builtins.int
-    """The version that requests use, 1 or more."""
+    """Version to use in requests, 1 or more."""
     summary: _builtins.str
-    """What it is, in one sentence."""
+    """Description in one sentence."""
     network: _builtins.str
-    """The kind of network: "zfnet", "alexnet", ..."""
+    """Architecture of the network: "zfnet", "alexnet", ..."""
     classes: _builtins.int
-    """The number of classes; 0 for a model that ends in feature maps and does not classify."""
+    """Number of classes; 0 for a model that ends in feature maps and does not classify."""
     parameters: _builtins.int
-    """The number of weights and biases."""
+    """Number of weights and biases."""
     is_default: _builtins.bool
-    """Whether a request that names no model gets this version of it."""
+    """Whether requests that name no model use this version."""
     damage: _builtins.str
-    """Why it cannot be used and what to do; empty for a model that can be. Of a damaged one only name, version (0 where
-    the folder is not a version's) and is_default are set. A request for it ends with DATA_LOSS. Weights are verified
-    when a model is first asked for: until then their damage is not listed.
+    """Reason why the model cannot be used, and the remedy; empty for a usable model. For a damaged model only
+    name, version (0 if the folder is not that of a version) and is_default are set, and requests for it fail
+    with DATA_LOSS. Weights are verified when a model is first requested: damage to them is not listed
+    before.
     """
     def __init__(
         self,
@@ -215,7 +218,7 @@ Global___ModelSummary: _TypeAlias = ModelSummary  # noqa: Y015
 
 @_typing.final
 class Layer(_message.Message):
-    """One layer of a network."""
+    """A layer of a network."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,26 +229,24 @@ class Layer(_message.Message):
     STRIDE_PX_FIELD_NUMBER: _builtins.int
     RECEPTIVE_FIELD_PX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name that requests use: "conv5"."""
+    """Name to use in requests: "conv5"."""
     kind: _builtins.str
     """"conv", "relu", "max_pool", "avg_pool", "local_response_norm", "flatten", "linear", "dropout",
     "concat" or "add".
     """
     parameters: _builtins.int
-    """The number of its weights and biases; 0 for a layer that has none."""
+    """Number of weights and biases; 0 for a layer without any."""
     stride_px: _builtins.int
-    """The distance between the receptive fields of two neighbouring units, in pixels of the network's
-    input. Unset for a layer without rows and columns, whose units see the whole input.
+    """Distance between the receptive fields of neighbouring units, in pixels of the network's input. Unset for
+    a layer without rows and columns, whose units see the whole input.
     """
     receptive_field_px: _builtins.int
-    """The side of a unit's receptive field, in pixels of the network's input; it may reach past the
-    edge. Unset for a layer without rows and columns, whose units see the whole input.
+    """Side of a unit's receptive field, in pixels of the network's input; it may extend beyond the edge. Unset
+    for a layer without rows and columns, whose units see the whole input.
     """
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The shape of its output for one image: (maps, rows, columns), or (units) for a fully connected
-        layer.
-        """
+        """Output shape for one image: (maps, rows, columns), or (units) for a fully connected layer."""
 
     def __init__(
         self,
@@ -274,16 +275,16 @@ Global___Layer: _TypeAlias = Layer  # noqa: Y015
 
 @_typing.final
 class Label(_message.Message):
-    """A class that a model knows."""
+    """A class of a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The data set's own name for it, such as a WordNet id."""
+    """Identifier of the class in its data set, such as a WordNet id."""
     name: _builtins.str
-    """A name for people."""
+    """Human-readable name of the class."""
     def __init__(
         self,
         *,
@@ -300,7 +301,7 @@ Global___Label: _TypeAlias = Label  # noqa: Y015
 
 @_typing.final
 class Preprocessing(_message.Message):
-    """From a photo to the network's input: resized, cropped, the mean taken off."""
+    """Steps from a photo to the network's input: resize, crop, subtract the mean, divide by the deviation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -311,22 +312,22 @@ class Preprocessing(_message.Message):
     MEAN_FIELD_NUMBER: _builtins.int
     STD_FIELD_NUMBER: _builtins.int
     short_side_px: _builtins.int
-    """The photo is resized so that its shorter side has this many pixels. 0 means that it is not."""
+    """Length in pixels to which the photo's shorter side is resized. 0 means no resizing."""
     centre_px: _builtins.int
-    """The side of the square then cut from the centre, in pixels, 1 or more."""
+    """Side of the square that is then cut from the centre, in pixels, 1 or more."""
     crop_px: _builtins.int
-    """The side of the square that the network reads, in pixels, 1 or more."""
+    """Side of the network's square input, in pixels, 1 or more."""
     channels: Global___ChannelOrder.ValueType
-    """The order of the channels in the network's input."""
+    """Order of the channels in the network's input."""
     @_builtins.property
     def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """What is taken off each channel, on a scale of 0 to 255, in the order of `channels`: 3 values.
-        Empty means a mean image that travels with the weights.
+        """Mean that is subtracted from each channel, on a scale of 0 to 255, in the order of `channels`: 3 values.
+        Empty means a mean image, stored with the weights.
         """
 
     @_builtins.property
     def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """What each channel is divided by after that, on the same scale and in the same order: 3 values."""
+        """Divisor of each channel after that, on the same scale and in the same order: 3 values."""
 
     def __init__(
         self,
@@ -348,7 +349,7 @@ Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
 
 @_typing.final
 class Accuracy(_message.Message):
-    """How often a model is right, measured on photos that it was not trained on."""
+    """Accuracy of a model, measured on photos that it was not trained on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,17 +360,17 @@ class Accuracy(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     top1_percent: _builtins.float
-    """The share of photos whose class is the first guess, in percent, from the centre crop."""
+    """Percentage of photos whose class is the most likely one, from the centre crop."""
     top5_percent: _builtins.float
-    """The share of photos whose class is among the first five guesses, in percent, centre crop."""
+    """Percentage of photos whose class is among the five most likely ones, from the centre crop."""
     ten_crop_top1_percent: _builtins.float
-    """`top1_percent` from the mean of ten crops. Unset when not measured."""
+    """`top1_percent` from the mean over ten crops. Unset if not measured."""
     ten_crop_top5_percent: _builtins.float
-    """`top5_percent` from the mean of ten crops. Unset when not measured."""
+    """`top5_percent` from the mean over ten crops. Unset if not measured."""
     images: _builtins.int
-    """The number of photos, 1 or more."""
+    """Number of photos, 1 or more."""
     data: _builtins.str
-    """Which photos."""
+    """Description of the photos."""
     def __init__(
         self,
         *,

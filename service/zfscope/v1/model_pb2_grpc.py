@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """What models the service can look into, and what they are made of.
+    """Information about the models that the service can analyse.
     """
 
     def __init__(self, channel):
@@ -48,19 +48,19 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """What models the service can look into, and what they are made of.
+    """Information about the models that the service can analyse.
     """
 
     def ListModels(self, request, context):
-        """Lists every model and version of the service's store, damaged ones with the reason.
+        """Lists every model and version in the service's store; damaged ones with the reason.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Describes one model, layer by layer. NOT_FOUND for a name or version that the store lacks,
-        DATA_LOSS for one that is damaged.
+        """Describes one model, layer by layer. NOT_FOUND for a name or version that is not in the store, DATA_LOSS
+        for a damaged model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +88,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """What models the service can look into, and what they are made of.
+    """Information about the models that the service can analyse.
     """
 
     @staticmethod

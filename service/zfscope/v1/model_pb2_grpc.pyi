@@ -27,33 +27,33 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """What models the service can look into, and what they are made of."""
+    """Information about the models that the service can analyse."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_pb2.ListModelsRequest, _model_pb2.ListModelsResponse]
-    """Lists every model and version of the service's store, damaged ones with the reason."""
+    """Lists every model and version in the service's store; damaged ones with the reason."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_pb2.GetModelRequest, _model_pb2.GetModelResponse]
-    """Describes one model, layer by layer. NOT_FOUND for a name or version that the store lacks,
-    DATA_LOSS for one that is damaged.
+    """Describes one model, layer by layer. NOT_FOUND for a name or version that is not in the store, DATA_LOSS
+    for a damaged model.
     """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """What models the service can look into, and what they are made of."""
+    """Information about the models that the service can analyse."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_pb2.ListModelsRequest, _model_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists every model and version of the service's store, damaged ones with the reason."""
+    """Lists every model and version in the service's store; damaged ones with the reason."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_pb2.GetModelRequest, _model_pb2.GetModelResponse]  # type: ignore[assignment]
-    """Describes one model, layer by layer. NOT_FOUND for a name or version that the store lacks,
-    DATA_LOSS for one that is damaged.
+    """Describes one model, layer by layer. NOT_FOUND for a name or version that is not in the store, DATA_LOSS
+    for a damaged model.
     """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What models the service can look into, and what they are made of."""
+    """Information about the models that the service can analyse."""
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -61,7 +61,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.ListModelsResponse, _abc.Awaitable[_model_pb2.ListModelsResponse]]:
-        """Lists every model and version of the service's store, damaged ones with the reason."""
+        """Lists every model and version in the service's store; damaged ones with the reason."""
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -69,8 +69,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.GetModelResponse, _abc.Awaitable[_model_pb2.GetModelResponse]]:
-        """Describes one model, layer by layer. NOT_FOUND for a name or version that the store lacks,
-        DATA_LOSS for one that is damaged.
+        """Describes one model, layer by layer. NOT_FOUND for a name or version that is not in the store, DATA_LOSS
+        for a damaged model.
         """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

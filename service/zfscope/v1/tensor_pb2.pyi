@@ -26,34 +26,34 @@ class _DataType:
 class _DataTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DataType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DATA_TYPE_UNSPECIFIED: _DataType.ValueType  # 0
-    """Not stated: an error wherever a tensor is read."""
+    """Not valid: an error wherever a tensor is read."""
     DATA_TYPE_UINT8: _DataType.ValueType  # 1
-    """Unsigned integers of 1 byte."""
+    """Unsigned 8-bit integers."""
     DATA_TYPE_INT64: _DataType.ValueType  # 2
-    """Signed integers of 8 bytes."""
+    """Signed 64-bit integers."""
     DATA_TYPE_FLOAT16: _DataType.ValueType  # 3
-    """IEEE 754 half precision, 2 bytes."""
+    """IEEE 754 half precision, 16 bits."""
     DATA_TYPE_FLOAT32: _DataType.ValueType  # 4
-    """IEEE 754 single precision, 4 bytes."""
+    """IEEE 754 single precision, 32 bits."""
 
 class DataType(_DataType, metaclass=_DataTypeEnumTypeWrapper):
-    """The type of a tensor's elements; every type is little-endian on the wire."""
+    """Type of a tensor's elements; all types are little-endian."""
 
 DATA_TYPE_UNSPECIFIED: DataType.ValueType  # 0
-"""Not stated: an error wherever a tensor is read."""
+"""Not valid: an error wherever a tensor is read."""
 DATA_TYPE_UINT8: DataType.ValueType  # 1
-"""Unsigned integers of 1 byte."""
+"""Unsigned 8-bit integers."""
 DATA_TYPE_INT64: DataType.ValueType  # 2
-"""Signed integers of 8 bytes."""
+"""Signed 64-bit integers."""
 DATA_TYPE_FLOAT16: DataType.ValueType  # 3
-"""IEEE 754 half precision, 2 bytes."""
+"""IEEE 754 half precision, 16 bits."""
 DATA_TYPE_FLOAT32: DataType.ValueType  # 4
-"""IEEE 754 single precision, 4 bytes."""
+"""IEEE 754 single precision, 32 bits."""
 Global___DataType: _TypeAlias = DataType  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):
-    """An array of numbers of one type."""
+    """An n-dimensional array of numbers of one type."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -61,16 +61,14 @@ class Tensor(_message.Message):
     SHAPE_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     data_type: Global___DataType.ValueType
-    """The type of the elements. Unset is an error."""
+    """Type of the elements. Unset is an error."""
     data: _builtins.bytes
-    """The elements in row-major order, little-endian, without padding: exactly the product of `shape`
-    times the size of one element, in bytes.
+    """Elements in row-major order, little-endian, without padding: the number of bytes is the product of
+    `shape` times the size of one element.
     """
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The extent along each axis, outermost first, each 1 or more; 8 axes at most. Unset means a
-        single number.
-        """
+        """Size of each axis, outermost first, each 1 or more; at most 8 axes. Empty means a scalar."""
 
     def __init__(
         self,

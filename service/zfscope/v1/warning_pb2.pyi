@@ -18,8 +18,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Warning(_message.Message):
-    """Something about a request that was assumed or left out, though it was answered: the bit depth of a
-    picture, the range of a tensor, the first frame of several.
+    """A notice about something that was assumed or left out in an answered request: the bit depth of a picture,
+    the range of a tensor, the first frame of several.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -28,12 +28,12 @@ class Warning(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """What kind it is, for programs: lower case, digits and hyphens, such as "assumed-bit-depth"."""
+    """Machine-readable code: lower case, digits and hyphens, such as "assumed-bit-depth"."""
     message: _builtins.str
-    """What was assumed and what to do if that is wrong, in one sentence."""
+    """One sentence about the assumption, and the remedy if it is wrong."""
     field: _builtins.str
-    """The path of the request's field that it is about, such as "image.encoded"; of an index, the path of the
-    photo. Empty where it is about no single one.
+    """Path of the request's field concerned, such as "image.encoded"; for an index, the path of the photo.
+    Empty if it concerns no single field.
     """
     def __init__(
         self,
