@@ -1,5 +1,6 @@
 """Links between pages lead somewhere, and README and ARCHITECTURE stay short."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,15 @@ def test_every_page_is_reached_from_the_readme() -> None:
 @pytest.mark.parametrize(("name", "most"), [("README.md", 900), ("ARCHITECTURE.md", 2000)])
 def test_the_first_pages_stay_short(name: str, most: int) -> None:
     assert len((ROOT / name).read_text().split()) <= most
+
+
+def test_the_code_map_names_modules_and_folders_that_exist() -> None:
+    roots = (ROOT, ROOT / "service" / "zfscope", *(ROOT / "service" / "zfscope").glob("*/"))
+    named = re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)*(?:\.py|/)?)`", (ROOT / "ARCHITECTURE.md").read_text())
+    paths = [name.rstrip("/") for name in named if "/" in name or name.endswith(".py")]
+    missing = [
+        path
+        for path in paths
+        if not any((root / path).exists() or (root / f"{path}.py").exists() for root in roots)
+    ]
+    assert missing == []
