@@ -1,0 +1,76 @@
+"""Tables of the documentation state what the code has."""
+
+import re
+import tomllib
+
+import pytest
+
+from tests.support.pages import ROOT
+from zfscope.cli.app import COMMANDS
+from zfscope.server.settings import Settings
+from zfscope.server.telemetry.metrics import Metrics
+from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+UNITS = {" MiB": 1 << 20, " million": 1_000_000, "": 1}
+
+
+def column(page: str, header: str, index: int = 0) -> list[str]:
+    """Return the cells of a column of the table with this header in docs/."""
+    table = (ROOT / "docs" / page).read_text().partition(header)[2].partition("\n\n")[0]
+    return [row.split("|")[index + 1] for row in table.splitlines()[2:]]
+
+
+def quoted(cells: list[str]) -> set[str]:
+    """Return what cells quote as code."""
+    return set(re.findall(r"`([^`]+)`", " ".join(cells)))
+
+
+def test_the_commands_are_those_of_the_command_line() -> None:
+    assert quoted(column("command-line.md", "| command | purpose |")) == set(COMMANDS)
+
+
+def test_the_extras_are_those_of_the_package() -> None:
+    assert quoted(column("installation.md", "| extra | adds |")) == set(EXTRAS) - {"engine", "dev"}
+
+
+def test_every_dependency_is_explained() -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    shown = [
+        *PROJECT["dependencies"],
+        *(need for extra in set(EXTRAS) - {"dev", "demo"} for need in EXTRAS[extra]),
+    ]
+    names = {re.split(r"[<>=\[]", need)[0] for need in shown} - {
+        "zfscope",
+        "opentelemetry-exporter-otlp-proto-grpc",
+    }
+    assert [name for name in sorted(names) if name.removeprefix("grpcio") not in page] == []
+
+
+def test_the_metrics_are_those_of_the_service() -> None:
+    metrics = {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name
+        for metric in Metrics().registry.collect()
+        if metric.name.startswith(("grpc_", "zfscope_"))
+    }
+    assert quoted(column("monitoring.md", "| metric | labels |")) == metrics
+
+
+def test_the_rpcs_are_those_of_the_protos() -> None:
+    rows = column("other-languages.md", "| service | RPCs |", 1)
+    files = (model_pb2, classification_pb2, analysis_pb2)
+    services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+    for service, row in zip(services, rows, strict=False):
+        assert quoted([row]) == {method.name for method in service.methods}
+
+
+@pytest.mark.parametrize("row", range(len(column("serving.md", "| setting | default |"))))
+def test_the_defaults_are_those_of_the_settings(row: int) -> None:
+    names = re.findall(r"`([A-Z_]+)`", column("serving.md", "| setting | default |")[row])
+    shown = [text.strip() for text in column("serving.md", "| setting | default |", 1)[row].split(", ")]
+    settings = Settings()
+    for name, default in zip(names, shown, strict=True):
+        number, unit = re.fullmatch(r"([\d.]+|`\{\}`)( \w+)?", default).groups(default="")  # type: ignore[union-attr]
+        value = getattr(settings, name.lower())
+        assert value == ({} if number == "`{}`" else float(number) * UNITS[unit])
