@@ -48,3 +48,13 @@ def test_the_code_map_names_modules_and_folders_that_exist() -> None:
         if not any((root / path).exists() or (root / f"{path}.py").exists() for root in roots)
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("[!R]*.md")), ids=name_of)
+def test_every_decision_states_its_cost_and_the_figure_or_test_behind_it(page: Path) -> None:
+    for decision in page.read_text().split("\n### ")[1:]:
+        assert "*Cost:*" in decision, decision
+        assert re.search(r"\*(Figures?|Test):\*", decision), decision
+    assert [
+        path for path in re.findall(r"`(tests/\S+\.py)`", page.read_text()) if not (ROOT / path).exists()
+    ] == []
