@@ -1,4 +1,4 @@
-"""A tiny model, a photo, and the contexts that analyzers are run in."""
+"""A tiny model, a photo, and contexts in which to run analyzers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,7 +42,7 @@ SPEC = NetworkSpec(
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """A model of a store, with an index of twelve photos, as it is and as it was after epoch 1."""
+    """A model in a store, with indexes of twelve photos for its final weights and for epoch 1."""
     network = build(SPEC, generator=torch.Generator().manual_seed(3))
     early = write_checkpoint(tmp_path_factory.mktemp("early") / "1.safetensors", 40)
     root = tmp_path_factory.mktemp("store")
@@ -66,7 +66,7 @@ def manifest_of(name: str, spec: NetworkSpec) -> Manifest:
         network=spec,
         preprocessing=Preprocessing(short_side=36, centre=36, crop=spec.input_size, std=(50, 50, 50)),
         labels=tuple(
-            Label(id=f"n{place}", name=name) for place, name in enumerate(("ant", "bee", "cat", "dog"))
+            Label(id=f"n{index}", name=name) for index, name in enumerate(("ant", "bee", "cat", "dog"))
         ),
         provenance=Provenance(source="made up in a test"),
     )
@@ -74,7 +74,7 @@ def manifest_of(name: str, spec: NetworkSpec) -> Manifest:
 
 @pytest.fixture(scope="session")
 def store(model: Model) -> ModelStore:
-    """The model's store, with one of fewer maps, `narrow`, and one that reads smaller pictures, `small`."""
+    """The model's store, with `narrow`, a model with fewer maps, and `small`, one with a smaller input."""
     assert model.folder is not None
     root = model.folder.parent.parent
     conv1, *others = SPEC.layers
@@ -94,7 +94,7 @@ def blots(seed: int, width: int = 60, height: int = 48) -> "np.ndarray":
 
 @pytest.fixture
 def photo() -> "np.ndarray":
-    """Random blots, uint8 (48, 60, 3), so that every map has something to see."""
+    """Random blots, uint8 (48, 60, 3), which activate every map."""
     return blots(7)
 
 
@@ -106,7 +106,7 @@ def context(model: Model, photo: "np.ndarray", store: ModelStore) -> Context:
 
 @pytest.fixture
 def with_photos() -> Callable[[Context, int], Context]:
-    """Give a context so many photos: the first is `photo`, and no two are alike."""
+    """Function that returns a context with this number of photos, all different; the first is `photo`."""
 
     def make(context: Context, count: int) -> Context:
         photos = [blots(7 + number) for number in range(count)]
@@ -118,7 +118,7 @@ def with_photos() -> Callable[[Context, int], Context]:
 
 @pytest.fixture
 def plain_context(context: Context) -> Context:
-    """Tensors are wanted, and no pictures."""
+    """A context that requests tensors and no pictures."""
     return replace(context, pictures=False, tensors=True)
 
 
@@ -131,7 +131,7 @@ def cancelled_context(context: Context) -> Context:
 
 
 def write_checkpoint(path: Path, seed: int, *, dead: int | None = None, noise: float = 0) -> Path:
-    """Write the convolutional layers of a network of random weights, as training keeps them after an epoch.
+    """Write the convolutional layers of a network with random weights, as a checkpoint of training has them.
 
     dead: a map of conv5 that is never active. noise: what is added to the weights, times normal numbers.
     """

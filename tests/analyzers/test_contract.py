@@ -1,4 +1,4 @@
-"""What holds for every analyzer that is installed, whoever wrote it."""
+"""Contract of all installed analyzers, built-in or from plugins."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from zfscope.analysis.registry import Registered, load_analyzers
 from zfscope.analysis.run import default_cost, read_params, run
 from zfscope.errors import Cancelled
 
-ANALYZERS = [pytest.param(found, id=name) for name, found in load_analyzers().items()]
+ANALYZERS = [pytest.param(result, id=name) for name, result in load_analyzers().items()]
+# Required parameters of analyzers; add a built-in analyzer here if it has any.
 NEEDED: dict[str, dict[str, Any]] = {
     "compare-architectures": {"others": ["narrow"]},
     "correspond": {
@@ -23,30 +24,29 @@ NEEDED: dict[str, dict[str, Any]] = {
     "evolve": {"index": "photos", "layer": "conv5"},
     "top-k": {"index": "photos"},
 }
-"""What an analyzer has to be given beyond its defaults; a built-in one is added here when it needs any."""
 
 WithPhotos = Callable[[Context, int], Context]
 
 
 @pytest.mark.parametrize("found", ANALYZERS)
-def test_it_gives_only_what_can_be_sent_and_what_was_asked_for(
+def test_the_result_is_valid_and_contains_only_what_was_requested(
     found: Registered, context: Context, with_photos: WithPhotos
 ) -> None:
     params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
-    seen = run(found.analyzer, with_photos(context, found.analyzer.photos[0]), params)
-    assert seen.pictures
-    assert len({picture.name for picture in seen.pictures}) == len(seen.pictures)
-    assert all(picture.scale for picture in seen.pictures)
-    assert seen.tensors == {}
+    result = run(found.analyzer, with_photos(context, found.analyzer.photos[0]), params)
+    assert result.pictures
+    assert len({picture.name for picture in result.pictures}) == len(result.pictures)
+    assert all(picture.scale for picture in result.pictures)
+    assert result.tensors == {}
 
 
-@pytest.mark.parametrize("found", ANALYZERS)
-def test_it_gives_the_same_twice_without_pictures(
-    found: Registered, plain_context: Context, with_photos: WithPhotos
+@pytest.mark.parametrize("result", ANALYZERS)
+def test_the_result_is_deterministic(
+    result: Registered, plain_context: Context, with_photos: WithPhotos
 ) -> None:
-    params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
-    context = with_photos(plain_context, found.analyzer.photos[0])
-    first, second = (run(found.analyzer, context, params) for _ in range(2))
+    params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
+    context = with_photos(plain_context, result.analyzer.photos[0])
+    first, second = (run(result.analyzer, context, params) for _ in range(2))
     assert first.pictures == ()
     assert first.tensors
     assert first.tables == second.tables
@@ -54,47 +54,47 @@ def test_it_gives_the_same_twice_without_pictures(
         np.testing.assert_array_equal(tensor, second.tensors[name])
 
 
-@pytest.mark.parametrize("found", ANALYZERS)
-def test_its_parameters_are_described_one_by_one(found: Registered) -> None:
-    schema = found.analyzer.params.model_json_schema()
+@pytest.mark.parametrize("result", ANALYZERS)
+def test_every_parameter_has_a_description(result: Registered) -> None:
+    schema = result.analyzer.params.model_json_schema()
     assert all(field.get("description") for field in schema["properties"].values())
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("found", ANALYZERS)
-def test_it_says_what_it_costs(found: Registered, context: Context) -> None:
-    cost = default_cost(found.analyzer, context.model)
-    if found.analyzer.name not in NEEDED:
+@pytest.mark.parametrize("result", ANALYZERS)
+def test_it_has_a_positive_cost(result: Registered, context: Context) -> None:
+    cost = default_cost(result.analyzer, context.model)
+    if result.analyzer.name not in NEEDED:
         assert cost is not None
         assert cost >= 1
 
 
-@pytest.mark.parametrize("found", ANALYZERS)
-def test_it_does_not_run_for_a_caller_that_is_gone(
-    found: Registered, cancelled_context: Context, with_photos: WithPhotos
+@pytest.mark.parametrize("result", ANALYZERS)
+def test_it_does_not_start_a_cancelled_call(
+    result: Registered, cancelled_context: Context, with_photos: WithPhotos
 ) -> None:
-    params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
+    params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
     with pytest.raises(Cancelled):
-        run(found.analyzer, with_photos(cancelled_context, found.analyzer.photos[0]), params)
+        run(result.analyzer, with_photos(cancelled_context, result.analyzer.photos[0]), params)
 
 
-@pytest.mark.parametrize("found", ANALYZERS)
-def test_it_looks_between_its_steps_whether_anyone_still_waits(
-    found: Registered, context: Context, with_photos: WithPhotos
+@pytest.mark.parametrize("result", ANALYZERS)
+def test_it_checks_for_cancellation_between_steps(
+    result: Registered, context: Context, with_photos: WithPhotos
 ) -> None:
-    params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
-    looks = 0
+    params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
+    checks = 0
 
-    def look(gone_at: float = math.inf) -> None:
-        nonlocal looks
-        looks += 1
-        if looks == gone_at:
+    def check(gone_at: float = math.inf) -> None:
+        nonlocal checks
+        checks += 1
+        if checks == gone_at:
             raise Cancelled("the caller went away")
 
-    photos = with_photos(replace(context, check_cancelled=look), found.analyzer.photos[0])
-    run(found.analyzer, photos, params)
-    last, looks = looks, 0
+    photos = with_photos(replace(context, check_cancelled=check), result.analyzer.photos[0])
+    run(result.analyzer, photos, params)
+    last, checks = checks, 0
     assert last >= 3
-    gone = replace(photos, check_cancelled=lambda: look(gone_at=last))
+    gone = replace(photos, check_cancelled=lambda: check(gone_at=last))
     with pytest.raises(Cancelled):
-        run(found.analyzer, gone, params)
+        run(result.analyzer, gone, params)

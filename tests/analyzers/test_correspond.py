@@ -1,4 +1,4 @@
-"""Correspondence: the same part covered in different photos."""
+"""Correspondence analysis: the same part occluded in different photos."""
 
 import io
 from collections.abc import Callable
@@ -42,19 +42,19 @@ def analysed(context: Context, *parts: dict[str, Any], **params: Any) -> Analysi
 
 @pytest.fixture
 def unscaled(plain_context: Context) -> Context:
-    """Three photos of 36 x 36 pixels, of which the model sees the middle 32 x 32 as they are."""
+    """Three photos of 36 x 36 pixels; the model sees the central 32 x 32 without resampling."""
     steps = plain_context.model.preprocessing
     photos = (np.random.default_rng(seed).integers(0, 256, (36, 36, 3), np.uint8) for seed in range(3))
     return replace(plain_context, images=tuple(prepare(photo, steps) for photo in photos))
 
 
-def test_a_sign_says_whether_a_feature_fell_rose_or_stayed() -> None:
+def test_signs_of_features_that_decrease_increase_or_stay() -> None:
     before = np.array([[0.0, 2.0, 1.0, 4.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0]], np.float32)
     after = np.array([[0.0, 1.0, 3.0, 4.0, 0.5], [1.0, 0.0, 1.0, 2.0, 1.0]], np.float32)
     assert change_signs(before, after).tolist() == [[0, 1, -1, 0, -1], [0, 1, 0, -1, 0]]
 
 
-def test_a_change_as_small_as_rounding_is_none() -> None:
+def test_a_change_within_rounding_counts_as_zero() -> None:
     before = np.array([[1000.0, 1.0, 1.0], [1.0, 1.0, 1.0]], np.float32)
     after = before - np.array([[0, 0.0009, 0.002], [0, 0.0009, 5e-7]], np.float32)
     assert change_signs(before, after).tolist() == [[0, 0, 1], [0, 1, 0]]
@@ -66,8 +66,8 @@ def test_the_distance_is_the_share_of_signs_that_differ() -> None:
     np.testing.assert_array_equal(hamming_distances(patterns), np.array(expected, np.float32))
 
 
-def test_unrelated_signs_differ_in_two_of_three_places() -> None:
-    """Of three signs as likely each; the standard deviation of the mean of 20,000 is 0.0033."""
+def test_independent_signs_differ_in_two_thirds_of_the_features() -> None:
+    """Three equally likely signs; the standard deviation of the mean over 20,000 is 0.0033."""
     patterns = np.random.default_rng(1).integers(-1, 2, (6, 20_000)).astype(np.int8)
     shares = hamming_distances(patterns)[np.triu_indices(6, k=1)]
     np.testing.assert_allclose(shares, 2 / 3, atol=4 * 0.0034)
@@ -75,10 +75,10 @@ def test_unrelated_signs_differ_in_two_of_three_places() -> None:
     np.testing.assert_allclose(hamming_distances(two)[0, 1], 2 * (1 / 3) * (2 / 3), atol=4 * 0.0036)
 
 
-def test_distances_are_those_of_whole_passes_of_photos_painted_by_hand(unscaled: Context) -> None:
+def test_distances_match_full_passes_over_photos_painted_by_hand(unscaled: Context) -> None:
     places = [(5, 8), (10, 4), (20, 17)]
     boxes = [box(x, y, x + 9, y + 7) for x, y in places]
-    found = analysed(unscaled, part(*boxes))
+    result = analysed(unscaled, part(*boxes))
     patterns: dict[str, list[NDArray[np.floating]]] = {layer: [] for layer in LAYERS}
     for prepared, (x, y) in zip(unscaled.images, places, strict=True):
         painted = prepared.photo.copy()
@@ -91,37 +91,39 @@ def test_distances_are_those_of_whole_passes_of_photos_painted_by_hand(unscaled:
             kept.append(np.sign(np.where(np.abs(change) > 1e-6 * x_before.max(), change, 0)))
     for column, layer in enumerate(LAYERS):
         pairs = [np.mean(a != b) for a, b in combinations(patterns[layer], 2)]
-        row = found.tables["correspondence"].records()[column]
+        row = result.tables["correspondence"].records()[column]
         assert (row["part"], row["layer"], row["pairs"]) == ("nose", layer, 3)
-        # A single feature at the limit of what counts as no change may fall on either side.
+        # One feature at the rounding limit may count as changed or not.
         assert row["mean"] == pytest.approx(np.mean(pairs), abs=1e-3)
         assert row["deviation"] == pytest.approx(np.std(pairs), abs=1e-3)
         assert 0 < row["mean"] < 1
 
 
-def test_identical_photos_change_alike(plain_context: Context) -> None:
+def test_identical_photos_change_identically(plain_context: Context) -> None:
     context = replace(plain_context, images=plain_context.images * 3)
-    found = analysed(context, part(*[box(20, 12, 36, 30)] * 3))
-    assert (found.tensors["hamming"] == 0).all()
-    assert [row[2:] for row in found.tables["correspondence"].rows] == [(0.0, 0.0, 3)] * 2
+    result = analysed(context, part(*[box(20, 12, 36, 30)] * 3))
+    assert (result.tensors["hamming"] == 0).all()
+    assert [row[2:] for row in result.tables["correspondence"].rows] == [(0.0, 0.0, 3)] * 2
 
 
-def test_other_places_in_the_same_photo_do_not(plain_context: Context) -> None:
+def test_different_boxes_in_the_same_photo_change_differently(plain_context: Context) -> None:
     context = replace(plain_context, images=plain_context.images * 2)
-    found = analysed(context, part(box(12, 6, 24, 18), box(30, 20, 42, 32)))
-    assert all(row[2] > 0 for row in found.tables["correspondence"].rows)
+    result = analysed(context, part(box(12, 6, 24, 18), box(30, 20, 42, 32)))
+    assert all(row[2] > 0 for row in result.tables["correspondence"].rows)
 
 
-def test_the_table_is_of_the_pairs_in_the_tensors(plain_context: Context, with_photos: WithPhotos) -> None:
+def test_the_table_summarises_the_pairs_in_the_tensors(
+    plain_context: Context, with_photos: WithPhotos
+) -> None:
     context = with_photos(plain_context, 3)
     parts = part(*[box(20, 12, 36, 30)] * 3), part(*[box(30, 20, 40, 30)] * 3, name="eye")
-    found = analysed(context, *parts, random=4)
-    shares, control = found.tensors["hamming"], found.tensors["random-hamming"]
+    result = analysed(context, *parts, random=4)
+    shares, control = result.tensors["hamming"], result.tensors["random-hamming"]
     assert (shares.shape, control.shape) == ((2, 2, 3, 3), (4, 2, 3, 3))
     pairs = [shares[0, 0], shares[0, 1], shares[1, 0], shares[1, 1]]
     upper = [pair[np.triu_indices(3, k=1)] for pair in pairs]
     upper += [control[:, layer][:, [0, 0, 1], [1, 2, 2]].flatten() for layer in (0, 1)]
-    rows = found.tables["correspondence"].rows
+    rows = result.tables["correspondence"].rows
     assert [row[:2] for row in rows] == [
         (name, layer) for name in ("nose", "eye", "random") for layer in LAYERS
     ]
@@ -130,10 +132,10 @@ def test_the_table_is_of_the_pairs_in_the_tensors(plain_context: Context, with_p
     np.testing.assert_array_equal(shares, shares.transpose(0, 1, 3, 2))
 
 
-def test_boxes_are_the_nearest_whole_pixels_of_the_crop(unscaled: Context) -> None:
-    found = analysed(unscaled, part(box(5, 8, 9, 11), box(5.4, 7.6, 9.4, 11.4), box(1.6, 1.6, 34.4, 34)))
-    assert found.tensors["boxes"].dtype == np.int64
-    assert found.tensors["boxes"].tolist() == [[[3, 6, 7, 9], [3, 6, 7, 9], [0, 0, 32, 32]]]
+def test_boxes_are_rounded_to_whole_pixels_of_the_crop(unscaled: Context) -> None:
+    result = analysed(unscaled, part(box(5, 8, 9, 11), box(5.4, 7.6, 9.4, 11.4), box(1.6, 1.6, 34.4, 34)))
+    assert result.tensors["boxes"].dtype == np.int64
+    assert result.tensors["boxes"].tolist() == [[[3, 6, 7, 9], [3, 6, 7, 9], [0, 0, 32, 32]]]
 
 
 def test_random_boxes_lie_in_the_crop_and_have_the_mean_size_of_the_parts_of_their_photo(
@@ -147,7 +149,7 @@ def test_random_boxes_lie_in_the_crop_and_have_the_mean_size_of_the_parts_of_the
     assert boxes.max() <= 32
     sizes = boxes[..., 2:] - boxes[..., :2]
     assert (sizes == [[5, 4], [4, 3], [25, 22]]).all()
-    assert len({tuple(place) for place in boxes[:, 0].tolist()}) > 40
+    assert len({tuple(index) for index in boxes[:, 0].tolist()}) > 40
 
 
 def test_random_boxes_come_from_the_seed(unscaled: Context) -> None:
@@ -159,9 +161,9 @@ def test_random_boxes_come_from_the_seed(unscaled: Context) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_part_of_the_whole_crop_leaves_one_place_for_the_control(unscaled: Context) -> None:
-    found = analysed(unscaled, part(*[box(2, 2, 34, 34)] * 3), random=2)
-    assert (found.tensors["random-boxes"] == [0, 0, 32, 32]).all()
+def test_a_part_that_fills_the_crop_leaves_one_position_for_the_control(unscaled: Context) -> None:
+    result = analysed(unscaled, part(*[box(2, 2, 34, 34)] * 3), random=2)
+    assert (result.tensors["random-boxes"] == [0, 0, 32, 32]).all()
 
 
 def test_the_fill_is_what_the_network_sees(unscaled: Context) -> None:
@@ -170,17 +172,17 @@ def test_the_fill_is_what_the_network_sees(unscaled: Context) -> None:
     assert (grey != black).any()
 
 
-def test_of_a_tensor_only_the_part_changes(unscaled: Context) -> None:
-    """Its view is rounded; were the whole crop taken from that, all features would change a little."""
+def test_occlusion_of_an_image_tensor_changes_only_the_part(unscaled: Context) -> None:
+    """Normalising the rounded view of the whole crop would change all features slightly."""
     generator = np.random.default_rng(4)
     tensors = [generator.normal(0, 1, (3, 32, 32)).astype(np.float32) for _ in range(2)]
     images = tuple(prepare_tensor(tensor, unscaled.model.preprocessing) for tensor in tensors)
-    found = analysed(replace(unscaled, images=images), part(*[box(0, 0, 2, 2)] * 2), layers=("conv1",))
-    assert found.tables["correspondence"].rows[0][2] < 4 / 14**2
+    result = analysed(replace(unscaled, images=images), part(*[box(0, 0, 2, 2)] * 2), layers=("conv1",))
+    assert result.tables["correspondence"].rows[0][2] < 4 / 14**2
 
 
 @pytest.mark.parametrize(
-    ("boxes", "field", "told"),
+    ("boxes", "field", "message"),
     [
         ([box(5, 8, 9, 11)] * 2, "parts[0].boxes", "of 'nose' has 2 boxes for 3 photos: give one box per"),
         (
@@ -203,19 +205,19 @@ def test_of_a_tensor_only_the_part_changes(unscaled: Context) -> None:
         ([box(5, 8, float("nan"), 9)], "parts[0].boxes[0].x1", "finite"),
     ],
 )
-def test_boxes_that_do_not_fit_are_refused_before_any_pass(
-    unscaled: Context, boxes: Boxes, field: str, told: str
+def test_boxes_that_do_not_fit_are_rejected_before_any_pass(
+    unscaled: Context, boxes: Boxes, field: str, message: str
 ) -> None:
     def never(*_: object) -> None:
         raise AssertionError("there was a pass")
 
-    with pytest.raises(InputError, match=told) as error:
+    with pytest.raises(InputError, match=message) as error:
         analysed(replace(unscaled, check_cancelled=never), part(*boxes))
     assert error.value.field == field
 
 
 @pytest.mark.parametrize(
-    ("params", "field", "told"),
+    ("params", "field", "message"),
     [
         ({"parts": []}, "parts", "at least 1 item"),
         (
@@ -229,48 +231,48 @@ def test_boxes_that_do_not_fit_are_refused_before_any_pass(
         ({"parts": [part()], "fill": "edge"}, "fill", "fill is 'edge'"),
     ],
 )
-def test_parameters_out_of_range_are_refused(params: dict[str, Any], field: str, told: str) -> None:
-    with pytest.raises(InputError, match=told) as error:
+def test_parameters_out_of_range_are_rejected(params: dict[str, Any], field: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
         read_params(Correspond(), params)
     assert error.value.field == field
 
 
-def test_an_unknown_layer_is_refused(plain_context: Context, with_photos: WithPhotos) -> None:
+def test_an_unknown_layer_is_rejected(plain_context: Context, with_photos: WithPhotos) -> None:
     with pytest.raises(NotFound, match=r"^no layer 'pool5'; this model has conv1") as error:
         analysed(with_photos(plain_context, 2), part(*[box(20, 12, 36, 30)] * 2), layers=("relu5", "pool5"))
     assert error.value.field == "layers[1]"
 
 
-def test_one_photo_is_refused() -> None:
+def test_a_single_photo_is_rejected() -> None:
     with pytest.raises(InputError, match=r"^1 photos; 'correspond' takes 2 to 32$"):
         check_photos(Correspond(), 1)
 
 
-def test_a_photo_costs_a_pass_as_it_is_and_one_with_each_covering(context: Context) -> None:
+def test_the_cost_is_one_pass_without_occlusion_and_one_per_region(context: Context) -> None:
     params = read_params(Correspond(), {"parts": [part(*[box(0, 0, 1, 1)] * 5)], "random": 7})
     assert isinstance(params, CorrespondParams)
     assert Correspond().cost(context.model, params) == 1 + 1 + 7
 
 
-def test_progress_rises_to_the_end_and_it_stops_when_its_caller_is_gone(
+def test_progress_increases_and_a_cancelled_call_stops(
     plain_context: Context, with_photos: WithPhotos
 ) -> None:
-    told: list[float] = []
-    context = replace(with_photos(plain_context, 5), progress=lambda share, _: told.append(share))
+    reports: list[float] = []
+    context = replace(with_photos(plain_context, 5), progress=lambda share, _: reports.append(share))
     covered = part(*[box(20, 12, 36, 30)] * 5)
     analysed(context, covered, random=2)
-    assert told == sorted(told)
-    assert len(told) == 2 * 4
-    assert told[-1] == 1
-    told.clear()
+    assert reports == sorted(reports)
+    assert len(reports) == 2 * 4
+    assert reports[-1] == 1
+    reports.clear()
 
     def check() -> None:
-        if len(told) == 3:
+        if len(reports) == 3:
             raise Cancelled("the caller went away")
 
     with pytest.raises(Cancelled):
         analysed(replace(context, check_cancelled=check), covered)
-    assert len(told) == 3
+    assert len(reports) == 3
 
 
 @pytest.mark.parametrize("count", [2, 9, 32])

@@ -1,4 +1,4 @@
-"""How maps come to be, held against whole activations of every photo by the weights of every epoch."""
+"""Evolution of feature maps, compared with a search over all activations at every epoch."""
 
 import io
 import itertools
@@ -31,8 +31,8 @@ from zfscope_analyzers.evolve.timeline import Snapshot, Timeline
 from zfscope_analyzers.top_k.page import Page
 
 EVOLVE = load_analyzers().analyzer("evolve")
+# A map of conv5 that no photo activates after epoch 1.
 DEAD = 4
-"""A map of conv5 that no photo activates after epoch 1."""
 EPOCHS = (1, 2, None)
 MakeIndex = Callable[..., None]
 
@@ -49,7 +49,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
-    """A model with checkpoints of epochs 1 and 2 of three, and one that kept none."""
+    """A model with checkpoints of epochs 1 and 2 of 3, and one without checkpoints."""
     root = tmp_path / "store"
     files = {
         1: write_checkpoint(tmp_path / "1.safetensors", 40, dead=DEAD),
@@ -69,7 +69,7 @@ def model_at(store: ModelStore, epoch: int | None) -> Model:
 
 @pytest.fixture
 def make_index(store: ModelStore, photos: Path) -> MakeIndex:
-    """Indexes the photos, or others, with the model as it was after an epoch."""
+    """Function that indexes photos with the model of an epoch."""
 
     def make(epoch: int | None, base: str = "val", data: Path = photos, **options: Any) -> None:
         model, plan = model_at(store, epoch), make_plan(SPEC, **{"layers": ("conv1", "conv5"), **options})
@@ -88,7 +88,7 @@ def unindexed(store: ModelStore) -> Context:
 
 @pytest.fixture
 def ready(unindexed: Context, make_index: MakeIndex) -> Context:
-    """Everything is wanted, and every epoch has its index."""
+    """A context in which every epoch has its index."""
     for epoch in EPOCHS:
         make_index(epoch)
     return unindexed
@@ -103,7 +103,7 @@ def rows(analysis: Analysis, table: str = "evolution") -> list[dict[str, Any]]:
 
 
 class LayerActivations:
-    """All activations of a layer in all photos, by the weights of an epoch."""
+    """All activations of a layer in all photos, with the weights of an epoch."""
 
     def __init__(self, store: ModelStore, photos: Path, epoch: int | None, layer: str = "conv5") -> None:
         self.model, self.layer = model_at(store, epoch), layer
@@ -115,13 +115,13 @@ class LayerActivations:
         self.trace = trace(self.model.network, torch.from_numpy(pixels), until=layer)
 
     def strongest(self, map: int) -> tuple[float, int, int, int]:
-        """Give the strongest activation of a map, its photo, row and column."""
+        """Return the strongest activation of a map, with its photo, row and column."""
         outputs = self.trace.outputs[self.layer][:, map].numpy()
-        photo, y, x = (int(place) for place in np.unravel_index(outputs.argmax(), outputs.shape))
+        photo, y, x = (int(index) for index in np.unravel_index(outputs.argmax(), outputs.shape))
         return float(outputs[photo, y, x]), photo, y, x
 
     def padded(self, picture: NDArray[Any], y: int, x: int) -> NDArray[Any]:
-        """Cut what a unit sees out of a picture (channels, H, W): of one with much black around."""
+        """Crop the receptive field of a unit from a picture (channels, H, W), padded with zeros."""
         box, margin = receptive_fields(SPEC)[self.layer].box(y, x), 64
         whole = np.pad(picture, ((0, 0), (margin, margin), (margin, margin)))
         x0, y0, x1, y1 = (side + margin for side in box)
@@ -132,14 +132,14 @@ class LayerActivations:
         return drawn.numpy()
 
 
-def test_every_epoch_shows_what_is_strongest_then(ready: Context, photos: Path, store: ModelStore) -> None:
+def test_every_epoch_has_its_own_strongest_photo(ready: Context, photos: Path, store: ModelStore) -> None:
     maps = (7, 1, 2)
-    found = evolve(ready, maps=maps)
-    table = rows(found)
+    result = evolve(ready, maps=maps)
+    table = rows(result)
     assert [(row["map"], row["epoch"]) for row in table] == [(map, epoch) for map in maps for epoch in EPOCHS]
-    for place, epoch in enumerate(EPOCHS):
+    for index, epoch in enumerate(EPOCHS):
         whole = LayerActivations(store, photos, epoch)
-        for row, record in enumerate(table[place :: len(EPOCHS)]):
+        for row, record in enumerate(table[index :: len(EPOCHS)]):
             value, photo, y, x = whole.strongest(record["map"])
             assert (record["layer"], record["state"]) == ("conv5", "ok")
             assert record["path"] == whole.paths[photo].relative_to(photos).as_posix()
@@ -149,17 +149,20 @@ def test_every_epoch_shows_what_is_strongest_then(ready: Context, photos: Path, 
             assert record["recomputed"] == pytest.approx(value, rel=1e-5)
             projection = whole.projection(photo, record["map"], y, x)
             np.testing.assert_allclose(
-                found.tensors["projections"][row, place], whole.padded(projection, y, x), rtol=1e-4, atol=1e-5
+                result.tensors["projections"][row, index],
+                whole.padded(projection, y, x),
+                rtol=1e-4,
+                atol=1e-5,
             )
             view = whole.prepared[photo].views[0].transpose(2, 0, 1)
-            patch = found.tensors["patches"][row, place].transpose(2, 0, 1)
+            patch = result.tensors["patches"][row, index].transpose(2, 0, 1)
             np.testing.assert_array_equal(patch, whole.padded(view, y, x))
-    assert found.tensors["patches"].dtype == np.uint8
+    assert result.tensors["patches"].dtype == np.uint8
 
 
-def test_a_jump_is_another_photo_than_at_the_epoch_before(ready: Context) -> None:
-    found = rows(evolve(ready, count=12))
-    by_map = [found[start : start + 3] for start in range(0, 36, 3)]
+def test_a_jump_is_a_change_of_photo_since_the_previous_epoch(ready: Context) -> None:
+    result = rows(evolve(ready, count=12))
+    by_map = [result[start : start + 3] for start in range(0, 36, 3)]
     jumps = []
     for records in by_map:
         assert records[0]["jumped"] is None
@@ -170,9 +173,9 @@ def test_a_jump_is_another_photo_than_at_the_epoch_before(ready: Context) -> Non
     assert set(jumps) == {0, 1}
 
 
-def test_a_map_that_is_dead_at_an_epoch_is_shown_as_dead(ready: Context) -> None:
-    found = evolve(ready, maps=[DEAD])
-    first, second, _ = rows(found)
+def test_a_map_that_is_dead_at_an_epoch_has_the_state_dead(ready: Context) -> None:
+    result = evolve(ready, maps=[DEAD])
+    first, second, _ = rows(result)
     assert first == {
         **dict.fromkeys(first),
         "layer": "conv5",
@@ -181,9 +184,9 @@ def test_a_map_that_is_dead_at_an_epoch_is_shown_as_dead(ready: Context) -> None
         "state": "dead",
     }
     assert (second["state"], second["jumped"]) == ("ok", None)
-    assert not found.tensors["projections"][0, 0].any()
-    assert not found.tensors["patches"][0, 0].any()
-    assert rows(found, "settling")[0] == {
+    assert not result.tensors["projections"][0, 0].any()
+    assert not result.tensors["patches"][0, 0].any()
+    assert rows(result, "settling")[0] == {
         "layer": "conv5",
         "epoch": 1,
         "maps": 0,
@@ -193,13 +196,13 @@ def test_a_map_that_is_dead_at_an_epoch_is_shown_as_dead(ready: Context) -> None
     }
 
 
-def test_maps_settle_as_their_final_photo_s_projection_nears_that_of_the_end(
+def test_correlations_compare_projections_of_the_final_photo_with_the_final_projection(
     ready: Context, photos: Path, store: ModelStore
 ) -> None:
     maps = (7, 1, 2, 9)
-    found = evolve(ready, maps=maps)
+    result = evolve(ready, maps=maps)
     end = LayerActivations(store, photos, None)
-    for place, epoch in enumerate(EPOCHS):
+    for index, epoch in enumerate(EPOCHS):
         then, expected = LayerActivations(store, photos, epoch), []
         for row, map in enumerate(maps):
             _, photo, y, x = end.strongest(map)
@@ -209,7 +212,7 @@ def test_maps_settle_as_their_final_photo_s_projection_nears_that_of_the_end(
                 each.projection(photo, map, y, x)[:, y0:y1, x0:x1].ravel().astype(np.float64)
                 for each in (then, end)
             )
-            got = rows(found)[row * len(EPOCHS) + place]["correlation"]
+            got = rows(result)[row * len(EPOCHS) + index]["correlation"]
             if then.trace.outputs["conv5"][photo, map, y, x] <= 0:
                 assert got is None
                 continue
@@ -217,7 +220,7 @@ def test_maps_settle_as_their_final_photo_s_projection_nears_that_of_the_end(
             by_hand = (one @ other) / np.sqrt((one @ one) * (other @ other))
             assert got == pytest.approx(by_hand, abs=1e-5)
             expected.append(by_hand)
-        row = rows(found, "settling")[place]
+        row = rows(result, "settling")[index]
         assert (row["layer"], row["epoch"], row["maps"]) == ("conv5", epoch, len(expected))
         assert row["median"] == pytest.approx(np.median(expected), abs=1e-5)
         assert row["lower"] == pytest.approx(np.quantile(expected, 0.25), abs=1e-5)
@@ -225,7 +228,7 @@ def test_maps_settle_as_their_final_photo_s_projection_nears_that_of_the_end(
     assert row["median"] == pytest.approx(1)
 
 
-def test_the_correlation_of_small_pictures_can_be_done_by_hand() -> None:
+def test_the_correlation_matches_values_computed_by_hand() -> None:
     one = np.array([[1, 2, 3]], np.float32)
     assert pearson(one, 5 + 2 * one) == pytest.approx(1)
     assert pearson(one, -one) == pytest.approx(-1)
@@ -235,14 +238,14 @@ def test_the_correlation_of_small_pictures_can_be_done_by_hand() -> None:
     assert pearson(one, 1 + 1e-7 * one) is None  # level, but for rounding
 
 
-def test_quartiles_leave_out_maps_without_a_correlation(unindexed: Context, make_index: MakeIndex) -> None:
+def test_quartiles_ignore_maps_without_a_correlation(unindexed: Context, make_index: MakeIndex) -> None:
     make_index(None)
     index = evolve_page(unindexed)
     timeline = Timeline((Snapshot(1, unindexed.model, index), Snapshot(None, unindexed.model, index)))
-    found = quartiles_by_epoch(timeline, {(0, 0): 0.1, (1, 0): None, (2, 0): 0.5, (3, 0): 0.3, (4, 0): 0.2})
-    assert found[0].maps == 4
-    assert (found[0].lower, found[0].median, found[0].upper) == pytest.approx((0.175, 0.25, 0.35))
-    assert found[1] == CorrelationQuartiles(None, None, None, None, 0)
+    result = quartiles_by_epoch(timeline, {(0, 0): 0.1, (1, 0): None, (2, 0): 0.5, (3, 0): 0.3, (4, 0): 0.2})
+    assert result[0].maps == 4
+    assert (result[0].lower, result[0].median, result[0].upper) == pytest.approx((0.175, 0.25, 0.35))
+    assert result[1] == CorrelationQuartiles(None, None, None, None, 0)
 
 
 def evolve_page(context: Context) -> Page:
@@ -252,57 +255,55 @@ def evolve_page(context: Context) -> Page:
 
 
 def test_without_settling_there_is_no_curve(ready: Context) -> None:
-    found = evolve(ready, settling=False)
-    assert set(found.tables) == {"evolution"}
-    assert {row["correlation"] for row in rows(found)} == {None}
-    assert found.pictures[0].png != evolve(ready).pictures[0].png
+    result = evolve(ready, settling=False)
+    assert set(result.tables) == {"evolution"}
+    assert {row["correlation"] for row in rows(result)} == {None}
+    assert result.pictures[0].png != evolve(ready).pictures[0].png
 
 
-def test_without_any_correlation_a_sentence_stands_in_place_of_the_curve(
-    ready: Context, photos: Path
-) -> None:
-    def height(found: Analysis) -> int:
-        return Image.open(io.BytesIO(found.pictures[0].png)).height
+def test_without_correlations_a_sentence_replaces_the_curve(ready: Context, photos: Path) -> None:
+    def height(result: Analysis) -> int:
+        return Image.open(io.BytesIO(result.pictures[0].png)).height
 
     whole, without = height(evolve(ready, maps=[7])), height(evolve(ready, maps=[7], settling=False))
     for path in photos.rglob("*.png"):
         path.unlink()
-    found = evolve(ready, maps=[7])
-    assert {row["median"] for row in rows(found, "settling")} == {None}
-    assert without < height(found) < whole - 200
+    result = evolve(ready, maps=[7])
+    assert {row["median"] for row in rows(result, "settling")} == {None}
+    assert without < height(result) < whole - 200
 
 
-def test_by_default_the_strongest_maps_of_the_end_are_shown_at_every_epoch_that_has_an_index(
+def test_by_default_the_finally_strongest_maps_are_shown_at_every_indexed_epoch(
     unindexed: Context, make_index: MakeIndex, photos: Path, store: ModelStore
 ) -> None:
     make_index(None)
     make_index(2)
-    found = rows(evolve(unindexed, first=1, count=2))
+    result = rows(evolve(unindexed, first=1, count=2))
     end = LayerActivations(store, photos, None)
     ranked = sorted(range(12), key=lambda map: -end.strongest(map)[0])
-    assert [(row["map"], row["epoch"]) for row in found] == [
+    assert [(row["map"], row["epoch"]) for row in result] == [
         (map, epoch) for map in ranked[1:3] for epoch in (2, None)
     ]
 
 
-def test_epochs_that_are_named_come_in_their_order(ready: Context) -> None:
+def test_requested_epochs_are_sorted(ready: Context) -> None:
     assert [row["epoch"] for row in rows(evolve(ready, count=1, epochs=[2, 1]))] == [1, 2, None]
     assert [row["epoch"] for row in rows(evolve(ready, count=1, epochs=[1]))] == [1, None]
 
 
-def test_a_photo_that_is_gone_or_another_one_is_told(ready: Context, photos: Path) -> None:
+def test_a_missing_or_changed_photo_is_reported(ready: Context, photos: Path) -> None:
     before = rows(evolve(ready, maps=[7]))
     lost = before[-1]["path"]
     (photos / lost).unlink()
-    found = evolve(ready, maps=[7])
-    assert [row["state"] == "gone" for row in rows(found)] == [row["path"] == lost for row in before]
-    assert rows(found)[-1]["correlation"] is None
-    assert not found.tensors["projections"][0, -1].any()
+    result = evolve(ready, maps=[7])
+    assert [row["state"] == "gone" for row in rows(result)] == [row["path"] == lost for row in before]
+    assert rows(result)[-1]["correlation"] is None
+    assert not result.tensors["projections"][0, -1].any()
     Image.fromarray(blots(99)).save(photos / lost)
     assert rows(evolve(ready, maps=[7]))[-1]["state"] == "changed"
 
 
-def test_the_picture_says_its_scale_of_each_map_and_epoch(ready: Context) -> None:
+def test_the_picture_states_the_scale_of_each_map_and_epoch(ready: Context) -> None:
     (picture,) = evolve(ready, maps=[DEAD, 7]).pictures
     assert picture.name == "evolution"
     assert "each projection on its own scale: symmetric linear; 128 grey = 0" in picture.scale
@@ -310,7 +311,7 @@ def test_the_picture_says_its_scale_of_each_map_and_epoch(ready: Context) -> Non
     assert picture.scale.count("map ") == 2
 
 
-def test_a_longer_course_costs_more(ready: Context) -> None:
+def test_the_cost_grows_with_epochs_and_maps(ready: Context) -> None:
     def cost(**params: Any) -> int:
         return EVOLVE.cost(ready.model, read_params(EVOLVE, params))
 
@@ -319,7 +320,7 @@ def test_a_longer_course_costs_more(ready: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "error", "field", "words"),
+    ("params", "error", "field", "text"),
     [
         ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1, "),
         (
@@ -340,21 +341,21 @@ def test_a_longer_course_costs_more(ready: Context) -> None:
         ({"first": 12}, InputError, "first", "first is 12; layer 'conv5' has 12 maps"),
     ],
 )
-def test_what_is_not_there_is_refused_with_what_is(
-    ready: Context, params: dict[str, Any], error: type[Exception], field: str, words: str
+def test_errors_name_what_is_available(
+    ready: Context, params: dict[str, Any], error: type[Exception], field: str, text: str
 ) -> None:
     with pytest.raises(error) as caught:
         evolve(ready, **params)
-    assert (caught.value.field, words in str(caught.value)) == (field, True)
+    assert (caught.value.field, text in str(caught.value)) == (field, True)
 
 
 @pytest.mark.parametrize("params", [{"maps": [1, 1]}, {"epochs": [2, 2]}, {"maps": [1], "first": 2}])
-def test_parameters_that_contradict_each_other_are_refused(params: dict[str, Any]) -> None:
+def test_contradictory_parameters_are_rejected(params: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"named more than once|maps are given too"):
         read_params(EVOLVE, params)
 
 
-def test_an_epoch_without_an_index_is_told_with_the_command_that_makes_it(
+def test_the_error_for_an_epoch_without_an_index_has_the_command_that_makes_it(
     unindexed: Context, make_index: MakeIndex
 ) -> None:
     with pytest.raises(NotFound, match=r"zfscope index DATA --model tiny and .* --checkpoint 1"):
@@ -368,7 +369,7 @@ def test_an_epoch_without_an_index_is_told_with_the_command_that_makes_it(
         evolve(unindexed, epochs=[1, 2])
 
 
-def test_a_model_without_checkpoints_is_told_with_those_that_have_some(ready: Context) -> None:
+def test_the_error_for_a_model_without_checkpoints_lists_models_with_some(ready: Context) -> None:
     assert ready.store is not None
     plain = replace(ready, model=ready.store.load("plain"))
     with pytest.raises(
@@ -380,7 +381,7 @@ def test_a_model_without_checkpoints_is_told_with_those_that_have_some(ready: Co
         evolve(replace(ready, store=None))
 
 
-def test_indexes_that_cannot_be_compared_are_refused(
+def test_indexes_that_cannot_be_compared_are_rejected(
     ready: Context, make_index: MakeIndex, photos: Path
 ) -> None:
     fewer = shutil.copytree(photos, photos.with_name("fewer"))

@@ -1,4 +1,4 @@
-"""Invariance: features and classes while photos are moved, scaled and turned."""
+"""Invariance: features and classes of photos that are translated, scaled and rotated."""
 
 import io
 from collections.abc import Callable
@@ -34,22 +34,22 @@ def analysed(context: Context, **params: Any) -> Analysis:
 
 @pytest.fixture
 def unscaled(plain_context: Context) -> Context:
-    """A photo of 36 x 36 pixels, of which the model sees the middle 32 x 32 as they are."""
+    """A photo of 36 x 36 pixels; the model sees the central 32 x 32 without resampling."""
     photo = np.random.default_rng(5).integers(0, 256, (36, 36, 3), np.uint8)
     return replace(plain_context, images=(prepare(photo, plain_context.model.preprocessing),))
 
 
 def outputs(context: Context, view: Rgb) -> dict[str, NDArray[np.float64]]:
-    """Run a crop through the whole network, by itself, with the preprocessing written out."""
+    """Run a single crop through the whole network, with the preprocessing written out."""
     mean = np.array([123.68, 116.779, 103.939], np.float32)
     pixels = ((view.astype(np.float32) - mean) / 50).transpose(2, 0, 1)
     traced = trace(context.model.network, torch.from_numpy(np.ascontiguousarray(pixels)[None]))
     return {name: maps.numpy().astype(np.float64).flatten() for name, maps in traced.outputs.items()}
 
 
-def test_distances_are_those_of_whole_passes_of_crops_cut_by_hand(unscaled: Context) -> None:
+def test_distances_match_full_passes_over_crops_made_by_hand(unscaled: Context) -> None:
     photo = unscaled.images[0].photo
-    found = analysed(
+    result = analysed(
         unscaled, transformations=("vertical", "horizontal", "rotation"), layers=("relu1", "fc7")
     )
     crops = {
@@ -62,67 +62,67 @@ def test_distances_are_those_of_whole_passes_of_crops_cut_by_hand(unscaled: Cont
         after = [outputs(unscaled, view) for view in views]
         expected = [[np.linalg.norm(x[name] - before[name]) for name in ("relu1", "fc7")] for x in after]
         norms = [np.linalg.norm(before[name]) for name in ("relu1", "fc7")]
-        np.testing.assert_allclose(found.tensors[f"{kind}-distances"][0], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(result.tensors[f"{kind}-distances"][0], expected, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(
-            found.tensors[f"{kind}-normalised"][0], np.array(expected) / norms, rtol=1e-4, atol=1e-6
+            result.tensors[f"{kind}-normalised"][0], np.array(expected) / norms, rtol=1e-4, atol=1e-6
         )
         powers = np.exp([x["fc8"] for x in after])
         target = int(before["fc8"].argmax())
         probabilities = powers[:, target] / powers.sum(axis=1)
-        np.testing.assert_allclose(found.tensors[f"{kind}-probabilities"][0], probabilities, rtol=1e-4)
+        np.testing.assert_allclose(result.tensors[f"{kind}-probabilities"][0], probabilities, rtol=1e-4)
 
 
-def test_what_changes_nothing_has_no_distance_and_the_probability_of_a_classification(
+def test_an_identity_transformation_has_distance_zero_and_the_original_probability(
     plain_context: Context,
 ) -> None:
-    found = analysed(plain_context, transformations=("vertical", "scale", "rotation"))
+    result = analysed(plain_context, transformations=("vertical", "scale", "rotation"))
     best = classify(plain_context.model, plain_context.runtime, plain_context.images[0], top=1)[0]
-    for kind, place in (("vertical", 1), ("scale", 0), ("rotation", 0)):
-        assert (found.tensors[f"{kind}-distances"][0, place] == 0).all()
-        assert found.tensors[f"{kind}-probabilities"][0, place] == pytest.approx(best.probability, rel=1e-5)
-    photo, label_id, label, chosen, probability = found.tables["photos"].rows[0]
+    for kind, index in (("vertical", 1), ("scale", 0), ("rotation", 0)):
+        assert (result.tensors[f"{kind}-distances"][0, index] == 0).all()
+        assert result.tensors[f"{kind}-probabilities"][0, index] == pytest.approx(best.probability, rel=1e-5)
+    photo, label_id, label, chosen, probability = result.tables["photos"].rows[0]
     assert (photo, label_id, label, chosen) == (0, best.label_id, best.label, "likeliest")
     assert probability == pytest.approx(best.probability, rel=1e-5)
 
 
-def test_everything_else_moves_the_features(plain_context: Context) -> None:
-    found = analysed(plain_context)
-    assert (found.tensors["vertical-distances"][0, [0, 2]] > 0).all()
-    assert (found.tensors["scale-distances"][0, 1] > 0).all()
-    assert (found.tensors["rotation-distances"][0, 1] > 0).all()
+def test_every_other_transformation_changes_the_features(plain_context: Context) -> None:
+    result = analysed(plain_context)
+    assert (result.tensors["vertical-distances"][0, [0, 2]] > 0).all()
+    assert (result.tensors["scale-distances"][0, 1] > 0).all()
+    assert (result.tensors["rotation-distances"][0, 1] > 0).all()
 
 
-def test_where_a_photo_has_no_features_any_change_is_one(plain_context: Context) -> None:
+def test_without_features_any_change_has_a_normalised_distance_of_one(plain_context: Context) -> None:
     steps = plain_context.model.preprocessing.model_copy(update={"mean": (0.0, 0.0, 0.0)})
     manifest = plain_context.model.manifest.model_copy(update={"preprocessing": steps})
     black = prepare(np.zeros((36, 36, 3), np.uint8), steps)
     context = replace(plain_context, model=replace(plain_context.model, manifest=manifest), images=(black,))
-    found = analysed(context, transformations=("vertical",), translations_px=(1, 8), fill="grey")
-    np.testing.assert_array_equal(found.tensors["vertical-normalised"][0, :, 0], [0, 1])
+    result = analysed(context, transformations=("vertical",), translations_px=(1, 8), fill="grey")
+    np.testing.assert_array_equal(result.tensors["vertical-normalised"][0, :, 0], [0, 1])
 
 
-def test_photos_are_looked_at_one_by_one(plain_context: Context, with_photos: WithPhotos) -> None:
+def test_photos_are_measured_independently(plain_context: Context, with_photos: WithPhotos) -> None:
     together = analysed(with_photos(plain_context, 3))
     for number, prepared in enumerate(with_photos(plain_context, 3).images):
         alone = analysed(replace(plain_context, images=(prepared,)))
         for name, values in alone.tensors.items():
             expected = values if name.endswith("-values") else values[0]
-            found = together.tensors[name] if name.endswith("-values") else together.tensors[name][number]
-            np.testing.assert_array_equal(found, expected)
+            result = together.tensors[name] if name.endswith("-values") else together.tensors[name][number]
+            np.testing.assert_array_equal(result, expected)
 
 
-def test_the_table_says_what_the_tensors_say(plain_context: Context, with_photos: WithPhotos) -> None:
-    found = analysed(with_photos(plain_context, 2), transformations=("scale", "rotation"))
-    records = found.tables["curves"].records()
+def test_the_table_matches_the_tensors(plain_context: Context, with_photos: WithPhotos) -> None:
+    result = analysed(with_photos(plain_context, 2), transformations=("scale", "rotation"))
+    records = result.tables["curves"].records()
     assert len(records) == 2 * (2 + 2) * 2
     layers = ("relu1", "relu7")
     for record in records:
         kind, photo, layer = record["transformation"], record["photo"], layers.index(record["layer"])
-        place = (FEW["scales"] if kind == "scale" else FEW["rotations_deg"]).index(record["value"])
-        assert record["distance"] == found.tensors[f"{kind}-distances"][photo, place, layer]
-        assert record["normalised_distance"] == found.tensors[f"{kind}-normalised"][photo, place, layer]
-        assert record["probability"] == found.tensors[f"{kind}-probabilities"][photo, place]
-    assert list(found.tensors) == [
+        index = (FEW["scales"] if kind == "scale" else FEW["rotations_deg"]).index(record["value"])
+        assert record["distance"] == result.tensors[f"{kind}-distances"][photo, index, layer]
+        assert record["normalised_distance"] == result.tensors[f"{kind}-normalised"][photo, index, layer]
+        assert record["probability"] == result.tensors[f"{kind}-probabilities"][photo, index]
+    assert list(result.tensors) == [
         f"{kind}-{what}"
         for kind in ("scale", "rotation")
         for what in ("values", "distances", "normalised", "probabilities")
@@ -130,15 +130,15 @@ def test_the_table_says_what_the_tensors_say(plain_context: Context, with_photos
 
 
 @pytest.mark.parametrize("label", ["n2", "cat"])
-def test_the_true_class_is_given_by_id_or_by_name(plain_context: Context, label: str) -> None:
-    found = analysed(plain_context, labels=(label,))
-    assert found.tables["photos"].rows[0][1:4] == ("n2", "cat", "given")
+def test_the_true_class_can_be_an_id_or_a_name(plain_context: Context, label: str) -> None:
+    result = analysed(plain_context, labels=(label,))
+    assert result.tables["photos"].rows[0][1:4] == ("n2", "cat", "given")
     scores = classify(plain_context.model, plain_context.runtime, plain_context.images[0])
     probability = next(score.probability for score in scores if score.label == "cat")
-    assert found.tensors["rotation-probabilities"][0, 0] == pytest.approx(probability, rel=1e-5)
+    assert result.tensors["rotation-probabilities"][0, 0] == pytest.approx(probability, rel=1e-5)
 
 
-def test_an_empty_label_is_the_likeliest_class(plain_context: Context, with_photos: WithPhotos) -> None:
+def test_an_empty_label_means_the_most_likely_class(plain_context: Context, with_photos: WithPhotos) -> None:
     context = with_photos(plain_context, 2)
     mixed, plain = analysed(context, labels=("dog", "")), analysed(context)
     assert mixed.tables["photos"].rows[0][2:4] == ("dog", "given")
@@ -146,21 +146,21 @@ def test_an_empty_label_is_the_likeliest_class(plain_context: Context, with_phot
 
 
 @pytest.mark.parametrize(
-    ("labels", "field", "told"),
+    ("labels", "field", "message"),
     [
         (("cow",), "labels[0]", r"^no label 'cow'; this model has 'ant' \(n0\), 'bee' \(n1\), 'cat'"),
         (("cat", "dog"), "labels", "^2 labels for 1 photos; give one for each, or none$"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(
-    plain_context: Context, labels: tuple[str, ...], field: str, told: str
+def test_labels_that_do_not_fit_are_rejected(
+    plain_context: Context, labels: tuple[str, ...], field: str, message: str
 ) -> None:
-    with pytest.raises((NotFound, InputError), match=told) as error:
+    with pytest.raises((NotFound, InputError), match=message) as error:
         analysed(plain_context, labels=labels)
     assert error.value.field == field
 
 
-def test_a_name_of_several_classes_is_refused(plain_context: Context) -> None:
+def test_a_name_that_several_classes_share_is_rejected(plain_context: Context) -> None:
     labels = tuple(Label(id=f"n{n}", name="crane" if n < 2 else "dog" * n) for n in range(4))
     manifest = plain_context.model.manifest.model_copy(update={"labels": labels})
     context = replace(plain_context, model=replace(plain_context.model, manifest=manifest))
@@ -169,7 +169,7 @@ def test_a_name_of_several_classes_is_refused(plain_context: Context) -> None:
     assert error.value.field == "labels[0]"
 
 
-def test_an_unknown_layer_is_refused(plain_context: Context) -> None:
+def test_an_unknown_layer_is_rejected(plain_context: Context) -> None:
     with pytest.raises(NotFound, match=r"^no layer 'conv9'; this model has conv1") as error:
         analysed(plain_context, layers=("relu1", "conv9"))
     assert error.value.field == "layers[1]"
@@ -189,29 +189,29 @@ def test_an_unknown_layer_is_refused(plain_context: Context) -> None:
         ({"speed": 3}, "speed"),
     ],
 )
-def test_parameters_out_of_range_are_refused(params: dict[str, Any], field: str) -> None:
+def test_parameters_out_of_range_are_rejected(params: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError) as error:
         read_params(InvarianceAnalyzer(), params)
     assert error.value.field == field
 
 
-def test_a_photo_costs_a_pass_for_every_value_and_one_before(plain_context: Context) -> None:
+def test_the_cost_is_one_pass_per_value_and_one_for_the_original(plain_context: Context) -> None:
     model = plain_context.model
     assert InvarianceAnalyzer().cost(model, InvarianceParams()) == 1 + 21 + 13 + 36
     few = InvarianceParams(**FEW, transformations=("horizontal", "scale"), labels=("cat", "dog"))
     assert InvarianceAnalyzer().cost(model, few) == 1 + 3 + 2
 
 
-def test_progress_rises_to_the_end(plain_context: Context, with_photos: WithPhotos) -> None:
-    told: list[float] = []
-    context = replace(with_photos(plain_context, 2), progress=lambda share, _: told.append(share))
+def test_progress_increases_to_one(plain_context: Context, with_photos: WithPhotos) -> None:
+    reports: list[float] = []
+    context = replace(with_photos(plain_context, 2), progress=lambda share, _: reports.append(share))
     analysed(context, scales=tuple(1 + n / 10 for n in range(10)))
-    assert told == sorted(told)
-    assert len(told) > 4
-    assert told[-1] == 1
+    assert reports == sorted(reports)
+    assert len(reports) > 4
+    assert reports[-1] == 1
 
 
-def test_it_stops_between_batches_when_its_caller_is_gone(plain_context: Context) -> None:
+def test_a_cancelled_call_stops_between_batches(plain_context: Context) -> None:
     looked: list[float] = []
 
     def check() -> None:
@@ -240,5 +240,5 @@ def test_the_figure_has_a_row_for_each_transformation(context: Context) -> None:
 
 
 def test_one_layer_and_one_value_are_enough_for_a_figure(context: Context) -> None:
-    found = analysed(context, transformations=("scale",), scales=(1.0,), layers=("fc7",))
-    assert found.pictures[0].png.startswith(b"\x89PNG")
+    result = analysed(context, transformations=("scale",), scales=(1.0,), layers=("fc7",))
+    assert result.pictures[0].png.startswith(b"\x89PNG")

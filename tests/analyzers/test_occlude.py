@@ -1,4 +1,4 @@
-"""Occlusion: the numbers of every window against whole passes, and what maps and tables make of them."""
+"""Occlusion: values of every window compared with full passes, and the maps and tables made from them."""
 
 import base64
 import copy
@@ -38,14 +38,14 @@ def box(x0: float, y0: float, x1: float, y1: float) -> dict[str, float]:
     return {"x0": x0, "y0": y0, "x1": x1, "y1": y1}
 
 
-def look(context: Context, **parameters: Any) -> Analysis:
+def analyze(context: Context, **parameters: Any) -> Analysis:
     return OCCLUDE.analyze(context, read_params(OCCLUDE, {"window": 8, "stride": 4, **parameters}))
 
 
 def by_brute_force(
     context: Context, windows: NDArray[np.int64], colour: NDArray[np.uint8], layer: str = "relu5"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Paint each window onto the photo's crop, and run all: class scores, and totals of the layer's maps."""
+    """Paint each window onto the crop and run all; return class scores and totals of the layer's maps."""
     network, steps = context.model.network, context.model.preprocessing
     images = []
     for y, x, rows, columns in windows:
@@ -62,10 +62,10 @@ def grey(context: Context) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("method", ["incremental", "full"])
 @pytest.mark.parametrize(("window", "stride"), [(8, 4), (5, 3), (32, 32), (7, 7)])
-def test_every_window_gives_what_a_whole_pass_over_the_covered_photo_gives(
+def test_every_window_matches_a_full_pass_over_the_occluded_photo(
     plain_context: Context, method: str, window: int, stride: int
 ) -> None:
-    result = look(plain_context, window=window, stride=stride, method=method).tensors
+    result = analyze(plain_context, window=window, stride=stride, method=method).tensors
     logits, totals = by_brute_force(plain_context, result["windows"], grey(plain_context))
     clean = softmax(trace_of(plain_context).outputs["fc8"].numpy())[0]
     map_number = int(trace_of(plain_context).outputs["relu5"][0].amax((1, 2)).argmax())
@@ -80,10 +80,10 @@ def trace_of(context: Context) -> Any:
 
 
 @pytest.mark.parametrize(("window", "stride"), [(8, 4), (5, 4), (9, 9), (32, 5), (1, 1)])
-def test_every_pixel_is_covered_and_no_window_leaves_the_crop(
+def test_windows_cover_every_pixel_and_stay_inside_the_crop(
     plain_context: Context, window: int, stride: int
 ) -> None:
-    windows = look(plain_context, window=window, stride=stride).tensors["windows"]
+    windows = analyze(plain_context, window=window, stride=stride).tensors["windows"]
     covered = np.zeros((SIDE, SIDE), int)
     for y, x, rows, columns in windows:
         assert (rows, columns) == (window, window)
@@ -95,7 +95,7 @@ def test_every_pixel_is_covered_and_no_window_leaves_the_crop(
 
 
 def test_overlapping_windows_are_averaged_pixel_by_pixel(plain_context: Context) -> None:
-    tensors = look(plain_context, window=9, stride=4).tensors
+    tensors = analyze(plain_context, window=9, stride=4).tensors
     for value_map, values in (
         (tensors["value-maps"][0], tensors["values"][0]),
         (tensors["total-map"], tensors["totals"]),
@@ -109,21 +109,21 @@ def test_overlapping_windows_are_averaged_pixel_by_pixel(plain_context: Context)
             assert value_map[y, x] == pytest.approx(np.mean(over), rel=1e-5)
 
 
-def test_values_of_several_classes_come_in_their_order(plain_context: Context) -> None:
-    several = look(plain_context, classes=["dog", "n1"]).tensors
+def test_values_of_classes_are_in_the_requested_order(plain_context: Context) -> None:
+    several = analyze(plain_context, classes=["dog", "n1"]).tensors
     logits, _ = by_brute_force(plain_context, several["windows"], grey(plain_context))
     np.testing.assert_allclose(several["values"], softmax(logits)[:, [3, 1]].T, rtol=1e-4)
 
 
 def test_values_may_be_scores_before_the_softmax(plain_context: Context) -> None:
-    result = look(plain_context, classes=["cat"], value="logit").tensors
+    result = analyze(plain_context, classes=["cat"], value="logit").tensors
     logits, _ = by_brute_force(plain_context, result["windows"], grey(plain_context))
     np.testing.assert_allclose(result["values"][0], logits[:, 2], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "relu5", "norm1"])
 def test_any_map_of_any_layer_can_be_watched(plain_context: Context, layer: str) -> None:
-    result = look(plain_context, layer=layer, map=2)
+    result = analyze(plain_context, layer=layer, map=2)
     _, totals = by_brute_force(plain_context, result.tensors["windows"], grey(plain_context), layer)
     np.testing.assert_allclose(result.tensors["totals"], totals[:, 2], rtol=1e-4, atol=1e-3)
     (watched,) = result.tables["watched"].records()
@@ -133,8 +133,8 @@ def test_any_map_of_any_layer_can_be_watched(plain_context: Context, layer: str)
 
 
 def test_a_unit_of_a_fully_connected_layer_can_be_watched(plain_context: Context) -> None:
-    result = look(plain_context, layer="fc7", map=3).tensors
-    full = look(plain_context, layer="fc7", map=3, method="full").tensors
+    result = analyze(plain_context, layer="fc7", map=3).tensors
+    full = analyze(plain_context, layer="fc7", map=3, method="full").tensors
     np.testing.assert_allclose(result["totals"], full["totals"], rtol=1e-4, atol=1e-5)
 
 
@@ -142,13 +142,13 @@ def test_the_map_s_strongest_unit_is_projected(plain_context: Context) -> None:
     result = trace_of(plain_context)
     unit = strongest_unit(result, "relu5", 0, 4)
     expected = project(plain_context.model.network, result, "relu5", [unit])[0].numpy()
-    np.testing.assert_allclose(look(plain_context, map=4).tensors["projection"], expected, atol=1e-6)
+    np.testing.assert_allclose(analyze(plain_context, map=4).tensors["projection"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("down_to", ["", "conv5"])
-def test_the_control_is_that_of_a_projection_of_the_same_unit(plain_context: Context, down_to: str) -> None:
+def test_the_control_equals_that_of_the_analyzer_project(plain_context: Context, down_to: str) -> None:
     wanted = {"control": True, "control_down_to": down_to}
-    result = look(plain_context, map=4, **wanted)
+    result = analyze(plain_context, map=4, **wanted)
     strongest = strongest_unit(trace_of(plain_context), "relu5", 0, 4)
     unit = {"map": 4, "y": strongest.y, "x": strongest.x}
     project = load_analyzers().analyzer("project")
@@ -162,15 +162,17 @@ def test_the_control_is_that_of_a_projection_of_the_same_unit(plain_context: Con
 
 
 def test_without_a_control_nothing_is_compared(plain_context: Context) -> None:
-    result = look(plain_context)
+    result = analyze(plain_context)
     assert "control-projection" not in result.tensors
     (watched,) = result.tables["watched"].records()
     assert (watched["ssim"], watched["rank_correlation"]) == (None, None)
 
 
-def test_the_control_is_a_panel_more(context: Context) -> None:
+def test_the_control_adds_a_panel(context: Context) -> None:
     heights = [
-        Image.open(io.BytesIO(look(context, classes=["ant", "cat"], control=control).pictures[0].png)).height
+        Image.open(
+            io.BytesIO(analyze(context, classes=["ant", "cat"], control=control).pictures[0].png)
+        ).height
         for control in (False, True)
     ]
     assert heights[1] > heights[0]
@@ -187,27 +189,27 @@ def test_the_control_is_a_panel_more(context: Context) -> None:
         ("#ff8000", lambda view: np.full_like(view, (255, 128, 0))),
     ],
 )
-def test_the_fill_is_painted_in_pixels_and_then_preprocessed(
+def test_the_fill_is_painted_before_preprocessing(
     plain_context: Context, fill: str, colour: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 ) -> None:
-    result = look(plain_context, fill=fill, classes=["bee"]).tensors
+    result = analyze(plain_context, fill=fill, classes=["bee"]).tensors
     logits, _ = by_brute_force(plain_context, result["windows"], colour(plain_context.images[0].views[0]))
     np.testing.assert_allclose(result["values"][0], softmax(logits)[:, 1], rtol=1e-4)
 
 
-def test_a_blur_keeps_the_colours_of_the_place(plain_context: Context) -> None:
-    grey_drop, blur_drop = (look(plain_context, fill=fill).tensors["values"] for fill in ("grey", "blur"))
+def test_a_blur_keeps_the_local_colours(plain_context: Context) -> None:
+    grey_drop, blur_drop = (analyze(plain_context, fill=fill).tensors["values"] for fill in ("grey", "blur"))
     assert not np.allclose(grey_drop, blur_drop)
     flat = np.full((48, 60, 3), 77, np.uint8)
     still = replace(plain_context, images=(prepare(flat, plain_context.model.preprocessing),))
-    values = look(still, fill="blur").tensors["values"]
+    values = analyze(still, fill="blur").tensors["values"]
     np.testing.assert_allclose(values, values[0, 0], rtol=1e-5)
 
 
-def test_boxes_of_the_photo_are_covered_instead(plain_context: Context) -> None:
-    # The crop of 32 pixels shows 32/36 of the photo's height of 48: a scale of 4/3, from (8.67, 2.67).
+def test_boxes_replace_the_sliding_window(plain_context: Context) -> None:
+    # The 32-pixel crop is 32/36 of the photo's height of 48: a scale of 4/3, starting at (8.67, 2.67).
     boxes = [box(20, 10, 30, 30), box(-5, -5, 12, 12)]
-    result = look(plain_context, boxes=boxes).tensors
+    result = analyze(plain_context, boxes=boxes).tensors
     region = plain_context.images[0].geometries[0].region
     scale = region.width / SIDE
     first = [int((10 - region.y0) / scale), int((20 - region.x0) / scale)]
@@ -225,7 +227,7 @@ def mask_file(mask: NDArray[np.bool_]) -> bytes:
 
 @pytest.fixture
 def in_float64(plain_context: Context) -> Context:
-    """A photo of 36 x 36 pixels, the middle 32 x 32 of which the model computes with in double precision."""
+    """A photo of 36 x 36 pixels; the model sees the central 32 x 32, and runs in double precision."""
     photo = np.random.default_rng(5).integers(0, 256, (36, 36, 3), np.uint8)
     network = copy.deepcopy(plain_context.model.network).double()
     images = (prepare(photo, plain_context.model.preprocessing),)
@@ -240,7 +242,7 @@ RANDOM_MASKS[:, 10:14, 20:22] |= np.random.default_rng(3).random((5, 4, 2)) < 0.
 RANDOM_MASKS[:, 30, 30] = True
 
 
-def test_a_mask_gives_what_a_whole_pass_over_its_painted_pixels_gives(in_float64: Context) -> None:
+def test_a_mask_matches_a_full_pass_over_its_painted_pixels(in_float64: Context) -> None:
     network, steps = in_float64.model.network, in_float64.model.preprocessing
     view = in_float64.images[0].views[0]
     painted = [np.where(mask[2:34, 2:34, None], (255, 128, 0), view) for mask in RANDOM_MASKS]
@@ -250,7 +252,7 @@ def test_a_mask_gives_what_a_whole_pass_over_its_painted_pixels_gives(in_float64
     totals = expected["conv5"][1:, 4].sum((1, 2)).numpy()
 
     masks = [mask_file(mask) for mask in RANDOM_MASKS]
-    result = look(in_float64, masks=masks, fill="#ff8000", layer="conv5", map=4).tensors
+    result = analyze(in_float64, masks=masks, fill="#ff8000", layer="conv5", map=4).tensors
 
     probabilities = softmax(np.array(logits, np.float64))[:, clean.argmax()]
     np.testing.assert_allclose(result["values"][0], probabilities, rtol=1e-6)
@@ -259,34 +261,34 @@ def test_a_mask_gives_what_a_whole_pass_over_its_painted_pixels_gives(in_float64
 
 
 @pytest.mark.parametrize("fill", ["mean", "blur"])
-def test_both_methods_give_the_same_of_masks(plain_context: Context, fill: str) -> None:
+def test_both_methods_agree_on_masks(plain_context: Context, fill: str) -> None:
     masks = [
         mask_file(np.random.default_rng(seed).random((48, 60)) < share)
         for seed, share in enumerate((0.02, 0.5))
     ]
     parameters = {"masks": masks, "fill": fill, "value": "logit", "classes": ["ant", "dog"]}
-    fast, full = (look(plain_context, **parameters, method=m).tensors for m in ("incremental", "full"))
+    fast, full = (analyze(plain_context, **parameters, method=m).tensors for m in ("incremental", "full"))
     for name, tensor in fast.items():
         np.testing.assert_allclose(tensor, full[name], rtol=1e-4, atol=1e-4)
 
 
-def test_a_mask_of_a_whole_box_does_what_the_box_does(in_float64: Context) -> None:
+def test_a_rectangular_mask_equals_a_box(in_float64: Context) -> None:
     mask = np.zeros((36, 36), bool)
     mask[8:20, 5:15] = True
-    boxed = look(in_float64, boxes=[box(5, 8, 15, 20)])
-    masked = look(in_float64, masks=[base64.b64encode(mask_file(mask)).decode()])
+    boxed = analyze(in_float64, boxes=[box(5, 8, 15, 20)])
+    masked = analyze(in_float64, masks=[base64.b64encode(mask_file(mask)).decode()])
     assert masked.tables == boxed.tables
     for name, tensor in boxed.tensors.items():
         np.testing.assert_array_equal(masked.tensors[name], tensor)
 
 
-def test_maps_count_a_mask_for_its_own_pixels_alone(in_float64: Context) -> None:
-    """Two masks of three pixels each in windows of two by two: they share a window, and one pixel."""
+def test_maps_average_a_mask_only_over_its_own_pixels(in_float64: Context) -> None:
+    """Two masks of three pixels each in 2 x 2 windows; they share a window and one pixel."""
     masks = np.zeros((2, 36, 36), bool)
     masks[0, 12:14, 12:14] = [[1, 1], [1, 0]]
     masks[1, 12:14, 12:14] = [[0, 1], [0, 1]]
     masks[1, 14, 12] = True
-    result = look(in_float64, masks=[mask_file(mask) for mask in masks])
+    result = analyze(in_float64, masks=[mask_file(mask) for mask in masks])
     (row,) = result.tables["classes"].records()
     clean, (one, two) = row["clean"], result.tensors["values"][0]
     both = (one + two) / 2
@@ -299,24 +301,24 @@ def test_maps_count_a_mask_for_its_own_pixels_alone(in_float64: Context) -> None
     assert (np.abs(result.tensors["total-map"] - watched["clean_total"]) > 1e-4).sum() == 5
 
 
-def test_the_likeliest_class_of_a_pixel_is_that_of_the_masks_over_it() -> None:
+def test_the_most_likely_class_of_a_pixel_is_voted_by_its_masks() -> None:
     windows = [
         OcclusionWindow(0, 0, 1, 3, np.array([[1, 0, 1]], bool)),
         OcclusionWindow(0, 1, 1, 2),
         OcclusionWindow(0, 2, 1, 1),
     ]
-    found = likeliest_map(np.array([5, 7, 5]), windows, (1, 4), elsewhere=2)
-    assert found.tolist() == [[5, 7, 5, 2]]
+    result = likeliest_map(np.array([5, 7, 5]), windows, (1, 4), elsewhere=2)
+    assert result.tolist() == [[5, 7, 5, 2]]
 
 
 def test_the_picture_paints_only_the_mask(context: Context) -> None:
-    """Panel (a) is the first: 400 pixels wide, from the left margin on, under the heading."""
+    """Panel (a) is the first one: 400 pixels wide, at the left margin, below the heading."""
     mask = np.zeros((48, 60), bool)
     mask[10:40, 20:40] = True
     mask[20:30, 26:34] = False
     photo = np.full((48, 60, 3), 60, np.uint8)
     context = replace(context, images=(prepare(photo, context.model.preprocessing),))
-    (drawn,) = look(context, masks=[mask_file(mask)], fill="#ff0000").pictures
+    (drawn,) = analyze(context, masks=[mask_file(mask)], fill="#ff0000").pictures
     panel = np.asarray(Image.open(io.BytesIO(drawn.png)).convert("RGB"))[:, 36:436].astype(int)
     red = (panel[..., 0] > 250) & (panel[..., 1] < 5)
     window = red[red.any(1)][:, red.any(0)]
@@ -324,8 +326,8 @@ def test_the_picture_paints_only_the_mask(context: Context) -> None:
     assert not window[len(window) // 2, window.shape[1] // 2]
 
 
-def test_what_no_box_covers_keeps_the_clean_value(plain_context: Context) -> None:
-    result = look(plain_context, boxes=[box(20, 10, 30, 20)])
+def test_pixels_outside_of_all_boxes_have_the_clean_value(plain_context: Context) -> None:
+    result = analyze(plain_context, boxes=[box(20, 10, 30, 20)])
     (row,) = result.tables["classes"].records()
     assert result.tensors["value-maps"][0, -1, -1] == pytest.approx(row["clean"])
     assert result.tensors["photo-value-maps"][0, 0, 0] == pytest.approx(row["clean"])
@@ -334,7 +336,7 @@ def test_what_no_box_covers_keeps_the_clean_value(plain_context: Context) -> Non
 
 
 def test_the_table_names_the_window_that_lowers_the_class_most(plain_context: Context) -> None:
-    result = look(plain_context, classes=["ant", "dog"])
+    result = analyze(plain_context, classes=["ant", "dog"])
     for values, row in zip(result.tensors["values"], result.tables["classes"].records(), strict=True):
         y, x, rows, _ = result.tensors["windows"][values.argmin()]
         region = plain_context.images[0].geometries[0].region
@@ -347,7 +349,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
 
 
 @pytest.mark.parametrize(
-    ("parameters", "error", "field", "told"),
+    ("parameters", "error", "field", "message"),
     [
         (
             {"window": 33},
@@ -408,27 +410,27 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
         ),
     ],
 )
-def test_what_cannot_be_covered_is_refused_before_any_pass(
+def test_invalid_regions_are_rejected_before_any_pass(
     context: Context,
     monkeypatch: pytest.MonkeyPatch,
     parameters: dict[str, Any],
     error: type[Exception],
     field: str,
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr(setup, "trace", None)
-    with pytest.raises(error, match=told) as refusal:
-        look(context, **parameters)
+    with pytest.raises(error, match=message) as refusal:
+        analyze(context, **parameters)
     assert re.fullmatch(field, refusal.value.field)
 
 
-def test_the_default_stride_is_held_against_a_small_window() -> None:
+def test_the_default_stride_must_not_exceed_a_small_window() -> None:
     with pytest.raises(InputError, match="stride 8 is larger than window 4") as refusal:
         read_params(OCCLUDE, {"window": 4})
     assert refusal.value.field == "stride"
 
 
-def test_it_costs_a_pass_for_each_window(context: Context) -> None:
+def test_the_cost_is_one_pass_per_window(context: Context) -> None:
     params = read_params(OCCLUDE, {"window": 8, "stride": 4})
     assert OCCLUDE.cost(context.model, params) == 49 + 2
     assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"window": 1, "stride": 1})) == 32**2 + 2
@@ -436,17 +438,19 @@ def test_it_costs_a_pass_for_each_window(context: Context) -> None:
     assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"masks": [b"a mask"] * 3})) == 3 + 2
 
 
-def test_it_shows_the_map_as_far_as_it_is(context: Context) -> None:
-    told: list[tuple[float, Analysis | None]] = []
-    look(replace(context, progress=lambda share, partial=None: told.append((share, partial and partial()))))
-    shares = [share for share, _ in told]
+def test_partial_results_show_the_map_so_far(context: Context) -> None:
+    reports: list[tuple[float, Analysis | None]] = []
+    analyze(
+        replace(context, progress=lambda share, partial=None: reports.append((share, partial and partial())))
+    )
+    shares = [share for share, _ in reports]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert told[-1][1] is not None
-    assert told[-1][1].pictures[0].png.startswith(b"\x89PNG")
+    assert reports[-1][1] is not None
+    assert reports[-1][1].pictures[0].png.startswith(b"\x89PNG")
 
 
-def test_it_stops_between_two_parts(context: Context) -> None:
+def test_a_cancelled_call_stops_between_two_batches(context: Context) -> None:
     asked = 0
 
     def once() -> None:
@@ -456,17 +460,17 @@ def test_it_stops_between_two_parts(context: Context) -> None:
             raise Cancelled("the caller went away")
 
     with pytest.raises(Cancelled):
-        look(replace(context, check_cancelled=once), method="full", window=4, stride=2)
+        analyze(replace(context, check_cancelled=once), method="full", window=4, stride=2)
     assert asked == 2
 
 
-def test_it_stops_between_two_masks(cancelled_context: Context) -> None:
+def test_a_cancelled_call_stops_between_two_masks(cancelled_context: Context) -> None:
     with pytest.raises(Cancelled):
-        look(cancelled_context, masks=[b"not an image"])
+        analyze(cancelled_context, masks=[b"not an image"])
 
 
 def test_all_of_figure_7_is_in_one_picture(context: Context) -> None:
-    (drawn,) = look(context, classes=["ant", "bee"]).pictures
+    (drawn,) = analyze(context, classes=["ant", "bee"]).pictures
     assert drawn.name == "occlusion"
     assert "viridis" in drawn.scale
     assert Image.open(io.BytesIO(drawn.png)).width > 1000
@@ -474,32 +478,30 @@ def test_all_of_figure_7_is_in_one_picture(context: Context) -> None:
 
 @pytest.fixture
 def level_context(context: Context) -> Context:
-    """A photo of the colour that covers: no window changes anything."""
+    """In a photo with the colour of the fill no window changes anything."""
     photo = np.full((48, 60, 3), 128, np.uint8)
     return replace(context, images=(prepare(photo, context.model.preprocessing),), tensors=True)
 
 
 @pytest.mark.parametrize("method", ["incremental", "full"])
 @pytest.mark.parametrize("value", ["probability", "logit"])
-def test_where_no_window_changes_anything_none_is_named(
-    level_context: Context, method: str, value: str
-) -> None:
-    result = look(level_context, method=method, value=value, classes=["ant", "dog"])
+def test_without_any_effect_no_window_is_named(level_context: Context, method: str, value: str) -> None:
+    result = analyze(level_context, method=method, value=value, classes=["ant", "dog"])
     for row in result.tables["classes"].records():
         assert row["lowest"] == pytest.approx(row["clean"], rel=1e-5)
         assert [row[side] for side in ("x0", "y0", "x1", "y1")] == [None] * 4
 
 
-def test_a_window_that_only_raises_a_class_is_not_named_as_the_one_that_lowers_it(context: Context) -> None:
+def test_a_window_that_only_raises_a_class_is_not_named_as_lowest(context: Context) -> None:
     boxes = [box(x, y, x + 12, y + 12) for x in (8, 20, 32) for y in (8, 20, 32)]
-    whole = look(replace(context, tensors=True), boxes=boxes, classes=["ant"])
+    whole = analyze(replace(context, tensors=True), boxes=boxes, classes=["ant"])
     (row,), values = whole.tables["classes"].records(), whole.tensors["values"][0]
     for each, value in zip(boxes, values, strict=True):
-        (alone,) = look(context, boxes=[each], classes=["ant"]).tables["classes"].records()
+        (alone,) = analyze(context, boxes=[each], classes=["ant"]).tables["classes"].records()
         assert (alone["x0"] is None) == (value >= row["clean"])
 
 
-def test_rounding_is_not_stretched_over_the_scale_and_the_caption_says_so(
+def test_differences_within_rounding_have_one_colour_and_a_note(
     level_context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, int] = {}
@@ -510,13 +512,13 @@ def test_rounding_is_not_stretched_over_the_scale_and_the_caption_says_so(
         return panel
 
     monkeypatch.setattr(occlude_figure, "heat_panel", record)
-    look(level_context, classes=["dog"])
+    analyze(level_context, classes=["dog"])
     assert len(drawn) == 2
     assert all(caption.endswith("; no window changes it") for caption in drawn)
     assert list(drawn.values()) == [1, 1]
 
 
-def test_classes_that_differ_by_rounding_are_as_likely_as_in_the_clean_photo(context: Context) -> None:
+def test_ties_within_rounding_are_won_by_the_class_of_the_clean_photo(context: Context) -> None:
     made = setup.prepare_run(context, OCCLUDE.params())
     clean = int(made.clean.argmax())
     other = (clean + 1) % 4

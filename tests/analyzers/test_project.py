@@ -1,4 +1,4 @@
-"""Projection as an analyzer: the control from the top down, and how alike it is."""
+"""The analyzer `project`: its control, and the similarity of projection and control."""
 
 import copy
 import io
@@ -22,11 +22,11 @@ from zfscope.store import Weights
 PROJECT = load_analyzers().analyzer("project")
 
 
-def look(context: Context, **parameters: Any) -> Analysis:
+def analyze(context: Context, **parameters: Any) -> Analysis:
     return PROJECT.analyze(context, read_params(PROJECT, parameters))
 
 
-def test_the_control_is_randomised_from_the_top_down_to_a_layer(context: Context) -> None:
+def test_the_control_randomises_from_the_top_down_to_a_layer(context: Context) -> None:
     network = context.model.network
     control = randomised(network, until="fc7", generator=torch.Generator().manual_seed(0), down_to="conv5")
     own, other = network.filters, control.filters
@@ -39,18 +39,18 @@ def test_the_control_is_randomised_from_the_top_down_to_a_layer(context: Context
     assert not other["fc8"].weight.any()
 
 
-def test_with_less_randomised_the_control_is_more_alike(context: Context) -> None:
+def test_the_control_is_more_similar_with_fewer_randomised_layers(context: Context) -> None:
     def mean_similarity(down_to: str) -> float:
-        projected = look(context, layer="relu5", control=True, control_down_to=down_to)
+        projected = analyze(context, layer="relu5", control=True, control_down_to=down_to)
         rows = projected.tables["projections"].records()
         return float(np.mean([row["rank_correlation"] for row in rows]))
 
-    # No weights are left to randomise from relu5 on; from conv5 on one layer of them is.
+    # Down to relu5 there are no weights to randomise; down to conv5 there is one layer.
     assert mean_similarity("") < mean_similarity("relu5")
 
 
-def test_without_a_control_there_is_nothing_to_compare(context: Context) -> None:
-    rows = look(context, top=2).tables["projections"].records()
+def test_without_a_control_similarities_are_none(context: Context) -> None:
+    rows = analyze(context, top=2).tables["projections"].records()
     assert [(row["ssim"], row["rank_correlation"]) for row in rows] == [(None, None)] * 2
 
 
@@ -63,19 +63,19 @@ def test_a_projection_is_like_itself_and_unlike_its_negative() -> None:
     assert negative.rank_correlation == pytest.approx(-1)
 
 
-def test_independent_noise_is_alike_by_chance_only() -> None:
+def test_independent_noise_has_similarity_near_zero() -> None:
     noise = np.random.default_rng(0)
     alike = similarity(*(noise.normal(size=(3, 60, 60)).astype(np.float32) for _ in range(2)))
     assert alike.ssim == pytest.approx(0, abs=0.05)
     assert alike.rank_correlation == pytest.approx(0, abs=0.03)
 
 
-def test_of_a_projection_of_zeros_nothing_is_said() -> None:
+def test_the_similarity_of_a_projection_of_zeros_is_none() -> None:
     projected = np.ones((3, 9, 9), np.float32)
     assert similarity(projected, np.zeros_like(projected)).ssim is None
 
 
-def test_fields_of_a_few_pixels_are_compared_by_rank_alone() -> None:
+def test_small_receptive_fields_are_compared_only_by_rank() -> None:
     noise = np.random.default_rng(1)
     alike = similarity(*(noise.normal(size=(3, 2, 5)).astype(np.float32) for _ in range(2)))
     assert alike.ssim is None
@@ -83,18 +83,18 @@ def test_fields_of_a_few_pixels_are_compared_by_rank_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("down_to", "error", "told"),
+    ("down_to", "error", "message"),
     [("conv9", NotFound, "no layer 'conv9'"), ("fc6", InputError, "'fc6', which comes after 'conv5'")],
 )
-def test_a_layer_that_cannot_be_the_lowest_is_refused(
-    context: Context, down_to: str, error: type[Exception], told: str
+def test_an_invalid_lowest_layer_is_rejected(
+    context: Context, down_to: str, error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
-        look(context, control=True, control_down_to=down_to)
+    with pytest.raises(error, match=message) as refusal:
+        analyze(context, control=True, control_down_to=down_to)
     assert refusal.value.field == "control_down_to"
 
 
-def test_many_units_are_what_the_engine_gives_of_them_at_once(plain_context: Context) -> None:
+def test_batches_of_units_match_one_call_of_the_engine(plain_context: Context) -> None:
     network = plain_context.model.network
     images = torch.from_numpy(plain_context.images[0].pixels)
     maps, rows, columns = network.shapes["conv1"]
@@ -102,24 +102,24 @@ def test_many_units_are_what_the_engine_gives_of_them_at_once(plain_context: Con
     expected = project(network, trace(network, images, until="conv1"), "conv1", units)
 
     named = [{"map": unit.map, "y": unit.y, "x": unit.x} for unit in units]
-    projected = look(plain_context, layer="conv1", units=named)
+    projected = analyze(plain_context, layer="conv1", units=named)
 
     np.testing.assert_allclose(projected.tensors["projections"], expected.numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("again", [{"map": 1, "y": 2, "x": 3}, {"map": 1}])
-def test_a_unit_that_is_named_twice_is_refused(plain_context: Context, again: dict[str, int]) -> None:
-    """By its place, or because the strongest one of its map is meant."""
+def test_a_duplicate_unit_is_rejected(plain_context: Context, again: dict[str, int]) -> None:
+    """Named by its position, or as the strongest unit of its map."""
     first = {"map": 1, "y": 2, "x": 3}
     if "y" not in again:
-        row = look(plain_context, layer="conv5", units=[again]).tables["projections"].records()[0]
+        row = analyze(plain_context, layer="conv5", units=[again]).tables["projections"].records()[0]
         first = {name: row[name] for name in ("map", "y", "x")}
     with pytest.raises(InputError, match=r"units\[1\] is unit \(map 1, .*\), as is units\[0\]") as refusal:
-        look(plain_context, layer="conv5", units=[first, again])
+        analyze(plain_context, layer="conv5", units=[first, again])
     assert refusal.value.field == "units[1]"
 
 
-def test_a_projection_that_is_level_has_nothing_to_compare() -> None:
+def test_the_similarity_of_a_constant_projection_is_none() -> None:
     projected = np.random.default_rng(0).normal(size=(3, 20, 20)).astype(np.float32)
     assert similarity(projected, np.ones_like(projected)) == similarity(np.ones_like(projected), projected)
     assert similarity(projected, np.ones_like(projected)).rank_correlation is None
@@ -130,7 +130,7 @@ def test_the_projection_of_a_unit_whose_activation_is_rounding_is_drawn_grey(con
     with torch.no_grad():
         model.network.filters["conv5"].weight[3] *= 1e-9
         model.network.filters["conv5"].bias[3] = 0
-    projected = look(replace(context, model=model), layer="conv5", units=[{"map": 3}, {"map": 4}])
+    projected = analyze(replace(context, model=model), layer="conv5", units=[{"map": 3}, {"map": 4}])
     silent, loud = (picture for picture in projected.pictures if "-map" in picture.name)
     assert SILENT_NOTE in silent.scale
     assert SILENT_NOTE not in loud.scale
@@ -139,10 +139,10 @@ def test_the_projection_of_a_unit_whose_activation_is_rounding_is_drawn_grey(con
     assert (drawn != 128).any()
 
 
-def test_units_of_the_class_scores_are_drawn_with_and_without_names_of_classes(context: Context) -> None:
+def test_units_of_the_class_scores_are_drawn_with_and_without_labels(context: Context) -> None:
     manifest = context.model.manifest.model_copy(update={"labels": ()})
     nameless = replace(context, model=replace(context.model, manifest=manifest))
-    named, plain = (look(each, layer="fc8", units=[{"map": 2}]) for each in (context, nameless))
+    named, plain = (analyze(each, layer="fc8", units=[{"map": 2}]) for each in (context, nameless))
     assert [picture.name for picture in plain.pictures] == ["fc8-map2", "fc8-sheet"]
     assert named.tables == plain.tables
     assert named.pictures[-1].png != plain.pictures[-1].png

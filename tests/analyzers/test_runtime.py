@@ -1,4 +1,4 @@
-"""Whole passes are those of the runtime that was chosen: here one that sees a cat in everything."""
+"""Full passes use the selected runtime: here one that classifies everything as a cat."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ CAT = 2
 
 @dataclass
 class CatsEverywhere:
-    """Gives what another runtime gives, but class scores of its own."""
+    """Runtime with constant class scores that otherwise delegates to another one."""
 
     runtime: Runtime
     name: str = "cats"
@@ -53,16 +53,16 @@ def analysed(analyzer: Analyzer[Any], context: Context, **params: object) -> Map
     return run(analyzer, context, read_params(analyzer, params)).tensors
 
 
-def test_of_a_classification(cats: Context) -> None:
+def test_classification_uses_the_selected_runtime(cats: Context) -> None:
     assert classify(cats.model, cats.runtime, cats.images[0])[0].label == "cat"
 
 
-def test_of_invariance(cats: Context) -> None:
-    found = analysed(InvarianceAnalyzer(), cats, transformations=["rotation"], rotations_deg=[90])
-    np.testing.assert_allclose(found["rotation-probabilities"], 1, atol=1e-6)
-    assert (found["rotation-distances"] > 0).all()
+def test_invariance_uses_the_selected_runtime(cats: Context) -> None:
+    result = analysed(InvarianceAnalyzer(), cats, transformations=["rotation"], rotations_deg=[90])
+    np.testing.assert_allclose(result["rotation-probabilities"], 1, atol=1e-6)
+    assert (result["rotation-distances"] > 0).all()
 
 
-def test_of_whole_passes_of_an_occlusion(cats: Context) -> None:
-    found = analysed(Occlude(), cats, window=8, stride=8, method="full", classes=["cat"])
-    np.testing.assert_allclose(found["values"], 1, atol=1e-6)
+def test_full_occlusion_passes_use_the_selected_runtime(cats: Context) -> None:
+    result = analysed(Occlude(), cats, window=8, stride=8, method="full", classes=["cat"])
+    np.testing.assert_allclose(result["values"], 1, atol=1e-6)

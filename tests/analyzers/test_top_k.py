@@ -1,4 +1,4 @@
-"""The strongest photos of maps, held against whole activations of every photo."""
+"""The analyzer `top-k`, compared with a search over all activations of every photo."""
 
 import hashlib
 import os
@@ -33,8 +33,8 @@ from zfscope_analyzers.top_k.inspect import FLOOR, RELATIVE, is_reproduced
 TOP_K = load_analyzers().analyzer("top-k")
 LAYERS = ("conv1", "conv5", "relu5", "fc6", "fc8")
 OK, DIFFERS, CHANGED, GONE, SILENT = range(5)
+# Maps of relu5: one that no photo activates, and one that few photos do.
 DEAD, RARE = 4, 7
-"""Maps of relu5: one that no photo activates, and one that few do."""
 
 MakeIndex = Callable[..., Index]
 
@@ -51,7 +51,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def seeing(tmp_path: Path) -> Model:
-    """A model in a folder of its own; of conv5, map DEAD never reaches 0, and map RARE seldom does."""
+    """A model in a temporary folder; in conv5, map DEAD is never active, and map RARE seldom is."""
     network = build(SPEC, generator=torch.Generator().manual_seed(3)).eval().requires_grad_(False)
     network.filters["conv5"].bias[DEAD] = -100
     network.filters["conv5"].bias[RARE] -= 2.15
@@ -61,7 +61,7 @@ def seeing(tmp_path: Path) -> Model:
 
 @pytest.fixture
 def make_index(seeing: Model) -> MakeIndex:
-    """Indexes photos with that model, by torch."""
+    """Function that indexes photos with that model, in torch."""
 
     def make(data: Path, name: str = "photos", *, by: Model = seeing, **options: Any) -> Index:
         plan = make_plan(SPEC, **{"layers": LAYERS, **options})
@@ -74,12 +74,12 @@ def make_index(seeing: Model) -> MakeIndex:
 
 @pytest.fixture
 def ready(seeing: Model, photos: Path, make_index: MakeIndex) -> Context:
-    """Everything is wanted of an index of the photos."""
+    """A context that requests everything, with an index of the photos."""
     make_index(photos)
     return Context(seeing, create_runtime("torch", seeing), (), tensors=True)
 
 
-def look(context: Context, **params: Any) -> Analysis:
+def analyze(context: Context, **params: Any) -> Analysis:
     return TOP_K.analyze(context, read_params(TOP_K, params))
 
 
@@ -89,7 +89,7 @@ def records(analysis: Analysis) -> list[dict[str, Any]]:
 
 @dataclass
 class Whole:
-    """A photo, prepared, and everything that every layer gives for it."""
+    """A prepared photo and the outputs of all layers."""
 
     name: str
     prepared: Prepared
@@ -99,24 +99,24 @@ class Whole:
 
 @pytest.fixture
 def whole(seeing: Model, photos: Path) -> list[Whole]:
-    """Each photo by itself, in the order of names."""
-    found = []
+    """Traces of the single photos, in order of file names."""
+    result = []
     for name in open_data(photos).names:
         prepared = prepare(decode((photos / name).read_bytes()), seeing.preprocessing)
         images = torch.from_numpy(prepared.pixels)
-        found.append(Whole(name, prepared, images, trace(seeing.network, images).outputs))
-    return found
+        result.append(Whole(name, prepared, images, trace(seeing.network, images).outputs))
+    return result
 
 
-def by_hand(model: Model, layer: str, map: int, seen: Whole) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Give the projection and the patch of the photo's strongest unit of a map, pixel by pixel."""
-    maps = seen.outputs[layer][0].reshape(seen.outputs[layer].shape[1], -1)
-    columns = seen.outputs[layer].shape[-1] if seen.outputs[layer].dim() == 4 else 1
+def by_hand(model: Model, layer: str, map: int, result: Whole) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Return the projection and the patch of a map's strongest unit in the photo, pixel by pixel."""
+    maps = result.outputs[layer][0].reshape(result.outputs[layer].shape[1], -1)
+    columns = result.outputs[layer].shape[-1] if result.outputs[layer].dim() == 4 else 1
     y, x = divmod(int(maps[map].argmax()), columns)
-    traced = trace(model.network, seen.images, until=layer)
+    traced = trace(model.network, result.images, until=layer)
     pixels = project(model.network, traced, layer, [Unit(0, map, y, x)])[0].numpy()
-    view = seen.prepared.views[0]
-    if seen.outputs[layer].dim() == 2:
+    view = result.prepared.views[0]
+    if result.outputs[layer].dim() == 2:
         return pixels, view, y, x
     field = receptive_fields(SPEC)[layer]
     left, top, _, _ = field.box(y, x)
@@ -131,13 +131,13 @@ def by_hand(model: Model, layer: str, map: int, seen: Whole) -> tuple[np.ndarray
 
 
 @pytest.mark.parametrize("layer", ["conv1", "conv5", "fc6", "fc8"])
-def test_projections_and_patches_are_those_of_whole_activations(
+def test_projections_and_patches_match_a_search_over_all_activations(
     ready: Context, whole: list[Whole], layer: str
 ) -> None:
     maps = [0, 3, 2]
-    seen = look(ready, layer=layer, maps=maps, top=4)
-    rows = iter(records(seen))
-    for place, map in enumerate(maps):
+    result = analyze(ready, layer=layer, maps=maps, top=4)
+    rows = iter(records(result))
+    for index, map in enumerate(maps):
         strengths = [float(each.outputs[layer][0, map].max()) for each in whole]
         expected = sorted(range(20), key=lambda photo: -strengths[photo])[:4]
         for rank, photo in enumerate(expected):
@@ -152,16 +152,16 @@ def test_projections_and_patches_are_those_of_whole_activations(
                 continue
             assert row["recomputed"] == pytest.approx(strengths[photo], rel=1e-4)
             assert row["state"] == "ok"
-            shown = seen.tensors["projections"][place, rank]
+            shown = result.tensors["projections"][index, rank]
             np.testing.assert_allclose(shown, projection, atol=1e-5 * np.abs(projection).max())
-            np.testing.assert_array_equal(seen.tensors["patches"][place, rank], patch)
+            np.testing.assert_array_equal(result.tensors["patches"][index, rank], patch)
     assert next(rows, None) is None
 
 
-def test_patches_are_told_in_photo_pixels_clipped_to_the_photo(ready: Context, whole: list[Whole]) -> None:
+def test_patches_are_in_photo_pixels_clipped_to_the_photo(ready: Context, whole: list[Whole]) -> None:
     field = receptive_fields(SPEC)["conv5"]
     names = {each.name: each.prepared for each in whole}
-    for row in records(look(ready, count=12)):
+    for row in records(analyze(ready, count=12)):
         if row["state"] != "ok":
             continue
         prepared = names[row["path"]]
@@ -173,8 +173,8 @@ def test_patches_are_told_in_photo_pixels_clipped_to_the_photo(ready: Context, w
         assert [row["x0"], row["y0"], row["x1"], row["y1"]] == pytest.approx(clipped.tolist())
 
 
-def test_pages_show_every_map_once_the_strongest_first(ready: Context) -> None:
-    pages = [look(ready, count=5, first=first, top=1) for first in (0, 5, 10)]
+def test_pages_show_every_map_once_strongest_first(ready: Context) -> None:
+    pages = [analyze(ready, count=5, first=first, top=1) for first in (0, 5, 10)]
     shown = [row for page in pages for row in records(page)]
     assert [len(page.tables["maps"].rows) for page in pages] == [5, 5, 2]
     assert sorted(row["map"] for row in shown) == list(range(12))
@@ -182,37 +182,37 @@ def test_pages_show_every_map_once_the_strongest_first(ready: Context) -> None:
     assert values == sorted(values, reverse=True)
 
 
-def test_a_dead_map_is_said_to_be_dead_and_has_nothing_to_show(ready: Context) -> None:
-    seen = look(ready, layer="relu5", maps=[0, DEAD])
-    alive, dead = seen.tables["maps"].records()
+def test_a_dead_map_is_marked_and_has_no_views(ready: Context) -> None:
+    result = analyze(ready, layer="relu5", maps=[0, DEAD])
+    alive, dead = result.tables["maps"].records()
     assert (alive["dead"], dead) == (0, {"map": DEAD, "alive": 0, "images": 20, "dead": 1})
     assert alive["alive"] > 0
-    assert [row["state"] for row in records(seen)[9:]] == ["silent"] * 9
-    assert (seen.tensors["states"][1] == SILENT).all()
-    assert not seen.tensors["projections"][1].any()
-    assert not seen.tensors["patches"][1].any()
+    assert [row["state"] for row in records(result)[9:]] == ["silent"] * 9
+    assert (result.tensors["states"][1] == SILENT).all()
+    assert not result.tensors["projections"][1].any()
+    assert not result.tensors["patches"][1].any()
 
 
-def test_a_page_of_dead_maps_alone_can_be_drawn(ready: Context) -> None:
-    assert look(ready, layer="relu5", maps=[DEAD]).picture("top-k") is not None
+def test_a_page_with_only_dead_maps_can_be_drawn(ready: Context) -> None:
+    assert analyze(ready, layer="relu5", maps=[DEAD]).picture("top-k") is not None
 
 
 def test_photos_that_do_not_activate_a_map_are_silent_records(ready: Context) -> None:
-    seen = look(ready, layer="relu5", maps=[RARE])
-    (about,) = seen.tables["maps"].records()
+    result = analyze(ready, layer="relu5", maps=[RARE])
+    (about,) = result.tables["maps"].records()
     assert about["alive"] == 5
-    states = [row["state"] for row in records(seen)]
+    states = [row["state"] for row in records(result)]
     assert states == ["ok"] * about["alive"] + ["silent"] * (9 - about["alive"])
-    assert [row["recomputed"] is None for row in records(seen)] == [state == "silent" for state in states]
+    assert [row["recomputed"] is None for row in records(result)] == [state == "silent" for state in states]
 
 
-def test_a_photo_that_changed_or_is_gone_is_marked_and_not_shown(ready: Context, photos: Path) -> None:
-    before = look(ready, maps=[0])
+def test_a_changed_or_missing_photo_is_marked_and_not_shown(ready: Context, photos: Path) -> None:
+    before = analyze(ready, maps=[0])
     first, second, third, *others = [row["path"] for row in records(before)]
     Image.fromarray(blots(99)).save(photos / first)
     (photos / second).unlink()
     (photos / third).write_text("no photo any more")
-    after = look(ready, maps=[0])
+    after = analyze(ready, maps=[0])
     states = [row["state"] for row in records(after)]
     assert states == ["changed", "gone", "changed"] + ["ok"] * len(others)
     assert after.tensors["states"].tolist() == [[CHANGED, GONE, CHANGED] + [OK] * len(others)]
@@ -224,11 +224,11 @@ def test_a_photo_that_changed_or_is_gone_is_marked_and_not_shown(ready: Context,
 
 def test_an_activation_that_is_not_reproduced_is_marked(ready: Context) -> None:
     ready.model.network.filters["conv5"].bias[0] += 0.5
-    seen = look(ready, maps=[0, 1])
-    states = [row["state"] for row in records(seen)]
+    result = analyze(ready, maps=[0, 1])
+    states = [row["state"] for row in records(result)]
     assert states == ["differs"] * 9 + ["ok"] * 9
-    assert seen.tensors["states"][0].tolist() == [DIFFERS] * 9
-    for row in records(seen)[:9]:
+    assert result.tensors["states"][0].tolist() == [DIFFERS] * 9
+    for row in records(result)[:9]:
         assert row["recomputed"] == pytest.approx(row["value"] + 0.5, abs=1e-4)
 
 
@@ -241,7 +241,7 @@ def test_an_activation_that_is_not_reproduced_is_marked(ready: Context) -> None:
         (2 + 2 * RELATIVE + 1.1 * 50 * FLOOR, 50, False),
     ],
 )
-def test_an_activation_may_differ_by_what_rounding_does(recomputed: float, peak: float, same: bool) -> None:
+def test_an_activation_may_differ_by_rounding(recomputed: float, peak: float, same: bool) -> None:
     assert is_reproduced(2, recomputed, peak) is same
 
 
@@ -255,35 +255,35 @@ def test_an_activation_may_differ_by_what_rounding_does(recomputed: float, peak:
 def test_marked_records_are_framed_in_the_picture_and_explained(
     ready: Context, photos: Path, spoil: Callable[[Path], Any], colour: tuple[int, int, int]
 ) -> None:
-    spoil(photos / records(look(ready, maps=[0]))[4]["path"])
-    picture = look(ready, maps=[0]).picture("top-k")
+    spoil(photos / records(analyze(ready, maps=[0]))[4]["path"])
+    picture = analyze(ready, maps=[0]).picture("top-k")
     assert picture is not None
     pixels = decode(picture.png)
     assert ((pixels == colour).all(axis=2)).sum() > 4 * 3 * 70
 
 
-def test_the_picture_says_the_scale_of_each_projection(ready: Context) -> None:
-    picture = look(ready, maps=[2, 0], top=3).picture("top-k")
+def test_the_picture_states_the_scale_of_each_projection(ready: Context) -> None:
+    picture = analyze(ready, maps=[2, 0], top=3).picture("top-k")
     assert picture is not None
     assert "128 grey = 0" in picture.scale
     _, *maps = picture.scale.split(". ")
-    assert [words.split(":")[0] for words in maps] == ["map 2", "map 0"]
-    assert [len(words.split(", ")) for words in maps] == [3, 3]
+    assert [text.split(":")[0] for text in maps] == ["map 2", "map 0"]
+    assert [len(text.split(", ")) for text in maps] == [3, 3]
 
 
 @pytest.mark.parametrize("top", [1, 2, 3, 4, 5, 9])
 def test_any_number_of_photos_and_maps_can_be_drawn(ready: Context, top: int) -> None:
     for count in (1, 4, 12):
-        assert look(ready, top=top, count=count, control=top == 4).picture("top-k") is not None
+        assert analyze(ready, top=top, count=count, control=top == 4).picture("top-k") is not None
 
 
 @pytest.mark.parametrize("layer", ["conv5", "fc6"])
-def test_the_control_is_that_of_each_photo_by_itself(ready: Context, whole: list[Whole], layer: str) -> None:
-    seen = look(ready, layer=layer, maps=[5], top=3, control=True, control_down_to="conv5")
+def test_the_control_is_that_of_each_photo_alone(ready: Context, whole: list[Whole], layer: str) -> None:
+    result = analyze(ready, layer=layer, maps=[5], top=3, control=True, control_down_to="conv5")
     field = receptive_fields(SPEC)[layer]
     names = {each.name: each for each in whole}
     for row, projection, control in zip(
-        records(seen), seen.tensors["projections"][0], seen.tensors["controls"][0], strict=True
+        records(result), result.tensors["projections"][0], result.tensors["controls"][0], strict=True
     ):
         images = names[row["path"]].images
         unit = Unit(0, 5, row["y"] or 0, row["x"] or 0)
@@ -306,10 +306,10 @@ def test_the_control_is_that_of_each_photo_by_itself(ready: Context, whole: list
         assert row["rank_correlation"] == pytest.approx(alike.rank_correlation, abs=1e-4)
 
 
-def test_without_a_control_there_is_none(ready: Context) -> None:
-    seen = look(ready, maps=[0])
-    assert set(seen.tensors) == {"projections", "patches", "states"}
-    assert {(row["ssim"], row["rank_correlation"]) for row in records(seen)} == {(None, None)}
+def test_without_a_control_no_controls_are_returned(ready: Context) -> None:
+    result = analyze(ready, maps=[0])
+    assert set(result.tensors) == {"projections", "patches", "states"}
+    assert {(row["ssim"], row["rank_correlation"]) for row in records(result)} == {(None, None)}
 
 
 def test_a_photo_of_several_records_is_traced_once(ready: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,90 +320,88 @@ def test_a_photo_of_several_records_is_traced_once(ready: Context, monkeypatch: 
         return trace(network, images, **options)
 
     monkeypatch.setattr(module, "trace", counting)
-    rows = records(look(ready, count=12))
+    rows = records(analyze(ready, count=12))
     assert sum(traced) == len({row["path"] for row in rows if row["state"] == "ok"})
     assert max(traced) > 1
 
 
-def test_photos_in_a_tar_are_read_where_they_lie(
+def test_photos_in_a_tar_archive_are_read_in_place(
     ready: Context, photos: Path, make_index: MakeIndex, tmp_path: Path
 ) -> None:
     with tarfile.open(tmp_path / "photos.tar", "w") as tar:
         tar.add(photos, "photos")
     make_index(tmp_path / "photos.tar", "packed")
-    loose, packed = (look(ready, index=name, count=12) for name in ("photos", "packed"))
+    loose, packed = (analyze(ready, index=name, count=12) for name in ("photos", "packed"))
     assert [row["state"] for row in records(packed)] == [row["state"] for row in records(loose)]
     for name, tensor in loose.tensors.items():
         np.testing.assert_allclose(packed.tensors[name], tensor, atol=1e-5, err_msg=name)
     (tmp_path / "photos.tar").write_bytes(b"no tar any more")
-    assert {row["state"] for row in records(look(ready, index="packed", maps=[0]))} == {"gone"}
+    assert {row["state"] for row in records(analyze(ready, index="packed", maps=[0]))} == {"gone"}
     (tmp_path / "photos.tar").unlink()
-    assert {row["state"] for row in records(look(ready, index="packed", maps=[0]))} == {"gone"}
+    assert {row["state"] for row in records(analyze(ready, index="packed", maps=[0]))} == {"gone"}
 
 
-def test_what_is_assumed_of_photos_is_said_with_their_paths(
-    ready: Context, photos: Path, make_index: MakeIndex
-) -> None:
+def test_warnings_about_photos_name_their_paths(ready: Context, photos: Path, make_index: MakeIndex) -> None:
     pages = [Image.fromarray(blots(number, 60, 40)) for number in range(40, 43)]
     pages[0].save(photos / "ant" / "pages.tiff", save_all=True, append_images=pages[1:])
     make_index(photos, "with-pages")
-    (found,) = look(ready, index="with-pages", count=12, top=9).warnings
-    assert (found.code, found.field) == ("first-frame", "ant/pages.tiff")
-    assert look(ready, index="photos", count=12).warnings == ()
+    (result,) = analyze(ready, index="with-pages", count=12, top=9).warnings
+    assert (result.code, result.field) == ("first-frame", "ant/pages.tiff")
+    assert analyze(ready, index="photos", count=12).warnings == ()
 
 
-def test_a_pipe_in_place_of_a_photo_is_not_waited_for(ready: Context, photos: Path) -> None:
-    path = photos / records(look(ready, maps=[0]))[0]["path"]
+def test_a_named_pipe_in_place_of_a_photo_does_not_block(ready: Context, photos: Path) -> None:
+    path = photos / records(analyze(ready, maps=[0]))[0]["path"]
     path.unlink()
     os.mkfifo(path)
-    assert records(look(ready, maps=[0]))[0]["state"] == "gone"
+    assert records(analyze(ready, maps=[0]))[0]["state"] == "gone"
 
 
-def test_a_photo_that_can_no_longer_be_decoded_is_gone(
+def test_a_photo_that_can_no_longer_be_decoded_counts_as_gone(
     ready: Context, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refusing(*_: Any, **__: Any) -> Any:
         raise InputError("a format that is not read any more")
 
     monkeypatch.setattr("zfscope.scan.reload.decode_photo", refusing)
-    assert {row["state"] for row in records(look(ready, maps=[0]))} == {"gone"}
+    assert {row["state"] for row in records(analyze(ready, maps=[0]))} == {"gone"}
 
 
-def test_what_is_done_is_told_with_the_maps_that_are_complete(ready: Context) -> None:
-    told: list[float] = []
+def test_progress_shows_the_maps_that_are_complete(ready: Context) -> None:
+    reports: list[float] = []
     shown: list[int] = []
 
     def progress(share: float, partial: Callable[[], Analysis] | None) -> None:
-        told.append(share)
+        reports.append(share)
         if partial is not None:
             (picture,) = partial().pictures
             shown.append(picture.scale.count("map "))
 
-    look(replace(ready, progress=progress), count=12)
-    assert told == sorted(told)
-    assert told[-1] == 1
+    analyze(replace(ready, progress=progress), count=12)
+    assert reports == sorted(reports)
+    assert reports[-1] == 1
     assert shown == sorted(shown)
     assert shown[-1] == 12
 
 
-def test_a_caller_that_goes_is_noticed_before_each_photo_and_each_projection(ready: Context) -> None:
+def test_cancellation_is_checked_before_each_photo_and_each_projection(ready: Context) -> None:
     asked = 0
 
     def check() -> None:
         nonlocal asked
         asked += 1
 
-    rows = records(look(replace(ready, check_cancelled=check), count=12))
+    rows = records(analyze(replace(ready, check_cancelled=check), count=12))
     assert asked > len({row["path"] for row in rows})
 
     def gone() -> None:
         raise Cancelled("the caller went away")
 
     with pytest.raises(Cancelled):
-        look(replace(ready, check_cancelled=gone))
+        analyze(replace(ready, check_cancelled=gone))
 
 
-def test_it_costs_a_trace_and_a_projection_for_each_record(ready: Context) -> None:
+def test_the_cost_is_a_trace_and_a_projection_per_record(ready: Context) -> None:
     def cost(**params: Any) -> int:
         return TOP_K.cost(ready.model, TOP_K.params(**params))
 
@@ -413,7 +411,7 @@ def test_it_costs_a_trace_and_a_projection_for_each_record(ready: Context) -> No
 
 
 @pytest.mark.parametrize(
-    ("params", "error", "field", "told"),
+    ("params", "error", "field", "message"),
     [
         (
             {"index": "nothing"},
@@ -444,41 +442,39 @@ def test_it_costs_a_trace_and_a_projection_for_each_record(ready: Context) -> No
         ({"data": "/etc"}, InputError, "data", "data is not known; allowed are index, "),
     ],
 )
-def test_what_is_not_there_is_refused_with_what_is(
-    ready: Context, params: dict[str, Any], error: type[Exception], field: str, told: str
+def test_errors_name_what_is_available(
+    ready: Context, params: dict[str, Any], error: type[Exception], field: str, message: str
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
-        look(ready, **params)
+    with pytest.raises(error, match=message) as refusal:
+        analyze(ready, **params)
     assert refusal.value.field == field  # type: ignore[attr-defined]
 
 
-def test_more_photos_than_the_index_has_are_refused_only_where_they_are_asked_for(
+def test_a_top_beyond_the_index_is_rejected_only_if_it_is_explicit(
     ready: Context, photos: Path, make_index: MakeIndex
 ) -> None:
     make_index(photos, "few", top=2)
-    assert look(ready, index="few").tensors["states"].shape == (9, 2)
+    assert analyze(ready, index="few").tensors["states"].shape == (9, 2)
     with pytest.raises(
         InputError, match=r"top is 3; index 'few' has 2 photos of each map: allowed is 1 to 2"
     ):
-        look(ready, index="few", top=3)
+        analyze(ready, index="few", top=3)
 
 
-def test_where_there_are_several_indexes_one_has_to_be_named(
-    ready: Context, photos: Path, make_index: MakeIndex
-) -> None:
+def test_with_several_indexes_one_must_be_named(ready: Context, photos: Path, make_index: MakeIndex) -> None:
     make_index(photos / "ant", "ants")
     with pytest.raises(InputError, match="has several indexes; name one of ants, photos") as refusal:
-        look(ready)
+        analyze(ready)
     assert refusal.value.field == "index"
-    assert look(ready, index="ants").tables["maps"].records()[0]["images"] == 12
+    assert analyze(ready, index="ants").tables["maps"].records()[0]["images"] == 12
 
 
-def test_where_there_is_no_index_it_says_how_to_make_one(seeing: Model) -> None:
+def test_the_error_for_a_missing_index_has_the_command_that_makes_it(seeing: Model) -> None:
     context = Context(seeing, create_runtime("torch", seeing), ())
     with pytest.raises(
         NotFound, match="has no index; make one from your photos with: zfscope index"
     ) as refusal:
-        look(context)
+        analyze(context)
     assert refusal.value.field == "index"
 
 
@@ -488,24 +484,24 @@ def with_other_weights(context: Context) -> Context:
     return replace(context, model=replace(context.model, manifest=manifest))
 
 
-def test_an_index_of_an_epoch_before_is_taken_only_by_the_model_of_then(
+def test_the_index_of_an_earlier_epoch_is_used_only_by_its_checkpoint(
     ready: Context, photos: Path, make_index: MakeIndex
 ) -> None:
     early = with_other_weights(ready)
     make_index(photos / "ant", "photos-epoch-001", by=early.model)
-    assert look(ready).tables["maps"].records()[0]["images"] == 20
-    assert look(early).tables["maps"].records()[0]["images"] == 12
+    assert analyze(ready).tables["maps"].records()[0]["images"] == 20
+    assert analyze(early).tables["maps"].records()[0]["images"] == 12
 
 
-def test_an_index_of_other_weights_is_not_taken(ready: Context) -> None:
+def test_an_index_of_other_weights_is_not_used(ready: Context) -> None:
     other = with_other_weights(ready)
     with pytest.raises(NotFound, match="has no index"):
-        look(other)
+        analyze(other)
     with pytest.raises(
         NotFound,
         match=r"index 'photos' was not made with the current model .*: it differs in weights",
     ) as refusal:
-        look(other, index="photos")
+        analyze(other, index="photos")
     assert refusal.value.field == "index"
 
 
@@ -513,22 +509,22 @@ def test_maps_ranked_by_their_sum_are_paged_by_it(
     ready: Context, photos: Path, make_index: MakeIndex
 ) -> None:
     index = make_index(photos, "sums", rank="sum", layers=["relu5"])
-    seen = look(ready, index="sums", layer="relu5", count=12, top=1)
-    scores = [index.records("relu5", row["map"])[0].score for row in records(seen)]
+    result = analyze(ready, index="sums", layer="relu5", count=12, top=1)
+    scores = [index.records("relu5", row["map"])[0].score for row in records(result)]
     assert scores == sorted(scores, reverse=True)
 
 
-def test_an_activation_that_is_rounding_of_the_layers_largest_is_silent(
+def test_an_activation_within_rounding_of_the_layer_s_largest_is_silent(
     seeing: Model, photos: Path, make_index: MakeIndex
 ) -> None:
-    """A map that answers to nothing but rounding is not drawn as if it had seen something."""
+    """A map whose activations are only rounding is drawn as silent."""
     quiet = 3
     seeing.network.filters["conv5"].weight[quiet] *= 1e-9
     seeing.network.filters["conv5"].bias[quiet] = 0
     make_index(photos)
     context = Context(seeing, create_runtime("torch", seeing), (), tensors=True)
-    seen = look(context, layer="relu5", maps=[quiet, 0])
-    states = [(row["map"], row["state"]) for row in records(seen)]
+    result = analyze(context, layer="relu5", maps=[quiet, 0])
+    states = [(row["map"], row["state"]) for row in records(result)]
     assert {state for map, state in states if map == quiet} == {"silent"}
     assert "ok" in {state for map, state in states if map == 0}
-    assert not seen.tensors["projections"][0].any()
+    assert not result.tensors["projections"][0].any()

@@ -130,19 +130,19 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def seen(client: Client, photo: Path) -> Analysis:
+def expected(client: Client, photo: Path) -> Analysis:
     """The evidence for a church, from the client."""
     return client.analyze("gradcam", [photo], {"label": "church"}, tensors=True).analysis
 
 
 def blocks(language: str, *, containing: str = "") -> list[str]:
     """Return the guide's code blocks of a language."""
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)
-    return [block for block in found if containing in block]
+    result: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)
+    return [block for block in result if containing in block]
 
 
 def test_the_command_line_lists_it_with_its_package(run: Run) -> None:
-    listed = {found["name"]: found for found in json.loads(run(ZFSCOPE, "analyzers", "--json"))["analyzers"]}
+    listed = {info["name"]: info for info in json.loads(run(ZFSCOPE, "analyzers", "--json"))["analyzers"]}
     assert {"project", "occlude"} < set(listed)
     assert listed["project"]["distribution"] == "zfscope"
     assert (listed["gradcam"]["distribution"], listed["gradcam"]["version"]) == ("zfscope-gradcam", VERSION)
@@ -151,31 +151,31 @@ def test_the_command_line_lists_it_with_its_package(run: Run) -> None:
 
 
 def test_the_service_lists_it_too(client: Client) -> None:
-    (found,) = (found for found in client.analyzers() if found.name == "gradcam")
-    assert (found.distribution, found.version) == ("zfscope-gradcam", VERSION)
-    assert found.parameters_schema["properties"]["layer"]["default"] == "relu5"
+    (info,) = (info for info in client.analyzers() if info.name == "gradcam")
+    assert (info.distribution, info.version) == ("zfscope-gradcam", VERSION)
+    assert info.parameters_schema["properties"]["layer"]["default"] == "relu5"
 
 
 def test_the_client_receives_the_result_that_the_guide_describes(client: Client, photo: Path) -> None:
-    told: list[Progress] = []
-    found = client.analyze("gradcam", [photo], {"label": "church"}, tensors=True, progress=told.append)
-    seen = found.analysis
-    assert (found.model, found.version) == ("tiny", 1)
-    assert {name: tensor.shape for name, tensor in seen.tensors.items()} == {
+    reports: list[Progress] = []
+    answer = client.analyze("gradcam", [photo], {"label": "church"}, tensors=True, progress=reports.append)
+    result = answer.analysis
+    assert (answer.model, answer.version) == ("tiny", 1)
+    assert {name: tensor.shape for name, tensor in result.tensors.items()} == {
         "cam": (16, 16),
         "weights": (9,),
         "heat": (16, 16),
     }
-    assert seen.numbers["peak"] == seen.tensors["cam"].max() > 0
+    assert result.numbers["peak"] == result.tensors["cam"].max() > 0
     (score,) = (score for score in client.classify(photo).classes if score.label == "church")
-    assert seen.tables["classes"].rows == (("n0", "church", pytest.approx(score.probability, rel=1e-4)),)
-    assert seen.numbers["score"] == pytest.approx(score.logit, rel=1e-4)
-    assert [picture.name for picture in seen.pictures] == ["gradcam"]
-    assert all(0 < progress.fraction <= 1 for progress in told)
+    assert result.tables["classes"].rows == (("n0", "church", pytest.approx(score.probability, rel=1e-4)),)
+    assert result.numbers["score"] == pytest.approx(score.logit, rel=1e-4)
+    assert [picture.name for picture in result.pictures] == ["gradcam"]
+    assert all(0 < progress.fraction <= 1 for progress in reports)
 
 
 @pytest.mark.parametrize(
-    ("parameters", "error", "field", "told"),
+    ("parameters", "error", "field", "message"),
     [
         ({"layer": "conv9"}, NotFound, "parameters.layer", "^no layer 'conv9'; this model has conv1, relu1"),
         (
@@ -194,54 +194,59 @@ def test_the_client_receives_the_result_that_the_guide_describes(client: Client,
     ],
 )
 def test_its_errors_reach_the_caller(
-    client: Client, photo: Path, parameters: dict[str, str], error: type[ZfscopeError], field: str, told: str
+    client: Client,
+    photo: Path,
+    parameters: dict[str, str],
+    error: type[ZfscopeError],
+    field: str,
+    message: str,
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
+    with pytest.raises(error, match=message) as refusal:
         client.analyze("gradcam", [photo], parameters)
     assert refusal.value.field == field
 
 
 def test_the_command_of_the_guide_writes_the_same(
-    run: Run, address: str, photo: Path, seen: Analysis
+    run: Run, address: str, photo: Path, expected: Analysis
 ) -> None:
     (line,) = re.findall(r"^zfscope (analyze gradcam photo.jpg .*)$", GUIDE, flags=re.MULTILINE)
     options = ["--server", address, "--tensors", "--json"]
-    found = json.loads(run(ZFSCOPE, *shlex.split(line), *options, cwd=photo.parent))
+    printed = json.loads(run(ZFSCOPE, *shlex.split(line), *options, cwd=photo.parent))
     folder = photo.parent / "seen"
     names = ("gradcam.png", "cam.npy", "heat.npy", "weights.npy")
-    assert sorted(found["files"]) == sorted(f"seen/photo-{name}" for name in names)
-    for name, tensor in seen.tensors.items():
+    assert sorted(printed["files"]) == sorted(f"seen/photo-{name}" for name in names)
+    for name, tensor in expected.tensors.items():
         np.testing.assert_array_equal(np.load(folder / f"photo-{name}.npy"), tensor)
-    assert (folder / "photo-gradcam.png").read_bytes() == seen.pictures[0].png
-    assert found["numbers"] == seen.numbers
-    assert found["tables"]["classes"] == seen.tables["classes"].records()
+    assert (folder / "photo-gradcam.png").read_bytes() == expected.pictures[0].png
+    assert printed["numbers"] == expected.numbers
+    assert printed["tables"]["classes"] == expected.tables["classes"].records()
 
 
 def test_the_client_of_the_guide_receives_the_same(
     address: str,
     photo: Path,
-    seen: Analysis,
+    expected: Analysis,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (code,) = blocks("python", containing=GUIDE_ADDRESS)
     monkeypatch.chdir(photo.parent)
     exec(code.replace(GUIDE_ADDRESS, address), {})
-    assert (photo.parent / "gradcam.png").read_bytes() == seen.pictures[0].png
+    assert (photo.parent / "gradcam.png").read_bytes() == expected.pictures[0].png
     assert "'label': 'church'" in capsys.readouterr().out
 
 
-def test_reflection_is_enough_to_receive_the_same(address: str, photo: Path, seen: Analysis) -> None:
+def test_reflection_is_enough_to_receive_the_same(address: str, photo: Path, expected: Analysis) -> None:
     (script,) = blocks("sh", containing="AnalysisService/Analyze")
     (request,) = re.findall(r"<<END\n(.*?)\nEND", script, flags=re.DOTALL)
     encoded = base64.b64encode(photo.read_bytes()).decode()
     result = by_reflection(address, request.replace("$(base64 -w0 photo.jpg)", encoded))
-    assert set(result.tensors) == set(seen.tensors)
-    for name, tensor in seen.tensors.items():
+    assert set(result.tensors) == set(expected.tensors)
+    for name, tensor in expected.tensors.items():
         values = np.frombuffer(result.tensors[name].data, "<f4").reshape(list(result.tensors[name].shape))
         np.testing.assert_array_equal(values, tensor)
-    assert dict(result.numbers) == seen.numbers
-    assert [picture.png for picture in result.pictures] == [seen.pictures[0].png]
+    assert dict(result.numbers) == expected.numbers
+    assert [picture.png for picture in result.pictures] == [expected.pictures[0].png]
 
 
 def by_reflection(address: str, request: str) -> Any:

@@ -1,4 +1,4 @@
-"""Small models in the form of ZFNet and AlexNet, and photos to show them."""
+"""Small models structured like ZFNet and AlexNet, and photos for them."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def layers(kernel: int, stride: int) -> tuple[Layer, ...]:
 
 
 def excited(spec: NetworkSpec) -> Network:
-    """Build a network whose maps of layer 2 are excited by any photo."""
+    """Build a network whose layer-2 maps are active in every photo."""
     network = build(spec, generator=torch.Generator().manual_seed(3)).eval().requires_grad_(False)
     network.filters["conv2"].bias.fill_(1e3)
     return network
@@ -59,25 +59,25 @@ def model_of(
 
 @pytest.fixture
 def spec() -> NetworkSpec:
-    """A network of 5 x 5 filters with stride 2, as ZFNet's order of layers begins."""
+    """A network with 5 x 5 filters of stride 2, with the first layers of ZFNet."""
     return NetworkSpec(name="small", input_size=SIDE, layers=layers(5, 2))
 
 
 @pytest.fixture
 def coarse_spec() -> NetworkSpec:
-    """A network of 7 x 7 filters with stride 4, as AlexNet's begins."""
+    """A network with 7 x 7 filters of stride 4, like the first layers of AlexNet."""
     return NetworkSpec(name="coarse", input_size=SIDE, layers=layers(7, 4))
 
 
 @pytest.fixture
 def make_model() -> Callable[..., Model]:
-    """Makes a model of a spec, with seeded weights unless a network is given."""
+    """Function that makes a model of a spec, with seeded weights unless a network is given."""
     return model_of
 
 
 @pytest.fixture
 def photos() -> tuple[NDArray[np.uint8], ...]:
-    """Three photos: noise, stripes, a slope."""
+    """Three photos: noise, stripes and a gradient."""
     generator = np.random.default_rng(0)
     stripes = np.where(np.arange(120) // 6 % 2, 230, 20)
     shades = (stripes, np.linspace(0, 255, 120))

@@ -1,4 +1,4 @@
-"""Architectures side by side, as an analyzer."""
+"""The analyzer `compare-architectures`."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from zfscope_analyzers.architectures import compare, comparison_result
 COMPARE = load_analyzers().analyzer("compare-architectures")
 
 
-def look(context: Context, *others: str, index: str = "") -> Analysis:
+def analyze(context: Context, *others: str, index: str = "") -> Analysis:
     return COMPARE.analyze(context, read_params(COMPARE, {"others": others, "index": index}))
 
 
@@ -29,20 +29,20 @@ def test_the_model_comes_first_and_then_the_others(plain_context: Context) -> No
     assert plain_context.store is not None
     models = [plain_context.model, plain_context.store.load("narrow")]
     expected = comparison_result(compare(models, [plain_context.images[0].photo]))
-    seen = look(plain_context, "narrow")
-    assert seen.tables == expected.tables
-    assert seen.tables["architectures"].columns == ("measure", "tiny 1", "narrow 1")
+    result = analyze(plain_context, "narrow")
+    assert result.tables == expected.tables
+    assert result.tables["architectures"].columns == ("measure", "tiny 1", "narrow 1")
     for name, tensor in expected.tensors.items():
-        np.testing.assert_array_equal(seen.tensors[name], tensor)
+        np.testing.assert_array_equal(result.tensors[name], tensor)
 
 
 def test_a_version_can_be_named(plain_context: Context) -> None:
-    assert look(plain_context, "narrow:1").tables == look(plain_context, "narrow").tables
+    assert analyze(plain_context, "narrow:1").tables == analyze(plain_context, "narrow").tables
 
 
 @pytest.fixture
 def narrow_index(context: Context) -> Iterator[Index]:
-    """An index of `narrow`, of two photos and one layer, called as that of `tiny`."""
+    """An index of `narrow` with two photos and one layer, under the same name as the one of `tiny`."""
     assert context.store is not None
     narrow, tiny = context.store.load("narrow"), open_index(context.model, "photos")
     data = open_data(Path(tiny.manifest.origin.data.root))
@@ -56,7 +56,7 @@ def narrow_index(context: Context) -> Iterator[Index]:
 def test_maps_that_are_dead_on_all_photos_of_an_index_are_counted(
     plain_context: Context, narrow_index: Index
 ) -> None:
-    table = look(plain_context, "narrow", index="photos").tables["architectures"]
+    table = analyze(plain_context, "narrow", index="photos").tables["architectures"]
     rows = {row[0]: row[1:] for row in table.rows}
     tiny = open_index(plain_context.model, "photos")
     assert rows["photos in index 'photos'"] == (12, 2)
@@ -68,20 +68,20 @@ def test_maps_that_are_dead_on_all_photos_of_an_index_are_counted(
     )
 
 
-def test_an_index_that_one_of_them_does_not_have_is_told(plain_context: Context) -> None:
+def test_an_index_that_a_model_lacks_is_reported(plain_context: Context) -> None:
     with pytest.raises(
         NotFound, match=r"index 'photos' of model 'narrow' version 1 not found.*zfscope index"
     ):
-        look(plain_context, "narrow", index="photos")
+        analyze(plain_context, "narrow", index="photos")
 
 
-def test_it_costs_all_models_for_each_photo(context: Context) -> None:
+def test_the_cost_per_photo_is_that_of_all_models(context: Context) -> None:
     costs = [COMPARE.cost(context.model, COMPARE.params(others=("narrow",) * count)) for count in (1, 3)]
     assert costs[1] == 2 * costs[0]
 
 
 @pytest.mark.parametrize(
-    ("others", "error", "field", "told"),
+    ("others", "error", "field", "message"),
     [
         (("nobody",), NotFound, "others[0]", "model 'nobody' not found"),
         (("narrow", "narrow:2"), NotFound, "others[1]", "model 'narrow' has no version 2"),
@@ -91,14 +91,14 @@ def test_it_costs_all_models_for_each_photo(context: Context) -> None:
         ((), InputError, "others", "at least 1 item"),
     ],
 )
-def test_what_does_not_compare_is_refused(
-    context: Context, others: Any, error: type[Exception], field: str, told: str
+def test_models_that_cannot_be_compared_are_rejected(
+    context: Context, others: Any, error: type[Exception], field: str, message: str
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
-        look(context, *others)
+    with pytest.raises(error, match=message) as refusal:
+        analyze(context, *others)
     assert refusal.value.field == field
 
 
-def test_without_a_store_there_are_no_others(context: Context) -> None:
+def test_without_a_store_no_other_model_is_found(context: Context) -> None:
     with pytest.raises(NotFound, match="no model store to load other models from"):
-        look(replace(context, store=None), "narrow")
+        analyze(replace(context, store=None), "narrow")

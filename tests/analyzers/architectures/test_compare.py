@@ -1,4 +1,4 @@
-"""Models compared: which may be, and what comes of it."""
+"""Comparison of models: valid inputs and results."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ Make = Callable[..., Model]
 Photos = tuple[NDArray[np.uint8], ...]
 
 
-def test_models_are_measured_in_the_order_in_which_they_are_named(
+def test_models_are_measured_in_the_given_order(
     spec: NetworkSpec, coarse_spec: NetworkSpec, make_model: Make, photos: Photos
 ) -> None:
     models = [make_model(spec, name="fine"), make_model(coarse_spec, name="coarse")]
@@ -24,18 +24,20 @@ def test_models_are_measured_in_the_order_in_which_they_are_named(
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_fewer_than_two_are_refused(spec: NetworkSpec, make_model: Make, photos: Photos, count: int) -> None:
+def test_fewer_than_two_models_are_rejected(
+    spec: NetworkSpec, make_model: Make, photos: Photos, count: int
+) -> None:
     with pytest.raises(InputError, match=f"{count} models to compare; name two or more") as refused:
         compare([make_model(spec)] * count, photos)
     assert refused.value.field == "models"
 
 
-def test_the_same_model_twice_is_refused(spec: NetworkSpec, make_model: Make, photos: Photos) -> None:
+def test_a_duplicate_model_is_rejected(spec: NetworkSpec, make_model: Make, photos: Photos) -> None:
     with pytest.raises(InputError, match="model 'small' version 1 is named 2 times; once is enough"):
         compare([make_model(spec)] * 2, photos)
 
 
-def test_it_stops_when_nobody_waits(
+def test_measuring_stops_when_the_call_is_cancelled(
     spec: NetworkSpec, coarse_spec: NetworkSpec, make_model: Make, photos: Photos
 ) -> None:
     def cancelled() -> None:

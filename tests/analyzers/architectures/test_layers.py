@@ -1,4 +1,4 @@
-"""Layers 1 and 2 of networks, and the lattices on which they lie."""
+"""Layers 1 and 2 of networks, and the lattices of their units."""
 
 import pytest
 
@@ -10,9 +10,9 @@ from zfscope_analyzers.architectures.layers import Lattice, first_layers
 
 
 def test_zfnet_lies_on_lattices_of_2_4_and_8_pixels() -> None:
-    found = first_layers(zfnet())
-    assert (found.first.name, found.second.name) == ("conv1", "conv2")
-    assert found.lattices == (Lattice("conv1", 2, 1), Lattice("pool1", 4, 2), Lattice("conv2", 8, 4))
+    result = first_layers(zfnet())
+    assert (result.first.name, result.second.name) == ("conv1", "conv2")
+    assert result.lattices == (Lattice("conv1", 2, 1), Lattice("pool1", 4, 2), Lattice("conv2", 8, 4))
 
 
 def test_alexnet_lies_on_lattices_of_4_and_8_pixels() -> None:
@@ -23,7 +23,7 @@ def spec(*layers: Layer) -> NetworkSpec:
     return NetworkSpec(name="odd", input_size=32, layers=layers)
 
 
-def test_where_no_layer_strides_there_is_no_lattice() -> None:
+def test_layers_without_a_stride_have_no_lattice() -> None:
     assert (
         first_layers(
             spec(Conv(name="a", channels=2, kernel=3), Conv(name="b", channels=2, kernel=3))
@@ -32,9 +32,9 @@ def test_where_no_layer_strides_there_is_no_lattice() -> None:
     )
 
 
-def test_of_branches_the_first_convolution_of_maps_is_layer_2() -> None:
+def test_in_a_branching_network_layer_2_is_the_first_convolution_of_maps() -> None:
     around = Padding(1, 1, 1, 1)
-    found = first_layers(
+    result = first_layers(
         spec(
             Conv(name="left", channels=2, kernel=3, stride=2, padding=around),
             Conv(name="right", inputs=("input",), channels=2, kernel=3, stride=2, padding=around),
@@ -42,8 +42,8 @@ def test_of_branches_the_first_convolution_of_maps_is_layer_2() -> None:
             Conv(name="above", channels=2, kernel=3, stride=3),
         )
     )
-    assert (found.first.name, found.second.name) == ("left", "above")
-    assert found.lattices == (Lattice("left", 2, 1), Lattice("above", 6, 2))
+    assert (result.first.name, result.second.name) == ("left", "above")
+    assert result.lattices == (Lattice("left", 2, 1), Lattice("above", 6, 2))
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,7 @@ def test_of_branches_the_first_convolution_of_maps_is_layer_2() -> None:
         ),
     ],
 )
-def test_a_network_without_two_layers_of_filters_on_the_image_is_refused(
-    layers: tuple[Layer, ...], names: str
-) -> None:
+def test_a_network_without_two_convolutions_is_rejected(layers: tuple[Layer, ...], names: str) -> None:
     message = rf"network 'odd' has no convolution of the image .*; its convolutions: {names}$"
     with pytest.raises(InputError, match=message) as refused:
         first_layers(spec(*layers))

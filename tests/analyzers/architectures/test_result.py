@@ -1,4 +1,4 @@
-"""The comparison as an analysis, and its sheet."""
+"""The result of a comparison, and its figure."""
 
 from collections.abc import Callable
 
@@ -23,10 +23,10 @@ def measures(
     return compare([make_model(spec, name="fine"), make_model(coarse_spec, name="coarse")], photos)
 
 
-def test_a_result_can_be_sent(measures: tuple[Measurements, ...]) -> None:
-    found = checked(comparison_result(measures))
-    assert [picture.name for picture in found.pictures] == ["architectures"]
-    assert found.tables["architectures"].columns == ("measure", "fine 1", "coarse 1")
+def test_a_result_passes_validation(measures: tuple[Measurements, ...]) -> None:
+    result = checked(comparison_result(measures))
+    assert [picture.name for picture in result.pictures] == ["architectures"]
+    assert result.tables["architectures"].columns == ("measure", "fine 1", "coarse 1")
 
 
 def test_tensors_are_named_by_model(measures: tuple[Measurements, ...]) -> None:
@@ -39,22 +39,22 @@ def test_tensors_are_named_by_model(measures: tuple[Measurements, ...]) -> None:
     np.testing.assert_allclose(renormalised, np.minimum(rms, np.median(rms)), rtol=1e-6)
 
 
-def test_pictures_are_drawn_only_for_who_wants_them(measures: tuple[Measurements, ...]) -> None:
+def test_pictures_are_drawn_only_if_requested(measures: tuple[Measurements, ...]) -> None:
     assert comparison_result(measures, pictures=False).pictures == ()
 
 
-def test_a_sheet_is_always_as_wide_and_says_its_scales(measures: tuple[Measurements, ...]) -> None:
+def test_the_figure_has_a_fixed_width_and_explains_its_scales(measures: tuple[Measurements, ...]) -> None:
     drawn = draw_comparison(measures)
     assert drawn.rgb.shape[1] == WIDTH_PX
     assert drawn.scale.startswith("fine 1: full white of the filters on the common scale = +")
     assert "; coarse 1: " in drawn.scale
 
 
-def test_a_sheet_has_a_row_for_each_model(measures: tuple[Measurements, ...]) -> None:
+def test_the_figure_has_a_row_for_each_model(measures: tuple[Measurements, ...]) -> None:
     assert draw_comparison(measures).rgb.shape[0] > draw_comparison(measures[:1]).rgb.shape[0] + 300
 
 
-def test_a_sheet_is_the_same_every_time(measures: tuple[Measurements, ...]) -> None:
+def test_the_figure_is_deterministic(measures: tuple[Measurements, ...]) -> None:
     assert draw_comparison(measures).png() == draw_comparison(measures).png()
 
 
@@ -64,6 +64,6 @@ def test_a_model_silent_in_layer_2_is_drawn_without_projections(
     models = [make_model(spec, name="fine"), make_model(coarse_spec, name="silent")]
     for model in models:
         model.network.filters["conv2"].bias.fill_(-1e6)
-    found = compare(models, photos)
-    assert draw_comparison(found).rgb.shape[1] == WIDTH_PX
-    assert checked(comparison_result(found)).tables
+    result = compare(models, photos)
+    assert draw_comparison(result).rgb.shape[1] == WIDTH_PX
+    assert checked(comparison_result(result)).tables

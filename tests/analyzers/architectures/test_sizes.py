@@ -1,4 +1,4 @@
-"""FilterSizes of filters, by hand."""
+"""RMS of filters, compared with values computed by hand."""
 
 import numpy as np
 import pytest
@@ -19,10 +19,10 @@ def test_dominance_is_the_largest_over_the_median() -> None:
     assert filter_sizes(constant(1, 2, -8, 2, 2)).dominance == pytest.approx(4)
 
 
-def test_renormalised_filters_keep_to_the_median_and_small_ones_stay_small() -> None:
-    found = filter_sizes(constant(1, 2, -8))
-    assert found.radius == pytest.approx(2)
-    np.testing.assert_allclose(found.renormalised, [1, 2, 2])
+def test_renormalisation_limits_filters_to_the_median_and_keeps_small_ones() -> None:
+    result = filter_sizes(constant(1, 2, -8))
+    assert result.radius == pytest.approx(2)
+    np.testing.assert_allclose(result.renormalised, [1, 2, 2])
 
 
 def test_filters_below_a_twentieth_of_the_median_are_dead() -> None:
@@ -32,13 +32,13 @@ def test_filters_below_a_twentieth_of_the_median_are_dead() -> None:
     )
 
 
-def test_where_most_filters_are_zero_these_are_dead_and_nothing_dominates() -> None:
-    found = filter_sizes(constant(0, 0, 3))
-    assert found.dead.tolist() == [True, True, False]
-    assert found.dominance is None
+def test_if_most_filters_are_zero_they_are_dead_and_dominance_is_none() -> None:
+    result = filter_sizes(constant(0, 0, 3))
+    assert result.dead.tolist() == [True, True, False]
+    assert result.dominance is None
 
 
-def test_where_most_filters_are_rounding_of_the_largest_they_count_as_zero() -> None:
-    found = filter_sizes(constant(1e-9, 2e-9, 3))
-    assert found.dead.tolist() == [True, True, False]
-    assert found.dominance is None
+def test_if_most_filters_are_only_rounding_they_count_as_zero() -> None:
+    result = filter_sizes(constant(1e-9, 2e-9, 3))
+    assert result.dead.tolist() == [True, True, False]
+    assert result.dominance is None

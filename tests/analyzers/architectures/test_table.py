@@ -31,48 +31,48 @@ def both(
     return measure(fine, photos), measure(coarse, photos)
 
 
-def test_numbers_say_what_was_measured(both: tuple[Measurements, Measurements], spec: NetworkSpec) -> None:
+def test_numbers_match_the_measurements(both: tuple[Measurements, Measurements], spec: NetworkSpec) -> None:
     fine, _ = both
-    found = numbers_by_name(fine)
-    assert list(found) == list(ROW_LABELS)
-    assert (found["top1"], found["top5"]) == (75, 90)
-    assert found["multiplications"] == pytest.approx(multiplications(spec) / 1e6)
-    assert (found["filters"], found["kernel_px"], found["stride_px"]) == (6, 5, 2)
-    assert found["dead_filters"] == pytest.approx(100 / 6)
-    assert found["silent_2"] == 25
-    assert found["dominance"] == fine.sizes.dominance
-    assert found["peaks_high"] == 100 * fine.spectrum.peak_shares["high"]
-    assert (found["grid1_layer"], found["grid1_period_px"]) == ("conv1", 2)
-    assert (found["grid2_layer"], found["grid2_period_px"]) == ("pool1", 4)
-    assert found["grid3_layer"] is None
-    assert found["grid1_share"] == pytest.approx(100 * fine.grids[0].share)
-    assert found["grid1_random"] == pytest.approx(100 * fine.control_grids[0].share)
-    assert found["grids_excess"] == pytest.approx(100 * sum(grid.excess for grid in fine.grids))
+    result = numbers_by_name(fine)
+    assert list(result) == list(ROW_LABELS)
+    assert (result["top1"], result["top5"]) == (75, 90)
+    assert result["multiplications"] == pytest.approx(multiplications(spec) / 1e6)
+    assert (result["filters"], result["kernel_px"], result["stride_px"]) == (6, 5, 2)
+    assert result["dead_filters"] == pytest.approx(100 / 6)
+    assert result["silent_2"] == 25
+    assert result["dominance"] == fine.sizes.dominance
+    assert result["peaks_high"] == 100 * fine.spectrum.peak_shares["high"]
+    assert (result["grid1_layer"], result["grid1_period_px"]) == ("conv1", 2)
+    assert (result["grid2_layer"], result["grid2_period_px"]) == ("pool1", 4)
+    assert result["grid3_layer"] is None
+    assert result["grid1_share"] == pytest.approx(100 * fine.grids[0].share)
+    assert result["grid1_random"] == pytest.approx(100 * fine.control_grids[0].share)
+    assert result["grids_excess"] == pytest.approx(100 * sum(grid.excess for grid in fine.grids))
 
 
 @pytest.mark.parametrize("key", ["energy", "weighted", "peaks"])
 def test_shares_of_the_bands_add_up_to_a_hundred(both: tuple[Measurements, Measurements], key: str) -> None:
     for each in both:
-        found = numbers_by_name(each)
-        total = sum(float(found[f"{key}_{band}"] or 0) for band in ("low", "middle", "high"))
+        result = numbers_by_name(each)
+        total = sum(float(result[f"{key}_{band}"] or 0) for band in ("low", "middle", "high"))
         assert total == pytest.approx(100)
 
 
-def test_what_a_model_does_not_have_is_none(both: tuple[Measurements, Measurements]) -> None:
-    found = numbers_by_name(both[1])
-    assert found["silent_2"] == 100
+def test_numbers_that_a_model_lacks_are_none(both: tuple[Measurements, Measurements]) -> None:
+    result = numbers_by_name(both[1])
+    assert result["silent_2"] == 100
     grids = {f"grid{number}_{key}" for number in (1, 2) for key in ("share", "beside", "ratio")}
     third = {name for name in ROW_LABELS if name.startswith("grid3")}
     missing = {"top1", "top5", "grids_excess", *grids, *third}
-    assert {name for name, value in found.items() if value is None} == missing
+    assert {name for name, value in result.items() if value is None} == missing
 
 
 def test_a_table_has_a_column_for_each_model_and_no_row_without_a_number(
     both: tuple[Measurements, Measurements],
 ) -> None:
-    found = comparison_table(both)
-    assert found.columns == ("measure", "fine 1", "coarse 1")
-    rows = {str(row[0]): row[1:] for row in found.rows}
+    result = comparison_table(both)
+    assert result.columns == ("measure", "fine 1", "coarse 1")
+    rows = {str(row[0]): row[1:] for row in result.rows}
     assert rows["top-1 accuracy, %"] == (75, None)
     assert rows["first-layer stride, px"] == (2, 4)
     assert "grid 2: period, px" in rows

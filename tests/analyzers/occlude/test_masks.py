@@ -1,4 +1,4 @@
-"""Masks: which pixels of the network's crop an image file covers."""
+"""Masks: the pixels of the network's crop that an image file occludes."""
 
 import base64
 import io
@@ -20,8 +20,8 @@ from zfscope_analyzers.occlude.windows import light_pixels, window_from_mask
 STEPS = Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50))
 Mask = NDArray[np.bool_]
 
+# A mask whose left three columns are occluded.
 HALF = np.arange(8)[None].repeat(6, axis=0) < 3
-"""A mask of 8 x 6 pixels, of which the left three columns are covered."""
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -39,7 +39,7 @@ def seen_of(width: int, height: int) -> Prepared:
 
 
 def covered(data: bytes, prepared: Prepared) -> Mask:
-    """Give what a mask covers of the whole crop."""
+    """Return the pixels of the crop that a mask occludes."""
     window, whole = window_from_mask(data, prepared, "mask", DecodeLimits()), np.zeros((32, 32), bool)
     whole[window.area] = window.mask
     return whole
@@ -74,46 +74,46 @@ KINDS: dict[str, Callable[[Mask], Image.Image]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_pixel_can_say_what_is_covered(kind: str) -> None:
+def test_masks_of_every_pixel_format_are_supported(kind: str) -> None:
     np.testing.assert_array_equal(light_pixels(encoded(KINDS[kind](HALF)), (6, 8), "mask").pixels, HALF)
 
 
-def test_pixels_lighter_than_127_are_covered() -> None:
+def test_pixels_lighter_than_127_are_occluded() -> None:
     assert light_pixels(grey([[0, 126, 127, 128, 255]]), (1, 5), "mask").pixels.tolist() == [[0, 0, 0, 1, 1]]
 
 
-def test_a_mask_is_turned_upright_as_a_photo_is() -> None:
+def test_exif_orientation_is_applied_to_a_mask() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the stored picture has to be turned clockwise
     stored = encoded(KINDS["grey"](np.rot90(HALF)), exif=exif)
     np.testing.assert_array_equal(light_pixels(stored, (6, 8), "mask").pixels, HALF)
 
 
-def test_the_crop_of_a_photo_that_is_not_resampled_is_cut_from_its_mask() -> None:
+def test_without_resampling_the_crop_is_cut_directly_from_the_mask() -> None:
     mask = np.random.default_rng(1).random((36, 36)) < 0.3
     np.testing.assert_array_equal(covered(encoded(KINDS["grey"](mask)), seen_of(36, 36)), mask[2:34, 2:34])
 
 
-def test_a_pixel_of_the_crop_is_covered_where_the_photo_s_pixel_under_its_centre_is() -> None:
-    """Of a photo twice as large, the crop begins at (4, 4): the centres lie in 5, 7, 9 ..."""
+def test_a_pixel_of_the_crop_is_occluded_if_the_photo_pixel_at_its_centre_is() -> None:
+    """The photo is twice as large, and its crop starts at (4, 4): pixel centres are at 5, 7, 9 ..."""
     mask = np.zeros((72, 72), bool)
     mask[5, 9] = mask[8, 9] = mask[8, 8] = mask[7, 12] = True
     assert np.argwhere(covered(encoded(KINDS["grey"](mask)), seen_of(72, 72))).tolist() == [[0, 2]]
 
 
 @pytest.mark.parametrize(("width", "height"), [(60, 48), (33, 90), (20, 20), (201, 77)])
-def test_any_mask_is_looked_up_pixel_by_pixel(width: int, height: int) -> None:
+def test_any_mask_is_sampled_pixel_by_pixel(width: int, height: int) -> None:
     mask = np.random.default_rng(2).random((height, width)) < 0.5
     prepared = seen_of(width, height)
-    region, found = prepared.geometries[0].region, covered(encoded(KINDS["1 bit"](mask)), prepared)
+    region, result = prepared.geometries[0].region, covered(encoded(KINDS["1 bit"](mask)), prepared)
     for row in range(32):
         for column in range(32):
             x = region.x0 + (column + 0.5) / 32 * region.width
             y = region.y0 + (row + 0.5) / 32 * region.height
-            assert found[row, column] == mask[int(y), int(x)]
+            assert result[row, column] == mask[int(y), int(x)]
 
 
-def test_the_window_is_the_smallest_around_the_mask() -> None:
+def test_the_window_is_the_bounding_box_of_the_mask() -> None:
     mask = np.zeros((36, 36), np.uint8)
     mask[10, 12:15] = mask[12, 13] = 255
     window = window_from_mask(grey(mask), seen_of(36, 36), "mask", DecodeLimits())
@@ -132,7 +132,7 @@ EDGE[:, :8] = 255
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", "masks[2] is empty: 0 bytes"),
         (b"nose.png", "masks[2] is not an image: it starts with 6e 6f 73 65"),
@@ -147,21 +147,21 @@ EDGE[:, :8] = 255
         (grey(np.full((48, 60), 127)), "masks[2] has no occluded pixel"),
     ],
 )
-def test_a_mask_that_cannot_be_used_is_named_with_the_reason(data: bytes, told: str) -> None:
+def test_the_error_names_an_unusable_mask_and_the_reason(data: bytes, message: str) -> None:
     with pytest.raises(InputError) as refusal:
         window_from_mask(data, seen_of(60, 48), "masks[2]", DecodeLimits())
     assert refusal.value.field == "masks[2]"
-    assert told in refusal.value.message
+    assert message in refusal.value.message
 
 
-def test_a_mask_of_another_size_is_never_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mask_of_another_size_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zfscope_analyzers.occlude.windows.decode_grey", None)
     with pytest.raises(InputError, match="9 x 8 pixels"):
         window_from_mask(grey(np.zeros((8, 9))), seen_of(60, 48), "mask", DecodeLimits())
 
 
 @pytest.mark.parametrize("write", [base64.b64encode, base64.encodebytes])
-def test_json_holds_a_file_as_base64_and_python_its_bytes(write: Callable[[bytes], bytes]) -> None:
+def test_a_file_is_base64_in_json_and_bytes_in_python(write: Callable[[bytes], bytes]) -> None:
     data = bytes(range(256))
     files = TypeAdapter(MaskFile)
     assert files.validate_python(write(data).decode()) == files.validate_python(data) == data
@@ -169,6 +169,6 @@ def test_json_holds_a_file_as_base64_and_python_its_bytes(write: Callable[[bytes
 
 
 @pytest.mark.parametrize("text", ["nose.png", "abc"])
-def test_what_is_no_base64_is_refused(text: str) -> None:
+def test_invalid_base64_is_rejected(text: str) -> None:
     with pytest.raises(ValidationError, match="not valid base64: "):
         TypeAdapter(MaskFile).validate_python(text)
