@@ -1,16 +1,17 @@
-"""How soon a call that was cancelled, or whose time was over, frees its worker.
+"""Time until a cancelled or expired call frees its worker.
 
     python -m benchmarks.cancel
     python -m benchmarks.cancel --points 3
 
-The service is a process of its own, with one worker and a copy of the project's model store, in which some
-photos are indexed, at every stored epoch too. A call of each RPC that takes a worker is run to its end, and
-then again and again, cancelled at points spread over that time; at the last one its deadline ends it. Behind
-the cancelled call another waits that is refused as soon as it gets the worker: the time from the end of the
-first one's time until that refusal is what is told, the way there and back included.
+The service runs as a separate process with one worker and a copy of the project's model store, in which a few
+photos are indexed with the model and with each of its stored epochs. Each RPC that occupies a worker is
+called once to completion, then several times more and cancelled at points spread over that duration; the last
+of these calls ends by its deadline instead. A second call queues behind the cancelled one and is rejected as
+soon as it gets the worker: the reported time runs from the cancellation to that rejection, round trip
+included.
 
-A call that is faster than before can end before its turn: it counts for nothing, and "ended" tells how many
-did count. The last line is a JSON object for programs.
+A call that happens to finish before it is cancelled is not counted; the column "ended" shows how many were.
+The last line is a JSON object for programs.
 """
 
 import argparse
@@ -46,29 +47,29 @@ from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 
 STORE = Path(__file__).resolve().parents[1] / "model_store"
 MODEL = "zfnet-imagenette"
+# Calls are cancelled within their first seconds: the rest of a long call is like its start.
 LONGEST_S = 5.0
-"""Points lie within so many seconds: of a call that takes longer the rest is like what was before."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A call that takes a worker for a while. start: begins it by a request and a timeout."""
+    """A call that occupies a worker. start: takes a request and a timeout, and starts the call."""
 
     name: str
     start: Callable[..., Any]
     request: Any
 
     def begin(self, timeout_s: float = 300) -> Any:
-        """Begin the call, and give what can be cancelled."""
+        """Start the call and return its future."""
         return self.start(self.request, timeout=timeout_s)
 
 
 def main() -> None:
-    """Index, start the service, cancel, and print the table."""
+    """Build the indexes, start the service, cancel calls, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--points", type=int, default=8, help="at how many each is ended (default: 8)")
+    parser.add_argument("--points", type=int, default=8, help="cancelled calls per RPC (default: 8)")
     points: int = parser.parse_args().points
     console = Console()
     console.print(machine())
@@ -81,8 +82,8 @@ def main() -> None:
                 service.address, options=[("grpc.max_receive_message_length", -1)]
             ) as channel,
         ):
-            nobody = Recorder().project(photo(), model="nobody")
-            probe = Case("refused", AnalysisServiceStub(channel).Project.future, nobody)
+            unknown_model = Recorder().project(photo(), model="unknown")
+            probe = Case("rejected", AnalysisServiceStub(channel).Project.future, unknown_model)
             freed = {case.name: measure(case, probe, points, console) for case in cases(channel)}
     console.print(table(freed))
     worst = {name: round(1e3 * max(seconds), 1) for name, (_, seconds) in freed.items() if seconds}
@@ -90,20 +91,20 @@ def main() -> None:
 
 
 def photo() -> bytes:
-    """Give a photo of 640 x 427 pixels."""
+    """Return a photo of 640 x 427 pixels, as JPEG."""
     return files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
 
 
 def indexed_store(scratch: Path, console: Console) -> Path:
-    """Copy the store, and index parts of photos with the model, as it is and at every stored epoch."""
+    """Copy the store and index crops of a photo, with the final model and at every stored epoch."""
     shutil.copytree(STORE, scratch / "store")
     data = scratch / "photos"
     data.mkdir()
-    scene = Image.open(io.BytesIO(photo()))
+    image = Image.open(io.BytesIO(photo()))
     draw = np.random.default_rng(0)
     for number in range(48):
         x, y = int(draw.integers(0, 340)), int(draw.integers(0, 127))
-        scene.crop((x, y, x + 300, y + 300)).save(data / f"{number:02}.png")
+        image.crop((x, y, x + 300, y + 300)).save(data / f"{number:02}.png")
     models, photos = ModelStore(scratch / "store"), open_data(data)
     final = models.load(MODEL)
     for epoch in track((None, *final.manifest.early_epochs), "indexes", console=console, transient=True):
@@ -116,7 +117,7 @@ def indexed_store(scratch: Path, console: Console) -> Path:
 
 
 def cases(channel: grpc.Channel) -> Sequence[Case]:
-    """Give the calls: of every RPC that takes a worker, at sizes that users ask for."""
+    """Return a call of each RPC that occupies a worker, of the size that users request."""
     analysis, inference = AnalysisServiceStub(channel), GRPCInferenceServiceStub(channel)
     one, ask = photo(), Recorder()
     eyes = {"eyes": [Box(200 + 5 * number, 100, 300, 180) for number in range(5)]}
@@ -157,7 +158,7 @@ def cases(channel: grpc.Channel) -> Sequence[Case]:
 
 
 def layers_request(count: int) -> inference_pb2.ModelInferRequest:
-    """Ask for a layer of many images."""
+    """Return a request for the outputs of a layer for several images."""
     pixels = np.random.default_rng(0).normal(0, 1, (count, 3, 224, 224)).astype("<f4")
     return inference_pb2.ModelInferRequest(
         model_name=MODEL,
@@ -168,14 +169,14 @@ def layers_request(count: int) -> inference_pb2.ModelInferRequest:
 
 
 def analyzer_request(image: bytes) -> inference_pb2.ModelInferRequest:
-    """Ask for an occlusion in the words of the Open Inference Protocol."""
+    """Return a request for an occlusion through the Open Inference Protocol."""
     sent = {"name": "images", "datatype": "BYTES", "shape": [1], "contents": {"bytes_contents": [image]}}
     return inference_pb2.ModelInferRequest(model_name=f"{MODEL}/occlude", inputs=[sent])
 
 
 def measure(case: Case, probe: Case, points: int, console: Console) -> tuple[float, Sequence[float]]:
-    """Give the seconds of a whole call, and those from the end of each unfinished one to the worker's."""
-    timed(case)  # the first one loads and imports what later ones have
+    """Return the seconds of a complete call, and those from each cancellation until the worker is free."""
+    timed(case)  # warm-up: loads models and imports modules
     whole = timed(case)
     freed: list[float] = []
     for number in track(range(points), case.name, console=console, transient=True):
@@ -187,7 +188,7 @@ def measure(case: Case, probe: Case, points: int, console: Console) -> tuple[flo
         waiting, done = probe.begin(), []
         waiting.add_done_callback(lambda _, done=done: done.append(time.perf_counter()))
         time.sleep(0.01)
-        if done:  # the call was faster this time
+        if done:  # the call finished before it was cancelled
             continue
         if not by_deadline:
             call.cancel()
@@ -198,7 +199,7 @@ def measure(case: Case, probe: Case, points: int, console: Console) -> tuple[flo
 
 
 def timed(case: Case) -> float:
-    """Give the seconds of a call that ends by itself."""
+    """Return the seconds of a call that runs to completion."""
     start = time.perf_counter()
     call = case.begin()
     for _ in call if case.name == "Analyze" else ():
@@ -208,8 +209,8 @@ def timed(case: Case) -> float:
 
 
 def table(freed: Mapping[str, tuple[float, Sequence[float]]]) -> Table:
-    """Lay out how long calls take, and how soon they end."""
-    rows = Table("", "seconds by itself", "ended", "worker free after, ms: median", "worst")
+    """Return a table of the durations of calls and the times until their worker is free."""
+    rows = Table("", "complete call, s", "ended", "worker free after, ms: median", "worst")
     for name, (whole, seconds) in freed.items():
         milliseconds = [1e3 * each for each in seconds]
         summary = (f"{np.median(milliseconds):.0f}", f"{max(milliseconds):.0f}") if milliseconds else ("", "")

@@ -1,4 +1,4 @@
-"""How long something takes on a device, and what the device is."""
+"""Timing on a device, and a description of the device."""
 
 import os
 import time
@@ -8,7 +8,7 @@ import torch
 
 
 def timed(run: Callable[[], object], device: str = "cpu") -> float:
-    """Give the seconds that a run takes; what a GPU still has to do is waited for."""
+    """Return the seconds that `run` takes, pending GPU work included."""
     finish(device)
     start = time.perf_counter()
     run()
@@ -17,13 +17,13 @@ def timed(run: Callable[[], object], device: str = "cpu") -> float:
 
 
 def finish(device: str) -> None:
-    """Wait for what was given to a GPU to do."""
+    """Wait until all work queued on a GPU is done."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def machine(device: str = "cpu") -> str:
-    """Name what computes."""
+    """Return a one-line description of the hardware and of torch."""
     if device == "cuda":
         return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, torch {torch.__version__}"
     return f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}"

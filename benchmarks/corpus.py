@@ -1,14 +1,14 @@
-"""Every file of a folder through a service, as a test of odd files: classified and projected, over the wire.
+"""Robustness against odd files: every file of a directory is classified and projected by a service.
 
     python -m benchmarks.corpus FOLDER
     python -m benchmarks.corpus FOLDER --rounds 5 --store models/ --model mine
 
-The service is a process of its own. Each file below the folder is sent as it is, whatever it holds, by
-Classify and by Project, and all of them again in each further round. A refusal is a good outcome.
+The service runs as a separate process. Each file below the directory is sent unchanged by Classify and by
+Project, and again in each further round. A rejected file is a valid outcome.
 
-It fails, with exit code 1, at a status that a file must never cause (INTERNAL, UNKNOWN, UNAVAILABLE), a
-traceback in the log, a call of more than 5 seconds that takes as long when it is repeated at once (or it was
-the machine), and memory that grows by more than 10 % after the first round.
+The exit code is 1 after a status that no file may cause (INTERNAL, UNKNOWN, UNAVAILABLE), a traceback in the
+log, a call of more than 5 seconds (unless it is faster when repeated at once: then the machine was busy), or
+memory growth of more than 10 % after the first round.
 
 The last line is a JSON object for programs.
 """
@@ -44,7 +44,7 @@ _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_len
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call ended. status: the name of its gRPC status."""
+    """Outcome of a call. status: name of its gRPC status."""
 
     file: str
     method: str
@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Run:
-    """What was found. resident_mib: before the first round and after each; None: the service had ended."""
+    """All outcomes. resident_mib: before the first round and after each; None if the service had ended."""
 
     outcomes: Sequence[Outcome]
     resident_mib: Sequence[float | None]
@@ -62,14 +62,14 @@ class Run:
 
     @property
     def growth(self) -> float | None:
-        """The share by which memory grew at most after the first round; None where the service has ended."""
-        first, *later = (found for found in self.resident_mib[1:])
+        """Largest memory growth after the first round, as a fraction; None if the service has ended."""
+        first, *later = self.resident_mib[1:]
         if first is None or None in later:
             return None
-        return max((found for found in later if found is not None), default=first) / first - 1
+        return max((resident for resident in later if resident is not None), default=first) / first - 1
 
-    def faults(self, *, most_growth: float) -> Iterator[str]:
-        """Yield what must not be, in words. most_growth: the share by which memory may grow."""
+    def faults(self, *, allowed_growth: float) -> Iterator[str]:
+        """Yield a message for each fault. allowed_growth: allowed memory growth, as a fraction."""
         for outcome in self.outcomes:
             if outcome.status in _NEVER:
                 yield f"{outcome.method} of {outcome.file!a}: {outcome.status}"
@@ -79,22 +79,22 @@ class Run:
             yield f"{self.tracebacks} tracebacks in the log of the service"
         if self.growth is None:
             yield "the service has ended"
-        elif self.growth > most_growth:
-            allowed = f"at most {most_growth:.0%} is allowed"
+        elif self.growth > allowed_growth:
+            allowed = f"allowed: {allowed_growth:.0%}"
             yield f"memory grew by {self.growth:.1%} after the first round; {allowed}"
 
 
 def main() -> None:
-    """Send the files, print what happened, and fail at what must not be."""
+    """Send the files, print the outcomes, and exit with 1 if there are faults."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rounds", type=int, default=2, help="at least 2 (default: 2)")
-    parser.add_argument("--store", default="", help="the folder of models (default: as zfscope serve)")
-    parser.add_argument("--model", default="", help="the model (default: the store's own)")
+    parser.add_argument("--rounds", type=int, default=2, help="number of rounds, at least 2 (default: 2)")
+    parser.add_argument("--store", default="", help="model store (default: that of zfscope serve)")
+    parser.add_argument("--model", default="", help="model (default: the store's default model)")
     parser.add_argument(
-        "--growth", type=float, default=0.1, help="share by which memory may grow (default: 0.1)"
+        "--growth", type=float, default=0.1, help="allowed memory growth, as a fraction (default: 0.1)"
     )
     options = parser.parse_args()
     files = files_of(options.folder)
@@ -105,20 +105,20 @@ def main() -> None:
     given = [f"--{name}={getattr(options, name)}" for name in ("store", "model") if getattr(options, name)]
     with running(*given) as service:
         run = send_all(service, options.folder, files, options.rounds, console)
-    faults = list(run.faults(most_growth=options.growth))
+    faults = list(run.faults(allowed_growth=options.growth))
     report(run, faults, console)
     print(json.dumps(as_json(run, files, options.rounds, faults)))
     sys.exit(1 if faults else 0)
 
 
 def files_of(folder: Path) -> list[str]:
-    """List every plain file below a folder, hidden ones too, relative to it, in order; links are skipped."""
-    found = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
-    return sorted(str(path.relative_to(folder)) for path in found if path.is_file() and not path.is_symlink())
+    """Return the sorted paths of all regular files below a directory, hidden ones included; skip links."""
+    paths = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sorted(str(path.relative_to(folder)) for path in paths if path.is_file() and not path.is_symlink())
 
 
 def send_all(service: Running, folder: Path, files: Sequence[str], rounds: int, console: Console) -> Run:
-    """Send every file in every round, one after the other."""
+    """Send every file in every round, one at a time."""
     outcomes, resident = [], [service.resident_mib]
     with grpc.insecure_channel(service.address, _OPTIONS) as channel:
         for number in range(rounds):
@@ -129,7 +129,7 @@ def send_all(service: Running, folder: Path, files: Sequence[str], rounds: int, 
 
 
 def send_file(channel: grpc.Channel, folder: Path, file: str) -> list[Outcome]:
-    """Send a file by each method; one that cannot be read is not sent."""
+    """Send a file by each method, unless it cannot be read."""
     try:
         data = (folder / file).read_bytes()
     except OSError:
@@ -138,7 +138,7 @@ def send_file(channel: grpc.Channel, folder: Path, file: str) -> list[Outcome]:
 
 
 def calls(channel: grpc.Channel, data: bytes) -> Iterator[tuple[str, Callable[..., Any], Any]]:
-    """Yield the name, method and request of each call with a file."""
+    """Yield the name, stub method and request of each call for a file."""
     image = image_pb2.Image(encoded=data)
     yield (
         "Classify",
@@ -149,7 +149,7 @@ def calls(channel: grpc.Channel, data: bytes) -> Iterator[tuple[str, Callable[..
 
 
 def send_patiently(file: str, method: str, call: Callable[..., Any], request: Any) -> Outcome:
-    """Make a call, again if it takes long, and return the faster: a busy machine is not a hang."""
+    """Make a call, repeat a slow one, and return the faster outcome: a busy machine is not a hang."""
     first = send(file, method, call, request)
     if first.seconds <= HANG_S or first.status in _NEVER:
         return first
@@ -158,7 +158,7 @@ def send_patiently(file: str, method: str, call: Callable[..., Any], request: An
 
 
 def send(file: str, method: str, call: Callable[..., Any], request: Any) -> Outcome:
-    """Make a call, and return how it ended."""
+    """Make a call and return its outcome."""
     started, status = time.perf_counter(), grpc.StatusCode.OK
     try:
         call(request, timeout=_PATIENCE_S)
@@ -168,15 +168,15 @@ def send(file: str, method: str, call: Callable[..., Any], request: Any) -> Outc
 
 
 def report(run: Run, faults: Sequence[str], console: Console) -> None:
-    """Print counts by outcome, the slowest files, memory, and what must not be."""
+    """Print the number of calls by outcome, the slowest files, memory, and faults."""
     for (method, status), count in sorted(counts(run).items()):
         console.print(f"{count:6} {method:10} {status}")
     for outcome in slowest(run):
         console.print(
             f"{outcome.seconds:6.2f} s {outcome.method:10} {escape(ascii(outcome.file))} ({outcome.status})"
         )
-    resident = ", ".join("ended" if found is None else f"{found:.0f}" for found in run.resident_mib)
-    console.print(f"resident MiB, before and after each round: {resident}")
+    resident = ", ".join("ended" if mib is None else f"{mib:.0f}" for mib in run.resident_mib)
+    console.print(f"resident memory in MiB, at the start and after each round: {resident}")
     for fault in faults:
         console.print(f"FAULT: {escape(fault)}", style="red")
 
@@ -187,7 +187,7 @@ def counts(run: Run) -> Counter[tuple[str, str]]:
 
 
 def slowest(run: Run) -> list[Outcome]:
-    """Return the slowest calls, of different files and methods."""
+    """Return the slowest calls, at most one per file and method."""
     longest: dict[tuple[str, str], Outcome] = {}
     for outcome in sorted(run.outcomes, key=lambda outcome: -outcome.seconds):
         longest.setdefault((outcome.file, outcome.method), outcome)
@@ -195,7 +195,7 @@ def slowest(run: Run) -> list[Outcome]:
 
 
 def as_json(run: Run, files: Sequence[str], rounds: int, faults: Sequence[str]) -> dict[str, Any]:
-    """Return what was found for programs."""
+    """Return the result as a JSON object."""
     outcomes: dict[str, dict[str, int]] = {}
     for (method, status), count in sorted(counts(run).items()):
         outcomes.setdefault(method, {})[status] = count
@@ -205,7 +205,7 @@ def as_json(run: Run, files: Sequence[str], rounds: int, faults: Sequence[str]) 
         "rounds": rounds,
         "outcomes": outcomes,
         "slowest_s": round(max(outcome.seconds for outcome in run.outcomes), 3),
-        "rss_mib": [None if found is None else round(found, 1) for found in run.resident_mib],
+        "rss_mib": [None if mib is None else round(mib, 1) for mib in run.resident_mib],
         "rss_growth": None if run.growth is None else round(run.growth, 4),
         "tracebacks": run.tracebacks,
         "faults": list(faults),

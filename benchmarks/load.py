@@ -1,10 +1,11 @@
-"""Clients of the shipped configuration, a thread each, that classify a photo over and over.
+"""Load generator: clients with the default configuration, one thread each, that classify photos in a loop.
 
     python -m benchmarks.load TARGET PHOTO [PHOTO ...] --clients 8
 
-Each client has one of the photos, in turn.
+The photos are assigned to the clients round-robin.
 
-For every line that it reads it writes one: what has happened since, as JSON. It ends when there are none.
+For each line on standard input it prints a JSON object with the calls and failures since the previous one. It
+stops at the end of the input.
 """
 
 import argparse
@@ -18,12 +19,12 @@ from pathlib import Path
 from zfscope.client import Client
 from zfscope.errors import ZfscopeError
 
+# Time limit for the service to become ready.
 PATIENCE_S = 180
-"""For the service to be ready, at the start."""
 
 
 class Load:
-    """Threads with a client each."""
+    """Threads that each run one client."""
 
     def __init__(self, target: str, photos: Sequence[bytes], clients: int) -> None:
         self._calls, self._failures = Counter[str](), Counter[str]()
@@ -37,15 +38,15 @@ class Load:
             thread.start()
 
     def tally(self) -> dict[str, object]:
-        """Give the calls since the last tally, and their failures by message."""
+        """Return the number of calls since the last tally, and the failures by message."""
         with self._changing:
-            told = {"calls": self._calls.total(), "failures": dict(self._failures)}
+            tally = {"calls": self._calls.total(), "failures": dict(self._failures)}
             self._calls.clear()
             self._failures.clear()
-        return told
+        return tally
 
     def stop(self) -> None:
-        """Let the calls end that are under way, and make no more."""
+        """Make no more calls, and wait for those in progress."""
         self._stopped.set()
         for thread in self._threads:
             thread.join()
@@ -69,7 +70,7 @@ class Load:
 
 
 def main() -> None:
-    """Load a service until nobody asks how it goes."""
+    """Load a service until the end of standard input."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,11 @@
-"""Memory of a service over 2,000 mixed calls: after the last 1,000 against after the first 1,000.
+"""Memory growth of a service over 2,000 mixed calls: after all of them, relative to after the first 1,000.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --calls 400
 
-The service is a process of its own with the default model of the store. Calls are drawn, always the same:
-photos and tensors to classify, projections, occlusions, invariance, models and analyzers to list, and what is
-refused. Memory is what is resident when all have been answered and nothing runs.
+The service runs as a separate process with the store's default model. The calls are drawn with a fixed seed:
+photos and tensors to classify, projections, occlusions, invariance, lists of models and analyzers, and
+invalid requests. Memory is the resident set size when all calls have been answered.
 
 The last line is a JSON object for programs.
 """
@@ -32,7 +32,7 @@ Call = Callable[[Client], Any]
 
 
 def calls(photo: bytes, pixels: Any) -> Sequence[tuple[int, str, Call]]:
-    """Give each kind of call, with how many of a hundred it is."""
+    """Return each type of call with its share in percent and its name."""
     return (
         (30, "Classify, a photo", lambda client: client.classify(photo)),
         (30, "Classify, a tensor", lambda client: client.classify(pixels)),
@@ -46,17 +46,17 @@ def calls(photo: bytes, pixels: Any) -> Sequence[tuple[int, str, Call]]:
         ),
         (5, "ListModels", lambda client: client.models()),
         (5, "ListAnalyzers", lambda client: client.analyzers()),
-        (5, "a photo that is none", lambda client: client.classify(photo[:1000])),
-        (5, "a layer that is none", lambda client: client.project(photo, layer="conv9")),
+        (5, "invalid photo", lambda client: client.classify(photo[:1000])),
+        (5, "unknown layer", lambda client: client.project(photo, layer="conv9")),
     )
 
 
 def main() -> None:
-    """Start the service, call it, and print the table."""
+    """Start the service, make the calls, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--calls", type=int, default=2000, help="how many calls in all (default: 2000)")
+    parser.add_argument("--calls", type=int, default=2000, help="total number of calls (default: 2000)")
     total: int = parser.parse_args().calls
     console = Console()
     console.print(machine())
@@ -69,7 +69,9 @@ def main() -> None:
         resident = [after(service, client, half, console) for half in halves]
     for name, count in Counter(name for _, name, _ in drawn).most_common():
         console.print(f"{count:6} {name}")
-    console.print(f"resident: {resident[0]:.0f} MiB after the first half, {resident[1]:.0f} MiB in the end")
+    console.print(
+        f"resident memory: {resident[0]:.0f} MiB after the first half, {resident[1]:.0f} MiB at the end"
+    )
     print(
         json.dumps(
             {"benchmark": "memory", "calls": total, "rss_growth": round(resident[1] / resident[0] - 1, 4)}
@@ -78,7 +80,7 @@ def main() -> None:
 
 
 def after(service: Running, client: Client, some: Sequence[tuple[int, str, Call]], console: Console) -> float:
-    """Make calls, and give the memory in MiB that is resident then."""
+    """Make the calls and return the resident memory afterwards, in MiB."""
     for _, _, call in track(some, "calls", console=console, transient=True):
         with suppress(ZfscopeError):
             call(client)

@@ -1,21 +1,21 @@
-"""Occlusion of one photo: the probability of a class with each of many windows greyed, against Captum's.
+"""Occlusion sensitivity of one photo, compared with Captum's Occlusion on the same network.
 
     python -m benchmarks.occlusion
     python -m benchmarks.occlusion --window 16 --stride 4
 
-The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / inputs of a unit)), which
-keep activations of one size from layer to layer, so that the classes differ and every window changes them.
-Ours is one trace of the photo, `recompute` of the class scores, and their softmax. Captum's Occlusion has an
-`nn.Sequential` of torch's own layers with the same weights and the softmax; it is timed as it comes (one
-window a pass, the whole run, once) and with 8, 16, 32 and 64 windows a pass, of which the best counts.
-All run in this process, in turn; ratios are those of the medians.
+The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / fan-in)), which keep the
+scale of activations from layer to layer, so that classes differ and every window changes their scores.
+ZFScope traces the photo once, recomputes the class scores of each window with `recompute`, and applies the
+softmax. Captum's Occlusion runs an `nn.Sequential` of torch's own layers with the same weights and the
+softmax, with its default of one window per pass (timed once) and with 8, 16, 32 and 64 windows per pass, of
+which the fastest counts. All run in this process, in turn; ratios are ratios of medians.
 
-The floor is the time that the multiply-adds of what each window changes would take, each window by itself
-and full connections included, at the rate of torch's own convolutions in this run: those of conv2 to conv5 on
-whole maps of eight images. It has no trace, no pools, no normalisation and no copies.
+The floor is the time that the multiply-adds of the changed values would take, for each window on its own and
+with fully connected layers included, at the rate of torch's own convolutions in the same run (conv2 to conv5
+on full maps of eight images). It leaves out the trace, pooling, normalisation and copies.
 
-Before anything is timed, our class scores are compared with those of whole passes, for all windows. The
-error is the largest difference over the largest change that a window makes to a score.
+Before timing, the class scores of all windows are compared with those of full passes. The error is the
+largest difference relative to the largest change of a score by a window.
 
 The last line is a JSON object for programs.
 """
@@ -55,13 +55,13 @@ GREY = 128
 BATCHES = (8, 16, 32, 64)
 RATED = ("conv2", "conv3", "conv4", "conv5")
 TOLERANCE = 1e-4
-OURS, CONVOLUTIONS = "ours", "convolutions"
+OURS, CONVOLUTIONS = "ZFScope", "convolutions"
 PREPROCESSING = Preprocessing(std=(58.4, 57.1, 57.4))
 
 
 @dataclass(frozen=True)
-class Contest:
-    """One photo, one network, the windows to grey, and the two ways to see what that changes."""
+class OcclusionContest:
+    """A photo, a network, the windows to occlude, and both ways to compute their effect."""
 
     network: Network
     images: Tensor
@@ -73,31 +73,33 @@ class Contest:
 
     @cached_property
     def origins(self) -> Tensor:
-        """The first row and column of every window, (windows, 2), in Captum's order: row by row."""
+        """Top row and left column of each window, (windows, 2), in Captum's row-major order."""
         last = self.images.shape[2] - self.window
         if not 0 < self.stride <= self.window or last < 0 or last % self.stride:
-            raise SystemExit("windows must cover the image, in steps that end at its edge: as 32 and 8 do")
-        places = torch.arange(0, last + 1, self.stride)
-        return torch.cartesian_prod(places, places)
+            raise SystemExit(
+                f"window {self.window} with stride {self.stride} misses the image's edge; try 32 and 8"
+            )
+        starts = torch.arange(0, last + 1, self.stride)
+        return torch.cartesian_prod(starts, starts)
 
     def scores(self) -> Tensor:
-        """Compute the class scores with each window greyed: (windows, 1000)."""
-        seen = trace(self.network, self.images)
+        """Return the class scores with each window greyed, by ZFScope: (windows, 1000)."""
+        traced = trace(self.network, self.images)
         count = len(self.origins)
         filled = self.grey[:, :, : self.window, : self.window].expand(count, -1, -1, -1)
         changes = Signal(filled, torch.zeros(count, dtype=torch.int64), self.origins)
-        scores = torch.empty(count, seen.outputs[SCORES].shape[1], device=self.images.device)
-        for part in recompute(self.network, seen, changes, {SCORES}):
+        scores = torch.empty(count, traced.outputs[SCORES].shape[1], device=self.images.device)
+        for part in recompute(self.network, traced, changes, {SCORES}):
             if SCORES in part.outputs:
                 scores[part.windows] = part.outputs[SCORES].values
         return scores
 
     def ours(self) -> Tensor:
-        """Compute the probability of the first class with each window greyed."""
+        """Return the probability of the first class with each window greyed, by ZFScope: (windows,)."""
         return self.scores().softmax(1)[:, 0]
 
     def theirs(self, batch: int) -> Tensor:
-        """Let Captum do so, with some windows a pass."""
+        """Return Captum's attribution for the first class. batch: windows per pass."""
         attribution: Tensor = self.captum.attribute(
             self.images,
             sliding_window_shapes=(3, self.window, self.window),
@@ -110,7 +112,7 @@ class Contest:
 
     @torch.no_grad()
     def scores_by_whole_passes(self) -> Tensor:
-        """Compute the class scores with each window greyed, by brute force."""
+        """Return the class scores with each window greyed, by full passes: (windows, 1000)."""
         scores = []
         for some in torch.split(self.origins, 16):
             images = self.images.repeat(len(some), 1, 1, 1)
@@ -121,7 +123,7 @@ class Contest:
         return torch.cat(scores)
 
     def work(self) -> int:
-        """Count the multiply-adds of what each window changes."""
+        """Return the multiply-adds of the values that all windows change."""
         pixels = Area(self.origins, self.origins + self.window)
         areas = changed_areas(self.network, pixels, self.network.spec.layers)
         return sum(
@@ -130,28 +132,30 @@ class Contest:
 
     @torch.no_grad()
     def convolve(self) -> None:
-        """Run the convolutions that set the rate, on whole maps."""
+        """Run the convolutions that define the rate of the floor, on full maps."""
         spec = self.network.spec
         for name in RATED:
             inputs = [self.eight.outputs[source] for source in spec.sources[name]]
             FORWARD["conv"](spec.by_name[name], inputs, self.network.weights(name))
 
     def convolve_work(self) -> int:
-        """Count their multiply-adds."""
-        places = {name: self.eight.outputs[name][:, 0].numel() for name in RATED}
-        return sum(multiply_adds(self.network, name) * count for name, count in places.items())
+        """Return the multiply-adds of `convolve`."""
+        positions = {name: self.eight.outputs[name][:, 0].numel() for name in RATED}
+        return sum(multiply_adds(self.network, name) * count for name, count in positions.items())
 
 
 def main() -> None:
-    """Compare, time, and print the table."""
+    """Compare the results, time all, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--window", type=int, default=32, help="side of a window in pixels (default: 32)")
-    parser.add_argument("--stride", type=int, default=8, help="pixels from one to the next (default: 8)")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each is timed (default: 3)")
     parser.add_argument(
-        "--device", choices=["cpu", "cuda"], default="cpu", help="what computes (default: cpu)"
+        "--stride", type=int, default=8, help="distance between windows in pixels (default: 8)"
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each (default: 3)")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="device of the network (default: cpu)"
     )
     options = parser.parse_args()
     console = Console()
@@ -159,16 +163,16 @@ def main() -> None:
     windows = len(contest.origins)
     console.print(machine(options.device))
     scores = contest.scores()
-    console.print(f"most memory of the process, so far with ours alone: {peak_mib()} MiB")
+    console.print(f"peak memory of the process before Captum runs: {peak_mib()} MiB")
     error = disagreement(contest, scores)
     if error > TOLERANCE:
-        raise SystemExit(f"the two disagree by {error:.1e} of the largest change; allowed is {TOLERANCE:.0e}")
-    console.print(f"{windows} windows give what whole passes give, to {error:.0e} of the largest change")
+        raise SystemExit(f"results differ by {error:.1e} of the largest change; allowed: {TOLERANCE:.0e}")
+    console.print(f"{windows} windows agree with full passes to {error:.0e} of the largest change")
     times = measure(contest, options.repeats, console)
     rate = contest.convolve_work() / times[CONVOLUTIONS]
     floor = contest.work() / rate
     console.print(table(times, rate, floor))
-    console.print(f"most memory of the process, Captum included: {peak_mib()} MiB")
+    console.print(f"peak memory of the process, Captum included: {peak_mib()} MiB")
     result = {
         "benchmark": "occlusion",
         "windows": windows,
@@ -180,8 +184,8 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def make_contest(window: int, stride: int, device: str) -> Contest:
-    """Build the network and prepare the photo and a grey one."""
+def make_contest(window: int, stride: int, device: str) -> OcclusionContest:
+    """Build the network, and preprocess the photo and a grey image."""
     network = on_device(build(zfnet(), generator=torch.Generator().manual_seed(0)).eval(), device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
     prepared = prepare(photo, PREPROCESSING)
@@ -189,19 +193,19 @@ def make_contest(window: int, stride: int, device: str) -> Contest:
     grey = torch.from_numpy(normalise(np.full_like(prepared.views[0], GREY), PREPROCESSING))[None].to(device)
     eight = trace(network, images.repeat(8, 1, 1, 1), until=RATED[-1])
     occlusion = Occlusion(nn.Sequential(as_sequential(network), nn.Softmax(1)))
-    return Contest(network, images, grey, window, stride, eight, occlusion)
+    return OcclusionContest(network, images, grey, window, stride, eight, occlusion)
 
 
-def disagreement(contest: Contest, scores: Tensor) -> float:
-    """Give the largest difference to whole passes, as a share of the largest change of a score."""
+def disagreement(contest: OcclusionContest, scores: Tensor) -> float:
+    """Return the largest difference from full passes, relative to the largest change of a score."""
     expected = contest.scores_by_whole_passes()
     with torch.no_grad():
         change = (expected - contest.network(contest.images)).abs().max()
     return float((scores - expected).abs().max() / change)
 
 
-def measure(contest: Contest, repeats: int, console: Console) -> Mapping[str, float]:
-    """Time all in turn, and give the medians in seconds; Captum one by one, which takes long, once."""
+def measure(contest: OcclusionContest, repeats: int, console: Console) -> Mapping[str, float]:
+    """Time all in turn and return the medians in seconds; Captum's slow default runs only once."""
     runs: dict[str, Callable[[], object]] = {OURS: contest.ours, CONVOLUTIONS: contest.convolve}
     runs |= {captum(batch): partial(contest.theirs, batch) for batch in BATCHES}
     contest.convolve()
@@ -219,21 +223,21 @@ def measure(contest: Contest, repeats: int, console: Console) -> Mapping[str, fl
 
 
 def captum(batch: int) -> str:
-    """Name Captum's run with some windows a pass."""
-    return f"Captum, {batch} a pass"
+    """Return the label of Captum's run with `batch` windows per pass."""
+    return f"Captum, {batch} per pass"
 
 
 def peak_mib() -> int:
-    """Give the most memory that the process has held, in MiB."""
+    """Return the peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def table(times: Mapping[str, float], rate: float, floor: float) -> Table:
-    """Lay the medians out, in seconds."""
-    rows = Table("", "seconds", "of ours", title="occlusion of one photo, medians")
-    listed = {name: seconds for name, seconds in times.items() if name != CONVOLUTIONS}
-    listed[f"floor, at {rate / 1e9:.0f} G multiply-adds a second"] = floor
-    for name, seconds in listed.items():
+    """Return a table of the medians, in seconds."""
+    rows = Table("", "seconds", "relative to ZFScope", title="occlusion of one photo, medians")
+    rows_by_name = {name: seconds for name, seconds in times.items() if name != CONVOLUTIONS}
+    rows_by_name[f"floor, at {rate / 1e9:.0f} G multiply-adds/s"] = floor
+    for name, seconds in rows_by_name.items():
         rows.add_row(name, f"{seconds:.2f}", f"{seconds / times[OURS]:.2f} x")
     return rows
 

@@ -1,16 +1,16 @@
-"""Projections of conv5 units of one photo, against Captum's NeuronDeconvolution on the same network.
+"""Projections of conv5 units for one photo, compared with Captum's NeuronDeconvolution on the same network.
 
     python -m benchmarks.projection
 
-The network is the paper's with 1000 classes: 62 million random weights; the time does not depend on them.
-Ours is one trace of the photo up to conv5 and one projection of all units. Captum has no way to ask for
-several units: it is called once for each, on an `nn.Sequential` of torch's own layers with the same weights,
-which is what a user of torch would have. Both run in this process, in turn, several times; the ratio is
-that of the medians.
+The network is the paper's with 1000 classes: 62 million random weights, whose values do not affect the time.
+ZFScope traces the photo up to conv5 once and projects all units together. Captum cannot project several units
+in one call: it is called once per unit, on an `nn.Sequential` of torch's own layers with the same weights, as
+a torch user would have it. Both run in this process, in turn, several times; the ratio is the ratio of the
+medians.
 
-They do not compute the same thing by default. Captum differentiates through contrast normalisation, and its
-seed is 1; here normalisation is skipped (the ECCV text) and the seed is the activation. Before anything is
-timed, our projections with `normalisation="gradient"` are compared with Captum's times the activation.
+The two differ by default: Captum differentiates through contrast normalisation and seeds with 1, whereas
+ZFScope skips normalisation (the ECCV text) and seeds with the activation. Before timing, projections with
+`normalisation="gradient"` are compared with Captum's, multiplied by the activation.
 
 The last line is a JSON object for programs.
 """
@@ -46,8 +46,8 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Contest:
-    """One photo, one network, and the two ways to see what its units saw."""
+class ProjectionContest:
+    """A photo, a network, and both ways to project its units."""
 
     network: Network
     images: Tensor
@@ -55,28 +55,28 @@ class Contest:
     captum: NeuronDeconvolution
 
     def ours(self, count: int) -> Tensor:
-        """Project the first `count` units: (count, 3, 224, 224)."""
-        seen = trace(self.network, self.images, until=LAYER)
-        return project(self.network, seen, LAYER, self.units[:count])
+        """Return projections of the first `count` units by ZFScope: (count, 3, 224, 224)."""
+        traced = trace(self.network, self.images, until=LAYER)
+        return project(self.network, traced, LAYER, self.units[:count])
 
     def theirs(self, count: int) -> Tensor:
-        """Let Captum do so, one by one."""
-        places = ((unit.map, unit.y, unit.x) for unit in self.units[:count])
-        return torch.cat([self.captum.attribute(self.images, place) for place in places])
+        """Return projections of the first `count` units by Captum, one call per unit."""
+        neurons = ((unit.map, unit.y, unit.x) for unit in self.units[:count])
+        return torch.cat([self.captum.attribute(self.images, neuron) for neuron in neurons])
 
     def timed(self, run: Callable[[int], Tensor], count: int) -> float:
-        """Give the seconds that one of them takes."""
+        """Return the seconds that `run` takes for `count` units."""
         return timed(partial(run, count), self.images.device.type)
 
 
 def main() -> None:
-    """Compare, time, and print the table."""
+    """Compare the results, time both, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=5, help="how often each is timed (default: 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each (default: 5)")
     parser.add_argument(
-        "--device", choices=["cpu", "cuda"], default="cpu", help="what computes (default: cpu)"
+        "--device", choices=["cpu", "cuda"], default="cpu", help="device of the network (default: cpu)"
     )
     options = parser.parse_args()
     repeats: int = options.repeats
@@ -87,11 +87,9 @@ def main() -> None:
     contest = make_contest(options.device)
     error = disagreement(contest, 2)
     if error > TOLERANCE:
-        raise SystemExit(f"the two disagree by {error:.1e} of the largest value; allowed is {TOLERANCE:.0e}")
+        raise SystemExit(f"results differ by {error:.1e} of the largest value; allowed: {TOLERANCE:.0e}")
     console.print(machine(options.device))
-    console.print(
-        f"with the gradient of normalisation both give the same to {error:.0e} of the largest value"
-    )
+    console.print(f"with normalisation=gradient, results agree to {error:.0e} of the largest value")
     times = measure(contest, repeats, console)
     console.print(table(times))
     ratios = {count: ratio(*times[count]) for count in COUNTS}
@@ -104,32 +102,34 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def make_contest(device: str) -> Contest:
-    """Build the network, prepare the photo and find its strongest units."""
+def make_contest(device: str) -> ProjectionContest:
+    """Build the network, preprocess the photo and find the strongest units."""
     network = on_device(build(zfnet(), generator=torch.Generator().manual_seed(0)).eval(), device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
     images = torch.from_numpy(prepare(photo, Preprocessing()).pixels).to(device)
     units = strongest_units(trace(network, images, until=LAYER), LAYER, 0, max(COUNTS))
     sequential = as_sequential(network)
-    return Contest(network, images, units, NeuronDeconvolution(sequential, sequential.get_submodule(LAYER)))
+    return ProjectionContest(
+        network, images, units, NeuronDeconvolution(sequential, sequential.get_submodule(LAYER))
+    )
 
 
-def disagreement(contest: Contest, count: int) -> float:
-    """Give the largest difference of the two, where they compute the same, as a share of the peak."""
-    seen = trace(contest.network, contest.images, until=LAYER)
+def disagreement(contest: ProjectionContest, count: int) -> float:
+    """Return the largest difference of the first `count` units, relative to the largest value."""
+    traced = trace(contest.network, contest.images, until=LAYER)
     units = contest.units[:count]
-    ours = project(contest.network, seen, LAYER, units, normalisation="gradient")
-    strengths = torch.tensor([activation(seen, LAYER, unit) for unit in units], device=ours.device)
+    ours = project(contest.network, traced, LAYER, units, normalisation="gradient")
+    strengths = torch.tensor([activation(traced, LAYER, unit) for unit in units], device=ours.device)
     expected = contest.theirs(count) * strengths[:, None, None, None]
     return float((ours - expected).abs().max() / expected.abs().max())
 
 
+# Seconds of ZFScope and of Captum, by number of units.
 Times = dict[int, tuple[list[float], list[float]]]
-"""By number of units: the seconds that ours took, and those that Captum took."""
 
 
-def measure(contest: Contest, repeats: int, console: Console) -> Times:
-    """Time both in turn, after one round that does not count."""
+def measure(contest: ProjectionContest, repeats: int, console: Console) -> Times:
+    """Time both in turn, after a warm-up round."""
     times: Times = {count: ([], []) for count in COUNTS}
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
@@ -145,15 +145,13 @@ def measure(contest: Contest, repeats: int, console: Console) -> Times:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Give how many times faster ours is, by the medians."""
+    """Return the speed-up over Captum, by the medians."""
     return round(statistics.median(theirs) / statistics.median(ours), 1)
 
 
 def table(times: Times) -> Table:
-    """Lay the medians out, in milliseconds."""
-    rows = Table(
-        "units", "trace and project", "Captum", "ratio", title=f"{LAYER} units of one photo, medians"
-    )
+    """Return a table of the medians, in milliseconds."""
+    rows = Table("units", "ZFScope", "Captum", "ratio", title=f"{LAYER} units of one photo, medians")
     for count, (ours, theirs) in times.items():
         cells = (f"{statistics.median(seconds) * 1000:.0f} ms" for seconds in (ours, theirs))
         rows.add_row(str(count), *cells, f"{ratio(ours, theirs):.1f} x")

@@ -1,13 +1,14 @@
-"""A lone service that is restarted under load: whether every `Client.analyze` ends, how, and how soon.
+"""Restarts of a single service under load: the outcome and duration of every `Client.analyze`.
 
     python -m benchmarks.restart
     python -m benchmarks.restart --restarts 5 --clients 4
 
-One service, as `zfscope serve` starts it with its own settings, runs the analyses of 8 clients without a
-pause. It gets SIGTERM, ends, and is started again, 50 times, each time once every client has had a result.
+A service with the default settings of `zfscope serve` runs the analyses of 8 clients without a pause. It
+receives SIGTERM, ends, and is started again, 50 times; before each restart every client has received a
+result.
 
-A call has to end within 30 seconds by a result or NotReady. The last line is a JSON object for programs; the
-exit code is 1 where a call ended otherwise, took longer, or did not end.
+Each call must end within 30 seconds with a result or NotReady. The last line is a JSON object for programs;
+the exit code is 1 if a call ended otherwise, took longer, or hung.
 """
 
 import argparse
@@ -27,16 +28,16 @@ from benchmarks.shutdown import PATIENCE_S, Replica
 from zfscope.client import Client
 from zfscope.errors import NotReady
 
+# Time limit of a call; a longer one counts as hung.
 LONGEST_S = 30
-"""For a call; one that takes longer is counted as hung."""
 RESULT = "result"
 
 
 class Caller(threading.Thread):
-    """A client that analyses a photo over and over. outcomes: by name; slowest_s: of all calls."""
+    """A client that analyses a photo in a loop. outcomes: calls by outcome; slowest_s: of all calls."""
 
     def __init__(self, address: str, photo: bytes, parameters: Mapping[str, object]) -> None:
-        super().__init__(daemon=True)  # a call that hangs must not keep the process
+        super().__init__(daemon=True)  # a hung call must not keep the process alive
         self.outcomes, self.slowest_s = Counter[str](), 0.0
         self._address, self._photo, self._parameters = address, photo, parameters
         self._stopped, self._begun = threading.Event(), time.monotonic()
@@ -44,11 +45,11 @@ class Caller(threading.Thread):
 
     @property
     def waits_s(self) -> float:
-        """The seconds since the last call began."""
+        """Seconds since the start of the last call."""
         return time.monotonic() - self._begun
 
     def stop(self) -> None:
-        """Begin no more calls."""
+        """Make no more calls."""
         self._stopped.set()
 
     def run(self) -> None:
@@ -71,22 +72,24 @@ class Caller(threading.Thread):
 
 
 def main() -> None:
-    """Restart, and print how the calls ended."""
+    """Restart the service and print the outcomes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--restarts", type=int, default=50, help="(default: 50)")
-    parser.add_argument("--clients", type=int, default=8, help="(default: 8)")
-    parser.add_argument("--store", type=Path, default=Path("model_store"), help="(default: model_store)")
+    parser.add_argument("--restarts", type=int, default=50, help="number of restarts (default: 50)")
+    parser.add_argument("--clients", type=int, default=8, help="number of clients (default: 8)")
+    parser.add_argument(
+        "--store", type=Path, default=Path("model_store"), help="model store (default: model_store)"
+    )
     options = parser.parse_args()
     console = Console()
     photo = files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
     callers: list[Caller] = []
     for number in run(options.store, photo, callers, restarts=options.restarts, clients=options.clients):
         console.print(f"restart {number} of {options.restarts}: {dict(total(callers))}")
-    found = summary(callers, options.restarts)
-    print(json.dumps(found))
-    sys.exit(not is_clean(found))
+    result = summary(callers, options.restarts)
+    print(json.dumps(result))
+    sys.exit(not is_clean(result))
 
 
 def run(
@@ -99,9 +102,10 @@ def run(
     parameters: Mapping[str, object] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[int]:
-    """Restart a service under load; yield the number of each restart.
+    """Restart a service under load, and yield the number of each restart.
 
-    callers: is filled with the clients. parameters: of the projection. environment: of the service.
+    callers: list to which the clients are added. parameters: parameters of the projection. environment:
+    variables of the service.
     """
     with ExitStack() as started:
         replica = Replica(store, environment or {})
@@ -115,7 +119,7 @@ def run(
         serve_all(callers)
         for number in range(1, restarts + 1):
             if replica.shut_down() != 0:
-                raise RuntimeError(f"the service ended with an error at restart {number}")
+                raise RuntimeError(f"the service exited with an error at restart {number}")
             replica.start()
             replica.wait_until_ready()
             serve_all(callers)
@@ -127,13 +131,13 @@ def run(
 
 
 def serve_all(callers: list[Caller]) -> None:
-    """Wait until every client that does not hang has had another result."""
+    """Wait until every client that does not hang has received another result."""
     before = [caller.outcomes[RESULT] for caller in callers]
     end = time.monotonic() + PATIENCE_S
     for caller, results in zip(callers, before, strict=True):
         while caller.outcomes[RESULT] == results and caller.waits_s < LONGEST_S:
             if time.monotonic() > end:
-                raise RuntimeError(f"a client had no result for {PATIENCE_S} s: {dict(caller.outcomes)}")
+                raise RuntimeError(f"a client received no result for {PATIENCE_S} s: {dict(caller.outcomes)}")
             time.sleep(0.05)
 
 
@@ -143,7 +147,7 @@ def total(callers: list[Caller]) -> Counter[str]:
 
 
 def summary(callers: list[Caller], restarts: int) -> dict[str, object]:
-    """Return what programs read."""
+    """Return the result as a JSON object."""
     return {
         "benchmark": "restart",
         "restarts": restarts,
@@ -154,12 +158,12 @@ def summary(callers: list[Caller], restarts: int) -> dict[str, object]:
     }
 
 
-def is_clean(found: Mapping[str, object]) -> bool:
-    """Return whether every call ended in time, by a result or NotReady."""
-    outcomes, slowest_s = found["outcomes"], found["slowest_s"]
+def is_clean(result: Mapping[str, object]) -> bool:
+    """Return whether every call ended in time with a result or NotReady."""
+    outcomes, slowest_s = result["outcomes"], result["slowest_s"]
     assert isinstance(outcomes, dict)
     assert isinstance(slowest_s, float)
-    return not found["hung"] and slowest_s <= LONGEST_S and set(outcomes) <= {RESULT, "NotReady"}
+    return not result["hung"] and slowest_s <= LONGEST_S and set(outcomes) <= {RESULT, "NotReady"}
 
 
 if __name__ == "__main__":

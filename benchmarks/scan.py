@@ -1,23 +1,23 @@
-"""A scan of JPEG photos for the top 9 of every map, against the bare forward pass, and against one by one.
+"""A scan of JPEG photos for the top 9 of every map, compared with the bare forward pass and simple loops.
 
     python -m benchmarks.scan
     python -m benchmarks.scan --quick
     python -m benchmarks.scan --data photos/val
 
-The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / inputs of a unit)), layers
-conv1 to conv5 and fc7. The photos are random crops of those that scikit-image and scikit-learn bring, 256 to
-340 pixels wide, or those of a folder of one's own.
+The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / fan-in)); the layers are
+conv1 to conv5 and fc7. The photos are random crops of the sample photos of scikit-image and scikit-learn, 256
+to 340 pixels wide, or those of a given directory.
 
-Ours is `build_index` with its model loaded: photos are read, decoded and run, the state is saved, the index
-is written. The bare forward pass is the same exported network up to fc7 without reductions, in ONNX Runtime
-as it comes, on images that are in memory already, with as many a pass as is fastest. One by one is what a
-user would write: for each photo decode, one pass by torch with hooks on an `nn.Sequential` of torch's own
-layers (same weights), numpy's argmax for each layer, and then, map by map, the maximum put into its place
-among the nine, as the Deep Visualization Toolbox does (Yosinski et al. 2015). A faster form of it keeps all
-maxima in memory and sorts them in the end. All take the processors that this process may use, and run in turn
-several times; ratios are those of the medians.
+ZFScope's time is that of `build_index` with the model loaded: it reads, decodes and runs the photos, saves
+its state and writes the index. The bare forward pass is the same exported network up to fc7 without
+reductions, in a default ONNX Runtime session, on images in memory, with the fastest batch size. "One by one"
+is the loop that a user would write: decode a photo, run one pass by torch with hooks on an `nn.Sequential` of
+torch's own layers (same weights), take numpy's argmax per layer, and insert each map's maximum into its top
+nine, as the Deep Visualization Toolbox does (Yosinski et al. 2015). A faster variant keeps all maxima in
+memory and sorts them at the end. All use the processors available to this process and run in turn, several
+times; ratios are ratios of medians.
 
-Memory is the most that a process of its own holds while it scans, for an eighth of the photos and for all.
+Memory is the peak of a separate process during a scan of an eighth of the photos and of all of them.
 
 The last line is a JSON object for programs.
 """
@@ -68,15 +68,15 @@ SOURCES = (
     ("skimage.data", "coffee.png"),
     ("skimage.data", "rocket.jpg"),
 )
-DIFFERENT = 1000
-"""Photos that are drawn; more are the same files under further names."""
-OURS, BARE = "scan", "bare forward pass"
-ONE_BY_ONE, SORTED = "one by one, map by map", "one by one, sorted in the end"
+# Number of distinct photos; further ones are links to the same files.
+DISTINCT = 1000
+OURS, BARE = "ZFScope", "bare forward pass"
+ONE_BY_ONE, SORTED = "one by one, map by map", "one by one, sorted at the end"
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """How many photos a run of each takes. memory: of the scan whose memory is looked at."""
+class ScanSizes:
+    """Number of photos per run. memory: photos of the scan whose memory is measured."""
 
     scan: int = 1000
     bare: int = 256
@@ -85,22 +85,24 @@ class Sizes:
     rounds: int = 3
 
 
-QUICK = Sizes(scan=160, bare=64, one_by_one=64, memory=800, rounds=3)
+QUICK = ScanSizes(scan=160, bare=64, one_by_one=64, memory=800, rounds=3)
 
 
 def main() -> None:
-    """Draw the photos, time, look at the memory, and print the table."""
+    """Write the photos, time all, measure memory, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="a folder of photos (default: some are drawn)")
-    parser.add_argument("--quick", action="store_true", help="fewer photos, for a first look")
+    parser.add_argument(
+        "--data", type=Path, help="directory of photos (default: random crops of sample photos)"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer photos")
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
         print(peak_mib(options.data))
         return
-    sizes, console = QUICK if options.quick else Sizes(), Console()
+    sizes, console = QUICK if options.quick else ScanSizes(), Console()
     console.print(f"{machine()}, onnxruntime {onnxruntime.__version__}")
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
         few, many = sizes.memory // 8, sizes.memory
@@ -111,7 +113,7 @@ def main() -> None:
         times = measure(Path(scratch), folders[sizes.scan], sizes, console)
         console.print(table(times))
         first, last = (peak_of_a_process(folders[count]) for count in (few, many))
-    console.print(f"most memory with {few} photos: {first} MiB; with {many}: {last} MiB")
+    console.print(f"peak memory with {few} photos: {first} MiB; with {many} photos: {last} MiB")
     result = {
         "benchmark": "scan",
         "ratio_of_bare_forward": round(times[BARE] / times[OURS], 3),
@@ -123,11 +125,11 @@ def main() -> None:
 
 
 def photos(folder: Path, count: int, data: Path | None) -> Path:
-    """Fill a folder with so many photos: drawn, or links to those of a folder, again and again."""
+    """Fill a directory with `count` links to random crops, or to the photos of a given directory."""
     folder.mkdir()
     drawn = folder.with_name(f"{folder.name}-drawn")
     sources = sorted(open_data(data).names) if data else []
-    originals = [data.resolve() / name for name in sources] if data else draw(drawn, min(count, DIFFERENT))
+    originals = [data.resolve() / name for name in sources] if data else draw(drawn, min(count, DISTINCT))
     for number in range(count):
         original = originals[number % len(originals)]
         (folder / f"{number:05}{original.suffix}").symlink_to(original)
@@ -135,7 +137,7 @@ def photos(folder: Path, count: int, data: Path | None) -> Path:
 
 
 def draw(folder: Path, count: int) -> list[Path]:
-    """Write random crops of the sample photos as JPEG."""
+    """Write random crops of the sample photos as JPEG files."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     samples = [
@@ -152,7 +154,7 @@ def draw(folder: Path, count: int) -> list[Path]:
 
 
 def make_model() -> Model:
-    """Give the paper's network with random weights, as if it came from a store."""
+    """Return the paper's network with random weights, as a model of a store."""
     network = build(zfnet(), generator=torch.Generator().manual_seed(0)).eval().requires_grad_(False)
     manifest = Manifest(
         name="zfnet",
@@ -168,8 +170,8 @@ def make_model() -> Model:
 
 
 @dataclass(frozen=True)
-class Ours:
-    """A model made ready to scan."""
+class Scanner:
+    """A loaded model, ready to scan."""
 
     model: Model
     plan: ScanPlan
@@ -177,24 +179,24 @@ class Ours:
     scratch: Path
 
     def scan(self, data: DataSet, **options: Any) -> None:
-        """Make an index, and throw it away."""
+        """Build an index and delete it."""
         target = self.scratch / "index"
         build_index(self.model, data, self.plan, target, runtime=self.runtime, **options)
         shutil.rmtree(target)
 
 
-def make_ours(scratch: Path) -> Ours:
-    """Load what a scan needs; the graph is exported into `scratch`."""
+def make_scanner(scratch: Path) -> Scanner:
+    """Load the model and its runtime; the graph is exported to `scratch`."""
     model = make_model()
     plan = make_plan(model.network.spec, LAYERS, top=TOP)
     runtime = create_runtime("onnx", model, threads=1, cache=scratch / "graphs")
     side = model.spec.input_size
     runtime.map_maxima(np.zeros((1, 3, side, side), np.float32), plan.layers)
-    return Ours(model, plan, runtime, scratch)
+    return Scanner(model, plan, runtime, scratch)
 
 
 def bare_session(model: Model) -> onnxruntime.InferenceSession:
-    """Open a session of ONNX Runtime, as it comes, on the network up to the last layer alone."""
+    """Open a default ONNX Runtime session on the network up to the last layer."""
     spec, last = model.network.spec, LAYERS[-1]
     needed = spec.needed_for([last])
     kept = {layer.name for layer in needed}
@@ -209,41 +211,44 @@ def bare_session(model: Model) -> onnxruntime.InferenceSession:
 
 
 def run_bare(session: onnxruntime.InferenceSession, images: NDArray[np.float32], count: int) -> None:
-    """Run images in memory, again and again, until so many have passed."""
+    """Run a batch of images repeatedly, `count` images in all."""
     for _ in range(0, count, len(images)):
         session.run(None, {"input": images})
 
 
 class Maxima:
-    """The strongest photos of each map of a layer, kept map by map."""
+    """The top photos of each map of a layer, updated map by map."""
 
     def __init__(self, maps: int) -> None:
         self.values = np.full((maps, TOP), -np.inf, np.float32)
-        self.places = np.zeros((maps, TOP, 2), np.int64)
+        self.positions = np.zeros((maps, TOP, 2), np.int64)
 
-    def add(self, photo: int, values: NDArray[np.float32], places: NDArray[np.int64]) -> None:
-        """Put a photo's maxima where they belong, the strongest last."""
-        for map, value in enumerate(values):
-            rank = np.searchsorted(self.values[map], value)
+    def add(self, photo: int, values: NDArray[np.float32], positions: NDArray[np.int64]) -> None:
+        """Insert a photo's maxima in ascending order."""
+        for feature_map, value in enumerate(values):
+            rank = np.searchsorted(self.values[feature_map], value)
             if rank:
-                self.values[map, : rank - 1] = self.values[map, 1:rank]
-                self.places[map, : rank - 1] = self.places[map, 1:rank]
-                self.values[map, rank - 1], self.places[map, rank - 1] = value, (photo, places[map])
+                self.values[feature_map, : rank - 1] = self.values[feature_map, 1:rank]
+                self.positions[feature_map, : rank - 1] = self.positions[feature_map, 1:rank]
+                self.values[feature_map, rank - 1], self.positions[feature_map, rank - 1] = (
+                    value,
+                    (photo, positions[feature_map]),
+                )
 
 
 class AllMaxima:
-    """The maxima of all photos, sorted in the end."""
+    """The maxima of all photos, sorted at the end."""
 
     def __init__(self, maps: int) -> None:
-        self.seen: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
+        self.photos: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
 
-    def add(self, photo: int, values: NDArray[np.float32], places: NDArray[np.int64]) -> None:
-        """Keep a photo's maxima."""
-        self.seen.append((values, places))
+    def add(self, photo: int, values: NDArray[np.float32], positions: NDArray[np.int64]) -> None:
+        """Store a photo's maxima."""
+        self.photos.append((values, positions))
 
     def top(self) -> NDArray[np.int64]:
-        """Give the strongest photos of each map: (TOP, maps)."""
-        return np.argsort(-np.stack([values for values, _ in self.seen]), axis=0, kind="stable")[:TOP]
+        """Return the top photos of each map: (TOP, maps)."""
+        return np.argsort(-np.stack([values for values, _ in self.photos]), axis=0, kind="stable")[:TOP]
 
 
 @torch.no_grad()
@@ -253,31 +258,31 @@ def run_one_by_one(
     preprocessing: Preprocessing,
     kind: type[Maxima | AllMaxima],
 ) -> None:
-    """Find the top of every map as a user would write it."""
-    seen: dict[str, torch.Tensor] = {}
+    """Find the top photos of every map with the loop that a user would write."""
+    outputs: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
-        return lambda module, inputs, output: seen.update({name: output})
+        return lambda module, inputs, output: outputs.update({name: output})
 
     hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in LAYERS]
-    found: dict[str, Maxima | AllMaxima] = {}
+    maxima: dict[str, Maxima | AllMaxima] = {}
     for number, path in enumerate(paths):
         network(torch.from_numpy(prepare(decode(path.read_bytes()), preprocessing).pixels))
         for name in LAYERS:
-            maps = seen[name][0].numpy().reshape(seen[name].shape[1], -1)
-            places = maps.argmax(1)
-            layer = found.setdefault(name, kind(len(maps)))
-            layer.add(number, maps[np.arange(len(maps)), places], places)
-    for layer in found.values():
+            maps = outputs[name][0].numpy().reshape(outputs[name].shape[1], -1)
+            positions = maps.argmax(1)
+            layer = maxima.setdefault(name, kind(len(maps)))
+            layer.add(number, maps[np.arange(len(maps)), positions], positions)
+    for layer in maxima.values():
         if isinstance(layer, AllMaxima):
             layer.top()
     for hook in hooks:
         hook.remove()
 
 
-def measure(scratch: Path, data: Path, sizes: Sizes, console: Console) -> Mapping[str, float]:
-    """Time all in turn, and give the medians in seconds a photo."""
-    ours = make_ours(scratch)
+def measure(scratch: Path, data: Path, sizes: ScanSizes, console: Console) -> Mapping[str, float]:
+    """Time all in turn and return the medians in seconds per photo."""
+    ours = make_scanner(scratch)
     listed, paths = open_data(data), sorted(data.iterdir())[: sizes.one_by_one]
     session, sequential = bare_session(ours.model), as_sequential(ours.model.network)
     images = np.concatenate(
@@ -310,25 +315,27 @@ def measure(scratch: Path, data: Path, sizes: Sizes, console: Console) -> Mappin
 
 
 def peak_of_a_process(data: Path) -> int:
-    """Give the most memory in MiB that a process holds while it scans a folder."""
+    """Return the peak memory in MiB of a separate process that scans a directory."""
     command = [sys.executable, "-m", "benchmarks.scan", "--peak", "--data", str(data)]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603  # is our own
-    return int(answer)
+    output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603  # our own module
+    return int(output)
 
 
 def peak_mib(data: Path) -> int:
-    """Scan a folder in this process, and give the most memory in MiB that it held meanwhile."""
+    """Scan a directory in this process and return the peak memory in MiB."""
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
-        ours = make_ours(Path(scratch))
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of exporting the graph
-        ours.scan(open_data(data))
-    status = Path("/proc/self/status").read_text()  # getrusage tells the parent's peak too
+        scanner = make_scanner(Path(scratch))
+        Path("/proc/self/clear_refs").write_text(
+            "5"
+        )  # reset the peak, which includes the export of the graph
+        scanner.scan(open_data(data))
+    status = Path("/proc/self/status").read_text()  # getrusage would include the parent's peak
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def table(times: Mapping[str, float]) -> Table:
-    """Lay the medians out, in milliseconds a photo."""
-    rows = Table("", "ms a photo", "of ours", title="top 9 of every map, medians")
+    """Return a table of the medians, in milliseconds per photo."""
+    rows = Table("", "ms per photo", "relative to ZFScope", title="top 9 of every map, medians")
     for name, seconds in times.items():
         if name != BARE:
             rows.add_row(name, f"{1e3 * seconds:.1f}", f"{seconds / times[OURS]:.2f} x")

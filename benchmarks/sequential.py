@@ -1,4 +1,4 @@
-"""A network as a user of torch would write it: an `nn.Sequential` of torch's own layers, same weights."""
+"""A network as a torch user would write it: an `nn.Sequential` of torch's own layers."""
 
 from collections import OrderedDict
 
@@ -10,7 +10,7 @@ from zfscope.networks.network import Network
 
 
 def as_sequential(network: Network) -> nn.Sequential:
-    """Give a network without branches as an `nn.Sequential` with the same weights, in evaluation mode."""
+    """Return a network without branches as an `nn.Sequential` with the same weights, in evaluation mode."""
     parts = OrderedDict[str, nn.Module]()
     for layer in network.spec.layers:
         if isinstance(layer, Conv) and not _even(layer):
@@ -30,7 +30,7 @@ def _module(network: Network, layer: Layer) -> nn.Module:
             return _with_weights(network, layer)
         case MaxPool():
             ceil = layer.rounding == "ceil"
-            assert _even(layer), "a pool is not padded with zeros"
+            assert _even(layer), "padding of a pool must be symmetric: zeros would change maxima"
             return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding.left, ceil_mode=ceil)
         case LocalResponseNorm():
             return nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
@@ -41,18 +41,18 @@ def _module(network: Network, layer: Layer) -> nn.Module:
         case Flatten():
             return nn.Flatten()
         case _:
-            raise ValueError(f"layer '{layer.name}' of kind {layer.kind} has no place in a sequence")
+            raise ValueError(f"layer '{layer.name}' of kind {layer.kind} cannot be part of an nn.Sequential")
 
 
 def _with_weights(network: Network, layer: Conv | Linear) -> nn.Module:
     filters = network.filters[layer.name]
-    with torch.device("meta"):  # its own weights are replaced
+    with torch.device("meta"):  # allocate no weights: they are replaced
         if isinstance(layer, Conv):
             padding = layer.padding.left if _even(layer) else 0
             maps = filters.weight.shape[1]
             module: nn.Module = nn.Conv2d(maps, layer.channels, layer.kernel, layer.stride, padding)
         else:
             module = nn.Linear(filters.weight.shape[1], layer.units)
-    # In torch's usual layout: the network itself has its weights in another.
+    # Contiguous, as torch's own modules have them; the network stores its weights in another memory format.
     module.weight, module.bias = nn.Parameter(filters.weight.detach().contiguous()), filters.bias
     return module

@@ -19,7 +19,7 @@ _START_S = 300
 
 @dataclass(frozen=True)
 class Running:
-    """A service that serves: its address, its process, and the file that its log goes to."""
+    """A running service: its address, its process, and the file of its log."""
 
     address: str
     pid: int
@@ -27,18 +27,16 @@ class Running:
 
     @property
     def resident_mib(self) -> float | None:
-        """The memory of the process that is resident; None once it has ended."""
+        """Resident memory of the process in MiB; None if the process has ended."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:
             return None
-        _, found, rest = status.partition(
-            "VmRSS:"
-        )  # a process that has ended and was not waited for lacks it
-        return int(rest.split()[0]) / 1024 if found else None
+        _, key, rest = status.partition("VmRSS:")  # missing for a zombie process
+        return int(rest.split()[0]) / 1024 if key else None
 
     def read_log(self) -> str:
-        """Return what the service has logged since its start."""
+        """Return the log of the service since its start."""
         self.log.flush()
         self.log.seek(0)
         return self.log.read()
@@ -46,14 +44,14 @@ class Running:
 
 @contextmanager
 def running(*options: str, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Running]:
-    """Run a service on a free port until the end, and give it once it is warm.
+    """Run a service on a free port, and yield it when it is ready.
 
-    options: of `zfscope serve`. environment: on top of this process's own.
+    options: further options of `zfscope serve`. environment: variables added to those of this process.
     """
     command = [sys.executable, "-c", _SERVE, "serve", "--listen", "127.0.0.1:0", *options]
     with (
-        tempfile.TemporaryFile("w+") as log,  # a terminal would slow it down
-        subprocess.Popen(  # noqa: S603  # is our own
+        tempfile.TemporaryFile("w+") as log,  # writing to a terminal would slow the service down
+        subprocess.Popen(  # noqa: S603  # our own module
             command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=log, text=True
         ) as process,
     ):

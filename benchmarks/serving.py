@@ -1,25 +1,23 @@
-"""Classify for 16 clients at once, against the bare forward pass; and what a call costs that is alone.
+"""Throughput of Classify for 16 concurrent clients, against the bare forward pass; overhead of a single call.
 
     python -m benchmarks.serving
     python -m benchmarks.serving --quick
 
-The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / inputs of a unit)). The
-service is a process of its own, as `zfscope serve` starts it without any option but where the model is; its
-clients are in this process, each with a connection of its own over loopback, and send an image tensor again
-as soon as the last one is answered. The bare forward pass is the same exported graph in a session of ONNX
-Runtime as it comes, in this process, on images that are in memory already, as many a pass as the service puts
-in one. They run in turn several times, on the processors that this process may use; ratios are those of the
-medians.
+The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / fan-in)). The service runs
+as a separate process with the default settings of `zfscope serve`. Its clients run in this process, each on
+its own loopback connection, and send an image tensor as soon as the previous call has ended. The bare forward
+pass is the same exported graph in a default ONNX Runtime session in this process, on images in memory, with
+the batch size of the service. All of them run in turn, several times, on the processors available to this
+process; ratios are ratios of medians.
 
-TorchServe 0.12 serves the same weights from the archive that `zfscope models export` writes, on the same
-processors; its clients send the same tensor over its own gRPC. It batches in its own way twice: with as many
-workers as it starts of itself, and tuned, with the one worker that suits torch. Of a few sizes of batches
-the one with which it is fastest is taken each time. Both ratios are left out where there is no Java, or no
-TorchServe.
+TorchServe 0.12 serves the same weights from the archive written by `zfscope models export`, on the same
+processors; its clients send the same tensor through its gRPC API. It is measured in two configurations: with
+its default number of workers, and tuned, with the single worker that suits torch. In each, the fastest of
+several batch sizes counts. Both ratios are omitted if Java or TorchServe is not installed.
 
-The overhead is what the median call of a client that is alone takes longer than the median pass of the bare
-session on one image. Calls and passes take turns, ten by ten: after a pass the threads of a session as it
-comes hold their processors for tens of milliseconds, which a call would pay for.
+The overhead is the median duration of a single client's call minus the median duration of a bare pass on one
+image. Calls and passes alternate in groups of ten: after a pass, the threads of a default session keep
+spinning on their processors for tens of milliseconds, which would slow the next call down.
 
 The last line is a JSON object for programs.
 """
@@ -61,25 +59,25 @@ from zfscope.wire.tensors import tensor_to_wire
 CLIENTS = 16
 BATCH = Settings.model_fields["batch_size"].default
 CLASSIFY = "/zfscope.v1.ClassificationService/Classify"
-OURS, BARE = "Classify, 16 clients", f"bare ONNX Runtime, {BATCH} images a pass"
+OURS, BARE = "Classify, 16 clients", f"bare ONNX Runtime, {BATCH} images per pass"
 THEIRS, TUNED = "TorchServe, 16 clients", "TorchServe tuned, 16 clients"
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """images: of each run under load; alone: tens of calls of one client; rounds: how often all run."""
+class ServingSizes:
+    """images: per run under load; alone: groups of ten calls of a single client; rounds: repetitions."""
 
     images: int = 320
     alone: int = 8
     rounds: int = 5
 
 
-QUICK = Sizes(images=96, alone=3, rounds=3)
+QUICK = ServingSizes(images=96, alone=3, rounds=3)
 
 
 @dataclass(frozen=True)
-class Called:
-    """What clients call: a method of a service somewhere, with a request as bytes."""
+class Endpoint:
+    """The address and method that clients call, and the serialised request that they send."""
 
     address: str
     method: str
@@ -87,12 +85,12 @@ class Called:
 
 
 def main() -> None:
-    """Write the model, start what serves it, time, and print the table."""
+    """Write the model, start the services, time them, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="fewer images, for a first look")
-    sizes, console = QUICK if parser.parse_args().quick else Sizes(), Console()
+    parser.add_argument("--quick", action="store_true", help="fewer images and rounds")
+    sizes, console = QUICK if parser.parse_args().quick else ServingSizes(), Console()
     versions = f"grpc {grpc.__version__}, onnxruntime {onnxruntime.__version__}"
     console.print(f"{usable_cpus()} processors, {versions}")
     images = np.random.default_rng(0).normal(0, 1, (BATCH, 3, 224, 224)).astype(np.float32)
@@ -101,10 +99,10 @@ def main() -> None:
         session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
         with running("--store", f"{scratch}/store", "--cache", f"{scratch}/graphs") as service:
             check(service.address, images[0], session)
-            called = Called(service.address, CLASSIFY, classify_request(images[0]))
-            overhead_ms = 1e3 * overhead(called, session, images[:1], sizes.alone)
+            endpoint = Endpoint(service.address, CLASSIFY, classify_request(images[0]))
+            overhead_ms = 1e3 * overhead(endpoint, session, images[:1], sizes.alone)
             with torchserves(Path(scratch), images[0], session, console) as theirs:
-                rates = measure({OURS: called, **theirs}, session, images, sizes)
+                rates = measure({OURS: endpoint, **theirs}, session, images, sizes)
     console.print(table(rates))
     result = {"benchmark": "serving", "ratio_of_bare_onnx": round(rates[OURS] / rates[BARE], 3)}
     if theirs:
@@ -114,7 +112,7 @@ def main() -> None:
 
 
 def write_zfnet(scratch: Path) -> Path:
-    """Write the model into a store, and give the file of its exported graph."""
+    """Write the model to a store and return the path of its exported graph."""
     network = build(zfnet()).eval().requires_grad_(False)
     manifest = Manifest(
         name="zfnet",
@@ -127,27 +125,29 @@ def write_zfnet(scratch: Path) -> Path:
     )
     write_model(scratch / "store", manifest, network)
     graph = model_graph(ModelStore(scratch / "store").load("zfnet"), cache=scratch / "graphs")
-    assert isinstance(graph, Path), "the folder of graphs can be written"
+    assert isinstance(graph, Path), "the graph cache is writable"
     return graph
 
 
 @contextmanager
 def torchserves(
     scratch: Path, image: NDArray[np.float32], session: onnxruntime.InferenceSession, console: Console
-) -> Iterator[Mapping[str, Called]]:
-    """Run TorchServe with its own number of workers, and tuned; give nothing where it cannot run."""
+) -> Iterator[Mapping[str, Endpoint]]:
+    """Run TorchServe in both configurations; yield nothing if it is not installed."""
     if reason := missing():
-        console.print(f"no ratio to TorchServe: {reason}")
+        console.print(f"TorchServe is not measured: {reason}")
         yield {}
         return
     model = ModelStore(scratch / "store").load("zfnet")
     logits = session.run(None, {"input": image[None]})[0][0]
     start = partial(torchserve.started, model, image=image, logits=logits, scratch=scratch)
     with ExitStack() as started:
-        ways = {THEIRS: torchserve.OF_ITSELF, TUNED: torchserve.TUNED}
-        best = {name: fastest(start, candidates, console) for name, candidates in ways.items()}
-        there = {name: started.enter_context(start(batching)) for name, batching in best.items()}
-        yield {name: Called(one.address, PREDICTIONS, one.request) for name, one in there.items()}
+        configurations = {THEIRS: torchserve.DEFAULT, TUNED: torchserve.TUNED}
+        best = {name: fastest(start, candidates, console) for name, candidates in configurations.items()}
+        servers = {name: started.enter_context(start(batching)) for name, batching in best.items()}
+        yield {
+            name: Endpoint(server.address, PREDICTIONS, server.request) for name, server in servers.items()
+        }
 
 
 def fastest(
@@ -155,61 +155,61 @@ def fastest(
     candidates: Sequence[Batching],
     console: Console,
 ) -> Batching:
-    """Try ways of batching, and give the one with which TorchServe is fastest."""
+    """Return the batching settings with which TorchServe is fastest."""
     rates = {}
     for batching in candidates:
-        with start(batching) as there:
-            called = Called(there.address, PREDICTIONS, there.request)
-            run_load(called, 4 * CLIENTS)
-            rates[batching] = 8 * CLIENTS / timed(partial(run_load, called, 8 * CLIENTS))
-        console.print(f"TorchServe, {batching}: {rates[batching]:.1f} images a second")
+        with start(batching) as server:
+            endpoint = Endpoint(server.address, PREDICTIONS, server.request)
+            run_load(endpoint, 4 * CLIENTS)
+            rates[batching] = 8 * CLIENTS / timed(partial(run_load, endpoint, 8 * CLIENTS))
+        console.print(f"TorchServe, {batching}: {rates[batching]:.1f} images/s")
     return max(rates, key=lambda batching: rates[batching])
 
 
 def classify_request(image: NDArray[np.float32]) -> bytes:
-    """Write a request to classify an image tensor."""
+    """Return a serialised request to classify an image tensor."""
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(tensor=tensor_to_wire(image)))
     return request.SerializeToString()
 
 
 def check(address: str, image: NDArray[np.float32], session: onnxruntime.InferenceSession) -> None:
-    """Make sure that both give the same class scores."""
+    """Check that the service and the session return the same class scores."""
     logits = session.run(None, {"input": image[None]})[0][0]
     with Client(address) as client:
         classes = client.classify(image, top=1000).classes
-    given = [score.logit for score in sorted(classes, key=lambda score: score.index)]
-    np.testing.assert_allclose(given, logits, rtol=1e-3, atol=1e-4 * np.abs(logits).max())
+    logits_of_service = [score.logit for score in sorted(classes, key=lambda score: score.index)]
+    np.testing.assert_allclose(logits_of_service, logits, rtol=1e-3, atol=1e-4 * np.abs(logits).max())
 
 
 def overhead(
-    called: Called, session: onnxruntime.InferenceSession, image: NDArray[np.float32], tens: int
+    endpoint: Endpoint, session: onnxruntime.InferenceSession, image: NDArray[np.float32], tens: int
 ) -> float:
-    """Give the seconds that the median call takes longer than the median bare pass on an image."""
+    """Return the median seconds of a call minus the median seconds of a bare pass on one image."""
     calls, passes = [], []
-    with grpc.insecure_channel(called.address) as channel:
-        call = channel.unary_unary(called.method)
+    with grpc.insecure_channel(endpoint.address) as channel:
+        call = channel.unary_unary(endpoint.method)
         for _ in range(tens):
-            calls += timed_ten(lambda: call(called.request, timeout=300))
+            calls += timed_ten(lambda: call(endpoint.request, timeout=300))
             passes += timed_ten(lambda: session.run(None, {"input": image}))
     return statistics.median(calls) - statistics.median(passes)
 
 
 def timed_ten(run: Callable[[], object]) -> list[float]:
-    """Give the seconds of ten runs in a row, after one that is not counted and with a rest behind them."""
+    """Return the seconds of ten runs in a row, after an uncounted warm-up run; a pause follows."""
     seconds = [timed(run) for _ in range(11)][1:]
     time.sleep(0.2)
     return seconds
 
 
 def measure(
-    services: Mapping[str, Called],
+    services: Mapping[str, Endpoint],
     session: onnxruntime.InferenceSession,
     images: NDArray[np.float32],
-    sizes: Sizes,
+    sizes: ServingSizes,
 ) -> Mapping[str, float]:
-    """Run all in turn, and give the medians in images a second."""
+    """Run all in turn and return the median throughput in images per second."""
     runs: dict[str, Callable[[int], None]] = {
-        name: partial(run_load, called) for name, called in services.items()
+        name: partial(run_load, endpoint) for name, endpoint in services.items()
     }
     runs[BARE] = partial(run_bare, session, images)
     rates: dict[str, list[float]] = {name: [] for name in runs}
@@ -219,44 +219,44 @@ def measure(
         for name, run in runs.items():
             time.sleep(0.1)
             rates[name].append(sizes.images / timed(partial(run, sizes.images)))
-    return {name: statistics.median(found) for name, found in rates.items()}
+    return {name: statistics.median(measured) for name, measured in rates.items()}
 
 
-def run_load(called: Called, count: int) -> None:
-    """Call a service so often, by all clients at once."""
-    asyncio.run(load(called, count))
+def run_load(endpoint: Endpoint, count: int) -> None:
+    """Make `count` calls from all clients concurrently."""
+    asyncio.run(load(endpoint, count))
 
 
-async def load(called: Called, count: int) -> None:
-    """Call a service so often, as so many clients as there are, each on a connection of its own."""
+async def load(endpoint: Endpoint, count: int) -> None:
+    """Make `count` calls from CLIENTS concurrent clients, each on its own connection."""
     left = iter(range(count))
 
     async def client() -> None:
         own = [("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.insecure_channel(called.address, options=own) as channel:
-            call = channel.unary_unary(called.method)
+        async with grpc.aio.insecure_channel(endpoint.address, options=own) as channel:
+            call = channel.unary_unary(endpoint.method)
             for _ in left:
-                await call(called.request, timeout=300)
+                await call(endpoint.request, timeout=300)
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
 
 
 def run_bare(session: onnxruntime.InferenceSession, images: NDArray[np.float32], count: int) -> None:
-    """Run the bare forward pass on so many images."""
+    """Run the bare forward pass on `count` images."""
     for _ in range(0, count, len(images)):
         session.run(None, {"input": images})
 
 
 def timed(run: Callable[[], object]) -> float:
-    """Give the seconds that a run takes."""
+    """Return the seconds that `run` takes."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 def table(rates: Mapping[str, float]) -> Table:
-    """Lay the medians out, in images a second."""
-    rows = Table("", "images a second", "of the bare pass", title="medians")
+    """Return a table of the medians, in images per second."""
+    rows = Table("", "images/s", "relative to the bare pass", title="medians")
     for name, rate in rates.items():
         rows.add_row(name, f"{rate:.1f}", f"{rate / rates[BARE]:.2f} x")
     return rows

@@ -1,16 +1,16 @@
-"""Replicas that are restarted one by one under load: how many calls fail.
+"""Rolling restarts of replicas under load: the number of failed calls.
 
     python -m benchmarks.shutdown
     python -m benchmarks.shutdown --rounds 2 --processes 16 --each 1 --photo-mb 2
 
-Two replicas of the service, as `zfscope serve` starts them with its own settings, serve 16 clients of the
-shipped configuration, four in each of four processes, that classify photos without a pause: two of the four
-photos of 0.2 MB, one of 2 MB and one of 20 MB, near the service's limit. In each round
-one replica gets SIGTERM, ends, and is started again; the next round is the other's, once all clients are
-connected to both. In half of the rounds somebody else watches its health all the time.
+Two replicas with the default settings of `zfscope serve` serve 16 clients with the default configuration,
+four in each of four processes, that classify photos without a pause: of the four clients of a process two
+send 0.2 MB, one 2 MB and one 20 MB, close to the service's limit. In each round one replica receives SIGTERM,
+ends, and is started again; the next round, on the other replica, begins when all clients are connected to
+both. In half of the rounds a separate client watches the health of the replica that ends.
 
-A round is clean where no call failed, of any client, until the next one, and the exit code is 0. The last
-line is a JSON object for programs; the exit code is 1 where a round was not clean.
+A round is clean if the replica exits with code 0 and no call of any client fails before the next round. The
+last line is a JSON object for programs; the exit code is 1 if a round was not clean.
 """
 
 import argparse
@@ -35,15 +35,15 @@ from rich.console import Console
 from rich.table import Table
 
 SERVE = "from zfscope.cli import main; main()"
+# Time limit for a process to start or to end.
 PATIENCE_S = 180
-"""For a process to start or to end; what takes longer is an error."""
+# Pause after the clients are connected, for their health checks to be answered.
 SETTLED_S = 1
-"""After the clients are connected, for their health checks to be answered."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """How a shutdown went; failures by message, over all clients."""
+    """Outcome of a shutdown. failures: failed calls of all clients, by message."""
 
     watched: bool
     exit_code: int
@@ -53,12 +53,12 @@ class Round:
 
     @property
     def clean(self) -> bool:
-        """Whether nobody noticed."""
+        """Whether no client noticed the shutdown."""
         return self.exit_code == 0 and not self.failures and self.calls > 0
 
 
 class Replica:
-    """A service as a process, always on the same port."""
+    """A service process that keeps its port over restarts."""
 
     def __init__(self, store: Path, environment: Mapping[str, str]) -> None:
         self.address = "127.0.0.1:0"
@@ -67,9 +67,9 @@ class Replica:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Start it, and take note of its address."""
+        """Start the process and record its address."""
         options = ["serve", "--listen", self.address, "--store", str(self._store)]
-        self._process = subprocess.Popen(  # noqa: S603  # is our own
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
             [sys.executable, "-c", SERVE, *options],
             env=self._environment,
             stdout=subprocess.PIPE,
@@ -79,24 +79,24 @@ class Replica:
         self.address = self._line().removeprefix("zfscope listens on ")
 
     def wait_until_ready(self) -> None:
-        """Wait until it serves."""
+        """Wait until the service is ready."""
         assert self._line().startswith("zfscope serves")
 
     def shut_down(self) -> int:
-        """Send SIGTERM, and give the exit code."""
+        """Send SIGTERM and return the exit code."""
         assert self._process is not None
         self._process.terminate()
         self._process.communicate(timeout=PATIENCE_S)
         return self._process.returncode
 
     def kill(self) -> None:
-        """Be done with it."""
+        """Kill the process, if there is one."""
         if self._process is not None:
             with self._process:
                 self._process.kill()
 
     def connections(self) -> int:
-        """Count the connections to it, as the kernel has them."""
+        """Return the number of established connections, from /proc/net."""
         port = f":{int(self.address.rpartition(':')[2]):04X}"
         text = "".join(Path(f"/proc/net/{kind}").read_text() for kind in ("tcp", "tcp6"))
         rows = [line.split() for line in text.splitlines()]
@@ -107,12 +107,12 @@ class Replica:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         if not line:
-            raise RuntimeError(f"a replica did not start: exit code {self._process.wait()}")
+            raise RuntimeError(f"a replica failed to start: exit code {self._process.wait()}")
         return line
 
 
 class Clients:
-    """Processes of `benchmarks.load`."""
+    """Client processes that run `benchmarks.load`."""
 
     def __init__(self, target: str, photos: Sequence[Path], *, processes: int, each: int) -> None:
         files = [str(photo) for photo in photos]
@@ -124,47 +124,51 @@ class Clients:
         ]
 
     def tally(self) -> tuple[int, Counter[str]]:
-        """Give the calls since the last tally, and the failures."""
+        """Return the number of calls since the last tally, and the failures by message."""
         calls, failures = 0, Counter[str]()
         for process in self._processes:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write("\n")
             process.stdin.flush()
-            told = json.loads(process.stdout.readline())
-            calls += told["calls"]
-            failures.update(told["failures"])
+            tally = json.loads(process.stdout.readline())
+            calls += tally["calls"]
+            failures.update(tally["failures"])
         return calls, failures
 
     def stop(self) -> None:
-        """End all of them."""
+        """Stop all processes and wait for them."""
         for process in self._processes:
             process.communicate(timeout=PATIENCE_S)
 
     def kill(self) -> None:
-        """Be done with those that still run."""
+        """Kill the processes that are still running."""
         for process in self._processes:
             with process:
                 process.kill()
 
 
 def main() -> None:
-    """Run the rounds, and print how they went."""
+    """Run the rounds and print their outcomes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=20, help="with a watch, and without (default: 20)")
-    parser.add_argument("--processes", type=int, default=4, help="of clients (default: 4)")
-    parser.add_argument("--each", type=int, default=4, help="clients of a process (default: 4)")
+    parser.add_argument(
+        "--rounds", type=int, default=20, help="rounds with a health watch, and as many without (default: 20)"
+    )
+    parser.add_argument("--processes", type=int, default=4, help="client processes (default: 4)")
+    parser.add_argument("--each", type=int, default=4, help="clients per process (default: 4)")
     parser.add_argument(
         "--photo-mb",
         type=float,
         nargs="+",
         default=[0.2, 2, 20],
         metavar="MB",
-        help="sizes of the photos, one a client in turn (default: 0.2 2 20)",
+        help="sizes of the photos, assigned to clients round-robin (default: 0.2 2 20)",
     )
-    parser.add_argument("--store", type=Path, default=Path("model_store"), help="(default: model_store)")
+    parser.add_argument(
+        "--store", type=Path, default=Path("model_store"), help="model store (default: model_store)"
+    )
     options = parser.parse_args()
     console = Console()
     rounds = []
@@ -173,17 +177,17 @@ def main() -> None:
         clients = {"processes": options.processes, "each": options.each}
         for done in run(options.store, *photos, rounds=options.rounds, **clients):
             rounds.append(done)
-            words = "clean" if done.clean else f"exit code {done.exit_code}, failures {dict(done.failures)}"
-            console.print(f"round {len(rounds)} of {2 * options.rounds}: {done.calls} calls, {words}")
+            outcome = "clean" if done.clean else f"exit code {done.exit_code}, failures {dict(done.failures)}"
+            console.print(f"round {len(rounds)} of {2 * options.rounds}: {done.calls} calls, {outcome}")
     console.print(table(rounds))
     print(json.dumps(summary(rounds, options.processes * options.each)))
     sys.exit(not all(done.clean for done in rounds))
 
 
 def padded_photo(folder: Path, size: int) -> Path:
-    """Write a JPEG of at least a size in bytes: a photo of 0.2 MB, and comments that no decoder reads."""
+    """Write a JPEG of at least `size` bytes: a photo of 0.2 MB, padded with comment segments."""
     photo = files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
-    start, rest = photo[:2], photo[2:]  # the marker that every JPEG starts with, and all after it
+    start, rest = photo[:2], photo[2:]  # the start-of-image marker, and the rest
     comments = b""
     while (missing := size - len(photo) - len(comments)) > 0:
         text = bytes(min(missing, 65_533))
@@ -201,10 +205,10 @@ def run(
     each: int,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Round]:
-    """Give so many rounds without a watch, and as many with one, in turn.
+    """Yield twice `rounds` rounds: alternately without and with a health watch.
 
-    photos: one a client, in turn. processes, each: the number of client processes, and of clients in each.
-    environment: of the service.
+    photos: assigned to the clients round-robin. processes, each: number of client processes, and of clients
+    in each. environment: variables of the service.
     """
     with ExitStack() as started:
         replicas = [Replica(store, environment or {}) for _ in range(2)]
@@ -223,12 +227,12 @@ def run(
 
 
 def shut_down(victim: Replica, replicas: Sequence[Replica], clients: Clients, *, watched: bool) -> Round:
-    """Restart one replica under load, and give how that went."""
+    """Restart one replica under load and return the outcome."""
     clients.tally()
     with watching(victim.address) if watched else nullcontext():
-        begun = time.monotonic()
+        start = time.monotonic()
         exit_code = victim.shut_down()
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - start
     victim.start()
     victim.wait_until_ready()
     settle(replicas, clients)
@@ -237,7 +241,7 @@ def shut_down(victim: Replica, replicas: Sequence[Replica], clients: Clients, *,
 
 
 def settle(replicas: Sequence[Replica], clients: Clients) -> None:
-    """Wait until every client is connected to every replica, and knows its health."""
+    """Wait until every client is connected to every replica and has received its health."""
     end = time.monotonic() + PATIENCE_S
     while any(replica.connections() < clients.connections for replica in replicas):
         if time.monotonic() > end:
@@ -248,7 +252,7 @@ def settle(replicas: Sequence[Replica], clients: Clients) -> None:
 
 @contextmanager
 def watching(address: str) -> Iterator[None]:
-    """Watch the health of a service, from its first answer on."""
+    """Watch the health of a service; the first status has arrived when the block starts."""
     with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
@@ -260,7 +264,7 @@ def watching(address: str) -> Iterator[None]:
 
 
 def drain(watch: Iterator[health_pb2.HealthCheckResponse]) -> None:
-    """Read a watch to its end, whatever that is."""
+    """Read a watch until it ends, with or without an error."""
     try:
         for _ in watch:
             pass
@@ -269,8 +273,8 @@ def drain(watch: Iterator[health_pb2.HealthCheckResponse]) -> None:
 
 
 def table(rounds: Sequence[Round]) -> Table:
-    """Lay the rounds out, those with a watch and those without."""
-    rows = Table("an open health Watch", "rounds", "clean", "calls", "failed", "seconds to the end, median")
+    """Return a table of the rounds with and without a health watch."""
+    rows = Table("health watch", "rounds", "clean", "calls", "failed", "shutdown, s (median)")
     for watched in (False, True):
         some = [done for done in rounds if done.watched == watched]
         calls = sum(done.calls for done in some)
@@ -283,7 +287,7 @@ def table(rounds: Sequence[Round]) -> Table:
 
 
 def summary(rounds: Sequence[Round], clients: int) -> dict[str, object]:
-    """Give what programs read."""
+    """Return the result as a JSON object."""
     return {
         "benchmark": "shutdown",
         "clients": clients,

@@ -1,4 +1,4 @@
-"""TorchServe on the weights of a model, asked in its own words, and the ways of batching to try."""
+"""TorchServe with the weights of a model, called through its own API, and batching settings to compare."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,16 +16,16 @@ from zfscope.runtimes.torchserve.predictions_pb2 import PredictionsRequest
 from zfscope.runtimes.torchserve.runtime import TorchServeRuntime
 from zfscope.store import Model
 
-OF_ITSELF: Sequence[Batching] = tuple(Batching(size, delay_ms=10, workers=None) for size in (4, 8))
-"""TorchServe's own number of workers: one for each processor, and the torch of each takes them all."""
+# TorchServe's default number of workers: one per processor, each of which runs torch on all processors.
+DEFAULT: Sequence[Batching] = tuple(Batching(size, delay_ms=10, workers=None) for size in (4, 8))
 
+# A single worker runs one pass at a time, on all processors, while the next batch is collected.
 TUNED: Sequence[Batching] = tuple(Batching(size, delay_ms=10) for size in (4, 8, 16))
-"""One worker runs one pass at a time, by torch on all processors; meanwhile a batch gathers."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A TorchServe that runs: where it is, and what asks it for the class scores of an image."""
+    """A running TorchServe: its address, and a serialised request for the class scores of an image."""
 
     address: str
     request: bytes
@@ -35,13 +35,13 @@ class Started:
 def started(
     model: Model, batching: Batching, image: NDArray[np.float32], logits: NDArray[np.float32], scratch: Path
 ) -> Iterator[Started]:
-    """Run one that has a model, once it gives these class scores of an image (3, H, W)."""
+    """Run TorchServe with a model that returns the given class scores for an image (3, H, W)."""
     folder = Path(tempfile.mkdtemp(dir=scratch))
     running = RunningTorchServe(folder, [model], batching=batching, sparing=False)
     try:
         running.start()
-        given = TorchServeRuntime(model, running.torchserve).forward(image[None])[0]
-        np.testing.assert_allclose(given, logits, rtol=1e-3, atol=1e-4 * np.abs(logits).max())
+        scores = TorchServeRuntime(model, running.torchserve).forward(image[None])[0]
+        np.testing.assert_allclose(scores, logits, rtol=1e-3, atol=1e-4 * np.abs(logits).max())
         yield Started(running.torchserve.address, _request(model, image))
     finally:
         running.stop()
