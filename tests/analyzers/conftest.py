@@ -125,7 +125,7 @@ def plain_context(context: Context) -> Context:
 @pytest.fixture
 def cancelled_context(context: Context) -> Context:
     def gone() -> None:
-        raise Cancelled("the caller went away")
+        raise Cancelled("the call was cancelled")
 
     return replace(context, check_cancelled=gone)
 

@@ -41,7 +41,7 @@ def test_the_result_is_valid_and_contains_only_what_was_requested(
 
 
 @pytest.mark.parametrize("result", ANALYZERS)
-def test_the_result_is_deterministic(
+def test_the_result_is_deterministic_and_has_no_pictures_unless_requested(
     result: Registered, plain_context: Context, with_photos: WithPhotos
 ) -> None:
     params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
@@ -89,7 +89,7 @@ def test_it_checks_for_cancellation_between_steps(
         nonlocal checks
         checks += 1
         if checks == gone_at:
-            raise Cancelled("the caller went away")
+            raise Cancelled("the call was cancelled")
 
     photos = with_photos(replace(context, check_cancelled=check), result.analyzer.photos[0])
     run(result.analyzer, photos, params)

@@ -63,7 +63,7 @@ def _title(model: Model, shown: Page, indices: Sequence[int]) -> str:
 
 def _subtitle(shown: Page) -> str:
     photos = f"{shown.top} strongest photos" if shown.top > 1 else "strongest photo"
-    return f"The {photos} of each map among the {shown.images:,} photos of index '{shown.index.name}'"
+    return f"The {photos} of each, among the {shown.images:,} photos of index '{shown.index.name}'"
 
 
 def _cell(
@@ -88,7 +88,7 @@ def _cell(
 
 
 def _label(model: Model, shown: Page, index: int) -> str:
-    """Return the label of a map, or of a unit and its class: name, range of activations, photos active in."""
+    """Return the label of a map, or of a unit and its class: name, activations, number of active photos."""
     layer, number, records = shown.layer, shown.maps[index], shown.records[index]
     name, meaning = model.unit_name(layer, number), model.class_of(layer, number)
     name += f" ({meaning})" if meaning else ""
