@@ -133,7 +133,8 @@ class TorchServeRuntime:
         if code is grpc.StatusCode.UNAVAILABLE:
             return f"{self._who} cannot be reached, or broke off"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return f"{self._who} gave no answer within {self._torchserve.timeout_s:g} s"
+            late = f"{self._who} did not answer within {self._torchserve.timeout_s:g} s"
+            return f"{late}; if its log shows a failing worker, export the model's archive again"
         if details.startswith(_NOT_THERE):  # with status INTERNAL
             return f"{self._who} does not serve {self._title}: have it load the model's archive"
         return f"{self._who} failed ({code.name}); its log says why"
