@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from zfscope.cli.app import app
-from zfscope.cli.command import FILES, flag, given
+from zfscope.cli.command import FILES, connection_options, flag
 
 Run = Callable[..., Any]
 
@@ -50,7 +50,7 @@ def test_a_command_proves_itself_to_the_service(
 
     assert (result.code, result.stderr) == (0, "")
     assert json.loads(result.stdout)
-    assert given() == {}
+    assert connection_options() == {}
 
 
 def test_the_same_may_come_from_the_environment(run: Run, secure_server: str, proof: dict[str, Path]) -> None:

@@ -197,7 +197,7 @@ def test_masks_that_cannot_be_used_are_told_in_one_line(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nothing", "photo"], "no analyzer 'nothing'; there are compare-architectures, correspond"),
+        (["nothing", "photo"], "analyzer 'nothing' not found; available: compare-architectures, correspond"),
         (["project", "photo", "--speed", "3"], "--speed is not known; allowed are --"),
         (["project", "photo", "--top", "0"], "top is 0"),
         (["project", "photo", "--layer", "conv9"], "no layer 'conv9'; this model has conv1"),
@@ -206,9 +206,9 @@ def test_masks_that_cannot_be_used_are_told_in_one_line(
         (["correspond", "photo", "photo"], "required: --parts"),
         (
             ["correspond", "photo", "photo", "--parts", "nowhere.json"],
-            "argument --parts: 'nowhere.json' is no JSON, and no file that can be read: No such file",
+            "argument --parts: 'nowhere.json' is neither valid JSON nor a readable file: No such file",
         ),
-        (["correspond", "photo", "photo", "--parts", "[{"], "argument --parts: '[{' is no JSON"),
+        (["correspond", "photo", "photo", "--parts", "[{"], "argument --parts: '[{' is not valid JSON"),
         (["correspond", "photo", "photo", "--parts", "[]"], "parts is []"),
         (["correspond", "photo", "--parts", "[]"], "1 photos; 'correspond' takes 2 to 32"),
     ],

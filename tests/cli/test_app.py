@@ -66,8 +66,11 @@ def failing_with(error: Exception) -> Callable[..., None]:
     [
         (InputError("no layer 'conv9';\nthere is conv1"), "no layer 'conv9'; there is conv1"),
         (PermissionError(13, "Permission denied", "/x"), "'/x': Permission denied"),
-        (AnalyzerFailed("it failed"), "it failed (with ZFSCOPE_TRACEBACK=1 it shows where)"),
-        (ValueError("bad"), "ValueError: bad (a fault of zfscope; with ZFSCOPE_TRACEBACK=1 it shows where)"),
+        (AnalyzerFailed("it failed"), "it failed (set ZFSCOPE_TRACEBACK=1 to see the traceback)"),
+        (
+            ValueError("bad"),
+            "ValueError: bad (a bug in zfscope; set ZFSCOPE_TRACEBACK=1 to see the traceback)",
+        ),
     ],
 )
 def test_an_error_is_one_line_on_stderr_and_exit_code_2(

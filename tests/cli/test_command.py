@@ -9,7 +9,7 @@ from zfscope.cli.command import check_not_empty
 from zfscope.errors import InputError
 
 Run = Callable[..., Any]
-ARGUMENT = "zfscope: an argument is empty: ''; fill it in, or leave it out\n"
+ARGUMENT = "zfscope: empty argument ''; pass a value or omit it\n"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ ARGUMENT = "zfscope: an argument is empty: ''; fill it in, or leave it out\n"
 def test_an_empty_option_is_refused(run: Run, words: list[str], option: str) -> None:
     result = run(*words)
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == f"zfscope: {option} is empty; pass a value, or leave {option} out\n"
+    assert result.stderr == f"zfscope: {option} is empty; pass a value or omit {option}\n"
 
 
 @pytest.mark.parametrize(

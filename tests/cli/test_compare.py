@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from zfscope.cli.compare import MOST_PHOTOS, choose
+from zfscope.cli.compare import MAX_PHOTOS, select_photos
 from zfscope.datasets.passed_over import in_words
 from zfscope.errors import InputError
 
@@ -58,8 +58,8 @@ def write_photos(folder: Path, count: int) -> Path:
 def test_of_a_folder_some_photos_are_taken_evenly_spaced(tmp_path: Path, photo: Path) -> None:
     folder = write_photos(tmp_path / "data", 40)
     (folder / "notes.txt").touch()
-    found = choose([folder, photo])
-    assert len(found.photos) == MOST_PHOTOS + 1
+    found = select_photos([folder, photo])
+    assert len(found.photos) == MAX_PHOTOS + 1
     assert found.photos[:3] == [(folder / name).read_bytes() for name in ("00.png", "02.png", "05.png")]
     assert found.photos[-1] == photo.read_bytes()
     assert in_words(found.passed_over) == "1 file that is not an image (.txt)"
@@ -71,7 +71,7 @@ def test_repeats_and_classes_that_look_the_same_are_said(run: Run, tmp_path: Pat
     result = run("compare", tmp_path / "data", "--models", "tiny:1,tiny:2", "--out", tmp_path / "o")
     assert result.code == 0
     assert "warning: classes 'Cat', 'cat' differ in case, spaces or" in result.stderr
-    assert "warning: 2 of 3 photos repeat another of them\n" in result.stderr
+    assert "warning: 2 of 3 photos are duplicates\n" in result.stderr
 
 
 def test_comparisons_with_another_model_are_kept(
@@ -97,9 +97,9 @@ def test_in_place_of_a_broken_photo_of_a_folder_the_next_is_taken(tmp_path: Path
     folder = write_photos(tmp_path / "data", 40)
     for name in ("00.png", "02.png", "03.png", "04.png"):
         (folder / name).write_bytes(b"broken")
-    found = choose([folder])
+    found = select_photos([folder])
     assert found.photos[:2] == [(folder / name).read_bytes() for name in ("01.png", "05.png")]
-    assert len(found.photos) == MOST_PHOTOS - 1
+    assert len(found.photos) == MAX_PHOTOS - 1
     assert [skipped.name for skipped in found.skipped] == ["00.png", "02.png", "03.png", "04.png"]
 
 
@@ -108,28 +108,28 @@ def test_a_tar_and_a_list_are_data_sets(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as packed:
         packed.add(folder, "data")
     (tmp_path / "list.txt").write_text("".join(f"data/{number:02}.png\n" for number in range(3)))
-    expected = choose([folder]).photos
-    assert choose([tmp_path / "x.tar"]).photos == expected
-    assert choose([tmp_path / "list.txt"]).photos == expected
+    expected = select_photos([folder]).photos
+    assert select_photos([tmp_path / "x.tar"]).photos == expected
+    assert select_photos([tmp_path / "list.txt"]).photos == expected
 
 
 def test_a_folder_of_broken_photos_is_refused_with_the_first_reason(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
-    words = r"none of the 1 photos in '.*' can be used; 'a\.jpg': the file is empty: 0 bytes"
+    words = r"no usable photo among 1 in '.*'; first: 'a\.jpg': the file is empty: 0 bytes"
     with pytest.raises(InputError, match=words):
-        choose([tmp_path])
+        select_photos([tmp_path])
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match=r"holds no photos \(.*\); passed over: 1 file that is not"):
-        choose([tmp_path])
+        select_photos([tmp_path])
 
 
 def test_a_broken_photo_that_was_named_is_refused_by_its_name(tmp_path: Path, photo: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"a\.jpg' is empty: 0 bytes") as caught:
-        choose([photo, tmp_path / "a.jpg"])
+        select_photos([photo, tmp_path / "a.jpg"])
     assert caught.value.field == "photos"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfscope.cli.compare import choose
+from zfscope.cli.compare import select_photos
 from zfscope.scan import open_index
 from zfscope.store import ModelStore
 
@@ -120,7 +120,7 @@ def test_compare(run: Run, odd: Path, tmp_path: Path) -> None:
     answer = json.loads(run("compare", odd, *words).stdout)
     assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
     assert answer["passed_over"] == PASSED_OVER
-    assert choose([odd]).photos == [(odd / name).read_bytes() for name in PHOTOS]
+    assert select_photos([odd]).photos == [(odd / name).read_bytes() for name in PHOTOS]
 
 
 def test_train(run: Run, odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

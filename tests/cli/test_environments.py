@@ -248,5 +248,5 @@ def test_output_into_a_full_disk_is_one_sentence(
         done = subprocess.run(
             [command, *readers(photos)[0]], env=environment, stdout=full, stderr=subprocess.PIPE, check=False
         )
-    message = b"zfscope: the output cannot be written: No space left on device\n"
+    message = b"zfscope: cannot write the output: No space left on device\n"
     assert (done.returncode, done.stderr) == (2, message)

@@ -100,7 +100,7 @@ def test_a_person_gets_a_table_what_is_lost_and_the_picture(
 ) -> None:
     text = run(*words, photos, "--maps", "3,1").stdout
     assert all(word in text for word in ("epoch 1", "epoch 2", "end", "dead", "settled", "1.00"))
-    assert f"All of it in one picture: {tmp_path / 'out' / 'conv5-evolution.png'}" in text
+    assert f"Figure: {tmp_path / 'out' / 'conv5-evolution.png'}" in text
     for path in photos.rglob("*.png"):
         path.unlink()
     lines = run(*words, "--maps", "3,1").stdout.splitlines()
@@ -135,14 +135,14 @@ def test_a_layer_that_is_no_convolution_is_indexed_for_itself(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--maps", "1,x"], "--maps '1,x'; maps are named as 1,2,5"),
-        (["--epochs", "-1"], "--epochs '-1'; epochs are named as 1,2,5"),
+        (["--maps", "1,x"], "--maps '1,x' is not a list of numbers; pass maps such as 1,2,5"),
+        (["--epochs", "-1"], "--epochs '-1' is not a list of numbers; pass epochs such as 1,2,5"),
         ([], "has no indexes; make them with: zfscope index DATA --model tiny and zfscope index DATA"),
         (["PHOTOS", "--epochs", "9"], "model 'tiny' version 1 has no checkpoint of epoch 9; available: 1, 2"),
         (["PHOTOS", "--layer", "fc6"], "no layer 'fc6'; this model has conv1, "),
         (
             ["PHOTOS", "--server", "localhost:1"],
-            "DATA is indexed in this process; index it where the service",
+            "DATA cannot be combined with --server; run `zfscope index` on",
         ),
         (["nowhere"], "no data set 'nowhere'"),
     ],
@@ -164,7 +164,7 @@ def test_other_photos_of_the_same_name_are_not_taken_for_those_of_the_index(
     next(photos.rglob("*.png")).unlink()
     result = run(*words, photos)
     assert result.code == 2
-    assert "is an index of other photos: give another --index, or remove that folder" in result.stderr
+    assert "is an index of other photos; choose another --index or remove that folder" in result.stderr
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -36,7 +36,10 @@ def test_a_graph_gives_class_scores_and_every_layer_of_any_number_of_images(
 ) -> None:
     out = tmp_path / "new" / "tiny.onnx"
     said = run("models", "export", "tiny", "--format", "onnx", "--out", out).stdout
-    assert said == f"The model is in {out}; how its images are prepared says: zfscope models tiny --json\n"
+    assert (
+        said
+        == f"Model written to {out}; see the preprocessing of its images with: zfscope models tiny --json\n"
+    )
     graph = session(out)
     names = [output.name for output in graph.get_outputs()]
     assert names[0] == "fc6"
@@ -70,7 +73,7 @@ def test_an_archive_for_torchserve_comes_with_its_settings_and_the_command(run: 
     said = run("models", "export", "tiny", "--format", "mar", "--batch-size", 3, "--out", out).stdout
     settings = out.parent / "torchserve.properties"
     assert said == (
-        f"The model is in {out}; serve it with: "
+        f"Model written to {out}; serve it with: "
         f"torchserve --start --ncs --model-store {out.parent} --ts-config {settings}\n"
     )
     assert settings.is_file()
@@ -85,7 +88,7 @@ def test_a_file_that_is_there_stays(run: Run, tmp_path: Path, form: str) -> None
     out.write_text("mine")
     result = run("models", "export", "tiny", "--format", form, "--out", out)
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == f"zfscope: '{out}' is there already; name another file by --out\n"
+    assert result.stderr == f"zfscope: '{out}' already exists; choose another file with --out\n"
     assert out.read_text() == "mine"
 
 

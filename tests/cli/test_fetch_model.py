@@ -17,9 +17,7 @@ def test_a_fetched_model_is_told_with_how_to_look_at_it(
     monkeypatch.setattr("zfscope.store.fetching.fetch", lambda name, store: store / name / "1")
     result = run("models", "fetch", "alexnet-imagenet", "--store", tmp_path)
     look = f"zfscope models alexnet-imagenet --store {tmp_path}"
-    assert (
-        result.stdout == f"The model is in {tmp_path / 'alexnet-imagenet' / '1'}; look at it with: {look}\n"
-    )
+    assert result.stdout == f"Model added in {tmp_path / 'alexnet-imagenet' / '1'}; inspect it with: {look}\n"
     assert (result.code, result.stderr) == (0, "")
 
 

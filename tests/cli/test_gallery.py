@@ -112,7 +112,7 @@ def test_an_index_that_lacks_a_layer_is_not_shown_for_it(run: Run, words: list[o
     assert run(*words, "--layers", "conv1", "--count", 1, "--no-evolution").code == 0
     result = run(*words, "--layers", "fc6")
     assert result.code == 2
-    assert "index 'photos' has no layer 'fc6', it has conv1; give another --index" in result.stderr
+    assert "index 'photos' has no layer 'fc6', it has conv1; choose a new name with --index" in result.stderr
 
 
 def test_a_folder_of_other_things_is_not_touched(run: Run, words: list[object], tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_and_so_where_models_are_compared(run: Run, tmp_path: Path, photos: Path
 def refuses_indexes(run: Run, tmp_path: Path, command: Sequence[object]) -> None:
     result = run(*command, "--indexes", tmp_path, "--server", "127.0.0.1:1")
     assert result.code == 2
-    assert "--indexes is of this process; a service reads its own" in result.stderr
+    assert "--indexes cannot be combined with --server; the service reads its own indexes" in result.stderr
 
 
 @pytest.mark.parametrize("command", [["top-k"], ["evolve"], ["analyze", "top-k"]])

@@ -40,7 +40,7 @@ def test_an_imported_model_is_in_the_store_and_whole(bring: Run, tmp_path: Path)
         "network's definition, since its weights file states none; if it is right, set preprocessing_assumed "
         "to false in its model.json, otherwise correct it there\n"
     )
-    assert "look at it with: zfscope models other" in result.stdout
+    assert "inspect it with: zfscope models other" in result.stdout
     manifest = ModelStore(tmp_path / "store").verify("other")
     assert [label.name for label in manifest.labels] == ["class 0", "class 1", "class 2"]
     assert manifest.provenance.source == "Imported from 'zfnet.pth', of the format pytorchcv"
@@ -63,7 +63,7 @@ def test_labels_with_shuffled_indexes_are_refused_and_leave_nothing(bring: Run, 
     (tmp_path / "labels").write_text("0 tench\n2 shark\n1 goldfish\n")
     result = bring("--labels", tmp_path / "labels")
     assert (result.code, result.stdout) == (2, "")
-    assert "id '1' comes after '2', but lines are in the order of the scores" in result.stderr
+    assert "id '1' follows '2', but lines must be in score order" in result.stderr
     assert not (tmp_path / "store").exists()
 
 
@@ -140,7 +140,7 @@ def test_another_version_stands_beside_the_first(bring: Run, tmp_path: Path) -> 
     ("lines", "words"),
     [
         ("n1 cat\n", "labels for a network with 3 classes"),
-        ("n1 cat\nn1 dog\nn2 fox\n", "class 'n1' is named in lines 1 and 2"),
+        ("n1 cat\nn1 dog\nn2 fox\n", "class 'n1' appears in lines 1 and 2"),
     ],
 )
 def test_labels_are_one_for_each_class(bring: Run, tmp_path: Path, lines: str, words: str) -> None:

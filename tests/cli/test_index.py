@@ -77,7 +77,7 @@ def test_a_person_gets_a_table_and_where_it_is(run: Run, photos: Path, out: Path
     text = run("index", photos, "--model", "tiny", "--out", out).stdout
     assert all(f"conv{number} " in text for number in range(1, 6))
     assert (
-        f"10 photos; 1 could not be used, see skipped.parquet. The index is in {out / 'val-photos'}" in text
+        f"10 photos; 1 could not be used, see skipped.parquet. Index written to {out / 'val-photos'}" in text
     )
 
 
@@ -90,7 +90,7 @@ def test_files_that_are_passed_over_are_counted_by_kind(run: Run, photos: Path, 
     assert answer["passed_over"] == {"hidden": 1, "loop": 1, "other": 1}
     assert (
         "10 photos; 1 could not be used, see skipped.parquet; passed over: 1 hidden file or folder, "
-        "1 link that leads in a circle ('n0/loop'), 1 file that is not an image (.txt). The index is in "
+        "1 link that leads in a circle ('n0/loop'), 1 file that is not an image (.txt). Index written to "
     ) in run(*words).stdout
 
 
@@ -228,7 +228,7 @@ def test_an_index_is_called_like_its_data(tmp_path: Path, data: str, name: str) 
 
 def test_data_without_a_usable_name_needs_one(tmp_path: Path) -> None:
     (tmp_path / "_").mkdir()
-    with pytest.raises(InputError, match=r"name '_' must match .*; give a --name"):
+    with pytest.raises(InputError, match=r"name '_' must match .*; choose another with --name"):
         index_name("", tmp_path / "_")
 
 
@@ -287,7 +287,7 @@ def test_indexes_of_several_models_outside_the_store_are_compared(
         in missing.stderr
     )
     unnamed = run(*words)
-    assert (unnamed.code, unnamed.stderr) == (2, "zfscope: --indexes is for --index NAME, which is missing\n")
+    assert (unnamed.code, unnamed.stderr) == (2, "zfscope: --indexes requires --index NAME\n")
 
 
 def test_an_analyzer_reads_indexes_outside_the_store(

@@ -166,10 +166,10 @@ def test_threads_have_no_address(run: Run, photos: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--device", "cuda"), "an actor of Ray has a CPU, and no device 'cuda'"),
+        (("--device", "cuda"), "--engine ray runs on CPUs, not on device 'cuda': use --device cpu"),
         (
             ("--runtime", "torchserve"),
-            "actors of Ray run the network themselves: onnx and torch can, torchserve is one elsewhere",
+            "--engine ray runs the model inside its own workers: use --runtime onnx or torch",
         ),
     ],
 )

@@ -43,20 +43,20 @@ def test_a_tab_ends_a_folder_with_spaces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"n01 a\nn02\n", r"line 2: 'n02' has no name; a line is: n01440764 tench"),
+        (b"n01 a\nn02\n", r"line 2: 'n02' has no name; expected: n01440764 tench"),
         (b"n01\t\n", r"line 1: 'n01' has no name"),
-        (b"n01\ttench\textra", r"line 1: 'n01' has 3 columns; a line has two"),
+        (b"n01\ttench\textra", r"line 1: 'n01' has 3 columns; expected two"),
         (b"\tn01 tench\textra\tmore", r"line 1: 'n01' has 4 columns"),
-        (b"n01, tench", r"line 1: 'n01,' contains ','; a line is: n01440764 tench; put a TAB behind"),
+        (b"n01, tench", r"line 1: 'n01,' contains ','; expected: n01440764 tench; put a TAB after"),
         (b"n01,red bus", r"'n01,red' contains ','"),
         (b"n01;red bus", r"'n01;red' contains ';'"),
         (b"0: tench", r"'0:' contains ':'"),
         (b"'0' tench", r"contains \"'\""),
-        (b'{"0": "tench"}', r"seems to be JSON; write a line for each class: n01440764 tench"),
-        (b'\n{\n\t"0": ["n01440764", "tench"]\n}', r"seems to be JSON"),
-        (b'["tench", "goldfish"]', r"seems to be JSON"),
-        (b"n01 a\n\nn01 b", r"class 'n01' is named in lines 1 and 3; leave one of them"),
-        (b"n01 a\nn01 a", r"class 'n01' is named in lines 1 and 2"),
+        (b'{"0": "tench"}', r"looks like JSON; write one line per class: n01440764 tench"),
+        (b'\n{\n\t"0": ["n01440764", "tench"]\n}', r"looks like JSON"),
+        (b'["tench", "goldfish"]', r"looks like JSON"),
+        (b"n01 a\n\nn01 b", r"class 'n01' appears in lines 1 and 3; remove one of them"),
+        (b"n01 a\nn01 a", r"class 'n01' appears in lines 1 and 2"),
         (
             "n01 a".encode("utf-16-le"),
             r"is not text: it is binary, or UTF-16 without a byte order mark; save it",
@@ -108,7 +108,7 @@ def test_an_id_with_a_comma_ends_with_a_tab(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ids", [[0, 1, 10, *range(2, 10)], [1, 10, 11, *range(2, 10)], [2, 1, 0], [2, 1]])
 def test_numbers_of_classes_out_of_order_are_refused(tmp_path: Path, ids: list[int]) -> None:
-    with pytest.raises(InputError, match=r"comes after .*sort them by number \(sort -n\)") as caught:
+    with pytest.raises(InputError, match=r"follows .*sort them numerically \(sort -n\)") as caught:
         check_order(tmp_path, {str(each): "a" for each in ids})
     assert caught.value.field == "labels"
 
@@ -119,4 +119,6 @@ def test_other_ids_are_taken_in_the_order_of_their_lines(tmp_path: Path, ids: st
 
 
 def test_other_numbers_out_of_order_are_said(tmp_path: Path) -> None:
-    assert "ids are numbers out of order" in check_order(tmp_path, dict.fromkeys(["7", "3", "5"], "a"))
+    assert "numeric ids are not in ascending order" in check_order(
+        tmp_path, dict.fromkeys(["7", "3", "5"], "a")
+    )

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.cli.test_train import write_data
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
-LOST = "zfscope: the output cannot be written: No space left on device\n"
+LOST = "zfscope: cannot write the output: No space left on device\n"
 UNWRITABLE = pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2>&- <&-"])
 
 

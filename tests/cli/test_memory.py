@@ -12,12 +12,12 @@ from zfscope.cli import memory
 PROGRAM = """
 import sys
 import torch
-from zfscope.cli.memory import give_freed_memory_back
+from zfscope.cli.memory import return_freed_memory
 
 def resident_mb():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
 
-give_freed_memory_back()
+return_freed_memory()
 before = resident_mb()
 small = []
 for size_mb in (28, 24, 20, 16, 12):
@@ -34,7 +34,7 @@ def test_a_large_tensor_goes_back_to_the_system() -> None:
     assert int(result.stdout) < 8
 
 
-@pytest.mark.parametrize("setting", [memory.give_freed_memory_back, memory.keep_freed_memory])
+@pytest.mark.parametrize("setting", [memory.return_freed_memory, memory.keep_freed_memory])
 def test_with_another_c_library_nothing_is_done(
     monkeypatch: pytest.MonkeyPatch, setting: Callable[[], None]
 ) -> None:
@@ -46,7 +46,7 @@ def test_with_another_c_library_nothing_is_done(
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        (memory.give_freed_memory_back, [(-3, 2 * 1024 * 1024)]),
+        (memory.return_freed_memory, [(-3, 2 * 1024 * 1024)]),
         (memory.keep_freed_memory, [(-4, 0), (-1, 2**31 - 1)]),
     ],
 )

@@ -22,12 +22,12 @@ def test_a_person_gets_a_model_layer_by_layer(run: Run) -> None:
     text = run("models", "tiny").stdout
     assert "tiny version 2: Random weights" in text
     assert "10 x 7 x 7" in text
-    assert "Right for 50.0 % of 4 photos, among its first five for 100.0 % (four photos)" in text
+    assert "Accuracy on 4 photos (four photos): top-1 50.0 %, top-5 100.0 %" in text
     assert "Classes: ant, bee, church, dog" in text
 
 
 def test_a_model_that_was_never_measured_claims_nothing(run: Run) -> None:
-    assert "Right for" not in run("models", "tiny", "--version", 1).stdout
+    assert "Accuracy on" not in run("models", "tiny", "--version", 1).stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["tiny"], ["tiny", "--version", "1"]])
@@ -53,7 +53,7 @@ def test_every_file_is_verified_on_request(run: Run, tmp_path: Path, write: Call
 def test_a_service_s_files_are_not_verified_from_here(run: Run, server: str) -> None:
     result = run("models", "--verify", "--server", server)
     assert (result.code, result.stdout) == (2, "")
-    assert "leave --server out" in result.stderr
+    assert "cannot be combined with --server" in result.stderr
 
 
 def test_without_a_store_the_message_says_how_to_name_one(run: Run, tmp_path: Path) -> None:
@@ -85,7 +85,9 @@ def test_the_store_states_its_default_model(
 
 
 def test_an_empty_store_has_no_models(run: Run, tmp_path: Path) -> None:
-    assert run("models", "--store", tmp_path).stdout == "The store has no models.\n"
+    assert run("models", "--store", tmp_path).stdout == (
+        "The store is empty. Add a model with: zfscope models fetch squeezenet-imagenet\n"
+    )
     assert json.loads(run("models", "--store", tmp_path, "--json").stdout) == {"models": []}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from zfscope.cli.output_folder import LEDGER, Subject, about_layer, about_photos, file_stem, open_output
+from zfscope.cli.output_folder import LEDGER, Subject, layer_subject, open_output, photos_subject, safe_stem
 from zfscope.errors import CannotWrite
 
 Run = Callable[..., Any]
@@ -144,22 +144,22 @@ def test_a_damaged_list_of_results_is_refused_before_the_work(tmp_path: Path) ->
     ],
 )
 def test_any_name_makes_the_beginning_of_a_file_s_name(name: str, stem: str) -> None:
-    assert file_stem(name) == stem
+    assert safe_stem(name) == stem
 
 
 def test_subjects_are_told_apart_by_where_they_are(tmp_path: Path) -> None:
-    one, other = (about_photos([tmp_path / name / "a.jpg"], [b""]) for name in ("x", "y"))
+    one, other = (photos_subject([tmp_path / name / "a.jpg"], [b""]) for name in ("x", "y"))
     assert one is not None
     assert other is not None
     assert (one.stem, other.stem) == ("a", "a")
     assert one.source != other.source
-    assert about_photos([], []) is None
-    piped, again = (about_photos([Path("-")], [data]) for data in (b"a", b"b"))
+    assert photos_subject([], []) is None
+    piped, again = (photos_subject([Path("-")], [data]) for data in (b"a", b"b"))
     assert piped is not None
     assert again is not None
     assert piped.stem == again.stem == "stdin"
     assert piped.source != again.source
-    assert about_layer("conv5").stem == "conv5"
+    assert layer_subject("conv5").stem == "conv5"
 
 
 def test_two_photos_of_one_name_are_not_mixed_by_a_command(run: Run, photo: Path, tmp_path: Path) -> None:

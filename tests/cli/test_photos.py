@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from zfscope.cli.photos import is_single, listed, read_photo
+from zfscope.cli.photos import expand_photos, is_single_photo, read_photo
 from zfscope.cli.schema import file_as_base64, json_or_file
 from zfscope.errors import InputError, TooLarge
 from zfscope.images.limits import DecodeLimits
@@ -46,16 +46,20 @@ def broken(tmp_path: Path) -> Path:
 
 
 def test_folders_stand_for_their_photos_in_order(folder: Path) -> None:
-    assert listed([Path("x.jpg"), folder]) == [Path("x.jpg"), folder / "b.png", folder / "deep" / "a.png"]
-    assert is_single([Path("x.jpg")])
-    assert is_single([Path("-")])
-    assert not is_single([folder])
-    assert not is_single([Path("a"), Path("b")])
+    assert expand_photos([Path("x.jpg"), folder]) == [
+        Path("x.jpg"),
+        folder / "b.png",
+        folder / "deep" / "a.png",
+    ]
+    assert is_single_photo([Path("x.jpg")])
+    assert is_single_photo([Path("-")])
+    assert not is_single_photo([folder])
+    assert not is_single_photo([Path("a"), Path("b")])
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no photos"):
-        listed([tmp_path])
+        expand_photos([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,7 @@ def test_the_url_of_a_file_is_refused_with_the_file_to_name(url: str, file: str)
     with pytest.raises(InputError) as refused:
         read_photo(Path(url))
     shown = url.replace("localhost", "")
-    assert str(refused.value) == f"'{shown}' is a URL, and photos are read from files; name the file: {file}"
+    assert str(refused.value) == f"'{shown}' is a URL; photos must be files: pass {file}"
     assert refused.value.field == "photo"
 
 
@@ -107,15 +111,15 @@ def test_standard_input_is_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_photo(Path("-")) == b"data"
     with pytest.raises(InputError, match="standard input is empty; - reads one image file from it"):
         read_photo(Path("-"))
-    with pytest.raises(InputError, match="- is named more than once"):
-        listed([Path("-"), Path("a.jpg"), Path("-")])
+    with pytest.raises(InputError, match="- is given more than once"):
+        expand_photos([Path("-"), Path("a.jpg"), Path("-")])
 
 
 def test_endless_standard_input_is_not_read_to_its_end() -> None:
     code = "from pathlib import Path; from zfscope.cli.photos import read_photo; read_photo(Path('-'))"
     with Path("/dev/zero").open("rb") as zeros:
         done = subprocess.run([sys.executable, "-c", code], stdin=zeros, capture_output=True, check=False)
-    message = f"TooLarge: standard input is longer than {DecodeLimits.bytes:,} bytes, the most of an image"
+    message = f"TooLarge: standard input is larger than {DecodeLimits.bytes:,} bytes, the limit"
     assert message.encode() in done.stderr
 
 
@@ -125,13 +129,13 @@ def test_endless_and_huge_files_are_not_read_to_their_end(tmp_path: Path) -> Non
         file.truncate(3 * 2**30)
     for path in (huge, Path("/dev/zero")):
         with pytest.raises(
-            TooLarge, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes, the most of an"
+            TooLarge, match=f"^'{path}' is larger than {DecodeLimits.bytes:,} bytes, the limit"
         ) as refused:
             read_photo(path)
         assert refused.value.field == "photo"
-        with pytest.raises(TooLarge, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes"):
+        with pytest.raises(TooLarge, match=f"^'{path}' is larger than {DecodeLimits.bytes:,} bytes"):
             file_as_base64(str(path))
-        with pytest.raises(TooLarge, match=f"^'{path}' is longer than {DecodeLimits.bytes:,} bytes"):
+        with pytest.raises(TooLarge, match=f"^'{path}' is larger than {DecodeLimits.bytes:,} bytes"):
             json_or_file(f"@{path}")
 
 
@@ -139,7 +143,7 @@ def test_a_pipe_that_nobody_writes_to_is_refused_and_that_of_a_shell_is_read(
     tmp_path: Path, photo: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(InputError, match=r"pipe.jpg' is a named pipe, which is not read; pass an image file"):
+    with pytest.raises(InputError, match=r"pipe.jpg' is a named pipe; pass an image file"):
         read_photo(tmp_path / "pipe.jpg")
     reader, writer = os.pipe()
     os.write(writer, b"data")

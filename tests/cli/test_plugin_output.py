@@ -89,7 +89,7 @@ def test_a_person_gets_the_first_rows_of_a_long_table(
 
     assert result.code == 0
     lines = result.stdout.splitlines()
-    assert "... and 599,000 more; --json has all" in lines
+    assert "... and 599,000 more; use --json for all" in lines
     assert len(lines) < 1_100
     assert any("999" in line for line in lines)
 

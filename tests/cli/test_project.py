@@ -27,7 +27,7 @@ def test_pictures_of_units_and_a_sheet_are_written(run: Run, photo: Path, tmp_pa
     out = tmp_path / "deep" / "seen"
     result = run("project", photo, "--top", 3, "--out", out)
     assert result.code == 0
-    assert f"All on one sheet: {out / 'blots-conv5.png'}" in result.stdout
+    assert f"Sheet of all projections: {out / 'blots-conv5.png'}" in result.stdout
     pictures = shown(out)
     assert len(pictures) == 4
     for name in pictures:
@@ -99,8 +99,8 @@ def test_a_unit_of_a_fully_connected_layer_has_no_place(run: Run, photo: Path, t
         (["--unit", "1:99:0"], "99"),
         (["--top", "0"], "top is 0"),
         (["--top", "1000000000"], "1000000000"),
-        (["--unit", "1:2"], "no unit '1:2'"),
-        (["--unit", "1", "--top", "2"], "--top 2 and --unit were both given"),
+        (["--unit", "1:2"], "'1:2' is not a valid unit"),
+        (["--unit", "1", "--top", "2"], "--top 2 cannot be combined with --unit"),
     ],
 )
 def test_what_cannot_be_projected_is_told_in_one_line_and_writes_nothing(
@@ -166,6 +166,6 @@ def test_a_unit_is_a_map_or_a_place_in_a_map(text: str, unit: Unit) -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "-1", "1:2", "1:2:3:4", "1:2:", " 1", "1.0", "9" * 10, "1\n"])
 def test_anything_else_is_refused_with_what_is_allowed(text: str) -> None:
-    with pytest.raises(InputError, match=r"allowed are MAP .* and MAP:Y:X") as caught:
+    with pytest.raises(InputError, match=r"use MAP .* or MAP:Y:X") as caught:
         parse_unit(text)
     assert caught.value.field == "unit"

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import Base64Bytes, BaseModel, Field
 
-from zfscope.cli.command import make_command, taking
-from zfscope.cli.schema import AnalyzerCommand, options_of
+from zfscope.cli.command import make_command, with_parameters
+from zfscope.cli.schema import AnalyzerCommand, schema_options
 from zfscope.errors import InputError
 
 
@@ -29,13 +29,13 @@ class Params(BaseModel):
 
 
 def parse(*words: str, params: type[BaseModel] = Params) -> dict[str, Any]:
-    options, given = options_of(params.model_json_schema()), dict[str, Any]()
+    options, given = schema_options(params.model_json_schema()), dict[str, Any]()
 
     def fake(**values: Any) -> None:
         taken = {name: values[option.name] for name, option in options.items()}
         given.update({name: value for name, value in taken.items() if value is not None})
 
-    command = make_command(taking(fake, *options.values()), "fake", cls=AnalyzerCommand)
+    command = make_command(with_parameters(fake, *options.values()), "fake", cls=AnalyzerCommand)
     command.main(list(words), prog_name="zfscope analyze fake", standalone_mode=False)
     return given
 
@@ -103,7 +103,7 @@ def test_a_file_without_json_is_told_with_the_reason(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # a message does not show all of a long path
     Path("boxes.json").write_bytes(content)
-    with pytest.raises(InputError, match=f"--boxes: the file 'boxes.json' is no JSON: .*({told})"):
+    with pytest.raises(InputError, match=f"--boxes: file 'boxes.json' is not valid JSON: .*({told})"):
         parse("--boxes", "boxes.json")
 
 
@@ -113,14 +113,14 @@ def test_a_file_without_json_is_told_with_the_reason(
         (["--window", "wide"], "--window: invalid int value: 'wide'"),
         (["--fill", "blue"], "--fill: invalid choice: 'blue'"),
         (["--speed", "1"], "--speed is not known; allowed are --help, --window, --share"),
-        (["--boxes", "[{"], r"--boxes: '\[\{' is no JSON: Expecting property name"),
+        (["--boxes", "[{"], r"--boxes: '\[\{' is not valid JSON: Expecting property name"),
         (
             ["--boxes", "nowhere.json"],
-            "'nowhere.json' is no JSON, and no file that can be read: No such file",
+            "'nowhere.json' is neither valid JSON nor a readable file: No such file",
         ),
-        (["--boxes", "@nowhere.json"], "'nowhere.json' is no JSON, and no file that can be read: No such"),
-        (["--boxes", "."], "'.' is no JSON, and no file that can be read: Is a directory"),
-        (["--boxes", ""], "'' is no JSON, and no file that can be read: Is a directory"),
+        (["--boxes", "@nowhere.json"], "'nowhere.json' is neither valid JSON nor a readable file: No such"),
+        (["--boxes", "."], "'.' is neither valid JSON nor a readable file: Is a directory"),
+        (["--boxes", ""], "'' is neither valid JSON nor a readable file: Is a directory"),
         (["--icon", "nowhere.png"], "--icon: 'nowhere.png' cannot be read: No such file"),
         (["--masks", __file__, "nowhere.png"], "--masks: 'nowhere.png' cannot be read: No such file"),
         (["--masks"], "--masks: expected at least one argument"),
@@ -145,8 +145,8 @@ def test_the_help_has_descriptions_and_defaults(capsys: pytest.CaptureFixture[st
     assert "Pixels, 100 % of them. [default: 32]" in text
     assert '[default: ["conv1"]] May be repeated.' in text
     assert "--masks FILE [FILE ...]" in text
-    assert 'As JSON, or a file with it: [{"x": INTEGER}, ...]' in text
-    assert 'As JSON, or a file with it: {"x": INTEGER}' in text
+    assert 'JSON or a JSON file: [{"x": INTEGER}, ...]' in text
+    assert 'JSON or a JSON file: {"x": INTEGER}' in text
 
 
 class Tree(BaseModel):

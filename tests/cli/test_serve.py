@@ -21,7 +21,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         announce("zfscope listens on 127.0.0.1:1")
 
     monkeypatch.setattr("zfscope.server.app.serve", serve)
-    monkeypatch.setattr("zfscope.cli.serve.give_freed_memory_back", lambda: None)  # not in the tests' process
+    monkeypatch.setattr("zfscope.cli.serve.return_freed_memory", lambda: None)  # not in the tests' process
     return taken
 
 

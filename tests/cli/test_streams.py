@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zfscope.cli.output import print_json, print_table, print_warnings, progress
-from zfscope.cli.streams import OutputLost, echo, encodable, print_any_name
+from zfscope.cli.streams import OutputLost, echo, escape_for_stdout, escape_unencodable
 from zfscope.results import Notice
 
 
@@ -26,7 +26,7 @@ def redirect(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.TextIOWrapper
     """Set up standard output of some encoding as `main` does; in a test's body, where pytest lets it be."""
     made = stream(encoding)
     monkeypatch.setattr(sys, "stdout", made)
-    print_any_name()
+    escape_unencodable()
     return made
 
 
@@ -78,9 +78,9 @@ def test_progress_shows_names_as_they_are() -> None:
 
 def test_what_cannot_be_encoded_is_as_wide_as_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", stream("ascii"))
-    assert encodable("\xe9") == r"\xe9"
+    assert escape_for_stdout("\xe9") == r"\xe9"
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no encoding
-    assert encodable("\xe9") == "\xe9"
+    assert escape_for_stdout("\xe9") == "\xe9"
 
 
 def test_a_stream_that_was_closed_before_the_start_takes_nothing(

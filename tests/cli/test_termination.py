@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 import zfscope.cli.app as module
-from zfscope.cli.command import Entry
+from zfscope.cli.command import CommandEntry
 from zfscope.files import replacing, staging_folder
 
 def wait(folder: Path) -> None:
@@ -29,7 +29,7 @@ def wait(folder: Path) -> None:
         print("waiting", flush=True)
         time.sleep(300)
 
-module.COMMANDS["wait"] = Entry("__main__:wait", "Wait.")
+module.COMMANDS["wait"] = CommandEntry("__main__:wait", "Wait.")
 sys.argv = ["zfscope", "wait", *sys.argv[1:]]
 module.main()
 """
@@ -139,7 +139,7 @@ def test_a_removed_current_folder_is_one_sentence(
 WARNING = """
 import logging, sys, warnings
 import zfscope.cli.app as module
-from zfscope.cli.command import Entry
+from zfscope.cli.command import CommandEntry
 
 def warn() -> None:
     for number in (1, 1, 2):
@@ -147,7 +147,7 @@ def warn() -> None:
             warnings.warn(f"odd\\nphoto \\x1b[2J{number}", UserWarning, stacklevel=1)
     logging.getLogger("library").warning("of a %s", "library")
 
-module.COMMANDS["warn"] = Entry("__main__:warn", "Warn.")
+module.COMMANDS["warn"] = CommandEntry("__main__:warn", "Warn.")
 sys.argv = ["zfscope", "warn"]
 module.main()
 """

@@ -114,7 +114,10 @@ def test_a_dead_map_is_said_to_be_dead(capsys: pytest.CaptureFixture[str]) -> No
             "'norm1' is not in index 'blots', which has conv1, conv5, relu5",
         ),
         (["--version", 1, "--maps", "0,12"], "no map 12 in layer 'conv5'; maps run from 0 to 11"),
-        (["--version", 1, "--maps", "0,x"], "--maps '0,x'; maps are named as 3,17,240"),
+        (
+            ["--version", 1, "--maps", "0,x"],
+            "--maps '0,x' is not a list of numbers; pass maps such as 3,17,240",
+        ),
         (["--version", 1, "--maps", "1", "--count", "2"], "maps are given too; give one of the two"),
         (["--version", 1, "--top", "10"], "top is 10.*less than or equal to 9"),
         (["--version", 1, "--first", "12"], "first is 12; layer 'conv5' has 12 maps: allowed is 0 to 11"),

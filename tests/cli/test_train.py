@@ -124,7 +124,7 @@ def test_an_epoch_is_a_line_on_stderr(validated: Trained) -> None:
 
 def test_a_person_is_told_where_the_model_is(plain: Trained) -> None:
     folder = plain.root / "trained" / "zfnet-photos" / "1"
-    expected = f"The model is in {folder}; look at it with: zfscope models zfnet-photos --store "
+    expected = f"Model added in {folder}; inspect it with: zfscope models zfnet-photos --store "
     assert plain.result.stdout.startswith(expected)
 
 
@@ -140,7 +140,7 @@ def test_a_run_that_was_stopped_goes_on(plain: Trained) -> None:
     assert plain.result.code == 0
     result = train_in(plain.root, "--name", "two")
     assert result.code == 0
-    assert result.stderr == f"going on with the run in '{plain.root / 'run'}', after epoch 1\n"
+    assert result.stderr == f"resuming the run in '{plain.root / 'run'}' after epoch 1\n"
     assert (plain.root / "trained" / "two" / "1" / "model.json").exists()
 
 
@@ -149,8 +149,8 @@ def test_a_run_that_was_stopped_goes_on(plain: Trained) -> None:
     [
         (["--network", "resnet"], "unknown network 'resnet'; available: zfnet, zfnet-b, alexnet"),
         (["--classes", "3"], "has 2 classes, but classes is set to 3"),
-        (["--classes", "many"], "classes: 'many' is no number"),
-        (["--checkpoints", "1,x"], "checkpoints: 'x' is no number"),
+        (["--classes", "many"], "classes: 'many' is not a whole number"),
+        (["--checkpoints", "1,x"], "checkpoints: 'x' is not a whole number"),
         (["--recipe", "best"], "recipe 'best' not found; available: modern, paper"),
         (["--labels", "nowhere.txt"], "labels 'nowhere.txt' cannot be read"),
         (["--name", "No/name"], "name 'No/name' must match"),
@@ -214,4 +214,4 @@ def test_a_class_without_a_name_is_told_in_one_line(train: Run, tmp_path: Path) 
     (tmp_path / "labels.txt").write_text("n01 red bus\nn02\n")
     result = train("--labels", tmp_path / "labels.txt")
     assert (result.code, result.stdout) == (2, "")
-    assert "'n02' has no name; a line is: n01440764 tench" in result.stderr
+    assert "'n02' has no name; expected: n01440764 tench" in result.stderr

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from zfscope.cli.output import Speed
-from zfscope.cli.train import Display, display, epoch_line
+from zfscope.cli.train import TrainingDisplay, epoch_line, training_display
 
 ROW = {"epoch": 3, "train_loss": 1.23456, "roughness": 0.452, "images_per_second": 50.0}
 
@@ -29,7 +29,7 @@ def test_a_line_names_the_layer_with_the_most_dead_maps() -> None:
 
 def test_the_bar_counts_photos_decoded_and_then_photos_learnt_from() -> None:
     with Progress(Speed(), console=Console(file=io.StringIO(), force_terminal=True)) as bar:
-        shown = Display(bar, epochs=2)
+        shown = TrainingDisplay(bar, epochs=2)
         shown.decoded(3)
         assert [(task.description, task.completed, task.total) for task in bar.tasks] == [
             ("decoding photos", 3, None)
@@ -42,7 +42,7 @@ def test_the_bar_counts_photos_decoded_and_then_photos_learnt_from() -> None:
 
 
 def test_without_a_terminal_there_are_lines_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    with display(20) as shown:
+    with training_display(20) as shown:
         shown.decoded(1)
         shown.photos(50, 6000)
         shown.epoch(ROW)
@@ -59,5 +59,5 @@ def test_without_a_terminal_there_are_lines_alone(capsys: pytest.CaptureFixture[
 def test_a_name_in_a_line_neither_controls_the_terminal_nor_is_markup(terminal: bool) -> None:
     file = io.StringIO()
     with Progress(console=Console(file=file, force_terminal=terminal, width=80), disable=True) as bar:
-        Display(bar, epochs=2).say("odd photo '[red]:cat:\x1b[2J\x9b\r.jpg'\nsecond line")
+        TrainingDisplay(bar, epochs=2).print_line("odd photo '[red]:cat:\x1b[2J\x9b\r.jpg'\nsecond line")
     assert file.getvalue() == "odd photo '[red]:cat:\\x1b[2J\\x9b\\r.jpg'\nsecond line\n"

@@ -1,4 +1,4 @@
-"""`zfscope ...`: the same analyses in this process, or against a running service."""
+"""Command line: run analyses in this process or through a running service."""
 
 from zfscope.cli.app import main
 

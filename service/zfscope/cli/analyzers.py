@@ -1,4 +1,4 @@
-"""`zfscope analyzers`: what analyses there are."""
+"""`zfscope analyzers`: list the installed analyzers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ def analyzers(
     server: opt.Server = "",
     as_json: opt.AsJson = False,
 ) -> None:
-    """List the analyzers that are installed, who brought them, and what they cost.
+    """List the installed analyzers with their package and cost.
+
+    The cost is the number of network passes per photo.
 
     \b
     Examples:
@@ -32,7 +34,7 @@ def analyzers(
     if as_json:
         print_json({"analyzers": [_as_object(info) for info in found]})
         return
-    columns = {"analyzer": "left", "package": "left", "passes a photo": "right", "what it shows": "left"}
+    columns = {"analyzer": "left", "package": "left", "passes per photo": "right", "summary": "left"}
     rows = [
         (
             info.name,
@@ -43,10 +45,10 @@ def analyzers(
         for info in found
     ]
     print_table("Analyzers", columns, rows)
-    echo("zfscope analyze NAME --help lists the options of one.")
+    echo("Run `zfscope analyze NAME --help` for an analyzer's options.")
 
 
 def _as_object(info: "AnalyzerInfo") -> dict[str, Any]:
-    """Return an analyzer as a JSON object; `photos` are the fewest and the most that it takes."""
+    """Convert an analyzer to a JSON object; `photos` is the minimum and maximum number of photos."""
     known = {name: value for name, value in vars(info).items() if name not in ("min_images", "max_images")}
     return {**known, "photos": info.photos}

@@ -1,4 +1,4 @@
-"""The command line: its commands, and the one place where an error becomes a line and an exit code."""
+"""Commands of the command line, and the conversion of errors to a message and an exit code."""
 
 import os
 from collections.abc import Mapping
@@ -7,8 +7,15 @@ from typing import Any, ClassVar
 
 import typer
 
-from zfscope.cli.command import Entry, LazyGroup
-from zfscope.cli.streams import BROKEN_PIPE_EXIT, OutputLost, echo, guard_streams, one_line, print_any_name
+from zfscope.cli.command import CommandEntry, LazyGroup
+from zfscope.cli.streams import (
+    BROKEN_PIPE_EXIT,
+    OutputLost,
+    echo,
+    escape_unencodable,
+    guard_streams,
+    one_line,
+)
 from zfscope.cli.warn import show_warnings
 from zfscope.errors import AnalyzerFailed, InputError, ZfscopeError
 from zfscope.extras import engine_needed
@@ -16,56 +23,42 @@ from zfscope.termination import exit_code, terminate_as_ctrl_c
 
 ERROR_EXIT = 2
 INTERRUPTED_EXIT = 130
-_HINT = "with ZFSCOPE_TRACEBACK=1 it shows where"
+_HINT = "set ZFSCOPE_TRACEBACK=1 to see the traceback"
 _EXPECTED = (ZfscopeError, OSError, OutputLost)
 
 
-# The commands, in the order of the help, each with the first sentence of its own.
+# Commands in the order of the help, each with the first sentence of its help text.
 _SUMMARIES = {
-    "classify": (
-        "Classify a photo; for several photos, or a folder, print a row each with the likeliest class."
-    ),
-    "project": "Show what units saw in a photo, as pictures in a folder.",
-    "analyzers": "List the analyzers that are installed, who brought them, and what they cost.",
-    "health": "Ask a service whether it takes requests.",
-    "top-k": (
-        "Show the photos of an index that activate maps most: projections beside the patches they come from."
-    ),
-    "evolve": (
-        "Show what excites maps most after each stored epoch of the training, and how fast they settle."
-    ),
-    "compare": "Put models side by side: first filters and their frequencies, dead maps, grids in layer 2.",
+    "classify": "Classify photos.",
+    "project": "Project unit activations back to the pixels of a photo.",
+    "analyzers": "List the installed analyzers with their package and cost.",
+    "health": "Check whether a service accepts requests.",
+    "top-k": "Show the photos in an index that activate each map most.",
+    "evolve": "Show how feature maps develop over the training epochs.",
+    "compare": "Compare the first layers and dead maps of models.",
     "serve": "Serve models over gRPC until Ctrl-C.",
-    "train": "Train a network on a folder of photos, and add it to the model store.",
-    "evaluate": (
-        "Measure the accuracy of a model: percentages of photos whose class comes first, or among five."
-    ),
-    "index": (
-        "Index a data set: find the strongest photos of every map, one maximum a photo, and the dead maps."
-    ),
-    "gallery": (
-        "Write pages that show every map: its strongest photos, what it saw in them, and how it came to be."
-    ),
-    "analyze": "Run any analyzer on photos; `zfscope analyze NAME --help` lists its options.",
-    "models": (
-        "List the models, describe one, bring in another, or write one for others; without a command: list."
-    ),
+    "train": "Train a network and add it to the model store.",
+    "evaluate": "Measure the top-1 and top-5 accuracy of a model.",
+    "index": "Index the strongest photos of every feature map.",
+    "gallery": "Write HTML pages that show every feature map.",
+    "analyze": "Run any installed analyzer on photos.",
+    "models": "List, describe, import, fetch and export models.",
 }
 
 
-def _entry(name: str, summary: str) -> Entry:
-    """Return a command of the module that is called like it."""
+def _entry(name: str, summary: str) -> CommandEntry:
+    """Return the entry of a command; its module and function have the command's name."""
     module = name.replace("-", "_")
-    return Entry(f"zfscope.cli.{module}:{module}", summary)
+    return CommandEntry(f"zfscope.cli.{module}:{module}", summary)
 
 
 COMMANDS = {name: _entry(name, summary) for name, summary in _SUMMARIES.items()}
 
 
 class Commands(LazyGroup):
-    """Runs a command; what goes wrong is said in one line on stderr."""
+    """Group of all commands; reports an error as one line on stderr."""
 
-    entries: ClassVar[Mapping[str, Entry]] = COMMANDS
+    entries: ClassVar[Mapping[str, CommandEntry]] = COMMANDS
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -81,7 +74,7 @@ class Commands(LazyGroup):
 
 
 def _check_current_folder() -> None:
-    """Raise InputError where the current folder was removed: torch and MKL would end the process."""
+    """Raise InputError if the current folder was removed: torch and MKL would abort the process."""
     try:
         Path.cwd()
     except OSError as error:
@@ -94,7 +87,7 @@ def _check_current_folder() -> None:
 
 
 def _message_of(error: Exception) -> str | None:
-    """Return what is said of an error; None for typer's own, which are no errors of a command."""
+    """Return the message for an error; None for typer's exceptions, which typer handles itself."""
     if isinstance(error, OutputLost):
         raise typer.Exit(_report_lost(error)) from error
     if isinstance(error, OSError):
@@ -106,26 +99,27 @@ def _message_of(error: Exception) -> str | None:
         return str(error)
     if type(error).__module__.startswith(("typer", "click")):
         return None
-    return f"{type(error).__name__}: {error} (a fault of zfscope; {_HINT})"
+    return f"{type(error).__name__}: {error} (a bug in zfscope; {_HINT})"
 
 
 def fail(message: str) -> None:
-    """Say what went wrong in one line on stderr, and leave with exit code 2."""
+    """Print an error as one line on stderr and exit with code 2."""
     echo(one_line(f"zfscope: {message}"), err=True)
     raise typer.Exit(ERROR_EXIT)
 
 
 def _report_lost(lost: OutputLost) -> int:
-    """Return the exit code of output that cannot be written; print why, unless its reader left."""
+    """Return the exit code for lost output; print the reason unless the reader closed the pipe."""
     if lost.broken_pipe:
         return BROKEN_PIPE_EXIT
-    echo(f"zfscope: the output cannot be written: {lost.reason}", err=True)
+    echo(f"zfscope: cannot write the output: {lost.reason}", err=True)
     return ERROR_EXIT
 
 
 app = typer.Typer(
     cls=Commands,
-    help="A microscope for convolutional networks: what a network saw in a photo.",
+    help="Inspect convolutional networks: show which pixels of a photo activate which features.\n\n"
+    "\b\nExamples:\n  zfscope classify china.jpg\n  zfscope project china.jpg --layer conv5\n  zfscope serve",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -134,22 +128,22 @@ app = typer.Typer(
 
 
 @app.callback()
-def _about() -> None:
-    """Commands are found by `Commands`; typer makes a group of an app that has a callback."""
+def _group_help() -> None:
+    """Turn the app into a group: typer needs a callback for it. `Commands` resolves the commands."""
 
 
 def main() -> None:
     """Run the command line."""
-    print_any_name()
+    escape_unencodable()
     guard_streams()
     show_warnings()
     terminate_as_ctrl_c()
     try:
         try:
             app(prog_name="zfscope")
-        except OutputLost as lost:  # of help, which is printed before a command is invoked
+        except OutputLost as lost:  # raised by help, which is printed before a command is invoked
             raise SystemExit(exit_code(_report_lost(lost))) from None
     except SystemExit as ended:
         raise SystemExit(exit_code(ended.code)) from None
-    except KeyboardInterrupt:  # where typer does not see it
+    except KeyboardInterrupt:  # raised outside typer's own handling
         raise SystemExit(exit_code(INTERRUPTED_EXIT)) from None

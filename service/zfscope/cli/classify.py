@@ -1,4 +1,4 @@
-"""`zfscope classify`: the likeliest classes of a photo."""
+"""`zfscope classify`: print the most likely classes of photos."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +9,7 @@ from zfscope.cli import options as opt
 from zfscope.cli.command import remote
 from zfscope.cli.connect import connect
 from zfscope.cli.output import answer_json, print_json, print_table, print_warnings, title_of
-from zfscope.cli.photos import for_each, is_single, listed, read_photo
+from zfscope.cli.photos import expand_photos, is_single_photo, process_photos, read_photo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @remote
 def classify(
     photos: opt.PhotoFiles,
-    top: Annotated[int, typer.Option(min=1, max=1000, help="How many classes.")] = 5,
+    top: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1000, help="Number of classes to print for a photo.")
+    ] = 5,
     ten_crop: opt.TenCrop = False,
     model: opt.ModelName = "",
     version: opt.ModelVersion = None,
@@ -32,10 +34,11 @@ def classify(
     server: opt.Server = "",
     as_json: opt.AsJson = False,
 ) -> None:
-    """Classify a photo; for several photos, or a folder, print a row each with the likeliest class.
+    """Classify photos.
 
-    With several photos --json prints one object a line, with the photo's path as `file`; a photo that cannot
-    be used has an `error` there and does not end the others, and the exit code is 2.
+    Print the top classes of a single photo; for several photos or a folder, print one row per photo with
+    its most likely class. With several photos, --json prints one object per line, with the photo's path as
+    `file`. Unusable photos are reported (with --json, as `error`) and skipped; the exit code is then 2.
 
     \b
     Examples:
@@ -47,15 +50,15 @@ def classify(
     """
     with connect(server, store, runtime=runtime, torchserve=torchserve) as zfscope:
 
-        def one(photo: bytes) -> "Classification":
+        def classify_photo(photo: bytes) -> "Classification":
             return zfscope.classify(photo, model=model, version=version, top=top, ten_crop=ten_crop)
 
-        if is_single(photos):
-            _print_one(photos[0], one(read_photo(photos[0])), as_json=as_json)
+        if is_single_photo(photos):
+            _print_one(photos[0], classify_photo(read_photo(photos[0])), as_json=as_json)
         elif as_json:
-            _print_lines(listed(photos), one)
+            _print_lines(expand_photos(photos), classify_photo)
         else:
-            _print_rows(listed(photos), one)
+            _print_rows(expand_photos(photos), classify_photo)
 
 
 def _print_one(photo: Path, answer: "Classification", *, as_json: bool) -> None:
@@ -69,8 +72,8 @@ def _print_one(photo: Path, answer: "Classification", *, as_json: bool) -> None:
 
 
 def _print_lines(photos: "Sequence[Path]", classify: "Classify") -> None:
-    """Print a JSON object a line, as soon as it is known."""
-    for_each(
+    """Print one JSON object per line, each as soon as its photo is classified."""
+    process_photos(
         photos,
         lambda path, photo: print_json({"file": str(path)} | as_object(classify(photo))),
         as_json=True,
@@ -78,7 +81,7 @@ def _print_lines(photos: "Sequence[Path]", classify: "Classify") -> None:
 
 
 def _print_rows(photos: "Sequence[Path]", classify: "Classify") -> None:
-    """Print a table of the likeliest class of each photo."""
+    """Print a table with the most likely class of each photo."""
     answers: dict[Path, Classification] = {}
 
     def add(path: Path, photo: bytes) -> None:
@@ -86,7 +89,7 @@ def _print_rows(photos: "Sequence[Path]", classify: "Classify") -> None:
         print_warnings(answers[path].warnings, prefix=f"{path}: ")
 
     try:
-        for_each(photos, add, as_json=False)
+        process_photos(photos, add, as_json=False)
     finally:
         if answers:
             _print_table(answers)
@@ -105,7 +108,7 @@ def _print_table(answers: "dict[Path, Classification]") -> None:
 
 
 def as_object(answer: "Classification") -> dict[str, Any]:
-    """Return an answer as a JSON object."""
+    """Convert a classification to a JSON object."""
     named = [
         {name.removeprefix("label_"): value for name, value in vars(score).items()}
         for score in answer.classes

@@ -1,4 +1,4 @@
-"""Commands: each is imported when it runs, refuses empty values, and may have options of a connection."""
+"""Building blocks of commands: lazy import, rejection of empty values, connection options."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,25 +18,25 @@ from zfscope.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Options for which an empty value means something: train without checkpoints.
-_MAY_BE_EMPTY = frozenset({"--checkpoints"})
+# Options for which an empty value is valid: `train --checkpoints ''` keeps none.
+_EMPTY_ALLOWED = frozenset({"--checkpoints"})
 
-# The options of a connection that name a file, each a setting of `zfscope.client.Access`, with their help.
+# Connection options that name a file, with their help; each is a setting of `zfscope.client.Access`.
 FILES = {
-    "tls_ca": "Certificate of the authority that signed the service's, PEM.",
-    "tls_client_certificate": "This client's certificate, PEM.",
-    "tls_client_key": "Private key of this client's certificate, PEM.",
-    "token_file": "File with the token that the service asks for.",
+    "tls_ca": "CA certificate that signed the service's certificate, PEM.",
+    "tls_client_certificate": "Client certificate, PEM.",
+    "tls_client_key": "Private key of the client certificate, PEM.",
+    "token_file": "File with the bearer token for the service.",
 }
 
-_given: ContextVar[Mapping[str, Any]] = ContextVar("given")
+_connection_options: ContextVar[Mapping[str, Any]] = ContextVar("given")
 
 
 class Command(TyperCommand):
-    """A command of typer; an empty option or argument is an InputError, and not the default."""
+    """Command that rejects empty options and arguments instead of using their defaults."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words of a command line. Raises InputError for an empty one."""
+        """Parse the arguments of a command line. Raises InputError for an empty one."""
         options = {
             word for option in self.params if not getattr(option, "is_flag", False) for word in option.opts
         }
@@ -45,7 +45,7 @@ class Command(TyperCommand):
 
 
 def make_command(function: Callable[..., Any], name: str, **options: Any) -> Any:
-    """Return a function as a command. options: see `Typer.command`."""
+    """Make a command from a function. options: see `Typer.command`."""
     app = Typer(add_completion=False, rich_markup_mode=None)
     app.command(name, **{"cls": Command, **options})(function)
     return get_command(app)
@@ -54,75 +54,77 @@ def make_command(function: Callable[..., Any], name: str, **options: Any) -> Any
 def option(
     name: str, kind: Any, text: str, default: Any = None, *, flags: Sequence[str] = (), **declared: Any
 ) -> Parameter:
-    """Return an option as a parameter of a function.
+    """Return the function parameter that declares an option.
 
-    text: its help. flags: as users type it, by default made of the name. declared: see `typer.Option`.
+    text: help text. flags: spellings on the command line, by default derived from the name. declared: see
+    `typer.Option`.
     """
     return parameter(name, Annotated[kind, Option(*flags, help=text, **declared)], default)
 
 
 def parameter(name: str, annotation: Any, default: Any) -> Parameter:
-    """Return an option or an argument that typer declares, such as those of `options`, as a parameter."""
+    """Return the function parameter for an annotation that typer understands, such as those in `options`."""
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def flag(setting: str) -> str:
-    """Return the option of a setting: `--tls-ca`."""
+    """Return the flag for a setting name: `--tls-ca` for `tls_ca`."""
     return f"--{setting.replace('_', '-')}"
 
 
-# The options of a connection, with every command that may ask a service.
+# Connection options of every command that can use a service.
 _CONNECTION = (
-    option("tls", bool, "Use TLS, with the system's authorities.", False, flags=("--tls",)),
+    option("tls", bool, "Use TLS with the system's certificate authorities.", False, flags=("--tls",)),
     *(option(name, str | None, meaning, metavar="FILE") for name, meaning in FILES.items()),
 )
 
 
 def remote(function: F) -> F:
-    """Add the options of a connection to a command; `connect` uses them, the command gets none of them."""
+    """Add the connection options to a command; `connect` reads them, they are not passed to the command."""
 
     @wraps(function)
     def command(**values: Any) -> Any:
-        with accessing({option.name: values.pop(option.name) for option in _CONNECTION}):
+        with use_connection_options({option.name: values.pop(option.name) for option in _CONNECTION}):
             return function(**values)
 
-    return cast(F, taking(command, *parameters_of(function), *_CONNECTION))
+    return cast(F, with_parameters(command, *command_parameters(function), *_CONNECTION))
 
 
-def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
-    """Return the parameters of a command as its options are made of them."""
-    found = signature(function, eval_str=True).parameters.values()
-    return [each.replace(kind=Parameter.KEYWORD_ONLY) for each in found]
+def command_parameters(function: Callable[..., Any]) -> list[Parameter]:
+    """Return the parameters of a command function as keyword-only parameters."""
+    parameters = signature(function, eval_str=True).parameters.values()
+    return [each.replace(kind=Parameter.KEYWORD_ONLY) for each in parameters]
 
 
-def taking(command: F, *parameters: Parameter) -> F:
-    """Have typer make the options of a command, which takes any values, from these parameters."""
+def with_parameters(command: F, *parameters: Parameter) -> F:
+    """Set the signature from which typer creates the options of a command that accepts **values."""
     vars(command)["__signature__"] = Signature(parameters)
     return command
 
 
 @contextmanager
-def accessing(options: Mapping[str, Any]) -> Iterator[None]:
-    """Open connections with these options; those that are not given are read from the environment."""
-    token = _given.set({name: value for name, value in options.items() if value})
+def use_connection_options(options: Mapping[str, Any]) -> Iterator[None]:
+    """Use these connection options within the context; unset ones are read from the environment."""
+    token = _connection_options.set({name: value for name, value in options.items() if value})
     try:
         yield
     finally:
-        _given.reset(token)
+        _connection_options.reset(token)
 
 
-def given() -> Mapping[str, Any]:
-    """Return the options of a connection that were given to the command that runs."""
-    return _given.get({})
+def connection_options() -> Mapping[str, Any]:
+    """Return the connection options passed to the running command."""
+    return _connection_options.get({})
 
 
 def check_not_empty(words: Sequence[str], options: Collection[str], *, others: bool = False) -> None:
-    """Raise InputError for an option with an empty value, and for an empty argument.
+    """Raise InputError for an option with an empty value and for an empty argument.
 
-    options: those that take a value. others: whether there are further ones, whose values may be empty.
+    options: flags of the options that take a value. others: whether unknown options, whose values may be
+    empty, are allowed too.
     """
     for before, word in pairwise(["", *words]):
-        if before == "--":  # only arguments follow
+        if before == "--":  # everything after it is an argument
             others, options = False, ()
         name, equals, value = word.partition("=")
         if equals and not value and name in options:
@@ -130,41 +132,41 @@ def check_not_empty(words: Sequence[str], options: Collection[str], *, others: b
         if not word and before in options:
             _refuse(before)
         if not word and before not in options and not (others and before.startswith("--")):
-            raise InputError("an argument is empty: ''; fill it in, or leave it out", field="arguments")
+            raise InputError("empty argument ''; pass a value or omit it", field="arguments")
 
 
 def _refuse(name: str) -> None:
-    if name not in _MAY_BE_EMPTY:
-        message = f"{name} is empty; pass a value, or leave {name} out"
+    if name not in _EMPTY_ALLOWED:
+        message = f"{name} is empty; pass a value or omit {name}"
         raise InputError(message, field=name.lstrip("-").replace("-", "_"))
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A command that is not imported yet.
+class CommandEntry:
+    """Command that has not been imported yet.
 
-    where: its function, or its `Typer` if it has commands of its own, as `module:name`. summary: the first
-    sentence of its help, which a list of commands shows.
+    target: `module:name` of its function, or of its `Typer` if it has subcommands. summary: first sentence of
+    its help, shown in the list of commands.
     """
 
-    where: str
+    target: str
     summary: str
 
     def load(self, name: str) -> Any:
-        """Import the command and return it as typer runs it."""
-        module, _, attribute = self.where.partition(":")
-        found = getattr(import_module(module), attribute)
-        if not isinstance(found, Typer):
-            return make_command(found, name)
-        group = get_group(found)
+        """Import the command and convert it to typer's form."""
+        module, _, attribute = self.target.partition(":")
+        loaded = getattr(import_module(module), attribute)
+        if not isinstance(loaded, Typer):
+            return make_command(loaded, name)
+        group = get_group(loaded)
         group.name = name
         return group
 
 
 class LazyCommands(Mapping[str, Any]):
-    """Commands by name; one is imported when it is looked up."""
+    """Mapping from names to commands that imports a command on lookup."""
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, entries: Mapping[str, CommandEntry]) -> None:
         self._entries = entries
 
     def __getitem__(self, name: str) -> Any:
@@ -178,9 +180,9 @@ class LazyCommands(Mapping[str, Any]):
 
 
 class LazyGroup(TyperGroup):
-    """A group of the commands in `entries`, which a subclass states; lists of them import none."""
+    """Group of the commands in `entries`, set by a subclass; listing them imports none."""
 
-    entries: ClassVar[Mapping[str, Entry]] = {}
+    entries: ClassVar[Mapping[str, CommandEntry]] = {}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -191,11 +193,11 @@ class LazyGroup(TyperGroup):
         return list(self.entries)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands, from their summaries alone."""
-        _stated(self._summaries(), ctx).format_commands(ctx, formatter)
+        """Write the list of commands from their summaries, without importing them."""
+        _stub_group(self._summaries(), ctx).format_commands(ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Return the commands and options that a word may become, from the summaries alone."""
+        """Return the commands and options that complete a word, without importing any command."""
         return completions(ctx, incomplete, self._summaries())
 
     def _summaries(self) -> dict[str, str]:
@@ -203,13 +205,13 @@ class LazyGroup(TyperGroup):
 
 
 def completions(ctx: Any, incomplete: str, summaries: Mapping[str, str]) -> list[Any]:
-    """Return the commands, and the options of the group of `ctx`, that a word may become."""
-    group = _stated(summaries, ctx)
+    """Return the commands and the options of the group of `ctx` that complete a word."""
+    group = _stub_group(summaries, ctx)
     with group.make_context(group.name, [], parent=ctx.parent, resilient_parsing=True) as own:
         return group.shell_complete(own, incomplete)
 
 
-def _stated(summaries: Mapping[str, str], ctx: Any) -> TyperGroup:
-    """Return the group of `ctx` with commands that have nothing but a summary."""
+def _stub_group(summaries: Mapping[str, str], ctx: Any) -> TyperGroup:
+    """Return a copy of the group of `ctx` whose commands consist of a summary only."""
     known = [TyperCommand(name, help=summary) for name, summary in summaries.items()]
     return TyperGroup(name=ctx.info_name, commands=cast(Any, known), params=ctx.command.params)

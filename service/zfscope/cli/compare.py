@@ -1,4 +1,4 @@
-"""`zfscope compare`: models side by side (Fig 6)."""
+"""`zfscope compare`: compare models side by side (Fig 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zfscope.cli import options as opt
-from zfscope.cli.analysis import Analyses, Written, analysis, picture_line
+from zfscope.cli.analysis import AnalysisRunner, WrittenFiles, analysis, picture_line
 from zfscope.cli.output import cells, print_table
 from zfscope.cli.output_folder import Subject
 from zfscope.cli.photos import PhotosUsed, read_photo
 from zfscope.cli.streams import echo
-from zfscope.cli.warn import print_lines_of_warnings
+from zfscope.cli.warn import print_data_warnings
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,36 +24,38 @@ if TYPE_CHECKING:
     from zfscope.datasets.read import Skipped
     from zfscope.results import Table
 
-MOST_PHOTOS = 16
-# Files that are data sets, as `zfscope index` takes them, and not photos.
+MAX_PHOTOS = 16
+# Suffixes of files that are data sets, in the formats of `zfscope index`, rather than photos.
 DATA_SUFFIXES = (".tar", ".txt")
 
 
 @analysis("compared", {}, leave_out=("model", "version"))
 def compare(
-    run: Analyses,
+    run: AnalysisRunner,
     parameters: dict[str, Any],
     photos: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PHOTO", help="Photos, or data sets of which some are taken.", show_default=False
+            metavar="PHOTO", help="Photos, or data sets to sample photos from.", show_default=False
         ),
     ],
     models: Annotated[
-        str, typer.Option(metavar="NAME[:VERSION],...", help="Two or more models of the store.")
+        str, typer.Option(metavar="NAME[:VERSION],...", help="Models to compare, two or more.")
     ],
     index: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="Index that each model has: count maps dead on all its photos.  [default: none]",
+            help="Count the maps that are dead on all photos of this index, which every model must have.  "
+            "[default: count on the photos]",
         ),
     ] = "",
     indexes: opt.Indexes = None,
 ) -> None:
-    """Put models side by side: first filters and their frequencies, dead maps, grids in layer 2.
+    """Compare the first layers and dead maps of models.
 
-    Of a folder, 16 photos are taken, evenly spaced.
+    The figure shows the filters of the first layer, their spatial frequencies, and aliasing (grid patterns)
+    in layer 2. From a data set, 16 evenly spaced photos are used.
 
     \b
     Examples:
@@ -64,18 +66,19 @@ def compare(
     first, *others = [name.strip() for name in models.split(",")]
     name, _, version = first.partition(":")
     if indexes is not None and not index:
-        raise InputError("--indexes is for --index NAME, which is missing", field="index")
+        raise InputError("--indexes requires --index NAME", field="index")
     if version and not version.isdecimal():
-        raise InputError(f"--models: '{first}'; a model is named as NAME or NAME:VERSION", field="models")
-    chosen = choose(photos)
-    print_lines_of_warnings(chosen.warnings)
+        message = f"--models: '{first}' is not a valid model; use NAME or NAME:VERSION"
+        raise InputError(message, field="models")
+    selection = select_photos(photos)
+    print_data_warnings(selection.warnings)
     run.analyze(
         "compare-architectures",
-        chosen.photos,
+        selection.photos,
         {"others": others, "index": index},
         lambda found: Subject("", (), _table(found).columns[2:]),
-        partial(_show, chosen.used),
-        more=chosen.used.as_object(),
+        partial(_show, selection.used),
+        more=selection.used.as_object(),
         stage="models",
         model=name,
         version=int(version) if version else None,
@@ -86,15 +89,15 @@ def _table(found: "Analyzed") -> "Table":
     return found.analysis.tables["architectures"]
 
 
-def _show(used: PhotosUsed, found: "Analyzed", written: Written) -> None:
+def _show(used: PhotosUsed, found: "Analyzed", written: WrittenFiles) -> None:
     table = _table(found)
     print_table("Architectures compared", dict.fromkeys(table.columns, "left"), cells(table.rows))
     echo(f"Compared on {used}. {picture_line(written)}")
 
 
 @dataclass
-class Chosen:
-    """The photos to compare on, those that could not be used, what was passed over, and what may be wrong."""
+class PhotoSelection:
+    """Photos to compare on, unusable photos, skipped files, and warnings."""
 
     photos: list[bytes] = field(default_factory=list)
     skipped: list["Skipped"] = field(default_factory=list)
@@ -103,27 +106,27 @@ class Chosen:
 
     @property
     def used(self) -> PhotosUsed:
-        """The photos by whether they are compared on."""
+        """Counts of the used and unusable photos."""
         return PhotosUsed(len(self.photos), self.skipped, self.passed_over)
 
 
-def choose(named: Sequence[Path]) -> Chosen:
-    """Return photos as they are named, and some of each data set.
+def select_photos(named: Sequence[Path]) -> PhotoSelection:
+    """Select the named photos and a sample of each data set.
 
-    Raises InputError for a photo that cannot be read, and for a data set without a photo that can be used.
+    Raises InputError for a photo that cannot be read, and for a data set without a usable photo.
     """
-    chosen = Chosen()
+    selection = PhotoSelection()
     for path in named:
         if path.is_dir() or path.suffix.lower() in DATA_SUFFIXES:
-            _add_some(path, chosen)
+            _add_sample(path, selection)
         else:
-            chosen.photos.append(_named_photo(path))
-    if repeats := len(chosen.photos) - len(set(chosen.photos)):
-        chosen.warnings.append(f"{repeats:,} of {len(chosen.photos):,} photos repeat another of them")
-    return chosen
+            selection.photos.append(_read_valid_photo(path))
+    if repeats := len(selection.photos) - len(set(selection.photos)):
+        selection.warnings.append(f"{repeats:,} of {len(selection.photos):,} photos are duplicates")
+    return selection
 
 
-def _named_photo(path: Path) -> bytes:
+def _read_valid_photo(path: Path) -> bytes:
     from zfscope.images.decode import decode
 
     data = read_photo(path)
@@ -134,15 +137,15 @@ def _named_photo(path: Path) -> bytes:
     return data
 
 
-def _add_some(path: Path, chosen: Chosen) -> None:
-    """Add evenly spaced photos of a data set: in place of one that cannot be used, the next that can."""
+def _add_sample(path: Path, selection: PhotoSelection) -> None:
+    """Add evenly spaced photos of a data set, replacing an unusable photo by the next usable one."""
     from zfscope.datasets import UnusablePhoto, open_data
     from zfscope.datasets.names import printable, quoted, similar_classes
     from zfscope.datasets.read import Skipped, usable_bytes
 
     data, photos, skipped = open_data(path), list[bytes](), list[Skipped]()
-    count = min(MOST_PHOTOS, len(data))
-    starts = [len(data) * place // count for place in range(count + 1)]
+    count = min(MAX_PHOTOS, len(data))
+    starts = [len(data) * index // count for index in range(count + 1)]
     for first, end in pairwise(starts):
         for number in range(first, end):
             photo = data.photo(number)
@@ -154,10 +157,10 @@ def _add_some(path: Path, chosen: Chosen) -> None:
     if not photos:
         name, reason = skipped[0]
         message = (
-            f"none of the {len(data):,} photos in {quoted(str(path))} can be used; {quoted(name)}: {reason}"
+            f"no usable photo among {len(data):,} in {quoted(str(path))}; first: {quoted(name)}: {reason}"
         )
         raise InputError(message, field="photos")
-    chosen.photos += photos
-    chosen.skipped += skipped
-    chosen.warnings += similar_classes(data.classes)
-    chosen.passed_over += data.passed_over
+    selection.photos += photos
+    selection.skipped += skipped
+    selection.warnings += similar_classes(data.classes)
+    selection.passed_over += data.passed_over

@@ -1,15 +1,15 @@
-"""Client of a command: of this process, or of a running service."""
+"""Clients for commands: local or connected to a running service."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfscope.cli import options as opt
-from zfscope.cli.command import given
-from zfscope.cli.streams import keep_stdout
+from zfscope.cli.command import connection_options
+from zfscope.cli.streams import reserve_stdout
 from zfscope.errors import InputError
 from zfscope.location import find_store
 
-if TYPE_CHECKING:  # both bring half a second or more of imports, which `zfscope --help` does without
+if TYPE_CHECKING:  # importing them takes half a second or more, too long for `zfscope --help`
     from zfscope.client import Client, ClientMethods
 
 
@@ -21,26 +21,28 @@ def connect(
     torchserve: str = "",
     indexes: Path | None = None,
 ) -> "ClientMethods":
-    """Return a client of the service at `server`, or of this process if that is empty.
+    """Return a client of the service at `server`, or a local client if that is empty.
 
-    runtime, torchserve, indexes: see `LocalClient`. Raises InputError for a service's indexes, and for
-    indexes that are not a folder.
+    runtime, torchserve, indexes: see `LocalClient`. Raises InputError if `indexes` is not a folder, or is
+    combined with `server`.
     """
     if server:
         if indexes is not None:
-            raise InputError("--indexes is of this process; a service reads its own", field="indexes")
+            message = "--indexes cannot be combined with --server; the service reads its own indexes"
+            raise InputError(message, field="indexes")
         return connect_to(server)
     if indexes is not None and indexes.exists() and not indexes.is_dir():
         raise InputError(f"--indexes: '{indexes}' is not a folder", field="indexes")
-    from zfscope.local import LocalClient  # first: where the engine is missing there may be no store either
+    # Imported before the store is searched: without the engine, a missing store is not the actual problem.
+    from zfscope.local import LocalClient
 
-    keep_stdout()  # from analyzers, which run in this process
+    reserve_stdout()  # analyzers run in this process and may print
     return LocalClient(find_store(store), runtime=runtime, torchserve=torchserve, indexes=indexes)
 
 
 def connect_to(server: str, *, timeout_s: float = 60) -> "Client":
-    """Return a client of the service at `server`, with the options of the connection that were given."""
+    """Return a client of the service at `server`, using the command's connection options."""
     from zfscope.client import Access, Client
     from zfscope.wire.settings import read_settings
 
-    return Client(server, timeout_s=timeout_s, access=read_settings(Access, **given()))
+    return Client(server, timeout_s=timeout_s, access=read_settings(Access, **connection_options()))

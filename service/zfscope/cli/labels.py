@@ -1,4 +1,4 @@
-"""The names of classes, from a file."""
+"""Reader for files of class names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,53 +8,52 @@ from pathlib import Path
 from zfscope.errors import InputError
 from zfscope.text import BYTE_ORDER_MARK, decode_text, is_comment
 
-# What separates columns of CSV, JSON and Python; ids that have one end with a TAB.
+# Separators of CSV, JSON and Python; an id that contains one must be followed by a TAB.
 _SEPARATORS = re.compile("[,;:\"']")
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Read names of classes, a line each: the folder, a TAB or spaces, the name. Comments begin with '# '.
+    """Read class names, keyed by class id (folder), from lines of `id`, a TAB or spaces, and `name`.
 
-    Where a line has a TAB, it ends the folder, which may have spaces then. Raises InputError for a file that
-    is not such text in UTF-8, or in UTF-16 with its byte order mark, such as JSON or CSV, for a class that is
-    named twice, and for a third column.
+    An id followed by a TAB may contain spaces. Comments start with '# '. The encoding is UTF-8, or UTF-16
+    with a byte order mark. Raises InputError for other formats such as JSON or CSV, for a repeated class, and
+    for a third column.
     """
     names, lines = dict[str, str](), dict[str, int]()
     for number, folder, name in _named(path):
         if folder in names:
-            message = f"labels '{path}': class '{folder}' is named in lines {lines[folder]} and {number}"
-            raise InputError(f"{message}; leave one of them", field="labels")
+            message = f"labels '{path}': class '{folder}' appears in lines {lines[folder]} and {number}"
+            raise InputError(f"{message}; remove one of them", field="labels")
         names[folder], lines[folder] = name, number
     if not names:
-        raise InputError(f"labels '{path}' is empty; a line is: n01440764 tench", field="labels")
+        raise InputError(f"labels '{path}' is empty; expected lines like: n01440764 tench", field="labels")
     return names
 
 
 def check_order(path: Path, names: Mapping[str, str]) -> str:
-    """Return a warning about other ids that are numbers out of order, empty where there are none.
+    """Return a warning if numeric ids are out of order; empty otherwise.
 
-    Raise InputError for ids that are all numbers of classes, from 0 or 1 on, but not in their order.
-
-    Lines of a file that was sorted as text, 0, 1, 10, 2, would name other classes than they state. Folders
-    with such names are classes in just that order, so the right order is not known.
+    Raises InputError if the ids are exactly the class numbers, starting at 0 or 1, in the wrong order: a file
+    sorted as text (0, 1, 10, 2) would assign names to the wrong classes. As folders with such names do get
+    their classes in text order, the intended order cannot be determined.
     """
     ids = [int(each) if each.isdecimal() else -1 for each in names]
     wrong = next((number for number, (one, other) in enumerate(pairwise(ids), 1) if other < one), None)
     if wrong is None:
         return ""
     if sorted(ids) not in (list(range(len(ids))), list(range(1, len(ids) + 1))):
-        order = "ids are numbers out of order; their lines are taken as the order of the scores"
+        order = "numeric ids are not in ascending order; the order of the lines is used as score order"
         return "" if -1 in ids else f"labels '{path}': {order}"
-    line = f"id '{list(names)[wrong]}' comes after '{list(names)[wrong - 1]}'"
+    line = f"id '{list(names)[wrong]}' follows '{list(names)[wrong - 1]}'"
     raise InputError(
-        f"labels '{path}': {line}, but lines are in the order of the scores; sort them by number "
-        "(sort -n). If they are in that order and the ids are no such numbers, write them as 'class-10'",
+        f"labels '{path}': {line}, but lines must be in score order; sort them numerically (sort -n). If the "
+        "order is right and the ids are not class numbers, write them as 'class-10'",
         field="labels",
     )
 
 
 def _named(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Read the number, the folder and the name of each line that is neither blank nor a comment."""
+    """Yield line number, id and name of each line that is neither blank nor a comment."""
     for number, marked in enumerate(_text(path).split("\n"), 1):
         line = marked.removeprefix(BYTE_ORDER_MARK)
         if line.strip() and not is_comment(line):
@@ -69,19 +68,17 @@ def _named(path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def _fault(folder: str, name: str, *, ends_with_tab: bool) -> str:
-    """Return what is wrong with a line, empty if nothing is."""
+    """Return the error of a line, empty if it is valid."""
     separator = None if ends_with_tab else _SEPARATORS.search(folder)
     if not ends_with_tab and folder.startswith(("{", "[")) and (separator or not name):
-        return "it seems to be JSON; write a line for each class: n01440764 tench"
+        return "the file looks like JSON; write one line per class: n01440764 tench"
     if not name:
-        return f"'{folder}' has no name; a line is: n01440764 tench, or with a TAB between"
+        return f"'{folder}' has no name; expected: n01440764 tench, separated by spaces or a TAB"
     if separator:
-        message = f"'{folder}' contains {separator[0]!r}; a line is: n01440764 tench"
-        return f"{message}; put a TAB behind an id that has that character"
+        message = f"'{folder}' contains {separator[0]!r}; expected: n01440764 tench"
+        return f"{message}; put a TAB after an id with that character"
     columns = 1 + len(name.split("\t"))
-    return (
-        "" if columns == 2 else f"'{folder}' has {columns} columns; a line has two: n01440764, a TAB, tench"
-    )
+    return "" if columns == 2 else f"'{folder}' has {columns} columns; expected two: n01440764, a TAB, tench"
 
 
 def _text(path: Path) -> str:

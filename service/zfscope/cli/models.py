@@ -1,4 +1,4 @@
-"""`zfscope models`: what models there are, and what one is made of; and how more come in."""
+"""`zfscope models`: list, describe, import, fetch and export models."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,7 @@ _LIST = "list"
 
 
 class ModelsGroup(TyperGroup):
-    """Takes what is no command of its own for arguments of `list`: `zfscope models NAME`."""
+    """Group that passes arguments other than a command to `list`: `zfscope models NAME`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         first = args[0] if args else ""
@@ -38,8 +38,10 @@ models = typer.Typer(cls=ModelsGroup, rich_markup_mode=None)
 
 
 @models.callback()
-def _about() -> None:
-    """List the models, describe one, bring in another, or write one for others; without a command: list.
+def _group_help() -> None:
+    """List, describe, import, fetch and export models.
+
+    Without a command, list the models, or describe the one named.
 
     \b
     Examples:
@@ -55,17 +57,17 @@ def _about() -> None:
 @remote
 def list_models(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="One model, layer by layer.", show_default=False)
+        str, typer.Argument(metavar="NAME", help="Model to describe layer by layer.", show_default=False)
     ] = "",
     version: opt.ModelVersion = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check every file of the store against its hash first.")
+        bool, typer.Option("--verify", help="First check every file of the store against its hash.")
     ] = False,
     store: opt.Store = None,
     server: opt.Server = "",
     as_json: opt.AsJson = False,
 ) -> None:
-    """List the models, or describe one.
+    """List the models or describe one.
 
     \b
     Examples:
@@ -74,7 +76,8 @@ def list_models(
       zfscope models --verify
     """
     if verify and server:
-        raise InputError("--verify reads the files of this machine; leave --server out", field="verify")
+        message = "--verify cannot be combined with --server; it reads the files on this machine"
+        raise InputError(message, field="verify")
     with connect(server, store) as zfscope:
         described = zfscope.model(name, version) if name else None
         listed = (described.summary,) if described else zfscope.models()
@@ -87,7 +90,7 @@ def list_models(
     elif listed:
         _print_models(listed)
     else:
-        echo("The store has no models.")
+        echo("The store is empty. Add a model with: zfscope models fetch squeezenet-imagenet")
 
 
 def _verify(models: "tuple[ModelSummary, ...]", root: Path) -> None:
@@ -127,17 +130,18 @@ def _print_models(models: "tuple[ModelSummary, ...]") -> None:
 
 def _print_model(model: "ModelInfo") -> None:
     summary = model.summary
-    columns = {"layer": "left", "kind": "left", "output": "left", "parameters": "right", "sees (px)": "right"}
+    columns = {"layer": "left", "kind": "left", "output": "left", "parameters": "right"}
+    columns |= {"receptive field (px)": "right", "stride (px)": "right"}
     title = f"{title_of(summary.name, summary.version)}: {summary.summary}"
-    print_table(title, {**columns, "every (px)": "right"}, [_layer_row(layer) for layer in model.layers])
+    print_table(title, columns, [_layer_row(layer) for layer in model.layers])
     if model.accuracy:
         accuracy = model.accuracy
         echo(
-            f"Right for {accuracy.top1_percent:.1f} % of {accuracy.images} photos, among its first five for "
-            f"{accuracy.top5_percent:.1f} % ({accuracy.data})"
+            f"Accuracy on {accuracy.images} photos ({accuracy.data}): top-1 {accuracy.top1_percent:.1f} %, "
+            f"top-5 {accuracy.top5_percent:.1f} %"
         )
     if not model.labels:
-        echo("No classes: it ends in feature maps")
+        echo("No classes: the network ends in feature maps")
         return
     echo(
         f"Classes: {', '.join(label.name for label in model.labels[:20])}"

@@ -1,4 +1,4 @@
-"""The options that commands share, each declared once."""
+"""Options shared by several commands."""
 
 from enum import StrEnum
 from inspect import Parameter
@@ -15,7 +15,7 @@ from zfscope.errors import InputError
 
 
 class Rank(StrEnum):
-    """By what maps are strong."""
+    """Measure that ranks maps by strength."""
 
     max = "max"
     sum = "sum"
@@ -26,42 +26,47 @@ PhotoFiles = Annotated[
     typer.Argument(
         metavar="PHOTO",
         show_default=False,
-        help="Image files: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC; folders; - for standard input.",
+        help="Image files (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC), folders, or - for standard input.",
     ),
 ]
-ModelName = Annotated[str, typer.Option("--model", help="A model of the store.  [default: the store's own]")]
-ModelVersion = Annotated[int | None, typer.Option("--version", help="Of the model.  [default: the newest]")]
+ModelName = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="Model name.  [default: the store's default model]")
+]
+ModelVersion = Annotated[
+    int | None, typer.Option("--version", metavar="N", help="Model version.  [default: the newest]")
+]
 Store = Annotated[
     Path | None,
     typer.Option(
         "--store",
         envvar="ZFSCOPE_STORE",
-        help="The folder of models.  [default: ./model_store, or that of the checkout]",
+        metavar="DIR",
+        help="Model store.  [default: ./model_store, or the checkout's]",
     ),
 ]
 DEFAULT_STORE = Path("model_store")
 TargetStore = Annotated[
     Path,
-    typer.Option("--store", envvar="ZFSCOPE_STORE", help="Directory of models that the new one is added to."),
+    typer.Option("--store", envvar="ZFSCOPE_STORE", metavar="DIR", help="Model store to add the model to."),
 ]
 Server = Annotated[
-    str, typer.Option("--server", metavar="HOST:PORT", help="Ask a running service instead of this process.")
+    str,
+    typer.Option("--server", metavar="HOST:PORT", help="Use a running service instead of this process."),
 ]
 Runtime = Annotated[
-    RuntimeName, typer.Option("--runtime", help="Who runs the forward pass, in this process.")
+    RuntimeName, typer.Option("--runtime", help="Runtime of the forward pass in this process.")
 ]
 IndexDevice = Annotated[
     DeviceName,
-    typer.Option("--device", help="What indexes are made on, in this process; TorchServe has its own."),
+    typer.Option("--device", help="Device for indexing in this process; ignored by TorchServe."),
 ]
 Indexes = Annotated[
     Path | None,
     typer.Option(
         "--indexes",
         metavar="DIR",
-        help="Directory of indexes, such as `zfscope index --out` writes to; several models have a directory "
-        "NAME/VERSION each in it.  "
-        "[default: indexes/ in the model's folder]",
+        help="Directory of indexes, as written by `zfscope index --out`; for several models it holds "
+        "NAME/VERSION directories.  [default: indexes/ in the model's folder]",
         show_default=False,
     ),
 ]
@@ -71,46 +76,57 @@ TorchServeAddress = Annotated[
         "--torchserve",
         metavar="HOST:PORT",
         envvar="ZFSCOPE_TORCHSERVE",
-        help="TorchServe's gRPC inference API, for that runtime.  [default: 127.0.0.1:7070]",
+        help="Address of TorchServe's gRPC inference API, for --runtime torchserve.  "
+        "[default: 127.0.0.1:7070]",
         show_default=False,
     ),
 ]
-Tensors = Annotated[bool, typer.Option("--tensors", help="Write the numbers too, as .npy.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write to.")]
-TenCrop = Annotated[bool, typer.Option("--ten-crop", help="Average over ten crops (Sec 3).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Tensors = Annotated[bool, typer.Option("--tensors", help="Also write tensors as .npy files.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output directory.")]
+TenCrop = Annotated[bool, typer.Option("--ten-crop", help="Average the scores of ten crops (Sec 3).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def plain(value: Any) -> Any:
-    """Return the value of an option without the class of its choices."""
+def option_value(value: Any) -> Any:
+    """Return the plain value of an option: the string of an enum member."""
     return value.value if isinstance(value, StrEnum) else value
 
 
-def names(text: str) -> list[str]:
-    """Return names that commas separate, without spaces around them and without empty ones."""
+def split_names(text: str) -> list[str]:
+    """Split comma-separated names, dropping surrounding spaces and empty names."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def numbers(name: str, text: str, such_as: str) -> Parameter:
-    """Return the option for several numbers; its value is None for none."""
+def numbers_option(name: str, text: str, such_as: str) -> Parameter:
+    """Return an option for comma-separated numbers; its value is None if it lists none.
 
-    def read(given: str) -> list[int] | None:
-        words = names(given)
-        if not all(word.isascii() and word.isdecimal() for word in words):
-            raise InputError(f"--{name} '{given}'; {name} are named as {such_as}", field=name)
-        return [int(word) for word in words] or None
+    such_as: example shown in errors.
+    """
+
+    def read(value: str) -> list[int] | None:
+        parts = split_names(value)
+        if not all(part.isascii() and part.isdecimal() for part in parts):
+            message = f"--{name} '{value}' is not a list of numbers; pass {name} such as {such_as}"
+            raise InputError(message, field=name)
+        return [int(part) for part in parts] or None
 
     return option(name, Any, text, parser=read, metavar=f"{name.upper().removesuffix('S')},...")
 
 
-def by_name(*parameters: Parameter) -> dict[str, Parameter]:
-    """Return options by the names of the parameters that they set."""
+def parameters_by_name(*parameters: Parameter) -> dict[str, Parameter]:
+    """Return options keyed by the names of their parameters."""
     return {parameter.name: parameter for parameter in parameters}
 
 
-# Options of analyses of maps, and of projections.
+# Options of map analyses and of projections.
 FIRST = option("first", int | None, "Skip this many of the strongest maps.  [default: 0]", metavar="N")
 CONTROL = (
-    option("control", bool, "Project through randomised weights too, beside.", False, flags=("--control",)),
-    option("control_down_to", str, "Of the control: randomise down to this layer only.  [default: all]", ""),
+    option("control", bool, "Also project through randomised weights.", False, flags=("--control",)),
+    option(
+        "control_down_to",
+        str,
+        "Randomise the control's layers from the top down to this one.  [default: all]",
+        "",
+        metavar="LAYER",
+    ),
 )

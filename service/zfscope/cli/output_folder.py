@@ -1,10 +1,10 @@
-"""The folder that a command writes its results to: no two results are mixed in it.
+"""Output folder of a command, which never mixes the files of different results.
 
-The names of files begin with what they are about: the photo's, as in `china-conv5.png`, or the layer's, as in
-`conv5-top-k.png`. Another photo of the same name gets a number: `china-2-conv5.png`. Results of another model
-than the first one's have its name too: `china-alexnet-v1-conv5.png`. A hidden list in the
-folder says which files a command wrote there, from what: when one of them is written again, the others
-of that earlier result are removed, and no other file is.
+File names start with their subject: the photo, as in `china-conv5.png`, or the layer, as in
+`conv5-top-k.png`. A different photo with the same name gets a number: `china-2-conv5.png`. Results of a
+second model also contain its name: `china-alexnet-v1-conv5.png`. A hidden ledger in the folder lists the
+files written by earlier commands and their sources: when one of the files is overwritten, the other files of
+the same earlier result are removed, and no others.
 """
 
 import hashlib
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEDGER, LOCK = ".zfscope.json", ".zfscope.lock"
-# Names of files are at most 255 bytes on most systems; a letter may take four.
-_LONGEST_STEM = 40
-_LONGEST_MODELS = 60
+# Most file systems limit names to 255 bytes; one character may take four.
+_MAX_STEM = 40
+_MAX_MODELS = 60
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What results are about: `stem` begins the names of their files, `source` distinguishes subjects.
+    """Subject of a result: a photo, several photos or a layer.
 
-    models: those that gave the results, each as `model_id` returns it.
+    stem: start of the file names. source: identifies the subject. models: models that produced the result,
+    each as returned by `model_id`.
     """
 
     stem: str
@@ -46,7 +47,7 @@ class Subject:
 
 
 class _Result(BaseModel):
-    """An earlier result. prefix: how its files begin, '' for names of their own. files: SHA-256 by name."""
+    """Earlier result. prefix: start of its file names, may be empty. files: file name to SHA-256."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +58,7 @@ class _Result(BaseModel):
 
 
 class _Ledger(BaseModel):
-    """All results in a folder."""
+    """List of all results in a folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,17 +66,17 @@ class _Ledger(BaseModel):
 
 
 class OutputFolder:
-    """A folder that results are written to; made by `open_output`."""
+    """Folder that results are written to; created by `open_output`."""
 
     def __init__(self, root: Path, staging: Path) -> None:
         self.root = root
         self._staging = staging
 
     def write(self, subject: Subject, contents: Mapping[str, bytes]) -> dict[str, Path]:
-        """Write the files of a result, all of them or none; return their paths by the names in `contents`.
+        """Write all files of a result, or none; return their paths, keyed like `contents`.
 
-        A subject with an empty stem has names without a prefix. Files of the earlier results that are
-        replaced, wholly or in part, are removed. Raises CannotWrite.
+        For a subject with an empty stem, file names have no prefix. If a file of an earlier result is
+        overwritten, that result's other files are removed. Raises CannotWrite.
         """
         for name, data in contents.items():
             write_file(self._staging / name, data)
@@ -90,11 +91,11 @@ class OutputFolder:
         result = _Result(prefix=prefix, source=subject.source, models=subject.models, files=digests)
         replaced = [each for each in known.results if _folded(each.files) & _folded(result.files)]
         kept = tuple(each for each in known.results if each not in replaced)
-        # Whatever happens from here on, all files are in the list, and the next run removes what is stale.
+        # The ledger lists old and new files before any is touched: after a crash, the next run cleans up.
         _save(self.root / LEDGER, _Ledger(results=(*known.results, result)))
         for each in replaced:
             for file, digest in each.files.items():
-                if _digest(self.root / file) == digest:  # a file that somebody changed is no longer ours
+                if _digest(self.root / file) == digest:  # keep files that the user has modified
                     (self.root / file).unlink()
         for name, file in files.items():
             (self._staging / name).replace(self.root / file)
@@ -104,10 +105,10 @@ class OutputFolder:
 
 @contextmanager
 def open_output(root: Path) -> Iterator[OutputFolder]:
-    """Open a folder for results before they are computed, so that a folder that cannot be written is known.
+    """Open a folder for results before they are computed, to detect early that it is not writable.
 
-    Folders that do not exist are created, and removed again where nothing was written. Raises CannotWrite,
-    also where the list of earlier results cannot be read.
+    Missing folders are created, and removed again if nothing was written. Raises CannotWrite, also if the
+    ledger of earlier results is damaged.
     """
     with folder_for_files(root):
         _read(root / LEDGER)
@@ -115,43 +116,46 @@ def open_output(root: Path) -> Iterator[OutputFolder]:
             yield OutputFolder(root, staging)
 
 
-def about_photos(paths: Sequence[Path], photos: Sequence[bytes]) -> Subject | None:
-    """Return photos as the subject of a result, named by the first; None for none. `-` is standard input."""
+def photos_subject(paths: Sequence[Path], photos: Sequence[bytes]) -> Subject | None:
+    """Return the subject of a result for photos, named after the first; None without photos.
+
+    A path of `-` is standard input.
+    """
     if not paths:
         return None
     sources = [_source(path, photo) for path, photo in zip(paths, photos, strict=True)]
-    return replace(about_photo(paths[0], photos[0]), source=tuple(sources))
+    return replace(photo_subject(paths[0], photos[0]), source=tuple(sources))
 
 
-def about_photo(path: Path, photo: bytes, *, models: tuple[str, ...] = ()) -> Subject:
-    """Return a photo as the subject of a result of some models."""
+def photo_subject(path: Path, photo: bytes, *, models: tuple[str, ...] = ()) -> Subject:
+    """Return the subject of a result for a photo and models."""
     stem = "stdin" if str(path) == "-" else path.stem
-    return Subject(file_stem(stem), (_source(path, photo),), models)
+    return Subject(safe_stem(stem), (_source(path, photo),), models)
 
 
 def model_id(model: str, version: int) -> str:
-    """Return a model's name and version as part of a name of a file."""
+    """Return a model's name and version in the form used in file names."""
     return f"{model}-v{version}"
 
 
-def about_layer(layer: str) -> Subject:
-    """Return a layer as the subject of a result."""
-    return Subject(file_stem(layer), ("layer", layer))
+def layer_subject(layer: str) -> Subject:
+    """Return the subject of a result for a layer."""
+    return Subject(safe_stem(layer), ("layer", layer))
 
 
-def file_stem(name: str, longest: int = _LONGEST_STEM) -> str:
-    """Return a name that cannot lead out of a folder and that any file system takes; letters stay."""
+def safe_stem(name: str, longest: int = _MAX_STEM) -> str:
+    """Return a name without path separators that every file system accepts; letters are kept."""
     letters = re.sub(r"[^\w-]", "_", unicodedata.normalize("NFC", name))
     return letters[:longest].lstrip("-") or "_"
 
 
-def plain(name: str) -> str:
-    """Return a name, which a service may have sent, as one that cannot lead out of a folder."""
+def safe_name(name: str) -> str:
+    """Return a name, possibly received from a service, without characters that could leave the folder."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
 def npy(array: "NDArray[Any]") -> bytes:
-    """Return an array as the contents of a .npy file."""
+    """Encode an array as a .npy file."""
     import numpy as np
 
     file = io.BytesIO()
@@ -160,26 +164,26 @@ def npy(array: "NDArray[Any]") -> bytes:
 
 
 def _source(path: Path, photo: bytes) -> str:
-    """Return what distinguishes a photo from another of its name: its path, or without a file its hash."""
+    """Return what distinguishes a photo from others with the same name: its path, or its hash for stdin."""
     if str(path) == "-":
         return f"sha256:{hashlib.sha256(photo).hexdigest()}"
-    return ascii(str(path.absolute().resolve()))[1:-1]  # names need not be UTF-8, and JSON is
+    return ascii(str(path.absolute().resolve()))[1:-1]  # paths may not be valid UTF-8, which JSON requires
 
 
 def _prefix(subject: Subject, known: _Ledger) -> str:
-    """Return how the names of a subject's files begin: its stem, numbered where another subject has it.
+    """Return the start of a subject's file names: its stem, numbered if another subject uses it.
 
-    Where other models have results about the same, the names of the subject's models follow.
+    If other models already have results for the same source, the names of the subject's models are appended.
     """
     taken = {_fold(each.prefix): (each.source, each.models) for each in known.results}
     own = subject.source, subject.models
-    models = file_stem("-".join(subject.models), _LONGEST_MODELS)
+    models = safe_stem("-".join(subject.models), _MAX_MODELS)
     numbers = count(1)
     while True:
         number = next(numbers)
         name = "-".join(filter(None, (subject.stem, str(number) if number > 1 else "")))
-        source, _ = found = taken.get(_fold(name), own)
-        if found == own:
+        source, _ = owner = taken.get(_fold(name), own)
+        if owner == own:
             return name
         with_models = "-".join(filter(None, (name, models)))
         if source == subject.source and taken.get(_fold(with_models), own) == own:
@@ -200,12 +204,12 @@ def _folded(files: Iterable[str]) -> set[str]:
 
 
 def _fold(name: str) -> str:
-    """Return a name such that names which some file systems hold for equal are equal."""
+    """Normalise a name so that names which some file systems treat as equal compare equal."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _read(path: Path) -> _Ledger:
-    """Read the list of a folder; a folder without one, or with a damaged one, has no known results."""
+    """Read the ledger of a folder; a missing one is empty. Raises CannotWrite if it is damaged."""
     try:
         return _Ledger.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -213,8 +217,8 @@ def _read(path: Path) -> _Ledger:
     except ValidationError as error:
         reason = first_fault(error, _Ledger)
         raise CannotWrite(
-            f"'{path}' is damaged ({reason}): which results are in the folder is not known; remove it, or "
-            "write to another folder"
+            f"'{path}' is damaged ({reason}), so earlier results in the folder are unknown; remove the file "
+            "or write to another folder"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Photos as a command line names them: files, folders, and `-` for standard input; and which were used."""
+"""Photos on the command line (files, folders, `-` for standard input) and counts of the photos used."""
 
 import re
 import stat
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 ERROR_EXIT = 2
 STDIN = Path("-")
-# Maximum number of unusable photos that a sentence names.
-_NAMED = 3
-# The pipes of a shell's `<(command)`, whose writer it has started.
-_OF_THE_SHELL = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|\d+)/fd/\d+")
+# Maximum number of unusable photos named in a message.
+_MAX_NAMED = 3
+# Pipes of a shell's `<(command)`: unlike other named pipes, they have a writer.
+_SHELL_PIPE = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|\d+)/fd/\d+")
 _FILE_URL = re.compile(r"^file:/+(localhost/+)?", re.IGNORECASE)
 _URL = re.compile(r"^(?!file:)([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
 
@@ -32,18 +32,18 @@ _URL = re.compile(r"^(?!file:)([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
 def read_photo(path: Path) -> bytes:
     """Read an image file, or standard input for `-`.
 
-    Raises InputError where there is no such file, for a URL, which nothing here fetches, for a named pipe,
-    and where standard input is closed or empty, and TooLarge for more bytes than an image file may have.
+    Raises InputError if the file is missing, a URL (none is fetched) or a named pipe, or if standard input is
+    closed or empty; TooLarge if the data exceeds the limit for an image file.
     """
     if path == STDIN:
         return read_standard_input()
-    if (found := _FILE_URL.match(str(path))) and not path.exists():
-        name = "/" + str(path)[found.end() :]
-        message = f"'file://{name}' is a URL, and photos are read from files; name the file: {unquote(name)}"
+    if (match := _FILE_URL.match(str(path))) and not path.exists():
+        name = "/" + str(path)[match.end() :]
+        message = f"'file://{name}' is a URL; photos must be files: pass {unquote(name)}"
         raise InputError(message, field="photo")
-    if found := _URL.match(str(path)):
-        url = _URL.sub(f"{found[1]}://", str(path))  # a path has lost the second slash
-        message = f"'{url}' is a URL, and photos are read from files; fetch it: curl -sSL URL | zfscope ... -"
+    if match := _URL.match(str(path)):
+        url = _URL.sub(f"{match[1]}://", str(path))  # Path has collapsed the double slash
+        message = f"'{url}' is a URL; photos must be files: use curl -sSL URL | zfscope ... -"
         raise InputError(message, field="photo")
     try:
         return read_file(path)
@@ -52,19 +52,19 @@ def read_photo(path: Path) -> bytes:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file whole.
+    """Read a whole file.
 
-    Raises OSError, InputError for a named pipe, and TooLarge for more bytes than an image may have.
+    Raises OSError, InputError for a named pipe, and TooLarge if it exceeds the limit for an image file.
     """
-    if stat.S_ISFIFO(path.stat().st_mode) and not _OF_THE_SHELL.fullmatch(str(path)):
-        message = f"'{path}' is a named pipe, which is not read; pass an image file, or - for standard input"
+    if stat.S_ISFIFO(path.stat().st_mode) and not _SHELL_PIPE.fullmatch(str(path)):
+        message = f"'{path}' is a named pipe; pass an image file, or - for standard input"
         raise InputError(message, field="photo")
     with path.open("rb", buffering=0) as file:
         return _read(file, f"'{path}'")
 
 
 def read_standard_input() -> bytes:
-    """Read one image from standard input. Raises InputError where it is closed or empty, and TooLarge."""
+    """Read one image from standard input. Raises InputError if it is closed or empty, and TooLarge."""
     if sys.stdin is None:
         raise InputError("standard input is closed; - reads one image file from it", field="photo")
     data = _read(sys.stdin.buffer, "standard input")
@@ -73,52 +73,53 @@ def read_standard_input() -> bytes:
     return data
 
 
-def _read(file: BinaryIO, what: str) -> bytes:
+def _read(file: BinaryIO, name: str) -> bytes:
     from zfscope.images.limits import environment_limits
 
-    most = environment_limits().bytes
-    parts, left = [], most + 1
+    limit = environment_limits().bytes
+    parts, left = [], limit + 1
     while left and (part := file.read(min(left, 2**20))):
         parts.append(part)
         left -= len(part)
     if not left:
-        message = f"{what} is longer than {most:,} bytes, the most of an image (ZFSCOPE_MAX_IMAGE_BYTES)"
+        message = f"{name} is larger than {limit:,} bytes, the limit set by ZFSCOPE_MAX_IMAGE_BYTES"
         raise TooLarge(message, field="photo")
     return b"".join(parts)
 
 
-def is_single(named: Sequence[Path]) -> bool:
-    """Return whether one photo was named, and no folder of them."""
-    return len(named) == 1 and not named[0].is_dir()
+def is_single_photo(paths: Sequence[Path]) -> bool:
+    """Return whether the paths are exactly one photo that is not a folder."""
+    return len(paths) == 1 and not paths[0].is_dir()
 
 
-def listed(named: Sequence[Path]) -> list[Path]:
-    """Return photos as they are named, and all photos of folders; what these hold besides is printed.
+def expand_photos(paths: Sequence[Path]) -> list[Path]:
+    """Replace folders by their photos; report the other files in them on stderr.
 
-    Raises InputError for a folder without photos, and where standard input is named more than once.
+    Raises InputError for a folder without photos, and if standard input is named more than once.
     """
-    found: list[Path] = []
-    for path in named:
-        found += _photos_of(path) if path.is_dir() else [path]
-    if found.count(STDIN) > 1:
-        raise InputError("- is named more than once; standard input has one image", field="photo")
-    return found
+    photos: list[Path] = []
+    for path in paths:
+        photos += _list_folder(path) if path.is_dir() else [path]
+    if photos.count(STDIN) > 1:
+        raise InputError("- is given more than once; standard input holds one image", field="photo")
+    return photos
 
 
-def _photos_of(folder: Path) -> list[Path]:
-    """Return the photos of a folder; what is passed over is printed on stderr."""
+def _list_folder(folder: Path) -> list[Path]:
+    """Return the photos in a folder; report other files on stderr."""
     from zfscope.datasets import open_data
 
     data = open_data(folder)
     if data.passed_over:
-        echo(one_line(f"zfscope: {folder}: {passed_over_in_words(data.passed_over)}"), err=True)
+        echo(one_line(f"zfscope: {folder}: {passed_over_text(data.passed_over)}"), err=True)
     return [folder / name for name in data.names]
 
 
-def for_each(photos: Sequence[Path], work: Callable[[Path, bytes], None], *, as_json: bool) -> None:
-    """Run `work` with each photo; one that cannot be used ends with a line on stderr, and not the others.
+def process_photos(photos: Sequence[Path], work: Callable[[Path, bytes], None], *, as_json: bool) -> None:
+    """Call `work` with each photo; report an unusable photo on stderr and continue with the next.
 
-    as_json: whether to print an object for such a photo too. Exits with code 2 in the end if there was one.
+    Exits with code 2 after the last photo if any was unusable. as_json: whether to print a JSON object for
+    unusable photos, too.
     """
     faults = 0
     for path in photos:
@@ -136,20 +137,20 @@ def for_each(photos: Sequence[Path], work: Callable[[Path, bytes], None], *, as_
 
 
 def passed_over_json(passed_over: "Iterable[PassedOver]") -> dict[str, int]:
-    """Return how many files of each kind were passed over."""
+    """Return the number of skipped files of each kind."""
     return {passed.kind: passed.count for passed in passed_over}
 
 
 @dataclass(frozen=True)
 class PhotosUsed:
-    """The photos of a data set that a command used, those that it could not use, and what it passed over."""
+    """Photos used from a data set, unusable photos, and files that are not photos."""
 
     images: int
     skipped: "Sequence[Skipped]"
     passed_over: "Sequence[PassedOver]"
 
     def as_object(self) -> dict[str, Any]:
-        """Return the counts that every command with a data set prints as JSON, and the skipped photos."""
+        """Return the counts and the skipped photos as a JSON object, the same for every command."""
         return {
             "images": self.images,
             "skipped": len(self.skipped),
@@ -162,28 +163,28 @@ class PhotosUsed:
 
 
 def sentence(images: int, skipped: str, passed_over: "Sequence[PassedOver]") -> str:
-    """Return how many photos were used, without a full stop. skipped: those that could not be, in words."""
+    """Return a sentence on the photos used, without the full stop. skipped: text on unusable photos."""
     parts = [f"{images:,} photo{'' if images == 1 else 's'}"]
     if skipped:
         parts.append(skipped)
     if passed_over:
-        parts.append(passed_over_in_words(passed_over))
+        parts.append(passed_over_text(passed_over))
     return "; ".join(parts)
 
 
-def passed_over_in_words(passed_over: "Iterable[PassedOver]") -> str:
-    """Return what was passed over, by kind."""
+def passed_over_text(passed_over: "Iterable[PassedOver]") -> str:
+    """Return a text on the skipped files, by kind."""
     from zfscope.datasets.passed_over import in_words
 
     return f"passed over: {in_words(passed_over)}"
 
 
 def _in_words(skipped: "Sequence[Skipped]") -> str:
-    """Return which photos could not be used, empty where all could be."""
+    """Return a text on the unusable photos, empty if there are none."""
     if not skipped:
         return ""
     from zfscope.datasets.names import quoted
 
-    named = "; ".join(f"{quoted(photo.name)}: {photo.reason}" for photo in skipped[:_NAMED])
-    more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
+    named = "; ".join(f"{quoted(photo.name)}: {photo.reason}" for photo in skipped[:_MAX_NAMED])
+    more = f"; and {len(skipped) - _MAX_NAMED:,} more" if len(skipped) > _MAX_NAMED else ""
     return f"{len(skipped):,} could not be used ({named}{more})"

@@ -1,4 +1,4 @@
-"""`zfscope project`: what the units of a layer saw in a photo."""
+"""`zfscope project`: project unit activations back to the pixels of a photo."""
 
 import re
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zfscope.cli import options as opt
-from zfscope.cli.analysis import Analyses, View, Written, analysis, each_photo
+from zfscope.cli.analysis import AnalysisRunner, ResultView, WrittenFiles, analysis, each_photo
 from zfscope.cli.command import option
 from zfscope.cli.output import answer_json, print_table, title_of
-from zfscope.cli.output_folder import about_photo, npy, plain
+from zfscope.cli.output_folder import npy, photo_subject, safe_name
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zfscope.client import Projection, Projections, Unit
 
 _UNIT = re.compile(r"(\d{1,9})(?::(\d{1,9}):(\d{1,9}))?")
-# The files of a projection: how their names end, and what is in them.
+# Files of a projection: the end of the name and the encoder, by field.
 _FILES: dict[str, tuple[str, Callable[[Any], bytes]]] = {
     "picture": (".png", lambda picture: picture.png),
     "tensor": (".npy", npy),
@@ -28,7 +28,7 @@ _FILES: dict[str, tuple[str, Callable[[Any], bytes]]] = {
 
 
 class Rule(StrEnum):
-    """What rectifiers do on the way down."""
+    """Rule for rectifiers in the backward pass."""
 
     deconvnet = "deconvnet"
     guided = "guided"
@@ -36,51 +36,49 @@ class Rule(StrEnum):
 
 
 class Normalisation(StrEnum):
-    """What contrast normalisations do on the way down."""
+    """Rule for contrast normalisation layers in the backward pass."""
 
     skip = "skip"
     gradient = "gradient"
 
 
 def parse_unit(text: str) -> "Unit":
-    """Read `12` (the strongest unit of map 12) or `12:3:4` (row 3, column 4). Raises InputError."""
+    """Parse `12` (strongest unit of map 12) or `12:3:4` (its unit in row 3, column 4). Raises InputError."""
     from zfscope.answers import Unit
 
-    found = _UNIT.fullmatch(text)
-    if not found:
-        message = f"no unit '{text}'; allowed are MAP (its strongest unit) and MAP:Y:X, such as 12 or 12:3:4"
+    match = _UNIT.fullmatch(text)
+    if not match:
+        message = f"'{text}' is not a valid unit; use MAP (its strongest unit) or MAP:Y:X, as in 12 or 12:3:4"
         raise InputError(message, field="unit")
-    number, y, x = found.groups()
+    number, y, x = match.groups()
     return Unit(int(number)) if y is None else Unit(int(number), int(y), int(x))
 
 
-_PARAMETERS = opt.by_name(
-    option("layer", str, "Layer of the units: any of the network, such as conv1.", "conv5"),
-    option("top", int | None, "Number of maps whose strongest unit is taken.  [default: 9]"),
+_PARAMETERS = opt.parameters_by_name(
+    option("layer", str, "Layer of the units.", "conv5", metavar="LAYER"),
+    option("top", int | None, "Number of strongest maps to project from.  [default: 9]", metavar="N"),
     option(
         "unit",
         list[Any] | None,
-        "Take this unit, or this map's strongest; may be repeated.",
+        "Unit to project instead: a map's strongest, or the one at row Y, column X. May be repeated.",
         metavar="MAP[:Y:X]",
         parser=parse_unit,
     ),
-    option("rank", opt.Rank, "Maps are strong by their maximum or their sum.", opt.Rank.max),
-    option("rule", Rule, "What rectifiers do on the way down.", Rule.deconvnet),
-    option(
-        "normalisation", Normalisation, "What contrast normalisations do on the way down.", Normalisation.skip
-    ),
+    option("rank", opt.Rank, "Rank maps by the maximum or the sum of their activations.", opt.Rank.max),
+    option("rule", Rule, "Backward rule for rectifiers.", Rule.deconvnet),
+    option("normalisation", Normalisation, "Backward rule for contrast normalisation.", Normalisation.skip),
     *opt.CONTROL,
 )
 
 
 @analysis("projections", _PARAMETERS, leave_out=("indexes",))
-def project(run: Analyses, parameters: dict[str, Any], photos: opt.PhotoFiles) -> None:
-    """Show what units saw in a photo, as pictures in a folder.
+def project(run: AnalysisRunner, parameters: dict[str, Any], photos: opt.PhotoFiles) -> None:
+    """Project unit activations back to the pixels of a photo.
 
-    The files of a photo begin with its name, as in china-conv5.png. Those of an earlier result for the same
-    photo, layer and model are replaced; those of another model have its name too. Several photos, or a
-    folder, are projected one after the other; with --json each is an object a line, with the photo's path
-    as `file`.
+    Write one picture per unit and a sheet of all. File names start with the photo's name, as in
+    china-conv5.png. They replace an earlier result for the same photo, layer and model; results of a second
+    model also contain its name. With several photos or a folder, --json prints one object per line, with the
+    photo's path as `file`.
 
     \b
     Examples:
@@ -89,22 +87,24 @@ def project(run: Analyses, parameters: dict[str, Any], photos: opt.PhotoFiles) -
       zfscope project china.jpg --layer conv4 --server localhost:50051 --json
     """
     if "unit" in parameters and "top" in parameters:
-        message = f"--top {parameters['top']} and --unit were both given; give one of the two"
+        message = f"--top {parameters['top']} cannot be combined with --unit; pass one of the two"
         raise InputError(message, field="top")
     if "unit" in parameters:
         parameters["units"] = parameters.pop("unit")
     layer = parameters["layer"]
 
-    def one(path: Path, photo: bytes, file: Path | None) -> None:
+    def project_photo(path: Path, photo: bytes, file: Path | None) -> None:
         data, shown = partial(contents, layer=layer), partial(as_object, layer=layer)
-        view = View(lambda _: about_photo(path, photo), data, shown, partial(_show, photo=path, layer=layer))
+        view = ResultView(
+            lambda _: photo_subject(path, photo), data, shown, partial(_show, photo=path, layer=layer)
+        )
         run.run(partial(run.zfscope.project, photo, **parameters, **run.options), view, file=file)
 
-    each_photo(photos, one, as_json=run.as_json)
+    each_photo(photos, project_photo, as_json=run.as_json)
 
 
 def contents(seen: "Projections", *, layer: str) -> dict[str, bytes]:
-    """Return the contents of all files by name: pictures as PNG, tensors as .npy, float32 (3, H, W)."""
+    """Return the files by name: pictures as PNG, tensors as .npy, float32 (3, H, W)."""
     found = {_sheet(layer): seen.sheet.png} if seen.sheet else {}
     for item in seen.projections:
         for field, (ending, data) in _FILES.items():
@@ -113,8 +113,8 @@ def contents(seen: "Projections", *, layer: str) -> dict[str, bytes]:
     return found
 
 
-def as_object(seen: "Projections", written: Written, *, layer: str) -> dict[str, Any]:
-    """Return an answer as a JSON object; files by their paths."""
+def as_object(seen: "Projections", written: WrittenFiles, *, layer: str) -> dict[str, Any]:
+    """Convert projections to a JSON object that lists files by path."""
     projections = [
         {
             **vars(item),
@@ -127,20 +127,20 @@ def as_object(seen: "Projections", written: Written, *, layer: str) -> dict[str,
     return answer_json(seen, sheet=str(sheet) if sheet else None, projections=projections)
 
 
-def _show(seen: "Projections", written: Written, *, photo: Path, layer: str) -> None:
-    columns = {"unit": "left", "activation": "right", "looked at, of the photo": "left", "picture": "left"}
+def _show(seen: "Projections", written: WrittenFiles, *, photo: Path, layer: str) -> None:
+    columns = {"unit": "left", "activation": "right", "receptive field": "left", "picture": "left"}
     rows = [
         (_unit(item), f"{item.activation:.3f}", _box(item), Path(_path(item, "picture", written) or "").name)
         for item in seen.projections
     ]
     print_table(f"{photo.name}, by {title_of(seen.model, seen.version)}", columns, rows)
     if _sheet(layer) in written:
-        echo(f"All on one sheet: {written[_sheet(layer)]}")
+        echo(f"Sheet of all projections: {written[_sheet(layer)]}")
 
 
 def _unit(item: "Projection") -> str:
-    place = "" if item.y is None else f" at row {item.y}, column {item.x}"
-    return f"{item.layer} map {item.map}{place}"
+    position = "" if item.y is None else f" at row {item.y}, column {item.x}"
+    return f"{item.layer} map {item.map}{position}"
 
 
 def _box(item: "Projection") -> str:
@@ -149,17 +149,17 @@ def _box(item: "Projection") -> str:
 
 
 def _sheet(layer: str) -> str:
-    """Return the name of the file of the sheet of all projections."""
-    return f"{plain(layer)}.png"
+    """Return the file name of the sheet of all projections."""
+    return f"{safe_name(layer)}.png"
 
 
 def _name(item: "Projection") -> str:
-    """Return how the names of a projection's files begin: LAYER-MAP, or LAYER-MAP-Y-X."""
-    place = [item.map] if item.y is None or item.x is None else [item.map, item.y, item.x]
-    return "-".join([plain(item.layer), *map(str, place)])
+    """Return the start of a projection's file names: LAYER-MAP, or LAYER-MAP-Y-X."""
+    index = [item.map] if item.y is None or item.x is None else [item.map, item.y, item.x]
+    return "-".join([safe_name(item.layer), *map(str, index)])
 
 
-def _path(item: "Projection", field: str, written: Written) -> str | None:
-    """Return the path of a projection's file, None for one that was not written."""
+def _path(item: "Projection", field: str, written: WrittenFiles) -> str | None:
+    """Return the path of a projection's file, None if it was not written."""
     path = written.get(f"{_name(item)}{_FILES[field][0]}")
     return str(path) if path else None

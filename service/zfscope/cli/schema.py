@@ -1,4 +1,4 @@
-"""Options made from an analyzer's JSON schema, so that a plugin's parameters are typed like any other."""
+"""Command-line options generated from an analyzer's JSON schema."""
 
 import base64
 import json
@@ -19,29 +19,29 @@ from zfscope.errors import InputError
 from zfscope.text import printable
 from zfscope.validation import resolved, unknown_name
 
-# Maximum depth of the JSON that help sketches: a plugin's schema may contain itself.
-_MOST_DEPTH = 6
+# Maximum nesting of the JSON shape shown in help: a plugin's schema may be recursive.
+_MAX_DEPTH = 6
 _FILES = "FILE [FILE ...]"
 _SCALARS: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float}
-# typer does not export it.
+# click's UsageError, which typer does not export.
 _UsageError: type[Exception] = BadParameter.__mro__[1]
 
 
 class AnalyzerCommand(TyperCommand):
-    """The command of an analyzer: what is wrong with its options is an InputError, of one line."""
+    """Command of an analyzer; usage errors become an InputError of one line."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words of a command line. Raises InputError."""
+        """Parse the arguments of a command line. Raises InputError."""
         several = {word for option in self.params if option.metavar == _FILES for word in option.opts}
         try:
-            with redirect_stdout(standard_output()):  # help is printed where the results are
-                return super().parse_args(ctx, repeated(args, several))
+            with redirect_stdout(standard_output()):  # help goes to the real stdout, like results
+                return super().parse_args(ctx, expand_repeated(args, several))
         except _UsageError as error:
             message = f"{self._message(error).rstrip('.')}; see {ctx.command_path} --help"
             raise InputError(message) from error
 
     def get_help(self, ctx: Any) -> str:
-        """Return the help; a package wrote it, and its control characters are escaped."""
+        """Return the help with control characters escaped, as its text comes from a plugin."""
         return printable(super().get_help(ctx))
 
     def _message(self, error: Any) -> str:
@@ -57,26 +57,30 @@ class AnalyzerCommand(TyperCommand):
         return f"the following arguments are required: {word if word[:2] == '--' else error.param.metavar}"
 
 
-def repeated(words: Sequence[str], options: Collection[str]) -> list[str]:
-    """Return words with an option of several files before each: `--masks a b` as `--masks a --masks b`."""
-    found, current = list[str](), ""
+def expand_repeated(words: Sequence[str], options: Collection[str]) -> list[str]:
+    """Repeat an option before each of its values: `--masks a b` becomes `--masks a --masks b`.
+
+    options: flags that accept several values.
+    """
+    expanded, current = list[str](), ""
     for word, following in pairwise([*words, "--"]):
-        if word == "--":  # only arguments follow
+        if word == "--":  # everything after it is an argument
             options = ()
         if word.startswith("-") and word != "-":
             current = word if word in options and not following.startswith("-") else ""
-            found += [] if current else [word]
+            expanded += [] if current else [word]
         else:
-            found += [current, word] if current else [word]
-    return found
+            expanded += [current, word] if current else [word]
+    return expanded
 
 
-def options_of(schema: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Return an option for each property of a schema, by its name, which a parameter of Python may not have.
+def schema_options(schema: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return an option for each property of a schema, keyed by the property's name.
 
-    Scalars are typed as they are, choices are checked, booleans are flags with a --no-, base64 is the name
-    of a file to read. Lists of scalars are options that may be repeated, those of files take several names;
-    everything else is JSON, or the name of a file with JSON in it.
+    Scalars are typed, enums are checked, booleans become `--name/--no-name` flags, and base64 properties take
+    the name of a file to read. Lists of scalars are repeatable options, lists of files take several names.
+    Everything else takes JSON or the name of a JSON file. The Python parameters are numbered, as a property's
+    name may not be a valid identifier.
     """
     required = schema.get("required", ())
     return {
@@ -85,15 +89,15 @@ def options_of(schema: Mapping[str, Any]) -> dict[str, Parameter]:
     }
 
 
-def shape_of(field: Mapping[str, Any], schema: Mapping[str, Any], depth: int = _MOST_DEPTH) -> str:
-    """Sketch the JSON that a field takes: `[{"x0": NUMBER, "y0": NUMBER}, ...]`."""
+def json_shape(field: Mapping[str, Any], schema: Mapping[str, Any], depth: int = _MAX_DEPTH) -> str:
+    """Return the shape of the JSON for a field: `[{"x0": NUMBER, "y0": NUMBER}, ...]`."""
     field = resolved(field, schema)
     if not depth:
         return "..."
     if field.get("type") == "array":
-        return f"[{shape_of(field.get('items', {}), schema, depth - 1)}, ...]"
+        return f"[{json_shape(field.get('items', {}), schema, depth - 1)}, ...]"
     if "properties" in field:
-        inner = (f'"{name}": {shape_of(of, schema, depth - 1)}' for name, of in field["properties"].items())
+        inner = (f'"{name}": {json_shape(of, schema, depth - 1)}' for name, of in field["properties"].items())
         return f"{{{', '.join(inner)}}}"
     return str(field.get("type", "JSON")).upper()
 
@@ -101,8 +105,8 @@ def shape_of(field: Mapping[str, Any], schema: Mapping[str, Any], depth: int = _
 def _option(
     parameter: str, name: str, field: Mapping[str, Any], schema: Mapping[str, Any], *, required: bool
 ) -> Parameter:
-    """Return the option of a field. parameter: what it sets. name: of the field."""
-    shape, field = shape_of(field, schema), resolved(field, schema)
+    """Return the option for a field. parameter: name of the Python parameter. name: name of the field."""
+    shape, field = json_shape(field, schema), resolved(field, schema)
     kind, items, text = field.get("type"), field.get("items", {}), _help(field)
     default = Parameter.empty if required else None
     if kind == "boolean":
@@ -117,7 +121,7 @@ def _option(
     elif choices:
         metavar = f"{{{','.join(choices)}}}"
     elif read is json_or_file:
-        text = f"{text}  As JSON, or a file with it: {shape}"
+        text = f"{text}  JSON or a JSON file: {shape}"
 
     return option(
         parameter,
@@ -132,7 +136,7 @@ def _option(
 
 
 def _parser(name: str, read: Callable[[str], Any], choices: Sequence[str]) -> Callable[[str], Any]:
-    """Return `read` with errors that name the option. choices: the allowed words, empty for any."""
+    """Wrap `read` in a parser whose errors name the option. choices: allowed values, empty for any."""
 
     def parse(word: str) -> Any:
         try:
@@ -147,7 +151,10 @@ def _parser(name: str, read: Callable[[str], Any], choices: Sequence[str]) -> Ca
 
 
 def _reader(field: Mapping[str, Any]) -> tuple[Callable[[str], Any], str]:
-    """Return what reads one value of a field, raising ValueError or InputError, and its name in help."""
+    """Return the function that reads one value of a field, and the metavar for help.
+
+    The function raises ValueError or InputError.
+    """
     if _is_file(field):
         return file_as_base64, "FILE"
     kind = str(field.get("type"))
@@ -155,32 +162,32 @@ def _reader(field: Mapping[str, Any]) -> tuple[Callable[[str], Any], str]:
 
 
 def _is_file(field: Mapping[str, Any]) -> bool:
-    """Return whether a field takes the bytes of a file."""
+    """Return whether a field holds the bytes of a file."""
     return field.get("type") == "string" and field.get("format") == "base64"
 
 
 def file_as_base64(name: str) -> str:
-    """Read a file as JSON holds its bytes. Raises InputError, and ValueError where it cannot be read."""
+    """Read a file as base64. Raises ValueError if it cannot be read, InputError if it is rejected."""
     return base64.b64encode(_bytes(name, "cannot be read")).decode()
 
 
 def json_or_file(text: str) -> Any:
-    """Read JSON, or the name of a file with JSON in it; @FILE is a file, whatever its name looks like.
+    """Parse JSON, or read the JSON file with this name; `@FILE` always names a file.
 
-    Raises ValueError for anything else, and InputError for a file that is not read.
+    Raises ValueError for invalid JSON, InputError for a rejected file such as a named pipe.
     """
     try:
         if not text.startswith("@"):
             return json.loads(text)
     except ValueError as error:
         if text.lstrip().startswith(("[", "{", '"')):
-            raise ValueError(f"'{text:.80}' is no JSON: {error}") from error
+            raise ValueError(f"'{text:.80}' is not valid JSON: {error}") from error
     name = text.removeprefix("@")
-    data = _bytes(name, "is no JSON, and no file that can be read")
+    data = _bytes(name, "is neither valid JSON nor a readable file")
     try:
         return json.loads(data)
     except ValueError as error:
-        raise ValueError(f"the file '{name:.80}' is no JSON: {error}") from error
+        raise ValueError(f"file '{name:.80}' is not valid JSON: {error}") from error
 
 
 def _bytes(name: str, fault: str) -> bytes:

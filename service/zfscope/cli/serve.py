@@ -4,37 +4,49 @@ from pathlib import Path
 from typing import Any
 
 from zfscope.cli import options as opt
-from zfscope.cli.command import option, parameter, taking
-from zfscope.cli.memory import give_freed_memory_back
+from zfscope.cli.command import option, parameter, with_parameters
+from zfscope.cli.memory import return_freed_memory
 from zfscope.cli.streams import OutputLost, echo
 from zfscope.location import find_store
 
-_PROOF = "The service proves itself with both, PEM."
-_INSECURE = "Listen beyond this machine without TLS, or without knowing who calls."
-_DEFAULT_MODEL = "Model of requests that name none.  [default: the store's own]"
-_CACHE = "Directory of exported graphs.  [default: this user's cache]"
+_CERTIFICATE = "Server certificate, PEM; requires --tls-key."
+_KEY = "Private key of the server certificate, PEM."
+_CLIENT_CA = "CA certificate for client certificates, PEM; clients must present one."
+_TOKENS = "File of accepted bearer tokens, one per line; clients must send one."
+_INSECURE = "Allow listening on other than loopback addresses without TLS or client authentication."
+_DEFAULT_MODEL = "Model for requests that name none.  [default: the store's default model]"
+_CACHE = "Cache directory for exported graphs.  [default: the user's cache directory]"
+_LISTEN = "Address to listen on; port 0 selects a free port.  [default: 127.0.0.1:50051]"
+_THREADS = "Threads per forward pass.  [default: the number of CPUs available]"
 
-# Settings of the service; those that are not given are read from the environment.
+# Settings of the service; unset ones are read from the environment.
 _SETTINGS = (
-    option("listen", str | None, "Port 0 takes a free one.  [default: 127.0.0.1:50051]", metavar="HOST:PORT"),
-    option("default_model", str | None, _DEFAULT_MODEL, flags=("--model",)),
+    option("listen", str | None, _LISTEN, metavar="HOST:PORT"),
+    option("default_model", str | None, _DEFAULT_MODEL, flags=("--model",), metavar="NAME"),
     option("runtime", opt.RuntimeName | None, "Runtime of the forward pass.  [default: onnx]"),
     parameter("torchserve", opt.TorchServeAddress, ""),
     option("device", opt.DeviceName | None, "Device of the forward pass.  [default: cpu]"),
-    option("threads", int | None, "Of one forward pass.  [default: the CPUs of this process]", min=1),
+    option("threads", int | None, _THREADS, min=1, metavar="N"),
     option("cache", Path | None, _CACHE, metavar="DIR"),
     parameter("store", opt.Store, None),
-    option("watch", bool | None, "Load models and versions that appear in the store.", flags=("--watch",)),
-    option("tls_certificate", Path | None, _PROOF, metavar="FILE"),
-    option("tls_key", Path | None, _PROOF, metavar="FILE"),
-    option("tls_client_ca", Path | None, "Ask callers for certificates that it signed.", metavar="FILE"),
-    option("token_file", Path | None, "Ask callers for a token; one a line, any will do.", metavar="FILE"),
+    option(
+        "watch",
+        bool | None,
+        "Load new models and versions as they are added to the store.",
+        flags=("--watch",),
+    ),
+    option("tls_certificate", Path | None, _CERTIFICATE, metavar="FILE"),
+    option("tls_key", Path | None, _KEY, metavar="FILE"),
+    option("tls_client_ca", Path | None, _CLIENT_CA, metavar="FILE"),
+    option("token_file", Path | None, _TOKENS, metavar="FILE"),
     option("allow_insecure", bool | None, _INSECURE, flags=("--allow-insecure",)),
 )
 
 
 def serve(store: Path | None, **settings: Any) -> None:
-    """Serve models over gRPC until Ctrl-C. Every setting is also read from ZFSCOPE_... in the environment.
+    """Serve models over gRPC until Ctrl-C.
+
+    Settings can also be set in the environment: ZFSCOPE_LISTEN, ZFSCOPE_WATCH and so on.
 
     \b
     Examples:
@@ -43,20 +55,20 @@ def serve(store: Path | None, **settings: Any) -> None:
     """
     import asyncio
 
-    give_freed_memory_back()
+    return_freed_memory()
     from zfscope.server.app import serve as run
     from zfscope.server.settings import Settings
     from zfscope.wire.settings import read_settings
 
-    given = {name: opt.plain(value) for name, value in settings.items() if value not in (None, "")}
-    asyncio.run(run(read_settings(Settings, store=find_store(store), **given), announce=_announce))
+    passed = {name: opt.option_value(value) for name, value in settings.items() if value not in (None, "")}
+    asyncio.run(run(read_settings(Settings, store=find_store(store), **passed), announce=_announce))
 
 
-taking(serve, *_SETTINGS)
+with_parameters(serve, *_SETTINGS)
 
 
 def _announce(line: str) -> None:
-    """Print a line at once: whoever started the service may read it through a pipe. Raises OSError."""
+    """Print a line and flush: the parent process may read it through a pipe. Raises OSError."""
     try:
         echo(line)
     except OutputLost as lost:

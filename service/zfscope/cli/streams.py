@@ -1,4 +1,4 @@
-"""Standard output and standard error: any name can be printed, and a reader may leave."""
+"""Standard output and standard error that survive unencodable names and closed pipes."""
 
 import contextlib
 import io
@@ -10,36 +10,36 @@ from typing import Any, TextIO
 
 from zfscope.text import harmless, printable
 
-# What shells report of a program that wrote to a pipe nobody reads: 128 and the number of SIGPIPE.
+# Exit code of a program killed by SIGPIPE, as shells report it: 128 + 13.
 BROKEN_PIPE_EXIT = 141
 
 
-def print_any_name() -> None:
-    """Have characters that a stream lacks escaped, such as names of files that are not UTF-8."""
+def escape_unencodable() -> None:
+    """Escape characters that a stream's encoding lacks, such as file names that are not UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def guard_streams() -> None:
-    """Have whatever prints, typer and rich too, raise OutputLost on stdout, and nothing on stderr.
+    """Make every failed write, also by typer and rich, raise OutputLost on stdout and pass on stderr.
 
-    A stderr that cannot be written to can report nothing, its own fault included. Descriptors that were
-    closed before the start lead to nowhere: otherwise the next files or sockets would get their numbers, and
-    what C libraries print.
+    A failed write to stderr cannot be reported anywhere, so it is dropped. Descriptors 0 to 2 that were
+    closed before the start are opened on /dev/null: otherwise the next file or socket would get their numbers
+    and receive the output of C libraries.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
-    sys.stdout = _guarded(sys.stdout, _Output, 1)
-    # typer would print its errors on stdout if there were no stderr.
-    sys.stderr = _guarded(sys.stderr or open(2, "w", encoding="utf-8", closefd=False), _Errors, 2)  # noqa: SIM115
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdout = _wrap_stream(sys.stdout, _StdoutFile, 1)
+    # Without a stderr, typer would print its errors on stdout.
+    sys.stderr = _wrap_stream(sys.stderr or open(2, "w", encoding="utf-8", closefd=False), _StderrFile, 2)  # noqa: SIM115
 
 
-class _Patient(io.FileIO):
-    """A file that waits for a slow reader, even where its pipe does not block."""
+class _BlockingFile(io.FileIO):
+    """File that waits for a slow reader even if its pipe is non-blocking."""
 
     def write(self, data: Any, /) -> int:
         """Write some of the bytes; return their number."""
@@ -48,31 +48,31 @@ class _Patient(io.FileIO):
         return written
 
 
-class _Output(_Patient):
-    """Standard output, which raises OutputLost."""
+class _StdoutFile(_BlockingFile):
+    """Standard output whose failed writes raise OutputLost."""
 
     def write(self, data: Any, /) -> int:
-        """Write bytes. Raises OutputLost, and discards all output that follows."""
+        """Write bytes. Raises OutputLost, after which all further output is discarded."""
         try:
             return super().write(data)
         except OSError as error:
-            _send_nowhere(self)
+            _discard_output(self)
             raise OutputLost(error) from error
 
 
-class _Errors(_Patient):
-    """Standard error, which drops what cannot be written."""
+class _StderrFile(_BlockingFile):
+    """Standard error that ignores failed writes."""
 
     def write(self, data: Any, /) -> int:
-        """Write bytes, or drop them."""
+        """Write bytes, or drop them if that fails."""
         try:
             return super().write(data)
         except OSError:
             return len(data)
 
 
-def _guarded(stream: Any, kind: type[io.FileIO], descriptor: int) -> Any:
-    """Return a stream that writes to the descriptor by `kind`; any other stream, as of a test, as it is."""
+def _wrap_stream(stream: Any, kind: type[io.FileIO], descriptor: int) -> Any:
+    """Return a stream that writes to the descriptor through `kind`; return a test's stream unchanged."""
     raw = getattr(getattr(stream, "buffer", None), "raw", getattr(stream, "buffer", None))
     if type(raw) is not io.FileIO or raw.fileno() != descriptor:
         return stream
@@ -86,38 +86,40 @@ def _guarded(stream: Any, kind: type[io.FileIO], descriptor: int) -> Any:
     )
 
 
-class _Kept:
-    """Standard output as this process found it, once all but `write` prints to standard error."""
+class _ReservedStdout:
+    """The original standard output, after `reserve_stdout` has redirected it to standard error."""
 
     own: TextIO | None = None
     other: TextIO | None = None
 
 
-def keep_stdout() -> None:
-    """Send to standard error whatever is printed on standard output from here on, except by `write`.
+def reserve_stdout() -> None:
+    """Redirect standard output to standard error, except for output of `write`.
 
-    What analyzers print must not be in the middle of JSON. It is so until the process ends, as their threads
-    may outlive a call, and for file descriptor 1, which C libraries and other programs write to.
+    Keeps the output of analyzers out of the JSON. The redirection lasts until the process ends, as threads of
+    an analyzer may outlive a call, and includes file descriptor 1, used by C libraries and subprocesses.
     """
     stdout = sys.stdout
-    if stdout is None or stdout is _Kept.other:
+    if stdout is None or stdout is _ReservedStdout.other:
         return
     stdout.flush()
-    _Kept.own = _moved(stdout)
-    _Kept.other = sys.stdout = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # for good
+    _ReservedStdout.own = _duplicate_stdout(stdout)
+    _ReservedStdout.other = sys.stdout = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # for good
 
 
 def standard_output() -> TextIO | None:
-    """Return the standard output of the command itself; None where it was closed before the start."""
-    return _Kept.own if _Kept.other and sys.stdout is _Kept.other else sys.stdout
+    """Return the standard output of the command itself; None if it was closed before the start."""
+    return (
+        _ReservedStdout.own if _ReservedStdout.other and sys.stdout is _ReservedStdout.other else sys.stdout
+    )
 
 
-def _moved(stream: TextIO) -> TextIO:
-    """Return a stream with a descriptor of its own, leaving 1 to standard error; else the stream itself."""
+def _duplicate_stdout(stream: TextIO) -> TextIO:
+    """Duplicate a stream on descriptor 1 and point 1 at standard error; return any other stream unchanged."""
     try:
         if stream.fileno() != 1:
             return stream
-    except OSError:  # of a test or a notebook
+    except OSError:  # a stream without a descriptor, in a test or a notebook
         return stream
     own = os.fdopen(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)
     try:
@@ -130,7 +132,7 @@ def _moved(stream: TextIO) -> TextIO:
 
 
 class OutputLost(Exception):
-    """Nobody reads the output any more, or it cannot be written to; `reason` says why."""
+    """The output cannot be written, for example because its reader closed the pipe; see `reason`."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error)
@@ -139,46 +141,46 @@ class OutputLost(Exception):
         self.broken_pipe = isinstance(error, BrokenPipeError)
 
 
-def echo(words: str, *, err: bool = False) -> None:
-    """Print words for people on stdout or stderr, control characters escaped. Raises OutputLost."""
-    write(printable(words) + "\n", err=err)
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line on stdout or stderr, with control characters escaped. Raises OutputLost."""
+    write(printable(text) + "\n", err=err)
 
 
-def write(words: str, *, err: bool = False) -> None:
-    """Write words as they are to stdout or stderr at once. Raises OutputLost.
+def write(text: str, *, err: bool = False) -> None:
+    """Write text unchanged to stdout or stderr and flush. Raises OutputLost.
 
-    typer's own printing writes UTF-8, whatever encoding the stream has.
+    Used instead of `typer.echo`, which writes UTF-8 regardless of the stream's encoding.
     """
     stream = sys.stderr if err else standard_output()
     if stream is None:  # closed before the start
         return
-    with printing_to(stream):
-        print(words, file=stream, end="", flush=True)
+    with translate_write_errors(stream):
+        print(text, file=stream, end="", flush=True)
 
 
-def one_line(words: str) -> str:
-    """Return a message of several lines as one."""
-    return " ".join(words.split())
+def one_line(text: str) -> str:
+    """Join the lines of a message."""
+    return " ".join(text.split())
 
 
 @contextlib.contextmanager
-def printing_to(stream: TextIO) -> Iterator[None]:
-    """Raise OutputLost where a stream cannot be written to."""
+def translate_write_errors(stream: TextIO) -> Iterator[None]:
+    """Raise OutputLost if writing to a stream fails."""
     try:
         yield
     except OSError as error:
-        _send_nowhere(stream)
+        _discard_output(stream)
         raise OutputLost(error) from error
 
 
-def encodable(words: str) -> str:
-    """Return words as standard output shows them, where what it lacks is escaped: for widths of columns."""
+def escape_for_stdout(text: str) -> str:
+    """Return text as standard output will show it, escapes included, to compute column widths."""
     encoding = getattr(standard_output(), "encoding", None) or "utf-8"
-    return harmless(words).encode(encoding, "backslashreplace").decode(encoding)
+    return harmless(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _send_nowhere(stream: TextIO | io.FileIO) -> None:
-    """Discard what a stream still holds: the interpreter would report the fault again when it ends."""
+def _discard_output(stream: TextIO | io.FileIO) -> None:
+    """Discard a stream's buffer, as the interpreter would report the failed write again on exit."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

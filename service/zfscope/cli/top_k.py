@@ -1,36 +1,42 @@
-"""`zfscope top-k`: the photos of an index that activate maps most (Fig 2)."""
+"""`zfscope top-k`: show the photos in an index that activate maps most (Fig 2)."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zfscope.cli import options as opt
-from zfscope.cli.analysis import Analyses, Written, analysis, picture_line
+from zfscope.cli.analysis import AnalysisRunner, WrittenFiles, analysis, picture_line
 from zfscope.cli.command import option
 from zfscope.cli.output import print_table, title_of
-from zfscope.cli.output_folder import about_layer
+from zfscope.cli.output_folder import layer_subject
 from zfscope.cli.streams import echo
 from zfscope.records import RecordState
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed
 
-_PARAMETERS = opt.by_name(
-    option("index", str, "Made by `zfscope index`.  [default: the model's only one]", "", metavar="NAME"),
-    option("layer", str, "Layer of the maps: any that the index has.", "conv5"),
-    opt.numbers("maps", "Maps to show.  [default: the strongest]", such_as="3,17,240"),
+_PARAMETERS = opt.parameters_by_name(
+    option(
+        "index",
+        str,
+        "Index, built by `zfscope index`.  [default: the model's only index]",
+        "",
+        metavar="NAME",
+    ),
+    option("layer", str, "Layer of the maps; must be in the index.", "conv5", metavar="LAYER"),
+    opt.numbers_option("maps", "Maps to show.  [default: the strongest]", such_as="3,17,240"),
     option("count", int | None, "Number of the strongest maps, 1 to 64.  [default: 9]", metavar="N"),
     opt.FIRST,
-    option("top", int | None, "Number of photos of each map, 1 to 9.  [default: 9]", metavar="N"),
+    option("top", int | None, "Number of photos per map, 1 to 9.  [default: 9]", metavar="N"),
     *opt.CONTROL,
 )
 
 
 @analysis("top-k", _PARAMETERS)
-def top_k(run: Analyses, parameters: dict[str, Any]) -> None:
-    """Show the photos of an index that activate maps most: projections beside the patches they come from.
+def top_k(run: AnalysisRunner, parameters: dict[str, Any]) -> None:
+    """Show the photos in an index that activate each map most.
 
-    The photos are read again from where they were when the index was made. What is no longer as it was is
-    marked in the picture and in the table.
+    The figure shows each projection next to its image patch. Photos are read again from their indexed paths;
+    photos that are missing or have changed since are marked in the figure and the table.
 
     \b
     Examples:
@@ -41,17 +47,18 @@ def top_k(run: Analyses, parameters: dict[str, Any]) -> None:
     """
     layer = parameters["layer"]
     show = partial(print_maps, layer)
-    run.analyze("top-k", [], parameters, lambda _: about_layer(layer), show, stage="photos")
+    run.analyze("top-k", [], parameters, lambda _: layer_subject(layer), show, stage="photos")
 
 
-def print_maps(layer: str, found: "Analyzed", written: Written) -> None:
-    """Print a line for each map, and one for each record that is no longer what it was."""
+def print_maps(layer: str, found: "Analyzed", written: WrittenFiles) -> None:
+    """Print a row per map, and a line per record whose photo is missing or has changed."""
     records = found.analysis.tables["records"].records()
     columns = dict.fromkeys(("map", "active in", "activations"), "right") | {"strongest photo": "left"}
     rows = []
-    for about in found.analysis.tables["maps"].records():
-        own = [record for record in records if record["map"] == about["map"]]
-        rows.append((f"{about['map']}", f"{about['alive']:,} of {about['images']:,}", *_strength(own, about)))
+    for summary in found.analysis.tables["maps"].records():
+        own = [record for record in records if record["map"] == summary["map"]]
+        active = f"{summary['alive']:,} of {summary['images']:,}"
+        rows.append((f"{summary['map']}", active, *_strength(own, summary)))
     print_table(f"{layer} of {title_of(found.model, found.version)}", columns, rows)
     lost = [record for record in records if RecordState(record["state"]).lost]
     for record in lost:
@@ -59,9 +66,9 @@ def print_maps(layer: str, found: "Analyzed", written: Written) -> None:
     echo(picture_line(written))
 
 
-def _strength(records: list[dict[str, Any]], about: dict[str, Any]) -> tuple[str, str]:
-    """Return the range of a map's activations, and its strongest photo."""
+def _strength(records: list[dict[str, Any]], summary: dict[str, Any]) -> tuple[str, str]:
+    """Return the range of a map's activations and the path of its strongest photo."""
     values = [record["value"] for record in records if record["value"] > 0]
-    if about["dead"] or not values:
-        return "dead" if about["dead"] else "", ""
+    if summary["dead"] or not values:
+        return "dead" if summary["dead"] else "", ""
     return f"{max(values):.3g} to {min(values):.3g}", records[0]["path"]

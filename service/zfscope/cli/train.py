@@ -1,4 +1,4 @@
-"""`zfscope train`: a network from a folder of photos into the model store."""
+"""`zfscope train`: train a network on labelled photos and add it to the model store."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,39 +34,57 @@ def train(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A folder with one folder of photos per class, a .tar of it, or a text file that lists "
-            "photos with their classes.",
+            help="Labelled photos: a folder with one subfolder per class; a .tar of such a folder; or a text "
+            "file that lists photos with their classes.",
         ),
     ],
     validation: Annotated[
-        Path | None, typer.Option(metavar="DATA", help="Photos to measure the accuracy on, after each epoch.")
+        Path | None,
+        typer.Option(metavar="DATA", help="Labelled photos to measure the accuracy on after each epoch."),
     ] = None,
-    network: Annotated[str, typer.Option(help="zfnet, zfnet-b or alexnet.")] = "zfnet",
-    classes: Annotated[str, typer.Option(metavar="auto|N", help="How many classes there must be.")] = "auto",
-    hidden: Annotated[int, typer.Option(min=1, help="Units of fc6 and of fc7.")] = 4096,
-    recipe: Annotated[str, typer.Option(help="modern, paper, or a .toml file of your own.")] = "modern",
-    epochs: Annotated[int, typer.Option(min=1, help="How often every photo is seen.")] = 60,
+    network: Annotated[
+        str, typer.Option(metavar="NAME", help="Network architecture: zfnet, zfnet-b or alexnet.")
+    ] = "zfnet",
+    classes: Annotated[
+        str, typer.Option(metavar="auto|N", help="Expected number of classes; auto accepts any.")
+    ] = "auto",
+    hidden: Annotated[int, typer.Option(metavar="N", min=1, help="Number of units in fc6 and fc7.")] = 4096,
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="Training recipe: modern, paper, or a .toml file.")
+    ] = "modern",
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Number of training epochs.")] = 60,
     checkpoints: Annotated[
         str,
-        typer.Option(metavar="N,N,...", help="Epochs after which the filters are kept; the last always is."),
+        typer.Option(
+            metavar="N,N,...", help="Epochs to store checkpoints of, in addition to the final weights."
+        ),
     ] = DEFAULT_CHECKPOINTS,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Lines of a class's folder, a space or a TAB, and its name."),
+        typer.Option(
+            metavar="FILE", help="File with one class per line: folder, a space or a TAB, and name."
+        ),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the model.  [default: NETWORK-DATA]")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the model.  [default: NETWORK-DATA]")
+    ] = "",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Directory of the run, resumed if it exists.  [default: runs/NAME]"),
+        typer.Option(
+            metavar="DIR",
+            help="Directory of the training run; an existing run is resumed.  [default: runs/NAME]",
+        ),
     ] = None,
     store: opt.TargetStore = opt.DEFAULT_STORE,
-    seed: Annotated[int, typer.Option(help="Seed of weights, crops and dropout.")] = 0,
-    device: Annotated[opt.DeviceName, typer.Option(help="Device of the training.")] = opt.DeviceName.cpu,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed of initial weights, crops and dropout.")
+    ] = 0,
+    device: Annotated[opt.DeviceName, typer.Option(help="Device to train on.")] = opt.DeviceName.cpu,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Train a network on a folder of photos, and add it to the model store.
+    """Train a network and add it to the model store.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    Repeat the command to resume an interrupted run.
 
     \b
     Examples:
@@ -93,10 +111,12 @@ def train(
     )
     session, folder = _train(settings, store)
     if as_json:
-        print_json({"model": title, "version": int(folder.name), "folder": str(folder), **photos_of(session)})
+        print_json(
+            {"model": title, "version": int(folder.name), "folder": str(folder), **photos_json(session)}
+        )
     else:
-        echo(f"The model is in {folder}; look at it with: zfscope models {title} --store {store}")
-        echo(f"{in_words(session)}.")
+        echo(f"Model added in {folder}; inspect it with: zfscope models {title} --store {store}")
+        echo(f"{photos_text(session)}.")
 
 
 def _train(settings: "TrainingSettings", store: Path) -> "tuple[TrainingSession, Path]":
@@ -105,26 +125,26 @@ def _train(settings: "TrainingSettings", store: Path) -> "tuple[TrainingSession,
     from zfscope.training.run import TrainingCallbacks
     from zfscope.training.session import TrainingSession
 
-    check_available(store, settings.name)  # said before the hours of training, not after
+    check_available(store, settings.name)  # fail before hours of training, not after
     keep_freed_memory()
-    with display(settings.epochs) as shown:
+    with training_display(settings.epochs) as shown:
         session = TrainingSession(settings, advance=shown.decoded, warn=shown.warn)
         if session.resumed:
-            shown.say(f"going on with the run in '{settings.out}', after epoch {session.run.progress.epoch}")
+            shown.print_line(f"resuming the run in '{settings.out}' after epoch {session.run.progress.epoch}")
         session.train(TrainingCallbacks(photos=shown.photos, epoch=shown.epoch, warn=shown.warn))
         return session, session.publish(store)
 
 
-def photos_of(session: "TrainingSession") -> dict[str, Any]:
-    """Return which photos were trained on, and measured on, as JSON."""
+def photos_json(session: "TrainingSession") -> dict[str, Any]:
+    """Return the counts of training and validation photos as a JSON object."""
     found = _used(session.training, session.photos).as_object()
     if session.validation and session.held_out:
         found["validation"] = _used(session.validation, session.held_out).as_object()
     return found
 
 
-def in_words(session: "TrainingSession") -> str:
-    """Return which photos were trained on, and measured on, without a full stop."""
+def photos_text(session: "TrainingSession") -> str:
+    """Return a sentence on the training and validation photos, without the full stop."""
     words = f"Trained on {_used(session.training, session.photos)}"
     if session.validation and session.held_out:
         words += f". Measured on {_used(session.validation, session.held_out)}"
@@ -136,19 +156,19 @@ def _used(decoded: "DecodedPhotos", photos: "LabelledPhotos") -> PhotosUsed:
 
 
 def _epochs(text: str, epochs: int) -> tuple[int, ...]:
-    """Read the epochs that are kept; of those by default, the ones that the run has."""
-    asked = tuple(_number(part, "checkpoints") for part in text.split(",") if part)
-    return tuple(epoch for epoch in asked if epoch <= epochs) if text == DEFAULT_CHECKPOINTS else asked
+    """Parse the checkpoint epochs; of the default ones, keep those within the run."""
+    parsed = tuple(_number(part, "checkpoints") for part in text.split(",") if part)
+    return tuple(epoch for epoch in parsed if epoch <= epochs) if text == DEFAULT_CHECKPOINTS else parsed
 
 
 def _number(text: str, field: str) -> int:
     if not text.strip().isdecimal():
-        raise InputError(f"{field}: '{text}' is no number", field=field)
+        raise InputError(f"{field}: '{text}' is not a whole number", field=field)
     return int(text)
 
 
-class Display:
-    """A bar on a terminal, lines everywhere; its methods are what a training session tells."""
+class TrainingDisplay:
+    """Progress display: a bar on terminals, and lines; its methods are callbacks of a training session."""
 
     def __init__(self, bar: Progress, epochs: int) -> None:
         self._bar = bar
@@ -158,11 +178,11 @@ class Display:
         self._left = 0
 
     def decoded(self, count: int) -> None:
-        """Show that so many photos more are decoded."""
+        """Advance the bar by `count` decoded photos."""
         self._bar.advance(self._decoding, count)
 
     def photos(self, count: int, left: int) -> None:
-        """Show that so many photos more were learnt from, and how many are left in the run."""
+        """Advance the bar by `count` trained photos, with `left` remaining in the run."""
         if self._training is None:
             self._bar.remove_task(self._decoding)
             self._training = self._bar.add_task("training", total=count + left)
@@ -170,27 +190,27 @@ class Display:
         self._left = left
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Say how an epoch went."""
-        self.say(epoch_line(row, epochs=self._epochs, photos_left=self._left))
+        """Print the results of an epoch."""
+        self.print_line(epoch_line(row, epochs=self._epochs, photos_left=self._left))
 
     def warn(self, message: str) -> None:
-        """Say what may be going wrong."""
-        self.say(warning_line(message))
+        """Print a warning."""
+        self.print_line(warning_line(message))
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the bar."""
         self._bar.console.print(Text(printable(line)), soft_wrap=True)
 
 
 @contextmanager
-def display(epochs: int) -> Iterator[Display]:
-    """Show a run of so many epochs on stderr."""
+def training_display(epochs: int) -> Iterator[TrainingDisplay]:
+    """Show the progress of a run with this number of epochs on stderr."""
     with progress(Speed(), transient=False) as bar:
-        yield Display(bar, epochs)
+        yield TrainingDisplay(bar, epochs)
 
 
 def epoch_line(row: Mapping[str, float], *, epochs: int, photos_left: int) -> str:
-    """Put a row of the history in words, with the time left at the epoch's speed."""
+    """Format a row of the history, with the remaining time at the epoch's speed."""
     minutes = photos_left / row["images_per_second"] / 60
     parts = [f"loss {row['train_loss']:.3f}"]
     if "val_top1" in row:

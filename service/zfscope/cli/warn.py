@@ -1,4 +1,4 @@
-"""Warnings of Python and of libraries as a command prints them: one line each, and each once."""
+"""Warnings of Python and libraries on stderr: one line each, without repetition."""
 
 import contextlib
 import logging
@@ -11,19 +11,19 @@ from zfscope.text import harmless
 
 
 def warning_line(message: str) -> str:
-    """Return the line of a warning: no line feeds, no control characters."""
+    """Format a warning as one line without control characters."""
     return harmless(" ".join(f"zfscope: warning: {message}".split()))
 
 
-def print_lines_of_warnings(messages: Iterable[str]) -> None:
-    """Print what may be wrong about a data set on stderr, a line each."""
+def print_data_warnings(messages: Iterable[str]) -> None:
+    """Print warnings about a data set on stderr, one per line."""
     for message in messages:
         echo(warning_line(message), err=True)
 
 
 def show_warnings() -> None:
-    """Print what Python warns of, and what libraries log, on stderr from now on; the filters stay."""
-    once = _Once()
+    """Print Python's warnings and libraries' log records on stderr; warning filters stay unchanged."""
+    once = _UniquePrinter()
 
     def show(
         message: Warning | str,
@@ -39,26 +39,26 @@ def show_warnings() -> None:
     logging.basicConfig(handlers=[_Handler(once)], level=logging.WARNING)
 
 
-class _Once:
-    """Prints each message once."""
+class _UniquePrinter:
+    """Printer that drops repeated messages."""
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
+        self._printed: set[str] = set()
 
     def print(self, message: str) -> None:
-        if message not in self._seen:
-            self._seen.add(message)
-            with contextlib.suppress(OutputLost):  # the library that warns is not at fault
+        if message not in self._printed:
+            self._printed.add(message)
+            with contextlib.suppress(OutputLost):  # the warning library must not see our write errors
                 echo(warning_line(message), err=True)
 
 
 class _Handler(logging.Handler):
-    """Prints what libraries log from WARNING up."""
+    """Log handler that prints records of level WARNING and above."""
 
-    def __init__(self, once: _Once) -> None:
+    def __init__(self, once: _UniquePrinter) -> None:
         super().__init__()
         self._once = once
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the message of a record, without its traceback."""
+        """Print the message of a record without its traceback."""
         self._once.print(record.getMessage())

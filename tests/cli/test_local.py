@@ -27,7 +27,7 @@ class Params(BaseModel):
 
 BLAME = (
     "analyzer 'odd' (zfscope-odd 1.2) failed: {}; that is a fault of the package "
-    "(with ZFSCOPE_TRACEBACK=1 it shows where)\n"
+    "(set ZFSCOPE_TRACEBACK=1 to see the traceback)\n"
 )
 
 
