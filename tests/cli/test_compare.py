@@ -37,7 +37,7 @@ def test_a_person_gets_a_table(run: Run, photo: Path, tmp_path: Path) -> None:
     ("models", "told"),
     [
         ("tiny", "others is \\(?\\[?.*at least 1 item"),
-        ("tiny:one,tiny", "named as NAME or NAME:VERSION"),
+        ("tiny:one,tiny", "use NAME or NAME:VERSION"),
         ("tiny,nobody", "model 'nobody' not found"),
     ],
 )

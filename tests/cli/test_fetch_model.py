@@ -33,7 +33,7 @@ def test_without_an_index_it_is_told_in_a_line_and_leaves_nothing(run: Run, tmp_
 def test_an_unknown_model_is_told_with_those_there_are(run: Run, tmp_path: Path) -> None:
     result = run("models", "fetch", "vgg", "--store", tmp_path)
     assert (result.code, result.stdout) == (2, "")
-    assert "there are squeezenet-imagenet, alexnet-imagenet" in result.stderr
+    assert "available: squeezenet-imagenet, alexnet-imagenet" in result.stderr
 
 
 def test_help_names_every_model(run: Run) -> None:

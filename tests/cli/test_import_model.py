@@ -167,7 +167,7 @@ def test_weights_too_large_for_half_precision_leave_nothing(bring: Run, tmp_path
 
 def test_the_help_explains_the_formats_that_can_be_read_and_others_are_refused(run: Run, bring: Run) -> None:
     shown = run("models", "import", "--help").stdout
-    assert all(f"\n  {name} " in shown for name in FORMATS)
+    assert all(f"\n    {name} " in shown for name in FORMATS)
     result = bring("--format", "keras")
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr == f"zfscope: unknown format 'keras'; available: {', '.join(FORMATS)}\n"

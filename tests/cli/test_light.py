@@ -51,7 +51,7 @@ def imported(*words: object, env: dict[str, str]) -> set[str]:
 def test_help_imports_no_command_and_nothing_heavy(environment: dict[str, str]) -> None:
     modules = imported("--help", env=environment)
     assert not modules & HEAVY
-    assert not modules & {entry.where.partition(":")[0] for entry in COMMANDS.values()}
+    assert not modules & {entry.target.partition(":")[0] for entry in COMMANDS.values()}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

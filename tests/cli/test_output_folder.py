@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_written_is_known_before_the_work(tmp_path: Path
 
 def test_a_damaged_list_of_results_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / LEDGER).write_text("{")
-    with pytest.raises(CannotWrite, match=r"is damaged .*; remove it, or write to another"):
+    with pytest.raises(CannotWrite, match=r"is damaged .*; remove the file or write to another"):
         write(tmp_path, CHINA, conv5="a")
     assert shown(tmp_path) == {}
 

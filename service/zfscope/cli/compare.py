@@ -47,7 +47,7 @@ def compare(
         typer.Option(
             metavar="NAME",
             help="Count the maps that are dead on all photos of this index, which every model must have.  "
-            "[default: count on the photos]",
+            "[default: dead maps are not counted]",
         ),
     ] = "",
     indexes: opt.Indexes = None,

@@ -12,7 +12,7 @@ from zfscope.wire.credentials import read_authorities, read_pair, read_tokens
 
 
 class Access(BaseSettings):
-    """What a service may ask of its callers; each NAME may be given as the environment's ZFSCOPE_NAME."""
+    """Credentials for a service; each NAME can also be set as ZFSCOPE_NAME in the environment."""
 
     model_config = SettingsConfigDict(
         env_prefix="ZFSCOPE_", env_ignore_empty=True, frozen=True, extra="forbid"
@@ -31,7 +31,7 @@ class Access(BaseSettings):
     tls_server_name: str = Field(
         default="", description="The name in the service's certificate, where it is not that of the address."
     )
-    token: SecretStr | None = Field(default=None, description="What the service asks callers for.")
+    token: SecretStr | None = Field(default=None, description="Bearer token for the service.")
     token_file: Path | None = Field(default=None, description="The same, as the first line of a file.")
     allow_insecure: bool = Field(
         default=False, description="Send the token without TLS to other machines too."

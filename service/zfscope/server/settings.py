@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         description="PEM file of who signs callers' certificates; set: callers need one (mutual TLS).",
     )
     token: SecretStr | None = Field(
-        default=None, description="What callers have to know, at least 16 characters; unset: nothing."
+        default=None, description="Bearer token that clients must send, at least 16 characters; unset: none."
     )
     token_file: Path | None = Field(
         default=None, description="A file of such tokens, one a line; any of them will do."
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     default_model: str = Field(
         default="", description="The model of requests that name none; empty: the store's own default."
     )
-    runtime: RuntimeName = Field(default=RuntimeName.onnx, description="Who runs the forward pass.")
+    runtime: RuntimeName = Field(default=RuntimeName.onnx, description="Runtime of the forward pass.")
     torchserve: str = Field(
         default="127.0.0.1:7070",
         description="HOST:PORT of TorchServe's gRPC inference API, where it is asked.",
