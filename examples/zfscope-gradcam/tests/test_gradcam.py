@@ -233,7 +233,7 @@ def test_the_class_is_named_by_its_id_or_by_its_name(context: Context, label: st
     assert (row["label_id"], row["label"]) == ("n2", "cat")
 
 
-def test_without_a_label_the_likeliest_class_is_explained(context: Context) -> None:
+def test_without_a_label_the_most_likely_class_is_explained(context: Context) -> None:
     rows = [
         run_gradcam(context, label=label).tables["classes"].records()[0] for label in ("n0", "n1", "n2", "n3")
     ]

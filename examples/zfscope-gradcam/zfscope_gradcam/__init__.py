@@ -45,7 +45,7 @@ class GradCamParams(BaseModel):
 
     layer: str = Field(default="relu5", description="Layer of feature maps below the class scores.")
     label: str = Field(
-        default="", description="Class: a label's id or name. Empty: the photo's likeliest class."
+        default="", description="Class: a label's id or name. Empty: the photo's most likely class."
     )
 
 
@@ -154,7 +154,7 @@ def _check_maps(network: Network, layer: str) -> None:
 
 
 def _target_of(model: Model, traced: Trace, number: int | None) -> _Target:
-    """Return the class with this number, or the likeliest for None."""
+    """Return the class with this number, or the most likely one for None."""
     logits = array(traced.outputs[model.network.spec.scores])
     index = int(logits[0].argmax()) if number is None else number
     return _Target(index, model.labels[index], float(logits[0, index]), float(softmax(logits)[0, index]))
