@@ -14,7 +14,7 @@ from zfscope.analysis.control import (
     check_down_to,
     control_network,
     similarities,
-    strongest_there,
+    strongest_at_positions,
 )
 from zfscope.engine.backward import Normalisation, Rule
 from zfscope.engine.deconvnet import project
@@ -198,7 +198,9 @@ def _control(
     control = control_network(context.model.network, params.layer, down_to=params.control_down_to)
     context.check_cancelled()
     traced = trace(control, images, until=params.layer)
-    return _project_in_batches(context, control, traced, strongest_there(traced, params.layer, units), params)
+    return _project_in_batches(
+        context, control, traced, strongest_at_positions(traced, params.layer, units), params
+    )
 
 
 def _similarities(

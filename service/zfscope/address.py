@@ -18,7 +18,7 @@ class Address:
     tls: bool = False
 
     def __str__(self) -> str:
-        return f"{bracketed(self.host)}:{self.port}"
+        return f"{bracket_ipv6(self.host)}:{self.port}"
 
 
 def parse_address(text: str, *, example_port: int = 50051, least_port: int = 0) -> Address:
@@ -33,7 +33,7 @@ def parse_address(text: str, *, example_port: int = 50051, least_port: int = 0) 
     if not _is_port(port, least_port):
         raise ValueError(
             f"'{text}' has the port '{port}'; a port is a number from {least_port} to 65535, such as "
-            f"{bracketed(host)}:{example_port}"
+            f"{bracket_ipv6(host)}:{example_port}"
         )
     return Address(host, int(port), tls=scheme in _WITH_TLS)
 
@@ -77,8 +77,8 @@ def is_this_machine(host: str) -> bool:
     return any(found.is_loopback or found.is_unspecified for found in (address, mapped) if found)
 
 
-def bracketed(host: str) -> str:
-    """Return a host as it stands before a colon and a port."""
+def bracket_ipv6(host: str) -> str:
+    """Return a host as written in HOST:PORT: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -119,7 +119,9 @@ def _split(rest: str, text: str, example_port: int, least_port: int) -> tuple[st
         likely = port if _is_port(port, least_port) else example_port
         raise ValueError(f"'{text}' has no host; write HOST:PORT, such as 127.0.0.1:{likely}, this machine")
     if not port:
-        raise ValueError(f"'{text}' has no port; write HOST:PORT, such as {bracketed(host)}:{example_port}")
+        raise ValueError(
+            f"'{text}' has no port; write HOST:PORT, such as {bracket_ipv6(host)}:{example_port}"
+        )
     return host, port
 
 

@@ -12,11 +12,11 @@ from zfscope.analysis.call import AnalysisCall, Partial, Prepare, analyze
 from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
 from zfscope.analysis.description import analyzer_info, model_info, model_summary
 from zfscope.analysis.registry import Registry, load_analyzers
-from zfscope.analysis.run import Meter
+from zfscope.analysis.run import ProgressMeter
 from zfscope.answers import AnalyzerInfo, Classification, ModelInfo, ModelSummary, Progress
 from zfscope.cancellation import Cancellation
 from zfscope.client.calls import AnalysisRequest, UnaryCall
-from zfscope.client.connection import checked_timeout_s
+from zfscope.client.connection import validate_timeout_s
 from zfscope.client.methods import ClientMethods
 from zfscope.errors import InputError, NotFound, TooLate
 from zfscope.images.limits import environment_limits
@@ -28,7 +28,7 @@ from zfscope.wire.models import version_of
 
 A = TypeVar("A")
 # Models that stay in memory.
-_KEPT_MODELS = 3
+_MAX_LOADED_MODELS = 3
 
 
 class LocalClient(ClientMethods):
@@ -92,20 +92,20 @@ class LocalClient(ClientMethods):
             if key not in self._kept:
                 self._kept[key] = load_model(self.store, *key, self._create, device=self._device)
             self._kept.move_to_end(key)
-            while len(self._kept) > _KEPT_MODELS:
+            while len(self._kept) > _MAX_LOADED_MODELS:
                 self._kept.popitem(last=False)
             return self._kept[key]
 
     def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
         call = make()
-        check_cancelled = _watched(call.cancel, call.timeout_s)
+        check_cancelled = _cancellation_check(call.cancel, call.timeout_s)
         check_cancelled()
         answer: A = _ANSWERS[call.rpc](self, call.request, check_cancelled)
         return answer
 
     def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
         request = make()
-        check_cancelled, meter = _watched(request.cancel, request.timeout_s), Meter()
+        check_cancelled, meter = _cancellation_check(request.cancel, request.timeout_s), ProgressMeter()
 
         def report(_: Model, fraction: float, __: Partial | None) -> None:
             if request.progress:  # without what there is to see already: drawing it takes long
@@ -117,7 +117,7 @@ class LocalClient(ClientMethods):
             request.parameters,
             **{name: value for name, value in request.options.items() if value is not None},
         )
-        with request.naming_fields():
+        with request.renamed_fields():
             outcome = analyze(self, call, check_cancelled=check_cancelled, report=report)
         return request.read(outcome.analyzed, outcome.sizes)
 
@@ -187,9 +187,9 @@ _ANSWERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] = 
 }
 
 
-def _watched(cancel: Cancellation | None, timeout_s: float | None) -> Callable[[], None]:
+def _cancellation_check(cancel: Cancellation | None, timeout_s: float | None) -> Callable[[], None]:
     """Return what raises Cancelled once a call is cancelled, and TooLate once its time limit has passed."""
-    deadline = time.monotonic() + checked_timeout_s(timeout_s)
+    deadline = time.monotonic() + validate_timeout_s(timeout_s)
 
     def check() -> None:
         if cancel:

@@ -54,14 +54,14 @@ def merge_notices(notices: Iterable[Notice]) -> tuple[Notice, ...]:
     fields: dict[tuple[str, str], dict[str, None]] = {}
     for notice in notices:
         fields.setdefault((notice.code, notice.message), {})[notice.field] = None
-    merged = [_about(code, message, list(where)) for (code, message), where in fields.items()]
+    merged = [_merged(code, message, list(where)) for (code, message), where in fields.items()]
     if len(merged) <= MAX_NOTICES:
         return tuple(merged)
     kept, left = merged[: MAX_NOTICES - 1], len(merged) - MAX_NOTICES + 1
     return (*kept, Notice("more-warnings", f"{left:,} more warnings of other kinds are left out"))
 
 
-def _about(code: str, message: str, fields: list[str]) -> Notice:
+def _merged(code: str, message: str, fields: list[str]) -> Notice:
     first, others = fields[0], fields[1:]
     if others:
         rest = len(others) - _MAX_FIELDS

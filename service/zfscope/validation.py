@@ -8,11 +8,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 UNKNOWN = "is not known; "
-_MOST_NAMES = 40
+_MAX_NAMES = 40
 _PREFIX = "Value error, "
 
 
-def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[ErrorDetails, str]]:
+def validation_faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[ErrorDetails, str]]:
     """Yield everything that is wrong in data of a model, with what is wrong and allowed in words."""
     for fault in error.errors(include_url=False):
         yield fault, _words(fault, model)
@@ -20,7 +20,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[
 
 def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first thing that is wrong in one line: `network.layers[3].stride: ...`."""
-    fault, words = next(faults_of(error, model))
+    fault, words = next(validation_faults(error, model))
     path = path_of(fault["loc"])
     return f"{path}: {words}" if path else words
 
@@ -34,26 +34,28 @@ def unknown_name(name: str, allowed: Sequence[str]) -> str:
     """Return what is wrong about a name that is not one of those allowed, with the nearest of them."""
     if not allowed:
         return f"{UNKNOWN}nothing is allowed here"
-    shown = ", ".join(allowed[:_MOST_NAMES]) + (", ..." if len(allowed) > _MOST_NAMES else "")
+    shown = ", ".join(allowed[:_MAX_NAMES]) + (", ..." if len(allowed) > _MAX_NAMES else "")
     nearest = get_close_matches(name, allowed, n=1)
     return f"{UNKNOWN}allowed are {shown}" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
 
 
-def resolved(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolve_reference(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Follow a reference into a JSON schema's definitions, and take what is optional as what it may be."""
     if "$ref" in field:
         target = schema["$defs"][field["$ref"].rsplit("/", 1)[-1]]
-        return resolved({**target, **{key: value for key, value in field.items() if key != "$ref"}}, schema)
+        return resolve_reference(
+            {**target, **{key: value for key, value in field.items() if key != "$ref"}}, schema
+        )
     choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
     if len(choices) == 1:
         own = {key: value for key, value in field.items() if key != "anyOf"}
-        return resolved({**choices[0], **own}, schema)
+        return resolve_reference({**choices[0], **own}, schema)
     return field
 
 
 def takes_text(field: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
     """Return whether a string may be the value of a field of a JSON schema, rather than JSON of it."""
-    field = resolved(field, schema)
+    field = resolve_reference(field, schema)
     if "anyOf" in field:
         return any(takes_text(choice, schema) for choice in field["anyOf"])
     values = (*field.get("enum", ()), *([field["const"]] if "const" in field else ()))
@@ -72,7 +74,7 @@ def _names(
     field: Mapping[str, Any], schema: Mapping[str, Any], parents: Sequence[int | str]
 ) -> Iterator[str]:
     """Yield the names of the properties at a place in data of a schema."""
-    field = resolved(field, schema)
+    field = resolve_reference(field, schema)
     if not parents:
         yield from field.get("properties", ())
     inner, left = _inner(field, parents)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from zfscope.analysis.check import checked
+from zfscope.analysis.check import validate_analysis
 from zfscope.errors import BadAnalysis
 from zfscope.results import Analysis, Notice, Picture, Table
 from zfscope.wire.tensors import tensor_from_wire, tensor_to_wire
@@ -46,7 +46,7 @@ def test_an_analysis_that_holds_what_it_may_comes_back_the_same() -> None:
         numbers={"mean": 0.5, "count": 3},
         tables={"t": Table(("a", "ä"), (("x", 2**53), (None, -1.5)))},
     )
-    found = checked(given)
+    found = validate_analysis(given)
     assert (found.pictures, found.numbers, found.tables) == (given.pictures, given.numbers, given.tables)
     assert all(found.tensors[name] is tensor for name, tensor in tensors.items())
 
@@ -63,14 +63,14 @@ def test_an_analysis_that_holds_what_it_may_comes_back_the_same() -> None:
     ids=repr,
 )
 def test_scalars_and_arrays_in_any_order_can_be_sent(tensor: Any) -> None:
-    found = checked(Analysis(tensors={"map": tensor})).tensors["map"]
+    found = validate_analysis(Analysis(tensors={"map": tensor})).tensors["map"]
     assert (type(found), found.shape) == (np.ndarray, tensor.shape)
     sent = tensor_from_wire(tensor_to_wire(found), field="map")
     np.testing.assert_array_equal(sent, tensor)
 
 
 def test_nothing_is_an_analysis_too() -> None:
-    assert checked(Analysis()).tables == {}
+    assert validate_analysis(Analysis()).tables == {}
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_nothing_is_an_analysis_too() -> None:
     ids=repr,
 )
 def test_a_cell_of_numpy_s_becomes_one_of_python_s(value: Any, plain: Any) -> None:
-    ((cell,),) = checked(table((value,), columns=("a",))).tables["t"].rows
+    ((cell,),) = validate_analysis(table((value,), columns=("a",))).tables["t"].rows
     assert (type(cell), cell) == (type(plain), plain)
     assert json.loads(json.dumps(cell)) == plain
 
 
 @pytest.mark.parametrize("value", [np.float32(3), np.int64(3), np.float64(3), 3, Place(1) + 2], ids=repr)
 def test_a_number_is_a_float_whatever_it_was(value: Any) -> None:
-    number = checked(Analysis(numbers={"n": value})).numbers["n"]
+    number = validate_analysis(Analysis(numbers={"n": value})).numbers["n"]
     assert (type(number), number) == (float, 3.0)
 
 
 def test_rows_and_columns_may_be_lists() -> None:
-    assert checked(table([1, 2], columns=["a", "b"])).tables["t"] == Table(("a", "b"), ((1, 2),))
+    assert validate_analysis(table([1, 2], columns=["a", "b"])).tables["t"] == Table(("a", "b"), ((1, 2),))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_rows_and_columns_may_be_lists() -> None:
 )
 def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
     with pytest.raises(BadAnalysis, match=f"^{told}$"):
-        checked(result)
+        validate_analysis(result)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
 )
 def test_a_tensor_that_cannot_be_sent_is_refused_by_its_name(tensor: Any, told: str) -> None:
     with pytest.raises(BadAnalysis, match=f"^the tensor 'map' {told}"):
-        checked(Analysis(tensors={"map": tensor}))
+        validate_analysis(Analysis(tensors={"map": tensor}))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_tensor_that_cannot_be_sent_is_refused_by_its_name(tensor: Any, told: 
 )
 def test_a_number_that_cannot_be_sent_is_refused_by_its_name(number: Any, told: str) -> None:
     with pytest.raises(BadAnalysis, match=f"^the number 'mean' is {told}$"):
-        checked(Analysis(numbers={"mean": number}))
+        validate_analysis(Analysis(numbers={"mean": number}))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_number_that_cannot_be_sent_is_refused_by_its_name(number: Any, told: 
 )
 def test_a_cell_that_cannot_be_sent_is_refused_by_its_place(cell: Any, told: str) -> None:
     with pytest.raises(BadAnalysis, match=f"^'b' in row 1 of the table 't' is {told}$"):
-        checked(table((1, 2), (3, cell)))
+        validate_analysis(table((1, 2), (3, cell)))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_cell_that_cannot_be_sent_is_refused_by_its_place(cell: Any, told: str
 )
 def test_a_table_out_of_shape_is_refused(result: Any, told: str) -> None:
     with pytest.raises(BadAnalysis, match=f"^{told}"):
-        checked(result)
+        validate_analysis(result)
 
 
 @pytest.mark.parametrize(
@@ -229,24 +229,24 @@ def test_a_table_out_of_shape_is_refused(result: Any, told: str) -> None:
 )
 def test_pictures_that_cannot_be_sent_or_told_apart_are_refused(pictures: Any, told: str) -> None:
     with pytest.raises(BadAnalysis, match=f"^{told}"):
-        checked(Analysis(pictures=pictures))
+        validate_analysis(Analysis(pictures=pictures))
 
 
 @pytest.mark.parametrize("name", [5, ("a",), None])
 @pytest.mark.parametrize("kind", ["tensors", "numbers", "tables"])
 def test_a_name_is_a_string(kind: str, name: Any) -> None:
     with pytest.raises(BadAnalysis, match=f"^a name in {kind} is {type(name).__name__}; it has to be a str$"):
-        checked(Analysis(**{kind: {name: np.zeros(1, np.uint8)}}))
+        validate_analysis(Analysis(**{kind: {name: np.zeros(1, np.uint8)}}))
 
 
 def test_a_name_is_text_that_can_be_written() -> None:
     with pytest.raises(BadAnalysis, match=r"^a name in numbers is '\\udce4', which is no Unicode text$"):
-        checked(Analysis(numbers={"\udce4": 1}))
+        validate_analysis(Analysis(numbers={"\udce4": 1}))
 
 
 def test_warnings_come_back_the_same() -> None:
     notices = (Notice("assumed-bit-depth", "read as 12 bits", "images[0]"), Notice("b", "x"))
-    assert checked(Analysis(warnings=notices)).warnings == notices
+    assert validate_analysis(Analysis(warnings=notices)).warnings == notices
 
 
 @pytest.mark.parametrize(
@@ -266,4 +266,4 @@ def test_warnings_come_back_the_same() -> None:
 )
 def test_a_warning_that_cannot_be_sent_is_refused(warnings: Any, message: str) -> None:
     with pytest.raises(BadAnalysis, match=message):
-        checked(Analysis(warnings=warnings))
+        validate_analysis(Analysis(warnings=warnings))

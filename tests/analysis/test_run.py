@@ -9,15 +9,15 @@ import pytest
 from pydantic import BaseModel, Field
 
 from zfscope.analysis.contract import Analysis, Context, Picture
-from zfscope.analysis.registry import Registered
+from zfscope.analysis.registry import RegisteredAnalyzer
 from zfscope.analysis.run import (
-    Meter,
+    ProgressMeter,
     check_cost,
     check_photos,
     default_cost,
-    guarded,
     read_params,
     run,
+    translate_errors,
     validate_result,
 )
 from zfscope.errors import AnalyzerFailed, BadAnalysis, Cancelled, InputError, NotFound, TooMuchWork
@@ -54,7 +54,7 @@ class Fake:
         return self.result
 
 
-FOUND = Registered(Fake(), "zfscope-fake", "1.2")
+FOUND = RegisteredAnalyzer(Fake(), "zfscope-fake", "1.2")
 
 
 def context(**wishes: Any) -> Context:
@@ -101,13 +101,13 @@ def test_a_parameter_that_an_analyzer_refuses_is_named_as_one_that_pydantic_refu
     field: str, told: str
 ) -> None:
     error = InputError("too large", field=field, fields={field: "is 9"})
-    with pytest.raises(InputError, match="too large") as refusal, guarded(FOUND, under="parameters"):
+    with pytest.raises(InputError, match="too large") as refusal, translate_errors(FOUND, under="parameters"):
         raise error
     assert (refusal.value.field, refusal.value.fields) == (told, {told: "is 9"})
 
 
 def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
-    with pytest.raises(NotFound) as refusal, guarded(FOUND):
+    with pytest.raises(NotFound) as refusal, translate_errors(FOUND):
         raise NotFound("no such layer", field="window")
     assert refusal.value.field == "window"
 
@@ -115,7 +115,7 @@ def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
 @pytest.mark.parametrize("error", [KeyError("rows"), BadAnalysis("'rows'"), OSError("'rows'")])
 def test_a_fault_of_an_analyzer_is_told_with_its_package(error: Exception) -> None:
     told = rf"^analyzer 'fake' \(zfscope-fake 1\.2\) failed: {type(error).__name__}: 'rows'; that is a"
-    with pytest.raises(AnalyzerFailed, match=told) as fault, guarded(FOUND, under="parameters"):
+    with pytest.raises(AnalyzerFailed, match=told) as fault, translate_errors(FOUND, under="parameters"):
         raise error
     assert fault.value.__cause__ is error
     assert fault.value.field == ""
@@ -123,7 +123,7 @@ def test_a_fault_of_an_analyzer_is_told_with_its_package(error: Exception) -> No
 
 def test_what_is_no_fault_passes_as_it_is() -> None:
     error = Cancelled("gone")
-    with pytest.raises(Cancelled) as passed, guarded(FOUND, under="parameters"):
+    with pytest.raises(Cancelled) as passed, translate_errors(FOUND, under="parameters"):
         raise error
     assert passed.value is error
 
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_the_command_even_where_an_analyzer_makes_another_error_of_i
         except KeyboardInterrupt as error:
             raise (RuntimeError("stopped") if translated else error) from None
 
-    with pytest.raises(KeyboardInterrupt), guarded(FOUND), guarded(FOUND):
+    with pytest.raises(KeyboardInterrupt), translate_errors(FOUND), translate_errors(FOUND):
         stop()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -169,7 +169,7 @@ class Mute(Exception):
     ids=lambda value: type(value).__name__,
 )
 def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseException, told: str) -> None:
-    with pytest.raises(AnalyzerFailed) as fault, guarded(FOUND, under="parameters"):
+    with pytest.raises(AnalyzerFailed) as fault, translate_errors(FOUND, under="parameters"):
         raise error
     assert fault.value.message == (
         f"analyzer 'fake' (zfscope-fake 1.2) failed: {told} that is a fault of the package"
@@ -198,7 +198,7 @@ def test_a_cost_that_is_not_a_whole_number_is_the_analyzer_s_fault(
 ) -> None:
     model: Any = None
     monkeypatch.setattr(Fake, "cost", lambda *_: cost)
-    with pytest.raises(AnalyzerFailed) as fault, guarded(FOUND):
+    with pytest.raises(AnalyzerFailed) as fault, translate_errors(FOUND):
         check_cost(Fake(), model, Params(), 5_000, photos=1)
     allowed = "a whole number (int) from 0 to 9,223,372,036,854,775,807"
     assert f"BadAnalysis: cost() returned {told}; it has to return {allowed}; that is" in fault.value.message
@@ -284,7 +284,7 @@ def test_nothing_is_begun_for_a_caller_that_is_gone() -> None:
 
 
 def test_the_share_that_is_done_never_falls_and_stays_a_share() -> None:
-    meter = Meter()
+    meter = ProgressMeter()
     assert meter.read(0) == (0, None)
     share, left = meter.read(0.5)
     assert share == 0.5

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from zfscope.analysis.contract import Context
-from zfscope.analysis.registry import Registered, load_analyzers
+from zfscope.analysis.registry import RegisteredAnalyzer, load_analyzers
 from zfscope.analysis.run import default_cost, read_params, run
 from zfscope.errors import Cancelled
 
@@ -30,7 +30,7 @@ WithPhotos = Callable[[Context, int], Context]
 
 @pytest.mark.parametrize("found", ANALYZERS)
 def test_the_result_is_valid_and_contains_only_what_was_requested(
-    found: Registered, context: Context, with_photos: WithPhotos
+    found: RegisteredAnalyzer, context: Context, with_photos: WithPhotos
 ) -> None:
     params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
     result = run(found.analyzer, with_photos(context, found.analyzer.photos[0]), params)
@@ -42,7 +42,7 @@ def test_the_result_is_valid_and_contains_only_what_was_requested(
 
 @pytest.mark.parametrize("result", ANALYZERS)
 def test_the_result_is_deterministic_and_has_no_pictures_unless_requested(
-    result: Registered, plain_context: Context, with_photos: WithPhotos
+    result: RegisteredAnalyzer, plain_context: Context, with_photos: WithPhotos
 ) -> None:
     params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
     context = with_photos(plain_context, result.analyzer.photos[0])
@@ -55,14 +55,14 @@ def test_the_result_is_deterministic_and_has_no_pictures_unless_requested(
 
 
 @pytest.mark.parametrize("result", ANALYZERS)
-def test_every_parameter_has_a_description(result: Registered) -> None:
+def test_every_parameter_has_a_description(result: RegisteredAnalyzer) -> None:
     schema = result.analyzer.params.model_json_schema()
     assert all(field.get("description") for field in schema["properties"].values())
     assert schema["additionalProperties"] is False
 
 
 @pytest.mark.parametrize("result", ANALYZERS)
-def test_it_has_a_positive_cost(result: Registered, context: Context) -> None:
+def test_it_has_a_positive_cost(result: RegisteredAnalyzer, context: Context) -> None:
     cost = default_cost(result.analyzer, context.model)
     if result.analyzer.name not in NEEDED:
         assert cost is not None
@@ -71,7 +71,7 @@ def test_it_has_a_positive_cost(result: Registered, context: Context) -> None:
 
 @pytest.mark.parametrize("result", ANALYZERS)
 def test_it_does_not_start_a_cancelled_call(
-    result: Registered, cancelled_context: Context, with_photos: WithPhotos
+    result: RegisteredAnalyzer, cancelled_context: Context, with_photos: WithPhotos
 ) -> None:
     params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
     with pytest.raises(Cancelled):
@@ -80,7 +80,7 @@ def test_it_does_not_start_a_cancelled_call(
 
 @pytest.mark.parametrize("result", ANALYZERS)
 def test_it_checks_for_cancellation_between_steps(
-    result: Registered, context: Context, with_photos: WithPhotos
+    result: RegisteredAnalyzer, context: Context, with_photos: WithPhotos
 ) -> None:
     params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
     checks = 0

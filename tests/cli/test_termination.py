@@ -79,13 +79,13 @@ def test_a_signal_that_is_ignored_stays_so_as_under_nohup(tmp_path: Path) -> Non
 
 ANALYZER = """
 import os, signal, time
-from zfscope.analysis.faults import as_faults
+from zfscope.analysis.faults import translate_exceptions
 from zfscope.termination import exit_code, terminate_as_ctrl_c
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as of a job in the background
 terminate_as_ctrl_c()
 try:
-    with as_faults(lambda error: RuntimeError("a fault")):
+    with translate_exceptions(lambda error: RuntimeError("a fault")):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 except KeyboardInterrupt:

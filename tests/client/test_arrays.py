@@ -10,7 +10,7 @@ import torch
 from tests.support.calls import analyze_request
 from zfscope.answers import OCCLUDE
 from zfscope.client import PixelTensor, files
-from zfscope.client.calls import about_photo
+from zfscope.client.calls import photo_request
 from zfscope.client.generated import OccludeOptions
 from zfscope.client.photos import image_to_wire
 from zfscope.errors import InputError, TooLarge
@@ -123,7 +123,7 @@ def test_photos_that_are_too_large_together_are_refused(monkeypatch: pytest.Monk
         analyze_request("project", [bytes(100)] * 9, {})
     assert refusal.value.field == "images"
     with pytest.raises(TooLarge, match=r"^masks has 900 bytes; a request holds at most 250,"):
-        about_photo(OCCLUDE, b"photo", {"masks": [bytes(100)] * 9}, OccludeOptions)
+        photo_request(OCCLUDE, b"photo", {"masks": [bytes(100)] * 9}, OccludeOptions)
 
 
 @pytest.mark.parametrize(

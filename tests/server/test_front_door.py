@@ -137,8 +137,8 @@ def assert_same(one: Any, other: Any, where: str = "") -> None:
     if isinstance(one, np.ndarray):
         assert one.dtype == other.dtype, where
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5, err_msg=where)
-    elif parts := parts_of(one):
-        twins = parts_of(other)
+    elif parts := parts_parameter(one):
+        twins = parts_parameter(other)
         assert set(parts) == set(twins), where
         for name, part in parts.items():
             assert_same(part, twins[name], f"{where}.{name}")
@@ -146,7 +146,7 @@ def assert_same(one: Any, other: Any, where: str = "") -> None:
         assert one == other, where
 
 
-def parts_of(answer: Any) -> dict[Any, Any]:
+def parts_parameter(answer: Any) -> dict[Any, Any]:
     """Return what an answer is made of, by name or index; nothing for a plain value."""
     if dataclasses.is_dataclass(answer):
         fields = dataclasses.fields(answer)

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from zfscope.analysis.call import AnalysisCall
 from zfscope.answers.analysis import TypedAnalysis
 from zfscope.client import Client
-from zfscope.client.calls import AnalysisRequest, untyped
+from zfscope.client.calls import AnalysisRequest, untyped_request
 from zfscope.images.limits import DecodeLimits
 from zfscope.server.services.requests import typed_call
 from zfscope.v1 import analysis_pb2 as pb
@@ -32,4 +32,4 @@ class Recorder(Client):
 
 def analyze_request(analyzer: str, photos: Any, parameters: Mapping[str, Any]) -> pb.AnalyzeRequest:
     """Return the request of Analyze that the client sends."""
-    return untyped(analyzer, photos, parameters, {}).message()
+    return untyped_request(analyzer, photos, parameters, {}).message()

@@ -20,7 +20,7 @@ from zfscope.answers import (
     Projections,
     Unit,
 )
-from zfscope.answers.models import Accuracy, Label, Layer
+from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.results import Analysis, Notice, Picture, Table
@@ -29,7 +29,7 @@ from zfscope.v1 import classification_pb2, image_pb2, model_pb2
 from zfscope.wire.convert import to_dataclass, to_message, to_values
 
 SUMMARY = ModelSummary("tiny", 2, "A network", "tiny", 4, 1234, True)
-LAYERS = (Layer("conv1", "conv", (6, 14, 14), 456, 2, 5), Layer("fc6", "linear", (4,), 9, None, None))
+LAYERS = (LayerInfo("conv1", "conv", (6, 14, 14), 456, 2, 5), LayerInfo("fc6", "linear", (4,), 9, None, None))
 STEPS = PreprocessingInfo(256, 256, 224, "BGR", (1.0, 2.0, 3.0), (1.0, 1.0, 1.0))
 SEEN = Projection(
     layer="conv1",
@@ -46,7 +46,7 @@ SEEN = Projection(
 )
 EXAMPLES: tuple[tuple[Any, type[Message]], ...] = (
     (SUMMARY, model_pb2.ModelSummary),
-    (ModelInfo(SUMMARY, LAYERS, (Label("n1", "bee"),), STEPS, None), model_pb2.GetModelResponse),
+    (ModelInfo(SUMMARY, LAYERS, (LabelInfo("n1", "bee"),), STEPS, None), model_pb2.GetModelResponse),
     (
         ModelInfo(SUMMARY, (), (), STEPS, Accuracy(50, 100, None, 25, 4, "four photos")),
         model_pb2.GetModelResponse,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, Notice, array, images_of
-from zfscope.analysis.control import Similarity, control_network, similarities, strongest_there
+from zfscope.analysis.control import Similarity, control_network, similarities, strongest_at_positions
 from zfscope.engine.deconvnet import project
 from zfscope.engine.frame import Framing, cut_planes, framing_of
 from zfscope.engine.seeds import Unit, activation, is_silent
@@ -171,7 +171,7 @@ def _views(
     controls: Sequence[NDArray[np.float32] | None] = [None] * len(units)
     scores: Sequence[Similarity] = [Similarity(None, None)] * len(units)
     if setup.control is not None and control is not None:
-        strongest = strongest_there(control, setup.layer, units)
+        strongest = strongest_at_positions(control, setup.layer, units)
         pixels = array(project(setup.control, control, setup.layer, strongest))
         controls, scores = list(pixels), similarities(projections, pixels, boxes)
     rows = zip(units, boxes, projections, controls, scores, strict=True)

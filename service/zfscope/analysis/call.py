@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import Registry
-from zfscope.analysis.run import check_cost, check_photos, guarded, read_params, run, validate_result
+from zfscope.analysis.run import check_cost, check_photos, read_params, run, translate_errors, validate_result
 from zfscope.answers.analysis import Analyzed, Size
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared
@@ -21,7 +21,7 @@ Report = Callable[[Model, float, Partial | None], None]
 Prepare = Callable[[Model], Prepared]
 
 
-class Host(Protocol):
+class AnalysisHost(Protocol):
     """What an analysis is run with."""
 
     @property
@@ -89,7 +89,7 @@ class AnalysisOutcome:
 
 
 def analyze(
-    host: Host,
+    host: AnalysisHost,
     call: AnalysisCall,
     *,
     check_cancelled: Callable[[], None],
@@ -101,14 +101,14 @@ def analyze(
     """
     found, under = host.registry.registered(call.analyzer), call.under
     analyzer, photos = found.analyzer, len(call.photos)
-    with guarded(found, under=under):
+    with translate_errors(found, under=under):
         check_photos(analyzer, photos)
         params = read_params(analyzer, call.parameters, under=under)
     loaded = host.loaded(call.model, call.version)
     model = loaded.model
     if call.admit:
         call.admit(model, params)
-    with guarded(found, under=under):
+    with translate_errors(found, under=under):
         check_cost(analyzer, model, params, host.max_passes, photos=photos, under=under)
     images = tuple(prepare(model) for prepare in call.photos.values())
 
@@ -127,5 +127,5 @@ def analyze(
         check_cancelled=check_cancelled,
         progress=progress,
     )
-    with guarded(found, under=under):
+    with translate_errors(found, under=under):
         return AnalysisOutcome(model, images, run(analyzer, context, params))

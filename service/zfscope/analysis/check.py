@@ -1,4 +1,4 @@
-"""What an analyzer gave, made plain and checked: what may not be sent is not given in this process either."""
+"""Validation of an analyzer's result, the same for a service and for an analysis in this process."""
 
 import math
 import re
@@ -21,14 +21,14 @@ from zfscope.results import (
     Table,
 )
 
-LARGEST_WHOLE = 2**53
+MAX_EXACT_INTEGER = 2**53
 """Up to here each whole number is a double of its own: as such a cell travels."""
 
 
 _CODE = re.compile(r"[a-z0-9-]{1,64}")
 
 
-def checked(result: Any) -> Analysis:
+def validate_analysis(result: Any) -> Analysis:
     """Return an analysis with Python's own numbers in place of numpy's; a bool counts as 0 or 1.
 
     Raises BadAnalysis, which names the thing and what is wrong with it, for what cannot be sent.
@@ -164,7 +164,7 @@ def _cell_fault(cell: Any) -> str:
 
 def _number_fault(number: float) -> str:
     if isinstance(number, int):
-        return f"a whole number beyond {LARGEST_WHOLE:,}" if abs(number) > LARGEST_WHOLE else ""
+        return f"a whole number beyond {MAX_EXACT_INTEGER:,}" if abs(number) > MAX_EXACT_INTEGER else ""
     return "" if math.isfinite(number) else f"{number}, which is not finite"
 
 

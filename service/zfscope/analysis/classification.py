@@ -13,8 +13,8 @@ from zfscope.runtimes import Runtime
 from zfscope.store import Model
 
 DEFAULT_TOP = 5
-LARGEST_TOP = 1000
-_TOLD = 10
+MAX_TOP = 1000
+_MAX_LISTED_LABELS = 10
 """So many classes are named to who asked for one that there is not."""
 
 
@@ -45,8 +45,8 @@ def classification(
 
 def check_top(top: int) -> None:
     """Raise InputError unless so many classes may be asked for."""
-    if not 1 <= top <= LARGEST_TOP:
-        raise InputError(f"top is {top}; allowed are 1 to {LARGEST_TOP} classes", field="top")
+    if not 1 <= top <= MAX_TOP:
+        raise InputError(f"top is {top}; allowed are 1 to {MAX_TOP} classes", field="top")
 
 
 def likeliest(model: Model, logits: NDArray[np.float32], top: int) -> tuple[ClassScore, ...]:
@@ -88,8 +88,8 @@ def class_number(model: Model, label: str, *, field: str) -> int:
         return ids.index(label)
     named = [place for place, known in enumerate(model.labels) if known.name == label]
     if not named:
-        known = ", ".join(f"'{label.name}' ({label.id})" for label in model.labels[:_TOLD])
-        more = f" and {len(ids) - _TOLD:,} more" if len(ids) > _TOLD else ""
+        known = ", ".join(f"'{label.name}' ({label.id})" for label in model.labels[:_MAX_LISTED_LABELS])
+        more = f" and {len(ids) - _MAX_LISTED_LABELS:,} more" if len(ids) > _MAX_LISTED_LABELS else ""
         raise NotFound(f"no label '{label}'; this model has {known}{more}", field=field)
     if len(named) > 1:
         known = ", ".join(ids[place] for place in named)

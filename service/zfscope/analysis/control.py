@@ -93,7 +93,7 @@ def project_control(
     """
     control = control_network(network, layer, down_to=down_to)
     seen = trace(control, images, until=layer)
-    strongest = strongest_there(seen, layer, units)
+    strongest = strongest_at_positions(seen, layer, units)
     return project(control, seen, layer, strongest, rule=rule, normalisation=normalisation)
 
 
@@ -103,7 +103,7 @@ def control_network(network: Network, layer: str, *, down_to: str = "") -> Netwo
     return randomised(network, until=layer, generator=generator, down_to=down_to)
 
 
-def strongest_there(control: Trace, layer: str, units: Sequence[Unit]) -> tuple[Unit, ...]:
+def strongest_at_positions(control: Trace, layer: str, units: Sequence[Unit]) -> tuple[Unit, ...]:
     """Give, for each unit, that of the map which is strongest at its place in the trace of a control."""
     maps = control.maps(layer)
     return tuple(Unit(u.image, int(maps[u.image, :, u.y, u.x].argmax()), u.y, u.x) for u in units)

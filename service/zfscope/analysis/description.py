@@ -2,10 +2,10 @@
 
 from math import prod
 
-from zfscope.analysis.registry import Registered
-from zfscope.analysis.run import default_cost, guarded
+from zfscope.analysis.registry import RegisteredAnalyzer
+from zfscope.analysis.run import default_cost, translate_errors
 from zfscope.answers.analysis import AnalyzerInfo
-from zfscope.answers.models import Accuracy, Label, Layer, ModelInfo, ModelSummary, PreprocessingInfo
+from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import NetworkSpec, parameter_count, shapes
@@ -14,7 +14,7 @@ from zfscope.store import DamagedEntry, Manifest, Model, RecordedAccuracy
 Key = tuple[str, int]
 
 
-def describe(spec: NetworkSpec) -> tuple[Layer, ...]:
+def describe(spec: NetworkSpec) -> tuple[LayerInfo, ...]:
     """Describe every layer of a network in the order of evaluation."""
     known, fields, sources = shapes(spec), receptive_fields(spec), spec.sources
     described = []
@@ -22,7 +22,7 @@ def describe(spec: NetworkSpec) -> tuple[Layer, ...]:
         shape, field = known[layer.name], fields[layer.name]
         parameters = sum(map(prod, layer.parameters(known[sources[layer.name][0]]).values()))
         place = (field.jump, field.size) if spec.is_map(layer.name) else (None, None)
-        described.append(Layer(layer.name, layer.kind, shape, parameters, *place))
+        described.append(LayerInfo(layer.name, layer.kind, shape, parameters, *place))
     return tuple(described)
 
 
@@ -47,16 +47,16 @@ def model_info(manifest: Manifest, default: Key | None) -> ModelInfo:
     return ModelInfo(
         summary=model_summary(manifest, default),
         layers=describe(manifest.network),
-        labels=tuple(Label(label.id, label.name) for label in manifest.labels),
+        labels=tuple(LabelInfo(label.id, label.name) for label in manifest.labels),
         preprocessing=_preprocessing(manifest.preprocessing),
         accuracy=_accuracy(manifest.accuracy) if manifest.accuracy else None,
     )
 
 
-def analyzer_info(registered: Registered, model: Model | None = None) -> AnalyzerInfo:
+def analyzer_info(registered: RegisteredAnalyzer, model: Model | None = None) -> AnalyzerInfo:
     """Describe an analyzer, with its cost for a model. Raises AnalyzerFailed for one that cannot say."""
     analyzer = registered.analyzer
-    with guarded(registered):
+    with translate_errors(registered):
         return AnalyzerInfo(
             analyzer.name,
             analyzer.summary,

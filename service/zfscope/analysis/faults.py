@@ -9,7 +9,7 @@ from types import FrameType
 from zfscope.termination import terminated
 from zfscope.text import printable
 
-_MOST_CHARS = 2_000
+_MAX_MESSAGE_CHARS = 2_000
 """Maximum length of an exception's message in ours."""
 
 
@@ -25,7 +25,7 @@ class _CtrlC:
 
 
 @contextmanager
-def as_faults(fault: Callable[[BaseException], Exception]) -> Iterator[None]:
+def translate_exceptions(fault: Callable[[BaseException], Exception]) -> Iterator[None]:
     """Raise `fault(error)` for any exception of an analyzer's code, those that end a process included.
 
     Raises KeyboardInterrupt for whatever leaves the code after a person's Ctrl-C, SIGTERM or SIGHUP, and for
@@ -62,13 +62,13 @@ def _recorded_ctrl_c() -> Iterator[_CtrlC]:
             signal.signal(signal.SIGINT, found)
 
 
-def described(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """Return class and message of an exception, which may fail to give one, be huge or hold controls."""
     kind = printable(type(error).__name__)
     try:
         message = str(error)
     except BaseException:
         return f"{kind} (its message cannot be read)"
-    if len(message) > _MOST_CHARS:
-        message = f"{message[:_MOST_CHARS]} ... ({len(message):,} characters)"
+    if len(message) > _MAX_MESSAGE_CHARS:
+        message = f"{message[:_MAX_MESSAGE_CHARS]} ... ({len(message):,} characters)"
     return f"{kind}: {printable(message)}"

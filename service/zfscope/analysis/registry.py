@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from zfscope.analysis.contract import API_VERSION, Analyzer
-from zfscope.analysis.faults import as_faults, described
+from zfscope.analysis.faults import describe_exception, translate_exceptions
 from zfscope.analysis.reserved import GROUP, RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredAnalyzer:
     """An analyzer, and the distribution that brought it, with its version."""
 
     analyzer: Analyzer[Any]
@@ -37,15 +37,15 @@ class Registered:
         return f"{self.distribution} {self.version}".strip() or "of no package"
 
 
-class Registry(Mapping[str, Registered]):
+class Registry(Mapping[str, RegisteredAnalyzer]):
     """The analyzers by name, in order."""
 
-    def __init__(self, registered: Iterable[Registered]) -> None:
+    def __init__(self, registered: Iterable[RegisteredAnalyzer]) -> None:
         self._by_name = {
             found.analyzer.name: found for found in sorted(registered, key=lambda found: found.analyzer.name)
         }
 
-    def __getitem__(self, name: str) -> Registered:
+    def __getitem__(self, name: str) -> RegisteredAnalyzer:
         return self._by_name[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -58,7 +58,7 @@ class Registry(Mapping[str, Registered]):
         """Return an analyzer. Raises NotFound, with the names that there are."""
         return self.registered(name).analyzer
 
-    def registered(self, name: str) -> Registered:
+    def registered(self, name: str) -> RegisteredAnalyzer:
         """Return an analyzer with its package. Raises NotFound, with the names that there are."""
         if name not in self._by_name:
             known = ", ".join(self._by_name) or "none"
@@ -81,7 +81,7 @@ def load_analyzers(allowed: Collection[str] = (), *, found: Iterable[EntryPoint]
         raise NotFound(f"no analyzer '{missing[0]}' is installed; there are {known}", field="analyzers")
     chosen = [point for point in points if not allowed or point.name in allowed]
     _check_names(chosen)
-    return Registry(_registered(point) for point in chosen)
+    return Registry(_load(point) for point in chosen)
 
 
 def _check_names(points: Iterable[EntryPoint]) -> None:
@@ -92,15 +92,15 @@ def _check_names(points: Iterable[EntryPoint]) -> None:
         seen[point.name] = point
 
 
-def _registered(point: EntryPoint) -> Registered:
-    with _guarded(point, f"{point.value} cannot be loaded"):
+def _load(point: EntryPoint) -> RegisteredAnalyzer:
+    with _translate_errors(point, f"{point.value} cannot be loaded"):
         analyzer = point.load()()
-    with _guarded(point, f"{point.value} cannot be inspected"):
+    with _translate_errors(point, f"{point.value} cannot be inspected"):
         fault = next(_faults(analyzer, point.name), "")
     if fault:
         raise _broken(point, fault)
     distribution = point.dist
-    return Registered(
+    return RegisteredAnalyzer(
         analyzer,
         distribution.name if distribution else "",
         distribution.version if distribution else "",
@@ -108,9 +108,9 @@ def _registered(point: EntryPoint) -> Registered:
 
 
 @contextmanager
-def _guarded(point: EntryPoint, failure: str) -> Iterator[None]:
+def _translate_errors(point: EntryPoint, failure: str) -> Iterator[None]:
     """Translate every exception of an analyzer's own code, `sys.exit` included, into BrokenPlugin."""
-    with as_faults(lambda error: _broken(point, f"{failure}: {described(error)}")):
+    with translate_exceptions(lambda error: _broken(point, f"{failure}: {describe_exception(error)}")):
         yield
 
 

@@ -1,4 +1,4 @@
-"""Running an analyzer: its parameters read, its cost known, and what it gives checked."""
+"""Running an analyzer: read its parameters, check its cost, and validate its result."""
 
 import operator
 import re
@@ -13,18 +13,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from zfscope.analysis.check import checked
+from zfscope.analysis.check import validate_analysis
 from zfscope.analysis.contract import Analysis, Analyzer, Context
-from zfscope.analysis.faults import as_faults, described
-from zfscope.analysis.registry import Registered
+from zfscope.analysis.faults import describe_exception, translate_exceptions
+from zfscope.analysis.registry import RegisteredAnalyzer
 from zfscope.cancellation import interruptible
 from zfscope.errors import AnalyzerFailed, BadAnalysis, InputError, TooMuchWork, ZfscopeError
 from zfscope.results import merge_notices
 from zfscope.store import Model
-from zfscope.validation import UNKNOWN, faults_of, path_of
+from zfscope.validation import UNKNOWN, path_of, validation_faults
 
 # The wire has 64 bits for a cost.
-_MOST_PASSES = 2**63 - 1
+_MAX_PASSES = 2**63 - 1
 
 
 def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: str = "") -> BaseModel:
@@ -41,7 +41,7 @@ def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: st
 
 def input_error(error: ValidationError, params: type[BaseModel], *, under: str = "") -> InputError:
     """Return what is wrong with parameters: each field (`units[2].y`), its value, and what is allowed."""
-    found = list(faults_of(error, params))
+    found = list(validation_faults(error, params))
     inside = {fault["loc"][:depth] for fault, _ in found for depth in range(len(fault["loc"]))}
     faults = {
         path_of((under, *fault["loc"])): _with_value(fault, words)
@@ -61,7 +61,7 @@ def _with_value(fault: ErrorDetails, words: str) -> str:
 
 
 @contextmanager
-def guarded(found: Registered, *, under: str = "") -> Iterator[None]:
+def translate_errors(found: RegisteredAnalyzer, *, under: str = "") -> Iterator[None]:
     """Stand around a call of an analyzer, so that what it raises means something to who asked.
 
     under: the field that holds its parameters, which is named in front of theirs; other fields, such as
@@ -69,7 +69,7 @@ def guarded(found: Registered, *, under: str = "") -> Iterator[None]:
     Raises AnalyzerFailed, which names analyzer and package, for everything else, `sys.exit` included.
     """
     refusal: ZfscopeError | None = None
-    with as_faults(partial(_failed, found)):
+    with translate_exceptions(partial(_failed, found)):
         try:
             yield
         except ZfscopeError as error:
@@ -81,9 +81,9 @@ def guarded(found: Registered, *, under: str = "") -> Iterator[None]:
         raise refusal
 
 
-def _failed(found: Registered, error: BaseException) -> AnalyzerFailed:
+def _failed(found: RegisteredAnalyzer, error: BaseException) -> AnalyzerFailed:
     return AnalyzerFailed(
-        f"analyzer '{found.name}' ({found.package}) failed: {described(error)}; "
+        f"analyzer '{found.name}' ({found.package}) failed: {describe_exception(error)}; "
         "that is a fault of the package",
         analyzer=found.name,
         package=found.distribution,
@@ -140,8 +140,8 @@ def cost_of(analyzer: Analyzer[Any], model: Model, params: BaseModel) -> int:
         passes = operator.index(cost)
     except TypeError:
         passes = -1
-    if not 0 <= passes <= _MOST_PASSES:
-        allowed = f"a whole number (int) from 0 to {_MOST_PASSES:,}"
+    if not 0 <= passes <= _MAX_PASSES:
+        allowed = f"a whole number (int) from 0 to {_MAX_PASSES:,}"
         # reprlib shortens what is long, and survives a repr that fails; Python writes no int of 5,000 digits.
         value = "one of over 64 bits" if abs(passes) >= 2**64 else reprlib.repr(cost)
         shown = f"{value} ({type(cost).__name__})"
@@ -152,7 +152,7 @@ def cost_of(analyzer: Analyzer[Any], model: Model, params: BaseModel) -> int:
 def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
     """Return a photo's cost with default parameters, None if there are none or they do not fit the model."""
     try:
-        with as_faults(lambda error: BadAnalysis(described(error))):
+        with translate_exceptions(lambda error: BadAnalysis(describe_exception(error))):
             return cost_of(analyzer, model, analyzer.params())
     except BadAnalysis:  # reported to calls of that analyzer; it must not end a list of all
         return None
@@ -176,7 +176,7 @@ def validate_result(context: Context, result: Analysis) -> Analysis:
 
     Raises BadAnalysis.
     """
-    found = checked(result)
+    found = validate_analysis(result)
     noticed = (*context.noticed, *(notice for image in context.images for notice in image.warnings))
     return replace(
         found,
@@ -186,7 +186,7 @@ def validate_result(context: Context, result: Analysis) -> Analysis:
     )
 
 
-class Meter:
+class ProgressMeter:
     """How far an analysis is, and how long it will still take: a share that never falls."""
 
     def __init__(self) -> None:

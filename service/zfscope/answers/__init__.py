@@ -18,7 +18,7 @@ from zfscope.answers.invariance import (
     InvarianceTensors,
     LayerDistances,
 )
-from zfscope.answers.models import Accuracy, Label, Layer, ModelInfo, ModelSummary, PreprocessingInfo
+from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.answers.occlude import OCCLUDE, OccludedClass, OccludedMap, Occlusion
 from zfscope.answers.project import PROJECT, Projection, Projections, Unit
 from zfscope.answers.top_k import TOP_K, TopK, TopMap, TopRecord
@@ -46,9 +46,9 @@ __all__ = [
     "InvarianceCurve",
     "InvariancePhoto",
     "InvarianceTensors",
-    "Label",
-    "Layer",
+    "LabelInfo",
     "LayerDistances",
+    "LayerInfo",
     "ModelInfo",
     "ModelSummary",
     "OccludedClass",

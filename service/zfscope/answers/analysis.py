@@ -68,7 +68,7 @@ class Analyzed:
 
 
 @contextmanager
-def renaming_fields(field_of: Callable[[str], str]) -> Iterator[None]:
+def rename_fields(field_of: Callable[[str], str]) -> Iterator[None]:
     """Rename the fields that errors name."""
     try:
         yield
@@ -123,7 +123,7 @@ def box_of(record: Mapping[str, Any]) -> Box | None:
     return Box(record["x0"], record["y0"], record["x1"], record["y1"])
 
 
-def grouped(records: Iterable[Mapping[str, Any]], column: str) -> dict[Any, list[Mapping[str, Any]]]:
+def group_by(records: Iterable[Mapping[str, Any]], column: str) -> dict[Any, list[Mapping[str, Any]]]:
     """Return the rows for each value of a column, in order."""
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for record in records:

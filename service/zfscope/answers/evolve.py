@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, from_analysis, from_record, grouped
+from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, from_analysis, from_record, group_by
 from zfscope.results import Notice, Picture, ShowsPicture
 
 
@@ -88,7 +88,7 @@ def _assemble(found: Analyzed, _: Sequence[Size]) -> Evolution:
                     for row in rows
                 ),
             )
-            for feature_map, rows in grouped(analysis.tables["evolution"].records(), "map").items()
+            for feature_map, rows in group_by(analysis.tables["evolution"].records(), "map").items()
         ),
         settling=tuple(from_record(Settling, row) for row in settling.records()) if settling else (),
         picture=analysis.picture("evolution"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, from_analysis, from_record, grouped
+from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, from_analysis, from_record, group_by
 from zfscope.results import Notice, Picture, ShowsPicture
 
 
@@ -80,8 +80,8 @@ class Invariance(ShowsPicture):
 def _assemble(found: Analyzed, _: Sequence[Size]) -> Invariance:
     analysis = found.analysis
     records = analysis.tables["curves"].records()
-    rows = grouped(records, "photo")
-    transformations = grouped(records, "transformation") if analysis.tensors else {}
+    rows = group_by(records, "photo")
+    transformations = group_by(records, "transformation") if analysis.tensors else {}
     return from_analysis(
         Invariance,
         found,
@@ -96,8 +96,8 @@ def _assemble(found: Analyzed, _: Sequence[Size]) -> Invariance:
 
 def _curves(rows: Sequence[Mapping[str, Any]]) -> tuple[InvarianceCurve, ...]:
     return tuple(
-        _curve(transformation, grouped(curve, "layer"))
-        for transformation, curve in grouped(rows, "transformation").items()
+        _curve(transformation, group_by(curve, "layer"))
+        for transformation, curve in group_by(rows, "transformation").items()
     )
 
 

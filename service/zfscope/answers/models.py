@@ -24,7 +24,7 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerInfo:
     """A layer of a network.
 
     shape: of its output for one image, (maps, rows, columns) or (units,). stride_px and
@@ -40,7 +40,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Label:
+class LabelInfo:
     """A class: the data set's own name, and one for people."""
 
     id: str
@@ -80,8 +80,8 @@ class ModelInfo:
     """A model, layer by layer; accuracy is None when it was never measured."""
 
     summary: ModelSummary
-    layers: tuple[Layer, ...]
-    labels: tuple[Label, ...]
+    layers: tuple[LayerInfo, ...]
+    labels: tuple[LabelInfo, ...]
     preprocessing: PreprocessingInfo
     accuracy: Accuracy | None
 

@@ -13,7 +13,7 @@ from zfscope.answers.analysis import (
     box_of,
     from_analysis,
     from_record,
-    grouped,
+    group_by,
 )
 from zfscope.images.geometry import Box
 from zfscope.results import Notice, Picture, ShowsPicture
@@ -73,7 +73,7 @@ class TopK(ShowsPicture):
 
 def _assemble(found: Analyzed, _: Sequence[Size]) -> TopK:
     analysis = found.analysis
-    records = grouped(analysis.tables["records"].records(), "map")
+    records = group_by(analysis.tables["records"].records(), "map")
     return from_analysis(
         TopK,
         found,

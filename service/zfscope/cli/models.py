@@ -18,7 +18,7 @@ from zfscope.errors import DamagedModel, InputError
 from zfscope.location import find_store
 
 if TYPE_CHECKING:
-    from zfscope.client import Layer, ModelInfo, ModelSummary
+    from zfscope.client import LayerInfo, ModelInfo, ModelSummary
 
 
 _LIST = "list"
@@ -149,7 +149,7 @@ def _print_model(model: "ModelInfo") -> None:
     )
 
 
-def _layer_row(layer: "Layer") -> tuple[str, ...]:
+def _layer_row(layer: "LayerInfo") -> tuple[str, ...]:
     return (
         layer.name,
         layer.kind,

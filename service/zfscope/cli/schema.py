@@ -17,7 +17,7 @@ from zfscope.cli.photos import read_file
 from zfscope.cli.streams import standard_output
 from zfscope.errors import InputError
 from zfscope.text import printable
-from zfscope.validation import resolved, unknown_name
+from zfscope.validation import resolve_reference, unknown_name
 
 # Maximum nesting of the JSON shape shown in help: a plugin's schema may be recursive.
 _MAX_DEPTH = 6
@@ -91,7 +91,7 @@ def schema_options(schema: Mapping[str, Any]) -> dict[str, Parameter]:
 
 def json_shape(field: Mapping[str, Any], schema: Mapping[str, Any], depth: int = _MAX_DEPTH) -> str:
     """Return the shape of the JSON for a field: `[{"x0": NUMBER, "y0": NUMBER}, ...]`."""
-    field = resolved(field, schema)
+    field = resolve_reference(field, schema)
     if not depth:
         return "..."
     if field.get("type") == "array":
@@ -106,7 +106,7 @@ def _option(
     parameter: str, name: str, field: Mapping[str, Any], schema: Mapping[str, Any], *, required: bool
 ) -> Parameter:
     """Return the option for a field. parameter: name of the Python parameter. name: name of the field."""
-    shape, field = json_shape(field, schema), resolved(field, schema)
+    shape, field = json_shape(field, schema), resolve_reference(field, schema)
     kind, items, text = field.get("type"), field.get("items", {}), _help(field)
     default = Parameter.empty if required else None
     if kind == "boolean":

@@ -18,7 +18,7 @@ from zfscope.client.calls import AnalysisRequest, UnaryCall, check_health
 from zfscope.client.channel import open_async_channel
 from zfscope.client.client import HEALTH_S, NO_RESULT
 from zfscope.client.connection import Connection
-from zfscope.client.files import limited
+from zfscope.client.files import request_limit
 from zfscope.client.retry import is_refused, pauses
 from zfscope.errors import Cancelled, NotReady
 from zfscope.v1 import analysis_pb2
@@ -26,7 +26,7 @@ from zfscope.v1 import analysis_pb2
 if TYPE_CHECKING:
     from zfscope.client.generated import AsyncClientMethods
 else:  # what they return is what `_unary` and `_run` return, to be awaited
-    from zfscope.client.methods import Calls as AsyncClientMethods
+    from zfscope.client.methods import CommonMethods as AsyncClientMethods
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class AsyncClient(AsyncClientMethods):
         request = await self._made(make)
         if request.typed and not request.progress:
             return await self._unary(lambda: rpc.typed_call(request))
-        with request.naming_fields():
+        with request.renamed_fields():
             async with aclosing(self._messages(request)) as messages:
                 async for message in messages:
                     if message.WhichOneof("message") == "result":
@@ -90,7 +90,7 @@ class AsyncClient(AsyncClientMethods):
         def ask() -> int | None:
             return asyncio.run_coroutine_threadsafe(self._max_request_bytes(), loop).result()
 
-        with limited(ask):
+        with request_limit(ask):
             return await asyncio.to_thread(make)
 
     async def _max_request_bytes(self) -> int | None:

@@ -21,7 +21,7 @@ from zfscope.answers import (
     ModelSummary,
     Progress,
 )
-from zfscope.answers.analysis import Size, TypedAnalysis, renaming_fields
+from zfscope.answers.analysis import Size, TypedAnalysis, rename_fields
 from zfscope.answers.architectures import MAX_MODELS
 from zfscope.cancellation import Cancellation
 from zfscope.client.generated import AnalysisOptions, CallOptions
@@ -81,12 +81,12 @@ class AnalysisRequest(Generic[A]):
             ]
             known["models"] = [first, *others]
         method = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].methods_by_name[self.typed.rpc]
-        with sendable():
+        with translate_protobuf_errors():
             return to_message(GetMessageClass(method.input_type), known)
 
     def message(self) -> analysis_pb2.AnalyzeRequest:
         """Return the request of Analyze. Raises InputError for what cannot be sent."""
-        with sendable():
+        with translate_protobuf_errors():
             parameters = struct_pb2.Struct()
             parameters.update(_json(self.parameters))
             return analysis_pb2.AnalyzeRequest(
@@ -97,9 +97,9 @@ class AnalysisRequest(Generic[A]):
             )
 
     @contextmanager
-    def naming_fields(self) -> Iterator[None]:
+    def renamed_fields(self) -> Iterator[None]:
         """Name fields in errors as the method does: not as parameters of Analyze, `image` for one photo."""
-        with renaming_fields(self._field_of):
+        with rename_fields(self._field_of):
             yield
 
     def _field_of(self, field: str) -> str:
@@ -163,11 +163,11 @@ def _unary(
 ) -> UnaryCall[A]:
     """Return a call. Raises InputError for an option that does not exist and a value that cannot be sent."""
     check_options(options, CallOptions)
-    with sendable():
+    with translate_protobuf_errors():
         return UnaryCall(rpc, request(**fields), read, **options)
 
 
-def untyped(
+def untyped_request(
     analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], options: Mapping[str, Any]
 ) -> AnalysisRequest[Analyzed]:
     """Return a request for any analyzer. Raises InputError for a photo or an option that cannot be used."""
@@ -175,14 +175,14 @@ def untyped(
     return _request(analyzer, _by_field(photos), dict(parameters), options, lambda found, _: found)
 
 
-def about_photo(
+def photo_request(
     typed: TypedAnalysis[A], photo: Photo, options: Mapping[str, Any], allowed: type
 ) -> AnalysisRequest[A]:
     """Return a request about one photo. allowed: the class of the options. Raises InputError."""
     return _typed(typed, {"image": image_to_wire(photo)}, options, allowed)
 
 
-def about_photos(
+def photos_request(
     typed: TypedAnalysis[A],
     photos: Sequence[Photo],
     options: Mapping[str, Any],
@@ -193,12 +193,12 @@ def about_photos(
     return _typed(typed, _by_field(photos), options, allowed, **arguments)
 
 
-def about_index(typed: TypedAnalysis[A], options: Mapping[str, Any], allowed: type) -> AnalysisRequest[A]:
+def index_request(typed: TypedAnalysis[A], options: Mapping[str, Any], allowed: type) -> AnalysisRequest[A]:
     """Return a request about the photos of an index. Raises InputError for an option that does not exist."""
     return _typed(typed, {}, options, allowed)
 
 
-def about_models(
+def models_request(
     typed: TypedAnalysis[A],
     models: Sequence[str],
     photos: Sequence[Photo],
@@ -218,10 +218,10 @@ def about_models(
     first, *others = [_model_ref(name, f"models[{index}]") for index, name in enumerate(models)]
     asked = {**options, "model": first.name, "version": version_of(first)}
     titles = [title_of(other) for other in others]
-    return about_photos(typed, photos, asked, allowed, others=titles)
+    return photos_request(typed, photos, asked, allowed, others=titles)
 
 
-def parts_of(parts: Mapping[str, Sequence[Box]]) -> list[dict[str, Any]]:
+def parts_parameter(parts: Mapping[str, Sequence[Box]]) -> list[dict[str, Any]]:
     """Return parts, each with a box for each photo, as the analyzer reads them."""
     return [{"name": name, "boxes": [vars(box) for box in boxes]} for name, boxes in parts.items()]
 
@@ -267,7 +267,7 @@ def check_options(options: Mapping[str, Any], allowed: type) -> None:
 
 
 @contextmanager
-def sendable() -> Iterator[None]:
+def translate_protobuf_errors() -> Iterator[None]:
     """Translate protobuf's error about a value that a field cannot hold into InputError."""
     try:
         yield

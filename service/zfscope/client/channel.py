@@ -5,7 +5,7 @@ import json
 import grpc
 
 from zfscope.client.connection import Connection
-from zfscope.client.retry import shipped
+from zfscope.client.retry import shipped_service_config
 from zfscope.client.target import Target
 
 _MIB = 1 << 20
@@ -67,5 +67,7 @@ def service_config(target: Target) -> str:
     is not asked first: what the service says itself is the better message.
     """
     if target.several:
-        return json.dumps(shipped())
-    return json.dumps({name: value for name, value in shipped().items() if name != "healthCheckConfig"})
+        return json.dumps(shipped_service_config())
+    return json.dumps(
+        {name: value for name, value in shipped_service_config().items() if name != "healthCheckConfig"}
+    )

@@ -15,7 +15,7 @@ from zfscope.client.access import Access
 from zfscope.client.calls import AnalysisRequest, UnaryCall, check_health
 from zfscope.client.channel import open_channel
 from zfscope.client.connection import Connection
-from zfscope.client.files import limited
+from zfscope.client.files import request_limit
 from zfscope.client.methods import ClientMethods
 from zfscope.client.retry import is_refused, pauses
 from zfscope.errors import Cancelled, NotReady
@@ -63,11 +63,11 @@ class Client(ClientMethods):
             time.sleep(0.05)
 
     def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
-        with limited(self._max_request_bytes):
+        with request_limit(self._max_request_bytes):
             request = make()
         if request.typed and not request.progress:
             return self._unary(lambda: rpc.typed_call(request))
-        with request.naming_fields(), closing(self._messages(request)) as messages:
+        with request.renamed_fields(), closing(self._messages(request)) as messages:
             for message in messages:
                 if message.WhichOneof("message") == "result":
                     return rpc.read_result(request, message.result)
@@ -84,7 +84,7 @@ class Client(ClientMethods):
             return error.message
 
     def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
-        with limited(self._max_request_bytes):
+        with request_limit(self._max_request_bytes):
             call = make()
         timeout_s = self._connection.timeout_of(call.timeout_s)
         deadline = time.monotonic() + timeout_s

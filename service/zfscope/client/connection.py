@@ -18,7 +18,7 @@ _MAX_TIMEOUT_S = 1e8
 _CLOSED = "the client is closed; open another one"
 
 
-def checked_timeout_s(timeout_s: float | None) -> float:
+def validate_timeout_s(timeout_s: float | None) -> float:
     """Return a time limit in seconds; None and infinity mean no limit. Raises InputError for others."""
     given: Any = timeout_s
     if given is None:
@@ -38,12 +38,12 @@ class Connection:
         self.credentials = access.credentials_for(self.target)
         self.server_name = access.tls_server_name
         self.metadata = access.metadata(self.target, tls=self.credentials is not None)
-        self.timeout_s = checked_timeout_s(timeout_s)
+        self.timeout_s = validate_timeout_s(timeout_s)
         self.closed = False
 
     def timeout_of(self, timeout_s: float | None) -> float:
         """Return the time limit of a call: its own, or else the connection's. Raises InputError."""
-        return self.timeout_s if timeout_s is None else checked_timeout_s(timeout_s)
+        return self.timeout_s if timeout_s is None else validate_timeout_s(timeout_s)
 
     @contextmanager
     def calling(self, deadline: float, cancel: Cancellation | None = None) -> Iterator[None]:

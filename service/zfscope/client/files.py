@@ -16,7 +16,7 @@ from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
-from zfscope.client.pillow_files import loaded_with_file, orientation_of
+from zfscope.client.pillow_files import load_with_file, orientation_of
 from zfscope.errors import InputError, TooLarge, TooMuchWork
 from zfscope.images.depth import white_is_zero
 
@@ -24,7 +24,7 @@ File = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Ima
 """A file's bytes; its path; a file opened for reading bytes, from where it is; or a picture of Pillow."""
 
 # The limit of protobuf for a message; gRPC's is the same.
-MOST_BYTES = 2**31 - 1
+MAX_MESSAGE_BYTES = 2**31 - 1
 # Images above this size are held against the limit of the service itself, by default 52 MiB.
 LARGE_BYTES = 24 << 20
 _ask: ContextVar[Callable[[], int | None]] = ContextVar("ask", default=lambda: None)
@@ -33,12 +33,12 @@ _URL = re.compile(r"^(https?|ftp|s3|gs)://", re.IGNORECASE)
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _CONVERTED = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 # PNG's gAMA has 31 bits of 100,000ths.
-_MOST_GAMMA = 20_000
+_MAX_GAMMA = 20_000
 _KINDS = "bytes, a path, a file opened for reading bytes, or a picture of Pillow"
 
 
 @contextmanager
-def limited(ask: Callable[[], int | None]) -> Iterator[None]:
+def request_limit(ask: Callable[[], int | None]) -> Iterator[None]:
     """Have `check_size` hold sizes against a service's limit too, which `ask` returns; None: unknown."""
     token = _ask.set(cache(ask))
     try:
@@ -52,8 +52,8 @@ def check_size(count: int, field: str) -> None:
 
     Raises TooLarge for what no message can hold, TooMuchWork for what the service does not take.
     """
-    if count > MOST_BYTES:
-        limit = f"a request holds at most {MOST_BYTES:,}, and a service usually takes far fewer"
+    if count > MAX_MESSAGE_BYTES:
+        limit = f"a request holds at most {MAX_MESSAGE_BYTES:,}, and a service usually takes far fewer"
         raise TooLarge(f"{field} has {count:,} bytes; {limit} (its max_receive_bytes)", field=field)
     allowed = _ask.get()() if count > LARGE_BYTES else None
     if allowed is not None and count > allowed:
@@ -122,7 +122,7 @@ def _encoded(picture: Image.Image, field: str) -> bytes:
     Its orientation, colour profile and gamma are kept.
     """
     try:
-        unchanged = loaded_with_file(picture, most=MOST_BYTES)
+        unchanged = load_with_file(picture, most=MAX_MESSAGE_BYTES)
         if unchanged is not None:
             check_size(len(unchanged), field)
             return unchanged
@@ -146,7 +146,7 @@ def _options(kind: str, picture: Image.Image, *, inverted: bool) -> dict[str, An
     if kind == "TIFF":
         return {"tiffinfo": {PHOTOMETRIC_INTERPRETATION: 0}} if inverted else {}
     chunks, gamma = PngInfo(), picture.info.get("gamma")
-    if isinstance(gamma, float) and 0 < gamma < _MOST_GAMMA:
+    if isinstance(gamma, float) and 0 < gamma < _MAX_GAMMA:
         chunks.add(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
     return {"compress_level": 1, "pnginfo": chunks}
 

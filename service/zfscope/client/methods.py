@@ -29,17 +29,17 @@ from zfscope.answers import (
 from zfscope.client.calls import (
     AnalysisRequest,
     UnaryCall,
-    about_index,
-    about_models,
-    about_photo,
-    about_photos,
     check_health,
     classify,
     describe_model,
+    index_request,
     list_analyzers,
     list_models,
-    parts_of,
-    untyped,
+    models_request,
+    parts_parameter,
+    photo_request,
+    photos_request,
+    untyped_request,
 )
 from zfscope.client.generated import (
     AnalysisOptions,
@@ -59,7 +59,7 @@ A = TypeVar("A")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Calls(Protocol):
+class CommonMethods(Protocol):
     """The calls of a client; what `_run` and `_unary` return is their answer, awaited in an `AsyncClient`.
 
     Each takes `timeout_s` and `cancel` (see `CallOptions`), every analysis `progress` too (see
@@ -113,15 +113,15 @@ class Calls(Protocol):
 
     def project(self, photo: Photo, **options: Unpack[ProjectOptions]) -> Projections:
         """Project the activations of units of a layer back to the photo's pixels (Sec 2.1)."""
-        return self._run(lambda: about_photo(PROJECT, photo, options, ProjectOptions))
+        return self._run(lambda: photo_request(PROJECT, photo, options, ProjectOptions))
 
     def occlude(self, photo: Photo, **options: Unpack[OccludeOptions]) -> Occlusion:
         """Cover a photo piece by piece, and measure its classes and a feature map each time (Sec 4.2)."""
-        return self._run(lambda: about_photo(OCCLUDE, photo, options, OccludeOptions))
+        return self._run(lambda: photo_request(OCCLUDE, photo, options, OccludeOptions))
 
     def measure_invariance(self, photos: Sequence[Photo], **options: Unpack[InvarianceOptions]) -> Invariance:
         """Translate, scale and rotate photos, and measure how features and classes change (Sec 4, Fig 5)."""
-        return self._run(lambda: about_photos(INVARIANCE, photos, options, InvarianceOptions))
+        return self._run(lambda: photos_request(INVARIANCE, photos, options, InvarianceOptions))
 
     def correspond(
         self,
@@ -134,22 +134,24 @@ class Calls(Protocol):
         parts: by name, a box in pixels of the photo for each photo, in order.
         """
         return self._run(
-            lambda: about_photos(CORRESPOND, photos, options, CorrespondOptions, parts=parts_of(parts))
+            lambda: photos_request(
+                CORRESPOND, photos, options, CorrespondOptions, parts=parts_parameter(parts)
+            )
         )
 
     def compare_architectures(
         self, models: Sequence[str], photos: Sequence[Photo], **options: Unpack[CompareOptions]
     ) -> Comparison:
         """Compare models, each NAME or NAME:VERSION, on the same photos (Sec 4.1, Fig 6)."""
-        return self._run(lambda: about_models(ARCHITECTURES, models, photos, options, CompareOptions))
+        return self._run(lambda: models_request(ARCHITECTURES, models, photos, options, CompareOptions))
 
     def top_k(self, **options: Unpack[TopKOptions]) -> TopK:
         """Return the photos of an index that activate maps most, and what units saw in them (Fig 2)."""
-        return self._run(lambda: about_index(TOP_K, options, TopKOptions))
+        return self._run(lambda: index_request(TOP_K, options, TopKOptions))
 
     def evolve(self, **options: Unpack[EvolveOptions]) -> Evolution:
         """Return what activated maps most after each stored epoch, and how fast the maps settled (Fig 4)."""
-        return self._run(lambda: about_index(EVOLVE, options, EvolveOptions))
+        return self._run(lambda: index_request(EVOLVE, options, EvolveOptions))
 
     def analyze(
         self,
@@ -164,11 +166,11 @@ class Calls(Protocol):
         `max_deadline_s`, by default 900 seconds, unless `timeout_s` is given; the client's own time limit
         does not apply.
         """
-        return self._run(lambda: untyped(analyzer, photos, parameters, options))
+        return self._run(lambda: untyped_request(analyzer, photos, parameters, options))
 
 
-class ClientMethods(Calls, Protocol):
-    """The methods of `Client` and `LocalClient`; many threads may call them at once. See `Calls`."""
+class ClientMethods(CommonMethods, Protocol):
+    """The methods of `Client` and `LocalClient`; many threads may call them at once. See `CommonMethods`."""
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from zfscope.images.formats import HEAD_BYTES, identify
 _STATED = ("icc_profile", "gamma", "transparency")
 
 
-def loaded_with_file(picture: Image.Image, *, most: int) -> bytes | None:
+def load_with_file(picture: Image.Image, *, most: int) -> bytes | None:
     """Load a picture; return its file's bytes, None where there is no file or its picture is another by now.
 
     A picture alone has less than its file: of 16-bit colour the upper byte of each value, of a TIFF not

@@ -13,7 +13,7 @@ import grpc
 from zfscope.errors import NotReady, ZfscopeError
 from zfscope.wire.status import REQUEST_ID, FailedCall, error_of, info_of
 
-_BROKEN_OFF = {
+_RESET_STATUSES = {
     grpc.StatusCode.CANCELLED: "",
     grpc.StatusCode.INTERNAL: "RST_STREAM",
     grpc.StatusCode.UNKNOWN: "END_STREAM",
@@ -24,7 +24,7 @@ _MARGIN_S = 0.5
 
 
 @cache
-def shipped() -> Mapping[str, Any]:
+def shipped_service_config() -> Mapping[str, Any]:
     """Return the service config that zfscope ships, for clients in any language."""
     config: Mapping[str, Any] = json.loads(
         files("zfscope.client").joinpath("service_config.json").read_text()
@@ -43,7 +43,7 @@ def failure_of(call: grpc.RpcError, *, deadline: float, closed: bool, connection
     that is NotReady.
     """
     assert isinstance(call, FailedCall)
-    if _is_broken_off(call) and not closed and time.monotonic() < deadline - _MARGIN_S:
+    if _is_reset(call) and not closed and time.monotonic() < deadline - _MARGIN_S:
         reason = f"{call.code().name.lower()}: {call.details()}"
         return NotReady(f"the service, or a proxy, went away without an answer; try again ({reason})")
     return error_of(call, connection=connection)
@@ -60,21 +60,21 @@ def is_refused(call: grpc.RpcError) -> bool:
     return all(key != REQUEST_ID for key, _ in call.initial_metadata() or ())
 
 
-def _is_broken_off(call: FailedCall) -> bool:
+def _is_reset(call: FailedCall) -> bool:
     """Return whether a call was ended by HTTP/2 itself, and not by an answer of the service."""
-    trace = _BROKEN_OFF.get(call.code())
+    trace = _RESET_STATUSES.get(call.code())
     return trace is not None and trace in (call.details() or "") and info_of(call) is None
 
 
 def _policy() -> Mapping[str, Any]:
-    """Return the shipped retry policy."""
-    entries = shipped()["methodConfig"]
+    """Return the retry policy of the shipped service config."""
+    entries = shipped_service_config()["methodConfig"]
     policy: Mapping[str, Any] = next(entry["retryPolicy"] for entry in entries if "retryPolicy" in entry)
     return policy
 
 
 def pauses() -> Iterator[float]:
-    """Yield the seconds to wait before each further attempt of a call, by the shipped retry policy.
+    """Yield the seconds to wait before each retry of a call, as the shipped retry policy has them.
 
     Each is up to a fifth longer or shorter at random, so that clients do not come back all at once.
     """

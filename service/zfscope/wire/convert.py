@@ -48,8 +48,8 @@ def to_message(kind: type[M], values: Any) -> M:
 
 def to_dataclass(kind: type[T], message: Message) -> T:
     """Return a message as a dataclass. Raises InputError for an enum's unknown value or a broken tensor."""
-    plans = _plans(kind, message.DESCRIPTOR)  # type: ignore[arg-type]  # mypy: type[T] is not hashable
-    return kind(**{plan.name: _read(plan, message) for plan in plans})
+    readers = _field_readers(kind, message.DESCRIPTOR)  # type: ignore[arg-type]  # mypy: type[T] is not hashable
+    return kind(**{plan.name: _read(plan, message) for plan in readers})
 
 
 def to_values(message: Message, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def to_values(message: Message, *, leave_out: Collection[str] = ()) -> dict[str,
     return {name: value for name, value in values.items() if value is not None}
 
 
-class _Plan(NamedTuple):
+class _FieldReader(NamedTuple):
     """How a field of a dataclass is read.
 
     name: of the field. field: of the message. item: the dataclass of its items. optional: whether it is None
@@ -86,11 +86,11 @@ def _fields(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
 
 
 @cache
-def _plans(kind: type[Any], descriptor: Descriptor) -> tuple[_Plan, ...]:
+def _field_readers(kind: type[Any], descriptor: Descriptor) -> tuple[_FieldReader, ...]:
     hints, known = get_type_hints(kind), descriptor.fields_by_name
     names = [(field.name, _WIRE_NAMES.get(field.name, field.name)) for field in fields(kind)]
     return tuple(
-        _Plan(name, known[wire], _dataclass_in(hints[name]), NoneType in get_args(hints[name]))
+        _FieldReader(name, known[wire], _dataclass_in(hints[name]), NoneType in get_args(hints[name]))
         for name, wire in names
     )
 
@@ -102,7 +102,7 @@ def _dataclass_in(hint: Any) -> type[Any] | None:
     return next(filter(None, map(_dataclass_in, get_args(hint))), None)
 
 
-def _read(plan: _Plan, message: Message) -> Any:
+def _read(plan: _FieldReader, message: Message) -> Any:
     field = plan.field
     if plan.optional and field.has_presence and not message.HasField(field.name):
         return None
@@ -119,7 +119,7 @@ def _from_wire(field: FieldDescriptor, value: Any, item: type[Any] | None) -> An
         return enum_from_wire(field.enum_type, value, field=field.name) or ""
     if field.message_type is None:
         return value
-    special = _SPECIAL.get(field.message_type.full_name)
+    special = _CODECS.get(field.message_type.full_name)
     if special:
         return special.read(value, field.name)
     assert item is not None, field.full_name
@@ -141,7 +141,7 @@ def _item_to_wire(field: FieldDescriptor, value: Any, index: str = "") -> Any:
         return enum_to_wire(field.enum_type, value, field=f"{field.name}{index}") if value else 0
     if field.message_type is None or isinstance(value, Message):
         return value
-    special = _SPECIAL.get(field.message_type.full_name)
+    special = _CODECS.get(field.message_type.full_name)
     return special.write(value) if special else to_message(GetMessageClass(field.message_type), value)
 
 
@@ -171,7 +171,7 @@ def _map_value(field: FieldDescriptor) -> FieldDescriptor | None:
     return entry.fields_by_name["value"] if entry is not None and is_map else None
 
 
-class _Special(NamedTuple):
+class _Codec(NamedTuple):
     """A message that is not a dataclass of the same fields. read: gets the name of the field too."""
 
     read: Callable[[Any, str], Any]
@@ -216,15 +216,13 @@ def _struct_to_wire(values: Mapping[str, Any]) -> struct_pb2.Struct:
     return struct
 
 
-_SPECIAL: Mapping[str, _Special] = {
-    tensor_pb2.Tensor.DESCRIPTOR.full_name: _Special(
+_CODECS: Mapping[str, _Codec] = {
+    tensor_pb2.Tensor.DESCRIPTOR.full_name: _Codec(
         lambda tensor, name: tensor_from_wire(tensor, field=name), tensor_to_wire
     ),
-    image_pb2.Size.DESCRIPTOR.full_name: _Special(lambda size, _: (size.height, size.width), _size_to_wire),
-    analysis_pb2.Table.DESCRIPTOR.full_name: _Special(
-        lambda table, _: _table_from_wire(table), _table_to_wire
-    ),
-    struct_pb2.Struct.DESCRIPTOR.full_name: _Special(
+    image_pb2.Size.DESCRIPTOR.full_name: _Codec(lambda size, _: (size.height, size.width), _size_to_wire),
+    analysis_pb2.Table.DESCRIPTOR.full_name: _Codec(lambda table, _: _table_from_wire(table), _table_to_wire),
+    struct_pb2.Struct.DESCRIPTOR.full_name: _Codec(
         lambda struct, _: json_format.MessageToDict(struct), _struct_to_wire
     ),
 }

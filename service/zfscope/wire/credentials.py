@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from zfscope.errors import InputError
 from zfscope.text import decode_text
 
-FEWEST_CHARACTERS = 16
+MIN_TOKEN_CHARACTERS = 16
 """Of a token: what is shorter could be guessed."""
 
 
@@ -62,8 +62,8 @@ def _tokens(text: str, where: str, field: str) -> tuple[SecretStr, ...]:
     if not found:
         raise InputError(f"{where} is empty; a token is a line of it", field=field)
     for number, token in found.items():
-        if len(token) < FEWEST_CHARACTERS or not (token.isascii() and token.isprintable()) or " " in token:
-            allowed = f"at least {FEWEST_CHARACTERS} printable ASCII characters without spaces"
+        if len(token) < MIN_TOKEN_CHARACTERS or not (token.isascii() and token.isprintable()) or " " in token:
+            allowed = f"at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces"
             raise InputError(f"line {number} of {where} is no token: {allowed}", field=field)
     return tuple(SecretStr(token) for token in found.values())
 

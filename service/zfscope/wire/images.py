@@ -16,7 +16,7 @@ from zfscope.wire.enums import enum_from_wire
 from zfscope.wire.tensors import tensor_from_wire
 
 
-class Preparing(Protocol):
+class PreprocessedModel(Protocol):
     """What is known of a model that images are prepared for."""
 
     @property
@@ -40,7 +40,7 @@ class Pixels(NamedTuple):
 
 def image_from_wire(
     image: image_pb2.Image,
-    model: Preparing,
+    model: PreprocessedModel,
     *,
     limits: DecodeLimits,
     crops: Crops = "centre",
@@ -68,7 +68,7 @@ def image_from_wire(
 
 def pixels_from_wire(
     image: image_pb2.Image,
-    model: Preparing,
+    model: PreprocessedModel,
     *,
     limits: DecodeLimits,
     crops: Crops = "centre",

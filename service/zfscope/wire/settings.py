@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
 from zfscope.errors import InputError
-from zfscope.validation import UNKNOWN, faults_of, path_of
+from zfscope.validation import UNKNOWN, path_of, validation_faults
 
 # Variables that protect a service or its callers: unset by mistake, they must not leave either open.
 _PROTECTING = frozenset(
@@ -28,7 +28,7 @@ def read_settings(kind: type[S], **values: Any) -> S:
     try:
         return kind(**values)
     except ValidationError as error:
-        fault, words = next(faults_of(error, kind))
+        fault, words = next(validation_faults(error, kind))
         field = path_of(fault["loc"])
         given = repr(fault["input"])
         # A URL with '@' may hold a password.

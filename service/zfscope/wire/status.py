@@ -26,12 +26,12 @@ _MESSAGE_BYTES = 800
 """At most so much of a message travels: it is in the trailers twice, encoded, and those end at 8 KiB."""
 _NAME_BYTES = 80
 """Maximum length of the name of an analyzer or a package, and of a version, in a status."""
-_MOST_VIOLATIONS = 8
+_MAX_VIOLATIONS = 8
 """So many wrong fields are told of at most, in as many bytes, for the same reason."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class ErrorStatus:
     """What a class of errors becomes on the wire; retry_s is after how long to try again, 0 never."""
 
     code: grpc.StatusCode
@@ -39,27 +39,27 @@ class Kind:
     retry_s: int = 0
 
 
-KINDS: Mapping[type[ZfscopeError], Kind] = {
-    errors.InputError: Kind(grpc.StatusCode.INVALID_ARGUMENT, "INPUT_ERROR"),
-    errors.TooLarge: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"),
-    errors.NotFound: Kind(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
-    errors.DamagedModel: Kind(grpc.StatusCode.DATA_LOSS, "DAMAGED_MODEL"),
-    errors.DamagedIndex: Kind(grpc.StatusCode.DATA_LOSS, "DAMAGED_INDEX"),
-    errors.NotReady: Kind(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retry_s=1),
-    errors.TooMuchWork: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),
-    errors.Busy: Kind(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),
-    errors.Unauthenticated: Kind(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
-    errors.Cancelled: Kind(grpc.StatusCode.CANCELLED, "CANCELLED"),
-    errors.TooLate: Kind(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
-    errors.RuntimeUnavailable: Kind(grpc.StatusCode.UNAVAILABLE, "RUNTIME_UNAVAILABLE", retry_s=1),
+ERROR_STATUSES: Mapping[type[ZfscopeError], ErrorStatus] = {
+    errors.InputError: ErrorStatus(grpc.StatusCode.INVALID_ARGUMENT, "INPUT_ERROR"),
+    errors.TooLarge: ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE"),
+    errors.NotFound: ErrorStatus(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    errors.DamagedModel: ErrorStatus(grpc.StatusCode.DATA_LOSS, "DAMAGED_MODEL"),
+    errors.DamagedIndex: ErrorStatus(grpc.StatusCode.DATA_LOSS, "DAMAGED_INDEX"),
+    errors.NotReady: ErrorStatus(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retry_s=1),
+    errors.TooMuchWork: ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),
+    errors.Busy: ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),
+    errors.Unauthenticated: ErrorStatus(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    errors.Cancelled: ErrorStatus(grpc.StatusCode.CANCELLED, "CANCELLED"),
+    errors.TooLate: ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
+    errors.RuntimeUnavailable: ErrorStatus(grpc.StatusCode.UNAVAILABLE, "RUNTIME_UNAVAILABLE", retry_s=1),
 }
-_INTERNAL = Kind(grpc.StatusCode.INTERNAL, "INTERNAL")
-_CLASSES = {kind.reason: error for error, kind in KINDS.items()}
+_INTERNAL = ErrorStatus(grpc.StatusCode.INTERNAL, "INTERNAL")
+_CLASSES = {kind.reason: error for error, kind in ERROR_STATUSES.items()}
 
 
-def kind_of(error: BaseException) -> Kind:
+def error_status(error: BaseException) -> ErrorStatus:
     """Find the kind of an error by its nearest class in the table; INTERNAL for any other."""
-    return next((KINDS[base] for base in type(error).__mro__ if base in KINDS), _INTERNAL)
+    return next((ERROR_STATUSES[base] for base in type(error).__mro__ if base in ERROR_STATUSES), _INTERNAL)
 
 
 def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
@@ -68,14 +68,14 @@ def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
     That of an INTERNAL one has the request's id and, of a failed analyzer, its name and package: no text of
     the exception.
     """
-    kind = kind_of(error)
-    message, field = f"{_what_failed(error)}; its log has more under request id {request_id}", ""
+    kind = error_status(error)
+    message, field = f"{_internal_message(error)}; its log has more under request id {request_id}", ""
     fields: Mapping[str, str] = {}
     names = analyzer_of(error)
     if kind is not _INTERNAL and isinstance(error, ZfscopeError):
-        message, field = _cut(error.message), error.field
+        message, field = _truncate(error.message), error.field
         fields = error.fields or ({field: message} if field else {})
-    status = status_pb2.Status(code=kind.code.value[0], message=_naming(field, message))
+    status = status_pb2.Status(code=kind.code.value[0], message=_with_field(field, message))
     for detail in _details(kind, field, fields, {"request_id": request_id, **names}):
         status.details.add().Pack(detail)
     return status
@@ -110,10 +110,10 @@ def analyzer_of(error: BaseException) -> dict[str, str]:
     if not isinstance(error, errors.AnalyzerFailed):
         return {}
     names = {"analyzer": error.analyzer, "package": error.package, "version": error.version}
-    return {name: _cut(value, _NAME_BYTES) for name, value in names.items() if value}
+    return {name: _truncate(value, _NAME_BYTES) for name, value in names.items() if value}
 
 
-def _what_failed(error: BaseException) -> str:
+def _internal_message(error: BaseException) -> str:
     names = analyzer_of(error)
     if not names:
         return "the service failed"
@@ -122,17 +122,17 @@ def _what_failed(error: BaseException) -> str:
 
 
 def _details(
-    kind: Kind, field: str, fields: Mapping[str, str], names: Mapping[str, str]
+    kind: ErrorStatus, field: str, fields: Mapping[str, str], names: Mapping[str, str]
 ) -> Iterator[Message]:
     metadata = {**names, **({"field": field} if field else {})}
     yield error_details_pb2.ErrorInfo(reason=kind.reason, domain=DOMAIN, metadata=metadata)
     yield error_details_pb2.RequestInfo(request_id=names["request_id"])
     if kind.code is grpc.StatusCode.INVALID_ARGUMENT and fields:
         violation = error_details_pb2.BadRequest.FieldViolation
-        told = list(fields.items())[:_MOST_VIOLATIONS]
+        told = list(fields.items())[:_MAX_VIOLATIONS]
         yield error_details_pb2.BadRequest(
             field_violations=[
-                violation(field=field, description=_cut(words, _MESSAGE_BYTES // len(told)))
+                violation(field=field, description=_truncate(words, _MESSAGE_BYTES // len(told)))
                 for field, words in told
             ]
         )
@@ -142,12 +142,12 @@ def _details(
         yield retry
 
 
-def _naming(field: str, message: str) -> str:
+def _with_field(field: str, message: str) -> str:
     """Name the field in front, unless the message does so itself."""
     return message if field in message else f"{field}: {message}"
 
 
-def _cut(message: str, most: int = _MESSAGE_BYTES) -> str:
+def _truncate(message: str, most: int = _MESSAGE_BYTES) -> str:
     """Shorten what would not fit: a message quotes what was sent, of any length."""
     data = message.encode("utf-8", errors="replace")
     return message if len(data) <= most else data[:most].decode("utf-8", "ignore") + " ..."

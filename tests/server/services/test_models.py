@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from zfscope.client import Client, Label
+from zfscope.client import Client, LabelInfo
 from zfscope.errors import DamagedModel, NotFound
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
@@ -54,7 +54,12 @@ def test_layers_have_the_shapes_strides_and_receptive_fields_of_the_arithmetic(c
 def test_labels_come_in_the_order_of_the_scores(client: Client) -> None:
     labels = client.model().labels
 
-    assert labels == (Label("n0", "ant"), Label("n1", "bee"), Label("n2", "cat"), Label("n3", "dog"))
+    assert labels == (
+        LabelInfo("n0", "ant"),
+        LabelInfo("n1", "bee"),
+        LabelInfo("n2", "cat"),
+        LabelInfo("n3", "dog"),
+    )
 
 
 def test_the_preprocessing_is_told_in_full(client: Client) -> None:

@@ -19,7 +19,7 @@ from zfscope.server.interceptors import Context, Handler, Interceptor
 from zfscope.server.protos import Method, method_of
 from zfscope.server.telemetry.metrics import Metrics
 from zfscope.server.telemetry.tracing import CallSpan
-from zfscope.wire.status import MAX_REQUEST_BYTES, REQUEST_ID, kind_of, status_of
+from zfscope.wire.status import MAX_REQUEST_BYTES, REQUEST_ID, error_status, status_of
 
 # A client may notice its deadline, and cancel the call, this much before the service would.
 _MARGIN_S = 0.05
@@ -113,7 +113,7 @@ async def sent(sending: Awaitable[None]) -> None:
 async def abort(context: Context, error: Exception) -> None:
     """End the current call with the status that an error has; raises AbortError."""
     call = _current.get()
-    call.failure = kind_of(error).reason
+    call.failure = error_status(error).reason
     status = rpc_status.to_status(status_of(error, request_id=call.request_id))
     metadata = (*status.trailing_metadata, (REQUEST_ID, call.request_id))
     await sent(context.abort(status.code, status.details, metadata))

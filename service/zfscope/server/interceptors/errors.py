@@ -16,7 +16,7 @@ from zfscope.server.deadline import Deadlines, ended_after
 from zfscope.server.interceptors import Context, Handler, Interceptor
 from zfscope.server.interceptors.calls import abort, begin, code_of_cancelled, sent
 from zfscope.server.lifecycle.admission import AdmissionControl
-from zfscope.wire.status import analyzer_of, kind_of
+from zfscope.wire.status import analyzer_of, error_status
 
 OURS = ("/zfscope.", "/inference.")
 # Probes report whether the service takes requests, and so are answered while it does not.
@@ -103,7 +103,7 @@ def _parsed(handler: Handler, data: bytes) -> Any:
 
 
 def _log_error(log: Any, error: Exception, started: float) -> None:
-    code = kind_of(error).code
+    code = error_status(error).code
     if code is grpc.StatusCode.INTERNAL:
         log.error("failed", code=code.name, seconds=_since(started), **analyzer_of(error), exc_info=error)
     elif code is grpc.StatusCode.DATA_LOSS:  # a fault of the store, for its operator to mend

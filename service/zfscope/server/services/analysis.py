@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from zfscope.analysis.call import Partial
 from zfscope.analysis.call import analyze as run_analysis
 from zfscope.analysis.description import analyzer_info
-from zfscope.analysis.run import Meter
+from zfscope.analysis.run import ProgressMeter
 from zfscope.answers import TYPED
 from zfscope.answers.analysis import TypedAnalysis
 from zfscope.server.backend import Backend
@@ -84,7 +84,7 @@ def analyze(
     What there is to see already is asked for only when its reader waits for that message, in the thread
     that tells of it: an analyzer may go on to write to what it shows.
     """
-    call, meter, pause = untyped_call(request, backend.image_limits), Meter(), Pause(_PARTIAL_PAUSE_S)
+    call, meter, pause = untyped_call(request, backend.image_limits), ProgressMeter(), Pause(_PARTIAL_PAUSE_S)
 
     def report(model: Model, fraction: float, partial: Partial | None) -> None:
         done, seconds_left = meter.read(fraction)

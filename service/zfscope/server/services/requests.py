@@ -9,7 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from zfscope.analysis.call import AnalysisCall, AnalysisOutcome, Prepare, analyze
 from zfscope.answers import ARCHITECTURES, PROJECT
-from zfscope.answers.analysis import Size, TypedAnalysis, renaming_fields
+from zfscope.answers.analysis import Size, TypedAnalysis, rename_fields
 from zfscope.answers.architectures import MAX_MODELS
 from zfscope.errors import InputError, TooMuchWork
 from zfscope.images.limits import DecodeLimits
@@ -70,7 +70,7 @@ def typed_call(typed: TypedAnalysis[Any], request: Any, limits: DecodeLimits, ma
 
 def answer_typed(typed: TypedAnalysis[Any], backend: Backend, request: Message, cancel: Cancel) -> Message:
     """Answer an RPC that an analysis has of its own. Blocks."""
-    with renaming_fields(typed.field_of):
+    with rename_fields(typed.field_of):
         call = typed_call(typed, request, backend.image_limits, backend.settings.max_units)
         outcome = analyze(backend, call, check_cancelled=cancel.check)
     response = pb.DESCRIPTOR.services_by_name["AnalysisService"].methods_by_name[typed.rpc].output_type
