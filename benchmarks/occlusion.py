@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from benchmarks.clock import machine, timed
 from benchmarks.sequential import as_sequential
 from zfscope.engine import Trace, trace
-from zfscope.engine.changes import Area, changed_areas, multiply_adds
+from zfscope.engine.changes import ChangedRegion, changed_regions, multiply_adds
 from zfscope.engine.occlusion import recompute
 from zfscope.engine.signal import Signal
 from zfscope.images.decode import decode
@@ -124,10 +124,11 @@ class OcclusionContest:
 
     def work(self) -> int:
         """Return the multiply-adds of the values that all windows change."""
-        pixels = Area(self.origins, self.origins + self.window)
-        areas = changed_areas(self.network, pixels, self.network.spec.layers)
+        pixels = ChangedRegion(self.origins, self.origins + self.window)
+        regions = changed_regions(self.network, pixels, self.network.spec.layers)
         return sum(
-            multiply_adds(self.network, name) * int(area.sizes.prod(1).sum()) for name, area in areas.items()
+            multiply_adds(self.network, name) * int(region.sizes.prod(1).sum())
+            for name, region in regions.items()
         )
 
     @torch.no_grad()

@@ -320,8 +320,8 @@ def test_the_image_itself_is_no_layer_to_project(tiny_network: Network, tiny_tra
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"rule": "lrp"}, "rule = 'lrp'; allowed are deconvnet, guided, gradient"),
-        ({"normalisation": "keep"}, "normalisation = 'keep'; allowed are skip, gradient"),
+        ({"rule": "lrp"}, "rule = 'lrp' is invalid; allowed: deconvnet, guided, gradient"),
+        ({"normalisation": "keep"}, "normalisation = 'keep' is invalid; allowed: skip, gradient"),
     ],
 )
 def test_an_unknown_option_is_refused_with_what_is_allowed(
@@ -337,7 +337,7 @@ def test_units_out_of_range_and_no_seeds_are_refused(tiny_network: Network, tiny
         project(tiny_network, tiny_trace, "conv3", [Unit(0, 8)])
     with pytest.raises(NotFound, match=r"no unit with x = 3 in layer 'conv3'; x runs from 0 to 2"):
         project(tiny_network, tiny_trace, "conv3", [Unit(0, 0, 0, 3)])
-    with pytest.raises(InputError, match="no seed to project"):
+    with pytest.raises(InputError, match="no units to project"):
         project(tiny_network, tiny_trace, "conv3", [])
 
 

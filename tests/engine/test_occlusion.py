@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from zfscope.engine import Trace, changes, trace
-from zfscope.engine.changes import Area, changed_areas, chunks, frame_around, map_size, multiply_adds
+from zfscope.engine.changes import (
+    ChangedRegion,
+    changed_regions,
+    chunks,
+    map_size,
+    multiply_adds,
+    windows_around,
+)
 from zfscope.engine.occlusion import BUDGET_BYTES, recompute
 from zfscope.engine.signal import Signal
 from zfscope.errors import InputError, NotFound
@@ -221,36 +228,37 @@ def test_parts_give_what_all_windows_at_once_give(
         torch.testing.assert_close(values, together[layer], rtol=1e-10, atol=1e-12, msg=layer)
 
 
-def areas_of(network: Network, size: int, step: int) -> Mapping[str, Area]:
-    """Give the changed areas of square windows at every `step` pixels."""
+def regions_of(network: Network, size: int, step: int) -> Mapping[str, ChangedRegion]:
+    """Give the changed regions of square windows at every `step` pixels."""
     places = torch.arange(0, network.spec.input_size - size + 1, step)
     origins = torch.cartesian_prod(places, places)
-    return changed_areas(network, Area(origins, origins + size), network.spec.layers)
+    return changed_regions(network, ChangedRegion(origins, origins + size), network.spec.layers)
 
 
-def framed_work(network: Network, areas: Mapping[str, Area], chunk: list[int]) -> int:
+def framed_work(network: Network, regions: Mapping[str, ChangedRegion], chunk: list[int]) -> int:
     """Count the multiply-adds of a chunk in layers of maps."""
     sizes = {
-        name: frame_around(area, chunk, map_size(network.shapes[name])).size for name, area in areas.items()
+        name: windows_around(region, chunk, map_size(network.shapes[name])).size
+        for name, region in regions.items()
     }
     work = {name: multiply_adds(network, name) * rows * columns for name, (rows, columns) in sizes.items()}
     return len(chunk) * sum(count for name, count in work.items() if len(network.shapes[name]) == 3)
 
 
 def test_a_chunk_has_the_work_that_is_allowed_and_each_window_is_in_one(small_zfnet: Network) -> None:
-    areas = areas_of(small_zfnet, 32, 8)
-    plan = [chunk for together in chunks(small_zfnet, areas, CPU, BUDGET_BYTES, 2) for chunk in together]
+    regions = regions_of(small_zfnet, 32, 8)
+    plan = [chunk for together in chunks(small_zfnet, regions, CPU, BUDGET_BYTES, 2) for chunk in together]
     assert sorted(window for chunk in plan for window in chunk) == list(range(625))
-    work = [framed_work(small_zfnet, areas, chunk) for chunk in plan]
+    work = [framed_work(small_zfnet, regions, chunk) for chunk in plan]
     assert max(work) <= changes.CHUNK_WORK["cpu"]
-    one_by_one = sum(framed_work(small_zfnet, areas, [window]) for window in range(625))
+    one_by_one = sum(framed_work(small_zfnet, regions, [window]) for window in range(625))
     assert sum(work) < 1.1 * one_by_one  # windows of a chunk are alike
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 8])
 def test_each_core_gets_as_many_windows_as_the_others(small_zfnet: Network, cores: int) -> None:
-    areas = areas_of(small_zfnet, 32, 8)
-    plan = chunks(small_zfnet, areas, CPU, BUDGET_BYTES, cores)
+    regions = regions_of(small_zfnet, 32, 8)
+    plan = chunks(small_zfnet, regions, CPU, BUDGET_BYTES, cores)
     counts = [sum(map(len, together)) for together in plan]
     assert len(counts) % cores == 0
     assert max(counts) - min(counts) <= 1
@@ -259,10 +267,10 @@ def test_each_core_gets_as_many_windows_as_the_others(small_zfnet: Network, core
 
 def test_what_a_window_of_zfnet_changes_by_hand(small_zfnet: Network) -> None:
     """Pixels 96..127 change: conv1 sees them from 45 on, 45 * 2 + 6 = 96, to 63, 63 * 2 = 126."""
-    pixels = Area(torch.tensor([[96, 0]]), torch.tensor([[128, 32]]))
-    areas = changed_areas(small_zfnet, pixels, small_zfnet.spec.layers)
-    rows = {name: (int(area.starts[0, 0]), int(area.ends[0, 0])) for name, area in areas.items()}
-    columns = {name: (int(area.starts[0, 1]), int(area.ends[0, 1])) for name, area in areas.items()}
+    pixels = ChangedRegion(torch.tensor([[96, 0]]), torch.tensor([[128, 32]]))
+    regions = changed_regions(small_zfnet, pixels, small_zfnet.spec.layers)
+    rows = {name: (int(region.starts[0, 0]), int(region.ends[0, 0])) for name, region in regions.items()}
+    columns = {name: (int(region.starts[0, 1]), int(region.ends[0, 1])) for name, region in regions.items()}
     assert rows["conv1"] == rows["relu1"] == (45, 64)
     assert rows["pool1"] == rows["norm1"] == (22, 32)
     assert rows["conv2"] == (9, 16)
@@ -339,20 +347,20 @@ def zeros(*shape: int) -> Tensor:
 @pytest.mark.parametrize(
     ("new", "message"),
     [
-        (Signal(numbers(1, 2), zeros(1), zeros(1, 2)), "changes of shape (1, 2); they must be"),
+        (Signal(numbers(1, 2), zeros(1), zeros(1, 2)), "changes of shape (1, 2); expected"),
         (Signal(numbers(1, 4, 2, 2), zeros(1), zeros(1, 2)), "one or more windows of 3 maps"),
         (Signal(numbers(0, 3, 2, 2), zeros(0), zeros(0, 2)), "one or more windows of 3 maps"),
         (Signal(numbers(1, 3, 0, 2), zeros(1), zeros(1, 2)), "one or more windows of 3 maps"),
         (Signal(numbers(2, 3, 2, 2), zeros(1), zeros(2, 2)), "2 changes with images of shape (1,)"),
-        (Signal(numbers(2, 3, 2, 2), zeros(2), zeros(2, 3)), "they must be (2,) and (2, 2)"),
-        (Signal(numbers(1, 3, 2, 2), zeros(1) + 2, zeros(1, 2)), "not among the 2 traced"),
-        (Signal(numbers(1, 3, 2, 2), zeros(1) - 1, zeros(1, 2)), "not among the 2 traced"),
+        (Signal(numbers(2, 3, 2, 2), zeros(2), zeros(2, 3)), "expected (2,) and (2, 2)"),
+        (Signal(numbers(1, 3, 2, 2), zeros(1) + 2, zeros(1, 2)), "outside the trace; the trace has 2"),
+        (Signal(numbers(1, 3, 2, 2), zeros(1) - 1, zeros(1, 2)), "outside the trace; the trace has 2"),
         (
             Signal(numbers(1, 3, 2, 2), zeros(1), zeros(1, 2) - 1),
-            "a window of (2, 2) at [-1, -1] reaches out",
+            "a window of (2, 2) at [-1, -1] extends beyond",
         ),
-        (Signal(numbers(1, 3, 2, 9), zeros(1), zeros(1, 2) + 25), "reaches out of the image of (33, 33)"),
-        (Signal(numbers(1, 3, 34, 2), zeros(1), zeros(1, 2)), "a window of (34, 2) at [0, 0] reaches out"),
+        (Signal(numbers(1, 3, 2, 9), zeros(1), zeros(1, 2) + 25), "extends beyond the image of (33, 33)"),
+        (Signal(numbers(1, 3, 34, 2), zeros(1), zeros(1, 2)), "a window of (34, 2) at [0, 0] extends beyond"),
     ],
 )
 def test_windows_that_do_not_fit_the_images_are_refused(

@@ -77,7 +77,7 @@ def test_full_units_start_from_themselves() -> None:
 
 
 def test_a_projection_needs_a_seed() -> None:
-    with pytest.raises(InputError, match="no seed to project; give at least one unit or map") as caught:
+    with pytest.raises(InputError, match="no units to project; specify at least one unit or map") as caught:
         seed_signal(trace_of(MAPS), "layer", [])
     assert caught.value.field == "units"
 
@@ -108,7 +108,7 @@ def test_a_place_in_a_fully_connected_layer_is_refused() -> None:
 
 def test_a_layer_that_the_trace_did_not_reach_is_refused() -> None:
     with pytest.raises(
-        InputError, match="layer 'conv5' is not in the trace, which ends at 'layer'"
+        InputError, match="layer 'conv5' is not in the trace; the trace ends at 'layer'"
     ) as caught:
         seed_signal(trace_of(MAPS), "conv5", [Unit(0, 0)])
     assert caught.value.field == "layer"

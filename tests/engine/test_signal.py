@@ -1,4 +1,4 @@
-"""Windows of maps: cut, put back, cleared beyond the edge, and added where branches meet."""
+"""Windows of maps: extracted, written back, cleared beyond the edge, and added where branches meet."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zfscope.engine.signal import Signal, added, clipped, cut, on_canvas
+from zfscope.engine.signal import Signal, add, clip, extract, on_canvas
 
 ROWS, COLUMNS = 4, 5
 MAPS = torch.arange(2 * 3 * ROWS * COLUMNS, dtype=torch.float64).view(2, 3, ROWS, COLUMNS) + 1
@@ -25,7 +25,7 @@ def signals(draw: st.DrawFn) -> Signal:
     return Signal(values, torch.tensor(images), origins)
 
 
-def by_place(signal: Signal, seed: int, y: int, x: int) -> Tensor:
+def channels_last_rows(signal: Signal, seed: int, y: int, x: int) -> Tensor:
     """Give what a window has at a place of the map: zeros outside of it."""
     top, left = signal.origins[seed].tolist()
     if 0 <= y - top < signal.size[0] and 0 <= x - left < signal.size[1]:
@@ -40,12 +40,12 @@ def test_a_canvas_has_every_window_at_its_place_and_zeros_elsewhere(signal: Sign
     for seed in range(len(canvas)):
         for y in range(ROWS):
             for x in range(COLUMNS):
-                assert torch.equal(canvas[seed, :, y, x], by_place(signal, seed, y, x))
+                assert torch.equal(canvas[seed, :, y, x], channels_last_rows(signal, seed, y, x))
 
 
 @given(signals())
 def test_a_cut_has_the_values_of_the_seeds_own_image_and_zeros_beyond_the_edge(signal: Signal) -> None:
-    windows = cut(MAPS, signal)
+    windows = extract(MAPS, signal)
     assert windows.shape == signal.values.shape
     for seed, (top, left) in enumerate(signal.origins.tolist()):
         for y in range(signal.size[0]):
@@ -58,24 +58,24 @@ def test_a_cut_has_the_values_of_the_seeds_own_image_and_zeros_beyond_the_edge(s
 def test_of_full_units_each_seed_gets_its_own_image() -> None:
     vectors = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     signal = Signal(torch.zeros(3, 2), torch.tensor([1, 0, 1]), torch.zeros(3, 2, dtype=torch.int64))
-    assert cut(vectors, signal).tolist() == [[3, 4], [1, 2], [3, 4]]
+    assert extract(vectors, signal).tolist() == [[3, 4], [1, 2], [3, 4]]
 
 
 @given(signals())
 def test_clearing_what_overhangs_changes_nothing_inside(signal: Signal) -> None:
     expected = on_canvas(signal, ROWS, COLUMNS)
-    assert torch.equal(on_canvas(clipped(signal, ROWS, COLUMNS), ROWS, COLUMNS), expected)
+    assert torch.equal(on_canvas(clip(signal, ROWS, COLUMNS), ROWS, COLUMNS), expected)
 
 
 @given(signals())
 def test_nothing_is_left_that_overhangs(signal: Signal) -> None:
-    left = clipped(signal, ROWS, COLUMNS)
+    left = clip(signal, ROWS, COLUMNS)
     assert left.values.sum() == on_canvas(left, ROWS, COLUMNS).sum()
 
 
 @given(signals())
 def test_a_single_window_is_cut_down_to_what_lies_in_the_map(signal: Signal) -> None:
-    alone = clipped(signal.chosen([0]), ROWS, COLUMNS)
+    alone = clip(signal.select([0]), ROWS, COLUMNS)
     (top, left), (height, width) = alone.origins[0].tolist(), alone.size
     assert top >= 0
     assert left >= 0
@@ -88,7 +88,7 @@ def test_signals_are_added_place_by_place(one: Signal, data: st.DataObject) -> N
     seeds = len(one.values)
     other = data.draw(signals().filter(lambda signal: len(signal.values) == seeds))
     other = Signal(other.values, one.images, other.origins)
-    total = added(one, other)
+    total = add(one, other)
     expected = on_canvas(one, ROWS, COLUMNS) + on_canvas(other, ROWS, COLUMNS)
     assert torch.equal(on_canvas(total, ROWS, COLUMNS), expected)
 
@@ -96,12 +96,12 @@ def test_signals_are_added_place_by_place(one: Signal, data: st.DataObject) -> N
 def test_signals_of_full_units_are_added() -> None:
     nowhere = torch.zeros(1, 2, dtype=torch.int64)
     one = Signal(torch.tensor([[1.0, 2.0]]), torch.tensor([0]), nowhere)
-    assert added(one, one).values.tolist() == [[2, 4]]
+    assert add(one, one).values.tolist() == [[2, 4]]
 
 
 @pytest.mark.parametrize(
     "operation",
-    [lambda s: clipped(s, ROWS, COLUMNS), lambda s: added(s, s), lambda s: cut(MAPS, s)],
+    [lambda s: clip(s, ROWS, COLUMNS), lambda s: add(s, s), lambda s: extract(MAPS, s)],
 )
 def test_no_operation_changes_the_signal_it_is_given(operation: object) -> None:
     values = torch.ones(1, 3, 6, 2, dtype=torch.float64)

@@ -59,7 +59,7 @@ def test_rectified_maps_do_not_overwrite_those_below(tiny_trace: Trace) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 3, 33, 32), (2, 1, 33, 33), (3, 33, 33), (2, 3, 224, 224)])
 def test_images_of_another_shape_are_refused(tiny_network: Network, shape: tuple[int, ...]) -> None:
-    message = re.escape(f"images of shape {shape}; this model reads (N, 3, 33, 33)")
+    message = re.escape(f"images of shape {shape}; expected (N, 3, 33, 33)")
     with pytest.raises(InputError, match=message) as caught:
         trace(tiny_network, torch.zeros(shape))
     assert caught.value.field == "image"

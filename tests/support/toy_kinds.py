@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.engine.backward import DOWN, LayerContext
-from zfscope.engine.signal import Signal, clipped
+from zfscope.engine.signal import Signal, clip
 from zfscope.networks import NetworkSpec
 from zfscope.networks.forward import FORWARD, Weights, padded
 from zfscope.networks.layers import KINDS, Layer, Padding, Shape, Window
@@ -78,7 +78,7 @@ def _add_depthwise() -> None:
         maps = signal.values.shape[1]
         values = F.conv_transpose2d(signal.values, context.weights[0], stride=layer.stride, groups=maps)
         origins = signal.origins * layer.stride - torch.tensor([layer.padding.top, layer.padding.left])
-        return [clipped(Signal(values, signal.images, origins), *context.source().shape[2:])]
+        return [clip(Signal(values, signal.images, origins), *context.source().shape[2:])]
 
     @NODES.row(Depthwise)
     def node(layer: Depthwise, reads: Reads) -> list[NodeProto]:

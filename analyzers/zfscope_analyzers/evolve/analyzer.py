@@ -1,7 +1,7 @@
 """The analyzer `evolve` and its tables."""
 
 from zfscope.analysis.contract import Analysis, Context, Table
-from zfscope.engine.frame import framing_of
+from zfscope.engine.frame import unit_frame
 from zfscope.records import RecordState
 from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
@@ -58,7 +58,7 @@ class Evolve:
         evolution = measure_evolution(context, timeline, settling=params.settling)
         context.check_cancelled()
         size, shape = (
-            framing_of(context.model.network, timeline.layer).size,
+            unit_frame(context.model.network, timeline.layer).size,
             (len(timeline.maps), len(timeline.snapshots)),
         )
         return Analysis(

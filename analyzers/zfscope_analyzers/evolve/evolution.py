@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, array, images_of
 from zfscope.engine.deconvnet import project
-from zfscope.engine.frame import framing_of
+from zfscope.engine.frame import unit_frame
 from zfscope.engine.seeds import Unit, activation, is_silent
 from zfscope.engine.trace import trace
 from zfscope.images.geometry import Box
@@ -151,7 +151,7 @@ def _projections(
     """Project each unit from the photo of its row; the projection of an inactive unit is zero."""
     network = snapshot.model.network
     traced = trace(network, images_of(snapshot.model, pixels), until=layer)
-    framing, side = framing_of(network, layer), pixels.shape[-1]
+    framing, side = unit_frame(network, layer), pixels.shape[-1]
     boxes: list[Box] = [framing.box(unit.y, unit.x).clip((side, side)) for unit in units]
     projections = array(project(network, traced, layer, units))
     active = [activation(traced, layer, unit) > 0 and not is_silent(traced, layer, unit) for unit in units]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Context, Table
-from zfscope.engine.frame import framing_of
+from zfscope.engine.frame import unit_frame
 from zfscope.records import Record, RecordState
 from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
@@ -117,7 +117,7 @@ def _row(record: Record, inspection: Inspection, *, is_map: bool) -> tuple[Cell,
 def _tensors(
     model: Model, page: Page, inspections: Mapping[MapRank, Inspection], params: TopKParams
 ) -> dict[str, NDArray[Any]]:
-    size, shape = framing_of(model.network, page.layer).size, (len(page.maps), page.top)
+    size, shape = unit_frame(model.network, page.layer).size, (len(page.maps), page.top)
     states = np.zeros(shape, np.uint8)
     for position, each in inspections.items():
         states[position] = _STATES.index(each.state)

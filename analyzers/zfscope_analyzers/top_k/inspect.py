@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zfscope.analysis.contract import Context, Notice, array, images_of
 from zfscope.analysis.control import Similarity, control_network, similarities, strongest_at_positions
 from zfscope.engine.deconvnet import project
-from zfscope.engine.frame import Framing, cut_planes, framing_of
+from zfscope.engine.frame import UnitFrame, crop_planes, unit_frame
 from zfscope.engine.seeds import Unit, activation, is_silent
 from zfscope.engine.trace import Trace, trace
 from zfscope.images.geometry import Box, cut
@@ -124,14 +124,14 @@ class _Setup:
 
     network: Network
     layer: str
-    framing: Framing
+    framing: UnitFrame
     control: Network | None
 
 
 def _setup(context: Context, page: Page, params: TopKParams) -> _Setup:
     network, layer = context.model.network, page.layer
     control = control_network(network, layer, down_to=params.control_down_to) if params.control else None
-    return _Setup(network, layer, framing_of(network, layer), control)
+    return _Setup(network, layer, unit_frame(network, layer), control)
 
 
 def _inspect_photos(
@@ -192,10 +192,10 @@ def _view(
     size = view.shape[:2]
     return UnitView(
         patch=cut(view, box),
-        projection=cut_planes(projection, box),
+        projection=crop_planes(projection, box),
         inside=box.inside((size[0], size[1])),
         in_photo=geometry.to_photo(box).clip(geometry.photo_size),
-        control=None if control is None else cut_planes(control, box),
+        control=None if control is None else crop_planes(control, box),
         similarity=similarity,
     )
 

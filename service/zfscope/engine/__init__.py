@@ -1,4 +1,4 @@
-"""What is computed: traces, the deconvnet's way back to pixels, receptive fields."""
+"""Traces, deconvnet projections and incremental occlusion."""
 
 from zfscope.engine.backward import Normalisation, Rule
 from zfscope.engine.deconvnet import project

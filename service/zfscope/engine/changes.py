@@ -1,4 +1,4 @@
-"""Changed areas: how far changed windows of pixels reach in every layer, by arithmetic alone."""
+"""Changed regions: the part of each layer that depends on changed pixels, derived from shapes alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from zfscope.networks.layers import Layer, Shape
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
+# Multiply-adds per chunk: a tenth of a second on one core, a few hundredths on a GPU.
 CHUNK_WORK: Mapping[str, float] = {"cpu": 6e9, "cuda": 5e11}
-"""Multiply-adds of a chunk: a tenth of a second on one core, some hundredths on a GPU."""
 
+# Factor for chunks of fully connected layers: their large weights should be read for many windows at a time.
 UNITS_WORK = 2
-"""Layers of units do so many times as much at once: large weights are worth reading for many windows."""
 
 
 @dataclass(frozen=True)
-class Area:
-    """The part of a layer's maps that each window changes.
+class ChangedRegion:
+    """The region of a layer's maps that each window changes.
 
-    starts, ends: (windows, 2), the first row and column, and those after the last. Never empty. A
-    fully connected layer is a map of one place.
+    starts, ends: (windows, 2), first row and column (inclusive), last row and column (exclusive). Never
+    empty. A fully connected layer counts as a map of 1 x 1.
     """
 
     starts: Tensor
@@ -31,39 +31,41 @@ class Area:
 
     @property
     def sizes(self) -> Tensor:
-        """Rows and columns of each window: (windows, 2)."""
+        """Rows and columns of each region: (windows, 2)."""
         return self.ends - self.starts
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Windows of one size: origins (windows, 2), and how many rows and columns each has."""
+class WindowBatch:
+    """Windows of equal size in a layer's maps. origins: (windows, 2); size: rows and columns."""
 
     origins: Tensor
     size: tuple[int, int]
 
 
-def changed_areas(network: Network, pixels: Area, layers: Sequence[Layer]) -> Mapping[str, Area]:
-    """Give by layer, `input` too, what changes with the pixels: all that sees any of them.
+def changed_regions(
+    network: Network, pixels: ChangedRegion, layers: Sequence[Layer]
+) -> Mapping[str, ChangedRegion]:
+    """Return each layer's changed region, `input` included: positions that depend on a changed pixel.
 
-    layers: in the order of evaluation, with all that they read.
+    layers: in order of evaluation, including all their inputs.
     """
-    areas, sources = {INPUT: pixels}, network.spec.sources
+    regions, sources = {INPUT: pixels}, network.spec.sources
     for layer in layers:
-        below = _around([areas[source] for source in sources[layer.name]])
-        areas[layer.name] = _above(layer, below, network.shapes[layer.name])
-    return areas
+        below = _around([regions[source] for source in sources[layer.name]])
+        regions[layer.name] = _above(layer, below, network.shapes[layer.name])
+    return regions
 
 
-def _around(areas: Sequence[Area]) -> Area:
-    starts = torch.stack([area.starts for area in areas]).amin(0)
-    return Area(starts, torch.stack([area.ends for area in areas]).amax(0))
+def _around(regions: Sequence[ChangedRegion]) -> ChangedRegion:
+    starts = torch.stack([region.starts for region in regions]).amin(0)
+    return ChangedRegion(starts, torch.stack([region.ends for region in regions]).amax(0))
 
 
-def _above(layer: Layer, below: Area, shape: Shape) -> Area:
-    """Return what a layer makes of a changed area; of one that it does not see, its nearest place."""
+def _above(layer: Layer, below: ChangedRegion, shape: Shape) -> ChangedRegion:
+    """Return a layer's changed region; the position nearest to the change if nothing depends on it."""
     if len(shape) == 1:
-        return Area(torch.zeros_like(below.starts), torch.ones_like(below.ends))
+        return ChangedRegion(torch.zeros_like(below.starts), torch.ones_like(below.ends))
     window = layer.window
     if window:
         before = torch.tensor([window.padding.top, window.padding.left])
@@ -71,60 +73,66 @@ def _above(layer: Layer, below: Area, shape: Shape) -> Area:
         starts = (below.starts + before - window.kernel) // window.stride + 1
         starts = torch.minimum(starts.clamp(min=0), limit - 1)
         ends = torch.minimum((below.ends - 1 + before) // window.stride + 1, limit)
-        return Area(starts, torch.maximum(ends, starts + 1))
+        return ChangedRegion(starts, torch.maximum(ends, starts + 1))
     return below
 
 
 def map_size(shape: Shape) -> tuple[int, int]:
-    """Give rows and columns of a layer's maps: one place where it is fully connected."""
+    """Return the rows and columns of a layer's maps: 1 x 1 for a fully connected layer."""
     return (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
 
 
-def frame_around(area: Area, windows: list[int], size: tuple[int, int]) -> Frame:
-    """Frame the areas of some windows in one size: the largest. Frames at the border move inwards.
+def windows_around(region: ChangedRegion, windows: list[int], size: tuple[int, int]) -> WindowBatch:
+    """Return windows of equal size around the changed regions; those at the border are shifted inwards.
 
-    size: rows and columns of the map.
+    windows: indices of the regions. size: rows and columns of the map.
     """
-    rows, columns = area.sizes[windows].amax(0).tolist()
+    rows, columns = region.sizes[windows].amax(0).tolist()
     last = torch.tensor([size[0] - rows, size[1] - columns])
-    return Frame(torch.minimum(area.starts[windows], last), (rows, columns))
+    return WindowBatch(torch.minimum(region.starts[windows], last), (rows, columns))
 
 
-def frame_below(network: Network, layer: Layer, frame: Frame) -> Frame:
-    """Frame what a layer sees of its sources, with places counted from the corner of its padding."""
+def windows_below(network: Network, layer: Layer, above: WindowBatch) -> WindowBatch:
+    """Return the windows of a layer's inputs, in padded maps, that the windows above depend on."""
     window = layer.window
     if window:
-        rows, columns = map(window.span, frame.size)
-        return Frame(frame.origins * window.stride, (rows, columns))
+        rows, columns = map(window.span, above.size)
+        return WindowBatch(above.origins * window.stride, (rows, columns))
     if len(network.shapes[layer.name]) == 1:
-        return Frame(frame.origins, map_size(network.shapes[network.spec.sources[layer.name][0]]))
-    return frame
+        return WindowBatch(above.origins, map_size(network.shapes[network.spec.sources[layer.name][0]]))
+    return above
 
 
 def chunks(
-    network: Network, areas: Mapping[str, Area], device: torch.device, budget_bytes: float, cores: int
+    network: Network,
+    regions: Mapping[str, ChangedRegion],
+    device: torch.device,
+    budget_bytes: float,
+    cores: int,
 ) -> Sequence[Sequence[list[int]]]:
-    """Split windows into those that go through layers of units together, and these for layers of maps.
+    """Split windows into groups for fully connected layers, and each group into chunks for layers of maps.
 
-    Of the former each core gets as many. Both stay within CHUNK_WORK (UNITS_WORK times that) and the budget,
-    unless a single window does not. Filters are small, and few windows are more alike.
+    The number of groups is a multiple of the number of cores. Chunks stay within CHUNK_WORK and the budget,
+    groups within UNITS_WORK times CHUNK_WORK, unless a single window exceeds it. Chunks for maps are smaller
+    since filters are small, and fewer windows vary less in size.
     """
-    windows = torch.arange(len(areas[INPUT].starts))
-    sizes = torch.stack([area.sizes for area in areas.values()])
-    of_maps, of_units = _shares(network, list(areas), device, budget_bytes)
-    turns = ceil(_load(windows, sizes, of_units) / cores)
+    windows = torch.arange(len(regions[INPUT].starts))
+    sizes = torch.stack([region.sizes for region in regions.values()])
+    of_maps, of_units = _shares(network, list(regions), device, budget_bytes)
+    rounds = ceil(_load(windows, sizes, of_units) / cores)
     return [
-        [some.tolist() for some in _split(together, sizes, of_maps)]
-        for together in _split(windows, sizes, of_units, turns * cores)
+        [chunk.tolist() for chunk in _split(group, sizes, of_maps)]
+        for group in _split(windows, sizes, of_units, rounds * cores)
     ]
 
 
 def _shares(
     network: Network, layers: Sequence[str], device: torch.device, budget_bytes: float
 ) -> tuple[Tensor, Tensor]:
-    """Give the share of a chunk that a place of each layer takes, of its work and its bytes: (2, layers).
+    """Return the share of a chunk's work and bytes that one position of each layer takes: two of (2, layers).
 
-    Of a chunk for layers of maps, and of one for layers of units: zero for the others.
+    The first is for chunks of layers of maps, the second for groups of fully connected layers; each is zero
+    for the other layers.
     """
     bytes_each = next(network.parameters()).element_size()
     work = [multiply_adds(network, name) / CHUNK_WORK[device.type] for name in layers]
@@ -135,12 +143,13 @@ def _shares(
 
 
 def _split(windows: Tensor, sizes: Tensor, shares: Tensor, least: int = 1) -> Sequence[Tensor]:
-    """Split windows until each part fits a chunk, into so many parts at least if there are as many windows.
+    """Split windows into at least `least` parts, if there are that many windows, such that each fits a chunk.
 
-    As all of a part are framed in the size of the largest, they are sorted by their rows or their columns
-    before each cut, whichever saves more. sizes: (layers, windows, 2). Three windows, cut in two parts:
+    All windows of a part are computed in the size of the largest one. Before each split they are therefore
+    sorted by rows or by columns, whichever saves more work. sizes: (layers, windows, 2). Three windows in two
+    parts:
 
-        changed        in one part: 3 x (3 x 3)     sorted by columns, and cut: 2 x (3 x 1) + 1 x (1 x 3)
+        changed        in one part: 3 x (3 x 3)     split, sorted by columns: 2 x (3 x 1) + 1 x (1 x 3)
         a  b  ccc      aaa  bbb  ccc                a  b | ccc
         a  b           aaa  bbb  ccc                a  b |
         a              aaa  bbb  ccc                a  b |
@@ -148,10 +157,10 @@ def _split(windows: Tensor, sizes: Tensor, shares: Tensor, least: int = 1) -> Se
     parts = min(max(ceil(_load(windows, sizes, shares)), least, 1), len(windows))
     if parts <= 1:
         return [windows]
-    cut = len(windows) * (parts // 2) // parts
+    middle = len(windows) * (parts // 2) // parts
     orders = [windows[extents[windows].argsort(stable=True)] for extents in sizes.sum(0).T]
     first, second = min(
-        ((order[:cut], order[cut:]) for order in orders),
+        ((order[:middle], order[middle:]) for order in orders),
         key=lambda halves: sum(_load(half, sizes, shares) for half in halves),
     )
     return [
@@ -161,19 +170,19 @@ def _split(windows: Tensor, sizes: Tensor, shares: Tensor, least: int = 1) -> Se
 
 
 def _load(windows: Tensor, sizes: Tensor, shares: Tensor) -> float:
-    """Give how many chunks windows that are framed alike fill."""
-    places = sizes[:, windows].amax(1).prod(1)
-    return len(windows) * float((shares @ places.double()).max())
+    """Return the number of chunks that the windows fill, all in the size of the largest."""
+    positions = sizes[:, windows].amax(1).prod(1)
+    return len(windows) * float((shares @ positions.double()).max())
 
 
 def multiply_adds(network: Network, layer: str) -> int:
-    """Count the multiply-adds at one place of a layer's maps: those of filters and full connections."""
+    """Return the multiply-adds per position of a layer's maps; zero for layers without weights."""
     weights = network.weights(layer)
     return 0 if weights is None else weights[0].numel()
 
 
 def _values(network: Network, name: str) -> int:
-    """Bound the values that a layer needs at one place: its own, and what it reads there, unfolded."""
+    """Return an upper bound of the values per position of a layer: output and unfolded input."""
     maps, layer = network.shapes[name][0], network.spec.by_name.get(name)
     if layer is None or layer.window is None:
         return maps

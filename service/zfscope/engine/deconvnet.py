@@ -1,4 +1,4 @@
-"""The deconvnet: activations of any layer carried back to pixels (Sec 2.1)."""
+"""The deconvnet: projections of activations of any layer back to pixels (Sec 2.1)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -9,16 +9,16 @@ from torch import Tensor
 
 from zfscope.engine.backward import LayerContext, Normalisation, Rule
 from zfscope.engine.cpu import Step, step_down
-from zfscope.engine.cpu.threads import shared_out
+from zfscope.engine.cpu.threads import map_parallel
 from zfscope.engine.seeds import Seed, seed_signal
-from zfscope.engine.signal import Signal, added, put
+from zfscope.engine.signal import Signal, add, write_into
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
+# Values of a layer per batch of seeds. On a CPU: what fits the caches of a core, by measurement.
 BATCH_VALUES: Mapping[str, int] = {"cpu": 400_000, "cuda": 2**27}
-"""How many values of a layer go down at once: on a CPU what the caches of a core hold, measured."""
 
 
 @torch.no_grad()
@@ -31,11 +31,12 @@ def project(
     rule: Rule = "deconvnet",
     normalisation: Normalisation = "skip",
 ) -> Tensor:
-    """Project seeds of one layer back to pixels: (seeds, 3, H, W), signed, zero where nothing comes from.
+    """Project seeds of one layer back to pixels: (seeds, 3, H, W), signed, zero outside receptive fields.
 
-    Every seed starts from its own activation with all others of the layer set to zero. Units of
-    feature maps are carried down inside their receptive field only. No biases, no rectification at
-    the pixels. Raises NotFound for an unknown layer or unit, InputError for no seed or an unknown option.
+    Each projection starts from the activation of its seed, with all other activations of the layer set to
+    zero. Units of feature maps are projected within their receptive fields only. Biases are not applied, and
+    the pixels are not rectified. Raises NotFound for an unknown layer or unit, InputError without seeds or
+    for an unknown option.
     """
     network.spec.layer(layer)
     check_choice("rule", rule, get_args(Rule))
@@ -47,55 +48,55 @@ def project(
         for below in reversed(network.spec.layers)
     ]
     steps = [(context, step_down(context, start.values.device)) for context in contexts]
-    # Neighbours overhang the maps alike: together, little is carried that is cleared again.
+    # Windows of a batch have one size: if neighbours share a batch, little of it lies outside the maps.
     order = sorted(range(len(seeds)), key=start.origins.tolist().__getitem__)
     pixels = start.values.new_empty(len(seeds), *network.shapes[INPUT])
 
-    @torch.no_grad()  # torch keeps this for each thread
-    def carry_down(some: Sequence[int]) -> None:
-        left = iter(some)
-        for signal in _descend({layer: start.chosen(list(some))}, steps):
-            put(signal, [pixels[seed].zero_() for seed in islice(left, len(signal.values))])
+    @torch.no_grad()  # the setting is per thread
+    def project_batch(batch: Sequence[int]) -> None:
+        remaining = iter(batch)
+        for signal in _backward({layer: start.select(list(batch))}, steps):
+            write_into(signal, [pixels[seed].zero_() for seed in islice(remaining, len(signal.values))])
 
     if pixels.device.type == "cpu":
-        shared_out(carry_down, order)
+        map_parallel(project_batch, order)
     else:
-        carry_down(order)
+        project_batch(order)
     return pixels
 
 
-def _descend(coming: Mapping[str, Signal], steps: Sequence[tuple[LayerContext, Step]]) -> Iterator[Signal]:
-    """Carry what is coming down to each layer through the steps that are left, to pixels.
+def _backward(pending: Mapping[str, Signal], steps: Sequence[tuple[LayerContext, Step]]) -> Iterator[Signal]:
+    """Apply the remaining steps to the pending signals of each layer; yield signals at the pixels.
 
-    A batch that outgrows the cache goes on in parts: one signal each, in order.
+    A batch that exceeds the cache is split: one signal per part, in order.
     """
-    coming = dict(coming)
+    pending = dict(pending)
     for done, (context, step) in enumerate(steps):
         layer = context.layer.name
-        if layer not in coming:
+        if layer not in pending:
             continue
-        parts = _parts(coming, layer)
+        parts = _split_batch(pending, layer)
         if len(parts) > 1:
             for part in parts:
-                yield from _descend(part, steps[done:])
+                yield from _backward(part, steps[done:])
             return
-        below = step(coming.pop(layer))
+        below = step(pending.pop(layer))
         for source, signal in zip(context.sources, below, strict=True):
-            coming[source] = added(coming[source], signal) if source in coming else signal
-    yield coming[INPUT]
+            pending[source] = add(pending[source], signal) if source in pending else signal
+    yield pending[INPUT]
 
 
-def _parts(coming: Mapping[str, Signal], layer: str) -> Sequence[Mapping[str, Signal]]:
-    """Split the batch so that what comes to the layer stays small."""
-    values = coming[layer].values
+def _split_batch(pending: Mapping[str, Signal], layer: str) -> Sequence[Mapping[str, Signal]]:
+    """Split the batch so that the layer's signal has at most BATCH_VALUES values."""
+    values = pending[layer].values
     count = max(1, BATCH_VALUES[values.device.type] // values[0].numel())
     return [
-        {name: signal.chosen(slice(start, start + count)) for name, signal in coming.items()}
+        {name: signal.select(slice(start, start + count)) for name, signal in pending.items()}
         for start in range(0, len(values), count)
     ]
 
 
 def check_choice(field: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise InputError, with what is allowed, unless the value is."""
+    """Raise InputError unless the value is one of those allowed."""
     if value not in allowed:
-        raise InputError(f"{field} = '{value}'; allowed are {', '.join(allowed)}", field=field)
+        raise InputError(f"{field} = '{value}' is invalid; allowed: {', '.join(allowed)}", field=field)

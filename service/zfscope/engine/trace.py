@@ -1,4 +1,4 @@
-"""A trace: what every layer gave for a batch of images, and where every pool found its maxima."""
+"""Traces: the outputs of every layer for a batch of images, and the switches of every max-pooling layer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from zfscope.networks.spec import INPUT
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass as a value. It belongs to whoever asked for it, and nothing changes it.
+    """The result of one forward pass. Immutable, so that concurrent requests can share it.
 
-    outputs: by layer name, `input` too: (N, maps, rows, columns), or (N, units).
-    switches: by max-pool layer: int64 of its output's shape, the flat place of each maximum in
-    the map below (Sec 2.1).
+    outputs: output of each layer by name, `input` included: (N, maps, rows, columns), or (N, units).
+    switches: for each max-pooling layer, the flat index of each maximum in the map below, int64, in the shape
+    of the layer's output (Sec 2.1).
     """
 
     outputs: Mapping[str, Tensor]
@@ -26,26 +26,26 @@ class Trace:
 
     @property
     def images(self) -> int:
-        """The number of images."""
+        """Number of images."""
         return len(self.outputs[INPUT])
 
     def maps(self, layer: str) -> Tensor:
-        """Return what a layer gave, with units as maps of one place: (N, maps, rows, columns)."""
+        """Return the output of a layer as maps, units as maps of 1 x 1: (N, maps, rows, columns)."""
         outputs = self.outputs[layer]
         return outputs if outputs.dim() == 4 else outputs[:, :, None, None]
 
 
 @torch.no_grad()
 def trace(network: Network, images: Tensor, *, until: str | None = None) -> Trace:
-    """Run images (N, 3, H, W), normalised, forward and record every layer's output and switches.
+    """Run preprocessed images (N, 3, H, W) forward and record every layer's output and switches.
 
-    until: the last layer to run (default: all). Raises InputError for images of another shape
-    than the network's, NotFound for an unknown layer.
+    until: last layer to run (default: all). Raises InputError for images of another shape than the network's
+    input, NotFound for an unknown layer.
     """
     _check_images(network, images)
     if until is not None:
         network.spec.layer(until)
-    # All layers follow the images in laying the maps of a place side by side: pools are ten times as fast so.
+    # Layers keep the memory format of the images: in channels-last, pooling is ten times as fast.
     outputs = {INPUT: images.contiguous(memory_format=torch.channels_last)}
     switches = {}
     sources = network.spec.sources
@@ -61,9 +61,9 @@ def trace(network: Network, images: Tensor, *, until: str | None = None) -> Trac
 
 
 def _check_images(network: Network, images: Tensor) -> None:
-    wanted = network.shapes[INPUT]
-    if images.dim() != 4 or tuple(images.shape[1:]) != wanted:
+    expected = network.shapes[INPUT]
+    if images.dim() != 4 or tuple(images.shape[1:]) != expected:
         raise InputError(
-            f"images of shape {tuple(images.shape)}; this model reads (N, {', '.join(map(str, wanted))})",
+            f"images of shape {tuple(images.shape)}; expected (N, {', '.join(map(str, expected))})",
             field="image",
         )

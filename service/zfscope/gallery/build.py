@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from zfscope.engine.cpu.threads import single_threads
+from zfscope.engine.cpu.threads import single_core_pool
 from zfscope.errors import Cancelled
 from zfscope.gallery.facts import Gallery, LayerSummary, MapFact, Unfinished
 from zfscope.gallery.folder import Folder, open_folder
@@ -47,7 +47,7 @@ def _look(plan: Plan, analyze: Analyze, folder: Folder, watch: Watch) -> None:
     total = sum(len(batch.maps) for batch in batches)
     meter = _Meter(total - sum(len(batch.maps) for batch in left), total, watch)
     meter.tell()
-    pool = single_threads(torch.get_num_threads())
+    pool = single_core_pool(torch.get_num_threads())
     waiting = [pool.submit(_look_at, plan, batch, analyze, folder, meter) for batch in left]
     try:
         for done in as_completed(waiting):

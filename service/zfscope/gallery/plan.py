@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from zfscope.engine.frame import Framing, framing_of
+from zfscope.engine.frame import UnitFrame, unit_frame
 from zfscope.errors import InputError
 from zfscope.networks.spec import layers_of_maps
 from zfscope.records import MOST_EVOLVED_MAPS, MOST_RECORDS
@@ -25,7 +25,7 @@ class LayerPlan:
 
     name: str
     maps: tuple[int, ...]
-    framing: Framing
+    framing: UnitFrame
     epochs: tuple[int, ...]
 
 
@@ -107,7 +107,7 @@ def make_plan(
             LayerPlan(
                 name,
                 tuple(sorted(index.strongest_maps(name)[:count])),
-                framing_of(model.network, name),
+                unit_frame(model.network, name),
                 tuple(epoch for epoch, there in epochs.items() if name in there),
             )
             for name in chosen

@@ -13,22 +13,22 @@ from zfscope.networks.layers import (
     Conv,
     Dropout,
     Flatten,
+    KindTable,
     Linear,
     LocalResponseNorm,
     MaxPool,
     Padding,
     ReLU,
-    Table,
 )
 from zfscope.networks.normalisation import local_response_norm
 
 Weights = tuple[Tensor, Tensor] | None
 """(weight, bias) of a layer, where it has any."""
 
-FORWARD: Table[[Sequence[Tensor], Weights], Tensor] = Table()
+FORWARD: KindTable[[Sequence[Tensor], Weights], Tensor] = KindTable()
 """(layer, its inputs, its weights) to its output."""
 
-SWITCHED: Table[[Tensor], tuple[Tensor, Tensor]] = Table()
+SWITCHED: KindTable[[Tensor], tuple[Tensor, Tensor]] = KindTable()
 """(layer, its input) to its output and its switches, of the kinds whose way back needs to know these.
 
 Switches: int64, as the output, the flat place y * W + x of each maximum in its (unpadded) map.

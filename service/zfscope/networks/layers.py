@@ -334,7 +334,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-class Table(dict[str, Callable[Concatenate[Any, _P], _R]], Generic[_P, _R]):
+class KindTable(dict[str, Callable[Concatenate[Any, _P], _R]], Generic[_P, _R]):
     """A function for each kind of layer, by the kind's name: (layer, ...) to a result."""
 
     def row(

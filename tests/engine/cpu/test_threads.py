@@ -7,7 +7,7 @@ from threading import Barrier, current_thread
 import pytest
 import torch
 
-from zfscope.engine.cpu.threads import WORTH_A_THREAD, in_turns, shared_out, single_threads
+from zfscope.engine.cpu.threads import WORTH_A_THREAD, interleave, map_parallel, single_core_pool
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
 from zfscope.engine.trace import trace
@@ -28,7 +28,7 @@ def three_threads() -> Iterator[None]:
 
 def test_every_item_is_done_once_and_parts_keep_the_order() -> None:
     parts: list[list[int]] = []
-    shared_out(lambda some: parts.append(list(some)), range(MANY + 1))
+    map_parallel(lambda some: parts.append(list(some)), range(MANY + 1))
     assert len(parts) == 3
     assert [item for part in sorted(parts) for item in part] == list(range(MANY + 1))
 
@@ -43,13 +43,13 @@ def test_parts_are_worked_on_at_once_with_one_core_each() -> None:
         cores.append(torch.get_num_threads())
         names.add(current_thread().name)
 
-    shared_out(work, range(MANY))
+    map_parallel(work, range(MANY))
     assert cores == [1, 1, 1]
     assert len(names) == 3
 
 
 def test_threads_of_other_work_keep_their_cores() -> None:
-    shared_out(lambda some: None, range(MANY))
+    map_parallel(lambda some: None, range(MANY))
     assert torch.get_num_threads() == 3
     with ThreadPoolExecutor(1) as fresh:
         assert fresh.submit(torch.get_num_threads).result() == 3
@@ -57,7 +57,7 @@ def test_threads_of_other_work_keep_their_cores() -> None:
 
 def test_few_items_stay_in_the_callers_thread() -> None:
     names = []
-    shared_out(lambda some: names.append(current_thread()), range(2 * WORTH_A_THREAD - 1))
+    map_parallel(lambda some: names.append(current_thread()), range(2 * WORTH_A_THREAD - 1))
     assert names == [current_thread()]
 
 
@@ -67,11 +67,11 @@ def test_an_error_in_one_part_is_raised_and_the_threads_live_on() -> None:
             raise ValueError("the last part")
 
     with pytest.raises(ValueError, match="the last part"):
-        shared_out(work, range(MANY))
+        map_parallel(work, range(MANY))
     done: list[int] = []
-    shared_out(done.extend, range(MANY))
+    map_parallel(done.extend, range(MANY))
     assert sorted(done) == list(range(MANY))
-    assert single_threads(3) is single_threads(3)
+    assert single_core_pool(3) is single_core_pool(3)
 
 
 def test_many_seeds_give_what_each_gives_alone() -> None:
@@ -99,7 +99,9 @@ def counting(name: str, count: int) -> Iterator[str]:
 
 
 def test_all_that_iterators_give_comes_and_that_of_each_in_order() -> None:
-    given = list(in_turns(counting(name, count) for name, count in (("a", 5), ("b", 0), ("c", 9), ("d", 1))))
+    given = list(
+        interleave(counting(name, count) for name, count in (("a", 5), ("b", 0), ("c", 9), ("d", 1)))
+    )
     assert sorted(given) == sorted([f"a{n}" for n in range(5)] + [f"c{n}" for n in range(9)] + ["d0"])
     for name, count in (("a", 5), ("c", 9)):
         assert [item for item in given if item[0] == name] == list(counting(name, count))
@@ -113,7 +115,7 @@ def test_iterators_go_on_at_once_with_one_core_each() -> None:
         torch.ones(10).sum()
         yield torch.get_num_threads()
 
-    assert list(in_turns(steps() for _ in range(3))) == [1, 1, 1]
+    assert list(interleave(steps() for _ in range(3))) == [1, 1, 1]
 
 
 def test_iterators_wait_their_turn_and_little_is_done_ahead() -> None:
@@ -124,23 +126,23 @@ def test_iterators_wait_their_turn_and_little_is_done_ahead() -> None:
             done.append(1)
             yield len(done)
 
-    turns = in_turns(endless() for _ in range(100))
+    turns = interleave(endless() for _ in range(100))
     next(turns)
     turns.close()
-    for _ in single_threads(3).map(int, range(30)):
+    for _ in single_core_pool(3).map(int, range(30)):
         pass  # what was under way has ended
     before = len(done)
     assert before <= 2 * 3 + 1
-    for _ in single_threads(3).map(int, range(30)):
+    for _ in single_core_pool(3).map(int, range(30)):
         pass
     assert len(done) == before
 
 
 def test_in_a_thread_of_one_core_iterators_follow_each_other() -> None:
     def inside(_: int) -> list[str]:
-        return list(in_turns([counting("a", 2), counting("b", 2)]))
+        return list(interleave([counting("a", 2), counting("b", 2)]))
 
-    assert list(single_threads(3).map(inside, [0])) == [["a0", "a1", "b0", "b1"]]
+    assert list(single_core_pool(3).map(inside, [0])) == [["a0", "a1", "b0", "b1"]]
 
 
 def test_an_error_in_an_iterator_is_raised_and_the_threads_live_on() -> None:
@@ -149,5 +151,5 @@ def test_an_error_in_an_iterator_is_raised_and_the_threads_live_on() -> None:
         raise ValueError("the second step")
 
     with pytest.raises(ValueError, match="the second step"):
-        list(in_turns([counting("a", 3), failing()]))
-    assert len(list(in_turns([counting("a", 3)]))) == 3
+        list(interleave([counting("a", 3), failing()]))
+    assert len(list(interleave([counting("a", 3)]))) == 3

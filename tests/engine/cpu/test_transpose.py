@@ -13,9 +13,9 @@ from zfscope.engine.cpu.transpose import (
     FEW_MAPS,
     TransposedFilters,
     multiplied,
+    nonzero_units,
     painted,
     painted_whole,
-    units_with_signal,
 )
 
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 6))
@@ -93,9 +93,7 @@ def test_no_signal_makes_no_picture(way: Way) -> None:
 
 
 def test_units_with_a_signal_are_listed_place_by_place() -> None:
-    signal, map, starts = units_with_signal(
-        torch.tensor([[0.0, 3.0, -1.0], [0.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
-    )
+    signal, map, starts = nonzero_units(torch.tensor([[0.0, 3.0, -1.0], [0.0, 0.0, 0.0], [5.0, 0.0, 0.0]]))
     assert signal.tolist() == [3, -1, 5]
     assert map.tolist() == [1, 2, 0]
     assert starts.tolist() == [0, 2, 2]

@@ -1,4 +1,4 @@
-"""Fast forms of two steps of the way down, for CPUs; the plain ones are in `engine.backward`."""
+"""Fast CPU implementations of two backward steps; the reference ones are in `engine.backward`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from zfscope.engine.cpu.transpose import TransposedConvolution
 from zfscope.engine.cpu.unpooling import Unpooling
 from zfscope.engine.signal import Signal
 
+# Maps the signal at a layer's output to the signals at its inputs.
 Step = Callable[[Signal], Sequence[Signal]]
-"""The signal at a layer's output to that at each of its inputs."""
 
-# By the plain form: a class, made once for a layer and called with each signal that comes by.
+# Fast class by reference implementation; instantiated once per layer, called with every signal.
 FAST: Mapping[Any, Callable[[LayerContext], Step]] = {
     filter_transposed: TransposedConvolution,
     unpool: Unpooling,
@@ -21,8 +21,8 @@ FAST: Mapping[Any, Callable[[LayerContext], Step]] = {
 
 
 def step_down(context: LayerContext, device: torch.device) -> Step:
-    """Return the way down through a layer: the plain form, but on a CPU the fast one where there is one."""
-    plain = DOWN[context.layer.kind]
-    if device.type == "cpu" and plain in FAST:
-        return FAST[plain](context)
-    return lambda signal: plain(context.layer, signal, context)
+    """Return the backward step of a layer: on a CPU the fast implementation, if there is one."""
+    reference = DOWN[context.layer.kind]
+    if device.type == "cpu" and reference in FAST:
+        return FAST[reference](context)
+    return lambda signal: reference(context.layer, signal, context)

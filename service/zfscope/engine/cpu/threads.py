@@ -1,7 +1,7 @@
-"""Work shared out among threads that compute with one core each.
+"""Parallel work in threads that use one core each.
 
-What the engine does is many small operations. torch shares out each one by itself, and waits for the
-slowest core at its end; to go apart once is faster, and keeps its pace on a machine that others use too.
+The engine runs many small operations. torch parallelises each operation and waits for the slowest core at its
+end; splitting the work once is faster, and slows down less on a busy machine.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,14 +15,14 @@ import torch
 
 T = TypeVar("T")
 
+# Minimum number of seeds per thread: with fewer, most of the time is spent reading the weights.
 WORTH_A_THREAD = 12
-"""Seeds that make a thread of their own faster: with fewer, reading the weights is most of the work."""
 
 
-def shared_out(work: Callable[[Sequence[T]], None], items: Sequence[T]) -> None:
-    """Do the work on all items: cut into parts, in order, each in a thread; or on few items at once, here.
+def map_parallel(work: Callable[[Sequence[T]], None], items: Sequence[T]) -> None:
+    """Call `work` with contiguous parts of the items, each in a thread, or once in this thread for few items.
 
-    An error in a part is raised.
+    Errors are raised in the calling thread.
     """
     threads = torch.get_num_threads()
     count = min(threads, len(items) // WORTH_A_THREAD)
@@ -31,31 +31,31 @@ def shared_out(work: Callable[[Sequence[T]], None], items: Sequence[T]) -> None:
         return
     ends = [len(items) * part // count for part in range(count + 1)]
     parts = [items[start:end] for start, end in pairwise(ends)]
-    for _ in single_threads(threads).map(work, parts):
+    for _ in single_core_pool(threads).map(work, parts):
         pass
 
 
-def in_turns(works: Iterable[Iterator[T]]) -> Iterator[T]:
-    """Give what iterators give, in the order in which it comes: a few go on at once, a step on each core.
+def interleave(works: Iterable[Iterator[T]]) -> Iterator[T]:
+    """Advance several iterators in parallel, one step per core; yield their items in order of completion.
 
-    Each step of one is a task of its own, so that requests take turns, and nothing goes on much longer than
-    somebody asks for more. No iterator may give None. An error in one is raised.
+    Each step is a separate task, so that concurrent requests alternate, and no work continues for long after
+    the consumer stops. Iterators must not yield None. Errors are raised in the calling thread.
     """
     threads, left = torch.get_num_threads(), iter(works)
     if threads == 1:
         yield from chain.from_iterable(left)
         return
-    pool = single_threads(threads)
+    pool = single_core_pool(threads)
     waiting: dict[Future[T | None], Iterator[T]] = {}
     try:
-        for work in islice(left, 2 * threads):  # else a core waits until what its step gave is fetched
+        for work in islice(left, 2 * threads):  # twice as many: no core waits for its item to be fetched
             waiting[pool.submit(next, work, None)] = work
         while waiting:
             for done in wait(waiting, return_when=FIRST_COMPLETED).done:
                 item, work = done.result(), waiting.pop(done)
-                going_on = next(left, None) if item is None else work
-                if going_on is not None:
-                    waiting[pool.submit(next, going_on, None)] = going_on
+                following = next(left, None) if item is None else work
+                if following is not None:
+                    waiting[pool.submit(next, following, None)] = following
                 if item is not None:
                     yield item
     finally:
@@ -64,15 +64,15 @@ def in_turns(works: Iterable[Iterator[T]]) -> Iterator[T]:
 
 
 @cache
-def single_threads(count: int) -> ThreadPoolExecutor:
-    """Start threads in which torch uses one core. All requests share them, and they stay.
+def single_core_pool(count: int) -> ThreadPoolExecutor:
+    """Return a pool of threads in which torch uses one core. It is created once and shared by all requests.
 
-    torch keeps that number for each thread, and another for threads to come: this one is put back.
+    torch stores the number of threads per thread, and a default for new threads, which is restored here.
     """
     started = Barrier(count + 1)
 
     def begin() -> None:
-        torch.get_num_threads()  # else the first operation sets the number for threads to come
+        torch.get_num_threads()  # initialises torch, which would otherwise reset the number of threads later
         torch.set_num_threads(1)
         started.wait()
 

@@ -1,4 +1,4 @@
-"""Unpooling on a CPU: one addition to memory for all maps of all seeds."""
+"""Unpooling on a CPU: a single scatter-add for all maps of all seeds."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -7,23 +7,23 @@ import torch
 from torch import Tensor
 
 from zfscope.engine.backward import LayerContext, window_below
-from zfscope.engine.signal import Signal, by_place, clipped, cut, empty_maps
+from zfscope.engine.signal import Signal, channels_last_rows, clip, empty_maps, extract
 
 
 class Unpooling:
-    """The fast form of `backward.unpool`.
+    """Fast implementation of `backward.unpool`.
 
-    A switch is the flat place of a maximum in its whole map; the signal goes to a window of the map. Only
-    rows change their length, to the window's; in memory the m maps of a place lie side by side:
+    A switch is the flat index of a maximum in the whole map, but values are written to a window of the map,
+    whose rows are shorter; in channels-last memory the m maps of a position are adjacent:
 
         map, 6 wide          window, 3 wide       in the map      y * 6 + x         = switch
         . . . . . .            origin (1, 2)      in the window   (y - 1) * 3 + (x - 2)
         . . a . . .          a . .                              = switch + y * (3 - 6) - (1 * 3 + 2)
         . . . . b .          . . b                              = switch + y * (width - columns) + start
-        . . . . . .                               in memory       times m, plus the number of the map
+        . . . . . .                               in memory       times m, plus the map's index
 
-    What of a switch depends on its map alone is computed once (`addresses`, `rows`), the rest is an addition
-    for each seed: `start`, and where the window of each seed begins.
+    The terms that depend on switches only are computed once (`addresses`, `rows`); the others are added for
+    each seed: `start`, and the first address of the seed's window.
     """
 
     def __init__(self, context: LayerContext) -> None:
@@ -33,28 +33,30 @@ class Unpooling:
 
     @cached_property
     def _rows(self) -> Tensor:
-        """The row of each switch in its map."""
+        """Row of each switch in its map."""
         return self._context.switches // self._context.source().shape[3]
 
     @cached_property
     def _addresses(self) -> Tensor:
-        """Where each switch is in the memory of the whole maps."""
+        """Address of each switch in the memory of the whole maps."""
         switches = self._context.switches
         maps = switches.shape[1]
         return switches * maps + torch.arange(maps)[:, None, None]
 
     def __call__(self, signal: Signal) -> Sequence[Signal]:
-        """Put every value where its maximum was."""
-        addresses, y = cut(self._addresses, signal), cut(self._rows, signal)
+        """Place each pooled value at its switch."""
+        addresses, y = extract(self._addresses, signal), extract(self._rows, signal)
         seeds, maps = addresses.shape[:2]
         rows, columns = self._context.source().shape[2:]
         origins, (height, width) = window_below(self._window, signal)
         starts = torch.arange(seeds) * height * width - origins[:, 0] * width - origins[:, 1]
-        places = addresses.add_(y, alpha=(width - columns) * maps)
-        places += starts[:, None, None, None] * maps
+        targets = addresses.add_(y, alpha=(width - columns) * maps)
+        targets += starts[:, None, None, None] * maps
         values = empty_maps(signal.values, seeds, maps, height, width)
-        # What overhangs has no switch, and no signal either: its zeros may be added anywhere.
-        places = places.clamp_(0, values.numel() - 1)
-        flat = by_place(values).view(-1)
-        flat.scatter_add_(0, by_place(places).flatten(), by_place(signal.values).flatten())
-        return [clipped(Signal(values, signal.images, origins), rows, columns)]
+        # Positions beyond the map have no switch, but their signal is zero too: it may be added anywhere.
+        targets = targets.clamp_(0, values.numel() - 1)
+        flat = channels_last_rows(values).view(-1)
+        flat.scatter_add_(
+            0, channels_last_rows(targets).flatten(), channels_last_rows(signal.values).flatten()
+        )
+        return [clip(Signal(values, signal.images, origins), rows, columns)]

@@ -16,6 +16,7 @@ from zfscope.networks.layers import (
     Conv,
     Dropout,
     Flatten,
+    KindTable,
     Layer,
     Linear,
     LocalResponseNorm,
@@ -23,7 +24,6 @@ from zfscope.networks.layers import (
     Padding,
     ReLU,
     Shape,
-    Table,
     Window,
 )
 from zfscope.networks.spec import INPUT, NetworkSpec, shapes
@@ -41,7 +41,7 @@ class Reads:
     shapes: tuple[Shape, ...]
 
 
-NODES: Table[[Reads], list[NodeProto]] = Table()
+NODES: KindTable[[Reads], list[NodeProto]] = KindTable()
 """(layer, what it reads) to nodes, the last of which gives the tensor of the layer's name."""
 
 
