@@ -238,7 +238,7 @@ def test_parameters_out_of_range_are_rejected(params: dict[str, Any], field: str
 
 
 def test_an_unknown_layer_is_rejected(plain_context: Context, with_photos: WithPhotos) -> None:
-    with pytest.raises(NotFound, match=r"^no layer 'pool5'; this model has conv1") as error:
+    with pytest.raises(NotFound, match=r"^layer 'pool5' not found; available: conv1") as error:
         analysed(with_photos(plain_context, 2), part(*[box(20, 12, 36, 30)] * 2), layers=("relu5", "pool5"))
     assert error.value.field == "layers[1]"
 

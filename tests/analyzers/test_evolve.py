@@ -322,7 +322,7 @@ def test_the_cost_grows_with_epochs_and_maps(ready: Context) -> None:
 @pytest.mark.parametrize(
     ("params", "error", "field", "text"),
     [
-        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1, "),
+        ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found; available: conv1, "),
         (
             {"layer": "fc7"},
             InputError,

@@ -170,7 +170,7 @@ def test_a_name_that_several_classes_share_is_rejected(plain_context: Context) -
 
 
 def test_an_unknown_layer_is_rejected(plain_context: Context) -> None:
-    with pytest.raises(NotFound, match=r"^no layer 'conv9'; this model has conv1") as error:
+    with pytest.raises(NotFound, match=r"^layer 'conv9' not found; available: conv1") as error:
         analysed(plain_context, layers=("relu1", "conv9"))
     assert error.value.field == "layers[1]"
 

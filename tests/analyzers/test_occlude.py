@@ -365,7 +365,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
         ({"stride": 9}, InputError, "stride", "stride 9 is larger than window 8: some pixels would"),
         ({"classes": ["ant", "wolf"]}, NotFound, r"classes\[1\]", "no label 'wolf'; this model has 'ant'"),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
-        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'"),
+        ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found"),
         ({"map": 12}, NotFound, "map", "no map 12 in layer 'relu5'; map runs from 0 to 11"),
         (
             {"boxes": [{"x0": 3, "y0": 3, "x1": 3, "y1": 9}]},
@@ -392,7 +392,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             r"masks\[2\]",
             r"masks\[2\] has no occluded pixel within .* the network sees, \(8.66667, 2.66667\) to",
         ),
-        ({"control_down_to": "conv9"}, NotFound, "control_down_to", "no layer 'conv9'"),
+        ({"control_down_to": "conv9"}, NotFound, "control_down_to", "layer 'conv9' not found"),
         ({"control_down_to": "fc6"}, InputError, "control_down_to", "which comes after 'relu5'"),
         ({"masks": [GOOD_MASK] * 257}, InputError, "masks", "at most 256 items"),
         (

@@ -84,7 +84,7 @@ def test_small_receptive_fields_are_compared_only_by_rank() -> None:
 
 @pytest.mark.parametrize(
     ("down_to", "error", "message"),
-    [("conv9", NotFound, "no layer 'conv9'"), ("fc6", InputError, "'fc6', which comes after 'conv5'")],
+    [("conv9", NotFound, "layer 'conv9' not found"), ("fc6", InputError, "'fc6', which comes after 'conv5'")],
 )
 def test_an_invalid_lowest_layer_is_rejected(
     context: Context, down_to: str, error: type[Exception], message: str

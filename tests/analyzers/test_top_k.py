@@ -419,7 +419,7 @@ def test_the_cost_is_a_trace_and_a_projection_per_record(ready: Context) -> None
             "index",
             "index 'nothing' of model 'tiny' version 1 not found .* zfscope index",
         ),
-        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1, relu1"),
+        ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found; available: conv1, relu1"),
         (
             {"layer": "norm1"},
             NotFound,

@@ -200,7 +200,7 @@ def test_masks_that_cannot_be_used_are_told_in_one_line(
         (["nothing", "photo"], "analyzer 'nothing' not found; available: compare-architectures, correspond"),
         (["project", "photo", "--speed", "3"], "--speed is not known; allowed are --"),
         (["project", "photo", "--top", "0"], "top is 0"),
-        (["project", "photo", "--layer", "conv9"], "no layer 'conv9'; this model has conv1"),
+        (["project", "photo", "--layer", "conv9"], "layer 'conv9' not found; available: conv1"),
         (["project", "nowhere.jpg"], "'nowhere.jpg' cannot be read"),
         (["project"], "required: PHOTO"),
         (["correspond", "photo", "photo"], "required: --parts"),

@@ -122,7 +122,7 @@ def test_a_state_dict_has_the_names_and_is_read_again() -> None:
 def test_weights_that_are_not_those_of_the_layers_are_refused(change: Mapping[str, Any]) -> None:
     network = Network(DOTTED)
     state = {**network.layers.state_dict(), **change}
-    with pytest.raises(RuntimeError, match="weights of shapes"):
+    with pytest.raises(RuntimeError, match="weights have shapes"):
         network.layers.load_state_dict({name: tensor for name, tensor in state.items() if tensor is not None})
 
 

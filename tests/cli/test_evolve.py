@@ -139,7 +139,7 @@ def test_a_layer_that_is_no_convolution_is_indexed_for_itself(
         (["--epochs", "-1"], "--epochs '-1' is not a list of numbers; pass epochs such as 1,2,5"),
         ([], "has no indexes; make them with: zfscope index DATA --model tiny and zfscope index DATA"),
         (["PHOTOS", "--epochs", "9"], "model 'tiny' version 1 has no checkpoint of epoch 9; available: 1, 2"),
-        (["PHOTOS", "--layer", "fc6"], "no layer 'fc6'; this model has conv1, "),
+        (["PHOTOS", "--layer", "fc6"], "layer 'fc6' not found; available: conv1, "),
         (
             ["PHOTOS", "--server", "localhost:1"],
             "DATA cannot be combined with --server; run `zfscope index` on",

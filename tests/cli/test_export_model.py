@@ -97,7 +97,7 @@ def test_a_file_that_is_there_stays(run: Run, tmp_path: Path, form: str) -> None
     [
         (("huge",), "model 'huge' not found"),
         (("tiny", "--version", 9), "model 'tiny' has no version 9"),
-        (("tiny", "--layers", "conv5,conv9"), "no layer 'conv9'; this model has conv1"),
+        (("tiny", "--layers", "conv5,conv9"), "layer 'conv9' not found; available: conv1"),
     ],
 )
 def test_what_is_not_there_is_told_and_nothing_is_written(

@@ -91,7 +91,7 @@ def test_indexes_that_are_there_are_shown_whole(run: Run, words: list[object], t
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--layers", "conv9"], "no layer 'conv9'; this model has conv1, "),
+        (["--layers", "conv9"], "layer 'conv9' not found; available: conv1, "),
         (["--top", 7], "top is 7; index 'photos' has 6 photos of each map: allowed is 1 to 6"),
         (["--count", 0], "count is 0; allowed is 1 and more"),
         (["--model", "other"], "model 'other' not found"),

@@ -141,7 +141,7 @@ def test_a_second_time_it_is_there_already(run: Run, photos: Path, out: Path) ->
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--layers", "conv9"], "no layer 'conv9'; this model has conv1, "),
+        (["--layers", "conv9"], "layer 'conv9' not found; available: conv1, "),
         (["--top", "0"], "top is 0; allowed: 1 to 256"),
         (["--top", "1000000"], "top is 1000000; allowed: 1 to 256"),
         (["--name", "../up"], "name '../up' must match "),

@@ -306,14 +306,14 @@ def test_an_unknown_layer_is_refused_with_the_names_there_are(
     tiny_network: Network, tiny_trace: Trace
 ) -> None:
     with pytest.raises(
-        NotFound, match=r"no layer 'conv9'; this model has conv1, relu1, pool1, .*, fc8"
+        NotFound, match=r"layer 'conv9' not found; available: conv1, relu1, pool1, .*, fc8"
     ) as caught:
         project(tiny_network, tiny_trace, "conv9", [Unit(0, 0)])
     assert caught.value.field == "layer"
 
 
 def test_the_image_itself_is_no_layer_to_project(tiny_network: Network, tiny_trace: Trace) -> None:
-    with pytest.raises(NotFound, match="no layer 'input'"):
+    with pytest.raises(NotFound, match="layer 'input' not found"):
         project(tiny_network, tiny_trace, "input", [Unit(0, 0)])
 
 

@@ -336,7 +336,7 @@ def test_an_unknown_layer_is_refused_with_the_names_there_are(
     tiny_network: Network, tiny_trace: Trace
 ) -> None:
     new = changed(tiny_trace.outputs["input"], (2, 2), [(0, 0, 0)])
-    with pytest.raises(NotFound, match=r"no layer 'conv9'; this model has conv1, relu1, .*, drop6, fc8"):
+    with pytest.raises(NotFound, match=r"layer 'conv9' not found; available: conv1, relu1, .*, drop6, fc8"):
         recompute(tiny_network, tiny_trace, new, {"fc8", "conv9"})
 
 

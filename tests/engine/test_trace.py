@@ -69,7 +69,7 @@ def test_an_unknown_last_layer_is_refused_with_the_names_there_are(
     tiny_network: Network, tiny_images: Tensor
 ) -> None:
     with pytest.raises(
-        NotFound, match=r"no layer 'conv9'; this model has conv1, relu1, .*, drop6, fc8"
+        NotFound, match=r"layer 'conv9' not found; available: conv1, relu1, .*, drop6, fc8"
     ) as caught:
         trace(tiny_network, tiny_images, until="conv9")
     assert caught.value.field == "layer"

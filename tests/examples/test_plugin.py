@@ -177,7 +177,12 @@ def test_the_client_receives_the_result_that_the_guide_describes(client: Client,
 @pytest.mark.parametrize(
     ("parameters", "error", "field", "message"),
     [
-        ({"layer": "conv9"}, NotFound, "parameters.layer", "^no layer 'conv9'; this model has conv1, relu1"),
+        (
+            {"layer": "conv9"},
+            NotFound,
+            "parameters.layer",
+            "^layer 'conv9' not found; available: conv1, relu1",
+        ),
         (
             {"layer": "fc6"},
             InputError,

@@ -90,7 +90,7 @@ def test_a_new_kind_is_gone_with_its_class() -> None:
 
 
 def test_two_kinds_of_one_name_are_refused(spec: NetworkSpec) -> None:
-    with pytest.raises(TypeError, match="Other has the kind of Depthwise; name another one"):
+    with pytest.raises(TypeError, match="Other has the same kind as Depthwise; choose another name"):
         type("Other", (KINDS["depthwise"],), {"__module__": __name__})
 
 

@@ -147,6 +147,6 @@ def test_branches_of_different_jumps_cannot_be_compared() -> None:
         }
     )
     with pytest.raises(
-        ValueError, match=r"layer 'sum' joins branches with the jumps \[1, 2\]; they must agree"
+        ValueError, match=r"layer 'sum' joins branches with jumps \[1, 2\]; they must be equal"
     ):
         receptive_fields(spec)

@@ -99,7 +99,7 @@ def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int
                 Conv(name="b", channels=3, kernel=2),
                 {"kind": "add", "name": "sum", "inputs": ["a", "b"]},
             ],
-            r"layer 'sum' reads \[\(3, 8, 8\), \(3, 7, 7\)\]; it needs inputs of one shape",
+            r"layer 'sum' reads \[\(3, 8, 8\), \(3, 7, 7\)\]; it needs inputs of equal shape",
         ),
         (
             [
@@ -107,7 +107,7 @@ def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int
                 Conv(name="b", channels=1, kernel=2),
                 {"kind": "concat", "name": "both", "inputs": ["a", "b"]},
             ],
-            r"layer 'both' reads \[\(3, 8, 8\), \(1, 7, 7\)\]; it needs maps of one size",
+            r"layer 'both' reads \[\(3, 8, 8\), \(1, 7, 7\)\]; it needs maps of equal size",
         ),
     ],
 )

@@ -83,7 +83,7 @@ def test_every_runtime_gives_the_layers_that_are_asked_for_and_no_others(
 
 
 def test_every_runtime_refuses_a_layer_that_is_not_there(runtime: Runtime, make_images: MakeImages) -> None:
-    with pytest.raises(NotFound, match="no layer 'conv9'; this model has conv1, relu1") as caught:
+    with pytest.raises(NotFound, match="layer 'conv9' not found; available: conv1, relu1") as caught:
         runtime.outputs(make_images(SMALL), ["conv1", "conv9"])
     assert caught.value.field == "layers"
 

@@ -107,7 +107,9 @@ def test_an_unknown_layer_is_refused_with_the_layers_of_the_model(
     kind: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
 ) -> None:
     runtime = create_runtime(kind, make_model(SPEC), cache=tmp_path)
-    with pytest.raises(NotFound, match=r"no layer 'conv9'; this model has conv1, relu1, .*, fc4") as caught:
+    with pytest.raises(
+        NotFound, match=r"layer 'conv9' not found; available: conv1, relu1, .*, fc4"
+    ) as caught:
         runtime.map_maxima(make_images(SPEC), ["conv1", "conv9"])
     assert caught.value.field == "layers"
 

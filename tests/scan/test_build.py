@@ -338,7 +338,7 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(
 
 
 def test_an_unknown_layer_is_told(make: Make, photos: Path) -> None:
-    with pytest.raises(NotFound, match="no layer 'conv9'"):
+    with pytest.raises(NotFound, match="layer 'conv9' not found"):
         make(photos, layers=["conv9"])
 
 

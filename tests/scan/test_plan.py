@@ -17,7 +17,7 @@ def test_layers_are_taken_once_each_in_the_order_of_evaluation(spec: NetworkSpec
 
 
 def test_an_unknown_layer_is_told_with_those_there_are(spec: NetworkSpec) -> None:
-    with pytest.raises(NotFound, match=r"no layer 'conv9'; this model has conv1, .*, fc4") as caught:
+    with pytest.raises(NotFound, match=r"layer 'conv9' not found; available: conv1, .*, fc4") as caught:
         make_plan(spec, ["conv1", "conv9"])
     assert caught.value.field == "layers"
 

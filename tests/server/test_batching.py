@@ -319,7 +319,7 @@ async def test_an_unknown_layer_is_refused_before_any_pass_and_none_needs_none(
 ) -> None:
     runtime = Held(free=True)
     batcher = make_batcher()
-    with pytest.raises(NotFound, match="no layer 'conv9'"):
+    with pytest.raises(NotFound, match="layer 'conv9' not found"):
         await batcher.outputs(loaded(runtime), images(1), ["conv1", "conv9"])
     assert await batcher.outputs(loaded(runtime), images(1), []) == {}
     assert runtime.begun == []

@@ -267,7 +267,7 @@ def refuse_to_run(*_: object) -> None:
 @pytest.mark.parametrize(
     ("params", "error", "field", "message"),
     [
-        ({"layer": "conv9"}, NotFound, "layer", r"^no layer 'conv9'; this model has conv1, relu1, pool1"),
+        ({"layer": "conv9"}, NotFound, "layer", r"^layer 'conv9' not found; available: conv1, relu1, pool1"),
         (
             {"layer": "fc6"},
             InputError,
@@ -275,7 +275,7 @@ def refuse_to_run(*_: object) -> None:
             r"^layer 'fc6' has no maps; layers with maps: conv1, .*, relu5$",
         ),
         ({"layer": "fc7"}, InputError, "layer", r"^layer 'fc7' has no maps"),
-        ({"layer": "input"}, NotFound, "layer", r"^no layer 'input'"),
+        ({"layer": "input"}, NotFound, "layer", r"^layer 'input' not found"),
         (
             {"label": "cow"},
             NotFound,

@@ -1,4 +1,4 @@
-"""What a network is: a list of named layers as data, and the module that runs it."""
+"""Networks: lists of named layers as data, and the torch module that runs them."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -11,17 +11,17 @@ from zfscope.networks.zfnet import NetworkFactory, zfnet, zfnet_b
 if TYPE_CHECKING:
     from zfscope.networks.network import Network, build
 
+# Networks that can be trained, by name.
 NETWORKS: Mapping[str, NetworkFactory] = {"zfnet": zfnet, "zfnet-b": zfnet_b, "alexnet": alexnet}
-"""The networks that users name, each a function of `classes` and `hidden`."""
 
 __all__ = ["NETWORKS", "Network", "NetworkSpec", "alexnet", "build", "zfnet", "zfnet_b"]
 
-# They bring torch, which a network as data does without: loaded when they are first used.
+# Names that import torch, loaded on first use: networks as data do not need it.
 _MODULES = ("Network", "build")
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is first used."""
+    """Import a name on first use."""
     if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module("zfscope.networks.network"), name)

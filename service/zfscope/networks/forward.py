@@ -1,4 +1,4 @@
-"""The forward step of every kind of layer: one table, used by training, tracing and serving alike."""
+"""The forward step of every kind of layer, used by training, traces and the torch runtime."""
 
 from collections.abc import Sequence
 
@@ -22,28 +22,26 @@ from zfscope.networks.layers import (
 )
 from zfscope.networks.normalisation import local_response_norm
 
+# (weight, bias) of a layer; None for a layer without weights.
 Weights = tuple[Tensor, Tensor] | None
-"""(weight, bias) of a layer, where it has any."""
 
+# Maps (layer, inputs, weights) to the output.
 FORWARD: KindTable[[Sequence[Tensor], Weights], Tensor] = KindTable()
-"""(layer, its inputs, its weights) to its output."""
 
+# Maps (layer, input) to the output and the switches, for kinds whose backward step needs switches: the flat
+# index y * W + x of each maximum in its unpadded map, int64, in the shape of the output.
 SWITCHED: KindTable[[Tensor], tuple[Tensor, Tensor]] = KindTable()
-"""(layer, its input) to its output and its switches, of the kinds whose way back needs to know these.
-
-Switches: int64, as the output, the flat place y * W + x of each maximum in its (unpadded) map.
-"""
 
 
 def padded(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
-    """Put a border of `value` around the maps of x: (N, C, H, W)."""
+    """Pad the maps of x, (N, C, H, W), with `value`."""
     left, top, right, bottom = padding
     return F.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
 
 
 @FORWARD.row(Conv)
 def _convolve(layer: Conv, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
-    """Filter all maps; symmetric padding is left to the kernel, which does it without a copy."""
+    """Convolve; symmetric padding is left to torch's kernel, which does not copy the maps."""
     assert weights is not None
     left, top, right, bottom = layer.padding
     if (left, top) == (right, bottom):
@@ -53,16 +51,16 @@ def _convolve(layer: Conv, inputs: Sequence[Tensor], weights: Weights) -> Tensor
 
 @SWITCHED.row(MaxPool)
 def max_pool(layer: MaxPool, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Take the largest value of each window, and its switch; of equal values the first in reading order."""
+    """Return the maximum of each window and its switch; on ties the first in row-major order."""
     if not any(layer.padding):
-        overhanging = layer.rounding == "ceil"
-        return F.max_pool2d(x, layer.kernel, layer.stride, ceil_mode=overhanging, return_indices=True)
+        ceil_mode = layer.rounding == "ceil"
+        return F.max_pool2d(x, layer.kernel, layer.stride, ceil_mode=ceil_mode, return_indices=True)
     rows, columns = x.shape[-2:]
     left, top, _, _ = layer.padding
-    room = padded(x, layer.window.whole_padding(rows, columns), layer.window.outside)
-    pooled, places = F.max_pool2d(room, layer.kernel, layer.stride, return_indices=True)
-    width = room.shape[-1]
-    return pooled, (places // width - top) * columns + places % width - left
+    maps = padded(x, layer.window.whole_padding(rows, columns), layer.window.outside)
+    pooled, indices = F.max_pool2d(maps, layer.kernel, layer.stride, return_indices=True)
+    width = maps.shape[-1]
+    return pooled, (indices // width - top) * columns + indices % width - left
 
 
 @FORWARD.row(MaxPool)

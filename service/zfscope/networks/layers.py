@@ -1,7 +1,8 @@
-"""The kinds of layers as data, each with its own arithmetic; none of it needs torch.
+"""Kinds of layers as data, with their shape arithmetic; torch is not needed.
 
-What a kind computes stands in three tables, a row for each kind: `networks.forward`, `engine.backward` and
-`runtimes.onnx.graph`. Nothing else names a kind: a new one is a class, which enters itself, and those rows.
+The computation of each kind is a row in three tables: `networks.forward`, `engine.backward` and
+`runtimes.onnx.graph`. No other code depends on particular kinds: a new kind is a class, which registers
+itself, and these rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,18 +35,18 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+# (maps, rows, columns), or (units,) of a fully connected layer.
 Shape = tuple[int, ...]
-"""(maps, rows, columns), or (units,) of a fully connected layer."""
 
 Rounding = Literal["floor", "ceil"]
 
 
-# Names as torch has them, `layer1.0.conv1`, which are names of files and folders too.
+# Names in torch's style, such as `layer1.0.conv1`; they are also used as names of files and directories.
 LAYER_NAME = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
 
 
 class Padding(NamedTuple):
-    """Pixels added at each side of a map before a window slides over it."""
+    """Padding of a map in pixels, on each side."""
 
     left: int = 0
     top: int = 0
@@ -54,10 +55,10 @@ class Padding(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A square window that slides over maps.
+    """A square sliding window.
 
-    rounding: `ceil` keeps a last window that overhangs the far edge, if it starts on a pixel (not wholly in
-    the padding): the rule of Caffe, cuda-convnet and torch. outside: the value of every pixel of padding.
+    rounding: `ceil` keeps a last window that extends beyond the bottom or right edge, provided that it does
+    not start in the padding there: the rule of Caffe, cuda-convnet and torch. outside: value of the padding.
     """
 
     kernel: int
@@ -67,7 +68,7 @@ class Window(NamedTuple):
     outside: float = 0.0
 
     def grid(self, rows: int, columns: int) -> tuple[int, int]:
-        """Return the rows and columns of windows on maps of rows x columns pixels."""
+        """Return the number of windows, as rows and columns, on maps of rows x columns."""
         left, top, right, bottom = self.padding
         return self._count(rows, top, bottom), self._count(columns, left, right)
 
@@ -80,30 +81,31 @@ class Window(NamedTuple):
         return count + (overhangs and count * self.stride < size + before)
 
     def span(self, count: int) -> int:
-        """Return the pixels under `count` windows side by side."""
+        """Return the extent of `count` adjacent windows."""
         return (count - 1) * self.stride + self.kernel
 
     def whole_padding(self, rows: int, columns: int) -> Padding:
-        """Return the padding that makes every window whole: an overhanging last one is filled up."""
+        """Return the padding with which every window, the last one included, lies within the padded map."""
         left, top, right, bottom = self.padding
         height, width = self.grid(rows, columns)
         last_column, last_row = self.span(width) - left, self.span(height) - top
         return Padding(left, top, max(right, last_column - columns), max(bottom, last_row - rows))
 
 
+# Kinds of layers by name; each class with a `kind` registers itself.
 KINDS: dict[str, type["Layer"]] = {}
-"""The kinds of layers by name; each class with a `kind` enters itself."""
 
 
 class Layer(BaseModel):
-    """What every layer has: a name, and what it reads (nothing named: the layer before it).
+    """Base class of all kinds of layers.
 
-    A kind of layer is a subclass with a `kind`, and with what differs of the arithmetic here.
+    inputs: names of the layer's inputs; empty: the layer before it. A kind is a subclass with a field `kind`
+    that overrides the arithmetic below where it differs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # Whether it reads two or more inputs; every other layer reads one.
+    # Whether the layer has two or more inputs; all other layers have one.
     joins: ClassVar[bool] = False
 
     if TYPE_CHECKING:
@@ -113,33 +115,33 @@ class Layer(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Enter a kind among those that networks are read with."""
+        """Register the kind, so that networks with it can be read."""
         if "kind" in cls.model_fields:
             known = KINDS.setdefault(cls.model_fields["kind"].default, cls)
             if known is not cls:
-                raise TypeError(f"{cls.__name__} has the kind of {known.__name__}; name another one")
+                raise TypeError(f"{cls.__name__} has the same kind as {known.__name__}; choose another name")
 
     @property
     def window(self) -> Window | None:
-        """The window that slides over the maps; None where a unit sees its own pixel alone, or all."""
+        """The sliding window; None if a unit depends on a single position, or on all of them."""
         return None
 
     @property
     def unpadded(self) -> "Layer":
-        """The layer for maps that have its padding already; one that pads by itself is the same."""
+        """The layer without padding, for padded inputs; unchanged for a layer that pads internally."""
         return self
 
     @property
     def drop_rate(self) -> float | None:
-        """The share of units that training sets to zero, None where it does not."""
+        """Fraction of units that training sets to zero; None for layers without dropout."""
         return None
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        """Return the shape of the output. Raises ValueError, naming the layer, for inputs that do not fit."""
+        """Return the output shape. Raises ValueError, with the layer's name, for incompatible inputs."""
         return sources[0]
 
     def parameters(self, source: Shape) -> Mapping[str, Shape]:
-        """Return the shapes of `weight`, its first axis the maps or units, and `bias`; empty without any."""
+        """Return the shapes of `weight` (first axis: maps or units) and `bias`; empty without weights."""
         return {}
 
     def _expect(self, fits: bool, found: object, needed: str) -> None:
@@ -148,7 +150,7 @@ class Layer(BaseModel):
 
 
 class _Windowed(Layer):
-    """A layer that slides a square window over its maps."""
+    """A layer with a square sliding window."""
 
     kernel: PositiveInt
     stride: PositiveInt = 1
@@ -180,7 +182,7 @@ class _Windowed(Layer):
 
 
 class Conv(_Windowed):
-    """Filters over all maps, with a bias each; windows that do not fit are left out (floor)."""
+    """Convolution over all maps, with biases; incomplete windows are dropped (floor)."""
 
     kind: Literal["conv"] = "conv"
     channels: PositiveInt
@@ -194,7 +196,7 @@ class Conv(_Windowed):
 
 
 class MaxPool(_Windowed):
-    """The largest value of each window; `ceil` keeps the last window that overhangs the edge."""
+    """Max pooling; `ceil` keeps a last window that extends beyond the edge."""
 
     kind: Literal["max_pool"] = "max_pool"
     rounding: Rounding = "floor"
@@ -205,13 +207,13 @@ class MaxPool(_Windowed):
 
 
 class AvgPool(_Windowed):
-    """The mean of each window, padding counted as zeros; windows that do not fit are left out."""
+    """Average pooling; padding counts as zeros, incomplete windows are dropped."""
 
     kind: Literal["avg_pool"] = "avg_pool"
 
 
 class ReLU(Layer):
-    """max(x, 0)."""
+    """Rectification: max(x, 0)."""
 
     kind: Literal["relu"] = "relu"
 
@@ -219,11 +221,12 @@ class ReLU(Layer):
 class LocalResponseNorm(Layer):
     """Contrast normalisation: x / (k + alpha * mean of squares over a window) ** beta.
 
-    The window is `size` maps around a map at one place, or, of the region `within_map`, `size` x `size`
-    places of one map. What it overhangs counts as zeros, so the mean is the sum over its whole size.
+    region: `across_maps` for windows of `size` neighbouring maps at one position, `within_map` for windows of
+    `size` x `size` positions of one map. Values beyond the edge count as zeros: the mean always divides by
+    the full size.
 
-    The constants are not in the paper; the defaults are those of Krizhevsky et al. 2012, whose
-    alpha of 1e-4 is not divided by the size: 5e-4 / 5 here.
+    The paper does not state the constants; the defaults are those of Krizhevsky et al. 2012, whose alpha of
+    1e-4 multiplies the sum rather than the mean: 5e-4 / 5 here.
     """
 
     kind: Literal["local_response_norm"] = "local_response_norm"
@@ -236,7 +239,7 @@ class LocalResponseNorm(Layer):
     @model_validator(mode="after")
     def _size_is_odd(self) -> "LocalResponseNorm":
         if self.size % 2 == 0:
-            raise ValueError(f"layer '{self.name}': size {self.size} must be odd, to have a middle")
+            raise ValueError(f"layer '{self.name}': size {self.size} must be odd")
         return self
 
     @property
@@ -251,7 +254,7 @@ class LocalResponseNorm(Layer):
 
 
 class Flatten(Layer):
-    """Maps to a vector, in the order map, row, column."""
+    """Reshapes maps to a vector, in the order map, row, column."""
 
     kind: Literal["flatten"] = "flatten"
 
@@ -260,7 +263,7 @@ class Flatten(Layer):
 
 
 class Linear(Layer):
-    """A fully connected layer with biases."""
+    """Fully connected layer with biases."""
 
     kind: Literal["linear"] = "linear"
     units: PositiveInt
@@ -274,7 +277,7 @@ class Linear(Layer):
 
 
 class Dropout(Layer):
-    """Zeroes a share of the units while training; does nothing else."""
+    """Sets a fraction of units to zero in training; the identity otherwise."""
 
     kind: Literal["dropout"] = "dropout"
     rate: float = Field(default=0.5, ge=0, lt=1)
@@ -285,24 +288,24 @@ class Dropout(Layer):
 
 
 class Concat(Layer):
-    """Stacks the maps of its inputs."""
+    """Concatenates the maps of its inputs."""
 
     kind: Literal["concat"] = "concat"
     joins: ClassVar[bool] = True
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        self._expect(len({shape[1:] for shape in sources}) == 1, sources, "maps of one size")
+        self._expect(len({shape[1:] for shape in sources}) == 1, sources, "maps of equal size")
         return sum(shape[0] for shape in sources), *sources[0][1:]
 
 
 class Add(Layer):
-    """Adds its inputs, which have one shape."""
+    """Adds its inputs, which have the same shape."""
 
     kind: Literal["add"] = "add"
     joins: ClassVar[bool] = True
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        self._expect(len(set(sources)) == 1, sources, "inputs of one shape")
+        self._expect(len(set(sources)) == 1, sources, "inputs of equal shape")
         return sources[0]
 
 
@@ -313,7 +316,7 @@ def _reader(kinds: tuple[type[Layer], ...]) -> TypeAdapter[Layer]:
 
 
 class _AnyKind:
-    """Has a field read as a layer of any kind that there is at that time, and written as that kind."""
+    """Validates a field as a layer of any kind registered at that time, and serialises it as that kind."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         written = core_schema.simple_ser_schema("any")
@@ -335,15 +338,15 @@ _R = TypeVar("_R")
 
 
 class KindTable(dict[str, Callable[Concatenate[Any, _P], _R]], Generic[_P, _R]):
-    """A function for each kind of layer, by the kind's name: (layer, ...) to a result."""
+    """Functions (layer, ...) by kind of layer."""
 
     def row(
         self, kind: type[_L]
     ) -> Callable[[Callable[Concatenate[_L, _P], _R]], Callable[Concatenate[_L, _P], _R]]:
-        """Enter the decorated function, whose first argument is a layer of the kind."""
+        """Register the decorated function, whose first argument is a layer of the kind."""
 
-        def entered(function: Callable[Concatenate[_L, _P], _R]) -> Callable[Concatenate[_L, _P], _R]:
+        def register(function: Callable[Concatenate[_L, _P], _R]) -> Callable[Concatenate[_L, _P], _R]:
             self[kind.model_fields["kind"].default] = function
             return function
 
-        return entered
+        return register

@@ -1,4 +1,4 @@
-"""A network with weights: the module that a spec builds."""
+"""Networks with weights: the torch module of a NetworkSpec."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +15,9 @@ from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 
 
 class Filters(nn.Module):
-    """The weight and bias of one layer, under the names that a state dict shows.
+    """The weight and bias of a layer, with the names that they have in a state dict.
 
-    In memory the maps of a place of a filter lie side by side, which is what is fastest on CPU and GPU.
+    Convolution weights are stored in channels-last format, the fastest on CPU and GPU.
     """
 
     def __init__(self, *, weight: Shape, bias: Shape) -> None:
@@ -28,7 +28,7 @@ class Filters(nn.Module):
 
 
 class Layers(nn.Module):
-    """The weights and biases of layers by name; in torch's own dictionary of modules no name has a dot."""
+    """The weights and biases of layers by name; unlike torch's ModuleDict, names may contain dots."""
 
     def __init__(self, filters: Mapping[str, Filters]) -> None:
         super().__init__()
@@ -37,23 +37,22 @@ class Layers(nn.Module):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Copy weights into those that exist. Raises RuntimeError unless names and shapes are the same."""
+        """Copy weights in place. Raises RuntimeError unless all names and shapes match."""
         assert strict
         assert not assign
         own = self.state_dict()
-        expected, found = ({name: [*part.shape] for name, part in each.items()} for each in (own, state_dict))
-        if found != expected:
-            raise RuntimeError(f"weights of shapes {found}; these layers have {expected}")
+        expected, given = ({name: [*part.shape] for name, part in each.items()} for each in (own, state_dict))
+        if given != expected:
+            raise RuntimeError(f"weights have shapes {given}; expected {expected}")
         with torch.no_grad():
             for name, part in own.items():
                 part.copy_(state_dict[name])
 
 
 class Network(nn.Module):
-    """A spec and its weights; `forward` gives class scores and keeps nothing.
+    """A NetworkSpec with weights; `forward` returns class scores and stores nothing.
 
-    `layers.state_dict()` has the keys `conv1.weight` (out, in, rows, columns), `fc6.bias` (out,)
-    and so on.
+    `layers.state_dict()` has keys such as `conv1.weight` (out, in, rows, columns) and `fc6.bias` (out,).
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -67,22 +66,22 @@ class Network(nn.Module):
 
     @property
     def filters(self) -> Mapping[str, Filters]:
-        """The weights and biases of every layer that has them, by its name."""
+        """Weights and biases by layer name, for layers that have them."""
         return {name: layer for name, layer in self.layers.named_children() if isinstance(layer, Filters)}
 
     def weights(self, layer: str) -> Weights:
-        """Give (weight, bias) of a layer, None for one that has none."""
+        """Return (weight, bias) of a layer; None for a layer without weights."""
         filters = self.filters.get(layer)
         return (filters.weight, filters.bias) if filters else None
 
     def forward(
         self, images: Tensor, *, resize_maps: bool = False, dropout: torch.Generator | None = None
     ) -> Tensor:
-        """Give the class scores, (N, classes), of images: (N, 3, H, W), normalised.
+        """Return class scores (N, classes) of preprocessed images (N, 3, H, W).
 
-        With `resize_maps`, images of another size than the spec's are taken too: the last maps are
-        resized to the grid that the fully connected layers read. Units are dropped out only where
-        a generator says which. Training uses both.
+        resize_maps: accept images of other sizes and resize the last maps to the grid that the fully
+        connected layers require. dropout: generator of the dropout masks; None for no dropout. Training uses
+        both.
         """
         known = {INPUT: images}
         for layer in self.spec.layers:
@@ -114,24 +113,24 @@ class Network(nn.Module):
 
 
 def drop_out(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """Zero a share of the units and scale the others up, so that their sum is expected to stay."""
+    """Set a fraction of units to zero, and scale the others to preserve the expected sum."""
     kept = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
     return x * kept / (1 - rate)
 
 
 def build(spec: NetworkSpec, *, generator: torch.Generator | None = None) -> Network:
-    """Build the network with random weights (`initialise`), ready to be trained."""
+    """Build a network with random weights (see `initialise`), in training mode."""
     network = Network(spec)
     initialise(network, {}, generator=generator)
     return network
 
 
 def network_of(spec: NetworkSpec, arrays: Mapping[str, NDArray[np.floating[Any]]]) -> Network:
-    """Return a network with given weights, by the names of its state dict, ready to be used.
+    """Return a network with the given weights, by name in its state dict.
 
-    It is float32 whatever the weights are, in evaluation mode and without gradients.
+    The network is float32 regardless of the type of the weights, in evaluation mode and without gradients.
     """
-    # Tensors that are made in inference mode could never be part of a gradient, which projections take.
+    # Projections may need gradients, which tensors created in inference mode do not support.
     with torch.inference_mode(False):
         network = Network(spec)
         weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -143,10 +142,10 @@ def network_of(spec: NetworkSpec, arrays: Mapping[str, NDArray[np.floating[Any]]
 def initialise(
     network: Network, deviations: Mapping[str, float], *, generator: torch.Generator | None = None
 ) -> None:
-    """Draw the weights from N(0, s) and set the biases to zero.
+    """Draw weights from N(0, s) and set biases to zero.
 
-    deviations: s by layer name, or under "*" for the layers that are not named; where neither is,
-    s = sqrt(2 / inputs of a unit) (He et al. 2015).
+    deviations: standard deviation s by layer name; "*" for all other layers. The default is s = sqrt(2 /
+    fan-in) (He et al. 2015).
     """
     for name, filters in network.filters.items():
         fan_in = filters.weight[0].numel()
@@ -157,10 +156,10 @@ def initialise(
 
 
 def on_device(network: Network, device: str) -> Network:
-    """Return a network, moved to `cpu` or `cuda`.
+    """Move a network to `cpu` or `cuda` and return it.
 
-    On CUDA, torch lets convolutions read numbers rounded to ten bits (TF32): scores and projections would
-    differ from the CPU's by a thousandth. That is turned off here, for the whole process.
+    On CUDA, torch rounds the inputs of convolutions to 10 bits (TF32) by default, which changes scores and
+    projections by a thousandth. This function disables TF32 for the whole process.
     """
     if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False

@@ -1,4 +1,4 @@
-"""Contrast normalisation, and its gradient by hand: both several times faster than torch's."""
+"""Contrast normalisation and its analytic gradient, both several times as fast as torch's."""
 
 import torch
 from torch import Tensor
@@ -8,19 +8,19 @@ from zfscope.networks.layers import LocalResponseNorm
 
 
 def local_response_norm(x: Tensor, layer: LocalResponseNorm) -> Tensor:
-    """Divide every value by what its neighbours, in other maps or in its own, add up to.
+    """Normalise x, (N, C, ...), as `LocalResponseNorm` defines.
 
-    x: (N, C, ...); across maps it equals `torch.nn.functional.local_response_norm` in value and gradient.
+    Across maps, values and gradients equal those of `torch.nn.functional.local_response_norm`.
     """
-    scale: Tensor = _Normalise.apply(x, layer)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    scale: Tensor = _Normalise.apply(x, layer)  # type: ignore[no-untyped-call]  # untyped in torch
     return scale
 
 
 class _Normalise(torch.autograd.Function):
-    """y = x d^-beta, where d = k + alpha/n * sum over the window of x^2, and n is the window's size.
+    """y = x d^-beta with d = k + alpha / n * sum of x^2 over the window of n values.
 
-    dx = g d^-beta - 2 alpha beta / n * x * sum over the window of (g x d^-beta / d),
-    since the window is symmetric: what i is in the window of is in the window of i.
+    dx = g d^-beta - 2 alpha beta / n * x * sum of (g x d^-beta / d) over the window:
+    windows are symmetric, so that j is in the window of i exactly if i is in the window of j.
     """
 
     @staticmethod
@@ -28,7 +28,7 @@ class _Normalise(torch.autograd.Function):
         d = _divisor(x, layer)
         power = _negative_power(d, layer.beta)
         ctx.save_for_backward(x, d, power)
-        ctx.layer = layer  # type: ignore[attr-defined]  # torch's way to keep what is no tensor
+        ctx.layer = layer  # type: ignore[attr-defined]  # torch's idiom for values that are not tensors
         return x * power
 
     @staticmethod
@@ -38,7 +38,7 @@ class _Normalise(torch.autograd.Function):
 
 
 def local_response_norm_gradient(x: Tensor, grad: Tensor, layer: LocalResponseNorm) -> Tensor:
-    """Give the gradient at x: (N, C, ...), of what has the gradient `grad` at its normalised value."""
+    """Return the gradient with respect to x, (N, C, ...), given that with respect to the output."""
     d = _divisor(x, layer)
     return _gradient(x, grad, d, _negative_power(d, layer.beta), layer)
 
@@ -53,19 +53,19 @@ def _gradient(x: Tensor, grad: Tensor, d: Tensor, power: Tensor, layer: LocalRes
 
 
 def _share(layer: LocalResponseNorm) -> float:
-    """Give alpha / n, where n is how many values a whole window has."""
+    """Return alpha / n, where n is the number of values in a complete window."""
     return layer.alpha / (layer.size if layer.region == "across_maps" else layer.size**2)
 
 
 def _summed(x: Tensor, layer: LocalResponseNorm) -> Tensor:
-    """Add up each value's window."""
+    """Return the sum over each value's window."""
     if layer.region == "across_maps":
         return window_sum(x, layer.size)
     return F.avg_pool2d(x, layer.size, 1, layer.size // 2, divisor_override=1)
 
 
 def window_sum(x: Tensor, size: int) -> Tensor:
-    """Add up, for every map, the maps at most `size // 2` away. x: (N, C, ...)."""
+    """Return, for each map of x (N, C, ...), the sum of all maps at most `size // 2` away."""
     if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
         return _window_sum_by_product(x, size)
     total = x.clone()
@@ -76,7 +76,7 @@ def window_sum(x: Tensor, size: int) -> Tensor:
 
 
 def _window_sum_by_product(x: Tensor, size: int) -> Tensor:
-    """The same where the maps of a pixel lie side by side: there a product with a band matrix is faster."""
+    """Return the same by a product with a band matrix, which is faster in channels-last format."""
     maps = x.shape[1]
     ones = torch.ones(maps, maps, dtype=x.dtype, device=x.device)
     band = ones.tril(size // 2).triu(-(size // 2))
@@ -84,7 +84,7 @@ def _window_sum_by_product(x: Tensor, size: int) -> Tensor:
 
 
 def _negative_power(d: Tensor, beta: float) -> Tensor:
-    """Give d ** -beta, by roots where beta is 0.75: `pow` is the slow part of torch's own."""
+    """Return d ** -beta; by square roots for beta = 0.75, since `pow` dominates torch's version."""
     if beta == 0.75:
         root = torch.rsqrt(d)
         return root.sqrt().mul_(root)

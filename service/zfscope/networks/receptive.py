@@ -1,4 +1,4 @@
-"""Receptive fields: which pixels a unit sees, by arithmetic over the layers below it."""
+"""Receptive fields of units, derived from the windows of the layers below."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """The square of pixels under each unit of a layer; at the edges it may overhang the image.
+    """Receptive fields of a layer's units: squares of pixels, which may extend beyond the image.
 
-    size: its side in pixels. jump: pixels between the fields of neighbouring units (0: every unit
-    sees the same). top, left: the first row and column that unit (0, 0) sees; negative in padding.
+    size: side in pixels. jump: distance between the fields of adjacent units in pixels (0: all units have the
+    same field). top, left: first row and column of the field of unit (0, 0); negative in padding.
     """
 
     size: int
@@ -22,14 +22,14 @@ class ReceptiveField:
     left: int
 
     def box(self, y: int, x: int) -> tuple[int, int, int, int]:
-        """Give (left, top, right, bottom) of the field of unit (y, x): pixels, half open, not clipped."""
+        """Return (left, top, right, bottom) of the field of unit (y, x) in pixels, half-open, not clipped."""
         left, top = self.left + self.jump * x, self.top + self.jump * y
         return left, top, left + self.size, top + self.size
 
 
 @lru_cache(maxsize=64)
 def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
-    """Give the receptive field of every layer; that of a join is the box around its branches'.
+    """Return the receptive field of each layer; for a join, the bounding box of its branches' fields.
 
     Raises ValueError where branches of different jumps meet.
     """
@@ -50,7 +50,7 @@ def _above(below: ReceptiveField, layer: Layer, source: Shape, shape: Shape) -> 
             top=below.top - window.padding.top * below.jump,
             left=below.left - window.padding.left * below.jump,
         )
-    if len(source) > len(shape):  # maps become units, each of which sees all of them
+    if len(source) > len(shape):  # maps to units: each unit depends on all positions
         return ReceptiveField(
             size=below.size + (max(source[1:]) - 1) * below.jump, jump=0, top=below.top, left=below.left
         )
@@ -61,7 +61,7 @@ def _around(fields: Sequence[ReceptiveField], layer: Layer) -> ReceptiveField:
     jumps = {field.jump for field in fields}
     if len(jumps) > 1:
         raise ValueError(
-            f"layer '{layer.name}' joins branches with the jumps {sorted(jumps)}; they must agree"
+            f"layer '{layer.name}' joins branches with jumps {sorted(jumps)}; they must be equal"
         )
     top, left = min(field.top for field in fields), min(field.left for field in fields)
     bottom = max(field.top + field.size for field in fields)

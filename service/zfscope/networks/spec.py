@@ -1,4 +1,4 @@
-"""A network as data: layers in the order of evaluation, each naming what it reads; sizes by arithmetic."""
+"""Networks as data: layers in order of evaluation with their inputs, and the shapes that follow."""
 
 import hashlib
 import json
@@ -12,15 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from zfscope.errors import NotFound
 from zfscope.networks.layers import KINDS, AnyLayer, Layer, Shape
 
+# Name of the image among the inputs of layers.
 INPUT = "input"
-"""The name by which a layer reads the image itself."""
 
 
 class NetworkSpec(BaseModel):
-    """A network: the image it reads, and its layers in the order of evaluation.
+    """A network: the size of its input, and its layers in order of evaluation.
 
-    The output of the last layer is the class scores. Raises `pydantic.ValidationError` for a
-    duplicate name, a layer that reads what does not come before it, or a wrong number of inputs.
+    The output of the last layer is the class scores. Raises `pydantic.ValidationError` for a duplicate name,
+    an input that is not defined before the layer, or a wrong number of inputs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,29 +40,29 @@ class NetworkSpec(BaseModel):
 
     @property
     def sources(self) -> Mapping[str, tuple[str, ...]]:
-        """What every layer reads, by name, the unnamed layer before it filled in."""
+        """Inputs of each layer by name, with defaults filled in."""
         return {layer.name: read for layer, read in zip(self.layers, self._sources(), strict=True)}
 
     def _sources(self) -> list[tuple[str, ...]]:
         before = [INPUT, *(layer.name for layer in self.layers)]
-        return [layer.inputs or (before[place],) for place, layer in enumerate(self.layers)]
+        return [layer.inputs or (before[index],) for index, layer in enumerate(self.layers)]
 
     @property
     def by_name(self) -> Mapping[str, Layer]:
-        """The layers by name."""
+        """Layers by name."""
         return {layer.name: layer for layer in self.layers}
 
     @property
     def scores(self) -> str:
-        """The name of the last layer, whose output is the class scores."""
+        """Name of the last layer, whose output is the class scores."""
         return self.layers[-1].name
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of the network without its name and what is default.
+        """SHA-256 of the network, without its name and default values.
 
-        Indexes, training runs and exported graphs know a network by it: a field that layers get in a later
-        version changes nothing.
+        It identifies the network in indexes, training runs and exported graphs. Since defaults are left out,
+        new optional fields in later versions do not change it.
         """
         layers = [
             {"kind": layer.kind, **layer.model_dump(mode="json", exclude_defaults=True)}
@@ -73,22 +73,22 @@ class NetworkSpec(BaseModel):
 
     @property
     def convolutions(self) -> tuple[str, ...]:
-        """The names of the layers that slide weights over maps, in the order of evaluation."""
+        """Names of the layers with a window and weights, in order of evaluation."""
         return tuple(layer.name for layer, parameters in _parameters(self) if layer.window and parameters)
 
     def layer(self, name: str, *, field: str = "layer") -> Layer:
-        """Return a layer by name. Raises NotFound, with the names that there are, for an unknown one."""
+        """Return a layer by name. Raises NotFound, with the available names, for an unknown one."""
         if name not in self.by_name:
             names = ", ".join(self.by_name)
-            raise NotFound(f"no layer '{name}'; this model has {names}", field=field)
+            raise NotFound(f"layer '{name}' not found; available: {names}", field=field)
         return self.by_name[name]
 
     def is_map(self, layer: str) -> bool:
-        """Return whether a layer has feature maps; a fully connected one has units."""
+        """Return whether a layer has feature maps, in contrast to units."""
         return len(shapes(self)[layer]) == 3
 
     def needed_for(self, wanted: Collection[str]) -> tuple[Layer, ...]:
-        """Return layers by name and all that they are computed from, in the order of evaluation."""
+        """Return the layers that the wanted ones depend on, themselves included, in order of evaluation."""
         sources, needed = self.sources, set(wanted)
         for layer in reversed(self.layers):
             if layer.name in needed:
@@ -97,7 +97,7 @@ class NetworkSpec(BaseModel):
 
 
 def layers_of_maps(spec: NetworkSpec) -> NetworkSpec:
-    """Return the network as far as its maps go: up to where they become a vector."""
+    """Return the part of the network with feature maps: the layers before the first vector."""
     known = shapes(spec)
     layers = tuple(takewhile(lambda layer: len(known[layer.name]) == 3, spec.layers))
     return NetworkSpec(
@@ -107,9 +107,9 @@ def layers_of_maps(spec: NetworkSpec) -> NetworkSpec:
 
 @lru_cache(maxsize=64)
 def shapes(spec: NetworkSpec, *, input_size: int | None = None) -> Mapping[str, Shape]:
-    """Return the output shape of every layer for square images of `input_size` pixels (default: its own).
+    """Return the output shape of each layer for images of `input_size` x `input_size` pixels.
 
-    Raises ValueError, naming the layer, where the layers do not fit together.
+    The default size is the network's. Raises ValueError, with the layer's name, if layers are incompatible.
     """
     size, sources = input_size or spec.input_size, spec.sources
     known: dict[str, Shape] = {INPUT: (spec.input_channels, size, size)}
@@ -119,19 +119,19 @@ def shapes(spec: NetworkSpec, *, input_size: int | None = None) -> Mapping[str, 
 
 
 def tensor_shapes(spec: NetworkSpec) -> Mapping[str, Shape]:
-    """Return the shape of every weight and bias, by its name and in the order of `layers.state_dict()`."""
+    """Return the shape of each weight and bias, by name, in the order of `layers.state_dict()`."""
     return {
         f"{layer.name}.{part}": shape for layer, parts in _parameters(spec) for part, shape in parts.items()
     }
 
 
 def parameter_count(spec: NetworkSpec) -> int:
-    """Count the weights and biases of the network."""
+    """Return the number of weights and biases."""
     return sum(map(prod, tensor_shapes(spec).values()))
 
 
 def multiplications(spec: NetworkSpec) -> int:
-    """Count the multiply-accumulates of one image's forward pass, in filters and full connections."""
+    """Return the multiply-adds of one image's forward pass, in convolutions and fully connected layers."""
     known = shapes(spec)
     return sum(
         prod(parts["weight"]) * prod(known[layer.name][1:]) for layer, parts in _parameters(spec) if parts
@@ -146,10 +146,10 @@ def _parameters(spec: NetworkSpec) -> Iterator[tuple[Layer, Mapping[str, Shape]]
 
 def _check_inputs(layer: Layer, sources: tuple[str, ...], seen: set[str]) -> None:
     if layer.name in seen:
-        raise ValueError(f"layer '{layer.name}' is named twice")
+        raise ValueError(f"layer name '{layer.name}' is not unique")
     unknown = [name for name in sources if name not in seen]
     if unknown:
-        raise ValueError(f"layer '{layer.name}' reads '{unknown[0]}', which does not come before it")
+        raise ValueError(f"layer '{layer.name}' reads '{unknown[0]}', which is not defined before it")
     if layer.joins != (len(sources) > 1):
         joins = " and ".join(name for name, kind in KINDS.items() if kind.joins)
         raise ValueError(

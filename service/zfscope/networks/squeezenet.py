@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from zfscope.networks.layers import AvgPool, Concat, Conv, Dropout, Flatten, Layer, MaxPool, Padding, ReLU
 from zfscope.networks.spec import NetworkSpec
 
+# Squeeze width of each fire module; each of its two expand branches is four times as wide.
 SQUEEZED = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
-"""By the number of a fire module the maps that it squeezes to; it expands to four times as many, twice."""
 
+# Fire modules that are followed by a pooling layer.
 POOLED = (3, 5)
-"""The fire modules that a pool follows."""
 
 _INPUT_SIZE = 227
 
 
 def squeezenet(*, classes: int = 1000) -> NetworkSpec:
-    """Give the network with 56, 28 and 14 maps wide modules, of 227 pixel crops, as Caffe rounds.
+    """Return SqueezeNet for crops of 227 pixels: fire modules on maps of 56, 28 and 14 pixels, as in Caffe.
 
-    `fire2` to `fire9` are what each module gives; `scores` is the mean of each class's map.
+    `fire2` to `fire9` are the outputs of the modules; `scores` is the mean of each class's map.
     """
-    last = 14  # pixels: what is left after three pools
+    last = 14  # side of the maps after three pooling layers, in pixels
     return NetworkSpec(
         name="squeezenet",
         input_size=_INPUT_SIZE,

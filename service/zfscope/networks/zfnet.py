@@ -18,22 +18,22 @@ from zfscope.networks.spec import NetworkSpec
 
 
 class NetworkFactory(Protocol):
-    """What makes a network of a family for a number of classes and a width of fc6 and fc7."""
+    """A function that returns a network for a number of classes and a width of fc6 and fc7."""
 
     def __call__(self, *, classes: int = 1000, hidden: int = 4096) -> NetworkSpec: ...
 
 
 def zfnet(*, classes: int = 1000, hidden: int = 4096) -> NetworkSpec:
-    """Give the network of Fig 3: maps of 110, 55, 26, 13, 13, 13, 13 and 6 pixels.
+    """Return the network of Fig 3, with maps of 110, 55, 26, 13, 13, 13, 13 and 6 pixels.
 
-    The paper states no padding; these sizes follow from cuda-convnet's rounding, which is
-    conv1 padded right and bottom by 1 and pools that keep an overhanging last window.
+    The paper does not state paddings. These sizes follow from cuda-convnet's rounding: conv1 padded by 1 at
+    the right and bottom, and pooling layers that keep a last window beyond the edge.
     """
     return _zfnet("zfnet", (384, 384, 256), classes, hidden)
 
 
 def zfnet_b(*, classes: int = 1000, hidden: int = 4096) -> NetworkSpec:
-    """Give the wider network of Table 3: 512, 1024 and 512 maps in layers 3, 4 and 5."""
+    """Return the wider network of Table 3: 512, 1024 and 512 maps in layers 3, 4 and 5."""
     return _zfnet("zfnet-b", (512, 1024, 512), classes, hidden)
 
 
@@ -47,7 +47,7 @@ def _zfnet(name: str, widths: tuple[int, int, int], classes: int, hidden: int) -
 
 
 def stem(first: Conv, second: Conv) -> Sequence[Layer]:
-    """Give layers 1 and 2, each rectified, pooled and contrast-normalised (caption of Fig 3)."""
+    """Return layers 1 and 2, each with ReLU, pooling and contrast normalisation (caption of Fig 3)."""
     return (
         first,
         ReLU(name="relu1"),
@@ -61,7 +61,7 @@ def stem(first: Conv, second: Conv) -> Sequence[Layer]:
 
 
 def deep_convolutions(widths: tuple[int, int, int]) -> Sequence[Layer]:
-    """Give layers 3, 4 and 5: 3 x 3 filters over all maps, pooled once at the end."""
+    """Return layers 3, 4 and 5: filters of 3 x 3 over all maps, with pooling after the last."""
     third, fourth, fifth = widths
     around = Padding(1, 1, 1, 1)
     return (
@@ -76,7 +76,7 @@ def deep_convolutions(widths: tuple[int, int, int]) -> Sequence[Layer]:
 
 
 def classifier(classes: int, hidden: int) -> Sequence[Layer]:
-    """Give layers 6 to 8: two rectified fully connected layers with dropout, and the class scores."""
+    """Return layers 6 to 8: two fully connected layers with ReLU and dropout, and the class scores."""
     return (
         Flatten(name="flatten"),
         Linear(name="fc6", units=hidden),

@@ -94,8 +94,8 @@ def test_a_batch_runs_one_pass(handler: Handler, tiny: Model, monkeypatch: pytes
         ({IMAGES: pack(Message({"photos": images(1)}))}, "images"),
         ({IMAGES: pack(Message({IMAGES: images(1)[:, :, 1:]}))}, "network 'tiny' reads"),
         ({IMAGES: pack(Message({IMAGES: images(1).astype(np.float64)}))}, "images of type float64"),
-        ({LAYERS: b"conv9"}, "no layer 'conv9'"),
-        ({LAYERS: b""}, "no layer ''"),
+        ({LAYERS: b"conv9"}, "layer 'conv9' not found"),
+        ({LAYERS: b""}, "layer '' not found"),
         ({REDUCE: b"mean"}, "'reduce' is 'mean'; values and sums are allowed"),
     ],
 )

@@ -39,7 +39,7 @@ def test_the_strongest_units_are_those_that_torch_finds(
 
 def test_an_unknown_layer_is_told_before_it_is_asked(tiny: Model) -> None:
     runtime = create_runtime("torchserve", tiny, torchserve=TorchServe(NOBODY))
-    with pytest.raises(NotFound, match="no layer 'conv9'"):
+    with pytest.raises(NotFound, match="layer 'conv9' not found"):
         runtime.map_maxima(images_of(tiny, 1), ["conv9"])
 
 

@@ -79,7 +79,7 @@ def test_it_is_there(runtime: Runtime) -> None:
 def test_it_refuses_what_every_runtime_refuses(runtime: Runtime, tiny: Model) -> None:
     with pytest.raises(InputError, match="network 'tiny' reads"):
         runtime.forward(images_of(tiny, 1)[:, :2])
-    with pytest.raises(NotFound, match="no layer 'conv9'"):
+    with pytest.raises(NotFound, match="layer 'conv9' not found"):
         runtime.outputs(images_of(tiny, 1), ["conv9"])
     assert runtime.outputs(images_of(tiny, 1), []) == {}
 

@@ -728,7 +728,7 @@ def test_lists_are_json_as_text(stub: GRPCInferenceServiceStub, photo: bytes) ->
 @pytest.mark.parametrize(
     ("values", "field", "told"),
     [
-        ({"layer": "conv9"}, "parameters.layer", "no layer 'conv9'; this model has conv1, relu1"),
+        ({"layer": "conv9"}, "parameters.layer", "layer 'conv9' not found; available: conv1, relu1"),
         ({"lair": "conv1"}, "parameters.lair", "lair is not known; allowed are layer, "),
         ({"top": "many"}, "parameters.top", "top is 'many', which is no JSON"),
         ({"top": 0}, "parameters.top", "top is 0: Input should be greater than 0"),

@@ -109,7 +109,7 @@ def test_what_is_not_asked_for_is_not_sent(ask: Client) -> None:
         ({"epochs": [1, 2]}, NotFound, "epochs", "zfscope index DATA --model tiny --checkpoint 2 --name "),
         ({"epochs": [9]}, NotFound, "epochs[0]", "has no checkpoint of epoch 9"),
         ({"layer": "fc6"}, InputError, "layer", "layer 'fc6' has no feature maps"),
-        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
+        ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found; available: conv1"),
         ({"layer": "relu5"}, NotFound, "layer", "'relu5' is not in index 'photos', which has conv1, conv5"),
         ({"maps": [0, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; maps run from 0 to 11"),
         ({"maps": [2], "count": 3}, InputError, "count", "maps are given too; give one of the two"),

@@ -214,7 +214,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         {"layers": ["conv1", "conv9"]},
         NOT_FOUND,
         "layers[1]",
-        "no layer 'conv9'; this model has conv1",
+        "layer 'conv9' not found; available: conv1",
     ),
     "an unknown label": (
         {"labels": ["cow"]},

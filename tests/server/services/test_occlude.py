@@ -145,11 +145,11 @@ def test_masks_are_covered_as_the_analyzer_covers_them(
             r"no label 'wolf'; this model has 'ant' \(n0\), ",
         ),
         ({"boxes": [Box(5, 5, 5, 9)]}, InputError, "boxes[0]", "the box is empty: x0 has to be less than x1"),
-        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
+        ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found; available: conv1"),
         ({"map": 99}, NotFound, "map", "map runs from 0 to 11"),
         ({"value": "rank"}, InputError, "value", "'rank' is not allowed; probability, logit are"),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
-        ({"control_down_to": "conv9"}, NotFound, "control_down_to", "no layer 'conv9'"),
+        ({"control_down_to": "conv9"}, NotFound, "control_down_to", "layer 'conv9' not found"),
         ({"masks": [b"a nose"]}, InputError, "masks[0]", r"masks\[0\] is not an image: it starts with 61 20"),
         (
             {"masks": [mask_file(60, 48, 20), mask_file(48, 60, 20)]},

@@ -157,7 +157,7 @@ def test_analyze_does_the_same_and_tells_how_far_it_is(ask: Client) -> None:
             "index",
             r"index '\.\./photos' of model 'tiny' version 1 not found",
         ),
-        ({"layer": "conv9"}, NotFound, "layer", "no layer 'conv9'; this model has conv1"),
+        ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found; available: conv1"),
         (
             {"layer": "relu5"},
             NotFound,
