@@ -1,4 +1,4 @@
-"""A tiny model in a store of the test's own, and a folder of photos with every oddity."""
+"""A tiny model in a temporary store, and a folder of photos with all kinds of peculiarities."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -34,8 +34,8 @@ SPEC = NetworkSpec(
     ),
 )
 LAYERS = ("conv1", "conv2", "fc3")
+# The photos of `photos` that cannot be used.
 BROKEN = {"b/text.jpg", "b/cut.jpg", "b/empty.png", "c/vast.jpg", "c/wide.png"}
-"""The photos of `photos` that cannot be used."""
 
 
 def write_tiny(store: Path, *, seed: int = 0, version: int = 1) -> Path:
@@ -57,14 +57,14 @@ def write_tiny(store: Path, *, seed: int = 0, version: int = 1) -> Path:
 
 
 def blots(seed: int, *, size: tuple[int, int] = (44, 40), grey: bool = False) -> Image.Image:
-    """Draw a photo of soft blots. size: width and height."""
+    """Return a photo of soft blots. size: width and height."""
     drawn = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     photo = Image.fromarray(drawn).resize(size, Image.Resampling.BICUBIC)
     return photo.convert("L") if grey else photo
 
 
 def write_photos(root: Path) -> Path:
-    """Write 40 photos, one of them three times, some grey, some of other formats and shapes; and 5 broken."""
+    """Write 40 photos (one three times, some grey, various formats and shapes) and 5 broken ones."""
     for folder in "abc":
         (root / folder).mkdir(parents=True)
     for number in range(12):
@@ -83,7 +83,7 @@ def write_photos(root: Path) -> Path:
         file.write(whole.getvalue())
         file.truncate(DecodeLimits.bytes + 2**20)
     Image.new("1", (10_000, 5001)).save(root / "c" / "wide.png")
-    (root / "readme.txt").write_text("no photo, and not called like one")
+    (root / "readme.txt").write_text("not a photo, and not named like one")
     return root
 
 
@@ -101,7 +101,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write_model_of() -> Callable[..., Path]:
-    """Writes the tiny model with other weights (`seed`), or as another version."""
+    """Write the tiny model with other weights (`seed`) or another version."""
     return write_tiny
 
 
@@ -112,19 +112,19 @@ def model(store: Path) -> Model:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 photos in three folders, two of them copies, and 5 that are broken. Not to be changed."""
+    """40 photos in three folders, two of them copies, and 5 broken ones. Read-only."""
     return write_photos(tmp_path_factory.mktemp("scan") / "photos")
 
 
 @pytest.fixture
 def draw() -> Callable[..., Image.Image]:
-    """Draws a photo from a seed."""
+    """Return a photo drawn from a seed."""
     return blots
 
 
 @pytest.fixture
 def make(model: Model, tmp_path: Path) -> Callable[..., Index]:
-    """Indexes a data set with the tiny model, all by default, as `out/NAME`."""
+    """Index a data set with the tiny model and default options as `out/NAME`."""
 
     def make_index(data: Path, *, name: str = "it", runtime: str = "onnx", **options: object) -> Index:
         asked = {key: options.pop(key) for key in ("layers", "top", "rank") if key in options}
@@ -143,5 +143,5 @@ def make(model: Model, tmp_path: Path) -> Callable[..., Index]:
 
 @pytest.fixture
 def contents() -> Callable[[Path], Mapping[str, bytes]]:
-    """Reads every file of a folder."""
+    """Return the contents of every file in a folder."""
     return lambda folder: {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -1,4 +1,4 @@
-"""Batches of a scan."""
+"""How photos are grouped into batches."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from zfscope.datasets import open_data
 from zfscope.scan.batches import batches
 
 
-def test_batches_follow_from_the_numbers_of_photos_alone(tmp_path: Path) -> None:
+def test_batches_depend_on_photo_numbers_only(tmp_path: Path) -> None:
     for number in range(35):
         (tmp_path / f"{number:02}.png").touch()
     data = open_data(tmp_path)

@@ -1,4 +1,4 @@
-"""An index tells what whole activations tell, whoever computed which batch, whatever is broken."""
+"""Index contents match full activations, regardless of the engine, kills and broken photos."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ Activations = Mapping[str, Mapping[int, NDArray[np.float32]]]
 
 @pytest.fixture
 def activations(model: Model, photos: Path) -> Activations:
-    """By layer and photo, (maps, places): each photo by itself, by torch, nothing reduced."""
+    """Full activations (maps, positions) by layer and photo: one photo at a time, by torch, not reduced."""
     found: dict[str, dict[int, NDArray[np.float32]]] = {layer: {} for layer in LAYERS}
     for number, name in enumerate(open_data(photos).names):
         if name not in BROKEN:
@@ -48,7 +48,7 @@ def activations(model: Model, photos: Path) -> Activations:
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
 @pytest.mark.parametrize("rank", ["max", "sum"])
 @pytest.mark.parametrize("top", [1, 9, 100])
-def test_every_map_s_strongest_photos_are_those_of_whole_activations(
+def test_strongest_photos_match_those_of_full_activations(
     make: Make, photos: Path, model: Model, activations: Activations, runtime: str, rank: str, top: int
 ) -> None:
     index = make(photos, runtime=runtime, rank=rank, top=top)
@@ -73,7 +73,7 @@ def test_every_map_s_strongest_photos_are_those_of_whole_activations(
                 assert record.blake2b == hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def test_dead_maps_and_histograms_are_those_of_whole_activations(
+def test_dead_maps_and_histograms_match_those_of_full_activations(
     make: Make, photos: Path, activations: Activations
 ) -> None:
     index = make(photos)
@@ -90,9 +90,7 @@ def test_dead_maps_and_histograms_are_those_of_whole_activations(
     assert index.dead_maps("conv2") == ()
 
 
-def test_strongest_maps_are_ranked_by_their_strongest_photo_and_then_by_number(
-    make: Make, photos: Path
-) -> None:
+def test_strongest_maps_are_sorted_by_their_strongest_photo_then_by_number(make: Make, photos: Path) -> None:
     index = make(photos, rank="sum")
     for layer in index.layers:
         best = [index.records(layer, map)[0].score for map in range(len(index.alive(layer)))]
@@ -101,14 +99,14 @@ def test_strongest_maps_are_ranked_by_their_strongest_photo_and_then_by_number(
         index.strongest_maps("conv9")
 
 
-def test_broken_photos_are_skipped_counted_and_listed_with_the_reason(make: Make, photos: Path) -> None:
+def test_broken_photos_are_skipped_and_listed_with_reasons(make: Make, photos: Path) -> None:
     index = make(photos)
     assert [path for path, _ in index.skipped] == sorted(BROKEN)
     assert dict(index.skipped)["b/text.jpg"].startswith("the file is not an image")
     assert (index.manifest.images, index.manifest.skipped) == (40, 5)
 
 
-def test_a_photo_s_numbers_do_not_depend_on_whether_its_neighbours_are_broken(
+def test_broken_neighbours_do_not_change_a_photos_activations(
     make: Make, photos: Path, tmp_path: Path
 ) -> None:
     mended = shutil.copytree(photos, tmp_path / "mended")
@@ -123,7 +121,7 @@ def test_a_photo_s_numbers_do_not_depend_on_whether_its_neighbours_are_broken(
                 assert (twin.value, twin.y, twin.x) == (record.value, record.y, record.x)
 
 
-def test_copies_of_a_photo_follow_each_other_by_number(make: Make, photos: Path) -> None:
+def test_copies_of_a_photo_are_ranked_by_number(make: Make, photos: Path) -> None:
     index = make(photos, top=100)
     twins = [f"{folder}/twin.png" for folder in "abc"]
     for layer in LAYERS:
@@ -148,7 +146,7 @@ def in_two_halves(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[
 
 
 @pytest.mark.parametrize("engine", [backwards, in_two_halves])
-def test_whoever_computes_which_batch_the_files_are_the_same(
+def test_the_order_and_grouping_of_batches_does_not_change_the_files(
     make: Make, photos: Path, tmp_path: Path, contents: Contents, engine: Any
 ) -> None:
     make(photos)
@@ -157,7 +155,7 @@ def test_whoever_computes_which_batch_the_files_are_the_same(
 
 
 @pytest.mark.parametrize("cpus", [1, 5])
-def test_the_files_do_not_depend_on_the_number_of_cpus(
+def test_the_number_of_cpus_does_not_change_the_files(
     make: Make, photos: Path, tmp_path: Path, contents: Contents, cpus: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(photos)
@@ -166,7 +164,7 @@ def test_the_files_do_not_depend_on_the_number_of_cpus(
     assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "other")
 
 
-def test_progress_counts_every_photo_the_broken_ones_too(make: Make, photos: Path) -> None:
+def test_progress_counts_all_photos_including_broken_ones(make: Make, photos: Path) -> None:
     told: list[tuple[int, int]] = []
     make(photos, progress=lambda done, total: told.append((done, total)))
     assert told[0] == (0, 45)
@@ -174,7 +172,7 @@ def test_progress_counts_every_photo_the_broken_ones_too(make: Make, photos: Pat
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_nothing_is_left_beside_the_index(make: Make, photos: Path, tmp_path: Path) -> None:
+def test_no_temporary_files_remain_next_to_the_index(make: Make, photos: Path, tmp_path: Path) -> None:
     make(photos)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["it"]
     files = {"index.json", "records.parquet", "maps.parquet", "skipped.parquet", "photos.parquet"}
@@ -182,10 +180,10 @@ def test_nothing_is_left_beside_the_index(make: Make, photos: Path, tmp_path: Pa
 
 
 def never(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-    raise AssertionError("it is there already")
+    raise AssertionError("the engine must not run")
 
 
-def test_an_index_that_is_there_is_given_and_not_made_again(make: Make, photos: Path) -> None:
+def test_an_existing_index_is_returned_without_a_scan(make: Make, photos: Path) -> None:
     made = make(photos)
     assert make(photos, engine=never).manifest == made.manifest
 
@@ -199,7 +197,7 @@ def test_an_index_that_is_there_is_given_and_not_made_again(make: Make, photos: 
         ({"runtime": "torch"}, "runtime"),
     ],
 )
-def test_an_index_of_something_else_is_not_overwritten(
+def test_an_index_made_with_other_options_is_not_overwritten(
     make: Make, photos: Path, options: dict[str, Any], differs: str
 ) -> None:
     make(photos)
@@ -216,7 +214,7 @@ def test_an_index_of_other_photos_is_not_overwritten(make: Make, photos: Path) -
         make(photos / "a", engine=never)
 
 
-def test_photos_that_changed_since_an_index_was_made_are_counted_and_named(
+def test_photos_changed_since_indexing_are_counted_and_named(
     make: Make, photos: Path, tmp_path: Path
 ) -> None:
     photos = shutil.copytree(photos, tmp_path / "copied", symlinks=True)
@@ -245,9 +243,9 @@ def _always_saved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_always_saved")
 class TestUnfinished:
-    """A scan that was stopped."""
+    """A scan that was interrupted."""
 
-    def test_it_goes_on_where_it_was_and_ends_with_the_same_files(
+    def test_it_resumes_and_produces_identical_files(
         self, make: Make, photos: Path, tmp_path: Path, contents: Contents
     ) -> None:
         make(photos, name="whole")
@@ -258,7 +256,7 @@ class TestUnfinished:
         assert told[0] == 16
         assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "whole")
 
-    def test_it_is_not_gone_on_with_for_something_else(self, make: Make, photos: Path) -> None:
+    def test_it_is_not_resumed_with_other_options(self, make: Make, photos: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             make(photos, engine=stopped)
         words = r"\.it\.unfinished' holds an unfinished index that differs in rank; give the same options"
@@ -266,7 +264,9 @@ class TestUnfinished:
             make(photos, rank="sum", engine=never)
         assert caught.value.field == "name"
 
-    def test_a_damaged_state_is_told_with_the_way_out(self, make: Make, photos: Path, tmp_path: Path) -> None:
+    def test_a_damaged_state_is_reported_with_a_remedy(
+        self, make: Make, photos: Path, tmp_path: Path
+    ) -> None:
         with pytest.raises(KeyboardInterrupt):
             make(photos, engine=stopped)
         state = tmp_path / "out" / ".it.unfinished" / "state.npz"
@@ -276,7 +276,7 @@ class TestUnfinished:
         ):
             make(photos, engine=never)
 
-    def test_what_a_kill_left_of_the_files_is_written_again(
+    def test_partial_files_left_by_a_kill_are_rewritten(
         self, make: Make, photos: Path, tmp_path: Path, contents: Contents
     ) -> None:
         make(photos, name="whole")
@@ -286,7 +286,7 @@ class TestUnfinished:
         make(photos)
         assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "whole")
 
-    def test_what_a_kill_left_beside_a_finished_index_is_cleared_away(
+    def test_a_leftover_folder_next_to_a_finished_index_is_removed(
         self, make: Make, photos: Path, tmp_path: Path
     ) -> None:
         make(photos)
@@ -295,7 +295,7 @@ class TestUnfinished:
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["it"]
 
 
-def test_two_processes_never_make_one_index(make: Make, photos: Path) -> None:
+def test_two_processes_cannot_build_the_same_index(make: Make, photos: Path) -> None:
     def meanwhile(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
         with pytest.raises(InputError, match=r"another process is already building '.*/out/it'"):
             make(photos, engine=never)
@@ -305,7 +305,7 @@ def test_two_processes_never_make_one_index(make: Make, photos: Path) -> None:
     make(photos, engine=meanwhile)
 
 
-def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(
+def test_a_data_set_without_usable_photos_is_rejected_with_the_first_reason(
     make: Make, tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -326,9 +326,7 @@ def test_a_photo_that_overflows_in_a_layer_is_skipped(make: Make, photos: Path, 
         make(photos, layers=["conv1", "conv2"])
 
 
-def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(
-    make: Make, photos: Path, tmp_path: Path
-) -> None:
+def test_an_unwritable_folder_is_reported_with_a_remedy(make: Make, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("no folder")
     with pytest.raises(
         InputError, match=r"the index cannot be written to '.*/out/it': .*; choose another folder with --out"
@@ -337,12 +335,12 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(
     assert caught.value.field == "out"
 
 
-def test_an_unknown_layer_is_told(make: Make, photos: Path) -> None:
+def test_an_unknown_layer_is_reported(make: Make, photos: Path) -> None:
     with pytest.raises(NotFound, match="layer 'conv9' not found"):
         make(photos, layers=["conv9"])
 
 
-def test_limits_of_the_environment_hold_and_are_kept_to_read_the_photos_again(
+def test_limits_of_the_environment_are_recorded_and_applied_on_reload(
     make: Make, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "large"

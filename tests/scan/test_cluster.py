@@ -14,7 +14,7 @@ from zfscope.scan import cluster
         (ConnectionError(), "ConnectionError"),
     ],
 )
-def test_what_keeps_ray_from_joining_is_told_in_its_last_line(
+def test_a_failure_to_join_ray_is_reported_by_its_last_line(
     monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
 ) -> None:
     def init(*_: object, **__: object) -> None:

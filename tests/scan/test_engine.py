@@ -1,4 +1,4 @@
-"""Who runs a scan: each batch once, a few ahead, and what goes wrong is told."""
+"""Engines process each batch once, take a few ahead, and raise errors."""
 
 import os
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ def seen(batch: ScanBatch) -> PartialResult:
     return PartialResult(top=1, batches=1 << batch.number)
 
 
-def test_each_batch_is_worked_on_once() -> None:
+def test_each_batch_is_processed_once() -> None:
     engine: Engine = local
     found = [part.batches for part in engine(seen, batches(50))]
     assert sorted(found) == [1 << number for number in range(50)]
 
 
-def test_every_cpu_of_the_process_has_a_thread_at_work() -> None:
+def test_every_cpu_of_the_process_runs_a_thread() -> None:
     together = Barrier(THREADS, timeout=30)
 
     def work(batch: ScanBatch) -> PartialResult:
@@ -42,7 +42,7 @@ def test_every_cpu_of_the_process_has_a_thread_at_work() -> None:
     assert len(list(local(work, batches(2 * THREADS)))) == 2 * THREADS
 
 
-def test_batches_are_taken_a_few_ahead_and_no_more() -> None:
+def test_only_a_few_batches_are_taken_ahead() -> None:
     taken, most, lock = 0, 0, Lock()
 
     def endless() -> Iterator[ScanBatch]:
@@ -58,11 +58,11 @@ def test_batches_are_taken_a_few_ahead_and_no_more() -> None:
     assert most <= 2 * (2 * THREADS)
 
 
-def test_nothing_to_do_is_done() -> None:
+def test_no_batches_give_no_results() -> None:
     assert list(local(seen, [])) == []
 
 
-def test_what_goes_wrong_in_a_thread_is_raised_and_ends_the_scan() -> None:
+def test_an_error_in_a_thread_is_raised_and_stops_the_scan() -> None:
     worked = []
 
     def work(batch: ScanBatch) -> PartialResult:
@@ -76,7 +76,7 @@ def test_what_goes_wrong_in_a_thread_is_raised_and_ends_the_scan() -> None:
     assert len(worked) < 100
 
 
-def test_who_stops_asking_stops_the_scan() -> None:
+def test_closing_the_iterator_stops_the_scan() -> None:
     worked = []
 
     def work(batch: ScanBatch) -> PartialResult:

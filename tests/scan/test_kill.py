@@ -1,4 +1,4 @@
-"""A scan that is killed, at whatever line it happens to be, goes on and ends with the same files."""
+"""A scan killed at any line resumes and produces identical files."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from zfscope.scan import Index
 
-# A process that imports everything. For each number that it reads, a copy of it runs the command and dies
-# before that many lines are run; at the end of its input it runs the command itself.
+# A process that imports everything. For each number it reads, a fork runs the command and is killed before
+# executing that many lines; at the end of its input, the process runs the command itself.
 PROGRAM = """
 import os, signal, sys
 import onnxruntime, pyarrow.parquet, torch
@@ -41,14 +41,14 @@ for line in sys.stdin:
 zfscope.cli.main()
 """
 
-# Lines after which a process dies, of those that put results together, save them and write the files: about
-# 55 for each batch, 900 at the end.
+# Numbers of lines after which a process is killed, counting only lines that merge results, save the state and
+# write the files: about 55 per batch, and 900 at the end.
 DEATHS = (97, 150, 61, 203, 350, 850)
 
 
 @contextmanager
 def command(photos: Path, store: Path, out: Path) -> "Iterator[subprocess.Popen[str]]":
-    """Start PROGRAM with the command that indexes photos."""
+    """Start PROGRAM with a command that indexes photos."""
     arguments = ["index", photos, "--model", "tiny", "--layers", "conv1,conv2,fc3", "--name", "it"]
     settings = {"XDG_CACHE_HOME": str(out.parent / "cache"), "ZFSCOPE_STORE": str(store)}
     with subprocess.Popen(
@@ -65,7 +65,7 @@ def command(photos: Path, store: Path, out: Path) -> "Iterator[subprocess.Popen[
             process.kill()
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bytes(
+def test_repeated_kills_do_not_change_the_resulting_bytes(
     make: Callable[..., Index],
     photos: Path,
     store: Path,

@@ -1,11 +1,11 @@
-"""What an index is made from."""
+"""The inputs of an index."""
 
 from zfscope.networks.layers import Dropout, ReLU
 from zfscope.scan.manifest import model_identity
 from zfscope.store import Manifest, Model
 
 
-def test_the_network_is_known_by_what_is_not_as_usual(model: Model) -> None:
+def test_the_network_hash_ignores_defaults_and_names(model: Model) -> None:
     manifest: Manifest = model.manifest
     conv, *others = manifest.network.layers
     said = conv.model_copy(update={"inputs": conv.inputs})

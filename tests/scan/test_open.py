@@ -1,4 +1,4 @@
-"""An index is opened whole and for its own weights, or not at all; it says what is wrong and what to do."""
+"""An index opens only if it is intact and made with the model's weights; errors include a remedy."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def edit(folder: Path, **changes: Any) -> None:
     (folder / "index.json").write_text(json.dumps({**manifest, **changes}))
 
 
-def test_an_index_is_found_by_its_name_in_the_folder_of_the_model(index: Index, model: Model) -> None:
+def test_an_index_is_opened_by_name_from_the_models_folder(index: Index, model: Model) -> None:
     opened = open_index(model, "val")
     assert opened.name == "val"
     assert opened.layers == LAYERS
@@ -56,24 +56,24 @@ def test_an_index_is_found_by_its_name_in_the_folder_of_the_model(index: Index, 
     assert len(opened.records("conv2", 3)) == 3
 
 
-def test_an_index_may_be_elsewhere(folder: Path, model: Model, tmp_path: Path) -> None:
+def test_an_index_can_be_opened_from_another_folder(folder: Path, model: Model, tmp_path: Path) -> None:
     shutil.move(folder, tmp_path / "elsewhere" / "val")
     assert open_index(model, "val", folder=tmp_path / "elsewhere").layers == LAYERS
 
 
-def test_an_index_is_a_value(index: Index) -> None:
+def test_an_index_is_immutable(index: Index) -> None:
     with pytest.raises(FrozenInstanceError):
         index.name = "other"  # type: ignore[misc]  # what mypy forbids is what is tested
 
 
-def test_an_opened_index_stays_what_it_is_when_its_files_go(folder: Path, model: Model) -> None:
+def test_an_open_index_survives_the_removal_of_its_files(folder: Path, model: Model) -> None:
     opened = open_index(model, "val")
     shutil.rmtree(folder)
     assert [record.rank for record in opened.records("fc3", 8)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("name", ["other", "", "..", "val/../val", "/etc"])
-def test_an_unknown_index_is_told_with_those_there_are(index: Index, model: Model, name: str) -> None:
+def test_an_unknown_index_is_reported_with_the_available_ones(index: Index, model: Model, name: str) -> None:
     with pytest.raises(
         NotFound, match=r"index '.*' of model 'tiny' version 1 not found in '.*'; available: val\."
     ) as caught:
@@ -81,24 +81,24 @@ def test_an_unknown_index_is_told_with_those_there_are(index: Index, model: Mode
     assert caught.value.field == "index"
 
 
-def test_a_model_without_any_index_says_how_to_make_one(model: Model) -> None:
+def test_a_model_without_indexes_reports_how_to_build_one(model: Model) -> None:
     with pytest.raises(NotFound, match=r"available: none\. Build one with: zfscope index"):
         open_index(model, "val")
 
 
-def test_an_unfinished_index_is_no_index(model: Model) -> None:
+def test_an_unfinished_index_is_not_listed(model: Model) -> None:
     (indexes_folder(model) / ".val.unfinished").mkdir(parents=True)
     (indexes_folder(model) / "val").mkdir()
     with pytest.raises(NotFound, match="available: none"):
         open_index(model, "val")
 
 
-def test_a_model_of_no_store_has_no_folder_for_indexes(model: Model) -> None:
+def test_a_model_that_is_not_from_a_store_has_no_indexes_folder(model: Model) -> None:
     with pytest.raises(InputError, match="model 'tiny' version 1 is not from a store; give a folder"):
         open_index(replace(model, folder=None), "val")
 
 
-def test_an_index_of_other_weights_is_refused_with_the_way_out(
+def test_an_index_of_other_weights_is_rejected_with_a_remedy(
     folder: Path, store: Path, write_model_of: WriteModel
 ) -> None:
     other = write_model_of(store, seed=1, version=2)
@@ -132,7 +132,7 @@ def test_a_missing_file_is_refused(folder: Path, model: Model, file: str) -> Non
     ("changes", "words"),
     [({"images": -1}, "images: "), ({"more": 1}, "more: "), ({"format_version": 2}, "format_version: ")],
 )
-def test_a_manifest_that_is_none_is_refused(
+def test_an_invalid_manifest_is_rejected(
     folder: Path, model: Model, changes: dict[str, Any], words: str
 ) -> None:
     edit(folder, **changes)
@@ -140,7 +140,7 @@ def test_a_manifest_that_is_none_is_refused(
         open_index(model, "val")
 
 
-def test_a_layer_that_is_not_indexed_is_told_with_those_that_are(index: Index) -> None:
+def test_a_layer_that_is_not_indexed_is_reported_with_those_that_are(index: Index) -> None:
     words = "layer 'fc4' is not in index 'val', which has conv1, conv2, fc3"
     calls = (index.alive, index.dead_maps, index.histogram, lambda layer: index.records(layer, 0))
     for call in calls:
@@ -150,7 +150,7 @@ def test_a_layer_that_is_not_indexed_is_told_with_those_that_are(index: Index) -
 
 
 @pytest.mark.parametrize("map", [-1, 6])
-def test_a_map_that_the_layer_lacks_is_told(index: Index, map: int) -> None:
+def test_a_map_out_of_range_is_reported(index: Index, map: int) -> None:
     with pytest.raises(
         NotFound, match=f"layer 'conv1' has no map {map}; its maps are numbered 0 to 5"
     ) as caught:
@@ -159,7 +159,7 @@ def test_a_map_that_the_layer_lacks_is_told(index: Index, map: int) -> None:
 
 
 class TestFiles:
-    """What other programs read."""
+    """The files as read by other programs."""
 
     def test_there_is_a_row_for_each_layer_map_and_rank(self, folder: Path) -> None:
         table = pq.read_table(folder / "records.parquet")
@@ -185,7 +185,7 @@ class TestFiles:
             [names[row["image"]] for row in table.to_pylist()] == table["path"].to_pylist() == sorted(BROKEN)
         )
 
-    def test_the_manifest_says_what_it_was_made_from(self, folder: Path, model: Model, photos: Path) -> None:
+    def test_the_manifest_records_the_inputs(self, folder: Path, model: Model, photos: Path) -> None:
         manifest = json.loads((folder / "index.json").read_text())
         origin = manifest["origin"]
         assert manifest["format_version"] == 1
@@ -204,7 +204,7 @@ class TestFiles:
         assert origin["layers"][2] == {"name": "fc3", "maps": 9, "rows": 1, "columns": 1}
         assert (origin["top"], origin["rank"], origin["batch"]) == (3, "max", 16)
 
-    def test_names_that_are_no_text_are_written_readably(
+    def test_names_that_are_not_utf_8_are_written_escaped(
         self, model: Model, tmp_path: Path, draw: Callable[..., Any]
     ) -> None:
         data = tmp_path / os.fsdecode(b"caf\xe9")
@@ -219,14 +219,14 @@ class TestFiles:
 
 
 class TestStore:
-    """A store of models that have indexes."""
+    """Verification of models that have indexes."""
 
-    def test_a_model_with_an_index_is_still_whole(self, index: Index, store: Path) -> None:
+    def test_a_model_with_an_index_passes_verification(self, index: Index, store: Path) -> None:
         manifest = ModelStore(store).verify("tiny")
         assert not any(file.startswith("indexes") for file in manifest.files)
         verify_indexes(ModelStore(store).folder("tiny"))
 
-    def test_an_index_of_other_weights_such_as_a_checkpoint_s_is_no_damage(
+    def test_an_index_of_other_weights_is_not_damage(
         self, folder: Path, store: Path, write_model_of: WriteModel
     ) -> None:
         other = write_model_of(store, seed=1, version=2)

@@ -1,4 +1,4 @@
-"""Results merge: any split, order and grouping of the photos gives what one pass gives."""
+"""Merging: any split, order and grouping of the photos gives the result of a single pass."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -14,12 +14,12 @@ from zfscope.runtimes import MapMaxima
 from zfscope.scan.partial import BINS, EDGES, RECORD, PartialResult, UnusedPhoto, layer_result, merge
 
 Floats = NDArray[np.float32]
+# Number of photos per batch in these tests.
 SIZE = 4
-"""Photos of a batch here."""
 
 
 def part_of(values: Floats, batch: int, *, top: int, sums: Floats | None = None) -> PartialResult:
-    """Give the result of one batch of a layer of which `values`, (photos, maps), are known."""
+    """Return the result of one batch of a layer, given all values (photos, maps)."""
     numbers = np.arange(len(values))[batch * SIZE : (batch + 1) * SIZE]
     photos = np.zeros(len(numbers), RECORD)
     photos["photo"], photos["digest"] = numbers, [np.void(bytes([number] * 16)) for number in numbers]
@@ -39,7 +39,7 @@ def content(partial: PartialResult) -> tuple[object, ...]:
 
 
 def in_groups(parts: Sequence[PartialResult], data: st.DataObject) -> PartialResult:
-    """Merge neighbours in the order of a random tree."""
+    """Merge neighbours in random order."""
     left = list(parts)
     while len(left) > 1:
         place = data.draw(st.integers(0, len(left) - 2))
@@ -55,7 +55,7 @@ activations = hnp.arrays(
 
 
 @given(values=activations, top=st.integers(1, 12), data=st.data())
-def test_any_split_order_and_grouping_gives_the_strongest_of_all(
+def test_any_split_order_and_grouping_gives_the_same_result(
     values: Floats, top: int, data: st.DataObject
 ) -> None:
     batches = data.draw(st.permutations(range(-(-len(values) // SIZE))))
@@ -74,9 +74,7 @@ def test_any_split_order_and_grouping_gives_the_strongest_of_all(
 
 
 @given(values=activations, data=st.data())
-def test_by_the_sum_photos_are_ranked_by_it_and_the_largest_activation_is_told(
-    values: Floats, data: st.DataObject
-) -> None:
+def test_ranking_by_sum_keeps_the_largest_activation(values: Floats, data: st.DataObject) -> None:
     sums = data.draw(hnp.arrays(np.float32, values.shape, elements=st.sampled_from([-2.0, 0.0, 7.0])))
     batches = range(-(-len(values) // SIZE))
     records = (
@@ -89,12 +87,12 @@ def test_by_the_sum_photos_are_ranked_by_it_and_the_largest_activation_is_told(
         assert records["value"][map].tolist() == values[expected, map].tolist()
 
 
-def test_nothing_changes_by_merging_with_nothing() -> None:
+def test_merging_with_an_empty_result_changes_nothing() -> None:
     part = part_of(np.ones((3, 2), np.float32), 0, top=2)
     assert content(merge(PartialResult(2), part)) == content(merge(part, PartialResult(2))) == content(part)
 
 
-def test_a_batch_never_counts_twice() -> None:
+def test_a_batch_cannot_be_merged_twice() -> None:
     part = part_of(np.ones((8, 2), np.float32), 0, top=2)
     both = merge(part, part_of(np.ones((8, 2), np.float32), 1, top=2))
     with pytest.raises(ValueError, match="include the same batch"):

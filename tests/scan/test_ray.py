@@ -1,4 +1,4 @@
-"""Actors of a Ray cluster find what threads find, also where some of them are killed."""
+"""Ray actors produce the same index as threads, even if some of them are killed."""
 
 import logging
 import os
@@ -31,14 +31,14 @@ Contents = Callable[[Path], Mapping[str, bytes]]
 
 
 class PatientTime:
-    """The module `time` for Ray's start, which waits for 30 seconds: too short on a busy machine."""
+    """A replacement of `time` for Ray's start, whose timeout of 30 s is too short on a busy machine."""
 
     sleep = staticmethod(time.sleep)
     time = staticmethod(time.time)
 
     @staticmethod
     def monotonic() -> float:
-        """Return a clock that is six times as slow."""
+        """Return a clock that runs at a sixth of the speed."""
         return time.monotonic() / 6
 
 
@@ -63,7 +63,7 @@ def _cluster() -> Iterator[None]:
 
 @pytest.fixture
 def _one_free() -> Iterator[None]:
-    """Somebody else has one of the two CPUs, and keeps it."""
+    """Another task occupies one of the two CPUs."""
 
     class Somebody:
         def ready(self) -> None: ...
@@ -76,7 +76,7 @@ def _one_free() -> Iterator[None]:
 
 @pytest.fixture
 def many(photos: Path, tmp_path: Path) -> Path:
-    """The photos three times, nine batches, and one whose name is no UTF-8."""
+    """The photos three times (nine batches), and a photo whose name is not UTF-8."""
     for part in "012":
         shutil.copytree(photos, tmp_path / "many" / part)
     shutil.copyfile(photos / "a" / "00.png", os.fsencode(tmp_path / "many") + b"/\xff.png")
@@ -93,7 +93,7 @@ def seen(batch: ScanBatch) -> PartialResult:
 
 @dataclass(frozen=True)
 class Noted:
-    """Work that leaves its process's id in a folder, and, once `told`, waits until another process came."""
+    """A scan function that writes its process id to a folder and, once `told`, waits for another process."""
 
     work: ScanFunction
     folder: Path
@@ -109,7 +109,7 @@ class Noted:
         return {int(path.name) for path in self.folder.iterdir() if path.name != "told"}
 
 
-def test_an_actor_that_is_killed_in_the_middle_changes_nothing(
+def test_killing_an_actor_does_not_change_the_index(
     make: Callable[..., Index], many: Path, tmp_path: Path, contents: Contents
 ) -> None:
     noted = tmp_path / "noted"
@@ -131,7 +131,7 @@ def test_an_actor_that_is_killed_in_the_middle_changes_nothing(
     assert sorted(path.name for path in out.iterdir()) == ["local", "ray"]
 
 
-def test_what_actors_began_threads_finish(
+def test_a_scan_started_by_actors_is_resumed_by_threads(
     model: Model, many: Path, tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = open_data(many)
@@ -158,7 +158,7 @@ def test_what_actors_began_threads_finish(
 
 
 @pytest.mark.usefixtures("_one_free")
-def test_batches_are_taken_a_few_ahead_and_what_is_raised_arrives() -> None:
+def test_only_a_few_batches_are_taken_ahead_and_errors_are_raised() -> None:
     taken = 0
 
     def endless() -> Iterator[ScanBatch]:
@@ -186,9 +186,7 @@ def test_batches_are_taken_a_few_ahead_and_what_is_raised_arrives() -> None:
 
 
 @pytest.mark.usefixtures("_one_free")
-def test_a_photo_that_only_this_machine_sees_ends_the_scan(
-    model: Model, photos: Path, tmp_path: Path
-) -> None:
+def test_a_photo_that_actors_cannot_read_stops_the_scan(model: Model, photos: Path, tmp_path: Path) -> None:
     handle = os.open(photos, os.O_RDONLY)
     only_here = Path(f"/proc/self/fd/{handle}")  # of this process, as if it were of this machine
     data = replace(open_data(photos), root=only_here)
@@ -204,7 +202,7 @@ def test_a_photo_that_only_this_machine_sees_ends_the_scan(
 
 
 @pytest.mark.usefixtures("_one_free")
-def test_a_batch_at_which_actors_die_ends_the_scan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_batch_that_kills_actors_stops_the_scan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ray_engine, "DEATHS", 2)
     arrived = tmp_path / "arrived"
 
@@ -227,7 +225,7 @@ def test_a_batch_at_which_actors_die_ends_the_scan(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("_one_free")
-def test_a_machine_with_other_software_ends_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_with_other_software_stops_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     here = installed_versions() | {"pillow": "1.7.8"}
     monkeypatch.setattr(ray_engine, "installed_versions", lambda: here)
     words = r"^machine '.+' of the Ray cluster has pillow [0-9.]+ \(not 1\.7\.8\); install the same versions"
@@ -235,7 +233,7 @@ def test_a_machine_with_other_software_ends_the_scan(monkeypatch: pytest.MonkeyP
         list(RayEngine()(seen, batches(3)))
 
 
-def test_nothing_to_do_is_done_and_nothing_is_told_to_anyone() -> None:
+def test_no_batches_give_no_results_and_no_telemetry() -> None:
     assert list(RayEngine()(seen, [])) == []
     told = ray.remote(lambda: os.environ["RAY_USAGE_STATS_ENABLED"]).options(num_cpus=1)
     assert ray.get(told.remote()) == "0"

@@ -1,4 +1,4 @@
-"""Reading a photo: what the network is given of it, or the reason why it cannot be used."""
+"""Reading a photo: the network input, or the reason why it cannot be used."""
 
 import hashlib
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def reason(photo: Photo) -> str:
     return found
 
 
-def test_a_photo_is_seen_as_by_any_other_command(photos: Path) -> None:
+def test_a_photo_is_prepared_as_by_any_other_command(photos: Path) -> None:
     path = photos / "b" / "00.JPG"
     sight = read_input(photo_of(path), PREPROCESSING, None)
     assert isinstance(sight, ScanInput)
@@ -48,27 +48,29 @@ def test_a_photo_is_seen_as_by_any_other_command(photos: Path) -> None:
         ("c/wide.png", "the file holds a picture of 10000 x 5001 = 50,010,000 pixels; at most 50,000,000"),
     ],
 )
-def test_of_a_broken_photo_the_reason_is_told(photos: Path, file: str, words: str) -> None:
+def test_the_reason_for_a_broken_photo_is_returned(photos: Path, file: str, words: str) -> None:
     assert reason(photo_of(photos / file)).startswith(words)
 
 
-def test_a_photo_that_was_never_there_is_told(tmp_path: Path) -> None:
+def test_a_photo_that_never_existed_is_reported(tmp_path: Path) -> None:
     assert reason(photo_of(tmp_path / "a.png", size=NOT_THERE)) == "no such file"
 
 
-def test_a_photo_that_went_away_is_told(tmp_path: Path) -> None:
+def test_a_photo_removed_after_listing_is_reported(tmp_path: Path) -> None:
     assert (
         reason(photo_of(tmp_path / "a.png", size=10)) == "the file cannot be read: No such file or directory"
     )
 
 
-def test_a_photo_whose_name_is_no_text_is_told(tmp_path: Path, draw: Callable[..., Image.Image]) -> None:
+def test_a_photo_whose_name_is_not_utf_8_is_reported(
+    tmp_path: Path, draw: Callable[..., Image.Image]
+) -> None:
     path = tmp_path / "caf\udce9.png"
     draw(0).save(path)
     assert reason(photo_of(path)) == "the file's name is not UTF-8; rename it"
 
 
-def test_a_photo_too_small_for_a_model_that_does_not_resample_is_told(photos: Path) -> None:
+def test_a_photo_too_small_for_a_model_without_resampling_is_reported(photos: Path) -> None:
     found = read_input(
         photo_of(photos / "a" / "00.png"), Preprocessing(short_side=0, centre=50, crop=50), None
     )

@@ -1,4 +1,4 @@
-"""A small model, and a store that holds it."""
+"""A small model, and a store that contains it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +50,7 @@ def manifest() -> Manifest:
 
 @pytest.fixture
 def write(tmp_path: Path, manifest: Manifest, network: Network) -> Callable[..., Path]:
-    """Writes the small model, changed as the arguments say, into the store of the test."""
+    """Write the small model, with the given changes, to a temporary store."""
 
     def write_changed(**changes: object) -> Path:
         return write_model(tmp_path / "store", manifest.model_copy(update=changes), network)

@@ -1,4 +1,4 @@
-"""The manifest: what it takes, and how it says what it does not take."""
+"""The manifest: accepted values, and errors for others."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ def changed(manifest: Manifest, **changes: Any) -> dict[str, Any]:
     return {**manifest.model_dump(), **changes}
 
 
-def test_a_manifest_survives_the_way_through_json(manifest: Manifest) -> None:
+def test_a_manifest_round_trips_through_json(manifest: Manifest) -> None:
     whole = Manifest.model_validate(changed(manifest, files={"weights.safetensors": "0" * 64}))
     assert Manifest.model_validate_json(whole.model_dump_json()) == whole
 
 
-def test_a_manifest_cannot_be_changed(manifest: Manifest) -> None:
+def test_a_manifest_is_immutable(manifest: Manifest) -> None:
     whole = Manifest.model_validate(changed(manifest, files={"a": "0" * 64}))
     with pytest.raises(ValidationError, match="frozen"):
         whole.name = "other"  # type: ignore[misc]  # what mypy forbids is what is tested
@@ -27,18 +27,18 @@ def test_a_manifest_cannot_be_changed(manifest: Manifest) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "Big", ".hidden", "a" * 65, "a\n"])
-def test_a_name_that_is_no_plain_folder_name_is_refused(manifest: Manifest, name: str) -> None:
+def test_a_name_that_is_not_a_plain_folder_name_is_rejected(manifest: Manifest, name: str) -> None:
     with pytest.raises(ValidationError, match="name"):
         Manifest.model_validate(changed(manifest, name=name))
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.5])
-def test_a_version_counts_from_one(manifest: Manifest, version: float) -> None:
+def test_versions_start_at_one(manifest: Manifest, version: float) -> None:
     with pytest.raises(ValidationError, match="version"):
         Manifest.model_validate(changed(manifest, version=version))
 
 
-def test_labels_are_one_for_each_class_score(manifest: Manifest) -> None:
+def test_each_class_score_needs_one_label(manifest: Manifest) -> None:
     with pytest.raises(
         ValidationError, match=r"2 labels for layer 'fc2' of shape \(3,\); expected one per class"
     ):
@@ -55,13 +55,13 @@ def test_a_network_that_ends_in_feature_maps_has_no_labels(manifest: Manifest) -
         Manifest.model_validate(changed(manifest, labels=[]))
 
 
-def test_a_label_id_is_there_once(manifest: Manifest) -> None:
+def test_label_ids_are_unique(manifest: Manifest) -> None:
     labels = [{"id": "n1", "name": "cat"}] * 3
     with pytest.raises(ValidationError, match="label id 'n1' occurs 3 times"):
         Manifest.model_validate(changed(manifest, labels=labels))
 
 
-def test_layers_that_do_not_fit_together_are_refused_by_name(manifest: Manifest) -> None:
+def test_layers_that_do_not_fit_together_are_rejected_by_name(manifest: Manifest) -> None:
     network = manifest.model_dump()["network"]
     with pytest.raises(ValidationError, match="layer 'fc2' reads"):
         Manifest.model_validate(changed(manifest, network={**network, "layers": network["layers"][-1:]}))
@@ -70,32 +70,32 @@ def test_layers_that_do_not_fit_together_are_refused_by_name(manifest: Manifest)
 @pytest.mark.parametrize(
     "file", ["", "/etc/passwd", "../x", "a/../b", "a//b", "a\\b", ".x", "a/.x", "x ", "a\n"]
 )
-def test_a_file_that_could_lie_outside_the_folder_is_refused(manifest: Manifest, file: str) -> None:
+def test_a_file_that_could_be_outside_the_folder_is_rejected(manifest: Manifest, file: str) -> None:
     with pytest.raises(ValidationError, match="must be a relative path"):
         Manifest.model_validate(changed(manifest, files={file: "0" * 64}))
 
 
-def test_a_file_in_a_folder_of_the_model_is_taken() -> None:
+def test_a_file_in_a_subfolder_is_accepted() -> None:
     assert validate_file_name("checkpoints/epoch-001.safetensors") == "checkpoints/epoch-001.safetensors"
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "G" * 64, "A" * 64])
-def test_a_hash_is_64_small_hexadecimal_digits(manifest: Manifest, digest: str) -> None:
+def test_a_hash_is_64_lower_case_hexadecimal_digits(manifest: Manifest, digest: str) -> None:
     with pytest.raises(ValidationError, match="files"):
         Manifest.model_validate(changed(manifest, files={"a": digest}))
 
 
-def test_a_field_that_nobody_knows_is_refused(manifest: Manifest) -> None:
+def test_an_unknown_field_is_rejected(manifest: Manifest) -> None:
     with pytest.raises(ValidationError, match="colour"):
         Manifest.model_validate(changed(manifest, colour="red"))
 
 
-def test_another_format_version_is_refused(manifest: Manifest) -> None:
+def test_another_format_version_is_rejected(manifest: Manifest) -> None:
     with pytest.raises(ValidationError, match="format_version"):
         Manifest.model_validate(changed(manifest, format_version=2))
 
 
-def test_the_checkpoint_of_the_last_epoch_is_no_early_one(manifest: Manifest) -> None:
+def test_early_epochs_exclude_the_last_epoch(manifest: Manifest) -> None:
     kept = [Checkpoint(epoch=epoch, file=f"{epoch}") for epoch in (3, 1, 2)]
     about = manifest.provenance.model_copy(update={"epochs": 3})
     early = manifest.model_copy(update={"checkpoints": tuple(kept), "provenance": about})

@@ -1,4 +1,4 @@
-"""Loading: what is verified, and what each refusal says."""
+"""Loading a model: what is verified, and the error messages."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ WEIGHTS = "weights.safetensors"
 
 
 def replace_weights(folder: Path, change: Callable[[dict[str, Tensor]], Mapping[str, Tensor]]) -> None:
-    """Replace the weights and hash them anew: what a publisher could do wrong."""
+    """Replace the weights and hash them again: a publisher's mistake."""
     data = safetensors.torch.load((folder / WEIGHTS).read_bytes())
     (folder / WEIGHTS).write_bytes(safetensors.torch.save(dict(change(data))))
     rehash(folder)
@@ -42,7 +42,7 @@ def store_of(folder: Path) -> ModelStore:
     return ModelStore(folder.parent.parent)
 
 
-def test_a_model_comes_back_as_it_was_written(write: Write, network: Network, manifest: Manifest) -> None:
+def test_a_model_loads_as_it_was_written(write: Write, network: Network, manifest: Manifest) -> None:
     model = store_of(write()).load("tiny-net")
     images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert (model.name, model.version, model.labels) == ("tiny-net", 1, manifest.labels)
@@ -63,13 +63,13 @@ def test_half_precision_becomes_float32_without_any_further_loss(write: Write, n
         assert torch.equal(loaded[name], tensor.half().float())
 
 
-def test_a_loaded_network_is_for_use_and_not_for_training(write: Write) -> None:
+def test_a_loaded_network_is_in_evaluation_mode_without_gradients(write: Write) -> None:
     network = store_of(write()).load("tiny-net").network
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_a_loaded_model_stays_what_it_is_when_its_file_changes(write: Write) -> None:
+def test_a_loaded_model_is_unaffected_by_later_changes_to_its_file(write: Write) -> None:
     folder = write()
     model = store_of(folder).load("tiny-net")
     before = {name: tensor.clone() for name, tensor in model.network.layers.state_dict().items()}
@@ -79,21 +79,21 @@ def test_a_loaded_model_stays_what_it_is_when_its_file_changes(write: Write) -> 
     )
 
 
-def test_no_version_means_the_newest_by_number(write: Write) -> None:
+def test_the_default_version_is_the_highest_number(write: Write) -> None:
     for version in (2, 10, 9):
         folder = write(version=version)
     assert store_of(folder).load("tiny-net").version == 10
     assert store_of(folder).load("tiny-net", 9).version == 9
 
 
-def test_manifests_come_by_name_and_version(write: Write) -> None:
+def test_manifests_are_sorted_by_name_and_version(write: Write) -> None:
     for name, version in (("b", 1), ("a", 10), ("a", 2)):
         folder = write(name=name, version=version)
     listed = [(manifest.name, manifest.version) for manifest in store_of(folder).manifests()]
     assert listed == [("a", 2), ("a", 10), ("b", 1)]
 
 
-def test_what_is_no_version_of_a_model_is_no_part_of_the_store(write: Write) -> None:
+def test_entries_that_are_not_versions_are_not_listed(write: Write) -> None:
     folder = write()
     root = folder.parent.parent
     (root / "README.md").write_text("models")
@@ -104,31 +104,31 @@ def test_what_is_no_version_of_a_model_is_no_part_of_the_store(write: Write) -> 
     assert [manifest.title for manifest in ModelStore(root).manifests()] == [TITLE]
 
 
-def test_a_store_without_a_folder_says_where_it_looked(tmp_path: Path) -> None:
+def test_a_missing_store_is_reported_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"no model store at '.*/nowhere': no such folder"):
         ModelStore(tmp_path / "nowhere")
 
 
-def test_an_empty_store_says_so(tmp_path: Path) -> None:
+def test_an_empty_store_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="model 'a' not found; available: none"):
         ModelStore(tmp_path).load("a")
 
 
 @pytest.mark.parametrize("name", ["other", "..", "../store/tiny-net", "tiny-net/1", "/etc", "a\0b"])
-def test_an_unknown_model_is_told_with_those_there_are(write: Write, name: str) -> None:
+def test_an_unknown_model_is_reported_with_the_available_ones(write: Write, name: str) -> None:
     with pytest.raises(NotFound, match="available: tiny-net") as caught:
         store_of(write()).load(name)
     assert caught.value.field == "model"
 
 
 @pytest.mark.parametrize("version", [2, 0, -1])
-def test_an_unknown_version_is_told_with_those_there_are(write: Write, version: int) -> None:
+def test_an_unknown_version_is_reported_with_the_available_ones(write: Write, version: int) -> None:
     with pytest.raises(NotFound, match=f"model 'tiny-net' has no version {version}; available: 1") as caught:
         store_of(write()).load("tiny-net", version)
     assert caught.value.field == "version"
 
 
-def test_tampered_weights_are_refused(write: Write) -> None:
+def test_tampered_weights_are_rejected(write: Write) -> None:
     folder = write()
     data = bytearray((folder / WEIGHTS).read_bytes())
     data[-1] ^= 1
@@ -137,14 +137,14 @@ def test_tampered_weights_are_refused(write: Write) -> None:
         store_of(folder).load("tiny-net")
 
 
-def test_missing_weights_are_refused(write: Write) -> None:
+def test_missing_weights_are_rejected(write: Write) -> None:
     folder = write()
     (folder / WEIGHTS).unlink()
     with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}' is missing; copy the model"):
         store_of(folder).load("tiny-net")
 
 
-def test_weights_without_a_hash_are_refused(write: Write) -> None:
+def test_weights_without_a_hash_are_rejected(write: Write) -> None:
     folder = write()
     edit_manifest(folder, files={})
     with pytest.raises(
@@ -153,7 +153,7 @@ def test_weights_without_a_hash_are_refused(write: Write) -> None:
         store_of(folder).load("tiny-net")
 
 
-def test_weights_that_are_a_pickle_are_refused_and_not_unpickled(write: Write, tmp_path: Path) -> None:
+def test_pickled_weights_are_rejected_without_unpickling(write: Write, tmp_path: Path) -> None:
     folder = write()
     trap = tmp_path / "trap"
     (folder / WEIGHTS).write_bytes(f"cposix\nsystem\n(S'touch {trap}'\ntR.".encode())
@@ -163,7 +163,7 @@ def test_weights_that_are_a_pickle_are_refused_and_not_unpickled(write: Write, t
     assert not trap.exists()
 
 
-def test_weights_of_another_shape_are_refused(write: Write) -> None:
+def test_weights_of_another_shape_are_rejected(write: Write) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "conv1.weight": tensors["conv1.weight"][:2].clone()})
     message = r"'conv1.weight' has the shape \(2, 3, 3, 3\); the network expects \(4, 3, 3, 3\)"
@@ -172,21 +172,21 @@ def test_weights_of_another_shape_are_refused(write: Write) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int8])
-def test_weights_of_another_type_are_refused(write: Write, dtype: torch.dtype) -> None:
+def test_weights_of_another_type_are_rejected(write: Write, dtype: torch.dtype) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "fc2.bias": tensors["fc2.bias"].to(dtype)})
     with pytest.raises(DamagedModel, match=r"tensor 'fc2.bias' has the type \w+; allowed: F16 and F32"):
         store_of(folder).load("tiny-net")
 
 
-def test_weights_in_single_precision_are_taken(write: Write) -> None:
+def test_weights_in_single_precision_are_accepted(write: Write) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {name: tensor.float() for name, tensor in tensors.items()})
     assert store_of(folder).load("tiny-net").network.filters
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_weights_that_are_no_finite_numbers_are_refused(write: Write, value: float) -> None:
+def test_weights_that_are_not_finite_are_rejected(write: Write, value: float) -> None:
     folder = write()
 
     def spoil(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -198,28 +198,28 @@ def test_weights_that_are_no_finite_numbers_are_refused(write: Write, value: flo
         store_of(folder).load("tiny-net")
 
 
-def test_a_missing_tensor_is_refused(write: Write) -> None:
+def test_a_missing_tensor_is_rejected(write: Write) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {"fc2.bias": tensors["fc2.bias"]})
     with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor 'conv1.weight' is missing"):
         store_of(folder).load("tiny-net")
 
 
-def test_a_tensor_too_many_is_refused(write: Write) -> None:
+def test_an_extra_tensor_is_rejected(write: Write) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "fc9.bias": torch.zeros(1)})
     with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor 'fc9.bias' belongs to no layer"):
         store_of(folder).load("tiny-net")
 
 
-def test_a_manifest_that_is_no_json_is_refused(write: Write) -> None:
+def test_a_manifest_that_is_not_json_is_rejected(write: Write) -> None:
     folder = write()
     (folder / "model.json").write_text("{")
     with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json': Invalid JSON"):
         store_of(folder).manifest("tiny-net")
 
 
-def test_a_manifest_with_a_wrong_value_is_refused_with_its_place(write: Write) -> None:
+def test_an_invalid_value_in_a_manifest_is_rejected_with_its_location(write: Write) -> None:
     folder = write()
     edit_manifest(folder, preprocessing={"crop": -1})
     with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json': preprocessing.crop: ") as caught:
@@ -227,21 +227,21 @@ def test_a_manifest_with_a_wrong_value_is_refused_with_its_place(write: Write) -
     assert "\n" not in str(caught.value)
 
 
-def test_labels_unlike_the_last_layer_are_refused(write: Write) -> None:
+def test_labels_that_do_not_match_the_last_layer_are_rejected(write: Write) -> None:
     folder = write()
     edit_manifest(folder, labels=[{"id": "n1", "name": "cat"}])
     with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json': .*1 labels for layer 'fc2'"):
         store_of(folder).load("tiny-net")
 
 
-def test_a_missing_manifest_is_refused(write: Write) -> None:
+def test_a_missing_manifest_is_rejected(write: Write) -> None:
     folder = write()
     (folder / "model.json").unlink()
     with pytest.raises(DamagedModel, match=f"{TITLE}: 'model.json' is missing"):
         store_of(folder).load("tiny-net")
 
 
-def test_a_folder_with_the_manifest_of_another_model_is_refused(write: Write) -> None:
+def test_a_folder_with_another_models_manifest_is_rejected(write: Write) -> None:
     folder = write()
     folder.rename(folder.parent / "7")
     with pytest.raises(DamagedModel, match=f"version 7: 'model.json' states {TITLE}"):
@@ -249,7 +249,7 @@ def test_a_folder_with_the_manifest_of_another_model_is_refused(write: Write) ->
 
 
 @pytest.mark.parametrize("file", ["model.json", WEIGHTS])
-def test_a_link_that_leads_out_of_the_folder_is_refused(write: Write, tmp_path: Path, file: str) -> None:
+def test_a_link_out_of_the_folder_is_rejected(write: Write, tmp_path: Path, file: str) -> None:
     folder = write()
     (folder / file).rename(tmp_path / "elsewhere")
     (folder / file).symlink_to(tmp_path / "elsewhere")
@@ -257,7 +257,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(write: Write, tmp_path: 
         store_of(folder).load("tiny-net")
 
 
-def test_a_pipe_in_the_place_of_a_file_is_refused_instead_of_waited_for(write: Write) -> None:
+def test_a_pipe_instead_of_a_file_is_rejected_without_blocking(write: Write) -> None:
     folder = write()
     (folder / WEIGHTS).unlink()
     os.mkfifo(folder / WEIGHTS)
@@ -265,7 +265,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_instead_of_waited_for(write: W
         store_of(folder).load("tiny-net")
 
 
-def test_a_store_behind_a_link_works(write: Write, tmp_path: Path) -> None:
+def test_a_store_can_be_a_symbolic_link(write: Write, tmp_path: Path) -> None:
     folder = write()
     (tmp_path / "link").symlink_to(folder.parent.parent)
     assert ModelStore(tmp_path / "link").load("tiny-net").version == 1
@@ -276,7 +276,7 @@ def with_mean_image(manifest: Manifest) -> Manifest:
     return manifest.model_copy(update={"preprocessing": preprocessing})
 
 
-def test_a_mean_image_travels_beside_the_weights_in_full_precision(
+def test_a_mean_image_is_stored_with_the_weights_in_full_precision(
     tmp_path: Path, manifest: Manifest, network: Network
 ) -> None:
     image = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype(np.float32)
@@ -288,9 +288,7 @@ def test_a_mean_image_travels_beside_the_weights_in_full_precision(
         loaded[0, 0, 0] = 1
 
 
-def test_a_mean_image_that_is_missing_is_refused(
-    tmp_path: Path, manifest: Manifest, network: Network
-) -> None:
+def test_a_missing_mean_image_is_rejected(tmp_path: Path, manifest: Manifest, network: Network) -> None:
     folder = write_model(tmp_path, manifest, network)
     edit_manifest(folder, preprocessing={**manifest.preprocessing.model_dump(), "mean": "image"})
     with pytest.raises(
@@ -299,7 +297,7 @@ def test_a_mean_image_that_is_missing_is_refused(
         ModelStore(tmp_path).load("tiny-net")
 
 
-def test_a_mean_image_that_nobody_subtracts_is_refused(write: Write) -> None:
+def test_an_unused_mean_image_is_rejected(write: Write) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "mean_image": torch.zeros(3, 8, 8)})
     with pytest.raises(DamagedModel, match="the preprocessing subtracts no mean image, but the file has one"):
@@ -307,7 +305,7 @@ def test_a_mean_image_that_nobody_subtracts_is_refused(write: Write) -> None:
 
 
 @pytest.mark.parametrize("size", [7, 9])
-def test_a_mean_image_of_a_size_that_fits_no_crop_is_refused(write: Write, size: int) -> None:
+def test_a_mean_image_of_another_size_is_rejected(write: Write, size: int) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "mean_image": torch.zeros(3, size, size)})
     edit_manifest(folder, preprocessing={"short_side": 8, "centre": 8, "crop": 8, "mean": "image"})
@@ -318,7 +316,7 @@ def test_a_mean_image_of_a_size_that_fits_no_crop_is_refused(write: Write, size:
 @pytest.mark.parametrize(
     "image", [torch.zeros(3, 8, 8).half(), torch.zeros(8, 8), torch.full((3, 8, 8), np.nan)]
 )
-def test_a_mean_image_that_is_no_image_is_refused(write: Write, image: Tensor) -> None:
+def test_a_mean_image_of_another_shape_is_rejected(write: Write, image: Tensor) -> None:
     folder = write()
     replace_weights(folder, lambda tensors: {**tensors, "mean_image": image})
     with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor 'mean_image'"):
@@ -326,7 +324,7 @@ def test_a_mean_image_that_is_no_image_is_refused(write: Write, image: Tensor) -
 
 
 class TestVerify:
-    """`verify` looks at every file."""
+    """`verify` checks every file."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path, manifest: Manifest, network: Network) -> Path:
@@ -336,7 +334,7 @@ class TestVerify:
         extra = {"README.md": b"# Tiny"}
         return write_model(tmp_path / "store", manifest, network, checkpoints={2: kept}, extra_files=extra)
 
-    def test_a_whole_model_passes(self, folder: Path) -> None:
+    def test_an_intact_model_passes(self, folder: Path) -> None:
         verified = store_of(folder).verify("tiny-net")
         assert [checkpoint.epoch for checkpoint in verified.checkpoints] == [2]
         assert set(verified.files) == {WEIGHTS, "README.md", "checkpoints/epoch-002.safetensors"}
@@ -358,7 +356,7 @@ class TestVerify:
         with pytest.raises(DamagedModel, match=f"{TITLE}: 'checkpoints/extra.bin' is in .* does not list it"):
             store_of(folder).verify("tiny-net")
 
-    def test_indexes_are_no_part_of_the_model(self, folder: Path) -> None:
+    def test_indexes_are_not_part_of_the_model(self, folder: Path) -> None:
         (folder / "indexes" / "val").mkdir(parents=True)
         (folder / "indexes" / "val" / "index.json").touch()
         rehash(folder)
@@ -377,12 +375,12 @@ class TestVerify:
             store_of(folder).verify("tiny-net")
 
 
-def test_the_network_of_the_manifest_is_the_network_that_is_built(write: Write, spec: NetworkSpec) -> None:
+def test_the_built_network_has_the_spec_of_the_manifest(write: Write, spec: NetworkSpec) -> None:
     assert store_of(write()).load("tiny-net").network.spec == spec
 
 
 class TestCheckpoints:
-    """A model as it was after an epoch of its training."""
+    """A model at a checkpoint of its training."""
 
     @pytest.fixture
     def early(self, spec: NetworkSpec) -> Network:
@@ -396,7 +394,7 @@ class TestCheckpoints:
         safetensors.torch.save_file(tensors, kept)
         return write_model(tmp_path / "store", manifest, network, checkpoints={2: kept, 5: kept})
 
-    def test_it_has_the_filters_of_then_and_ends_before_the_vector(
+    def test_it_has_the_filters_of_its_epoch_and_ends_with_feature_maps(
         self, folder: Path, early: Network
     ) -> None:
         model = store_of(folder).load_checkpoint("tiny-net", 2)
@@ -405,20 +403,20 @@ class TestCheckpoints:
         assert torch.equal(model.network.filters["conv1"].weight, expected)
         assert (model.name, model.version, model.labels, model.folder) == ("tiny-net", 1, (), folder)
 
-    def test_its_weights_are_known_by_the_hash_of_their_file(self, folder: Path) -> None:
+    def test_its_weights_hash_is_that_of_the_checkpoint_file(self, folder: Path) -> None:
         final, early = store_of(folder).load("tiny-net"), store_of(folder).load_checkpoint("tiny-net", 2)
         file = "checkpoints/epoch-002.safetensors"
         assert early.weights_sha256 == hashlib.sha256((folder / file).read_bytes()).hexdigest()
         assert early.weights_sha256 != final.weights_sha256
 
-    def test_an_epoch_that_was_not_kept_is_refused_with_those_that_were(self, folder: Path) -> None:
+    def test_an_epoch_without_a_checkpoint_is_reported_with_the_available_ones(self, folder: Path) -> None:
         with pytest.raises(
             NotFound, match=r"model 'tiny-net' .*has no checkpoint of epoch 3; available: 2, 5"
         ) as refusal:
             store_of(folder).load_checkpoint("tiny-net", 3)
         assert refusal.value.field == "checkpoint"
 
-    def test_a_model_without_checkpoints_says_so(self, write: Write) -> None:
+    def test_a_model_without_checkpoints_is_reported(self, write: Write) -> None:
         with pytest.raises(NotFound, match="has no checkpoint of epoch 1; available: none"):
             store_of(write()).load_checkpoint("tiny-net", 1)
 
@@ -447,7 +445,7 @@ class TestCheckpoints:
         np.testing.assert_array_equal(loaded, mean)
 
 
-def test_a_store_of_several_models_says_which_is_meant_where_none_is_named(write: Write) -> None:
+def test_several_models_need_a_name_or_a_default(write: Write) -> None:
     store = store_of(write())
     assert store.default_name() == "tiny-net" == store.load().name
     write(name="other")
@@ -464,14 +462,14 @@ def test_a_store_of_several_models_says_which_is_meant_where_none_is_named(write
     ("text", "reason"),
     [("{", "Invalid JSON"), ("{}", "default_model: Field required"), ('{"default": 1}', "default_model")],
 )
-def test_what_a_store_says_of_itself_has_to_be_readable(write: Write, text: str, reason: str) -> None:
+def test_an_invalid_store_json_is_rejected(write: Write, text: str, reason: str) -> None:
     store = store_of(write())
     (store.root / "store.json").write_text(text)
     with pytest.raises(DamagedModel, match=f"'store.json': {reason}"):
         store.default_name()
 
 
-def test_an_unknown_name_in_a_manifest_is_refused_with_the_nearest(write: Write) -> None:
+def test_an_unknown_field_in_a_manifest_is_rejected_with_a_suggestion(write: Write) -> None:
     folder = write()
     edit_manifest(folder, preprocessing={"cropp": 8})
     with pytest.raises(DamagedModel, match=r"preprocessing\.cropp: is not known; .*did you mean 'crop'\?"):
@@ -489,7 +487,7 @@ def test_an_unknown_name_in_a_manifest_is_refused_with_the_nearest(write: Write)
         ),
     ],
 )
-def test_a_network_that_no_photo_can_be_prepared_for_is_refused_when_it_is_read(
+def test_a_network_that_does_not_take_photos_is_rejected(
     write: Write, manifest: Manifest, changes: dict[str, int], reason: str
 ) -> None:
     folder = write()

@@ -1,4 +1,4 @@
-"""A store with damaged entries: these are listed with the reason, and the other models work."""
+"""A store with damaged entries: they are listed with the reason; other models still work."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def folder_for_a_file(folder: Path) -> None:
         (folder_for_a_file, "'model.json' is not a regular file"),
     ],
 )
-def test_a_damaged_version_is_listed_with_its_reason(
+def test_a_damaged_version_is_listed_with_the_reason(
     store: ModelStore, harm: Callable[[Path], None], reason: str
 ) -> None:
     harm(store.root / "foo" / "1")
@@ -78,7 +78,7 @@ def test_a_damaged_version_is_listed_with_its_reason(
         store.load("foo")
 
 
-def test_a_file_where_a_version_is_expected_is_damage_of_that_version_alone(store: ModelStore) -> None:
+def test_a_file_instead_of_a_version_folder_damages_only_that_version(store: ModelStore) -> None:
     (store.root / "tiny-net" / "2").write_text("")
     reason = "'2' is a file, but a version's folder is expected; remove it"
     assert damage_of(store) == [("tiny-net", 2, reason)]
@@ -89,7 +89,7 @@ def test_a_file_where_a_version_is_expected_is_damage_of_that_version_alone(stor
 
 
 @pytest.mark.parametrize("name", ["01", "-1", "0", "latest"])
-def test_a_model_in_a_folder_that_is_not_a_version_is_listed_with_what_to_do(
+def test_a_model_in_a_folder_that_is_not_a_version_is_listed_with_a_remedy(
     store: ModelStore, name: str
 ) -> None:
     other_text(store.root / "foo" / name)
@@ -101,7 +101,7 @@ def test_a_model_in_a_folder_that_is_not_a_version_is_listed_with_what_to_do(
 
 
 @pytest.mark.parametrize(("name", "shown"), [(b"My Model", "My Model"), (b"caf\xe9", "caf\\xe9")])
-def test_a_model_in_a_folder_that_is_not_a_name_is_listed_as_text(
+def test_a_model_in_a_folder_with_an_invalid_name_is_listed_escaped(
     store: ModelStore, name: bytes, shown: str
 ) -> None:
     shutil.copytree(store.root / "tiny-net", store.root / os.fsdecode(name))
@@ -118,7 +118,7 @@ def test_a_model_whose_folder_cannot_be_listed_is_damaged(store: ModelStore) -> 
         store.manifest("foo", 7)
 
 
-def test_a_version_that_is_removed_while_the_store_is_listed_is_not_damaged(
+def test_a_version_removed_during_listing_is_not_damaged(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other_text(store.root / "foo" / "1")
@@ -133,20 +133,20 @@ def test_a_version_that_is_removed_while_the_store_is_listed_is_not_damaged(
     assert damage_of(store) == []
 
 
-def test_a_store_that_is_removed_is_reported_as_one(store: ModelStore) -> None:
+def test_a_removed_store_is_reported(store: ModelStore) -> None:
     shutil.rmtree(store.root)
     with pytest.raises(DamagedModel, match=r"the model store '.*' cannot be listed: No such file"):
         store.listing()
 
 
-def test_where_all_models_are_damaged_the_default_is_reported_as_damaged(tmp_path: Path) -> None:
+def test_if_all_models_are_damaged_loading_the_default_reports_the_damage(tmp_path: Path) -> None:
     for name in ("a", "b"):
         empty_folder(tmp_path / name / "1")
     with pytest.raises(DamagedModel, match=r"model 'a' version 1: 'model.json' is missing"):
         ModelStore(tmp_path).load()
 
 
-def test_a_network_that_no_memory_holds_is_refused_before_memory_is_asked_for(store: ModelStore) -> None:
+def test_a_network_too_large_for_memory_is_rejected_before_allocation(store: ModelStore) -> None:
     path = store.folder("tiny-net") / "model.json"
     manifest = json.loads(path.read_text())
     manifest["network"]["layers"][0]["channels"] = 10**13

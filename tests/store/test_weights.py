@@ -1,4 +1,4 @@
-"""Weights as a model has them: arrays until the network is first used, which is built once."""
+"""Weights of a model: arrays until the network is first used, which is built once."""
 
 import threading
 from collections.abc import Callable
@@ -21,9 +21,7 @@ def model(write: Write) -> Model:
     return ModelStore(write().parent.parent).load("tiny-net")
 
 
-def test_threads_that_use_a_network_first_at_once_build_it_once(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_first_uses_build_the_network_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     build, built = networks.network_of, list[Network]()
     together, building = threading.Barrier(THREADS), threading.Event()
 
@@ -50,7 +48,7 @@ def test_threads_that_use_a_network_first_at_once_build_it_once(
     assert all(network is built[0] for network in seen)
 
 
-def test_the_arrays_are_the_weights_of_the_network_before_and_after_it_is_built(model: Model) -> None:
+def test_the_arrays_are_the_same_before_and_after_the_network_is_built(model: Model) -> None:
     before = model.weights.arrays()
     state = model.network.layers.state_dict()
     after = model.weights.arrays()
@@ -61,7 +59,7 @@ def test_the_arrays_are_the_weights_of_the_network_before_and_after_it_is_built(
         np.testing.assert_array_equal(after[name], tensor.numpy())
 
 
-def test_a_network_that_is_first_used_in_inference_mode_can_have_gradients(model: Model) -> None:
+def test_a_network_first_used_in_inference_mode_supports_gradients(model: Model) -> None:
     with torch.inference_mode():
         network = model.network
     images = torch.zeros(1, 3, 8, 8, requires_grad=True)
@@ -69,7 +67,7 @@ def test_a_network_that_is_first_used_in_inference_mode_can_have_gradients(model
     assert images.grad is not None
 
 
-def test_weights_are_put_onto_a_device_before_and_after_the_network_is_built(model: Model) -> None:
+def test_weights_can_be_moved_to_a_device_before_and_after_the_network_is_built(model: Model) -> None:
     unbuilt = model.weights.on_device("meta")
     assert next(unbuilt.network.parameters()).device.type == "meta"
     assert next(model.network.parameters()).device.type == "cpu"  # these weights are others

@@ -1,4 +1,4 @@
-"""Writing: all of a model or nothing."""
+"""Writing a model; all or nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def names_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-def test_everything_goes_into_the_folder_of_name_and_version(
+def test_all_files_are_written_to_name_and_version(
     tmp_path: Path, manifest: Manifest, network: Network
 ) -> None:
     safetensors.torch.save_file({"conv1.bias": torch.zeros(4)}, tmp_path / "epoch")
@@ -43,7 +43,7 @@ def test_weights_are_written_in_half_precision(write: Callable[..., Path]) -> No
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
 
 
-def test_weights_in_the_memory_order_of_training_are_written_as_any(
+def test_channels_last_weights_are_written_like_others(
     tmp_path: Path, manifest: Manifest, network: Network
 ) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
@@ -53,11 +53,11 @@ def test_weights_in_the_memory_order_of_training_are_written_as_any(
         assert torch.equal(loaded[name], tensor.half().float())
 
 
-def test_others_may_read_what_was_written(write: Callable[..., Path]) -> None:
+def test_written_files_are_readable_by_other_users(write: Callable[..., Path]) -> None:
     assert write().stat().st_mode & 0o777 == 0o755
 
 
-def test_a_version_that_is_there_is_not_overwritten(write: Callable[..., Path]) -> None:
+def test_an_existing_version_is_not_overwritten(write: Callable[..., Path]) -> None:
     folder = write()
     before = (folder / "model.json").read_bytes()
     with pytest.raises(InputError, match="model 'tiny-net' version 1 already exists in the store"):
@@ -65,7 +65,7 @@ def test_a_version_that_is_there_is_not_overwritten(write: Callable[..., Path]) 
     assert (folder / "model.json").read_bytes() == before
 
 
-def test_weights_of_another_network_are_refused(
+def test_weights_of_another_network_are_rejected(
     tmp_path: Path, manifest: Manifest, spec: NetworkSpec
 ) -> None:
     other = build(spec.model_copy(update={"name": "other"}))
@@ -73,7 +73,7 @@ def test_weights_of_another_network_are_refused(
         write_model(tmp_path, manifest, other)
 
 
-def test_weights_too_large_for_half_precision_are_refused(
+def test_weights_too_large_for_half_precision_are_rejected(
     tmp_path: Path, manifest: Manifest, network: Network
 ) -> None:
     with torch.no_grad():
@@ -82,13 +82,13 @@ def test_weights_too_large_for_half_precision_are_refused(
         write_model(tmp_path, manifest, network)
 
 
-def test_a_file_outside_the_folder_is_refused(tmp_path: Path, manifest: Manifest, network: Network) -> None:
+def test_a_file_outside_the_folder_is_rejected(tmp_path: Path, manifest: Manifest, network: Network) -> None:
     with pytest.raises(InputError, match=r"file name '\.\./x' must be a relative path"):
         write_model(tmp_path / "store", manifest, network, extra_files={"../x": b""})
     assert not (tmp_path / "store").exists()
 
 
-def test_a_checkpoint_of_another_network_is_refused(
+def test_a_checkpoint_of_another_network_is_rejected(
     tmp_path: Path, manifest: Manifest, network: Network
 ) -> None:
     safetensors.torch.save_file({"conv7.bias": torch.zeros(4)}, tmp_path / "epoch")
@@ -96,7 +96,7 @@ def test_a_checkpoint_of_another_network_is_refused(
         write_model(tmp_path / "store", manifest, network, checkpoints={1: tmp_path / "epoch"})
 
 
-def test_a_disc_that_fails_leaves_nothing_behind(
+def test_a_failing_disk_leaves_nothing_behind(
     tmp_path: Path, manifest: Manifest, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(folder: Path, manifest: Manifest) -> None:
@@ -109,16 +109,14 @@ def test_a_disc_that_fails_leaves_nothing_behind(
     assert names_below(tmp_path) == set()
 
 
-def test_a_full_disk_leaves_no_part_of_a_model(
-    small_disk: Path, manifest: Manifest, network: Network
-) -> None:
+def test_a_full_disk_leaves_no_partial_model(small_disk: Path, manifest: Manifest, network: Network) -> None:
     (small_disk / "ballast").write_bytes(bytes((1 << 20) - 16_384))
     with pytest.raises(CannotWrite, match="No space left on device; free some space there, or write to"):
         write_model(small_disk, manifest, network, extra_files={"history.png": bytes(1 << 18)})
     assert names_below(small_disk) == {"ballast"}
 
 
-def test_an_edited_model_card_is_hashed_anew(write: Callable[..., Path]) -> None:
+def test_an_edited_model_card_is_hashed_again(write: Callable[..., Path]) -> None:
     folder = write()
     (folder / "README.md").write_text("# Tiny")
     manifest = Manifest.model_validate_json((folder / "model.json").read_bytes())

@@ -1,4 +1,4 @@
-"""A folder of photos of two colours, which any network can tell apart."""
+"""A folder of photos of two colours, which any network can distinguish."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Batches: the same for the same seed, epoch and step; the mean of photos, and their crops."""
+"""Batches are reproducible from seed, epoch and step; mean images and crops."""
 
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ from zfscope.training.batches import Batches, mean_image, random_crop
 from zfscope.training.recipe import Phase
 
 
-def test_an_epoch_gives_every_photo_once(batches: Batches) -> None:
+def test_an_epoch_yields_every_photo_once(batches: Batches) -> None:
     classes = torch.cat([targets for _, targets in batches.epoch(0, Phase())])
     assert batches.steps == 4
     assert sorted(classes.tolist()) == [0] * 8 + [1] * 8
 
 
-def test_an_epoch_begun_in_the_middle_goes_on_as_the_whole_one_does(batches: Batches) -> None:
+def test_an_epoch_resumed_in_the_middle_yields_the_same_batches(batches: Batches) -> None:
     whole = list(batches.epoch(2, Phase()))
     rest = list(batches.epoch(2, Phase(), first_step=3))
     assert len(rest) == 1
@@ -24,7 +24,7 @@ def test_an_epoch_begun_in_the_middle_goes_on_as_the_whole_one_does(batches: Bat
     assert rest[0][1].tolist() == whole[3][1].tolist()
 
 
-def test_another_epoch_and_another_seed_give_other_crops(batches: Batches) -> None:
+def test_crops_differ_between_epochs_and_seeds(batches: Batches) -> None:
     first = next(iter(batches.epoch(0, Phase())))[0]
     assert not torch.equal(first, next(iter(batches.epoch(1, Phase())))[0])
     assert not torch.equal(first, next(iter(replace(batches, seed=6).epoch(0, Phase())))[0])
@@ -35,7 +35,7 @@ def test_a_phase_sets_the_size(batches: Batches) -> None:
     assert photos.shape == (4, 3, 20, 20)
 
 
-def test_photos_are_normalised_as_requests_are(batches: Batches) -> None:
+def test_photos_are_normalised_as_in_requests(batches: Batches) -> None:
     steps = batches.preprocessing.model_copy(update={"channels": "BGR", "crop": 36})
     whole = Phase(smallest_crop=1, largest_crop=1)
     photos = torch.cat([images for images, _ in replace(batches, preprocessing=steps).epoch(0, whole)])
@@ -53,7 +53,7 @@ def test_channels_are_last_in_memory(batches: Batches) -> None:
     assert batches.sample(3).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_mean_image_is_cut_with_the_papers_crop(batches: Batches) -> None:
+def test_a_mean_image_is_cropped_like_the_papers_crop(batches: Batches) -> None:
     recipe = batches.recipe.model_copy(update={"crop": "ten", "mean": "image"})
     steps = Preprocessing(short_side=36, centre=36, crop=32, mean="image")
     mean = mean_image(batches.squares)
@@ -73,7 +73,7 @@ def test_the_papers_crops_are_drawn_from_all_ten(batches: Batches) -> None:
     assert drawn == {crop.tobytes() for crop in ten}
 
 
-def test_a_sample_is_centre_crops_as_requests_are(batches: Batches) -> None:
+def test_a_sample_consists_of_centre_crops_as_in_requests(batches: Batches) -> None:
     first, last = batches.sample(2)
     for image, square in ((first, batches.squares[0]), (last, batches.squares[-1])):
         np.testing.assert_array_equal(image, prepare(square, batches.preprocessing).pixels[0])

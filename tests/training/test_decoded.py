@@ -1,4 +1,4 @@
-"""Photos decoded once, and again after any change."""
+"""Photos are decoded once, and again after any change."""
 
 import dataclasses
 import os
@@ -24,7 +24,7 @@ Decode = Callable[..., DecodedPhotos]
 
 
 class Seen:
-    """What decoding was heard to say."""
+    """Recorder of progress and warnings."""
 
     def __init__(self) -> None:
         self.decoded, self.warnings = 0, list[str]()
@@ -40,7 +40,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 def decoded(folder: Path, preprocessing: Preprocessing, tmp_path: Path, seen: Seen) -> Decode:
-    """Decodes the photos, or takes up what was decoded."""
+    """Return the photos, decoded or from the cache."""
 
     def decode_folder(*, run_started: bool = False) -> DecodedPhotos:
         cache, warn = tmp_path / "run.pixels", seen.warnings.append
@@ -57,7 +57,7 @@ def square_of(path: Path, preprocessing: Preprocessing) -> np.ndarray:
     return prepare(decode(path.read_bytes()), whole).views[0]
 
 
-def test_squares_are_those_of_the_preprocessing_and_decoded_once(
+def test_squares_match_the_preprocessing_and_are_decoded_once(
     decoded: Decode, folder: Path, preprocessing: Preprocessing, seen: Seen
 ) -> None:
     photos = decoded()
@@ -69,13 +69,13 @@ def test_squares_are_those_of_the_preprocessing_and_decoded_once(
     assert again.record.fingerprint == photos.record.fingerprint
 
 
-def test_another_folder_is_decoded_anew(folder: Path, preprocessing: Preprocessing, tmp_path: Path) -> None:
+def test_another_folder_is_decoded_again(folder: Path, preprocessing: Preprocessing, tmp_path: Path) -> None:
     cached_photos(read_folder(folder), preprocessing, tmp_path / "pixels")
     other = read_folder(write_photos(tmp_path / "other", count=3))
     assert len(cached_photos(other, preprocessing, tmp_path / "pixels").squares) == 6
 
 
-def test_another_preprocessing_is_decoded_anew(
+def test_photos_are_decoded_again_for_another_preprocessing(
     folder: Path, preprocessing: Preprocessing, tmp_path: Path
 ) -> None:
     cached_photos(read_folder(folder), preprocessing, tmp_path / "pixels")
@@ -84,7 +84,7 @@ def test_another_preprocessing_is_decoded_anew(
     np.testing.assert_array_equal(found, square_of(folder / "blue" / "0.png", larger))
 
 
-def test_a_photo_that_cannot_be_used_is_left_out_with_its_name_and_the_reason(
+def test_an_unusable_photo_is_skipped_with_its_name_and_the_reason(
     decoded: Decode, folder: Path, preprocessing: Preprocessing
 ) -> None:
     (folder / "blue" / "2.png").write_bytes(b"no image")
@@ -97,7 +97,7 @@ def test_a_photo_that_cannot_be_used_is_left_out_with_its_name_and_the_reason(
     np.testing.assert_array_equal(photos.squares[7], square_of(folder / "red" / "1.png", preprocessing))
 
 
-def test_photos_of_which_none_can_be_used_are_refused(folder: Path, decoded: Decode, tmp_path: Path) -> None:
+def test_a_data_set_without_usable_photos_is_rejected(folder: Path, decoded: Decode, tmp_path: Path) -> None:
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"none of the 16 photos in '.*' can be used; 'blue/0\.png': "):
@@ -105,15 +105,13 @@ def test_photos_of_which_none_can_be_used_are_refused(folder: Path, decoded: Dec
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
 
-def test_a_file_of_pixels_that_cannot_be_written_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+def test_an_unwritable_file_of_pixels_is_reported_in_one_sentence(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("not a folder")
     with pytest.raises(CannotWrite, match=r"out/pixels' cannot be written: Not a directory"):
         cached_photos(read_folder(folder), Preprocessing(), tmp_path / "out" / "pixels")
 
 
-def test_a_file_of_pixels_that_was_cut_off_is_written_again(
-    decoded: Decode, tmp_path: Path, seen: Seen
-) -> None:
+def test_a_truncated_file_of_pixels_is_rewritten(decoded: Decode, tmp_path: Path, seen: Seen) -> None:
     whole = np.array(decoded().squares)
     with (tmp_path / "run.pixels").open("r+b") as file:
         file.truncate(100)
@@ -123,7 +121,7 @@ def test_a_file_of_pixels_that_was_cut_off_is_written_again(
 
 @pytest.mark.parametrize("run_started", [False, True])
 @pytest.mark.parametrize("damage", ["zeroed", "one byte"])
-def test_a_file_of_pixels_of_other_contents_is_written_again(
+def test_a_file_of_pixels_with_other_contents_is_rewritten(
     decoded: Decode, tmp_path: Path, seen: Seen, damage: str, *, run_started: bool
 ) -> None:
     whole, file = np.array(decoded().squares), tmp_path / "run.pixels"
@@ -141,18 +139,18 @@ def test_a_record_of_an_earlier_version_gets_the_checksum_of_its_pixels(
     decoded: Decode, tmp_path: Path, seen: Seen
 ) -> None:
     path = tmp_path / "run.parquet"
-    about = decoded().record.about
-    new = record.read_record(path, about)
+    settings = decoded().record.settings
+    new = record.read_record(path, settings)
     assert new
     record.write_record(path, dataclasses.replace(new, checksum=None))
     decoded(run_started=True)
-    again = record.read_record(path, about)
+    again = record.read_record(path, settings)
     assert again
     assert (again.checksum, seen.decoded) == (new.checksum, 16)
 
 
 def replace(path: Path, other: Path) -> None:
-    """Put another photo in a photo's place: of the same size in bytes, and with the same times."""
+    """Replace a photo by another one of the same size in bytes, with the same times."""
     before, data = path.stat(), other.read_bytes()
     size = max(before.st_size, len(data))
     path.write_bytes(data.ljust(size, b"\0"))
@@ -160,7 +158,7 @@ def replace(path: Path, other: Path) -> None:
 
 
 def same_sized(folder: Path) -> tuple[Path, Path]:
-    """Return two photos, made equal in size by bytes behind their end, which decoders pass over."""
+    """Return two photos of equal size in bytes: padded at the end, which decoders ignore."""
     one, other = folder / "blue" / "1.png", folder / "red" / "1.png"
     size = max(one.stat().st_size, other.stat().st_size)
     for path in (one, other):
@@ -168,6 +166,7 @@ def same_sized(folder: Path) -> tuple[Path, Path]:
     return one, other
 
 
+# Changes of the photos, and how each is reported.
 CHANGES: list[tuple[Callable[[Path], object], str]] = [
     (
         lambda folder: (folder / "red" / "3.png").rename(folder / "blue" / "33.png"),
@@ -193,12 +192,11 @@ CHANGES: list[tuple[Callable[[Path], object], str]] = [
     ),
     (lambda folder: (folder / "red" / "3.png").write_bytes(b"broken"), "1 changed ('red/3.png')"),
 ]
-"""A change of the photos, and what is said about it."""
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["just now", "long ago"])
 @pytest.mark.parametrize(("change", "words"), CHANGES)
-def test_after_any_change_all_photos_are_decoded_again_and_labels_are_right(
+def test_any_change_makes_all_photos_be_decoded_again(
     decoded: Decode,
     folder: Path,
     preprocessing: Preprocessing,
@@ -222,7 +220,7 @@ def test_after_any_change_all_photos_are_decoded_again_and_labels_are_right(
 
 
 @pytest.mark.parametrize(("change", "words"), CHANGES)
-def test_after_any_change_photos_that_were_trained_on_are_refused(
+def test_any_change_after_the_start_of_a_run_is_rejected(
     decoded: Decode, folder: Path, change: Callable[[Path], object], words: str
 ) -> None:
     same_sized(folder)
@@ -236,9 +234,7 @@ def test_after_any_change_photos_that_were_trained_on_are_refused(
     assert caught.value.field == "out"
 
 
-def test_photos_that_were_put_back_are_those_that_were_decoded(
-    decoded: Decode, folder: Path, seen: Seen
-) -> None:
+def test_restored_photos_are_recognised(decoded: Decode, folder: Path, seen: Seen) -> None:
     decoded()
     (folder / "red" / "3.png").rename(folder / "blue" / "9.png")
     (folder / "blue" / "9.png").rename(folder / "red" / "3.png")
@@ -249,7 +245,7 @@ def test_photos_that_were_put_back_are_those_that_were_decoded(
     assert (seen.decoded, seen.warnings) == (16, [])
 
 
-def test_photos_whose_times_are_the_same_are_not_read_again(
+def test_photos_with_the_same_stamps_are_not_read_again(
     decoded: Decode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "_SETTLED_NS", 0)
@@ -262,7 +258,7 @@ def test_photos_whose_times_are_the_same_are_not_read_again(
     decoded()
 
 
-def test_once_read_and_found_the_same_photos_are_not_read_again(
+def test_photos_found_unchanged_are_not_read_a_second_time(
     decoded: Decode, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "_SETTLED_NS", 0)
@@ -278,7 +274,7 @@ def test_once_read_and_found_the_same_photos_are_not_read_again(
     assert len(read) == 16
 
 
-def test_a_list_that_gives_a_photo_another_class_is_a_change(
+def test_another_class_in_a_list_is_a_change(
     folder: Path, preprocessing: Preprocessing, tmp_path: Path, seen: Seen
 ) -> None:
     listed = folder / "list.txt"
@@ -292,7 +288,7 @@ def test_a_list_that_gives_a_photo_another_class_is_a_change(
     assert found.targets.tolist() == [0] * 9 + [1] * 7
 
 
-def test_a_record_that_cannot_be_read_is_made_again(decoded: Decode, tmp_path: Path, seen: Seen) -> None:
+def test_an_unreadable_record_is_recreated(decoded: Decode, tmp_path: Path, seen: Seen) -> None:
     decoded()
     (tmp_path / "run.parquet").write_bytes(b"damaged")
     decoded()
@@ -328,7 +324,7 @@ def test_photos_are_decoded_again_when_the_limit_of_pixels_changed(
     assert len(seen.warnings) == 1
 
 
-def test_a_begun_run_is_not_resumed_within_other_limits(
+def test_a_run_is_not_resumed_with_other_limits(
     decoded: Decode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded()
@@ -342,7 +338,7 @@ def test_a_begun_run_is_not_resumed_within_other_limits(
     )
 
 
-def test_a_limit_of_bytes_that_no_photo_reaches_changes_nothing(
+def test_a_byte_limit_that_no_photo_reaches_changes_nothing(
     decoded: Decode, folder: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     largest = max(path.stat().st_size for path in folder.rglob("*.png"))
@@ -358,7 +354,7 @@ def test_a_limit_of_bytes_that_no_photo_reaches_changes_nothing(
     assert decoded().skipped
 
 
-def test_a_record_of_an_earlier_version_is_taken_whatever_the_limits(
+def test_a_record_of_an_earlier_version_is_accepted_with_any_limits(
     decoded: Decode, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zfscope.training.decoded.limit_settings", lambda limits: {})

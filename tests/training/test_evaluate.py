@@ -1,4 +1,4 @@
-"""Accuracy: by hand, and the ten crops."""
+"""Accuracy, compared with a calculation by hand; ten crops."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def by_hand(
 
 
 @pytest.mark.parametrize(("crops", "ten"), [("centre", False), ("ten", True)])
-def test_the_accuracy_is_that_of_photos_one_by_one(
+def test_the_accuracy_matches_that_of_single_photos(
     network: Network, batches: Batches, preprocessing: Preprocessing, crops: Crops, ten: bool
 ) -> None:
     found = evaluate(network, batches.squares, batches.targets, preprocessing, ten_crop=ten)
@@ -35,7 +35,7 @@ def test_the_accuracy_is_that_of_photos_one_by_one(
     assert (found.top5, found.images) == (100.0, 16)
 
 
-def test_photos_may_be_made_smaller_first_as_in_early_training(
+def test_photos_can_be_resized_as_in_early_training_phases(
     network: Network, batches: Batches, preprocessing: Preprocessing
 ) -> None:
     told: list[int] = []
@@ -47,7 +47,7 @@ def test_photos_may_be_made_smaller_first_as_in_early_training(
 
 @pytest.mark.parametrize("side", [32, 36])
 @pytest.mark.parametrize(("crops", "ten"), [("centre", False), ("ten", True)])
-def test_a_mean_image_of_the_crop_or_of_the_square_is_taken_out(
+def test_a_mean_image_of_the_crop_or_the_square_is_subtracted(
     network: Network, batches: Batches, preprocessing: Preprocessing, crops: Crops, ten: bool, side: int
 ) -> None:
     steps = preprocessing.model_copy(update={"mean": "image"})

@@ -1,4 +1,4 @@
-"""Filters: renormalisation and roughness."""
+"""Filters: renormalisation, roughness, dead filters and maps."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from zfscope.training.filters import (
 )
 
 
-def test_only_filters_beyond_the_radius_are_scaled_and_only_in_conv_layers(network: Network) -> None:
+def test_only_convolutional_filters_above_the_radius_are_scaled(network: Network) -> None:
     with torch.no_grad():
         network.filters["conv1"].weight[0].fill_(0.3)
         network.filters["conv1"].weight[1].fill_(0.05)
@@ -30,7 +30,7 @@ def test_only_filters_beyond_the_radius_are_scaled_and_only_in_conv_layers(netwo
     assert (network.filters["fc2"].weight == 0.9).all()
 
 
-def test_white_noise_has_roughness_one_and_a_slope_nearly_none() -> None:
+def test_white_noise_has_roughness_one_and_a_slope_nearly_zero() -> None:
     noise = torch.randn(400, 3, 7, 7, generator=torch.Generator().manual_seed(0))
     assert roughness(noise).mean().item() == pytest.approx(1.0, abs=0.06)
     slope = torch.arange(7.0).expand(1, 3, 7, 7)
@@ -38,7 +38,7 @@ def test_white_noise_has_roughness_one_and_a_slope_nearly_none() -> None:
     assert roughness(slope).item() == pytest.approx(1 / 16)
 
 
-def test_the_scale_of_a_filter_does_not_change_its_roughness() -> None:
+def test_roughness_does_not_depend_on_scale() -> None:
     noise = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(roughness(noise * 1e-3), roughness(noise))
 
@@ -52,18 +52,18 @@ def test_dead_and_noisy_filters_are_counted(network: Network) -> None:
     assert filter_report(network)["lost_filters"] == 50.0
 
 
-def test_a_filter_at_the_share_of_the_median_is_alive_and_the_next_smaller_one_is_dead() -> None:
+def test_a_filter_is_dead_just_below_the_threshold_and_alive_at_it() -> None:
     share = DEAD_SHARE * 20
     rms = np.array([20, share, np.nextafter(share, 0), 20, 20])
     assert dead_filters(rms).tolist() == [False, False, True, False, False]
 
 
 @pytest.mark.parametrize("least", [0.0, 1e-9])
-def test_filters_that_are_rounding_of_the_largest_are_dead_even_where_most_are(least: float) -> None:
+def test_filters_within_rounding_error_are_dead_even_if_most_are(least: float) -> None:
     assert dead_filters(np.array([least, least, 3])).tolist() == [True, True, False]
 
 
-def test_the_share_of_dead_filters_in_the_log_counts_zeros_where_most_filters_are_zero(
+def test_lost_filters_includes_zeros_even_if_most_filters_are_zero(
     network: Network,
 ) -> None:
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_the_share_of_dead_filters_in_the_log_counts_zeros_where_most_filters_ar
     assert filter_report(network)["lost_filters"] == 75.0
 
 
-def test_maps_that_no_photo_excites_are_counted(network: Network) -> None:
+def test_maps_that_no_photo_activates_are_counted(network: Network) -> None:
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         network.filters["conv1"].weight.abs_()
@@ -80,7 +80,7 @@ def test_maps_that_no_photo_excites_are_counted(network: Network) -> None:
     assert dead_maps(network, images) == {"dead_conv1": 25.0}
 
 
-def test_filters_are_centred_in_all_conv_layers_but_the_first() -> None:
+def test_filters_are_centred_except_in_the_first_layer() -> None:
     layers = (Conv(name="conv1", channels=2, kernel=3), Conv(name="conv2", channels=2, kernel=3))
     network = build(NetworkSpec(name="two", input_size=9, layers=layers))
     first, second = (network.filters[name].weight.detach().clone() for name in ("conv1", "conv2"))

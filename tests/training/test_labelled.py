@@ -23,13 +23,13 @@ def test_classes_are_the_folders_in_alphabetical_order(folder: Path) -> None:
     assert all(name.startswith(f"{label}/") for name, label in labelled(photos))
 
 
-def test_given_classes_number_the_photos_and_may_lack_a_folder(folder: Path) -> None:
+def test_given_classes_determine_the_targets_and_may_lack_a_folder(folder: Path) -> None:
     photos = read_folder(folder, ("red", "green", "blue"))
     assert sorted(set(photos.targets.tolist())) == [0, 2]
     assert labelled(photos)[0] == ("red/0.png", "red")
 
 
-def test_photos_of_given_classes_come_class_by_class_and_by_name(folder: Path) -> None:
+def test_photos_are_sorted_by_class_and_name(folder: Path) -> None:
     for name in ("blue-green/a.png", "blue/a/z.png"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes((folder / "red" / "0.png").read_bytes())
@@ -37,12 +37,14 @@ def test_photos_of_given_classes_come_class_by_class_and_by_name(folder: Path) -
     assert names[8:11] == ["blue/a/z.png", "blue-green/a.png", "red/0.png"]
 
 
-def test_a_folder_that_the_model_does_not_know_is_refused(folder: Path) -> None:
+def test_a_folder_of_an_unknown_class_is_rejected(folder: Path) -> None:
     with pytest.raises(InputError, match=r"has the folders \['red'\]; expected folders among blue, green"):
         read_folder(folder, ("blue", "green"))
 
 
-def test_no_folder_one_class_and_a_class_without_photos_are_refused(tmp_path: Path, folder: Path) -> None:
+def test_a_missing_folder_a_single_class_and_an_empty_class_are_rejected(
+    tmp_path: Path, folder: Path
+) -> None:
     with pytest.raises(InputError, match=r"no data set '.*/none': no such folder or file"):
         read_folder(tmp_path / "none")
     (tmp_path / "one" / "only").mkdir(parents=True)
@@ -65,7 +67,7 @@ def test_no_folder_one_class_and_a_class_without_photos_are_refused(tmp_path: Pa
         ("red/0.png\tred\n", r"l.txt' has the classes \['red'\]; expected at least two classes$"),
     ],
 )
-def test_a_list_without_two_classes_is_refused_with_what_a_line_is(
+def test_a_list_without_two_classes_is_rejected_with_the_expected_format(
     folder: Path, lines: str, words: str
 ) -> None:
     (folder / "l.txt").write_text(lines)
@@ -74,7 +76,7 @@ def test_a_list_without_two_classes_is_refused_with_what_a_line_is(
     assert caught.value.field == "data"
 
 
-def test_a_list_of_other_classes_than_the_model_s_and_a_folder_without_any_are_refused(folder: Path) -> None:
+def test_a_list_of_unknown_classes_and_a_folder_without_classes_are_rejected(folder: Path) -> None:
     (folder / "l.txt").write_text("red/0.png\tred\n")
     with pytest.raises(InputError, match=r"has the classes \['red'\]; expected classes among blue, green"):
         read_folder(folder / "l.txt", ("blue", "green"))
@@ -82,7 +84,7 @@ def test_a_list_of_other_classes_than_the_model_s_and_a_folder_without_any_are_r
         read_folder(folder / "red")
 
 
-def test_a_class_whose_name_is_not_utf_8_is_refused(folder: Path) -> None:
+def test_a_class_whose_name_is_not_utf_8_is_rejected(folder: Path) -> None:
     (folder / "red").rename(folder / "caf\udce9")
     with pytest.raises(
         InputError, match=r"class 'caf\\xe9' in '.*' has a name that is not UTF-8; rename it"
@@ -91,7 +93,7 @@ def test_a_class_whose_name_is_not_utf_8_is_refused(folder: Path) -> None:
     assert caught.value.message.isprintable()
 
 
-def test_a_tar_and_a_list_give_what_the_folder_gives(folder: Path, tmp_path: Path) -> None:
+def test_a_tar_and_a_list_match_the_folder(folder: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as packed:
         packed.add(folder, ".")
     expected = labelled(read_folder(folder))
@@ -100,7 +102,7 @@ def test_a_tar_and_a_list_give_what_the_folder_gives(folder: Path, tmp_path: Pat
     assert labelled(read_folder(folder / "list.txt")) == expected
 
 
-def test_photos_outside_of_class_folders_are_passed_over_and_counted(folder: Path) -> None:
+def test_photos_outside_class_folders_are_ignored_and_counted(folder: Path) -> None:
     (folder / "red" / "0.png").rename(folder / "loose.png")
     photos = read_folder(folder)
     assert len(photos) == 15

@@ -1,4 +1,4 @@
-"""Steps and rates."""
+"""Training steps and learning rates."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_biases_are_not_decayed(network: Network, recipe: Recipe) -> None:
     assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(3, 0.1), (3, 0.0)]
 
 
-def test_half_precision_is_a_question_of_the_device() -> None:
+def test_half_precision_depends_on_the_device() -> None:
     assert has_bfloat16(torch.device("cpu")) in (True, False)
 
 
@@ -66,7 +66,7 @@ def test_a_step_in_bfloat16_gives_nearly_the_same_loss(network: Network, recipe:
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
-def test_biases_take_their_share_of_the_rate(network: Network, recipe: Recipe) -> None:
+def test_biases_use_their_fraction_of_the_learning_rate(network: Network, recipe: Recipe) -> None:
     chosen = recipe.model_copy(update={"bias_rate": 0.5, "centre_filters": True})
     steps = make_optimizer(network, chosen)
     batch = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2

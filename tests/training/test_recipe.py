@@ -1,4 +1,4 @@
-"""Recipes: named files of settings, and what is wrong with others."""
+"""Recipes by name and from files, and errors for invalid ones."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ from zfscope.errors import InputError, NotFound
 from zfscope.training.recipe import load_recipe, recipe_names
 
 
-def test_the_paper_and_a_modern_recipe_come_with_the_package() -> None:
+def test_the_package_includes_the_paper_and_modern_recipes() -> None:
     assert recipe_names() == ("modern", "paper")
 
 
-def test_the_papers_recipe_states_what_section_3_states() -> None:
+def test_the_papers_recipe_matches_section_3() -> None:
     recipe = load_recipe("paper")
     assert (recipe.optimizer, recipe.batch, recipe.learning_rate, recipe.momentum) == ("sgd", 128, 0.01, 0.9)
     assert (recipe.mean, recipe.crop, recipe.filter_rms) == ("image", "ten", 0.1)
     assert recipe.initial_deviation == {"*": 0.01}
 
 
-def test_phases_follow_each_other_through_the_run() -> None:
+def test_phases_succeed_each_other_during_the_run() -> None:
     recipe = load_recipe("modern")
     sizes = [recipe.phase(progress / 100).size for progress in range(100)]
     assert sizes == sorted(sizes, key=lambda size: size or 0)
@@ -27,7 +27,7 @@ def test_phases_follow_each_other_through_the_run() -> None:
     assert sizes[-1] == 224
 
 
-def test_an_unknown_recipe_is_not_found_and_the_names_are_told() -> None:
+def test_an_unknown_recipe_is_reported_with_the_available_ones() -> None:
     with pytest.raises(
         NotFound,
         match=r"recipe 'alchemy' not found; available: modern, paper, or give the path of a \.toml file",
@@ -35,7 +35,7 @@ def test_an_unknown_recipe_is_not_found_and_the_names_are_told() -> None:
         load_recipe("alchemy")
 
 
-def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
+def test_a_custom_recipe_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
         'summary = "mine"\noptimizer = "sgd"\nlearning_rate = 0.1\nschedule = "cosine"\n'
@@ -57,14 +57,14 @@ GOOD = 'summary="x"\noptimizer="sgd"\nlearning_rate=0.1\nschedule="cosine"\nbatc
         (GOOD + 'mean="channels"\ncrop="random"\nflavour=1', "flavour"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_recipe_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         load_recipe(str(path))
 
 
-def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_bytes(b'summary = "caf\xe9"')
     with pytest.raises(InputError, match="is not valid: 'utf-8' codec") as caught:
         load_recipe(str(tmp_path / "mine.toml"))
@@ -72,14 +72,14 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_byte_order_mark_is_passed_over(tmp_path: Path, encoding: str) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path, encoding: str) -> None:
     text = 'summary = "a"\noptimizer = "sgd"\nlearning_rate = 0.1\nschedule = "cosine"\n'
     (tmp_path / "mine.toml").write_text(text + 'batch = 4\nmean = "channels"\ncrop = "random"\n', encoding)
     assert load_recipe(str(tmp_path / "mine.toml")).batch == 4
 
 
 @pytest.mark.parametrize("number", ["inf", "nan"])
-def test_numbers_without_end_are_refused(tmp_path: Path, number: str) -> None:
+def test_infinite_numbers_are_rejected(tmp_path: Path, number: str) -> None:
     text = f'summary = "a"\noptimizer = "sgd"\nlearning_rate = {number}\nschedule = "cosine"\nbatch = 4\n'
     (tmp_path / "mine.toml").write_text(text + 'mean = "channels"\ncrop = "random"\n')
     with pytest.raises(InputError, match="learning_rate"):

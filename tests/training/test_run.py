@@ -1,4 +1,4 @@
-"""Runs: exactly resumed, honest about a loss that does not move."""
+"""Runs resume exactly, and warn if the loss does not fall."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from zfscope.training.run import TrainingCallbacks, TrainingRun
 
 
 class Killed(Exception):
-    """Stands for a kill in the middle of an epoch."""
+    """Simulates a kill in the middle of an epoch."""
 
 
 def silent(warn: Callable[[str], None] = lambda text: None) -> TrainingCallbacks:
@@ -35,7 +35,7 @@ def weights(run: TrainingRun) -> torch.Tensor:
     return torch.cat([value.flatten() for value in run.network.layers.state_dict().values()])
 
 
-def test_a_killed_run_ends_as_one_that_was_never_killed(
+def test_a_killed_and_resumed_run_matches_an_uninterrupted_one(
     tmp_path: Path, spec: NetworkSpec, batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = TrainingRun(tmp_path / "whole", fresh(spec), batches, 3)
@@ -88,7 +88,7 @@ def test_a_run_learns_two_colours_and_writes_its_history(
     )
 
 
-def test_checkpoints_hold_the_conv_layers_in_half_precision(
+def test_checkpoints_contain_the_convolutional_layers_in_half_precision(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:
     run = TrainingRun(tmp_path, network, batches, 3)
@@ -100,8 +100,10 @@ def test_checkpoints_hold_the_conv_layers_in_half_precision(
     torch.testing.assert_close(last["conv1.weight"], network.filters["conv1"].weight.detach().half())
 
 
-def test_names_with_dots_are_trained_and_resumed(tmp_path: Path, spec: NetworkSpec, batches: Batches) -> None:
-    """The same as plain names: weights, history, checkpoints."""
+def test_layer_names_with_dots_can_be_trained_and_resumed(
+    tmp_path: Path, spec: NetworkSpec, batches: Batches
+) -> None:
+    """Weights, history and checkpoints equal those with plain names."""
     layers = tuple(layer.model_copy(update={"name": f"layer.0.{layer.name}"}) for layer in spec.layers)
     runs = {"plain": spec, "dotted": spec.model_copy(update={"layers": layers})}
     for name, each in runs.items():
@@ -118,7 +120,7 @@ def test_names_with_dots_are_trained_and_resumed(tmp_path: Path, spec: NetworkSp
 
 
 def test_a_run_of_an_older_version_is_resumed(tmp_path: Path, spec: NetworkSpec, batches: Batches) -> None:
-    """It saved its network whole, with all defaults."""
+    """Older versions saved the whole network spec, with all defaults."""
     run = TrainingRun(tmp_path, fresh(spec), batches, 3)
     run.save()
     state = torch.load(tmp_path / "state.pt", weights_only=True)
@@ -140,7 +142,7 @@ def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path, network: Netwo
 
 
 @pytest.mark.parametrize("content", [b"", b"PK cut off", None])
-def test_a_damaged_state_is_refused_with_the_way_out(
+def test_a_damaged_state_is_rejected_with_a_remedy(
     tmp_path: Path, network: Network, batches: Batches, content: bytes | None
 ) -> None:
     TrainingRun(tmp_path, network, batches, 3).save()
@@ -156,7 +158,7 @@ def test_a_damaged_state_is_refused_with_the_way_out(
     assert refused.value.field == "out"
 
 
-def test_a_loss_that_stays_at_guessing_is_warned_of(
+def test_a_loss_that_stays_at_chance_level_causes_a_warning(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:
     with torch.no_grad():
@@ -170,7 +172,7 @@ def test_a_loss_that_stays_at_guessing_is_warned_of(
     assert "close to that of guessing, ln(classes) = 0.693" in said[0]
 
 
-def test_the_plateau_schedule_follows_the_loss_where_nothing_is_validated(
+def test_the_plateau_schedule_uses_the_loss_without_validation(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:
     run = TrainingRun(tmp_path, network, batches, 9)
@@ -181,13 +183,13 @@ def test_the_plateau_schedule_follows_the_loss_where_nothing_is_validated(
 
 
 @pytest.mark.parametrize("seed", [20_000_000, 2**63 - 1])
-def test_any_seed_trains(tmp_path: Path, network: Network, batches: Batches, seed: int) -> None:
+def test_any_seed_can_be_used(tmp_path: Path, network: Network, batches: Batches, seed: int) -> None:
     run = TrainingRun(tmp_path, network, replace(batches, seed=seed), 1)
     run.run(checkpoints=frozenset(), validate=None, callbacks=silent())
     assert run.progress.epoch == 1
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_the_way_out(
+def test_a_loss_that_is_not_finite_stops_the_run_with_a_remedy(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:
     with torch.no_grad():
@@ -199,7 +201,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_way_out(
     assert not (tmp_path / "state.pt").exists()
 
 
-def test_a_state_that_was_cut_is_refused_with_the_way_out(
+def test_a_truncated_state_is_rejected_with_a_remedy(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:
     run = TrainingRun(tmp_path, network, batches, 3)

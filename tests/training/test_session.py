@@ -1,4 +1,4 @@
-"""Sessions: from an image folder to a model of a store."""
+"""Sessions: from an image folder to a model in a store."""
 
 import io
 import os
@@ -57,9 +57,7 @@ def settings(tmp_path: Path) -> TrainingSettings:
     return settings_in(tmp_path)
 
 
-def test_a_folder_becomes_a_model_whose_accuracy_is_what_evaluate_finds(
-    settings: TrainingSettings, tmp_path: Path
-) -> None:
+def test_the_stored_accuracy_matches_that_of_evaluate(settings: TrainingSettings, tmp_path: Path) -> None:
     assert settings.validation is not None
     shutil.copy(settings.data / "red" / "1.png", settings.validation / "red" / "known.png")
     session = TrainingSession(settings)
@@ -122,7 +120,7 @@ def test_the_papers_recipe_trains_with_a_mean_image(settings: TrainingSettings, 
         ),
     ],
 )
-def test_settings_that_cannot_be_used_are_refused_before_any_work(
+def test_invalid_settings_are_rejected_before_any_work(
     settings: TrainingSettings, change: dict[str, object], error: type[Exception], message: str
 ) -> None:
     if str(change.get("recipe")).endswith(".toml"):
@@ -133,9 +131,7 @@ def test_settings_that_cannot_be_used_are_refused_before_any_work(
 
 
 @pytest.mark.parametrize("field", ["data", "validation"])
-def test_a_class_whose_name_cannot_be_stored_is_refused_before_any_work(
-    settings: TrainingSettings, field: str
-) -> None:
+def test_an_invalid_class_name_is_rejected_before_any_work(settings: TrainingSettings, field: str) -> None:
     folder: Path = getattr(settings, field)
     (folder / "red").rename(folder / "r\udce9d")
     with pytest.raises(InputError, match="has a name that is not UTF-8"):
@@ -143,7 +139,7 @@ def test_a_class_whose_name_cannot_be_stored_is_refused_before_any_work(
     assert not settings.out.exists()
 
 
-def test_data_whose_own_name_is_not_utf_8_is_trained_on_and_named_escaped(
+def test_a_data_set_whose_name_is_not_utf_8_is_named_escaped(
     settings: TrainingSettings, tmp_path: Path
 ) -> None:
     odd = tmp_path / "caf\udce9"
@@ -155,14 +151,14 @@ def test_data_whose_own_name_is_not_utf_8_is_trained_on_and_named_escaped(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_device_that_is_not_there_is_refused_before_any_work(settings: TrainingSettings) -> None:
+def test_an_unavailable_device_is_rejected_before_any_work(settings: TrainingSettings) -> None:
     with pytest.raises(RuntimeUnavailable, match="device 'cuda' is not available") as caught:
         TrainingSession(replace(settings, device="cuda"))
     assert caught.value.field == "device"
     assert not settings.out.exists()
 
 
-def test_a_folder_for_the_run_that_cannot_be_written_is_refused_before_any_work(
+def test_an_unwritable_run_folder_is_rejected_before_any_work(
     settings: TrainingSettings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
@@ -177,7 +173,7 @@ def test_a_folder_for_the_run_that_cannot_be_written_is_refused_before_any_work(
 class TestBroken:
     """Photos that cannot be used."""
 
-    def test_they_are_left_out_and_named(self, settings: TrainingSettings, tmp_path: Path) -> None:
+    def test_they_are_skipped_with_a_warning_each(self, settings: TrainingSettings, tmp_path: Path) -> None:
         (settings.data / "red" / "1.png").write_bytes(b"not a photo")
         assert settings.validation is not None
         shutil.copytree(settings.validation, tmp_path / "more")
@@ -190,14 +186,16 @@ class TestBroken:
         assert session.training.targets.tolist() == [0, 0, 1]
         assert session.run.batches.targets.tolist() == [0, 0, 1]
 
-    def test_a_class_that_has_no_others_is_refused_with_the_reason(self, settings: TrainingSettings) -> None:
+    def test_a_class_without_usable_photos_is_rejected_with_the_reason(
+        self, settings: TrainingSettings
+    ) -> None:
         for path in (settings.data / "red").iterdir():
             path.write_bytes(b"")
         words = r"red' contains no photos \(.*\) that can be used; 'red/0\.png': the file is empty: 0 bytes"
         with pytest.raises(InputError, match=words):
             TrainingSession(settings)
 
-    def test_of_many_the_first_are_named_and_the_others_counted(self, settings: TrainingSettings) -> None:
+    def test_only_the_first_ten_are_named(self, settings: TrainingSettings) -> None:
         for number in range(15):
             (settings.data / "red" / f"x{number:02}.png").touch()
         said = list[str]()
@@ -207,9 +205,9 @@ class TestBroken:
 
 
 class TestSamePhotos:
-    """Photos that are in two places of the data."""
+    """Photos that occur twice in the data."""
 
-    def test_those_trained_on_are_counted_in_the_validation(self, settings: TrainingSettings) -> None:
+    def test_validation_photos_that_are_trained_on_are_counted(self, settings: TrainingSettings) -> None:
         assert settings.validation is not None
         shutil.copy(settings.data / "blue" / "1.png", settings.validation / "blue" / "other.png")
         (settings.validation / "blue" / "0.png").write_bytes((settings.data / "red" / "0.png").read_bytes())
@@ -221,7 +219,7 @@ class TestSamePhotos:
             "measured accuracy will be too high; remove them from one of the two data sets"
         ]
 
-    def test_one_in_two_classes_is_said(self, settings: TrainingSettings) -> None:
+    def test_a_photo_in_two_classes_causes_a_warning(self, settings: TrainingSettings) -> None:
         shutil.copy(settings.data / "blue" / "1.png", settings.data / "red" / "other.png")
         said = list[str]()
         TrainingSession(replace(settings, validation=None), warn=said.append)
@@ -230,7 +228,7 @@ class TestSamePhotos:
         ]
 
 
-def test_repeats_inside_a_class_and_classes_that_look_the_same_are_said(settings: TrainingSettings) -> None:
+def test_duplicates_and_similar_class_names_cause_warnings(settings: TrainingSettings) -> None:
     for name in ("0 (1).png", "0 (2).png"):
         shutil.copy(settings.data / "blue" / "0.png", settings.data / "blue" / name)
     (settings.data / "Red").mkdir()
@@ -252,7 +250,7 @@ def noise(seed: int) -> bytes:
 
 
 class Killed(Exception):
-    """Stands for a kill after an epoch."""
+    """Simulates a kill after an epoch."""
 
 
 def kill(row: dict[str, float]) -> None:
@@ -277,7 +275,7 @@ def change_validation(settings: TrainingSettings) -> None:
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two epochs that was stopped after the first. Not to be changed."""
+    """A run of two epochs that was stopped after the first. Read-only."""
     settings = replace(settings_in(tmp_path_factory.mktemp("begun")), epochs=2)
     with pytest.raises(Killed):
         TrainingSession(settings).train(
@@ -294,7 +292,7 @@ class TestResumed:
         shutil.copytree(begun, settings.out)
         return replace(settings, epochs=2)
 
-    def test_with_the_same_photos_it_goes_on(self, stopped: TrainingSettings) -> None:
+    def test_it_resumes_with_the_same_photos(self, stopped: TrainingSettings) -> None:
         said = list[str]()
         session = TrainingSession(stopped, warn=said.append)
         assert (session.resumed, session.run.progress.epoch, said) == (True, 1, [])
@@ -307,14 +305,14 @@ class TestResumed:
             (change_validation, r"1 changed \('red/0\.png'\)"),
         ],
     )
-    def test_with_other_photos_it_is_refused(
+    def test_it_does_not_resume_with_other_photos(
         self, stopped: TrainingSettings, change: Callable[[TrainingSettings], None], words: str
     ) -> None:
         change(stopped)
         with pytest.raises(InputError, match=f"holds a run with other photos; since it started: {words}"):
             TrainingSession(stopped)
 
-    def test_with_other_photos_it_is_refused_also_where_the_pixels_were_removed(
+    def test_it_does_not_resume_with_other_photos_after_the_pixels_were_removed(
         self, stopped: TrainingSettings
     ) -> None:
         for path in stopped.out.glob("training.p*"):
@@ -323,24 +321,24 @@ class TestResumed:
         with pytest.raises(InputError, match="holds a run that differs in photos, training photos"):
             TrainingSession(stopped)
 
-    def test_without_its_validation_photos_it_is_refused(self, stopped: TrainingSettings) -> None:
+    def test_it_does_not_resume_without_its_validation_photos(self, stopped: TrainingSettings) -> None:
         with pytest.raises(InputError, match="holds a run that differs in validation photos"):
             TrainingSession(replace(stopped, validation=None))
 
-    def test_with_other_names_of_classes_it_is_refused(self, stopped: TrainingSettings) -> None:
+    def test_it_does_not_resume_with_other_class_names(self, stopped: TrainingSettings) -> None:
         words = r"holds a run that differs in labels \(class 'red' was labelled 'red things', now 'crimson'\)"
         with pytest.raises(InputError, match=words) as caught:
             TrainingSession(replace(stopped, labels={"red": "crimson"}))
         assert caught.value.field == "out"
 
-    def test_labels_of_other_classes_make_no_difference(self, stopped: TrainingSettings) -> None:
+    def test_labels_of_unknown_classes_make_no_difference(self, stopped: TrainingSettings) -> None:
         said = list[str]()
         assert TrainingSession(
             replace(stopped, labels={"red": "red things", "green": "grass"}), warn=said.append
         ).resumed
         assert "1 of 2 labels match no class of the data: green" in said
 
-    def test_of_a_run_of_an_older_version_it_is_said_that_its_photos_are_not_known(
+    def test_a_run_of_an_older_version_causes_a_warning_about_its_photos(
         self, stopped: TrainingSettings
     ) -> None:
         path = stopped.out / "state.pt"
@@ -353,7 +351,7 @@ class TestResumed:
         assert "was started by an older version, which did not record its photos" in said[0]
 
 
-def test_classes_without_labels_and_labels_without_classes_are_said(settings: TrainingSettings) -> None:
+def test_missing_and_unused_labels_cause_warnings(settings: TrainingSettings) -> None:
     said = list[str]()
     TrainingSession(replace(settings, labels={"red": "blue", "green": "grass"}), warn=said.append)
     assert said == [
@@ -364,7 +362,7 @@ def test_classes_without_labels_and_labels_without_classes_are_said(settings: Tr
     ]
 
 
-def test_two_processes_never_train_in_one_folder(settings: TrainingSettings) -> None:
+def test_two_processes_cannot_train_in_the_same_folder(settings: TrainingSettings) -> None:
     session = TrainingSession(settings)
     busy = InputError("busy")
     with (

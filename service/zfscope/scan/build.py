@@ -46,7 +46,7 @@ def build_index(
     """Scan a data set with a model, write the index to the folder `target`, and return it opened.
 
     The state is saved every few seconds in `.NAME.unfinished` next to the target. After a kill, the same call
-    resumes from there, and the resulting index is identical byte by byte. An existing index is returned as
+    resumes from there, and the resulting index is identical byte for byte. An existing index is returned as
     it is.
 
     runtime: with one thread, since each thread of the engine runs its own pass. option: command-line option

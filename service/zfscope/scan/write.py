@@ -1,4 +1,4 @@
-"""Writing an index; equal results give identical files, byte by byte."""
+"""Writing an index; equal results give identical files, byte for byte."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -260,16 +260,16 @@ class ModelStore:
         """
         contents, name = survey(self.root), name or self.default_name()
         versions = contents.versions.get(name, [])
-        wanted = versions[-1] if version is None and versions else version
-        if wanted in versions:
-            return self.root / name / str(wanted)
+        number = versions[-1] if version is None and versions else version
+        if number in versions:
+            return self.root / name / str(number)
         fault = contents.fault(name, version)
         if fault:
             raise DamagedModel(f"model '{name}': {fault.reason}")
         if not versions:
             message = f"model '{name}' not found; available: {_join(contents.versions)}"
             raise NotFound(message, field="model")
-        message = f"model '{name}' has no version {wanted}; available: {_join(versions)}"
+        message = f"model '{name}' has no version {number}; available: {_join(versions)}"
         raise NotFound(message, field="version")
 
 

@@ -92,12 +92,12 @@ def cached_photos(
     Raises InputError if photos changed after the run started or none can be used, CannotWrite if the file
     cannot be written.
     """
-    about = {
+    settings = {
         "short_side": preprocessing.short_side,
         "centre": preprocessing.centre,
         "classes": list(photos.classes),
     }
-    record = read_record(_record_path(cache), about)
+    record = read_record(_record_path(cache), settings)
     if record and _has_pixels(cache, record, preprocessing):
         changes, now = compare(record, photos)
         limits = changed_limits(record, environment_limits())
@@ -113,7 +113,7 @@ def cached_photos(
             warn(
                 f"'{cache}' is damaged: its checksum differs from the recorded one; decoding all photos again"
             )
-    return _map_pixels(cache, _decode(photos, preprocessing, cache, about, advance), photos, preprocessing)
+    return _map_pixels(cache, _decode(photos, preprocessing, cache, settings, advance), photos, preprocessing)
 
 
 def _check_not_started(cache: Path, changes: Changes, limits: str, *, run_started: bool) -> None:
@@ -139,7 +139,7 @@ def _decode(
     photos: LabelledPhotos,
     preprocessing: Preprocessing,
     cache: Path,
-    about: dict[str, Any],
+    settings: dict[str, Any],
     advance: Callable[[int], None],
 ) -> CacheRecord:
     """Decode all photos; write the file of pixels and its record."""
@@ -153,7 +153,7 @@ def _decode(
             listed = data.names[number], data.labels[number], data.sizes[number], data.stamps[number]
             recorded.append(RecordedPhoto(*listed, square.digest, square.reason))
             advance(1)
-        record = CacheRecord(about, recorded, limit_settings(environment_limits()), checksum)
+        record = CacheRecord(settings, recorded, limit_settings(environment_limits()), checksum)
         if not record.used:
             raise none_usable(photos.data, record.skipped[0])
         # Remove the old record before its pixels are replaced, so that a kill never leaves a record of other

@@ -74,11 +74,11 @@ class Changes(NamedTuple):
 class CacheRecord:
     """Record of the decoded photos, in order.
 
-    about: everything else that their pixels depend on. limits: decoding limits by setting name; empty in
+    settings: everything else that the pixels depend on. limits: decoding limits by setting name; empty in
     records of earlier versions. checksum: CRC-32 of the file of pixels; None in records of earlier versions.
     """
 
-    about: Mapping[str, Any]
+    settings: Mapping[str, Any]
     photos: Sequence[RecordedPhoto]
     limits: Mapping[str, int] = field(default_factory=dict)
     checksum: int | None = None
@@ -116,13 +116,13 @@ def write_record(path: Path, record: CacheRecord) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
-def read_record(path: Path, about: Mapping[str, Any]) -> CacheRecord | None:
-    """Read a record; return None if it does not exist, is damaged, or was made with another `about`."""
+def read_record(path: Path, settings: Mapping[str, Any]) -> CacheRecord | None:
+    """Read a record; return None if it does not exist, is damaged, or was made with other settings."""
     try:
         table = pq.read_table(path)
         metadata = json.loads(table.schema.metadata[_METADATA])
         limits, checksum = metadata.pop(_LIMITS, {}), metadata.pop(_CHECKSUM, None)
-        record = CacheRecord(about, [_recorded(row) for row in table.to_pylist()], limits, checksum)
+        record = CacheRecord(settings, [_recorded(row) for row in table.to_pylist()], limits, checksum)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
     return record if metadata == _metadata(record) else None
@@ -216,7 +216,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _metadata(record: CacheRecord) -> dict[str, Any]:
-    return {"format": _FORMAT, **record.about}
+    return {"format": _FORMAT, **record.settings}
 
 
 def _recorded(row: Mapping[str, Any]) -> RecordedPhoto:

@@ -1,4 +1,4 @@
-"""Archives as an index has them, for a pip that asks none."""
+"""Package archives in a folder, for a pip that does not access an index."""
 
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ Publish = Callable[..., Package]
 
 @pytest.fixture
 def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Makes a wheel of some files, and lets pip look for packages among such wheels alone."""
+    """Make a wheel of some files, and restrict pip to such wheels."""
     index = tmp_path / "index"
     index.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")

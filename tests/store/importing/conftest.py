@@ -1,4 +1,4 @@
-"""Peers' own definitions with random weights, and how a network of ours is held against them."""
+"""Comparison of imported networks with reference implementations with random weights."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -11,7 +11,7 @@ from zfscope.networks import Network
 
 
 def seeded(module: nn.Module) -> nn.Module:
-    """Give a module weights that keep its activations alive, and biases that are at work."""
+    """Initialise a module so that activations stay alive and biases matter."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -21,12 +21,12 @@ def seeded(module: nn.Module) -> nn.Module:
 
 
 def photos(side: int, count: int = 2) -> Tensor:
-    """Draw normalised images."""
+    """Return random normalised images."""
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
 def assert_layers_agree(network: Network, images: Tensor, peers: Mapping[str, Tensor]) -> None:
-    """Hold layers of a network against what a peer gives, to 1e-4 of the layer's largest value."""
+    """Assert that layers match a reference within 1e-4 of the layer's largest value."""
     found = trace(network, images).outputs
     for name, expected in peers.items():
         assert found[name].shape == expected.shape, name
@@ -35,10 +35,10 @@ def assert_layers_agree(network: Network, images: Tensor, peers: Mapping[str, Te
 
 
 class Outputs:
-    """What chosen modules gave, copied by hooks: a ReLU that works in place would overwrite its layer."""
+    """Outputs of modules, copied by hooks, since an in-place ReLU would overwrite them."""
 
     def __init__(self, module: nn.Module, names: Mapping[str, str]) -> None:
-        """names: by our name of a layer that of the module."""
+        """names: layer names of the store, mapped to module names."""
         self.found: dict[str, Tensor] = {}
         for ours, its in names.items():
             module.get_submodule(its).register_forward_hook(partial(self._keep, ours))

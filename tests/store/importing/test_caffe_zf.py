@@ -1,4 +1,4 @@
-"""Caffe's ZF: every layer as a reference that is written down from its prototxt computes it."""
+"""Caffe's ZF: every layer matches a reference written from its prototxt."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,7 @@ def within_channel(x: Tensor) -> Tensor:
 
 
 def by_prototxt(blobs: Mapping[str, Tensor], images: Tensor) -> dict[str, Tensor]:
-    """Run the layers of models/pascal_voc/ZF in their order; Caffe's pools round up."""
+    """Return the outputs of the layers of models/pascal_voc/ZF; Caffe's pools round up."""
     outputs, x = {}, images
     for name in SHAPES:
         stride, padding = {"conv1": (2, 3), "conv2": (2, 2)}.get(name, (1, 1))
@@ -50,7 +50,7 @@ def by_prototxt(blobs: Mapping[str, Tensor], images: Tensor) -> dict[str, Tensor
     return outputs
 
 
-def test_every_layer_is_that_of_the_prototxt() -> None:
+def test_every_layer_matches_the_prototxt() -> None:
     weights, images = blobs(), 100 * photos(224, 1)  # as large as pixels, or the norm does nothing
     outputs = by_prototxt(weights, images)
     assert (outputs["norm1"] / outputs["relu1"].clamp(min=1e-9)).min() < 0.9
@@ -60,18 +60,18 @@ def test_every_layer_is_that_of_the_prototxt() -> None:
     assert_layers_agree(imported.network, images, outputs)
 
 
-def test_what_belongs_to_a_detector_is_left_out_and_there_are_no_classes() -> None:
+def test_detector_layers_are_left_out_and_the_model_has_no_classes() -> None:
     imported = caffe_zf({**blobs(), "fc6.weight": torch.zeros(1), "rpn_conv/3x3.weight": torch.zeros(1)})
     assert imported.classes == 0
     assert imported.network.spec.scores == "relu5"
 
 
-def test_the_image_is_blue_first() -> None:
+def test_the_image_is_bgr() -> None:
     steps = caffe_zf(blobs()).preprocessing
     assert (steps.channels, steps.mean) == ("BGR", (102.9801, 115.9465, 122.7717))
 
 
-def test_blobs_of_another_network_are_refused() -> None:
+def test_blobs_of_another_network_are_rejected() -> None:
     other = {name: tensor for name, tensor in blobs().items() if name != "conv3.bias"}
     with pytest.raises(ValueError, match=r"tensor 'conv3\.bias' is missing"):
         caffe_zf(other)

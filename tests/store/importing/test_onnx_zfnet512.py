@@ -1,4 +1,4 @@
-"""The zoo's ZFNet-512: a file with its names and shapes (but for narrower fc layers), run by ONNX Runtime."""
+"""The zoo's ZFNet-512: a file with its names and shapes (narrower fc layers), run by ONNX Runtime."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ NORM = {"size": 5, "alpha": 4e-3, "beta": 0.75, "bias": 2.0}
 
 
 def zoo(*, widths: int = 1) -> onnx.ModelProto:
-    """Give the zoo's graph; widths: by what the number of maps is divided."""
+    """Return the zoo's graph. widths: divisor of the numbers of maps."""
     generator = np.random.default_rng(0)
     nodes, tensors = [], []
 
@@ -70,7 +70,7 @@ def zoo(*, widths: int = 1) -> onnx.ModelProto:
 
 
 def ours(output: str) -> str:
-    """Give our name of what a node gives: `gpu_0/conv1_2` is `relu1`."""
+    """Return the layer name of a node's output: `gpu_0/conv1_2` is `relu1`."""
     name, _, place = output.removeprefix("gpu_0/").partition("_")
     if name == "pred":
         return "fc8"
@@ -78,7 +78,7 @@ def ours(output: str) -> str:
 
 
 def by_onnx_runtime(model: onnx.ModelProto, image: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Run a model, and give what every node gives by our name of its layer, but for the softmax."""
+    """Run a model and return the outputs of all nodes except the softmax, by layer name."""
     names = [node.output[0] for node in model.graph.node if node.op_type != "Softmax"]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -94,7 +94,7 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-def test_every_layer_is_that_of_onnx_runtime(tmp_path: Path) -> None:
+def test_every_layer_matches_onnx_runtime(tmp_path: Path) -> None:
     model, image = zoo(), photos(224, 1)
     imported = onnx_zfnet512(save(model, tmp_path / "zfnet.onnx"))
     assert imported.network.shapes["conv1"] == (96, 109, 109)
@@ -105,7 +105,7 @@ def test_every_layer_is_that_of_onnx_runtime(tmp_path: Path) -> None:
     assert imported.classes == 10
 
 
-def test_the_image_is_blue_first_and_only_its_mean_is_subtracted(tmp_path: Path) -> None:
+def test_the_image_is_bgr_and_only_its_mean_is_subtracted(tmp_path: Path) -> None:
     steps = onnx_zfnet512(save(zoo(widths=16), tmp_path / "a.onnx")).preprocessing
     assert (steps.channels, steps.mean, steps.std) == ("BGR", (103.939, 116.779, 123.68), (1, 1, 1))
 
@@ -162,7 +162,7 @@ def without_bias(model: onnx.ModelProto) -> None:
         (dilated, "layer 'conv1' has windows that are not square or are dilated"),
     ],
 )
-def test_another_graph_is_refused_by_what_is_different(
+def test_another_graph_is_rejected_with_the_difference(
     tmp_path: Path, change: Callable[[onnx.ModelProto], None], message: str
 ) -> None:
     model = zoo(widths=16)
@@ -172,7 +172,7 @@ def test_another_graph_is_refused_by_what_is_different(
 
 
 @pytest.mark.parametrize("data", [b"", b"no model"])
-def test_what_is_no_onnx_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_bytes_that_are_not_onnx_are_rejected(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.onnx").write_bytes(data)
     with pytest.raises(ValueError, match=r"not an ONNX model|the output of the graph"):
         onnx_zfnet512(tmp_path / "a.onnx")

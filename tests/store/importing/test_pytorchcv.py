@@ -1,4 +1,4 @@
-"""pytorchcv's ZFNet: every layer as pytorchcv itself computes it, with random weights."""
+"""pytorchcv's ZFNet: every layer matches pytorchcv itself, with random weights."""
 
 from importlib import import_module
 
@@ -26,7 +26,7 @@ PEERS = {
 
 
 def small(**changed: Tensor | None) -> dict[str, Tensor]:
-    """Give a state dict of narrow layers, with some tensors changed, None to leave one out."""
+    """Return a state dict of narrow layers with some tensors replaced, or removed by None."""
     widths = {"conv1": 4, "conv2": 5, "conv3": 6, "conv4": 6, "conv5": 4, "fc6": 8, "fc7": 8, "fc8": 3}
     sides, reads, state = {"conv1": 7, "conv2": 5}, 3, {}
     for ours, its in NAMES.items():
@@ -41,7 +41,7 @@ def small(**changed: Tensor | None) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", ["zfnet", "zfnetb"])
-def test_every_layer_is_that_of_pytorchcv(name: str) -> None:
+def test_every_layer_matches_pytorchcv(name: str) -> None:
     require_module("pytorchcv", "make setup, which leaves out its torchvision")
     module = import_module("pytorchcv.models.zfnet")
     peer = seeded(getattr(module, name)(num_classes=10))
@@ -54,7 +54,7 @@ def test_every_layer_is_that_of_pytorchcv(name: str) -> None:
     assert imported.classes == 10
 
 
-def test_layers_of_any_width_are_taken() -> None:
+def test_layers_of_any_width_are_accepted() -> None:
     imported = pytorchcv(small())
     assert imported.network.shapes["conv3"] == (6, 13, 13)
     assert imported.classes == 3
@@ -74,7 +74,7 @@ def test_layers_of_any_width_are_taken() -> None:
         ({"output__fc3__bias": torch.full((3,), torch.nan)}, "values that are not finite"),
     ],
 )
-def test_another_network_is_refused_by_what_does_not_fit(
+def test_another_network_is_rejected_with_the_difference(
     changed: dict[str, Tensor | None], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Files of tensors: what is read, and what is refused before it can run."""
+"""Files of tensors: which are read, and which are rejected before any code runs."""
 
 import pickle
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def save_npz(path: Path) -> None:
         ("a.npz", save_npz),
     ],
 )
-def test_tensors_come_back_from_every_kind_of_file(
+def test_tensors_are_read_from_every_file_format(
     tmp_path: Path, name: str, save: Callable[[Path], None]
 ) -> None:
     save(tmp_path / name)
@@ -36,7 +36,7 @@ def test_tensors_come_back_from_every_kind_of_file(
 
 
 class Malice:
-    """Touches a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,14 +45,14 @@ class Malice:
         return Path.touch, (self.path,)
 
 
-def test_code_in_a_state_dict_is_refused_and_never_runs(tmp_path: Path) -> None:
+def test_code_in_a_state_dict_is_rejected_and_never_runs(tmp_path: Path) -> None:
     torch.save({"a": Malice(tmp_path / "ran")}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="without running code from it"):
         read_tensors(tmp_path / "a.pth")
     assert not (tmp_path / "ran").exists()
 
 
-def test_code_in_an_array_is_refused_and_never_runs(tmp_path: Path) -> None:
+def test_code_in_an_array_is_rejected_and_never_runs(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.array([Malice(tmp_path / "ran")], dtype=object))
     with pytest.raises(ValueError, match=r"not an \.npz file of plain numbers"):
         read_tensors(tmp_path / "a.npz")
@@ -61,24 +61,24 @@ def test_code_in_an_array_is_refused_and_never_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.pth", "a.npz", "a.safetensors"])
 @pytest.mark.parametrize("data", [b"", b"nonsense", pickle.dumps({"a": 1})])
-def test_what_holds_no_tensors_is_refused(tmp_path: Path, name: str, data: bytes) -> None:
+def test_files_without_tensors_are_rejected(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ValueError, match="no"):
         read_tensors(tmp_path / name)
 
 
-def test_a_module_that_was_saved_whole_is_refused(tmp_path: Path) -> None:
+def test_a_pickled_module_is_rejected(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(1, 1), tmp_path / "a.pth")
     with pytest.raises(ValueError, match="not a state dict that can be read"):
         read_tensors(tmp_path / "a.pth")
 
 
-def test_a_mapping_of_something_else_is_no_state_dict(tmp_path: Path) -> None:
+def test_a_mapping_of_other_values_is_not_a_state_dict(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="a mapping of names to tensors"):
         read_tensors(tmp_path / "a.pth")
 
 
-def test_a_missing_file_is_told_as_such(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_as_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_tensors(tmp_path / "a.pth")

@@ -1,4 +1,4 @@
-"""torchvision's AlexNet: every layer as a module of its layers and names computes it."""
+"""torchvision's AlexNet: every layer matches a torch module with its layers and names."""
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ PEERS = {
 
 
 class AlexNet(nn.Module):
-    """The module that torchvision's `alexnet` is, with narrower fully connected layers."""
+    """Return torchvision's `alexnet` module, with narrower fully connected layers."""
 
     def __init__(self, *, classes: int = 5, hidden: int = 32) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class AlexNet(nn.Module):
         return scores
 
 
-def test_every_layer_is_that_of_torchvision() -> None:
+def test_every_layer_matches_torchvision() -> None:
     peer = seeded(AlexNet())
     imported = torchvision_alexnet(peer.state_dict())
     outputs, images = Outputs(peer, PEERS), photos(224)
