@@ -118,7 +118,7 @@ def test_a_file_over_the_limit_of_a_message_is_refused_before_it_is_read(tmp_pat
 
 
 def test_photos_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MOST_BYTES", 250)
+    monkeypatch.setattr(files, "MAX_MESSAGE_BYTES", 250)
     with pytest.raises(TooLarge, match=r"^images has 3\d\d bytes; a request holds at most 250,") as refusal:
         analyze_request("project", [bytes(100)] * 9, {})
     assert refusal.value.field == "images"

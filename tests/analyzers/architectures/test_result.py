@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zfscope.analysis.check import checked
+from zfscope.analysis.check import validate_analysis
 from zfscope.networks import NetworkSpec
 from zfscope.store import Model
 from zfscope_analyzers.architectures import Measurements, compare, comparison_result
@@ -24,7 +24,7 @@ def measures(
 
 
 def test_a_result_passes_validation(measures: tuple[Measurements, ...]) -> None:
-    result = checked(comparison_result(measures))
+    result = validate_analysis(comparison_result(measures))
     assert [picture.name for picture in result.pictures] == ["architectures"]
     assert result.tables["architectures"].columns == ("measure", "fine 1", "coarse 1")
 
@@ -66,4 +66,4 @@ def test_a_model_silent_in_layer_2_is_drawn_without_projections(
         model.network.filters["conv2"].bias.fill_(-1e6)
     result = compare(models, photos)
     assert draw_comparison(result).rgb.shape[1] == WIDTH_PX
-    assert checked(comparison_result(result)).tables
+    assert validate_analysis(comparison_result(result)).tables

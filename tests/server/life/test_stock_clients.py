@@ -16,7 +16,7 @@ from tests.server.life.conftest import HeldCall
 from tests.support.calls import analyze_request
 from tests.support.lone import Lone
 from tests.support.stock import Http2, NodeClient
-from zfscope.client.retry import shipped
+from zfscope.client.retry import shipped_service_config
 from zfscope.errors import NotReady, RuntimeUnavailable
 from zfscope.server.services import classification
 from zfscope.server.settings import Settings
@@ -86,7 +86,7 @@ def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tup
 
 def options(address: str) -> dict[str, object]:
     """The channel options that docs/other-languages.md recommends for Node.js."""
-    config = {name: value for name, value in shipped().items() if name != "healthCheckConfig"}
+    config = {name: value for name, value in shipped_service_config().items() if name != "healthCheckConfig"}
     return {"grpc.service_config": json.dumps(config), "grpc.per_rpc_retry_buffer_size": 52 << 20}
 
 
