@@ -70,7 +70,7 @@ def test_an_address_is_written_as_grpc_takes_it() -> None:
         ("a b:1", "'a b:1' is not HOST:PORT: 'a b' is not a host name or an IP address"),
         ("*:1", "'*:1' is not HOST:PORT: '*' is not a host name or an IP address"),
         ("http://gpu:1/api", "'http://gpu:1/api' has a path; write HOST:PORT alone"),
-        ("ftp://gpu:1", "'ftp://gpu:1' is not HOST:PORT: 'ftp://' is unknown here; leave it out"),
+        ("ftp://gpu:1", "'ftp://gpu:1' is not HOST:PORT: 'ftp://' is not a supported scheme; leave it out"),
         ("me:secret@gpu:1", "an address with '@' is not HOST:PORT: leave user name and password out"),
     ],
 )

@@ -2,11 +2,11 @@
 
     from zfscope import Client, LocalClient
 
-    seen = LocalClient().project("china.jpg", layer="conv5")     # in this process
-    seen = Client("localhost:50051").project("china.jpg")        # by a service
-    seen.sheet.save("conv5.png")
+    result = LocalClient().project("china.jpg", layer="conv5")     # in this process
+    result = Client("localhost:50051").project("china.jpg")        # by a service
+    result.sheet.save("conv5.png")
 
-Names are loaded when they are first used: importing zfscope takes neither torch nor gRPC.
+Names are imported on first use: `import zfscope` imports neither torch nor gRPC.
 """
 
 from importlib import import_module
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from zfscope.local import LocalClient
     from zfscope.store import open_store
 
-# Where names are defined that are loaded when they are first used.
+# Module of each name that is imported on first use.
 _LAZY = {
     "Access": "zfscope.client",
     "AsyncClient": "zfscope.client",
@@ -86,7 +86,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is first used. Raises MissingExtra where that takes more than is installed."""
+    """Import a public name on first use. Raises MissingExtra if it needs an extra that is not installed."""
     if name not in _LAZY:
         raise AttributeError(f"module 'zfscope' has no attribute '{name}'")
     with engine_needed():

@@ -1,4 +1,4 @@
-"""Network addresses as people write them, HOST:PORT, read by one parser for every option and setting."""
+"""Parser of network addresses, HOST:PORT, shared by every option and setting."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _PLAIN, _WITH_TLS = ("http", "grpc"), ("https", "grpcs")
 
 @dataclass(frozen=True)
 class Address:
-    """A host, IPv6 without brackets, and a port. tls: whether it was written as a URL that asks for TLS."""
+    """A host (IPv6 without brackets) and a port. tls: whether written as an https:// or grpcs:// URL."""
 
     host: str
     port: int
@@ -22,10 +22,10 @@ class Address:
 
 
 def parse_address(text: str, *, example_port: int = 50051, least_port: int = 0) -> Address:
-    """Read HOST:PORT; a URL (`http://HOST:PORT/`) and IPv6 without brackets are taken where unambiguous.
+    """Parse HOST:PORT or a URL (`http://HOST:PORT/`).
 
-    example_port: for messages. least_port: 1 for an address to connect to, 0 for one to listen on.
-    Raises ValueError with one sentence that says what is wrong and gives the right form.
+    example_port: port shown in error messages. least_port: 1 for an address to connect to, 0 to listen on.
+    Raises ValueError with a one-sentence message that shows the correct form.
     """
     scheme, rest = _without_scheme(text.strip(), text)
     host, port = _split(rest, text, example_port, least_port)
@@ -39,9 +39,9 @@ def parse_address(text: str, *, example_port: int = 50051, least_port: int = 0) 
 
 
 def check_endpoint(text: str) -> str:
-    """Return the URL of an OTLP endpoint without the slash at its end, where it is http:// or https://.
+    """Return the http:// or https:// URL of an OTLP endpoint without its trailing slash.
 
-    Raises ValueError with one sentence for anything else; https:// alone may leave its port out, 443.
+    The port is optional for https:// only (443). Raises ValueError for any other text.
     """
     stripped = text.strip().rstrip("/")
     scheme = stripped.partition("://")[0].lower()
@@ -60,7 +60,7 @@ def check_endpoint(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host, a name or an IP address, is reachable from this machine alone."""
+    """Return whether a host name or IP address is reachable from this machine only."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -83,11 +83,11 @@ def bracket_ipv6(host: str) -> str:
 
 
 def _without_scheme(stripped: str, text: str) -> tuple[str, str]:
-    """Split the scheme off a URL, and refuse what an address cannot hold."""
+    """Split off the scheme of a URL. Raises ValueError for user names, paths and unknown schemes."""
     found = _SCHEME.match(stripped)
     scheme = found[1].lower() if found else ""
     if scheme and scheme not in (*_PLAIN, *_WITH_TLS):
-        raise ValueError(f"'{text}' is not HOST:PORT: '{scheme}://' is unknown here; leave it out")
+        raise ValueError(f"'{text}' is not HOST:PORT: '{scheme}://' is not a supported scheme; leave it out")
     rest = stripped[found.end() :] if found else stripped
     if "@" in rest:
         raise ValueError("an address with '@' is not HOST:PORT: leave user name and password out")
@@ -126,7 +126,7 @@ def _split(rest: str, text: str, example_port: int, least_port: int) -> tuple[st
 
 
 def _guesses(address: str, example_port: int) -> str:
-    """Return the forms that may be meant by an IPv6 address without brackets: the last part may be a port."""
+    """Return the likely meanings of an IPv6 address without brackets: its last part may be a port."""
     host, _, port = address.rpartition(":")
     whole = f"[{address}]:{example_port}"
     return f"{whole} or [{host}]:{port}" if port.isdecimal() and _is_ipv6(host) else whole

@@ -1,4 +1,4 @@
-"""Cancelling calls from another thread, and the points at which work deep inside ends when its call does."""
+"""Cancellation of calls from another thread, and checkpoints at which long-running work stops."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ _check: ContextVar[Callable[[], None]] = ContextVar("check")
 
 
 class Cancellation:
-    """Cancels the calls that it was passed to, from any thread; those calls raise `Cancelled`.
+    """Handle that cancels the calls it was passed to, from any thread; those calls raise `Cancelled`.
 
         cancel = Cancellation()
         threading.Timer(5, cancel.cancel).start()
         client.occlude("photo.jpg", cancel=cancel)
 
-    It cannot be undone: a call that gets a used one is cancelled at once.
+    Cancellation is permanent: a call that receives a cancelled handle is cancelled immediately.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Cancellation:
 
     @contextmanager
     def calling(self, callback: Callable[[], object]) -> Iterator[None]:
-        """Call `callback`, in the thread that cancels, if that happens inside the block or before it."""
+        """Call `callback` on cancellation inside the block, in the cancelling thread; at once if past."""
         with self._lock:
             self._callbacks.append(callback)
             cancelled = self._cancelled
@@ -60,7 +60,7 @@ class Cancellation:
 
 @contextmanager
 def interruptible(check: Callable[[], None]) -> Iterator[None]:
-    """Have each `checkpoint` inside, in this thread, call `check`, which raises to end the work."""
+    """Make each `checkpoint` in this block and thread call `check`, which raises to stop the work."""
     token = _check.set(check)
     try:
         yield
@@ -69,7 +69,7 @@ def interruptible(check: Callable[[], None]) -> Iterator[None]:
 
 
 def checkpoint() -> None:
-    """Raise if the call of this work was cancelled; for drawing and other work that knows no calls."""
+    """Raise if the current call was cancelled; for drawing and other code that has no access to the call."""
     check = _check.get(None)
     if check:
         check()

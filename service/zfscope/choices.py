@@ -1,4 +1,4 @@
-"""Names that users choose from, on the command line, in settings and in Python; the first is the default."""
+"""Choices offered on the command line, in settings and in Python; the first is the default."""
 
 from enum import StrEnum
 

@@ -1,38 +1,38 @@
-"""What can go wrong, in words for the person who asked.
+"""Exceptions raised by ZFScope.
 
     ZfscopeError
     |-- InputError           an image, tensor or parameter that cannot be used
     |   `-- TooLarge         an image over a limit
-    |-- NotFound             no model, version, layer or unit of that name
-    |-- DamagedModel         a stored model that is not what its manifest states
-    |-- DamagedIndex         an index that is not what its manifest states
-    |-- FetchFailed          a package of published weights that cannot be had, or lacks a file
-    |-- CannotWrite          a file that the system does not let be written: a full disk, no permission
-    |-- NotReady             the service is still loading, or is shutting down
-    |-- TooMuchWork          more work than one request may ask for
-    |   `-- Busy             more requests at once than the service takes
-    |-- Unauthenticated      no token, or none that the service knows
-    |-- Cancelled            the caller cancelled, or its deadline passed
-    |   `-- TooLate          the deadline passed while the request was worked on
-    |-- BrokenPlugin         an installed analyzer that does not fit
-    |-- AnalyzerFailed       a fault of an analyzer, which its package has to mend
+    |-- NotFound             a model, version, layer or unit that does not exist
+    |-- DamagedModel         a stored model that does not match its manifest
+    |-- DamagedIndex         an index that does not match its manifest
+    |-- FetchFailed          a package of published weights that cannot be downloaded or lacks a file
+    |-- CannotWrite          a file that cannot be written: disk full, permission denied
+    |-- NotReady             the service is still loading or is shutting down
+    |-- TooMuchWork          more work than one request is allowed
+    |   `-- Busy             more concurrent requests than the service accepts
+    |-- Unauthenticated      a missing or unknown token
+    |-- Cancelled            the caller cancelled or its deadline passed
+    |   `-- TooLate          the deadline passed while the request was running
+    |-- BrokenPlugin         an installed analyzer that violates the contract
+    |-- AnalyzerFailed       a bug in an analyzer, to be fixed in its package
     |-- MissingExtra         an optional part of zfscope that is not installed
-    `-- RuntimeUnavailable   a forward runtime, or the engine of a scan, that cannot be used, here or now
+    `-- RuntimeUnavailable   a forward runtime or scan engine that is not available
 
-    BadAnalysis              what an analyzer returned cannot be sent; its caller gets AnalyzerFailed
+    BadAnalysis              an invalid result of an analyzer; callers get AnalyzerFailed
 
-A message names the thing, the value, what is allowed and what to do. None of these
-classes knows of gRPC: `zfscope.wire.status` maps each to one status.
+A message states what is wrong, the value, what is allowed and what to do. These classes do not
+depend on gRPC: `zfscope.wire.status` maps each to a status.
 """
 
 from collections.abc import Mapping
 
 
 class ZfscopeError(Exception):
-    """Base of all errors that ZFScope raises on purpose.
+    """Base class of all errors that ZFScope raises deliberately.
 
-    `field` is the path of the request field that is wrong (`image.encoded`, `units[2].y`),
-    empty where no single field is. `fields` says of each what is wrong, where several are.
+    `field` is the path of the invalid request field (`image.encoded`, `units[2].y`), empty if the error is
+    not about a single field. `fields` maps each invalid field to its message if there are several.
     """
 
     def __init__(self, message: str, *, field: str = "", fields: Mapping[str, str] | None = None) -> None:
@@ -47,27 +47,27 @@ class InputError(ZfscopeError):
 
 
 class TooLarge(InputError):
-    """An image of more bytes or pixels than are allowed."""
+    """An image that exceeds the limit of bytes or pixels."""
 
 
 class NotFound(ZfscopeError):
-    """No model, version, layer or unit of that name."""
+    """A model, version, layer or unit that does not exist."""
 
 
 class DamagedModel(ZfscopeError):
-    """A stored model that is not what its manifest states; the message names model, version and file."""
+    """A stored model that does not match its manifest; the message names model, version and file."""
 
 
 class DamagedIndex(ZfscopeError):
-    """An index that is not what its manifest states; the message names it, the file and what to do."""
+    """An index that does not match its manifest; the message names index and file and says what to do."""
 
 
 class FetchFailed(ZfscopeError):
-    """A package of published weights that cannot be downloaded, or that lacks what it should hold."""
+    """A package of published weights that cannot be downloaded or is incomplete."""
 
 
 class CannotWrite(ZfscopeError):
-    """A file that cannot be written, and of which no part is left. `reason` is what the system says."""
+    """A file that cannot be written; no partial file remains. `reason` is the operating system's message."""
 
     def __init__(self, message: str, *, reason: str = "", field: str = "") -> None:
         super().__init__(message, field=field)
@@ -75,37 +75,37 @@ class CannotWrite(ZfscopeError):
 
 
 class NotReady(ZfscopeError):
-    """The service is still loading, or is shutting down."""
+    """The service is still loading or is shutting down."""
 
 
 class TooMuchWork(ZfscopeError):
-    """More work than one request may ask for."""
+    """More work than one request is allowed."""
 
 
 class Busy(TooMuchWork):
-    """More requests at once than the service takes; one of them may be sent again soon."""
+    """More concurrent requests than the service accepts; retry after a moment."""
 
 
 class Unauthenticated(ZfscopeError):
-    """The service asks for a token, and got none that it knows."""
+    """A missing or unknown token for a service that requires one."""
 
 
 class Cancelled(ZfscopeError):
-    """The caller cancelled or went away, or its deadline passed."""
+    """The caller cancelled or disconnected, or its deadline passed."""
 
 
 class TooLate(Cancelled):
-    """The deadline of a request passed while it was worked on."""
+    """The deadline of a request passed while it was running."""
 
 
 class BrokenPlugin(ZfscopeError):
-    """An installed analyzer that cannot be loaded, or does not fit the contract."""
+    """An installed analyzer that cannot be loaded or violates the contract."""
 
 
 class AnalyzerFailed(ZfscopeError):
-    """A fault of an analyzer: it raised what nobody expects, or gave what cannot be sent.
+    """A bug in an analyzer: it raised an unexpected exception or returned an invalid result.
 
-    `analyzer` is its name; `package` and `version` are those of its distribution, empty where there is none.
+    `analyzer` is its name; `package` and `version` are those of its distribution, empty if unknown.
     """
 
     def __init__(self, message: str, *, analyzer: str = "", package: str = "", version: str = "") -> None:
@@ -114,12 +114,12 @@ class AnalyzerFailed(ZfscopeError):
 
 
 class MissingExtra(ZfscopeError, ImportError):
-    """An optional part of zfscope that is not installed; the message says what to install."""
+    """An optional dependency of zfscope that is not installed; the message names the extra to install."""
 
 
 class RuntimeUnavailable(ZfscopeError):
-    """A forward runtime, or who runs a scan, that cannot be used, here or at the moment."""
+    """A forward runtime or scan engine that is not available on this machine or at the moment."""
 
 
 class BadAnalysis(Exception):
-    """An analysis, or a cost, that cannot be sent: it becomes AnalyzerFailed, as any fault of an analyzer."""
+    """An invalid result or cost of an analyzer; translated into AnalyzerFailed like any other bug in it."""

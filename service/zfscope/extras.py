@@ -1,11 +1,11 @@
-"""What is imported only with the extra `engine`, and the error where it is not installed."""
+"""Modules that require the extra `engine`, and the error raised without it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from zfscope.errors import MissingExtra
 
-# The modules that the extra `engine` of pyproject.toml brings.
+# Modules installed by the extra `engine` of pyproject.toml.
 ENGINE_MODULES = frozenset(
     {
         "grpc_channelz",
@@ -28,7 +28,7 @@ ENGINE_MODULES = frozenset(
 
 @contextmanager
 def engine_needed() -> Iterator[None]:
-    """Raise MissingExtra, with what to install, where a module of the extra is not found."""
+    """Raise MissingExtra, naming the extra to install, if one of its modules is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and folders that one process at a time works in."""
+"""Atomic file writes, and folders that only one process uses at a time."""
 
 import contextlib
 import errno
@@ -12,7 +12,7 @@ from typing import IO
 from zfscope.errors import CannotWrite, ZfscopeError
 from zfscope.leftovers import held, new_name, remove_leftovers
 
-# The file of a folder that is locked by the process that works in it.
+# Lock file inside a folder, held by the process that uses the folder.
 LOCK = "lock"
 _ADVICE = {
     errno.ENOSPC: "free some space there, or write to another disk",
@@ -27,7 +27,7 @@ _ADVICE = {
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Translate what the system refuses while `path` is written into CannotWrite, with path and advice."""
+    """Translate operating system errors while `path` is written into CannotWrite, with advice."""
     try:
         yield
     except OSError as error:
@@ -38,14 +38,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and those above it. Raises CannotWrite."""
+    """Create a folder and its parents. Raises CannotWrite."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager
 def folder_for_files(path: Path) -> Iterator[None]:
-    """Create a folder and those above it; what was created and is empty in the end is removed again.
+    """Create a folder and its parents; on exit, remove those created here that are still empty.
 
     Raises CannotWrite.
     """
@@ -55,23 +55,23 @@ def folder_for_files(path: Path) -> Iterator[None]:
         yield
     finally:
         for folder in created:
-            with contextlib.suppress(OSError):  # it has files in it
+            with contextlib.suppress(OSError):  # not empty
                 folder.rmdir()
 
 
 def write_file(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a file, or leave what was there; see `replacing`."""
+    """Write a file atomically; see `replacing`."""
     with replacing(path, durable=durable) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
-    """Open a new file, which takes the place of `path` once it is complete.
+    """Open a temporary file that replaces `path` once it is complete.
 
-    durable: wait until it has reached the disk, for what a loss of power must not undo. A link is followed.
-    What is not a regular file, such as a pipe, is written to as it is, and so is /dev/stdout.
-    Raises CannotWrite, after removing the unfinished file; the earlier one is as it was.
+    durable: flush the file to disk first, so that it survives a power loss. Symbolic links are followed.
+    Pipes, devices and /dev/stdout are written to directly.
+    Raises CannotWrite after removing the temporary file; the earlier file is unchanged.
     """
     with writing(path):
         if _is_device(path):
@@ -84,7 +84,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
             with fresh.open("wb") as file:
                 yield file
                 file.flush()
-                # Some file systems report a full disk only here, or not at all once the name is taken.
+                # Some file systems report a full disk only at fsync, or never after the rename.
                 if durable:
                     os.fsync(file.fileno())
             _keep_mode(target, fresh)
@@ -93,7 +93,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _fresh_file(target: Path) -> Iterator[Path]:
-    """Create a file next to `target`, locked, and remove it unless it has taken the place of that one."""
+    """Create a locked temporary file next to `target`, and remove it on failure."""
     fresh = target.with_name(new_name())
     try:
         fresh.open("xb").close()
@@ -106,19 +106,19 @@ def _fresh_file(target: Path) -> Iterator[Path]:
 
 
 def _is_device(path: Path) -> bool:
-    """Return whether a path is not one that another file may take: /dev/stdout may lead to a regular file."""
+    """Return whether a path must be written in place: /dev/stdout may refer to a regular file."""
     return path.is_relative_to("/dev") or (path.exists() and not path.is_file())
 
 
 def _keep_mode(earlier: Path, fresh: Path) -> None:
-    """Copy the permissions of the file that a new one replaces."""
+    """Copy the permissions of the file being replaced."""
     with contextlib.suppress(OSError):
         fresh.chmod(stat.S_IMODE(earlier.stat().st_mode))
 
 
 @contextlib.contextmanager
 def staging_folder(parent: Path) -> Iterator[Path]:
-    """Create a folder inside `parent` for files that are not finished, and remove it with what is left in it.
+    """Create a temporary folder inside `parent` and remove it with its contents on exit.
 
     Raises CannotWrite.
     """
@@ -135,11 +135,11 @@ def staging_folder(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path, otherwise: ZfscopeError | None) -> Iterator[None]:
-    """Hold the lock file `path`, which ends with the process that holds it.
+    """Hold the lock file `path`; the lock is released when the process ends, even if it is killed.
 
-    otherwise: raised if another process holds it; None waits for that one.
+    otherwise: error raised if another process holds the lock; None waits for it.
     """
-    from filelock import FileLock, Timeout  # not at the top: it imports asyncio
+    from filelock import FileLock, Timeout  # imported late: it imports asyncio
 
     lock = FileLock(path, timeout=-1 if otherwise is None else 0)
     try:
@@ -161,10 +161,11 @@ def exclusive_folder(
     unwritable: Callable[[CannotWrite], ZfscopeError],
     tidy: Callable[[Path], object],
 ) -> Iterator[None]:
-    """Create a folder and keep other processes out of it; it is removed again if it is empty in the end.
+    """Create a folder and lock it against other processes; remove it on exit if it is empty.
 
-    busy: raised while another process holds it. unwritable: returns the error to raise if it cannot be
-    written. tidy: called with the folder in the end, without the lock: not all systems remove a locked file.
+    busy: error raised while another process holds the lock. unwritable: returns the error to raise if the
+    folder is not writable. tidy: called with the folder after the lock is released, because some systems
+    cannot remove a locked file.
     """
     with contextlib.ExitStack() as after:
         try:

@@ -1,6 +1,6 @@
-"""Unfinished files and folders are locked by their writer, so that those of a killed one can be removed.
+"""Locks on temporary files and folders, so that those of killed processes can be removed.
 
-The lock ends with the process, even at `kill -9`; a process number could be another process's by then.
+The lock is released with the process, even by `kill -9`; a recorded process id could have been reused.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows, where no folder can be locked: nothing is removed there
+except ImportError:  # Windows cannot lock folders: nothing is removed there
     fcntl = None  # type: ignore[assignment]
 
+# Prefix of the names of temporary files and folders.
 PARTIAL = ".zfscope-"
-"""How the names of files and folders begin that are not finished."""
 
-# Only a name that ends so was locked before it had that name: anything else may be in use.
+# This suffix is added only after locking: a name without it may belong to a running process.
 _HELD = "-held"
 _OURS = re.compile(rf"{re.escape(PARTIAL)}[0-9a-f]{{16}}{_HELD}")
 
@@ -27,15 +27,16 @@ _searched: set[Path] = set()
 
 
 def new_name() -> str:
-    """Return a name for a file or folder that is not finished."""
+    """Return a name for a temporary file or folder."""
     return f"{PARTIAL}{secrets.token_hex(8)}"
 
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[Path]:
-    """Lock an unfinished file or folder and yield its path, which changes with that.
+    """Lock a temporary file or folder, rename it to mark it as locked, and yield its new path.
 
-    It keeps its name where the file system has no locks, as some of networks: then it is never removed.
+    On file systems without locks, such as some network file systems, it keeps its name and is never removed
+    by another process.
     """
     lock = _lock(path)
     try:
@@ -46,18 +47,18 @@ def held(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files and folders of processes that no longer exist; search a folder once."""
+    """Remove temporary files and folders of ended processes; each folder is searched once per process."""
     if folder in _searched:
         return
     _searched.add(folder)
-    with contextlib.suppress(OSError):  # one that cannot be read, or does not exist yet
+    with contextlib.suppress(OSError):  # unreadable or not created yet
         for path in [Path(entry.path) for entry in os.scandir(folder) if _OURS.fullmatch(entry.name)]:
             _remove(path)
 
 
 def _remove(path: Path) -> None:
     lock = _lock(path)
-    if lock is None:  # a process writes it still
+    if lock is None:  # still in use by a process
         return
     try:
         if path.is_dir():
@@ -70,7 +71,7 @@ def _remove(path: Path) -> None:
 
 
 def _lock(path: Path) -> int | None:
-    """Lock a file or folder until what is returned is closed; None where it cannot be locked."""
+    """Lock a file or folder; return the descriptor that holds the lock until closed, None if not lockable."""
     if fcntl is None:
         return None
     try:

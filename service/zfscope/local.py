@@ -1,4 +1,4 @@
-"""The client's methods in this process, without a service."""
+"""Client that runs analyses in this process, without a service."""
 
 import os
 import threading
@@ -27,19 +27,19 @@ from zfscope.wire.images import image_from_wire, pixels_from_wire
 from zfscope.wire.models import version_of
 
 A = TypeVar("A")
-# Models that stay in memory.
+# Maximum number of models kept in memory; the least recently used is released first.
 _MAX_LOADED_MODELS = 3
 
 
 class LocalClient(ClientMethods):
-    """A store of models, and the work on them in this process. Many threads may share it.
+    """Client that runs models of a store in this process; safe to share between threads.
 
         from zfscope import LocalClient
 
         client = LocalClient()
         client.project("china.jpg", layer="conv5").sheet.save("conv5.png")
 
-    Models are loaded when they are first asked for, and the last three stay in memory.
+    Models are loaded on first use; the three most recently used stay in memory.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class LocalClient(ClientMethods):
         torchserve: str = "",
         indexes: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Open a store; no model is loaded yet.
+        """Open a model store without loading a model.
 
-        store: a `ModelStore` or its directory; by default $ZFSCOPE_STORE, ./model_store, or that of the
-        checkout. runtime: of forward passes, `onnx`, `torch` or `torchserve`. device: `cpu` or `cuda`.
-        torchserve: HOST:PORT of TorchServe, for that runtime. indexes: see `ModelStore`.
-        Raises NotFound if there is no store.
+        store: a `ModelStore` or its directory; default: $ZFSCOPE_STORE, else ./model_store, else that of the
+        checkout. runtime: runtime of forward passes: `onnx`, `torch` or `torchserve`. device: `cpu` or
+        `cuda`. torchserve: HOST:PORT of TorchServe, for that runtime. indexes: see `ModelStore`.
+        Raises NotFound if the store does not exist.
         """
         self.store = store if isinstance(store, ModelStore) else open_store(store, indexes=indexes)
         self.image_limits = environment_limits()
@@ -77,18 +77,18 @@ class LocalClient(ClientMethods):
         return load_analyzers()
 
     def close(self) -> None:
-        """Release the models."""
+        """Release the models in memory."""
         with self._lock:
             self._kept.clear()
 
     def wait_until_ready(self, timeout_s: float = 30) -> None:
-        """Return at once: models are loaded when they are first asked for."""
+        """Return immediately: models are loaded on first use."""
 
     def loaded(self, name: str, version: int | None) -> Loaded:
-        """Return a model and its runtime, loaded when first asked for. Raises NotFound and DamagedModel."""
+        """Return a model and its runtime, loading them on first use. Raises NotFound or DamagedModel."""
         manifest = self.store.manifest(name, version)
         key = manifest.name, manifest.version
-        with self._lock:  # one at a time: two threads that ask for one model load it once
+        with self._lock:  # held while loading: two threads requesting the same model load it once
             if key not in self._kept:
                 self._kept[key] = load_model(self.store, *key, self._create, device=self._device)
             self._kept.move_to_end(key)
@@ -108,7 +108,7 @@ class LocalClient(ClientMethods):
         check_cancelled, meter = _cancellation_check(request.cancel, request.timeout_s), ProgressMeter()
 
         def report(_: Model, fraction: float, __: Partial | None) -> None:
-            if request.progress:  # without what there is to see already: drawing it takes long
+            if request.progress:  # no partial result: drawing it is slow
                 request.progress(Progress(*meter.read(fraction), None))
 
         call = AnalysisCall(
@@ -125,7 +125,7 @@ class LocalClient(ClientMethods):
         return lambda model: image_from_wire(image, model, limits=self.image_limits, field=field)
 
     def default(self) -> tuple[str, int] | None:
-        """Return the name and version of the store's default model; None if it has none."""
+        """Return the name and version of the store's default model, or None."""
         try:
             folder = self.store.folder("")
         except (NotFound, InputError):
@@ -177,7 +177,7 @@ def _analyzers(
     return tuple(analyzer_info(registered, loaded.model) for registered in client.registry.values())
 
 
-# How each unary call is answered, by the name of its RPC.
+# Function that answers each unary call, by the name of its RPC.
 _ANSWERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] = {
     "Check": _health,
     "ListModels": _models,
@@ -188,7 +188,7 @@ _ANSWERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] = 
 
 
 def _cancellation_check(cancel: Cancellation | None, timeout_s: float | None) -> Callable[[], None]:
-    """Return what raises Cancelled once a call is cancelled, and TooLate once its time limit has passed."""
+    """Return a function that raises Cancelled once the call is cancelled and TooLate after its time limit."""
     deadline = time.monotonic() + validate_timeout_s(timeout_s)
 
     def check() -> None:

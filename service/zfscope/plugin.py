@@ -1,8 +1,8 @@
-"""All that an analyzer's author imports, and nothing else: names here keep their meaning.
+"""Public API for authors of analyzers; the names in this module are stable.
 
     from zfscope.plugin import Analysis, Context, Model
 
-The contract is `zfscope.analysis.contract`, with an example; examples/zfscope-gradcam is a whole package.
+The contract is `zfscope.analysis.contract`, with an example; examples/zfscope-gradcam is a complete package.
 """
 
 from zfscope.analysis.classification import softmax
@@ -89,5 +89,5 @@ __all__ = [
 
 
 def check_layer(spec: NetworkSpec, layer: str, *, field: str = "layer") -> None:
-    """Raise NotFound, with the names that there are, unless the network has the layer."""
+    """Raise NotFound, listing the existing layers, unless the network has the layer."""
     spec.layer(layer, field=field)

@@ -1,4 +1,4 @@
-"""The processors that this process may use, and work on many items in a thread for each of them."""
+"""Number of usable processors, and parallel maps with one thread per processor."""
 
 import os
 from collections import deque
@@ -14,8 +14,8 @@ Result = TypeVar("Result")
 def usable_cpus() -> int:
     """Return the number of processors that this process may run on, at least 1.
 
-    A container or `taskset` may allow fewer than the machine has. Not every system can say how many:
-    macOS and Windows have no `os.sched_getaffinity`, and `os.process_cpu_count` comes with Python 3.13.
+    A container or `taskset` may allow fewer than the machine has. macOS and Windows lack
+    `os.sched_getaffinity`, and `os.process_cpu_count` requires Python 3.13: there, all are counted.
     """
     if hasattr(os, "process_cpu_count"):
         return os.process_cpu_count() or 1
@@ -27,10 +27,10 @@ def usable_cpus() -> int:
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None, ahead: int = 64
 ) -> Iterator[Result]:
-    """Yield the results in the order of the items, computed in threads.
+    """Apply a function to items in threads and yield the results in order.
 
-    threads: by default one for each processor. ahead: items that are worked on at once; their results wait in
-    memory.
+    threads: number of threads, by default one per processor. ahead: maximum number of items submitted at
+    once; their results are kept in memory.
     """
     left = iter(items)
     pool = ThreadPoolExecutor(threads or usable_cpus())
@@ -44,7 +44,7 @@ def map_in_order(
 
 
 def map_as_done(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield the results as they are done; up to two items for each thread are taken ahead."""
+    """Apply a function to items in threads and yield results as they complete, two per thread ahead."""
     threads, left = usable_cpus(), iter(items)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="map")
     waiting: set[Future[Result]] = set()

@@ -1,4 +1,4 @@
-"""The proxy that gRPC would use, by the environment: when it is left out, and how a failure names it."""
+"""Proxy settings of the environment that gRPC follows, and the proxy named in connection errors."""
 
 import os
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 
 from zfscope.address import Address, is_this_machine
 
-# What gRPC reads, in its order; each in lower case only.
+# Variables that gRPC reads, in order of precedence; lower case only.
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
-# gRPC reads the exceptions in lower case only, but most programs and people use both.
+# gRPC reads the lower-case forms only, but both are in common use.
 _EXCEPTIONS = ("no_grpc_proxy", "NO_GRPC_PROXY", "no_proxy", "NO_PROXY")
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy. variable: of the environment, which names it. url: its value, without credentials."""
+    """A proxy. variable: environment variable that sets it. url: its value without credentials."""
 
     variable: str
     url: str
@@ -29,9 +29,10 @@ class Proxy:
 
 
 def proxy_of(addresses: Sequence[Address]) -> Proxy | None:
-    """Return the proxy on the way to the addresses of a service, none where they are unknown; None: no proxy.
+    """Return the proxy for connections to a service, or None for a direct connection.
 
-    Connections that stay on this machine are direct, and so are those to hosts of `no_proxy` or `NO_PROXY`.
+    addresses: those of the service; empty if unknown. Connections to this machine and to hosts in `no_proxy`
+    or `NO_PROXY` are direct.
     """
     variable = next((name for name in _PROXIES if os.environ.get(name)), None)
     if variable is None or (addresses and all(map(_is_direct, addresses))):
@@ -47,7 +48,7 @@ def _is_direct(address: Address) -> bool:
 
 
 def _covers(entry: str, address: Address) -> bool:
-    """Return whether an entry covers an address: `*`, a domain, IP address or network, also with a port."""
+    """Return whether a `no_proxy` entry (`*`, domain, IP or network, optional port) covers an address."""
     host = address.host.lower().rstrip(".")
     name, _, port = entry.rpartition(":") if entry.count(":") == 1 or "]:" in entry else (entry, "", "")
     if port and port != str(address.port):

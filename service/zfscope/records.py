@@ -1,21 +1,21 @@
-"""Records of an index: the photos that activate maps most, and what became of them since."""
+"""Records of an index: the top-activating photos of each map, and their current state."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-# Records of a map that one analysis shows at most: the paper's top 9; and maps that one follows over epochs.
+# Maximum number of records per map in one analysis (the paper shows the top 9), and of maps in an evolution.
 MOST_RECORDS = 9
 MOST_EVOLVED_MAPS = 32
 
 
 @dataclass(frozen=True)
 class Record:
-    """A photo among the strongest of a map.
+    """A top-activating photo of a map.
 
-    rank: 0 is the strongest. score: what ranks it, the value or the sum of the map. value: the map's
-    largest activation, of the unit at row y and column x. image: the photo's number. path: where it is
-    below the data's root. label: its class, empty where it has none. blake2b: of its file.
+    rank: 0 is the strongest. score: ranking criterion, the value or the sum of the map. value: the map's
+    largest activation, at row y and column x. image: index of the photo. path: relative to the root of the
+    data. label: class of the photo, empty if unlabelled. blake2b: digest of the file.
     """
 
     layer: str
@@ -32,30 +32,30 @@ class Record:
 
 
 class RecordState(StrEnum):
-    """What became of a record, found by reading its photo again; `meaning` says it in words.
+    """State of a record after reloading its photo; `meaning` describes it.
 
-    `silent` is a photo that is among the strongest with an activation of 0 or less, or of rounding alone:
-    fewer photos activate the map than it has records. `dead` is a map without any.
+    `silent`: a recorded photo whose activation is zero, negative or below rounding error, because fewer
+    photos activate the map than it has records. `dead`: a map that no photo activates.
     """
 
     meaning: str
 
-    OK = "ok", "the photo gives the recorded activation"
-    DIFFERS = "differs", "the photo does not give the recorded activation"
-    CHANGED = "changed", "the file is not the one that was indexed"
-    GONE = "gone", "there is no such file, or none that can be read"
+    OK = "ok", "the activation matches the record"
+    DIFFERS = "differs", "the activation differs from the record"
+    CHANGED = "changed", "the file has changed since it was indexed"
+    GONE = "gone", "the file does not exist or cannot be read"
     SILENT = "silent", "the photo does not activate the map"
     DEAD = "dead", "no photo activates the map"
 
     def __new__(cls, word: str, meaning: str = "") -> Self:
-        """Make a word that has a meaning."""
+        """Create a state with its description."""
         state = str.__new__(cls, word)
         state._value_, state.meaning = word, meaning
         return state
 
     @property
     def lost(self) -> bool:
-        """Whether the photo is not as it was recorded, which readers are warned of."""
+        """Whether the photo no longer matches the record, which is reported as a warning."""
         return self in (RecordState.DIFFERS, RecordState.CHANGED, RecordState.GONE)
 
     @property

@@ -1,4 +1,4 @@
-"""What an analysis returns, as plain values that notebooks show: the same in every client."""
+"""Results of an analysis: plain values, the same in every client, with rich display in notebooks."""
 
 import base64
 import io
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | None
 
-# Types of the tensors of an analysis, and of every tensor on the wire.
+# Allowed types of tensors in an analysis and on the wire.
 DTYPES = ("uint8", "int64", "float16", "float32")
-# Maximum number of axes of such a tensor; each has an extent of 1 or more.
+# Maximum number of axes of a tensor; each has an extent of at least 1.
 MAX_AXES = 8
 
 MAX_NOTICES = 20
 MAX_NOTICE_CHARS = 1000
-# Fields named by one notice that is about several; the rest are counted.
+# Maximum number of fields listed in one notice; the rest are counted.
 _MAX_FIELDS = 3
-# Rows of a table that a notebook shows; the rest are counted.
+# Maximum number of table rows shown in a notebook; the rest are counted.
 _MAX_ROWS = 100
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning in an answer: something was assumed or left out, and the request was answered.
+    """A warning in a result: an assumption was made or data was left out.
 
-    code: what kind it is, lower case, digits and hyphens. message: what was assumed and what to do if that is
-    wrong, in one sentence. field: the path of the request's field, or of an index's photo; empty where it is
-    about no single one.
+    code: identifier of the kind of warning: lower case, digits and hyphens. message: one sentence with the
+    assumption and how to correct it. field: path of the request field or of the photo in an index; empty if
+    the warning is not about a single one.
     """
 
     code: str
@@ -46,10 +46,10 @@ class Notice:
 
 
 def merge_notices(notices: Iterable[Notice]) -> tuple[Notice, ...]:
-    """Return notices without duplicates, at most MAX_NOTICES of them, in order.
+    """Return at most MAX_NOTICES notices without duplicates, in order.
 
-    Those that say the same of several fields become one, which names the first fields and counts the rest.
-    Texts are cut to MAX_NOTICE_CHARS.
+    Notices with the same code and message are merged into one that lists the first fields and counts the
+    rest. Texts are truncated to MAX_NOTICE_CHARS characters.
     """
     fields: dict[tuple[str, str], dict[str, None]] = {}
     for notice in notices:
@@ -72,18 +72,18 @@ def _merged(code: str, message: str, fields: list[str]) -> Notice:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as PNG, and in words what its levels mean."""
+    """A PNG picture. scale: description of what its grey levels or colours mean."""
 
     name: str
     png: bytes
     scale: str
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the PNG to a file, whole or not at all. Raises CannotWrite."""
+        """Write the PNG to a file atomically. Raises CannotWrite."""
         write_file(Path(path), self.png)
 
     def image(self) -> "Image":
-        """Return the picture as an image of Pillow."""
+        """Return the picture as a Pillow image."""
         from PIL.Image import open as open_image
 
         return open_image(io.BytesIO(self.png))
@@ -94,13 +94,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of named columns; a cell of None has no value."""
+    """A table with named columns; an empty cell is None."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
     def records(self) -> list[dict[str, Any]]:
-        """Return each row by column names."""
+        """Return the rows as dictionaries keyed by column name."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
     def _repr_html_(self) -> str:
@@ -109,11 +109,11 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What an analyzer found, by names that its documentation explains.
+    """Result of an analyzer; the names of its parts are documented by the analyzer.
 
-    tensors: of one of DTYPES, at most MAX_AXES axes and none of them empty, all of it finite. pictures: no
-    two of one name. numbers: finite; so are those in tables. warnings: at most MAX_NOTICES, each of at most
-    MAX_NOTICE_CHARS characters; what was noticed about the photos is added to them.
+    tensors: arrays of a type in DTYPES, with at most MAX_AXES non-empty axes and finite values. pictures:
+    with unique names. numbers: finite, also in tables. warnings: at most MAX_NOTICES, each of at most
+    MAX_NOTICE_CHARS characters; warnings about the photos and the model are added to them.
     """
 
     tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Analysis:
     warnings: tuple[Notice, ...] = ()
 
     def picture(self, name: str) -> Picture | None:
-        """Return the picture of that name, None without one."""
+        """Return the picture with the given name, or None."""
         return next((picture for picture in self.pictures if picture.name == name), None)
 
     def _repr_html_(self) -> str:
@@ -132,7 +132,7 @@ class Analysis:
 
 
 class ShowsPicture:
-    """An answer with a picture, which notebooks show in its place."""
+    """Mixin for results that notebooks display as their picture."""
 
     def _repr_png_(self) -> bytes | None:
         picture = getattr(self, "picture", None) or getattr(self, "sheet", None)
@@ -140,7 +140,7 @@ class ShowsPicture:
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table as HTML."""
+    """Render a table as HTML."""
     head = _row("th", columns)
     body = "".join(_row("td", row) for row in rows[:_MAX_ROWS])
     left = len(rows) - _MAX_ROWS
@@ -149,7 +149,7 @@ def html_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def html_picture(name: str, png: bytes) -> str:
-    """Return a picture as HTML."""
+    """Render a picture as an HTML img element."""
     return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{escape(name)}">'
 
 

@@ -1,4 +1,4 @@
-"""The size of float32 rounding: differences below it are not differences of what was measured."""
+"""Tolerance of float32 rounding: smaller differences are not significant."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,12 +11,12 @@ _UNIT = float(np.finfo(np.float32).eps)
 
 
 def rounding(magnitude: float) -> float:
-    """Return the largest difference that rounding makes among float32 results of up to `magnitude`."""
+    """Return the largest difference that rounding can cause between float32 results of up to `magnitude`."""
     return _UNITS * _UNIT * abs(magnitude)
 
 
 def is_level(values: ArrayLike, *, floor: float = 0.0) -> bool:
-    """Return whether values differ from each other by rounding only: by up to `floor`, where that is more."""
+    """Return whether values differ by no more than rounding, or than `floor` if that is larger."""
     numbers = np.asarray(values, np.float64)
     if not numbers.size:
         return True
@@ -25,6 +25,6 @@ def is_level(values: ArrayLike, *, floor: float = 0.0) -> bool:
 
 
 def first_lowest(values: NDArray[np.floating], *, floor: float = 0.0) -> int:
-    """Return the index of the first value that exceeds the least one by rounding only."""
+    """Return the index of the first value that equals the minimum up to rounding or `floor`."""
     least = float(values.min())
     return int(np.flatnonzero(values <= least + max(floor, rounding(least)))[0])

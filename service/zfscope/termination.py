@@ -1,11 +1,11 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does, so that what it has half written is removed."""
+"""SIGTERM and SIGHUP handled like Ctrl-C, so that partially written files are removed."""
 
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-# What shells report of a process that a signal ended is this and the signal's number.
+# Shells report a process ended by a signal with this exit code plus the signal number.
 _EXIT = 128
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -13,9 +13,9 @@ _received: int | None = None
 
 
 def terminate_as_ctrl_c() -> None:
-    """Have SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, which has to call this.
+    """Make SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread; call this from it.
 
-    One that is ignored, as nohup has SIGHUP ignored, stays so. A second signal ends the process at once.
+    Ignored signals, such as SIGHUP under nohup, stay ignored. A second signal ends the process immediately.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
@@ -23,17 +23,17 @@ def terminate_as_ctrl_c() -> None:
 
 
 def terminated() -> bool:
-    """Return whether such a signal has come."""
+    """Return whether SIGTERM or SIGHUP was received."""
     return _received is not None
 
 
 def exit_code(code: Any) -> Any:
-    """Return the exit code of a process that ends with `code`, by its own will or by a signal."""
+    """Return `code`, or 128 plus the signal number if a signal was received."""
     return code if _received is None else _EXIT + _received
 
 
 def keep_handlers(work: Callable[[], object]) -> None:
-    """Call what may set handlers of these signals itself, and have the earlier ones afterwards."""
+    """Call a function that may replace the handlers of these signals, and restore them afterwards."""
     earlier = {number: signal.getsignal(number) for number in _SIGNALS}
     work()
     for number, handler in earlier.items():

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong in data that people write, in words; an unknown name with those allowed."""
+"""Readable messages for pydantic's validation errors; unknown names are reported with the allowed ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -13,25 +13,25 @@ _PREFIX = "Value error, "
 
 
 def validation_faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[ErrorDetails, str]]:
-    """Yield everything that is wrong in data of a model, with what is wrong and allowed in words."""
+    """Yield each error of a validation with a readable message."""
     for fault in error.errors(include_url=False):
-        yield fault, _words(fault, model)
+        yield fault, _message(fault, model)
 
 
 def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first thing that is wrong in one line: `network.layers[3].stride: ...`."""
-    fault, words = next(validation_faults(error, model))
+    """Return the first error in one line: `network.layers[3].stride: ...`."""
+    fault, message = next(validation_faults(error, model))
     path = path_of(fault["loc"])
-    return f"{path}: {words}" if path else words
+    return f"{path}: {message}" if path else message
 
 
 def path_of(location: Sequence[int | str]) -> str:
-    """Return a place in data as people write it: `units[2].y`."""
+    """Return a location in data as a path: `units[2].y`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
 def unknown_name(name: str, allowed: Sequence[str]) -> str:
-    """Return what is wrong about a name that is not one of those allowed, with the nearest of them."""
+    """Return the message for an unknown name, listing the allowed names and suggesting the closest."""
     if not allowed:
         return f"{UNKNOWN}nothing is allowed here"
     shown = ", ".join(allowed[:_MAX_NAMES]) + (", ..." if len(allowed) > _MAX_NAMES else "")
@@ -40,7 +40,7 @@ def unknown_name(name: str, allowed: Sequence[str]) -> str:
 
 
 def resolve_reference(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a reference into a JSON schema's definitions, and take what is optional as what it may be."""
+    """Resolve a `$ref` of a JSON schema, and replace an optional type by its non-null type."""
     if "$ref" in field:
         target = schema["$defs"][field["$ref"].rsplit("/", 1)[-1]]
         return resolve_reference(
@@ -54,7 +54,7 @@ def resolve_reference(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Ma
 
 
 def takes_text(field: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
-    """Return whether a string may be the value of a field of a JSON schema, rather than JSON of it."""
+    """Return whether a field of a JSON schema accepts a plain string, which is then not parsed as JSON."""
     field = resolve_reference(field, schema)
     if "anyOf" in field:
         return any(takes_text(choice, schema) for choice in field["anyOf"])
@@ -62,7 +62,7 @@ def takes_text(field: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
     return field.get("type") == "string" or any(isinstance(value, str) for value in values)
 
 
-def _words(fault: ErrorDetails, model: type[BaseModel]) -> str:
+def _message(fault: ErrorDetails, model: type[BaseModel]) -> str:
     if fault["type"] != "extra_forbidden":
         return fault["msg"].removeprefix(_PREFIX)
     *parents, name = fault["loc"]
@@ -73,7 +73,7 @@ def _words(fault: ErrorDetails, model: type[BaseModel]) -> str:
 def _names(
     field: Mapping[str, Any], schema: Mapping[str, Any], parents: Sequence[int | str]
 ) -> Iterator[str]:
-    """Yield the names of the properties at a place in data of a schema."""
+    """Yield the names of the properties at a location of a schema."""
     field = resolve_reference(field, schema)
     if not parents:
         yield from field.get("properties", ())
@@ -85,7 +85,7 @@ def _names(
 def _inner(
     field: Mapping[str, Any], parents: Sequence[int | str]
 ) -> tuple[list[Mapping[str, Any]], Sequence[int | str]]:
-    """Return the schemas one step further, and the steps that are left after it."""
+    """Return the schemas one step further along a location, and the remaining steps."""
     choices = [*field.get("anyOf", ()), *field.get("oneOf", ())]
     if not parents:
         return choices, parents
@@ -93,7 +93,7 @@ def _inner(
     tagged = field.get("discriminator", {}).get("mapping", {})
     if first in tagged:
         return [{"$ref": tagged[first]}], left
-    if choices:  # pydantic puts the name of the choice into the place, which no data has
+    if choices:  # pydantic adds the name of the union member to the location
         return choices, left if isinstance(first, str) else parents
     if isinstance(first, int):
         items = field.get("prefixItems", ())

@@ -96,8 +96,8 @@ def test_a_tensor_that_numpy_cannot_read_is_refused_with_what_to_do() -> None:
     assert refusal.value.message.endswith("; convert it to an array of float32 or uint8")
 
 
-def test_a_batch_of_torch_is_no_list_of_photos() -> None:
-    with pytest.raises(InputError, match=r"give \[photo\]"):
+def test_a_batched_torch_tensor_is_not_a_list_of_photos() -> None:
+    with pytest.raises(InputError, match=r"pass a list: \[photo\]"):
         analyze_request("project", torch.zeros(2, 3, 4, 4), {})  # type: ignore[arg-type]
 
 

@@ -32,7 +32,7 @@ def test_a_closed_client_says_so(client: Client, photo: bytes) -> None:
     with Client(client._connection.target.text) as closed:
         closed.classify(photo)
     for ask in (lambda: closed.classify(photo), lambda: closed.analyze("project", [photo])):
-        with pytest.raises(Cancelled, match=r"^the client is closed; open another one$"):
+        with pytest.raises(Cancelled, match=r"^the client is closed; create a new one$"):
             ask()
 
 
@@ -41,7 +41,7 @@ def test_a_closed_async_client_says_so(client: Client, photo: bytes) -> None:
         async with AsyncClient(client._connection.target.text) as closed:
             await closed.classify(photo)
         for ask in (closed.classify(photo), closed.analyze("project", [photo])):
-            with pytest.raises(Cancelled, match=r"^the client is closed; open another one$"):
+            with pytest.raises(Cancelled, match=r"^the client is closed; create a new one$"):
                 await ask
 
     asyncio.run(use())

@@ -64,9 +64,7 @@ def test_a_float_array_is_the_network_s_own_input() -> None:
     ],
 )
 def test_one_photo_where_several_may_be_given_is_refused(client: Any, ask: Any, photos: Any) -> None:
-    with pytest.raises(
-        InputError, match=r"one photo where a list of them is asked for: give \[photo\]"
-    ) as no:
+    with pytest.raises(InputError, match=r"images is a single photo; pass a list: \[photo\]") as no:
         ask(client, photos)
 
     assert no.value.field == "images"
@@ -158,7 +156,7 @@ def test_masks_are_sent_as_the_bytes_of_their_files(client: Any, tmp_path: Path)
 
 @pytest.mark.parametrize("masks", [b"mask", "mask.png", Path("mask.png")])
 def test_one_mask_where_several_may_be_given_is_refused(client: Any, masks: Any) -> None:
-    told = r"one mask where a list of them is asked for: give \[mask\]"
+    told = r"masks is a single mask; pass a list: \[mask\]"
     with pytest.raises(InputError, match=told) as refusal:
         client.occlude(b"photo", masks=masks)
 

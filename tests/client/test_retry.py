@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from zfscope.client import Client
-from zfscope.client.retry import failure_of, is_refused, pauses
+from zfscope.client.retry import failure_of, is_retryable, retry_delays
 from zfscope.errors import Cancelled, NotReady, ZfscopeError
 from zfscope.wire.status import REQUEST_ID, status_of
 
@@ -56,7 +56,8 @@ def test_a_call_that_its_peer_breaks_off_is_not_ready(code: grpc.StatusCode, det
 
     assert type(found) is NotReady
     assert found.message == (
-        f"the service, or a proxy, went away without an answer; try again ({code.name.lower()}: {details})"
+        "the service or a proxy closed the connection without a response; try again "
+        f"({code.name.lower()}: {details})"
     )
 
 
@@ -92,16 +93,16 @@ def test_a_cancellation_that_the_service_states_is_cancelled() -> None:
 def test_a_call_without_the_services_initial_metadata_is_sent_again_and_no_other() -> None:
     from_a_proxy = (("server", "nginx"),)
     for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        assert is_refused(Failed(code, ""))
-        assert is_refused(Failed(code, "", initial=from_a_proxy))
-        assert not is_refused(Failed(code, "", initial=(*from_a_proxy, (REQUEST_ID, "r1"))))
-    assert not is_refused(Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, ""))
-    assert not is_refused(Failed(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"))
+        assert is_retryable(Failed(code, ""))
+        assert is_retryable(Failed(code, "", initial=from_a_proxy))
+        assert not is_retryable(Failed(code, "", initial=(*from_a_proxy, (REQUEST_ID, "r1"))))
+    assert not is_retryable(Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, ""))
+    assert not is_retryable(Failed(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"))
 
 
-def test_pauses_grow_and_differ_and_end() -> None:
+def test_retry_delays_grow_vary_and_end() -> None:
     means = (0.2, 0.4, 0.8)
-    drawn = [tuple(pauses()) for _ in range(20)]
+    drawn = [tuple(retry_delays()) for _ in range(20)]
 
     for run in drawn:
         assert [round(pause / mean, 6) for pause, mean in zip(run, means, strict=True)] == [

@@ -1,27 +1,27 @@
-"""The clients of a service: what a Python user writes against it.
+"""Python clients of the ZFScope service.
 
     from zfscope import Client
 
     with Client("localhost:50051") as client:
         print(client.classify("china.jpg").classes[0].label)
-        seen = client.project("china.jpg", layer="conv5", top=9)
-        seen.sheet.save("conv5.png")
+        result = client.project("china.jpg", layer="conv5", top=9)
+        result.sheet.save("conv5.png")
 
-A service elsewhere asks for TLS and a token: `Client("gpu:50051", access=Access(tls_ca="ca.pem",
-token_file="token"))`, or the same from the environment.
+A remote service usually requires TLS and a token: `Client("gpu:50051", access=Access(tls_ca="ca.pem",
+token_file="token"))`, or the same settings in the environment (ZFSCOPE_TLS_CA, ZFSCOPE_TOKEN_FILE).
 
-It needs no torch, and raises the errors of `zfscope.errors` as if the work had been done in this process.
+The clients do not need torch. They raise the exceptions of `zfscope.errors`, like `LocalClient`.
 """
 
 from zfscope import answers
-from zfscope.answers import *  # noqa: F403  # all that calls return
+from zfscope.answers import *  # noqa: F403  # return types of the methods
 from zfscope.cancellation import Cancellation
 from zfscope.client import generated
 from zfscope.client.access import Access
 from zfscope.client.arrays import PixelTensor
 from zfscope.client.async_client import AsyncClient
 from zfscope.client.client import Client
-from zfscope.client.generated import *  # noqa: F403  # the options of the methods
+from zfscope.client.generated import *  # noqa: F403  # options of the methods
 from zfscope.client.methods import ClientMethods
 from zfscope.client.photos import Photo
 from zfscope.images.geometry import Box

@@ -1,4 +1,4 @@
-"""How the client proves who it is, and how it knows the service."""
+"""Credentials of a client: TLS certificates and a bearer token."""
 
 from pathlib import Path
 
@@ -12,33 +12,38 @@ from zfscope.wire.credentials import read_authorities, read_pair, read_tokens
 
 
 class Access(BaseSettings):
-    """Credentials for a service; each NAME can also be set as ZFSCOPE_NAME in the environment."""
+    """TLS settings and token of a client; unset fields are read from ZFSCOPE_<FIELD> in the environment."""
 
     model_config = SettingsConfigDict(
         env_prefix="ZFSCOPE_", env_ignore_empty=True, frozen=True, extra="forbid"
     )
 
     tls: bool = Field(
-        default=False, description="Talk TLS to a service whose certificate the system's authorities signed."
+        default=False,
+        description="Connect with TLS and verify the service with the system's certificate authorities.",
     )
     tls_ca: Path | None = Field(
-        default=None, description="PEM file of who signed the service's certificate; talk TLS."
+        default=None,
+        description="PEM file of the authority that signed the service's certificate; enables TLS.",
     )
     tls_client_certificate: Path | None = Field(
-        default=None, description="PEM file of the client's certificate and its chain; talk TLS."
+        default=None, description="PEM file of the client's certificate and its chain; enables TLS."
     )
-    tls_client_key: Path | None = Field(default=None, description="PEM file of its private key.")
+    tls_client_key: Path | None = Field(
+        default=None, description="PEM file of the private key of the client's certificate."
+    )
     tls_server_name: str = Field(
-        default="", description="The name in the service's certificate, where it is not that of the address."
+        default="",
+        description="Host name expected in the service's certificate, if it differs from the address.",
     )
     token: SecretStr | None = Field(default=None, description="Bearer token for the service.")
-    token_file: Path | None = Field(default=None, description="The same, as the first line of a file.")
+    token_file: Path | None = Field(default=None, description="File whose first line is the bearer token.")
     allow_insecure: bool = Field(
-        default=False, description="Send the token without TLS to other machines too."
+        default=False, description="Allow sending the token to other machines without TLS."
     )
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Give what the channel is opened with; None without TLS. Raises InputError for unusable files."""
+        """Return the channel credentials, or None without TLS. Raises InputError for invalid files."""
         pair = read_pair(self.tls_client_certificate, self.tls_client_key, prefix="tls_client")
         ca = read_authorities(self.tls_ca, field="tls_ca") if self.tls_ca else None
         if not (self.tls or ca or pair):
@@ -47,7 +52,7 @@ class Access(BaseSettings):
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
     def credentials_for(self, target: Target) -> grpc.ChannelCredentials | None:
-        """Return `credentials`. Raises InputError for a target that asks for TLS where it is not set up."""
+        """Return `credentials()`. Raises InputError for an https:// target if TLS is not configured."""
         credentials = self.credentials()
         if target.tls and credentials is None:
             raise InputError(
@@ -58,9 +63,9 @@ class Access(BaseSettings):
         return credentials
 
     def metadata(self, target: Target, *, tls: bool) -> tuple[tuple[str, str], ...]:
-        """Give what every call to a target carries: the token, where there is one.
+        """Return the metadata of every call: the bearer token, if set.
 
-        Raises InputError for a token that cannot be used, and where others could read it.
+        Raises InputError for an invalid token, and for one that would be sent unencrypted to another machine.
         """
         tokens = read_tokens(self.token, self.token_file)
         if not tokens:

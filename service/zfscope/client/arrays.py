@@ -1,4 +1,4 @@
-"""Arrays as images of a request: pixels as a file, or numbers as a tensor with what they are."""
+"""Conversion of arrays and tensors into images of a request."""
 
 import io
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from zfscope.errors import InputError
 from zfscope.v1 import image_pb2
 from zfscope.wire.tensors import tensor_to_wire
 
-# Channels of an array (H, W, channels) that a file can hold: grey, RGB, RGBA.
+# Channel counts of an array (H, W, channels) that can be encoded as a file: grey, RGB, RGBA.
 _CHANNELS = (1, 3, 4)
 _ALLOWED = (
     "allowed are pixels, uint8 (H, W, 3), (H, W, 4) or (H, W), and the network's own input, float (3, H, W)"
@@ -22,10 +22,11 @@ _ALLOWED = (
 
 @dataclass(frozen=True, eq=False)
 class PixelTensor:
-    """Pixels in the size of the model's input, which the service normalises: (3, H, W) or (1, 3, H, W), RGB.
+    """RGB pixels in the size of the model's input, normalised by the service.
 
-    white: 255 for values of 0 to 255, 1 for values of 0 to 1; beyond them the service refuses. A plain float
-    array is what the network itself reads, normalised already. For photos of any size send uint8 (H, W, 3).
+    values: (3, H, W) or (1, 3, H, W). white: 255 for values from 0 to 255, 1 for values from 0 to 1; values
+    out of range are rejected. By contrast, a plain float array is the normalised network input. For photos of
+    any size, pass uint8 (H, W, 3).
     """
 
     values: NDArray[Any]
@@ -33,22 +34,22 @@ class PixelTensor:
 
 
 class ArrayLike(Protocol):
-    """An array or tensor of any library that numpy can read: torch, JAX, TensorFlow, h5py and others."""
+    """An array or tensor that numpy can convert: torch, JAX, TensorFlow, h5py and others."""
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return it as an array of numpy's."""
+        """Return it as a numpy array."""
         ...
 
 
 def is_array(value: Any) -> bool:
-    """Return whether a value is an array, or a tensor that numpy can read."""
+    """Return whether a value is a numpy array or can be converted to one."""
     return isinstance(value, PixelTensor) or hasattr(value, "__array__")
 
 
 def to_array(value: Any, field: str) -> NDArray[Any]:
-    """Return an array, or a tensor of any device that may need a gradient, as an array of numpy's.
+    """Convert an array or tensor, on any device and with or without gradient, to numpy.
 
-    Raises InputError, naming `field`, for one that numpy cannot read.
+    Raises InputError, naming `field`, if numpy cannot convert it.
     """
     if isinstance(value, np.ndarray):
         return value
@@ -66,7 +67,7 @@ _SCALES = {255: image_pb2.TENSOR_SCALE_PIXELS_255, 1: image_pb2.TENSOR_SCALE_PIX
 
 
 def array_to_wire(photo: ArrayLike | PixelTensor, field: str) -> image_pb2.Image:
-    """Write an array. Raises InputError, naming `field`, for one that is not an image, or too large."""
+    """Convert an array to an image message. Raises InputError, naming `field`, if invalid or too large."""
     if isinstance(photo, PixelTensor):
         return _pixels_to_wire(photo, field)
     array = to_array(photo, field)
@@ -99,23 +100,23 @@ def _pixels_to_wire(tensor: PixelTensor, field: str) -> image_pb2.Image:
 
 
 def _is_picture(array: NDArray[Any]) -> bool:
-    """Return whether an array has a shape that a file can hold; (3, H, W) with W of 1, 3 or 4 is one too."""
+    """Return whether an array has the shape of a picture file; true also for (3, H, W) with W in 1, 3, 4."""
     return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS)
 
 
 def _is_float_picture(array: NDArray[Any]) -> bool:
-    """Return whether a float array has its channels last, so that it is no input of a network."""
+    """Return whether a float array has its channels last, unlike a network's input."""
     return array.ndim == 3 and array.shape[2] in _CHANNELS and array.shape[1] != array.shape[2]
 
 
 def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return numbers as float32; what is too large becomes infinite, which the service refuses."""
+    """Convert to float32; values out of range become infinite, which the service rejects."""
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
 
 
 def _advice(array: NDArray[Any]) -> str:
-    """Return what to do with arrays that people often have."""
+    """Return how to convert common arrays that are not accepted, or an empty string."""
     if array.dtype == np.uint8 and array.shape[:1] == (3,):
         return "put its channels last, array.transpose(1, 2, 0); "
     if array.dtype.kind == "f" and _is_picture(array):

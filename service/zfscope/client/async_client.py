@@ -1,4 +1,4 @@
-"""The client of a service, for asyncio."""
+"""Client of a service for asyncio."""
 
 import asyncio
 import math
@@ -19,13 +19,13 @@ from zfscope.client.channel import open_async_channel
 from zfscope.client.client import HEALTH_S, NO_RESULT
 from zfscope.client.connection import Connection
 from zfscope.client.files import request_limit
-from zfscope.client.retry import is_refused, pauses
+from zfscope.client.retry import is_retryable, retry_delays
 from zfscope.errors import Cancelled, NotReady
 from zfscope.v1 import analysis_pb2
 
 if TYPE_CHECKING:
     from zfscope.client.generated import AsyncClientMethods
-else:  # what they return is what `_unary` and `_run` return, to be awaited
+else:  # at runtime the methods return the coroutines of `_unary` and `_run`
     from zfscope.client.methods import CommonMethods as AsyncClientMethods
 
 A = TypeVar("A")
@@ -33,17 +33,16 @@ T = TypeVar("T")
 
 
 class AsyncClient(AsyncClientMethods):
-    """A connection to a service for asyncio: the methods of `Client`, awaited; see there for its errors.
+    """Asynchronous client of a ZFScope service, with the methods and errors of `Client`.
 
         async with AsyncClient("localhost:50051") as client:
-            seen = await client.project("china.jpg", layer="conv5")
+            result = await client.project("china.jpg", layer="conv5")
 
-    Open and use it inside one event loop. Files are read in a thread. A task that is cancelled cancels its
-    call.
+    Create and use it inside one event loop. Files are read in a thread. Cancelling a task cancels its call.
     """
 
     def __init__(self, address: str, *, timeout_s: float | None = 60, access: Access | None = None) -> None:
-        """Open a connection; nothing is sent yet. See `Client`. Call it where an event loop runs."""
+        """Create a client inside a running event loop; for the arguments see `Client`."""
         self._connection = Connection(address, timeout_s=timeout_s, access=access)
         self._channel = open_async_channel(self._connection)
         self._stubs = rpc.stubs(self._channel)
@@ -57,12 +56,12 @@ class AsyncClient(AsyncClientMethods):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection, which cancels calls that are in progress."""
+        """Close the connection; calls in progress are cancelled."""
         self._connection.closed = True
         await self._channel.close()
 
     async def wait_until_ready(self, timeout_s: float = 30) -> None:
-        """Wait until the service is SERVING. Raises NotReady when it is not in time."""
+        """Wait until the service is SERVING. Raises NotReady after `timeout_s` seconds."""
         end = time.monotonic() + timeout_s
         while (state := await self._state(end)) != "SERVING":
             if time.monotonic() > end:
@@ -71,7 +70,7 @@ class AsyncClient(AsyncClientMethods):
             await asyncio.sleep(0.05)
 
     async def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
-        request = await self._made(make)
+        request = await self._build(make)
         if request.typed and not request.progress:
             return await self._unary(lambda: rpc.typed_call(request))
         with request.renamed_fields():
@@ -83,8 +82,8 @@ class AsyncClient(AsyncClientMethods):
                         request.progress(rpc.read_progress(message.progress))
         raise NotReady(NO_RESULT)
 
-    async def _made(self, make: Callable[[], T]) -> T:
-        """Make a request in a thread, as files may have to be read; it may ask the service for its limit."""
+    async def _build(self, make: Callable[[], T]) -> T:
+        """Build a request in a thread, because it may read files and query the service's size limit."""
         loop = asyncio.get_running_loop()
 
         def ask() -> int | None:
@@ -94,17 +93,17 @@ class AsyncClient(AsyncClientMethods):
             return await asyncio.to_thread(make)
 
     async def _max_request_bytes(self) -> int | None:
-        """Ask the service for its limit, each time, as it may be another one; None where it is unknown."""
+        """Query the service's request size limit, None if unknown; not cached, as the replica may change."""
         request, limits = health_pb2.HealthCheckRequest(), self._connection
         call = self._stubs["Check"](request, timeout=limits.timeout_s, metadata=limits.metadata)
         try:
             await call
-        except grpc.RpcError:  # the request itself will say why
+        except grpc.RpcError:  # the request itself will report the reason
             return None
         return rpc.read_limit(await call.trailing_metadata())
 
     async def _state(self, end: float) -> str:
-        """Return the state of the service, or why it is unknown. end: of the wait, `time.monotonic()`."""
+        """Return the health status, or why it is unknown. end: deadline in `time.monotonic()` seconds."""
         left_s = max(end - time.monotonic(), HEALTH_S)
         try:
             return await self._unary(lambda: check_health(min(self._connection.timeout_s, left_s)))
@@ -112,7 +111,7 @@ class AsyncClient(AsyncClientMethods):
             return error.message
 
     async def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
-        call = await self._made(make)
+        call = await self._build(make)
         timeout_s = self._connection.timeout_of(call.timeout_s)
         deadline = time.monotonic() + timeout_s
         with self._connection.calling(deadline, call.cancel):
@@ -121,8 +120,8 @@ class AsyncClient(AsyncClientMethods):
                 return call.read(await sent)
 
     async def _messages(self, request: AnalysisRequest[Any]) -> AsyncGenerator[analysis_pb2.AnalyzeResponse]:
-        """Yield the messages of an Analyze, which is sent again while no service has begun it."""
-        waits, message = pauses(), request.message()
+        """Yield the messages of an Analyze call, retried as long as no service has started it."""
+        delays, message = retry_delays(), request.message()
         timeout_s = rpc.stream_timeout_s(request, self._connection)
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -136,17 +135,17 @@ class AsyncClient(AsyncClientMethods):
                 return
             except grpc.RpcError as error:
                 failure = self._connection.failure(error, deadline, request.cancel)
-                again_s = next(waits, None)
-                if again_s is None or not is_refused(error) or not isinstance(failure, NotReady):
+                delay_s = next(delays, None)
+                if delay_s is None or not is_retryable(error) or not isinstance(failure, NotReady):
                     raise failure from None
             finally:
-                call.cancel()  # where it is not over: the reader left
-            await asyncio.sleep(again_s)
+                call.cancel()  # no effect once it has ended; cancels it if the reader stopped early
+            await asyncio.sleep(delay_s)
 
 
 @contextmanager
 def _cancelling(call: Any, cancel: Cancellation | None) -> Any:
-    """Cancel a call of this event loop when `cancel` says so, from any thread, and raise Cancelled then."""
+    """Cancel a call of this event loop, and raise Cancelled, when `cancel` is triggered from any thread."""
     loop = asyncio.get_running_loop()
     calling = cancel.calling(lambda: loop.call_soon_threadsafe(call.cancel)) if cancel else nullcontext()
     with calling:

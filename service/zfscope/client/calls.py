@@ -207,7 +207,7 @@ def models_request(
 ) -> AnalysisRequest[A]:
     """Return a request about several models, each NAME or NAME:VERSION. Raises InputError."""
     if isinstance(models, str):
-        raise InputError("one model where a list of them is asked for", field="models")
+        raise InputError("models is a single model; pass a list of 2 or more", field="models")
     for name in ("model", "version"):
         if name in options:
             raise InputError(

@@ -1,4 +1,4 @@
-"""The client of a service, for threads."""
+"""Synchronous client of a service."""
 
 import math
 import time
@@ -17,44 +17,47 @@ from zfscope.client.channel import open_channel
 from zfscope.client.connection import Connection
 from zfscope.client.files import request_limit
 from zfscope.client.methods import ClientMethods
-from zfscope.client.retry import is_refused, pauses
+from zfscope.client.retry import is_retryable, retry_delays
 from zfscope.errors import Cancelled, NotReady
 from zfscope.v1 import analysis_pb2
 
 A = TypeVar("A")
+# Minimum time limit of a health check in seconds: retries take up to 1.7 s before the reason is reported.
 HEALTH_S = 2.0
-"""The least time of a health check: after its further attempts, in 1.7 s, it has the reason."""
-NO_RESULT = "the service ended the analysis without a result; ask again"
+NO_RESULT = "the service ended the analysis without a result; try again"
 
 
 class Client(ClientMethods):
-    """A connection to a service; close it, or use it as a context manager. Many threads may share it.
+    """Client of a ZFScope service, safe to share between threads; a context manager, or call `close()`.
 
-    A call that no service has begun is sent again, up to three times. One that takes longer than its time
-    limit raises Cancelled; a service that is not available, or goes away, NotReady.
+        with Client("localhost:50051") as client:
+            result = client.project("china.jpg", layer="conv5")
+
+    A call that the service has not started is retried up to three times. A call that exceeds its time limit
+    raises Cancelled; an unavailable service or a lost connection raises NotReady.
     """
 
     def __init__(self, address: str, *, timeout_s: float | None = 60, access: Access | None = None) -> None:
-        """Open a connection; nothing is sent yet.
+        """Create a client; the connection is established by the first call.
 
-        address: HOST:PORT, http://HOST:PORT, or any target that gRPC knows, each with its port; of several
-        replicas `dns:///HOST:PORT`, a name that resolves to all of them, or
-        `ipv4:10.0.0.1:50051,10.0.0.2:50051`. timeout_s: of each call.
-        access: TLS and a token; unset: as the environment says.
-        Connections to this machine never use the environment's proxy.
-        Raises InputError for an address or an access that cannot be used.
+        address: HOST:PORT, http://HOST:PORT or any gRPC target, with a port. For several replicas:
+        `dns:///HOST:PORT`, a name that resolves to all of them, or `ipv4:10.0.0.1:50051,10.0.0.2:50051`.
+        timeout_s: time limit of each call in seconds; None for no limit.
+        access: TLS and token; by default read from the environment, see `Access`.
+        The proxy of the environment is not used for connections to this machine.
+        Raises InputError for an invalid address or access.
         """
         self._connection = Connection(address, timeout_s=timeout_s, access=access)
         self._channel = open_channel(self._connection)
         self._stubs = rpc.stubs(self._channel)
 
     def close(self) -> None:
-        """Close the connection, which cancels calls that are in progress."""
+        """Close the connection; calls in progress are cancelled."""
         self._connection.closed = True
         self._channel.close()
 
     def wait_until_ready(self, timeout_s: float = 30) -> None:
-        """Wait until the service is SERVING. Raises NotReady when it is not in time."""
+        """Wait until the service is SERVING. Raises NotReady after `timeout_s` seconds."""
         end = time.monotonic() + timeout_s
         while (state := self._state(end)) != "SERVING":
             if time.monotonic() > end:
@@ -76,7 +79,7 @@ class Client(ClientMethods):
         raise NotReady(NO_RESULT)
 
     def _state(self, end: float) -> str:
-        """Return the state of the service, or why it is unknown. end: of the wait, `time.monotonic()`."""
+        """Return the health status, or why it is unknown. end: deadline in `time.monotonic()` seconds."""
         left_s = max(end - time.monotonic(), HEALTH_S)
         try:
             return self._unary(lambda: check_health(min(self._connection.timeout_s, left_s)))
@@ -95,19 +98,19 @@ class Client(ClientMethods):
             return call.read(_cancellable(method, call, timeout_s, metadata))
 
     def _max_request_bytes(self) -> int | None:
-        """Ask the service for its limit, each time, as it may be another one; None where it is unknown."""
+        """Query the service's request size limit, None if unknown; not cached, as the replica may change."""
         request, limits = health_pb2.HealthCheckRequest(), self._connection
         try:
             _, call = self._stubs["Check"].with_call(
                 request, timeout=limits.timeout_s, metadata=limits.metadata
             )
-        except grpc.RpcError:  # the request itself will say why
+        except grpc.RpcError:  # the request itself will report the reason
             return None
         return rpc.read_limit(call.trailing_metadata())
 
     def _messages(self, request: AnalysisRequest[Any]) -> Generator[analysis_pb2.AnalyzeResponse]:
-        """Yield the messages of an Analyze, which is sent again while no service has begun it."""
-        waits, message = pauses(), request.message()
+        """Yield the messages of an Analyze call, retried as long as no service has started it."""
+        delays, message = retry_delays(), request.message()
         timeout_s = rpc.stream_timeout_s(request, self._connection)
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -120,12 +123,12 @@ class Client(ClientMethods):
                 return
             except grpc.RpcError as error:
                 failure = self._connection.failure(error, deadline, request.cancel)
-                again_s = next(waits, None)
-                if again_s is None or not is_refused(error) or not isinstance(failure, NotReady):
+                delay_s = next(delays, None)
+                if delay_s is None or not is_retryable(error) or not isinstance(failure, NotReady):
                     raise failure from None
             finally:
-                call.cancel()  # where it is not over: the reader left
-            time.sleep(again_s)
+                call.cancel()  # no effect once it has ended; cancels it if the reader stopped early
+            time.sleep(delay_s)
 
 
 def _calling(cancel: Cancellation | None, callback: Any) -> Any:
@@ -133,7 +136,7 @@ def _calling(cancel: Cancellation | None, callback: Any) -> Any:
 
 
 def _cancellable(method: Any, call: UnaryCall[Any], timeout_s: float, metadata: Any) -> Any:
-    """Return the response of a call that another thread may cancel."""
+    """Send a call that another thread may cancel, and return its response."""
     future = method.future(call.request, timeout=timeout_s, metadata=metadata)
     with _calling(call.cancel, future.cancel):
         try:

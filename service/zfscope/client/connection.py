@@ -1,4 +1,4 @@
-"""A connection to a service: address, credentials, time limit, and the errors of failed calls."""
+"""Settings of a connection to a service, and translation of its errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from zfscope.client.target import Target, parse_target
 from zfscope.errors import Cancelled, InputError, ZfscopeError
 from zfscope.wire.settings import read_settings
 
-# Longer time limits mean this one, three years: gRPC cannot tell much longer ones from the past.
+# Maximum time limit, three years: gRPC misreads much longer ones as already expired.
 _MAX_TIMEOUT_S = 1e8
-_CLOSED = "the client is closed; open another one"
+_CLOSED = "the client is closed; create a new one"
 
 
 def validate_timeout_s(timeout_s: float | None) -> float:
-    """Return a time limit in seconds; None and infinity mean no limit. Raises InputError for others."""
+    """Return a time limit in seconds; None and infinity mean no limit. Raises InputError unless positive."""
     given: Any = timeout_s
     if given is None:
         return _MAX_TIMEOUT_S
@@ -29,7 +29,7 @@ def validate_timeout_s(timeout_s: float | None) -> float:
 
 
 class Connection:
-    """Address, credentials and limits of a connection to a service."""
+    """Address, credentials and time limit of a connection to a service."""
 
     def __init__(self, address: str, *, timeout_s: float | None, access: Access | None) -> None:
         """See `Client`."""
@@ -42,19 +42,19 @@ class Connection:
         self.closed = False
 
     def timeout_of(self, timeout_s: float | None) -> float:
-        """Return the time limit of a call: its own, or else the connection's. Raises InputError."""
+        """Return the time limit of a call in seconds, by default the connection's. Raises InputError."""
         return self.timeout_s if timeout_s is None else validate_timeout_s(timeout_s)
 
     @contextmanager
     def calling(self, deadline: float, cancel: Cancellation | None = None) -> Iterator[None]:
-        """Translate gRPC's errors of one attempt of a call; see `failure`. Raises Cancelled once closed."""
+        """Translate gRPC's errors of one attempt of a call; see `failure`. Raises Cancelled if closed."""
         if self.closed:
             raise Cancelled(_CLOSED)
         try:
             yield
         except grpc.RpcError as error:
             raise self.failure(error, deadline, cancel) from None
-        except (ValueError, grpc.aio.UsageError) as error:  # it was closed in the meantime
+        except (ValueError, grpc.aio.UsageError) as error:  # closed during the call
             if not self.closed:
                 raise
             raise Cancelled(_CLOSED) from error
@@ -62,9 +62,9 @@ class Connection:
     def failure(
         self, error: grpc.RpcError, deadline: float, cancel: Cancellation | None = None
     ) -> ZfscopeError:
-        """Return the error of a failed call, with the proxy that may be what was not reached.
+        """Return the exception for a failed call; a failed connection names the proxy in use.
 
-        deadline: of the call, in `time.monotonic()` seconds.
+        deadline: deadline of the call, in `time.monotonic()` seconds.
         """
         ended_here = self.closed or (cancel is not None and cancel.cancelled)
         return failure_of(

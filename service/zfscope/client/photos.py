@@ -1,4 +1,4 @@
-"""Photos as callers have them, as images of a request."""
+"""Conversion of photos, in any form that callers pass them, into images of a request."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,16 +11,16 @@ from zfscope.client.files import File, check_size, contents, is_file
 from zfscope.errors import InputError
 from zfscope.v1 import image_pb2
 
+# A photo: a file (bytes, path, open file or Pillow image); pixels as uint8 (H, W, 3) RGB, (H, W, 4) RGBA or
+# (H, W) grey; the normalised network input as float (3, H, W); the same as a tensor of torch or another
+# library; or a `PixelTensor`, which the service normalises.
 Photo = File | NDArray[Any] | ArrayLike | PixelTensor
-"""A file; pixels, uint8 (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey; the network's own input, normalised,
-float (3, H, W); a tensor of torch or another library of the same; or a `PixelTensor`, which the service
-normalises."""
 
 
 def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
-    """Return a photo as an image. Raises InputError for a path without a file and an array that is no photo.
+    """Convert a photo to an image message. Raises InputError for an unreadable file or an unsupported array.
 
-    field: of the request, for messages.
+    field: request field named in errors.
     """
     given: Any = photo
     if is_array(given) and not is_file(given):
@@ -29,10 +29,10 @@ def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
 
 
 def images_to_wire(photos: Sequence[Photo]) -> list[image_pb2.Image]:
-    """Return photos as images. Raises InputError, naming the one that cannot be used."""
-    # One axis: a column of a table, which holds paths.
+    """Convert photos to image messages. Raises InputError, naming the invalid one."""
+    # Array-likes with one axis are accepted: columns of a table that contain paths.
     if is_file(photos) or isinstance(photos, np.ndarray | PixelTensor) or getattr(photos, "ndim", 1) != 1:
-        raise InputError("one photo where a list of them is asked for: give [photo]", field="images")
+        raise InputError("images is a single photo; pass a list: [photo]", field="images")
     images, total = [], 0
     for index, photo in enumerate(photos):
         images.append(image_to_wire(photo, field=f"images[{index}]"))
@@ -42,9 +42,9 @@ def images_to_wire(photos: Sequence[Photo]) -> list[image_pb2.Image]:
 
 
 def masks_to_wire(masks: Sequence[File]) -> list[bytes]:
-    """Return the files of masks. Raises InputError, naming the one that cannot be read."""
+    """Return the bytes of mask files. Raises InputError, naming the unreadable one."""
     if is_file(masks):
-        raise InputError("one mask where a list of them is asked for: give [mask]", field="masks")
+        raise InputError("masks is a single mask; pass a list: [mask]", field="masks")
     files = [contents(mask, field=f"masks[{index}]") for index, mask in enumerate(masks)]
     check_size(sum(map(len, files)), "masks")
     return files

@@ -1,4 +1,4 @@
-"""Failed calls: the error each one means, and whether and when it is sent again."""
+"""Failed calls: translation into exceptions, and the retry policy."""
 
 import json
 import random
@@ -13,19 +13,19 @@ import grpc
 from zfscope.errors import NotReady, ZfscopeError
 from zfscope.wire.status import REQUEST_ID, FailedCall, error_of, info_of
 
+# Statuses that gRPC reports if the peer ended a call without sending one, and a part of their details.
 _RESET_STATUSES = {
     grpc.StatusCode.CANCELLED: "",
     grpc.StatusCode.INTERNAL: "RST_STREAM",
     grpc.StatusCode.UNKNOWN: "END_STREAM",
 }
-"""Statuses that gRPC gives to a call that the peer ended without one, and a part of their details."""
+# Within this time of its deadline, a CANCELLED call may have expired: the service can notice it first.
 _MARGIN_S = 0.5
-"""This close to a call's deadline, a CANCELLED may be the deadline, noticed by the service first."""
 
 
 @cache
 def shipped_service_config() -> Mapping[str, Any]:
-    """Return the service config that zfscope ships, for clients in any language."""
+    """Return the gRPC service config shipped with zfscope, usable by clients in any language."""
     config: Mapping[str, Any] = json.loads(
         files("zfscope.client").joinpath("service_config.json").read_text()
     )
@@ -33,26 +33,28 @@ def shipped_service_config() -> Mapping[str, Any]:
 
 
 def failure_of(call: grpc.RpcError, *, deadline: float, closed: bool, connection: str = "") -> ZfscopeError:
-    """Return the error of a failed call.
+    """Return the exception for a failed call.
 
-    deadline: of the call, in `time.monotonic()` seconds. closed: whether this client was closed, which
-    cancels its calls. connection: see `error_of`.
+    deadline: deadline of the call, in `time.monotonic()` seconds. closed: whether this client was closed,
+    which cancels its calls. connection: see `error_of`.
 
-    A service in its last moments resets calls, which gRPC reports as CANCELLED; a proxy whose service is gone
-    ends them with other statuses. If this process did not cancel the call, and its deadline has not passed,
-    that is NotReady.
+    A service that shuts down resets its calls, which gRPC reports as CANCELLED; a proxy that lost its service
+    ends them with other statuses. Unless this process cancelled the call or its deadline has passed, both
+    become NotReady.
     """
     assert isinstance(call, FailedCall)
     if _is_reset(call) and not closed and time.monotonic() < deadline - _MARGIN_S:
         reason = f"{call.code().name.lower()}: {call.details()}"
-        return NotReady(f"the service, or a proxy, went away without an answer; try again ({reason})")
+        return NotReady(
+            f"the service or a proxy closed the connection without a response; try again ({reason})"
+        )
     return error_of(call, connection=connection)
 
 
-def is_refused(call: grpc.RpcError) -> bool:
-    """Return whether a failed call can be sent again, because the service has not begun its work.
+def is_retryable(call: grpc.RpcError) -> bool:
+    """Return whether a failed call can be retried because the service has not started it.
 
-    The service sends initial metadata, with the request id, when it has admitted a call and before it begins.
+    The service sends initial metadata with the request id after it admits a call and before it starts it.
     """
     assert isinstance(call, FailedCall)
     if call.code().name not in _policy()["retryableStatusCodes"]:
@@ -61,7 +63,7 @@ def is_refused(call: grpc.RpcError) -> bool:
 
 
 def _is_reset(call: FailedCall) -> bool:
-    """Return whether a call was ended by HTTP/2 itself, and not by an answer of the service."""
+    """Return whether a call was ended by the HTTP/2 connection rather than by a response of the service."""
     trace = _RESET_STATUSES.get(call.code())
     return trace is not None and trace in (call.details() or "") and info_of(call) is None
 
@@ -73,13 +75,15 @@ def _policy() -> Mapping[str, Any]:
     return policy
 
 
-def pauses() -> Iterator[float]:
-    """Yield the seconds to wait before each retry of a call, as the shipped retry policy has them.
+def retry_delays() -> Iterator[float]:
+    """Yield the delay in seconds before each retry of a call, as in the shipped retry policy.
 
-    Each is up to a fifth longer or shorter at random, so that clients do not come back all at once.
+    Each is varied by up to 20 % at random, so that clients do not retry all at once.
     """
     policy = _policy()
-    pause_s, longest_s = (float(policy[name].removesuffix("s")) for name in ("initialBackoff", "maxBackoff"))
+    delay_s, max_delay_s = (
+        float(policy[name].removesuffix("s")) for name in ("initialBackoff", "maxBackoff")
+    )
     for _ in range(policy["maxAttempts"] - 1):
-        yield min(pause_s, longest_s) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret depends on it
-        pause_s *= policy["backoffMultiplier"]
+        yield min(delay_s, max_delay_s) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret depends on it
+        delay_s *= policy["backoffMultiplier"]

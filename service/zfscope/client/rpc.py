@@ -1,4 +1,4 @@
-"""What the clients of a service share: how analyses are sent, and their answers read."""
+"""Helpers shared by the synchronous and asynchronous clients: stubs, requests and responses."""
 
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ A = TypeVar("A")
 
 
 def stubs(channel: Any) -> dict[str, Any]:
-    """Return the methods of a channel by the names of their RPCs."""
+    """Return the RPC methods of a channel by name."""
     found: dict[str, Any] = {}
     for stub in (
         ModelServiceStub(channel),
@@ -34,13 +34,13 @@ def stubs(channel: Any) -> dict[str, Any]:
 
 
 def read_limit(trailing: Any) -> int | None:
-    """Return the limit of a request in bytes that an answer's trailing metadata has; None without one."""
+    """Return the service's request size limit in bytes from trailing metadata, or None."""
     found = next((text for key, text in trailing or () if key == MAX_REQUEST_BYTES), "")
     return int(found) if found.isdecimal() else None
 
 
 def typed_call(request: AnalysisRequest[A]) -> UnaryCall[A]:
-    """Return the call of an analysis with an RPC of its own."""
+    """Return the unary call of an analysis that has a dedicated RPC."""
     typed = request.typed
     assert typed
     return UnaryCall(
@@ -53,12 +53,12 @@ def typed_call(request: AnalysisRequest[A]) -> UnaryCall[A]:
 
 
 def read_progress(message: analysis_pb2.Progress) -> Progress:
-    """Return a report of progress."""
+    """Convert a progress message."""
     return to_dataclass(Progress, message)
 
 
 def read_result(request: AnalysisRequest[A], message: analysis_pb2.Analysis) -> A:
-    """Return the answer that the last message of an Analyze holds. Raises ZfscopeError for an old service."""
+    """Convert the final message of an Analyze call. Raises ZfscopeError if the service is too old."""
     sizes = [(size.height, size.width) for size in message.photos]
     if request.typed and len(sizes) != len(request.images):
         raise ZfscopeError(
@@ -70,7 +70,7 @@ def read_result(request: AnalysisRequest[A], message: analysis_pb2.Analysis) -> 
 
 
 def stream_timeout_s(request: AnalysisRequest[Any], connection: Connection) -> float | None:
-    """Return the time limit of an Analyze: of a typed analysis the client's own, of others the service's."""
+    """Return the time limit of an Analyze call in seconds; None leaves it to the service (if untyped)."""
     if request.timeout_s is None and not request.typed:
         return None
     return connection.timeout_of(request.timeout_s)

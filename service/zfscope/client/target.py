@@ -1,4 +1,4 @@
-"""The address of a service as gRPC takes it: HOST:PORT, or a target with a scheme of gRPC's own."""
+"""Addresses of a service: HOST:PORT, or a gRPC target with a scheme such as dns: or unix:."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _FOREIGN = re.compile(r"(xds|google-c2p):")
 
 @dataclass(frozen=True)
 class Target:
-    """What a channel is opened to. addresses: those that it names, empty where gRPC finds them out."""
+    """A gRPC channel target. addresses: the addresses in it, empty if gRPC resolves them otherwise."""
 
     text: str
     addresses: tuple[Address, ...] = ()
@@ -24,31 +24,31 @@ class Target:
 
     @property
     def tls(self) -> bool:
-        """Whether it was written as a URL that asks for TLS."""
+        """Whether it was written as a URL that requires TLS."""
         return any(address.tls for address in self.addresses)
 
     @property
     def several(self) -> bool:
-        """Whether replicas may stand behind it, so that gRPC has to ask which of them serve."""
+        """Whether it may resolve to several replicas, so that gRPC has to check the health of each."""
         return len(self.addresses) > 1 or bool(_NAMES.match(self.text) or _FOREIGN.match(self.text))
 
     @property
     def private(self) -> bool:
-        """Whether what is sent to it can be read on this machine alone."""
+        """Whether traffic to it stays on this machine."""
         return self.local or (
             bool(self.addresses) and all(is_loopback(address.host) for address in self.addresses)
         )
 
     @property
     def proxy(self) -> Proxy | None:
-        """The proxy on the way to it, None for a direct connection."""
+        """The proxy used to reach it; None for a direct connection."""
         return None if self.local else proxy_of(self.addresses)
 
 
 def parse_target(text: str) -> Target:
-    """Read the address of a service. Raises InputError with the right form for one that cannot be used.
+    """Parse the address of a service. Raises InputError with the correct form for an invalid one.
 
-    Schemes of gRPC stay as they are, but each address in them needs a port: gRPC would take 443 in silence.
+    gRPC's schemes are passed on, but each address in them needs a port: gRPC would silently use 443.
     """
     stripped = text.strip()
     if _LOCAL.match(stripped):
