@@ -49,7 +49,7 @@ def test_where_torchserve_is_can_be_said(run: Run, photo: Path, by_environment: 
     env = {"ZFSCOPE_TORCHSERVE": "127.0.0.1:1" if by_environment else "127.0.0.1:2"}
     result = run("classify", photo, "--runtime", "torchserve", *options, env=env)
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == "zfscope: TorchServe at 127.0.0.1:1 cannot be reached, or broke off\n"
+    assert result.stderr == "zfscope: TorchServe at 127.0.0.1:1 is unreachable, or closed the connection\n"
 
 
 def test_both_runtimes_give_the_same_answer(run: Run, photo: Path) -> None:

@@ -204,7 +204,7 @@ def test_on_a_read_only_disk_every_command_says_so_in_a_sentence(
     for command in ended[:-1]:
         assert command.code == 2, command
         line = command.errors[-1]
-        known = ("graph is not kept", "onnxruntime:")  # the second is what that library says itself
+        known = ("graph is not cached", "onnxruntime:")  # the second is what that library says itself
         assert not [each for each in command.errors[:-1] if not any(part in each for part in known)]
         assert "Read-only file system" in line
         assert str(read_only) in line

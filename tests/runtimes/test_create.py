@@ -91,25 +91,27 @@ def test_every_runtime_refuses_a_layer_that_is_not_there(runtime: Runtime, make_
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 15, 16), (0, 3, 16, 16), (1, 3, 16)])
 def test_every_runtime_refuses_images_of_another_shape(runtime: Runtime, shape: tuple[int, ...]) -> None:
     with pytest.raises(
-        InputError, match=r"network 'small' reads \(N, 3, 16, 16\) with N of 1 or more"
+        InputError, match=r"network 'small' requires \(N, 3, 16, 16\), N at least 1"
     ) as caught:
         runtime.forward(np.zeros(shape, np.float32))
     assert str(shape) in str(caught.value)
-    with pytest.raises(InputError, match="network 'small' reads"):
+    with pytest.raises(InputError, match="network 'small' requires"):
         runtime.outputs(np.zeros(shape, np.float32), ["conv1"])
 
 
 def test_every_runtime_refuses_images_of_another_type(runtime: Runtime) -> None:
     images = np.zeros((1, 3, 16, 16))
-    with pytest.raises(InputError, match="images of type float64; network 'small' reads float32"):
+    with pytest.raises(InputError, match="images of type float64; network 'small' requires float32"):
         runtime.forward(images)  # type: ignore[arg-type]  # what mypy forbids is what is tested
 
 
 def test_an_unknown_runtime_is_told_with_those_there_are(model: Model) -> None:
-    with pytest.raises(RuntimeUnavailable, match="no runtime 'tensorrt'; there are onnx, torch, torchserve"):
+    with pytest.raises(
+        RuntimeUnavailable, match="unknown runtime 'tensorrt'; available: onnx, torch, torchserve"
+    ):
         create_runtime("tensorrt", model)
 
 
 def test_an_unknown_device_is_told_with_those_there_are(model: Model) -> None:
-    with pytest.raises(RuntimeUnavailable, match="no device 'tpu'; there are cpu, cuda"):
+    with pytest.raises(RuntimeUnavailable, match="unknown device 'tpu'; available: cpu, cuda"):
         create_runtime("torch", model, device="tpu")

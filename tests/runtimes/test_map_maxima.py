@@ -116,7 +116,7 @@ def test_an_unknown_layer_is_refused_with_the_layers_of_the_model(
 
 def test_images_of_another_size_are_refused(kind: str, make_model: MakeModel, tmp_path: Path) -> None:
     runtime = create_runtime(kind, make_model(SPEC), cache=tmp_path)
-    with pytest.raises(InputError, match=r"network 'oblong' reads \(N, 3, 16, 16\)"):
+    with pytest.raises(InputError, match=r"network 'oblong' requires \(N, 3, 16, 16\)"):
         runtime.map_maxima(np.zeros((1, 3, 15, 16), np.float32), ["conv1"])
 
 

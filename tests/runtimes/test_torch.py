@@ -46,5 +46,5 @@ def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages) -
 
 def test_cuda_where_there_is_none_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeUnavailable, match="runtime 'torch' cannot use CUDA: torch finds no device"):
+    with pytest.raises(RuntimeUnavailable, match="runtime 'torch' cannot use CUDA: torch found no device"):
         TorchRuntime(model.network, device="cuda")

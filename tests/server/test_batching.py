@@ -206,7 +206,7 @@ async def test_images_that_the_model_does_not_read_are_refused_before_any_pass(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
 ) -> None:
     runtime = Held(free=True)
-    with pytest.raises(InputError, match=r"images of shape \(1, 3, 31, 32\); network 'tiny' reads"):
+    with pytest.raises(InputError, match=r"images of shape \(1, 3, 31, 32\); network 'tiny' requires"):
         await make_batcher().forward(loaded(runtime), images(0)[:, :, 1:])
     assert runtime.begun == []
 

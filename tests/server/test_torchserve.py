@@ -95,7 +95,10 @@ def test_health_and_calls_follow_torchserve(
     address = torchserve.torchserve.address
     asked = {"runtime": "torchserve", "torchserve": address, "torchserve_timeout_s": 60.0}
     running = make_service(settings.model_copy(update=asked))
-    unavailable = (grpc.StatusCode.UNAVAILABLE, f"TorchServe at {address} cannot be reached, or broke off")
+    unavailable = (
+        grpc.StatusCode.UNAVAILABLE,
+        f"TorchServe at {address} is unreachable, or closed the connection",
+    )
     caller = Caller(running.address, photo)
 
     warm = running.begin(running.service.warm_up())

@@ -14,7 +14,7 @@ from zfscope.engine.signal import Signal, clip
 from zfscope.networks import NetworkSpec
 from zfscope.networks.forward import FORWARD, Weights, padded
 from zfscope.networks.layers import KINDS, Layer, Padding, Shape, Window
-from zfscope.runtimes.onnx.graph import NODES, Reads
+from zfscope.runtimes.onnx.graph import NODES, NodeInputs
 
 
 @contextmanager
@@ -81,10 +81,10 @@ def _add_depthwise() -> None:
         return [clip(Signal(values, signal.images, origins), *context.source().shape[2:])]
 
     @NODES.row(Depthwise)
-    def node(layer: Depthwise, reads: Reads) -> list[NodeProto]:
+    def node(layer: Depthwise, inputs: NodeInputs) -> list[NodeProto]:
         left, top, right, bottom = layer.padding
-        inputs = [*reads.names, f"{layer.name}.weight", f"{layer.name}.bias"]
-        maps, strides = reads.shapes[0][0], [layer.stride] * 2
+        inputs = [*inputs.names, f"{layer.name}.weight", f"{layer.name}.bias"]
+        maps, strides = inputs.shapes[0][0], [layer.stride] * 2
         pads = [top, left, bottom, right]
         return [helper.make_node("Conv", inputs, [layer.name], group=maps, strides=strides, pads=pads)]
 
@@ -106,5 +106,5 @@ def _add_mean() -> None:
         return [signal.with_values(signal.values / count)] * count
 
     @NODES.row(Mean)
-    def node(layer: Mean, reads: Reads) -> list[NodeProto]:
-        return [helper.make_node("Mean", reads.names, [layer.name])]
+    def node(layer: Mean, inputs: NodeInputs) -> list[NodeProto]:
+        return [helper.make_node("Mean", inputs.names, [layer.name])]

@@ -1,4 +1,4 @@
-"""The runtimes of forward passes: ONNX Runtime, torch or TorchServe, behind one Protocol."""
+"""Runtimes of the forward pass: ONNX Runtime, torch and TorchServe, behind one Protocol."""
 
 from zfscope.runtimes.create import RUNTIMES, Loaded, create_runtime, load_model
 from zfscope.runtimes.onnx.runtime import OnnxRuntime

@@ -1,4 +1,4 @@
-"""Runtimes by name, and models ready with theirs."""
+"""Creation of runtimes by name, and of models with their runtime."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,11 +25,11 @@ class Loaded:
     runtime: Runtime
 
     def build_network(self) -> None:
-        """Build the network that analyses take, so that the first of them need not wait for it. Blocks."""
+        """Build the network for analyses ahead of the first one. Blocks."""
         _ = self.model.network
 
     def warm_up(self) -> None:
-        """Run one pass, on a blank image."""
+        """Run a pass on a blank image."""
         spec = self.model.spec
         self.runtime.forward(np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32))
 
@@ -43,23 +43,23 @@ def create_runtime(
     device: str = "cpu",
     torchserve: TorchServe | None = None,
 ) -> Runtime:
-    """Return the runtime of a model's forward passes; its first pass of each kind makes it ready for these.
+    """Return the runtime of a model. It is initialised by its first pass.
 
-    kind: `onnx`, `torch` or `torchserve`. cache: the folder of exported graphs, None for this user's own.
-    threads: of one ONNX forward pass, None for the CPUs this process may use, 1 where each of the caller's
-    threads runs a pass, as in a scan; torch's are set for the whole process by `torch.set_num_threads`.
-    device: `cpu` or `cuda`; TorchServe has its own. torchserve: where it is, None for its usual port on this
-    machine; it is first asked by a pass.
-    Raises RuntimeUnavailable for what this machine or installation does not have.
+    kind: `onnx`, `torch` or `torchserve`. cache: directory of exported graphs; None: the user's cache.
+    threads: threads per ONNX forward pass; None: the number of available CPUs. Use 1 if the caller runs
+    passes in several threads, as a scan does; torch's threads are set for the process by
+    `torch.set_num_threads`. device: `cpu` or `cuda`; ignored by TorchServe. torchserve: its address; None:
+    its default port on this machine. It is contacted by the first pass. Raises RuntimeUnavailable if the
+    runtime or device is not available on this machine.
     """
     _check("runtime", kind, RUNTIMES)
     _check("device", device, DEVICES)
     if kind == "torchserve":
-        from zfscope.runtimes.torchserve.runtime import TorchServeRuntime  # brings grpc
+        from zfscope.runtimes.torchserve.runtime import TorchServeRuntime  # imports grpc
 
         return TorchServeRuntime(model, torchserve or TorchServe())
     if kind == "torch":
-        from zfscope.runtimes.torch import TorchRuntime  # brings torch
+        from zfscope.runtimes.torch import TorchRuntime  # imports torch
 
         return TorchRuntime(model.network, device=device)
     return OnnxRuntime(model, cache=cache, threads=threads, device=device)
@@ -68,7 +68,7 @@ def create_runtime(
 def load_model(
     store: ModelStore, name: str, version: int | None, create: Callable[[Model], Runtime], *, device: str
 ) -> Loaded:
-    """Load a model, whose network will be on a device, with the runtime that `create` makes of it. Blocks."""
+    """Load a model onto a device, with the runtime that `create` returns for it. Blocks."""
     model = store.load(name, version)
     model = replace(model, weights=model.weights.on_device(device))
     return Loaded(model, create(model))
@@ -76,4 +76,4 @@ def load_model(
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise RuntimeUnavailable(f"no {what} '{value}'; there are {', '.join(allowed)}", field=what)
+        raise RuntimeUnavailable(f"unknown {what} '{value}'; available: {', '.join(allowed)}", field=what)

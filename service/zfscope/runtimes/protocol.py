@@ -1,4 +1,4 @@
-"""What a forward runtime is: prepared images in; class scores, layer outputs or the maxima of maps out."""
+"""The interface of runtimes: preprocessed images in; class scores, layer outputs or map maxima out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class MapMaxima:
     """The strongest unit of each map of a layer, for N images.
 
     values: float32 (N, maps), its activation. places: int64 (N, maps), its index y * columns + x, the first
-    in reading order where several are equal; 0 in a fully connected layer, whose units are maps of 1 x 1.
-    sums: float32 (N, maps), the sum of all activations of the map, where it was asked for.
+    in row-major order on ties; 0 in a fully connected layer, whose units count as maps of 1 x 1. sums:
+    float32 (N, maps), the sum of the map's activations, if requested.
     """
 
     values: NDArray[np.float32]
@@ -26,32 +26,32 @@ class MapMaxima:
 
 
 class Runtime(Protocol):
-    """A runtime of one model's forward passes. Many threads may call it at once.
+    """Runs the forward passes of one model. Thread-safe.
 
-    Every method raises RuntimeUnavailable where the process or device that runs it is not available.
+    Every method raises RuntimeUnavailable if the underlying process or device is unavailable.
     """
 
     @property
     def name(self) -> str:
-        """The name by which users choose it: `onnx`, `torch`, `torchserve`."""
+        """Name of the runtime in options: `onnx`, `torch` or `torchserve`."""
         ...
 
     @property
     def title(self) -> str:
-        """The name and, unless that is the CPU, the device, as an index states it: `onnx on cuda`."""
+        """Name of the runtime, with the device unless it is the CPU, as in indexes: `onnx on cuda`."""
         ...
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
+        """Return class scores (logits), (N, classes), of preprocessed images, float32 (N, 3, H, W).
 
-        Raises InputError for images of another type or size than the model's.
+        Raises InputError for images of another type or size than the model requires.
         """
         ...
 
     def outputs(
         self, images: NDArray[np.float32], layers: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Return the outputs of layers for images, by name: (N, maps, rows, columns), or (N, units).
+        """Return outputs of layers by name: (N, maps, rows, columns), or (N, units).
 
         Raises NotFound for an unknown layer, InputError as `forward`.
         """
@@ -60,15 +60,15 @@ class Runtime(Protocol):
     def map_maxima(
         self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
     ) -> Mapping[str, MapMaxima]:
-        """Return the strongest unit of each map of layers, by layer; whole activations do not leave the pass.
+        """Return the strongest unit of each map by layer, without transferring whole activations.
 
-        A convolution is read before its ReLU, so that values may be negative. sums: add maps up too.
-        Raises NotFound and InputError as `outputs`.
+        Convolutions are read before their ReLU, so that values may be negative. sums: also return the sums of
+        maps. Raises NotFound and InputError as `outputs`.
         """
         ...
 
     def check(self) -> None:
-        """Raise RuntimeUnavailable where a pass could not be run now, as far as is known without one."""
+        """Raise RuntimeUnavailable if the runtime is known to be unavailable; runs no pass."""
         ...
 
 
@@ -78,16 +78,16 @@ def title_of(name: str, device: str) -> str:
 
 
 def check_images(images: NDArray[np.float32], spec: NetworkSpec) -> None:
-    """Raise InputError unless images are what the network reads: float32 (N, channels, size, size), N > 0."""
-    wanted = (spec.input_channels, spec.input_size, spec.input_size)
+    """Raise InputError unless images match the network's input: float32 (N, channels, size, size), N > 0."""
+    expected = (spec.input_channels, spec.input_size, spec.input_size)
     if images.dtype != np.float32:
-        message = f"images of type {images.dtype}; network '{spec.name}' reads float32"
+        message = f"images of type {images.dtype}; network '{spec.name}' requires float32"
         raise InputError(message, field="images")
-    if images.ndim != 4 or images.shape[1:] != wanted or not len(images):
-        channels, rows, columns = wanted
+    if images.ndim != 4 or images.shape[1:] != expected or not len(images):
+        channels, rows, columns = expected
         raise InputError(
-            f"images of shape {images.shape}; network '{spec.name}' reads (N, {channels}, {rows}, {columns}) "
-            "with N of 1 or more",
+            f"images of shape {images.shape}; network '{spec.name}' requires "
+            f"(N, {channels}, {rows}, {columns}), N at least 1",
             field="images",
         )
 
@@ -95,7 +95,7 @@ def check_images(images: NDArray[np.float32], spec: NetworkSpec) -> None:
 def check_call(
     images: NDArray[np.float32], spec: NetworkSpec, layers: Sequence[str], *, field: str = "layers"
 ) -> tuple[str, ...]:
-    """Return the names of layers, each once. Raises InputError and NotFound as `Runtime.outputs` does."""
+    """Return the distinct layer names. Raises InputError and NotFound like `Runtime.outputs`."""
     check_images(images, spec)
     for layer in layers:
         spec.layer(layer, field=field)
@@ -103,15 +103,15 @@ def check_call(
 
 
 def maxima_of(outputs: NDArray[np.float32], *, sums: bool) -> MapMaxima:
-    """Return the maxima of a layer's outputs: (N, maps, rows, columns), or (N, units)."""
+    """Return the maxima of a layer's outputs, (N, maps, rows, columns) or (N, units)."""
     flat = np.ascontiguousarray(outputs).reshape(*outputs.shape[:2], -1)
-    places: NDArray[np.int64] = flat.argmax(2)  # the first of equal ones
+    places: NDArray[np.int64] = flat.argmax(2)  # the first on ties
     values = np.take_along_axis(flat, places[..., None], 2)[..., 0]
     return MapMaxima(values, places, flat.sum(2) if sums else None)
 
 
 def kinds(*, sums: bool) -> tuple[str, ...]:
-    """Return the parts of a layer's maxima; as arrays they are named `conv1/value` and so on."""
+    """Return the names of the parts of a layer's maxima, as in `conv1/value`."""
     return ("value", "place", "sum") if sums else ("value", "place")
 
 
@@ -122,7 +122,7 @@ def to_arrays(layer: str, maxima: MapMaxima) -> dict[str, NDArray[Any]]:
 
 
 def from_arrays(layer: str, arrays: Mapping[str, NDArray[Any]]) -> MapMaxima:
-    """Read the maxima of a layer; those of a fully connected one may have values alone."""
+    """Return the maxima of a layer from arrays; a fully connected layer may have values only."""
     value, place, total = (arrays.get(f"{layer}/{kind}") for kind in kinds(sums=True))
     assert value is not None, "every layer has values"
     if place is None:

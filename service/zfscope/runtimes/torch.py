@@ -1,4 +1,4 @@
-"""The forward pass by torch: the same network, and the same code, that projections are made with."""
+"""The torch runtime, with the same network and code as projections."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, maxim
 
 
 class TorchRuntime:
-    """Runs a network on a device, where it shares the weights of one that is there."""
+    """Runs a network on a device; a network already on that device is shared, not copied."""
 
     name = "torch"
 
     def __init__(self, network: Network, *, device: str = "cpu") -> None:
-        """Take a network in evaluation mode. Raises RuntimeUnavailable where torch has no such device."""
+        """Use a network in evaluation mode. Raises RuntimeUnavailable if the device is not available."""
         if device == "cuda" and not torch.cuda.is_available():
-            raise RuntimeUnavailable("runtime 'torch' cannot use CUDA: torch finds no device here")
+            raise RuntimeUnavailable("runtime 'torch' cannot use CUDA: torch found no device")
         self.title = title_of(self.name, device)
         self._device = torch.device(device)
-        there = next(network.parameters()).device.type == device
-        self._network = on_device(network if there else copy.deepcopy(network), device)
+        is_there = next(network.parameters()).device.type == device
+        self._network = on_device(network if is_there else copy.deepcopy(network), device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores of images; see `Runtime`."""
@@ -37,17 +37,17 @@ class TorchRuntime:
     def outputs(
         self, images: NDArray[np.float32], layers: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Return the outputs of layers, from a pass up to the last of them; see `Runtime`."""
+        """Return the outputs of layers by a pass up to the last of them; see `Runtime`."""
         spec = self._network.spec
         names = check_call(images, spec, layers)
         last = max(names, key=[layer.name for layer in spec.layers].index, default=spec.layers[0].name)
-        seen = trace(self._network, self._tensor(images), until=last)
-        return {name: _array(seen.outputs[name]) for name in names}
+        traced = trace(self._network, self._tensor(images), until=last)
+        return {name: _array(traced.outputs[name]) for name in names}
 
     def map_maxima(
         self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
     ) -> Mapping[str, MapMaxima]:
-        """Return the maxima of maps, found by numpy: what ONNX Runtime is held against; see `Runtime`."""
+        """Return the maxima of maps, computed by numpy: the reference for other runtimes; see `Runtime`."""
         outputs = self.outputs(images, layers)
         return {layer: maxima_of(values, sums=sums) for layer, values in outputs.items()}
 
@@ -55,7 +55,7 @@ class TorchRuntime:
         """Return at once: this runtime runs in this process."""
 
     def _tensor(self, images: NDArray[np.float32]) -> Tensor:
-        """Copy: torch takes no read-only arrays, as images off the wire are, nor reversed ones."""
+        """Copy the images: torch accepts neither read-only arrays (decoded messages) nor reversed ones."""
         return torch.tensor(np.ascontiguousarray(images), device=self._device)
 
 

@@ -51,7 +51,7 @@ def test_a_damaged_graph_is_exported_again(
     path.write_bytes(spoil(path.read_bytes()))
     assert cached_graph(tmp_path, "key", export) == path
     assert path.read_bytes() == b"graph"
-    assert f"'{path}' is damaged and is exported again" in caplog.text
+    assert f"cached graph '{path}' is damaged; exporting it again" in caplog.text
 
 
 def test_a_damaged_graph_under_another_hash_is_removed(tmp_path: Path, export: Exporter) -> None:
@@ -76,7 +76,7 @@ def test_a_cache_that_cannot_be_written_costs_the_export_and_nothing_else(
     (tmp_path / "file").touch()
     with caplog.at_level(logging.WARNING):
         assert cached_graph(tmp_path / "file", "key", export) == b"graph"
-    assert f"the exported graph is not kept: '{tmp_path / 'file'}' cannot be written" in caplog.text
+    assert f"the exported graph is not cached: '{tmp_path / 'file'}' cannot be written" in caplog.text
 
 
 def test_an_export_that_is_interrupted_leaves_nothing_in_the_cache(

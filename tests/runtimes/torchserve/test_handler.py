@@ -71,7 +71,7 @@ def test_requests_of_a_batch_get_their_own_layers_of_their_own_images(handler: H
     for (pixels, layers), answer in zip(asked, answers, strict=True):
         expected = trace(tiny.network, torch.from_numpy(pixels)).outputs
         found = unpack(answer)
-        assert found.words == {}
+        assert found.metadata == {}
         assert set(found.arrays) == set(layers.split(","))
         for layer, array in found.arrays.items():
             assert_close(array, expected[layer].numpy())
@@ -90,9 +90,9 @@ def test_a_batch_runs_one_pass(handler: Handler, tiny: Model, monkeypatch: pytes
     [
         ({WEIGHTS: b"0" * 64}, "it serves other weights"),
         ({WEIGHTS: b"\xff\xfe"}, "can't decode byte"),
-        ({IMAGES: b"no tensors"}, "10 bytes that are no safetensors"),
+        ({IMAGES: b"no tensors"}, "10 bytes that are not in safetensors format"),
         ({IMAGES: pack(Message({"photos": images(1)}))}, "images"),
-        ({IMAGES: pack(Message({IMAGES: images(1)[:, :, 1:]}))}, "network 'tiny' reads"),
+        ({IMAGES: pack(Message({IMAGES: images(1)[:, :, 1:]}))}, "network 'tiny' requires"),
         ({IMAGES: pack(Message({IMAGES: images(1).astype(np.float64)}))}, "images of type float64"),
         ({LAYERS: b"conv9"}, "layer 'conv9' not found"),
         ({LAYERS: b""}, "layer '' not found"),
@@ -104,7 +104,7 @@ def test_a_bad_request_gets_an_error_and_its_neighbours_their_answers(
 ) -> None:
     good = [request(tiny, images(1, seed), "fc8") for seed in (1, 2)]
     first, bad, last = handler.handle([good[0], request(tiny, images(1), "fc8", parts), good[1]], None)
-    assert reason in unpack(bad).words["error"]
+    assert reason in unpack(bad).metadata["error"]
     assert unpack(bad).arrays == {}
     for seed, answer in ((1, first), (2, last)):
         expected = tiny.network(torch.from_numpy(images(1, seed))).numpy()
@@ -132,12 +132,12 @@ def test_of_every_map_only_its_strongest_unit_comes_where_that_is_asked_for(
 
 def test_a_request_without_images_asks_whether_it_is_there(handler: Handler, tiny: Model) -> None:
     (answer,) = handler.handle([{WEIGHTS: tiny.weights_sha256.encode()}], None)
-    assert (unpack(answer).arrays, unpack(answer).words) == ({}, {})
+    assert (unpack(answer).arrays, unpack(answer).metadata) == ({}, {})
 
 
 def test_a_request_without_anything_is_refused(handler: Handler) -> None:
     (answer,) = handler.handle([{}], None)
-    assert "it serves other weights" in unpack(answer).words["error"]
+    assert "it serves other weights" in unpack(answer).metadata["error"]
 
 
 def test_a_network_with_branches_gives_every_layer(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The forward pass by ONNX Runtime: graphs that are written from a spec, cached, and run in sessions."""
+"""The ONNX Runtime runtime: graphs exported from network specs, cached, and run in sessions."""

@@ -1,4 +1,4 @@
-"""Exported graphs of models, kept between starts in a file each, by all that a graph is made of."""
+"""A cache of exported graphs, one file each, keyed by everything that determines a graph."""
 
 import hashlib
 import logging
@@ -11,19 +11,19 @@ from zfscope.errors import CannotWrite
 from zfscope.files import make_folder, write_file
 from zfscope.store.store import Model
 
+# Incremented with every change of the exported graphs, which invalidates cached ones.
 EXPORTER_VERSION = 2
-"""Raised with every change of what `graph` writes: graphs of another version are not used again."""
 
 _log = logging.getLogger(__name__)
 
 
 def model_graph(model: Model, *, cache: Path | None = None) -> Path | bytes:
-    """Return the graph of a model's class scores out of the cache (None: this user's own)."""
+    """Return the cached graph of a model's class scores. cache: None for the user's cache."""
     return cached_graph(cache or default_cache(), graph_key(model), lambda: export_model(model))
 
 
 def layers_graph(model: Model, *, cache: Path | None = None) -> bytes:
-    """Return the graph whose outputs are all layers of a model."""
+    """Return the graph with the outputs of all layers of a model."""
     from zfscope.runtimes.onnx.graph import with_layers
 
     graph = model_graph(model, cache=cache)
@@ -34,7 +34,7 @@ def layers_graph(model: Model, *, cache: Path | None = None) -> bytes:
 def maxima_graph(
     model: Model, layers: Sequence[str], *, sums: bool = False, cache: Path | None = None
 ) -> Path | bytes:
-    """Return the graph of the maxima of some layers' maps out of the cache (None: this user's own)."""
+    """Return the cached graph of the map maxima of some layers. cache: None for the user's cache."""
 
     def export() -> bytes:
         from zfscope.runtimes.onnx.maxima import write_maxima_graph
@@ -46,64 +46,64 @@ def maxima_graph(
 
 
 def export_model(model: Model) -> bytes:
-    """Write a model as ONNX."""
-    from zfscope.runtimes.onnx.graph import onnx_graph  # brings onnx, which a warm cache does without
+    """Return a model as ONNX."""
+    from zfscope.runtimes.onnx.graph import onnx_graph  # imports onnx, which is not needed with a warm cache
 
     return onnx_graph(model.spec, model.weights.arrays())
 
 
 def graph_key(model: Model, *variant: str) -> str:
-    """Name the graph by all that it is made of: exporter, weights, network, and what sets a variant apart."""
+    """Return the key of a graph, from exporter version, weights, network and variant."""
     parts = (str(EXPORTER_VERSION), model.weights_sha256, model.spec.fingerprint, *variant)
     return f"{model.name}-{model.version}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
 
 
 def default_cache() -> Path | None:
-    """Return the folder of exported graphs among this user's caches; None for a user without a home.
+    """Return the directory of exported graphs in the user's cache; None for a user without a home directory.
 
-    A container may run as a user whom its system does not know, without HOME.
+    Containers may run as a user ID that the system does not know, without HOME.
     """
     try:
         cache = platformdirs.user_cache_path("zfscope") / "onnx"
     except RuntimeError:
         return None
-    return cache if cache.is_absolute() else None  # or it is '~', which no shell has replaced
+    return cache if cache.is_absolute() else None  # otherwise it starts with an unexpanded ~
 
 
 def cached_graph(cache: Path | None, key: str, export: Callable[[], bytes]) -> Path | bytes:
-    """Return the file of an exported graph; its bytes where there is no cache, or none that can be written.
+    """Return the path of an exported graph, or its bytes if there is no writable cache.
 
-    A file's name is its key and its own SHA-256, `KEY.SHA256.onnx`, so a file that was cut off or
-    changed is recognised, removed and exported again.
+    File names contain the key and the SHA-256 of the contents, `KEY.SHA256.onnx`, so that truncated or
+    changed files are detected, removed and exported again.
     """
     if cache is None:
         _log.info(
-            "the exported graph is not kept: this user has no home; XDG_CACHE_HOME names a folder for it"
+            "the exported graph is not cached: the user has no home directory; set XDG_CACHE_HOME to cache it"
         )
         return export()
-    found = _whole_entry(cache, key)
-    if found is not None:
-        return found
+    entry = _valid_entry(cache, key)
+    if entry is not None:
+        return entry
     data = export()
     target = cache / f"{key}.{hashlib.sha256(data).hexdigest()}.onnx"
     try:
         make_folder(cache)
         write_file(target, data)
     except CannotWrite as error:
-        _log.warning("the exported graph is not kept: %s", error)
+        _log.warning("the exported graph is not cached: %s", error)
         return data
     return target
 
 
-def _whole_entry(cache: Path, key: str) -> Path | None:
-    whole = None
+def _valid_entry(cache: Path, key: str) -> Path | None:
+    valid = None
     for path in sorted(cache.glob(f"{key}.*.onnx")):
         if _digest(path) == path.name.split(".")[-2]:
-            whole = path
+            valid = path
         else:
-            _log.warning("'%s' is damaged and is exported again", path)
+            _log.warning("cached graph '%s' is damaged; exporting it again", path)
             _remove(path)
-    return whole
+    return valid
 
 
 def _digest(path: Path) -> str:
@@ -118,4 +118,4 @@ def _remove(path: Path) -> None:
     try:
         path.unlink()
     except OSError:
-        _log.warning("'%s' cannot be removed", path)
+        _log.warning("cannot remove '%s'", path)

@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, written from its spec by one table: layer kind to node."""
+"""Export of networks to ONNX: a table of nodes by kind of layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,29 +34,29 @@ _IR_VERSION = 8
 
 
 @dataclass(frozen=True)
-class Reads:
-    """What a layer reads: the names and shapes of its inputs."""
+class NodeInputs:
+    """Names and shapes of the inputs of a layer."""
 
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
 
 
-NODES: KindTable[[Reads], list[NodeProto]] = KindTable()
-"""(layer, what it reads) to nodes, the last of which gives the tensor of the layer's name."""
+# Maps (layer, inputs) to nodes; the output of the last node has the layer's name.
+NODES: KindTable[[NodeInputs], list[NodeProto]] = KindTable()
 
 
 def onnx_graph(spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
-    """Write a network as an ONNX model: images (N, channels, size, size) to class scores (N, classes).
+    """Return a network as an ONNX model from images (N, channels, size, size) to class scores (N, classes).
 
-    weights: by the keys `conv1.weight`, `conv1.bias` and so on. N is free. The output has the name
-    of the last layer, and every tensor between has that of its layer. The result is checked.
+    weights: by keys such as `conv1.weight` and `conv1.bias`. N is dynamic. Tensors have the names of their
+    layers, the output that of the last layer. The result is validated.
     """
     last = spec.scores
     return graph_bytes(spec, layer_nodes(spec, spec.layers), [_value(last, shapes(spec)[last])], weights)
 
 
 def with_layers(graph: bytes, spec: NetworkSpec, layers: Sequence[str]) -> bytes:
-    """Give a graph of `onnx_graph` whose outputs are the class scores and then those of layers."""
+    """Return a graph of `onnx_graph` with the outputs of layers after the class scores."""
     model, known = onnx.load_from_string(graph), shapes(spec)
     present = {output.name for output in model.graph.output}
     model.graph.output.extend(_value(name, known[name]) for name in layers if name not in present)
@@ -66,12 +66,12 @@ def with_layers(graph: bytes, spec: NetworkSpec, layers: Sequence[str]) -> bytes
 
 
 def layer_nodes(spec: NetworkSpec, layers: Sequence[Layer]) -> list[NodeProto]:
-    """Give the nodes of some of a network's layers, in order."""
+    """Return the nodes of some layers of a network, in order."""
     known, sources = shapes(spec), spec.sources
     nodes: list[NodeProto] = []
     for layer in layers:
         names = sources[layer.name]
-        nodes += NODES[layer.kind](layer, Reads(names, tuple(known[name] for name in names)))
+        nodes += NODES[layer.kind](layer, NodeInputs(names, tuple(known[name] for name in names)))
     return nodes
 
 
@@ -81,7 +81,7 @@ def graph_bytes(
     outputs: Sequence[ValueInfoProto],
     weights: Mapping[str, NDArray[np.float32]],
 ) -> bytes:
-    """Write nodes that read the network's input as a checked ONNX model."""
+    """Return a validated ONNX model of nodes that read the network's input."""
     graph = helper.make_graph(
         nodes,
         spec.name,
@@ -123,33 +123,35 @@ def _parameters(layer: Conv | Linear) -> tuple[str, str]:
 
 
 @NODES.row(Conv)
-def _conv(layer: Conv, reads: Reads) -> list[NodeProto]:
-    return [_node("Conv", layer, [*reads.names, *_parameters(layer)], **_window(layer.window, layer.padding))]
+def _conv(layer: Conv, inputs: NodeInputs) -> list[NodeProto]:
+    return [
+        _node("Conv", layer, [*inputs.names, *_parameters(layer)], **_window(layer.window, layer.padding))
+    ]
 
 
 @NODES.row(Linear)
-def _linear(layer: Linear, reads: Reads) -> list[NodeProto]:
-    return [_node("Gemm", layer, [*reads.names, *_parameters(layer)], transB=1)]
+def _linear(layer: Linear, inputs: NodeInputs) -> list[NodeProto]:
+    return [_node("Gemm", layer, [*inputs.names, *_parameters(layer)], transB=1)]
 
 
 @NODES.row(MaxPool)
-def _max_pool(layer: MaxPool, reads: Reads) -> list[NodeProto]:
-    """Pad until every window is whole, and round down: runtimes read `ceil_mode` in more than one way."""
-    _, rows, columns = reads.shapes[0]
+def _max_pool(layer: MaxPool, inputs: NodeInputs) -> list[NodeProto]:
+    """Pad until every window is complete, and round down: runtimes interpret `ceil_mode` differently."""
+    _, rows, columns = inputs.shapes[0]
     padding = layer.window.whole_padding(rows, columns)
-    return [_node("MaxPool", layer, reads.names, **_window(layer.window, padding))]
+    return [_node("MaxPool", layer, inputs.names, **_window(layer.window, padding))]
 
 
 @NODES.row(AvgPool)
-def _avg_pool(layer: AvgPool, reads: Reads) -> list[NodeProto]:
+def _avg_pool(layer: AvgPool, inputs: NodeInputs) -> list[NodeProto]:
     return [
-        _node("AveragePool", layer, reads.names, **_window(layer.window, layer.padding), count_include_pad=1)
+        _node("AveragePool", layer, inputs.names, **_window(layer.window, layer.padding), count_include_pad=1)
     ]
 
 
 @NODES.row(LocalResponseNorm)
-def _normalise(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
-    """ONNX divides alpha by the size, as the spec does, but normalises maps only: a vector becomes maps."""
+def _normalise(layer: LocalResponseNorm, inputs: NodeInputs) -> list[NodeProto]:
+    """Reshape vectors to maps, which LRN requires; like the spec, it divides alpha by the size."""
     constants: dict[str, Any] = {
         "size": layer.size,
         "alpha": layer.alpha,
@@ -157,27 +159,27 @@ def _normalise(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
         "bias": layer.k,
     }
     if layer.window:
-        return _normalise_within(layer, layer.window, reads)
-    if len(reads.shapes[0]) == 3 and layer.beta == 0.75:
-        return _normalise_by_roots(layer, reads)
-    if len(reads.shapes[0]) == 3:
-        return [_node("LRN", layer, reads.names, **constants)]
+        return _normalise_within(layer, layer.window, inputs)
+    if len(inputs.shapes[0]) == 3 and layer.beta == 0.75:
+        return _normalise_by_roots(layer, inputs)
+    if len(inputs.shapes[0]) == 3:
+        return [_node("LRN", layer, inputs.names, **constants)]
     maps, normal, axes = (f"{layer.name}/{part}" for part in ("maps", "normal", "axes"))
     return [
         _constant(axes, np.array([2, 3])),
-        helper.make_node("Unsqueeze", [*reads.names, axes], [maps]),
+        helper.make_node("Unsqueeze", [*inputs.names, axes], [maps]),
         helper.make_node("LRN", [maps], [normal], **constants),
         _node("Squeeze", layer, [normal, axes]),
     ]
 
 
-def _normalise_by_roots(layer: LocalResponseNorm, reads: Reads) -> list[NodeProto]:
-    """Divide by sum ** 0.75 = sqrt(sum) * sqrt(sqrt(sum)), the sums by a convolution over neighbouring maps.
+def _normalise_by_roots(layer: LocalResponseNorm, inputs: NodeInputs) -> list[NodeProto]:
+    """Divide by sum ** 0.75 = sqrt(sum) * sqrt(sqrt(sum)), with sums by a 1 x 1 convolution over maps.
 
-    ONNX Runtime's own LRN gives the same to 1e-6, but raises value by value to a power: a quarter of all the
-    time that zfnet takes.
+    ONNX Runtime's LRN agrees to 1e-6, but computes powers value by value, which takes a quarter of zfnet's
+    time.
     """
-    (source,), ((maps, _, _),) = reads.names, reads.shapes
+    (source,), ((maps, _, _),) = inputs.names, inputs.shapes
     number = np.arange(maps)
     near = np.abs(number[:, None] - number) <= layer.size // 2
     band = np.where(near, layer.alpha / layer.size, 0).astype(np.float32)[..., None, None]
@@ -199,8 +201,8 @@ def _constant(name: str, value: NDArray[Any]) -> NodeProto:
     return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value, name))
 
 
-def _normalise_within(layer: LocalResponseNorm, window: Window, reads: Reads) -> list[NodeProto]:
-    """ONNX has no norm within maps: x * (k + alpha * mean of squares) ** -beta, step by step."""
+def _normalise_within(layer: LocalResponseNorm, window: Window, inputs: NodeInputs) -> list[NodeProto]:
+    """Compute x * (k + alpha * mean of squares) ** -beta in steps: ONNX has no normalisation within maps."""
     part = {name: f"{layer.name}/{name}" for name in ("square", "mean", "scaled", "divisor", "power")}
     constants = {"alpha": layer.alpha, "k": layer.k, "exponent": -layer.beta}
     values = {name: f"{layer.name}/{name}" for name in constants}
@@ -208,35 +210,35 @@ def _normalise_within(layer: LocalResponseNorm, window: Window, reads: Reads) ->
     make = helper.make_node
     return [
         *(make("Constant", [], [values[name]], value_float=value) for name, value in constants.items()),
-        make("Mul", [*reads.names, *reads.names], [part["square"]]),
+        make("Mul", [*inputs.names, *inputs.names], [part["square"]]),
         make("AveragePool", [part["square"]], [part["mean"]], count_include_pad=1, **mean),
         make("Mul", [part["mean"], values["alpha"]], [part["scaled"]]),
         make("Add", [part["scaled"], values["k"]], [part["divisor"]]),
         make("Pow", [part["divisor"], values["exponent"]], [part["power"]]),
-        _node("Mul", layer, [*reads.names, part["power"]]),
+        _node("Mul", layer, [*inputs.names, part["power"]]),
     ]
 
 
 @NODES.row(ReLU)
-def _relu(layer: ReLU, reads: Reads) -> list[NodeProto]:
-    return [_node("Relu", layer, reads.names)]
+def _relu(layer: ReLU, inputs: NodeInputs) -> list[NodeProto]:
+    return [_node("Relu", layer, inputs.names)]
 
 
 @NODES.row(Flatten)
-def _flatten(layer: Flatten, reads: Reads) -> list[NodeProto]:
-    return [_node("Flatten", layer, reads.names, axis=1)]
+def _flatten(layer: Flatten, inputs: NodeInputs) -> list[NodeProto]:
+    return [_node("Flatten", layer, inputs.names, axis=1)]
 
 
 @NODES.row(Dropout)
-def _same(layer: Dropout, reads: Reads) -> list[NodeProto]:
-    return [_node("Identity", layer, reads.names)]
+def _same(layer: Dropout, inputs: NodeInputs) -> list[NodeProto]:
+    return [_node("Identity", layer, inputs.names)]
 
 
 @NODES.row(Concat)
-def _concat(layer: Concat, reads: Reads) -> list[NodeProto]:
-    return [_node("Concat", layer, reads.names, axis=1)]
+def _concat(layer: Concat, inputs: NodeInputs) -> list[NodeProto]:
+    return [_node("Concat", layer, inputs.names, axis=1)]
 
 
 @NODES.row(Add)
-def _add(layer: Add, reads: Reads) -> list[NodeProto]:
-    return [_node("Sum", layer, reads.names)]
+def _add(layer: Add, inputs: NodeInputs) -> list[NodeProto]:
+    return [_node("Sum", layer, inputs.names)]

@@ -1,4 +1,4 @@
-"""The forward pass by ONNX Runtime: the one that serves."""
+"""The ONNX Runtime runtime, the default."""
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -20,10 +20,10 @@ Graph = Path | bytes
 
 
 class OnnxRuntime:
-    """Runs graphs of a model: its class scores, its layers, the maxima of its maps.
+    """Runs graphs of a model: class scores, layer outputs, map maxima.
 
-    Each has a session of its own, which is opened, and its graph exported, when it is first used: a graph
-    of class scores alone computes layers together, and is faster than one that keeps them apart.
+    Each graph has a separate session; graphs are exported and sessions opened on first use. A graph of class
+    scores only can fuse layers, and is faster than one that outputs them.
     """
 
     name = "onnx"
@@ -31,11 +31,11 @@ class OnnxRuntime:
     def __init__(
         self, model: Model, *, cache: Path | None = None, threads: int | None = None, device: str = "cpu"
     ) -> None:
-        """Open no session yet. cache, threads: see `create_runtime`.
+        """Create the runtime without opening a session. cache, threads: see `create_runtime`.
 
-        With one thread, results do not depend on the machine's cores: which part of a sum each thread gets
-        decides how it is rounded. Raises RuntimeUnavailable where ONNX Runtime is not installed or was built
-        without the device; the first pass does where it cannot use that.
+        With one thread, results do not depend on the number of cores, which determines how sums are split and
+        rounded. Raises RuntimeUnavailable if ONNX Runtime is not installed or was built without the device;
+        if the device cannot be used, the first pass raises it.
         """
         import_onnxruntime(device)
         self._model: Model | None = model
@@ -46,7 +46,7 @@ class OnnxRuntime:
         self._opening = threading.Lock()
 
     def __getstate__(self) -> tuple[NetworkSpec, int, Mapping[Hashable, bytes]]:
-        """Return what another machine needs: the graphs of the passes so far, not the model or its cache."""
+        """Pickle the graphs of the passes run so far, but not the model or the cache."""
         graphs = {
             key: graph if isinstance(graph, bytes) else graph.read_bytes()
             for key, graph in self._graphs.items()
@@ -54,14 +54,14 @@ class OnnxRuntime:
         return self._spec, self._threads, graphs
 
     def __setstate__(self, state: tuple[NetworkSpec, int, Mapping[Hashable, bytes]]) -> None:
-        """Take graphs; their sessions are opened here, again when they are first used."""
+        """Restore the graphs; their sessions are opened on first use."""
         self._spec, self._threads, graphs = state
         self._model, self._cache, self._device = None, None, "cpu"
         self._graphs, self._sessions, self._opening = dict(graphs), {}, threading.Lock()
 
     @property
     def title(self) -> str:
-        """The name, and the device where that is not the CPU; see `Runtime`."""
+        """Name and device; see `Runtime`."""
         return title_of(self.name, self._device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -84,7 +84,7 @@ class OnnxRuntime:
     def map_maxima(
         self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
     ) -> Mapping[str, MapMaxima]:
-        """Return the maxima of maps, by a graph of just what these layers need; see `Runtime`."""
+        """Return the maxima of maps, by a graph of the layers needed for them; see `Runtime`."""
         names = check_call(images, self._spec, layers)
         if not names:
             return {}
@@ -100,8 +100,8 @@ class OnnxRuntime:
     def _run(
         self, session: Any, names: Sequence[str] | None, images: NDArray[np.float32]
     ) -> list[NDArray[Any]]:
-        """Run a pass. CUDA chooses its kernels anew for every size of a batch: there, few sizes are run."""
-        fed = filled_up(images) if self._device == "cuda" else np.ascontiguousarray(images)
+        """Run a pass. On CUDA, kernels are selected for each batch size, so that few sizes are used."""
+        fed = pad_batch(images) if self._device == "cuda" else np.ascontiguousarray(images)
         return [values[: len(images)] for values in session.run(names, {INPUT: fed})]
 
     def _session(self, key: Hashable, export: Callable[[Model], Graph], *, keep_memory: bool = True) -> Any:
@@ -114,15 +114,15 @@ class OnnxRuntime:
             return self._sessions[key]
 
     def _graph(self, key: Hashable, export: Callable[[Model], Graph]) -> Graph:
-        """Export a graph, and keep it in case that it is sent; one that was sent goes no further."""
+        """Export a graph and keep it for pickling; an unpickled runtime releases its graphs."""
         if self._model is None:
             return self._graphs.pop(key)
         return self._graphs.setdefault(key, export(self._model))
 
 
-def filled_up(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add blank images to a batch until it has 1, 2, 4, 8, 16 ... of them."""
+def pad_batch(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pad a batch with blank images to the next power of two."""
     size = 1 << (len(images) - 1).bit_length()
-    filled = np.zeros((size, *images.shape[1:]), np.float32)
-    filled[: len(images)] = images
-    return filled
+    batch = np.zeros((size, *images.shape[1:]), np.float32)
+    batch[: len(images)] = images
+    return batch

@@ -1,6 +1,6 @@
-"""The forward pass by TorchServe: where it is, its client, the archive that it serves, and its handler.
+"""The TorchServe runtime: its client, the archive of a model, and the handler that runs inside TorchServe.
 
-Below the server, `runtime` and its stubs alone know gRPC: it is what TorchServe speaks.
+`runtime` and its stubs use gRPC, which is TorchServe's protocol.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from zfscope.errors import InputError
 
 @dataclass(frozen=True)
 class TorchServe:
-    """address: HOST:PORT of its gRPC inference API. timeout_s: how long it may take for an answer.
+    """A TorchServe server. address: HOST:PORT of its gRPC inference API. timeout_s: time limit of a request.
 
-    Raises InputError for an address that cannot be used.
+    Raises InputError for an invalid address.
     """
 
     address: str = "127.0.0.1:7070"
     timeout_s: float = 10
 
     def __post_init__(self) -> None:
-        """Check the address, and bring it to the form that gRPC takes."""
+        """Validate the address and convert it to gRPC's form."""
         try:
             address = str(parse_address(self.address, example_port=7070, least_port=1))
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The archive that TorchServe serves a model from, made by its own torch-model-archiver."""
+"""Model archives for TorchServe, built by torch-model-archiver."""
 
 import importlib.util
 import os
@@ -13,13 +13,13 @@ from zfscope.files import folder_for_files, staging_folder, write_file, writing
 from zfscope.store.manifest import MANIFEST, WEIGHTS
 from zfscope.store.store import Model
 
+# TorchServe's configuration file, written next to an archive.
 SETTINGS = "torchserve.properties"
-"""The file beside an archive that TorchServe is started with."""
 
 _HERE = Path(__file__).parent
 _ARCHIVER = "model_archiver.model_packaging"
-# TorchServe takes the one class that the file defines. It is the installed handler, so that an archive stays
-# usable when zfscope changes.
+# TorchServe uses the only class in the file. It derives from the installed handler, so that archives remain
+# usable when zfscope is upgraded.
 _HANDLER = '''"""The handler of the installed zfscope."""
 
 from zfscope.runtimes.torchserve.handler import Handler
@@ -32,9 +32,9 @@ class ZFScopeHandler(Handler):
 
 @dataclass(frozen=True)
 class Batching:
-    """How TorchServe collects requests: up to `size` or for `delay_ms`, for each of `workers` processes.
+    """TorchServe's batching: a batch is up to `size` requests, collected for at most `delay_ms`.
 
-    workers: None for as many as TorchServe starts of itself, one for each processor or GPU.
+    workers: number of processes; None for TorchServe's default, one per processor or GPU.
     """
 
     size: int = 8
@@ -43,19 +43,18 @@ class Batching:
 
 
 def write_archive(model: Model, target: Path, batching: Batching) -> None:
-    """Write the archive of a stored model: its manifest, weights and handler. Blocks.
+    """Write the archive of a stored model, with its manifest, weights and handler. Blocks.
 
-    target: a file that is not there yet, NAME.mar. The Python of the TorchServe that serves it needs zfscope.
-    The settings that TorchServe is started with are written beside it, unless there are some.
-    Raises InputError for a target that exists or a model of no store, RuntimeUnavailable where
-    torch-model-archiver is not installed.
+    target: path of the archive, NAME.mar; must not exist. zfscope must be installed in TorchServe's
+    environment. A configuration for TorchServe is written next to the archive unless one exists. Raises
+    InputError if the target exists, RuntimeUnavailable if torch-model-archiver is not installed.
     """
     if importlib.util.find_spec("model_archiver") is None:
-        raise RuntimeUnavailable("an archive needs torch-model-archiver: pip install 'zfscope[torchserve]'")
+        raise RuntimeUnavailable("archives require torch-model-archiver: pip install 'zfscope[torchserve]'")
     if target.exists():
-        raise InputError(f"'{target}' is there already; name another file", field="out")
-    assert model.folder is not None, "a model of a store has a folder"
-    # Not among the system's temporary files, whose disk may be smaller than the archive.
+        raise InputError(f"'{target}' already exists; choose another file", field="out")
+    assert model.folder is not None, "models of a store have a folder"
+    # Not in the system's temporary directory, whose disk may be too small.
     folder = target.parent.resolve()
     with folder_for_files(folder), staging_folder(folder) as scratch, writing(target):
         _archive(model, model.folder, scratch, batching).replace(target)
@@ -64,7 +63,7 @@ def write_archive(model: Model, target: Path, batching: Batching) -> None:
 
 
 def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> Path:
-    """Lay out what goes in and have it packed; the archiver lays it out once more, where TMPDIR says."""
+    """Prepare the files and run the archiver, which copies them again into TMPDIR."""
     inside, passing = scratch / "inside", scratch / "passing"
     own = inside / model.name / str(model.version)
     own.mkdir(parents=True)
@@ -84,10 +83,10 @@ def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> P
     }
     command = [sys.executable, "-m", _ARCHIVER, *(f"--{name}={value}" for name, value in options.items())]
     environment = {**os.environ, "TMPDIR": str(passing)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # nothing of a caller's
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # no caller's input
     if done.returncode:
-        # A process that is killed says nothing.
-        (reason,) = done.stderr.strip().splitlines()[-1:] or [f"it ended with exit code {done.returncode}"]
+        # A killed process prints nothing.
+        (reason,) = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise RuntimeUnavailable(f"torch-model-archiver failed: {reason}")
     return scratch / f"{model.name}.mar"
 

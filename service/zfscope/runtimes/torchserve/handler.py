@@ -1,7 +1,7 @@
-"""What runs inside TorchServe: the handler of an archive is this one, of the installed zfscope.
+"""The handler that runs inside TorchServe; archives import it from the installed zfscope.
 
-TorchServe collects requests and calls `handle` with a batch. All images of a batch go through the network at
-once; a request that cannot be answered gets an error of its own, and its neighbours get their answers.
+TorchServe collects requests and calls `handle` with a batch. All images of a batch share a forward pass; an
+invalid request receives an error without affecting the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from zfscope.runtimes.torchserve.message import (
     VALUES,
     WEIGHTS,
     Array,
-    Asked,
+    HandlerRequest,
     Message,
     pack,
     unpack,
@@ -33,50 +33,50 @@ from zfscope.store.store import ModelStore
 
 
 class Handler:
-    """The model of an archive."""
+    """Serves the model of an archive."""
 
     def initialize(self, context: Any) -> None:
-        """Load the model out of the folder that TorchServe unpacked, verified as everywhere."""
-        stated, properties = context.manifest["model"], context.system_properties
+        """Load and verify the model from the directory that TorchServe unpacked."""
+        entry, properties = context.manifest["model"], context.system_properties
         store = ModelStore(Path(properties["model_dir"]))
-        model = store.load(stated["modelName"], int(stated["modelVersion"]))
+        model = store.load(entry["modelName"], int(entry["modelVersion"]))
         self._spec, self._weights = model.spec, model.weights_sha256
-        self._none = np.zeros((0, *shapes(self._spec)[INPUT]), np.float32)
+        self._no_images = np.zeros((0, *shapes(self._spec)[INPUT]), np.float32)
         self._runtime = TorchRuntime(model.network, device=_device(properties.get("gpu_id")))
 
     def handle(self, requests: Sequence[Mapping[str, bytes]], context: Any) -> list[bytes]:
-        """Answer the requests of a batch, in order. Each is parts by name; see `message`."""
+        """Return the responses to a batch of requests, each a mapping of parts (see `message`), in order."""
         batch = [self._read(parts) for parts in requests]
         outputs = self._outputs(batch)
-        answers, start = [], 0
-        for asked in batch:
-            own = slice(start, start + len(asked.images))
-            arrays = _arrays(asked, {layer: outputs[layer][own] for layer in asked.layers})
-            answers.append(pack(Message(arrays, {ERROR: asked.error} if asked.error else {})))
+        responses, start = [], 0
+        for request in batch:
+            own = slice(start, start + len(request.images))
+            arrays = _arrays(request, {layer: outputs[layer][own] for layer in request.layers})
+            responses.append(pack(Message(arrays, {ERROR: request.error} if request.error else {})))
             start = own.stop
-        return answers
+        return responses
 
-    def _outputs(self, batch: Sequence[Asked]) -> Mapping[str, Array]:
-        layers = list(dict.fromkeys(layer for asked in batch for layer in asked.layers))
+    def _outputs(self, batch: Sequence[HandlerRequest]) -> Mapping[str, Array]:
+        layers = list(dict.fromkeys(layer for request in batch for layer in request.layers))
         if not layers:
             return {}
-        images = np.concatenate([asked.images for asked in batch])
+        images = np.concatenate([request.images for request in batch])
         if layers == [self._spec.scores]:
             return {layers[0]: self._runtime.forward(images)}
         return self._runtime.outputs(images, layers)
 
-    def _read(self, parts: Mapping[str, bytes]) -> Asked:
+    def _read(self, parts: Mapping[str, bytes]) -> HandlerRequest:
         try:
-            return self._asked(parts)
+            return self._parse(parts)
         except (ValueError, KeyError, ZfscopeError) as error:
-            return Asked(self._none, error=str(error))
+            return HandlerRequest(self._no_images, error=str(error))
 
-    def _asked(self, parts: Mapping[str, bytes]) -> Asked:
+    def _parse(self, parts: Mapping[str, bytes]) -> HandlerRequest:
         weights = bytes(parts.get(WEIGHTS, b"")).decode()
         if weights != self._weights:
-            raise ValueError(f"it serves other weights: {self._weights[:12]}..., not {weights[:12]}...")
+            raise ValueError(f"it serves other weights: {self._weights[:12]}..., expected {weights[:12]}...")
         if IMAGES not in parts:
-            return Asked(self._none)
+            return HandlerRequest(self._no_images)
         images = unpack(bytes(parts[IMAGES])).arrays[IMAGES]
         check_images(images, self._spec)
         layers = tuple(bytes(parts.get(LAYERS, b"")).decode().split(","))
@@ -84,22 +84,22 @@ class Handler:
             self._spec.layer(layer)
         reduce = bytes(parts.get(REDUCE, b"")).decode()
         if reduce not in ("", VALUES, SUMS):
-            raise ValueError(f"'{REDUCE}' is '{reduce:.80}'; {VALUES} and {SUMS} are allowed")
-        return Asked(images, layers, reduce)
+            raise ValueError(f"'{REDUCE}' is '{reduce:.80}'; allowed: {VALUES}, {SUMS}")
+        return HandlerRequest(images, layers, reduce)
 
 
-def _arrays(asked: Asked, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """Give the arrays of an answer, out of what the layers gave for the images of its request."""
-    if not asked.reduce:
+def _arrays(request: HandlerRequest, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Return the arrays of a response from the layer outputs for the images of its request."""
+    if not request.reduce:
         return outputs
     arrays: dict[str, Array] = {}
     for layer, values in outputs.items():
-        arrays |= to_arrays(layer, maxima_of(values, sums=asked.reduce == SUMS))
+        arrays |= to_arrays(layer, maxima_of(values, sums=request.reduce == SUMS))
     return arrays
 
 
 def _device(gpu: int | None) -> str:
-    """Give the device of the worker; TorchServe gives each a GPU, where there are any."""
+    """Return the device of the worker; TorchServe assigns a GPU to each, if there are any."""
     if gpu is None or not torch.cuda.is_available():
         return "cpu"
     torch.cuda.set_device(int(gpu))

@@ -1,4 +1,4 @@
-"""What travels to the handler in TorchServe and back: arrays as safetensors, and words beside them."""
+"""Messages to and from the handler in TorchServe: arrays in safetensors format, with text metadata."""
 
 import json
 from collections.abc import Mapping
@@ -10,32 +10,32 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+# float32, or int64 for positions in maps.
 Array = NDArray[Any]
-"""Of float32, and places in maps, of int64."""
 
+# Parts of a request: a message with the images; layer names separated by commas; the SHA-256 of the expected
+# weights; and optionally VALUES or SUMS, to return map maxima only. Without images, a request only checks the
+# handler and its weights.
 IMAGES, LAYERS, WEIGHTS, REDUCE = "images", "layers", "weights", "reduce"
-"""The parts of a request: a message with the images; names of layers, joined by commas; the SHA-256 of the
-weights that are meant; and, where of every map only its strongest unit is wanted, VALUES, or SUMS too. One
-without images asks only whether the handler is there, with those weights."""
 
+# Values of REDUCE. The arrays of a layer are then `conv1/value`, `conv1/place` and, with SUMS, `conv1/sum`.
 VALUES, SUMS = "values", "sums"
-"""What REDUCE may be. A layer's answer is then `conv1/value`, `conv1/place` and, with SUMS, `conv1/sum`."""
 
+# Metadata key of an error message: TorchServe's gRPC has no status for a single request of a batch.
 ERROR = "error"
-"""The word of an answer that says why there is none: TorchServe's gRPC has no status for one of a batch."""
 
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """Arrays by name, and words by name."""
+    """Arrays and text metadata, by name."""
 
     arrays: Mapping[str, Array] = field(default_factory=dict)
-    words: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """What one request of a batch wants: layers of images, reduced or whole; or, with an error, nothing."""
+class HandlerRequest:
+    """A parsed request of a batch: layers of images, whole or reduced; or an error."""
 
     images: Array
     layers: tuple[str, ...] = ()
@@ -44,16 +44,16 @@ class Asked:
 
 
 def pack(message: Message) -> bytes:
-    """Give a message as bytes."""
+    """Serialise a message."""
     arrays = {name: np.ascontiguousarray(array) for name, array in message.arrays.items()}
-    return safetensors.numpy.save(arrays, dict(message.words) or None)  # it writes an empty one wrong
+    return safetensors.numpy.save(arrays, dict(message.metadata) or None)  # safetensors writes {} incorrectly
 
 
 def unpack(data: bytes) -> Message:
-    """Read a message. Raises ValueError for bytes that are none."""
+    """Parse a message. Raises ValueError for invalid bytes."""
     try:
         arrays = safetensors.numpy.load(data)
     except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{len(data)} bytes that are no safetensors: {error}") from error
+        raise ValueError(f"{len(data)} bytes that are not in safetensors format: {error}") from error
     size = int.from_bytes(data[:8], "little")
     return Message(arrays, json.loads(data[8 : 8 + size]).get("__metadata__", {}))

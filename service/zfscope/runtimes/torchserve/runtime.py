@@ -1,4 +1,4 @@
-"""The forward pass by TorchServe, asked over gRPC: its handler runs the same network on the same weights."""
+"""The TorchServe runtime, a gRPC client: TorchServe's handler runs the same network with the same weights."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -29,27 +29,27 @@ from zfscope.store.store import Model
 
 METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 _OPTIONS = [
-    ("grpc.max_receive_message_length", -1),  # what we asked for: maps of early layers are large
+    ("grpc.max_receive_message_length", -1),  # maps of early layers are large
     ("grpc.enable_http_proxy", 0),
-    # A TorchServe that comes back is found within a second, not after minutes.
+    # Reconnect to a restarted TorchServe within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
 
-_NOT_THERE = ("Model not found", "Model version")
+_NOT_SERVED = ("Model not found", "Model version")
 
 
 class TorchServeRuntime:
-    """Runs a model that is registered with TorchServe under its own name and version.
+    """Runs a model that TorchServe serves under the same name and version.
 
-    Every call raises RuntimeUnavailable where TorchServe is not there, does not have the model with these
-    weights, fails, or takes too long.
+    Every call raises RuntimeUnavailable if TorchServe is unreachable, does not serve the model with these
+    weights, fails, or exceeds the time limit.
     """
 
     name = title = "torchserve"
 
     def __init__(self, model: Model, torchserve: TorchServe) -> None:
-        """Connect; nothing is asked yet."""
+        """Create the channel; the first request connects."""
         self._title, self._spec = model.manifest.title, model.spec
         self._shapes = shapes(self._spec)
         self._model = {"model_name": model.name, "model_version": str(model.version)}
@@ -78,10 +78,10 @@ class TorchServeRuntime:
     def map_maxima(
         self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
     ) -> Mapping[str, MapMaxima]:
-        """Return the maxima of maps, which the handler finds; see `Runtime`.
+        """Return the maxima of maps, computed by the handler; see `Runtime`.
 
-        TorchServe may put images of two calls into one pass: the last bits of what they give can differ from
-        one scan to the next.
+        TorchServe may batch images of several calls, so that the last bits of results can differ between
+        scans.
         """
         names = check_call(images, self._spec, layers)
         shape = {name: (len(images), self._shapes[name][0]) for name in names}
@@ -91,11 +91,11 @@ class TorchServeRuntime:
         return {name: from_arrays(name, arrays) for name in names}
 
     def check(self) -> None:
-        """Raise RuntimeUnavailable unless the handler answers and has these weights."""
+        """Raise RuntimeUnavailable unless the handler responds and has these weights."""
         self._ask({})
 
     @property
-    def _who(self) -> str:
+    def _server(self) -> str:
         return f"TorchServe at {self._torchserve.address}"
 
     def _arrays(
@@ -105,36 +105,40 @@ class TorchServeRuntime:
         wanted: Mapping[str, tuple[int, ...]],
         parts: Mapping[str, bytes] = MappingProxyType({}),
     ) -> Mapping[str, Array]:
-        """Ask for layers of images. wanted: the arrays that must come, and their shapes."""
-        asked = {IMAGES: pack(Message({IMAGES: images})), LAYERS: ",".join(layers).encode()}
-        answer = self._ask({**asked, **parts})
-        found = {name: array.shape for name, array in answer.arrays.items()}
-        if found != wanted:
-            raise RuntimeUnavailable(f"{self._who} gave arrays of shapes {found} for {wanted}")
-        return answer.arrays
+        """Request layers of images. wanted: the expected arrays and their shapes."""
+        request = {IMAGES: pack(Message({IMAGES: images})), LAYERS: ",".join(layers).encode()}
+        response = self._ask({**request, **parts})
+        returned = {name: array.shape for name, array in response.arrays.items()}
+        if returned != wanted:
+            raise RuntimeUnavailable(
+                f"{self._server} returned arrays of shapes {returned}; expected {wanted}"
+            )
+        return response.arrays
 
     def _ask(self, parts: Mapping[str, bytes]) -> Message:
         request = PredictionsRequest(**self._model, input={WEIGHTS: self._weights, **parts})
         try:
-            answer = self._predictions(request, timeout=self._torchserve.timeout_s)
+            response = self._predictions(request, timeout=self._torchserve.timeout_s)
         except grpc.RpcError as error:
             raise RuntimeUnavailable(self._reason(error)) from error
         try:
-            message = unpack(answer.prediction)
+            message = unpack(response.prediction)
         except ValueError as error:
-            raise RuntimeUnavailable(f"{self._who} gave {error}; is its archive of zfscope?") from error
-        if ERROR in message.words:
-            raise RuntimeUnavailable(f"{self._who}: {message.words[ERROR]}")
+            reason = f"{self._server} returned an unreadable response ({error})"
+            hint = "was its archive made by `zfscope models export --format mar`?"
+            raise RuntimeUnavailable(f"{reason}; {hint}") from error
+        if ERROR in message.metadata:
+            raise RuntimeUnavailable(f"{self._server}: {message.metadata[ERROR]}")
         return message
 
     def _reason(self, error: grpc.RpcError) -> str:
         assert isinstance(error, grpc.Call)
         code, details = error.code(), error.details() or ""
         if code is grpc.StatusCode.UNAVAILABLE:
-            return f"{self._who} cannot be reached, or broke off"
+            return f"{self._server} is unreachable, or closed the connection"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            late = f"{self._who} did not answer within {self._torchserve.timeout_s:g} s"
+            late = f"{self._server} did not response within {self._torchserve.timeout_s:g} s"
             return f"{late}; if its log shows a failing worker, export the model's archive again"
-        if details.startswith(_NOT_THERE):  # with status INTERNAL
-            return f"{self._who} does not serve {self._title}: have it load the model's archive"
-        return f"{self._who} failed ({code.name}); its log says why"
+        if details.startswith(_NOT_SERVED):  # with status INTERNAL
+            return f"{self._server} does not serve {self._title}: load the model's archive"
+        return f"{self._server} failed ({code.name}); see its log"
