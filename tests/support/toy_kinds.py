@@ -83,10 +83,10 @@ def _add_depthwise() -> None:
     @NODES.row(Depthwise)
     def node(layer: Depthwise, inputs: NodeInputs) -> list[NodeProto]:
         left, top, right, bottom = layer.padding
-        inputs = [*inputs.names, f"{layer.name}.weight", f"{layer.name}.bias"]
+        names = [*inputs.names, f"{layer.name}.weight", f"{layer.name}.bias"]
         maps, strides = inputs.shapes[0][0], [layer.stride] * 2
         pads = [top, left, bottom, right]
-        return [helper.make_node("Conv", inputs, [layer.name], group=maps, strides=strides, pads=pads)]
+        return [helper.make_node("Conv", names, [layer.name], group=maps, strides=strides, pads=pads)]
 
 
 def _add_mean() -> None:

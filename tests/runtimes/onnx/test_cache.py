@@ -67,7 +67,7 @@ def test_what_cannot_be_read_nor_removed_is_told_and_passed_over(
     stray = tmp_path / f"key.{'0' * 64}.onnx"
     stray.mkdir()
     assert isinstance(cached_graph(tmp_path, "key", export), Path)
-    assert f"'{stray}' cannot be removed" in caplog.text
+    assert f"cannot remove '{stray}'" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_costs_the_export_and_nothing_else(

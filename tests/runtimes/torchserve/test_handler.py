@@ -96,7 +96,7 @@ def test_a_batch_runs_one_pass(handler: Handler, tiny: Model, monkeypatch: pytes
         ({IMAGES: pack(Message({IMAGES: images(1).astype(np.float64)}))}, "images of type float64"),
         ({LAYERS: b"conv9"}, "layer 'conv9' not found"),
         ({LAYERS: b""}, "layer '' not found"),
-        ({REDUCE: b"mean"}, "'reduce' is 'mean'; values and sums are allowed"),
+        ({REDUCE: b"mean"}, "'reduce' is 'mean'; allowed: values, sums"),
     ],
 )
 def test_a_bad_request_gets_an_error_and_its_neighbours_their_answers(

@@ -79,12 +79,12 @@ def test_the_command_takes_the_runtime_that_is_chosen(
     run = ["index", str(photos), *wishes, "--runtime", "torchserve", "--torchserve"]
     nobody = CliRunner().invoke(app, [*run, NOBODY])
     assert nobody.exit_code == 2
-    assert f"TorchServe at {NOBODY} cannot be reached" in nobody.stderr
+    assert f"TorchServe at {NOBODY} is unreachable" in nobody.stderr
     done = CliRunner().invoke(app, [*run, torchserve.address])
     assert done.exit_code == 0, done.stderr
     assert '"runtime": "torchserve"' in (tmp_path / "out" / "photos" / "index.json").read_text()
 
 
 def test_a_torchserve_that_is_not_there_ends_the_scan(tiny: Model, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeUnavailable, match="cannot be reached"):
+    with pytest.raises(RuntimeUnavailable, match="is unreachable"):
         index(tiny, photos, tmp_path / "made", "torchserve", TorchServe(NOBODY))

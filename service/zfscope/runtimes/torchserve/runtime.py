@@ -137,7 +137,7 @@ class TorchServeRuntime:
         if code is grpc.StatusCode.UNAVAILABLE:
             return f"{self._server} is unreachable, or closed the connection"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            late = f"{self._server} did not response within {self._torchserve.timeout_s:g} s"
+            late = f"{self._server} did not answer within {self._torchserve.timeout_s:g} s"
             return f"{late}; if its log shows a failing worker, export the model's archive again"
         if details.startswith(_NOT_SERVED):  # with status INTERNAL
             return f"{self._server} does not serve {self._title}: load the model's archive"
