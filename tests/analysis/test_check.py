@@ -109,10 +109,10 @@ def test_rows_and_columns_may_be_lists() -> None:
 @pytest.mark.parametrize(
     ("result", "told"),
     [
-        (None, "the result is NoneType, which is no Analysis"),
-        ({"numbers": {}}, "the result is dict, which is no Analysis"),
-        (Analysis(tensors=[np.zeros(2)]), "tensors is list; it has to be a mapping, by names"),
-        (Analysis(numbers=None), "numbers is NoneType; it has to be a mapping, by names"),
+        (None, "the result is NoneType; it must be an Analysis"),
+        ({"numbers": {}}, "the result is dict; it must be an Analysis"),
+        (Analysis(tensors=[np.zeros(2)]), "tensors is list; it must be a mapping from names"),
+        (Analysis(numbers=None), "numbers is NoneType; it must be a mapping from names"),
     ],
 )
 def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
@@ -125,8 +125,8 @@ def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
     [
         (
             np.zeros(2),
-            r"is an array of float64; allowed are arrays of uint8, int64, float16, float32: convert it with "
-            r"tensor.astype\(np.float32\)$",
+            r"is an array of float64; allowed are numpy arrays of uint8, int64, float16, float32: "
+            r"convert it with tensor.astype\(np.float32\)$",
         ),
         (np.array(["a"]), "is an array of <U1; allowed are"),
         (np.array([None, 1]), "is an array of object; allowed are"),
@@ -146,8 +146,8 @@ def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
             np.ma.masked_equal(np.ones(2, np.float32), 1),
             r"is a masked array; .* with tensor.filled\(value\)$",
         ),
-        (np.array([1, np.nan], np.float32), "has values that are not finite"),
-        (np.array([1, -np.inf], np.float16), "has values that are not finite"),
+        (np.array([1, np.nan], np.float32), "has non-finite values"),
+        (np.array([1, -np.inf], np.float16), "has non-finite values"),
         (np.zeros((1,) * 9, np.uint8), "has 9 axes; at most 8 are allowed"),
         (np.zeros((3, 0), np.uint8), r"is empty: its shape is \(3, 0\); leave it out"),
     ],
@@ -162,12 +162,12 @@ def test_a_tensor_that_cannot_be_sent_is_refused_by_its_name(tensor: Any, told: 
     [
         (float("nan"), "nan, which is not finite"),
         (np.float32("-inf"), "-inf, which is not finite"),
-        ("0.5", "str; it has to be an int or a float"),
-        (None, "NoneType; it has to be an int or a float"),
-        (1j, "complex; it has to be an int or a float"),
-        ([1.0], "list; it has to be an int or a float"),
-        (np.array(1.0), "ndarray; it has to be an int or a float"),
-        (10**400, "a whole number beyond 9,007,199,254,740,992"),
+        ("0.5", "str; it must be an int or a float"),
+        (None, "NoneType; it must be an int or a float"),
+        (1j, "complex; it must be an int or a float"),
+        ([1.0], "list; it must be an int or a float"),
+        (np.array(1.0), "ndarray; it must be an int or a float"),
+        (10**400, "an integer beyond 9,007,199,254,740,992"),
     ],
 )
 def test_a_number_that_cannot_be_sent_is_refused_by_its_name(number: Any, told: str) -> None:
@@ -180,11 +180,11 @@ def test_a_number_that_cannot_be_sent_is_refused_by_its_name(number: Any, told: 
     [
         (float("nan"), "nan, which is not finite"),
         (np.float16("inf"), "inf, which is not finite"),
-        ([1, 2], "list; it has to be a str, an int, a float or None"),
-        (b"red", "bytes; it has to be a str, an int, a float or None"),
-        (np.zeros(1), "ndarray; it has to be a str, an int, a float or None"),
-        (2**53 + 1, "a whole number beyond 9,007,199,254,740,992"),
-        ("\udce4.jpg", r"'\\udce4.jpg', which is no Unicode text"),
+        ([1, 2], "list; it must be a str, an int, a float or None"),
+        (b"red", "bytes; it must be a str, an int, a float or None"),
+        (np.zeros(1), "ndarray; it must be a str, an int, a float or None"),
+        (2**53 + 1, "an integer beyond 9,007,199,254,740,992"),
+        ("\udce4.jpg", r"'\\udce4.jpg', which is not valid Unicode"),
     ],
 )
 def test_a_cell_that_cannot_be_sent_is_refused_by_its_place(cell: Any, told: str) -> None:
@@ -195,18 +195,18 @@ def test_a_cell_that_cannot_be_sent_is_refused_by_its_place(cell: Any, told: str
 @pytest.mark.parametrize(
     ("result", "told"),
     [
-        (Analysis(tables={"t": [[1]]}), "the table 't' is list, which is no Table"),
-        (table((1,)), "row 0 of the table 't' has 1 cells; there are 2 columns"),
-        (table("xy"), "row 0 of the table 't' is str; it has to be a tuple"),
+        (Analysis(tables={"t": [[1]]}), "the table 't' is list; it must be a Table"),
+        (table((1,)), "row 0 of the table 't' has 1 cells; it must have 2, one per column"),
+        (table("xy"), "row 0 of the table 't' is str; it must be a tuple"),
         (
             Analysis(tables={"t": Table((), iter(()))}),
-            "the rows of the table 't' is .*iterator; it has to be",
+            "the rows of the table 't' is .*iterator; it must be",
         ),
-        (table(columns="ab"), "the columns of the table 't' is str; it has to be a tuple"),
-        (table(columns=("a", 1)), "a column of the table 't' is int; it has to be a str"),
+        (table(columns="ab"), "the columns of the table 't' is str; it must be a tuple"),
+        (table(columns=("a", 1)), "a column of the table 't' is int; it must be a str"),
         (
             table(columns=("a", "b", "a")),
-            "2 columns of the table 't' are named 'a'; each needs a name of its",
+            "2 columns of the table 't' are named 'a'; names must be unique",
         ),
     ],
 )
@@ -218,12 +218,12 @@ def test_a_table_out_of_shape_is_refused(result: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("pictures", "told"),
     [
-        (Picture("p", PNG, ""), "pictures is Picture; it has to be a tuple"),
-        ((PNG,), "one of the pictures is bytes, which is no Picture"),
-        ((Picture("p", b"GIF89a", ""),), "the picture 'p' is bytes that is no PNG"),
-        ((Picture("p", None, ""),), "the picture 'p' is NoneType that is no PNG"),
-        ((Picture(7, PNG, ""),), "the name of a picture is int; it has to be a str"),
-        ((Picture("p", PNG, None),), "the scale of the picture 'p' is NoneType; it has to be a str"),
+        (Picture("p", PNG, ""), "pictures is Picture; it must be a tuple"),
+        ((PNG,), "one of the pictures is bytes; it must be a Picture"),
+        ((Picture("p", b"GIF89a", ""),), "the picture 'p' is bytes; it must be the bytes of a PNG file"),
+        ((Picture("p", None, ""),), "the picture 'p' is NoneType; it must be the bytes of a PNG file"),
+        ((Picture(7, PNG, ""),), "the name of a picture is int; it must be a str"),
+        ((Picture("p", PNG, None),), "the scale of the picture 'p' is NoneType; it must be a str"),
         ((Picture("p", PNG, ""), Picture("q", PNG, ""), Picture("p", PNG, "")), "2 pictures are named 'p'; "),
     ],
 )
@@ -235,12 +235,12 @@ def test_pictures_that_cannot_be_sent_or_told_apart_are_refused(pictures: Any, t
 @pytest.mark.parametrize("name", [5, ("a",), None])
 @pytest.mark.parametrize("kind", ["tensors", "numbers", "tables"])
 def test_a_name_is_a_string(kind: str, name: Any) -> None:
-    with pytest.raises(BadAnalysis, match=f"^a name in {kind} is {type(name).__name__}; it has to be a str$"):
+    with pytest.raises(BadAnalysis, match=f"^a name in {kind} is {type(name).__name__}; it must be a str$"):
         validate_analysis(Analysis(**{kind: {name: np.zeros(1, np.uint8)}}))
 
 
 def test_a_name_is_text_that_can_be_written() -> None:
-    with pytest.raises(BadAnalysis, match=r"^a name in numbers is '\\udce4', which is no Unicode text$"):
+    with pytest.raises(BadAnalysis, match=r"^a name in numbers is '\\udce4', which is not valid Unicode$"):
         validate_analysis(Analysis(numbers={"\udce4": 1}))
 
 
@@ -252,13 +252,13 @@ def test_warnings_come_back_the_same() -> None:
 @pytest.mark.parametrize(
     ("warnings", "message"),
     [
-        ("text", "warnings is str; it has to be a tuple"),
-        (("text",), "one of the warnings is str, which is no Notice"),
+        ("text", "warnings is str; it must be a tuple"),
+        (("text",), "one of the warnings is str; it must be a Notice"),
         ((Notice("x", "y"),) * 21, "21 warnings; at most 20 are allowed"),
-        ((Notice("Bad Code", "y"),), "the code of a warning is 'Bad Code'; it has to be 1 to 64 of a-z"),
-        ((Notice(None, "y"),), "the code of a warning is None; it has to be 1 to 64 of a-z"),  # type: ignore[arg-type]
-        ((Notice("x", 7),), "the warning 'x' is int; it has to be a str"),  # type: ignore[arg-type]
-        ((Notice("x", "\ud800"),), "the warning 'x' is .*, which is no Unicode text"),
+        ((Notice("Bad Code", "y"),), "the code of a warning is 'Bad Code'; it must be 1 to 64 of a-z"),
+        ((Notice(None, "y"),), "the code of a warning is None; it must be 1 to 64 of a-z"),  # type: ignore[arg-type]
+        ((Notice("x", 7),), "the warning 'x' is int; it must be a str"),  # type: ignore[arg-type]
+        ((Notice("x", "\ud800"),), "the warning 'x' is .*, which is not valid Unicode"),
         ((Notice("x", ""),), "the warning 'x' has a message of 0 characters and a field of 0; allowed are 1"),
         ((Notice("x", "y" * 1001),), "a message of 1,001 characters"),
         ((Notice("x", "y", "z" * 1001),), "a field of 1,001"),

@@ -31,7 +31,7 @@ def test_an_id_comes_before_a_name() -> None:
 
 def test_an_unknown_class_is_told_with_those_that_there_are() -> None:
     with pytest.raises(
-        NotFound, match=r"^no label 'Cat'; this model has 'ant' \(n0\), 'cat' \(n1\)$"
+        NotFound, match=r"^label 'Cat' not found; this model has 'ant' \(n0\), 'cat' \(n1\)$"
     ) as refusal:
         number(Named("ant", "cat"), "Cat")
     assert refusal.value.field == "labels[3]"
@@ -44,7 +44,9 @@ def test_of_many_classes_the_first_ten_are_told() -> None:
 
 def test_a_name_of_several_classes_is_refused_with_their_ids() -> None:
     cranes = Named("crane", "bee", "crane")
-    with pytest.raises(InputError, match=r"^2 labels are named 'crane'; give the id: n0, n2$") as refusal:
+    with pytest.raises(
+        InputError, match=r"^2 labels are named 'crane'; use an id instead: n0, n2$"
+    ) as refusal:
         number(cranes, "crane")
     assert refusal.value.field == "labels[3]"
     assert number(cranes, "n2") == 2

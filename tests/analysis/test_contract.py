@@ -24,18 +24,18 @@ from zfscope.store import Model
 
 
 class BrightnessParams(BaseModel, extra="forbid"):
-    channel: int = Field(default=0, ge=0, le=2, description="Red, green or blue.")
+    channel: int = Field(default=0, ge=0, le=2, description="Colour channel: 0 red, 1 green, 2 blue.")
 
 
 class Brightness:
     name = "brightness"
-    summary = "The mean level of a colour of a photo"
+    summary = "The mean level of one colour channel of a photo"
     api_version = 2
     photos = (1, 1)
     params = BrightnessParams
 
     def cost(self, model: Model, params: BrightnessParams) -> int:
-        return 0  # forward passes for each photo
+        return 0  # forward passes per photo
 
     def analyze(self, context: Context, params: BrightnessParams) -> Analysis:
         context.check_cancelled()

@@ -80,7 +80,7 @@ def test_the_built_in_ones_come_by_the_same_door() -> None:
 
 
 def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(NotFound, match="no analyzer 'bad'; there are good") as refusal:
+    with pytest.raises(NotFound, match="analyzer 'bad' not found; available: good") as refusal:
         load_analyzers(found=[entry()]).analyzer("bad")
     assert refusal.value.field == "analyzer"
 
@@ -91,12 +91,14 @@ def test_only_allowed_analyzers_are_imported() -> None:
 
 
 def test_an_allowed_analyzer_that_is_not_installed_stops_the_start() -> None:
-    with pytest.raises(NotFound, match="no analyzer 'occlude' is installed; there are good"):
+    with pytest.raises(NotFound, match="analyzer 'occlude' is not installed; available: good"):
         load_analyzers(["occlude"], found=[entry()])
 
 
 def test_two_analyzers_of_one_name_stop_the_start_with_both_packages() -> None:
-    with pytest.raises(BrokenPlugin, match=r"'good' of other 1\.2: the name is taken by zfscope-good 1\.2"):
+    with pytest.raises(
+        BrokenPlugin, match=r"'good' of other 1\.2: the name is also used by zfscope-good 1\.2"
+    ):
         load_analyzers(found=[entry(), entry(package="other")])
 
 
@@ -120,18 +122,22 @@ def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> No
         (
             "api_version",
             1,
-            "api_version is 1; this zfscope has version 2 of the contract: import from",
+            "api_version is 1; this zfscope requires version 2: import only from",
         ),
         ("api_version", None, "api_version is None"),
-        ("name", "better", "name is 'better'; it has to be that of the entry point"),
+        ("name", "better", "name is 'better'; it must equal the entry point"),
         ("summary", None, "summary is missing"),
-        ("params", dict, "params is <class 'dict'>; it has to be a pydantic model"),
+        ("params", dict, "params is <class 'dict'>; it must be a pydantic model"),
         ("params", BaseModel, "params is <class '.*BaseModel'>, which has no JSON schema: AttributeError"),
         ("params", Callback, "params is <class '.*Callback'>, which has no JSON schema: PydanticInvalidFor"),
-        ("photos", (2, 1), "photos has to be the fewest and the most"),
-        ("photos", 1, "photos has to be the fewest and the most"),
-        ("cost", 5, r"cost has to be a method of \(model, params\)"),
-        ("analyze", lambda self, context: None, r"analyze has to be a method of \(context, params\)"),
+        ("photos", (2, 1), "photos must be the minimum and maximum"),
+        ("photos", 1, "photos must be the minimum and maximum"),
+        ("cost", 5, r"cost must be a method with the arguments \(model, params\)"),
+        (
+            "analyze",
+            lambda self, context: None,
+            r"analyze must be a method with the arguments \(context, params\)",
+        ),
     ],
 )
 def test_an_analyzer_of_the_wrong_shape_stops_the_start(
@@ -155,7 +161,9 @@ def test_a_parameter_that_is_called_as_an_option_of_every_analyzer_stops_the_sta
 ) -> None:
     asked = create_model("Asked", level=(int, 3), own=(int, Field(default=1, alias=name)))
     plugins.Bad = type("Bad", (Good,), {"params": asked})  # type: ignore[attr-defined]
-    told = rf"'good' of zfscope-good 1\.2: a parameter is called '{name}'.*reserved: {', '.join(RESERVED)}$"
+    told = (
+        rf"'good' of zfscope-good 1\.2: a parameter is named '{name}'.*reserved names: {', '.join(RESERVED)}$"
+    )
     with pytest.raises(BrokenPlugin, match=told) as refusal:
         load_analyzers(found=[entry("good", "some_plugins:Bad")])
     assert refusal.value.field == "analyzers"

@@ -114,7 +114,7 @@ def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
 
 @pytest.mark.parametrize("error", [KeyError("rows"), BadAnalysis("'rows'"), OSError("'rows'")])
 def test_a_fault_of_an_analyzer_is_told_with_its_package(error: Exception) -> None:
-    told = rf"^analyzer 'fake' \(zfscope-fake 1\.2\) failed: {type(error).__name__}: 'rows'; that is a"
+    told = rf"^analyzer 'fake' \(zfscope-fake 1\.2\) failed: {type(error).__name__}: 'rows'; this is a"
     with pytest.raises(AnalyzerFailed, match=told) as fault, translate_errors(FOUND, under="parameters"):
         raise error
     assert fault.value.__cause__ is error
@@ -172,7 +172,7 @@ def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseExcepti
     with pytest.raises(AnalyzerFailed) as fault, translate_errors(FOUND, under="parameters"):
         raise error
     assert fault.value.message == (
-        f"analyzer 'fake' (zfscope-fake 1.2) failed: {told} that is a fault of the package"
+        f"analyzer 'fake' (zfscope-fake 1.2) failed: {told} this is a bug in the package"
     )
     assert (fault.value.analyzer, fault.value.package, fault.value.version) == ("fake", "zfscope-fake", "1.2")
     assert fault.value.__cause__ is error
@@ -188,7 +188,7 @@ def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseExcepti
         (None, "None (NoneType)"),
         ("3", "'3' (str)"),
         (2**63, "9223372036854775808 (int)"),
-        (10**5000, "one of over 64 bits (int)"),
+        (10**5000, "an integer of over 64 bits (int)"),
         (np.zeros(2), "array([0., 0.]) (ndarray)"),
     ],
     ids=lambda value: type(value).__name__,
@@ -200,8 +200,8 @@ def test_a_cost_that_is_not_a_whole_number_is_the_analyzer_s_fault(
     monkeypatch.setattr(Fake, "cost", lambda *_: cost)
     with pytest.raises(AnalyzerFailed) as fault, translate_errors(FOUND):
         check_cost(Fake(), model, Params(), 5_000, photos=1)
-    allowed = "a whole number (int) from 0 to 9,223,372,036,854,775,807"
-    assert f"BadAnalysis: cost() returned {told}; it has to return {allowed}; that is" in fault.value.message
+    allowed = "an int from 0 to 9,223,372,036,854,775,807"
+    assert f"BadAnalysis: cost() returned {told}; it must return {allowed}; this is" in fault.value.message
     assert default_cost(Fake(), model) is None
 
 
@@ -261,7 +261,7 @@ def test_what_was_not_asked_for_is_left_out() -> None:
 
 
 def test_a_result_that_nobody_could_use_is_the_analyzer_s_fault() -> None:
-    with pytest.raises(BadAnalysis, match="the result is NoneType, which is no Analysis"):
+    with pytest.raises(BadAnalysis, match="the result is NoneType; it must be an Analysis"):
         run(Fake(), context(), Params())
 
 

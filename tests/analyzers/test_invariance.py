@@ -148,7 +148,7 @@ def test_an_empty_label_means_the_most_likely_class(plain_context: Context, with
 @pytest.mark.parametrize(
     ("labels", "field", "message"),
     [
-        (("cow",), "labels[0]", r"^no label 'cow'; this model has 'ant' \(n0\), 'bee' \(n1\), 'cat'"),
+        (("cow",), "labels[0]", r"^label 'cow' not found; this model has 'ant' \(n0\), 'bee' \(n1\), 'cat'"),
         (("cat", "dog"), "labels", "^2 labels for 1 photos; give one for each, or none$"),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_name_that_several_classes_share_is_rejected(plain_context: Context) -
     labels = tuple(Label(id=f"n{n}", name="crane" if n < 2 else "dog" * n) for n in range(4))
     manifest = plain_context.model.manifest.model_copy(update={"labels": labels})
     context = replace(plain_context, model=replace(plain_context.model, manifest=manifest))
-    with pytest.raises(InputError, match=r"^2 labels are named 'crane'; give the id: n0, n1$") as error:
+    with pytest.raises(InputError, match=r"^2 labels are named 'crane'; use an id instead: n0, n1$") as error:
         analysed(context, labels=("crane",))
     assert error.value.field == "labels[0]"
 

@@ -363,7 +363,12 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
         ({"window": 5, "stride": 8}, InputError, "stride", "stride 8 is larger than window 5"),
         ({"window": 0, "stride": 8}, InputError, "window", "window is 0"),
         ({"stride": 9}, InputError, "stride", "stride 9 is larger than window 8: some pixels would"),
-        ({"classes": ["ant", "wolf"]}, NotFound, r"classes\[1\]", "no label 'wolf'; this model has 'ant'"),
+        (
+            {"classes": ["ant", "wolf"]},
+            NotFound,
+            r"classes\[1\]",
+            "label 'wolf' not found; this model has 'ant'",
+        ),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
         ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found"),
         ({"map": 12}, NotFound, "map", "no map 12 in layer 'relu5'; map runs from 0 to 11"),

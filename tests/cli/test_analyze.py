@@ -117,7 +117,7 @@ def test_the_boxes_of_parts_are_read_from_a_file(
     ("content", "told"),
     [
         ({"nose": [NOSE, NOSE]}, "parts is {'nose': [{"),
-        ([NOSE], "parts[0].name is required: it has no default"),
+        ([NOSE], "parts[0].name is missing; it is required"),
         ([{"name": "nose", "boxes": [[20, 12, 36, 30]]}], "parts[0].boxes[0] is ["),
         ([{"name": "nose", "boxes": [NOSE]}], "parts[0].boxes of 'nose' has 1 boxes for 2 photos"),
         (

@@ -26,7 +26,7 @@ class Params(BaseModel):
 
 
 BLAME = (
-    "analyzer 'odd' (zfscope-odd 1.2) failed: {}; that is a fault of the package "
+    "analyzer 'odd' (zfscope-odd 1.2) failed: {}; this is a bug in the package "
     "(set ZFSCOPE_TRACEBACK=1 to see the traceback)\n"
 )
 

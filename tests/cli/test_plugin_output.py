@@ -111,7 +111,7 @@ def test_what_would_end_the_process_is_reported_as_the_fault_of_the_analyzer(
     result = start("analyze", "loud", photo, "--raised", raised, "--json", env=loud)
 
     assert (result.code, result.stdout) == (2, "")
-    assert f"zfscope: analyzer 'loud' (loud 1.0) failed: {raised}: ; that is a fault of" in result.stderr
+    assert f"zfscope: analyzer 'loud' (loud 1.0) failed: {raised}: ; this is a bug in" in result.stderr
 
 
 @pytest.mark.usefixtures("ctrl_c")

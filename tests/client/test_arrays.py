@@ -104,7 +104,7 @@ def test_a_batched_torch_tensor_is_not_a_list_of_photos() -> None:
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_an_array_over_the_limit_of_a_message_is_refused_before_it_is_copied(wrapped: bool) -> None:
     huge = np.broadcast_to(np.float32(0), (3, 30_000, 30_000))  # of 4 bytes in memory
-    told = r"^images\[2\] has 10,800,000,000 bytes; a request holds at most 2,147,483,647, and a service"
+    told = r"^images\[2\] has 10,800,000,000 bytes; a request holds at most 2,147,483,647, and services"
     with pytest.raises(TooLarge, match=told) as refusal:
         image_to_wire(PixelTensor(huge) if wrapped else huge, field="images[2]")
     assert refusal.value.field == "images[2]"

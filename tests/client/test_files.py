@@ -174,10 +174,10 @@ class TextFile(io.StringIO):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("https://example.org/a.jpg", "'https://example.org/a.jpg' is a URL, .*; fetch it yourself"),
-        (TextFile("text"), "photo: the file is open for text; open it for bytes: open"),
-        (io.BytesIO(b""), "photo: the open file is at its end; go back to its start: file.seek"),
-        (None, "photo is a NoneType; allowed are bytes, a path, a file opened for reading bytes, or a"),
+        ("https://example.org/a.jpg", "'https://example.org/a.jpg' is a URL; .*: download the file"),
+        (TextFile("text"), "photo: the file is open in text mode; open it in binary mode: open"),
+        (io.BytesIO(b""), "photo: the open file is at its end; rewind it: file.seek"),
+        (None, "photo is a NoneType; allowed are bytes, a path, a file opened in binary mode, or a"),
         (7, "photo is a int; allowed are"),
         ("a\0b", "cannot be read: embedded null byte"),
         (Image.new("F", (4, 4)), "photo is a picture of mode 'F'; allowed are 1, CMYK, HSV"),

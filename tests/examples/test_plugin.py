@@ -189,7 +189,12 @@ def test_the_client_receives_the_result_that_the_guide_describes(client: Client,
             "parameters.layer",
             "^layer 'fc6' has no maps; layers with maps: conv1",
         ),
-        ({"label": "cow"}, NotFound, "parameters.label", r"^no label 'cow'; this model has 'church' \(n0\)"),
+        (
+            {"label": "cow"},
+            NotFound,
+            "parameters.label",
+            r"^label 'cow' not found; this model has 'church' \(n0\)",
+        ),
         (
             {"lable": "church"},
             InputError,

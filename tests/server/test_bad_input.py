@@ -56,7 +56,7 @@ def truncated(photo: bytes) -> image_pb2.Image:
 
 
 BAD_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
-    "no image": (lambda photo: image_pb2.Image(), "image", "no image; give image.encoded"),
+    "no image": (lambda photo: image_pb2.Image(), "image", "image is missing; set image.encoded"),
     "0 bytes": (
         lambda photo: image_pb2.Image(encoded=b""),
         "image.encoded",

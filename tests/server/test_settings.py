@@ -168,6 +168,6 @@ def test_an_empty_variable_that_protects_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(f"ZFSCOPE_{name}", "")
     with pytest.raises(InputError) as refused:
         read_settings(Settings)
-    assert refused.value.message == f"ZFSCOPE_{name} is empty; set it, or unset it to go without"
+    assert refused.value.message == f"ZFSCOPE_{name} is empty; set it to a value, or unset it to do without"
     assert refused.value.field == name.lower()
     read_settings(Settings, **{name.lower(): "given.pem"})

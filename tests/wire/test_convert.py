@@ -154,7 +154,7 @@ def test_enums_of_lists_are_words_and_unspecified_ones_are_refused() -> None:
 
 @pytest.mark.parametrize("layers", ["conv1", b"conv1", 5])
 def test_a_text_or_number_in_place_of_a_list_is_refused(layers: Any) -> None:
-    with pytest.raises(InputError, match=r"^layers is .*; give a list$") as refusal:
+    with pytest.raises(InputError, match=r"^layers is .*; it must be a list$") as refusal:
         to_message(pb.CorrespondRequest, {"layers": layers})
     assert refusal.value.field == "layers"
 

@@ -41,12 +41,15 @@ def test_the_environment_may_hold_the_token(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty; a token is a line of it"),
-        ("\n \n", "is empty; a token is a line of it"),
-        (f"{TOKEN}\nshort-secret", "line 2 of .* is no token: at least 16 printable ASCII characters"),
-        (f"secret {TOKEN}", "line 1 of .* is no token"),
-        (f"secret-ü-{TOKEN}", "line 1 of .* is no token"),
-        (f"secret\x07{TOKEN}", "line 1 of .* is no token"),
+        ("", "is empty; it must contain one token per line"),
+        ("\n \n", "is empty; it must contain one token per line"),
+        (
+            f"{TOKEN}\nshort-secret",
+            "line 2 of .* is not a valid token; it must have at least 16 printable ASCII characters",
+        ),
+        (f"secret {TOKEN}", "line 1 of .* is not a valid token"),
+        (f"secret-ü-{TOKEN}", "line 1 of .* is not a valid token"),
+        (f"secret\x07{TOKEN}", "line 1 of .* is not a valid token"),
     ],
 )
 def test_a_token_that_is_none_is_refused_and_not_shown(tmp_path: Path, text: str, message: str) -> None:
@@ -72,12 +75,12 @@ def test_a_file_of_tokens_may_have_a_byte_order_mark(tmp_path: Path, encoding: s
 def test_a_file_that_is_no_text_is_no_token(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_bytes(b"\xff" * 40)
 
-    with pytest.raises(InputError, match=r"line 1 of .* is no token"):
+    with pytest.raises(InputError, match=r"line 1 of .* is not a valid token"):
         read_tokens(None, tmp_path / "tokens")
 
 
 def test_two_places_for_tokens_are_one_too_many(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="token and token_file are both given"):
+    with pytest.raises(InputError, match="token and token_file are both set"):
         read_tokens(SecretStr(TOKEN), tmp_path / "tokens")
 
 
@@ -101,7 +104,7 @@ def test_a_certificate_and_its_key_go_together(pems: Any) -> None:
 
 
 def test_a_key_of_another_certificate_is_refused(pems: Any) -> None:
-    with pytest.raises(InputError, match="are no certificate and its private key, in PEM") as refusal:
+    with pytest.raises(InputError, match="are not a certificate and its private key in PEM") as refusal:
         read_pair(pems.certificate, pems.client_key, prefix="tls")
 
     assert refusal.value.field == "tls_certificate"
@@ -126,7 +129,7 @@ def test_a_key_under_a_passphrase_is_refused_and_nobody_is_asked_for_it(pems: An
 def test_a_file_without_a_certificate_signs_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ca.pem").write_bytes(content)
 
-    with pytest.raises(InputError, match=r"ca.pem' holds no certificate in PEM"):
+    with pytest.raises(InputError, match=r"ca.pem' contains no PEM certificate"):
         read_authorities(tmp_path / "ca.pem", field="tls_ca")
 
 

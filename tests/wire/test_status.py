@@ -99,7 +99,7 @@ def test_what_is_nobody_s_fault_outside_is_internal_and_tells_nothing(error: Exc
     status = status_of(error, request_id="r17")
 
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
-    assert status.message == "the service failed; its log has more under request id r17"
+    assert status.message == "the service failed; see its log for request id r17"
     assert b"secret" not in status.SerializeToString()
     assert type(error_of(failed(status))) is errors.ZfscopeError
 
@@ -110,8 +110,7 @@ def test_the_status_of_a_failed_analyzer_names_it_and_its_package_and_nothing_fr
 
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert status.message == (
-        "the service failed: analyzer 'blur' (zfscope-blur 1.2) has a fault; "
-        "its log has more under request id r17"
+        "the service failed: analyzer 'blur' (zfscope-blur 1.2) failed; see its log for request id r17"
     )
     names = {"analyzer": "blur", "package": "zfscope-blur", "version": "1.2", "request_id": "r17"}
     assert dict(detail(status, error_details_pb2.ErrorInfo).metadata) == names

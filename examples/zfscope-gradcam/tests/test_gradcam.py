@@ -280,7 +280,7 @@ def refuse_to_run(*_: object) -> None:
             {"label": "cow"},
             NotFound,
             "label",
-            r"^no label 'cow'; this model has 'ant' \(n0\), .*'dog' \(n3\)$",
+            r"^label 'cow' not found; this model has 'ant' \(n0\), .*'dog' \(n3\)$",
         ),
     ],
 )
@@ -306,7 +306,9 @@ def test_a_layer_without_a_path_to_the_scores_is_rejected() -> None:
 
 def test_a_name_that_several_labels_share_is_rejected(context: Context) -> None:
     cranes = changed(context, "crane", "bee", "crane", "dog")
-    with pytest.raises(InputError, match=r"^2 labels are named 'crane'; give the id: n0, n2$") as refusal:
+    with pytest.raises(
+        InputError, match=r"^2 labels are named 'crane'; use an id instead: n0, n2$"
+    ) as refusal:
         run_gradcam(cranes, label="crane")
     assert refusal.value.field == "label"
     assert run_gradcam(cranes, label="n2").tables["classes"].rows[0][:2] == ("n2", "crane")

@@ -1,1 +1,1 @@
-"""What is asked of a model: classes, descriptions and projections of one photo."""
+"""Analyses of photos by a model: the plugin contract, registry, execution and validation."""

@@ -1,4 +1,4 @@
-"""One analysis, in a service or in this process: check, load, prepare, run, validate."""
+"""Execution of one analysis, in a service or in this process: check, load, prepare, run, validate."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ from zfscope.runtimes import Loaded
 from zfscope.store import Model, ModelStore
 
 Partial = Callable[[], Analysis]
+# Called with the model, the fraction done (0..1) and, if available, a function that returns a partial result.
 Report = Callable[[Model, float, Partial | None], None]
-"""(the model, the fraction done, a function that returns a partial result)."""
 Prepare = Callable[[Model], Prepared]
 
 
 class AnalysisHost(Protocol):
-    """What an analysis is run with."""
+    """Environment in which analyses run: a service or a `LocalClient`."""
 
     @property
     def registry(self) -> Registry:
-        """The analyzers that there are."""
+        """The available analyzers."""
         ...
 
     @property
     def store(self) -> ModelStore:
-        """The models that there are."""
+        """The available models."""
         ...
 
     @property
     def image_limits(self) -> DecodeLimits:
-        """Limits of the images that are decoded."""
+        """Limits for decoding images."""
         ...
 
     @property
@@ -45,7 +45,7 @@ class AnalysisHost(Protocol):
         ...
 
     def loaded(self, name: str, version: int | None) -> Loaded:
-        """Return a model and its runtime. Raises NotFound, DamagedModel, RuntimeUnavailable."""
+        """Return a model and its runtime. Raises NotFound, DamagedModel or RuntimeUnavailable."""
         ...
 
 
@@ -53,8 +53,8 @@ class AnalysisHost(Protocol):
 class AnalysisCall:
     """A request for an analysis.
 
-    photos: by the path of the field that holds each, a function that prepares it for a model. under: the
-    field that holds the parameters, empty if each is a field of its own. version: None means the newest.
+    photos: for each request field with a photo, a function that prepares it for a model. version: None for
+    the newest. under: request field that contains the parameters; empty if they are top-level fields.
     admit: raises an error for parameters that the host does not allow for a model.
     """
 
@@ -71,7 +71,7 @@ class AnalysisCall:
 
 @dataclass(frozen=True, eq=False)
 class AnalysisOutcome:
-    """An analysis with the model and the photos that it is about."""
+    """Result of an analysis with its model and prepared photos."""
 
     model: Model
     images: tuple[Prepared, ...]
@@ -79,12 +79,12 @@ class AnalysisOutcome:
 
     @property
     def analyzed(self) -> Analyzed:
-        """The analysis with the model's name."""
+        """The analysis with the name and version of the model."""
         return Analyzed(self.model.name, self.model.version, self.analysis)
 
     @property
     def sizes(self) -> tuple[Size, ...]:
-        """The sizes of the photos, (height, width) in pixels."""
+        """Sizes of the photos, (height, width) in pixels."""
         return tuple(image.geometries[0].photo_size for image in self.images)
 
 
@@ -95,20 +95,20 @@ def analyze(
     check_cancelled: Callable[[], None],
     report: Report = lambda *_: None,
 ) -> AnalysisOutcome:
-    """Run an analysis. Blocks; everything that can be refused is refused before any forward pass.
+    """Run an analysis and block until it is done; invalid requests fail before the first forward pass.
 
-    Raises the errors of `zfscope.errors`; for parameters they name the field.
+    Raises the exceptions of `zfscope.errors`; they name the field of an invalid parameter.
     """
-    found, under = host.registry.registered(call.analyzer), call.under
-    analyzer, photos = found.analyzer, len(call.photos)
-    with translate_errors(found, under=under):
+    registered, under = host.registry.registered(call.analyzer), call.under
+    analyzer, photos = registered.analyzer, len(call.photos)
+    with translate_errors(registered, under=under):
         check_photos(analyzer, photos)
         params = read_params(analyzer, call.parameters, under=under)
     loaded = host.loaded(call.model, call.version)
     model = loaded.model
     if call.admit:
         call.admit(model, params)
-    with translate_errors(found, under=under):
+    with translate_errors(registered, under=under):
         check_cost(analyzer, model, params, host.max_passes, photos=photos, under=under)
     images = tuple(prepare(model) for prepare in call.photos.values())
 
@@ -127,5 +127,5 @@ def analyze(
         check_cancelled=check_cancelled,
         progress=progress,
     )
-    with translate_errors(found, under=under):
+    with translate_errors(registered, under=under):
         return AnalysisOutcome(model, images, run(analyzer, context, params))

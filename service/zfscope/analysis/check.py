@@ -21,20 +21,19 @@ from zfscope.results import (
     Table,
 )
 
+# Cells travel as doubles, which represent every integer exactly only up to here.
 MAX_EXACT_INTEGER = 2**53
-"""Up to here each whole number is a double of its own: as such a cell travels."""
-
 
 _CODE = re.compile(r"[a-z0-9-]{1,64}")
 
 
 def validate_analysis(result: Any) -> Analysis:
-    """Return an analysis with Python's own numbers in place of numpy's; a bool counts as 0 or 1.
+    """Validate an analyzer's result and convert numpy scalars to Python numbers, booleans to 0 or 1.
 
-    Raises BadAnalysis, which names the thing and what is wrong with it, for what cannot be sent.
+    Raises BadAnalysis, naming the invalid item, if the result cannot be sent.
     """
     if not isinstance(result, Analysis):
-        raise BadAnalysis(f"the result is {_kind(result)}, which is no Analysis")
+        raise BadAnalysis(f"the result is {_kind(result)}; it must be an Analysis")
     return Analysis(
         tensors={name: _tensor(name, tensor) for name, tensor in _named("tensors", result.tensors)},
         pictures=_pictures(result.pictures),
@@ -46,13 +45,13 @@ def validate_analysis(result: Any) -> Analysis:
 
 def _named(what: str, things: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(things, Mapping):
-        raise BadAnalysis(f"{what} is {_kind(things)}; it has to be a mapping, by names")
+        raise BadAnalysis(f"{what} is {_kind(things)}; it must be a mapping from names")
     for name, thing in things.items():
         yield _text(name, f"a name in {what}"), thing
 
 
 def _tensor(name: str, tensor: Any) -> NDArray[Any]:
-    """Return a tensor as a plain array of numpy's, a scalar of numpy's as one without axes."""
+    """Return a tensor as a plain numpy array; a numpy scalar becomes an array without axes."""
     if isinstance(tensor, np.generic):
         tensor = np.asarray(tensor)
     if fault := _kind_fault(tensor):
@@ -62,14 +61,14 @@ def _tensor(name: str, tensor: Any) -> NDArray[Any]:
     if not tensor.size:
         raise BadAnalysis(f"the tensor '{name}' is empty: its shape is {tensor.shape}; leave it out")
     if not np.isfinite(tensor).all():
-        raise BadAnalysis(f"the tensor '{name}' has values that are not finite")
+        raise BadAnalysis(f"the tensor '{name}' has non-finite values")
     return np.asarray(tensor)
 
 
 def _kind_fault(tensor: Any) -> str:
-    allowed = f"allowed are arrays of {', '.join(DTYPES)}"
+    allowed = f"allowed are numpy arrays of {', '.join(DTYPES)}"
     if not isinstance(tensor, np.ndarray):
-        if hasattr(tensor, "detach"):  # torch's: this module does not import torch
+        if hasattr(tensor, "detach"):  # a torch tensor; torch is not imported here
             convert = "zfscope.analysis.contract.array(tensor)"
         else:
             convert = "np.asarray(values, np.float32)"
@@ -90,12 +89,12 @@ def _pictures(pictures: Any) -> tuple[Picture, ...]:
 
 def _picture_name(picture: Any) -> str:
     if not isinstance(picture, Picture):
-        raise BadAnalysis(f"one of the pictures is {_kind(picture)}, which is no Picture")
+        raise BadAnalysis(f"one of the pictures is {_kind(picture)}; it must be a Picture")
     name = _text(picture.name, "the name of a picture")
     _text(picture.scale, f"the scale of the picture '{name}'")
     png: Any = picture.png
     if not (isinstance(png, bytes) and png.startswith(b"\x89PNG")):
-        raise BadAnalysis(f"the picture '{name}' is {_kind(png)} that is no PNG")
+        raise BadAnalysis(f"the picture '{name}' is {_kind(png)}; it must be the bytes of a PNG file")
     return name
 
 
@@ -108,16 +107,16 @@ def _notices(notices: Any) -> tuple[Notice, ...]:
 
 def _notice(notice: Any) -> Notice:
     if not isinstance(notice, Notice):
-        raise BadAnalysis(f"one of the warnings is {_kind(notice)}, which is no Notice")
+        raise BadAnalysis(f"one of the warnings is {_kind(notice)}; it must be a Notice")
     code: Any = notice.code
     if not (isinstance(code, str) and _CODE.fullmatch(code)):
         allowed = "1 to 64 of a-z, 0-9 and hyphens"
-        raise BadAnalysis(f"the code of a warning is {code!a:.80}; it has to be {allowed}")
+        raise BadAnalysis(f"the code of a warning is {code!a:.80}; it must be {allowed}")
     texts = [_text(text, f"the warning '{code}'") for text in (notice.message, notice.field)]
     if not texts[0] or max(map(len, texts)) > MAX_NOTICE_CHARS:
         raise BadAnalysis(
             f"the warning '{code}' has a message of {len(texts[0]):,} characters and a field of "
-            f"{len(texts[1]):,}; allowed are 1 to {MAX_NOTICE_CHARS:,}, and up to as many"
+            f"{len(texts[1]):,}; allowed are 1 to {MAX_NOTICE_CHARS:,} and 0 to {MAX_NOTICE_CHARS:,}"
         )
     return Notice(code, *texts)
 
@@ -125,7 +124,7 @@ def _notice(notice: Any) -> Notice:
 def _number(name: str, value: Any) -> float:
     number = _plain(value)
     if not isinstance(number, int | float):
-        raise BadAnalysis(f"the number '{name}' is {_kind(value)}; it has to be an int or a float")
+        raise BadAnalysis(f"the number '{name}' is {_kind(value)}; it must be an int or a float")
     if fault := _number_fault(number):
         raise BadAnalysis(f"the number '{name}' is {fault}")
     return float(number)
@@ -133,19 +132,19 @@ def _number(name: str, value: Any) -> float:
 
 def _table(name: str, table: Any) -> Table:
     if not isinstance(table, Table):
-        raise BadAnalysis(f"the table '{name}' is {_kind(table)}, which is no Table")
+        raise BadAnalysis(f"the table '{name}' is {_kind(table)}; it must be a Table")
     what = f"the table '{name}'"
-    given = _sequence(table.columns, f"the columns of {what}")
-    columns = tuple(_text(column, f"a column of {what}") for column in given)
+    names = _sequence(table.columns, f"the columns of {what}")
+    columns = tuple(_text(column, f"a column of {what}") for column in names)
     _check_once(columns, f"columns of {what} are named")
     rows = enumerate(_sequence(table.rows, f"the rows of {what}"))
-    return Table(columns, tuple(_row(columns, row, f"row {place} of {what}") for place, row in rows))
+    return Table(columns, tuple(_row(columns, row, f"row {index} of {what}") for index, row in rows))
 
 
 def _row(columns: Sequence[str], row: Any, what: str) -> tuple[Cell, ...]:
     cells = tuple(_plain(cell) for cell in _sequence(row, what))
     if len(cells) != len(columns):
-        raise BadAnalysis(f"{what} has {len(cells)} cells; there are {len(columns)} columns")
+        raise BadAnalysis(f"{what} has {len(cells)} cells; it must have {len(columns)}, one per column")
     for column, cell in zip(columns, cells, strict=True):
         if fault := _cell_fault(cell):
             raise BadAnalysis(f"'{column}' in {what} is {fault}")
@@ -156,20 +155,20 @@ def _cell_fault(cell: Any) -> str:
     if cell is None:
         return ""
     if isinstance(cell, str):
-        return "" if _is_text(cell) else f"{cell!a:.80}, which is no Unicode text"
+        return "" if _is_text(cell) else f"{cell!a:.80}, which is not valid Unicode"
     if isinstance(cell, int | float):
         return _number_fault(cell)
-    return f"{_kind(cell)}; it has to be a str, an int, a float or None"
+    return f"{_kind(cell)}; it must be a str, an int, a float or None"
 
 
 def _number_fault(number: float) -> str:
     if isinstance(number, int):
-        return f"a whole number beyond {MAX_EXACT_INTEGER:,}" if abs(number) > MAX_EXACT_INTEGER else ""
+        return f"an integer beyond {MAX_EXACT_INTEGER:,}" if abs(number) > MAX_EXACT_INTEGER else ""
     return "" if math.isfinite(number) else f"{number}, which is not finite"
 
 
 def _plain(value: Any) -> Any:
-    """Return Python's own value for a scalar of numpy, a bool or an enum member, and others as they are."""
+    """Convert numpy scalars, booleans and enum members to plain Python values; return others unchanged."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int | np.integer | np.bool_):
@@ -181,14 +180,14 @@ def _plain(value: Any) -> Any:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise BadAnalysis(f"{what} is {_kind(value)}; it has to be a str")
+        raise BadAnalysis(f"{what} is {_kind(value)}; it must be a str")
     if not _is_text(value):
-        raise BadAnalysis(f"{what} is {value!a:.80}, which is no Unicode text")
+        raise BadAnalysis(f"{what} is {value!a:.80}, which is not valid Unicode")
     return str.__str__(value)
 
 
 def _is_text(text: str) -> bool:
-    """Return whether a string can be written as UTF-8: one made of a file's name may hold what cannot."""
+    """Return whether a string can be encoded as UTF-8; file names may contain lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -198,14 +197,14 @@ def _is_text(text: str) -> bool:
 
 def _sequence(things: Any, what: str) -> Sequence[Any]:
     if not isinstance(things, tuple | list):
-        raise BadAnalysis(f"{what} is {_kind(things)}; it has to be a tuple")
+        raise BadAnalysis(f"{what} is {_kind(things)}; it must be a tuple")
     return things
 
 
 def _check_once(names: Sequence[str], what: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise BadAnalysis(f"{names.count(name)} {what} '{name}'; each needs a name of its own")
+            raise BadAnalysis(f"{names.count(name)} {what} '{name}'; names must be unique")
 
 
 def _kind(thing: object) -> str:

@@ -1,4 +1,4 @@
-"""The likeliest classes of a photo."""
+"""Classification of a photo."""
 
 from collections.abc import Iterable
 
@@ -14,15 +14,15 @@ from zfscope.store import Model
 
 DEFAULT_TOP = 5
 MAX_TOP = 1000
+# Maximum number of known labels listed in a NotFound message.
 _MAX_LISTED_LABELS = 10
-"""So many classes are named to who asked for one that there is not."""
 
 
 def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -> tuple[ClassScore, ...]:
-    """Return the likeliest classes, likeliest first; of ten crops the mean probability (Sec 3).
+    """Return the `top` most probable classes, most probable first, averaged over the crops (Sec 3).
 
-    Raises InputError unless `top` lies in 1..1000, and for a model without classes; a model with fewer
-    classes than `top` gives all it has.
+    Returns all classes if the model has fewer. Raises InputError for a `top` outside 1..1000 and for a model
+    without classes.
     """
     check_classifies(model)
     check_top(top)
@@ -37,20 +37,20 @@ def classification(
     photo_size: tuple[int, int],
     warnings: Iterable[Notice],
 ) -> Classification:
-    """Return the likeliest classes of a photo as an answer; the model's warnings are added."""
+    """Return the most probable classes as a `Classification`, with the warnings of model and photo."""
     scores = likeliest(model, logits, top)
     noticed = merge_notices((*model.warnings, *warnings))
     return Classification(model.name, model.version, scores, photo_size, noticed)
 
 
 def check_top(top: int) -> None:
-    """Raise InputError unless so many classes may be asked for."""
+    """Raise InputError unless `top` is within 1..1000."""
     if not 1 <= top <= MAX_TOP:
         raise InputError(f"top is {top}; allowed are 1 to {MAX_TOP} classes", field="top")
 
 
 def likeliest(model: Model, logits: NDArray[np.float32], top: int) -> tuple[ClassScore, ...]:
-    """Return the likeliest classes by the logits of a photo's crops, (N, classes), likeliest first."""
+    """Return the most probable classes from the logits of a photo's crops, (N, classes), in order."""
     probabilities = softmax(logits).mean(0)
     order = np.argsort(-probabilities, kind="stable")[:top]
     return tuple(
@@ -77,28 +77,28 @@ def check_classifies(model: Model) -> None:
 
 
 def class_number(model: Model, label: str, *, field: str) -> int:
-    """Find a class by its label's id, or else by its name: its place among the scores.
+    """Return the index of a class among the scores, given the id or else the name of its label.
 
-    field: of the request, for messages. Raises NotFound for a label that the model does not have, and
-    InputError for a name that several have, and for a model without classes.
+    field: request field named in errors. Raises NotFound for an unknown label, and InputError for an
+    ambiguous name or a model without classes.
     """
     check_classifies(model)
     ids = [known.id for known in model.labels]
     if label in ids:
         return ids.index(label)
-    named = [place for place, known in enumerate(model.labels) if known.name == label]
+    named = [index for index, known in enumerate(model.labels) if known.name == label]
     if not named:
         known = ", ".join(f"'{label.name}' ({label.id})" for label in model.labels[:_MAX_LISTED_LABELS])
         more = f" and {len(ids) - _MAX_LISTED_LABELS:,} more" if len(ids) > _MAX_LISTED_LABELS else ""
-        raise NotFound(f"no label '{label}'; this model has {known}{more}", field=field)
+        raise NotFound(f"label '{label}' not found; this model has {known}{more}", field=field)
     if len(named) > 1:
-        known = ", ".join(ids[place] for place in named)
-        raise InputError(f"{len(named)} labels are named '{label}'; give the id: {known}", field=field)
+        known = ", ".join(ids[index] for index in named)
+        raise InputError(f"{len(named)} labels are named '{label}'; use an id instead: {known}", field=field)
     return named[0]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return probabilities, (N, classes), that add up to 1 in every row."""
+    """Return the softmax of logits, (N, classes), over the classes."""
     powers: NDArray[np.float64] = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
     total: NDArray[np.float64] = powers.sum(1, keepdims=True)
     return np.divide(powers, total)

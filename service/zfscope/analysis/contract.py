@@ -1,26 +1,26 @@
-"""What an analyzer is: the contract between zfscope and every analysis, its own ones included.
+"""Contract of an analyzer, implemented by built-in and third-party analyzers alike.
 
     from zfscope.plugin import Analysis, Context, Model
 
     class BrightnessParams(BaseModel, extra="forbid"):
-        channel: int = Field(default=0, ge=0, le=2, description="Red, green or blue.")
+        channel: int = Field(default=0, ge=0, le=2, description="Colour channel: 0 red, 1 green, 2 blue.")
 
     class Brightness:
         name = "brightness"
-        summary = "The mean level of a colour of a photo"
+        summary = "The mean level of one colour channel of a photo"
         api_version = 2
         photos = (1, 1)
         params = BrightnessParams
 
         def cost(self, model: Model, params: BrightnessParams) -> int:
-            return 0  # forward passes for each photo
+            return 0  # forward passes per photo
 
         def analyze(self, context: Context, params: BrightnessParams) -> Analysis:
             context.check_cancelled()
             photo = context.images[0].photo
             return Analysis(numbers={"level": float(photo[:, :, params.channel].mean())})
 
-A package registers the class as an entry point of the group `zfscope.analyzers`, under its name.
+A package registers the class as an entry point in the group `zfscope.analyzers`, under the analyzer's name.
 """
 
 from collections.abc import Callable
@@ -57,27 +57,38 @@ __all__ = [
     "picture",
 ]
 
+# Version of this contract; an analyzer declares the version that it implements.
 API_VERSION = 2
-"""Version of this contract: an analyzer states the one that it was written for."""
 
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
 
 
 def picture(name: str, rendering: Rendering) -> Picture:
-    """Encode a rendering."""
+    """Encode a rendering as a PNG picture."""
     return Picture(name, rendering.png(), rendering.scale)
 
 
 def _nothing(*_: object) -> None:
-    """Do nothing: nobody watches, and nobody cancels."""
+    """Ignore progress and cancellation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What an analyzer works with. It belongs to one request.
+    """Inputs and callbacks of one analysis request.
 
-    images: one for each photo of the request, cropped and normalised for the model. pictures, tensors:
-    what the caller wants to have; what it does not want need not be made.
+    model: the model. runtime: its forward passes. images: the photos of the request, cropped and normalised
+    for the model. pictures, tensors: whether the caller requested them; others need not be computed.
+    store: the available models, for analyses of several models; None in tests without a store.
+    limits: limits for images that the analyzer itself decodes, such as mask files among its parameters.
+    noticed: warnings about the model, added to those of the result.
+
+    progress: reports the fraction done (0..1) and optionally a function that returns a partial result. The
+    function is called before `progress` returns, in the same thread, so it may read arrays that change later.
+    It is called only if a client is waiting for it: by `Analyze` at most every half second while the client
+    keeps up with reading; never by the command line or the typed RPCs.
+
+    check_cancelled: raises Cancelled if the caller disconnected or its deadline passed; call it about every
+    100 ms.
     """
 
     model: Model
@@ -86,81 +97,71 @@ class Context:
     pictures: bool = True
     tensors: bool = False
     store: ModelStore | None = None
-    """The models that there are, for an analysis of several; None in a test that has no folder of them."""
     progress: Callable[[float, Callable[[], Analysis] | None], None] = _nothing
-    """Tell the share (0..1) that is done and, where there is something to show already, what gives it.
-
-    That is called before `progress` returns, in the same thread, so it may read arrays that are written to
-    later; and only where somebody waits to see it: by `Analyze` when the message is read at once and half a
-    second has passed since the last, by the command line and the RPCs with an answer of their own never.
-    """
     limits: DecodeLimits = field(default_factory=environment_limits)
-    """Of images that the analyzer itself decodes, such as files among its parameters."""
     noticed: tuple[Notice, ...] = ()
-    """What was assumed of the model: the answer says so, with what was assumed of the photos."""
     check_cancelled: Callable[[], None] = _nothing
-    """Raise Cancelled where the caller went away or its deadline passed; call it every 100 ms or so."""
 
 
 class Analyzer(Protocol[ParamsT]):
-    """An analysis of photos by a model. One instance serves all requests, from many threads at once.
+    """An analysis of photos by a model. One instance serves all requests, concurrently from several threads.
 
-    What is a property here is only read: an attribute of the class does, as in the example above.
+    Properties may be implemented as class attributes, as in the example above.
     """
 
     @property
     def name(self) -> str:
-        """What `Analyze` and the command line call it: lower case, digits, hyphens; also its entry point."""
+        """Name in `Analyze`, on the command line and of the entry point: lower case, digits and hyphens."""
         ...
 
     @property
     def summary(self) -> str:
-        """In one line, what it shows."""
+        """One-line description of what it shows."""
         ...
 
     @property
     def api_version(self) -> int:
-        """The `API_VERSION` that it was written for."""
+        """The `API_VERSION` that it implements."""
         ...
 
     @property
     def photos(self) -> tuple[int, int]:
-        """The fewest and the most photos that it takes at once."""
+        """Minimum and maximum number of photos per request."""
         ...
 
     @property
     def params(self) -> type[ParamsT]:
-        """A pydantic model of its parameters: checks, defaults, JSON schema and CLI options come from it.
+        """Pydantic model of its parameters, the source of validation, defaults, JSON schema and CLI options.
 
-        None of them is called as one of `zfscope.analysis.reserved`.
+        Names in `zfscope.analysis.reserved.RESERVED` are not allowed.
         """
         ...
 
     def cost(self, model: Model, params: ParamsT) -> int:
-        """Return about how many forward passes each photo will cost: for admission, before any is run.
+        """Return the approximate number of forward passes per photo, or in total without photos.
 
-        Where no photo is taken, those of the whole analysis.
+        Called before the analysis to decide whether the request is admitted.
         """
         ...
 
     def analyze(self, context: Context, params: ParamsT) -> Analysis:
-        """Do it.
+        """Run the analysis.
 
-        Raises InputError or NotFound for parameters that do not fit the model or photos: field is the
-        parameter (`label`, `parts[1].name`), or `images[0]` for a photo. Who asked by `Analyze` is told
+        Raises InputError or NotFound for parameters that do not fit the model or photos, with the
+        parameter (`label`, `parts[1].name`) or photo (`images[0]`) as field. `Analyze` reports `label` as
         `parameters.label`.
         """
         ...
 
 
 def images_of(model: Model, pixels: NDArray[np.float32]) -> "torch.Tensor":
-    """Return crops, float32 (N, 3, H, W), as the model's network reads them: its type, on its device."""
-    import torch  # which not all that runs an analysis needs: the command line lists them without
+    """Convert crops, float32 (N, 3, H, W), to a torch tensor of the network's dtype and device."""
+    import torch  # imported late: listing analyzers does not need torch
 
     return torch.from_numpy(np.ascontiguousarray(pixels)).to(next(model.network.parameters()))
 
 
 def array(values: Any) -> NDArray[np.float32]:
-    """Return a torch tensor as float32 on the CPU, as an `Analysis` holds it."""
+    """Convert a torch tensor to a float32 numpy array for an `Analysis`."""
     result: NDArray[np.float32] = values.detach().float().cpu().numpy()
     return result

@@ -1,8 +1,8 @@
-"""The control of a projection: the same walk through randomised weights, and how alike the two are.
+"""Control of a projection: the same projection through randomised weights, and the similarity of the two.
 
-A deconvnet partly recovers the photo whatever the weights (Nie et al. 2018): what a projection and its
-control both show was not learnt. Randomising from the top down to a layer, as in the sanity checks of
-Adebayo et al. 2018, tells which layers matter.
+A deconvnet partly recovers the photo for any weights (Nie et al. 2018): structure that both a projection and
+its control show was not learnt. Randomising from the top down to a layer, as in the sanity checks of
+Adebayo et al. 2018, shows which layers matter.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from zfscope.networks.network import Network
 from zfscope.rounding import is_level
 
 _SEED = 0
+# Side of the uniform windows of the structural similarity (Wang et al. 2004).
 _WINDOW_PX = 7
-"""Side of the windows that structural similarity compares (Wang et al. 2004, uniform windows)."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """How alike two projections are, each -1..1; None where one of them is the same everywhere.
+    """Similarity of two projections, each measure in -1..1; None if either projection is constant.
 
-    ssim: mean structural similarity, each on its own symmetric scale, as they are shown. rank_correlation:
-    Spearman's, of all pixels and colours.
+    ssim: mean structural similarity, each projection on its own symmetric scale, as displayed.
+    rank_correlation: Spearman's rank correlation over all pixels and channels.
     """
 
     ssim: float | None
@@ -41,33 +41,33 @@ class Similarity:
 
 
 def check_down_to(network: Network, layer: str, down_to: str) -> None:
-    """Raise NotFound or InputError unless weights can be randomised from a layer down to another one."""
+    """Raise NotFound or InputError unless `down_to` is empty, `layer` or an earlier layer."""
     if not down_to:
         return
     network.spec.layer(down_to, field="control_down_to")
     names = [known.name for known in network.spec.layers]
     if names.index(down_to) > names.index(layer):
         raise InputError(
-            f"control_down_to is '{down_to}', which comes after '{layer}'; name that layer or one before it",
+            f"control_down_to is '{down_to}', which comes after '{layer}'; use '{layer}' or an earlier layer",
             field="control_down_to",
         )
 
 
 @torch.no_grad()
 def randomised(network: Network, *, until: str, generator: torch.Generator, down_to: str = "") -> Network:
-    """Return the network with random weights as large as its own, layer by layer, and without biases.
+    """Return a copy with random normal weights of the same root mean square per layer, and zero biases.
 
-    until: the last layer that will be used; the weights of later ones stay zero. down_to: the first layer
-    that is randomised, those before it keep weights and biases; empty means all are.
+    until: last layer that will be used; later layers get zero weights. down_to: first layer to randomise;
+    earlier layers keep their weights and biases. Empty: randomise all layers.
     """
     control = Network(network.spec).requires_grad_(False)
     names = [layer.name for layer in network.spec.layers]
     first = names.index(down_to) if down_to else 0
-    for place, name in enumerate(names[: names.index(until) + 1]):
+    for index, name in enumerate(names[: names.index(until) + 1]):
         if name not in network.filters:
             continue
         own, other = network.filters[name], control.filters[name]
-        if place < first:
+        if index < first:
             other.weight.copy_(own.weight)
             other.bias.copy_(own.bias)
         else:
@@ -86,10 +86,10 @@ def project_control(
     normalisation: Normalisation,
     down_to: str = "",
 ) -> Tensor:
-    """Project, through randomised weights, a unit at the place of each of the units: (units, 3, H, W).
+    """Project, through randomised weights, one unit at the position of each given unit: (units, 3, H, W).
 
-    The number of a map means nothing in a random network, so the map is taken that is strongest at
-    that place. The weights are the same in every call.
+    Map indices have no meaning in a random network, so the map with the largest activation at the position is
+    used. The random weights are the same in every call.
     """
     control = control_network(network, layer, down_to=down_to)
     seen = trace(control, images, until=layer)
@@ -98,13 +98,13 @@ def project_control(
 
 
 def control_network(network: Network, layer: str, *, down_to: str = "") -> Network:
-    """Return the network that is the control of projections from a layer: the same weights in every call."""
+    """Return the control network for projections from a layer; its weights are the same in every call."""
     generator = torch.Generator().manual_seed(_SEED)
     return randomised(network, until=layer, generator=generator, down_to=down_to)
 
 
 def strongest_at_positions(control: Trace, layer: str, units: Sequence[Unit]) -> tuple[Unit, ...]:
-    """Give, for each unit, that of the map which is strongest at its place in the trace of a control."""
+    """Return, for each unit, the unit of the strongest map at the same position in the control's trace."""
     maps = control.maps(layer)
     return tuple(Unit(u.image, int(maps[u.image, :, u.y, u.x].argmax()), u.y, u.x) for u in units)
 
@@ -122,7 +122,7 @@ def similarities(
 
 def similarity(real: NDArray[np.float32], control: NDArray[np.float32]) -> Similarity:
     """Compare two projections of one receptive field, float32 (3, rows, columns)."""
-    # Both bring a quarter of a second of imports, which services without a control do without.
+    # Imported late: together they take a quarter of a second, which services without controls avoid.
     from scipy.stats import spearmanr
     from skimage.metrics import structural_similarity as structural
 

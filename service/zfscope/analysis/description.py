@@ -1,4 +1,4 @@
-"""Models, layers and analyzers described for people and programs, without any weights."""
+"""Descriptions of models, layers and analyzers; no weights are loaded."""
 
 from math import prod
 
@@ -15,19 +15,19 @@ Key = tuple[str, int]
 
 
 def describe(spec: NetworkSpec) -> tuple[LayerInfo, ...]:
-    """Describe every layer of a network in the order of evaluation."""
+    """Describe the layers of a network in order of evaluation."""
     known, fields, sources = shapes(spec), receptive_fields(spec), spec.sources
     described = []
     for layer in spec.layers:
         shape, field = known[layer.name], fields[layer.name]
         parameters = sum(map(prod, layer.parameters(known[sources[layer.name][0]]).values()))
-        place = (field.jump, field.size) if spec.is_map(layer.name) else (None, None)
-        described.append(LayerInfo(layer.name, layer.kind, shape, parameters, *place))
+        geometry = (field.jump, field.size) if spec.is_map(layer.name) else (None, None)
+        described.append(LayerInfo(layer.name, layer.kind, shape, parameters, *geometry))
     return tuple(described)
 
 
 def model_summary(found: Manifest | DamagedEntry, default: Key | None) -> ModelSummary:
-    """Summarise a model, or say why it cannot be used. default: name and version of the default model."""
+    """Summarise a model, or the damage that makes it unusable. default: name and version of the default."""
     is_default = (found.name, found.version) == default
     if isinstance(found, DamagedEntry):
         return ModelSummary(found.name, found.version, "", "", 0, 0, is_default, found.reason)
@@ -43,7 +43,7 @@ def model_summary(found: Manifest | DamagedEntry, default: Key | None) -> ModelS
 
 
 def model_info(manifest: Manifest, default: Key | None) -> ModelInfo:
-    """Describe a model, layer by layer. default: name and version of the default model."""
+    """Describe a model and its layers. default: name and version of the default model."""
     return ModelInfo(
         summary=model_summary(manifest, default),
         layers=describe(manifest.network),
@@ -54,7 +54,7 @@ def model_info(manifest: Manifest, default: Key | None) -> ModelInfo:
 
 
 def analyzer_info(registered: RegisteredAnalyzer, model: Model | None = None) -> AnalyzerInfo:
-    """Describe an analyzer, with its cost for a model. Raises AnalyzerFailed for one that cannot say."""
+    """Describe an analyzer, with its cost for a model. Raises AnalyzerFailed if the analyzer fails."""
     analyzer = registered.analyzer
     with translate_errors(registered):
         return AnalyzerInfo(

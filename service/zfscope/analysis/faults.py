@@ -1,4 +1,4 @@
-"""Exceptions of any class out of an analyzer's code: which are its fault, and how messages name them."""
+"""Exceptions raised by an analyzer's code: translation and description."""
 
 import signal
 import threading
@@ -9,12 +9,12 @@ from types import FrameType
 from zfscope.termination import terminated
 from zfscope.text import printable
 
+# Maximum length of an exception's message when it is quoted.
 _MAX_MESSAGE_CHARS = 2_000
-"""Maximum length of an exception's message in ours."""
 
 
 class _CtrlC:
-    """Python's own handler of Ctrl-C, which also records that it was called."""
+    """Python's default handler of Ctrl-C that also records that it was called."""
 
     def __init__(self) -> None:
         self.pressed = False
@@ -26,10 +26,10 @@ class _CtrlC:
 
 @contextmanager
 def translate_exceptions(fault: Callable[[BaseException], Exception]) -> Iterator[None]:
-    """Raise `fault(error)` for any exception of an analyzer's code, those that end a process included.
+    """Raise `fault(error)` for any exception of an analyzer's code, including SystemExit.
 
-    Raises KeyboardInterrupt for whatever leaves the code after a person's Ctrl-C, SIGTERM or SIGHUP, and for
-    nothing else: an analyzer that raises it without one is at fault. A service handles the signal itself.
+    Raises KeyboardInterrupt for any exception after a real Ctrl-C, SIGTERM or SIGHUP, and only then: an
+    analyzer that raises KeyboardInterrupt itself is at fault. A service handles the signals itself.
     """
     with _recorded_ctrl_c() as ctrl_c:
         try:
@@ -44,14 +44,14 @@ def translate_exceptions(fault: Callable[[BaseException], Exception]) -> Iterato
 
 @contextmanager
 def _recorded_ctrl_c() -> Iterator[_CtrlC]:
-    """Record a Ctrl-C where Python's own handler would raise KeyboardInterrupt: in the main thread."""
+    """Record Ctrl-C if Python's default handler is installed and this is the main thread."""
     main = threading.current_thread() is threading.main_thread()
-    found = signal.getsignal(signal.SIGINT) if main else None
-    if isinstance(found, _CtrlC):  # inside of another
-        yield found
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    if isinstance(handler, _CtrlC):  # nested
+        yield handler
         return
     ctrl_c = _CtrlC()
-    if found is not signal.default_int_handler:
+    if handler is not signal.default_int_handler:
         yield ctrl_c
         return
     signal.signal(signal.SIGINT, ctrl_c)
@@ -59,11 +59,11 @@ def _recorded_ctrl_c() -> Iterator[_CtrlC]:
         yield ctrl_c
     finally:
         if signal.getsignal(signal.SIGINT) is ctrl_c:
-            signal.signal(signal.SIGINT, found)
+            signal.signal(signal.SIGINT, handler)
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return class and message of an exception, which may fail to give one, be huge or hold controls."""
+    """Return class and message of an exception, truncated and escaped; str() of the exception may fail."""
     kind = printable(type(error).__name__)
     try:
         message = str(error)

@@ -1,4 +1,4 @@
-"""The analyzers that are installed: found by entry points, loaded once, and refused when they do not fit."""
+"""Registry of installed analyzers: discovered by entry points, loaded once and validated."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 @dataclass(frozen=True)
 class RegisteredAnalyzer:
-    """An analyzer, and the distribution that brought it, with its version."""
+    """An analyzer with the name and version of its distribution."""
 
     analyzer: Analyzer[Any]
     distribution: str
@@ -33,12 +33,12 @@ class RegisteredAnalyzer:
 
     @property
     def package(self) -> str:
-        """Name the distribution and its version, for people."""
+        """Name and version of the distribution, for messages."""
         return f"{self.distribution} {self.version}".strip() or "of no package"
 
 
 class Registry(Mapping[str, RegisteredAnalyzer]):
-    """The analyzers by name, in order."""
+    """Analyzers by name, sorted."""
 
     def __init__(self, registered: Iterable[RegisteredAnalyzer]) -> None:
         self._by_name = {
@@ -55,30 +55,30 @@ class Registry(Mapping[str, RegisteredAnalyzer]):
         return len(self._by_name)
 
     def analyzer(self, name: str) -> Analyzer[Any]:
-        """Return an analyzer. Raises NotFound, with the names that there are."""
+        """Return an analyzer. Raises NotFound, listing the available names."""
         return self.registered(name).analyzer
 
     def registered(self, name: str) -> RegisteredAnalyzer:
-        """Return an analyzer with its package. Raises NotFound, with the names that there are."""
+        """Return an analyzer with its distribution. Raises NotFound, listing the available names."""
         if name not in self._by_name:
             known = ", ".join(self._by_name) or "none"
-            raise NotFound(f"no analyzer '{name}'; there are {known}", field="analyzer")
+            raise NotFound(f"analyzer '{name}' not found; available: {known}", field="analyzer")
         return self._by_name[name]
 
 
 def load_analyzers(allowed: Collection[str] = (), *, found: Iterable[EntryPoint] | None = None) -> Registry:
-    """Import the analyzers that are installed and check that they fit.
+    """Import the installed analyzers and validate them.
 
-    allowed: the names to load, and no other is even imported; empty means all. found: entry points to
-    load, those of the group `zfscope.analyzers` by default.
-    Raises BrokenPlugin, with name, distribution and version, for one that cannot be imported, has a name
-    that is taken, or does not fit the contract; NotFound for an allowed name that is not installed.
+    allowed: names to load; others are not imported. Empty: all. found: entry points to load; by default those
+    of the group `zfscope.analyzers`.
+    Raises BrokenPlugin, naming the analyzer, distribution and version, for one that cannot be imported, has
+    a duplicate name or violates the contract; NotFound for an allowed name that is not installed.
     """
     points = list(entry_points(group=GROUP) if found is None else found)
     missing = sorted(set(allowed) - {point.name for point in points})
     if missing:
         known = ", ".join(sorted(point.name for point in points)) or "none"
-        raise NotFound(f"no analyzer '{missing[0]}' is installed; there are {known}", field="analyzers")
+        raise NotFound(f"analyzer '{missing[0]}' is not installed; available: {known}", field="analyzers")
     chosen = [point for point in points if not allowed or point.name in allowed]
     _check_names(chosen)
     return Registry(_load(point) for point in chosen)
@@ -88,7 +88,9 @@ def _check_names(points: Iterable[EntryPoint]) -> None:
     seen: dict[str, EntryPoint] = {}
     for point in points:
         if point.name in seen:
-            raise _broken(point, f"the name is taken by {_origin(seen[point.name])}; leave one of them out")
+            raise _broken(
+                point, f"the name is also used by {_origin(seen[point.name])}; uninstall one of them"
+            )
         seen[point.name] = point
 
 
@@ -109,45 +111,45 @@ def _load(point: EntryPoint) -> RegisteredAnalyzer:
 
 @contextmanager
 def _translate_errors(point: EntryPoint, failure: str) -> Iterator[None]:
-    """Translate every exception of an analyzer's own code, `sys.exit` included, into BrokenPlugin."""
+    """Translate any exception of an analyzer's code, including SystemExit, into BrokenPlugin."""
     with translate_exceptions(lambda error: _broken(point, f"{failure}: {describe_exception(error)}")):
         yield
 
 
 def _faults(analyzer: Any, name: str) -> Iterator[str]:
-    """Yield what does not fit the contract, in words."""
+    """Yield a message for each violation of the contract."""
     version = getattr(analyzer, "api_version", None)
     if version != API_VERSION:
         yield (
-            f"api_version is {version!r}; this zfscope has version {API_VERSION} of the contract: "
-            f"import from zfscope.plugin alone, and state api_version = {API_VERSION}"
+            f"api_version is {version!r}; this zfscope requires version {API_VERSION}: "
+            f"import only from zfscope.plugin and set api_version = {API_VERSION}"
         )
     if not _NAME.fullmatch(name) or getattr(analyzer, "name", None) != name:
         given = getattr(analyzer, "name", None)
-        yield f"name is {given!r}; it has to be that of the entry point, of lower case, digits and hyphens"
+        yield f"name is {given!r}; it must equal the entry point's name: lower case, digits and hyphens"
     if not isinstance(getattr(analyzer, "summary", None), str):
-        yield "summary is missing; say in one line what the analyzer shows"
+        yield "summary is missing; describe in one line what the analyzer shows"
     yield from _params_faults(getattr(analyzer, "params", None))
     if not _is_range(getattr(analyzer, "photos", None)):
-        yield "photos has to be the fewest and the most photos, such as (1, 1)"
+        yield "photos must be the minimum and maximum number of photos, such as (1, 1)"
     for method, arguments in (("cost", ("model", "params")), ("analyze", ("context", "params"))):
         if not _takes(getattr(analyzer, method, None), len(arguments)):
-            yield f"{method} has to be a method of ({', '.join(arguments)})"
+            yield f"{method} must be a method with the arguments ({', '.join(arguments)})"
 
 
 def _params_faults(params: Any) -> Iterator[str]:
     if not (isinstance(params, type) and issubclass(params, BaseModel)):
-        yield f"params is {params!r}; it has to be a pydantic model class"
+        yield f"params is {params!r}; it must be a pydantic model class"
         return
     try:
         names = params.model_json_schema().get("properties", {})
-    except Exception as error:  # pydantic's own, and whatever a schema that somebody wrote raises
+    except Exception as error:  # a custom schema may raise anything
         yield f"params is {params!r}, which has no JSON schema: {type(error).__name__}: {error}"
         return
     for name in names:
         if name.replace("-", "_") in RESERVED:
             reserved = ", ".join(RESERVED)
-            yield f"a parameter is called '{name}', which is an option of all analyzers; reserved: {reserved}"
+            yield f"a parameter is named '{name}', an option of every analyzer; reserved names: {reserved}"
 
 
 def _is_range(photos: Any) -> bool:

@@ -1,9 +1,9 @@
-"""Names of analyzers' entry points and options, without the imports of an analysis."""
+"""Entry point group and reserved parameter names of analyzers; imports nothing."""
 
-# The group of entry points by which analyzers are found.
+# Entry point group in which analyzers are registered.
 GROUP = "zfscope.analyzers"
 
-# The names that no parameter of an analyzer may have: at the command line they are options of every one.
+# Names that parameters of analyzers must not use: they are command-line options of every analyzer.
 RESERVED = (
     "help",
     "indexes",

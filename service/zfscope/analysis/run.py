@@ -1,4 +1,4 @@
-"""Running an analyzer: read its parameters, check its cost, and validate its result."""
+"""Execution of an analyzer: read its parameters, check its cost and validate its result."""
 
 import operator
 import re
@@ -23,14 +23,14 @@ from zfscope.results import merge_notices
 from zfscope.store import Model
 from zfscope.validation import UNKNOWN, path_of, validation_faults
 
-# The wire has 64 bits for a cost.
+# Costs are int64 on the wire.
 _MAX_PASSES = 2**63 - 1
 
 
 def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: str = "") -> BaseModel:
-    """Read parameters by name. Raises InputError with everything that is wrong, field by field.
+    """Parse and validate parameters. Raises InputError with a message for each invalid field.
 
-    under: the field that holds the parameters, to be named in front of theirs.
+    under: request field that contains the parameters, prepended to their names.
     """
     try:
         params: BaseModel = analyzer.params.model_validate(values, from_attributes=True)
@@ -40,13 +40,13 @@ def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: st
 
 
 def input_error(error: ValidationError, params: type[BaseModel], *, under: str = "") -> InputError:
-    """Return what is wrong with parameters: each field (`units[2].y`), its value, and what is allowed."""
+    """Return the error for invalid parameters: for each field, its value and what is allowed."""
     found = list(validation_faults(error, params))
     inside = {fault["loc"][:depth] for fault, _ in found for depth in range(len(fault["loc"]))}
     faults = {
         path_of((under, *fault["loc"])): _with_value(fault, words)
         for fault, words in found
-        # A list of which an item is wrong is too short as well, in pydantic's eyes.
+        # pydantic also reports a list with an invalid item as too short.
         if not (fault["type"] == "too_short" and fault["loc"] in inside)
     }
     field, words = next(iter(faults.items()))
@@ -56,17 +56,17 @@ def input_error(error: ValidationError, params: type[BaseModel], *, under: str =
 
 def _with_value(fault: ErrorDetails, words: str) -> str:
     if fault["type"] == "missing":
-        return "required: it has no default"
+        return "missing; it is required"
     return words if words.startswith(UNKNOWN) else f"{fault['input']!r:.80}: {words}"
 
 
 @contextmanager
 def translate_errors(found: RegisteredAnalyzer, *, under: str = "") -> Iterator[None]:
-    """Stand around a call of an analyzer, so that what it raises means something to who asked.
+    """Translate an analyzer's exceptions into errors the caller can act on.
 
-    under: the field that holds its parameters, which is named in front of theirs; other fields, such as
-    `images[0]`, stay as they are, and all of them where it is empty.
-    Raises AnalyzerFailed, which names analyzer and package, for everything else, `sys.exit` included.
+    under: request field that contains the parameters, prepended to their names in errors; other fields, such
+    as `images[0]`, are unchanged. Errors of zfscope pass through; any other exception, including SystemExit,
+    becomes AnalyzerFailed, naming analyzer and package.
     """
     refusal: ZfscopeError | None = None
     with translate_exceptions(partial(_failed, found)):
@@ -84,7 +84,7 @@ def translate_errors(found: RegisteredAnalyzer, *, under: str = "") -> Iterator[
 def _failed(found: RegisteredAnalyzer, error: BaseException) -> AnalyzerFailed:
     return AnalyzerFailed(
         f"analyzer '{found.name}' ({found.package}) failed: {describe_exception(error)}; "
-        "that is a fault of the package",
+        "this is a bug in the package",
         analyzer=found.name,
         package=found.distribution,
         version=found.version,
@@ -101,7 +101,7 @@ def _under(under: str, field: str, names: Collection[str | None]) -> str:
 
 
 def check_photos(analyzer: Analyzer[Any], count: int) -> None:
-    """Raise InputError unless the analyzer takes so many photos."""
+    """Raise InputError unless the analyzer accepts the given number of photos."""
     fewest, most = analyzer.photos
     if not fewest <= count <= most:
         allowed = f"{fewest}" if fewest == most else f"{fewest} to {most}"
@@ -117,10 +117,10 @@ def check_cost(
     photos: int,
     under: str = "",
 ) -> None:
-    """Raise TooMuchWork where the analysis would cost more forward passes than the budget.
+    """Raise TooMuchWork if the analysis would cost more forward passes than the budget.
 
-    budget: None for no limit; a cost that is not valid is a fault even then. photos: number in the request.
-    under: the field that holds the parameters, to be named.
+    budget: maximum cost; None for no limit, but an invalid cost is still an error. photos: number of photos
+    in the request. under: request field that contains the parameters, named in the error.
     """
     each = cost_of(analyzer, model, params)
     whole = each * max(photos, 1)
@@ -134,35 +134,35 @@ def check_cost(
 
 
 def cost_of(analyzer: Analyzer[Any], model: Model, params: BaseModel) -> int:
-    """Return a photo's cost in forward passes. Raises BadAnalysis for all but whole numbers from 0 on."""
+    """Return the cost per photo in forward passes. Raises BadAnalysis unless it is a non-negative integer."""
     cost: Any = analyzer.cost(model, params)
     try:
         passes = operator.index(cost)
     except TypeError:
         passes = -1
     if not 0 <= passes <= _MAX_PASSES:
-        allowed = f"a whole number (int) from 0 to {_MAX_PASSES:,}"
-        # reprlib shortens what is long, and survives a repr that fails; Python writes no int of 5,000 digits.
-        value = "one of over 64 bits" if abs(passes) >= 2**64 else reprlib.repr(cost)
+        allowed = f"an int from 0 to {_MAX_PASSES:,}"
+        # reprlib truncates long values and survives a failing repr; Python refuses to print huge ints.
+        value = "an integer of over 64 bits" if abs(passes) >= 2**64 else reprlib.repr(cost)
         shown = f"{value} ({type(cost).__name__})"
-        raise BadAnalysis(f"cost() returned {shown}; it has to return {allowed}")
+        raise BadAnalysis(f"cost() returned {shown}; it must return {allowed}")
     return passes
 
 
 def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
-    """Return a photo's cost with default parameters, None if there are none or they do not fit the model."""
+    """Return the cost per photo with default parameters; None if they are missing or do not fit the model."""
     try:
         with translate_exceptions(lambda error: BadAnalysis(describe_exception(error))):
             return cost_of(analyzer, model, analyzer.params())
-    except BadAnalysis:  # reported to calls of that analyzer; it must not end a list of all
+    except BadAnalysis:  # reported by calls of this analyzer; must not break the list of all
         return None
 
 
 def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysis:
-    """Analyze, and give what was asked for.
+    """Run an analyzer and return its validated result, with the requested parts only.
 
-    What it draws with `zfscope.images` ends early too, once nobody waits for it any more. Raises what the
-    analyzer raises, and BadAnalysis for a result that cannot be given to anyone.
+    Drawing with `zfscope.images` also stops when the call is cancelled. Raises the analyzer's exceptions, and
+    BadAnalysis for an invalid result.
     """
     context.check_cancelled()
     with interruptible(context.check_cancelled):
@@ -170,9 +170,7 @@ def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysi
 
 
 def validate_result(context: Context, result: Analysis) -> Analysis:
-    """Check an analyzer's result, leave out what the caller did not ask for, and add what was assumed.
-
-    These are the warnings of the model and of the photos.
+    """Validate a result, drop parts that were not requested, and add the warnings of model and photos.
 
     Raises BadAnalysis.
     """
@@ -187,14 +185,14 @@ def validate_result(context: Context, result: Analysis) -> Analysis:
 
 
 class ProgressMeter:
-    """How far an analysis is, and how long it will still take: a share that never falls."""
+    """Progress of an analysis: a fraction that never decreases, and an estimate of the time left."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._share = 0.0
 
     def read(self, share: float) -> tuple[float, float | None]:
-        """Return the share (0..1), and the seconds that are left, None while nothing is done."""
+        """Return the fraction done (0..1) and the estimated seconds left, None at a fraction of 0."""
         self._share = max(self._share, min(max(share, 0.0), 1.0))
         took = time.monotonic() - self._started
         return self._share, took * (1 - self._share) / self._share if self._share else None

@@ -1,6 +1,6 @@
-"""What a call returns, as plain values: no torch, no gRPC, the same in this process and from a service.
+"""Return types of the client methods: plain values without torch or gRPC, the same for every client.
 
-`warnings` of an answer: what was assumed or left out, empty if there is nothing to say.
+`warnings` of a result lists assumptions made and data left out; it is usually empty.
 """
 
 from typing import Any
@@ -66,6 +66,7 @@ __all__ = [
     "Unit",
 ]
 
+# Analyses with a dedicated RPC.
 TYPED: tuple[TypedAnalysis[Any], ...] = (
     ARCHITECTURES,
     CORRESPOND,
@@ -75,4 +76,3 @@ TYPED: tuple[TypedAnalysis[Any], ...] = (
     PROJECT,
     TOP_K,
 )
-"""Analyses with an RPC of their own."""

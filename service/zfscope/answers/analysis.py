@@ -1,4 +1,4 @@
-"""Answers that are the same for all analyses, and how an analysis becomes the answer of a typed RPC."""
+"""Result types shared by all analyses, and conversion of an analysis to the result of a typed RPC."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,20 +10,20 @@ from zfscope.images.geometry import Box
 from zfscope.results import Analysis, Notice
 
 A = TypeVar("A")
+# (height, width) in pixels.
 Size = tuple[int, int]
-"""(height, width) in pixels."""
 
-# Columns of the tables of analyzers that an answer names more fully.
+# Fields of results whose column in the analyzer's table has a shorter name.
 _COLUMNS = {"control_ssim": "ssim", "control_rank_correlation": "rank_correlation", "label": "class"}
 
 
 @dataclass(frozen=True, eq=False)
 class AnalyzerInfo:
-    """An analyzer of the service.
+    """An available analyzer.
 
-    distribution, version: the package that it comes from. parameters_schema: a JSON schema. cost: the
-    approximate number of forward passes for each photo with default parameters, None if there are no
-    defaults. min_images, max_images: the number of photos that it takes.
+    distribution, version: package that provides it. parameters_schema: JSON schema of its parameters. cost:
+    approximate number of forward passes per photo with default parameters, None if not all have one.
+    min_images, max_images: range of the number of photos.
     """
 
     name: str
@@ -37,13 +37,13 @@ class AnalyzerInfo:
 
     @property
     def photos(self) -> tuple[int, int]:
-        """The smallest and the largest number of photos."""
+        """Minimum and maximum number of photos."""
         return self.min_images, self.max_images
 
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """Progress of an analysis: the fraction done (0..1), the seconds left if known, and a partial result."""
+    """Progress of an analysis: fraction done (0..1); seconds left and partial result, if available."""
 
     fraction: float
     seconds_left: float | None
@@ -52,7 +52,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Analyzed:
-    """The result of an analyzer, and the model that it is about."""
+    """Result of an analyzer, with the name and version of the model."""
 
     model: str
     version: int
@@ -60,7 +60,7 @@ class Analyzed:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """What was assumed or left out."""
+        """Assumptions made and data left out."""
         return self.analysis.warnings
 
     def _repr_html_(self) -> str:
@@ -69,7 +69,7 @@ class Analyzed:
 
 @contextmanager
 def rename_fields(field_of: Callable[[str], str]) -> Iterator[None]:
-    """Rename the fields that errors name."""
+    """Rename the fields in errors raised in this block."""
     try:
         yield
     except ZfscopeError as error:
@@ -80,10 +80,11 @@ def rename_fields(field_of: Callable[[str], str]) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class TypedAnalysis(Generic[A]):
-    """An analysis that has an RPC of its own.
+    """An analysis with a dedicated RPC.
 
-    rpc, analyzer: their names. answer: the class of the answers. assemble: makes one of an analysis and of
-    the sizes of its photos. field_of: the field of the RPC's request for a parameter of the analyzer.
+    rpc, analyzer: names of the RPC and the analyzer. answer: class of the results. assemble: builds a result
+    from an analysis and the sizes of its photos. field_of: returns the request field for a parameter of the
+    analyzer.
     """
 
     rpc: str
@@ -94,9 +95,9 @@ class TypedAnalysis(Generic[A]):
 
 
 def from_record(answer: type[A], record: Mapping[str, Any], **values: Any) -> A:
-    """Return an answer with the fields of a table's row; `values` are used for fields that differ.
+    """Return a result with the fields of a table's row; `values` override columns.
 
-    A field is read from the column of its name; those that the row lacks are None.
+    Each field is read from the column of its name; fields without a column are None.
     """
     names = [field.name for field in fields(answer) if field.name not in values]  # type: ignore[arg-type]
     return answer(
@@ -105,10 +106,10 @@ def from_record(answer: type[A], record: Mapping[str, Any], **values: Any) -> A:
 
 
 def from_analysis(answer: type[A], found: Analyzed, **values: Any) -> A:
-    """Return an answer about a whole analysis; `values` are used for fields that differ.
+    """Return the result of a whole analysis; `values` override its fields.
 
-    Model, version and warnings are those of the analysis; any other field is the tensor of its name, with
-    hyphens for underscores, or None if there is none.
+    Model, version and warnings are those of the analysis. Any other field is the tensor of its name, with
+    hyphens for underscores, or None if the analysis lacks it.
     """
     tensors = {name.replace("-", "_"): tensor for name, tensor in found.analysis.tensors.items()}
     known = {**tensors, "model": found.model, "version": found.version, "warnings": found.warnings, **values}
@@ -117,14 +118,14 @@ def from_analysis(answer: type[A], found: Analyzed, **values: Any) -> A:
 
 
 def box_of(record: Mapping[str, Any]) -> Box | None:
-    """Return the box in the columns x0, y0, x1 and y1 of a row; None if they are empty."""
+    """Return the box from the columns x0, y0, x1 and y1 of a row, or None if they are empty."""
     if record["x0"] is None:
         return None
     return Box(record["x0"], record["y0"], record["x1"], record["y1"])
 
 
 def group_by(records: Iterable[Mapping[str, Any]], column: str) -> dict[Any, list[Mapping[str, Any]]]:
-    """Return the rows for each value of a column, in order."""
+    """Group rows by the value of a column, in order."""
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for record in records:
         groups.setdefault(record[column], []).append(record)

@@ -1,4 +1,4 @@
-"""Models side by side."""
+"""Result of a comparison of models."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, from_analysis
 from zfscope.results import Notice, Picture, ShowsPicture, Table
 
+# Maximum number of models in one comparison.
 MAX_MODELS = 8
-"""Maximum number of models in one comparison."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison(ShowsPicture):
-    """Models side by side.
+    """Comparison of models on the same photos.
 
-    table: what is measured, and a column for each model. picture: None unless asked for. tensors: by
-    NAME-VERSION-WHAT, empty unless asked for.
+    table: a row for each measure and a column for each model. picture: None unless requested. tensors: by
+    NAME-VERSION-MEASURE, empty unless requested.
     """
 
     table: Table
@@ -40,8 +40,8 @@ def _assemble(found: Analyzed, _: Sequence[Size]) -> Comparison:
 
 
 def _field_of(field: str) -> str:
-    """Return the request's field: its first model is the one asked, the others are a parameter."""
-    return re.sub(r"^others\[(\d+)\]", lambda found: f"models[{int(found[1]) + 1}]", field)
+    """Return the request field: models[0] is the analyzed model, the others are the parameter `others`."""
+    return re.sub(r"^others\[(\d+)\]", lambda match: f"models[{int(match[1]) + 1}]", field)
 
 
 ARCHITECTURES = TypedAnalysis(

@@ -1,4 +1,4 @@
-"""The likeliest classes of a photo."""
+"""Result of a classification."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from zfscope.results import Notice, html_table
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A class, its probability (0 to 1) and its score before the softmax."""
+    """A class with its probability (0..1) and its score before the softmax (`logit`)."""
 
     index: int
     label_id: str
@@ -18,7 +18,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Classification:
-    """The likeliest classes of a photo, likeliest first; photo_size is (height, width) in pixels."""
+    """Most probable classes of a photo, most probable first. photo_size: (height, width) in pixels."""
 
     model: str
     version: int

@@ -1,4 +1,4 @@
-"""Correspondence of parts between photos."""
+"""Result of a correspondence analysis of object parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from zfscope.results import Notice, Picture, ShowsPicture
 
 @dataclass(frozen=True)
 class PartCorrespondence:
-    """How alike the features of a layer change where a part is covered; `random` is the control.
+    """Consistency of the change of a layer's features when a part is occluded; part `random` is the control.
 
-    mean, deviation: over all pairs of photos, of the share of features (0..1) that do not change the same
-    way in both. Lower: the network relates the parts more closely.
+    mean, deviation: mean and standard deviation, over all pairs of photos, of the fraction of features (0..1)
+    that change differently in the two photos. Lower values mean that the network relates the parts more
+    closely. pairs: number of pairs.
     """
 
     part: str
@@ -27,11 +28,11 @@ class PartCorrespondence:
 
 @dataclass(frozen=True, eq=False)
 class Correspondence(ShowsPicture):
-    """What covering parts did; a row for each part and layer, then those of the control.
+    """Correspondence of object parts between photos; one row per part and layer, then those of the control.
 
-    Tensors, None unless asked for: hamming float32 (parts, layers, photos, photos), the shares of each
-    pair; boxes int64 (parts, photos, 4), x0, y0, x1, y1 in the network's input; random_hamming and
-    random_boxes the same of the control, with its draws instead of the parts, None without one.
+    Tensors, None unless requested: hamming float32 (parts, layers, photos, photos), the fraction of each
+    pair; boxes int64 (parts, photos, 4), x0, y0, x1, y1 in pixels of the network's input; random_hamming and
+    random_boxes, the same for the control, with its draws in place of parts, None without a control.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Evolution of maps during training."""
+"""Result of an evolution analysis: feature maps during training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from zfscope.results import Notice, Picture, ShowsPicture
 
 @dataclass(frozen=True)
 class EvolvedRecord:
-    """The photo that activated a map most after an epoch; epoch is None for the end of the training.
+    """The top-activating photo of a map after an epoch; epoch is None for the final model.
 
-    state: as of `TopRecord`, or `dead`: no photo activates the map. jumped: whether the photo is another one
-    than at the epoch before, None where one of the two has none. correlation: of the final photo's
-    projection by the weights of the epoch and by the final ones, -1..1; None where there is none.
+    state: as in `TopRecord`, or `dead` if no photo activates the map. jumped: whether the photo differs from
+    that of the previous epoch, None if either has no photo. correlation: correlation, -1..1, of the final
+    photo's projection with the epoch's weights and with the final ones, or None.
     """
 
     epoch: int | None
@@ -33,7 +33,7 @@ class EvolvedRecord:
 
 @dataclass(frozen=True)
 class EvolvedMap:
-    """A map after each epoch, the end last."""
+    """Records of a map after each epoch, final model last."""
 
     map: int
     records: tuple[EvolvedRecord, ...]
@@ -41,7 +41,7 @@ class EvolvedMap:
 
 @dataclass(frozen=True)
 class Settling:
-    """Quartiles of the correlations of `maps` maps with the end, after an epoch (None: the end itself)."""
+    """Quartiles of the correlation of `maps` maps with the final model, after an epoch (None: final)."""
 
     epoch: int | None
     median: float | None
@@ -52,10 +52,10 @@ class Settling:
 
 @dataclass(frozen=True, eq=False)
 class Evolution(ShowsPicture):
-    """How maps came to be; settling: empty unless it was asked for.
+    """Evolution of feature maps during training. settling: empty unless requested.
 
-    Tensors, None unless asked for: projections float32 (maps, epochs, 3, size, size), channels as the network
-    has them, patches uint8 (maps, epochs, size, size, 3); zero where nothing was seen.
+    Tensors, None unless requested: projections float32 (maps, epochs, 3, size, size) in the network's channel
+    order; patches uint8 (maps, epochs, size, size, 3). Both are zero where no photo activates the map.
     """
 
     model: str

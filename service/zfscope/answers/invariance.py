@@ -1,4 +1,4 @@
-"""Invariance of features under translations, scalings and rotations."""
+"""Result of an invariance analysis: features under translation, scaling and rotation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from zfscope.results import Notice, Picture, ShowsPicture
 
 @dataclass(frozen=True)
 class LayerDistances:
-    """How far the features of a layer moved, for each value of a curve: the Euclidean distance.
+    """Euclidean distance of a layer's features from those of the original photo, for each value of a curve.
 
-    normalised_distances: divided by the norm of the photo's own features; 0 is no change.
+    normalised_distances: divided by the norm of the original features; 0 means no change.
     """
 
     layer: str
@@ -25,9 +25,10 @@ class LayerDistances:
 
 @dataclass(frozen=True)
 class InvarianceCurve:
-    """What a transformation (`vertical`, `horizontal`, `scale`, `rotation`) did to a photo, value by value.
+    """Effect of a transformation (`vertical`, `horizontal`, `scale`, `rotation`) on a photo, by value.
 
-    values: pixels of the network's input, ratios, or degrees. probabilities: of the photo's class, 0..1.
+    values: pixels of the network's input, scale factors or degrees. probabilities: those of the photo's
+    class, 0..1.
     """
 
     transformation: str
@@ -38,9 +39,10 @@ class InvarianceCurve:
 
 @dataclass(frozen=True)
 class InvariancePhoto:
-    """A photo, the class that is followed in it, and what the transformations did.
+    """A photo, its tracked class, and the effect of each transformation.
 
-    chosen: `given`, or `likeliest` in the photo as it is. probability: of the class, in that photo, 0..1.
+    chosen: `given` by the caller, or `likeliest` class of the original photo. probability: probability of the
+    class in the original photo, 0..1.
     """
 
     label_id: str
@@ -52,7 +54,7 @@ class InvariancePhoto:
 
 @dataclass(frozen=True, eq=False)
 class InvarianceTensors:
-    """The numbers of a transformation for all photos, float32, read-only.
+    """Measurements of one transformation for all photos, float32, read-only.
 
     values: (values,). distances, normalised_distances: (photos, values, layers). probabilities: (photos,
     values).
@@ -67,7 +69,7 @@ class InvarianceTensors:
 
 @dataclass(frozen=True, eq=False)
 class Invariance(ShowsPicture):
-    """What moves, changes of scale and turns did to photos; tensors: empty unless asked for."""
+    """Invariance to translation, scaling and rotation. tensors: empty unless requested."""
 
     model: str
     version: int

@@ -1,4 +1,4 @@
-"""Models, their layers and their accuracy."""
+"""Descriptions of models, their layers and their accuracy."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from zfscope.results import html_table
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A line about one version of a model.
+    """Summary of one version of a model.
 
-    is_default: requests that name no model get it. damage: why it cannot be used and what to do, empty for
-    a model that can be; of a damaged one only name, version (0: unknown) and is_default are known.
+    is_default: whether requests without a model name use it. damage: why the model is unusable and what to
+    do; empty for a usable model. For a damaged one only name, version (0 if unknown) and is_default are set.
     """
 
     name: str
@@ -27,8 +27,8 @@ class ModelSummary:
 class LayerInfo:
     """A layer of a network.
 
-    shape: of its output for one image, (maps, rows, columns) or (units,). stride_px and
-    receptive_field_px: in pixels of the network's input, None where units see all of it.
+    shape: shape of its output for one image, (maps, rows, columns) or (units,). stride_px,
+    receptive_field_px: in pixels of the network's input; None if units see the whole input.
     """
 
     name: str
@@ -41,7 +41,7 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class LabelInfo:
-    """A class: the data set's own name, and one for people."""
+    """Label of a class: id in the data set, and readable name."""
 
     id: str
     name: str
@@ -49,10 +49,9 @@ class LabelInfo:
 
 @dataclass(frozen=True)
 class PreprocessingInfo:
-    """From a photo to the network's input; mean and std on a scale of 0 to 255.
+    """Preprocessing from a photo to the network's input; mean and std are on a scale of 0 to 255.
 
-    channels: `RGB` or `BGR`, the order of mean and std too. mean: empty where a mean image travels with
-    the weights.
+    channels: `RGB` or `BGR`, also the order of mean and std. mean: empty if the model subtracts a mean image.
     """
 
     short_side_px: int
@@ -65,7 +64,7 @@ class PreprocessingInfo:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How often a model is right, in percent of `images` photos of `data`; None: not measured."""
+    """Accuracy of a model in percent, measured on `images` photos of `data`; None if not measured."""
 
     top1_percent: float
     top5_percent: float
@@ -77,7 +76,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model, layer by layer; accuracy is None when it was never measured."""
+    """A model with its layers, labels and preprocessing. accuracy: None if not measured."""
 
     summary: ModelSummary
     layers: tuple[LayerInfo, ...]

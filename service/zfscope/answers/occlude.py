@@ -1,4 +1,4 @@
-"""Occlusion of a photo, window by window."""
+"""Result of an occlusion analysis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ from zfscope.results import Notice, Picture, ShowsPicture
 
 @dataclass(frozen=True, eq=False)
 class OccludedClass:
-    """What covering the photo did to a class: its value as the photo is, and the least, with the window.
+    """Effect of the occlusion on a class.
 
-    lowest_at: in photo pixels; None where no window lowers the value by more than rounding. Tensors, None
-    unless asked for: values float32 (windows,); value_map float32 (H, W) of the network's input, the mean
-    over the windows that cover a pixel; photo_value_map the same in photo pixels.
+    clean: value of the class for the original photo. lowest: lowest value over the windows. lowest_at: window
+    of the lowest value, in photo pixels; None if no window lowers the value by more than rounding. Tensors,
+    None unless requested: values float32 (windows,); value_map float32 (H, W) in the network's input, the
+    mean over the windows that cover a pixel; photo_value_map, the same in photo pixels.
     """
 
     label_id: str
@@ -33,11 +34,11 @@ class OccludedClass:
 
 @dataclass(frozen=True, eq=False)
 class OccludedMap:
-    """What covering the photo did to a feature map: its activations, summed over space.
+    """Effect of the occlusion on a feature map: the sum of its activations over space.
 
-    Tensors, None unless asked for: totals float32 (windows,); total_map float32 (H, W) of the network's
+    Tensors, None unless requested: totals float32 (windows,); total_map float32 (H, W) in the network's
     input; projection float32 (3, H, W) of the map's strongest unit, and control_projection of its control.
-    control_ssim, control_rank_correlation: how alike these two are, -1..1, None without the control.
+    control_ssim, control_rank_correlation: similarity of the two, -1..1; None without a control.
     """
 
     layer: str
@@ -54,10 +55,10 @@ class OccludedMap:
 
 @dataclass(frozen=True, eq=False)
 class Occlusion(ShowsPicture):
-    """What the covered windows did; photo_size is (height, width) in pixels.
+    """Effect of occluding each window of a photo. photo_size: (height, width) in pixels.
 
-    Tensors, None unless asked for: positions int64 (windows, 4), first row, first column, rows, columns in
-    the network's input; likeliest int64 (windows,), the likeliest class by its place among the labels.
+    Tensors, None unless requested: positions int64 (windows, 4), first row, first column, rows and columns in
+    the network's input; likeliest int64 (windows,), index of the most probable class.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Projections of units."""
+"""Result of a projection analysis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from zfscope.results import Notice, Picture, ShowsPicture
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit to project: its map, row and column; without row and column the map's strongest unit.
+    """A unit to project, given by map, row (y) and column (x); without y and x, the map's strongest unit.
 
-    In a fully connected layer, map is the unit itself.
+    In a fully connected layer, map is the index of the unit.
     """
 
     map: int
@@ -25,12 +25,12 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Projection(ShowsPicture):
-    """What one unit saw.
+    """Projection of one unit to pixel space.
 
-    y, x: None in a fully connected layer. receptive_field: in pixels of the photo. picture: None unless
-    pictures were asked for. tensor and control_tensor: float32 (3, H, W) in the size and channel order
-    of the network's input, read-only, None unless asked for. control_ssim, control_rank_correlation: how
-    alike the projection and its control are, -1..1, None without the control.
+    y, x: None in a fully connected layer. receptive_field: in photo pixels. picture: None unless requested.
+    tensor, control_tensor: float32 (3, H, W) in the size and channel order of the network's input, read-only;
+    None unless requested. control_ssim, control_rank_correlation: similarity of the projection and its
+    control, -1..1; None without a control.
     """
 
     layer: str
@@ -48,7 +48,7 @@ class Projection(ShowsPicture):
 
 @dataclass(frozen=True, eq=False)
 class Projections(ShowsPicture):
-    """What the units saw, and all of it on one sheet; photo_size is (height, width) in pixels."""
+    """Projections of units, and a sheet that shows all of them. photo_size: (height, width) in pixels."""
 
     model: str
     version: int

@@ -1,4 +1,4 @@
-"""The photos of an index that activate maps most."""
+"""Result of a top-k analysis: the top-activating photos of feature maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from zfscope.results import Notice, Picture, ShowsPicture
 
 @dataclass(frozen=True)
 class TopRecord:
-    """A photo among the strongest of a map; rank 0 is the strongest.
+    """A top-activating photo of a map; rank 0 is the strongest.
 
-    path, label: in the data that was indexed. value: the recorded activation. recomputed: that of now. y, x:
-    the unit's place, None in a fully connected layer. state: a `zfscope.records.RecordState`. patch: in
-    pixels of the photo. recomputed and patch are None where it is `changed`, `gone` or `silent`, and so are
-    the control's similarities, -1..1, and without a control.
+    path, label: in the indexed data. value: recorded activation. recomputed: current activation. y, x: row
+    and column of the unit, None in a fully connected layer. state: a `zfscope.records.RecordState`. patch: in
+    photo pixels. control_ssim, control_rank_correlation: similarity to the control, -1..1, None without a
+    control. recomputed, patch and the similarities are None if state is `changed`, `gone` or `silent`.
     """
 
     rank: int
@@ -44,7 +44,7 @@ class TopRecord:
 
 @dataclass(frozen=True)
 class TopMap:
-    """A map with its strongest photos; alive: of `images` photos, those that activate it."""
+    """A map with its top-activating photos. alive: number of the `images` photos that activate it."""
 
     map: int
     alive: int
@@ -55,10 +55,11 @@ class TopMap:
 
 @dataclass(frozen=True, eq=False)
 class TopK(ShowsPicture):
-    """The photos of an index that activate maps most.
+    """Top-activating photos of feature maps in an index.
 
-    Tensors, None unless asked for: projections float32 (maps, photos, 3, size, size), channels as the network
-    has them, controls the same, and patches uint8 (maps, photos, size, size, 3); zero where nothing was seen.
+    Tensors, None unless requested: projections and controls float32 (maps, photos, 3, size, size) in the
+    network's channel order; patches uint8 (maps, photos, size, size, 3). All are zero where a photo is
+    missing or does not activate the map.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Calls that users make: read once, and answered by a service or in this process."""
+"""Calls built from the arguments of client methods, executed by a service or in this process."""
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,14 +35,14 @@ from zfscope.wire.models import title_of, version_of
 
 A = TypeVar("A")
 
-# Options of a call that are not parameters of the analyzer.
+# Options that are not parameters of the analyzer.
 _COMMON = ("model", "version", "pictures", "tensors")
 _CALL = (*_COMMON, "timeout_s", "cancel", "progress")
 
 
 @dataclass(frozen=True, eq=False)
 class UnaryCall(Generic[A]):
-    """A call with one answer. rpc: its name. read: makes the answer of the response."""
+    """A call with one response. rpc: name of the RPC. read: converts the response to the return value."""
 
     rpc: str
     request: Message
@@ -53,11 +53,11 @@ class UnaryCall(Generic[A]):
 
 @dataclass(frozen=True, eq=False)
 class AnalysisRequest(Generic[A]):
-    """An analysis that is asked for.
+    """Request for an analysis.
 
-    analyzer, parameters, options: its name, what it takes, and model, version, pictures and tensors. images:
-    by the fields that hold them. read: makes the answer of the analysis and the sizes of its photos. typed:
-    set for an analysis with an RPC of its own.
+    analyzer: name of the analyzer. images: by request field. parameters: parameters of the analyzer.
+    options: model, version, pictures and tensors. read: converts the analysis and the sizes of its photos to
+    the return value. typed: set for an analysis with a dedicated RPC.
     """
 
     analyzer: str
@@ -71,7 +71,7 @@ class AnalysisRequest(Generic[A]):
     progress: Callable[[Progress], None] | None = None
 
     def typed_message(self) -> Message:
-        """Return the request of the analysis' own RPC. Raises InputError for what cannot be sent."""
+        """Return the message of the dedicated RPC. Raises InputError for values that cannot be sent."""
         assert self.typed
         known = {**self.parameters, **self.options, **self._images()}
         if self.typed is ARCHITECTURES:
@@ -85,7 +85,7 @@ class AnalysisRequest(Generic[A]):
             return to_message(GetMessageClass(method.input_type), known)
 
     def message(self) -> analysis_pb2.AnalyzeRequest:
-        """Return the request of Analyze. Raises InputError for what cannot be sent."""
+        """Return the request message of Analyze. Raises InputError for values that cannot be sent."""
         with translate_protobuf_errors():
             parameters = struct_pb2.Struct()
             parameters.update(_json(self.parameters))
@@ -98,7 +98,7 @@ class AnalysisRequest(Generic[A]):
 
     @contextmanager
     def renamed_fields(self) -> Iterator[None]:
-        """Name fields in errors as the method does: not as parameters of Analyze, `image` for one photo."""
+        """Rename the fields in errors from those of Analyze to the arguments of the method."""
         with rename_fields(self._field_of):
             yield
 
@@ -115,7 +115,7 @@ class AnalysisRequest(Generic[A]):
 
 
 def check_health(timeout_s: float | None = None) -> UnaryCall[str]:
-    """Return a health check of the whole service."""
+    """Return the call that checks the health of the service."""
 
     def read(response: health_pb2.HealthCheckResponse) -> str:
         status: str = health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
@@ -139,7 +139,7 @@ def describe_model(fields: Mapping[str, Any], options: CallOptions) -> UnaryCall
 
 
 def classify(photo: Photo, fields: Mapping[str, Any], options: CallOptions) -> UnaryCall[Classification]:
-    """Return the call that classifies a photo. Raises InputError for one that cannot be used."""
+    """Return the call that classifies a photo. Raises InputError for an invalid photo."""
     known = {"image": image_to_wire(photo), **fields}
     read = partial(to_dataclass, Classification)
     return _unary("Classify", classification_pb2.ClassifyRequest, known, read, options)
@@ -161,7 +161,7 @@ def _unary(
     read: Callable[[Any], A],
     options: CallOptions,
 ) -> UnaryCall[A]:
-    """Return a call. Raises InputError for an option that does not exist and a value that cannot be sent."""
+    """Build a call. Raises InputError for an unknown option or a value that cannot be sent."""
     check_options(options, CallOptions)
     with translate_protobuf_errors():
         return UnaryCall(rpc, request(**fields), read, **options)
@@ -170,7 +170,7 @@ def _unary(
 def untyped_request(
     analyzer: str, photos: Sequence[Photo], parameters: Mapping[str, Any], options: Mapping[str, Any]
 ) -> AnalysisRequest[Analyzed]:
-    """Return a request for any analyzer. Raises InputError for a photo or an option that cannot be used."""
+    """Return a request for any analyzer by name. Raises InputError for an invalid photo or option."""
     check_options(options, AnalysisOptions)
     return _request(analyzer, _by_field(photos), dict(parameters), options, lambda found, _: found)
 
@@ -178,7 +178,7 @@ def untyped_request(
 def photo_request(
     typed: TypedAnalysis[A], photo: Photo, options: Mapping[str, Any], allowed: type
 ) -> AnalysisRequest[A]:
-    """Return a request about one photo. allowed: the class of the options. Raises InputError."""
+    """Return a request about one photo. allowed: TypedDict of the allowed options. Raises InputError."""
     return _typed(typed, {"image": image_to_wire(photo)}, options, allowed)
 
 
@@ -189,12 +189,12 @@ def photos_request(
     allowed: type,
     **arguments: Any,
 ) -> AnalysisRequest[A]:
-    """Return a request about several photos. arguments: parameters that are no options. Raises InputError."""
+    """Return a request about several photos. arguments: positional parameters. Raises InputError."""
     return _typed(typed, _by_field(photos), options, allowed, **arguments)
 
 
 def index_request(typed: TypedAnalysis[A], options: Mapping[str, Any], allowed: type) -> AnalysisRequest[A]:
-    """Return a request about the photos of an index. Raises InputError for an option that does not exist."""
+    """Return a request about the photos of an index. Raises InputError for an unknown option."""
     return _typed(typed, {}, options, allowed)
 
 
@@ -211,10 +211,11 @@ def models_request(
     for name in ("model", "version"):
         if name in options:
             raise InputError(
-                f"{name} is given, but the models are in `models`: NAME or NAME:VERSION", field=name
+                f"{name} is not allowed here; name the models in `models`, each NAME or NAME:VERSION",
+                field=name,
             )
     if not 2 <= len(models) <= MAX_MODELS:
-        raise InputError(f"models has {len(models)}; name 2 to {MAX_MODELS} to compare", field="models")
+        raise InputError(f"models has {len(models)}; allowed are 2 to {MAX_MODELS} models", field="models")
     first, *others = [_model_ref(name, f"models[{index}]") for index, name in enumerate(models)]
     asked = {**options, "model": first.name, "version": version_of(first)}
     titles = [title_of(other) for other in others]
@@ -222,7 +223,7 @@ def models_request(
 
 
 def parts_parameter(parts: Mapping[str, Sequence[Box]]) -> list[dict[str, Any]]:
-    """Return parts, each with a box for each photo, as the analyzer reads them."""
+    """Return the value of the analyzer's `parts` parameter."""
     return [{"name": name, "boxes": [vars(box) for box in boxes]} for name, boxes in parts.items()]
 
 
@@ -259,7 +260,7 @@ def _request(
 
 
 def check_options(options: Mapping[str, Any], allowed: type) -> None:
-    """Raise InputError, with the nearest name, for an option that a method does not have."""
+    """Raise InputError for an unknown option, suggesting the closest name."""
     names = get_type_hints(allowed)
     for name in options:
         if name not in names:
@@ -268,22 +269,22 @@ def check_options(options: Mapping[str, Any], allowed: type) -> None:
 
 @contextmanager
 def translate_protobuf_errors() -> Iterator[None]:
-    """Translate protobuf's error about a value that a field cannot hold into InputError."""
+    """Translate protobuf's errors about invalid field values into InputError."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise InputError(f"a value that cannot be sent: {error}") from error
+        raise InputError(f"invalid value: {error}") from error
 
 
 def _model_ref(title: str, field: str) -> analysis_pb2.ModelRef:
     name, _, version = title.partition(":")
     if version and not version.isdecimal():
-        raise InputError(f"{field} is '{title}'; a model is named as NAME or NAME:VERSION", field=field)
+        raise InputError(f"{field} is '{title}'; allowed are NAME and NAME:VERSION", field=field)
     return analysis_pb2.ModelRef(name=name, version=int(version) if version else None)
 
 
 def _json(value: Any) -> Any:
-    """Return parameters as JSON holds them: units and boxes as objects, files as base64."""
+    """Convert parameters to JSON values: units and boxes to objects, files to base64."""
     if is_dataclass(value):
         return {name: item for name, item in vars(value).items() if item is not None}
     if isinstance(value, Mapping):

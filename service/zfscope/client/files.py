@@ -1,4 +1,4 @@
-"""Files as callers have them: bytes, paths, open files and pictures of Pillow."""
+"""Conversion of files, in any form that callers pass them, to bytes."""
 
 import io
 import os
@@ -20,26 +20,26 @@ from zfscope.client.pillow_files import load_with_file, orientation_of
 from zfscope.errors import InputError, TooLarge, TooMuchWork
 from zfscope.images.depth import white_is_zero
 
+# A file: its bytes, its path, a file opened in binary mode (read from its position), or a Pillow image.
 File = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Image.Image
-"""A file's bytes; its path; a file opened for reading bytes, from where it is; or a picture of Pillow."""
 
-# The limit of protobuf for a message; gRPC's is the same.
+# Protobuf's limit for a message; gRPC's is the same.
 MAX_MESSAGE_BYTES = 2**31 - 1
-# Images above this size are held against the limit of the service itself, by default 52 MiB.
+# Above this size, the limit of the service itself (52 MiB by default) is queried and checked.
 LARGE_BYTES = 24 << 20
 _ask: ContextVar[Callable[[], int | None]] = ContextVar("ask", default=lambda: None)
 _URL = re.compile(r"^(https?|ftp|s3|gs)://", re.IGNORECASE)
-# Modes of Pillow that PNG stores as they are; what the others are converted to, without loss of what is seen.
+# Pillow modes that PNG stores unchanged, and the modes to which others are converted without visible loss.
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _CONVERTED = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
-# PNG's gAMA has 31 bits of 100,000ths.
+# PNG's gAMA chunk stores gamma in 31 bits, in units of 1/100,000.
 _MAX_GAMMA = 20_000
-_KINDS = "bytes, a path, a file opened for reading bytes, or a picture of Pillow"
+_KINDS = "bytes, a path, a file opened in binary mode, or a Pillow image"
 
 
 @contextmanager
 def request_limit(ask: Callable[[], int | None]) -> Iterator[None]:
-    """Have `check_size` hold sizes against a service's limit too, which `ask` returns; None: unknown."""
+    """Make `check_size` also enforce the service's limit in bytes, returned by `ask` (None if unknown)."""
     token = _ask.set(cache(ask))
     try:
         yield
@@ -48,21 +48,21 @@ def request_limit(ask: Callable[[], int | None]) -> Iterator[None]:
 
 
 def check_size(count: int, field: str) -> None:
-    """Raise an error, naming `field`, for more bytes than may be sent, before they are copied.
+    """Check the number of bytes of a field against the limits, before they are copied.
 
-    Raises TooLarge for what no message can hold, TooMuchWork for what the service does not take.
+    Raises TooLarge above the limit of a message, TooMuchWork above the limit of the service.
     """
     if count > MAX_MESSAGE_BYTES:
-        limit = f"a request holds at most {MAX_MESSAGE_BYTES:,}, and a service usually takes far fewer"
+        limit = f"a request holds at most {MAX_MESSAGE_BYTES:,}, and services usually accept far fewer"
         raise TooLarge(f"{field} has {count:,} bytes; {limit} (its max_receive_bytes)", field=field)
     allowed = _ask.get()() if count > LARGE_BYTES else None
     if allowed is not None and count > allowed:
-        limit = f"this service takes at most {allowed:,} in a request (its max_receive_bytes)"
+        limit = f"this service accepts at most {allowed:,} in a request (its max_receive_bytes)"
         raise TooMuchWork(f"{field} has {count:,} bytes; {limit}: send fewer or smaller images", field=field)
 
 
 def is_file(value: Any) -> bool:
-    """Return whether a value is one file, and not a list of files."""
+    """Return whether a value is a single file rather than a list of files."""
     return isinstance(value, bytes | bytearray | memoryview | str | os.PathLike | Image.Image) or hasattr(
         value, "read"
     )
@@ -71,8 +71,8 @@ def is_file(value: Any) -> bool:
 def contents(file: File, *, field: str) -> bytes:
     """Return a file's bytes.
 
-    Raises InputError, naming `field`, for a path without a file, a URL, a file that is open for text or at
-    its end, one that is too large for a message, and for anything else.
+    Raises InputError, naming `field`, for an unreadable path, a URL, a file opened in text mode or at its
+    end, a file too large for a message, and a value of any other type.
     """
     if isinstance(file, bytes | bytearray | memoryview):
         check_size(memoryview(file).nbytes, field)
@@ -88,15 +88,15 @@ def contents(file: File, *, field: str) -> bytes:
 
 def _read(path: str | os.PathLike[str], field: str) -> bytes:
     name = os.fspath(path)
-    if name.startswith("data:"):  # what is inside of it is for the decoder to say
+    if name.startswith("data:"):  # validated by the decoder
         return name.encode()
     if _URL.match(name):
-        message = f"'{name}' is a URL, and nothing here fetches it; fetch it yourself and give its bytes"
+        message = f"'{name}' is a URL; URLs are not supported: download the file and pass its path or bytes"
         raise InputError(message, field=field)
     try:
         check_size(Path(name).stat().st_size, field)
         return Path(name).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: not a valid file name
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"'{name}' cannot be read: {reason}", field=field) from error
 
@@ -104,22 +104,22 @@ def _read(path: str | os.PathLike[str], field: str) -> bytes:
 def _read_open(file: IO[bytes], field: str) -> bytes:
     try:
         data = file.read()
-    except (OSError, ValueError) as error:  # ValueError: it is closed
+    except (OSError, ValueError) as error:  # ValueError: closed file
         raise InputError(f"{field}: the open file cannot be read: {error}", field=field) from error
     if not isinstance(data, bytes | bytearray | memoryview):
-        message = f"{field}: the file is open for text; open it for bytes: open(path, 'rb')"
+        message = f"{field}: the file is open in text mode; open it in binary mode: open(path, 'rb')"
         raise InputError(message, field=field)
     if not data:
-        message = f"{field}: the open file is at its end; go back to its start: file.seek(0)"
+        message = f"{field}: the open file is at its end; rewind it: file.seek(0)"
         raise InputError(message, field=field)
     check_size(memoryview(data).nbytes, field)
     return bytes(data)
 
 
 def _encoded(picture: Image.Image, field: str) -> bytes:
-    """Return the file of a picture of Pillow, or else write the frame that it is at, without loss.
+    """Return the original file of a Pillow image if unchanged, else encode its current frame losslessly.
 
-    Its orientation, colour profile and gamma are kept.
+    Orientation, colour profile and gamma are kept.
     """
     try:
         unchanged = load_with_file(picture, most=MAX_MESSAGE_BYTES)
@@ -135,14 +135,14 @@ def _encoded(picture: Image.Image, field: str) -> bytes:
         message = f"{field} is a picture of mode '{picture.mode}'; allowed are {modes}: convert it"
         raise InputError(message, field=field)
     file = io.BytesIO()
-    inverted = whole.mode == "I;16" and white_is_zero(picture)  # a PNG could not say so
+    inverted = whole.mode == "I;16" and white_is_zero(picture)  # PNG cannot express it
     kind = "TIFF" if whole.mode == "CMYK" or inverted else "PNG"
     whole.save(file, kind, exif=_orientation(picture), **_options(kind, picture, inverted=inverted))
     return file.getvalue()
 
 
 def _options(kind: str, picture: Image.Image, *, inverted: bool) -> dict[str, Any]:
-    """Return how Pillow has to write a picture so that what it says of its pixels is kept."""
+    """Return the options of Pillow's encoder that keep inversion and gamma."""
     if kind == "TIFF":
         return {"tiffinfo": {PHOTOMETRIC_INTERPRETATION: 0}} if inverted else {}
     chunks, gamma = PngInfo(), picture.info.get("gamma")
@@ -152,7 +152,7 @@ def _options(kind: str, picture: Image.Image, *, inverted: bool) -> dict[str, An
 
 
 def _orientation(picture: Image.Image) -> Image.Exif:
-    """Return the tag by which a picture is turned upright, and no other."""
+    """Return EXIF data with the orientation tag only."""
     tags, found = Image.Exif(), orientation_of(picture)
     if found is not None:
         tags[Base.Orientation] = found

@@ -1,4 +1,4 @@
-"""The methods of all clients: `Client` and `AsyncClient` of a service, `LocalClient` of this process."""
+"""Methods shared by `Client`, `AsyncClient` and `LocalClient`."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -60,32 +60,37 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class CommonMethods(Protocol):
-    """The calls of a client; what `_run` and `_unary` return is their answer, awaited in an `AsyncClient`.
+    """Methods of all clients; those of an `AsyncClient` are awaited.
 
-    Each takes `timeout_s` and `cancel` (see `CallOptions`), every analysis `progress` too (see
-    `AnalysisOptions`). Wrong values raise InputError, which names the field; models, layers, maps and labels
-    that do not exist NotFound; too much work for one request TooMuchWork; a call that is cancelled or out of
-    time Cancelled; a service that is not available NotReady.
+    Every method takes `timeout_s` and `cancel` (see `CallOptions`); every analysis also takes `progress` (see
+    `AnalysisOptions`).
+
+    All methods raise InputError for an invalid value, naming the field; NotFound for a model, layer, map or
+    label that does not exist; TooMuchWork for a request over the service's limits; Cancelled if the call is
+    cancelled or exceeds its time limit; and NotReady if the service is not available.
     """
 
     @abstractmethod
     def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
-        """Answer a call. make: returns it, and may read files."""
+        """Execute a call with one response. make: builds the call; may read files."""
 
     @abstractmethod
     def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
-        """Run an analysis. make: returns the request, and may read files."""
+        """Run an analysis. make: builds the request; may read files."""
 
     def health(self) -> str:
-        """Return `SERVING`, or `NOT_SERVING` while a service loads its model or shuts down."""
+        """Return `SERVING`, or `NOT_SERVING` while the service loads its model or shuts down."""
         return self._unary(check_health)
 
     def models(self, **options: Unpack[CallOptions]) -> tuple[ModelSummary, ...]:
-        """List the models, by name, the newest version first."""
+        """List the models, sorted by name, newest version first."""
         return self._unary(lambda: list_models(options))
 
     def model(self, name: str = "", version: int | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
-        """Describe a model, layer by layer; by default the default model, and the newest version."""
+        """Describe a model and its layers.
+
+        name: default: the store's default model. version: default: the newest.
+        """
         return self._unary(lambda: describe_model({"model": name, "version": version}, options))
 
     def classify(
@@ -98,9 +103,9 @@ class CommonMethods(Protocol):
         ten_crop: bool = False,
         **options: Unpack[CallOptions],
     ) -> Classification:
-        """Return the likeliest classes of a photo.
+        """Return the most probable classes of a photo.
 
-        top: number of classes, 5 by default. ten_crop: average over ten crops (Sec 3).
+        top: number of classes, 1 to 1000; default: 5. ten_crop: average over ten crops (Sec 3).
         """
         fields = {"model": model, "version": version, "top": top, "ten_crop": ten_crop}
         return self._unary(lambda: classify(photo, fields, options))
@@ -108,19 +113,19 @@ class CommonMethods(Protocol):
     def analyzers(
         self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
     ) -> tuple[AnalyzerInfo, ...]:
-        """List the analyzers, with their costs for a model."""
+        """List the analyzers with their costs for a model."""
         return self._unary(lambda: list_analyzers({"model": model, "version": version}, options))
 
     def project(self, photo: Photo, **options: Unpack[ProjectOptions]) -> Projections:
-        """Project the activations of units of a layer back to the photo's pixels (Sec 2.1)."""
+        """Project the activations of units of a layer back to input pixels (Sec 2.1)."""
         return self._run(lambda: photo_request(PROJECT, photo, options, ProjectOptions))
 
     def occlude(self, photo: Photo, **options: Unpack[OccludeOptions]) -> Occlusion:
-        """Cover a photo piece by piece, and measure its classes and a feature map each time (Sec 4.2)."""
+        """Occlude a photo window by window; measure classes and a feature map at each (Sec 4.2)."""
         return self._run(lambda: photo_request(OCCLUDE, photo, options, OccludeOptions))
 
     def measure_invariance(self, photos: Sequence[Photo], **options: Unpack[InvarianceOptions]) -> Invariance:
-        """Translate, scale and rotate photos, and measure how features and classes change (Sec 4, Fig 5)."""
+        """Translate, scale and rotate photos; measure how features and classes change (Sec 4, Fig 5)."""
         return self._run(lambda: photos_request(INVARIANCE, photos, options, InvarianceOptions))
 
     def correspond(
@@ -129,9 +134,9 @@ class CommonMethods(Protocol):
         parts: Mapping[str, Sequence[Box]],
         **options: Unpack[CorrespondOptions],
     ) -> Correspondence:
-        """Cover the same part in different photos, and compare how that changes their features (Sec 4.3).
+        """Occlude the same object part in several photos and compare the change of their features (Sec 4.3).
 
-        parts: by name, a box in pixels of the photo for each photo, in order.
+        parts: for each part name, one box per photo in photo pixels, in the order of the photos.
         """
         return self._run(
             lambda: photos_request(
@@ -142,15 +147,15 @@ class CommonMethods(Protocol):
     def compare_architectures(
         self, models: Sequence[str], photos: Sequence[Photo], **options: Unpack[CompareOptions]
     ) -> Comparison:
-        """Compare models, each NAME or NAME:VERSION, on the same photos (Sec 4.1, Fig 6)."""
+        """Compare 2 to 8 models, each NAME or NAME:VERSION, on the same photos (Sec 4.1, Fig 6)."""
         return self._run(lambda: models_request(ARCHITECTURES, models, photos, options, CompareOptions))
 
     def top_k(self, **options: Unpack[TopKOptions]) -> TopK:
-        """Return the photos of an index that activate maps most, and what units saw in them (Fig 2)."""
+        """Return the top-activating photos of feature maps in an index, with their projections (Fig 2)."""
         return self._run(lambda: index_request(TOP_K, options, TopKOptions))
 
     def evolve(self, **options: Unpack[EvolveOptions]) -> Evolution:
-        """Return what activated maps most after each stored epoch, and how fast the maps settled (Fig 4)."""
+        """Return the top photo of maps after each stored epoch, and how fast they settled (Fig 4)."""
         return self._run(lambda: index_request(EVOLVE, options, EvolveOptions))
 
     def analyze(
@@ -160,17 +165,17 @@ class CommonMethods(Protocol):
         parameters: Mapping[str, Any] = _NOTHING,
         **options: Unpack[AnalysisOptions],
     ) -> Analyzed:
-        """Run any analyzer on photos.
+        """Run an analyzer, built-in or installed, on photos.
 
-        parameters: by name, as the analyzer's schema describes them. A service gives the call up to its
-        `max_deadline_s`, by default 900 seconds, unless `timeout_s` is given; the client's own time limit
-        does not apply.
+        parameters: parameters by name, as described by the analyzer's schema (see `analyzers()`).
+        The client's own time limit does not apply: unless `timeout_s` is given, the service stops the
+        analysis after its `max_deadline_s`, 900 seconds by default.
         """
         return self._run(lambda: untyped_request(analyzer, photos, parameters, options))
 
 
 class ClientMethods(CommonMethods, Protocol):
-    """The methods of `Client` and `LocalClient`; many threads may call them at once. See `CommonMethods`."""
+    """Methods of the synchronous clients, `Client` and `LocalClient`; thread-safe. See `CommonMethods`."""
 
     def __enter__(self) -> Self:
         return self
@@ -182,8 +187,8 @@ class ClientMethods(CommonMethods, Protocol):
 
     @abstractmethod
     def close(self) -> None:
-        """Release what the client holds; calls in progress are cancelled."""
+        """Release the resources of the client; calls in progress are cancelled."""
 
     @abstractmethod
     def wait_until_ready(self, timeout_s: float = 30) -> None:
-        """Wait until models can be used. Raises NotReady after `timeout_s` seconds."""
+        """Wait until the client is ready for calls. Raises NotReady after `timeout_s` seconds."""

@@ -1,4 +1,4 @@
-"""The files that pictures of Pillow were opened from, as long as the pictures are what is in them."""
+"""Original files of Pillow images, used instead of re-encoding if the image is unchanged."""
 
 import contextlib
 import io
@@ -12,33 +12,33 @@ from PIL.ExifTags import Base
 
 from zfscope.images.formats import HEAD_BYTES, identify
 
-# What Pillow read besides pixels, and a caller may change.
+# Metadata read by Pillow that affects the appearance and that a caller may change.
 _STATED = ("icc_profile", "gamma", "transparency")
 
 
 def load_with_file(picture: Image.Image, *, most: int) -> bytes | None:
-    """Load a picture; return its file's bytes, None where there is no file or its picture is another by now.
+    """Load a picture and return the bytes of its file; None if there is no file or the picture has changed.
 
-    A picture alone has less than its file: of 16-bit colour the upper byte of each value, of a TIFF not
-    whether 0 is white. most: bytes of a file above which it is not read. Raises what Pillow does.
+    Pillow drops information that the file has: the lower byte of 16-bit colour, and whether 0 is white in a
+    TIFF. most: maximum size of the file in bytes; larger ones are not read. Raises Pillow's exceptions.
     """
     if not isinstance(picture, ImageFile.ImageFile) or picture.tell() != 0:
         picture.load()
         return None
-    files = list(_files_of(picture, most))  # before Pillow closes the open one
+    files = list(_files_of(picture, most))  # before load() closes the open file
     picture.load()
     return next((data for data in files if _is_of(picture, data)), None)
 
 
 def orientation_of(picture: Image.Image) -> int | None:
-    """Return the EXIF orientation, None without one."""
+    """Return the EXIF orientation, or None."""
     return picture.getexif().get(Base.Orientation)
 
 
 def _files_of(picture: ImageFile.ImageFile, most: int) -> Iterator[bytes]:
-    """Return the bytes of the open file of a picture, or else those of its path."""
+    """Yield the bytes of the open file of a picture, or else of the file at its path."""
     for opened in (picture.fp, getattr(picture, "_fp", None)):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed, or there is none
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed or None
             data = _whole(opened)
             if len(data) <= most:
                 yield data
@@ -52,29 +52,31 @@ def _files_of(picture: ImageFile.ImageFile, most: int) -> Iterator[bytes]:
 
 
 def _whole(opened: Any) -> bytes:
-    """Return all bytes of an open file, which stays where it was."""
-    place = opened.tell()
+    """Return all bytes of an open file; its position is restored."""
+    position = opened.tell()
     try:
         opened.seek(0)
         return bytes(opened.read())
     finally:
-        opened.seek(place)
+        opened.seek(position)
 
 
 def _is_of(picture: ImageFile.ImageFile, data: bytes) -> bool:
-    """Return whether a loaded picture is the one in a file, of a format that every service reads."""
+    """Return whether a file contains exactly the loaded picture, in a format that every service reads."""
     kind = identify(data[:HEAD_BYTES])
-    if kind is None or kind.format in (None, "HEIC"):  # HEIC is an extra
+    if kind is None or kind.format in (None, "HEIC"):  # HEIC support is optional
         return False
     try:
-        again = type(picture)(io.BytesIO(data))  # not Image.open, which warns of large ones once more
+        again = type(picture)(
+            io.BytesIO(data)
+        )  # not Image.open, which would repeat its warning about large images
         again.load()
-        return _looks(again) == _looks(picture) and again.tobytes() == picture.tobytes()
-    except Exception:  # another file by now, of which any parser may raise anything
+        return _appearance(again) == _appearance(picture) and again.tobytes() == picture.tobytes()
+    except Exception:  # the file has changed; parsers may raise anything
         return False
 
 
-def _looks(picture: Image.Image) -> tuple[Any, ...]:
-    """Return what counts besides pixels."""
+def _appearance(picture: Image.Image) -> tuple[Any, ...]:
+    """Return what affects the appearance besides the pixels."""
     stated = tuple(picture.info.get(name) for name in _STATED)
     return (picture.size, picture.mode, picture.getpalette(), orientation_of(picture), stated)

@@ -1,1 +1,1 @@
-"""What client and server share: tensors, enums, images, statuses, credentials and settings of the wire."""
+"""Wire format shared by client and server: tensors, enums, images, statuses, credentials and settings."""

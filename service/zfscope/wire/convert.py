@@ -1,11 +1,11 @@
-"""Conversion between messages and plain values, driven by the descriptors: fields of the same name.
+"""Conversion between protobuf messages and plain values, by fields of the same name.
 
-    to_message(pb.ProjectResponse, projections)      a dataclass, or a mapping, as a message
-    to_dataclass(Projections, response)              a message as a dataclass
-    to_values(request, leave_out={"image"})          the fields that a request sets, by name
+    to_message(pb.ProjectResponse, projections)      dataclass or mapping to message
+    to_dataclass(Projections, response)              message to dataclass
+    to_values(request, leave_out={"image"})          message to a dict of the fields that it sets
 
-Enums are lower-case words, tensors numpy arrays, sizes (height, width), tables `Table`, repeated fields
-tuples, and optional fields that are not set None.
+Enums become lower-case strings, tensors numpy arrays, sizes (height, width), tables `Table`, repeated fields
+tuples and unset optional fields None.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -28,16 +28,16 @@ from zfscope.wire.tensors import tensor_from_wire, tensor_to_wire
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
-# Fields of messages that have another name in dataclasses.
+# Fields that have a different name in dataclasses.
 _PLAIN_NAMES = {"photo": "photo_size"}
 _WIRE_NAMES = {plain: wire for wire, plain in _PLAIN_NAMES.items()}
 
 
 def to_message(kind: type[M], values: Any) -> M:
-    """Return a message with the fields of a dataclass or mapping; None and missing values stay unset.
+    """Convert a dataclass or mapping to a message; None and missing values stay unset.
 
-    A value that is a message is used as it is. Raises InputError for a word that an enum lacks and an array
-    that cannot be sent, TypeError or ValueError for a value that a field cannot hold.
+    Messages among the values are used unchanged. Raises InputError for an unknown enum value or an
+    unsupported array, TypeError or ValueError for a value of the wrong type or range.
     """
     known = values if isinstance(values, Mapping) else vars(values)
     named = (
@@ -47,16 +47,16 @@ def to_message(kind: type[M], values: Any) -> M:
 
 
 def to_dataclass(kind: type[T], message: Message) -> T:
-    """Return a message as a dataclass. Raises InputError for an enum's unknown value or a broken tensor."""
+    """Convert a message to a dataclass. Raises InputError for an unknown enum value or an invalid tensor."""
     readers = _field_readers(kind, message.DESCRIPTOR)  # type: ignore[arg-type]  # mypy: type[T] is not hashable
-    return kind(**{plan.name: _read(plan, message) for plan in readers})
+    return kind(**{reader.name: _read(reader, message) for reader in readers})
 
 
 def to_values(message: Message, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
-    """Return the fields that a message sets, by name, as plain values; nested messages as mappings.
+    """Return the fields set in a message as plain values by name; nested messages become mappings.
 
-    A field without presence counts as set unless it is empty, zero or false; inside nested messages always.
-    Raises InputError as `to_dataclass`.
+    A field without presence counts as set unless it is empty, zero or false; in nested messages it always
+    counts as set. Raises InputError like `to_dataclass`.
     """
     found = ((field, getattr(message, field.name)) for field in _fields(message.DESCRIPTOR))
     values = {
@@ -68,10 +68,10 @@ def to_values(message: Message, *, leave_out: Collection[str] = ()) -> dict[str,
 
 
 class _FieldReader(NamedTuple):
-    """How a field of a dataclass is read.
+    """Reader of one field of a dataclass.
 
-    name: of the field. field: of the message. item: the dataclass of its items. optional: whether it is None
-    where the message does not set it.
+    name: name of the dataclass field. field: descriptor of the message field. item: dataclass of its items.
+    optional: whether the value is None if unset.
     """
 
     name: str
@@ -96,22 +96,22 @@ def _field_readers(kind: type[Any], descriptor: Descriptor) -> tuple[_FieldReade
 
 
 def _dataclass_in(hint: Any) -> type[Any] | None:
-    """Return the dataclass that a type hint is made of: of `tuple[Layer, ...]`, of `Box | None`."""
+    """Return the dataclass in a type hint such as `tuple[LayerInfo, ...]` or `Box | None`."""
     if is_dataclass(hint):
         return hint  # type: ignore[return-value]  # a hint is a class
     return next(filter(None, map(_dataclass_in, get_args(hint))), None)
 
 
-def _read(plan: _FieldReader, message: Message) -> Any:
-    field = plan.field
-    if plan.optional and field.has_presence and not message.HasField(field.name):
+def _read(reader: _FieldReader, message: Message) -> Any:
+    field = reader.field
+    if reader.optional and field.has_presence and not message.HasField(field.name):
         return None
     value = getattr(message, field.name)
     if of_value := _map_value(field):
-        return {key: _from_wire(of_value, value[key], plan.item) for key in value}
+        return {key: _from_wire(of_value, value[key], reader.item) for key in value}
     if field.is_repeated:
-        return tuple(_from_wire(field, item, plan.item) for item in value)
-    return _from_wire(field, value, plan.item)
+        return tuple(_from_wire(field, item, reader.item) for item in value)
+    return _from_wire(field, value, reader.item)
 
 
 def _from_wire(field: FieldDescriptor, value: Any, item: type[Any] | None) -> Any:
@@ -131,7 +131,7 @@ def _to_wire(field: FieldDescriptor, value: Any) -> Any:
         return {key: _item_to_wire(of_value, item) for key, item in value.items()}
     if field.is_repeated:
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-            raise InputError(f"{field.name} is {value!r:.80}; give a list", field=field.name)
+            raise InputError(f"{field.name} is {value!r:.80}; it must be a list", field=field.name)
         return [_item_to_wire(field, item, f"[{index}]") for index, item in enumerate(value)]
     return _item_to_wire(field, value)
 
@@ -165,14 +165,14 @@ def _mapping(message: Message) -> dict[str, Any]:
 
 @cache
 def _map_value(field: FieldDescriptor) -> FieldDescriptor | None:
-    """Return the field of the values of a map; None if the field is not a map."""
+    """Return the value field of a map field; None for other fields."""
     entry = field.message_type
     is_map = entry is not None and entry.GetOptions().map_entry
     return entry.fields_by_name["value"] if entry is not None and is_map else None
 
 
 class _Codec(NamedTuple):
-    """A message that is not a dataclass of the same fields. read: gets the name of the field too."""
+    """Conversion of a message type without a matching dataclass. read: also receives the field name."""
 
     read: Callable[[Any, str], Any]
     write: Callable[[Any], Message]
@@ -193,7 +193,7 @@ def _table_to_wire(table: Table) -> analysis_pb2.Table:
 
 
 def _cell_from_wire(cell: struct_pb2.Value) -> Cell:
-    """Read a cell; a whole number comes back as one, though the wire has no integers."""
+    """Convert a cell; integral numbers become int, as the wire has doubles only."""
     if cell.HasField("string_value"):
         return cell.string_value
     if not cell.HasField("number_value"):

@@ -1,4 +1,4 @@
-"""Certificates and tokens, out of files and the environment; no message and no repr shows what they are."""
+"""Certificates and tokens read from files and settings; their contents never appear in messages or reprs."""
 
 import ssl
 from pathlib import Path
@@ -8,17 +8,17 @@ from pydantic import SecretStr
 from zfscope.errors import InputError
 from zfscope.text import decode_text
 
+# Minimum length of a token; shorter ones could be guessed.
 MIN_TOKEN_CHARACTERS = 16
-"""Of a token: what is shorter could be guessed."""
 
 
 def read_tokens(token: SecretStr | None, token_file: Path | None) -> tuple[SecretStr, ...]:
-    """Give the tokens of a setting or of a file, one a line; none where neither is given.
+    """Return the tokens from a setting or a file with one per line; empty if neither is set.
 
-    Raises InputError where both are given, and for a file or a line that cannot be used.
+    Raises InputError if both are set, or for an unreadable file or invalid token.
     """
     if token and token_file:
-        raise InputError("token and token_file are both given; give one of them", field="token")
+        raise InputError("token and token_file are both set; set only one", field="token")
     if token_file:
         text = decode_text(_read(token_file, "token_file"), "replace")
         return _tokens(text, f"'{token_file}'", "token_file")
@@ -26,46 +26,48 @@ def read_tokens(token: SecretStr | None, token_file: Path | None) -> tuple[Secre
 
 
 def read_pair(certificate: Path | None, key: Path | None, *, prefix: str) -> tuple[bytes, bytes] | None:
-    """Give a certificate with its chain, and its private key, in PEM; None where neither is given.
+    """Return a PEM certificate with its chain and its private key; None if neither is set.
 
-    prefix: of both settings' names, for messages. Raises InputError where one lacks the other, and for files
-    that cannot be read, are not PEM or do not belong together.
+    prefix: prefix of both settings' names, for messages. Raises InputError if only one is set, or for files
+    that are unreadable, not PEM or do not match.
     """
     if certificate is None and key is None:
         return None
-    for given, name in ((certificate, f"{prefix}_certificate"), (key, f"{prefix}_key")):
-        if given is None:
-            raise InputError(f"{name} is missing: a certificate and its key go together", field=name)
+    for path, name in ((certificate, f"{prefix}_certificate"), (key, f"{prefix}_key")):
+        if path is None:
+            raise InputError(f"{name} is missing: a certificate requires its key and vice versa", field=name)
     assert certificate
     assert key
     pair = _read(certificate, f"{prefix}_certificate"), _read(key, f"{prefix}_key")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
     except OSError as error:
-        reason = "are no certificate and its private key, in PEM and without a passphrase"
+        reason = "are not a certificate and its private key in PEM without a passphrase"
         raise InputError(f"'{certificate}' and '{key}' {reason}", field=f"{prefix}_certificate") from error
     return pair
 
 
 def read_authorities(path: Path, *, field: str) -> bytes:
-    """Give the certificates of those who sign others, in PEM. Raises InputError for a file without one."""
+    """Return PEM certificates of certificate authorities. Raises InputError for a file without any."""
     pem = _read(path, field)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError as error:
-        raise InputError(f"'{path}' holds no certificate in PEM", field=field) from error
+        raise InputError(f"'{path}' contains no PEM certificate", field=field) from error
     return pem
 
 
 def _tokens(text: str, where: str, field: str) -> tuple[SecretStr, ...]:
-    found = {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
-    if not found:
-        raise InputError(f"{where} is empty; a token is a line of it", field=field)
-    for number, token in found.items():
+    tokens = {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+    if not tokens:
+        raise InputError(f"{where} is empty; it must contain one token per line", field=field)
+    for number, token in tokens.items():
         if len(token) < MIN_TOKEN_CHARACTERS or not (token.isascii() and token.isprintable()) or " " in token:
             allowed = f"at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces"
-            raise InputError(f"line {number} of {where} is no token: {allowed}", field=field)
-    return tuple(SecretStr(token) for token in found.values())
+            raise InputError(
+                f"line {number} of {where} is not a valid token; it must have {allowed}", field=field
+            )
+    return tuple(SecretStr(token) for token in tokens.values())
 
 
 def _read(path: Path, field: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Enums on the wire and as the words that users type: RULE_GUIDED and `guided`."""
+"""Conversion between protobuf enums (RULE_GUIDED) and the names that users type (`guided`)."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -7,12 +7,12 @@ from google.protobuf.descriptor import EnumDescriptor
 
 from zfscope.errors import InputError
 
-# Enums whose words are upper case: RGB.
+# Enums whose names stay upper case: RGB.
 _UPPER_CASE = frozenset({"zfscope.v1.ChannelOrder"})
 
 
 def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | None:
-    """Give the word of a value, None for unspecified. Raises InputError for a value without a name."""
+    """Return the name of a value, None for unspecified. Raises InputError for an unknown value."""
     words = _words(enum)
     if value not in words:
         raise _refused(enum, value, field)
@@ -20,18 +20,18 @@ def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | Non
 
 
 def enums_from_wire(enum: EnumDescriptor, values: Iterable[int], *, field: str) -> list[str]:
-    """Give the words of a repeated field. Raises InputError for unspecified, or a value without a name."""
+    """Return the names of a repeated field. Raises InputError for unspecified or unknown values."""
     words = []
-    for place, value in enumerate(values):
-        word = enum_from_wire(enum, value, field=f"{field}[{place}]")
+    for index, value in enumerate(values):
+        word = enum_from_wire(enum, value, field=f"{field}[{index}]")
         if word is None:
-            raise _refused(enum, value, f"{field}[{place}]")
+            raise _refused(enum, value, f"{field}[{index}]")
         words.append(word)
     return words
 
 
 def enum_to_wire(enum: EnumDescriptor, word: str, *, field: str) -> int:
-    """Give the value of a word. Raises InputError for a word that is none."""
+    """Return the value of a name. Raises InputError for an unknown name."""
     values = {known: value for value, known in _words(enum).items() if known}
     if word not in values:
         raise InputError(f"'{word}' is not allowed; {', '.join(values)} are", field=field)

@@ -1,4 +1,4 @@
-"""Photos on the wire: what comes is decoded and prepared, what goes are pictures, boxes and sizes."""
+"""Decoding and preparation of the images in requests."""
 
 from typing import NamedTuple, Protocol
 
@@ -17,21 +17,21 @@ from zfscope.wire.tensors import tensor_from_wire
 
 
 class PreprocessedModel(Protocol):
-    """What is known of a model that images are prepared for."""
+    """Preprocessing of the model for which images are prepared."""
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """From a photo to the network's input."""
+        """Preprocessing from a photo to the network's input."""
         ...
 
     @property
     def mean_image(self) -> NDArray[np.float32] | None:
-        """The mean image that is subtracted, where the model has one."""
+        """Mean image subtracted from photos, or None."""
         ...
 
 
 class Pixels(NamedTuple):
-    """A network's input, float32 (N, 3, H, W); the photo's size, (height, width); what was assumed of it."""
+    """Network input, float32 (N, 3, H, W), with the photo's size (height, width) and warnings about it."""
 
     pixels: NDArray[np.float32]
     size: tuple[int, int]
@@ -46,9 +46,9 @@ def image_from_wire(
     crops: Crops = "centre",
     field: str = "image",
 ) -> Prepared:
-    """Decode an image and prepare it for a model; a tensor is what the network reads already.
+    """Decode an image and prepare it for a model; a tensor is taken as the network's input.
 
-    Raises InputError, naming the field, for an image that is missing, broken, or over a limit.
+    Raises InputError, naming the field, for a missing or invalid image or one over a limit.
     """
     content, scale = image.WhichOneof("content"), _scale_of(image, field)
     if content == "encoded":
@@ -63,7 +63,9 @@ def image_from_wire(
         return prepare_tensor(
             tensor, model.preprocessing, mean_image=model.mean_image, scale=scale, field=field
         )
-    raise InputError(f"no image; give {field}.encoded, the bytes of a file, or {field}.tensor", field=field)
+    raise InputError(
+        f"image is missing; set {field}.encoded to the bytes of a file, or {field}.tensor", field=field
+    )
 
 
 def pixels_from_wire(
@@ -74,7 +76,7 @@ def pixels_from_wire(
     crops: Crops = "centre",
     field: str = "image",
 ) -> Pixels:
-    """Return the network's input of an image without its pictures; of a tensor none is drawn."""
+    """Return only the network's input for an image, without the pictures needed to render results."""
     if image.WhichOneof("content") == "tensor":
         scale, field = _scale_of(image, field), f"{field}.tensor"
         tensor = tensor_from_wire(image.tensor, field=field)
@@ -87,9 +89,9 @@ def pixels_from_wire(
 
 
 def _scale_of(image: image_pb2.Image, field: str) -> TensorScale:
-    """Return what the numbers of an image's tensor are. Raises InputError for a file that has a scale."""
+    """Return the scale of an image's tensor. Raises InputError if an encoded file has a scale."""
     field = f"{field}.tensor_scale"
     word = enum_from_wire(image_pb2.TensorScale.DESCRIPTOR, image.tensor_scale, field=field)
     if word and image.WhichOneof("content") != "tensor":
-        raise InputError(f"{field} is for tensors alone; leave it out for a file's bytes", field=field)
+        raise InputError(f"{field} applies to tensors only; leave it unset for an encoded file", field=field)
     return next((scale for scale in SCALES if scale == word), "normalised")

@@ -1,4 +1,4 @@
-"""The models that messages name."""
+"""References to models in messages."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from zfscope.v1 import analysis_pb2
 
 
 def version_of(message: Any) -> int | None:
-    """Return the version that a request or a `ModelRef` states; None, the newest, where it states none."""
+    """Return the version set in a request or `ModelRef`; None (the newest) if unset."""
     return message.version if message.HasField("version") else None
 
 

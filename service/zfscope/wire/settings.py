@@ -1,4 +1,4 @@
-"""Settings of the service and of its clients, read from ZFSCOPE_ variables of the environment."""
+"""Settings of the service and its clients, read from ZFSCOPE_ environment variables."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsError
 from zfscope.errors import InputError
 from zfscope.validation import UNKNOWN, path_of, validation_faults
 
-# Variables that protect a service or its callers: unset by mistake, they must not leave either open.
+# Settings that protect a service or its callers: an empty value by mistake must not disable them.
 _PROTECTING = frozenset(
     {"token", "token_file", "tls", "tls_ca", "tls_certificate", "tls_key", "tls_client_ca"}
     | {"tls_client_certificate", "tls_client_key"}
@@ -19,10 +19,10 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def read_settings(kind: type[S], **values: Any) -> S:
-    """Return settings: the given values, and the environment's for the others.
+    """Return settings from the given values and, for the others, from the environment.
 
-    Empty variables count as unset, as shells and compose leave them, but not those that protect.
-    Raises InputError for a wrong value.
+    Empty variables count as unset, as written by shells and compose files; empty protecting ones are
+    an error. Raises InputError for an invalid value.
     """
     _check_not_empty(kind, values)
     try:
@@ -41,17 +41,17 @@ def read_settings(kind: type[S], **values: Any) -> S:
 
 
 def _check_not_empty(kind: type[BaseSettings], values: Mapping[str, Any]) -> None:
-    """Raise InputError for an empty variable of the environment that protects a service or its callers."""
+    """Raise InputError for an empty environment variable of a protecting setting."""
     prefix = kind.model_config.get("env_prefix", "").upper()
     for name, value in os.environ.items():
         field = name.upper().removeprefix(prefix).lower()
         protects = field in _PROTECTING and field in kind.model_fields and name.upper().startswith(prefix)
         if protects and not value and field not in values:
-            raise InputError(f"{name} is empty; set it, or unset it to go without", field=field)
+            raise InputError(f"{name} is empty; set it to a value, or unset it to do without", field=field)
 
 
 def _not_json(kind: type[BaseSettings], message: str) -> InputError:
-    """Return the error for a variable that is not JSON; pydantic's message quotes the setting."""
+    """Return the error for a variable that is not valid JSON; pydantic's message quotes the setting."""
     field = next((name for name in kind.model_fields if f'"{name}"' in message), "")
     variable = f"{kind.model_config.get('env_prefix', '')}{field}".upper()
     given = os.environ.get(variable, os.environ.get(variable.lower(), ""))

@@ -1,7 +1,7 @@
-"""Errors on the wire: one table of classes and statuses, read by the server and by the client.
+"""Mapping between exceptions and gRPC statuses, used by server and client.
 
-A status carries the message for people, and for programs an ErrorInfo (domain `zfscope`, the class as
-reason, the field), a BadRequest with the field that is wrong, and a RetryInfo where trying again helps.
+A status has a readable message and details for programs: an ErrorInfo (domain `zfscope`, the exception class
+as reason, the field), a BadRequest with the invalid fields, and a RetryInfo if a retry can succeed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,24 +15,24 @@ from grpc_status import rpc_status
 from zfscope import errors
 from zfscope.errors import ZfscopeError
 
+# A failed call of the synchronous or asyncio client.
 FailedCall = grpc.Call | grpc.aio.AioRpcError
-"""A failed call of either kind of client."""
 DOMAIN = "zfscope"
+# Request metadata: id chosen by the caller. Response metadata: id in the service's log.
 REQUEST_ID = "x-request-id"
-"""Metadata of a call: the caller's id for it, and in the answer the id that the service's log has."""
+# Trailing metadata of every response: the service's `max_receive_bytes`.
 MAX_REQUEST_BYTES = "x-zfscope-max-request-bytes"
-"""Trailing metadata of every answer: the service's `max_receive_bytes`."""
+# Maximum length of a message: the trailers contain it twice, encoded, and are limited to 8 KiB.
 _MESSAGE_BYTES = 800
-"""At most so much of a message travels: it is in the trailers twice, encoded, and those end at 8 KiB."""
+# Maximum length of an analyzer's or package's name, and of a version, in a status.
 _NAME_BYTES = 80
-"""Maximum length of the name of an analyzer or a package, and of a version, in a status."""
+# Maximum number of violations in a BadRequest; they share the byte budget of a message.
 _MAX_VIOLATIONS = 8
-"""So many wrong fields are told of at most, in as many bytes, for the same reason."""
 
 
 @dataclass(frozen=True)
 class ErrorStatus:
-    """What a class of errors becomes on the wire; retry_s is after how long to try again, 0 never."""
+    """Status of an exception class. retry_s: suggested delay before a retry in seconds; 0 for no retry."""
 
     code: grpc.StatusCode
     reason: str
@@ -58,18 +58,18 @@ _CLASSES = {kind.reason: error for error, kind in ERROR_STATUSES.items()}
 
 
 def error_status(error: BaseException) -> ErrorStatus:
-    """Find the kind of an error by its nearest class in the table; INTERNAL for any other."""
+    """Return the status for the closest base class in the table, INTERNAL if none matches."""
     return next((ERROR_STATUSES[base] for base in type(error).__mro__ if base in ERROR_STATUSES), _INTERNAL)
 
 
 def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
-    """Return the status of an error.
+    """Return the status message for an exception.
 
-    That of an INTERNAL one has the request's id and, of a failed analyzer, its name and package: no text of
-    the exception.
+    An INTERNAL status contains only the request id and, for a failed analyzer, its name and package; the text
+    of the exception is not disclosed.
     """
     kind = error_status(error)
-    message, field = f"{_internal_message(error)}; its log has more under request id {request_id}", ""
+    message, field = f"{_internal_message(error)}; see its log for request id {request_id}", ""
     fields: Mapping[str, str] = {}
     names = analyzer_of(error)
     if kind is not _INTERNAL and isinstance(error, ZfscopeError):
@@ -82,11 +82,11 @@ def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
 
 
 def error_of(call: grpc.RpcError, *, connection: str = "") -> ZfscopeError:
-    """Give the error that a failed call tells of: the same class, message and field as in the service.
+    """Return the exception for a failed call: same class, message and field as raised in the service.
 
-    What the service did not say itself (no connection, a deadline, a message over a limit) becomes
-    the class that fits its status. connection: what a message of a failed connection ends with, such as the
-    proxy in between.
+    Failures that did not come from the service (no connection, deadline, message too large) become the class
+    that matches their status. connection: text appended to the message of a failed connection, such as the
+    proxy in use.
     """
     assert isinstance(call, FailedCall)
     info = info_of(call)
@@ -98,15 +98,15 @@ def error_of(call: grpc.RpcError, *, connection: str = "") -> ZfscopeError:
 
 
 def info_of(call: FailedCall) -> error_details_pb2.ErrorInfo | None:
-    """Return the ErrorInfo that the service sent with a failed call; None if the status is not its own."""
-    status = rpc_status.from_call(call)  # type: ignore[arg-type]  # it reads what both kinds have
+    """Return the ErrorInfo sent by the service with a failed call; None if the status is from elsewhere."""
+    status = rpc_status.from_call(call)  # type: ignore[arg-type]  # it uses the interface that both types share
     info = error_details_pb2.ErrorInfo()
     found = status is not None and any(detail.Unpack(info) for detail in status.details)
     return info if found and info.domain == DOMAIN else None
 
 
 def analyzer_of(error: BaseException) -> dict[str, str]:
-    """Return analyzer, package and version of an analyzer's failure, those that are known; else nothing."""
+    """Return the known analyzer, package and version of an AnalyzerFailed; empty for other errors."""
     if not isinstance(error, errors.AnalyzerFailed):
         return {}
     names = {"analyzer": error.analyzer, "package": error.package, "version": error.version}
@@ -118,7 +118,7 @@ def _internal_message(error: BaseException) -> str:
     if not names:
         return "the service failed"
     package = " ".join(names[name] for name in ("package", "version") if name in names) or "of no package"
-    return f"the service failed: analyzer '{names.get('analyzer', '')}' ({package}) has a fault"
+    return f"the service failed: analyzer '{names.get('analyzer', '')}' ({package}) failed"
 
 
 def _details(
@@ -129,11 +129,11 @@ def _details(
     yield error_details_pb2.RequestInfo(request_id=names["request_id"])
     if kind.code is grpc.StatusCode.INVALID_ARGUMENT and fields:
         violation = error_details_pb2.BadRequest.FieldViolation
-        told = list(fields.items())[:_MAX_VIOLATIONS]
+        violations = list(fields.items())[:_MAX_VIOLATIONS]
         yield error_details_pb2.BadRequest(
             field_violations=[
-                violation(field=field, description=_truncate(words, _MESSAGE_BYTES // len(told)))
-                for field, words in told
+                violation(field=field, description=_truncate(message, _MESSAGE_BYTES // len(violations)))
+                for field, message in violations
             ]
         )
     if kind.retry_s:
@@ -143,12 +143,12 @@ def _details(
 
 
 def _with_field(field: str, message: str) -> str:
-    """Name the field in front, unless the message does so itself."""
+    """Prefix the message with the field unless it already names it."""
     return message if field in message else f"{field}: {message}"
 
 
 def _truncate(message: str, most: int = _MESSAGE_BYTES) -> str:
-    """Shorten what would not fit: a message quotes what was sent, of any length."""
+    """Truncate a message, which may quote input of any length."""
     data = message.encode("utf-8", errors="replace")
     return message if len(data) <= most else data[:most].decode("utf-8", "ignore") + " ..."
 

@@ -51,7 +51,7 @@ def test_a_fault_of_the_service_is_internal_with_a_request_id_and_no_text_from_i
 
     assert failure.code() is grpc.StatusCode.INTERNAL
     message, request_id = failure.details().rsplit(" ", 1)
-    assert message == "the service failed; its log has more under request id"
+    assert message == "the service failed; see its log for request id"
     assert b"secret" not in b"".join(
         value if isinstance(value, bytes) else value.encode() for _, value in failure.trailing_metadata()
     )

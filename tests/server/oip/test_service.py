@@ -258,7 +258,7 @@ def test_an_analyzer_that_takes_no_photos_has_no_inputs(stub: GRPCInferenceServi
     ("name", "told"),
     [
         ("huge", "model: model 'huge' not found; available: other, tiny"),
-        ("tiny/guess", "no analyzer 'guess'; there are compare-architectures, correspond"),
+        ("tiny/guess", "analyzer 'guess' not found; available: compare-architectures, correspond"),
     ],
 )
 def test_what_there_is_not_is_not_found(

@@ -313,9 +313,9 @@ def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) 
             1,
             NotFound,
             "analyzer",
-            "no analyzer 'nothing'; there are catalogue, compare-architectures, correspond, counting",
+            "analyzer 'nothing' not found; available: catalogue, compare-architectures, correspond, counting",
         ),
-        ("", {}, 1, NotFound, "analyzer", "no analyzer ''"),
+        ("", {}, 1, NotFound, "analyzer", "analyzer '' not found"),
         ("counting", {"steps": 0}, 1, InputError, "parameters.steps", "steps is 0"),
         ("counting", {"steps": 1.5}, 1, InputError, "parameters.steps", "steps is 1.5"),
         (
@@ -394,7 +394,7 @@ def test_an_analyzer_that_fails_harms_only_its_own_request_and_is_named_in_the_l
     with pytest.raises(ZfscopeError, match="request id") as failure:
         odd_client.analyze("failing", [photo], {})
     assert "secret" not in failure.value.message
-    fault = "the service failed: analyzer 'failing' (zfscope-odd 1.2) has a fault; its log has more under"
+    fault = "the service failed: analyzer 'failing' (zfscope-odd 1.2) failed; see its log for"
     assert failure.value.message.startswith(fault)
     log = " ".join(capfd.readouterr().out.split())
     assert "analyzer 'failing' (zfscope-odd 1.2) failed: RuntimeError: a secret of the inside" in log
@@ -417,7 +417,7 @@ def test_what_cannot_be_sent_harms_only_the_request_that_asked_for_it(
         refusal = refused(lambda *asked, **given: list(stub_of(odd_client).Analyze(*asked, **given)), request)
 
         assert refusal.code is grpc.StatusCode.INTERNAL, SPOILT[case]
-        fault = "analyzer 'spoiling' (zfscope-odd 1.2) has a fault; its log has more under request id "
+        fault = "analyzer 'spoiling' (zfscope-odd 1.2) failed; see its log for request id "
         assert refusal.message.startswith(f"the service failed: {fault}")
     assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
 
@@ -484,10 +484,10 @@ def test_an_analyzer_that_ends_a_process_fails_its_own_call_alone(
         with pytest.raises(ZfscopeError) as failure:
             odd_client.analyze("ending", [photo], {"stage": stage, "raised": raised}, progress=read)
         assert type(failure.value) is ZfscopeError
-        fault = "the service failed: analyzer 'ending' (zfscope-odd 1.2) has a fault; its log has more under "
+        fault = "the service failed: analyzer 'ending' (zfscope-odd 1.2) failed; see its log for "
         assert failure.value.message.startswith(f"{fault}request id ")
         log = " ".join(capfd.readouterr().out.split())
-        fault = f"analyzer 'ending' (zfscope-odd 1.2) failed: {raised}: bye; that is a fault of the package"
+        fault = f"analyzer 'ending' (zfscope-odd 1.2) failed: {raised}: bye; this is a bug in the package"
         assert fault in log
         assert odd_client.health() == "SERVING"
     assert odd_client.analyze("ending", [photo], {"stage": "thread"}).analysis.numbers == {}

@@ -162,7 +162,7 @@ def test_the_default_answer_about_five_photos_and_parts_fits_a_client_s_default_
 
 NAN, INFINITE = float("nan"), float("inf")
 BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
-    "no parts": ({"parts": []}, INVALID, "parts", "parts is required: it has no default"),
+    "no parts": ({"parts": []}, INVALID, "parts", "parts is missing; it is required"),
     "too many parts": (
         {"parts": [part(GOOD, GOOD, name=str(number)) for number in range(17)]},
         INVALID,
@@ -307,7 +307,10 @@ def test_a_photo_that_is_missing_is_named(
     refusal = refused(AnalysisServiceStub(channel).Correspond, asked)
 
     assert (refusal.code, refusal.field) == (INVALID, "images[1]")
-    assert "no image; give images[1].encoded, the bytes of a file, or images[1].tensor" in refusal.message
+    assert (
+        "image is missing; set images[1].encoded to the bytes of a file, or images[1].tensor"
+        in refusal.message
+    )
 
 
 def test_more_passes_than_the_budget_are_refused_before_any_work(

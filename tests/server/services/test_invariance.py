@@ -220,7 +220,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         {"labels": ["cow"]},
         NOT_FOUND,
         "labels[0]",
-        "labels[0]: no label 'cow'; this model has 'ant' (n0)",
+        "labels[0]: label 'cow' not found; this model has 'ant' (n0)",
     ),
     "too many labels": (
         {"labels": ["ant", "bee"]},
@@ -290,10 +290,10 @@ def test_no_photo_and_too_many_are_refused(
         (
             [image_pb2.Image()],
             "images[0]",
-            "no image; give images[0].encoded, the bytes of a file, or images[0]",
+            "image is missing; set images[0].encoded to the bytes of a file, or images[0]",
         ),
         ([image_pb2.Image(encoded=b"hello")], "images[0].encoded", "images[0].encoded is not an image"),
-        ([None, image_pb2.Image()], "images[1]", "no image; give images[1].encoded"),
+        ([None, image_pb2.Image()], "images[1]", "image is missing; set images[1].encoded"),
     ],
 )
 def test_a_photo_that_cannot_be_read_is_named(

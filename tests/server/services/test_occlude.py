@@ -142,7 +142,7 @@ def test_masks_are_covered_as_the_analyzer_covers_them(
             {"classes": ["ant", "wolf"]},
             NotFound,
             "classes[1]",
-            r"no label 'wolf'; this model has 'ant' \(n0\), ",
+            r"label 'wolf' not found; this model has 'ant' \(n0\), ",
         ),
         ({"boxes": [Box(5, 5, 5, 9)]}, InputError, "boxes[0]", "the box is empty: x0 has to be less than x1"),
         ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found; available: conv1"),

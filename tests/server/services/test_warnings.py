@@ -129,7 +129,7 @@ def test_a_file_has_no_scale(channel: grpc.Channel, photo: bytes, refused: Calla
     stub = ClassificationServiceStub(channel)
     refusal = refused(stub.Classify, classification_pb2.ClassifyRequest(image=image))
     assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "image.tensor_scale")
-    assert "image.tensor_scale is for tensors alone" in refusal.message
+    assert "image.tensor_scale applies to tensors only" in refusal.message
 
 
 def test_a_scale_that_there_is_not_is_refused(

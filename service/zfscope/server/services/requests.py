@@ -140,7 +140,7 @@ def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeL
     """
     count = len(request.models)
     if not 2 <= count <= MAX_MODELS:
-        raise InputError(f"models has {count}; name 2 to {MAX_MODELS} to compare", field="models")
+        raise InputError(f"models has {count}; allowed are 2 to {MAX_MODELS} models", field="models")
     for index, model in enumerate(request.models):
         _check_named(model, f"models[{index}]")
     first, *others = request.models
