@@ -63,7 +63,7 @@ def test_the_gpu_is_reserved_and_the_override_for_cpus_takes_that_back() -> None
 
 
 @pytest.mark.parametrize(("compose", "target"), [(GPU, "gpu"), (CPU, "cpu")])
-def test_images_are_built_from_targets_that_there_are(compose: dict[str, Any], target: str) -> None:
+def test_images_are_built_from_existing_targets(compose: dict[str, Any], target: str) -> None:
     assert compose["build"]["target"] == target
     assert compose["image"] == f"zfscope:{target}"
     assert f" AS {target}\n" in DOCKERFILE
@@ -78,7 +78,7 @@ def test_every_variable_is_a_setting(environment: dict[str, str]) -> None:
     assert stated <= known
 
 
-def test_what_is_copied_into_an_image_is_not_ignored() -> None:
+def test_files_copied_into_an_image_are_not_ignored() -> None:
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]

@@ -41,7 +41,7 @@ def test_a_file_is_written_whole_and_nothing_else_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_what_ends_in_the_middle_leaves_the_earlier_file(tmp_path: Path, fault: BaseException) -> None:
+def test_an_interrupted_write_leaves_the_earlier_file(tmp_path: Path, fault: BaseException) -> None:
     write_file(tmp_path / "a", b"before")
     with pytest.raises((CannotWrite, KeyboardInterrupt)):
         write_half(tmp_path / "a", fault)
@@ -49,7 +49,7 @@ def test_what_ends_in_the_middle_leaves_the_earlier_file(tmp_path: Path, fault: 
     assert names(tmp_path) == {"a"}
 
 
-def test_a_full_disk_is_named_with_the_path_and_what_to_do(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_with_path_and_advice(small_disk: Path) -> None:
     target = small_disk / "picture.png"
     message = f"'{target}' cannot be written: No space left on device; free some space there, or write to"
     with pytest.raises(CannotWrite, match=re.escape(message)):
@@ -105,7 +105,7 @@ def test_a_replaced_file_keeps_its_permissions_and_a_new_one_has_those_of_any_fi
 
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout here")
-def test_what_is_not_a_regular_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_regular_file_is_written_in_place(tmp_path: Path) -> None:
     lines = ["from pathlib import Path", "from zfscope.files import write_file"]
     code = "\n".join([*lines, "write_file(Path('/dev/stdout'), b'data')"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
@@ -115,7 +115,7 @@ def test_what_is_not_a_regular_file_is_written_to_and_not_replaced(tmp_path: Pat
     assert (tmp_path / "into").read_bytes() == b"data"
 
 
-def test_a_staging_folder_is_removed_with_what_is_left_in_it(tmp_path: Path) -> None:
+def test_a_staging_folder_is_removed_with_its_contents(tmp_path: Path) -> None:
     with staging_folder(tmp_path) as folder:
         (folder / "a").write_bytes(b"half")
     assert names(tmp_path) == set()

@@ -43,7 +43,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed_by_the_next_one(tmp_path: Path) -> None:
     with start_writer(tmp_path) as writer:
         writer.kill()
     left = names(tmp_path)
@@ -61,7 +61,7 @@ def test_a_folder_of_results_is_cleared_too(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
-def test_what_another_process_writes_stays(tmp_path: Path) -> None:
+def test_files_in_use_by_another_process_are_kept(tmp_path: Path) -> None:
     with start_writer(tmp_path) as writer:
         before = names(tmp_path)
         assert len(before) == 2
@@ -70,7 +70,7 @@ def test_what_another_process_writes_stays(tmp_path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
 
 
-def test_what_this_process_writes_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_in_use_by_this_process_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with replacing(tmp_path / "outer") as file, staging_folder(tmp_path):
         monkeypatch.setattr(leftovers, "_searched", set())
         write_file(tmp_path / "inner", b"inner")

@@ -26,7 +26,7 @@ def test_the_store_that_is_named_comes_first(checkout: Path, tmp_path: Path) -> 
     assert find_store(tmp_path) == tmp_path
 
 
-def test_a_store_that_is_named_and_is_not_there_is_not_replaced(checkout: Path) -> None:
+def test_a_missing_named_store_does_not_fall_back_to_another(checkout: Path) -> None:
     (checkout / "model_store").mkdir()
     with pytest.raises(NotFound, match="no model store at 'nowhere': no such folder"):
         find_store(Path("nowhere"))

@@ -96,6 +96,6 @@ def test_a_message_names_the_variable_that_grpc_heeds_and_no_credentials(
     )
 
 
-def test_without_a_proxy_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_proxy_variable_the_connection_is_direct(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("http_proxy")
     assert proxy_for("gpu:1") is None

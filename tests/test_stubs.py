@@ -28,7 +28,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_committed_stubs_are_exactly_what_the_protos_generate(generated: Path, package: str) -> None:
+def test_the_committed_stubs_match_the_protos(generated: Path, package: str) -> None:
     fresh, committed = contents(generated / package), contents(STUBS / package)
 
     assert fresh
@@ -37,7 +37,7 @@ def test_the_committed_stubs_are_exactly_what_the_protos_generate(generated: Pat
     assert not stale, f"{stale} are not what proto/ gives: run `make proto`"
 
 
-def test_the_committed_code_of_clients_is_what_is_generated(tmp_path: Path) -> None:
+def test_the_committed_client_code_matches_the_generator(tmp_path: Path) -> None:
     folder = tmp_path / "zfscope" / "client"
     folder.mkdir(parents=True)
     subprocess.run([sys.executable, ROOT / "proto" / "client.py", tmp_path], check=True)

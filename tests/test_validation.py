@@ -65,7 +65,7 @@ class Params(Strict):
         ({"stride": 0}, "stride: Input should be greater than 0"),
     ],
 )
-def test_the_first_fault_is_named_with_what_is_allowed(data: dict[str, Any], message: str) -> None:
+def test_the_first_error_is_reported_with_the_allowed_values(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refusal:
         Params.model_validate(data)
     assert first_fault(refusal.value, Params).startswith(message)

@@ -32,7 +32,7 @@ def table(*rows: Any, columns: Any = ("a", "b")) -> Analysis:
     return Analysis(tables={"t": Table(columns, rows)})
 
 
-def test_an_analysis_that_holds_what_it_may_comes_back_the_same() -> None:
+def test_a_valid_analysis_is_returned_unchanged() -> None:
     tensors = {
         "point": np.array(0.5, np.float32),
         "deep": np.zeros((1,) * 8, np.float16),
@@ -107,7 +107,7 @@ def test_rows_and_columns_may_be_lists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "expected"),
     [
         (None, "the result is NoneType; it must be an Analysis"),
         ({"numbers": {}}, "the result is dict; it must be an Analysis"),
@@ -115,13 +115,13 @@ def test_rows_and_columns_may_be_lists() -> None:
         (Analysis(numbers=None), "numbers is NoneType; it must be a mapping from names"),
     ],
 )
-def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
-    with pytest.raises(BadAnalysis, match=f"^{told}$"):
+def test_a_result_of_another_type_is_rejected(result: Any, expected: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^{expected}$"):
         validate_analysis(result)
 
 
 @pytest.mark.parametrize(
-    ("tensor", "told"),
+    ("tensor", "expected"),
     [
         (
             np.zeros(2),
@@ -152,13 +152,13 @@ def test_what_is_no_analysis_is_refused(result: Any, told: str) -> None:
         (np.zeros((3, 0), np.uint8), r"is empty: its shape is \(3, 0\); leave it out"),
     ],
 )
-def test_a_tensor_that_cannot_be_sent_is_refused_by_its_name(tensor: Any, told: str) -> None:
-    with pytest.raises(BadAnalysis, match=f"^the tensor 'map' {told}"):
+def test_an_invalid_tensor_is_rejected_by_name(tensor: Any, expected: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^the tensor 'map' {expected}"):
         validate_analysis(Analysis(tensors={"map": tensor}))
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "expected"),
     [
         (float("nan"), "nan, which is not finite"),
         (np.float32("-inf"), "-inf, which is not finite"),
@@ -170,13 +170,13 @@ def test_a_tensor_that_cannot_be_sent_is_refused_by_its_name(tensor: Any, told: 
         (10**400, "an integer beyond 9,007,199,254,740,992"),
     ],
 )
-def test_a_number_that_cannot_be_sent_is_refused_by_its_name(number: Any, told: str) -> None:
-    with pytest.raises(BadAnalysis, match=f"^the number 'mean' is {told}$"):
+def test_an_invalid_number_is_rejected_by_name(number: Any, expected: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^the number 'mean' is {expected}$"):
         validate_analysis(Analysis(numbers={"mean": number}))
 
 
 @pytest.mark.parametrize(
-    ("cell", "told"),
+    ("cell", "expected"),
     [
         (float("nan"), "nan, which is not finite"),
         (np.float16("inf"), "inf, which is not finite"),
@@ -187,13 +187,13 @@ def test_a_number_that_cannot_be_sent_is_refused_by_its_name(number: Any, told: 
         ("\udce4.jpg", r"'\\udce4.jpg', which is not valid Unicode"),
     ],
 )
-def test_a_cell_that_cannot_be_sent_is_refused_by_its_place(cell: Any, told: str) -> None:
-    with pytest.raises(BadAnalysis, match=f"^'b' in row 1 of the table 't' is {told}$"):
+def test_an_invalid_cell_is_rejected_by_row_and_column(cell: Any, expected: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^'b' in row 1 of the table 't' is {expected}$"):
         validate_analysis(table((1, 2), (3, cell)))
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "expected"),
     [
         (Analysis(tables={"t": [[1]]}), "the table 't' is list; it must be a Table"),
         (table((1,)), "row 0 of the table 't' has 1 cells; it must have 2, one per column"),
@@ -210,13 +210,13 @@ def test_a_cell_that_cannot_be_sent_is_refused_by_its_place(cell: Any, told: str
         ),
     ],
 )
-def test_a_table_out_of_shape_is_refused(result: Any, told: str) -> None:
-    with pytest.raises(BadAnalysis, match=f"^{told}"):
+def test_a_malformed_table_is_rejected(result: Any, expected: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^{expected}"):
         validate_analysis(result)
 
 
 @pytest.mark.parametrize(
-    ("pictures", "told"),
+    ("pictures", "expected"),
     [
         (Picture("p", PNG, ""), "pictures is Picture; it must be a tuple"),
         ((PNG,), "one of the pictures is bytes; it must be a Picture"),
@@ -227,8 +227,8 @@ def test_a_table_out_of_shape_is_refused(result: Any, told: str) -> None:
         ((Picture("p", PNG, ""), Picture("q", PNG, ""), Picture("p", PNG, "")), "2 pictures are named 'p'; "),
     ],
 )
-def test_pictures_that_cannot_be_sent_or_told_apart_are_refused(pictures: Any, told: str) -> None:
-    with pytest.raises(BadAnalysis, match=f"^{told}"):
+def test_invalid_or_duplicate_pictures_are_rejected(pictures: Any, expected: str) -> None:
+    with pytest.raises(BadAnalysis, match=f"^{expected}"):
         validate_analysis(Analysis(pictures=pictures))
 
 

@@ -29,7 +29,7 @@ def test_an_id_comes_before_a_name() -> None:
     assert number(Named("n1", "bee", "n1"), "n1") == 1
 
 
-def test_an_unknown_class_is_told_with_those_that_there_are() -> None:
+def test_an_unknown_class_is_reported_with_the_known_ones() -> None:
     with pytest.raises(
         NotFound, match=r"^label 'Cat' not found; this model has 'ant' \(n0\), 'cat' \(n1\)$"
     ) as refusal:
@@ -37,7 +37,7 @@ def test_an_unknown_class_is_told_with_those_that_there_are() -> None:
     assert refusal.value.field == "labels[3]"
 
 
-def test_of_many_classes_the_first_ten_are_told() -> None:
+def test_only_the_first_ten_known_classes_are_listed() -> None:
     with pytest.raises(NotFound, match=r"'bird 9' \(n9\) and 1,002 more$"):
         number(Named(*(f"bird {place}" for place in range(1_012))), "cow")
 

@@ -75,13 +75,13 @@ OF_A_NUMBER: Analyzer[BrightnessParams] = Numbered()  # type: ignore[assignment]
 OF_NOTHING: Analyzer[BrightnessParams] = Other()  # type: ignore[assignment]
 
 
-def test_the_example_of_the_contract_is_what_is_typed_here() -> None:
+def test_the_example_in_the_contract_matches_this_file() -> None:
     example = "\n".join(inspect.getsource(shown) for shown in (BrightnessParams, Brightness))
     assert textwrap.indent(example, "    ") in str(contract.__doc__)
 
 
 @pytest.mark.parametrize("analyzer", RIGHT, ids=lambda analyzer: analyzer.name)
-def test_what_mypy_takes_the_registry_takes_too(
+def test_the_registry_accepts_what_mypy_accepts(
     analyzer: Analyzer[BrightnessParams], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = ModuleType("typed_analyzers")

@@ -61,7 +61,7 @@ def entry(name: str = "good", value: str = "some_plugins:Good", package: str = "
     return point
 
 
-def test_an_analyzer_is_known_by_its_name_with_who_brought_it() -> None:
+def test_an_analyzer_is_registered_by_name_with_its_distribution() -> None:
     registry = load_analyzers(found=[entry()])
     assert list(registry) == ["good"]
     assert isinstance(registry.analyzer("good"), Good)
@@ -79,7 +79,7 @@ def test_the_built_in_ones_come_by_the_same_door() -> None:
     assert registry["project"].distribution == "zfscope"
 
 
-def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
+def test_an_unknown_name_is_reported_with_the_available_ones() -> None:
     with pytest.raises(NotFound, match="analyzer 'bad' not found; available: good") as refusal:
         load_analyzers(found=[entry()]).analyzer("bad")
     assert refusal.value.field == "analyzer"
@@ -117,7 +117,7 @@ def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> No
 
 
 @pytest.mark.parametrize(
-    ("attribute", "value", "told"),
+    ("attribute", "value", "message"),
     [
         (
             "api_version",
@@ -141,10 +141,10 @@ def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> No
     ],
 )
 def test_an_analyzer_of_the_wrong_shape_stops_the_start(
-    plugins: ModuleType, attribute: str, value: object, told: str
+    plugins: ModuleType, attribute: str, value: object, message: str
 ) -> None:
     plugins.Bad = type("Bad", (Good,), {attribute: value})  # type: ignore[attr-defined]
-    with pytest.raises(BrokenPlugin, match=rf"'good' of zfscope-good 1\.2: {told}"):
+    with pytest.raises(BrokenPlugin, match=rf"'good' of zfscope-good 1\.2: {message}"):
         load_analyzers(found=[entry("good", "some_plugins:Bad")])
 
 
@@ -161,15 +161,15 @@ def test_a_parameter_that_is_called_as_an_option_of_every_analyzer_stops_the_sta
 ) -> None:
     asked = create_model("Asked", level=(int, 3), own=(int, Field(default=1, alias=name)))
     plugins.Bad = type("Bad", (Good,), {"params": asked})  # type: ignore[attr-defined]
-    told = (
+    message = (
         rf"'good' of zfscope-good 1\.2: a parameter is named '{name}'.*reserved names: {', '.join(RESERVED)}$"
     )
-    with pytest.raises(BrokenPlugin, match=told) as refusal:
+    with pytest.raises(BrokenPlugin, match=message) as refusal:
         load_analyzers(found=[entry("good", "some_plugins:Bad")])
     assert refusal.value.field == "analyzers"
 
 
-def test_what_only_begins_like_a_reserved_name_is_free(plugins: ModuleType) -> None:
+def test_a_name_that_only_starts_like_a_reserved_one_is_allowed(plugins: ModuleType) -> None:
     asked = create_model("Asked", model_layer=(int, 1), photo=(int, 1), json_path=(str, ""))
     plugins.Free = type("Free", (Good,), {"params": asked})  # type: ignore[attr-defined]
     assert list(load_analyzers(found=[entry("good", "some_plugins:Free")])) == ["good"]
@@ -183,9 +183,9 @@ ENDINGS = [
 ]
 
 
-@pytest.mark.parametrize(("raised", "told"), ENDINGS)
+@pytest.mark.parametrize(("raised", "message"), ENDINGS)
 def test_an_analyzer_that_ends_the_process_is_broken_wherever_it_does(
-    plugins: ModuleType, monkeypatch: pytest.MonkeyPatch, raised: BaseException, told: str
+    plugins: ModuleType, monkeypatch: pytest.MonkeyPatch, raised: BaseException, message: str
 ) -> None:
     def end(*_: object) -> Never:
         raise raised
@@ -193,13 +193,13 @@ def test_an_analyzer_that_ends_the_process_is_broken_wherever_it_does(
     monkeypatch.setattr(plugins, "__getattr__", end, raising=False)  # at import
     with pytest.raises(
         BrokenPlugin,
-        match=f"^analyzer 'good' of zfscope-good 1.2: some_plugins:Bad cannot be loaded: {told}$",
+        match=f"^analyzer 'good' of zfscope-good 1.2: some_plugins:Bad cannot be loaded: {message}$",
     ):
         load_analyzers(found=[entry(value="some_plugins:Bad")])
     for name, failure in (("__init__", "cannot be loaded"), ("summary", "cannot be inspected")):
         made = {"__init__": end} if name == "__init__" else {name: property(end)}
         plugins.Bad = type("Bad", (Good,), made)  # type: ignore[attr-defined]
-        with pytest.raises(BrokenPlugin, match=f"some_plugins:Bad {failure}: {told}$"):
+        with pytest.raises(BrokenPlugin, match=f"some_plugins:Bad {failure}: {message}$"):
             load_analyzers(found=[entry(value="some_plugins:Bad")])
 
 

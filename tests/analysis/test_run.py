@@ -69,7 +69,7 @@ def test_numbers_of_a_struct_are_whole_where_they_have_to_be() -> None:
     assert read_params(Fake(), {"window": 16.0}) == Params(window=16)
 
 
-def test_everything_that_is_wrong_is_told_by_its_field() -> None:
+def test_every_invalid_field_is_reported() -> None:
     with pytest.raises(InputError, match="window is 0: ") as refusal:
         read_params(Fake(), {"window": 0, "parts": [{"side": 1}, {"side": -2}]})
     assert refusal.value.field == "window"
@@ -84,7 +84,7 @@ def test_the_field_that_holds_the_parameters_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "told"),
+    ("field", "expected"),
     [
         ("window", "parameters.window"),
         ("parts[0].side", "parameters.parts[0].side"),
@@ -98,12 +98,12 @@ def test_the_field_that_holds_the_parameters_comes_first() -> None:
     ],
 )
 def test_a_parameter_that_an_analyzer_refuses_is_named_as_one_that_pydantic_refuses(
-    field: str, told: str
+    field: str, expected: str
 ) -> None:
     error = InputError("too large", field=field, fields={field: "is 9"})
     with pytest.raises(InputError, match="too large") as refusal, translate_errors(FOUND, under="parameters"):
         raise error
-    assert (refusal.value.field, refusal.value.fields) == (told, {told: "is 9"})
+    assert (refusal.value.field, refusal.value.fields) == (expected, {expected: "is 9"})
 
 
 def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
@@ -113,15 +113,15 @@ def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError("rows"), BadAnalysis("'rows'"), OSError("'rows'")])
-def test_a_fault_of_an_analyzer_is_told_with_its_package(error: Exception) -> None:
-    told = rf"^analyzer 'fake' \(zfscope-fake 1\.2\) failed: {type(error).__name__}: 'rows'; this is a"
-    with pytest.raises(AnalyzerFailed, match=told) as fault, translate_errors(FOUND, under="parameters"):
+def test_a_bug_in_an_analyzer_is_reported_with_its_package(error: Exception) -> None:
+    expected = rf"^analyzer 'fake' \(zfscope-fake 1\.2\) failed: {type(error).__name__}: 'rows'; this is a"
+    with pytest.raises(AnalyzerFailed, match=expected) as fault, translate_errors(FOUND, under="parameters"):
         raise error
     assert fault.value.__cause__ is error
     assert fault.value.field == ""
 
 
-def test_what_is_no_fault_passes_as_it_is() -> None:
+def test_errors_of_zfscope_pass_unchanged() -> None:
     error = Cancelled("gone")
     with pytest.raises(Cancelled) as passed, translate_errors(FOUND, under="parameters"):
         raise error
@@ -153,7 +153,7 @@ class Mute(Exception):
 
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (KeyboardInterrupt(), "KeyboardInterrupt: ;"),
         (SystemExit(0), "SystemExit: 0;"),
@@ -168,18 +168,18 @@ class Mute(Exception):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseException, told: str) -> None:
+def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseException, expected: str) -> None:
     with pytest.raises(AnalyzerFailed) as fault, translate_errors(FOUND, under="parameters"):
         raise error
     assert fault.value.message == (
-        f"analyzer 'fake' (zfscope-fake 1.2) failed: {told} this is a bug in the package"
+        f"analyzer 'fake' (zfscope-fake 1.2) failed: {expected} this is a bug in the package"
     )
     assert (fault.value.analyzer, fault.value.package, fault.value.version) == ("fake", "zfscope-fake", "1.2")
     assert fault.value.__cause__ is error
 
 
 @pytest.mark.parametrize(
-    ("cost", "told"),
+    ("cost", "expected"),
     [
         (float("nan"), "nan (float)"),
         (float("inf"), "inf (float)"),
@@ -194,14 +194,16 @@ def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseExcepti
     ids=lambda value: type(value).__name__,
 )
 def test_a_cost_that_is_not_a_whole_number_is_the_analyzer_s_fault(
-    monkeypatch: pytest.MonkeyPatch, cost: Any, told: str
+    monkeypatch: pytest.MonkeyPatch, cost: Any, expected: str
 ) -> None:
     model: Any = None
     monkeypatch.setattr(Fake, "cost", lambda *_: cost)
     with pytest.raises(AnalyzerFailed) as fault, translate_errors(FOUND):
         check_cost(Fake(), model, Params(), 5_000, photos=1)
     allowed = "an int from 0 to 9,223,372,036,854,775,807"
-    assert f"BadAnalysis: cost() returned {told}; it must return {allowed}; this is" in fault.value.message
+    assert (
+        f"BadAnalysis: cost() returned {expected}; it must return {allowed}; this is" in fault.value.message
+    )
     assert default_cost(Fake(), model) is None
 
 
@@ -252,7 +254,7 @@ def test_the_cost_with_defaults_is_unknown_where_they_do_not_fit() -> None:
     assert default_cost(asking, None) is None  # type: ignore[arg-type]
 
 
-def test_what_was_not_asked_for_is_left_out() -> None:
+def test_parts_that_were_not_requested_are_dropped() -> None:
     whole = Analysis(tensors={"a": np.zeros(2, np.float32)}, pictures=(PICTURE,), numbers={"n": 1})
     assert run(Fake(whole), context(), Params()).tensors == {}
     assert run(Fake(whole), context(), Params()).pictures == (PICTURE,)
@@ -265,7 +267,7 @@ def test_a_result_that_nobody_could_use_is_the_analyzer_s_fault() -> None:
         run(Fake(), context(), Params())
 
 
-def test_what_was_not_asked_for_is_checked_too() -> None:
+def test_parts_that_were_not_requested_are_validated_too() -> None:
     with pytest.raises(BadAnalysis, match="the tensor 'map' is empty"):
         run(Fake(Analysis(tensors={"map": np.zeros(0, np.uint8)})), context(), Params())
 
@@ -294,7 +296,7 @@ def test_the_share_that_is_done_never_falls_and_stays_a_share() -> None:
     assert meter.read(7) == (1, 0)
 
 
-def test_a_list_with_a_wrong_item_is_not_told_to_be_too_short() -> None:
+def test_a_list_with_an_invalid_item_is_not_reported_as_too_short() -> None:
     class Listed(BaseModel):
         steps: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
 

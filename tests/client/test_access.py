@@ -79,7 +79,7 @@ def test_the_environment_says_how_a_client_connects(monkeypatch: pytest.MonkeyPa
     assert refusal.value.field == "tls_ca"
 
 
-def test_a_wrong_word_in_the_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_value_in_the_environment_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZFSCOPE_TLS", "perhaps")
 
     with pytest.raises(InputError, match="tls is 'perhaps': "):

@@ -55,9 +55,7 @@ def test_floats_with_channels_first_are_the_network_s_own_input(dtype: Any, shap
         (np.zeros((3, 6, 6), np.float16), 1.0, np.float32, image_pb2.TENSOR_SCALE_PIXELS_1),
     ],
 )
-def test_pixels_in_the_model_s_size_say_what_they_are(
-    values: Any, white: float, dtype: Any, scale: int
-) -> None:
+def test_a_pixel_tensor_states_its_scale(values: Any, white: float, dtype: Any, scale: int) -> None:
     sent = image_to_wire(PixelTensor(values, white=white))
     assert sent.tensor_scale == scale
     found = tensor_from_wire(sent.tensor, field="image")
@@ -88,7 +86,7 @@ def test_any_array_that_numpy_can_read_is_one() -> None:
     assert tensor_from_wire(image_to_wire(Other()).tensor, field="image").sum() == 48
 
 
-def test_a_tensor_that_numpy_cannot_read_is_refused_with_what_to_do() -> None:
+def test_a_tensor_that_numpy_cannot_convert_is_rejected_with_advice() -> None:
     with pytest.raises(InputError) as refusal:
         analyze_request("project", [torch.zeros(3, 4, 4, dtype=torch.bfloat16)], {})
     assert refusal.value.field == "images[0]"
@@ -104,8 +102,8 @@ def test_a_batched_torch_tensor_is_not_a_list_of_photos() -> None:
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_an_array_over_the_limit_of_a_message_is_refused_before_it_is_copied(wrapped: bool) -> None:
     huge = np.broadcast_to(np.float32(0), (3, 30_000, 30_000))  # of 4 bytes in memory
-    told = r"^images\[2\] has 10,800,000,000 bytes; a request holds at most 2,147,483,647, and services"
-    with pytest.raises(TooLarge, match=told) as refusal:
+    expected = r"^images\[2\] has 10,800,000,000 bytes; a request holds at most 2,147,483,647, and services"
+    with pytest.raises(TooLarge, match=expected) as refusal:
         image_to_wire(PixelTensor(huge) if wrapped else huge, field="images[2]")
     assert refusal.value.field == "images[2]"
 
@@ -155,7 +153,7 @@ def test_photos_that_are_too_large_together_are_refused(monkeypatch: pytest.Monk
         (PixelTensor(np.zeros((3, 4, 4), complex)), "a PixelTensor of complex128; allowed are numbers"),
     ],
 )
-def test_any_other_array_is_refused_with_what_to_do(photo: Any, message: str) -> None:
+def test_other_arrays_are_rejected_with_advice(photo: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as refusal:
         image_to_wire(photo, field="images[2]")
     assert refusal.value.field.startswith("images[2]")

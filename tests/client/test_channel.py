@@ -33,7 +33,7 @@ def target(replicas: list[Any]) -> str:
 
 
 @pytest.mark.parametrize("several", ["dns:///zfscope:50051", "ipv4:10.0.0.1:1,10.0.0.2:1", "xds:///zfscope"])
-def test_for_several_addresses_it_is_what_is_shipped(several: str) -> None:
+def test_several_addresses_use_the_shipped_config_unchanged(several: str) -> None:
     assert json.loads(service_config(parse_target(several))) == SHIPPED
 
 
@@ -202,7 +202,7 @@ def test_a_replica_that_shuts_down_loses_no_call(replicas: list[Any], photo: byt
             assert client.classify(photo).model == "tiny"
 
 
-def test_where_no_replica_is_ready_a_call_is_told_so(replicas: list[Any]) -> None:
+def test_a_call_without_a_ready_replica_reports_it(replicas: list[Any]) -> None:
     replicas[0].call(replicas[0].service.stop())
 
     with Client(target(replicas)) as client, pytest.raises(NotReady):

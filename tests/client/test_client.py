@@ -27,13 +27,13 @@ def test_importing_the_client_brings_no_torch() -> None:
     assert found.stdout.strip() == "[]"
 
 
-def test_health_tells_whether_the_service_serves(client: Client, cold_service: Any) -> None:
+def test_health_reports_whether_the_service_is_serving(client: Client, cold_service: Any) -> None:
     assert client.health() == "SERVING"
     with Client(cold_service.address) as cold:
         assert cold.health() == "NOT_SERVING"
 
 
-def test_a_service_that_is_not_there_is_not_ready() -> None:
+def test_an_unreachable_service_is_not_ready() -> None:
     with Client("127.0.0.1:1") as client, pytest.raises(NotReady, match=r"unavailable: .*127.0.0.1:1"):
         client.models()
 
@@ -126,8 +126,8 @@ def test_a_value_that_no_field_can_hold_is_refused_before_it_is_sent(
 
 def test_a_photo_that_is_too_large_to_send_is_too_much_work(client: Client) -> None:
     allowed = Settings().max_receive_bytes
-    told = f"^image has {allowed + 1:,} bytes; this service accepts at most {allowed:,} in a request"
-    with pytest.raises(TooMuchWork, match=told):
+    message = f"^image has {allowed + 1:,} bytes; this service accepts at most {allowed:,} in a request"
+    with pytest.raises(TooMuchWork, match=message):
         client.classify(bytes(allowed + 1))
 
 
@@ -158,8 +158,8 @@ def test_a_request_over_the_service_s_limit_is_refused_before_it_is_sent(
     monkeypatch.setitem(client._stubs, "Classify", lambda *asked, **_: sent.append(asked))
     monkeypatch.setitem(client._stubs, "Analyze", lambda *asked, **_: sent.append(asked))
     allowed = Settings().max_receive_bytes
-    told = f"^{field} has 58,080,000 bytes; this service accepts at most {allowed:,} in a request"
-    with pytest.raises(TooMuchWork, match=told):
+    message = f"^{field} has 58,080,000 bytes; this service accepts at most {allowed:,} in a request"
+    with pytest.raises(TooMuchWork, match=message):
         client.analyze("project", [huge]) if stream else client.classify(huge)
     assert sent == []
 

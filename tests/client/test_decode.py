@@ -58,7 +58,7 @@ def test_tensors_of_invariance_are_read_by_transformation() -> None:
         np.testing.assert_array_equal(getattr(found, name), array)
 
 
-def test_what_invariance_was_not_asked_for_is_none() -> None:
+def test_unrequested_parts_of_invariance_are_none() -> None:
     found = to_dataclass(Invariance, pb.MeasureInvarianceResponse(model="tiny"))
 
     assert (found.picture, found.tensors) == (None, ())

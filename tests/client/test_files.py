@@ -53,7 +53,7 @@ def test_a_picture_of_pillow_is_sent_without_loss(mode: str, decoded: str) -> No
     np.testing.assert_array_equal(decode(image_to_wire(picture).encoded), wanted)
 
 
-def test_a_copy_gives_what_its_file_gives() -> None:
+def test_a_copy_is_sent_like_its_file() -> None:
     """The orientation and the colour profile count, the other tags stay here."""
     tags = Image.Exif()
     tags[Base.Orientation], tags[Base.Artist] = 6, "me"
@@ -147,7 +147,7 @@ def test_another_frame_is_sent_alone() -> None:
     np.testing.assert_array_equal(decode(contents(picture, field="image")), 255 - PIXELS)
 
 
-def test_what_a_changed_picture_says_of_its_pixels_is_kept() -> None:
+def test_metadata_of_a_changed_picture_is_kept() -> None:
     """The gamma of a PNG, and that 0 is white."""
     chunks = PngInfo()
     chunks.add(b"gAMA", struct.pack(">I", 100_000))
@@ -183,7 +183,7 @@ class TextFile(io.StringIO):
         (Image.new("F", (4, 4)), "photo is a picture of mode 'F'; allowed are 1, CMYK, HSV"),
     ],
 )
-def test_what_is_no_file_is_refused_with_what_to_do(file: Any, message: str) -> None:
+def test_a_value_that_is_not_a_file_is_rejected_with_advice(file: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as refused:
         contents(file, field="photo")
     assert refused.value.field == "photo"

@@ -11,7 +11,7 @@ from zfscope.errors import Cancelled, InputError
 
 
 @pytest.mark.parametrize("timeout_s", [math.inf, 1e12, None])
-def test_a_time_limit_that_never_ends_is_none(client: Client, photo: bytes, timeout_s: Any) -> None:
+def test_an_infinite_time_limit_means_no_limit(client: Client, photo: bytes, timeout_s: Any) -> None:
     with Client(client._connection.target.text, timeout_s=timeout_s) as patient:
         assert patient.classify(photo, timeout_s=timeout_s) == client.classify(photo)
 

@@ -78,7 +78,7 @@ def test_of_several_photos_the_one_that_cannot_be_sent_is_named(client: Any, bad
     assert refusal.value.field == "images[1]"
 
 
-def test_what_is_left_out_is_unset_on_the_wire(client: Any) -> None:
+def test_omitted_options_are_unset_on_the_wire(client: Any) -> None:
     request = client.project(b"photo")
 
     assert request == pb.ProjectRequest(image={"encoded": b"photo"})
@@ -108,7 +108,7 @@ def test_every_option_has_its_field(client: Any) -> None:
     assert (request.control, request.pictures, request.tensors) == (True, False, True)
 
 
-def test_what_invariance_is_not_told_is_unset_on_the_wire(client: Any) -> None:
+def test_omitted_options_of_invariance_are_unset_on_the_wire(client: Any) -> None:
     request = client.measure_invariance([b"one", b"two"])
 
     assert request == pb.MeasureInvarianceRequest(images=[{"encoded": b"one"}, {"encoded": b"two"}])
@@ -139,9 +139,9 @@ def test_every_option_of_invariance_has_its_field(client: Any) -> None:
     assert (request.pictures, request.tensors) == (False, True)
 
 
-def test_a_transformation_that_is_no_choice_is_refused_with_its_place(client: Any) -> None:
-    told = "'shear' is not allowed; vertical, horizontal, scale, rotation are"
-    with pytest.raises(InputError, match=told) as refusal:
+def test_an_unknown_transformation_is_rejected_with_its_index(client: Any) -> None:
+    message = "'shear' is not allowed; vertical, horizontal, scale, rotation are"
+    with pytest.raises(InputError, match=message) as refusal:
         client.measure_invariance([b"photo"], transformations=["scale", "shear"])
 
     assert refusal.value.field == "transformations[1]"
@@ -156,8 +156,8 @@ def test_masks_are_sent_as_the_bytes_of_their_files(client: Any, tmp_path: Path)
 
 @pytest.mark.parametrize("masks", [b"mask", "mask.png", Path("mask.png")])
 def test_one_mask_where_several_may_be_given_is_refused(client: Any, masks: Any) -> None:
-    told = r"masks is a single mask; pass a list: \[mask\]"
-    with pytest.raises(InputError, match=told) as refusal:
+    message = r"masks is a single mask; pass a list: \[mask\]"
+    with pytest.raises(InputError, match=message) as refusal:
         client.occlude(b"photo", masks=masks)
 
     assert refusal.value.field == "masks"
@@ -170,7 +170,7 @@ def test_a_mask_without_a_file_is_named(client: Any, tmp_path: Path) -> None:
     assert refusal.value.field == "masks[1]"
 
 
-def test_what_correspond_is_not_told_is_unset_on_the_wire(client: Any) -> None:
+def test_omitted_options_of_correspond_are_unset_on_the_wire(client: Any) -> None:
     request = client.correspond([b"one"], {"nose": [Box(1, 2, 3.5, 4)]})
 
     box = {"x0": 1, "y0": 2, "x1": 3.5, "y1": 4}
@@ -202,21 +202,21 @@ def test_every_option_of_correspond_has_its_field(client: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "told"),
+    ("ask", "message"),
     [
         (lambda client, fill: client.measure_invariance([], fill=fill), "mean, grey, black, edge are"),
         (lambda client, fill: client.correspond([], {}, fill=fill), "mean, grey, black are"),
     ],
 )
-def test_a_fill_that_is_no_choice_is_refused_with_the_choices(client: Any, ask: Any, told: str) -> None:
-    with pytest.raises(InputError, match=f"'blue' is not allowed; {told}") as refusal:
+def test_an_unknown_fill_is_rejected_with_the_choices(client: Any, ask: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"'blue' is not allowed; {message}") as refusal:
         ask(client, "blue")
 
     assert refusal.value.field == "fill"
 
 
 @pytest.mark.parametrize("name", ["rank", "rule", "normalisation"])
-def test_a_word_that_is_no_choice_is_refused_with_the_choices(client: Any, name: str) -> None:
+def test_an_unknown_choice_is_rejected_with_the_choices(client: Any, name: str) -> None:
     options: Any = {name: "sideways"}
 
     with pytest.raises(InputError, match="'sideways' is not allowed; ") as refusal:

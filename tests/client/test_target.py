@@ -23,7 +23,7 @@ from zfscope.errors import InputError
         ("xds:///zfscope", "xds:///zfscope"),
     ],
 )
-def test_a_target_is_what_grpc_takes(text: str, target: str) -> None:
+def test_a_target_is_normalised_for_grpc(text: str, target: str) -> None:
     assert parse_target(text).text == target
 
 

@@ -120,7 +120,7 @@ def test_values_by_name_become_fields_and_none_stays_unset() -> None:
     assert not request.HasField("top")
 
 
-def test_what_a_request_sets_is_read_by_name() -> None:
+def test_fields_set_in_a_request_are_read_by_name() -> None:
     request = pb.OccludeRequest(
         model="tiny",
         window=0,

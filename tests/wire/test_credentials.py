@@ -1,4 +1,4 @@
-"""What is secret: read from files and the environment, refused without being shown, and never told."""
+"""Secrets: read from files and the environment, validated, and never shown in messages."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def test_the_environment_may_hold_the_token(monkeypatch: pytest.MonkeyPatch) -> 
         (f"secret\x07{TOKEN}", "line 1 of .* is not a valid token"),
     ],
 )
-def test_a_token_that_is_none_is_refused_and_not_shown(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_token_is_rejected_and_not_shown(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "tokens"
     path.write_text(text)
 
@@ -133,7 +133,7 @@ def test_a_file_without_a_certificate_signs_nothing(tmp_path: Path, content: byt
         read_authorities(tmp_path / "ca.pem", field="tls_ca")
 
 
-def test_a_file_that_is_not_there_is_named(pems: Any, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(pems: Any, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     for read in (
         lambda: read_tokens(None, missing),

@@ -47,15 +47,15 @@ def test_the_values_of_a_repeated_field_are_words_in_order() -> None:
 
 @pytest.mark.parametrize("value", [0, 9, -1])
 def test_unspecified_and_nameless_values_of_a_repeated_field_are_refused_with_their_place(value: int) -> None:
-    told = f"value {value} is not allowed; TRANSFORMATION_VERTICAL, TRANSFORMATION_HORIZONTAL, "
-    with pytest.raises(InputError, match=told) as refusal:
+    message = f"value {value} is not allowed; TRANSFORMATION_VERTICAL, TRANSFORMATION_HORIZONTAL, "
+    with pytest.raises(InputError, match=message) as refusal:
         enums_from_wire(Transformation.DESCRIPTOR, [TRANSFORMATION_SCALE, value], field="kinds")
 
     assert refusal.value.field == "kinds[1]"
 
 
 @pytest.mark.parametrize("word", ["sideways", "unspecified", ""])
-def test_a_word_that_is_none_is_refused_with_the_words_that_are_allowed(word: str) -> None:
+def test_an_unknown_name_is_rejected_with_the_allowed_names(word: str) -> None:
     with pytest.raises(
         InputError, match=f"'{word}' is not allowed; deconvnet, guided, gradient are"
     ) as refusal:

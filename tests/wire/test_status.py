@@ -95,7 +95,7 @@ def test_a_subclass_has_the_status_of_its_nearest_parent_in_the_table() -> None:
 @pytest.mark.parametrize(
     "error", [RuntimeError("/etc/secret"), errors.AnalyzerFailed("/etc/secret"), KeyError("/etc/secret")]
 )
-def test_what_is_nobody_s_fault_outside_is_internal_and_tells_nothing(error: Exception) -> None:
+def test_an_unexpected_exception_is_internal_and_discloses_nothing(error: Exception) -> None:
     status = status_of(error, request_id="r17")
 
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
@@ -169,7 +169,7 @@ def test_a_message_of_any_length_fits_into_the_trailers(letter: str) -> None:
         (grpc.StatusCode.UNIMPLEMENTED, errors.ZfscopeError),
     ],
 )
-def test_a_failure_that_the_service_did_not_tell_of_becomes_the_error_that_fits(
+def test_a_failure_not_reported_by_the_service_becomes_the_matching_error(
     code: grpc.StatusCode, error: type[errors.ZfscopeError]
 ) -> None:
     found = error_of(FailedCall(code, "from grpc"))
