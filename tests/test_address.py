@@ -1,4 +1,4 @@
-"""Addresses as people write them: taken where they are unambiguous, else refused with the right form."""
+"""Parsing of addresses: unambiguous forms are accepted, others rejected with the correct form."""
 
 import re
 

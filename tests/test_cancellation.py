@@ -1,4 +1,4 @@
-"""Drawing that ends once nobody waits for it any more."""
+"""Cancellation of drawing."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The Dockerfile and the compose files: what they promise, held against the service's own settings."""
+"""The Dockerfile and compose files, checked against the service's settings."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Files are whole or not there, whatever happens while they are written."""
+"""Atomic file writes, under failures of every kind."""
 
 import errno
 import os

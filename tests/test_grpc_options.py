@@ -1,4 +1,4 @@
-"""Options of gRPC channels and servers: gRPC ignores a key that it does not know, without a word."""
+"""Options of gRPC channels and servers: gRPC silently ignores unknown keys."""
 
 import re
 from pathlib import Path

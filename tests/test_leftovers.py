@@ -1,4 +1,4 @@
-"""What a killed process had half written is removed by the next one, and never what another still writes."""
+"""Temporary files of killed processes are removed, those in use never."""
 
 import signal
 import subprocess

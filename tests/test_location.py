@@ -1,4 +1,4 @@
-"""Where the models are looked for."""
+"""Search for the model store."""
 
 from pathlib import Path
 

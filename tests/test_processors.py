@@ -1,4 +1,4 @@
-"""The number of processors, on systems that say it in different ways, and work in a thread for each."""
+"""Number of usable processors on different systems, and parallel maps."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator

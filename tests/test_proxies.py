@@ -1,4 +1,4 @@
-"""Which connections go through the environment's proxy."""
+"""Connections that use the environment's proxy."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The public API is what the documentation says, and importing it takes nothing that computes."""
+"""The public API matches the documentation, and importing it loads no compute libraries."""
 
 import re
 import subprocess

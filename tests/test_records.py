@@ -1,4 +1,4 @@
-"""The states of a record, which programs read as words and people as sentences."""
+"""States of a record: values for programs and descriptions for people."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Warnings of an answer: each once, and never more than an answer may have."""
+"""Warnings of a result: without duplicates, and limited in number."""
 
 from zfscope.results import MAX_NOTICE_CHARS, MAX_NOTICES, Notice, merge_notices
 

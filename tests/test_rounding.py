@@ -1,4 +1,4 @@
-"""What counts as rounding, and what does not."""
+"""Tolerance of float32 rounding."""
 
 import numpy as np
 import pytest

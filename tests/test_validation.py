@@ -1,4 +1,4 @@
-"""What is wrong in data that people write: the place, what is allowed, and the nearest name."""
+"""Messages for invalid data: path, allowed values and closest name."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,7 @@
 """Exceptions raised by ZFScope.
 
     ZfscopeError
-    |-- InputError           an image, tensor or parameter that cannot be used
+    |-- InputError           an invalid image, tensor or parameter
     |   `-- TooLarge         an image over a limit
     |-- NotFound             a model, version, layer or unit that does not exist
     |-- DamagedModel         a stored model that does not match its manifest
@@ -43,7 +43,7 @@ class ZfscopeError(Exception):
 
 
 class InputError(ZfscopeError):
-    """An image, tensor or parameter that cannot be used."""
+    """An invalid image, tensor or parameter."""
 
 
 class TooLarge(InputError):

@@ -1,4 +1,4 @@
-"""What an analysis may hold, what is made plain in it, and what is said of the rest."""
+"""Validation of an analyzer's result: allowed contents, conversions and error messages."""
 
 import enum
 import json

@@ -1,4 +1,4 @@
-"""Classes: found by what a user calls them."""
+"""Lookup of classes by id or name."""
 
 from typing import Any
 

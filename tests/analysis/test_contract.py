@@ -1,4 +1,4 @@
-"""What the contract takes for an analyzer, as mypy sees it too: `make check` types this file.
+"""Analyzers accepted by the contract, also as mypy sees it: `make check` type-checks this file.
 
 Where it takes one that it should not, the `type: ignore` here is without use, and mypy says so.
 """

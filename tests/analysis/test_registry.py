@@ -1,4 +1,4 @@
-"""Which analyzers are taken, and what is said of those that are not."""
+"""Registration of analyzers, and messages for invalid ones."""
 
 import asyncio
 import signal

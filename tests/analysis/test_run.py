@@ -1,4 +1,4 @@
-"""Parameters read field by field, costs held against a budget, results checked."""
+"""Parsing of parameters, checks of costs against the budget, and validation of results."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""What the client proves itself with, and where it does not send a token."""
+"""Credentials of the client, and targets that never receive a token."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Arrays that people have, on the wire: right, or refused with one sentence."""
+"""Arrays and tensors of callers: converted for the wire, or rejected with a one-sentence message."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The shipped service config: replicas in turn, those left out that do not serve, calls sent again."""
+"""The shipped service config: round-robin over serving replicas, and retries."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What the service answers, from the wire to plain values."""
+"""Responses of the service, converted to plain values."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Files as callers have them."""
+"""Files in any form that callers pass them."""
 
 import io
 import struct

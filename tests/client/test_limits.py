@@ -1,4 +1,4 @@
-"""Time limits of calls, and calls of a client that was closed."""
+"""Time limits of calls, and calls of a closed client."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""The client where the environment names a proxy."""
+"""The client with a proxy set in the environment."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a user asks for, on the wire."""
+"""Arguments of the client methods as requests on the wire."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Failed calls: the error each one means, and whether and when it is sent again."""
+"""Failed calls: translation into exceptions, and retries."""
 
 import math
 import threading

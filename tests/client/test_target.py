@@ -1,4 +1,4 @@
-"""The address of a service as the client takes it."""
+"""Addresses of a service that the client accepts."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_an_address_that_grpc_would_misread_is_refused_before_a_connection(text:
 
 
 def test_a_url_that_asks_for_tls_needs_it_set_up() -> None:
-    with pytest.raises(InputError, match=r"https:// asks for TLS, .* or write gpu:50051$") as refusal:
+    with pytest.raises(InputError, match=r"https:// requires TLS, .* or write gpu:50051$") as refusal:
         Client("https://gpu:50051")
     assert refusal.value.field == "tls"
     Client("https://gpu:50051", access=Access(tls=True)).close()

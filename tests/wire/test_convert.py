@@ -1,4 +1,4 @@
-"""Messages and plain values, converted by the descriptors."""
+"""Conversion between messages and plain values."""
 
 from typing import Any
 

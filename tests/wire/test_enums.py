@@ -1,4 +1,4 @@
-"""Enums as words."""
+"""Conversion between enums and their names."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Errors on the wire."""
+"""Mapping between exceptions and statuses."""
 
 import grpc
 import pytest

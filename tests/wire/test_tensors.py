@@ -1,4 +1,4 @@
-"""Arrays on the wire."""
+"""Conversion of arrays to and from the wire."""
 
 import struct
 

@@ -44,20 +44,20 @@ def input_error(error: ValidationError, params: type[BaseModel], *, under: str =
     found = list(validation_faults(error, params))
     inside = {fault["loc"][:depth] for fault, _ in found for depth in range(len(fault["loc"]))}
     faults = {
-        path_of((under, *fault["loc"])): _with_value(fault, words)
-        for fault, words in found
+        path_of((under, *fault["loc"])): _with_value(fault, text)
+        for fault, text in found
         # pydantic also reports a list with an invalid item as too short.
         if not (fault["type"] == "too_short" and fault["loc"] in inside)
     }
-    field, words = next(iter(faults.items()))
-    message = f"{field} {words}" if words.startswith(UNKNOWN) else f"{field} is {words}"
-    return InputError(message if field else words, field=field, fields=faults)
+    field, text = next(iter(faults.items()))
+    message = f"{field} {text}" if text.startswith(UNKNOWN) else f"{field} is {text}"
+    return InputError(message if field else text, field=field, fields=faults)
 
 
-def _with_value(fault: ErrorDetails, words: str) -> str:
+def _with_value(fault: ErrorDetails, text: str) -> str:
     if fault["type"] == "missing":
         return "missing; it is required"
-    return words if words.startswith(UNKNOWN) else f"{fault['input']!r:.80}: {words}"
+    return text if text.startswith(UNKNOWN) else f"{fault['input']!r:.80}: {text}"
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def translate_errors(found: RegisteredAnalyzer, *, under: str = "") -> Iterator[
     if refusal:
         names = _names(found.analyzer.params) if under else ()
         refusal.field = _under(under, refusal.field, names)
-        refusal.fields = {_under(under, field, names): words for field, words in refusal.fields.items()}
+        refusal.fields = {_under(under, field, names): text for field, text in refusal.fields.items()}
         raise refusal
 
 

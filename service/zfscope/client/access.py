@@ -56,8 +56,8 @@ class Access(BaseSettings):
         credentials = self.credentials()
         if target.tls and credentials is None:
             raise InputError(
-                f"https:// asks for TLS, which is not set up; set tls or tls_ca (--tls, --tls-ca), or write "
-                f"{target.text}",
+                "https:// requires TLS, which is not configured; set tls or tls_ca (--tls, --tls-ca), or "
+                f"write {target.text}",
                 field="tls",
             )
         return credentials
@@ -72,8 +72,8 @@ class Access(BaseSettings):
             return ()
         if not (tls or self.allow_insecure or target.private):
             raise InputError(
-                f"a token is not sent to '{target.text}' without TLS, where others could read it; give tls "
-                "or tls_ca, or allow_insecure where nobody can",
+                f"a token is not sent to '{target.text}' without TLS, where others could read it; set tls "
+                "or tls_ca, or allow_insecure on a trusted network",
                 field="token",
             )
         return (("authorization", f"Bearer {tokens[0].get_secret_value()}"),)

@@ -13,29 +13,29 @@ _UPPER_CASE = frozenset({"zfscope.v1.ChannelOrder"})
 
 def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | None:
     """Return the name of a value, None for unspecified. Raises InputError for an unknown value."""
-    words = _words(enum)
-    if value not in words:
+    names = _value_names(enum)
+    if value not in names:
         raise _refused(enum, value, field)
-    return words[value]
+    return names[value]
 
 
 def enums_from_wire(enum: EnumDescriptor, values: Iterable[int], *, field: str) -> list[str]:
     """Return the names of a repeated field. Raises InputError for unspecified or unknown values."""
-    words = []
+    names = []
     for index, value in enumerate(values):
-        word = enum_from_wire(enum, value, field=f"{field}[{index}]")
-        if word is None:
+        name = enum_from_wire(enum, value, field=f"{field}[{index}]")
+        if name is None:
             raise _refused(enum, value, f"{field}[{index}]")
-        words.append(word)
-    return words
+        names.append(name)
+    return names
 
 
-def enum_to_wire(enum: EnumDescriptor, word: str, *, field: str) -> int:
+def enum_to_wire(enum: EnumDescriptor, name: str, *, field: str) -> int:
     """Return the value of a name. Raises InputError for an unknown name."""
-    values = {known: value for value, known in _words(enum).items() if known}
-    if word not in values:
-        raise InputError(f"'{word}' is not allowed; {', '.join(values)} are", field=field)
-    return values[word]
+    values = {known: value for value, known in _value_names(enum).items() if known}
+    if name not in values:
+        raise InputError(f"'{name}' is not allowed; {', '.join(values)} are", field=field)
+    return values[name]
 
 
 def _refused(enum: EnumDescriptor, value: int, field: str) -> InputError:
@@ -44,7 +44,7 @@ def _refused(enum: EnumDescriptor, value: int, field: str) -> InputError:
 
 
 @cache
-def _words(enum: EnumDescriptor) -> dict[int, str | None]:
+def _value_names(enum: EnumDescriptor) -> dict[int, str | None]:
     prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
     names = {value.number: value.name.removeprefix(prefix) for value in enum.values}
     if enum.full_name not in _UPPER_CASE:

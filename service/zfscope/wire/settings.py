@@ -28,13 +28,13 @@ def read_settings(kind: type[S], **values: Any) -> S:
     try:
         return kind(**values)
     except ValidationError as error:
-        fault, words = next(validation_faults(error, kind))
+        fault, message = next(validation_faults(error, kind))
         field = path_of(fault["loc"])
         given = repr(fault["input"])
         # A URL with '@' may hold a password.
-        bare = words.startswith(UNKNOWN) or "@" in given
+        bare = message.startswith(UNKNOWN) or "@" in given
         raise InputError(
-            f"{field} {words}" if bare else f"{field} is {given}: {words}", field=field
+            f"{field} {message}" if bare else f"{field} is {given}: {message}", field=field
         ) from error
     except SettingsError as error:
         raise _not_json(kind, str(error)) from error

@@ -1,4 +1,4 @@
-"""Arrays on the wire: `zfscope.v1.Tensor` and numpy, checked before a byte is read as a number."""
+"""Conversion between numpy arrays and `zfscope.v1.Tensor`, validated before any data is interpreted."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _WIRE_TYPES = {dtype: wire for wire, dtype in _TYPES.items()}
 
 
 def tensor_to_wire(array: NDArray[Any]) -> Tensor:
-    """Write an array of uint8, int64, float16 or float32. Raises InputError for another type."""
+    """Convert an array of uint8, int64, float16 or float32. Raises InputError for other types."""
     dtype = array.dtype.newbyteorder("<")
     if dtype not in _WIRE_TYPES:
         raise InputError(f"an array of {array.dtype} cannot be sent; allowed are {_names(_WIRE_TYPES)}")
@@ -30,10 +30,10 @@ def tensor_to_wire(array: NDArray[Any]) -> Tensor:
 
 
 def tensor_from_wire(tensor: Tensor, *, field: str) -> NDArray[Any]:
-    """Read an array, read-only: it lies in the bytes of the message.
+    """Convert a tensor to a read-only array that shares the bytes of the message.
 
-    field: where the tensor is in the request, for messages. Raises InputError for an unknown type, a
-    shape that is no shape, or a number of bytes that is not what type and shape make.
+    field: path of the tensor in the request, for messages. Raises InputError for an unknown data type, an
+    invalid shape, or data whose size does not match type and shape.
     """
     dtype = _TYPES.get(tensor.data_type)
     if dtype is None:
@@ -41,9 +41,9 @@ def tensor_from_wire(tensor: Tensor, *, field: str) -> NDArray[Any]:
         raise InputError(
             f"data type {tensor.data_type} is not allowed; {allowed} are", field=f"{field}.data_type"
         )
-    shape = _checked_shape(tensor.shape, field=f"{field}.shape")
+    shape = _validate_shape(tensor.shape, field=f"{field}.shape")
     wanted = math.prod(shape) * dtype.itemsize
-    data = tensor.data  # each look at it is a copy
+    data = tensor.data  # each access copies it
     if len(data) != wanted:
         raise InputError(
             f"{len(data)} bytes; shape {shape} of {dtype.name} needs exactly {wanted}",
@@ -52,7 +52,7 @@ def tensor_from_wire(tensor: Tensor, *, field: str) -> NDArray[Any]:
     return np.frombuffer(data, dtype=dtype).reshape(shape)
 
 
-def _checked_shape(shape: Sequence[int], *, field: str) -> tuple[int, ...]:
+def _validate_shape(shape: Sequence[int], *, field: str) -> tuple[int, ...]:
     if len(shape) > MAX_AXES:
         raise InputError(f"{len(shape)} axes; at most {MAX_AXES} are allowed", field=field)
     if any(extent < 1 for extent in shape):
