@@ -67,7 +67,7 @@ def test_without_its_token_a_command_is_told_in_one_line(
     result = run("models", "--server", secure_server, *options)
 
     assert result.code == 2
-    assert result.stderr.startswith("zfscope: the service asks for a token; ")
+    assert result.stderr.startswith("zfscope: token missing; ")
     assert result.stderr.count("\n") == 1
 
 

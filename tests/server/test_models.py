@@ -215,7 +215,7 @@ def test_without_a_device_the_start_says_so(
     store: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeUnavailable, match="device 'cuda': torch finds none here"):
+    with pytest.raises(RuntimeUnavailable, match="device 'cuda' not available"):
         Models(ModelStore(store), counted, default="tiny", device="cuda")
 
 

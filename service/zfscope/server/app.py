@@ -1,4 +1,4 @@
-"""The service as a whole: built, started, warmed up, and shut down in the order that hurts nobody."""
+"""The service: construction, start, warm-up and graceful shutdown."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ _log = structlog.get_logger("zfscope.server")
 
 
 class Service:
-    """One gRPC server and what it serves. Start it, warm it up, stop it, each once."""
+    """gRPC server with its services. Call `start`, `warm_up` and `stop` once each, in this order."""
 
     def __init__(self, settings: Settings) -> None:
         """Read the tokens, and open the store.
@@ -153,7 +153,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
     service = Service(settings)
     announce(f"zfscope listens on {await service.start()}")
     if service.metrics_address:
-        announce(f"zfscope tells metrics on http://{service.metrics_address}/metrics")
+        announce(f"metrics available at http://{service.metrics_address}/metrics")
     warm, served = asyncio.create_task(service.warm_up()), False
     try:
         either: set[asyncio.Future[Any]] = {warm, stopped}

@@ -63,6 +63,6 @@ class Cancel:
     def check(self) -> None:
         """Raise Cancelled if the call has ended, TooLate past its deadline."""
         if self._ended.is_set():
-            raise Cancelled("the caller went away")
+            raise Cancelled("the client cancelled the call or disconnected")
         if time.monotonic() > self._deadline:
             raise TooLate("the deadline has passed")

@@ -1,4 +1,4 @@
-"""The models that requests name: loaded when first asked for, kept, and shared by all."""
+"""Models by name and version: loaded on first use, cached, and shared by all requests."""
 
 import threading
 from collections import OrderedDict
@@ -39,7 +39,9 @@ class Models:
         does not find.
         """
         if device == "cuda" and not torch.cuda.is_available():
-            raise RuntimeUnavailable("device 'cuda': torch finds none here", field="device")
+            raise RuntimeUnavailable(
+                "device 'cuda' not available: torch finds no CUDA device; use device cpu", field="device"
+            )
         self._store = store
         self._create_runtime = create_runtime
         self._keep = keep

@@ -1,4 +1,4 @@
-"""How the service is set up: by ZFSCOPE_ variables of the environment, or by whoever starts it."""
+"""Settings of the service, read from ZFSCOPE_ environment variables or passed in by the caller."""
 
 import os
 import re
@@ -28,14 +28,14 @@ from zfscope.server.lifecycle.admission import AdmissionLimits
 from zfscope.server.protos import METHODS
 
 _MIB = 1 << 20
-# What a request may have in addition to an image of the largest size.
-_BESIDE_AN_IMAGE = 4 * _MIB
+# Room in a request for everything but an image of the largest size.
+_REQUEST_OVERHEAD = 4 * _MIB
 _PORTS = {
     "listen": {"example_port": 50051},
     "torchserve": {"example_port": 7070, "least_port": 1},
     "metrics_listen": {"example_port": 9090},
 }
-# Settings, each with the setting that limits it.
+# Pairs of a setting and the setting that limits it.
 _ORDERED = (("default_deadline_s", "max_deadline_s"), ("max_image_bytes", "max_receive_bytes"))
 # gRPC's options are signed 32-bit integers, times in milliseconds.
 _MOST_BYTES = 2**31 - 1
@@ -43,7 +43,7 @@ _MOST_S = 2_000_000
 _MOST_THREADS = 1024
 Bytes = Annotated[PositiveInt, Field(le=_MOST_BYTES)]
 PREFIX = "ZFSCOPE_"
-# What clients and other commands read, compose files and the Makefile.
+# Variables read by clients, other commands, compose files and the Makefile, not by the service.
 OTHERS = frozenset(
     f"{PREFIX}{name}"
     for name in (
@@ -58,134 +58,144 @@ _SERVICE_LINK = re.compile(
 
 
 class Settings(BaseSettings):
-    """Every setting NAME may be given as the environment's ZFSCOPE_NAME."""
+    """Settings of the service; the environment variable ZFSCOPE_NAME sets the setting NAME."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
     )
 
-    listen: str = Field(default="127.0.0.1:50051", description="HOST:PORT; port 0 takes a free one.")
-    tls_certificate: Path | None = Field(
-        default=None, description="PEM file of the service's certificate and its chain; unset: no TLS."
+    listen: str = Field(
+        default="127.0.0.1:50051", description="Address to listen on, HOST:PORT; port 0 picks a free port."
     )
-    tls_key: Path | None = Field(default=None, description="PEM file of its private key.")
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file with the service's certificate and its chain; unset: no TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
     tls_client_ca: Path | None = Field(
         default=None,
-        description="PEM file of who signs callers' certificates; set: callers need one (mutual TLS).",
+        description="PEM file with the CA of client certificates; if set, clients must present one (mTLS).",
     )
     token: SecretStr | None = Field(
-        default=None, description="Bearer token that clients must send, at least 16 characters; unset: none."
+        default=None,
+        description="Bearer token that clients must send, at least 16 characters; unset: no token.",
     )
-    token_file: Path | None = Field(
-        default=None, description="A file of such tokens, one a line; any of them will do."
-    )
+    token_file: Path | None = Field(default=None, description="File of accepted bearer tokens, one per line.")
     allow_insecure: bool = Field(
         default=False,
-        description="Listen beyond this machine without TLS, or without knowing who calls.",
+        description="Listen on a non-loopback address without TLS or without client authentication.",
     )
-    store: Path = Field(default=Path("model_store"), description="The folder of models.")
+    store: Path = Field(default=Path("model_store"), description="Directory of the model store.")
     default_model: str = Field(
-        default="", description="The model of requests that name none; empty: the store's own default."
+        default="", description="Model for requests that name none; empty: the store's default model."
     )
     runtime: RuntimeName = Field(default=RuntimeName.onnx, description="Runtime of the forward pass.")
     torchserve: str = Field(
         default="127.0.0.1:7070",
-        description="HOST:PORT of TorchServe's gRPC inference API, where it is asked.",
+        description="HOST:PORT of TorchServe's gRPC inference API; used by runtime torchserve.",
     )
     torchserve_timeout_s: PositiveFloat = Field(
-        default=10, description="Seconds that TorchServe may take for a pass."
+        default=10, description="Timeout of one TorchServe forward pass, in seconds."
     )
-    device: DeviceName = Field(default=DeviceName.cpu, description="Where all passes are computed.")
+    device: DeviceName = Field(default=DeviceName.cpu, description="Device for forward and backward passes.")
     cache: Path | None = Field(
-        default=None, description="The folder of exported graphs; unset: this user's cache."
+        default=None, description="Directory for exported graphs; unset: the user's cache directory."
     )
     threads: PositiveInt | None = Field(
         default=None,
         le=_MOST_THREADS,
-        description="Threads of one forward pass; unset: the CPUs that the process may use.",
+        description="Threads per forward pass; unset: the number of CPUs available to the process.",
     )
     workers: PositiveInt = Field(
-        default=2, le=_MOST_THREADS, description="Analyses that are worked on at once."
+        default=2, le=_MOST_THREADS, description="Maximum number of analyses that run concurrently."
     )
     queue: PositiveInt = Field(
-        default=64, description="Requests of each method that are in work or wait; more are refused."
+        default=64, description="Maximum number of running and queued requests per method; more are rejected."
     )
     queues: Mapping[str, PositiveInt] = Field(
         default_factory=dict,
         examples=['{"Occlude": 4}'],
-        description='The queue of single methods instead, as JSON: {"Occlude": 4}.',
+        description='Per-method overrides of queue, as JSON: {"Occlude": 4}.',
     )
     queued_bytes: PositiveInt = Field(
-        default=256 * _MIB, description="Bytes of all requests that are in work or wait; more are refused."
+        default=256 * _MIB,
+        description="Maximum total size of running and queued requests, in bytes; more are rejected.",
     )
     default_deadline_s: PositiveFloat = Field(
-        default=300, description="Seconds that a call gets which comes without a deadline."
+        default=300, description="Deadline of calls that set none, in seconds."
     )
-    max_deadline_s: PositiveFloat = Field(default=900, description="Seconds that any call gets at most.")
-    batch_size: PositiveInt = Field(default=8, description="Images of one forward pass at most.")
+    max_deadline_s: PositiveFloat = Field(
+        default=900, description="Maximum deadline of any call, in seconds."
+    )
+    batch_size: PositiveInt = Field(default=8, description="Maximum number of images per forward pass.")
     batch_queue: PositiveInt = Field(
-        default=256, description="Images that may wait for a model's forward pass; more are refused."
+        default=256, description="Maximum number of images queued per model; more are rejected."
     )
     batch_delay_s: NonNegativeFloat = Field(
         default=0.005,
-        description="Seconds after a pass that the next one waits, at most, for those just answered to ask "
-        "again; who is alone never waits.",
+        description="Maximum seconds that the next pass waits for as many images as the last one had; "
+        "a lone request never waits.",
     )
-    watch: bool = Field(default=False, description="Take up models and versions that appear in the store.")
+    watch: bool = Field(default=False, description="Load new models and versions that appear in the store.")
     kept_models: PositiveInt = Field(
-        default=3, description="Models that stay loaded, the default one included."
+        default=3, description="Maximum number of models kept in memory, including the default model."
     )
     analyzers: tuple[str, ...] = Field(
         default=(),
         examples=['["project"]'],
-        description='The analyzers to load, as JSON: ["project"]; empty: all that are installed.',
+        description='Analyzers to load, as JSON: ["project"]; empty: all installed analyzers.',
     )
     max_passes: PositiveInt = Field(
         default=20_000,
-        description="Forward passes that all photos of a request may cost, by the analyzers' estimate.",
+        description="Maximum number of forward passes per request, as estimated by the analyzer.",
     )
-    max_units: PositiveInt = Field(default=64, description="Units that one Project may ask for.")
-    max_images: PositiveInt = Field(default=64, description="Images that one ModelInfer may send.")
-    max_image_bytes: PositiveInt = Field(default=DecodeLimits.bytes, description="Bytes of one image file.")
+    max_units: PositiveInt = Field(default=64, description="Maximum number of units per Project request.")
+    max_images: PositiveInt = Field(
+        default=64, description="Maximum number of images per ModelInfer request."
+    )
+    max_image_bytes: PositiveInt = Field(
+        default=DecodeLimits.bytes, description="Maximum size of an image file, in bytes."
+    )
     max_image_pixels: PositiveInt = Field(
         default=DecodeLimits.pixels,
-        description="Pixels of one image; a JPEG of up to four times as many is decoded at a smaller scale.",
+        description="Maximum pixels per image; JPEGs of up to 4 times as many are decoded at reduced scale.",
     )
     max_connections: PositiveInt | None = Field(
         default=None,
         le=2**31 - 1,
-        description="Connections at once; more are closed at once. Unset: as the limit of open files allows.",
+        description="Maximum connections; more are closed. Unset: derived from the open-file limit.",
     )
     max_idle_s: PositiveFloat = Field(
-        default=300, le=_MOST_S, description="Seconds after which a connection without calls is closed."
+        default=300, le=_MOST_S, description="Seconds without calls after which a connection is closed."
     )
     max_receive_bytes: Bytes = Field(
-        default=DecodeLimits.bytes + _BESIDE_AN_IMAGE, description="Bytes of one request."
+        default=DecodeLimits.bytes + _REQUEST_OVERHEAD, description="Maximum size of a request, in bytes."
     )
-    max_send_bytes: Bytes = Field(default=128 * _MIB, description="Bytes of one answer.")
+    max_send_bytes: Bytes = Field(default=128 * _MIB, description="Maximum size of a response, in bytes.")
     metrics_listen: str = Field(
-        default="", description="HOST:PORT of metrics for Prometheus, over HTTP; empty: none."
+        default="", description="HOST:PORT of the HTTP endpoint for Prometheus; empty: no endpoint."
     )
     traces_endpoint: str = Field(
         default="",
-        description="Where traces go by OTLP over gRPC, such as http://localhost:4317; empty: nowhere.",
+        description="OTLP/gRPC endpoint for traces, such as http://localhost:4317; empty: no traces.",
     )
-    channelz: bool = Field(
-        default=False, description="Tell callers of the process's connections, by grpc.channelz.v1."
-    )
+    channelz: bool = Field(default=False, description="Serve connection statistics over grpc.channelz.v1.")
     keepalive_s: PositiveFloat = Field(
         default=40,
         le=_MOST_S,
-        description="Seconds of silence after which a connection is asked whether it is alive.",
+        description="Seconds without traffic after which the service sends a keepalive ping.",
     )
     keepalive_timeout_s: PositiveFloat = Field(
-        default=40, le=_MOST_S, description="Seconds after which a connection without an answer is closed."
+        default=40,
+        le=_MOST_S,
+        description="Seconds to wait for a keepalive reply before the connection is closed.",
     )
     lame_duck_s: NonNegativeFloat = Field(
         default=3,
-        description="Seconds between 'not serving' and refusing work, for load balancers to notice.",
+        description="Seconds, at shutdown, between reporting NOT_SERVING and rejecting requests.",
     )
-    grace_s: NonNegativeFloat = Field(default=30, description="Seconds that running requests get at the end.")
+    grace_s: NonNegativeFloat = Field(
+        default=30, description="Seconds that running requests get to finish at shutdown."
+    )
 
     @field_validator("listen", "torchserve", "metrics_listen")
     @classmethod
@@ -201,9 +211,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _are_in_order(self) -> Self:
-        """Refuse a value above the limit that it is held to, unless it is the default: that one follows.
+        """Reject a value above the setting that limits it, except a default: the limit caps it anyway.
 
-        An InputError, not a ValueError: pydantic's message for that would quote all settings.
+        Raises InputError, not ValueError: pydantic's message for a ValueError would quote all settings.
         """
         for name, limit in _ORDERED:
             value, most = getattr(self, name), getattr(self, limit)
@@ -222,26 +232,26 @@ class Settings(BaseSettings):
 
     @property
     def admission_limits(self) -> AdmissionLimits:
-        """The most requests and bytes that are admitted at once."""
+        """Limits of the requests and bytes admitted at once."""
         return AdmissionLimits(self.queue, self.queues, self.queued_bytes)
 
     @property
     def deadlines(self) -> Deadlines:
-        """The time that calls get."""
+        """Default and maximum deadline of calls."""
         return Deadlines(self.default_deadline_s, self.max_deadline_s)
 
     @property
     def image_limits(self) -> DecodeLimits:
-        """The limits of images that come as files."""
+        """Limits of image files."""
         return DecodeLimits(bytes=self.max_image_bytes, pixels=self.max_image_pixels)
 
 
 def unknown_variables() -> Iterator[tuple[str, str]]:
-    """Yield each ZFSCOPE_ variable that nothing reads, with the nearest name of a setting or an empty one."""
+    """Yield each unknown ZFSCOPE_ variable with the closest known name; empty if none is close."""
     settings = [f"{PREFIX}{name}".upper() for name in Settings.model_fields]
     for name in sorted(os.environ):
-        shouted = name.upper()
-        known = shouted in settings or shouted in OTHERS or _SERVICE_LINK.fullmatch(shouted)
-        if shouted.startswith(PREFIX) and not known:
-            nearest = get_close_matches(shouted, [*settings, *OTHERS], n=1, cutoff=0.75)
+        upper = name.upper()
+        known = upper in settings or upper in OTHERS or _SERVICE_LINK.fullmatch(upper)
+        if upper.startswith(PREFIX) and not known:
+            nearest = get_close_matches(upper, [*settings, *OTHERS], n=1, cutoff=0.75)
             yield name, "".join(nearest)

@@ -125,7 +125,7 @@ def test_bytes_that_are_no_request_are_the_caller_s_fault(channel: grpc.Channel)
         call(b"\xff\xff\xff", timeout=30)
 
     assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert failure.value.details() == "3 bytes that are no request of this method; use its proto"
+    assert failure.value.details() == "3 bytes are not a valid request of this method; use its proto"
 
 
 def test_a_method_that_does_not_exist_is_unimplemented(channel: grpc.Channel) -> None:

@@ -67,7 +67,7 @@ def scraped(service: Running) -> Scraped:
 
 @pytest.fixture
 def watched(settings: Settings, make_service: Callable[[Settings], Running]) -> Running:
-    """A warm service that tells metrics on a free port."""
+    """A warm service that exposes metrics on a free port."""
     service = make_service(settings.model_copy(update={"metrics_listen": "127.0.0.1:0"}))
     service.call(service.service.warm_up())
     return service
@@ -210,7 +210,7 @@ async def test_a_port_that_is_taken_is_an_error_at_once(settings: Settings) -> N
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         service = Service(settings.model_copy(update={"metrics_listen": listen}))
         with pytest.raises(
-            InputError, match=f"cannot tell metrics on {listen}: Address already in use"
+            InputError, match=f"cannot serve metrics on {listen}: Address already in use"
         ) as told:
             await service.start()
     assert told.value.field == "metrics_listen"
@@ -235,5 +235,5 @@ def test_a_service_that_starts_says_where(start: Callable[..., Any]) -> None:
     listens, metrics = process.stdout.readline(), process.stdout.readline()
 
     assert listens.startswith("zfscope listens on ")
-    assert metrics.startswith("zfscope tells metrics on http://127.0.0.1:")
+    assert metrics.startswith("metrics available at http://127.0.0.1:")
     assert metrics.endswith("/metrics\n")

@@ -49,7 +49,7 @@ def _digest(token: str) -> bytes:
 
 def _refusing(method: str, *, given: bool) -> Callable[..., AsyncIterator[Any]]:
     """Return a handler of any kind of RPC that refuses it before it reads a request."""
-    what = "the token is not one of the service's" if given else "the service asks for a token"
+    what = "unknown token" if given else "token missing"
     error = Unauthenticated(f"{what}; send one as metadata, authorization: Bearer TOKEN")
 
     async def refuse(requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:

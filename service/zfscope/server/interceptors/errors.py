@@ -99,7 +99,9 @@ def _parsed(handler: Handler, data: bytes) -> Any:
     try:
         return handler.request_deserializer(data)
     except DecodeError as error:
-        raise InputError(f"{len(data)} bytes that are no request of this method; use its proto") from error
+        raise InputError(
+            f"{len(data)} bytes are not a valid request of this method; use its proto"
+        ) from error
 
 
 def _log_error(log: Any, error: Exception, started: float) -> None:

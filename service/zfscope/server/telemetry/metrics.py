@@ -1,6 +1,6 @@
-"""Metrics for Prometheus: calls, queues, forward passes and failures, and the port that serves them.
+"""Prometheus metrics of calls, queues, forward passes and failures, and the HTTP server that exposes them.
 
-No label holds what a caller wrote: methods and reasons are the service's own, models those that it loaded.
+No label value comes from a caller: methods and reasons are fixed, models are those that were loaded.
 """
 
 import time
@@ -28,61 +28,61 @@ _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
 
 class Metrics:
-    """The metrics of one service, in a registry of their own."""
+    """Metrics of one service, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._started = self._counter("grpc_server_started", "Calls that began.", *_METHOD)
-        self._handled = self._counter("grpc_server_handled", "Calls that ended.", *_METHOD, "grpc_code")
+        self._started = self._counter("grpc_server_started", "RPCs started.", *_METHOD)
+        self._handled = self._counter("grpc_server_handled", "RPCs completed.", *_METHOD, "grpc_code")
         self._seconds = self._histogram(
-            "grpc_server_handling_seconds", "How long calls took.", _SECONDS, *_METHOD
+            "grpc_server_handling_seconds", "Duration of RPCs, in seconds.", _SECONDS, *_METHOD
         )
         self._failures = self._counter(
             "zfscope_failures",
-            "Calls that failed, by what was wrong.",
+            "Failed RPCs by error reason.",
             "grpc_service",
             "grpc_method",
             "reason",
         )
         self._queued = self._histogram(
-            "zfscope_queue_seconds", "How long work waited to begin.", _SHORT_SECONDS, "queue"
+            "zfscope_queue_seconds", "Time that work waited in a queue, in seconds.", _SHORT_SECONDS, "queue"
         )
         self._passes = self._counter(
-            "zfscope_forward_passes", "Images that went through a network.", "model", "version"
+            "zfscope_forward_passes", "Images run through a network.", "model", "version"
         )
         self._batch = self._histogram(
-            "zfscope_batch_size", "Images that went through a network at once.", _IMAGES, "model", "version"
+            "zfscope_batch_size", "Images per forward pass.", _IMAGES, "model", "version"
         )
         self._forward = self._histogram(
             "zfscope_forward_seconds",
-            "How long a batch took in a network.",
+            "Duration of a forward pass, in seconds.",
             _SHORT_SECONDS,
             "model",
             "version",
         )
         self.registry.register(_LogLines())
         for method in CALLS.values():
-            self._started.labels(*method)  # a rate is right from the first call on
+            self._started.labels(*method)  # start at 0, or rate() would miss the first call
 
     def began(self, method: Method) -> None:
-        """Count a call that begins."""
+        """Count a call that starts."""
         self._started.labels(*method).inc()
 
     def ended(self, method: Method, code: str, *, seconds: float, failure: str) -> None:
-        """Count a call that ended. failure: what kind of failure, empty where it was none."""
+        """Count a completed call. failure: error reason; empty if the call succeeded."""
         self._handled.labels(*method, code).inc()
         self._seconds.labels(*method).observe(seconds)
         if failure:
             self._failures.labels(method.service, method.name, failure).inc()
 
     def waited(self, queue: str, seconds: float) -> None:
-        """Count work that begins, after it waited in a queue of the service."""
+        """Record how long work waited in a queue of the service."""
         self._queued.labels(queue).observe(seconds)
 
     def passed(self, model: str, version: int, *, images: int, seconds: float) -> None:
-        """Count images that went through a network together."""
+        """Record a forward pass of a batch of images."""
         self._passes.labels(model, version).inc(images)
         self._batch.labels(model, version).observe(images)
         self._forward.labels(model, version).observe(seconds)
@@ -95,17 +95,17 @@ class Metrics:
 
 
 class _LogLines(Collector):
-    """The lines that the log of this process lost."""
+    """Collector of the number of log lines that this process lost."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Return the count as it is now."""
+        """Yield the current count."""
         yield CounterMetricFamily(
-            "zfscope_log_lines_lost", "Lines of the log that could not be written.", value=lines_lost()
+            "zfscope_log_lines_lost", "Log lines that could not be written.", value=lines_lost()
         )
 
 
 class InstrumentedRuntime:
-    """Counts and times the passes of a runtime, and makes them spans of the call that they are for."""
+    """Runtime wrapper that counts and times forward passes and records them as spans of the call."""
 
     def __init__(self, runtime: Runtime, model: Model, metrics: Metrics) -> None:
         self._runtime = runtime
@@ -147,7 +147,7 @@ class InstrumentedRuntime:
 
     @contextmanager
     def _pass(self, images: int) -> Iterator[None]:
-        """Measure a pass that succeeds."""
+        """Record a pass, unless it fails."""
         started = time.perf_counter()
         with part("forward", images=images, runtime=self._runtime.name):
             yield
@@ -156,20 +156,20 @@ class InstrumentedRuntime:
 
 
 class MetricsServer:
-    """Answers HTTP on a port of its own, from a thread of its own."""
+    """HTTP server of the metrics, on a separate port and thread."""
 
     def __init__(self, metrics: Metrics, listen: str) -> None:
-        """listen: HOST:PORT. Raises InputError where it cannot be bound."""
+        """listen: HOST:PORT. Raises InputError if the address cannot be bound."""
         host, _, port = listen.rpartition(":")
         try:
             self._server, self._thread = start_http_server(int(port), host.strip("[]"), metrics.registry)
         except OSError as error:
-            told = f"cannot tell metrics on {listen}: {error.strerror or error}; name another address"
-            raise InputError(told, field="metrics_listen") from error
+            message = f"cannot serve metrics on {listen}: {error.strerror or error}; choose another address"
+            raise InputError(message, field="metrics_listen") from error
         self.address = f"{host}:{self._server.server_port}"
 
     def close(self) -> None:
-        """Free the port."""
+        """Stop the server and free the port."""
         with suppress(OSError):
             self._server.shutdown()
             self._server.server_close()

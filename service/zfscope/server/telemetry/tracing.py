@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry: a span for each call, and spans for its parts, where they go somewhere."""
+"""OpenTelemetry traces: one span per call and one per part of it, if an endpoint is configured."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from zfscope.proxies import proxy_of
 from zfscope.server.protos import Method
 
 _TRACE_HEADERS = frozenset({"traceparent", "tracestate", "baggage"})
+# Statuses of server errors, as opposed to client errors.
 _FAULTS = frozenset({grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS})
-"""Statuses that are the service's own fault, and not its caller's."""
 
 _tracer = trace.get_tracer("zfscope")
 
 
 class CallSpan:
-    """The span of a call, a child of its caller's where that says so. It is the current one of its task."""
+    """Span of a call, a child of the caller's span if its metadata names one; current in its task."""
 
     def __init__(self, method: Method, request_id: str, sent: Sequence[tuple[str, str | bytes]]) -> None:
         """sent: the metadata of the call."""
@@ -42,13 +42,13 @@ class CallSpan:
 
     @property
     def names(self) -> dict[str, str]:
-        """What names it in a log, nothing where it is not recorded."""
+        """Trace id for log lines; empty if the span is not recorded."""
         if not self._span.is_recording():
             return {}
         return {"trace_id": trace.format_trace_id(self._span.get_span_context().trace_id)}
 
     def end(self, code: grpc.StatusCode, failure: str) -> None:
-        """End it with the status of the call. failure: what kind of failure, empty where it was none."""
+        """End the span with the status of the call. failure: error reason; empty if the call succeeded."""
         self._span.set_attribute("rpc.grpc.status_code", code.value[0])
         if failure:
             self._span.set_attribute("error.type", failure)
@@ -59,7 +59,7 @@ class CallSpan:
 
 @contextmanager
 def part(name: str, **attributes: str | int) -> Iterator[None]:
-    """Record a part of the current call; where there is none, as for a batch of several, nothing."""
+    """Record a part of the current call as a span; do nothing without a current span, as in a batch."""
     if not trace.get_current_span().is_recording():
         yield
         return
@@ -70,10 +70,10 @@ def part(name: str, **attributes: str | int) -> Iterator[None]:
 
 
 def configure_traces(endpoint: str) -> Callable[[], None]:
-    """Send this process's traces to an OTLP endpoint, and give what sends the last and ends it.
+    """Send this process's traces to an OTLP endpoint; return a function that flushes and shuts down.
 
-    endpoint: http://HOST:PORT of OTLP over gRPC, https:// with TLS; empty sends nothing. Whatever else may be
-    set is read from the OTEL_ variables of the environment. Raises InputError without the extra `otel`.
+    endpoint: http://HOST:PORT of OTLP over gRPC, https:// with TLS; empty sends nothing. All other
+    settings come from the OTEL_ environment variables. Raises InputError if the extra `otel` is missing.
     """
     if not endpoint:
         return lambda: None
@@ -83,8 +83,8 @@ def configure_traces(endpoint: str) -> Callable[[], None]:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        told = "traces_endpoint asks for OpenTelemetry's SDK: pip install 'zfscope[otel]'"
-        raise InputError(told, field="traces_endpoint") from error
+        message = "traces_endpoint requires the OpenTelemetry SDK: pip install 'zfscope[otel]'"
+        raise InputError(message, field="traces_endpoint") from error
     resource = Resource.create({"service.name": "zfscope", "service.version": version("zfscope")})
     provider = TracerProvider(resource=resource)
     exporter = OTLPSpanExporter(endpoint=endpoint, channel_options=_options(endpoint))
@@ -94,7 +94,7 @@ def configure_traces(endpoint: str) -> Callable[[], None]:
 
 
 def _options(endpoint: str) -> Any:
-    """Return the channel's options: the environment's proxy only on the way to other machines."""
+    """Return the channel's options: use the environment's proxy only for other machines."""
     try:
         addresses = (parse_address(endpoint),)
     except ValueError:  # such as https://HOST, whose port is 443
