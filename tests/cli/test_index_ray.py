@@ -152,7 +152,7 @@ def test_an_address_where_no_cluster_is_is_told_in_one_line(
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"zfscope: no Ray cluster at '{address}' (")
     assert result.stderr.endswith(
-        "ray://HOST:PORT of its head, or, on a machine of the cluster, HOST:PORT or auto\n"
+        "ray://HOST:PORT of the head node or, on a machine of the cluster, HOST:PORT or auto\n"
     )
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -74,8 +74,8 @@ class Batcher:
         """size: images of one pass at most. queue: images that wait for a model at most.
 
         delay_s: how long after a pass the next one waits, at most, for as many images as there were then:
-        who was just answered often asks again at once. The image of a caller who is alone never waits.
-        models: how many run a pass at once. waited: is told how many seconds an image waited for its pass.
+        who was just answered often asks again at once. A lone request never waits.
+        models: number of concurrent passes. waited: called with the seconds that an image waited.
         """
         self._size = size
         self._delay_s = delay_s
@@ -167,8 +167,8 @@ class _Tray:
         found = self._found(batch, items)
         for given in found.values():
             if len(given) != len(items):
-                told = f"gave {len(given)} rows for {len(items)} images"
-                raise RuntimeError(f"runtime '{self._runtime.name}' {told}")
+                message = f"gave {len(given)} rows for {len(items)} images"
+                raise RuntimeError(f"runtime '{self._runtime.name}' {message}")
         return [{name: found[name][row] for name in item.names} for row, item in enumerate(items)]
 
     def _found(self, batch: NDArray[np.float32], items: Sequence[_Item]) -> Given:

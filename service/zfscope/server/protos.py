@@ -1,4 +1,4 @@
-"""The services by their protos: what is served, and what reflection tells of it."""
+"""The served gRPC services, with their descriptors for reflection."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zfscope.errors import InputError
 from zfscope.inference import inference_pb2 as pb
-from zfscope.server.oip.inputs import images_to_wire, sent_images
+from zfscope.server.oip.inputs import images_to_wire, parse_images
 
 Request = pb.ModelInferRequest
 
@@ -37,7 +37,7 @@ REQUESTS = st.builds(
 @given(REQUESTS)
 def test_any_request_is_read_as_its_shape_says_or_refused(request: Request) -> None:
     try:
-        sent = sent_images(request)
+        sent = parse_images(request)
         images = list(images_to_wire(sent).values()) if sent else []
     except InputError:
         return
@@ -52,7 +52,7 @@ def test_any_request_is_read_as_its_shape_says_or_refused(request: Request) -> N
 def test_files_come_out_as_they_went_in(files: list[bytes]) -> None:
     tensor = Request.InferInputTensor(name="images", datatype="BYTES", shape=[len(files)])
     raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
-    sent = sent_images(Request(inputs=[tensor], raw_input_contents=[raw]))
+    sent = parse_images(Request(inputs=[tensor], raw_input_contents=[raw]))
 
     assert sent is not None
     assert [image.encoded for image in images_to_wire(sent).values()] == files
@@ -65,7 +65,7 @@ def test_tensors_come_out_as_they_went_in_however_they_are_sent(images: int, ext
     typed = Request.InferInputTensor(name="input", datatype="FP32", shape=array.shape)
     typed.contents.fp32_contents.extend(array.ravel().tolist())
     for request in (Request(inputs=[raw], raw_input_contents=[array.tobytes()]), Request(inputs=[typed])):
-        sent = sent_images(request)
+        sent = parse_images(request)
 
         assert sent is not None
         found = [image.tensor for image in images_to_wire(sent).values()]

@@ -198,7 +198,7 @@ def test_a_version_that_is_none_is_refused_by_every_method(
     ):
         refusal = refused(call, request)
         assert refusal.code is INVALID
-        assert f"'{bad[:80]}' is no version; it is a whole number of 1 or more" in refusal.message
+        assert f"'{bad[:80]}' is invalid; expected an integer of at least 1" in refusal.message
 
 
 def test_the_server_says_what_it_is(stub: GRPCInferenceServiceStub) -> None:
@@ -451,59 +451,59 @@ BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
     "two inputs": (
         Request(inputs=[tensor(), tensor()], raw_input_contents=[ONE, ONE]),
         "inputs",
-        "2 inputs, 'input', 'input' ...; give one, 'input' (FP32) or 'images' (BYTES)",
+        "2 inputs, 'input', 'input' ...; send one, 'input' (FP32) or 'images' (BYTES)",
     ),
     "unknown input": (
         sent(tensor(name="data"), ONE),
         "inputs[0].name",
-        "no input 'data'; give 'input' (FP32)",
+        "input 'data' not found; send 'input' (FP32)",
     ),
     "unknown type": (
         sent(tensor(datatype="FP31"), ONE),
         "inputs[0].datatype",
-        "'FP31' is not the type of 'input'; FP32 is",
+        "datatype 'FP31' of 'input' is invalid; expected FP32",
     ),
-    "no type": (sent(tensor(datatype=""), ONE), "inputs[0].datatype", "'' is not the type of 'input'"),
+    "no type": (sent(tensor(datatype=""), ONE), "inputs[0].datatype", "datatype '' of 'input' is invalid"),
     "another type": (
         sent(tensor(datatype="FP64"), ONE * 2),
         "inputs[0].datatype",
-        "'FP64' is not the type of 'input'; FP32 is",
+        "datatype 'FP64' of 'input' is invalid; expected FP32",
     ),
-    "no shape": (sent(tensor(shape=()), ONE), "inputs[0].shape", "[] is no shape; 1 to 8 axes"),
+    "no shape": (sent(tensor(shape=()), ONE), "inputs[0].shape", "shape [] is invalid; allowed: 1 to 8 axes"),
     "an extent of 0": (
         sent(tensor(shape=(0, 3, 32, 32)), b""),
         "inputs[0].shape",
-        "[0, 3, 32, 32] is no shape; 1 to 8 axes, each of 1 or more, are allowed",
+        "shape [0, 3, 32, 32] is invalid; allowed: 1 to 8 axes, each of at least 1",
     ),
     "a negative extent": (
         sent(tensor(shape=(-1, 3, 32, -32)), ONE),
         "inputs[0].shape",
-        "[-1, 3, 32, -32] is no shape",
+        "shape [-1, 3, 32, -32] is invalid",
     ),
     "a million axes": (
         sent(tensor(shape=[1] * 1_000_000), ONE),
         "inputs[0].shape",
-        "[1, 1, 1, 1, 1, 1, 1, 1, ...] is no shape; 1 to 8 axes",
+        "shape [1, 1, 1, 1, 1, 1, 1, 1, ...] is invalid; allowed: 1 to 8 axes",
     ),
     "another shape": (
         sent(tensor(shape=(1, 32, 32, 3)), ONE),
         "inputs[0].shape",
-        "[1, 32, 32, 3] is not the shape of 'input'; [images, 3, 32, 32] is",
+        "shape [1, 32, 32, 3] of 'input' is invalid; expected [images, 3, 32, 32]",
     ),
     "no batch": (
         sent(tensor(shape=(3, 32, 32)), ONE),
         "inputs[0].shape",
-        "[3, 32, 32] is not the shape of 'input'; [images, 3, 32, 32] is",
+        "shape [3, 32, 32] of 'input' is invalid; expected [images, 3, 32, 32]",
     ),
     "too few bytes": (
         sent(tensor(), ONE[:-1]),
         "raw_input_contents[0]",
-        "12287 bytes; shape [1, 3, 32, 32] of FP32 needs exactly 12288",
+        "12287 bytes; shape [1, 3, 32, 32] of FP32 requires 12288",
     ),
     "a product that overflows": (
         sent(tensor(shape=(1 << 62, 1 << 62, 4)), b""),
         "raw_input_contents[0]",
-        "0 bytes; shape [4611686018427387904, 4611686018427387904, 4] of FP32 needs exactly",
+        "0 bytes; shape [4611686018427387904, 4611686018427387904, 4] of FP32 requires",
     ),
     "a product that overflows to what is there": (
         sent(tensor(shape=(1 << 62, 1 << 2, 3, 32)), b""),
@@ -513,23 +513,23 @@ BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
     "too few numbers": (
         sent(tensor(contents=CONTENTS(fp32_contents=[1, 2, 3]))),
         "inputs[0].contents.fp32_contents",
-        "3 elements; shape [1, 3, 32, 32] needs exactly 3072",
+        "3 elements; shape [1, 3, 32, 32] requires 3072",
     ),
     "numbers of another list": (
         sent(tensor(contents=CONTENTS(fp64_contents=[0.0] * 3072))),
         "inputs[0].contents",
-        "fp64_contents is given; FP32 is sent raw, or in fp32_contents",
+        "fp64_contents is set; send FP32 raw or in fp32_contents",
     ),
-    "nothing sent": (sent(tensor()), "inputs[0].contents", "nothing is given; FP32 is sent raw"),
+    "nothing sent": (sent(tensor()), "inputs[0].contents", "nothing is set; send FP32 raw"),
     "sent twice": (
         sent(tensor(contents=CONTENTS(fp32_contents=[0.0] * 3072)), ONE),
         "inputs[0].contents",
-        "fp32_contents are given, and raw contents too",
+        "both fp32_contents and raw contents are set",
     ),
     "raw contents of nothing": (
         Request(raw_input_contents=[ONE]),
         "raw_input_contents",
-        "1 for 0 inputs; give one for each, or none",
+        "1 for 0 inputs; send one for each, or none",
     ),
     "too many raw contents": (sent(tensor(), ONE, ONE), "raw_input_contents", "2 for 1 inputs"),
     "not finite": (
@@ -540,17 +540,17 @@ BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
     "shared memory": (
         sent(tensor(parameters={"shared_memory_region": pb.InferParameter(string_param="mine")})),
         "inputs[0].parameters",
-        "tensors in shared memory are not read, send their contents",
+        "tensors in shared memory are not supported, send their contents",
     ),
     "a length that lies": (
         sent(tensor(**FILES, shape=(1,)), b"\xff\xff\xff\xffabc"),
         "raw_input_contents[0]",
-        "element 0 says 4294967295 bytes; 3 are left",
+        "element 0 has 4294967295 bytes; only 3 are left",
     ),
     "a length cut off": (
         sent(tensor(**FILES, shape=(2,)), packed(b"abcde") + b"\1"),
         "raw_input_contents[0]",
-        "the length of element 1 is cut off, at byte 9",
+        "the length of element 1 is truncated at byte 9",
     ),
     "bytes left over": (
         sent(tensor(**FILES, shape=(1,)), packed(b"abc", b"de")),
@@ -560,12 +560,12 @@ BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
     "more photos than bytes": (
         sent(tensor(**FILES, shape=(1 << 62,)), packed(b"abc")),
         "raw_input_contents[0]",
-        "7 bytes; 4611686018427387904 elements need more",
+        "7 bytes; too few for 4611686018427387904 elements",
     ),
     "photos of another shape": (
         sent(tensor(**FILES, shape=(1, 2)), packed(b"abc", b"de")),
         "inputs[0].shape",
-        "[1, 2] is not the shape of 'images'; [photos] is, or [photos, 1]",
+        "shape [1, 2] of 'images' is invalid; expected [photos] or [photos, 1]",
     ),
     "no photo": (
         raw_photos(b"hello, world"),
@@ -575,22 +575,22 @@ BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
     "an output twice": (
         sent(tensor(), ONE, outputs=wanting("logits", "logits")),
         "outputs[1].name",
-        "'logits' is asked for twice",
+        "'logits' is requested twice",
     ),
     "classes of a layer": (
         sent(tensor(), ONE, outputs=wanting("conv1", classes=3)),
         "outputs[0].parameters",
-        "'conv1' has no classes; ask for those of logits or probabilities",
+        "'conv1' has no classes; request those of logits or probabilities",
     ),
     "no classes": (
         sent(tensor(), ONE, outputs=wanting("logits", classes=-1)),
         "outputs[0].parameters.classification",
-        "classification is no whole number of 1 or more",
+        "classification must be an integer of at least 1",
     ),
     "a parameter": (
         sent(tensor(), ONE, parameters={"layer": pb.InferParameter(string_param="conv5")}),
         "parameters",
-        "no parameter 'layer'; a model takes tensor_scale, an analyzer its own: MODEL/ANALYZER",
+        "unknown parameter 'layer'; available for models: tensor_scale",
     ),
 }
 
@@ -614,7 +614,7 @@ def test_an_output_that_there_is_not_is_told_with_those_there_are(
     refusal = refused(stub.ModelInfer, raw_tensors(pixels, outputs=wanting("logits", "conv9")))
 
     assert (refusal.code, refusal.field) == (NOT_FOUND, "outputs[1].name")
-    assert "no output 'conv9'; this model has logits, probabilities, conv1, relu1" in refusal.message
+    assert "output 'conv9' not found; available: logits, probabilities, conv1, relu1" in refusal.message
 
 
 def test_limits_hold_before_anything_is_computed(
@@ -632,7 +632,7 @@ def test_limits_hold_before_anything_is_computed(
     assert (many.code, many.field) == (EXHAUSTED, "inputs[0].shape")
     assert "3 images; one request may send 2" in many.message
     assert (large.code, large.field) == (EXHAUSTED, "outputs")
-    assert "the outputs would take 18,848 bytes; an answer may have 10,000" in large.message
+    assert "the outputs take 18,848 bytes; the limit of a response is 10,000" in large.message
     assert sum(map(len, fits.raw_output_contents)) == 2 * 4 * (4 + 6 * 14 * 14)
 
 
@@ -730,10 +730,10 @@ def test_lists_are_json_as_text(stub: GRPCInferenceServiceStub, photo: bytes) ->
     [
         ({"layer": "conv9"}, "parameters.layer", "layer 'conv9' not found; available: conv1, relu1"),
         ({"lair": "conv1"}, "parameters.lair", "lair is not known; allowed are layer, "),
-        ({"top": "many"}, "parameters.top", "top is 'many', which is no JSON"),
+        ({"top": "many"}, "parameters.top", "top is 'many', which is not valid JSON"),
         ({"top": 0}, "parameters.top", "top is 0: Input should be greater than 0"),
         ({"top": float("nan")}, "parameters.top", "top is nan, which is not finite"),
-        ({"units": "[" * 100_000}, "parameters.units", "which is no JSON"),
+        ({"units": "[" * 100_000}, "parameters.units", "which is not valid JSON"),
         ({"units": '[{"map": -1}]'}, "parameters.units[0].map", "map is -1"),
         ({"priority": 3, "timeout": 3, "rule": "guess"}, "parameters.rule", "rule is 'guess'"),
     ],
@@ -799,7 +799,7 @@ def test_an_output_that_an_analysis_has_not_is_told_with_those_it_has(
     refusal = refused(stub.ModelInfer, request)
 
     assert (refusal.code, refusal.field) == (NOT_FOUND, "outputs[0].name")
-    assert "no output 'heat'; this analysis has projections, pictures, analysis" in refusal.message
+    assert "output 'heat' not found; available: projections, pictures, analysis" in refusal.message
 
 
 def test_an_analyzer_without_photos_is_asked_without_inputs(

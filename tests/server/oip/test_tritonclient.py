@@ -116,7 +116,7 @@ def test_the_stock_client_reaches_models_and_analyzers(
         assert (looked / f"picture-{place}.png").read_bytes() == picture.png
     status, told = seen["refusal"]
     assert status == "StatusCode.INVALID_ARGUMENT"
-    assert "[3, 3, 31, 32] is not the shape of 'input'; [images, 3, 32, 32] is" in told
+    assert "shape [3, 3, 31, 32] of 'input' is invalid; expected [images, 3, 32, 32]" in told
     assert seen["no model"][0] == "StatusCode.NOT_FOUND"
 
 

@@ -1,4 +1,4 @@
-"""An analyzer through the Open Inference Protocol: photos and parameters in, pictures and numbers out."""
+"""Analyzers in the Open Inference Protocol: photos and parameters in, pictures and tensors out."""
 
 import json
 from collections.abc import Mapping
@@ -14,28 +14,28 @@ from zfscope.inference import inference_pb2 as pb
 from zfscope.results import Analysis
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import Cancel
-from zfscope.server.oip.inputs import images_to_wire, sent_images
-from zfscope.server.oip.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
-from zfscope.server.oip.parameters import TENSOR_SCALE, Target, parameters_of, scale_of
+from zfscope.server.oip.inputs import images_to_wire, parse_images
+from zfscope.server.oip.outputs import RequestedOutput, answer_to_wire, bytes_array, requested_outputs
+from zfscope.server.oip.parameters import TENSOR_SCALE, InferTarget, parameters_of, scale_of
 from zfscope.server.services.requests import prepared_by_field
 
+# Default outputs: the PNG files, and numbers and tables as a JSON object.
 PICTURES, ANALYSIS = "pictures", "analysis"
-"""What comes unasked: the PNG files, and all that is no array as one JSON object."""
 
 
 def infer(
-    backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel
+    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: Cancel
 ) -> pb.ModelInferResponse:
-    """Answer a ModelInfer of an analyzer. Blocks."""
+    """Answer a ModelInfer request for an analyzer. Blocks."""
     analyzer = backend.registry.analyzer(target.analyzer)
-    wanted = wanted_outputs(request, (PICTURES, ANALYSIS))
+    wanted = requested_outputs(request, (PICTURES, ANALYSIS))
     for output in wanted:
         if output.classes:
-            told = f"'{output.name:.80}' has no classes"
-            raise InputError(told, field=f"{output.field}.parameters")
-    names, sent = {output.name for output in wanted}, sent_images(request)
+            message = f"'{output.name:.80}' has no classes"
+            raise InputError(message, field=f"{output.field}.parameters")
+    names, sent = {output.name for output in wanted}, parse_images(request)
     check_photos(analyzer, sent.images if sent else 0)
-    own = TENSOR_SCALE in analyzer.params.model_fields  # a parameter of the analyzer's then, not of the input
+    own = TENSOR_SCALE in analyzer.params.model_fields  # then it is a parameter of the analyzer
     scale = "normalised" if own else scale_of(request, sent)
     call = AnalysisCall(
         target.analyzer,
@@ -60,13 +60,13 @@ def infer(
 
 
 def _arrays(analysis: Analysis) -> dict[str, NDArray[Any]]:
-    """Return an analysis as arrays by name; what would hide `pictures` or `analysis` is left out."""
+    """Return an analysis as arrays by name; tensors named `pictures` or `analysis` are left out."""
     pictures = bytes_array([picture.png for picture in analysis.pictures])
-    words = bytes_array([json.dumps(_words(analysis)).encode()])
-    return {**analysis.tensors, PICTURES: pictures, ANALYSIS: words}
+    values = bytes_array([json.dumps(_json_values(analysis)).encode()])
+    return {**analysis.tensors, PICTURES: pictures, ANALYSIS: values}
 
 
-def _words(analysis: Analysis) -> dict[str, Any]:
+def _json_values(analysis: Analysis) -> dict[str, Any]:
     return {
         "numbers": dict(analysis.numbers),
         "tables": {
@@ -77,8 +77,8 @@ def _words(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _given(output: Wanted, given: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+def _given(output: RequestedOutput, given: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     if output.name not in given:
-        told = f"no output '{output.name:.80}'; this analysis has {', '.join(given)}"
-        raise NotFound(told, field=f"{output.field}.name")
+        message = f"output '{output.name:.80}' not found; available: {', '.join(given)}"
+        raise NotFound(message, field=f"{output.field}.name")
     return np.asarray(given[output.name])

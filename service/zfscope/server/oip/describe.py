@@ -9,7 +9,7 @@ from zfscope.server.backend import Backend
 from zfscope.server.oip.analyzers import ANALYSIS, PICTURES
 from zfscope.server.oip.inputs import INPUT, PHOTOS
 from zfscope.server.oip.models import outputs_of
-from zfscope.server.oip.parameters import TENSOR_SCALE, Target
+from zfscope.server.oip.parameters import TENSOR_SCALE, InferTarget
 from zfscope.store import Manifest
 
 _ANY = -1
@@ -17,7 +17,7 @@ _DATATYPES: Mapping[int, str] = {pb.TYPE_FP32: "FP32", pb.TYPE_STRING: "BYTES"}
 Metadata = pb.ModelMetadataResponse.TensorMetadata
 
 
-def metadata(backend: Backend, target: Target) -> pb.ModelMetadataResponse:
+def metadata(backend: Backend, target: InferTarget) -> pb.ModelMetadataResponse:
     """Answer a ModelMetadata. Blocks."""
     found = _config(backend, target)
     model, batch = found.name.partition("/")[0], (_ANY,) if found.max_batch_size else ()
@@ -38,12 +38,12 @@ def metadata(backend: Backend, target: Target) -> pb.ModelMetadataResponse:
     )
 
 
-def config(backend: Backend, target: Target) -> pb.ModelConfigResponse:
+def config(backend: Backend, target: InferTarget) -> pb.ModelConfigResponse:
     """Answer a ModelConfig. Blocks."""
     return pb.ModelConfigResponse(config=_config(backend, target))
 
 
-def _config(backend: Backend, target: Target) -> pb.ModelConfig:
+def _config(backend: Backend, target: InferTarget) -> pb.ModelConfig:
     """Describe a model, or an analyzer of it. Raises NotFound for one that does not exist."""
     manifest = backend.models.manifest(target.model, target.version)
     return _analyzer(backend, target, manifest) if target.analyzer else _model(backend, manifest)
@@ -71,7 +71,7 @@ def _model(backend: Backend, manifest: Manifest) -> pb.ModelConfig:
     )
 
 
-def _analyzer(backend: Backend, target: Target, manifest: Manifest) -> pb.ModelConfig:
+def _analyzer(backend: Backend, target: InferTarget, manifest: Manifest) -> pb.ModelConfig:
     analyzer = backend.registry.analyzer(target.analyzer)
     photos = [pb.ModelInput(name=PHOTOS, data_type=pb.TYPE_STRING, dims=(_ANY,))]
     takes_photos = analyzer.photos[1] > 0

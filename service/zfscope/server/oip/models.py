@@ -1,4 +1,4 @@
-"""A model through the Open Inference Protocol: images in, class scores or what layers gave out."""
+"""Models in the Open Inference Protocol: images in, class scores or layer outputs out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import Loaded
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import Cancel
-from zfscope.server.oip.inputs import INPUT, Sent, images_to_wire, numbers_of, sent_images
-from zfscope.server.oip.outputs import Wanted, answer_to_wire, bytes_array, wanted_outputs
-from zfscope.server.oip.parameters import Target, check_no_parameters, scale_of
+from zfscope.server.oip.inputs import INPUT, ImageInput, images_to_wire, numbers_of, parse_images
+from zfscope.server.oip.outputs import RequestedOutput, answer_to_wire, bytes_array, requested_outputs
+from zfscope.server.oip.parameters import InferTarget, check_no_parameters, scale_of
 from zfscope.store import Manifest, Model
 from zfscope.wire.images import pixels_from_wire
 
@@ -32,7 +32,7 @@ SCORES = (LOGITS, PROBABILITIES)
 
 
 def outputs_of(manifest: Manifest) -> dict[str, Shape]:
-    """Return the shapes of all outputs of a model, without the batch: what comes unasked first."""
+    """Return the shapes of all outputs of a model, without the batch axis; the default output first."""
     known = shapes(manifest.network)
     layers = {layer.name: known[layer.name] for layer in manifest.network.layers}
     if not manifest.labels:
@@ -43,79 +43,86 @@ def outputs_of(manifest: Manifest) -> dict[str, Shape]:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """A request that can be answered. pixels: what the network reads, (N, 3, H, W)."""
+class InferRequest:
+    """A valid request. pixels: the network's input, (N, 3, H, W)."""
 
     loaded: Loaded
     pixels: Floats
-    wanted: Sequence[Wanted]
+    wanted: Sequence[RequestedOutput]
     warnings: tuple[Notice, ...]
 
     @property
     def layers(self) -> list[str]:
-        """The layers whose outputs are wanted."""
+        """Layers whose outputs are requested."""
         return [output.name for output in self.wanted if output.name not in SCORES]
 
     @property
     def scores(self) -> bool:
-        """Whether class scores are wanted."""
+        """Whether class scores are requested."""
         return len(self.layers) < len(self.wanted)
 
 
 async def infer(
-    backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel
+    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: Cancel
 ) -> pb.ModelInferResponse:
-    """Answer a ModelInfer of a model: scores and layers come of passes that are shared with others."""
-    asked = await backend.readers.run(partial(read, backend, request, target, cancel))
-    scores = await backend.batcher.forward(asked.loaded, asked.pixels) if asked.scores else None
-    layers = await backend.batcher.outputs(asked.loaded, asked.pixels, asked.layers)
-    answer = partial(response_of, request, asked, {**_scores(scores), **layers})
+    """Answer a ModelInfer request for a model; its passes are shared with other requests."""
+    parsed = await backend.readers.run(partial(read, backend, request, target, cancel))
+    scores = await backend.batcher.forward(parsed.loaded, parsed.pixels) if parsed.scores else None
+    layers = await backend.batcher.outputs(parsed.loaded, parsed.pixels, parsed.layers)
+    answer = partial(response_of, request, parsed, {**_scores(scores), **layers})
     return await backend.readers.run(answer) if layers else answer()
 
 
-def read(backend: Backend, request: pb.ModelInferRequest, target: Target, cancel: Cancel) -> Asked:
-    """Check a request, and prepare its images. Blocks; what can be refused is refused before any pass."""
+def read(
+    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: Cancel
+) -> InferRequest:
+    """Validate a request completely and prepare its images, before any pass is run. Blocks."""
     check_no_parameters(request)
     loaded = backend.models.loaded(target.model, target.version)
     known, model = outputs_of(loaded.model.manifest), loaded.model
-    wanted = wanted_outputs(request, [next(iter(known))])
+    wanted = requested_outputs(request, [next(iter(known))])
     for output in wanted:
         _check_wanted(output, known)
-    sent = sent_images(request)
+    sent = parse_images(request)
     if sent is None:
         raise InputError("no images; give the input 'input' or 'images'", field="inputs")
     _check_images(sent, model, backend.settings.max_images)
     _check_answer(sent.images, [known[output.name] for output in wanted], backend.settings.max_send_bytes)
     pixels, warnings = _pixels(backend, sent, model, cancel, scale_of(request, sent))
-    return Asked(loaded, pixels, wanted, warnings)
+    return InferRequest(loaded, pixels, wanted, warnings)
 
 
 def response_of(
-    request: pb.ModelInferRequest, asked: Asked, given: Mapping[str, Floats]
+    request: pb.ModelInferRequest, parsed: InferRequest, given: Mapping[str, Floats]
 ) -> pb.ModelInferResponse:
-    """Write what was asked for, out of what was computed."""
-    model = asked.loaded.model
-    outputs = {output.name: _as_wanted(given[output.name], output, model) for output in asked.wanted}
+    """Return the response with the requested outputs."""
+    model = parsed.loaded.model
+    outputs = {output.name: _as_wanted(given[output.name], output, model) for output in parsed.wanted}
     return answer_to_wire(
-        request, model=model.name, version=model.version, outputs=outputs, warnings=asked.warnings
+        request, model=model.name, version=model.version, outputs=outputs, warnings=parsed.warnings
     )
 
 
-def _check_wanted(output: Wanted, known: Mapping[str, Shape]) -> None:
+def _check_wanted(output: RequestedOutput, known: Mapping[str, Shape]) -> None:
     if output.name not in known:
         names = ", ".join(known)
-        raise NotFound(f"no output '{output.name:.80}'; this model has {names}", field=f"{output.field}.name")
+        raise NotFound(
+            f"output '{output.name:.80}' not found; available: {names}", field=f"{output.field}.name"
+        )
     if output.classes and output.name not in SCORES:
-        told = f"'{output.name}' has no classes; ask for those of {LOGITS} or {PROBABILITIES}"
-        raise InputError(told, field=f"{output.field}.parameters")
+        message = f"'{output.name}' has no classes; request those of {LOGITS} or {PROBABILITIES}"
+        raise InputError(message, field=f"{output.field}.parameters")
 
 
-def _check_images(sent: Sent, model: Model, most: int) -> None:
+def _check_images(sent: ImageInput, model: Model, most: int) -> None:
     spec = model.spec
     wanted = (spec.input_channels, spec.input_size, spec.input_size)
     if sent.name == INPUT and sent.shape[1:] != wanted:
-        told = f"{list(sent.shape)} is not the shape of '{INPUT}'; [images, {', '.join(map(str, wanted))}] is"
-        raise InputError(told, field="inputs[0].shape")
+        message = (
+            f"shape {list(sent.shape)} of '{INPUT}' is invalid; "
+            f"expected [images, {', '.join(map(str, wanted))}]"
+        )
+        raise InputError(message, field="inputs[0].shape")
     if sent.images > most:
         raise TooMuchWork(f"{sent.images} images; one request may send {most}", field="inputs[0].shape")
 
@@ -123,14 +130,14 @@ def _check_images(sent: Sent, model: Model, most: int) -> None:
 def _check_answer(images: int, wanted: Sequence[Shape], most: int) -> None:
     size = 4 * images * sum(math.prod(shape) for shape in wanted)
     if size > most:
-        told = f"the outputs would take {size:,} bytes; an answer may have {most:,}"
-        raise TooMuchWork(f"{told}: ask for fewer, or send fewer images", field="outputs")
+        message = f"the outputs take {size:,} bytes; the limit of a response is {most:,}"
+        raise TooMuchWork(f"{message}; request fewer outputs or send fewer images", field="outputs")
 
 
 def _pixels(
-    backend: Backend, sent: Sent, model: Model, cancel: Cancel, scale: TensorScale
+    backend: Backend, sent: ImageInput, model: Model, cancel: Cancel, scale: TensorScale
 ) -> tuple[Floats, tuple[Notice, ...]]:
-    """Return what the network reads, (N, 3, H, W), and what was assumed; of a photo nothing else is kept."""
+    """Return the network's input, (N, 3, H, W), and warnings; decoded photos are not kept."""
     pixels, warnings = [], list(model.warnings)
     if sent.name == INPUT:
         mean = model.mean_image
@@ -156,8 +163,8 @@ def _scores(logits: Floats | None) -> dict[str, Floats]:
     return {LOGITS: logits, PROBABILITIES: softmax(logits).astype(np.float32)}
 
 
-def _as_wanted(given: Floats, output: Wanted, model: Model) -> NDArray[Any]:
-    """Return scores as they are, or the likeliest classes as `SCORE:INDEX:LABEL`, (N, classes)."""
+def _as_wanted(given: Floats, output: RequestedOutput, model: Model) -> NDArray[Any]:
+    """Return scores unchanged, or the most likely classes as `SCORE:INDEX:LABEL`, (N, classes)."""
     if not output.classes:
         return given
     likeliest = np.argsort(-given, axis=1, kind="stable")[:, : output.classes]

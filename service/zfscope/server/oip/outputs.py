@@ -1,4 +1,4 @@
-"""Tensors that go out: which are wanted, and how they are written, raw or in typed lists."""
+"""Output tensors: those requested, and their serialisation, raw or as typed lists."""
 
 import json
 import struct
@@ -13,8 +13,8 @@ from zfscope.errors import InputError
 from zfscope.inference import inference_pb2 as pb
 from zfscope.results import Notice
 
+# Numbers, or bytes objects (dtype object) for BYTES.
 Array = NDArray[Any]
-"""Of numbers, or of bytes objects (dtype object), which are BYTES."""
 
 CLASSIFICATION = "classification"
 WARNINGS = "warnings"
@@ -28,24 +28,24 @@ _TYPES: Mapping[np.dtype[Any], tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """An output that is wanted; classes: so many of the likeliest as text, 0 for the scores themselves."""
+class RequestedOutput:
+    """A requested output. classes: number of most likely classes to return as text; 0 for the scores."""
 
     name: str
     classes: int
     field: str
 
 
-def wanted_outputs(request: pb.ModelInferRequest, default: Sequence[str]) -> list[Wanted]:
-    """Return what a request wants, in order. Raises InputError for a name given twice or a bad parameter."""
+def requested_outputs(request: pb.ModelInferRequest, default: Sequence[str]) -> list[RequestedOutput]:
+    """Return the requested outputs in order. Raises InputError for duplicate names or invalid parameters."""
     if not request.outputs:
-        return [Wanted(name, 0, "outputs") for name in default]
+        return [RequestedOutput(name, 0, "outputs") for name in default]
     wanted = {}
-    for place, output in enumerate(request.outputs):
-        field = f"outputs[{place}]"
+    for index, output in enumerate(request.outputs):
+        field = f"outputs[{index}]"
         if output.name in wanted:
-            raise InputError(f"'{output.name:.80}' is asked for twice", field=f"{field}.name")
-        wanted[output.name] = Wanted(output.name, _classes(output, field), field)
+            raise InputError(f"'{output.name:.80}' is requested twice", field=f"{field}.name")
+        wanted[output.name] = RequestedOutput(output.name, _classes(output, field), field)
     return list(wanted.values())
 
 
@@ -64,9 +64,9 @@ def answer_to_wire(
     outputs: Mapping[str, Array],
     warnings: Sequence[Notice] = (),
 ) -> pb.ModelInferResponse:
-    """Write an answer: in typed lists if the request used them, else raw. Warnings are a parameter of it.
+    """Return a response, as typed lists if the request used them, otherwise raw; warnings are a parameter.
 
-    FP16 has no list, and the two are never mixed: where it is among the outputs, all are raw.
+    FP16 has no typed list, and forms cannot be mixed: with an FP16 output all are raw.
     """
     arrays = {name: np.asarray(array, array.dtype.newbyteorder("<")) for name, array in outputs.items()}
     typed = any(tensor.HasField("contents") for tensor in request.inputs)
@@ -83,7 +83,7 @@ def answer_to_wire(
 
 
 def _parameters(warnings: Sequence[Notice]) -> dict[str, pb.InferParameter]:
-    """Return the answer's warnings as JSON text, [{"code", "message", "field"}]; no parameter without any."""
+    """Return the warnings as a JSON parameter, [{"code", "message", "field"}]; empty without warnings."""
     if not warnings:
         return {}
     return {WARNINGS: pb.InferParameter(string_param=json.dumps([asdict(notice) for notice in warnings]))}
@@ -92,11 +92,11 @@ def _parameters(warnings: Sequence[Notice]) -> dict[str, pb.InferParameter]:
 def _classes(output: pb.ModelInferRequest.InferRequestedOutputTensor, field: str) -> int:
     for name, value in output.parameters.items():
         if name != CLASSIFICATION:
-            told = f"no parameter '{name:.80}' of an output; there is {CLASSIFICATION}"
-            raise InputError(told, field=f"{field}.parameters")
+            message = f"unknown parameter '{name:.80}' of an output; available: {CLASSIFICATION}"
+            raise InputError(message, field=f"{field}.parameters")
         if value.WhichOneof("parameter_choice") != "int64_param" or value.int64_param < 1:
-            told = f"{CLASSIFICATION} is no whole number of 1 or more, which it has to be (int64_param)"
-            raise InputError(told, field=f"{field}.parameters.{CLASSIFICATION}")
+            message = f"{CLASSIFICATION} must be an integer of at least 1 (int64_param)"
+            raise InputError(message, field=f"{field}.parameters.{CLASSIFICATION}")
         return value.int64_param
     return 0
 

@@ -1,4 +1,4 @@
-"""What a request asks for: a model or MODEL/ANALYZER, and parameters, plain values or JSON as text."""
+"""Targets of requests, MODEL or MODEL/ANALYZER, and their parameters: plain values, or JSON as text."""
 
 import json
 import math
@@ -11,54 +11,57 @@ from zfscope.analysis.contract import Analyzer
 from zfscope.errors import InputError
 from zfscope.images.tensors import SCALES, TensorScale
 from zfscope.inference import inference_pb2 as pb
-from zfscope.server.oip.inputs import INPUT, Sent
+from zfscope.server.oip.inputs import INPUT, ImageInput
 from zfscope.validation import takes_text
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-# Hints of Triton's clients for its scheduler. Accepted without effect: a deadline is the call's own.
+# Scheduling hints of Triton's clients, accepted without effect: deadlines are those of gRPC.
 _HINTS = ("priority", "timeout")
 
-# What the numbers of the input `input` are: one of SCALES.
+# Scale of the values of the input `input`: one of SCALES.
 TENSOR_SCALE = "tensor_scale"
 
 
 @dataclass(frozen=True)
-class Target:
-    """A model, and the analyzer that is meant, empty for the model itself. version: None means the newest."""
+class InferTarget:
+    """A model and an analyzer, empty for the model itself. version: None for the newest."""
 
     model: str
     version: int | None
     analyzer: str
 
     def title(self, model: str) -> str:
-        """Write it as it is called, `model` being the name that the store has."""
+        """Return the target's name, with the name of the model in the store."""
         return f"{model}/{self.analyzer}" if self.analyzer else model
 
 
-def target_of(name: str, version: str, *, field: str) -> Target:
-    """Read a name and a version of a request: no name means the default model, no version the newest.
+def parse_target(name: str, version: str, *, field: str) -> InferTarget:
+    """Parse the model name and version of a request; empty means the default model and the newest version.
 
-    field: that of the version, for messages. Raises InputError for a version that is no number.
+    field: field of the version, for messages. Raises InputError for an invalid version.
     """
     if version and not _VERSION.fullmatch(version):
-        raise InputError(f"'{version:.80}' is no version; it is a whole number of 1 or more", field=field)
+        raise InputError(
+            f"version '{version:.80}' is invalid; expected an integer of at least 1", field=field
+        )
     model, _, analyzer = name.partition("/")
-    return Target(model, int(version) if version else None, analyzer)
+    return InferTarget(model, int(version) if version else None, analyzer)
 
 
 def check_no_parameters(request: pb.ModelInferRequest) -> None:
-    """Raise InputError for parameters, which a model does not have."""
+    """Raise InputError for parameters that a model does not have."""
     for name in request.parameters:
         if name not in (*_HINTS, TENSOR_SCALE):
-            others = f"a model takes {TENSOR_SCALE}, an analyzer its own: MODEL/ANALYZER"
-            told = f"no parameter '{name:.80}'; {others}"
-            raise InputError(told, field="parameters")
+            others = f"available for models: {TENSOR_SCALE}; analyzers (MODEL/ANALYZER) have others"
+            message = f"unknown parameter '{name:.80}'; {others}"
+            raise InputError(message, field="parameters")
 
 
 def parameters_of(request: pb.ModelInferRequest, analyzer: Analyzer[Any]) -> dict[str, Any]:
     """Return the parameters of an analyzer, by name.
 
-    Text is JSON where the parameter takes no text. Raises InputError for what has no value or is no JSON.
+    Text is parsed as JSON unless the parameter accepts text. Raises InputError for
+    missing values or invalid JSON.
     """
     schema = analyzer.params.model_json_schema()
     fields = schema.get("properties", {})
@@ -69,18 +72,18 @@ def parameters_of(request: pb.ModelInferRequest, analyzer: Analyzer[Any]) -> dic
     }
 
 
-def scale_of(request: pb.ModelInferRequest, sent: Sent | None) -> TensorScale:
-    """Return what the numbers of `input` are: the request's parameter, normalised without one.
+def scale_of(request: pb.ModelInferRequest, sent: ImageInput | None) -> TensorScale:
+    """Return the scale of the input `input`: that of the request's parameter, or normalised.
 
-    Raises InputError for a word that is not a scale, and for one of images that come as files.
+    Raises InputError for an unknown scale, or one sent with encoded images.
     """
     if TENSOR_SCALE not in request.parameters:
         return "normalised"
     word, field = request.parameters[TENSOR_SCALE].string_param, f"parameters.{TENSOR_SCALE}"
     if sent is None or sent.name != INPUT:
-        raise InputError(f"{TENSOR_SCALE} is for the input '{INPUT}' alone; leave it out", field=field)
+        raise InputError(f"{TENSOR_SCALE} applies to the input '{INPUT}' only; leave it out", field=field)
     if word not in SCALES:
-        raise InputError(f"{TENSOR_SCALE} is '{word:.80}'; allowed are {', '.join(SCALES)}", field=field)
+        raise InputError(f"{TENSOR_SCALE} is '{word:.80}'; allowed: {', '.join(SCALES)}", field=field)
     return next(scale for scale in SCALES if scale == word)
 
 
@@ -96,4 +99,4 @@ def _value(name: str, value: pb.InferParameter, fields: Mapping[str, Any], schem
     try:
         return json.loads(given)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is '{given:.80}', which is no JSON: {error}", field=field) from error
+        raise InputError(f"{name} is '{given:.80}', which is not valid JSON: {error}", field=field) from error

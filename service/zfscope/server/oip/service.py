@@ -13,7 +13,7 @@ from zfscope.server.deadline import Cancel
 from zfscope.server.interceptors import Context
 from zfscope.server.lifecycle.health import Health
 from zfscope.server.oip import analyzers, describe, models
-from zfscope.server.oip.parameters import Target, target_of
+from zfscope.server.oip.parameters import InferTarget, parse_target
 
 _EXTENSIONS = ("classification", "model_configuration", "parameters")
 _log = structlog.get_logger("zfscope.server")
@@ -34,7 +34,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         return pb.ServerReadyResponse(ready=self._health.serving)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
-        target = target_of(request.name, request.version, field="version")
+        target = parse_target(request.name, request.version, field="version")
         ready = self._health.serving and await self._backend.readers.run(
             partial(can_run, self._backend, target)
         )
@@ -48,11 +48,11 @@ class InferenceService(GRPCInferenceServiceServicer):
     async def ModelMetadata(
         self, request: pb.ModelMetadataRequest, context: Context
     ) -> pb.ModelMetadataResponse:
-        target = target_of(request.name, request.version, field="version")
+        target = parse_target(request.name, request.version, field="version")
         return await self._backend.readers.run(partial(describe.metadata, self._backend, target))
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
-        target = target_of(request.model_name, request.model_version, field="model_version")
+        target = parse_target(request.model_name, request.model_version, field="model_version")
         cancel = Cancel(context)
         if not target.analyzer:
             return await models.infer(self._backend, request, target, cancel)
@@ -60,11 +60,11 @@ class InferenceService(GRPCInferenceServiceServicer):
         return await self._backend.workers.run(work)
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
-        target = target_of(request.name, request.version, field="version")
+        target = parse_target(request.name, request.version, field="version")
         return await self._backend.readers.run(partial(describe.config, self._backend, target))
 
 
-def can_run(backend: Backend, target: Target) -> bool:
+def can_run(backend: Backend, target: InferTarget) -> bool:
     """Return whether a request for a model would find it; it is loaded to find out. Blocks."""
     try:
         backend.models.loaded(target.model, target.version).runtime.check()
