@@ -74,7 +74,7 @@ def is_this_machine(host: str) -> bool:
     except ValueError:
         return is_loopback(host)
     mapped = getattr(address, "ipv4_mapped", None)
-    return any(found.is_loopback or found.is_unspecified for found in (address, mapped) if found)
+    return any(ip.is_loopback or ip.is_unspecified for ip in (address, mapped) if ip)
 
 
 def bracket_ipv6(host: str) -> str:
@@ -84,11 +84,11 @@ def bracket_ipv6(host: str) -> str:
 
 def _without_scheme(stripped: str, text: str) -> tuple[str, str]:
     """Split off the scheme of a URL. Raises ValueError for user names, paths and unknown schemes."""
-    found = _SCHEME.match(stripped)
-    scheme = found[1].lower() if found else ""
+    match = _SCHEME.match(stripped)
+    scheme = match[1].lower() if match else ""
     if scheme and scheme not in (*_PLAIN, *_WITH_TLS):
         raise ValueError(f"'{text}' is not HOST:PORT: '{scheme}://' is not a supported scheme; leave it out")
-    rest = stripped[found.end() :] if found else stripped
+    rest = stripped[match.end() :] if match else stripped
     if "@" in rest:
         raise ValueError("an address with '@' is not HOST:PORT: leave user name and password out")
     rest = rest.rstrip("/")

@@ -141,8 +141,8 @@ def _models(
     client: LocalClient, request: Any, check_cancelled: Callable[[], None]
 ) -> tuple[ModelSummary, ...]:
     default = client.default()
-    listed = sorted(client.store.listing(), key=lambda found: (found.name, -found.version))
-    return tuple(model_summary(found, default) for found in listed)
+    listed = sorted(client.store.listing(), key=lambda entry: (entry.name, -entry.version))
+    return tuple(model_summary(entry, default) for entry in listed)
 
 
 def _model(

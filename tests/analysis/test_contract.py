@@ -88,7 +88,7 @@ def test_the_registry_accepts_what_mypy_accepts(
     vars(module)["Typed"] = type(analyzer)
     monkeypatch.setitem(sys.modules, "typed_analyzers", module)
     point = EntryPoint(analyzer.name, "typed_analyzers:Typed", "zfscope.analyzers")
-    assert list(load_analyzers(found=[point])) == [analyzer.name]
+    assert list(load_analyzers(points=[point])) == [analyzer.name]
 
 
 def test_the_example_gives_the_mean_of_the_colour_that_is_asked_for() -> None:

@@ -62,7 +62,7 @@ def entry(name: str = "good", value: str = "some_plugins:Good", package: str = "
 
 
 def test_an_analyzer_is_registered_by_name_with_its_distribution() -> None:
-    registry = load_analyzers(found=[entry()])
+    registry = load_analyzers(points=[entry()])
     assert list(registry) == ["good"]
     assert isinstance(registry.analyzer("good"), Good)
     assert (registry["good"].distribution, registry["good"].version) == ("zfscope-good", "1.2")
@@ -71,7 +71,7 @@ def test_an_analyzer_is_registered_by_name_with_its_distribution() -> None:
 
 def test_an_analyzer_that_no_distribution_brought_says_so() -> None:
     point = EntryPoint("good", "some_plugins:Good", "zfscope.analyzers")
-    assert load_analyzers(found=[point])["good"].package == "of no package"
+    assert load_analyzers(points=[point])["good"].package == "of no package"
 
 
 def test_the_built_in_ones_come_by_the_same_door() -> None:
@@ -81,30 +81,30 @@ def test_the_built_in_ones_come_by_the_same_door() -> None:
 
 def test_an_unknown_name_is_reported_with_the_available_ones() -> None:
     with pytest.raises(NotFound, match="analyzer 'bad' not found; available: good") as refusal:
-        load_analyzers(found=[entry()]).analyzer("bad")
+        load_analyzers(points=[entry()]).analyzer("bad")
     assert refusal.value.field == "analyzer"
 
 
 def test_only_allowed_analyzers_are_imported() -> None:
     broken = entry("broken", "there_is_no_such_module:Nothing")
-    assert list(load_analyzers(["good"], found=[entry(), broken])) == ["good"]
+    assert list(load_analyzers(["good"], points=[entry(), broken])) == ["good"]
 
 
 def test_an_allowed_analyzer_that_is_not_installed_stops_the_start() -> None:
     with pytest.raises(NotFound, match="analyzer 'occlude' is not installed; available: good"):
-        load_analyzers(["occlude"], found=[entry()])
+        load_analyzers(["occlude"], points=[entry()])
 
 
 def test_two_analyzers_of_one_name_stop_the_start_with_both_packages() -> None:
     with pytest.raises(
         BrokenPlugin, match=r"'good' of other 1\.2: the name is also used by zfscope-good 1\.2"
     ):
-        load_analyzers(found=[entry(), entry(package="other")])
+        load_analyzers(points=[entry(), entry(package="other")])
 
 
 def test_a_plugin_that_cannot_be_imported_stops_the_start_with_name_package_and_version() -> None:
     with pytest.raises(BrokenPlugin, match=r"'gone' of zfscope-good 1\.2: .*ModuleNotFoundError.*no_module"):
-        load_analyzers(found=[entry("gone", "no_module:Gone")])
+        load_analyzers(points=[entry("gone", "no_module:Gone")])
 
 
 def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> None:
@@ -113,7 +113,7 @@ def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> No
 
     plugins.Greedy = Greedy  # type: ignore[attr-defined]
     with pytest.raises(BrokenPlugin, match=r"TypeError.*weights"):
-        load_analyzers(found=[entry("good", "some_plugins:Greedy")])
+        load_analyzers(points=[entry("good", "some_plugins:Greedy")])
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_an_analyzer_of_the_wrong_shape_stops_the_start(
 ) -> None:
     plugins.Bad = type("Bad", (Good,), {attribute: value})  # type: ignore[attr-defined]
     with pytest.raises(BrokenPlugin, match=rf"'good' of zfscope-good 1\.2: {message}"):
-        load_analyzers(found=[entry("good", "some_plugins:Bad")])
+        load_analyzers(points=[entry("good", "some_plugins:Bad")])
 
 
 @pytest.mark.parametrize("name", ["Good", "good_one", "1st", "a b"])
 def test_a_name_that_is_no_word_for_a_command_line_stops_the_start(plugins: ModuleType, name: str) -> None:
     plugins.Bad = type("Bad", (Good,), {"name": name})  # type: ignore[attr-defined]
     with pytest.raises(BrokenPlugin, match="lower case, digits and hyphens"):
-        load_analyzers(found=[entry(name, "some_plugins:Bad")])
+        load_analyzers(points=[entry(name, "some_plugins:Bad")])
 
 
 @pytest.mark.parametrize("name", RESERVED)
@@ -165,14 +165,14 @@ def test_a_parameter_that_is_called_as_an_option_of_every_analyzer_stops_the_sta
         rf"'good' of zfscope-good 1\.2: a parameter is named '{name}'.*reserved names: {', '.join(RESERVED)}$"
     )
     with pytest.raises(BrokenPlugin, match=message) as refusal:
-        load_analyzers(found=[entry("good", "some_plugins:Bad")])
+        load_analyzers(points=[entry("good", "some_plugins:Bad")])
     assert refusal.value.field == "analyzers"
 
 
 def test_a_name_that_only_starts_like_a_reserved_one_is_allowed(plugins: ModuleType) -> None:
     asked = create_model("Asked", model_layer=(int, 1), photo=(int, 1), json_path=(str, ""))
     plugins.Free = type("Free", (Good,), {"params": asked})  # type: ignore[attr-defined]
-    assert list(load_analyzers(found=[entry("good", "some_plugins:Free")])) == ["good"]
+    assert list(load_analyzers(points=[entry("good", "some_plugins:Free")])) == ["good"]
 
 
 ENDINGS = [
@@ -195,12 +195,12 @@ def test_an_analyzer_that_ends_the_process_is_broken_wherever_it_does(
         BrokenPlugin,
         match=f"^analyzer 'good' of zfscope-good 1.2: some_plugins:Bad cannot be loaded: {message}$",
     ):
-        load_analyzers(found=[entry(value="some_plugins:Bad")])
+        load_analyzers(points=[entry(value="some_plugins:Bad")])
     for name, failure in (("__init__", "cannot be loaded"), ("summary", "cannot be inspected")):
         made = {"__init__": end} if name == "__init__" else {name: property(end)}
         plugins.Bad = type("Bad", (Good,), made)  # type: ignore[attr-defined]
         with pytest.raises(BrokenPlugin, match=f"some_plugins:Bad {failure}: {message}$"):
-            load_analyzers(found=[entry(value="some_plugins:Bad")])
+            load_analyzers(points=[entry(value="some_plugins:Bad")])
 
 
 def test_an_exception_without_a_message_is_named_by_its_class(plugins: ModuleType) -> None:
@@ -213,7 +213,7 @@ def test_an_exception_without_a_message_is_named_by_its_class(plugins: ModuleTyp
 
     plugins.Bad = type("Bad", (Good,), {"__init__": end})  # type: ignore[attr-defined]
     with pytest.raises(BrokenPlugin, match=r"cannot be loaded: Mute \(its message cannot be read\)$"):
-        load_analyzers(found=[entry(value="some_plugins:Bad")])
+        load_analyzers(points=[entry(value="some_plugins:Bad")])
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -223,7 +223,7 @@ def test_ctrl_c_while_analyzers_are_loaded_ends_the_command_and_blames_nobody(pl
 
     plugins.Bad = type("Bad", (Good,), {"__init__": interrupted})  # type: ignore[attr-defined]
     with pytest.raises(KeyboardInterrupt):
-        load_analyzers(found=[entry(value="some_plugins:Bad")])
+        load_analyzers(points=[entry(value="some_plugins:Bad")])
 
 
 def test_a_keyboard_interrupt_where_the_service_handles_ctrl_c_is_the_analyzer_s(
@@ -236,7 +236,7 @@ def test_a_keyboard_interrupt_where_the_service_handles_ctrl_c_is_the_analyzer_s
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         with pytest.raises(BrokenPlugin, match=r"cannot be loaded: KeyboardInterrupt: $"):
-            load_analyzers(found=[entry(value="some_plugins:Bad")])
+            load_analyzers(points=[entry(value="some_plugins:Bad")])
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -248,7 +248,7 @@ def test_a_keyboard_interrupt_without_ctrl_c_is_the_analyzer_s(plugins: ModuleTy
 
     plugins.Bad = type("Bad", (Good,), {"__init__": end})  # type: ignore[attr-defined]
     with pytest.raises(BrokenPlugin, match=r"cannot be loaded: KeyboardInterrupt: $"):
-        load_analyzers(found=[entry(value="some_plugins:Bad")])
+        load_analyzers(points=[entry(value="some_plugins:Bad")])
 
 
 def test_loading_the_analyzers_leaves_matplotlib_for_the_first_drawing() -> None:

@@ -99,10 +99,10 @@ def _picture_name(picture: Any) -> str:
 
 
 def _notices(notices: Any) -> tuple[Notice, ...]:
-    found = _sequence(notices, "warnings")
-    if len(found) > MAX_NOTICES:
-        raise BadAnalysis(f"{len(found):,} warnings; at most {MAX_NOTICES} are allowed")
-    return tuple(_notice(notice) for notice in found)
+    warnings = _sequence(notices, "warnings")
+    if len(warnings) > MAX_NOTICES:
+        raise BadAnalysis(f"{len(warnings):,} warnings; at most {MAX_NOTICES} are allowed")
+    return tuple(_notice(notice) for notice in warnings)
 
 
 def _notice(notice: Any) -> Notice:

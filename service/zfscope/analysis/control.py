@@ -113,11 +113,11 @@ def similarities(
     real: NDArray[np.float32], control: NDArray[np.float32], boxes: Sequence[Box]
 ) -> tuple[Similarity, ...]:
     """Compare projections with their controls, float32 (units, 3, H, W), each in its receptive field."""
-    found = []
+    result = []
     for one, other, box in zip(real, control, boxes, strict=True):
         area = (slice(None), *box.clip((one.shape[1], one.shape[2])).slices)
-        found.append(similarity(one[area], other[area]))
-    return tuple(found)
+        result.append(similarity(one[area], other[area]))
+    return tuple(result)
 
 
 def similarity(real: NDArray[np.float32], control: NDArray[np.float32]) -> Similarity:

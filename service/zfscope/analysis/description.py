@@ -26,18 +26,18 @@ def describe(spec: NetworkSpec) -> tuple[LayerInfo, ...]:
     return tuple(described)
 
 
-def model_summary(found: Manifest | DamagedEntry, default: Key | None) -> ModelSummary:
+def model_summary(entry: Manifest | DamagedEntry, default: Key | None) -> ModelSummary:
     """Summarise a model, or the damage that makes it unusable. default: name and version of the default."""
-    is_default = (found.name, found.version) == default
-    if isinstance(found, DamagedEntry):
-        return ModelSummary(found.name, found.version, "", "", 0, 0, is_default, found.reason)
+    is_default = (entry.name, entry.version) == default
+    if isinstance(entry, DamagedEntry):
+        return ModelSummary(entry.name, entry.version, "", "", 0, 0, is_default, entry.reason)
     return ModelSummary(
-        name=found.name,
-        version=found.version,
-        summary=found.summary,
-        network=found.network.name,
-        classes=len(found.labels),
-        parameters=parameter_count(found.network),
+        name=entry.name,
+        version=entry.version,
+        summary=entry.summary,
+        network=entry.network.name,
+        classes=len(entry.labels),
+        parameters=parameter_count(entry.network),
         is_default=is_default,
     )
 

@@ -42,7 +42,7 @@ class Registry(Mapping[str, RegisteredAnalyzer]):
 
     def __init__(self, registered: Iterable[RegisteredAnalyzer]) -> None:
         self._by_name = {
-            found.analyzer.name: found for found in sorted(registered, key=lambda found: found.analyzer.name)
+            entry.analyzer.name: entry for entry in sorted(registered, key=lambda entry: entry.analyzer.name)
         }
 
     def __getitem__(self, name: str) -> RegisteredAnalyzer:
@@ -66,15 +66,15 @@ class Registry(Mapping[str, RegisteredAnalyzer]):
         return self._by_name[name]
 
 
-def load_analyzers(allowed: Collection[str] = (), *, found: Iterable[EntryPoint] | None = None) -> Registry:
+def load_analyzers(allowed: Collection[str] = (), *, points: Iterable[EntryPoint] | None = None) -> Registry:
     """Import the installed analyzers and validate them.
 
-    allowed: names to load; others are not imported. Empty: all. found: entry points to load; by default those
+    allowed: names to load; others are not imported. Empty: all. points: entry points; by default those
     of the group `zfscope.analyzers`.
     Raises BrokenPlugin, naming the analyzer, distribution and version, for one that cannot be imported, has
     a duplicate name or violates the contract; NotFound for an allowed name that is not installed.
     """
-    points = list(entry_points(group=GROUP) if found is None else found)
+    points = list(entry_points(group=GROUP) if points is None else points)
     missing = sorted(set(allowed) - {point.name for point in points})
     if missing:
         known = ", ".join(sorted(point.name for point in points)) or "none"
@@ -125,8 +125,8 @@ def _faults(analyzer: Any, name: str) -> Iterator[str]:
             f"import only from zfscope.plugin and set api_version = {API_VERSION}"
         )
     if not _NAME.fullmatch(name) or getattr(analyzer, "name", None) != name:
-        given = getattr(analyzer, "name", None)
-        yield f"name is {given!r}; it must equal the entry point's name: lower case, digits and hyphens"
+        actual = getattr(analyzer, "name", None)
+        yield f"name is {actual!r}; it must equal the entry point's name: lower case, digits and hyphens"
     if not isinstance(getattr(analyzer, "summary", None), str):
         yield "summary is missing; describe in one line what the analyzer shows"
     yield from _params_faults(getattr(analyzer, "params", None))

@@ -41,11 +41,11 @@ def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: st
 
 def input_error(error: ValidationError, params: type[BaseModel], *, under: str = "") -> InputError:
     """Return the error for invalid parameters: for each field, its value and what is allowed."""
-    found = list(validation_faults(error, params))
-    inside = {fault["loc"][:depth] for fault, _ in found for depth in range(len(fault["loc"]))}
+    errors = list(validation_faults(error, params))
+    inside = {fault["loc"][:depth] for fault, _ in errors for depth in range(len(fault["loc"]))}
     faults = {
         path_of((under, *fault["loc"])): _with_value(fault, text)
-        for fault, text in found
+        for fault, text in errors
         # pydantic also reports a list with an invalid item as too short.
         if not (fault["type"] == "too_short" and fault["loc"] in inside)
     }
@@ -61,7 +61,7 @@ def _with_value(fault: ErrorDetails, text: str) -> str:
 
 
 @contextmanager
-def translate_errors(found: RegisteredAnalyzer, *, under: str = "") -> Iterator[None]:
+def translate_errors(registered: RegisteredAnalyzer, *, under: str = "") -> Iterator[None]:
     """Translate an analyzer's exceptions into errors the caller can act on.
 
     under: request field that contains the parameters, prepended to their names in errors; other fields, such
@@ -69,25 +69,25 @@ def translate_errors(found: RegisteredAnalyzer, *, under: str = "") -> Iterator[
     becomes AnalyzerFailed, naming analyzer and package.
     """
     refusal: ZfscopeError | None = None
-    with translate_exceptions(partial(_failed, found)):
+    with translate_exceptions(partial(_failed, registered)):
         try:
             yield
         except ZfscopeError as error:
             refusal = error
     if refusal:
-        names = _names(found.analyzer.params) if under else ()
+        names = _names(registered.analyzer.params) if under else ()
         refusal.field = _under(under, refusal.field, names)
         refusal.fields = {_under(under, field, names): text for field, text in refusal.fields.items()}
         raise refusal
 
 
-def _failed(found: RegisteredAnalyzer, error: BaseException) -> AnalyzerFailed:
+def _failed(registered: RegisteredAnalyzer, error: BaseException) -> AnalyzerFailed:
     return AnalyzerFailed(
-        f"analyzer '{found.name}' ({found.package}) failed: {describe_exception(error)}; "
+        f"analyzer '{registered.name}' ({registered.package}) failed: {describe_exception(error)}; "
         "this is a bug in the package",
-        analyzer=found.name,
-        package=found.distribution,
-        version=found.version,
+        analyzer=registered.name,
+        package=registered.distribution,
+        version=registered.version,
     )
 
 
@@ -174,13 +174,13 @@ def validate_result(context: Context, result: Analysis) -> Analysis:
 
     Raises BadAnalysis.
     """
-    found = validate_analysis(result)
+    analysis = validate_analysis(result)
     noticed = (*context.noticed, *(notice for image in context.images for notice in image.warnings))
     return replace(
-        found,
-        warnings=merge_notices((*noticed, *found.warnings)),
-        tensors=found.tensors if context.tensors else {},
-        pictures=found.pictures if context.pictures else (),
+        analysis,
+        warnings=merge_notices((*noticed, *analysis.warnings)),
+        tensors=analysis.tensors if context.tensors else {},
+        pictures=analysis.pictures if context.pictures else (),
     )
 
 

@@ -172,7 +172,9 @@ def untyped_request(
 ) -> AnalysisRequest[Analyzed]:
     """Return a request for any analyzer by name. Raises InputError for an invalid photo or option."""
     check_options(options, AnalysisOptions)
-    return _request(analyzer, _by_field(photos), dict(parameters), options, lambda found, _: found)
+    return _request(
+        analyzer, _images_by_field(photos), dict(parameters), options, lambda analyzed, _: analyzed
+    )
 
 
 def photo_request(
@@ -190,7 +192,7 @@ def photos_request(
     **arguments: Any,
 ) -> AnalysisRequest[A]:
     """Return a request about several photos. arguments: positional parameters. Raises InputError."""
-    return _typed(typed, _by_field(photos), options, allowed, **arguments)
+    return _typed(typed, _images_by_field(photos), options, allowed, **arguments)
 
 
 def index_request(typed: TypedAnalysis[A], options: Mapping[str, Any], allowed: type) -> AnalysisRequest[A]:
@@ -227,7 +229,7 @@ def parts_parameter(parts: Mapping[str, Sequence[Box]]) -> list[dict[str, Any]]:
     return [{"name": name, "boxes": [vars(box) for box in boxes]} for name, boxes in parts.items()]
 
 
-def _by_field(photos: Sequence[Photo]) -> dict[str, image_pb2.Image]:
+def _images_by_field(photos: Sequence[Photo]) -> dict[str, image_pb2.Image]:
     return {f"images[{index}]": image for index, image in enumerate(images_to_wire(photos))}
 
 
@@ -242,8 +244,8 @@ def _typed(
     parameters = {name: value for name, value in options.items() if name not in _CALL}
     if "masks" in parameters:
         parameters["masks"] = masks_to_wire(parameters["masks"])
-    own = {name: options[name] for name in _CALL if name in options}
-    return _request(typed.analyzer, images, {**parameters, **arguments}, own, typed.assemble, typed)
+    call_options = {name: options[name] for name in _CALL if name in options}
+    return _request(typed.analyzer, images, {**parameters, **arguments}, call_options, typed.assemble, typed)
 
 
 def _request(
@@ -254,9 +256,9 @@ def _request(
     read: Callable[[Analyzed, Sequence[Size]], A],
     typed: TypedAnalysis[A] | None = None,
 ) -> AnalysisRequest[A]:
-    about_call = {name: options.get(name) for name in ("timeout_s", "cancel", "progress")}
-    of_message = {name: options[name] for name in _COMMON if name in options}
-    return AnalysisRequest(analyzer, images, parameters, of_message, read, typed, **about_call)
+    call_options = {name: options.get(name) for name in ("timeout_s", "cancel", "progress")}
+    message_options = {name: options[name] for name in _COMMON if name in options}
+    return AnalysisRequest(analyzer, images, parameters, message_options, read, typed, **call_options)
 
 
 def check_options(options: Mapping[str, Any], allowed: type) -> None:

@@ -20,12 +20,12 @@ _CLOSED = "the client is closed; create a new one"
 
 def validate_timeout_s(timeout_s: float | None) -> float:
     """Return a time limit in seconds; None and infinity mean no limit. Raises InputError unless positive."""
-    given: Any = timeout_s
-    if given is None:
+    value: Any = timeout_s
+    if value is None:
         return _MAX_TIMEOUT_S
-    if not isinstance(given, int | float) or not given > 0:
-        raise InputError(f"timeout_s is {given!r}; allowed are seconds above 0", field="timeout_s")
-    return min(given, _MAX_TIMEOUT_S)
+    if not isinstance(value, int | float) or not value > 0:
+        raise InputError(f"timeout_s is {value!r}; allowed are seconds above 0", field="timeout_s")
+    return min(value, _MAX_TIMEOUT_S)
 
 
 class Connection:

@@ -153,7 +153,7 @@ def _options(kind: str, picture: Image.Image, *, inverted: bool) -> dict[str, An
 
 def _orientation(picture: Image.Image) -> Image.Exif:
     """Return EXIF data with the orientation tag only."""
-    tags, found = Image.Exif(), orientation_of(picture)
-    if found is not None:
-        tags[Base.Orientation] = found
+    tags, orientation = Image.Exif(), orientation_of(picture)
+    if orientation is not None:
+        tags[Base.Orientation] = orientation
     return tags

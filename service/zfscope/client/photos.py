@@ -22,10 +22,10 @@ def image_to_wire(photo: Photo, *, field: str = "image") -> image_pb2.Image:
 
     field: request field named in errors.
     """
-    given: Any = photo
-    if is_array(given) and not is_file(given):
-        return array_to_wire(given, field)
-    return image_pb2.Image(encoded=contents(given, field=field))
+    value: Any = photo
+    if is_array(value) and not is_file(value):
+        return array_to_wire(value, field)
+    return image_pb2.Image(encoded=contents(value, field=field))
 
 
 def images_to_wire(photos: Sequence[Photo]) -> list[image_pb2.Image]:

@@ -22,21 +22,21 @@ A = TypeVar("A")
 
 def stubs(channel: Any) -> dict[str, Any]:
     """Return the RPC methods of a channel by name."""
-    found: dict[str, Any] = {}
+    methods: dict[str, Any] = {}
     for stub in (
         ModelServiceStub(channel),
         ClassificationServiceStub(channel),
         AnalysisServiceStub(channel),
         health_pb2_grpc.HealthStub(channel),
     ):
-        found |= vars(stub)
-    return found
+        methods |= vars(stub)
+    return methods
 
 
 def read_limit(trailing: Any) -> int | None:
     """Return the service's request size limit in bytes from trailing metadata, or None."""
-    found = next((text for key, text in trailing or () if key == MAX_REQUEST_BYTES), "")
-    return int(found) if found.isdecimal() else None
+    text = next((value for key, value in trailing or () if key == MAX_REQUEST_BYTES), "")
+    return int(text) if text.isdecimal() else None
 
 
 def typed_call(request: AnalysisRequest[A]) -> UnaryCall[A]:
@@ -65,8 +65,8 @@ def read_result(request: AnalysisRequest[A], message: analysis_pb2.Analysis) -> 
             "the service is older than this client and cannot report progress here; call without `progress`",
             field="progress",
         )
-    found = Analyzed(message.model, message.version, to_dataclass(Analysis, message))
-    return request.read(found, sizes)
+    analyzed = Analyzed(message.model, message.version, to_dataclass(Analysis, message))
+    return request.read(analyzed, sizes)
 
 
 def stream_timeout_s(request: AnalysisRequest[Any], connection: Connection) -> float | None:

@@ -65,8 +65,8 @@ def _of_addresses(text: str) -> Target:
     prefix = _LISTS.match(text) or _NAMES.match(text)
     if prefix:
         rest = unquote(text[prefix.end() :])  # gRPC allows brackets as %5B and %5D
-        found = tuple(parse_address(part, least_port=1) for part in rest.split(","))
-        return Target(prefix[0] + ",".join(map(str, found)), found)
+        addresses = tuple(parse_address(part, least_port=1) for part in rest.split(","))
+        return Target(prefix[0] + ",".join(map(str, addresses)), addresses)
     if "," in text:
         raise ValueError(
             f"'{text}' has several addresses; write them as ipv4:10.0.0.1:50051,10.0.0.2:50051, or as "

@@ -58,10 +58,10 @@ def to_values(message: Message, *, leave_out: Collection[str] = ()) -> dict[str,
     A field without presence counts as set unless it is empty, zero or false; in nested messages it always
     counts as set. Raises InputError like `to_dataclass`.
     """
-    found = ((field, getattr(message, field.name)) for field in _fields(message.DESCRIPTOR))
+    pairs = ((field, getattr(message, field.name)) for field in _fields(message.DESCRIPTOR))
     values = {
         field.name: _plain(field, value)
-        for field, value in found
+        for field, value in pairs
         if field.name not in leave_out and (message.HasField(field.name) if field.has_presence else value)
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -155,10 +155,10 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
 
 
 def _mapping(message: Message) -> dict[str, Any]:
-    found = ((field, getattr(message, field.name)) for field in _fields(message.DESCRIPTOR))
+    pairs = ((field, getattr(message, field.name)) for field in _fields(message.DESCRIPTOR))
     return {
         field.name: _plain(field, value)
-        for field, value in found
+        for field, value in pairs
         if not field.has_presence or message.HasField(field.name)
     }
 

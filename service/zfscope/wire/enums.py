@@ -15,7 +15,7 @@ def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | Non
     """Return the name of a value, None for unspecified. Raises InputError for an unknown value."""
     names = _value_names(enum)
     if value not in names:
-        raise _refused(enum, value, field)
+        raise _unknown_value(enum, value, field)
     return names[value]
 
 
@@ -25,7 +25,7 @@ def enums_from_wire(enum: EnumDescriptor, values: Iterable[int], *, field: str) 
     for index, value in enumerate(values):
         name = enum_from_wire(enum, value, field=f"{field}[{index}]")
         if name is None:
-            raise _refused(enum, value, f"{field}[{index}]")
+            raise _unknown_value(enum, value, f"{field}[{index}]")
         names.append(name)
     return names
 
@@ -38,7 +38,7 @@ def enum_to_wire(enum: EnumDescriptor, name: str, *, field: str) -> int:
     return values[name]
 
 
-def _refused(enum: EnumDescriptor, value: int, field: str) -> InputError:
+def _unknown_value(enum: EnumDescriptor, value: int, field: str) -> InputError:
     allowed = ", ".join(name for name in enum.values_by_name if not name.endswith("_UNSPECIFIED"))
     return InputError(f"value {value} is not allowed; {allowed} are", field=field)
 

@@ -30,11 +30,11 @@ def read_settings(kind: type[S], **values: Any) -> S:
     except ValidationError as error:
         fault, message = next(validation_faults(error, kind))
         field = path_of(fault["loc"])
-        given = repr(fault["input"])
+        value = repr(fault["input"])
         # A URL with '@' may hold a password.
-        bare = message.startswith(UNKNOWN) or "@" in given
+        bare = message.startswith(UNKNOWN) or "@" in value
         raise InputError(
-            f"{field} {message}" if bare else f"{field} is {given}: {message}", field=field
+            f"{field} {message}" if bare else f"{field} is {value}: {message}", field=field
         ) from error
     except SettingsError as error:
         raise _not_json(kind, str(error)) from error
