@@ -170,7 +170,7 @@ def make_model() -> Model:
 
 
 @dataclass(frozen=True)
-class Scanner:
+class ScanSetup:
     """A loaded model, ready to scan."""
 
     model: Model
@@ -185,14 +185,14 @@ class Scanner:
         shutil.rmtree(target)
 
 
-def make_scanner(scratch: Path) -> Scanner:
+def make_setup(scratch: Path) -> ScanSetup:
     """Load the model and its runtime; the graph is exported to `scratch`."""
     model = make_model()
     plan = make_plan(model.network.spec, LAYERS, top=TOP)
     runtime = create_runtime("onnx", model, threads=1, cache=scratch / "graphs")
     side = model.spec.input_size
     runtime.map_maxima(np.zeros((1, 3, side, side), np.float32), plan.layers)
-    return Scanner(model, plan, runtime, scratch)
+    return ScanSetup(model, plan, runtime, scratch)
 
 
 def bare_session(model: Model) -> onnxruntime.InferenceSession:
@@ -282,7 +282,7 @@ def run_one_by_one(
 
 def measure(scratch: Path, data: Path, sizes: ScanSizes, console: Console) -> Mapping[str, float]:
     """Time all in turn and return the medians in seconds per photo."""
-    ours = make_scanner(scratch)
+    ours = make_setup(scratch)
     listed, paths = open_data(data), sorted(data.iterdir())[: sizes.one_by_one]
     session, sequential = bare_session(ours.model), as_sequential(ours.model.network)
     images = np.concatenate(
@@ -324,7 +324,7 @@ def peak_of_a_process(data: Path) -> int:
 def peak_mib(data: Path) -> int:
     """Scan a directory in this process and return the peak memory in MiB."""
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
-        scanner = make_scanner(Path(scratch))
+        scanner = make_setup(Path(scratch))
         Path("/proc/self/clear_refs").write_text(
             "5"
         )  # reset the peak, which includes the export of the graph

@@ -40,7 +40,7 @@ class Steps:
             raise Malformed(f"more than {_MAX_STEPS:,} boxes and units")
 
 
-class Box(NamedTuple):
+class BmffBox(NamedTuple):
     """A box of a file: its kind, and where its content lies."""
 
     kind: bytes
@@ -48,7 +48,7 @@ class Box(NamedTuple):
     end: int
 
 
-class _Extent(NamedTuple):
+class _FileRange(NamedTuple):
     """A part of an item: in the file, or in the box idat."""
 
     start: int
@@ -76,12 +76,12 @@ def frame_pixels(data: bytes) -> int:
     return total + sum(_largest(sample, steps) for sample in _first_samples(data, boxes))
 
 
-def read_boxes(data: bytes) -> list[Box]:
+def read_boxes(data: bytes) -> list[BmffBox]:
     """Return all boxes of a file. Raises Malformed for far too many."""
     return list(_boxes(data, 0, len(data), Steps()))
 
 
-def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[Box]:
+def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[BmffBox]:
     """Return all boxes of a part of a file, those inside of others too."""
     while start + 8 <= end:
         steps.take()
@@ -89,7 +89,7 @@ def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[Box]:
         if size == 1:
             size, head = int.from_bytes(data[start + 8 : start + 16]), 16
         stop = end if size == 0 else min(start + size, end)
-        box = Box(kind, start + head, stop)
+        box = BmffBox(kind, start + head, stop)
         yield box
         if kind in _PARENTS and box.start < stop:
             yield from _boxes(data, box.start + _skipped(data, box), stop, steps)
@@ -98,13 +98,13 @@ def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[Box]:
         start = stop
 
 
-def _skipped(data: bytes, box: Box) -> int:
+def _skipped(data: bytes, box: BmffBox) -> int:
     if box.kind == b"iinf":
         return 6 if data[box.start] == 0 else 8
     return _PARENTS[box.kind]
 
 
-def _coded_items(data: bytes, boxes: list[Box]) -> set[int]:
+def _coded_items(data: bytes, boxes: list[BmffBox]) -> set[int]:
     """Return the numbers of the items that are AV1 streams; others hold EXIF and the like."""
     found = set()
     for box in boxes:
@@ -116,8 +116,8 @@ def _coded_items(data: bytes, boxes: list[Box]) -> set[int]:
     return found
 
 
-def _locations(data: bytes, boxes: list[Box], steps: Steps) -> dict[int, list[_Extent]]:
-    found: dict[int, list[_Extent]] = {}
+def _locations(data: bytes, boxes: list[BmffBox], steps: Steps) -> dict[int, list[_FileRange]]:
+    found: dict[int, list[_FileRange]] = {}
     for box in boxes:
         if box.kind == b"iloc":
             for item, extent in _extents(_Reader(data[box.start : box.end]), steps):
@@ -139,7 +139,7 @@ class _Reader:
         return int.from_bytes(self._data[self._place - size : self._place])
 
 
-def _extents(reader: _Reader, steps: Steps) -> Iterator[tuple[int, _Extent]]:
+def _extents(reader: _Reader, steps: Steps) -> Iterator[tuple[int, _FileRange]]:
     version, _, sizes, others = reader.read(1), reader.read(3), reader.read(1), reader.read(1)
     offset_size, length_size, base_size = sizes >> 4, sizes & 15, others >> 4
     index_size = others & 15 if version in (1, 2) else 0
@@ -153,14 +153,14 @@ def _extents(reader: _Reader, steps: Steps) -> Iterator[tuple[int, _Extent]]:
             steps.take()
             reader.read(index_size)
             start, length = base + reader.read(offset_size), reader.read(length_size)
-            yield item, _Extent(start, length or 1 << 62, method == 1)
+            yield item, _FileRange(start, length or 1 << 62, method == 1)
 
 
-def _part(source: bytes, extent: _Extent) -> bytes:
+def _part(source: bytes, extent: _FileRange) -> bytes:
     return source[extent.start : extent.start + extent.length]
 
 
-def _first_samples(data: bytes, boxes: list[Box]) -> Iterator[bytes]:
+def _first_samples(data: bytes, boxes: list[BmffBox]) -> Iterator[bytes]:
     """Return the first sample of each track, as the boxes of its sample table say, which come in pairs."""
     sizes = [
         int.from_bytes(data[box.start + 4 : box.start + 8])

@@ -148,7 +148,7 @@ def _nearly_black(bright: int, count: int, field: str) -> tuple[Notice, ...]:
     return (Notice("assumed-bit-depth", message, field),)
 
 
-class _Extent(NamedTuple):
+class _ValueRange(NamedTuple):
     """The largest of many values, and whether all are those of 8 bits times 257, which fill 16 bits."""
 
     highest: int
@@ -163,12 +163,12 @@ class _Depth(NamedTuple):
     highest: int
 
 
-def _extent(parts: Iterable[NDArray[Any]]) -> _Extent:
-    found = [_Extent(int(part.max(initial=0)), bool((part % 257 == 0).all())) for part in parts]
-    return _Extent(max((each.highest for each in found), default=0), all(each.spread for each in found))
+def _extent(parts: Iterable[NDArray[Any]]) -> _ValueRange:
+    found = [_ValueRange(int(part.max(initial=0)), bool((part % 257 == 0).all())) for part in parts]
+    return _ValueRange(max((each.highest for each in found), default=0), all(each.spread for each in found))
 
 
-def _depth(extent: _Extent, whole: int, stated: int | None) -> _Depth:
+def _depth(extent: _ValueRange, whole: int, stated: int | None) -> _Depth:
     """Read the depth from the largest value, unless what the file states fits it. whole: bits of its type."""
     highest = extent.highest
     if stated is not None:  # larger values show that they were scaled to the whole range

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from zfscope.images.av1 import Box, read_boxes
+from zfscope.images.av1 import BmffBox, read_boxes
 from zfscope.images.chunks import png_code_points
 from zfscope.results import Notice
 
@@ -190,7 +190,7 @@ def code_points(data: bytes) -> tuple[int, int] | None:
         return None
 
 
-def _of_primary(data: bytes, boxes: list[Box]) -> tuple[int, int] | None:
+def _of_primary(data: bytes, boxes: list[BmffBox]) -> tuple[int, int] | None:
     container = next((box for box in boxes if box.kind == b"ipco"), None)
     if container is None:
         return None
@@ -202,7 +202,7 @@ def _of_primary(data: bytes, boxes: list[Box]) -> tuple[int, int] | None:
     return None
 
 
-def _associated(data: bytes, boxes: list[Box]) -> list[int]:
+def _associated(data: bytes, boxes: list[BmffBox]) -> list[int]:
     """Return the numbers, from 1, of the primary picture's properties."""
     primary = next(
         (_item(data, box.start + 4, data[box.start]) for box in boxes if box.kind == b"pitm"), None

@@ -1,8 +1,7 @@
 """Kinds of layers as data, with their shape arithmetic; torch is not needed.
 
-The computation of each kind is a row in three tables: `networks.forward`, `engine.backward` and
-`runtimes.onnx.graph`. No other code depends on particular kinds: a new kind is a class, which registers
-itself, and these rows.
+Each kind computes by a row in three tables (`networks.forward`, `engine.backward`, `runtimes.onnx.graph`).
+No other code depends on particular kinds: a new kind is a class, which registers itself, and these rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +39,6 @@ Shape = tuple[int, ...]
 
 Rounding = Literal["floor", "ceil"]
 
-
 # Names in torch's style, such as `layer1.0.conv1`; they are also used as names of files and directories.
 LAYER_NAME = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
 
@@ -57,8 +55,8 @@ class Padding(NamedTuple):
 class Window(NamedTuple):
     """A square sliding window.
 
-    rounding: `ceil` keeps a last window that extends beyond the bottom or right edge, provided that it does
-    not start in the padding there: the rule of Caffe, cuda-convnet and torch. outside: value of the padding.
+    rounding: `ceil` keeps a last window that extends beyond the edge, unless it starts in the padding there:
+    the rule of Caffe, cuda-convnet and torch. outside: value of the padding.
     """
 
     kernel: int
