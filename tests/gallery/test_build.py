@@ -253,7 +253,7 @@ def test_a_folder_with_other_things_is_left_as_it_is(plan: Plan, analyze: Analyz
     with pytest.raises(InputError, match="holds other things than a gallery; name a new folder"):
         build_gallery(plan, analyze, tmp_path)
     assert contents(tmp_path) == {"index.html": b"my own page"}
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a directory"):
         build_gallery(plan, analyze, tmp_path / "index.html")
 
 

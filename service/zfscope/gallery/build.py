@@ -14,8 +14,8 @@ from zfscope.gallery.look import Analyze, look
 from zfscope.gallery.pages import pages_of, picture_files
 from zfscope.gallery.plan import Batch, Plan
 
+# Called with the number of completed maps and the total.
 Watch = Callable[[float, int], None]
-"""Told how many maps are done, and how many there are."""
 
 
 def build_gallery(

@@ -1,4 +1,4 @@
-"""What is told of each map beside its pictures: kept as JSON while a gallery is made."""
+"""The text of each map in a gallery, stored as JSON while the gallery is built."""
 
 from typing import Literal
 

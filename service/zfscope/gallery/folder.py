@@ -80,7 +80,7 @@ class Folder:
 
 @contextmanager
 def open_folder(root: Path) -> Iterator[Folder]:
-    """Open the folder of a gallery, made where there is none, and keep other processes out of it.
+    """Open the directory of a gallery, create it if necessary, and lock it for this process.
 
     Raises InputError for a folder with other things in it, which is left as it is, for one that another
     process writes to, and where it cannot be written to.
@@ -107,7 +107,7 @@ def _check(root: Path) -> None:
     if not os.path.lexists(root):
         return
     if not root.is_dir():
-        raise InputError(f"'{root}' is no folder; name another --out", field="out")
+        raise InputError(f"'{root}' is not a directory; choose another --out", field="out")
     ours = _read(Gallery, root / GALLERY) or _read(Unfinished, root / _STATE / _STARTED)
     if ours is None and any(path.name != _STATE for path in root.iterdir()):
         message = (

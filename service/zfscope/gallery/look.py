@@ -28,10 +28,10 @@ MOST_PX = 144
 _EXACT_BELOW_PX = 48
 _QUALITY = 90
 
-Told = Callable[[float], None]
-"""Told which share of an analysis is done."""
+# Called with the completed fraction of an analysis.
+ProgressCallback = Callable[[float], None]
 
-Analyze = Callable[[str, Mapping[str, Any], Told], Analysis]
+Analyze = Callable[[str, Mapping[str, Any], ProgressCallback], Analysis]
 """Runs an analyzer by its name on no photo, with parameters, and gives its tables and tensors."""
 
 Pictures = dict[str, bytes]
@@ -53,16 +53,16 @@ def picture_file(map: int, kind: Kind, size: int) -> str:
     return f"{map}-{kind}.{_suffix(size)}"
 
 
-def look(plan: Plan, batch: Batch, analyze: Analyze, told: Told) -> tuple[Part, Pictures]:
+def look(plan: Plan, batch: Batch, analyze: Analyze, progress: ProgressCallback) -> tuple[Part, Pictures]:
     """Look at the maps of a batch: now, and at each epoch."""
     layer, steps = batch.layer, plan.model.preprocessing
     share = 0.5 if layer.epochs else 1.0
     asked: dict[str, Any] = {"index": plan.index.name, "layer": layer.name, "maps": list(batch.maps)}
-    found = analyze("top-k", asked | {"top": plan.top}, lambda done: told(share * done))
+    found = analyze("top-k", asked | {"top": plan.top}, lambda done: progress(share * done))
     now, then = _Seen("records", found, layer, steps), None
     if layer.epochs:
         asked |= {"epochs": list(layer.epochs), "settling": False}
-        found = analyze("evolve", asked, lambda done: told(share * (1 + done)))
+        found = analyze("evolve", asked, lambda done: progress(share * (1 + done)))
         then = _Seen("evolution", found, layer, steps)
     pictures: Pictures = {}
     for place, map in enumerate(batch.maps):
@@ -87,7 +87,7 @@ class _Seen:
         return [dict(zip(table.columns, row, strict=True)) for row in rows]
 
     def facts(self, place: int) -> Iterator[dict[str, Any]]:
-        """Yield what is told of the records of a map."""
+        """Yield the entries of a map's records."""
         for column, row in enumerate(self.rows(place)):
             known = {name: row[name] for name in ("path", "value", "recomputed", "y", "x", "state")}
             white = symmetric_scale(self._projection(place, column)) if _is_seen(row) else None

@@ -62,12 +62,12 @@ class _LayerView:
 
     @property
     def kind(self) -> str:
-        """Say what a map is called: a fully connected layer has units."""
+        """Term for a map: `map`, or `unit` in a fully connected layer."""
         return "map" if self.plan.model.spec.is_map(self.name) else "unit"
 
     @cached_property
     def sees(self) -> str:
-        """Say how much of the photo a unit sees."""
+        """Description of a unit's receptive field."""
         side, size = self.layer.framing.side, self.layer.framing.size
         if self.layer.framing.whole:
             return f"the whole picture of {side} × {side} pixels"

@@ -111,5 +111,5 @@ def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; a TIFF that Pillow has turned already says 1."""
     try:
         return int(image.getexif().get(Base.Orientation, 1))
-    except Exception:  # a broken EXIF block is no reason to refuse a readable photo
+    except Exception:  # a readable photo is accepted despite a broken EXIF block
         return 1

@@ -135,7 +135,7 @@ def roomy(limits: DecodeLimits) -> DecodeLimits:
 def stored_size(data: bytes, *, limits: DecodeLimits | None = None, field: str = "image") -> tuple[int, int]:
     """Return the height and width that a file states, before any turn by EXIF; nothing is unpacked.
 
-    Raises InputError, naming `field`, as `decode` does for what the header tells.
+    Raises InputError, naming `field`, like `decode`, for faults that the header shows.
     """
     limits = limits or environment_limits()
     name = _format_of(data, limits, field)

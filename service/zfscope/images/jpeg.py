@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zfscope.images.malformed import Malformed
 
 # Within compressed data a byte 255 is followed by 0 or a restart marker; anything else is a marker. Between
-# segments libjpeg skips whatever is no marker.
+# segments libjpeg skips everything that is not a marker.
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 _MARKER_IN_DATA = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -22,7 +22,7 @@ _LOSSLESS_LS = 0xF7
 # Bits of 1, each byte with the zero that marks it as data: no Huffman code of a JPEG is all ones.
 _PADDING = b"\xff\x00" * 16
 _MAX_SEGMENTS = 10_000
-# So many line feeds of compressed data, all behind a carriage return, are no chance: one in 256 ** 20.
+# Line feeds in compressed data that all follow a carriage return: by chance, 20 of them are one in 256 ** 20.
 _MIN_FEEDS = 20
 _BLOCK, _COEFFICIENT_BYTES = 8, 2
 

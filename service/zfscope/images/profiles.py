@@ -117,7 +117,7 @@ def _unlike_exif(image: Image.Image) -> str | None:
         exif = image.getexif()
         space = exif.get_ifd(IFD.Exif).get(Base.ColorSpace)
         index = exif.get_ifd(IFD.Interop).get(_INTEROP_INDEX)
-    except Exception:  # a broken EXIF block is no reason to refuse a readable photo
+    except Exception:  # a readable photo is accepted despite a broken EXIF block
         return None
     if isinstance(index, str) and index.startswith("R03"):
         return "the colour space that EXIF states, Adobe RGB,"

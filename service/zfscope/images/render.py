@@ -61,7 +61,7 @@ def signed_to_rgb(projection: NDArray[np.floating], *, scale: float | None = Non
 
 
 def scale_note(scale: float) -> str:
-    """Say what the levels of `signed_to_rgb` mean at a scale."""
+    """Return the note that explains the levels of `signed_to_rgb` at a scale."""
     if scale == 0:
         return "symmetric linear; 128 grey = 0; every value is 0"
     return (

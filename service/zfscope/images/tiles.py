@@ -90,7 +90,7 @@ def projection_panel(panel: Panel, *, tile_px: int = _TILE_PX) -> Rendering:
 
 
 def panel_note(panel: Panel) -> str:
-    """Say what the levels of a panel's projection, and of its control, mean."""
+    """Return the note that explains the levels of a panel's projection and control."""
     note = f"projection: {SILENT_NOTE if panel.silent else scale_note(panel.scale)}"
     if panel.control is not None:
         note += f"; control (randomised weights): {scale_note(symmetric_scale(panel.control))}"

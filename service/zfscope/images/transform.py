@@ -39,7 +39,7 @@ class Transformation:
 
     @property
     def changes_nothing(self) -> bool:
-        """Say whether every pixel stays where it is."""
+        """Whether every pixel keeps its position."""
         return (self.right_px, self.down_px, self.scale, self.rotation_deg % 360) == (0, 0, 1, 0)
 
 
@@ -57,7 +57,7 @@ def transformed(
     whole pixels and changes of scale need no more. Turns, and moves by parts of a pixel, are interpolated
     from these (bicubic). A transformation that changes nothing gives `prepared` back.
 
-    The result's photo is its view, since a turned crop is no box of the photo it was cut from.
+    The result's photo is its view, since a rotated crop does not correspond to a box of the photo.
     """
     if transformation.changes_nothing:
         return prepared
@@ -112,7 +112,7 @@ def _inverse(transformation: Transformation, size: tuple[int, int]) -> NDArray[n
 
 
 def _whole_pixels(matrix: NDArray[np.float64]) -> bool:
-    """Say whether the matrix only moves, by whole pixels."""
+    """Return whether the matrix is a translation by whole pixels."""
     return bool((matrix[:, :2] == np.eye(2)).all() and (matrix[:, 2] == matrix[:, 2].round()).all())
 
 

@@ -275,7 +275,7 @@ class _Lane:
                 item.give(its_own)
 
     async def _failed(self, items: Sequence[_Item], error: Exception) -> None:
-        if len(items) == 1 or isinstance(error, RuntimeUnavailable):  # that is no image's fault
+        if len(items) == 1 or isinstance(error, RuntimeUnavailable):  # not caused by an image
             for item in items:
                 item.fail(error)
             return
