@@ -176,7 +176,7 @@ def test_a_scale_that_does_not_fit_is_refused_by_the_open_inference_protocol(
     stub = GRPCInferenceServiceStub(channel)
     refusal = refused(stub.ModelInfer, infer_tensor(pixels, "pixels", name))
     assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "parameters.tensor_scale")
-    assert "tensor_scale is 'pixels'; allowed are normalised, pixels_255, pixels_1" in refusal.message
+    assert "tensor_scale is 'pixels'; allowed: normalised, pixels_255, pixels_1" in refusal.message
     tensor = pb.ModelInferRequest.InferInputTensor(
         name="images", datatype="BYTES", shape=[1], contents=pb.InferTensorContents(bytes_contents=[photo])
     )
