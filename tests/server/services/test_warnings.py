@@ -185,4 +185,4 @@ def test_a_scale_that_does_not_fit_is_refused_by_the_open_inference_protocol(
         stub.ModelInfer, pb.ModelInferRequest(model_name=name, inputs=[tensor], parameters=scale)
     )
     assert refusal.field == "parameters.tensor_scale"
-    assert "tensor_scale is for the input 'input' alone" in refusal.message
+    assert "tensor_scale applies to the input 'input' only" in refusal.message
