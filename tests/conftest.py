@@ -15,7 +15,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from tests.support.pems import Pems, sign
+from tests.support.certificates import Certificates, issue_certificates
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layers import (
     Add,
@@ -189,11 +189,11 @@ def images_for() -> Callable[..., Tensor]:
 
 
 @pytest.fixture(scope="session")
-def pems(tmp_path_factory: pytest.TempPathFactory) -> Pems:
-    return sign(tmp_path_factory.mktemp("pems"))
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return issue_certificates(tmp_path_factory.mktemp("pems"))
 
 
 @pytest.fixture(scope="session")
-def strange_pems(tmp_path_factory: pytest.TempPathFactory) -> Pems:
+def untrusted_pems(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """The same of an authority that nobody trusts."""
-    return sign(tmp_path_factory.mktemp("strange"))
+    return issue_certificates(tmp_path_factory.mktemp("strange"))

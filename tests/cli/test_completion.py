@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.light import run_light
+from tests.support.without_engine import run_without_engine
 from zfscope.analysis import registry
 from zfscope.cli.app import COMMANDS, app
 
@@ -105,7 +105,9 @@ def test_without_the_engine_names_are_completed_and_options_of_a_service(
         (("analyze", "occlude", "--win"), []),
         (("analyze", "occlude", "--server", server, "--win"), ["--window"]),
     ):
-        shown = run_light("from zfscope.cli import main; main()", env={**environment, **asking(*words)})
+        shown = run_without_engine(
+            "from zfscope.cli import main; main()", env={**environment, **asking(*words)}
+        )
         assert shown.split() == offered
 
 

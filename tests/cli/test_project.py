@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.cli.project import as_object, contents, parse_unit
 from zfscope.client import Picture, Projection, Projections, Unit
 from zfscope.errors import InputError

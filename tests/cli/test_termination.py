@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.signals import only_ignored
+from tests.support.signals import signal_setup
 
 # A command that writes a folder of results and waits in it for a signal.
 WAITING = """
@@ -39,7 +39,7 @@ module.main()
 def start(program: str, *words: object, ignored: Collection[int] = ()) -> Iterator[subprocess.Popen[str]]:
     """Start a program that ignores these signals, and no others: tests may run in the background."""
     process = subprocess.Popen(
-        [sys.executable, "-c", only_ignored(ignored) + program, *map(str, words)],
+        [sys.executable, "-c", signal_setup(ignored) + program, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import BRANCHY, TINY
 from tests.runtimes.conftest import SMALL
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.engine.trace import trace
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.networks import NetworkSpec

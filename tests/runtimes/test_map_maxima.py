@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.engine import trace
 from zfscope.errors import InputError, NotFound
 from zfscope.networks import NetworkSpec

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from tests.support.alone import Alone
-from tests.support.signals import only_ignored
+from tests.support.signals import signal_setup
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
@@ -240,7 +240,7 @@ def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(*, before: str = "", **changes: object) -> subprocess.Popen[str]:
         changed = {f"ZFSCOPE_{name.upper()}": str(value) for name, value in changes.items()}
         process = subprocess.Popen(
-            [sys.executable, "-c", only_ignored() + before + SERVE],
+            [sys.executable, "-c", signal_setup() + before + SERVE],
             env={**os.environ, **setup, **changed},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

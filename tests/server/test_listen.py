@@ -48,9 +48,9 @@ def test_a_client_without_tls_gets_nowhere(secured: Callable[..., str]) -> None:
 
 
 def test_a_service_that_another_authority_signed_is_not_trusted(
-    secured: Callable[..., str], strange_pems: Any
+    secured: Callable[..., str], untrusted_pems: Any
 ) -> None:
-    access = Access(tls_ca=strange_pems.ca)
+    access = Access(tls_ca=untrusted_pems.ca)
     with Client(secured(), access=access) as client, pytest.raises(NotReady, match="VERIFY_FAILED"):
         client.models()
 
@@ -75,7 +75,7 @@ def test_a_service_of_another_name_is_not_trusted_unless_that_name_is_expected(
 
 
 def test_mutual_tls_asks_the_client_for_a_certificate_of_its_authority(
-    secured: Callable[..., str], pems: Any, strange_pems: Any
+    secured: Callable[..., str], pems: Any, untrusted_pems: Any
 ) -> None:
     address = secured(tls_client_ca=pems.ca)
 
@@ -89,7 +89,7 @@ def test_mutual_tls_asks_the_client_for_a_certificate_of_its_authority(
     with Client(address, access=access(pems)) as client:
         assert client.models()
         assert client.health() == "SERVING"
-    for refused in (Access(tls_ca=pems.ca), access(strange_pems)):
+    for refused in (Access(tls_ca=pems.ca), access(untrusted_pems)):
         with Client(address, access=refused) as client, pytest.raises(NotReady):
             client.models()
         with Client(address, access=refused) as client, pytest.raises(NotReady):

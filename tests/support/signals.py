@@ -10,7 +10,7 @@ _DEFAULTS = {
 }
 
 
-def only_ignored(ignored: Collection[int] = ()) -> str:
+def signal_setup(ignored: Collection[int] = ()) -> str:
     """Return the first lines of a program that ignores these signals, and no others.
 
     Tests that run in the background pass on what is ignored there. The program does it itself: `preexec_fn`

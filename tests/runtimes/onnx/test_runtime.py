@@ -15,7 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes import OnnxRuntime
 from zfscope.runtimes.onnx import cache as module

@@ -15,7 +15,7 @@ import torch
 
 from tests.conftest import BRANCHY
 from tests.runtimes.torchserve.conftest import write_seeded
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from tests.support.programs import require_module
 from zfscope.engine.trace import trace
 from zfscope.errors import DamagedModel

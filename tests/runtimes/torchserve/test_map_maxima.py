@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tests.runtimes.torchserve.test_runtime import images_of
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.cli.app import app
 from zfscope.errors import NotFound, RuntimeUnavailable
 from zfscope.runtimes import create_runtime

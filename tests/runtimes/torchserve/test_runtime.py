@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import TINY
 from tests.runtimes.torchserve.conftest import DEFAULT, write_seeded
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.runtimes import Runtime, create_runtime
 from zfscope.runtimes.torchserve import TorchServe

@@ -20,7 +20,9 @@ def environment(settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
     plugin = tmp_path_factory.mktemp("plugin") / "held-1.0.dist-info"
     plugin.mkdir()
     (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: held\nVersion: 1.0\n")
-    (plugin / "entry_points.txt").write_text("[zfscope.analyzers]\nheld = tests.support.held:Held\n")
+    (plugin / "entry_points.txt").write_text(
+        "[zfscope.analyzers]\nheld = tests.support.held_analyzer:HeldAnalyzer\n"
+    )
     setup = {
         "listen": "127.0.0.1:0",
         "store": settings.store,

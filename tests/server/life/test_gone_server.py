@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.server.life.conftest import HeldCall
+from tests.support.certificates import Certificates
 from tests.support.lone import Lone
-from tests.support.pems import Pems
 from zfscope.client import Access, Client, channel
 from zfscope.errors import Cancelled, NotReady
 
@@ -20,7 +20,7 @@ Begin = Callable[[Client], "Future[Any]"]
 
 
 @pytest.fixture(scope="module")
-def tls_lone(environment: Mapping[str, str], pems: Pems) -> Iterator[Lone]:
+def tls_lone(environment: Mapping[str, str], pems: Certificates) -> Iterator[Lone]:
     """A service with TLS for all tests here."""
     with_tls = {f"ZFSCOPE_{name.upper()}": str(path) for name, path in pems.server.items()}
     with closing(Lone({**environment, **with_tls})) as lone:
@@ -28,7 +28,7 @@ def tls_lone(environment: Mapping[str, str], pems: Pems) -> Iterator[Lone]:
 
 
 @pytest.fixture(params=["plain", "TLS"])
-def secured(request: pytest.FixtureRequest, pems: Pems) -> tuple[Lone, Access]:
+def secured(request: pytest.FixtureRequest, pems: Certificates) -> tuple[Lone, Access]:
     """A service without TLS, and one with it, and how clients reach it."""
     if request.param == "plain":
         return request.getfixturevalue("lone"), Access()
@@ -134,7 +134,7 @@ def mute() -> Iterator[str]:
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_peer_that_takes_connections_and_says_nothing_is_not_ready(
-    mute: str, photo: bytes, pems: Pems, tls: bool, monkeypatch: pytest.MonkeyPatch
+    mute: str, photo: bytes, pems: Certificates, tls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "CONNECT_S", 0.3)
     access = Access(tls_ca=pems.ca) if tls else Access()

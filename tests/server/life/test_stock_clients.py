@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.server.life.conftest import HeldCall
 from tests.support.calls import analyze_request
 from tests.support.lone import Lone
-from tests.support.stock import Http2, NodeClient
+from tests.support.stock_clients import NodeClient, PingConnection
 from zfscope.client.retry import shipped_service_config
 from zfscope.errors import NotReady, RuntimeUnavailable
 from zfscope.server.services import classification
@@ -49,7 +49,7 @@ def test_clients_that_ping_every_second_live_idle_or_in_a_call(
     with (
         node.begin(lone.address, ANALYZE, tmp_path / "request", KEEPALIVE) as by_node,
         grpc.insecure_channel(lone.address, options) as channel,
-        closing(Http2(lone.address)) as idle,
+        closing(PingConnection(lone.address)) as idle,
     ):
         held.wait_for("begun")
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())

@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from tests.server.conftest import Refusal, Running
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.client import Client
 from zfscope.engine.trace import trace
 from zfscope.images.decode import decode

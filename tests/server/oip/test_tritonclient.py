@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.server.conftest import Running
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.client import Client
 from zfscope.store import ModelStore
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.calls import call_of
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.analysis import call as orchestration
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers

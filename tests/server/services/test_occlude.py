@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support.calls import call_of
-from tests.support.close import assert_close
+from tests.support.numeric import assert_close
 from zfscope.analysis.contract import Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.answers import OCCLUDE

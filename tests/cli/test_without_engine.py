@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.core import TyperCommand
 
-from tests.support.light import run_light, run_light_commands
+from tests.support.without_engine import run_commands_without_engine, run_without_engine
 from zfscope.cli.app import COMMANDS
 from zfscope.errors import MissingExtra
 from zfscope.extras import ENGINE_MODULES, engine_needed
@@ -90,7 +90,7 @@ def test_a_service_is_asked_without_the_engine(
     environment: dict[str, str], photo: Path, server: str, tmp_path: Path
 ) -> None:
     there, out = ("--server", server, "--json"), tmp_path / "out"
-    classified, folder, projected, analyzed, models, health, analyzers = run_light_commands(
+    classified, folder, projected, analyzed, models, health, analyzers = run_commands_without_engine(
         [
             ("classify", photo, *there),
             ("classify", photo.parent, "--server", server),
@@ -135,13 +135,13 @@ def test_a_command_that_computes_says_what_to_install(
         ("compare", photo, "--models", "tiny,tiny"),
     ]
     nowhere = {**environment, "ZFSCOPE_STORE": str(tmp_path / "nowhere")}  # who has no engine has no store
-    for words, ended in zip(commands, run_light_commands(commands, env=nowhere), strict=True):
+    for words, ended in zip(commands, run_commands_without_engine(commands, env=nowhere), strict=True):
         assert ended == (2, "", f"zfscope: {SENTENCE}\n"), words
 
 
 def test_the_help_of_every_command_needs_no_engine(environment: dict[str, str]) -> None:
     commands = [(name, "--help") for name in COMMANDS]
-    for words, ended in zip(commands, run_light_commands(commands, env=environment), strict=True):
+    for words, ended in zip(commands, run_commands_without_engine(commands, env=environment), strict=True):
         assert (ended.code, ended.stderr) == (0, ""), words
 
 
@@ -164,7 +164,7 @@ try:
 except MissingExtra as error:
     print(error)
 """
-    printed = run_light(program, str(photo), server).splitlines()
+    printed = run_without_engine(program, str(photo), server).splitlines()
     assert printed == ["tiny True", f"True {SENTENCE}", f"True {SENTENCE}", SENTENCE]
 
 

@@ -7,7 +7,7 @@ import trustme
 
 
 @dataclass(frozen=True)
-class Pems:
+class Certificates:
     """Files of an authority and of what it signed: a service on this machine, and a client."""
 
     ca: Path
@@ -22,7 +22,7 @@ class Pems:
         return {"tls_certificate": self.certificate, "tls_key": self.key}
 
 
-def sign(folder: Path) -> Pems:
+def issue_certificates(folder: Path) -> Certificates:
     """Have a new authority sign a service and a client."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -32,4 +32,4 @@ def sign(folder: Path) -> Pems:
         for part in leaf.cert_chain_pems:
             part.write_to_path(folder / f"{name}.pem", append=True)
     files = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
-    return Pems(*(folder / file for file in files))
+    return Certificates(*(folder / file for file in files))

@@ -58,7 +58,7 @@ class NodeClient:
                     raise
 
 
-class Http2:
+class PingConnection:
     """A bare connection that does nothing but ping."""
 
     def __init__(self, address: str) -> None:

@@ -11,7 +11,7 @@ from zfscope.errors import Cancelled
 from zfscope.store import Model
 
 
-class HeldParams(BaseModel):
+class HeldAnalyzerParams(BaseModel):
     """Where to write, and what to wait for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -19,20 +19,20 @@ class HeldParams(BaseModel):
     folder: Path
 
 
-class Held:
+class HeldAnalyzer:
     """Works until `released` exists; adds its process to the files `begun`, and `done` or `cancelled`."""
 
     name = "held"
     summary = "Works until it is released."
     api_version = API_VERSION
     photos = (1, 1)
-    params = HeldParams
+    params = HeldAnalyzerParams
 
-    def cost(self, model: Model, params: HeldParams) -> int:
+    def cost(self, model: Model, params: HeldAnalyzerParams) -> int:
         """Cost one pass."""
         return 1
 
-    def analyze(self, context: Context, params: HeldParams) -> Analysis:
+    def analyze(self, context: Context, params: HeldAnalyzerParams) -> Analysis:
         """Wait."""
         _note(params.folder / "begun")
         try:

@@ -37,7 +37,7 @@ class Ended(NamedTuple):
     stderr: str
 
 
-def run_light(program: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+def run_without_engine(program: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
     """Run a program in such a process and return what it printed."""
     result = subprocess.run(
         [sys.executable, "-c", _WITHOUT_ENGINE + program, *arguments],
@@ -51,9 +51,9 @@ def run_light(program: str, *arguments: str, env: Mapping[str, str] | None = Non
     return result.stdout
 
 
-def run_light_commands(commands: Sequence[Sequence[object]], env: Mapping[str, str]) -> list[Ended]:
+def run_commands_without_engine(commands: Sequence[Sequence[object]], env: Mapping[str, str]) -> list[Ended]:
     """Run commands of `zfscope` in one such process."""
     words = [[str(word) for word in command] for command in commands]
-    lines = run_light(_COMMANDS, json.dumps(words), env=env).splitlines()
+    lines = run_without_engine(_COMMANDS, json.dumps(words), env=env).splitlines()
     assert len(lines) == len(commands)
     return [Ended(*json.loads(line)) for line in lines]
