@@ -104,7 +104,7 @@ class _ProjectedUnits:
     @property
     def is_map(self) -> bool:
         """Whether the layer has feature maps, unlike a fully connected layer."""
-        return self.model.spec.is_map(self.layer)
+        return self.model.spec.has_maps(self.layer)
 
     def name(self, index: int) -> str:
         """Return the name of a unit's picture."""

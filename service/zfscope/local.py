@@ -20,7 +20,7 @@ from zfscope.client.connection import validate_timeout_s
 from zfscope.client.methods import ClientMethods
 from zfscope.errors import InputError, NotFound, TooLate
 from zfscope.images.limits import environment_limits
-from zfscope.runtimes import Loaded, TorchServe, create_runtime, load_model
+from zfscope.runtimes import LoadedModel, TorchServe, create_runtime, load_model
 from zfscope.store import Model, ModelStore, open_store
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
 from zfscope.wire.images import image_from_wire, pixels_from_wire
@@ -68,7 +68,7 @@ class LocalClient(ClientMethods):
             device=device,
             torchserve=TorchServe(torchserve) if torchserve else None,
         )
-        self._kept: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
 
     @cached_property
@@ -84,7 +84,7 @@ class LocalClient(ClientMethods):
     def wait_until_ready(self, timeout_s: float = 30) -> None:
         """Return immediately: models are loaded on first use."""
 
-    def loaded(self, name: str, version: int | None) -> Loaded:
+    def loaded(self, name: str, version: int | None) -> LoadedModel:
         """Return a model and its runtime, loading them on first use. Raises NotFound or DamagedModel."""
         manifest = self.store.manifest(name, version)
         key = manifest.name, manifest.version

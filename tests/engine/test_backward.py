@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.engine import Trace, receptive_fields, trace
-from zfscope.engine.backward import DOWN, LayerContext, Rule, rectify
-from zfscope.engine.cpu import FAST, step_down
+from zfscope.engine.backward import BACKWARD, LayerContext, Rule, rectify
+from zfscope.engine.cpu import FAST, backward_step
 from zfscope.engine.signal import Signal, on_canvas
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import max_pool
@@ -43,8 +43,8 @@ def whole(values: Tensor) -> Signal:
 
 def both_forms(context: LayerContext, signal: Signal) -> Sequence[Signal]:
     """Carry a signal through one layer by the plain form, and check that the form for CPUs gives the same."""
-    plain = DOWN[context.layer.kind](context.layer, signal, context)
-    for one, other in zip(plain, step_down(context, torch.device("cpu"))(signal), strict=True):
+    plain = BACKWARD[context.layer.kind](context.layer, signal, context)
+    for one, other in zip(plain, backward_step(context, torch.device("cpu"))(signal), strict=True):
         assert torch.equal(one.origins, other.origins)
         torch.testing.assert_close(one.values, other.values)
     return plain
@@ -132,7 +132,7 @@ def test_the_forms_are_chosen_by_the_device(
     for layer in tiny_network.spec.layers:
         sources, weights = tiny_network.spec.sources[layer.name], tiny_network.weights(layer.name)
         context = LayerContext(layer, tiny_trace, sources, weights, "deconvnet", "skip")
-        if isinstance(step_down(context, torch.device(device)), tuple(FAST.values())):
+        if isinstance(backward_step(context, torch.device(device)), tuple(FAST.values())):
             chosen.add(layer.kind)
     assert chosen == ({"conv", "max_pool"} if fast else set())
 
@@ -141,7 +141,7 @@ def test_every_kind_of_layer_has_a_step_down_and_is_met_here(
     tiny_network: Network, branchy_network: Network
 ) -> None:
     met = {layer.kind for network in (tiny_network, branchy_network) for layer in network.spec.layers}
-    assert met == set(DOWN) == set(KINDS)
+    assert met == set(BACKWARD) == set(KINDS)
 
 
 POOLS = [

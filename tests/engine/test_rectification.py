@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zfscope.engine import Trace, project, strongest_units, trace
-from zfscope.engine.backward import DOWN, LayerContext
+from zfscope.engine.backward import BACKWARD, LayerContext
 from zfscope.engine.signal import Signal
 from zfscope.networks import Network, zfnet
 
@@ -43,7 +43,7 @@ def removed(
 
     def measure(layer: str) -> dict[str, float]:
         sums: dict[str, tuple[float, float]] = {}
-        rectify = DOWN["relu"]
+        rectify = BACKWARD["relu"]
 
         def measured(relu: Any, signal: Signal, context: LayerContext) -> Sequence[Signal]:
             negative, total = sums.get(relu.name, (0.0, 0.0))
@@ -52,7 +52,7 @@ def removed(
             return rectify(relu, signal, context)
 
         with monkeypatch.context() as patch:
-            patch.setitem(DOWN, "relu", measured)  # type: ignore[misc]  # a dict
+            patch.setitem(BACKWARD, "relu", measured)  # type: ignore[misc]  # a dict
             project(network, seen, layer, strongest_units(seen, layer, 0, 9))
         return {relu: negative / total for relu, (negative, total) in sums.items()}
 

@@ -19,7 +19,7 @@ from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.layers import KINDS, Layer
 from zfscope.networks.spec import multiplications, shapes
 from zfscope.runtimes.onnx.runtime import OnnxRuntime
-from zfscope.runtimes.protocol import maxima_of
+from zfscope.runtimes.protocol import compute_maxima
 from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
 ROOT = Path(__file__).parents[2]
@@ -167,8 +167,8 @@ def test_a_new_kind_runs_in_onnx_runtime(runtime: OnnxRuntime, network: Network,
 def test_a_new_kind_is_scanned(runtime: OnnxRuntime, network: Network, images: Tensor) -> None:
     expected = whole(network, images)
     for layer, found in runtime.map_maxima(images.float().numpy(), ["apart", "both"], sums=True).items():
-        own = maxima_of(expected[layer], sums=True)
-        assert np.array_equal(found.places, own.places)
+        own = compute_maxima(expected[layer], sums=True)
+        assert np.array_equal(found.indices, own.indices)
         np.testing.assert_allclose(found.values, own.values, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.sums, own.sums, rtol=1e-4, atol=1e-4)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from zfscope.networks import Network, NetworkSpec, build, zfnet
 from zfscope.networks import network as module
 from zfscope.networks.layers import Layer
-from zfscope.networks.network import drop_out, initialise
+from zfscope.networks.network import apply_dropout, initialise
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -135,7 +135,7 @@ def test_units_drop_out_only_where_a_generator_says_which(
 
 
 def test_what_is_left_after_dropout_makes_up_for_what_is_gone() -> None:
-    left = drop_out(torch.ones(10_000), 0.2, generator())
+    left = apply_dropout(torch.ones(10_000), 0.2, generator())
     assert left.unique().tolist() == [0, 1.25]
     assert float(left.mean()) == pytest.approx(1, abs=0.02)
 

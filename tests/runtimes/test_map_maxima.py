@@ -54,9 +54,9 @@ def test_the_strongest_unit_of_every_map_is_that_of_whole_activations(
     for layer, maxima in found.items():
         flat = outputs[layer].numpy().reshape(3, outputs[layer].shape[1], -1)
         assert maxima.sums is not None
-        assert (maxima.values.dtype, maxima.places.dtype) == (np.float32, np.int64)
+        assert (maxima.values.dtype, maxima.indices.dtype) == (np.float32, np.int64)
         assert_close(maxima.values, flat.max(2))
-        np.testing.assert_array_equal(maxima.places, flat.argmax(2), strict=True)
+        np.testing.assert_array_equal(maxima.indices, flat.argmax(2), strict=True)
         assert_close(maxima.sums, flat.sum(2))
 
 
@@ -99,7 +99,7 @@ def test_a_gpu_gives_what_the_cpu_gives(
     expected = here.map_maxima(images, LAYERS, sums=True)
     for layer, maxima in there.map_maxima(images, LAYERS, sums=True).items():
         np.testing.assert_allclose(maxima.values, expected[layer].values, atol=1e-4, err_msg=layer)
-        np.testing.assert_array_equal(maxima.places, expected[layer].places, err_msg=layer)
+        np.testing.assert_array_equal(maxima.indices, expected[layer].indices, err_msg=layer)
         np.testing.assert_allclose(maxima.sums, expected[layer].sums, atol=1e-3, err_msg=layer)
 
 

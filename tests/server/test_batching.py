@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zfscope.errors import Busy, InputError, NotFound, NotReady, RuntimeUnavailable
-from zfscope.runtimes import Loaded
+from zfscope.runtimes import LoadedModel
 from zfscope.server.batching import Batcher
 from zfscope.store import Model, ModelStore
 
@@ -75,8 +75,8 @@ def model(store: Path) -> Model:
 
 
 @pytest.fixture
-def loaded(model: Model) -> Callable[[Held], Loaded]:
-    return lambda runtime: Loaded(model, runtime)
+def loaded(model: Model) -> Callable[[Held], LoadedModel]:
+    return lambda runtime: LoadedModel(model, runtime)
 
 
 @pytest.fixture
@@ -112,12 +112,12 @@ async def settled() -> None:
 Ask = Callable[..., "asyncio.Task[Images]"]
 
 
-def asking(batcher: Batcher, loaded: Loaded) -> Ask:
+def asking(batcher: Batcher, loaded: LoadedModel) -> Ask:
     return lambda *numbers: asyncio.create_task(batcher.forward(loaded, images(*numbers)))
 
 
 async def test_who_is_alone_runs_at_once_however_long_the_delay(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
     batcher = make_batcher(delay_s=1e6)
@@ -128,7 +128,7 @@ async def test_who_is_alone_runs_at_once_however_long_the_delay(
 
 
 async def test_what_comes_while_a_pass_runs_goes_together_in_the_order_in_which_it_came(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
     ask = asking(make_batcher(), loaded(runtime))
@@ -142,7 +142,7 @@ async def test_what_comes_while_a_pass_runs_goes_together_in_the_order_in_which_
 
 
 async def test_who_goes_away_takes_nobody_along_a_hundred_times_out_of_a_hundred(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     for turn in range(100):
         runtime, gone = Held(), turn % 4
@@ -161,7 +161,7 @@ async def test_who_goes_away_takes_nobody_along_a_hundred_times_out_of_a_hundred
 
 
 async def test_what_is_cancelled_or_expires_before_its_pass_is_never_run(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
     ask = asking(make_batcher(), loaded(runtime))
@@ -177,7 +177,7 @@ async def test_what_is_cancelled_or_expires_before_its_pass_is_never_run(
 
 
 async def test_of_a_pass_that_fails_only_the_image_at_fault_fails(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     def fails(numbers: list[int]) -> Exception | None:
         return ZeroDivisionError("2 is bad") if 2 in numbers else None
@@ -193,7 +193,7 @@ async def test_of_a_pass_that_fails_only_the_image_at_fault_fails(
 
 
 async def test_a_runtime_that_is_gone_is_told_to_all_without_trying_each(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True, fails=lambda numbers: RuntimeUnavailable("the runtime is gone"))
     ask = asking(make_batcher(), loaded(runtime))
@@ -203,7 +203,7 @@ async def test_a_runtime_that_is_gone_is_told_to_all_without_trying_each(
 
 
 async def test_images_that_the_model_does_not_read_are_refused_before_any_pass(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
     with pytest.raises(InputError, match=r"images of shape \(1, 3, 31, 32\); network 'tiny' requires"):
@@ -212,7 +212,7 @@ async def test_images_that_the_model_does_not_read_are_refused_before_any_pass(
 
 
 async def test_many_images_of_one_request_are_run_in_several_passes(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
     answer = await make_batcher().forward(loaded(runtime), images(*range(10)))
@@ -221,7 +221,7 @@ async def test_many_images_of_one_request_are_run_in_several_passes(
 
 
 async def test_a_request_of_many_images_that_is_cancelled_leaves_its_place_to_others(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
     ask = asking(make_batcher(), loaded(runtime))
@@ -237,7 +237,7 @@ async def test_a_request_of_many_images_that_is_cancelled_leaves_its_place_to_ot
 
 
 async def test_those_just_answered_are_waited_for_as_long_as_the_delay(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
     ask = asking(make_batcher(delay_s=1e6), loaded(runtime))
@@ -250,7 +250,7 @@ async def test_those_just_answered_are_waited_for_as_long_as_the_delay(
 
 
 async def test_those_just_answered_who_do_not_ask_again_hold_nobody_up_beyond_the_delay(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
     ask = asking(make_batcher(delay_s=0.01), loaded(runtime))
@@ -259,13 +259,13 @@ async def test_those_just_answered_who_do_not_ask_again_hold_nobody_up_beyond_th
     assert runtime.begun == [[0, 1, 2], [3]]
 
 
-def looking(batcher: Batcher, loaded: Loaded) -> Callable[..., "asyncio.Task[Mapping[str, Images]]"]:
+def looking(batcher: Batcher, loaded: LoadedModel) -> Callable[..., "asyncio.Task[Mapping[str, Images]]"]:
     """Asks for layers of images."""
     return lambda layers, *numbers: asyncio.create_task(batcher.outputs(loaded, images(*numbers), layers))
 
 
 async def test_layers_of_several_requests_come_of_one_pass_and_each_gets_its_own(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
     look = looking(make_batcher(), loaded(runtime))
@@ -285,7 +285,7 @@ async def test_layers_of_several_requests_come_of_one_pass_and_each_gets_its_own
 
 
 async def test_scores_and_layers_take_turns_in_the_order_of_the_first_of_each(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
     batcher, held = make_batcher(), loaded(runtime)
@@ -301,7 +301,7 @@ async def test_scores_and_layers_take_turns_in_the_order_of_the_first_of_each(
 
 
 async def test_of_layers_too_only_the_image_at_fault_fails(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(fails=lambda numbers: ValueError("bad image") if 2 in numbers else None)
     look = looking(make_batcher(), loaded(runtime))
@@ -315,7 +315,7 @@ async def test_of_layers_too_only_the_image_at_fault_fails(
 
 
 async def test_an_unknown_layer_is_refused_before_any_pass_and_none_needs_none(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
     batcher = make_batcher()
@@ -329,15 +329,15 @@ async def test_models_have_batches_of_their_own_and_do_not_wait_for_each_other(
     make_batcher: Callable[..., Batcher], model: Model
 ) -> None:
     batcher, slow, other = make_batcher(), Held(), Held(free=True)
-    held = asyncio.create_task(batcher.forward(Loaded(model, slow), images(0)))
+    held = asyncio.create_task(batcher.forward(LoadedModel(model, slow), images(0)))
     await slow.next_pass()
-    np.testing.assert_array_equal(await batcher.forward(Loaded(model, other), images(1)), scores(1))
+    np.testing.assert_array_equal(await batcher.forward(LoadedModel(model, other), images(1)), scores(1))
     slow.let_go()
     np.testing.assert_array_equal(await held, scores(0))
 
 
 async def test_images_beyond_the_queue_are_refused_and_room_comes_back(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
     ask = asking(make_batcher(queue=2), loaded(runtime))
@@ -357,7 +357,7 @@ async def test_images_beyond_the_queue_are_refused_and_room_comes_back(
 
 
 async def test_a_batcher_that_closes_ends_its_pass_and_refuses_what_waits(
-    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], Loaded]
+    make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
     batcher = make_batcher(delay_s=1e6)

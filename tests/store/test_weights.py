@@ -22,7 +22,7 @@ def model(write: Write) -> Model:
 
 
 def test_concurrent_first_uses_build_the_network_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    build, built = networks.network_of, list[Network]()
+    build, built = networks.network_with_weights, list[Network]()
     together, building = threading.Barrier(THREADS), threading.Event()
 
     def slowly(*arguments: object) -> Network:
@@ -30,7 +30,7 @@ def test_concurrent_first_uses_build_the_network_once(model: Model, monkeypatch:
         built.append(build(*arguments))  # type: ignore[arg-type]
         return built[-1]
 
-    monkeypatch.setattr(networks, "network_of", slowly)
+    monkeypatch.setattr(networks, "network_with_weights", slowly)
     seen: list[Network] = []
 
     def use() -> None:

@@ -9,10 +9,10 @@ from onnx import NodeProto, helper
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.engine.backward import DOWN, LayerContext
+from zfscope.engine.backward import BACKWARD, LayerContext
 from zfscope.engine.signal import Signal, clip
 from zfscope.networks import NetworkSpec
-from zfscope.networks.forward import FORWARD, Weights, padded
+from zfscope.networks.forward import FORWARD, Weights, pad_maps
 from zfscope.networks.layers import KINDS, Layer, Padding, Shape, Window
 from zfscope.runtimes.onnx.graph import NODES, NodeInputs
 
@@ -20,7 +20,7 @@ from zfscope.runtimes.onnx.graph import NODES, NodeInputs
 @contextmanager
 def toy_kinds() -> Iterator[NetworkSpec]:
     """Add the kinds, yield a network that has them, and take them out again."""
-    tables: tuple[dict[str, Any], ...] = (KINDS, FORWARD, DOWN, NODES)
+    tables: tuple[dict[str, Any], ...] = (KINDS, FORWARD, BACKWARD, NODES)
     before = [dict(table) for table in tables]
     try:
         _add_depthwise()
@@ -69,10 +69,10 @@ def _add_depthwise() -> None:
     @FORWARD.row(Depthwise)
     def filtered(layer: Depthwise, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
         assert weights is not None
-        x = padded(inputs[0], layer.padding)
+        x = pad_maps(inputs[0], layer.padding)
         return F.conv2d(x, *weights, stride=layer.stride, groups=x.shape[1])
 
-    @DOWN.row(Depthwise)
+    @BACKWARD.row(Depthwise)
     def transposed(layer: Depthwise, signal: Signal, context: LayerContext) -> Sequence[Signal]:
         assert context.weights is not None
         maps = signal.values.shape[1]
@@ -100,7 +100,7 @@ def _add_mean() -> None:
     def mean(layer: Mean, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
         return torch.stack(list(inputs)).mean(0)
 
-    @DOWN.row(Mean)
+    @BACKWARD.row(Mean)
     def shared(layer: Mean, signal: Signal, context: LayerContext) -> Sequence[Signal]:
         count = len(context.sources)
         return [signal.with_values(signal.values / count)] * count

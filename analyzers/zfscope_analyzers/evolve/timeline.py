@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt
 
 from zfscope.analysis.contract import Context
 from zfscope.errors import InputError, NotFound
-from zfscope.networks.spec import layers_of_maps
+from zfscope.networks.spec import convolutional_part
 from zfscope.records import MOST_EVOLVED_MAPS
 from zfscope.scan import indexes_folder
 from zfscope.scan.open import epoch_index_name, index_names
@@ -122,7 +122,7 @@ def _store_with_checkpoints(context: Context) -> ModelStore:
 def _check_has_checkpointed(model: Model, layer: str) -> None:
     """Raise unless checkpoints hold the layer: they end where feature maps are flattened to a vector."""
     model.network.spec.layer(layer)
-    available = [known.name for known in layers_of_maps(model.network.spec).layers]
+    available = [known.name for known in convolutional_part(model.network.spec).layers]
     if layer not in available:
         message = (
             f"layer '{layer}' has no feature maps; checkpoints hold only layers that have: "

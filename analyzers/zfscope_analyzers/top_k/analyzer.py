@@ -88,7 +88,7 @@ class TopKAnalyzer:
 
 
 def _tables(model: Model, page: Page, inspections: Mapping[MapRank, Inspection]) -> dict[str, Table]:
-    is_map = model.spec.is_map(page.layer)
+    is_map = model.spec.has_maps(page.layer)
     rows = (
         _row(record, inspections[MapRank(index, rank)], is_map=is_map)
         for index, records in enumerate(page.records)

@@ -57,7 +57,7 @@ def draw_page(
 def _title(model: Model, shown: Page, indices: Sequence[int]) -> str:
     if len(indices) == 1:
         return f"{shown.layer} of {model.name}"
-    kind = "maps" if model.spec.is_map(shown.layer) else "units"
+    kind = "maps" if model.spec.has_maps(shown.layer) else "units"
     return f"{shown.layer} of {model.name}: {len(indices)} {kind}"
 
 

@@ -12,7 +12,7 @@ from zfscope.analysis.run import check_cost, check_photos, read_params, run, tra
 from zfscope.answers.analysis import Analyzed, Size
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared
-from zfscope.runtimes import Loaded
+from zfscope.runtimes import LoadedModel
 from zfscope.store import Model, ModelStore
 
 Partial = Callable[[], Analysis]
@@ -44,7 +44,7 @@ class AnalysisHost(Protocol):
         """Maximum cost of an analysis in forward passes; None for no limit."""
         ...
 
-    def loaded(self, name: str, version: int | None) -> Loaded:
+    def loaded(self, name: str, version: int | None) -> LoadedModel:
         """Return a model and its runtime. Raises NotFound, DamagedModel or RuntimeUnavailable."""
         ...
 

@@ -21,7 +21,7 @@ def describe(spec: NetworkSpec) -> tuple[LayerInfo, ...]:
     for layer in spec.layers:
         shape, field = known[layer.name], fields[layer.name]
         parameters = sum(map(prod, layer.parameters(known[sources[layer.name][0]]).values()))
-        geometry = (field.jump, field.size) if spec.is_map(layer.name) else (None, None)
+        geometry = (field.jump, field.size) if spec.has_maps(layer.name) else (None, None)
         described.append(LayerInfo(layer.name, layer.kind, shape, parameters, *geometry))
     return tuple(described)
 

@@ -103,14 +103,14 @@ def _build_indexes(
     Raises InputError if an index of that name holds other photos, and NotFound for a layer or an epoch that
     the checkpoints lack.
     """
-    from zfscope.networks.spec import layers_of_maps
+    from zfscope.networks.spec import convolutional_part
     from zfscope.scan import indexes_folder, make_plan, open_data
     from zfscope.scan.open import read_manifest
 
     final, photos = models.load(model.name, model.version), open_data(data)
     if not final.manifest.checkpoints:
         return None  # the analyzer raises the error
-    spec = layers_of_maps(final.spec)
+    spec = convolutional_part(final.spec)
     base, layer, epochs = parameters["index"], parameters["layer"], parameters.get("epochs")
     by_default = make_plan(spec)
     plan = by_default if layer in by_default.layers else make_plan(spec, [layer])

@@ -31,13 +31,13 @@ def build_missing_indexes(
     Indexes of epochs contain the plan's layers that checkpoints store. Raises InputError if an index of that
     name holds other photos, and NotFound, before building any, for an epoch without a checkpoint.
     """
-    from zfscope.networks.spec import layers_of_maps
+    from zfscope.networks.spec import convolutional_part
     from zfscope.scan import indexes_folder
     from zfscope.scan.open import epoch_index_name
 
     for stored_epoch in epochs:
         final.manifest.checkpoint(stored_epoch)
-    kept = [layer.name for layer in layers_of_maps(final.spec).layers]
+    kept = [layer.name for layer in convolutional_part(final.spec).layers]
     early = replace(plan, layers=tuple(layer for layer in plan.layers if layer in kept))
     for epoch in (None, *(epochs if early.layers else ())):
         target = indexes_folder(final) / (base if epoch is None else epoch_index_name(base, epoch))

@@ -62,10 +62,10 @@ class LayerContext:
 
 
 # Maps (layer, signal at its output, context) to the signals at its inputs.
-DOWN: KindTable[[Signal, LayerContext], Sequence[Signal]] = KindTable()
+BACKWARD: KindTable[[Signal, LayerContext], Sequence[Signal]] = KindTable()
 
 
-@DOWN.row(MaxPool)
+@BACKWARD.row(MaxPool)
 def unpool(layer: MaxPool, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Place each pooled value at its switch; add the values of windows that share a maximum."""
     rows, columns = context.source().shape[2:]
@@ -83,7 +83,7 @@ def unpool(layer: MaxPool, signal: Signal, context: LayerContext) -> Sequence[Si
     return [clip(Signal(values, signal.images, origins), rows, columns)]
 
 
-@DOWN.row(ReLU)
+@BACKWARD.row(ReLU)
 def rectify(layer: ReLU, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Rectify the signal (deconvnet), mask it where the unit was inactive (gradient), or both (guided)."""
     values = signal.values if context.rule == "gradient" else signal.values.relu()
@@ -92,7 +92,7 @@ def rectify(layer: ReLU, signal: Signal, context: LayerContext) -> Sequence[Sign
     return [signal.with_values(values)]
 
 
-@DOWN.row(Conv)
+@BACKWARD.row(Conv)
 def filter_transposed(layer: Conv, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Convolve with the transposed filters, flipped vertically and horizontally; no biases (Sec 2.1)."""
     assert context.weights is not None
@@ -101,7 +101,7 @@ def filter_transposed(layer: Conv, signal: Signal, context: LayerContext) -> Seq
     return [clip(Signal(values, signal.images, origins), *context.source().shape[2:])]
 
 
-@DOWN.row(AvgPool)
+@BACKWARD.row(AvgPool)
 def spread(layer: AvgPool, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Distribute each pooled value evenly over its window: the transpose of the mean."""
     origins, _ = window_below(layer.window, signal)
@@ -111,7 +111,7 @@ def spread(layer: AvgPool, signal: Signal, context: LayerContext) -> Sequence[Si
     return [clip(Signal(values, signal.images, origins), *context.source().shape[2:])]
 
 
-@DOWN.row(LocalResponseNorm)
+@BACKWARD.row(LocalResponseNorm)
 def normalise(layer: LocalResponseNorm, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Pass the signal unchanged (ECCV Sec 2.1), or apply the gradient of contrast normalisation."""
     if context.normalisation == "skip":
@@ -125,34 +125,34 @@ def normalise(layer: LocalResponseNorm, signal: Signal, context: LayerContext) -
     return [clip(below, *context.source().shape[2:]) if reach else below]
 
 
-@DOWN.row(Linear)
-def full_transposed(layer: Linear, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+@BACKWARD.row(Linear)
+def linear_transposed(layer: Linear, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Multiply by the transposed weights of a fully connected layer; no biases."""
     assert context.weights is not None
     return [signal.with_values(signal.values @ context.weights[0])]
 
 
-@DOWN.row(Flatten)
+@BACKWARD.row(Flatten)
 def unflatten(layer: Flatten, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Reshape the vector to the shape of the layer's input."""
     return [signal.with_values(signal.values.reshape(-1, *context.source().shape[1:]))]
 
 
-@DOWN.row(Concat)
+@BACKWARD.row(Concat)
 def split(layer: Concat, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Split the signal into the maps of each input."""
     sizes = [context.source(index).shape[1] for index in range(len(context.sources))]
     return [signal.with_values(part) for part in torch.split(signal.values, sizes, dim=1)]
 
 
-@DOWN.row(Add)
+@BACKWARD.row(Add)
 def copy(layer: Add, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Pass the whole signal to every input of the sum."""
     return [signal] * len(context.sources)
 
 
-@DOWN.row(Dropout)
-def same(layer: Dropout, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+@BACKWARD.row(Dropout)
+def identity(layer: Dropout, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Pass the signal unchanged: dropout is active only in training."""
     return [signal]
 

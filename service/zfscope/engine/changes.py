@@ -52,17 +52,17 @@ def changed_regions(
     """
     regions, sources = {INPUT: pixels}, network.spec.sources
     for layer in layers:
-        below = _around([regions[source] for source in sources[layer.name]])
-        regions[layer.name] = _above(layer, below, network.shapes[layer.name])
+        below = _union([regions[source] for source in sources[layer.name]])
+        regions[layer.name] = _region_above(layer, below, network.shapes[layer.name])
     return regions
 
 
-def _around(regions: Sequence[ChangedRegion]) -> ChangedRegion:
+def _union(regions: Sequence[ChangedRegion]) -> ChangedRegion:
     starts = torch.stack([region.starts for region in regions]).amin(0)
     return ChangedRegion(starts, torch.stack([region.ends for region in regions]).amax(0))
 
 
-def _above(layer: Layer, below: ChangedRegion, shape: Shape) -> ChangedRegion:
+def _region_above(layer: Layer, below: ChangedRegion, shape: Shape) -> ChangedRegion:
     """Return a layer's changed region; the position nearest to the change if nothing depends on it."""
     if len(shape) == 1:
         return ChangedRegion(torch.zeros_like(below.starts), torch.ones_like(below.ends))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zfscope.engine.backward import LayerContext, Normalisation, Rule
-from zfscope.engine.cpu import Step, step_down
+from zfscope.engine.cpu import BackwardStep, backward_step
 from zfscope.engine.cpu.threads import map_parallel
 from zfscope.engine.seeds import Seed, seed_signal
 from zfscope.engine.signal import Signal, add, write_into
@@ -47,7 +47,7 @@ def project(
         LayerContext(below, trace, sources[below.name], network.weights(below.name), rule, normalisation)
         for below in reversed(network.spec.layers)
     ]
-    steps = [(context, step_down(context, start.values.device)) for context in contexts]
+    steps = [(context, backward_step(context, start.values.device)) for context in contexts]
     # Windows of a batch have one size: if neighbours share a batch, little of it lies outside the maps.
     order = sorted(range(len(seeds)), key=start.origins.tolist().__getitem__)
     pixels = start.values.new_empty(len(seeds), *network.shapes[INPUT])
@@ -65,7 +65,9 @@ def project(
     return pixels
 
 
-def _backward(pending: Mapping[str, Signal], steps: Sequence[tuple[LayerContext, Step]]) -> Iterator[Signal]:
+def _backward(
+    pending: Mapping[str, Signal], steps: Sequence[tuple[LayerContext, BackwardStep]]
+) -> Iterator[Signal]:
     """Apply the remaining steps to the pending signals of each layer; yield signals at the pixels.
 
     A batch that exceeds the cache is split: one signal per part, in order.

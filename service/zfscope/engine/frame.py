@@ -21,18 +21,18 @@ class UnitFrame:
     side: int
 
     @property
-    def whole(self) -> bool:
+    def is_whole_image(self) -> bool:
         """Whether the frame of every unit is the whole image."""
         return self.field.jump == 0 or self.field.size >= self.side
 
     @property
     def size(self) -> int:
         """Side of a frame in pixels."""
-        return self.side if self.whole else self.field.size
+        return self.side if self.is_whole_image else self.field.size
 
     def box(self, y: int, x: int) -> Box:
         """Return the frame of unit (y, x) in pixels; it may extend beyond the image."""
-        return Box(0, 0, self.side, self.side) if self.whole else Box(*self.field.box(y, x))
+        return Box(0, 0, self.side, self.side) if self.is_whole_image else Box(*self.field.box(y, x))
 
 
 def unit_frame(network: Network, layer: str) -> UnitFrame:

@@ -25,7 +25,7 @@ from zfscope.engine.cpu.threads import interleave
 from zfscope.engine.signal import Signal, channels_last_rows
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
-from zfscope.networks.forward import FORWARD, padded
+from zfscope.networks.forward import FORWARD, pad_maps
 from zfscope.networks.layers import Layer, Padding
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
@@ -173,7 +173,7 @@ def _layer_step(network: Network, trace: Trace, layer: Layer) -> _LayerStep:
     # At the bottom and right, padding and the overhang of a pool's last window are smaller than a window.
     left, top = window.padding[:2]
     border = Padding(left, top, window.kernel - 1, window.kernel - 1)
-    clean = [padded(maps, border, window.outside) for maps in clean]
+    clean = [pad_maps(maps, border, window.padding_value) for maps in clean]
     return _LayerStep(layer, layer.unpadded, sources, clean, (top, left))
 
 

@@ -63,13 +63,13 @@ class _LayerView:
     @property
     def kind(self) -> str:
         """Term for a map: `map`, or `unit` in a fully connected layer."""
-        return "map" if self.plan.model.spec.is_map(self.name) else "unit"
+        return "map" if self.plan.model.spec.has_maps(self.name) else "unit"
 
     @cached_property
     def sees(self) -> str:
         """Description of a unit's receptive field."""
         side, size = self.layer.framing.side, self.layer.framing.size
-        if self.layer.framing.whole:
+        if self.layer.framing.is_whole_image:
             return f"the whole picture of {side} × {side} pixels"
         return f"{size} × {size} of {side} × {side} pixels"
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from zfscope.engine.frame import UnitFrame, unit_frame
 from zfscope.errors import InputError
-from zfscope.networks.spec import layers_of_maps
+from zfscope.networks.spec import convolutional_part
 from zfscope.records import MOST_EVOLVED_MAPS, MOST_RECORDS
 from zfscope.scan import Index, indexes_folder
 from zfscope.scan.manifest import IndexManifest
@@ -127,7 +127,7 @@ def _epochs(model: Model, index: Index) -> dict[int, tuple[str, ...]]:
             origin = _manifest(model, index.name, epoch).origin
             if (origin.data.fingerprint, origin.rank) == (index.manifest.origin.data.fingerprint, "max"):
                 found[epoch] = tuple(layer.name for layer in origin.layers)
-    kept = {layer.name for layer in layers_of_maps(model.network.spec).layers}
+    kept = {layer.name for layer in convolutional_part(model.network.spec).layers}
     return {epoch: tuple(layer for layer in layers if layer in kept) for epoch, layers in found.items()}
 
 

@@ -33,7 +33,7 @@ FORWARD: KindTable[[Sequence[Tensor], Weights], Tensor] = KindTable()
 SWITCHED: KindTable[[Tensor], tuple[Tensor, Tensor]] = KindTable()
 
 
-def padded(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
+def pad_maps(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
     """Pad the maps of x, (N, C, H, W), with `value`."""
     left, top, right, bottom = padding
     return F.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
@@ -46,7 +46,7 @@ def _convolve(layer: Conv, inputs: Sequence[Tensor], weights: Weights) -> Tensor
     left, top, right, bottom = layer.padding
     if (left, top) == (right, bottom):
         return F.conv2d(inputs[0], *weights, stride=layer.stride, padding=(top, left))
-    return F.conv2d(padded(inputs[0], layer.padding), *weights, stride=layer.stride)
+    return F.conv2d(pad_maps(inputs[0], layer.padding), *weights, stride=layer.stride)
 
 
 @SWITCHED.row(MaxPool)
@@ -57,7 +57,7 @@ def max_pool(layer: MaxPool, x: Tensor) -> tuple[Tensor, Tensor]:
         return F.max_pool2d(x, layer.kernel, layer.stride, ceil_mode=ceil_mode, return_indices=True)
     rows, columns = x.shape[-2:]
     left, top, _, _ = layer.padding
-    maps = padded(x, layer.window.whole_padding(rows, columns), layer.window.outside)
+    maps = pad_maps(x, layer.window.whole_padding(rows, columns), layer.window.padding_value)
     pooled, indices = F.max_pool2d(maps, layer.kernel, layer.stride, return_indices=True)
     width = maps.shape[-1]
     return pooled, (indices // width - top) * columns + indices % width - left
@@ -70,7 +70,7 @@ def _max_pool(layer: MaxPool, inputs: Sequence[Tensor], weights: Weights) -> Ten
 
 @FORWARD.row(AvgPool)
 def _avg_pool(layer: AvgPool, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
-    return F.avg_pool2d(padded(inputs[0], layer.padding), layer.kernel, layer.stride)
+    return F.avg_pool2d(pad_maps(inputs[0], layer.padding), layer.kernel, layer.stride)
 
 
 @FORWARD.row(Linear)

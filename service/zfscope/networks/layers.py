@@ -56,14 +56,14 @@ class Window(NamedTuple):
     """A square sliding window.
 
     rounding: `ceil` keeps a last window that extends beyond the edge, unless it starts in the padding there:
-    the rule of Caffe, cuda-convnet and torch. outside: value of the padding.
+    the rule of Caffe, cuda-convnet and torch. padding_value: value of the padding.
     """
 
     kernel: int
     stride: int = 1
     padding: Padding = Padding()
     rounding: Rounding = "floor"
-    outside: float = 0.0
+    padding_value: float = 0.0
 
     def grid(self, rows: int, columns: int) -> tuple[int, int]:
         """Return the number of windows, as rows and columns, on maps of rows x columns."""
@@ -142,7 +142,7 @@ class Layer(BaseModel):
         """Return the shapes of `weight` (first axis: maps or units) and `bias`; empty without weights."""
         return {}
 
-    def _expect(self, fits: bool, found: object, needed: str) -> None:
+    def _require(self, fits: bool, found: object, needed: str) -> None:
         if not fits:
             raise ValueError(f"layer '{self.name}' reads {found}; it needs {needed}")
 
@@ -173,9 +173,9 @@ class _Windowed(Layer):
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
         (source,) = sources
-        self._expect(len(source) == 3, source, "maps, not a vector")
+        self._require(len(source) == 3, source, "maps, not a vector")
         height, width = self.window.grid(*source[1:])
-        self._expect(height > 0 and width > 0, source, f"maps of at least {self.kernel} pixels with padding")
+        self._require(height > 0 and width > 0, source, f"maps of at least {self.kernel} pixels with padding")
         return source[0], height, width
 
 
@@ -201,7 +201,7 @@ class MaxPool(_Windowed):
 
     @property
     def window(self) -> Window:
-        return Window(self.kernel, self.stride, self.padding, self.rounding, outside=-inf)
+        return Window(self.kernel, self.stride, self.padding, self.rounding, padding_value=-inf)
 
 
 class AvgPool(_Windowed):
@@ -247,7 +247,7 @@ class LocalResponseNorm(Layer):
         return Window(self.size, padding=Padding(*[self.size // 2] * 4))
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        self._expect(self.region == "across_maps" or len(sources[0]) == 3, sources[0], "maps, not a vector")
+        self._require(self.region == "across_maps" or len(sources[0]) == 3, sources[0], "maps, not a vector")
         return sources[0]
 
 
@@ -267,7 +267,7 @@ class Linear(Layer):
     units: PositiveInt
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        self._expect(len(sources[0]) == 1, sources[0], "a vector: put a flatten before it")
+        self._require(len(sources[0]) == 1, sources[0], "a vector: put a flatten before it")
         return (self.units,)
 
     def parameters(self, source: Shape) -> Mapping[str, Shape]:
@@ -292,7 +292,7 @@ class Concat(Layer):
     joins: ClassVar[bool] = True
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        self._expect(len({shape[1:] for shape in sources}) == 1, sources, "maps of equal size")
+        self._require(len({shape[1:] for shape in sources}) == 1, sources, "maps of equal size")
         return sum(shape[0] for shape in sources), *sources[0][1:]
 
 
@@ -303,12 +303,12 @@ class Add(Layer):
     joins: ClassVar[bool] = True
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        self._expect(len(set(sources)) == 1, sources, "inputs of equal shape")
+        self._require(len(set(sources)) == 1, sources, "inputs of equal shape")
         return sources[0]
 
 
 @cache
-def _reader(kinds: tuple[type[Layer], ...]) -> TypeAdapter[Layer]:
+def _layer_adapter(kinds: tuple[type[Layer], ...]) -> TypeAdapter[Layer]:
     union: Any = reduce(or_, kinds)
     return TypeAdapter(Annotated[union, Field(discriminator="kind")])
 
@@ -321,11 +321,11 @@ class _AnyKind:
         return core_schema.no_info_plain_validator_function(self._read, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Any:
-        return handler(_reader(tuple(KINDS.values())).core_schema)
+        return handler(_layer_adapter(tuple(KINDS.values())).core_schema)
 
     @staticmethod
     def _read(value: Any) -> Layer:
-        return _reader(tuple(KINDS.values())).validate_python(value)
+        return _layer_adapter(tuple(KINDS.values())).validate_python(value)
 
 
 AnyLayer = Annotated[Layer, _AnyKind()]

@@ -94,7 +94,7 @@ class Network(nn.Module):
 
     def _step(self, layer: Layer, inputs: list[Tensor], dropout: torch.Generator | None) -> Tensor:
         if layer.drop_rate is not None and dropout is not None:
-            return drop_out(inputs[0], layer.drop_rate, dropout)
+            return apply_dropout(inputs[0], layer.drop_rate, dropout)
         return FORWARD[layer.kind](layer, inputs, self.weights(layer.name))
 
     def _source_shape(self, layer: Layer) -> Shape:
@@ -112,7 +112,7 @@ class Network(nn.Module):
                 del known[name]
 
 
-def drop_out(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+def apply_dropout(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
     """Set a fraction of units to zero, and scale the others to preserve the expected sum."""
     kept = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
     return x * kept / (1 - rate)
@@ -125,7 +125,7 @@ def build(spec: NetworkSpec, *, generator: torch.Generator | None = None) -> Net
     return network
 
 
-def network_of(spec: NetworkSpec, arrays: Mapping[str, NDArray[np.floating[Any]]]) -> Network:
+def network_with_weights(spec: NetworkSpec, arrays: Mapping[str, NDArray[np.floating[Any]]]) -> Network:
     """Return a network with the given weights, by name in its state dict.
 
     The network is float32 regardless of the type of the weights, in evaluation mode and without gradients.

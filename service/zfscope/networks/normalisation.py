@@ -44,11 +44,11 @@ def local_response_norm_gradient(x: Tensor, grad: Tensor, layer: LocalResponseNo
 
 
 def _divisor(x: Tensor, layer: LocalResponseNorm) -> Tensor:
-    return _summed(x * x, layer).mul_(_share(layer)).add_(layer.k)
+    return _sum_over_window(x * x, layer).mul_(_share(layer)).add_(layer.k)
 
 
 def _gradient(x: Tensor, grad: Tensor, d: Tensor, power: Tensor, layer: LocalResponseNorm) -> Tensor:
-    spread = _summed((grad * x).mul_(power).div_(d), layer)
+    spread = _sum_over_window((grad * x).mul_(power).div_(d), layer)
     return (grad * power).sub_(spread.mul_(x), alpha=2 * layer.beta * _share(layer))
 
 
@@ -57,7 +57,7 @@ def _share(layer: LocalResponseNorm) -> float:
     return layer.alpha / (layer.size if layer.region == "across_maps" else layer.size**2)
 
 
-def _summed(x: Tensor, layer: LocalResponseNorm) -> Tensor:
+def _sum_over_window(x: Tensor, layer: LocalResponseNorm) -> Tensor:
     """Return the sum over each value's window."""
     if layer.region == "across_maps":
         return window_sum(x, layer.size)

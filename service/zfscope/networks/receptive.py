@@ -36,12 +36,12 @@ def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
     known_shapes = shapes(spec)
     fields = {INPUT: ReceptiveField(size=1, jump=1, top=0, left=0)}
     for layer, sources in zip(spec.layers, spec.sources.values(), strict=True):
-        below = _around([fields[name] for name in sources], layer)
-        fields[layer.name] = _above(below, layer, known_shapes[sources[0]], known_shapes[layer.name])
+        below = _bounding_field([fields[name] for name in sources], layer)
+        fields[layer.name] = _field_above(below, layer, known_shapes[sources[0]], known_shapes[layer.name])
     return fields
 
 
-def _above(below: ReceptiveField, layer: Layer, source: Shape, shape: Shape) -> ReceptiveField:
+def _field_above(below: ReceptiveField, layer: Layer, source: Shape, shape: Shape) -> ReceptiveField:
     window = layer.window
     if window:
         return ReceptiveField(
@@ -57,7 +57,7 @@ def _above(below: ReceptiveField, layer: Layer, source: Shape, shape: Shape) -> 
     return below
 
 
-def _around(fields: Sequence[ReceptiveField], layer: Layer) -> ReceptiveField:
+def _bounding_field(fields: Sequence[ReceptiveField], layer: Layer) -> ReceptiveField:
     jumps = {field.jump for field in fields}
     if len(jumps) > 1:
         raise ValueError(

@@ -31,7 +31,7 @@ class NetworkSpec(BaseModel):
     layers: tuple[AnyLayer, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _is_a_walk(self) -> "NetworkSpec":
+    def _inputs_come_first(self) -> "NetworkSpec":
         seen = {INPUT}
         for layer, sources in zip(self.layers, self._sources(), strict=True):
             _check_inputs(layer, sources, seen)
@@ -83,7 +83,7 @@ class NetworkSpec(BaseModel):
             raise NotFound(f"layer '{name}' not found; available: {names}", field=field)
         return self.by_name[name]
 
-    def is_map(self, layer: str) -> bool:
+    def has_maps(self, layer: str) -> bool:
         """Return whether a layer has feature maps, in contrast to units."""
         return len(shapes(self)[layer]) == 3
 
@@ -96,7 +96,7 @@ class NetworkSpec(BaseModel):
         return tuple(layer for layer in self.layers if layer.name in needed)
 
 
-def layers_of_maps(spec: NetworkSpec) -> NetworkSpec:
+def convolutional_part(spec: NetworkSpec) -> NetworkSpec:
     """Return the part of the network with feature maps: the layers before the first vector."""
     known = shapes(spec)
     layers = tuple(takewhile(lambda layer: len(known[layer.name]) == 3, spec.layers))

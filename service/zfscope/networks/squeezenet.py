@@ -6,10 +6,10 @@ from zfscope.networks.layers import AvgPool, Concat, Conv, Dropout, Flatten, Lay
 from zfscope.networks.spec import NetworkSpec
 
 # Squeeze width of each fire module; each of its two expand branches is four times as wide.
-SQUEEZED = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
+SQUEEZE_WIDTHS = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
 
 # Fire modules that are followed by a pooling layer.
-POOLED = (3, 5)
+POOLED_MODULES = (3, 5)
 
 _INPUT_SIZE = 227
 
@@ -27,7 +27,7 @@ def squeezenet(*, classes: int = 1000) -> NetworkSpec:
             Conv(name="conv1", channels=64, kernel=3, stride=2),
             ReLU(name="relu1"),
             _pool(1),
-            *(layer for number in SQUEEZED for layer in _module(number)),
+            *(layer for number in SQUEEZE_WIDTHS for layer in _module(number)),
             Dropout(name="drop9"),
             Conv(name="conv10", channels=classes, kernel=1),
             ReLU(name="relu10"),
@@ -38,7 +38,7 @@ def squeezenet(*, classes: int = 1000) -> NetworkSpec:
 
 
 def _module(number: int) -> Sequence[Layer]:
-    squeezed = SQUEEZED[number]
+    squeezed = SQUEEZE_WIDTHS[number]
     name, narrow = f"fire{number}", f"fire{number}-squeeze-relu"
     around = Padding(1, 1, 1, 1)
     layers: list[Layer] = [
@@ -50,7 +50,7 @@ def _module(number: int) -> Sequence[Layer]:
         ReLU(name=f"{name}-expand3-relu"),
         Concat(name=name, inputs=(f"{name}-expand1-relu", f"{name}-expand3-relu")),
     ]
-    return [*layers, _pool(number)] if number in POOLED else layers
+    return [*layers, _pool(number)] if number in POOLED_MODULES else layers
 
 
 def _pool(number: int) -> MaxPool:

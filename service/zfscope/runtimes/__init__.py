@@ -1,13 +1,13 @@
 """Runtimes of the forward pass: ONNX Runtime, torch and TorchServe, behind one Protocol."""
 
-from zfscope.runtimes.create import RUNTIMES, Loaded, create_runtime, load_model
+from zfscope.runtimes.create import RUNTIMES, LoadedModel, create_runtime, load_model
 from zfscope.runtimes.onnx.runtime import OnnxRuntime
 from zfscope.runtimes.protocol import MapMaxima, Runtime
 from zfscope.runtimes.torchserve import TorchServe
 
 __all__ = [
     "RUNTIMES",
-    "Loaded",
+    "LoadedModel",
     "MapMaxima",
     "OnnxRuntime",
     "Runtime",

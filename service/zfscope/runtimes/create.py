@@ -18,7 +18,7 @@ DEVICES = tuple(name.value for name in DeviceName)
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LoadedModel:
     """A model and the runtime of its forward passes."""
 
     model: Model
@@ -67,11 +67,11 @@ def create_runtime(
 
 def load_model(
     store: ModelStore, name: str, version: int | None, create: Callable[[Model], Runtime], *, device: str
-) -> Loaded:
+) -> LoadedModel:
     """Load a model onto a device, with the runtime that `create` returns for it. Blocks."""
     model = store.load(name, version)
     model = replace(model, weights=model.weights.on_device(device))
-    return Loaded(model, create(model))
+    return LoadedModel(model, create(model))
 
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -15,13 +15,13 @@ from zfscope.networks.spec import NetworkSpec
 class MapMaxima:
     """The strongest unit of each map of a layer, for N images.
 
-    values: float32 (N, maps), its activation. places: int64 (N, maps), its index y * columns + x, the first
+    values: float32 (N, maps), its activation. indices: int64 (N, maps), its index y * columns + x, the first
     in row-major order on ties; 0 in a fully connected layer, whose units count as maps of 1 x 1. sums:
     float32 (N, maps), the sum of the map's activations, if requested.
     """
 
     values: NDArray[np.float32]
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     sums: NDArray[np.float32] | None = None
 
 
@@ -72,7 +72,7 @@ class Runtime(Protocol):
         ...
 
 
-def title_of(name: str, device: str) -> str:
+def runtime_title(name: str, device: str) -> str:
     """Return the title of a runtime; see `Runtime`."""
     return name if device == "cpu" else f"{name} on {device}"
 
@@ -102,28 +102,28 @@ def check_call(
     return tuple(dict.fromkeys(layers))
 
 
-def maxima_of(outputs: NDArray[np.float32], *, sums: bool) -> MapMaxima:
+def compute_maxima(outputs: NDArray[np.float32], *, sums: bool) -> MapMaxima:
     """Return the maxima of a layer's outputs, (N, maps, rows, columns) or (N, units)."""
     flat = np.ascontiguousarray(outputs).reshape(*outputs.shape[:2], -1)
-    places: NDArray[np.int64] = flat.argmax(2)  # the first on ties
-    values = np.take_along_axis(flat, places[..., None], 2)[..., 0]
-    return MapMaxima(values, places, flat.sum(2) if sums else None)
+    indices: NDArray[np.int64] = flat.argmax(2)  # the first on ties
+    values = np.take_along_axis(flat, indices[..., None], 2)[..., 0]
+    return MapMaxima(values, indices, flat.sum(2) if sums else None)
 
 
-def kinds(*, sums: bool) -> tuple[str, ...]:
+def part_names(*, sums: bool) -> tuple[str, ...]:
     """Return the names of the parts of a layer's maxima, as in `conv1/value`."""
     return ("value", "place", "sum") if sums else ("value", "place")
 
 
 def to_arrays(layer: str, maxima: MapMaxima) -> dict[str, NDArray[Any]]:
     """Return the maxima of a layer as arrays by name."""
-    parts = zip(kinds(sums=True), (maxima.values, maxima.places, maxima.sums), strict=True)
+    parts = zip(part_names(sums=True), (maxima.values, maxima.indices, maxima.sums), strict=True)
     return {f"{layer}/{kind}": array for kind, array in parts if array is not None}
 
 
 def from_arrays(layer: str, arrays: Mapping[str, NDArray[Any]]) -> MapMaxima:
     """Return the maxima of a layer from arrays; a fully connected layer may have values only."""
-    value, place, total = (arrays.get(f"{layer}/{kind}") for kind in kinds(sums=True))
+    value, place, total = (arrays.get(f"{layer}/{kind}") for kind in part_names(sums=True))
     assert value is not None, "every layer has values"
     if place is None:
         return MapMaxima(value, np.zeros(value.shape, np.int64), value)

@@ -11,7 +11,7 @@ from torch import Tensor
 from zfscope.engine.trace import trace
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.network import Network, on_device
-from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, maxima_of, title_of
+from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, compute_maxima, runtime_title
 
 
 class TorchRuntime:
@@ -23,10 +23,10 @@ class TorchRuntime:
         """Use a network in evaluation mode. Raises RuntimeUnavailable if the device is not available."""
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeUnavailable("runtime 'torch' cannot use CUDA: torch found no device")
-        self.title = title_of(self.name, device)
+        self.title = runtime_title(self.name, device)
         self._device = torch.device(device)
-        is_there = next(network.parameters()).device.type == device
-        self._network = on_device(network if is_there else copy.deepcopy(network), device)
+        is_shared = next(network.parameters()).device.type == device
+        self._network = on_device(network if is_shared else copy.deepcopy(network), device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores of images; see `Runtime`."""
@@ -49,7 +49,7 @@ class TorchRuntime:
     ) -> Mapping[str, MapMaxima]:
         """Return the maxima of maps, computed by numpy: the reference for other runtimes; see `Runtime`."""
         outputs = self.outputs(images, layers)
-        return {layer: maxima_of(values, sums=sums) for layer, values in outputs.items()}
+        return {layer: compute_maxima(values, sums=sums) for layer, values in outputs.items()}
 
     def check(self) -> None:
         """Return at once: this runtime runs in this process."""

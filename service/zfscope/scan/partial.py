@@ -91,7 +91,7 @@ def layer_result(maxima: MapMaxima, photos: Records, *, top: int) -> LayerResult
     """
     scores = maxima.values if maxima.sums is None else maxima.sums
     records = np.repeat(photos[None], scores.shape[1], axis=0)
-    records["score"], records["value"], records["place"] = scores.T, maxima.values.T, maxima.places.T
+    records["score"], records["value"], records["place"] = scores.T, maxima.values.T, maxima.indices.T
     return LayerResult(_best(records, top), _histogram(maxima.values))
 
 

@@ -99,7 +99,7 @@ def _overflows(maxima: Mapping[str, MapMaxima]) -> Iterator[tuple[int, str]]:
 
 def _rows(layer: MapMaxima, rows: list[int]) -> MapMaxima:
     sums = None if layer.sums is None else layer.sums[rows]
-    return MapMaxima(layer.values[rows], layer.places[rows], sums)
+    return MapMaxima(layer.values[rows], layer.indices[rows], sums)
 
 
 def read_input(

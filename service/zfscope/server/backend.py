@@ -13,7 +13,7 @@ import torch
 from zfscope.analysis.registry import load_analyzers
 from zfscope.images.limits import DecodeLimits
 from zfscope.processors import usable_cpus
-from zfscope.runtimes import Loaded, Runtime, TorchServe, create_runtime
+from zfscope.runtimes import LoadedModel, Runtime, TorchServe, create_runtime
 from zfscope.server.batching import Batcher
 from zfscope.server.models import Models
 from zfscope.server.settings import Settings
@@ -113,7 +113,7 @@ class Backend:
         """Maximum cost of an analysis in forward passes."""
         return self.settings.max_passes
 
-    def loaded(self, name: str, version: int | None) -> Loaded:
+    def loaded(self, name: str, version: int | None) -> LoadedModel:
         """Return a model and its runtime; see `Models.loaded`."""
         return self.models.loaded(name, version)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import Busy, NotReady, RuntimeUnavailable
-from zfscope.runtimes import Loaded
+from zfscope.runtimes import LoadedModel
 from zfscope.runtimes.protocol import Runtime, check_images
 from zfscope.server.telemetry.tracing import part
 
@@ -82,9 +82,9 @@ class Batcher:
         self._queue = queue
         self._waited = waited
         self._passes = _Passes(models)
-        self._lanes: dict[Loaded, _Lane] = {}
+        self._lanes: dict[LoadedModel, _Lane] = {}
 
-    async def forward(self, loaded: Loaded, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    async def forward(self, loaded: LoadedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
 
         Cancel it, and what still waits of it is never run. Raises InputError for images that the model
@@ -93,7 +93,7 @@ class Batcher:
         """
         return (await self._run(loaded, images, (_SCORES,)))[_SCORES]
 
-    async def outputs(self, loaded: Loaded, images: NDArray[np.float32], layers: Sequence[str]) -> Given:
+    async def outputs(self, loaded: LoadedModel, images: NDArray[np.float32], layers: Sequence[str]) -> Given:
         """Return what layers give for images, by name: (N, maps, rows, columns), or (N, units).
 
         Everything else is as for `forward`; raises NotFound for an unknown layer too.
@@ -102,7 +102,7 @@ class Batcher:
             loaded.model.spec.layer(layer, field="layers")
         return await self._run(loaded, images, tuple(layers)) if layers else {}
 
-    async def _run(self, loaded: Loaded, images: NDArray[np.float32], names: tuple[str, ...]) -> Given:
+    async def _run(self, loaded: LoadedModel, images: NDArray[np.float32], names: tuple[str, ...]) -> Given:
         check_images(images, loaded.model.spec)
         lane = self._lane(loaded)
         if lane.waiting >= self._queue:
@@ -119,7 +119,7 @@ class Batcher:
         await asyncio.gather(*(lane.work for lane in lanes), return_exceptions=True)
         self._passes.close()
 
-    def _lane(self, loaded: Loaded) -> "_Lane":
+    def _lane(self, loaded: LoadedModel) -> "_Lane":
         lane = self._lanes.get(loaded)
         if lane is None or lane.work.done():
             lane = _Lane(loaded.runtime, self._passes, self._size, self._delay_s, self._waited)
@@ -127,7 +127,7 @@ class Batcher:
             lane.work.add_done_callback(partial(self._forget, loaded, lane))
         return lane
 
-    def _forget(self, loaded: Loaded, lane: "_Lane", _: "asyncio.Task[None]") -> None:
+    def _forget(self, loaded: LoadedModel, lane: "_Lane", _: "asyncio.Task[None]") -> None:
         if self._lanes.get(loaded) is lane:
             del self._lanes[loaded]
 

@@ -8,7 +8,7 @@ import structlog
 import torch
 
 from zfscope.errors import RuntimeUnavailable
-from zfscope.runtimes import Loaded, Runtime, load_model
+from zfscope.runtimes import LoadedModel, Runtime, load_model
 from zfscope.server.arrivals import Arrivals, Key
 from zfscope.store import DamagedEntry, Manifest, Model, ModelStore
 
@@ -46,7 +46,7 @@ class Models:
         self._create_runtime = create_runtime
         self._keep = keep
         self._device = device
-        self._kept: OrderedDict[Key, Loaded] = OrderedDict()
+        self._kept: OrderedDict[Key, LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._newest = {name: versions[-1] for name, versions in store.versions().items()}
@@ -72,11 +72,11 @@ class Models:
         """Read one manifest; see `loaded`."""
         return self._store.manifest(*self._key(name, version))
 
-    def at_hand(self, name: str, version: int | None) -> Loaded | None:
+    def at_hand(self, name: str, version: int | None) -> LoadedModel | None:
         """Return a model that is in memory, as `loaded` does, without reading the disk; None for others."""
         return self._find(*self._meant(name, version))
 
-    def loaded(self, name: str, version: int | None) -> Loaded:
+    def loaded(self, name: str, version: int | None) -> LoadedModel:
         """Return a model, loading it when it is not in memory.
 
         name: empty means the default model. version: None means the newest. Raises NotFound for what the
@@ -117,7 +117,7 @@ class Models:
         manifest = self._store.manifest(*self._meant(name, version))
         return manifest.name, manifest.version
 
-    def _find(self, name: str, version: int | None) -> Loaded | None:
+    def _find(self, name: str, version: int | None) -> LoadedModel | None:
         if version is None:
             return None
         with self._lock:
@@ -125,7 +125,7 @@ class Models:
                 self._kept.move_to_end((name, version))
             return self._kept.get((name, version))
 
-    def _load(self, key: Key) -> Loaded:
+    def _load(self, key: Key) -> LoadedModel:
         loaded = load_model(self._store, *key, self._create_runtime, device=self._device)
         loaded.build_network()
         with self._lock:

@@ -125,7 +125,7 @@ class Manifest(_ManifestPart):
     def _labels_fit_the_network(self) -> "Manifest":
         last = self.network.scores
         scores = shapes(self.network)[last]
-        if self.network.is_map(last) and not self.labels:
+        if self.network.has_maps(last) and not self.labels:
             return self
         if scores != (len(self.labels),):
             raise ValueError(

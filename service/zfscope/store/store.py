@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zfscope.errors import DamagedModel, InputError, NotFound
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.spec import NetworkSpec, layers_of_maps, tensor_shapes
+from zfscope.networks.spec import NetworkSpec, convolutional_part, tensor_shapes
 from zfscope.results import Notice
 from zfscope.store.integrity import (
     check_regular_file,
@@ -92,7 +92,7 @@ class Model:
 
     def unit_name(self, layer: str, number: int) -> str:
         """Return how figures name a feature map or, in layers without maps, a unit: `map 3`, `unit 3`."""
-        return f"{'map' if self.spec.is_map(layer) else 'unit'} {number}"
+        return f"{'map' if self.spec.has_maps(layer) else 'unit'} {number}"
 
     def class_of(self, layer: str, unit: int) -> str:
         """Return the class name of a unit of the class scores; empty for other layers."""
@@ -207,7 +207,7 @@ class ModelStore:
         data = read_verified(folder, checkpoint.file, manifest.files, title=manifest.title)
         early = manifest.model_copy(
             update={
-                "network": layers_of_maps(manifest.network),
+                "network": convolutional_part(manifest.network),
                 "labels": (),
                 "accuracy": None,
                 "checkpoints": (),

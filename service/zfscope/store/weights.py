@@ -55,9 +55,9 @@ class Weights:
         with self._building:  # built once, even if several threads need it at the same time
             if self._network is None:
                 assert self._arrays is not None
-                from zfscope.networks.network import network_of, on_device
+                from zfscope.networks.network import network_with_weights, on_device
 
-                self._network = on_device(network_of(self._spec, self._arrays), self._device)
+                self._network = on_device(network_with_weights(self._spec, self._arrays), self._device)
                 self._arrays = None
             return self._network
 

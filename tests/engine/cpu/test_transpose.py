@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from zfscope.engine.cpu.transpose import (
     FEW_MAPS,
     TransposedFilters,
-    multiplied,
     nonzero_units,
-    painted,
-    painted_whole,
+    transpose_by_filter,
+    transpose_by_tap,
+    transpose_dense,
 )
 
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 6))
@@ -30,18 +30,18 @@ def as_phases(values: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def as_paint(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    return painted(values, TransposedFilters(weight, stride).taps, stride)
+    return transpose_by_tap(values, TransposedFilters(weight, stride).taps, stride)
 
 
 def as_whole_paint(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    return painted_whole(values, TransposedFilters(weight, stride).rows, stride)
+    return transpose_by_filter(values, TransposedFilters(weight, stride).rows, stride)
 
 
 def as_chosen(values: Tensor, weight: Tensor, stride: int) -> Tensor:
     return TransposedFilters(weight, stride)(values)
 
 
-WAYS = [as_phases, as_paint, as_whole_paint, multiplied, as_chosen]
+WAYS = [as_phases, as_paint, as_whole_paint, transpose_dense, as_chosen]
 
 
 def numbers(*shape: int, share: float = 1.0, seed: int = 0) -> Tensor:

@@ -31,7 +31,7 @@ def test_the_strongest_units_are_those_that_torch_finds(
     for layer, one in found.items():
         other = expected[layer]
         assert_close(one.values, other.values)
-        np.testing.assert_array_equal(one.places, other.places, strict=True)
+        np.testing.assert_array_equal(one.indices, other.indices, strict=True)
         assert (one.sums is None, other.sums is None) == (not sums, not sums)
         if one.sums is not None and other.sums is not None:
             assert_close(one.sums, other.sums)

@@ -5,24 +5,24 @@ from typing import Any
 
 import torch
 
-from zfscope.engine.backward import DOWN, LayerContext, filter_transposed, unpool
+from zfscope.engine.backward import BACKWARD, LayerContext, filter_transposed, unpool
 from zfscope.engine.cpu.transpose import TransposedConvolution
 from zfscope.engine.cpu.unpooling import Unpooling
 from zfscope.engine.signal import Signal
 
 # Maps the signal at a layer's output to the signals at its inputs.
-Step = Callable[[Signal], Sequence[Signal]]
+BackwardStep = Callable[[Signal], Sequence[Signal]]
 
 # Fast class by reference implementation; instantiated once per layer, called with every signal.
-FAST: Mapping[Any, Callable[[LayerContext], Step]] = {
+FAST: Mapping[Any, Callable[[LayerContext], BackwardStep]] = {
     filter_transposed: TransposedConvolution,
     unpool: Unpooling,
 }
 
 
-def step_down(context: LayerContext, device: torch.device) -> Step:
+def backward_step(context: LayerContext, device: torch.device) -> BackwardStep:
     """Return the backward step of a layer: on a CPU the fast implementation, if there is one."""
-    reference = DOWN[context.layer.kind]
+    reference = BACKWARD[context.layer.kind]
     if device.type == "cpu" and reference in FAST:
         return FAST[reference](context)
     return lambda signal: reference(context.layer, signal, context)

@@ -63,12 +63,12 @@ class TransposedFilters:
         few_maps = self.weight.shape[1] <= FEW_MAPS
         if _count_nonzero(values) <= SPARSE * values.numel():
             if few_maps:
-                return painted_whole(values, self.rows, self.stride)
-            return painted(values, self.taps, self.stride)
+                return transpose_by_filter(values, self.rows, self.stride)
+            return transpose_by_tap(values, self.taps, self.stride)
         if few_maps and self.stride > 1:
             return self._by_phases(values)
         if values.shape[2] * values.shape[3] <= FEW_POSITIONS:
-            return multiplied(values, self.weight, self.stride)
+            return transpose_dense(values, self.weight, self.stride)
         return F.conv_transpose2d(values, self.weight, stride=self.stride)
 
     def _by_phases(self, values: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class TransposedFilters:
         return self.weight.permute(0, 2, 3, 1).flatten(2).contiguous()
 
 
-def multiplied(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+def transpose_dense(values: Tensor, weight: Tensor, stride: int) -> Tensor:
     """Multiply every position by all weights at once, and add overlapping contributions below.
 
     Side 3, stride 2, adjacent units p and q; one product gives the 9 contributions of both:
@@ -125,14 +125,14 @@ def multiplied(values: Tensor, weight: Tensor, stride: int) -> Tensor:
     below = _empty_below(values, maps, side, stride)
     parts = channels_last_rows(values).flatten(0, 1) @ weight.permute(0, 2, 3, 1).flatten(1)
     for index, part in enumerate(parts.view(-1, side * side, maps).unbind(1)):
-        _under(below, values, divmod(index, side), stride).add_(_as_maps(part, values))
+        _strided_view(below, values, divmod(index, side), stride).add_(_as_maps(part, values))
     return below
 
 
-def painted(values: Tensor, taps: Tensor, stride: int) -> Tensor:
+def transpose_by_tap(values: Tensor, taps: Tensor, stride: int) -> Tensor:
     """Add the filter of every nonzero unit, scaled by its signal, to the maps below.
 
-    Adds the same positions as `multiplied`, but reads the weights of nonzero maps only (here 2 of 5):
+    Adds the same positions as `transpose_dense`, but reads the weights of nonzero maps only (here 2 of 5):
 
         signal at a position    . a . . b     position 0 of the filter    a * taps[0, 1] + b * taps[0, 4]
                                 0 1 2 3 4                                 (the sum of a bag of two rows)
@@ -145,12 +145,12 @@ def painted(values: Tensor, taps: Tensor, stride: int) -> Tensor:
     for index, weights in enumerate(taps.flatten(0, 1)):
         # A bag is a position above: the sum of the weights of its units, each times its signal.
         part = F.embedding_bag(maps_above, weights, starts, mode="sum", per_sample_weights=signal)
-        _under(below, values, divmod(index, side), stride).add_(_as_maps(part, values))
+        _strided_view(below, values, divmod(index, side), stride).add_(_as_maps(part, values))
     return below
 
 
-def painted_whole(values: Tensor, filters: Tensor, stride: int) -> Tensor:
-    """Add whole filters at once, like `painted`: for so few maps below that single taps do not pay off.
+def transpose_by_filter(values: Tensor, filters: Tensor, stride: int) -> Tensor:
+    """Add whole filters at once: faster than `transpose_by_tap` for few maps below.
 
     The units of a position are summed to one filter: p, q, r for three positions of a row. With side 3 and
     stride 2, positions `apart` = 2 do not overlap and are added together through a view, first p and r, then
@@ -185,7 +185,7 @@ def _empty_below(values: Tensor, maps: int, side: int, stride: int) -> Tensor:
     return empty_maps(values, len(values), maps, rows, columns)
 
 
-def _under(below: Tensor, values: Tensor, position: tuple[int, int], stride: int) -> Tensor:
+def _strided_view(below: Tensor, values: Tensor, position: tuple[int, int], stride: int) -> Tensor:
     """Return a view of the maps below at position (y, x) of the filter, for every position of the values."""
     y, x = position
     rows, columns = values.shape[2:]

@@ -9,7 +9,7 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
-from zfscope.runtimes.protocol import kinds
+from zfscope.runtimes.protocol import part_names
 
 
 def write_maxima_graph(
@@ -26,16 +26,16 @@ def write_maxima_graph(
     nodes, outputs = layer_nodes(spec, needed), list[ValueInfoProto]()
     for layer in layers:
         nodes += _strongest(layer, known[layer][-1], sums) if len(known[layer]) == 3 else _units(layer)
-        named = output_kinds(len(known[layer]), sums=sums)
+        named = output_names(len(known[layer]), sums=sums)
         outputs += [_output(layer, kind, known[layer][0]) for kind in named]
     kept = {layer.name for layer in needed}
     used = {key: array for key, array in weights.items() if key.rpartition(".")[0] in kept}
     return graph_bytes(spec, nodes, outputs, used)
 
 
-def output_kinds(axes: int, *, sums: bool) -> tuple[str, ...]:
+def output_names(axes: int, *, sums: bool) -> tuple[str, ...]:
     """Return the names of a layer's outputs. axes: number of axes of its shape, without N."""
-    return ("value",) if axes == 1 else kinds(sums=sums)
+    return ("value",) if axes == 1 else part_names(sums=sums)
 
 
 def _output(layer: str, kind: str, maps: int) -> ValueInfoProto:

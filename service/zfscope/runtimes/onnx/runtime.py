@@ -13,7 +13,7 @@ from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.processors import usable_cpus
 from zfscope.runtimes.onnx.cache import layers_graph, maxima_graph, model_graph
 from zfscope.runtimes.onnx.session import import_onnxruntime, open_session
-from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, from_arrays, title_of
+from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, from_arrays, runtime_title
 from zfscope.store.store import Model
 
 Graph = Path | bytes
@@ -62,7 +62,7 @@ class OnnxRuntime:
     @property
     def title(self) -> str:
         """Name and device; see `Runtime`."""
-        return title_of(self.name, self._device)
+        return runtime_title(self.name, self._device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores of images; see `Runtime`."""

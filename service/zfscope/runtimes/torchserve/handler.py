@@ -13,7 +13,7 @@ import torch
 
 from zfscope.errors import ZfscopeError
 from zfscope.networks.spec import INPUT, shapes
-from zfscope.runtimes.protocol import check_images, maxima_of, to_arrays
+from zfscope.runtimes.protocol import check_images, compute_maxima, to_arrays
 from zfscope.runtimes.torch import TorchRuntime
 from zfscope.runtimes.torchserve.message import (
     ERROR,
@@ -94,7 +94,7 @@ def _arrays(request: HandlerRequest, outputs: Mapping[str, Array]) -> Mapping[st
         return outputs
     arrays: dict[str, Array] = {}
     for layer, values in outputs.items():
-        arrays |= to_arrays(layer, maxima_of(values, sums=request.reduce == SUMS))
+        arrays |= to_arrays(layer, compute_maxima(values, sums=request.reduce == SUMS))
     return arrays
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.spec import shapes
-from zfscope.runtimes.protocol import MapMaxima, check_call, from_arrays, kinds
+from zfscope.runtimes.protocol import MapMaxima, check_call, from_arrays, part_names
 from zfscope.runtimes.torchserve import TorchServe
 from zfscope.runtimes.torchserve.message import (
     ERROR,
@@ -85,14 +85,14 @@ class TorchServeRuntime:
         """
         names = check_call(images, self._spec, layers)
         shape = {name: (len(images), self._shapes[name][0]) for name in names}
-        wanted = {f"{name}/{kind}": shape[name] for name in names for kind in kinds(sums=sums)}
+        wanted = {f"{name}/{kind}": shape[name] for name in names for kind in part_names(sums=sums)}
         parts = {REDUCE: (SUMS if sums else VALUES).encode()}
         arrays = self._arrays(images, names, wanted, parts) if names else {}
         return {name: from_arrays(name, arrays) for name in names}
 
     def check(self) -> None:
         """Raise RuntimeUnavailable unless the handler responds and has these weights."""
-        self._ask({})
+        self._request({})
 
     @property
     def _server(self) -> str:
@@ -107,7 +107,7 @@ class TorchServeRuntime:
     ) -> Mapping[str, Array]:
         """Request layers of images. wanted: the expected arrays and their shapes."""
         request = {IMAGES: pack(Message({IMAGES: images})), LAYERS: ",".join(layers).encode()}
-        response = self._ask({**request, **parts})
+        response = self._request({**request, **parts})
         returned = {name: array.shape for name, array in response.arrays.items()}
         if returned != wanted:
             raise RuntimeUnavailable(
@@ -115,7 +115,7 @@ class TorchServeRuntime:
             )
         return response.arrays
 
-    def _ask(self, parts: Mapping[str, bytes]) -> Message:
+    def _request(self, parts: Mapping[str, bytes]) -> Message:
         request = PredictionsRequest(**self._model, input={WEIGHTS: self._weights, **parts})
         try:
             response = self._predictions(request, timeout=self._torchserve.timeout_s)

@@ -16,7 +16,7 @@ from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.layers import Shape
 from zfscope.networks.spec import shapes
 from zfscope.results import Notice, merge_notices
-from zfscope.runtimes import Loaded
+from zfscope.runtimes import LoadedModel
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import Cancel
 from zfscope.server.oip.inputs import INPUT, ImageInput, images_to_wire, numbers_of, parse_images
@@ -46,7 +46,7 @@ def outputs_of(manifest: Manifest) -> dict[str, Shape]:
 class InferRequest:
     """A valid request. pixels: the network's input, (N, 3, H, W)."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     pixels: Floats
     wanted: Sequence[RequestedOutput]
     warnings: tuple[Notice, ...]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
 from zfscope.images.preprocess import Crops
-from zfscope.runtimes import Loaded
+from zfscope.runtimes import LoadedModel
 from zfscope.server.backend import Backend
 from zfscope.v1 import classification_pb2 as pb
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceServicer
@@ -45,7 +45,7 @@ class ClassificationService(ClassificationServiceServicer):
 class Asked:
     """A request that can be answered."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     image: Pixels
     top: int
 

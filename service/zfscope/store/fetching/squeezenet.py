@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.squeezenet import SQUEEZED, squeezenet
+from zfscope.networks.squeezenet import SQUEEZE_WIDTHS, squeezenet
 from zfscope.store.fetching.arrays import Arrays, oihw
 from zfscope.store.importing.imported import ImportedModel, build_network, rename_tensors
 
@@ -12,7 +12,11 @@ PARTS = {"squeeze": "squeeze1x1", "expand1": "expand1x1", "expand3": "expand3x3"
 # Layer names of the store, mapped to those of Caffe.
 NAMES: Mapping[str, str] = {
     "conv1": "conv1",
-    **{f"fire{n}-{part}": f"fire{n}/{caffe_part}" for n in SQUEEZED for part, caffe_part in PARTS.items()},
+    **{
+        f"fire{n}-{part}": f"fire{n}/{caffe_part}"
+        for n in SQUEEZE_WIDTHS
+        for part, caffe_part in PARTS.items()
+    },
     "conv10": "conv10",
 }
 
