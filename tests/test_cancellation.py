@@ -10,7 +10,7 @@ from zfscope.cancellation import checkpoint, interruptible
 from zfscope.errors import Cancelled
 from zfscope.images.curves import Band, Chart, Strip, plot_bands, plot_charts, plot_strips
 from zfscope.images.geometry import Box
-from zfscope.images.layout import above, beside, blank
+from zfscope.images.layout import blank, hstack, vstack
 from zfscope.images.render import Rendering, encode_png
 from zfscope.images.tiles import Panel, projection_panel
 
@@ -39,7 +39,7 @@ def tiles() -> object:
 
 
 def page() -> object:
-    return above([beside([blank(9, 9)] * 3, gap=1) for _ in range(3)], gap=1)
+    return vstack([hstack([blank(9, 9)] * 3, gap=1) for _ in range(3)], gap=1)
 
 
 def strips() -> Rendering:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
+from zfscope.images.bombs import gif_has_several_frames, gif_size, tiff_tile_size
 
 
 def gif(
@@ -58,12 +58,12 @@ def test_only_a_tiled_tiff_has_tiles(
 def test_a_second_frame_of_a_gif_is_noticed_behind_whatever_stands_between() -> None:
     one = gif((4, 4), (0, 0, 4, 4), palette=True)
     between = b"\x21\xf9\x04\0\0\0\0\0" + b"\x21\xfe\x03abc\0"
-    assert gif_has_frames(one[:-1] + between + one[19:])
-    assert not gif_has_frames(one)
-    assert not gif_has_frames(one[:-1] + between)
-    assert not gif_has_frames(one[:-1])
+    assert gif_has_several_frames(one[:-1] + between + one[19:])
+    assert not gif_has_several_frames(one)
+    assert not gif_has_several_frames(one[:-1] + between)
+    assert not gif_has_several_frames(one[:-1])
 
 
 def test_a_gif_of_endless_tiny_blocks_is_not_looked_through_for_a_second_frame() -> None:
     one = gif((4, 4), (0, 0, 4, 4), palette=False)
-    assert not gif_has_frames(one[:-1] + b"\x21\xfe\0" * 100_001 + one[13:])
+    assert not gif_has_several_frames(one[:-1] + b"\x21\xfe\0" * 100_001 + one[13:])

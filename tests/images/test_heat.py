@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.images.heat import colours_of, heat_panel
+from zfscope.images.heat import heat_panel, viridis
 
 SIDE = 64
 VIEW = np.full((8, 8, 3), 128, np.uint8)
@@ -21,8 +21,8 @@ def picture_colours(drawn: NDArray[np.uint8]) -> int:
 def test_the_ends_of_the_scale_are_the_least_and_the_greatest_value() -> None:
     values = np.linspace(0.2, 0.9, 64).reshape(8, 8)
     assert picture_colours(panel(values)) > 30
-    assert colours_of(values, 0.2, 0.9)[0, 0].tolist() == [68, 1, 84]
-    assert colours_of(values, 0.2, 0.9)[-1, -1].tolist() == [253, 231, 37]
+    assert viridis(values, 0.2, 0.9)[0, 0].tolist() == [68, 1, 84]
+    assert viridis(values, 0.2, 0.9)[-1, -1].tolist() == [253, 231, 37]
 
 
 def test_rounding_has_one_colour_and_one_number_below() -> None:

@@ -8,16 +8,16 @@ from zfscope.images.layout import (
     MARGIN,
     SMALL,
     TITLE,
-    above,
-    beside,
+    add_margin,
     cell,
     font,
-    framed,
     grid,
+    hstack,
     page,
     paragraph,
     printable,
     text,
+    vstack,
 )
 
 
@@ -26,7 +26,7 @@ def box(width: int, height: int, level: int = 0) -> Image.Image:
 
 
 def test_above_is_as_wide_as_the_widest_and_as_high_as_all_with_gaps() -> None:
-    picture = above([box(5, 3), box(9, 4)], gap=2)
+    picture = vstack([box(5, 3), box(9, 4)], gap=2)
     assert picture.size == (9, 9)
     pixels = np.asarray(picture)
     assert (pixels[:3, :5] == 0).all()
@@ -36,7 +36,7 @@ def test_above_is_as_wide_as_the_widest_and_as_high_as_all_with_gaps() -> None:
 
 
 def test_beside_is_as_high_as_the_highest_and_as_wide_as_all_with_gaps() -> None:
-    picture = beside([box(5, 3), box(2, 4)], gap=1)
+    picture = hstack([box(5, 3), box(2, 4)], gap=1)
     assert picture.size == (8, 4)
     assert (np.asarray(picture)[:, 6:] == 0).all()
 
@@ -48,7 +48,7 @@ def test_a_grid_reads_row_by_row() -> None:
 
 
 def test_a_frame_is_white_on_all_sides() -> None:
-    pixels = np.asarray(framed(box(2, 3), 4))
+    pixels = np.asarray(add_margin(box(2, 3), 4))
     assert pixels.shape == (11, 10, 3)
     assert (pixels[4:7, 4:6] == 0).all()
     assert (pixels == 0).sum() == 18
@@ -96,7 +96,7 @@ def test_a_line_as_long_as_the_paragraph_is_wide_is_broken_and_not_cut() -> None
     width = font(16).getlength(words)
     assert width.is_integer()
     broken = paragraph(words, 16, int(width))
-    assert broken.size == above([text("grey is", 16), text("zero", 16)], gap=3).size
+    assert broken.size == vstack([text("grey is", 16), text("zero", 16)], gap=3).size
 
 
 def test_text_with_control_characters_is_one_line_without_them() -> None:
@@ -127,7 +127,7 @@ def test_a_page_has_title_subtitle_body_and_caption_within_a_margin() -> None:
     pixels = drawn.rgb
     for edge in (pixels[:MARGIN], pixels[-MARGIN:], pixels[:, :MARGIN], pixels[:, -MARGIN:]):
         assert (edge == 255).all()
-    heading = above([text("Title", TITLE), text("about it")], gap=6).height
+    heading = vstack([text("Title", TITLE), text("about it")], gap=6).height
     top = MARGIN + heading + 10
     assert (pixels[top : top + 40, MARGIN : MARGIN + 300] == 0).all()
     assert (pixels[top + 50 : top + 80, MARGIN : MARGIN + 200] == 90).all()

@@ -11,7 +11,7 @@ import pytest
 
 from zfscope.errors import InputError
 from zfscope.images.decode import decode
-from zfscope.images.malformed import Malformed, reason_of
+from zfscope.images.malformed import Malformed, damage_reason
 
 Encode = Callable[..., bytes]
 PYTHON = re.compile(
@@ -43,7 +43,7 @@ PYTHON = re.compile(
     ],
 )
 def test_exceptions_become_a_plain_sentence(fault: Exception, reason: str) -> None:
-    assert reason_of(fault) == reason
+    assert damage_reason(fault) == reason
 
 
 @pytest.mark.parametrize("length", [7, 13, 20, 100, 500])

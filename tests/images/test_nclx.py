@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from zfscope.images.decode import decode_photo
-from zfscope.images.profiles import code_points
+from zfscope.images.profiles import nclx_code_points
 
 PHOTO = Image.new("RGB", (64, 48), (200, 100, 50))
 
@@ -59,7 +59,7 @@ def nclx(primaries: int, curve: int) -> bytes:
 )
 def test_colours_unlike_srgb_are_named(points: tuple[int, int], name: str | None) -> None:
     for data in (with_points(avif(), *points), heic(*points)):
-        assert code_points(data) == points
+        assert nclx_code_points(data) == points
         messages = [(each.code, each.message) for each in decode_photo(data).warnings]
         message = f"the colour space that nclx states, {name}, was not applied: colours were read as sRGB"
         assert messages == ([("colour-profile", f"{message}; convert to sRGB")] if name else [])
@@ -89,13 +89,13 @@ def test_only_the_primary_picture_counts(wide: int, version: int) -> None:
     data = box(b"ftyp", b"avif") + box(
         b"meta", bytes(4) + box(b"pitm", pitm) + box(b"iprp", container + ipma)
     )
-    assert code_points(data) == (1, 13)
-    assert code_points(data.replace(pitm, bytes([version, 0, 0, 0]) + item(1))) == (9, 16)
-    assert code_points(data.replace(pitm, bytes([version, 0, 0, 0]) + item(3))) is None
+    assert nclx_code_points(data) == (1, 13)
+    assert nclx_code_points(data.replace(pitm, bytes([version, 0, 0, 0]) + item(1))) == (9, 16)
+    assert nclx_code_points(data.replace(pitm, bytes([version, 0, 0, 0]) + item(3))) is None
 
 
 @given(place=st.integers(0, 300), byte=st.integers(0, 255), length=st.integers(0, 400))
 def test_broken_boxes_state_nothing_or_something(place: int, byte: int, length: int) -> None:
     data = bytearray(with_points(avif(), 9, 16)[:length])
     data[place : place + 1] = bytes([byte])
-    assert code_points(bytes(data)) is None or len(code_points(bytes(data)) or ()) == 2
+    assert nclx_code_points(bytes(data)) is None or len(nclx_code_points(bytes(data)) or ()) == 2

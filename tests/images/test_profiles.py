@@ -69,7 +69,7 @@ def profile(
 def test_a_profile_is_told_by_its_primaries_or_else_its_name(data: bytes, name: str, like: bool) -> None:
     found = read_profile(data)
     assert found is not None
-    assert (found.name, found.like_srgb) == (name, like)
+    assert (found.name, found.is_srgb) == (name, like)
 
 
 @given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda tail: SRGB[:150] + tail))

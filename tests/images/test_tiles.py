@@ -14,10 +14,10 @@ from zfscope.images.render import scale_note, signed_to_rgb, symmetric_scale
 from zfscope.images.tiles import (
     SILENT_NOTE,
     Panel,
-    columns_of,
+    column_count,
     crop_padded,
-    greyed,
-    marked,
+    grey_outside,
+    mark_tile,
     projection_panel,
 )
 from zfscope.images.tiles import tiles as draw_tiles
@@ -141,12 +141,12 @@ def test_the_projection_of_a_silent_unit_is_grey_and_the_note_says_why() -> None
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 3), (6, 3), (9, 3)])
 def test_tiles_stand_in_a_square_and_few_of_them_in_one_row(count: int, columns: int) -> None:
-    assert columns_of(count) == columns
+    assert column_count(count) == columns
 
 
 def test_a_patch_is_grey_where_the_photo_ends() -> None:
     patch = np.full((4, 6, 3), 7, np.uint8)
-    shown = greyed(patch, Box(1, 2, 6, 4))
+    shown = grey_outside(patch, Box(1, 2, 6, 4))
     assert (shown[2:, 1:] == 7).all()
     assert (shown[:2] == 128).all()
     assert (shown[:, :1] == 128).all()
@@ -155,7 +155,7 @@ def test_a_patch_is_grey_where_the_photo_ends() -> None:
 
 def test_a_mark_frames_a_copy_of_the_tile_and_names_it() -> None:
     tile, colour = Image.new("RGB", (80, 60), (1, 2, 3)), (190, 40, 20)
-    shown = np.asarray(marked(tile, "changed", colour))
+    shown = np.asarray(mark_tile(tile, "changed", colour))
     edge = np.ones((60, 80), bool)
     edge[3:-3, 3:-3] = False
     assert (shown[edge] == colour).all()

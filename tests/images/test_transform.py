@@ -9,7 +9,7 @@ from PIL import Image
 
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared, Preprocessing, prepare, prepare_tensor
-from zfscope.images.transform import Fill, Transformation, fill_colour, transformed
+from zfscope.images.transform import Fill, Transformation, apply_transformation, fill_colour
 
 Rgb = NDArray[np.uint8]
 Noise = Callable[..., Rgb]
@@ -19,7 +19,7 @@ PLAIN = Preprocessing(short_side=48, centre=40, crop=32, mean=(0.0, 0.0, 0.0))
 
 
 def moved(photo: Rgb, fill: Fill = "mean", steps: Preprocessing = PLAIN, **how: float) -> Prepared:
-    return transformed(prepare(photo, steps), Transformation(**how), steps, fill=fill)
+    return apply_transformation(prepare(photo, steps), Transformation(**how), steps, fill=fill)
 
 
 def waves(height: int, width: int) -> Rgb:
@@ -146,8 +146,8 @@ def test_half_as_large_and_moved_is_moved_by_as_much() -> None:
 @pytest.mark.parametrize("size", [(48, 48), (61, 83), (300, 411), (20, 33), (1, 1), (1, 900)])
 def test_what_changes_nothing_gives_what_was_prepared(size: tuple[int, int], noise: Noise) -> None:
     prepared = prepare(noise(*size), PLAIN)
-    assert transformed(prepared, Transformation(), PLAIN) is prepared
-    assert transformed(prepared, Transformation(rotation_deg=360), PLAIN) is prepared
+    assert apply_transformation(prepared, Transformation(), PLAIN) is prepared
+    assert apply_transformation(prepared, Transformation(rotation_deg=360), PLAIN) is prepared
 
 
 @pytest.mark.parametrize("size", [(48, 48), (61, 83), (300, 411), (20, 33), (1, 900)])
@@ -183,7 +183,7 @@ def test_the_result_is_a_photo_of_its_own(noise: Noise) -> None:
 
 def test_of_a_tensor_only_its_own_pixels_come_in(noise: Noise) -> None:
     prepared = prepare_tensor(prepare(noise(48, 48), PLAIN).pixels[0], PLAIN)
-    view = transformed(prepared, Transformation(down_px=2), PLAIN, fill="grey").views[0]
+    view = apply_transformation(prepared, Transformation(down_px=2), PLAIN, fill="grey").views[0]
     assert (view[:2] == 128).all()
     np.testing.assert_array_equal(view[2:], prepared.views[0, :-2])
 
@@ -193,7 +193,7 @@ def test_a_mean_image_is_subtracted_where_the_crop_is(noise: Noise) -> None:
     mean = np.random.default_rng(3).random((3, 40, 40), np.float32) * 255
     photo = noise(48, 48)
     prepared = prepare(photo, steps, mean_image=mean)
-    seen = transformed(prepared, Transformation(down_px=5), steps, mean_image=mean)
+    seen = apply_transformation(prepared, Transformation(down_px=5), steps, mean_image=mean)
     expected = photo[3:35, 8:40].transpose(2, 0, 1)[::-1] - mean[:, 4:36, 4:36]
     np.testing.assert_allclose(seen.pixels[0], expected, atol=1e-4)
     np.testing.assert_array_equal(

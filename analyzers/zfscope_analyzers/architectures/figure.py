@@ -71,13 +71,13 @@ def _row(measures: Measurements) -> Image.Image:
         f"{measures.layers.second.name}, projections of feature maps": _projections(measures.projections),
     }
     panels = [_panel(picture, caption) for caption, picture in pictures.items()]
-    return layout.above([heading, layout.beside(panels, gap=_GAP)], gap=10)
+    return layout.vstack([heading, layout.hstack(panels, gap=_GAP)], gap=10)
 
 
 def _panel(picture: Image.Image, caption: str) -> Image.Image:
     whole = layout.blank(_PICTURE_PX, picture.height)
     whole.paste(picture, (0, 0))
-    return layout.above([whole, layout.text(caption, colour=layout.FAINT, width_px=_PICTURE_PX)], gap=6)
+    return layout.vstack([whole, layout.text(caption, colour=layout.FAINT, width_px=_PICTURE_PX)], gap=6)
 
 
 def _filters(measures: Measurements, *, own: bool) -> Image.Image:
@@ -188,14 +188,14 @@ def _draw_table(numbers: Table) -> Image.Image:
     """Draw the table: labels on the left, one column of numbers per model."""
     column_px = (_INNER_PX - _LABEL_PX) // (len(numbers.columns) - 1)
     head = _line(numbers.columns, column_px, layout.FAINT)
-    return layout.above([head, *(_line(row, column_px, layout.INK) for row in numbers.rows)], gap=_LINE_GAP)
+    return layout.vstack([head, *(_line(row, column_px, layout.INK) for row in numbers.rows)], gap=_LINE_GAP)
 
 
 def _line(cells: Sequence[Cell], column_px: int, colour: layout.Colour) -> Image.Image:
     numbers = [
         layout.cell(_format_cell(each), column_px, colour=colour, gap_px=_CELL_GAP) for each in cells[1:]
     ]
-    return layout.beside(
+    return layout.hstack(
         [layout.cell(str(cells[0]), _LABEL_PX, colour=layout.FAINT, gap_px=_CELL_GAP), *numbers], gap=0
     )
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.analysis.contract import Analysis, Context, Picture, Table, picture
-from zfscope.images.layout import above, beside, cell, page
+from zfscope.images.layout import cell, hstack, page, vstack
 from zfscope.store import Model
 from zfscope_analyzers.correspond.compare import (
     CorrespondenceRow,
@@ -114,7 +114,7 @@ def _figure(context: Context, params: CorrespondParams, rows: Sequence[Correspon
     names = ("occluded part", *params.layers)
     widths = (_NAME_PX, *[_NUMBER_PX] * len(params.layers))
     head = [cell(name, width, gap_px=_CELL_GAP) for name, width in zip(names, widths, strict=True)]
-    lines = [beside(head, gap=0)]
+    lines = [hstack(head, gap=0)]
     for row in rows:
         pairs = zip(context.images, row.regions[0].boxes, strict=True)
         views = [occlude_box(context.model, prepared, box, params.fill)[0] for prepared, box in pairs]
@@ -124,11 +124,11 @@ def _figure(context: Context, params: CorrespondParams, rows: Sequence[Correspon
             cell(text, width, gap_px=_CELL_GAP, height_px=tile_px)
             for text, width in zip(texts, widths, strict=True)
         ]
-        lines.append(beside([*cells, beside(tiles, gap=_TILE_GAP)], gap=0))
+        lines.append(hstack([*cells, hstack(tiles, gap=_TILE_GAP)], gap=0))
     model = context.model
     drawn = page(
         f"Correspondence analysis of {model.name} version {model.version}",
-        [above(lines, gap=_ROW_GAP)],
+        [vstack(lines, gap=_ROW_GAP)],
         scale=f"occluded with: {params.fill}; numbers as in the table 'correspondence'",
         caption=_caption(rows),
         gap=20,

@@ -4,7 +4,17 @@ import numpy as np
 from PIL import Image
 
 from zfscope.analysis.contract import Picture, picture
-from zfscope.images.layout import FAINT, SMALL, Colour, above, beside, blank, cell, page, paragraph
+from zfscope.images.layout import (
+    FAINT,
+    SMALL,
+    Colour,
+    blank,
+    cell,
+    hstack,
+    page,
+    paragraph,
+    vstack,
+)
 from zfscope.images.render import symmetric_scale
 from zfscope.records import RecordState
 from zfscope_analyzers.evolve.evolution import MapEpoch, MapEvolution
@@ -19,7 +29,7 @@ _JUMP: Colour = (240, 120, 0)
 def draw_evolution(evolution: MapEvolution) -> Picture:
     """Draw the maps and, if it was measured, the curve of how fast they settle."""
     timeline, end = evolution.timeline, evolution.timeline.final.page
-    table = above(
+    table = vstack(
         [_head(evolution), *(_row(evolution, index) for index in range(len(timeline.maps)))], gap=_ROW_GAP
     )
     width = max(table.width, _LEAST_PX)
@@ -42,17 +52,17 @@ def draw_evolution(evolution: MapEvolution) -> Picture:
 
 def _head(evolution: MapEvolution) -> Image.Image:
     cells = [
-        beside([blank(_BAR_PX, 1), cell(f"epoch {snapshot.label}", _TILE_PX)], gap=0)
+        hstack([blank(_BAR_PX, 1), cell(f"epoch {snapshot.label}", _TILE_PX)], gap=0)
         for snapshot in evolution.timeline.snapshots
     ]
-    return beside([blank(_NAME_PX, 1), *cells], gap=_COLUMN_GAP)
+    return hstack([blank(_NAME_PX, 1), *cells], gap=_COLUMN_GAP)
 
 
 def _row(evolution: MapEvolution, index: int) -> Image.Image:
     cells = [
         _cell(evolution, MapEpoch(index, snapshot)) for snapshot in range(len(evolution.timeline.snapshots))
     ]
-    return beside([cell(f"map {evolution.timeline.maps[index]}", _NAME_PX), *cells], gap=_COLUMN_GAP)
+    return hstack([cell(f"map {evolution.timeline.maps[index]}", _NAME_PX), *cells], gap=_COLUMN_GAP)
 
 
 def _cell(evolution: MapEvolution, position: MapEpoch) -> Image.Image:
@@ -64,11 +74,11 @@ def _cell(evolution: MapEvolution, position: MapEpoch) -> Image.Image:
         inspection.view, inspection.state, evolution.timeline.final.model.preprocessing, _TILE_PX
     )
     label = cell(text, _TILE_PX, size_px=SMALL, colour=colour)
-    column = above([label, above(shown, gap=_TILE_GAP)], gap=2)
+    column = vstack([label, vstack(shown, gap=_TILE_GAP)], gap=2)
     bar = blank(_BAR_PX, column.height)
     if jumped:
         bar.paste(_JUMP, (0, 0, _BAR_PX - 2, column.height))
-    return beside([bar, column], gap=0)
+    return hstack([bar, column], gap=0)
 
 
 def _caption(evolution: MapEvolution) -> str:

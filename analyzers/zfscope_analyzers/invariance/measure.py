@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zfscope.analysis.classification import softmax
 from zfscope.analysis.contract import Context
 from zfscope.images.preprocess import Prepared
-from zfscope.images.transform import Transformation, transformed
+from zfscope.images.transform import Transformation, apply_transformation
 from zfscope.store import Model
 from zfscope_analyzers.invariance.params import InvarianceParams, TransformationKind
 
@@ -136,7 +136,7 @@ def transform_photo(
     model: Model, prepared: Prepared, transformation: Transformation, params: InvarianceParams
 ) -> Prepared:
     """Return the transformed photo, cropped and preprocessed for the network."""
-    return transformed(
+    return apply_transformation(
         prepared, transformation, model.preprocessing, mean_image=model.mean_image, fill=params.fill
     )
 

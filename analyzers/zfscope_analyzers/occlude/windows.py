@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import InputError
-from zfscope.images.decode import decode_grey, roomy, stored_size
+from zfscope.images.decode import decode_grey, single_channel_limits, stored_size
 from zfscope.images.geometry import Geometry
 from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Prepared
@@ -133,7 +133,7 @@ def light_pixels(
     Raises InputError for a file that is not an image, exceeds the limits or has another size.
     """
     limits = limits or environment_limits()
-    stored = stored_size(data, limits=roomy(limits), field=field)
+    stored = stored_size(data, limits=single_channel_limits(limits), field=field)
     if sorted(stored) != sorted(size):  # in either orientation: known from the header, without decoding
         raise _size_error(stored, size, field)
     mask = decode_grey(data, limits=limits, field=field)

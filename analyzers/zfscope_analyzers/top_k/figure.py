@@ -7,10 +7,10 @@ from PIL import Image
 
 from zfscope.analysis.contract import Picture, picture
 from zfscope.images.geometry import Box
-from zfscope.images.layout import FAINT, Colour, above, beside, blank, grid, page, text
+from zfscope.images.layout import FAINT, Colour, blank, grid, hstack, page, text, vstack
 from zfscope.images.preprocess import Preprocessing, reorder
 from zfscope.images.render import symmetric_scale
-from zfscope.images.tiles import Panel, columns_of, greyed, marked, tiles
+from zfscope.images.tiles import Panel, column_count, grey_outside, mark_tile, tiles
 from zfscope.records import RecordState
 from zfscope.store import Model
 from zfscope_analyzers.top_k.inspect import Inspection, MapRank, UnitView
@@ -72,19 +72,19 @@ def _cell(
     kinds = 3 if control else 2
     width = kinds * _SIDE_PX + (kinds - 1) * _KIND_GAP
     label = text(_label(model, shown, index), width_px=width)
-    columns = columns_of(shown.top)
+    columns = column_count(shown.top)
     tile_px = (_SIDE_PX - (columns - 1) * _TILE_GAP) // columns
     if not shown.alive[index]:
         rows = math.ceil(shown.top / columns)
         white = blank(width, rows * tile_px + (rows - 1) * _TILE_GAP)  # as large as the tiles of others
         note = f"dead: active in none of {shown.images:,} photos"
-        return above([label, marked(white, note, FAINT)], gap=6)
+        return vstack([label, mark_tile(white, note, FAINT)], gap=6)
     records = [
         record_tiles(each.view, each.state, model.preprocessing, tile_px, control=control)
         for each in inspections
     ]
     sheets = [grid(kind, columns, gap=_TILE_GAP) for kind in zip(*records, strict=True)]
-    return above([label, beside(sheets, gap=_KIND_GAP)], gap=6)
+    return vstack([label, hstack(sheets, gap=_KIND_GAP)], gap=6)
 
 
 def _label(model: Model, shown: Page, index: int) -> str:
@@ -114,12 +114,14 @@ def record_tiles(
         panel = Panel(
             caption="",
             projection=reorder(view.projection, preprocessing),
-            view=greyed(view.patch, view.inside),
+            view=grey_outside(view.patch, view.inside),
             box=Box(0, 0, size, size),
             control=None if view.control is None else reorder(view.control, preprocessing),
         )
         drawn = tiles(panel, size_px)
-    return drawn if state is RecordState.OK else tuple(marked(tile, state, _MARKS[state]) for tile in drawn)
+    return (
+        drawn if state is RecordState.OK else tuple(mark_tile(tile, state, _MARKS[state]) for tile in drawn)
+    )
 
 
 def _caption(states: Collection[RecordState], *, control: bool) -> str:

@@ -13,7 +13,7 @@ from zfscope.engine.deconvnet import project
 from zfscope.engine.frame import UnitFrame, crop_planes, unit_frame
 from zfscope.engine.seeds import Unit, activation, is_silent
 from zfscope.engine.trace import Trace, trace
-from zfscope.images.geometry import Box, cut
+from zfscope.images.geometry import Box, extract
 from zfscope.images.preprocess import Prepared
 from zfscope.networks import Network
 from zfscope.records import Record, RecordState
@@ -191,7 +191,7 @@ def _view(
     view, geometry = prepared.views[0], prepared.geometries[0]
     size = view.shape[:2]
     return UnitView(
-        patch=cut(view, box),
+        patch=extract(view, box),
         projection=crop_planes(projection, box),
         inside=box.inside((size[0], size[1])),
         in_photo=geometry.to_photo(box).clip(geometry.photo_size),

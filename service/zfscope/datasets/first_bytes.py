@@ -5,8 +5,8 @@ import re
 from typing import NamedTuple
 
 from zfscope.datasets.passed_over import BACKUP, OTHER, OWN
-from zfscope.images.chunks import is_own_picture
-from zfscope.images.formats import RAW, identify, missing_library, photo_suffixes, readable_formats
+from zfscope.images.chunks import is_zfscope_picture
+from zfscope.images.formats import RAW_ADVICE, identify, missing_library, photo_suffixes, readable_formats
 
 # Raw files of cameras begin as TIFF files do, and hold a thumbnail as their first picture.
 _CAMERA_RAW = re.compile(
@@ -43,12 +43,12 @@ def refusal_of(name: str, head: bytes) -> Refusal | None:
 
     head: its first HEAD_BYTES, which decide unless the name is that of a photo or of a camera's raw file.
     """
-    if is_own_picture(head):
+    if is_zfscope_picture(head):
         return Refusal(OWN, _NAME_IT)
     if has_photo_suffix(name):
         return None
     if _CAMERA_RAW.fullmatch(posixpath.splitext(name)[1]):
-        return Refusal("camera raw", RAW)
+        return Refusal("camera raw", RAW_ADVICE)
     kind = identify(head)
     if kind is None:
         return Refusal(OTHER)

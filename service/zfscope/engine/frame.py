@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.images.geometry import Box, Number, cut
+from zfscope.images.geometry import Box, Number, extract
 from zfscope.networks import Network
 from zfscope.networks.receptive import ReceptiveField, receptive_fields
 
@@ -42,4 +42,4 @@ def unit_frame(network: Network, layer: str) -> UnitFrame:
 
 def crop_planes(planes: NDArray[Number], box: Box) -> NDArray[Number]:
     """Return a box of a planar image (3, H, W), zero beyond its edges: (3, rows, columns)."""
-    return np.ascontiguousarray(cut(planes.transpose(1, 2, 0), box).transpose(2, 0, 1))
+    return np.ascontiguousarray(extract(planes.transpose(1, 2, 0), box).transpose(2, 0, 1))

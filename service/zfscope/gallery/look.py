@@ -19,7 +19,7 @@ from zfscope.images.chunks import PICTURE_KEY
 from zfscope.images.layout import blank, grid
 from zfscope.images.normalise import Preprocessing, reorder
 from zfscope.images.render import Rgb, signed_to_rgb, symmetric_scale
-from zfscope.images.tiles import columns_of, greyed
+from zfscope.images.tiles import column_count, grey_outside
 from zfscope.records import RecordState
 from zfscope.results import Analysis
 
@@ -109,7 +109,7 @@ class _Seen:
     def _patch(self, place: int, column: int, row: Mapping[str, Any]) -> Rgb:
         framing = self.layer.framing
         inside = framing.box(row["y"] or 0, row["x"] or 0).inside((framing.side, framing.side))
-        return greyed(self.analysis.tensors["patches"][place, column], inside)
+        return grey_outside(self.analysis.tensors["patches"][place, column], inside)
 
 
 def _is_seen(row: Mapping[str, Any]) -> bool:
@@ -133,7 +133,7 @@ def _pictures(map: int, tiles: tuple[Tiles, Tiles], size: int) -> Pictures:
     projections, patches = tiles
     if all(tile is None for tile in projections):
         return {}
-    columns = columns_of(len(projections))
+    columns = column_count(len(projections))
     return {
         picture_file(map, "projections", size): encode(mosaic(projections, size, columns), size),
         picture_file(map, "patches", size): encode(mosaic(patches, size, columns), size, exact_colours=False),

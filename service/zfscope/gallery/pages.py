@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from zfscope.gallery.facts import Gallery, MapFact, RecordFact
 from zfscope.gallery.look import Kind, picture_file, tile_px
 from zfscope.gallery.plan import LayerPlan, Plan
-from zfscope.images.tiles import columns_of
+from zfscope.images.tiles import column_count
 from zfscope.records import RecordState
 
 Found = Mapping[str, Sequence[MapFact]]
@@ -79,7 +79,7 @@ class _LayerView:
 
     @property
     def columns(self) -> int:
-        return columns_of(self.plan.top)
+        return column_count(self.plan.top)
 
     @property
     def rows(self) -> int:

@@ -27,13 +27,13 @@ _PARENTS: Mapping[bytes, int] = {
 _SEQUENCE_HEADER = 1
 
 
-class Steps:
+class StepLimit:
     """Counts what was looked at. Raises Malformed once that is too much for a photo."""
 
     def __init__(self) -> None:
         self._left = _MAX_STEPS
 
-    def take(self) -> None:
+    def count(self) -> None:
         """Count one."""
         self._left -= 1
         if self._left < 0:
@@ -61,30 +61,33 @@ def frame_pixels(data: bytes) -> int:
 
     Raises Malformed for a file of far too many parts, IndexError for one that ends too early.
     """
-    steps = Steps()
-    boxes = list(_boxes(data, 0, len(data), steps))
+    limit = StepLimit()
+    boxes = list(_boxes(data, 0, len(data), limit))
     coded = _coded_items(data, boxes)
     idat = next((data[box.start : box.end] for box in boxes if box.kind == b"idat"), b"")
     total, room = 0, 4 * len(data)
-    for item, extents in _locations(data, boxes, steps).items():
+    for item, ranges in _item_ranges(data, boxes, limit).items():
         if item not in coded:
             continue
-        room -= sum(min(extent.length, len(data)) for extent in extents)
+        room -= sum(min(item_range.length, len(data)) for item_range in ranges)
         if room < 0:
             raise Malformed("items that overlap")
-        total += _largest(b"".join(_part(idat if each.in_idat else data, each) for each in extents), steps)
-    return total + sum(_largest(sample, steps) for sample in _first_samples(data, boxes))
+        total += _max_frame_pixels(
+            b"".join(_read_range(idat if item_range.in_idat else data, item_range) for item_range in ranges),
+            limit,
+        )
+    return total + sum(_max_frame_pixels(sample, limit) for sample in _first_samples(data, boxes))
 
 
 def read_boxes(data: bytes) -> list[BmffBox]:
     """Return all boxes of a file. Raises Malformed for far too many."""
-    return list(_boxes(data, 0, len(data), Steps()))
+    return list(_boxes(data, 0, len(data), StepLimit()))
 
 
-def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[BmffBox]:
+def _boxes(data: bytes, start: int, end: int, limit: StepLimit) -> Iterator[BmffBox]:
     """Return all boxes of a part of a file, those inside of others too."""
     while start + 8 <= end:
-        steps.take()
+        limit.count()
         size, kind, head = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8], 8
         if size == 1:
             size, head = int.from_bytes(data[start + 8 : start + 16]), 16
@@ -92,13 +95,13 @@ def _boxes(data: bytes, start: int, end: int, steps: Steps) -> Iterator[BmffBox]
         box = BmffBox(kind, start + head, stop)
         yield box
         if kind in _PARENTS and box.start < stop:
-            yield from _boxes(data, box.start + _skipped(data, box), stop, steps)
+            yield from _boxes(data, box.start + _content_offset(data, box), stop, limit)
         if stop <= start + 7:
             return
         start = stop
 
 
-def _skipped(data: bytes, box: BmffBox) -> int:
+def _content_offset(data: bytes, box: BmffBox) -> int:
     if box.kind == b"iinf":
         return 6 if data[box.start] == 0 else 8
     return _PARENTS[box.kind]
@@ -106,40 +109,40 @@ def _skipped(data: bytes, box: BmffBox) -> int:
 
 def _coded_items(data: bytes, boxes: list[BmffBox]) -> set[int]:
     """Return the numbers of the items that are AV1 streams; others hold EXIF and the like."""
-    found = set()
+    items = set()
     for box in boxes:
         if box.kind == b"infe":
             width = 2 if data[box.start] < 3 else 4
             kind = box.start + 4 + width + 2
             if data[kind : kind + 4] == b"av01":
-                found.add(int.from_bytes(data[box.start + 4 : box.start + 4 + width]))
-    return found
+                items.add(int.from_bytes(data[box.start + 4 : box.start + 4 + width]))
+    return items
 
 
-def _locations(data: bytes, boxes: list[BmffBox], steps: Steps) -> dict[int, list[_FileRange]]:
-    found: dict[int, list[_FileRange]] = {}
+def _item_ranges(data: bytes, boxes: list[BmffBox], limit: StepLimit) -> dict[int, list[_FileRange]]:
+    items: dict[int, list[_FileRange]] = {}
     for box in boxes:
         if box.kind == b"iloc":
-            for item, extent in _extents(_Reader(data[box.start : box.end]), steps):
-                found.setdefault(item, []).append(extent)
-    return found
+            for item, item_range in _read_iloc(_ByteReader(data[box.start : box.end]), limit):
+                items.setdefault(item, []).append(item_range)
+    return items
 
 
-class _Reader:
+class _ByteReader:
     """Reads whole numbers of some bytes, one after the other. Raises IndexError at the end."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, 0
+        self._data, self._position = data, 0
 
     def read(self, size: int) -> int:
         """Return the next number of `size` bytes, 0 for none."""
-        self._place += size
-        if self._place > len(self._data):
+        self._position += size
+        if self._position > len(self._data):
             raise IndexError("the box iloc is cut off")
-        return int.from_bytes(self._data[self._place - size : self._place])
+        return int.from_bytes(self._data[self._position - size : self._position])
 
 
-def _extents(reader: _Reader, steps: Steps) -> Iterator[tuple[int, _FileRange]]:
+def _read_iloc(reader: _ByteReader, limit: StepLimit) -> Iterator[tuple[int, _FileRange]]:
     version, _, sizes, others = reader.read(1), reader.read(3), reader.read(1), reader.read(1)
     offset_size, length_size, base_size = sizes >> 4, sizes & 15, others >> 4
     index_size = others & 15 if version in (1, 2) else 0
@@ -150,14 +153,14 @@ def _extents(reader: _Reader, steps: Steps) -> Iterator[tuple[int, _FileRange]]:
         reader.read(2)
         base = reader.read(base_size)
         for _ in range(reader.read(2)):
-            steps.take()
+            limit.count()
             reader.read(index_size)
             start, length = base + reader.read(offset_size), reader.read(length_size)
             yield item, _FileRange(start, length or 1 << 62, method == 1)
 
 
-def _part(source: bytes, extent: _FileRange) -> bytes:
-    return source[extent.start : extent.start + extent.length]
+def _read_range(source: bytes, item_range: _FileRange) -> bytes:
+    return source[item_range.start : item_range.start + item_range.length]
 
 
 def _first_samples(data: bytes, boxes: list[BmffBox]) -> Iterator[bytes]:
@@ -178,35 +181,35 @@ def _first_samples(data: bytes, boxes: list[BmffBox]) -> Iterator[bytes]:
         yield data[start : start + size]
 
 
-def _largest(stream: bytes, steps: Steps) -> int:
+def _max_frame_pixels(stream: bytes, limit: StepLimit) -> int:
     """Return the most pixels that a frame of an AV1 stream may have, 0 where no sequence header is found."""
-    most, place = 0, 0
-    while place < len(stream):
-        steps.take()
-        head = stream[place]
-        place += 2 if head & 4 else 1
-        size = len(stream) - place
+    most, position = 0, 0
+    while position < len(stream):
+        limit.count()
+        head = stream[position]
+        position += 2 if head & 4 else 1
+        size = len(stream) - position
         if head & 2:
-            size, place = _leb128(stream, place)
+            size, position = _leb128(stream, position)
         if head >> 3 & 15 == _SEQUENCE_HEADER:
-            width, height = _frame_size(_Bits(stream[place : place + min(size, 4096)]))
+            width, height = _frame_size(_BitReader(stream[position : position + min(size, 4096)]))
             most = max(most, width * height)
-        place += size
+        position += size
     return most
 
 
-def _leb128(stream: bytes, place: int) -> tuple[int, int]:
+def _leb128(stream: bytes, position: int) -> tuple[int, int]:
     """Return a number of 7 bits a byte, and the place behind it."""
     value = 0
     for index in range(8):
-        byte = stream[place + index]
+        byte = stream[position + index]
         value |= (byte & 127) << 7 * index
         if byte < 128:
-            return value, place + index + 1
+            return value, position + index + 1
     raise Malformed("a size of more than eight bytes")
 
 
-class _Bits:
+class _BitReader:
     """Reads whole numbers of some bits. Raises IndexError at the end."""
 
     def __init__(self, data: bytes) -> None:
@@ -220,7 +223,7 @@ class _Bits:
         return self._value >> self._left & (1 << bits) - 1
 
 
-def _frame_size(bits: _Bits) -> tuple[int, int]:
+def _frame_size(bits: _BitReader) -> tuple[int, int]:
     """Return the largest width and height of a sequence's frames (section 5.5.1)."""
     bits.read(3 + 1)  # seq_profile, still_picture
     if bits.read(1):  # reduced_still_picture_header
@@ -231,7 +234,7 @@ def _frame_size(bits: _Bits) -> tuple[int, int]:
     return bits.read(width_bits) + 1, bits.read(height_bits) + 1
 
 
-def _skip_operating_points(bits: _Bits) -> None:
+def _skip_operating_points(bits: _BitReader) -> None:
     delay_bits = 0
     if bits.read(1):  # timing_info_present_flag
         bits.read(32 + 32)
@@ -251,7 +254,7 @@ def _skip_operating_points(bits: _Bits) -> None:
             bits.read(4)
 
 
-def _skip_uvlc(bits: _Bits) -> None:
+def _skip_uvlc(bits: _BitReader) -> None:
     """Skip a number in Exp-Golomb code (section 4.10.3)."""
     zeros = 0
     while not bits.read(1):

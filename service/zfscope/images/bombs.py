@@ -12,8 +12,8 @@ from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from zfscope.images.malformed import Malformed
 
-_EXTENSION = 0x21
-_FRAME = 0x2C
+_EXTENSION_BLOCK = 0x21
+_IMAGE_DESCRIPTOR = 0x2C
 _MAX_GIF_BLOCKS = 100_000  # 25 MB of full blocks; a file of tiny ones would keep Python busy for seconds
 _TOO_MANY_BLOCKS = f"more than {_MAX_GIF_BLOCKS:,} blocks before the first frame"
 
@@ -29,10 +29,10 @@ def gif_size(data: bytes) -> tuple[int, int]:
     return max(width, x + frame_width), max(height, y + frame_height)
 
 
-def gif_has_frames(data: bytes) -> bool:
+def gif_has_several_frames(data: bytes) -> bool:
     """Return whether a GIF has a second frame; False if too many blocks precede it."""
     try:
-        return data[_behind_frame(data, _gif_first_frame(data))] == _FRAME
+        return data[_after_frame(data, _gif_first_frame(data))] == _IMAGE_DESCRIPTOR
     except (IndexError, Malformed):
         return False
 
@@ -46,29 +46,29 @@ def tiff_tile_size(image: ImageFile.ImageFile) -> tuple[int, int]:
 
 def _gif_first_frame(data: bytes) -> int:
     """Return the position of the first image descriptor: behind header, palette and extensions."""
-    return _behind_extensions(data, 13 + _palette_bytes(data[10]))
+    return _after_extensions(data, 13 + _palette_bytes(data[10]))
 
 
-def _behind_frame(data: bytes, position: int) -> int:
+def _after_frame(data: bytes, position: int) -> int:
     """Return the position behind a frame and the extensions that follow it."""
     pixels = position + 10 + _palette_bytes(data[position + 9])
     # The compressed pixels stand behind one byte, in the same blocks as an extension behind two.
-    return _behind_extensions(data, _behind_extension(data, pixels - 1))
+    return _after_extensions(data, _after_extension(data, pixels - 1))
 
 
 def _palette_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _behind_extensions(data: bytes, position: int) -> int:
+def _after_extensions(data: bytes, position: int) -> int:
     for _ in range(_MAX_GIF_BLOCKS):
-        if data[position] != _EXTENSION:
+        if data[position] != _EXTENSION_BLOCK:
             return position
-        position = _behind_extension(data, position)
+        position = _after_extension(data, position)
     raise Malformed(_TOO_MANY_BLOCKS)
 
 
-def _behind_extension(data: bytes, position: int) -> int:
+def _after_extension(data: bytes, position: int) -> int:
     position += 2
     for _ in range(_MAX_GIF_BLOCKS):
         if data[position] == 0:

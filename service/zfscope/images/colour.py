@@ -9,8 +9,8 @@ from PIL import Image, ImageFile
 from PIL.ExifTags import Base
 
 from zfscope.errors import InputError
-from zfscope.images.depth import EightBits, Stored, colour_of_16_bits, grey_of_16_bits
-from zfscope.images.numbers import grey_of_numbers, is_signed_8_bits, of_stated_bits
+from zfscope.images.depth import EightBitImage, PixelStorage, scale_16_bit_colour, scale_16_bit_grey
+from zfscope.images.numbers import is_signed_8_bits, scale_numeric_grey, scale_to_stated_maximum
 from zfscope.results import Notice
 
 Rgb = NDArray[np.uint8]
@@ -22,14 +22,14 @@ MID_GREY = 128
 TRANSPARENCY = "transparency"
 
 # Share of a picture from which on its transparency is worth a warning; a few soft edges are not.
-_TRANSPARENT = 0.01
+_TRANSPARENT_SHARE = 0.01
 
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
-_NUMBERS = ("I", "F")
-_EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+_NUMERIC_MODES = ("I", "F")
+_EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 # EXIF orientation -> what turns the stored picture upright; 1 is upright already. Views, not copies.
-_TURNS: Mapping[int, Callable[[Rgb], Rgb]] = {
+_ORIENTATIONS: Mapping[int, Callable[[Rgb], Rgb]] = {
     2: lambda stored: stored[:, ::-1],
     3: lambda stored: stored[::-1, ::-1],
     4: lambda stored: stored[::-1],
@@ -40,7 +40,7 @@ _TURNS: Mapping[int, Callable[[Rgb], Rgb]] = {
 }
 
 
-class Upright(NamedTuple):
+class UprightImage(NamedTuple):
     """A picture as a viewer shows it, uint8 (height, width, 3), and what was assumed of its pixels."""
 
     pixels: Rgb
@@ -48,8 +48,8 @@ class Upright(NamedTuple):
 
 
 def to_upright_rgb(
-    image: ImageFile.ImageFile, file: Stored, *, field: str, backdrop: int = MID_GREY
-) -> Upright:
+    image: ImageFile.ImageFile, file: PixelStorage, *, field: str, backdrop: int = MID_GREY
+) -> UprightImage:
     """Return a loaded picture in 8-bit RGB, turned as its EXIF orientation says.
 
     file: how it is stored. backdrop: the grey, 0 to 255, behind transparent pixels.
@@ -57,54 +57,58 @@ def to_upright_rgb(
     that are too large.
     """
     rgb, warnings = _to_rgb(image, file, field, backdrop)
-    return Upright(upright(np.asarray(rgb), image), warnings)
+    return UprightImage(apply_orientation(np.asarray(rgb), image), warnings)
 
 
-def upright(pixels: Rgb, image: Image.Image) -> Rgb:
+def apply_orientation(pixels: Rgb, image: Image.Image) -> Rgb:
     """Return pixels, (height, width) or (height, width, 3), turned as their file's EXIF orientation says."""
-    turn = _TURNS.get(_orientation(image))
-    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+    orient = _ORIENTATIONS.get(_orientation(image))
+    return pixels if orient is None else np.ascontiguousarray(orient(pixels))
 
 
-def is_turned(image: Image.Image) -> bool:
+def orientation_swaps_sides(image: Image.Image) -> bool:
     """Return whether width and height change places when the picture is turned upright."""
     return _orientation(image) in (5, 6, 7, 8)
 
 
-def _to_rgb(image: ImageFile.ImageFile, file: Stored, field: str, backdrop: int) -> EightBits:
-    if image.mode in _SIXTEEN_BIT:
-        grey, warnings = grey_of_16_bits(image, file, field)
-        return EightBits(grey.convert("RGB"), warnings)
-    if image.mode in _NUMBERS or is_signed_8_bits(image):
-        grey, warnings = grey_of_numbers(image, field)
-        return EightBits(grey.convert("RGB"), warnings)
-    if image.mode not in _EIGHT_BIT:
+def _to_rgb(image: ImageFile.ImageFile, file: PixelStorage, field: str, backdrop: int) -> EightBitImage:
+    if image.mode in _SIXTEEN_BIT_MODES:
+        grey, warnings = scale_16_bit_grey(image, file, field)
+        return EightBitImage(grey.convert("RGB"), warnings)
+    if image.mode in _NUMERIC_MODES or is_signed_8_bits(image):
+        grey, warnings = scale_numeric_grey(image, field)
+        return EightBitImage(grey.convert("RGB"), warnings)
+    if image.mode not in _EIGHT_BIT_MODES:
         raise InputError(
             f"{field} has {image.format} pixels of kind '{image.mode}'; allowed are grey, palette, RGB and "
             "CMYK: convert it first",
             field=field,
         )
-    shown, warnings = (
-        colour_of_16_bits(image, file, field) or of_stated_bits(image, field) or EightBits(image)
+    converted, warnings = (
+        scale_16_bit_colour(image, file, field)
+        or scale_to_stated_maximum(image, field)
+        or EightBitImage(image)
     )
-    if shown.has_transparency_data:
-        return _over(shown, backdrop, warnings, field)
-    return EightBits(shown if shown.mode == "RGB" else shown.convert("RGB"), warnings)
+    if converted.has_transparency_data:
+        return _blend_over_grey(converted, backdrop, warnings, field)
+    return EightBitImage(converted if converted.mode == "RGB" else converted.convert("RGB"), warnings)
 
 
-def _over(image: Image.Image, grey: int, warnings: tuple[Notice, ...], field: str) -> EightBits:
+def _blend_over_grey(
+    image: Image.Image, grey: int, warnings: tuple[Notice, ...], field: str
+) -> EightBitImage:
     """Blend a picture over grey, with a warning where much of it is transparent."""
     layer = image.convert("RGBA")
     background = Image.new("RGB", image.size, (grey, grey, grey))
     background.paste(layer, mask=layer)
     share = 1 - float(np.asarray(layer.getchannel("A")).mean()) / 255
-    if share <= _TRANSPARENT:
-        return EightBits(background, warnings)
+    if share <= _TRANSPARENT_SHARE:
+        return EightBitImage(background, warnings)
     message = (
         f"{100 * share:.0f} % of the picture is transparent and was read as grey; "
         "to choose what is behind it, save the picture without transparency"
     )
-    return EightBits(background, (*warnings, Notice(TRANSPARENCY, message, field)))
+    return EightBitImage(background, (*warnings, Notice(TRANSPARENCY, message, field)))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zfscope.cancellation import checkpoint
 from zfscope.errors import InputError
 from zfscope.images.chunks import PICTURE_KEY
-from zfscope.images.layout import COLOURS, colour_of, printable
+from zfscope.images.layout import COLOURS, palette_colour, printable
 from zfscope.images.plotting import (
     Artist,
     Axes,
@@ -64,12 +64,12 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> bytes:
         figure = Figure(figsize=(4.2 * _COLUMNS, 2.9 * rows), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         for place, plot in enumerate(plots, 1):
-            _draw(figure.add_subplot(rows, _COLUMNS, place), plot, history)
+            _plot_history_lines(figure.add_subplot(rows, _COLUMNS, place), plot, history)
         figure.savefig(file, format="png", metadata={"Software": None, PICTURE_KEY: "curves"})
     return file.getvalue()
 
 
-def _draw(axes: Axes, plot: _Plot, history: Sequence[Mapping[str, float]]) -> None:
+def _plot_history_lines(axes: Axes, plot: _Plot, history: Sequence[Mapping[str, float]]) -> None:
     """Draw a line per key; the legend gives the last value, which is what a reader looks for first."""
     for (key, label), colour in zip(plot.lines.items(), (_BLUE, _RED), strict=False):
         points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
@@ -79,7 +79,7 @@ def _draw(axes: Axes, plot: _Plot, history: Sequence[Mapping[str, float]]) -> No
             axes.plot(epochs, values, color=colour, label=name, marker="o", markersize=3, linewidth=1.6)
     axes.set_title(plot.title, fontsize=11, loc="left")
     axes.set_xlim(*_first_and_last_epoch(history))
-    _tidy(axes)
+    _style_history_axes(axes)
 
 
 def _first_and_last_epoch(history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
@@ -87,16 +87,16 @@ def _first_and_last_epoch(history: Sequence[Mapping[str, float]]) -> tuple[float
     return min(epochs) - 0.5, max(epochs) + 0.5
 
 
-def _tidy(axes: Axes) -> None:
+def _style_history_axes(axes: Axes) -> None:
     axes.set_xlabel("epoch", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(y=0.1)
-    _show_level_lines_as_level(axes)
+    _widen_constant_range(axes)
     axes.legend(frameon=False, fontsize=9)
-    _plain(axes)
+    _style_axes(axes)
 
 
-def _show_level_lines_as_level(axes: Axes) -> None:
+def _widen_constant_range(axes: Axes) -> None:
     """Keep an axis that would fit itself to rounding from doing so: such lines are level at their value."""
     low, high = axes.dataLim.intervaly
     if np.isfinite((low, high)).all() and is_level((low, high)):
@@ -105,18 +105,18 @@ def _show_level_lines_as_level(axes: Axes) -> None:
         axes.set_ylim(middle - reach, middle + reach)
 
 
-def _colour(number: int) -> Sequence[float]:
+def _line_colour(number: int) -> Sequence[float]:
     """Return the colour of a line, as matplotlib takes it."""
-    return [part / 255 for part in colour_of(number)]
+    return [part / 255 for part in palette_colour(number)]
 
 
-def _name(axes: Axes, title: str, quantity: str, measure: str) -> None:
+def _label_axes(axes: Axes, title: str, quantity: str, measure: str) -> None:
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel(quantity, fontsize=9)
     axes.set_ylabel(measure, fontsize=9)
 
 
-def _plain(axes: Axes) -> None:
+def _style_axes(axes: Axes) -> None:
     axes.tick_params(labelsize=9)
     axes.grid(visible=True, color=_GRID)
     axes.set_axisbelow(True)
@@ -164,25 +164,25 @@ def plot_strips(
             for place, (label, most) in enumerate(columns.items()):
                 checkpoint()
                 axes = figure.add_subplot(grid[row, 1 + place])
-                top = _top(strips, place) if most is None else most
-                _draw_lines(axes, strip, strip.plots[place], lines)
+                top = _column_maximum(strips, place) if most is None else most
+                _plot_strip_lines(axes, strip, strip.plots[place], lines)
                 axes.set_ylim(-0.03 * top, 1.06 * top)
                 axes.set_ylabel(label, fontsize=9)
-        figure.suptitle(_literal(title), fontsize=12, x=0.01, ha="left")
+        figure.suptitle(_escape(title), fontsize=12, x=0.01, ha="left")
         handles = figure.axes[-1].get_lines()
         figure.legend(
             handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False, fontsize=9
         )
-        return Rendering(_pixels(figure), note)
+        return Rendering(_rasterise(figure), note)
 
 
-def _top(strips: Sequence[Strip], column: int) -> float:
+def _column_maximum(strips: Sequence[Strip], column: int) -> float:
     """Return the largest value of a column of plots; 1 where all are rounding of 1, which their unit is."""
     largest = max(float(strip.plots[column].max()) for strip in strips)
     return largest if largest > rounding(1) else 1.0
 
 
-class _Checkpoint(Artist):
+class _CheckpointArtist(Artist):
     """Has no looks: it is where the figure looks whether anybody still waits for it."""
 
     def draw(self, renderer: RendererBase) -> None:
@@ -193,10 +193,12 @@ class _Checkpoint(Artist):
         checkpoint()
 
 
-def _pixels(figure: Figure) -> Rgb:
+def _rasterise(figure: Figure) -> Rgb:
     """Lay a figure out and draw it."""
     for axes in figure.axes:
-        axes.add_artist(_Checkpoint()).set_clip_on(False)  # what is clipped away has no part in the layout
+        axes.add_artist(_CheckpointArtist()).set_clip_on(
+            False
+        )  # what is clipped away has no part in the layout
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
@@ -215,23 +217,23 @@ def _draw_pictures(figure: Figure, place: SubplotSpec, strip: Strip) -> None:
         axes.set_axis_off()
 
 
-def _draw_lines(axes: Axes, strip: Strip, heights: NDArray[np.floating], names: Sequence[str]) -> None:
+def _plot_strip_lines(axes: Axes, strip: Strip, heights: NDArray[np.floating], names: Sequence[str]) -> None:
     """Draw a line for each name; beyond the colours that there are, they begin again, dashed."""
     order = np.argsort(strip.values, kind="stable")
     for number, (line, name) in enumerate(zip(heights, names, strict=True)):
         axes.plot(
             strip.values[order],
             line[order],
-            color=_colour(number),
+            color=_line_colour(number),
             linestyle="-" if number < len(COLOURS) else "--",
-            label=_literal(name),
+            label=_escape(name),
             marker="o",
             markersize=2.5,
             linewidth=1.4,
         )
     axes.set_xlabel(strip.quantity, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(7))
-    _plain(axes)
+    _style_axes(axes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,22 +265,22 @@ def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rg
             _draw_chart(figure.add_subplot(rows, _COLUMNS, place), chart)
         handles = figure.axes[0].get_lines()[: len(charts[0].lines)]
         figure.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=9)
-        return _pixels(figure)
+        return _rasterise(figure)
 
 
 def _draw_chart(axes: Axes, chart: Chart) -> None:
     for number, (name, (x, y)) in enumerate(chart.lines.items()):
-        axes.plot(x, y, color=_colour(number), label=_literal(name), linewidth=1.6)
+        axes.plot(x, y, color=_line_colour(number), label=_escape(name), linewidth=1.6)
     for mark in chart.marks:
         axes.axvline(mark, color=_MARK, linestyle=":", linewidth=1)
-    _name(axes, chart.title, chart.quantity, chart.measure)
+    _label_axes(axes, chart.title, chart.quantity, chart.measure)
     positive = np.concatenate([y[y > 0] for _, y in chart.lines.values()]) if chart.logarithmic else ()
     if len(positive):
         axes.set_yscale("log", nonpositive="mask")
         _limit_powers(axes, float(np.min(positive)), float(np.max(positive)))
     else:
-        _show_level_lines_as_level(axes)
-    _plain(axes)
+        _widen_constant_range(axes)
+    _style_axes(axes)
 
 
 def _limit_powers(axes: Axes, low: float, high: float) -> None:
@@ -290,9 +292,9 @@ def _limit_powers(axes: Axes, low: float, high: float) -> None:
         axes.set_ylim(floor, high * 2)
 
 
-def _literal(words: str) -> str:
+def _escape(text: str) -> str:
     """Return words that matplotlib takes as they are: no formula between dollar signs, no hidden name."""
-    return printable(words).replace("$", r"\$").lstrip("_")
+    return printable(text).replace("$", r"\$").lstrip("_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,13 +324,13 @@ def plot_bands(
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
         axes = figure.add_subplot()
         for number, band in enumerate(bands):
-            colour = _colour(number)
+            colour = _line_colour(number)
             axes.fill_between(band.x, band.lower, band.upper, color=colour, alpha=0.2, linewidth=0)
-            axes.plot(band.x, band.middle, color=colour, label=_literal(band.name), marker="o", linewidth=1.6)
-        _show_level_lines_as_level(axes)
-        axes.set_xticks(range(len(ticks)), [_literal(tick) for tick in ticks])
+            axes.plot(band.x, band.middle, color=colour, label=_escape(band.name), marker="o", linewidth=1.6)
+        _widen_constant_range(axes)
+        axes.set_xticks(range(len(ticks)), [_escape(tick) for tick in ticks])
         axes.set_xlim(-0.5, len(ticks) - 0.5)
-        _name(axes, _literal(title), quantity, measure)
+        _label_axes(axes, _escape(title), quantity, measure)
         axes.legend(frameon=False, fontsize=9, loc="best")
-        _plain(axes)
-        return _pixels(figure)
+        _style_axes(axes)
+        return _rasterise(figure)

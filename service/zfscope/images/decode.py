@@ -21,16 +21,22 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from zfscope.errors import InputError, TooLarge
 from zfscope.images.av1 import frame_pixels
-from zfscope.images.bombs import gif_has_frames, gif_size, tiff_tile_size
+from zfscope.images.bombs import gif_has_several_frames, gif_size, tiff_tile_size
 from zfscope.images.chunks import check_chunk_count
-from zfscope.images.colour import MID_GREY, TRANSPARENCY, is_turned, to_upright_rgb, upright
+from zfscope.images.colour import (
+    MID_GREY,
+    TRANSPARENCY,
+    apply_orientation,
+    orientation_swaps_sides,
+    to_upright_rgb,
+)
 from zfscope.images.damage import check_rows, check_strips, damage_notices
-from zfscope.images.depth import stored
-from zfscope.images.formats import HEAD_BYTES, RAW, TEXT, Format, identify, missing_library
+from zfscope.images.depth import pixel_storage
+from zfscope.images.formats import HEAD_BYTES, PLAIN_TEXT, RAW_ADVICE, Format, identify, missing_library
 from zfscope.images.jpeg import JpegHeader, read_jpeg, with_open_end
-from zfscope.images.limits import BYTES_PER_PIXEL, LARGER, DecodeLimits, environment_limits
-from zfscope.images.malformed import reason_of
-from zfscope.images.numbers import is_rescaled
+from zfscope.images.limits import BYTES_PER_PIXEL, MAX_PIXEL_FACTOR, DecodeLimits, environment_limits
+from zfscope.images.malformed import damage_reason
+from zfscope.images.numbers import needs_rescaling
 from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
 
@@ -94,15 +100,15 @@ def decode_photo(
     or cut short, and TooLarge for what exceeds a limit.
     """
     limits = limits or environment_limits()
-    name = _format_of(data, limits, field)
-    with _faults_of_the_file(name, limits, field):
-        image, (width, height), scaled = _opened(name, data, limits, field)
-        file = stored(image, data, lambda: _opened(name, data, limits, field).image)
-        frames = _frames(image, name, data, field)
+    file_format = _identify_format(data, limits, field)
+    with _translate_decoder_errors(file_format, limits, field):
+        image, (width, height), scaled = _open_image(file_format, data, limits, field)
+        file = pixel_storage(image, data, lambda: _open_image(file_format, data, limits, field).image)
+        frames = _frame_notices(image, file_format, data, field)
         _load(image, data)
         notices = (*scaled, *frames, *colour_notices(image, data, field))
         pixels, assumed = to_upright_rgb(image, file, field=field, backdrop=backdrop)
-        size = (width, height) if is_turned(image) else (height, width)
+        size = (width, height) if orientation_swaps_sides(image) else (height, width)
         return DecodedPhoto(pixels, size, (*notices, *assumed))
 
 
@@ -113,23 +119,25 @@ def decode_grey(data: bytes, *, limits: DecodeLimits | None = None, field: str =
     it takes a byte for each. A larger JPEG is decoded at a smaller scale. Raises as `decode_photo` does.
     """
     limits = limits or environment_limits()
-    name = _format_of(data, limits, field)
-    if name != "JPEG":
-        with _faults_of_the_file(name, limits, field):
-            image, _, _ = _opened(name, data, roomy(limits), field)
-            if image.mode in ("1", "L") and not image.has_transparency_data and not is_rescaled(image):
+    file_format = _identify_format(data, limits, field)
+    if file_format != "JPEG":
+        with _translate_decoder_errors(file_format, limits, field):
+            image, _, _ = _open_image(file_format, data, single_channel_limits(limits), field)
+            if image.mode in ("1", "L") and not image.has_transparency_data and not needs_rescaling(image):
                 _load(image, data)
-                grey = upright(np.asarray(image.convert("L")), image)
-                return DecodedPhoto(grey, (grey.shape[0], grey.shape[1]), _frames(image, name, data, field))
+                grey = apply_orientation(np.asarray(image.convert("L")), image)
+                return DecodedPhoto(
+                    grey, (grey.shape[0], grey.shape[1]), _frame_notices(image, file_format, data, field)
+                )
     photo = decode_photo(data, limits=limits, field=field, backdrop=0)
     grey = np.asarray(Image.fromarray(photo.pixels).convert("L"))
     warnings = tuple(notice for notice in photo.warnings if notice.code != TRANSPARENCY)  # black is meant
     return dataclasses.replace(photo, pixels=grey, warnings=warnings)
 
 
-def roomy(limits: DecodeLimits) -> DecodeLimits:
+def single_channel_limits(limits: DecodeLimits) -> DecodeLimits:
     """Return the limits of pictures that take one byte for each pixel."""
-    return dataclasses.replace(limits, pixels=LARGER * limits.pixels)
+    return dataclasses.replace(limits, pixels=MAX_PIXEL_FACTOR * limits.pixels)
 
 
 def stored_size(data: bytes, *, limits: DecodeLimits | None = None, field: str = "image") -> tuple[int, int]:
@@ -138,13 +146,13 @@ def stored_size(data: bytes, *, limits: DecodeLimits | None = None, field: str =
     Raises InputError, naming `field`, like `decode`, for faults that the header shows.
     """
     limits = limits or environment_limits()
-    name = _format_of(data, limits, field)
-    with _faults_of_the_file(name, limits, field):
-        width, height = _opened(name, data, limits, field).size
+    file_format = _identify_format(data, limits, field)
+    with _translate_decoder_errors(file_format, limits, field):
+        width, height = _open_image(file_format, data, limits, field).size
         return height, width
 
 
-def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
+def _identify_format(data: bytes, limits: DecodeLimits, field: str) -> Format:
     if not data:
         raise InputError(f"{field} is empty: 0 bytes", field=field)
     if len(data) > limits.bytes:
@@ -152,7 +160,7 @@ def _format_of(data: bytes, limits: DecodeLimits, field: str) -> Format:
         raise TooLarge(message, field=field)
     allowed = ", ".join(limits.formats)
     kind = identify(data[:HEAD_BYTES])
-    if kind is None or kind is TEXT:
+    if kind is None or kind is PLAIN_TEXT:
         start = f"it starts with {data[:8].hex(' ')}{', as text does' if kind else ''}"
         raise InputError(f"{field} is not an image: {start}; allowed are {allowed}", field=field)
     if kind.format is None or kind.format not in limits.formats:
@@ -167,19 +175,19 @@ def _check_not_raw(image: ImageFile.ImageFile, field: str) -> None:
     tags = getattr(image, "tag_v2", {})
     smaller = tags.get(_NEW_SUBFILE_TYPE) == _REDUCED and _EXIF in tags and _SUB_IFDS in tags
     if _DNG_VERSION in tags or smaller:
-        message = f"{field} is a camera's raw file, and its first picture a thumbnail: {RAW}"
+        message = f"{field} is a camera's raw file, and its first picture a thumbnail: {RAW_ADVICE}"
         raise InputError(message, field=field)
 
 
 def _check_frames(pixels: int, limits: DecodeLimits, field: str) -> None:
     """Raise TooLarge for frames far larger than those of any picture of the allowed size."""
-    most = LARGER * limits.pixels
+    most = MAX_PIXEL_FACTOR * limits.pixels
     if pixels > most:
         message = f"{field} holds frames of {pixels:,} pixels; at most {most:,} are allowed"
         raise TooLarge(message, field=field)
 
 
-class _Opened(NamedTuple):
+class _OpenedImage(NamedTuple):
     """A file whose header was read. size: (width, height) that it states. warnings: its scale and damage."""
 
     image: ImageFile.ImageFile
@@ -187,24 +195,24 @@ class _Opened(NamedTuple):
     warnings: tuple[Notice, ...] = ()
 
 
-def _opened(name: Format, data: bytes, limits: DecodeLimits, field: str) -> _Opened:
+def _open_image(file_format: Format, data: bytes, limits: DecodeLimits, field: str) -> _OpenedImage:
     """Return the picture with its header read and its size within the limits, nothing unpacked."""
-    if name == "JPEG":
-        return _opened_jpeg(data, limits, field)
-    if name == "GIF":
-        _check_size("picture", gif_size(data), limits, field)
-    if name == "PNG":
+    if file_format == "JPEG":
+        return _open_jpeg(data, limits, field)
+    if file_format == "GIF":
+        _check_pixels("picture", gif_size(data), limits, field)
+    if file_format == "PNG":
         check_chunk_count(data)
-    if name == "AVIF":
+    if file_format == "AVIF":
         _check_frames(frame_pixels(data), limits, field)
-    image = _reader(name)(io.BytesIO(data))
-    _check_size("picture", image.size, limits, field)
-    _check_size("tile", tiff_tile_size(image), limits, field)
+    image = _reader(file_format)(io.BytesIO(data))
+    _check_pixels("picture", image.size, limits, field)
+    _check_pixels("tile", tiff_tile_size(image), limits, field)
     _check_not_raw(image, field)
-    return _Opened(image, image.size)
+    return _OpenedImage(image, image.size)
 
 
-def _opened_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _Opened:
+def _open_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _OpenedImage:
     """Open a JPEG; above the limit of pixels so that it is decoded at a smaller scale."""
     header = read_jpeg(data)
     if header.lossless or header.bits not in (0, 8):
@@ -218,7 +226,7 @@ def _opened_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _Opened:
     image = JpegImageFile(io.BytesIO(with_open_end(data, header)))
     damaged = damage_notices(data, header, field)
     if math.prod(image.size) <= limits.pixels:
-        return _Opened(image, image.size, damaged)
+        return _OpenedImage(image, image.size, damaged)
     _check_cost(image.size, header, limits, field)
     width, height = image.size
     scale = next(each for each in (2, 4, 8) if -(-width // each) * -(-height // each) <= limits.pixels)
@@ -227,8 +235,8 @@ def _opened_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _Opened:
         f"a JPEG of {width:,} x {height:,} pixels was decoded at 1/{scale} of its size, since at most "
         f"{limits.pixels:,} pixels are allowed (max_image_pixels); positions are those of the whole photo"
     )
-    _check_size("picture", image.size, limits, field)  # a JPEG that Pillow could not scale
-    return _Opened(image, (width, height), (Notice("smaller-scale", message, field), *damaged))
+    _check_pixels("picture", image.size, limits, field)  # a JPEG that Pillow could not scale
+    return _OpenedImage(image, (width, height), (Notice("smaller-scale", message, field), *damaged))
 
 
 def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits, field: str) -> None:
@@ -237,7 +245,7 @@ def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits,
     Each scan is read whole, and a decoder keeps the coefficients of all of them: both count against what a
     picture of the allowed size may cost.
     """
-    pixels, most = math.prod(size), LARGER * limits.pixels
+    pixels, most = math.prod(size), MAX_PIXEL_FACTOR * limits.pixels
     costs = header.coefficients > BYTES_PER_PIXEL * limits.pixels
     if pixels <= most and header.scans * pixels <= limits.scans * limits.pixels and not costs:
         return
@@ -251,23 +259,25 @@ def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits,
     raise TooLarge(f"{field} holds {what}; {reason}", field=field)
 
 
-def _reader(name: Format) -> type[ImageFile.ImageFile]:
+def _reader(file_format: Format) -> type[ImageFile.ImageFile]:
     """Return Pillow's class for a format. That of HEIC is an extra, imported when a file needs it."""
-    if name != "HEIC":
-        return _READERS[name]
+    if file_format != "HEIC":
+        return _READERS[file_format]
     from pillow_heif import HeifImageFile
 
     reader: type[ImageFile.ImageFile] = HeifImageFile
     return reader
 
 
-def _frames(image: ImageFile.ImageFile, name: Format, data: bytes, field: str) -> tuple[Notice, ...]:
+def _frame_notices(
+    image: ImageFile.ImageFile, file_format: Format, data: bytes, field: str
+) -> tuple[Notice, ...]:
     """Return a warning for a file of several frames or pages. Those of a GIF are not opened to be counted."""
-    several = gif_has_frames(data) if name == "GIF" else getattr(image, "is_animated", False)
+    several = gif_has_several_frames(data) if file_format == "GIF" else getattr(image, "is_animated", False)
     if not several:
         return ()
     message = (
-        f"a {name} file of several frames or pages, of which the first was used; "
+        f"a {file_format} file of several frames or pages, of which the first was used; "
         "to use another, save it as a file of its own"
     )
     return (Notice("first-frame", message, field),)
@@ -280,7 +290,7 @@ def _load(image: ImageFile.ImageFile, data: bytes) -> None:
     check_rows(image, data)
 
 
-def _check_size(what: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:
+def _check_pixels(what: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:
     width, height = size
     if width * height > limits.pixels:
         raise TooLarge(
@@ -291,20 +301,22 @@ def _check_size(what: str, size: tuple[int, int], limits: DecodeLimits, field: s
 
 
 @contextmanager
-def _faults_of_the_file(name: Format, limits: DecodeLimits, field: str) -> Iterator[None]:
+def _translate_decoder_errors(file_format: Format, limits: DecodeLimits, field: str) -> Iterator[None]:
     """Turn whatever Pillow's parsers trip over into an InputError: the bytes are at fault."""
     try:
         yield
     except (InputError, MemoryError):
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:
-        message = f"{field} is a {name} file of far too many pixels; at most {limits.pixels:,} are allowed"
-        raise TooLarge(message, field=field) from fault
-    except Exception as fault:  # a dozen types, from struct.error to zlib.error
-        if str(fault) == "unknown pixel mode":
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        message = (
+            f"{field} is a {file_format} file of far too many pixels; at most {limits.pixels:,} are allowed"
+        )
+        raise TooLarge(message, field=field) from error
+    except Exception as error:  # a dozen types, from struct.error to zlib.error
+        if str(error) == "unknown pixel mode":
             message = (
-                f"{field} is a {name} file of a kind of pixels that is not read: convert to 8 or 16 bits"
+                f"{field} is a {file_format} file with an unsupported pixel type: convert to 8 or 16 bits"
             )
-            raise InputError(message, field=field) from fault
-        message = f"{field} is a damaged or incomplete {name} file: {reason_of(fault)}"
-        raise InputError(message, field=field) from fault
+            raise InputError(message, field=field) from error
+        message = f"{field} is a damaged or incomplete {file_format} file: {damage_reason(error)}"
+        raise InputError(message, field=field) from error

@@ -42,16 +42,16 @@ class FileKind:
     image: str = ""
 
 
-_SAVE = "convert to JPEG or PNG"
-_SEND = "send an image"
-_UNPACK = "unpack, and send the images"
-_FRAME = "save a frame as JPEG or PNG"
-RAW = "develop to JPEG or PNG, or take the camera's own JPEG"
+_CONVERT_ADVICE = "convert to JPEG or PNG"
+_SEND_ADVICE = "send an image"
+_UNPACK_ADVICE = "unpack, and send the images"
+_FRAME_ADVICE = "save a frame as JPEG or PNG"
+RAW_ADVICE = "develop to JPEG or PNG, or take the camera's own JPEG"
 _CAMERA = "a camera's raw file"
-_RENDER = "render to PNG"
-_DECODE_TEXT = "decode to bytes: base64.b64decode in Python, base64 -d in a shell"
-_LOST = "its bytes are lost; copy the original again, as binary"
-_HEIC_EXTRA = "install zfscope[heic] where photos are decoded, or convert to JPEG"
+_RENDER_ADVICE = "render to PNG"
+_BASE64_ADVICE = "decode to bytes: base64.b64decode in Python, base64 -d in a shell"
+_LOST_ADVICE = "its bytes are lost; copy the original again, as binary"
+_HEIC_ADVICE = "install zfscope[heic] where photos are decoded, or convert to JPEG"
 
 
 class _Signature(NamedTuple):
@@ -59,64 +59,76 @@ class _Signature(NamedTuple):
     kind: FileKind
 
 
-def _read(pattern: bytes, form: Format) -> _Signature:
+def _readable(pattern: bytes, form: Format) -> _Signature:
     """Return a row of the table for a format that is read. A dot in a pattern is any byte."""
     return _Signature(re.compile(pattern, re.DOTALL), FileKind(f"a {form} file", "", form, form))
 
 
-def _image(pattern: bytes, name: str, image: str, advice: str = _SAVE) -> _Signature:
+def _unreadable_image(pattern: bytes, name: str, image: str, advice: str = _CONVERT_ADVICE) -> _Signature:
     """Return a row for an image that has to be converted."""
     return _Signature(re.compile(pattern, re.DOTALL), FileKind(name, advice, None, image))
 
 
-def _other(pattern: bytes, name: str, advice: str) -> _Signature:
+def _not_an_image(pattern: bytes, name: str, advice: str) -> _Signature:
     """Return a row for a file that is not an image."""
     return _Signature(re.compile(pattern, re.DOTALL), FileKind(name, advice))
 
 
 # The first match counts, so that a camera's raw file comes before the TIFF that it begins like.
 _SIGNATURES = (
-    _read(rb"\xff\xd8\xff", "JPEG"),
-    _read(rb"\x89PNG\r\n\x1a\n", "PNG"),
-    _read(rb"RIFF.{4}WEBP", "WEBP"),
-    _read(rb"GIF8[79]a", "GIF"),
-    _image(
+    _readable(rb"\xff\xd8\xff", "JPEG"),
+    _readable(rb"\x89PNG\r\n\x1a\n", "PNG"),
+    _readable(rb"RIFF.{4}WEBP", "WEBP"),
+    _readable(rb"GIF8[79]a", "GIF"),
+    _unreadable_image(
         rb"(II\*\0|MM\0\*).{4}CR|IIU\0|IIR[OS]|MMOR|FUJIFILMCCD-RAW|FOVb",
         "a camera's raw file",
         "camera raw",
-        RAW,
+        RAW_ADVICE,
     ),
-    _image(rb"II\xbc\x01", "a JPEG XR image", "JPEG XR"),
-    _read(rb"II[*+]\0|MM\0[*+]", "TIFF"),
-    _image(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "a JPEG 2000 image", "JPEG 2000"),
-    _image(rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a", "a JPEG XL image", "JPEG XL"),
-    _image(rb"8BPS", "a Photoshop document", "Photoshop"),
-    _image(rb"gimp xcf ", "a GIMP document", "GIMP"),
-    _image(rb"\0\0[\x01\x02]\0[^\0]\0", "a Windows icon", "icon"),
-    _image(rb"icns", "a macOS icon", "icon"),
-    _image(rb"P[1-6]\s+[#\d]|P7\n|P[Ff]\n", "a Netpbm image", "Netpbm"),
-    _image(rb"\x76\x2f\x31\x01", "an OpenEXR image", "OpenEXR"),
-    _image(rb"#\?RADIANCE|#\?RGBE", "a Radiance HDR image", "Radiance HDR"),
-    _image(rb"DDS |qoif|BPG\xfb|FLIF|\x0a[\x02-\x05]\x01", "an image of a format that is not read", "image"),
-    _image(rb".{128}DICM", "a DICOM file", "DICOM", _RENDER),
-    _image(rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document", "PostScript", _RENDER),
-    _image(rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "a Windows metafile", "Windows metafile", _RENDER),
-    _other(rb"%PDF-", "a PDF document", "render a page to PNG"),
-    _other(rb"SIMPLE  =|\x89HDF|CDF[\x01\x02\x05]", "scientific data (FITS, HDF5 or NetCDF)", _RENDER),
-    _other(rb"\x93NUMPY", "a NumPy array", "load it, and send pixels or a tensor"),
-    _other(rb"\x1a\x45\xdf\xa3", "a Matroska or WebM video", _FRAME),
-    _other(rb"RIFF.{4}AVI |\0\0\x01[\xb3\xba]|FLV\x01|0&\xb2u", "a video", _FRAME),
-    _other(rb"RIFF.{4}WAVE|ID3|OggS|fLaC|MThd", "a sound file", _SEND),
-    _other(rb"\x1f\x8b", "a gzip file", _UNPACK),
-    _other(rb"PK(\x03\x04|\x05\x06)", "a ZIP archive", _UNPACK),
-    _other(rb"7z\xbc\xaf|Rar!|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|.{257}ustar", "an archive", _UNPACK),
-    _other(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xca\xfe\xba\xbe", "a program", _SEND),
-    _other(rb"\0\x05\x16[\0\x07]", "macOS metadata of a file (._NAME)", "send the file itself"),
-    _other(rb"version https://git-lfs", "a pointer of Git LFS in place of the file", "run git lfs pull"),
-    _other(rb"\xef\xbf\xbdPNG|(\xef\xbf\xbd){3}|\x89PNG\n", "an image that was copied as text", _LOST),
-    _other(rb"\0{64}", "a file of zeros", _LOST),
+    _unreadable_image(rb"II\xbc\x01", "a JPEG XR image", "JPEG XR"),
+    _readable(rb"II[*+]\0|MM\0[*+]", "TIFF"),
+    _unreadable_image(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "a JPEG 2000 image", "JPEG 2000"),
+    _unreadable_image(rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a", "a JPEG XL image", "JPEG XL"),
+    _unreadable_image(rb"8BPS", "a Photoshop document", "Photoshop"),
+    _unreadable_image(rb"gimp xcf ", "a GIMP document", "GIMP"),
+    _unreadable_image(rb"\0\0[\x01\x02]\0[^\0]\0", "a Windows icon", "icon"),
+    _unreadable_image(rb"icns", "a macOS icon", "icon"),
+    _unreadable_image(rb"P[1-6]\s+[#\d]|P7\n|P[Ff]\n", "a Netpbm image", "Netpbm"),
+    _unreadable_image(rb"\x76\x2f\x31\x01", "an OpenEXR image", "OpenEXR"),
+    _unreadable_image(rb"#\?RADIANCE|#\?RGBE", "a Radiance HDR image", "Radiance HDR"),
+    _unreadable_image(
+        rb"DDS |qoif|BPG\xfb|FLIF|\x0a[\x02-\x05]\x01", "an image of a format that is not read", "image"
+    ),
+    _unreadable_image(rb".{128}DICM", "a DICOM file", "DICOM", _RENDER_ADVICE),
+    _unreadable_image(rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document", "PostScript", _RENDER_ADVICE),
+    _unreadable_image(
+        rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "a Windows metafile", "Windows metafile", _RENDER_ADVICE
+    ),
+    _not_an_image(rb"%PDF-", "a PDF document", "render a page to PNG"),
+    _not_an_image(
+        rb"SIMPLE  =|\x89HDF|CDF[\x01\x02\x05]", "scientific data (FITS, HDF5 or NetCDF)", _RENDER_ADVICE
+    ),
+    _not_an_image(rb"\x93NUMPY", "a NumPy array", "load it, and send pixels or a tensor"),
+    _not_an_image(rb"\x1a\x45\xdf\xa3", "a Matroska or WebM video", _FRAME_ADVICE),
+    _not_an_image(rb"RIFF.{4}AVI |\0\0\x01[\xb3\xba]|FLV\x01|0&\xb2u", "a video", _FRAME_ADVICE),
+    _not_an_image(rb"RIFF.{4}WAVE|ID3|OggS|fLaC|MThd", "a sound file", _SEND_ADVICE),
+    _not_an_image(rb"\x1f\x8b", "a gzip file", _UNPACK_ADVICE),
+    _not_an_image(rb"PK(\x03\x04|\x05\x06)", "a ZIP archive", _UNPACK_ADVICE),
+    _not_an_image(
+        rb"7z\xbc\xaf|Rar!|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|.{257}ustar", "an archive", _UNPACK_ADVICE
+    ),
+    _not_an_image(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xca\xfe\xba\xbe", "a program", _SEND_ADVICE),
+    _not_an_image(rb"\0\x05\x16[\0\x07]", "macOS metadata of a file (._NAME)", "send the file itself"),
+    _not_an_image(
+        rb"version https://git-lfs", "a pointer of Git LFS in place of the file", "run git lfs pull"
+    ),
+    _not_an_image(
+        rb"\xef\xbf\xbdPNG|(\xef\xbf\xbd){3}|\x89PNG\n", "an image that was copied as text", _LOST_ADVICE
+    ),
+    _not_an_image(rb"\0{64}", "a file of zeros", _LOST_ADVICE),
     # "BM" is two letters of text as well: the size of the header behind it is below 256.
-    _read(rb"BM.{12}[\x0c-\x7c]\0\0\0", "BMP"),
+    _readable(rb"BM.{12}[\x0c-\x7c]\0\0\0", "BMP"),
 )
 
 # The brands of the ISO base media file format, which distinguish files of the same first bytes.
@@ -126,12 +138,15 @@ _BRANDS: tuple[tuple[frozenset[bytes], FileKind], ...] = (
         frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}),
         FileKind("a HEIC file", "", "HEIC", "HEIC"),
     ),
-    (frozenset({b"crx "}), FileKind(_CAMERA, RAW, image="camera raw")),
-    (frozenset({b"jp2 ", b"jpx ", b"jph "}), FileKind("a JPEG 2000 image", _SAVE, image="JPEG 2000")),
-    (frozenset({b"jxl "}), FileKind("a JPEG XL image", _SAVE, image="JPEG XL")),
+    (frozenset({b"crx "}), FileKind(_CAMERA, RAW_ADVICE, image="camera raw")),
+    (
+        frozenset({b"jp2 ", b"jpx ", b"jph "}),
+        FileKind("a JPEG 2000 image", _CONVERT_ADVICE, image="JPEG 2000"),
+    ),
+    (frozenset({b"jxl "}), FileKind("a JPEG XL image", _CONVERT_ADVICE, image="JPEG XL")),
 )
-TEXT = FileKind("a text file", _SEND)
-_VIDEO = FileKind("a video (MP4 or QuickTime)", _FRAME)
+PLAIN_TEXT = FileKind("a text file", _SEND_ADVICE)
+_VIDEO = FileKind("a video (MP4 or QuickTime)", _FRAME_ADVICE)
 
 _DATA_URL = re.compile(rb"data:[\w/+.-]*[;,]", re.IGNORECASE)
 _URL = re.compile(rb"(https?|ftp|file|s3|gs)://", re.IGNORECASE)
@@ -139,7 +154,7 @@ _MARKUP = re.compile(
     rb"<(?P<svg>svg[\s>]|!doctype svg)|<(!doctype html|html|head|body|script|title|meta)\b", re.IGNORECASE
 )
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
-_CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_CONTROL_CHARACTERS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def identify(head: bytes) -> FileKind | None:
@@ -149,11 +164,11 @@ def identify(head: bytes) -> FileKind | None:
     """
     head = head[:HEAD_BYTES]
     if head[4:8] == b"ftyp":
-        return _of_brands(head)
+        return _identify_brand(head)
     for signature in _SIGNATURES:
         if signature.pattern.match(head):
             return signature.kind
-    return _of_text(head)
+    return _identify_text(head)
 
 
 @cache
@@ -180,13 +195,15 @@ def missing_library(kind: FileKind) -> str:
     """Return how to read a format that this environment cannot, empty for one that it can."""
     if kind.format is None or kind.format in readable_formats():
         return ""
-    return _HEIC_EXTRA if kind.format == "HEIC" else f"install Pillow with {kind.format}, or {_SAVE}"
+    return (
+        _HEIC_ADVICE if kind.format == "HEIC" else f"install Pillow with {kind.format}, or {_CONVERT_ADVICE}"
+    )
 
 
-def _of_brands(head: bytes) -> FileKind:
+def _identify_brand(head: bytes) -> FileKind:
     """Name a file of the ISO base media format by its major brand, or else by a compatible one."""
     size = min(int.from_bytes(head[:4]), len(head))
-    brands = [head[8:12], *(head[place : place + 4] for place in range(16, size - 3, 4))]
+    brands = [head[8:12], *(head[position : position + 4] for position in range(16, size - 3, 4))]
     generic = {b"mif1", b"msf1"}  # images of any codec: another brand says which
     for brand in [*(brand for brand in brands if brand not in generic), *generic & set(brands)]:
         for known, kind in _BRANDS:
@@ -195,23 +212,23 @@ def _of_brands(head: bytes) -> FileKind:
     return _VIDEO
 
 
-def _of_text(head: bytes) -> FileKind | None:
+def _identify_text(head: bytes) -> FileKind | None:
     """Name text: markup, data URLs, base64 of an image, or plain text; None for what is not text."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         head = head.decode("utf-16", "ignore").encode()
     text = head.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n\"'")
-    if not text or _CONTROL.search(text):
+    if not text or _CONTROL_CHARACTERS.search(text):
         return None
     for pattern, kind in (
-        (_DATA_URL, FileKind("a data URL", f"take what follows the comma, {_DECODE_TEXT}")),
+        (_DATA_URL, FileKind("a data URL", f"take what follows the comma, {_BASE64_ADVICE}")),
         (_URL, FileKind("a URL", "fetch it and send the bytes")),
     ):
         if pattern.match(text):
             return kind
-    return _of_base64(text) or _of_markup(text)
+    return _identify_base64(text) or _identify_markup(text)
 
 
-def _of_base64(text: bytes) -> FileKind | None:
+def _identify_base64(text: bytes) -> FileKind | None:
     joined = re.sub(rb"\s", b"", text.rstrip(b"\"'\r\n"))
     if not _BASE64.fullmatch(joined):
         return None
@@ -219,17 +236,17 @@ def _of_base64(text: bytes) -> FileKind | None:
     inside = identify(base64.b64decode(whole[: len(whole) // 4 * 4]))
     if inside is None or not inside.format:
         return None
-    return FileKind(f"base64 text of {inside.name}", _DECODE_TEXT)
+    return FileKind(f"base64 text of {inside.name}", _BASE64_ADVICE)
 
 
-def _of_markup(text: bytes) -> FileKind | None:
+def _identify_markup(text: bytes) -> FileKind | None:
     if text.startswith(b"<"):
         if found := _MARKUP.search(text):
             page = FileKind("an HTML page", "fetch the image itself")
-            return FileKind("an SVG drawing", _RENDER, image="SVG") if found["svg"] else page
-        return FileKind("an XML document", _SEND)
+            return FileKind("an SVG drawing", _RENDER_ADVICE, image="SVG") if found["svg"] else page
+        return FileKind("an XML document", _SEND_ADVICE)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(text)  # a character at the end may be cut
     except UnicodeDecodeError:
         return None
-    return TEXT
+    return PLAIN_TEXT

@@ -43,10 +43,10 @@ class Box:
         """Return the part inside a picture of `size` (height, width), of no area where nothing is inside."""
         height, width = size
         return Box(
-            _within(self.x0, width),
-            _within(self.y0, height),
-            _within(self.x1, width),
-            _within(self.y1, height),
+            _clamp(self.x0, width),
+            _clamp(self.y0, height),
+            _clamp(self.x1, width),
+            _clamp(self.y1, height),
         )
 
     def inside(self, size: tuple[int, int]) -> "Box":
@@ -105,7 +105,7 @@ class Geometry:
         return Box(width - box.x1, box.y0, width - box.x0, box.y1)
 
 
-def cut(picture: NDArray[Number], box: Box, fill: int = 0) -> NDArray[Number]:
+def extract(picture: NDArray[Number], box: Box, fill: int = 0) -> NDArray[Number]:
     """Return the pixels of a box of whole ones of a picture, (H, W, ...); those that overhang are `fill`."""
     size = (picture.shape[0], picture.shape[1])
     part = np.full((int(box.height), int(box.width), *picture.shape[2:]), fill, picture.dtype)
@@ -113,5 +113,5 @@ def cut(picture: NDArray[Number], box: Box, fill: int = 0) -> NDArray[Number]:
     return part
 
 
-def _within(position: float, length: int) -> float:
+def _clamp(position: float, length: int) -> float:
     return min(max(position, 0), length)

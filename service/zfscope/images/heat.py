@@ -10,27 +10,27 @@ from zfscope.images import layout
 from zfscope.images.render import Rendering, Rgb
 from zfscope.rounding import is_level
 
-_STOPS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float64)
+_VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float64)
 """Viridis at 0, 1/4, 1/2, 3/4 and 1: even steps to the eye, and in grey."""
-_SHARE = 0.65
+_COLOUR_SHARE = 0.65
 """Share of the colour over the photo."""
 _BAR_PX = 12
 
 
-def colours_of(values: NDArray[np.floating], low: float, high: float) -> Rgb:
+def viridis(values: NDArray[np.floating], low: float, high: float) -> Rgb:
     """Return viridis colours, uint8 (..., 3), of values from `low` to `high`; beyond them the ends.
 
     Where `low` equals `high`, all values get the colour in the middle.
     """
     share = np.clip((values - low) / (high - low), 0, 1) if high > low else np.full(values.shape, 0.5)
-    at = np.linspace(0, 1, len(_STOPS))
-    return np.stack([np.interp(share, at, stop) for stop in _STOPS.T], axis=-1).round().astype(np.uint8)
+    at = np.linspace(0, 1, len(_VIRIDIS))
+    return np.stack([np.interp(share, at, stop) for stop in _VIRIDIS.T], axis=-1).round().astype(np.uint8)
 
 
-def laid_over(colours: Rgb, view: Rgb) -> Rgb:
+def overlay(colours: Rgb, view: Rgb) -> Rgb:
     """Return colours, uint8 (H, W, 3), over the grey of a picture of the same size."""
     grey = view.mean(axis=2, keepdims=True)
-    blended: Rgb = (_SHARE * colours + (1 - _SHARE) * grey).round().astype(np.uint8)
+    blended: Rgb = (_COLOUR_SHARE * colours + (1 - _COLOUR_SHARE) * grey).round().astype(np.uint8)
     return blended
 
 
@@ -46,16 +46,16 @@ def heat_panel(
     level = is_level(values, floor=floor)
     if level:
         low = high = float(np.median(values))
-    picture = _resized(laid_over(colours_of(values, low, high), view), side_px)
+    picture = _resize(overlay(viridis(values, low, high), view), side_px)
     ramp = np.linspace(low, high, side_px)[None].repeat(_BAR_PX, axis=0)
-    bar = Image.fromarray(colours_of(ramp, low, high))
-    words = [f"{low:.3g} everywhere"] if level else [f"{low:.3g}", f"{high:.3g}"]
-    return _panel([picture, bar, _scale(words, side_px)], caption, side_px)
+    bar = Image.fromarray(viridis(ramp, low, high))
+    labels = [f"{low:.3g} everywhere"] if level else [f"{low:.3g}", f"{high:.3g}"]
+    return _panel([picture, bar, _scale_labels(labels, side_px)], caption, side_px)
 
 
-def _scale(words: Sequence[str], side_px: int) -> Image.Image:
+def _scale_labels(labels: Sequence[str], side_px: int) -> Image.Image:
     """Return the numbers under a scale: the first at its left end, a second at its right end."""
-    ends = [layout.text(number, layout.SMALL, layout.FAINT) for number in words]
+    ends = [layout.text(number, layout.SMALL, layout.FAINT) for number in labels]
     scale = layout.blank(side_px, ends[0].height)
     scale.paste(ends[0], (0, 0))
     for end in ends[1:]:
@@ -67,24 +67,24 @@ def class_panel(
     classes: NDArray[np.int64], view: Rgb, names: Mapping[int, str], caption: str, *, side_px: int
 ) -> Image.Image:
     """Return a map of class numbers, (H, W), over its picture, with a legend: the largest areas first."""
-    found, areas = np.unique(classes, return_counts=True)
-    order = [int(found[place]) for place in np.argsort(-areas, kind="stable")]
+    numbers, areas = np.unique(classes, return_counts=True)
+    order = [int(numbers[index]) for index in np.argsort(-areas, kind="stable")]
     painted = np.zeros((*classes.shape, 3), np.uint8)
-    for place, number in enumerate(order):
-        painted[classes == number] = layout.colour_of(place)
-    picture = _resized(laid_over(painted, view), side_px)
+    for index, number in enumerate(order):
+        painted[classes == number] = layout.palette_colour(index)
+    picture = _resize(overlay(painted, view), side_px)
     legend = [
-        layout.beside(
-            [_swatch(place), layout.text(names[number], layout.SMALL, width_px=side_px - 24)], gap=6
+        layout.hstack(
+            [_swatch(index), layout.text(names[number], layout.SMALL, width_px=side_px - 24)], gap=6
         )
-        for place, number in enumerate(order[: len(layout.COLOURS)])
+        for index, number in enumerate(order[: len(layout.COLOURS)])
     ]
     return _panel([picture, *legend], caption, side_px)
 
 
 def photo_panel(picture: Rgb, caption: str, *, side_px: int) -> Image.Image:
     """Return a picture with its caption below."""
-    return _panel([_resized(picture, side_px)], caption, side_px)
+    return _panel([_resize(picture, side_px)], caption, side_px)
 
 
 def figure(
@@ -95,14 +95,14 @@ def figure(
 
 
 def _panel(parts: Sequence[Image.Image], caption: str, side_px: int) -> Image.Image:
-    return layout.above([*parts, layout.paragraph(caption, layout.BODY, side_px)], gap=4)
+    return layout.vstack([*parts, layout.paragraph(caption, layout.BODY, side_px)], gap=4)
 
 
-def _swatch(place: int) -> Image.Image:
-    return Image.new("RGB", (14, 14), layout.colour_of(place))
+def _swatch(index: int) -> Image.Image:
+    return Image.new("RGB", (14, 14), layout.palette_colour(index))
 
 
-def _resized(picture: Rgb, side_px: int) -> Image.Image:
+def _resize(picture: Rgb, side_px: int) -> Image.Image:
     height, width = picture.shape[:2]
     size = (side_px, round(height * side_px / width))
     return Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)

@@ -34,7 +34,7 @@ MARGIN = 36
 _BEYOND_ASCII = "\u00b7\u00b1\u201c\u201d"  # middle dot, plus-minus, quotes: all that Pillow's font has
 
 
-def colour_of(place: int) -> Colour:
+def palette_colour(place: int) -> Colour:
     """Return one of COLOURS for each place, from 0; beyond the last they begin again."""
     return COLOURS[place % len(COLOURS)]
 
@@ -47,7 +47,7 @@ def text(
     What does not fit into `width_px`, where that is given, is cut off and replaced by dots.
     """
     face = font(size_px)
-    line = printable(words) if width_px is None else _shortened(printable(words), face, width_px)
+    line = printable(words) if width_px is None else _truncate(printable(words), face, width_px)
     ascent, descent = face.getmetrics()
     picture = blank(max(1, round(face.getlength(line)) + 1), ascent + descent)
     ImageDraw.Draw(picture).text((0, 0), line, fill=colour, font=face)
@@ -65,7 +65,7 @@ def paragraph(words: str, size_px: int, width_px: int, colour: Colour = INK) -> 
         else:
             lines[-1] = longer
     pictures = [text(line, size_px, colour, width_px=width_px) for line in lines]
-    return above(pictures, gap=round(size_px * 0.2))
+    return vstack(pictures, gap=round(size_px * 0.2))
 
 
 def cell(
@@ -107,11 +107,11 @@ def page(
     if subtitle:
         heading.append(paragraph(subtitle, BODY, width, FAINT))
     below = [paragraph(caption, SMALL, width, FAINT)] if caption else []
-    drawn = framed(above([above(heading, gap=6), *body, *below], gap=gap), MARGIN)
+    drawn = add_margin(vstack([vstack(heading, gap=6), *body, *below], gap=gap), MARGIN)
     return Rendering(np.asarray(drawn), scale)
 
 
-def above(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
+def vstack(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     """Return pictures one below the other, flush left."""
     checkpoint()
     height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
@@ -123,7 +123,7 @@ def above(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     return whole
 
 
-def beside(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
+def hstack(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     """Return pictures side by side, flush at the top."""
     checkpoint()
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
@@ -140,10 +140,10 @@ def grid(
 ) -> Image.Image:
     """Return pictures in rows of `columns`, in reading order. row_gap: by default that between columns."""
     rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
-    return above([beside(row, gap=gap) for row in rows], gap=gap if row_gap is None else row_gap)
+    return vstack([hstack(row, gap=gap) for row in rows], gap=gap if row_gap is None else row_gap)
 
 
-def framed(picture: Image.Image, margin_px: int) -> Image.Image:
+def add_margin(picture: Image.Image, margin_px: int) -> Image.Image:
     """Return the picture with white around it."""
     whole = blank(picture.width + 2 * margin_px, picture.height + 2 * margin_px)
     whole.paste(picture, (margin_px, margin_px))
@@ -174,7 +174,7 @@ def printable(words: str) -> str:
     )
 
 
-def _shortened(line: str, face: ImageFont.FreeTypeFont, width_px: int) -> str:
+def _truncate(line: str, face: ImageFont.FreeTypeFont, width_px: int) -> str:
     if face.getlength(line) < width_px:
         return line
     kept = line

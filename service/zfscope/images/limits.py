@@ -9,7 +9,7 @@ from zfscope.images.formats import Format, readable_formats
 
 # What a JPEG may have beyond the limit of pixels: it is then decoded at a smaller scale. Masks of one byte a
 # pixel may have as many.
-LARGER = 4
+MAX_PIXEL_FACTOR = 4
 # About what a decoder and its caller keep of each pixel, in bytes.
 BYTES_PER_PIXEL = 10
 

@@ -9,33 +9,33 @@ _INVALID = "its contents are not valid"
 _TRUNCATED = re.compile("truncated|ended too early|not enough|broken data stream", re.IGNORECASE)
 _CODE = re.compile(r"decoder error -?\d+|unknown error|could not create decoder object", re.IGNORECASE)
 # Pillow's own among the ValueErrors, most of which are Python's.
-_LIMITS = re.compile("Decompressed data too large|Too much memory used in text chunks")
+_PILLOW_LIMITS = re.compile("Decompressed data too large|Too much memory used in text chunks")
 
 
 class Malformed(ValueError):
     """Contents that break their format. The message is a sentence for users."""
 
 
-def reason_of(fault: BaseException) -> str:
+def damage_reason(error: BaseException) -> str:
     """Return what an exception of a decoder says about the file, in words that a user understands.
 
     Messages of Python itself, such as `index out of range`, are replaced.
     """
-    cause = fault.args[0] if fault.args else ""
-    if isinstance(fault, SyntaxError) and isinstance(cause, Exception):  # Pillow wraps what its parsers raise
-        return reason_of(cause)
-    if isinstance(fault, Malformed):
-        return str(fault)
-    if isinstance(fault, IndexError | struct.error | EOFError):
+    cause = error.args[0] if error.args else ""
+    if isinstance(error, SyntaxError) and isinstance(cause, Exception):  # Pillow wraps what its parsers raise
+        return damage_reason(cause)
+    if isinstance(error, Malformed):
+        return str(error)
+    if isinstance(error, IndexError | struct.error | EOFError):
         return _TOO_SHORT
-    if type(fault) not in (OSError, SyntaxError, ValueError) or not isinstance(cause, str):
+    if type(error) not in (OSError, SyntaxError, ValueError) or not isinstance(cause, str):
         return _INVALID
-    if type(fault) is ValueError and not _LIMITS.match(cause) and not _TRUNCATED.search(cause):
+    if type(error) is ValueError and not _PILLOW_LIMITS.match(cause) and not _TRUNCATED.search(cause):
         return _INVALID
-    return _reason_in(cause)
+    return _plain_message(cause)
 
 
-def _reason_in(message: str) -> str:
+def _plain_message(message: str) -> str:
     """Return a message of Pillow as it is, unless it is one of codes or of Python's own."""
     if _TRUNCATED.search(message):
         return _TOO_SHORT

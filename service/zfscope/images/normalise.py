@@ -33,7 +33,7 @@ class Preprocessing(BaseModel):
     std: tuple[_Std, _Std, _Std] = (1.0, 1.0, 1.0)
 
     @model_validator(mode="after")
-    def _each_square_fits_into_the_one_before(self) -> "Preprocessing":
+    def _check_sizes(self) -> "Preprocessing":
         if self.crop > self.centre:
             raise ValueError(f"crop {self.crop} must not exceed centre {self.centre}")
         if self.short_side and self.centre > self.short_side:
@@ -111,13 +111,13 @@ def _mean(
     """Return the mean under a crop: (3, 1, 1) or (3, crop, crop)."""
     if preprocessing.mean != "image":
         return _column(preprocessing.mean)
-    image = _checked(mean_image, preprocessing)
+    image = _validate_mean_image(mean_image, preprocessing)
     size, margin = preprocessing.crop, image.shape[1] - preprocessing.crop
     x, y = at if at is not None and margin else (margin // 2, margin // 2)
     return image[:, y : y + size, x : x + size]
 
 
-def _checked(mean_image: MeanImage | None, preprocessing: Preprocessing) -> MeanImage:
+def _validate_mean_image(mean_image: MeanImage | None, preprocessing: Preprocessing) -> MeanImage:
     centre, crop = preprocessing.centre, preprocessing.crop
     if mean_image is None:
         raise InputError("the preprocessing subtracts a mean image, and none was given")

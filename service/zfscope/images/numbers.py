@@ -16,8 +16,8 @@ from zfscope.images.depth import (
     DEPTHS,
     MAX_SAMPLE_VALUE,
     SMAX_SAMPLE_VALUE,
-    EightBits,
-    bits_of,
+    EightBitImage,
+    bits_per_channel,
     tag_number,
     white_is_zero,
 )
@@ -25,14 +25,14 @@ from zfscope.results import Notice
 
 _SMIN_SAMPLE_VALUE = 340
 _SIGNED = 2
-_SIXTEEN = 65535
+_MAX_16_BIT = 65535
 # Share of the white level by which resampled floating-point pictures go beyond black and white.
 _OVERSHOOT = 0.1
 # Modes whose channels are levels, with how many of them are colours; others are opacity.
-_COLOURS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 4}
+_COLOUR_CHANNELS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 4}
 
 
-def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
+def scale_numeric_grey(image: ImageFile.ImageFile, field: str) -> EightBitImage:
     """Scale whole numbers of 32 bits, signed ones and floating point by their stated or likeliest range.
 
     Raises InputError for values without a plausible range: negative, infinite, or too large.
@@ -40,7 +40,7 @@ def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
     values: NDArray[Any] = np.asarray(image)
     if is_signed_8_bits(image):
         values = values.view(np.int8).astype(np.int16)
-    black, white, source = _range_of(image, values, field)
+    black, white, source = _black_and_white(image, values, field)
     if white_is_zero(image):
         black, white = white, black
     clipped = np.clip(values.astype(np.float64), min(black, white), max(black, white))
@@ -50,7 +50,7 @@ def grey_of_numbers(image: ImageFile.ImageFile, field: str) -> EightBits:
     message = (
         f"{found} from {black:g} (black) to {white:g} (white){source}; if they are not, convert to 8 bits"
     )
-    return EightBits(
+    return EightBitImage(
         Image.fromarray(levels.round().astype(np.uint8)), (Notice("assumed-range", message, field),)
     )
 
@@ -61,7 +61,9 @@ def is_signed_8_bits(image: ImageFile.ImageFile) -> bool:
     return image.mode == "L" and tag_number(tags.get(SAMPLEFORMAT)) == _SIGNED
 
 
-def _range_of(image: ImageFile.ImageFile, values: NDArray[Any], field: str) -> tuple[float, float, str]:
+def _black_and_white(
+    image: ImageFile.ImageFile, values: NDArray[Any], field: str
+) -> tuple[float, float, str]:
     """Return black and white, and in words where these come from if the file says so. Raises InputError."""
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -73,7 +75,7 @@ def _range_of(image: ImageFile.ImageFile, values: NDArray[Any], field: str) -> t
     if image.mode == "F":
         white = _float_white(low, high, spread=spread)
     else:
-        white = _whole_white(bits_of(image), low, high, spread=spread)
+        white = _integer_white(bits_per_channel(image), low, high, spread=spread)
     if white is None:
         raise InputError(
             f"{field} has {image.format} pixels from {low:g} to {high:g} and does not say which is black and "
@@ -99,7 +101,7 @@ def _stated_range(image: ImageFile.ImageFile, low: float, high: float) -> tuple[
     return black, white
 
 
-def _whole_white(bits: int, low: float, high: float, *, spread: bool) -> float | None:
+def _integer_white(bits: int, low: float, high: float, *, spread: bool) -> float | None:
     """Return the highest value of the fewest bits that hold whole numbers, None for negative or large ones.
 
     spread: whether all are values of 8 bits times 257, which fill 16 bits.
@@ -117,37 +119,37 @@ def _float_white(low: float, high: float, *, spread: bool) -> float | None:
     The next one, 255, would make a picture from 0 to 1.01 black: values a tenth beyond a white are taken
     for resampled ones, and so are negative ones as small, where there are bright ones.
     """
-    whites = [1.0, *(float(2**bits - 1) for bits in (() if spread else DEPTHS)), float(_SIXTEEN)]
+    whites = [1.0, *(float(2**bits - 1) for bits in (() if spread else DEPTHS)), float(_MAX_16_BIT)]
     white = next((white for white in whites if high <= white * (1 + _OVERSHOOT)), None)
     if white is None or (low < 0 and not (low >= -_OVERSHOOT * white and high >= white / 2)):
         return None
     return white
 
 
-def is_rescaled(image: ImageFile.ImageFile) -> bool:
+def needs_rescaling(image: ImageFile.ImageFile) -> bool:
     """Return whether the levels of an 8-bit TIFF may have to be scaled before they are shown."""
     return is_signed_8_bits(image) or _stated_white(image) is not None
 
 
-def of_stated_bits(image: ImageFile.ImageFile, field: str) -> EightBits | None:
+def scale_to_stated_maximum(image: ImageFile.ImageFile, field: str) -> EightBitImage | None:
     """Scale a picture of 8 bits to its stated maximum, None where it states none or values are above it."""
     white = _stated_white(image)
     if white is None:
         return None
     levels, inverted = np.asarray(image), white_is_zero(image)  # 255 is white by then: Pillow turns them
-    colours = levels if levels.ndim == 2 else levels[..., : _COLOURS[image.mode]]
+    colours = levels if levels.ndim == 2 else levels[..., : _COLOUR_CHANNELS[image.mode]]
     highest = int(255 - colours.min(initial=255) if inverted else colours.max(initial=0))
     if highest > white:
         return None
     table = np.linspace(0, 255, white + 1).round()[np.minimum(range(256), white)]
     scaled = (255 - table[::-1] if inverted else table).astype(int).tolist()
-    opacity = list(range(256)) * (len(image.getbands()) - _COLOURS[image.mode])
-    scaled = scaled * _COLOURS[image.mode] + opacity
+    opacity = list(range(256)) * (len(image.getbands()) - _COLOUR_CHANNELS[image.mode])
+    scaled = scaled * _COLOUR_CHANNELS[image.mode] + opacity
     message = (
         f"8-bit pixels, none above {highest}, were read as {white.bit_length()}-bit ones, as the file says; "
         "if they are not, remove its MaxSampleValue"
     )
-    return EightBits(image.point(scaled), (Notice("assumed-bit-depth", message, field),))
+    return EightBitImage(image.point(scaled), (Notice("assumed-bit-depth", message, field),))
 
 
 def _stated_white(image: ImageFile.ImageFile) -> int | None:
@@ -156,12 +158,12 @@ def _stated_white(image: ImageFile.ImageFile) -> int | None:
     Others may be no more than the brightest pixel. Of channels that differ, the largest counts.
     """
     tags = getattr(image, "tag_v2", {})
-    if not tags or image.mode not in _COLOURS or bits_of(image) != 8:
+    if not tags or image.mode not in _COLOUR_CHANNELS or bits_per_channel(image) != 8:
         return None
     for tag in (SMAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE):
         stated = tags.get(tag)
         whites = [tag_number(each) for each in (stated if isinstance(stated, tuple) else (stated,))]
-        white = max((each for each in whites[: _COLOURS[image.mode]] if each is not None), default=0)
+        white = max((each for each in whites[: _COLOUR_CHANNELS[image.mode]] if each is not None), default=0)
         if 1 <= white < 255 and math.log2(white + 1).is_integer():
             return int(white)
     return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def _without_settings() -> Iterator[None]:
+def _ignore_user_settings() -> Iterator[None]:
     """Keep settings of the user's away from the import of matplotlib, which reads them at that moment.
 
     MPLBACKEND, as a notebook passes it on, may name a backend that is not installed here; a matplotlibrc in
@@ -36,7 +36,7 @@ def _without_settings() -> Iterator[None]:
                 os.environ[name] = value
 
 
-with _without_settings():
+with _ignore_user_settings():
     from matplotlib import rc_context, rcParams, rcParamsDefault
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes

@@ -64,7 +64,7 @@ def centre_square(
     Raises InputError, naming `field`, for a photo smaller than the square of a model that does not
     resample (short_side 0).
     """
-    return _resampled(photo, _centre_region(photo, preprocessing, field), preprocessing.centre)
+    return _resample(photo, _centre_region(photo, preprocessing, field), preprocessing.centre)
 
 
 def prepare(
@@ -87,8 +87,8 @@ def prepare(
     corners = crop_corners(preprocessing, crops)
     views = np.stack([square[y : y + size, x : x + size] for x, y in corners])
     normal = [normalise(v, preprocessing, mean_image, at=at) for v, at in zip(views, corners, strict=True)]
-    places = tuple(_place(photo, region, corner, preprocessing) for corner in corners)
-    prepared = Prepared(photo, views, np.stack(normal), places)
+    geometries = tuple(_crop_geometry(photo, region, corner, preprocessing) for corner in corners)
+    prepared = Prepared(photo, views, np.stack(normal), geometries)
     return _with_mirror_images(prepared) if crops == "ten" else prepared
 
 
@@ -137,7 +137,7 @@ def _centre_region(photo: NDArray[np.uint8], preprocessing: Preprocessing, field
     return Box(x, y, x + side, y + side)
 
 
-def _resampled(photo: NDArray[np.uint8], region: Box, size: int) -> NDArray[np.uint8]:
+def _resample(photo: NDArray[np.uint8], region: Box, size: int) -> NDArray[np.uint8]:
     """Resample a square region of the photo; the filter also reads the pixels around it."""
     reach = math.ceil(region.width / size) + 1
     around = Box(region.x0 - reach, region.y0 - reach, region.x1 + reach, region.y1 + reach)
@@ -156,7 +156,7 @@ def crop_corners(preprocessing: Preprocessing, crops: Crops) -> tuple[tuple[int,
     return (middle,) if crops == "centre" else ((0, 0), (far, 0), (0, far), (far, far), middle)
 
 
-def _place(
+def _crop_geometry(
     photo: NDArray[np.uint8], square: Box, corner: tuple[int, int], preprocessing: Preprocessing
 ) -> Geometry:
     scale = square.width / preprocessing.centre

@@ -41,11 +41,11 @@ _NCLX_FORMATS = ("AVIF", "HEIF", "HEIC")
 _UNCALIBRATED, _INTEROP_INDEX = 65535, 1
 
 
-class Profile(NamedTuple):
+class IccProfile(NamedTuple):
     """An ICC profile: what it calls itself, and whether its colours are those of sRGB, or grey."""
 
     name: str
-    like_srgb: bool
+    is_srgb: bool
 
 
 def colour_notices(image: Image.Image, data: bytes, field: str) -> tuple[Notice, ...]:
@@ -56,49 +56,57 @@ def colour_notices(image: Image.Image, data: bytes, field: str) -> tuple[Notice,
     if image.mode == "CMYK":
         message = "CMYK was converted without its profile, so colours are approximate; convert to sRGB"
         return (Notice("colour-profile", message, field),)
-    unlike = _unlike_srgb(image, data)
+    unlike = _non_srgb_space(image, data)
     if unlike is None:
         return ()
     message = f"{unlike} was not applied: colours were read as sRGB; convert to sRGB"
     return (Notice("colour-profile", message, field),)
 
 
-def _unlike_srgb(image: Image.Image, data: bytes) -> str | None:
+def _non_srgb_space(image: Image.Image, data: bytes) -> str | None:
     """Return what states colours unlike sRGB, the first that counts of those in a file.
 
     That is cICP, ICC, nclx, sRGB, gAMA and cHRM, or EXIF.
     """
     points = png_code_points(data) if image.format == "PNG" else None
     if points is not None:
-        return None if _like_srgb(*points) else f"the colour space that cICP states, {_named(points)},"
+        return (
+            None
+            if _is_srgb(*points)
+            else f"the colour space that cICP states, {_describe_code_points(points)},"
+        )
     if "icc_profile" in image.info:
-        return _unlike_profile(image.info["icc_profile"])
-    points = code_points(data) if image.format in _NCLX_FORMATS else None
+        return _non_srgb_profile(image.info["icc_profile"])
+    points = nclx_code_points(data) if image.format in _NCLX_FORMATS else None
     if points is not None:
-        return None if _like_srgb(*points) else f"the colour space that nclx states, {_named(points)},"
+        return (
+            None
+            if _is_srgb(*points)
+            else f"the colour space that nclx states, {_describe_code_points(points)},"
+        )
     if image.format == "PNG" and not image.info.keys().isdisjoint({"srgb", "gamma", "chromaticity"}):
-        return _unlike_chunks(image.info)
-    return _unlike_exif(image)
+        return _non_srgb_chunks(image.info)
+    return _non_srgb_exif(image)
 
 
-def _like_srgb(primaries: int, curve: int) -> bool:
+def _is_srgb(primaries: int, curve: int) -> bool:
     return primaries in (_BT709, _UNSPECIFIED) and curve in (*_SRGB_CURVES, _UNSPECIFIED)
 
 
-def _named(points: tuple[int, int]) -> str:
+def _describe_code_points(points: tuple[int, int]) -> str:
     """Return code points with the names that users know: `9/16 (BT.2020, PQ)`."""
     names = [table[point] for table, point in zip(_NAMES, points, strict=True) if point in table]
     return f"{points[0]}/{points[1]}" + (f" ({', '.join(names)})" if names else "")
 
 
-def _unlike_profile(data: bytes | None) -> str | None:
+def _non_srgb_profile(data: bytes | None) -> str | None:
     profile = read_profile(data) if data else None
     if profile is None:
         return "a damaged colour profile"
-    return None if profile.like_srgb else f"the colour profile '{profile.name}'"
+    return None if profile.is_srgb else f"the colour profile '{profile.name}'"
 
 
-def _unlike_chunks(info: Mapping[Any, Any]) -> str | None:
+def _non_srgb_chunks(info: Mapping[Any, Any]) -> str | None:
     """Return what a PNG's gAMA and cHRM state, None where that is near sRGB or where sRGB is stated too."""
     if "srgb" in info:
         return None
@@ -111,7 +119,7 @@ def _unlike_chunks(info: Mapping[Any, Any]) -> str | None:
     return None
 
 
-def _unlike_exif(image: Image.Image) -> str | None:
+def _non_srgb_exif(image: Image.Image) -> str | None:
     """Return what EXIF states: Adobe RGB by its interoperability index, or a space that is not sRGB."""
     try:
         exif = image.getexif()
@@ -124,17 +132,17 @@ def _unlike_exif(image: Image.Image) -> str | None:
     return "the colour space that EXIF states, not sRGB," if space == _UNCALIBRATED else None
 
 
-def read_profile(data: bytes) -> Profile | None:
+def read_profile(data: bytes) -> IccProfile | None:
     """Read the name, primaries and curve of an ICC profile, None for bytes that are none or cut short."""
     if len(data) < _HEADER_BYTES + 4 or data[36:40] != b"acsp" or len(data) < int.from_bytes(data[:4]):
         return None
     tags = _tags(data)
-    name = _name(tags.get(b"desc", b"")) or "unnamed"
+    name = _profile_name(tags.get(b"desc", b"")) or "unnamed"
     if data[16:20] == b"GRAY":
-        return Profile(name, True)
+        return IccProfile(name, True)
     if _PRIMARIES.keys() <= tags.keys():
-        return Profile(name, _has_primaries(tags) and _has_curve(tags.get(b"rTRC", b"")))
-    return Profile(name, "srgb" in name.lower())  # colour tables: only the name identifies them
+        return IccProfile(name, _has_srgb_primaries(tags) and _may_be_srgb_curve(tags.get(b"rTRC", b"")))
+    return IccProfile(name, "srgb" in name.lower())  # colour tables: only the name identifies them
 
 
 def _tags(data: bytes) -> dict[bytes, bytes]:
@@ -145,7 +153,7 @@ def _tags(data: bytes) -> dict[bytes, bytes]:
     return {name: data[offset : offset + min(size, 4096)] for name, offset, size in entries}
 
 
-def _has_primaries(tags: Mapping[bytes, bytes]) -> bool:
+def _has_srgb_primaries(tags: Mapping[bytes, bytes]) -> bool:
     for name, wanted in _PRIMARIES.items():
         if len(tags[name]) < _XYZ.size:
             return False
@@ -155,7 +163,7 @@ def _has_primaries(tags: Mapping[bytes, bytes]) -> bool:
     return True
 
 
-def _has_curve(curve: bytes) -> bool:
+def _may_be_srgb_curve(curve: bytes) -> bool:
     """Return whether a curve may be sRGB's: a table, a formula, or an exponent near it, but not a line."""
     kind, count = curve[:4], int.from_bytes(curve[8:12])
     if kind == b"curv" and count == 0:
@@ -167,10 +175,10 @@ def _has_curve(curve: bytes) -> bool:
     return True
 
 
-def _name(description: bytes) -> str:
+def _profile_name(description: bytes) -> str:
     """Return what a profile calls itself, printable: in version 2 it is ASCII, in version 4 UTF-16."""
     if description[:4] == b"mluc":
-        length, offset = (int.from_bytes(description[place : place + 4]) for place in (20, 24))
+        length, offset = (int.from_bytes(description[position : position + 4]) for position in (20, 24))
         text = description[offset : offset + min(length, 2 * _MAX_NAME)].decode("utf-16-be", "ignore")
     else:
         length = int.from_bytes(description[8:12])
@@ -178,63 +186,63 @@ def _name(description: bytes) -> str:
     return "".join(character for character in text if character.isprintable()).strip()
 
 
-def code_points(data: bytes) -> tuple[int, int] | None:
+def nclx_code_points(data: bytes) -> tuple[int, int] | None:
     """Return the primaries and the curve of an AVIF's or HEIC's primary picture, None where it states none.
 
     They are code points of ITU-T H.273 (nclx, ISO/IEC 14496-12). Other pictures of the file, such as its
     thumbnail and its gain map, may have colours of their own.
     """
     try:
-        return _of_primary(data, read_boxes(data))
+        return _primary_code_points(data, read_boxes(data))
     except (IndexError, ValueError):
         return None
 
 
-def _of_primary(data: bytes, boxes: list[BmffBox]) -> tuple[int, int] | None:
+def _primary_code_points(data: bytes, boxes: list[BmffBox]) -> tuple[int, int] | None:
     container = next((box for box in boxes if box.kind == b"ipco"), None)
     if container is None:
         return None
     properties = [box for box in boxes if container.start < box.start <= container.end]
-    for number in _associated(data, boxes):
+    for number in _primary_properties(data, boxes):
         box = properties[number - 1]
         if box.kind == b"colr" and data[box.start : box.start + 4] == _NCLX:
             return _uint16(data, box.start + 4), _uint16(data, box.start + 6)
     return None
 
 
-def _associated(data: bytes, boxes: list[BmffBox]) -> list[int]:
+def _primary_properties(data: bytes, boxes: list[BmffBox]) -> list[int]:
     """Return the numbers, from 1, of the primary picture's properties."""
     primary = next(
-        (_item(data, box.start + 4, data[box.start]) for box in boxes if box.kind == b"pitm"), None
+        (_read_item_id(data, box.start + 4, data[box.start]) for box in boxes if box.kind == b"pitm"), None
     )
     for box in boxes:
         if box.kind == b"ipma":
-            found = _associations(data[box.start : box.end])
+            found = _item_properties(data[box.start : box.end])
             if primary in found:
                 return found[primary]
     return []
 
 
-def _associations(content: bytes) -> dict[int, list[int]]:
+def _item_properties(content: bytes) -> dict[int, list[int]]:
     """Return the numbers of each item's properties; the highest bit of each says whether it is essential."""
     version, wide = content[0], content[3] & 1
-    found, place = dict[int, list[int]](), 8
+    found, position = dict[int, list[int]](), 8
     for _ in range(int.from_bytes(content[4:8])):
-        item = _item(content, place, version)
-        place += 4 if version else 2
-        count, place = content[place], place + 1
+        item = _read_item_id(content, position, version)
+        position += 4 if version else 2
+        count, position = content[position], position + 1
         if wide:
-            numbers = [_uint16(content, place + 2 * each) & 0x7FFF for each in range(count)]
+            numbers = [_uint16(content, position + 2 * each) & 0x7FFF for each in range(count)]
         else:
-            numbers = [content[place + each] & 0x7F for each in range(count)]
-        place += count << wide
+            numbers = [content[position + each] & 0x7F for each in range(count)]
+        position += count << wide
         found[item] = [number for number in numbers if number]
     return found
 
 
-def _item(data: bytes, place: int, version: int) -> int:
-    return int.from_bytes(data[place : place + (4 if version else 2)])
+def _read_item_id(data: bytes, position: int, version: int) -> int:
+    return int.from_bytes(data[position : position + (4 if version else 2)])
 
 
-def _uint16(data: bytes, place: int) -> int:
-    return data[place] << 8 | data[place + 1]
+def _uint16(data: bytes, position: int) -> int:
+    return data[position] << 8 | data[position + 1]

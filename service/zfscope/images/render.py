@@ -75,12 +75,12 @@ def encode_png(rgb: Rgb, *, text: Mapping[str, str]) -> bytes:
     chunks = PngImagePlugin.PngInfo()
     for key, value in text.items():
         chunks.add_text(key, value)
-    file = _Interruptible()
+    file = _InterruptibleFile()
     Image.fromarray(rgb).save(file, "PNG", pnginfo=chunks)
     return file.getvalue()
 
 
-class _Interruptible(io.BytesIO):
+class _InterruptibleFile(io.BytesIO):
     """Pillow writes a picture part by part, a large one for a while."""
 
     def write(self, part: Any, /) -> int:

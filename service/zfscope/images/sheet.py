@@ -59,31 +59,31 @@ def _row(section: Section, photo: Rgb, geometry: Geometry, max_height_px: int) -
     picture = photo_with_boxes(photo, geometry, boxes, **size)
     left = _INNER_PX - picture.width - _GUTTER
     cell_px = (left - (COLUMNS - 1) * _GAP) // COLUMNS
-    cells = [_cell(panel, number, cell_px) for number, panel in enumerate(section.panels, 1)]
+    cells = [_panel_cell(panel, number, cell_px) for number, panel in enumerate(section.panels, 1)]
     panels = layout.grid(cells, COLUMNS, gap=_GAP, row_gap=_GAP - 6)
     heading = layout.cell(section.title, _INNER_PX, size_px=layout.HEADING)
-    return layout.above([heading, layout.beside([picture, panels], gap=_GUTTER)], gap=12)
+    return layout.vstack([heading, layout.hstack([picture, panels], gap=_GUTTER)], gap=12)
 
 
-def _cell(panel: Panel, number: int, width_px: int) -> Image.Image:
+def _panel_cell(panel: Panel, number: int, width_px: int) -> Image.Image:
     count = 2 if panel.control is None else 3
     tile_px = (width_px - (count - 1) * _TILE_GAP) // count
-    row = layout.beside(tiles(panel, tile_px), gap=_TILE_GAP)
+    row = layout.hstack(tiles(panel, tile_px), gap=_TILE_GAP)
     mark = badge(number)
     caption = layout.text(panel.caption, width_px=width_px - mark.width - _BADGE_GAP)
-    label = layout.beside([mark, caption], gap=_BADGE_GAP)
-    return layout.above([row, label], gap=6)
+    label = layout.hstack([mark, caption], gap=_BADGE_GAP)
+    return layout.vstack([row, label], gap=6)
 
 
 def _caption(sections: Sequence[Section]) -> str:
-    words = (
+    text = (
         "Photo: the receptive fields, numbered; what lies outside the network's crop is paler. Panels: the "
         "projection of one unit (grey is zero, white and black are equally strong, each on a scale of its "
         "own), then the same pixels of the photo"
     )
     if any(panel.control is not None for section in sections for panel in section.panels):
-        words += ", then a control: the projection through randomised weights, on its own scale"
-    return f"{words}."
+        text += ", then a control: the projection through randomised weights, on its own scale"
+    return f"{text}."
 
 
 def _note(sections: Sequence[Section]) -> str:
@@ -97,11 +97,11 @@ def _note(sections: Sequence[Section]) -> str:
 
 def badge(number: int) -> Image.Image:
     """Return the number in white on its colour; the same for a panel and its box."""
-    face, words = layout.font(_BADGE_TEXT_PX), str(number)
-    width = max(_BADGE_HEIGHT_PX, round(face.getlength(words)) + 8)
-    picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), layout.colour_of(number - 1))
+    face, text = layout.font(_BADGE_TEXT_PX), str(number)
+    width = max(_BADGE_HEIGHT_PX, round(face.getlength(text)) + 8)
+    picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), layout.palette_colour(number - 1))
     middle = (width / 2, _BADGE_HEIGHT_PX / 2)
-    ImageDraw.Draw(picture).text(middle, words, fill=layout.WHITE, font=face, anchor="mm")
+    ImageDraw.Draw(picture).text(middle, text, fill=layout.WHITE, font=face, anchor="mm")
     return picture
 
 
@@ -117,9 +117,9 @@ def photo_with_boxes(
     factor = min(width_px / width, max_height_px / height)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     picture = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
-    picture = _paler_outside(picture, _scaled(geometry.region, factor, size))
-    places = [_scaled(geometry.to_photo(box), factor, size) for box in boxes]
-    _draw(picture, places)
+    picture = _paler_outside(picture, _scale_to_picture(geometry.region, factor, size))
+    drawn = [_scale_to_picture(geometry.to_photo(box), factor, size) for box in boxes]
+    _draw_boxes(picture, drawn)
     return picture
 
 
@@ -130,41 +130,41 @@ def _paler_outside(picture: Image.Image, seen: Box) -> Image.Image:
     return pale
 
 
-def _draw(picture: Image.Image, places: Sequence[Box]) -> None:
+def _draw_boxes(picture: Image.Image, drawn: Sequence[Box]) -> None:
     """Draw all outlines first, so that none crosses a number."""
     pen = ImageDraw.Draw(picture)
-    for number, place in enumerate(places, 1):
-        x0, y0, x1, y1 = place.x0, place.y0, place.x1 - 1, place.y1 - 1
+    for number, box in enumerate(drawn, 1):
+        x0, y0, x1, y1 = box.x0, box.y0, box.x1 - 1, box.y1 - 1
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=layout.WHITE, width=4)
-        pen.rectangle((x0, y0, x1, y1), outline=layout.colour_of(number - 1), width=2)
+        pen.rectangle((x0, y0, x1, y1), outline=layout.palette_colour(number - 1), width=2)
     taken: list[Box] = []
-    for number, place in enumerate(places, 1):
+    for number, box in enumerate(drawn, 1):
         mark = badge(number)
-        taken.append(_free_spot(place, mark.size, picture.size, taken))
+        taken.append(_free_spot(box, mark.size, picture.size, taken))
         picture.paste(mark, (int(taken[-1].x0), int(taken[-1].y0)))
 
 
-def _free_spot(place: Box, size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Box]) -> Box:
+def _free_spot(box: Box, size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Box]) -> Box:
     """Return the first spot that no badge covers yet; the first of all where every one is covered."""
-    spots = _inside_spots(place, size) if place.width > 3 * size[0] else _outside_spots(place, size, picture)
+    spots = _inside_spots(box, size) if box.width > 3 * size[0] else _outside_spots(box, size, picture)
     return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0])
 
 
-def _inside_spots(place: Box, size: tuple[int, int]) -> list[Box]:
+def _inside_spots(box: Box, size: tuple[int, int]) -> list[Box]:
     """Return spots along the upper, then the lower edge."""
     width, height = size
     return [
         Box(x, y, x + width, y + height)
-        for y in (place.y0, max(place.y0, place.y1 - height))
-        for x in range(int(place.x0), int(place.x1) - width + 1, 2)
+        for y in (box.y0, max(box.y0, box.y1 - height))
+        for x in range(int(box.x0), int(box.x1) - width + 1, 2)
     ]
 
 
-def _outside_spots(place: Box, size: tuple[int, int], picture: tuple[int, int]) -> list[Box]:
+def _outside_spots(box: Box, size: tuple[int, int], picture: tuple[int, int]) -> list[Box]:
     """Return spots above and below a box too small to hold its number, then beside those."""
     width, height = size
-    lefts = [place.x0 - 1 + shift * (width + 1) for shift in (0, 1, -1, 2, -2)]
-    corners = [(x, y) for x in lefts for y in (place.y0 - 1 - height, place.y1 + 1)]
+    lefts = [box.x0 - 1 + shift * (width + 1) for shift in (0, 1, -1, 2, -2)]
+    corners = [(x, y) for x in lefts for y in (box.y0 - 1 - height, box.y1 + 1)]
     spots = [Box(x, y, x + width, y + height) for x, y in corners]
     inside = [s for s in spots if s.x0 >= 0 and s.y0 >= 0 and s.x1 <= picture[0] and s.y1 <= picture[1]]
     return inside or spots
@@ -174,7 +174,7 @@ def _overlap(a: Box, b: Box) -> bool:
     return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
 
 
-def _scaled(box: Box, factor: float, size: tuple[int, int]) -> Box:
+def _scale_to_picture(box: Box, factor: float, size: tuple[int, int]) -> Box:
     """Return a box of photo pixels in the drawn picture of `size` (width, height).
 
     Its edges are whole and inside the picture; at least one pixel is left of it.

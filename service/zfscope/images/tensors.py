@@ -20,12 +20,12 @@ _MAX_VALUE = 1e6
 _WHITE: dict[TensorScale, float] = {"pixels_255": 255.0, "pixels_1": 1.0}
 # Shares of what photos can span. A tensor beyond the range by more than the first is suspicious, and so is
 # one that spans less than the second: a photo's contrast is seldom below 13 of 255 levels.
-_MARGIN, _NARROW = 0.1, 0.05
+_RANGE_MARGIN, _NARROW_SHARE = 0.1, 0.05
 # Ranges around 0 that other frameworks scale pixels to: t / 127.5 - 1 and t / 255 - 0.5. A tensor that fills
 # one of them to within a share of it was likely scaled so, unless the model's own range is about as wide.
 _SYMMETRIC = {1.0: "t / 127.5 - 1", 0.5: "t / 255 - 0.5"}
-_FILLED, _WIDER = 0.02, 1.25
-_STATE = "if they are pixels, state it: tensor_scale PIXELS_255 or PIXELS_1"
+_FILL_TOLERANCE, _WIDER_FACTOR = 0.02, 1.25
+_SCALE_ADVICE = "if they are pixels, state it: tensor_scale PIXELS_255 or PIXELS_1"
 
 
 class TensorInput(NamedTuple):
@@ -60,11 +60,13 @@ def read_tensor(
     low, high = values.min(axis=(1, 2)), values.max(axis=(1, 2))
     if scale == "normalised":
         _check_values(values, low, high, -_MAX_VALUE, _MAX_VALUE, "finite values", field)
-        return TensorInput(values, _doubts(low, high, preprocessing, mean_image, field))
+        return TensorInput(values, _range_notices(low, high, preprocessing, mean_image, field))
     white = _WHITE[scale]
     _check_values(values, low, high, 0.0, white, "pixels", field)
     levels = values if white == 255 else values * np.float32(255)
-    return TensorInput(normalise_levels(levels, preprocessing, mean_image), _too_dark(scale, high, field))
+    return TensorInput(
+        normalise_levels(levels, preprocessing, mean_image), _dark_pixel_notices(scale, high, field)
+    )
 
 
 def _check_type(tensor: NDArray[np.generic], scale: TensorScale, field: str) -> None:
@@ -97,7 +99,7 @@ def _check_values(
     )
 
 
-def _doubts(
+def _range_notices(
     low: NDArray[np.float32],
     high: NDArray[np.float32],
     preprocessing: Preprocessing,
@@ -117,32 +119,32 @@ def _doubts(
     expected = f"this model's photos have {darkest.min():.4g} to {brightest.max():.4g} after normalisation"
     if (low == high).all():
         return ()
-    if (low < darkest - _MARGIN * span).any() or (high > brightest + _MARGIN * span).any():
+    if (low < darkest - _RANGE_MARGIN * span).any() or (high > brightest + _RANGE_MARGIN * span).any():
         doubt = "which no pixels give"
-    elif high.max() - low.min() < _NARROW * span.max():
+    elif high.max() - low.min() < _NARROW_SHARE * span.max():
         doubt = "which is next to no contrast"
-    elif low.min() >= 0 and (darkest < -_MARGIN * span).all():
+    elif low.min() >= 0 and (darkest < -_RANGE_MARGIN * span).all():
         doubt = "none of them negative, as if they were pixels"
-    elif formula := _symmetric(float(low.min()), float(high.max()), float(span.max())):
+    elif formula := _matching_formula(float(low.min()), float(high.max()), float(span.max())):
         doubt = f"as if they were pixels scaled by {formula} (undo that)"
     else:
         return ()
-    return (Notice("tensor-range", f"{found}, {doubt}: {expected}; {_STATE}", field),)
+    return (Notice("tensor-range", f"{found}, {doubt}: {expected}; {_SCALE_ADVICE}", field),)
 
 
-def _symmetric(low: float, high: float, span: float) -> str | None:
+def _matching_formula(low: float, high: float, span: float) -> str | None:
     """Return the formula of another framework that values were likely scaled by.
 
     span: the width of what the model's photos have.
     """
     for half, formula in _SYMMETRIC.items():
-        filled = all((1 - _FILLED) * half <= end <= 1.001 * half for end in (-low, high))
-        if filled and span > _WIDER * 2 * half:
+        filled = all((1 - _FILL_TOLERANCE) * half <= end <= 1.001 * half for end in (-low, high))
+        if filled and span > _WIDER_FACTOR * 2 * half:
             return formula
     return None
 
 
-def _too_dark(scale: TensorScale, high: NDArray[np.float32], field: str) -> tuple[Notice, ...]:
+def _dark_pixel_notices(scale: TensorScale, high: NDArray[np.float32], field: str) -> tuple[Notice, ...]:
     if scale != "pixels_255" or not 0 < high.max() <= 1:
         return ()
     message = (

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from zfscope.cancellation import checkpoint
-from zfscope.images.geometry import Box, cut
-from zfscope.images.layout import SMALL, Colour, beside, text
+from zfscope.images.geometry import Box, extract
+from zfscope.images.layout import SMALL, Colour, hstack, text
 from zfscope.images.render import GREY, Rendering, Rgb, scale_note, signed_to_rgb, symmetric_scale
 
 SILENT_NOTE = "the unit's activation is rounding, and so is its projection: shown as 128 grey, zero"
@@ -45,26 +45,26 @@ class Panel:
         return 0.0 if self.silent else symmetric_scale(self.projection)
 
 
-def columns_of(tiles: int) -> int:
+def column_count(tiles: int) -> int:
     """Return the tiles of a row: 3 x 3 of nine as in the paper, 2 x 2 of four, one row of fewer."""
     return tiles if tiles < 4 else math.ceil(math.sqrt(tiles))
 
 
 def crop_padded(picture: Rgb, box: Box) -> Rgb:
     """Return the pixels of a box, widened to whole ones; what lies outside the picture is mid-grey."""
-    return cut(picture, box.whole(), GREY)
+    return extract(picture, box.whole(), GREY)
 
 
-def greyed(patch: Rgb, inside: Box) -> Rgb:
+def grey_outside(patch: Rgb, inside: Box) -> Rgb:
     """Return a patch that is grey outside a box, where the photo ends: black would look like a part."""
     shown = np.full_like(patch, GREY)
     shown[inside.slices] = patch[inside.slices]
     return shown
 
 
-def marked(tile: Image.Image, words: str, colour: Colour) -> Image.Image:
+def mark_tile(tile: Image.Image, label: str, colour: Colour) -> Image.Image:
     """Return a tile in a frame of a colour, with words in its middle."""
-    framed, line = tile.copy(), text(words, SMALL, colour, width_px=tile.width - 2 * _FRAME_PX)
+    framed, line = tile.copy(), text(label, SMALL, colour, width_px=tile.width - 2 * _FRAME_PX)
     framed.paste(line, ((tile.width - line.width) // 2, (tile.height - line.height) // 2))
     edge = (0, 0, tile.width - 1, tile.height - 1)
     ImageDraw.Draw(framed).rectangle(edge, outline=colour, width=_FRAME_PX)
@@ -80,13 +80,13 @@ def tiles(panel: Panel, size_px: int) -> tuple[Image.Image, ...]:
     pictures = [signed_to_rgb(panel.projection, scale=panel.scale), panel.view]
     if panel.control is not None:
         pictures.append(signed_to_rgb(panel.control))
-    box = _shown(panel)
-    return tuple(_square(crop_padded(picture, box), size_px) for picture in pictures)
+    box = _visible_box(panel)
+    return tuple(_fit_square(crop_padded(picture, box), size_px) for picture in pictures)
 
 
 def projection_panel(panel: Panel, *, tile_px: int = _TILE_PX) -> Rendering:
     """Return the tiles of a panel side by side: projection, photo and, where there is one, control."""
-    return Rendering(np.asarray(beside(tiles(panel, tile_px), gap=_GAP_PX)), panel_note(panel))
+    return Rendering(np.asarray(hstack(tiles(panel, tile_px), gap=_GAP_PX)), panel_note(panel))
 
 
 def panel_note(panel: Panel) -> str:
@@ -97,14 +97,14 @@ def panel_note(panel: Panel) -> str:
     return note
 
 
-def _shown(panel: Panel) -> Box:
+def _visible_box(panel: Panel) -> Box:
     """Return the receptive field, or the whole picture where it covers that, as in fully connected layers."""
     height, width = panel.view.shape[:2]
     whole = Box(0, 0, width, height)
     return whole if panel.box.clip((height, width)) == whole else panel.box
 
 
-def _square(crop: Rgb, size_px: int) -> Image.Image:
+def _fit_square(crop: Rgb, size_px: int) -> Image.Image:
     """Resample to fit a square, in the middle of mid-grey where the crop is not square.
 
     Bicubic, but pixels stay visible as such where they are enlarged so much that all would be blur.

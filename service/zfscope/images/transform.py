@@ -43,7 +43,7 @@ class Transformation:
         return (self.right_px, self.down_px, self.scale, self.rotation_deg % 360) == (0, 0, 1, 0)
 
 
-def transformed(
+def apply_transformation(
     prepared: Prepared,
     transformation: Transformation,
     preprocessing: Preprocessing,
@@ -62,7 +62,7 @@ def transformed(
     if transformation.changes_nothing:
         return prepared
     colour = None if fill == "edge" else fill_colour(fill, preprocessing, mean_image)
-    view = _view(prepared, transformation, colour)
+    view = _transform_view(prepared, transformation, colour)
     size = (view.shape[0], view.shape[1])
     geometry = Geometry(size, size, Box(0, 0, size[1], size[0]))
     return Prepared(view, view[None], normalise(view, preprocessing, mean_image)[None], (geometry,))
@@ -83,21 +83,23 @@ def fill_colour(
     return rgb.round().clip(0, 255).astype(np.uint8)
 
 
-def _view(prepared: Prepared, transformation: Transformation, colour: NDArray[np.uint8] | None) -> Rgb:
+def _transform_view(
+    prepared: Prepared, transformation: Transformation, colour: NDArray[np.uint8] | None
+) -> Rgb:
     """Return the transformed crop, uint8 (H, W, 3)."""
     height, width = prepared.geometries[0].network_size
-    to_canvas = _inverse(transformation, (height, width))
+    to_canvas = _canvas_matrix(transformation, (height, width))
     corners = to_canvas @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     window = Box(*corners.min(axis=1), *corners.max(axis=1)).whole()
-    if _whole_pixels(to_canvas):
+    if _is_whole_pixel_shift(to_canvas):
         return _canvas(prepared, transformation.scale, window, colour)
     around = Box(window.x0 - _REACH, window.y0 - _REACH, window.x1 + _REACH, window.y1 + _REACH)
     canvas = _canvas(prepared, transformation.scale, around, colour)
     to_canvas[:, 2] -= (around.x0, around.y0)
-    return _interpolated(canvas, to_canvas, (width, height))
+    return _interpolate(canvas, to_canvas, (width, height))
 
 
-def _inverse(transformation: Transformation, size: tuple[int, int]) -> NDArray[np.float64]:
+def _canvas_matrix(transformation: Transformation, size: tuple[int, int]) -> NDArray[np.float64]:
     """Return the matrix (2, 3) from x, y, 1 of the crop to its place in the canvas.
 
     The canvas is the untransformed picture, scaled about the crop's centre but neither turned nor moved.
@@ -111,7 +113,7 @@ def _inverse(transformation: Transformation, size: tuple[int, int]) -> NDArray[n
     return np.column_stack([turn, centre - turn @ moved])
 
 
-def _whole_pixels(matrix: NDArray[np.float64]) -> bool:
+def _is_whole_pixel_shift(matrix: NDArray[np.float64]) -> bool:
     """Return whether the matrix is a translation by whole pixels."""
     return bool((matrix[:, :2] == np.eye(2)).all() and (matrix[:, 2] == matrix[:, 2].round()).all())
 
@@ -123,11 +125,11 @@ def _canvas(prepared: Prepared, scale: float, window: Box, colour: NDArray[np.ui
     """
     height, width = prepared.photo.shape[:2]
     geometry = prepared.geometries[0].resized((height, width))
-    photo = _scaled(geometry.to_network(Box(0, 0, width, height)), scale, geometry)
-    left, right = _inside(photo.x0, photo.x1, window.x0, window.x1)
-    top, bottom = _inside(photo.y0, photo.y1, window.y0, window.y1)
-    region = geometry.to_photo(_scaled(Box(left, top, right, bottom), 1 / scale, geometry))
-    part = _resampled(prepared.photo, region.clip((height, width)), (right - left, bottom - top))
+    photo = _scale_about_centre(geometry.to_network(Box(0, 0, width, height)), scale, geometry)
+    left, right = _visible_range(photo.x0, photo.x1, window.x0, window.x1)
+    top, bottom = _visible_range(photo.y0, photo.y1, window.y0, window.y1)
+    region = geometry.to_photo(_scale_about_centre(Box(left, top, right, bottom), 1 / scale, geometry))
+    part = _resample(prepared.photo, region.clip((height, width)), (right - left, bottom - top))
     x, y = np.arange(window.x0, window.x1, dtype=int), np.arange(window.y0, window.y1, dtype=int)
     shown: Rgb = part[y.clip(top, bottom - 1) - top][:, x.clip(left, right - 1) - left]
     if colour is not None:
@@ -136,7 +138,7 @@ def _canvas(prepared: Prepared, scale: float, window: Box, colour: NDArray[np.ui
     return shown
 
 
-def _scaled(box: Box, scale: float, geometry: Geometry) -> Box:
+def _scale_about_centre(box: Box, scale: float, geometry: Geometry) -> Box:
     """Return a box scaled about the crop's centre."""
     x, y = geometry.network_size[1] / 2, geometry.network_size[0] / 2
     from_centre = box.moved(-x, -y)
@@ -145,21 +147,21 @@ def _scaled(box: Box, scale: float, geometry: Geometry) -> Box:
     ).moved(x, y)
 
 
-def _inside(start: float, end: float, window_start: float, window_end: float) -> tuple[int, int]:
+def _visible_range(start: float, end: float, window_start: float, window_end: float) -> tuple[int, int]:
     """Return the whole pixels of the photo, from `start` to `end`, in a window; at least the nearest one."""
     first, last = math.ceil(start - 1e-6), math.floor(end + 1e-6)  # an edge may miss its pixel by rounding
     lowest = min(max(first, int(window_start)), last - 1)
     return lowest, max(min(last, int(window_end)), lowest + 1)
 
 
-def _resampled(photo: Rgb, region: Box, size: tuple[int, int]) -> Rgb:
+def _resample(photo: Rgb, region: Box, size: tuple[int, int]) -> Rgb:
     """Resample a region of the photo to `size` (width, height), as `prepare` does its square."""
     image = Image.fromarray(photo)
     box = (region.x0, region.y0, region.x1, region.y1)
     return np.array(image.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
-def _interpolated(canvas: Rgb, matrix: NDArray[np.float64], size: tuple[int, int]) -> Rgb:
+def _interpolate(canvas: Rgb, matrix: NDArray[np.float64], size: tuple[int, int]) -> Rgb:
     """Take the pixels of a picture of `size` (width, height) from where the matrix says, bicubic."""
     data = tuple(matrix.flatten().tolist())
     # In floating point: Pillow cuts the fractions of its bytes off instead of rounding them.
