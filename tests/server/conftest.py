@@ -21,7 +21,7 @@ import structlog
 import torch
 from PIL import Image
 
-from tests.support.alone import Alone
+from tests.support.service_process import ConnectedService
 from tests.support.signals import signal_setup
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
@@ -232,7 +232,7 @@ def json_log() -> Iterator[None]:
 
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts a service as a process, set up by the environment alone. before: code that is run first."""
+    """Start services in separate processes, configured by the environment. before: code to run first."""
     started: list[subprocess.Popen[str]] = []
     names = ("listen", "store", "default_model", "cache", "threads", "lame_duck_s", "grace_s")
     setup = {f"ZFSCOPE_{name.upper()}": str(getattr(settings, name)) for name in names}
@@ -256,8 +256,8 @@ def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 @pytest.fixture
-def alone(start: Callable[..., subprocess.Popen[str]]) -> Iterator[Alone]:
-    """A service as a process of its own that serves, and a plain connection to it."""
+def connected_service(start: Callable[..., subprocess.Popen[str]]) -> Iterator[ConnectedService]:
+    """A running service in a separate process, with a plaintext channel to it."""
     process = start(listen="127.0.0.1:0")
     assert process.stdout is not None
     assert process.stderr is not None
@@ -265,4 +265,4 @@ def alone(start: Callable[..., subprocess.Popen[str]]) -> Iterator[Alone]:
     address = process.stdout.readline().split()[-1]
     process.stdout.readline()  # it serves
     with grpc.insecure_channel(address) as channel:
-        yield Alone(process, address, channel)
+        yield ConnectedService(process, address, channel)

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.support.alone import memory_kib
+from tests.support.service_process import memory_kib
 from zfscope.client import Client
 from zfscope.images.limits import DecodeLimits
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, tensor_pb2

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from tests.support.alone import Alone, memory_kib
+from tests.support.service_process import ConnectedService, memory_kib
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import classification_pb2, image_pb2, tensor_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -19,7 +19,7 @@ ROOM_MIB = 260
 """A request may be 52 MiB and is held as bytes, as a message and as what it says; a bomb unpacks to more."""
 
 
-def peak_mib(service: Alone) -> int:
+def peak_mib(service: ConnectedService) -> int:
     return memory_kib(service.process, "VmHWM") // 1024
 
 
@@ -111,31 +111,35 @@ BOMBS: dict[str, tuple[Send, set[grpc.StatusCode]]] = {
 }
 
 
-def test_bombs_are_refused_with_the_right_status_and_little_memory(alone: Alone, photo: bytes) -> None:
+def test_bombs_are_refused_with_the_right_status_and_little_memory(
+    connected_service: ConnectedService, photo: bytes
+) -> None:
     grown: dict[str, int] = {}
     for name, (send, allowed) in BOMBS.items():
-        before = peak_mib(alone)
+        before = peak_mib(connected_service)
         for _ in range(2):
             with pytest.raises(grpc.RpcError) as refusal:
-                send(alone.channel, photo)
+                send(connected_service.channel, photo)
             assert refusal.value.code() in allowed, (
                 f"{name}: {refusal.value.code()} {refusal.value.details()}"
             )
-        grown[name] = peak_mib(alone) - before
+        grown[name] = peak_mib(connected_service) - before
     assert all(mib < ROOM_MIB for mib in grown.values()), grown
-    stub = ClassificationServiceStub(alone.channel)
+    stub = ClassificationServiceStub(connected_service.channel)
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     assert stub.Classify(request, timeout=60).classes
 
 
-def test_who_connects_and_says_nothing_or_little_keeps_nobody_waiting(alone: Alone, photo: bytes) -> None:
-    host, _, port = alone.address.rpartition(":")
+def test_who_connects_and_says_nothing_or_little_keeps_nobody_waiting(
+    connected_service: ConnectedService, photo: bytes
+) -> None:
+    host, _, port = connected_service.address.rpartition(":")
     greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     slow = [socket.create_connection((host, int(port))) for _ in range(50)]
     try:
         for number, connection in enumerate(slow):
             connection.sendall(greeting[: number % len(greeting)])
-        stub = ClassificationServiceStub(alone.channel)
+        stub = ClassificationServiceStub(connected_service.channel)
         request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
         assert stub.Classify(request, timeout=30).classes
     finally:

@@ -17,8 +17,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.support.alone import Alone, memory_kib
 from tests.support.mutations import mutated
+from tests.support.service_process import ConnectedService, memory_kib
 from zfscope.server.protos import SERVICES, pool_of_all
 
 MESSAGES = int(os.environ.get("ZFSCOPE_FUZZ", "400"))
@@ -122,7 +122,7 @@ EVERY_METHOD = [method for name in SERVICES for method in POOL.FindServiceByName
 class Fuzzed:
     """A service, and what became of what it was sent."""
 
-    service: Alone
+    service: ConnectedService
     seen: dict[str, set[str]] = field(default_factory=lambda: {method.name: set() for method in EVERY_METHOD})
     memory: list[float] = field(default_factory=list)
 
@@ -151,8 +151,8 @@ class Fuzzed:
 
 
 @pytest.fixture
-def fuzzed(alone: Alone) -> Fuzzed:
-    return Fuzzed(alone)
+def fuzzed(connected_service: ConnectedService) -> Fuzzed:
+    return Fuzzed(connected_service)
 
 
 def fuzz(fuzzed: Fuzzed, method: Any, seed: Message, *, messages: int) -> None:

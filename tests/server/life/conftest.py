@@ -1,4 +1,4 @@
-"""A service as a process that can be hurt in every way, and an analysis that runs until it is released."""
+"""Services in separate processes, and an analysis that runs until it is released."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.lone import ROOT, Lone, eventually
+from tests.support.service_process import ROOT, ServiceProcess, wait_until
 from zfscope.client import Client, channel
 from zfscope.server.settings import Settings
 
@@ -42,32 +42,32 @@ def environment(settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def start_lone(environment: Mapping[str, str]) -> Iterator[Callable[..., Lone]]:
-    """Starts services as processes, with other settings where given."""
+def start_process(environment: Mapping[str, str]) -> Iterator[Callable[..., ServiceProcess]]:
+    """Start services in separate processes, with changed settings."""
     with ExitStack() as started:
 
-        def start(within: Sequence[str] = (), **changes: object) -> Lone:
+        def start(within: Sequence[str] = (), **changes: object) -> ServiceProcess:
             changed = {f"ZFSCOPE_{name.upper()}": str(value) for name, value in changes.items()}
-            lone = Lone({**environment, **changed}, within)
-            started.callback(lone.close)
-            lone.start()
-            return lone
+            process = ServiceProcess({**environment, **changed}, within)
+            started.callback(process.close)
+            process.start()
+            return process
 
         yield start
 
 
 @pytest.fixture(scope="session")
-def shared_lone(environment: Mapping[str, str]) -> Iterator[Lone]:
-    """A service for all tests, which starts it again where one has ended it: a start takes seconds."""
-    with closing(Lone(environment)) as lone:
-        yield lone
+def shared_process(environment: Mapping[str, str]) -> Iterator[ServiceProcess]:
+    """One process for all tests, since a start takes seconds; see `service_process`."""
+    with closing(ServiceProcess(environment)) as service_process:
+        yield service_process
 
 
 @pytest.fixture
-def lone(shared_lone: Lone) -> Lone:
-    """A service as a process that serves, with an empty log."""
-    shared_lone.start_if_ended()
-    return shared_lone
+def service_process(shared_process: ServiceProcess) -> ServiceProcess:
+    """A running service in a separate process, with an empty log; restarted if a test ended it."""
+    shared_process.ensure_running()
+    return shared_process
 
 
 class HeldCall:
@@ -88,7 +88,7 @@ class HeldCall:
 
     def wait_for(self, what: str) -> None:
         """Wait until it was `begun`, `done` or `cancelled`."""
-        eventually(lambda: self.count(what), f"the analysis is {what}")
+        wait_until(lambda: self.count(what), f"the analysis is {what}")
 
     def release(self) -> None:
         """Let it end."""

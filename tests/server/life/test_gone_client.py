@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.life.conftest import HeldCall
 from tests.support.calls import analyze_request
-from tests.support.lone import ROOT, Lone, eventually
+from tests.support.service_process import ROOT, ServiceProcess, wait_until
 from zfscope.client import Client
 from zfscope.errors import Cancelled
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -27,10 +27,12 @@ Client(address).analyze("held", [Path(photo)], {"folder": folder})
 
 
 @pytest.fixture
-def caller(lone: Lone, held: HeldCall, photo: bytes, tmp_path: Any) -> Iterator["subprocess.Popen[str]"]:
+def caller(
+    service_process: ServiceProcess, held: HeldCall, photo: bytes, tmp_path: Any
+) -> Iterator["subprocess.Popen[str]"]:
     """A client as a process, whose analysis runs."""
     (tmp_path / "photo.png").write_bytes(photo)
-    arguments = (lone.address, str(tmp_path / "photo.png"), held.parameters["folder"])
+    arguments = (service_process.address, str(tmp_path / "photo.png"), held.parameters["folder"])
     with subprocess.Popen([sys.executable, "-c", CALL, *arguments], cwd=ROOT, text=True) as process:
         held.wait_for("begun")
         yield process
@@ -39,54 +41,58 @@ def caller(lone: Lone, held: HeldCall, photo: bytes, tmp_path: Any) -> Iterator[
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_work_of_a_client_that_is_killed_or_stopped_ends(
-    caller: "subprocess.Popen[str]", lone: Lone, held: HeldCall, number: signal.Signals
+    caller: "subprocess.Popen[str]", service_process: ServiceProcess, held: HeldCall, number: signal.Signals
 ) -> None:
     caller.send_signal(number)
 
     held.wait_for("cancelled")  # of a stopped client once keepalive has noticed it
 
     assert (held.count("begun"), held.count("done")) == (1, 0)
-    assert lone.logged("cancelled")["method"] == ANALYZE
-    assert_healthy(lone)
+    assert service_process.wait_for_log("cancelled")["method"] == ANALYZE
+    assert_healthy(service_process)
 
 
-def test_the_work_of_a_call_that_is_cancelled_ends(lone: Lone, held: HeldCall, photo: bytes) -> None:
-    with grpc.insecure_channel(lone.address) as channel:
+def test_the_work_of_a_call_that_is_cancelled_ends(
+    service_process: ServiceProcess, held: HeldCall, photo: bytes
+) -> None:
+    with grpc.insecure_channel(service_process.address) as channel:
         call = AnalysisServiceStub(channel).Analyze(analyze_request("held", [photo], held.parameters))
         held.wait_for("begun")
         call.cancel()
 
         assert call.code() is grpc.StatusCode.CANCELLED
         held.wait_for("cancelled")
-    assert lone.logged("cancelled")["code"] == "CANCELLED"
-    assert_healthy(lone)
+    assert service_process.wait_for_log("cancelled")["code"] == "CANCELLED"
+    assert_healthy(service_process)
 
 
-def test_the_work_of_a_call_whose_deadline_passes_ends(lone: Lone, held: HeldCall, photo: bytes) -> None:
-    with grpc.insecure_channel(lone.address) as channel:
+def test_the_work_of_a_call_whose_deadline_passes_ends(
+    service_process: ServiceProcess, held: HeldCall, photo: bytes
+) -> None:
+    with grpc.insecure_channel(service_process.address) as channel:
         request = analyze_request("held", [photo], held.parameters)
         call = AnalysisServiceStub(channel).Analyze(request, timeout=2)
         held.wait_for("begun")
 
         assert call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         held.wait_for("cancelled")
-    assert_healthy(lone)
+    assert_healthy(service_process)
 
 
 def test_a_client_that_is_closed_cancels_its_analysis(
-    lone: Lone, held: HeldCall, begin: Callable[[Client], Any]
+    service_process: ServiceProcess, held: HeldCall, begin: Callable[[Client], Any]
 ) -> None:
-    client = Client(lone.address)
+    client = Client(service_process.address)
     running = begin(client)
     client.close()
 
     assert type(running.exception(timeout=60)) is Cancelled
     held.wait_for("cancelled")
-    assert_healthy(lone)
+    assert_healthy(service_process)
 
 
-def assert_healthy(lone: Lone) -> None:
+def assert_healthy(service_process: ServiceProcess) -> None:
     """Assert that a service answers others, and that nobody's leaving was a failure to its log."""
-    with Client(lone.address) as client:
-        eventually(lambda: client.health() == "SERVING", "the service serves")
-    assert not [line for line in lone.log if line["event"] in ("failed", "not JSON")]
+    with Client(service_process.address) as client:
+        wait_until(lambda: client.health() == "SERVING", "the service serves")
+    assert not [line for line in service_process.log if line["event"] in ("failed", "not JSON")]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.server.life.conftest import HeldCall
 from tests.support.certificates import Certificates
-from tests.support.lone import Lone
+from tests.support.service_process import ServiceProcess
 from zfscope.client import Access, Client, channel
 from zfscope.errors import Cancelled, NotReady
 
@@ -20,74 +20,78 @@ Begin = Callable[[Client], "Future[Any]"]
 
 
 @pytest.fixture(scope="module")
-def tls_lone(environment: Mapping[str, str], pems: Certificates) -> Iterator[Lone]:
+def tls_process(environment: Mapping[str, str], pems: Certificates) -> Iterator[ServiceProcess]:
     """A service with TLS for all tests here."""
     with_tls = {f"ZFSCOPE_{name.upper()}": str(path) for name, path in pems.server.items()}
-    with closing(Lone({**environment, **with_tls})) as lone:
-        yield lone
+    with closing(ServiceProcess({**environment, **with_tls})) as service_process:
+        yield service_process
 
 
 @pytest.fixture(params=["plain", "TLS"])
-def secured(request: pytest.FixtureRequest, pems: Certificates) -> tuple[Lone, Access]:
+def secured(request: pytest.FixtureRequest, pems: Certificates) -> tuple[ServiceProcess, Access]:
     """A service without TLS, and one with it, and how clients reach it."""
     if request.param == "plain":
-        return request.getfixturevalue("lone"), Access()
-    lone: Lone = request.getfixturevalue("tls_lone")
-    lone.start_if_ended()
-    return lone, Access(tls_ca=pems.ca)
+        return request.getfixturevalue("service_process"), Access()
+    service_process: ServiceProcess = request.getfixturevalue("tls_process")
+    service_process.ensure_running()
+    return service_process, Access(tls_ca=pems.ca)
 
 
 def test_a_call_whose_service_is_killed_is_not_ready_at_once(
-    secured: tuple[Lone, Access], begin: Begin
+    secured: tuple[ServiceProcess, Access], begin: Begin
 ) -> None:
-    lone, access = secured
-    with Client(lone.address, access=access) as client:
+    service_process, access = secured
+    with Client(service_process.address, access=access) as client:
         running = begin(client)
-        lone.send(signal.SIGKILL)
+        service_process.send(signal.SIGKILL)
 
         assert type(running.exception(timeout=60)) is NotReady
-    lone.ended()
+    service_process.wait()
 
 
 def test_a_call_whose_service_is_killed_is_not_begun_by_another_replica(
-    lone: Lone, start_lone: Callable[..., Lone], held: HeldCall, begin: Begin, photo: bytes
+    service_process: ServiceProcess,
+    start_process: Callable[..., ServiceProcess],
+    held: HeldCall,
+    begin: Begin,
+    photo: bytes,
 ) -> None:
-    lones = [lone, start_lone()]
-    with Client("ipv4:" + ",".join(lone.address for lone in lones)) as client:
+    replicas = [service_process, start_process()]
+    with Client("ipv4:" + ",".join(replica.address for replica in replicas)) as client:
         running = begin(client)
-        (busy,) = (lone for lone in lones if lone.process.pid in held.processes("begun"))
+        (busy,) = (replica for replica in replicas if replica.process.pid in held.processes("begun"))
         busy.send(signal.SIGKILL)
 
         assert type(running.exception(timeout=60)) is NotReady
         for _ in range(4):  # in turn, and no call is lost
             assert client.classify(photo).model == "tiny"
-    busy.ended()
+    busy.wait()
     assert held.count("begun") == 1
 
 
 @pytest.mark.usefixtures("prompt_client")
 def test_a_call_whose_service_is_stopped_is_not_ready_once_its_silence_is_noticed(
-    secured: tuple[Lone, Access], held: HeldCall, begin: Begin
+    secured: tuple[ServiceProcess, Access], held: HeldCall, begin: Begin
 ) -> None:
-    lone, access = secured
-    with Client(lone.address, access=access) as client:
+    service_process, access = secured
+    with Client(service_process.address, access=access) as client:
         running = begin(client)
-        lone.send(signal.SIGSTOP)
+        service_process.send(signal.SIGSTOP)
 
         assert type(running.exception(timeout=60)) is NotReady
-        lone.send(signal.SIGCONT)
+        service_process.send(signal.SIGCONT)
         held.wait_for("cancelled")
     assert held.count("begun") == 1
 
 
 @pytest.mark.usefixtures("prompt_client")
 def test_calls_that_are_sent_to_a_stopped_service_end_and_are_answered_once_it_goes_on(
-    lone: Lone, photo: bytes, held: HeldCall, monkeypatch: pytest.MonkeyPatch
+    service_process: ServiceProcess, photo: bytes, held: HeldCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "CONNECT_S", 0.3)
-    with Client(lone.address, timeout_s=1) as client:
+    with Client(service_process.address, timeout_s=1) as client:
         assert client.classify(photo).model == "tiny"
-        lone.send(signal.SIGSTOP)
+        service_process.send(signal.SIGSTOP)
 
         with pytest.raises((NotReady, Cancelled)):
             client.classify(photo)
@@ -95,7 +99,7 @@ def test_calls_that_are_sent_to_a_stopped_service_end_and_are_answered_once_it_g
             client.analyze("held", [photo], held.parameters)
         with pytest.raises(NotReady, match="is not serving after"):
             client.wait_until_ready(0.1)
-        lone.send(signal.SIGCONT)
+        service_process.send(signal.SIGCONT)
 
         client.wait_until_ready(60)
         assert client.classify(photo).model == "tiny"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.server.life.conftest import HeldCall
-from tests.support.lone import ROOT, Lone
 from tests.support.netns import SERVER, Cable
+from tests.support.service_process import ROOT, ServiceProcess
 
 
 class Remote:
@@ -43,9 +43,9 @@ def cable() -> Iterator[Cable]:
 
 
 @pytest.fixture
-def far(cable: Cable, start_lone: Callable[..., Lone]) -> Lone:
+def far(cable: Cable, start_process: Callable[..., ServiceProcess]) -> ServiceProcess:
     """A service at one end of the cable."""
-    return start_lone(cable.server, listen=f"{SERVER}:50051", allow_insecure=True)
+    return start_process(cable.server, listen=f"{SERVER}:50051", allow_insecure=True)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def remote(cable: Cable, held: HeldCall, photo: bytes, tmp_path: Path) -> Iterat
 
 
 def test_when_the_network_dies_during_a_call_both_ends_notice_and_it_is_not_begun_again(
-    cable: Cable, far: Lone, remote: Remote, held: HeldCall
+    cable: Cable, far: ServiceProcess, remote: Remote, held: HeldCall
 ) -> None:
     remote.begin("analyze")
     held.wait_for("begun")
@@ -69,7 +69,7 @@ def test_when_the_network_dies_during_a_call_both_ends_notice_and_it_is_not_begu
 
     assert remote.outcome() == "NotReady"
     held.wait_for("cancelled")
-    assert far.logged("cancelled")["code"] == "CANCELLED"
+    assert far.wait_for_log("cancelled")["code"] == "CANCELLED"
     assert remote.call("classify") == "NotReady"
     cable.mend()
 
@@ -82,12 +82,12 @@ def test_when_the_network_dies_during_a_call_both_ends_notice_and_it_is_not_begu
 
 
 def test_an_idle_connection_whose_service_was_replaced_unseen_costs_no_call(
-    cable: Cable, far: Lone, remote: Remote
+    cable: Cable, far: ServiceProcess, remote: Remote
 ) -> None:
     assert remote.call("classify") == "result"
     cable.cut()
     far.send(signal.SIGKILL)  # the end of its connections is lost
-    far.ended()
+    far.wait()
     far.start()
     cable.mend()
 

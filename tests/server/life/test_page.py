@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.lone import ROOT
+from tests.support.service_process import ROOT
 from zfscope.client import channel
 from zfscope.server.settings import Settings
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.server.life.conftest import HeldCall
-from tests.support.lone import Lone, eventually
 from tests.support.ports import free_ports
 from tests.support.programs import require_program
+from tests.support.service_process import ServiceProcess, wait_until
 from zfscope.client import Client
 from zfscope.errors import NotReady
 
@@ -80,7 +80,7 @@ class Proxy:
                 return False
             return True
 
-        eventually(listens, "nginx listens")
+        wait_until(listens, "nginx listens")
 
     def reload(self) -> None:
         """Have new workers take new calls, while the old ones finish theirs: a restart without a loss."""
@@ -96,14 +96,14 @@ class Proxy:
 
 
 @pytest.fixture
-def proxy(lone: Lone, tmp_path: Path) -> Iterator[Proxy]:
-    with closing(Proxy(tmp_path, lone.address)) as proxy:
+def proxy(service_process: ServiceProcess, tmp_path: Path) -> Iterator[Proxy]:
+    with closing(Proxy(tmp_path, service_process.address)) as proxy:
         proxy.start()
         yield proxy
 
 
 def test_a_call_whose_proxy_is_killed_is_not_ready_and_its_work_ends_begun_once(
-    proxy: Proxy, lone: Lone, held: HeldCall, begin: Begin, photo: bytes
+    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin, photo: bytes
 ) -> None:
     with Client(proxy.address) as client:
         running = begin(client)
@@ -111,7 +111,7 @@ def test_a_call_whose_proxy_is_killed_is_not_ready_and_its_work_ends_begun_once(
 
         assert type(running.exception(timeout=60)) is NotReady
         held.wait_for("cancelled")
-        assert lone.logged("cancelled")["code"] == "CANCELLED"
+        assert service_process.wait_for_log("cancelled")["code"] == "CANCELLED"
         with pytest.raises(NotReady):
             client.classify(photo)
         proxy.start()
@@ -136,35 +136,35 @@ def test_a_proxy_that_is_reloaded_costs_no_call(
 
 
 def test_a_service_that_ends_behind_a_proxy_refuses_and_is_not_ready_as_without(
-    proxy: Proxy, lone: Lone, held: HeldCall, begin: Begin, photo: bytes
+    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin, photo: bytes
 ) -> None:
     with Client(proxy.address) as client:
         running = begin(client)
-        lone.send(signal.SIGTERM)
-        lone.logged("refusing requests")
+        service_process.send(signal.SIGTERM)
+        service_process.wait_for_log("refusing requests")
         with pytest.raises(NotReady, match="the service is shutting down; try another one"):
             client.classify(photo)
         held.release()
         assert running.result(timeout=60).analysis.numbers == {"held": 1}
-        lone.ended()
+        service_process.wait()
 
         with pytest.raises(NotReady, match="the proxy does not reach the service"):
             client.classify(photo)
         with pytest.raises(NotReady, match="the proxy does not reach the service"):
             client.analyze("held", [photo], held.parameters)
-        lone.start()
+        service_process.start()
 
         client.wait_until_ready(60)
         assert client.classify(photo).model == "tiny"
 
 
 def test_a_call_whose_service_is_killed_behind_a_proxy_is_not_ready_and_not_begun_again(
-    proxy: Proxy, lone: Lone, held: HeldCall, begin: Begin
+    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin
 ) -> None:
     with Client(proxy.address) as client:
         running = begin(client)
-        lone.send(signal.SIGKILL)
+        service_process.send(signal.SIGKILL)
 
         assert type(running.exception(timeout=60)) is NotReady
-    lone.ended()
+    service_process.wait()
     assert held.count("begun") == 1

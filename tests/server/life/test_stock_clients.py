@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.server.life.conftest import HeldCall
 from tests.support.calls import analyze_request
-from tests.support.lone import Lone
+from tests.support.service_process import ServiceProcess
 from tests.support.stock_clients import NodeClient, PingConnection
 from zfscope.client.retry import shipped_service_config
 from zfscope.errors import NotReady, RuntimeUnavailable
@@ -40,16 +40,20 @@ def node() -> NodeClient:
 
 
 def test_clients_that_ping_every_second_live_idle_or_in_a_call(
-    start_lone: Callable[..., Lone], node: NodeClient, held: HeldCall, photo: bytes, tmp_path: Path
+    start_process: Callable[..., ServiceProcess],
+    node: NodeClient,
+    held: HeldCall,
+    photo: bytes,
+    tmp_path: Path,
 ) -> None:
-    lone = start_lone(keepalive_s=60)
+    service_process = start_process(keepalive_s=60)
     request = analyze_request("held", [photo], held.parameters)
     (tmp_path / "request").write_bytes(request.SerializeToString())
     options = [*KEEPALIVE.items(), ("grpc.http2.max_pings_without_data", 0)]
     with (
-        node.begin(lone.address, ANALYZE, tmp_path / "request", KEEPALIVE) as by_node,
-        grpc.insecure_channel(lone.address, options) as channel,
-        closing(PingConnection(lone.address)) as idle,
+        node.begin(service_process.address, ANALYZE, tmp_path / "request", KEEPALIVE) as by_node,
+        grpc.insecure_channel(service_process.address, options) as channel,
+        closing(PingConnection(service_process.address)) as idle,
     ):
         held.wait_for("begun")
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())

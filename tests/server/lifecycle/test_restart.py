@@ -1,4 +1,4 @@
-"""A lone service that is restarted under analyses; `benchmarks.restart` does so 50 times."""
+"""A single service that is restarted under analyses; `benchmarks.restart` does so 50 times."""
 
 from benchmarks import restart
 from zfscope.server.settings import Settings

@@ -1,4 +1,4 @@
-"""A service as a process that can be hurt in every way and started again, with its log."""
+"""Services in separate processes, which tests signal, kill and restart."""
 
 import json
 import os
@@ -8,28 +8,40 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60
-"""For what has to happen, on a busy machine too."""
+# Timeout of events that must happen, long enough for a busy machine.
+TIMEOUT_S = 60
 SERVE = "from zfscope.cli import main; main()"
 
 
-def eventually(happened: Callable[[], object], what: str) -> None:
-    """Wait until something has happened."""
-    end = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < end, f"never happened: {what}"
+def wait_until(condition: Callable[[], object], description: str) -> None:
+    """Wait until a condition holds. description: the condition, for the failure message."""
+    end = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < end, f"never happened: {description}"
         time.sleep(0.01)
 
 
-class Lone:
-    """A service as a process, on the same port whenever it is started."""
+@dataclass(frozen=True)
+class ConnectedService:
+    """Running service in a separate process, with a plaintext channel to it."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    channel: grpc.Channel
+
+
+class ServiceProcess:
+    """Service in a separate process, with its log; a restart uses the same port."""
 
     def __init__(self, environment: Mapping[str, str], within: Sequence[str] = ()) -> None:
-        """within: the command that starts it somewhere else, such as in a network namespace."""
+        """within: command prefix of the process, such as one that enters a network namespace."""
         self.address = environment["ZFSCOPE_LISTEN"]
         self.log: list[dict[str, Any]] = []
         self._environment, self._within = dict(environment), within
@@ -42,7 +54,7 @@ class Lone:
         return self._process
 
     def start(self) -> None:
-        """Start it, and wait until it serves."""
+        """Start the process and wait until the model is served."""
         self.log.clear()
         self._process = subprocess.Popen(
             [*self._within, sys.executable, "-c", SERVE, "serve"],
@@ -57,44 +69,42 @@ class Lone:
         self.address = self._process.stdout.readline().strip().removeprefix("zfscope listens on ")
         assert self._process.stdout.readline().startswith("zfscope serves"), self.log
 
-    def start_if_ended(self) -> None:
-        """Start it unless it runs; have it go on if it was stopped, with an empty log."""
+    def ensure_running(self) -> None:
+        """Start the process if it has ended; otherwise continue it if stopped, and clear the log."""
         if self._process is not None and self._process.poll() is None:
             self.send(signal.SIGCONT)
             self.log.clear()
             return
         if self._process is not None:
-            self.ended()
+            self.wait()
         self.start()
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         self.process.send_signal(number)
 
-    def ended(self) -> int:
-        """Wait until it has ended; return the exit code."""
-        code = self.process.wait(timeout=PATIENCE_S)
+    def wait(self) -> int:
+        """Wait until the process has ended; return the exit code."""
+        code = self.process.wait(timeout=TIMEOUT_S)
         self._reader.join()
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
 
-    def logged(self, event: str) -> dict[str, Any]:
-        """Wait for a line of the log; return it."""
-        found: list[dict[str, Any]] = []
+    def wait_for_log(self, event: str) -> dict[str, Any]:
+        """Wait for a log line with the event; return the first."""
 
-        def look() -> bool:
-            found[:] = [line for line in list(self.log) if line["event"] == event]
-            return bool(found)
+        def lines() -> list[dict[str, Any]]:
+            return [line for line in list(self.log) if line["event"] == event]
 
-        eventually(look, f"'{event}' in the log: {self.log}")
-        return found[0]
+        wait_until(lines, f"'{event}' in the log: {self.log}")
+        return lines()[0]
 
     def close(self) -> None:
-        """End it at once, whatever state it is in."""
+        """Kill the process, even if it is stopped."""
         if self._process is not None:
             self._process.kill()
-            self.ended()
+            self.wait()
 
     def _read(self, lines: Any) -> None:
         with lines:
@@ -103,3 +113,9 @@ class Lone:
                     self.log.append(json.loads(line))
                 except json.JSONDecodeError:
                     self.log.append({"event": "not JSON", "line": line})
+
+
+def memory_kib(process: "subprocess.Popen[str]", field: str) -> int:
+    """Return a field of /proc/PID/status in KiB: VmRSS, resident memory, or VmHWM, its peak."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split(f"{field}:")[1].split()[0])
