@@ -1,4 +1,4 @@
-"""Tiny networks with seeded weights, of every kind of layer: what nearly all tests run on."""
+"""Fixtures of nearly all tests: tiny networks with seeded weights and every kind of layer."""
 
 import os
 import shutil
@@ -31,23 +31,23 @@ from zfscope.networks.layers import (
     ReLU,
 )
 
-settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+settings.register_profile("untimed", deadline=None)  # a test may be slow on a busy machine
 settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked as needing a GPU where there is none."""
+    """Skip the tests marked `gpu` on a machine without a GPU."""
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a GPU"))
 
 
-class _Stdout:
-    """Standard output as it is at the time.
+class _CurrentStdout:
+    """Writes to `sys.stdout`, whatever it is at the time of the call.
 
-    structlog's own logger calls `print`, which holds no reference to `sys.stdout` while it writes: where a
-    service logs in one thread while pytest replaces `sys.stdout` in another, the process crashes.
+    structlog's default logger calls `print`, which does not keep a reference to `sys.stdout` while it writes:
+    if a service logs in one thread while pytest replaces `sys.stdout` in another, the process crashes.
     """
 
     def write(self, text: str) -> None:
@@ -58,14 +58,15 @@ class _Stdout:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _log() -> None:
-    """Log faults as plain text: structlog's own way to print every local variable takes seconds for each."""
+def _plain_tracebacks() -> None:
+    """Log plain tracebacks: structlog's default prints every local variable, which takes seconds."""
     *others, _ = structlog.get_config()["processors"]
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    stream = cast("TextIO", _Stdout())
+    stream = cast("TextIO", _CurrentStdout())
     structlog.configure(processors=[*others, plain], logger_factory=structlog.WriteLoggerFactory(stream))
 
 
+# The layers of ZFNet in their order, at small size; its windows overhang, and are padded unevenly.
 TINY = NetworkSpec(
     name="tiny",
     input_size=33,
@@ -87,8 +88,6 @@ TINY = NetworkSpec(
         Linear(name="fc8", units=4),
     ),
 )
-"""ZFNet's order of layers in small, with every oddity of its windows."""
-
 _BODY = (
     Conv(name="stem", channels=6, kernel=3, stride=2),
     ReLU(name="stem_relu"),
@@ -109,14 +108,14 @@ _BODY = (
     Concat(name="both", inputs=("down", "halved")),
     LocalResponseNorm(name="norm", size=3, alpha=0.5),
 )
+# Branches that start at the image and at inner layers, with different windows, and are joined again.
 BRANCHY = NetworkSpec(
     name="branchy", input_size=31, layers=(*_BODY, Flatten(name="flatten"), Linear(name="scores", units=3))
 )
-"""Branches that part from the image and from maps, and meet again with windows of their own each."""
 
 
 def seeded(spec: NetworkSpec, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> Network:
-    """Build a network whose biases are at work too."""
+    """Build a network with random weights and nonzero biases."""
     generator = torch.Generator().manual_seed(seed)
     network = build(spec, generator=generator)
     with torch.no_grad():
@@ -125,16 +124,16 @@ def seeded(spec: NetworkSpec, *, dtype: torch.dtype = torch.float64, seed: int =
     return network.to(dtype).eval().requires_grad_(False)
 
 
-def noise(network: Network, count: int = 2, *, seed: int = 0) -> Tensor:
-    """Draw images of the size and type that the network reads."""
+def random_images(network: Network, count: int = 2, *, seed: int = 0) -> Tensor:
+    """Draw images of normally distributed values, in the size and dtype of the network."""
     shape = (count, *network.shapes["input"])
-    like = next(network.parameters())
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
+    dtype = next(network.parameters()).dtype
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C heard by this process and by those that it starts: the background of a shell ignores it."""
+    """Handle Ctrl-C in this process and its children, even where a background job would ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -142,13 +141,13 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one MiB; it takes root to mount one."""
+    """A file system of one MiB. Mounting it requires root; otherwise the test is skipped."""
     folder, mount = tmp_path / "disk", shutil.which("mount")
     folder.mkdir()
     command = [mount or "", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    made = subprocess.run(command, capture_output=True, text=True, check=False) if mount else None
-    if made is None or made.returncode:
-        reason = f"no small disk can be mounted here: {made.stderr.strip() if made else 'no mount'}"
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False) if mount else None
+    if mounted is None or mounted.returncode:
+        reason = f"cannot mount a small disk: {mounted.stderr.strip() if mounted else 'mount not found'}"
         if os.environ.get("CI") == "true" and os.geteuid() == 0:
             pytest.fail(reason)
         pytest.skip(reason)
@@ -178,14 +177,14 @@ def branchy_network() -> Network:
 
 @pytest.fixture
 def seeded_network() -> Callable[..., Network]:
-    """Builds the network of a spec in float64 (`dtype`), with weights and biases from `seed`."""
+    """Builds the network of a spec in `dtype` (float64), with weights and biases drawn with `seed`."""
     return seeded
 
 
 @pytest.fixture
 def images_for() -> Callable[..., Tensor]:
-    """Draws images for a network: normal numbers, from `seed`."""
-    return noise
+    """Draws normally distributed images for a network, with `seed`."""
+    return random_images
 
 
 @pytest.fixture(scope="session")
@@ -195,5 +194,5 @@ def pems(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="session")
 def untrusted_pems(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """The same of an authority that nobody trusts."""
-    return issue_certificates(tmp_path_factory.mktemp("strange"))
+    """The same from an authority that no service trusts."""
+    return issue_certificates(tmp_path_factory.mktemp("untrusted"))

@@ -1,4 +1,4 @@
-"""Requests as the service and the client read them."""
+"""Requests as the service reads them and as the client sends them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,12 +15,12 @@ from zfscope.v1 import analysis_pb2 as pb
 
 
 def call_of(typed: TypedAnalysis[Any], request: Message) -> AnalysisCall:
-    """Return the call that the service reads out of the request of a typed RPC."""
+    """Return the call that the service reads from the request of a typed RPC."""
     return typed_call(typed, request, DecodeLimits(), 64)
 
 
 class Recorder(Client):
-    """A client whose analyses return the requests that it would send."""
+    """A client whose methods return the request instead of sending it."""
 
     def __init__(self) -> None:
         super().__init__("127.0.0.1:1")
@@ -31,5 +31,5 @@ class Recorder(Client):
 
 
 def analyze_request(analyzer: str, photos: Any, parameters: Mapping[str, Any]) -> pb.AnalyzeRequest:
-    """Return the request of Analyze that the client sends."""
+    """Return the AnalyzeRequest that the client sends."""
     return untyped_request(analyzer, photos, parameters, {}).message()

@@ -1,4 +1,4 @@
-"""Certificates for tests of TLS, signed by an authority of their own."""
+"""Certificates for TLS tests, signed by a private authority."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import trustme
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files of an authority and of what it signed: a service on this machine, and a client."""
+    """PEM files of an authority, and of the service and client certificates that it signed."""
 
     ca: Path
     certificate: Path
@@ -18,12 +18,12 @@ class Certificates:
 
     @property
     def server(self) -> dict[str, Path]:
-        """Settings of a service that proves itself."""
+        """Service settings for TLS."""
         return {"tls_certificate": self.certificate, "tls_key": self.key}
 
 
 def issue_certificates(folder: Path) -> Certificates:
-    """Have a new authority sign a service and a client."""
+    """Create an authority, and certificates for a service on this machine and for a client."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     for name, names in (("server", ("localhost", "127.0.0.1")), ("client", ("client@zfscope.test",))):

@@ -1,4 +1,4 @@
-"""An analyzer that works until it is released, and writes down what happens to it."""
+"""An analyzer that runs until it is released, and records its start and its end in files."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from zfscope.store import Model
 
 
 class HeldAnalyzerParams(BaseModel):
-    """Where to write, and what to wait for."""
+    """Folder of the files that the analyzer writes and waits for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,32 +20,32 @@ class HeldAnalyzerParams(BaseModel):
 
 
 class HeldAnalyzer:
-    """Works until `released` exists; adds its process to the files `begun`, and `done` or `cancelled`."""
+    """Runs until the file `released` exists; appends its process id to `begun`, and to `done` or `cancelled`."""
 
     name = "held"
-    summary = "Works until it is released."
+    summary = "Runs until it is released."
     api_version = API_VERSION
     photos = (1, 1)
     params = HeldAnalyzerParams
 
     def cost(self, model: Model, params: HeldAnalyzerParams) -> int:
-        """Cost one pass."""
+        """Return 1, the cost of one forward pass."""
         return 1
 
     def analyze(self, context: Context, params: HeldAnalyzerParams) -> Analysis:
-        """Wait."""
-        _note(params.folder / "begun")
+        """Wait until released or cancelled."""
+        _append_pid(params.folder / "begun")
         try:
             while not (params.folder / "released").exists():
                 context.check_cancelled()
                 time.sleep(0.01)
         except Cancelled:
-            _note(params.folder / "cancelled")
+            _append_pid(params.folder / "cancelled")
             raise
-        _note(params.folder / "done")
+        _append_pid(params.folder / "done")
         return Analysis(numbers={"held": 1})
 
 
-def _note(path: Path) -> None:
+def _append_pid(path: Path) -> None:
     with path.open("a") as file:
         file.write(f"{os.getpid()}\n")

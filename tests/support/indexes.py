@@ -1,4 +1,4 @@
-"""An index of a model of a test, scanned by torch."""
+"""Indexes of test models, built with the torch runtime."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,6 @@ from zfscope.store import Model
 
 
 def index_photos(model: Model, photos: Path, name: str, layers: Sequence[str], **options: Any) -> Index:
-    """Build an index where the model keeps its indexes. options: of `make_plan`."""
+    """Build an index in the index folder of a model. options: passed to `make_plan`."""
     plan, target = make_plan(model.network.spec, layers, **options), indexes_folder(model) / name
     return build_index(model, open_data(photos), plan, target, runtime=create_runtime("torch", model))

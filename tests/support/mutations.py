@@ -1,4 +1,4 @@
-"""Requests that went wrong: strategies that change a good one, in its fields or in its bytes."""
+"""Hypothesis strategies for malformed requests: a valid one with changed fields or changed bytes."""
 
 import struct
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
+# Range of the values to draw, by type; for enums it includes undefined numbers.
 LIMITS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
@@ -15,7 +16,7 @@ LIMITS = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
     FieldDescriptor.CPPTYPE_ENUM: (-3, 99),
 }
-WORDS = [
+TEXTS = [
     "",
     "conv5",
     "tiny",
@@ -28,11 +29,12 @@ WORDS = [
     "-1",
     "NaN",
 ]
+# Length of a long repeated field.
 MANY = 300
 
 
 def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
-    """Give values of a field's type: at its limits, small, and odd."""
+    """Return a strategy for values of a field's type: its limits, small values and unusual ones."""
     if field.cpp_type in LIMITS:
         low, high = LIMITS[field.cpp_type]
         return (
@@ -41,13 +43,13 @@ def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
             | st.integers(low, high)
         )
     if field.cpp_type in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
-        # Any 32 bits. st.floats(width=32) rejects some of its own draws, and then prints the whole request.
+        # Any 32 bits: st.floats(width=32) rejects some of its own draws and then prints the whole request.
         return st.integers(0, 2**32 - 1).map(_as_float) | st.floats(-10, 300, width=32)
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return st.booleans()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return st.binary(max_size=200)
-    return st.sampled_from(WORDS) | st.text(max_size=20)
+    return st.sampled_from(TEXTS) | st.text(max_size=20)
 
 
 def _as_float(bits: int) -> float:
@@ -55,8 +57,8 @@ def _as_float(bits: int) -> float:
     return value
 
 
-def parts(message: Message) -> Iterator[Message]:
-    """Give a message and all that are set inside it, without map entries."""
+def submessages(message: Message) -> Iterator[Message]:
+    """Yield a message and all messages set inside it, recursively, without map entries."""
     yield message
     for field, value in message.ListFields():
         if field.cpp_type != FieldDescriptor.CPPTYPE_MESSAGE:
@@ -66,33 +68,33 @@ def parts(message: Message) -> Iterator[Message]:
         else:
             inside = list(value) if field.is_repeated else [value]
         for each in inside:
-            yield from parts(each)
+            yield from submessages(each)
 
 
 @st.composite
 def with_fields_changed(draw: st.DrawFn, seed: Message) -> bytes:
-    """Set, clear, add or take away fields of a message, some levels deep."""
+    """Draw a message with one to three fields set, cleared or extended, at any depth."""
     message = type(seed)()
     message.CopyFrom(seed)
     for _ in range(draw(st.integers(1, 3))):
-        part = draw(st.sampled_from(list(parts(message))))
-        if part.DESCRIPTOR.fields:
-            change(draw, part, draw(st.sampled_from(list(part.DESCRIPTOR.fields))))
+        target = draw(st.sampled_from(list(submessages(message))))
+        if target.DESCRIPTOR.fields:
+            change_field(draw, target, draw(st.sampled_from(list(target.DESCRIPTOR.fields))))
     return message.SerializeToString()
 
 
-def change(draw: st.DrawFn, message: Message, field: FieldDescriptor) -> None:
+def change_field(draw: st.DrawFn, message: Message, field: FieldDescriptor) -> None:
     """Change one field of a message."""
     inner = field.message_type
     if draw(st.integers(0, 4)) == 0 or (inner and inner.GetOptions().map_entry):
         message.ClearField(field.name)
     elif inner:
-        held = getattr(message, field.name)
+        value = getattr(message, field.name)
         if field.is_repeated:
             for _ in range(draw(st.sampled_from([1, 2, MANY]))):
-                held.add()
+                value.add()
         else:
-            held.SetInParent()
+            value.SetInParent()
     elif field.is_repeated:
         value = draw(values(field))
         getattr(message, field.name).extend([value] * draw(st.sampled_from([1, 2, MANY])))
@@ -102,24 +104,24 @@ def change(draw: st.DrawFn, message: Message, field: FieldDescriptor) -> None:
 
 @st.composite
 def with_bytes_changed(draw: st.DrawFn, seed: Message) -> bytes:
-    """Flip, cut, insert or repeat bytes of a message on the wire."""
+    """Draw a serialised message with bytes flipped, cut, inserted, repeated or truncated."""
     data = bytearray(seed.SerializeToString())
     for _ in range(draw(st.integers(1, 4))):
         at, length = draw(st.integers(0, len(data))), draw(st.integers(0, 40))
-        how = draw(st.sampled_from(["flip", "cut", "insert", "repeat", "end"]))
-        if how == "flip" and data:
+        change = draw(st.sampled_from(["flip", "cut", "insert", "repeat", "truncate"]))
+        if change == "flip" and data:
             data[min(at, len(data) - 1)] ^= 1 << draw(st.integers(0, 7))
-        elif how == "cut":
+        elif change == "cut":
             del data[at : at + length]
-        elif how == "insert":
+        elif change == "insert":
             data[at:at] = draw(st.binary(max_size=40))
-        elif how == "repeat":
+        elif change == "repeat":
             data[at:at] = data[at : at + length]
-        elif how == "end":
+        elif change == "truncate":
             del data[at:]
     return bytes(data)
 
 
 def mutated(seed: Message) -> st.SearchStrategy[bytes]:
-    """Give requests like `seed`, of which something is wrong, or nothing."""
+    """Return a strategy for serialised requests: `seed` with changed fields or bytes, and random bytes."""
     return with_fields_changed(seed) | with_bytes_changed(seed) | st.binary(max_size=100)

@@ -1,4 +1,4 @@
-"""Two network namespaces, joined by a cable that can be cut without either end noticing."""
+"""Two network namespaces, joined by a virtual cable that can be cut without either end noticing."""
 
 import os
 import subprocess
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from tests.support.programs import require_program, skip_missing
 
+# Addresses inside the namespaces; they cannot be reached from outside.
 SERVER, CLIENT = "10.99.0.1", "10.99.0.2"
-"""Addresses inside the namespaces; nothing outside them has a route there."""
-_NOBODY = "02:00:00:00:00:fe"
-"""A hardware address that no device has: what is sent there is lost."""
+# A hardware address that no device has: packets sent to it are lost.
+_UNUSED_ADDRESS = "02:00:00:00:00:fe"
 
 
 class Cable:
-    """Two namespaces until `close`; the commands `server` and `client` start what runs in them."""
+    """Two connected namespaces. `server` and `client`: commands that run another command in each of them."""
 
     def __init__(self) -> None:
-        """Make the namespaces. Skips the test without root or `ip`; fails it where CI=true."""
+        """Create the namespaces. Skip the test without root or `ip`; fail it if CI=true."""
         self._ip = require_program("ip", package="iproute2")
         if os.geteuid() != 0:
-            skip_missing("network namespaces are for root alone")
+            skip_missing("creating network namespaces requires root")
         self._names = [f"zfscope-{os.getpid()}-{side}" for side in ("server", "client")]
         self.server, self.client = ([self._ip, "netns", "exec", name] for name in self._names)
         for name in self._names:
@@ -32,9 +32,9 @@ class Cable:
                 self._run("-n", name, "link", "set", device, "up")
 
     def cut(self) -> None:
-        """Lose every packet of both directions from now on; no connection is closed or refused."""
+        """Drop every packet in both directions from now on; no connection is closed or refused."""
         for name, other in zip(self._names, (CLIENT, SERVER), strict=True):
-            entry = ("neigh", "replace", other, "lladdr", _NOBODY, "dev", "eth", "nud", "permanent")
+            entry = ("neigh", "replace", other, "lladdr", _UNUSED_ADDRESS, "dev", "eth", "nud", "permanent")
             self._run("-n", name, *entry)
 
     def mend(self) -> None:

@@ -1,7 +1,7 @@
-"""Run the code blocks of a page as its reader would: in order, in one folder, with one Python session.
+"""Runs the code blocks of a page as a reader would: in order, in one folder, in one Python session.
 
-Commands of zfscope run in this process, which spares each the start of an interpreter; bash runs everything
-else. `zfscope serve` starts a service at a free port, which replaces the address that the page states.
+Commands of zfscope run in this process, to avoid starting an interpreter for each; bash runs everything else.
+`zfscope serve` starts a service on a free port, whose address replaces the one on the page.
 """
 
 import contextlib
@@ -23,21 +23,21 @@ from zfscope.cli.app import app
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 _SHELL = re.compile(r"[|<>&;$`*]")
-# Addresses that a page may state for the service that it starts.
+# Addresses that pages use for the service that they start.
 _STATED = re.compile(r"(?:localhost|127\.0\.0\.1|gpu):50051")
 
 
 class Services:
-    """The services that pages start, one for each command; pages that give the same command share one."""
+    """The services that pages start: one per distinct command, shared by pages."""
 
     def __init__(self, store: Path, cache: Path) -> None:
         self._options = ["--listen", "127.0.0.1:0", "--store", store, "--cache", cache]
         self._started: dict[str, tuple[str, subprocess.Popen[str]]] = {}
 
     def start(self, line: str) -> str:
-        """Start a service by its command, unless there is one; return what it printed."""
+        """Start the service of a command unless it is running; return what it printed."""
         if line not in self._started:
-            *settings, options = _parts_of(line)
+            *settings, options = _split_command(line)
             service = subprocess.Popen(
                 [SCRIPTS / "zfscope", *options.split(), *self._options],
                 env={**os.environ, **dict(setting.split("=", 1) for setting in settings)},
@@ -56,14 +56,14 @@ class Services:
             service.communicate(timeout=60)
 
 
-def _parts_of(line: str) -> list[str]:
-    """Return the settings in front of a command, `NAME=VALUE`, and last the options of `zfscope`."""
+def _split_command(line: str) -> list[str]:
+    """Return the settings `NAME=VALUE` that precede a command, then its arguments as the last item."""
     settings, _, options = line.partition("zfscope ")
     return [*settings.split(), options]
 
 
 def _read_start(service: "subprocess.Popen[str]") -> str:
-    """Read what a service prints until it serves."""
+    """Read what a service prints until it is ready."""
     assert service.stdout is not None
     printed = [service.stdout.readline()]
     while printed[-1] and not printed[-1].startswith("zfscope serves"):
@@ -73,7 +73,7 @@ def _read_start(service: "subprocess.Popen[str]") -> str:
 
 
 class PageRunner:
-    """What the blocks of one page share: a folder, Python's names, and the address of the service."""
+    """State that the blocks of a page share: folder, Python names and address of the service."""
 
     def __init__(self, folder: Path, services: Services) -> None:
         self.folder = folder
@@ -83,7 +83,7 @@ class PageRunner:
         self._printed = ""
 
     def run(self, block: Block) -> None:
-        """Run a block, or do what its marker says. Raises AssertionError where it does not hold."""
+        """Run a block, or apply its marker. Raises AssertionError if a command or a comparison fails."""
         if block.marker == "not run":
             assert len(block.note) > 5, "`not run` needs a reason"
         elif block.marker == "file":
@@ -127,7 +127,7 @@ class PageRunner:
 
     def _run_bash(self, line: str) -> str:
         path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
+        result = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", line],
             cwd=self.folder,
             env={**os.environ, "PATH": path},
@@ -137,8 +137,8 @@ class PageRunner:
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, f"`{line}` ended with {done.returncode}:\n{done.stdout}"
-        return done.stdout
+        assert result.returncode == 0, f"`{line}` exited with {result.returncode}:\n{result.stdout}"
+        return result.stdout
 
     def _serve(self, line: str) -> str:
         printed = self.services.start(line)
@@ -146,14 +146,14 @@ class PageRunner:
         return printed
 
     def _with_address(self, text: str) -> str:
-        """Replace the address that a page states by the one of its service."""
+        """Replace the address on the page by that of the running service."""
         return _STATED.sub(self.address, text) if self.address else text
 
 
 def _run_zfscope(line: str) -> str:
-    """Run a command of zfscope in this process; return what it printed, stderr included."""
+    """Run a command of zfscope in this process; return its output, stderr included."""
     result = CliRunner().invoke(app, shlex.split(line)[1:])
     assert result.exit_code == 0, (
-        f"`{line}` ended with {result.exit_code}:\n{result.output}{result.exception or ''}"
+        f"`{line}` exited with {result.exit_code}:\n{result.output}{result.exception or ''}"
     )
     return result.output

@@ -1,4 +1,4 @@
-"""Markdown pages: their code blocks, each with the marker above it, and their links."""
+"""Code blocks, markers, links and anchors of the Markdown pages."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MARKER = re.compile(r"<!--\s*(not run|file|excerpt of|output)(?::\s*(.+?))?\s*-
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block, the line that it starts on, and the marker directly above it, if any."""
+    """A fenced block, the line it starts on, and the marker directly above it, if any."""
 
     language: str
     text: str
@@ -28,14 +28,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A shell command, and the output that the page shows below it; None where it shows none."""
+    """A shell command and the output shown below it, None if there is none."""
 
     line: str
     output: str | None
 
 
 def name_of(page: Path) -> str:
-    """Return the path of a page inside the repository."""
+    """Return the path of a page relative to the repository."""
     return page.relative_to(ROOT).as_posix()
 
 
@@ -56,22 +56,22 @@ def _block(fence: Token, before: Token | None) -> Block:
 
 
 def commands_of(block: Block) -> list[Command]:
-    """Return the commands of a `sh` block, one a line, or of a `console` block, whose prompts are `$ `.
+    """Return the commands of a `sh` block, one per line, or of a `console` block, whose prompts are `$ `.
 
-    A backslash at the end of a line continues the command. In a console block the lines between two prompts
-    are the output of the first; none are shown means that the output is not compared.
+    A backslash at the end of a line continues the command. In a console block, the lines up to the next prompt
+    are the output of the command; if there are none, its output is not compared.
     """
     text = block.text.replace("\\\n", "")
     if block.language != "console":
         return [Command(line, None) for line in text.splitlines() if line and not line.startswith("#")]
     first, *rest = re.split(r"^\$ ", text, flags=re.MULTILINE)
-    assert not first, f"line {block.line}: a console block starts with `$ `"
+    assert not first, f"line {block.line}: a console block must start with `$ `"
     pairs = (part.partition("\n") for part in rest)
     return [Command(line, output if output.strip() else None) for line, _, output in pairs]
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Compare output with what a page shows: `...` is any text; spaces at the ends of lines are ignored."""
+    """Return whether output matches what a page shows: `...` is any text; trailing spaces are ignored."""
     pattern = ".*?".join(re.escape(part) for part in _stripped(shown).split("..."))
     return re.fullmatch(pattern, _stripped(printed), flags=re.DOTALL) is not None
 
@@ -81,7 +81,7 @@ def _stripped(text: str) -> str:
 
 
 def links_of(page: Path) -> list[str]:
-    """Return the targets of the links and pictures of a page that lead into the repository."""
+    """Return the targets of the links and pictures of a page that point into the repository."""
     inline = (
         token for token in MarkdownIt("commonmark").parse(page.read_text("utf-8")) if token.type == "inline"
     )
@@ -91,7 +91,7 @@ def links_of(page: Path) -> list[str]:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """Return the anchors that GitHub gives the headings of a page."""
+    """Return the anchors that GitHub generates for the headings of a page."""
     tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
     headings = [following.content for token, following in pairwise(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

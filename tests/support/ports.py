@@ -1,19 +1,19 @@
-"""Ports for servers that take a number and cannot say which one the system chose."""
+"""Ports for servers that cannot report a port chosen by the system."""
 
 import contextlib
 import random
 import socket
 from pathlib import Path
 
+# Lower ports belong to well-known services.
 _FIRST = 20_000
-"""Below it are ports of well-known services."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of this machine on which nothing listens.
+    """Return the given number of ports of this machine on which nothing listens.
 
-    They lie below the range from which Linux takes ports for connections: one of that range may go to any
-    client before the server binds it.
+    They are below the range of ephemeral ports: Linux may assign a port of that range to any outgoing
+    connection before the server binds it.
     """
     limits = Path("/proc/sys/net/ipv4/ip_local_port_range")
     end = int(limits.read_text().split()[0]) if limits.exists() else 32_768

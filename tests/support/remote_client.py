@@ -1,9 +1,9 @@
-"""A client in a process of its own: a call for each line that it reads, and a line for how it ended.
+"""A client in a separate process: makes a call for each line it reads, and prints its outcome.
 
     python -m tests.support.remote_client ADDRESS PHOTO FOLDER
 
-Lines are `classify`, and `analyze` for the analyzer `held` with FOLDER. Silence is noticed within two
-seconds, and an attempt to connect takes half a second.
+A line is `classify`, or `analyze` to run the analyzer `held` with FOLDER. A dead connection is detected
+within two seconds, and a connection attempt times out after half a second.
 """
 
 import sys
@@ -14,7 +14,7 @@ from zfscope.errors import ZfscopeError
 
 
 def main() -> None:
-    """Run the calls that it is given, on one connection."""
+    """Make the requested calls on one connection."""
     address, photo, folder = sys.argv[1:]
     channel.KEEPALIVE_S, channel.KEEPALIVE_TIMEOUT_S, channel.CONNECT_S = 1, 1, 0.5
     with Client(address) as client:

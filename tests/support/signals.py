@@ -1,4 +1,4 @@
-"""Signals of processes that tests start."""
+"""Signal handling of processes that tests start."""
 
 import signal
 from collections.abc import Collection
@@ -11,10 +11,11 @@ _DEFAULTS = {
 
 
 def signal_setup(ignored: Collection[int] = ()) -> str:
-    """Return the first lines of a program that ignores these signals, and no others.
+    """Return the first lines of a Python program that ignores exactly these signals.
 
-    Tests that run in the background pass on what is ignored there. The program does it itself: `preexec_fn`
-    runs Python in a fork of this process, whose threads, gRPC's among them, are gone.
+    Without them, a process started by tests that run in the background would inherit ignored signals. The
+    program sets them itself because `preexec_fn` runs Python in a fork of this process, which lacks its
+    threads, including those of gRPC.
     """
     handlers = {
         number: "signal.SIG_IGN" if number in ignored else default for number, default in _DEFAULTS.items()

@@ -1,4 +1,4 @@
-"""Stock gRPC clients: that of Node.js as a process, and a bare HTTP/2 connection that pings."""
+"""Third-party clients: the gRPC client of Node.js, and a bare HTTP/2 connection that sends pings."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ _ACK = 1
 
 
 class NodeClient:
-    """The gRPC client of Node.js, of the version in package-lock.json, which npm fetches once a machine."""
+    """The gRPC client of Node.js in the version of package-lock.json, which npm fetches once per machine."""
 
     def __init__(self) -> None:
-        """Fetch it. Requires Node.js and npm; skips the test where npm's registry cannot be reached."""
+        """Fetch the client. Requires Node.js and npm; skips the test if npm's registry cannot be reached."""
         self._node = require_program("node", package="nodejs")
         npm = require_program("npm", package="npm")
         lock = (_SOURCE / "package-lock.json").read_bytes()
@@ -34,10 +34,10 @@ class NodeClient:
             self._install(npm)
         shutil.copy(_SOURCE / "call.js", self._folder)
 
-    def begin(
+    def start(
         self, address: str, method: str, request: Path, options: Mapping[str, object]
     ) -> "subprocess.Popen[str]":
-        """Begin a call. request: a file with the message."""
+        """Start a call. request: file of the serialised message."""
         arguments = (address, method, str(request), json.dumps(options))
         return subprocess.Popen(
             [self._node, "call.js", *arguments], cwd=self._folder, stdout=subprocess.PIPE, text=True
@@ -48,28 +48,28 @@ class NodeClient:
             folder = Path(scratch) / "node"
             shutil.copytree(_SOURCE, folder)
             command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-            if done.returncode:
-                pytest.skip(f"npm cannot fetch @grpc/grpc-js: {done.stderr.strip()[-300:]}")
+            result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            if result.returncode:
+                pytest.skip(f"npm cannot fetch @grpc/grpc-js: {result.stderr.strip()[-300:]}")
             try:
                 folder.rename(self._folder)
             except OSError:
-                if not self._folder.exists():  # else another worker was faster
+                if not self._folder.exists():  # otherwise another worker was faster
                     raise
 
 
 class PingConnection:
-    """A bare connection that does nothing but ping."""
+    """A bare HTTP/2 connection that only sends pings."""
 
     def __init__(self, address: str) -> None:
-        """Connect, and say what every HTTP/2 client has to."""
+        """Connect, and send the HTTP/2 preface and settings."""
         host, port = address.split(":")
         self._socket = socket.create_connection((host, int(port)), timeout=60)
         self._file = self._socket.makefile("rb")
         self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS))
 
     def ping(self, number: int) -> bool:
-        """Ping, and return whether that is answered; False if the server ends the connection."""
+        """Send a ping and return whether it is answered; False if the server ends the connection."""
         data = struct.pack(">Q", number)
         self._socket.sendall(_frame(_PING, data=data))
         while True:
@@ -86,7 +86,7 @@ class PingConnection:
                 self._socket.sendall(_frame(kind, _ACK, payload if kind == _PING else b""))
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._file.close()
         self._socket.close()
 

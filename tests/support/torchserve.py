@@ -1,4 +1,4 @@
-"""A TorchServe of the tests' own: real, on free ports, with folders of its own, and gone at the end."""
+"""A real TorchServe for tests, on free ports and in a temporary folder."""
 
 import contextlib
 import importlib.util
@@ -20,27 +20,27 @@ from zfscope.runtimes.torchserve.archive import SETTINGS, Batching, write_archiv
 from zfscope.runtimes.torchserve.runtime import TorchServeRuntime
 from zfscope.store import Model
 
+# Starting Java and one Python process per model takes long on a busy machine.
 _START_S = 120
-"""A busy machine takes its time to start Java and a Python for each model."""
 
 
 def missing() -> str:
-    """Return what TorchServe needs and this machine lacks; empty where everything is installed."""
+    """Return a message on what TorchServe needs and this machine lacks; empty if everything is installed."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     if java is None:
         return "java is not installed: apt-get install openjdk-17-jre-headless"
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
-    found = re.search(r'version "(\d+)', said)
-    if found is None or int(found[1]) < 17:
-        return f"Java is older than 17: {said.splitlines()[0]}"
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
+    version = re.search(r'version "(\d+)', output)
+    if version is None or int(version[1]) < 17:
+        return f"Java is older than 17: {output.splitlines()[0]}"
     if importlib.util.find_spec("ts") is None:
         return "TorchServe is not installed: pip install 'zfscope[torchserve]'"
     return ""
 
 
 class RunningTorchServe:
-    """Models, each in its archive, served by a TorchServe that can be killed and started again."""
+    """A TorchServe that serves the archives of some models, and can be killed and started again."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class RunningTorchServe:
         batching: Batching | None = None,
         sparing: bool = True,
     ) -> None:
-        """Write the archives into a folder; without TorchServe skip the test, or fail where CI=true.
+        """Write the archives to a folder. Without TorchServe, skip the test, or fail it if CI=true.
 
-        sparing: start soon and leave the processors to others, as suits tiny networks; else as it comes.
+        sparing: start fast and use one thread, for tiny networks; False: the defaults of TorchServe.
         """
         if reason := missing():
             skip_missing(reason)
@@ -63,17 +63,17 @@ class RunningTorchServe:
         self.torchserve = TorchServe(f"127.0.0.1:{self._choose_ports()}", timeout_s=60)
 
     def start(self) -> None:
-        """Start it, and wait until it answers for every model."""
+        """Start TorchServe and wait until every model is ready."""
         scratch = self._folder / "tmp"
         scratch.mkdir(exist_ok=True)
-        places = {name: str(scratch) for name in ("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION")}
+        folders = {name: str(scratch) for name in ("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION")}
         sparing = {"OMP_NUM_THREADS": "1"} if self._sparing else {}
         command = [Path(sys.executable).parent / "torchserve", "--start", "--foreground", "--ncs"]
         with (self._folder / "log.txt").open("w") as log:
             self._process = subprocess.Popen(
                 [*command, "--model-store", self._folder, "--ts-config", self._folder / SETTINGS],
                 cwd=self._folder,
-                env={**os.environ, **places, **sparing},
+                env={**os.environ, **folders, **sparing},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -85,14 +85,14 @@ class RunningTorchServe:
             raise
 
     def kill(self) -> float:
-        """Kill its Java, which is what answers, with -9; return the time by `time.monotonic`."""
+        """Kill the Java server with SIGKILL; return the `time.monotonic()` of that."""
         os.kill(int((self._folder / "tmp" / ".model_server.pid").read_text()), signal.SIGKILL)
         killed = time.monotonic()
         self.stop()
         return killed
 
     def stop(self) -> None:
-        """End it with all that it has started."""
+        """Kill TorchServe and all processes that it started."""
         if self._process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -113,7 +113,7 @@ class RunningTorchServe:
                     time.sleep(0.2)
 
     def _choose_ports(self) -> int:
-        """Put free ports into the settings that came with the archives, and give the one of inference."""
+        """Set free ports in the settings file of the archives, and return the port of gRPC inference."""
         path = self._folder / SETTINGS
         names = ("8080", "8081", "8082", "7070", "7071")
         ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))

@@ -1,4 +1,4 @@
-"""Two kinds of layers that zfscope lacks: a class and a row in each of three tables, and nothing else."""
+"""Two new kinds of layers, each defined by a class and one row in each of three tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from zfscope.runtimes.onnx.graph import NODES, NodeInputs
 
 @contextmanager
 def toy_kinds() -> Iterator[NetworkSpec]:
-    """Add the kinds, yield a network that has them, and take them out again."""
+    """Register the kinds, yield a network that uses them, and unregister them."""
     tables: tuple[dict[str, Any], ...] = (KINDS, FORWARD, BACKWARD, NODES)
     before = [dict(table) for table in tables]
     try:
@@ -44,7 +44,7 @@ LAYERS: Sequence[Mapping[str, Any]] = (
 
 
 def _add_depthwise() -> None:
-    """A filter of its own for each map: a window, and weights."""
+    """Register a depthwise convolution: a layer with a window and weights, one filter per map."""
 
     class Depthwise(Layer):
         kind: Literal["depthwise"] = "depthwise"
@@ -90,7 +90,7 @@ def _add_depthwise() -> None:
 
 
 def _add_mean() -> None:
-    """The mean of several inputs: a join."""
+    """Register the mean of several inputs: a layer that joins branches."""
 
     class Mean(Layer):
         kind: Literal["mean"] = "mean"

@@ -1,4 +1,4 @@
-"""A process in which the extra `engine` is not installed, as far as imports can tell."""
+"""Processes in which the modules of the extra `engine` cannot be imported, as if it were not installed."""
 
 import json
 import os
@@ -23,14 +23,14 @@ _COMMANDS = """
 from typer.testing import CliRunner
 from zfscope.cli.app import app
 
-for words in json.loads(sys.argv[1]):
-    result = CliRunner().invoke(app, words)
+for arguments in json.loads(sys.argv[1]):
+    result = CliRunner().invoke(app, arguments)
     print(json.dumps([result.exit_code, result.stdout, result.stderr]), file=sys.__stdout__)
 """
 
 
-class Ended(NamedTuple):
-    """What a command left."""
+class CommandResult(NamedTuple):
+    """Exit code and output of a command."""
 
     code: int
     stdout: str
@@ -38,7 +38,7 @@ class Ended(NamedTuple):
 
 
 def run_without_engine(program: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """Run a program in such a process and return what it printed."""
+    """Run a Python program in such a process and return its stdout."""
     result = subprocess.run(
         [sys.executable, "-c", _WITHOUT_ENGINE + program, *arguments],
         env={**os.environ, **(env or {})},
@@ -51,9 +51,11 @@ def run_without_engine(program: str, *arguments: str, env: Mapping[str, str] | N
     return result.stdout
 
 
-def run_commands_without_engine(commands: Sequence[Sequence[object]], env: Mapping[str, str]) -> list[Ended]:
-    """Run commands of `zfscope` in one such process."""
-    words = [[str(word) for word in command] for command in commands]
-    lines = run_without_engine(_COMMANDS, json.dumps(words), env=env).splitlines()
+def run_commands_without_engine(
+    commands: Sequence[Sequence[object]], env: Mapping[str, str]
+) -> list[CommandResult]:
+    """Run commands of `zfscope` in a single such process."""
+    arguments = [[str(argument) for argument in command] for command in commands]
+    lines = run_without_engine(_COMMANDS, json.dumps(arguments), env=env).splitlines()
     assert len(lines) == len(commands)
-    return [Ended(*json.loads(line)) for line in lines]
+    return [CommandResult(*json.loads(line)) for line in lines]

@@ -51,7 +51,7 @@ def test_clients_that_ping_every_second_live_idle_or_in_a_call(
     (tmp_path / "request").write_bytes(request.SerializeToString())
     options = [*KEEPALIVE.items(), ("grpc.http2.max_pings_without_data", 0)]
     with (
-        node.begin(service_process.address, ANALYZE, tmp_path / "request", KEEPALIVE) as by_node,
+        node.start(service_process.address, ANALYZE, tmp_path / "request", KEEPALIVE) as by_node,
         grpc.insecure_channel(service_process.address, options) as channel,
         closing(PingConnection(service_process.address)) as idle,
     ):
@@ -101,7 +101,7 @@ def test_node_with_the_shipped_config_sends_a_refused_request_of_any_size_again(
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=bytes(2_000_000)))
     (tmp_path / "request").write_bytes(request.SerializeToString())
 
-    with node.begin(address, CLASSIFY, tmp_path / "request", options(address)) as call:
+    with node.start(address, CLASSIFY, tmp_path / "request", options(address)) as call:
         answer = call.communicate(timeout=60)[0]
 
     assert answer.startswith("3 0 ")  # INVALID_ARGUMENT: it was let in, and is no image
@@ -124,7 +124,7 @@ def test_node_does_not_send_work_again_that_was_begun(
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     (tmp_path / "request").write_bytes(request.SerializeToString())
 
-    with node.begin(address, CLASSIFY, tmp_path / "request", options(address)) as call:
+    with node.start(address, CLASSIFY, tmp_path / "request", options(address)) as call:
         answer = call.communicate(timeout=60)[0]
 
     assert answer.strip() == "14 0 TorchServe is gone"  # UNAVAILABLE

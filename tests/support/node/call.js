@@ -10,7 +10,7 @@ const call = client.makeServerStreamRequest(method, bytes, bytes, fs.readFileSyn
 });
 let messages = 0;
 call.on("data", () => messages++);
-call.on("error", () => {}); // its status says the same
+call.on("error", () => {}); // the status event reports it, too
 call.on("status", (status) => {
   console.log(`${status.code} ${messages} ${status.details}`);
   client.close();
