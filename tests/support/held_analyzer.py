@@ -20,7 +20,7 @@ class HeldAnalyzerParams(BaseModel):
 
 
 class HeldAnalyzer:
-    """Runs until the file `released` exists; appends its process id to `begun`, and to `done` or `cancelled`."""
+    """Runs until the file `released` exists; appends its process to `begun`, then `done` or `cancelled`."""
 
     name = "held"
     summary = "Runs until it is released."

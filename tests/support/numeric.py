@@ -15,16 +15,16 @@ def assert_close(
 ) -> None:
     """Assert that two results agree within the rounding errors of their sums.
 
-    The last bits of a floating-point sum depend on the order of its terms, and the order depends on the vector
-    width of the processor, the number of threads, the batch size and the library, so processes, batches,
+    The last bits of a floating-point sum depend on the order of its terms, and the order depends on the
+    processor's vector width, the number of threads, the batch size and the library: processes, batches,
     runtimes and machines disagree there. The disagreement is a few roundings of the *largest* terms, even if
     the result is small because large terms cancel. A tolerance relative to each number, as in
     `pytest.approx` and `rtol`, is therefore too strict for small results by an unbounded factor.
 
     actual, expected: numbers, sequences, arrays or tensors of the same shape; plain numbers are float32.
     ulps: allowed difference, in units in the last place of the largest number.
-    largest: magnitude of the summed terms; default: the largest magnitude in `expected`. Pass it if `expected`
-    holds small differences of large terms.
+    largest: magnitude of the summed terms; default: the largest magnitude in `expected`. Pass it if
+    `expected` holds small differences of large terms.
     """
     wanted, result = _array(expected), _array(actual)
     assert result.shape == wanted.shape, f"{name}: shape {result.shape}, expected {wanted.shape}"

@@ -58,8 +58,8 @@ def _block(fence: Token, before: Token | None) -> Block:
 def commands_of(block: Block) -> list[Command]:
     """Return the commands of a `sh` block, one per line, or of a `console` block, whose prompts are `$ `.
 
-    A backslash at the end of a line continues the command. In a console block, the lines up to the next prompt
-    are the output of the command; if there are none, its output is not compared.
+    A backslash at the end of a line continues the command. In a console block, the lines up to the next
+    prompt are the output of the command; if there are none, its output is not compared.
     """
     text = block.text.replace("\\\n", "")
     if block.language != "console":
