@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from zfscope.cli.compare import MAX_PHOTOS, select_photos
-from zfscope.datasets.passed_over import in_words
+from zfscope.datasets.skipped_files import describe_skipped
 from zfscope.errors import InputError
 
 Run = Callable[..., Any]
@@ -62,7 +62,7 @@ def test_of_a_folder_some_photos_are_taken_evenly_spaced(tmp_path: Path, photo: 
     assert len(found.photos) == MAX_PHOTOS + 1
     assert found.photos[:3] == [(folder / name).read_bytes() for name in ("00.png", "02.png", "05.png")]
     assert found.photos[-1] == photo.read_bytes()
-    assert in_words(found.passed_over) == "1 file that is not an image (.txt)"
+    assert describe_skipped(found.skipped_files) == "1 file that is not an image (.txt)"
 
 
 def test_repeats_and_classes_that_look_the_same_are_said(run: Run, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_repeats_and_classes_that_look_the_same_are_said(run: Run, tmp_path: Pat
         write_photos(tmp_path / "data" / label, 1)
     result = run("compare", tmp_path / "data", "--models", "tiny:1,tiny:2", "--out", tmp_path / "o")
     assert result.code == 0
-    assert "warning: classes 'Cat', 'cat' differ in case, spaces or" in result.stderr
+    assert "warning: classes 'Cat', 'cat' differ only in case, spaces or" in result.stderr
     assert "warning: 2 of 3 photos are duplicates\n" in result.stderr
 
 
@@ -122,7 +122,7 @@ def test_a_folder_of_broken_photos_is_refused_with_the_first_reason(tmp_path: Pa
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InputError, match=r"holds no photos \(.*\); passed over: 1 file that is not"):
+    with pytest.raises(InputError, match=r"contains no photos \(.*\); skipped: 1 file that is not"):
         select_photos([tmp_path])
 
 
@@ -142,4 +142,4 @@ def test_what_was_used_and_what_not_is_counted(run: Run, tmp_path: Path) -> None
     assert (answer["images"], answer["skipped"], answer["passed_over"]) == (2, 1, {"hidden": 1})
     assert answer["skipped_photos"] == [{"path": "01.png", "reason": "the file is empty: 0 bytes"}]
     skipped = "1 could not be used ('01.png': the file is empty: 0 bytes)"
-    assert f"Compared on 2 photos; {skipped}; passed over: 1 hidden file or folder" in run(*words).stdout
+    assert f"Compared on 2 photos; {skipped}; skipped: 1 hidden file or folder" in run(*words).stdout

@@ -77,7 +77,7 @@ def test_a_folder_that_is_no_class_of_the_model_is_told_in_one_line(run: Run, ph
 def test_a_folder_that_is_not_there_is_told_in_one_line(run: Run, tmp_path: Path) -> None:
     result = run("evaluate", tmp_path / "nowhere", "--model", "tiny")
     assert (result.code, result.stdout) == (2, "")
-    assert f"no data set '{tmp_path / 'nowhere'}'" in result.stderr
+    assert f"data set '{tmp_path / 'nowhere'}' cannot be opened" in result.stderr
 
 
 def test_the_stores_default_model_is_measured_where_none_is_named(run: Run, photos: Path) -> None:

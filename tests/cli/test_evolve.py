@@ -116,8 +116,7 @@ def test_what_is_passed_over_and_skipped_is_said_as_by_other_commands(
     for made in (False, True):  # indexes that are made, and those that exist already
         text = " ".join(run(*words, photos, "--maps", "1").stdout.split())
         assert text.endswith(
-            "8 photos; 1 could not be used, see skipped.parquet; "
-            "passed over: 1 file that is not an image (.txt)."
+            "8 photos; 1 could not be used, see skipped.parquet; skipped: 1 file that is not an image (.txt)."
         ), made
     answer = json.loads(run(*words, photos, "--maps", "1", "--json").stdout)
     assert (answer["images"], answer["skipped"], answer["passed_over"]) == (8, 1, {"other": 1})
@@ -144,7 +143,7 @@ def test_a_layer_that_is_no_convolution_is_indexed_for_itself(
             ["PHOTOS", "--server", "localhost:1"],
             "DATA cannot be combined with --server; run `zfscope index` on",
         ),
-        (["nowhere"], "no data set 'nowhere'"),
+        (["nowhere"], "data set 'nowhere' cannot be opened"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(

@@ -68,8 +68,8 @@ def test_classes_that_look_the_same_are_said(run: Run, photos: Path, out: Path) 
     (photos / "N2" / "0.png").write_bytes((photos / "n2" / "0.png").read_bytes())
     result = run("index", photos, "--model", "tiny", "--layers", "conv1", "--out", out, "--json")
     assert result.stderr == (
-        "zfscope: warning: classes 'N2', 'n2' differ in case, spaces or Unicode's form alone; join them if "
-        "they are one\n"
+        "zfscope: warning: classes 'N2', 'n2' differ only in case, spaces or Unicode normalisation; "
+        "merge them if they are the same\n"
     )
 
 
@@ -89,8 +89,8 @@ def test_files_that_are_passed_over_are_counted_by_kind(run: Run, photos: Path, 
     answer = json.loads(run(*words, "--json").stdout)
     assert answer["passed_over"] == {"hidden": 1, "loop": 1, "other": 1}
     assert (
-        "10 photos; 1 could not be used, see skipped.parquet; passed over: 1 hidden file or folder, "
-        "1 link that leads in a circle ('n0/loop'), 1 file that is not an image (.txt). Index written to "
+        "10 photos; 1 could not be used, see skipped.parquet; skipped: 1 hidden file or folder, "
+        "1 circular link ('n0/loop'), 1 file that is not an image (.txt). Index written to "
     ) in run(*words).stdout
 
 
@@ -164,10 +164,10 @@ def test_a_wrong_option_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: None, "no data set '"),
-        (lambda path: path.mkdir(), "' holds no photos (.avif, "),
-        (lambda path: path.write_text("some text"), "lists 1 photos of which none exists"),
-        (lambda path: path.write_bytes(b"\0" * 7), "is neither a folder, nor a tar, nor a text file"),
+        (lambda path: None, "data set '"),
+        (lambda path: path.mkdir(), "' contains no photos (.avif, "),
+        (lambda path: path.write_text("some text"), "lists 1 photo, none of which exists"),
+        (lambda path: path.write_bytes(b"\0" * 7), "is not a folder, a tar or a text file"),
     ],
 )
 def test_data_that_is_none_is_told_in_one_line(

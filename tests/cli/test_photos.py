@@ -58,7 +58,7 @@ def test_folders_stand_for_their_photos_in_order(folder: Path) -> None:
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no photos"):
+    with pytest.raises(InputError, match="contains no photos"):
         expand_photos([tmp_path])
 
 
@@ -95,7 +95,7 @@ def test_what_a_folder_holds_besides_photos_is_said(
     (folder / ".hidden.png").write_bytes(b"")
     options = [] if command == ["classify"] else ["--top", 1, "--out", tmp_path / "out"]
     result = run(*command, folder, *options, "--json")
-    found = "passed over: 1 hidden file or folder, 1 file that is not an image (.txt)"
+    found = "skipped: 1 hidden file or folder, 1 file that is not an image (.txt)"
     assert result.stderr.splitlines() == [f"zfscope: {folder}: {found}"]
     assert len(result.stdout.splitlines()) == 2
 

@@ -189,8 +189,8 @@ def test_broken_photos_and_what_is_passed_over_are_said_and_never_fatal(train: R
         f"Trained on 4 photos; 1 could not be used ('n01/broken.jpg': {reason}"
     )
     assert result.stdout.endswith(
-        "; passed over: 2 hidden files or folders, 1 link that leads in a circle ('n02/loop'), "
-        "1 photo outside of all class folders ('loose.png').\n"
+        "; skipped: 2 hidden files or folders, 1 circular link ('n02/loop'), "
+        "1 photo outside the class folders ('loose.png').\n"
     )
     answer = json.loads(train("--name", "two", "--json").stdout)
     assert (answer["images"], answer["skipped"]) == (4, 1)

@@ -69,7 +69,7 @@ class TestFolder:
 
     @pytest.mark.parametrize("names", [[], ["a.txt", "b/c.txt"]])
     def test_one_without_photos_is_refused(self, tmp_path: Path, names: list[str]) -> None:
-        with pytest.raises(InputError, match=r"holds no photos \(\.avif, .*\.webp\)") as caught:
+        with pytest.raises(InputError, match=r"contains no photos \(\.avif, .*\.webp\)") as caught:
             open_data(touch(tmp_path, *names))
         assert caught.value.field == "data"
 
@@ -122,13 +122,13 @@ class TestTar:
         with tarfile.open(tmp_path / "x.tar", "w:gz") as packed:
             packed.add(tmp_path / "a.png", "a.png")
         with pytest.raises(
-            InputError, match=r"x.tar' is a compressed or damaged tar \(.*\): unpack it"
+            InputError, match=r"x.tar' is a compressed or damaged tar \(.*\); unpack it"
         ) as caught:
             open_data(tmp_path / "x.tar")
         assert caught.value.field == "data"
 
     def test_one_without_photos_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"x\.tar' holds no photos"):
+        with pytest.raises(InputError, match=r"x\.tar' contains no photos"):
             open_data(pack(tmp_path / "x.tar", touch(tmp_path, "a.txt"), "a.txt"))
 
 
@@ -196,7 +196,7 @@ class TestList:
         with pytest.raises(UnusablePhoto, match="no such file"):
             read_photo(data.photo(2))
         (tmp_path / "list.txt").write_text("more\n")
-        with pytest.raises(InputError, match="of which none exists, starting with the folder 'more'"):
+        with pytest.raises(InputError, match="none of which exists; the first is the folder 'more'"):
             open_data(tmp_path / "list.txt")
 
     def test_utf_16_without_a_mark_is_said(self, tmp_path: Path) -> None:
@@ -210,14 +210,14 @@ class TestList:
 
     def test_a_photo_of_two_classes_is_refused(self, tmp_path: Path) -> None:
         touch(tmp_path, "a.png")
-        with pytest.raises(InputError, match=r"lists 'a.png' twice, with class 'cat' and with 'dog'"):
+        with pytest.raises(InputError, match=r"lists 'a.png' with two classes, 'cat' and 'dog'"):
             open_data(self.write(tmp_path, "a.png\tcat\na.png\tdog\n"))
 
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("some\ntext\n", "lists 2 photos of which none exists, starting with 'some'"),
-            ("", "lists 0 photos of which none exists; a line is a path relative to that file"),
+            ("some\ntext\n", "lists 2 photos, none of which exists; the first is 'some'"),
+            ("", "lists no photos; a line is a path relative to the list"),
         ],
     )
     def test_a_text_that_lists_nothing_is_refused(self, tmp_path: Path, text: str, words: str) -> None:
@@ -230,15 +230,13 @@ class TestList:
     )
     def test_a_file_that_is_no_text_is_refused(self, tmp_path: Path, data: bytes) -> None:
         (tmp_path / "x").write_bytes(data)
-        with pytest.raises(
-            InputError, match="is neither a folder, nor a tar, nor a text file that lists photos"
-        ):
+        with pytest.raises(InputError, match="is not a folder, a tar or a text file that lists photos"):
             open_data(tmp_path / "x")
 
 
 def test_a_data_set_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=f"no data set '{tmp_path}/nowhere': no such folder or file"
+        InputError, match=f"data set '{tmp_path}/nowhere' cannot be opened: no such folder or file"
     ) as caught:
         open_data(tmp_path / "nowhere")
     assert caught.value.field == "data"
@@ -249,8 +247,8 @@ def test_a_data_set_that_is_not_there_is_refused(tmp_path: Path) -> None:
     [
         ("# photos\na.png\tcat\tx\n", "line 2 of .*list' has 3 columns"),
         ("a.png\n\na.png\t\tcat\tx\n", "line 3 of .*list' has 4 columns"),
-        ("path\tclass\na.png\tcat\n", "line 1 of .*list' has headings and no photo"),
-        ('"File",label\na.png\n', "line 1 of .*list' has headings and no photo"),
+        ("path\tclass\na.png\tcat\n", "line 1 of .*list' is a header line"),
+        ('"File",label\na.png\n', "line 1 of .*list' is a header line"),
     ],
 )
 def test_a_line_of_more_columns_or_of_headings_is_refused_with_its_number(
@@ -258,7 +256,10 @@ def test_a_line_of_more_columns_or_of_headings_is_refused_with_its_number(
 ) -> None:
     touch(tmp_path, "a.png")
     (tmp_path / "list").write_text(text)
-    with pytest.raises(InputError, match=f"{fault}; a line is a path and, after a TAB, its class") as caught:
+    with pytest.raises(
+        InputError,
+        match=f"{fault}; a line is a path relative to the list, optionally followed by a TAB and the class",
+    ) as caught:
         open_data(tmp_path / "list")
     assert caught.value.field == "data"
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zfscope.datasets import DataSet, folder, open_data
-from zfscope.datasets.dataset import NO_STAMP, stamp_of
-from zfscope.datasets.first_bytes import refusal_of
+from zfscope.datasets.dataset import NO_STAMP, file_stamp
+from zfscope.datasets.first_bytes import skip_reason
 from zfscope.datasets.names import similar_classes
-from zfscope.datasets.passed_over import in_words
+from zfscope.datasets.skipped_files import describe_skipped
 from zfscope.errors import InputError
 from zfscope.gallery.look import encode
 from zfscope.images.curves import plot_history
@@ -46,7 +46,7 @@ def write(root: Path, **files: bytes) -> Path:
 
 
 def counts(data: DataSet) -> dict[str, int]:
-    return {passed.kind: passed.count for passed in data.passed_over}
+    return {passed.kind: passed.count for passed in data.skipped_files}
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_folders_of_systems_are_named_and_never_a_class(tmp_path: Path, name: st
             packed.add(tmp_path / "data", ".")
     data = open_data(path)
     assert (list(data.names), data.classes) == (["cat/a.jpg", "recycler/b.jpg"], ("cat", "recycler"))
-    (passed,) = data.passed_over
+    (passed,) = data.skipped_files
     assert (passed.kind, passed.count, passed.examples) == ("system", 2, tuple(sorted([name, f"cat/{name}"])))
-    assert in_words(data.passed_over).startswith("2 folders of systems or programs (")
+    assert describe_skipped(data.skipped_files).startswith("2 system folders (")
 
 
 OWN_PICTURES = {
@@ -131,8 +131,8 @@ def test_pictures_of_zfscope_are_no_photos_unless_they_are_named(
             packed.add(tmp_path / "data", ".")
     data = open_data(path)
     assert list(data.names) == ["cat/b.jpg", "cat/c.png"]
-    assert in_words(data.passed_over) == (
-        f"1 picture of zfscope ('{name}': to use them, name them, or list them in a file)"
+    assert describe_skipped(data.skipped_files) == (
+        f"1 image created by zfscope ('{name}': to use them, pass them by name or list them in a text file)"
     )
 
 
@@ -141,7 +141,7 @@ def test_a_gallery_is_passed_over_whole(tmp_path: Path, marks: tuple[str, ...]) 
     made = {f"conv5/{name}": b"{}" for name in marks} | {"conv5/conv5/1-patches.jpg": JPEG}
     data = open_data(write(tmp_path, **{"cat/a.jpg": JPEG, **made}))
     assert (list(data.names), data.classes) == (["cat/a.jpg"], ("cat",))
-    assert in_words(data.passed_over) == "1 gallery of zfscope ('conv5')"
+    assert describe_skipped(data.skipped_files) == "1 gallery created by zfscope ('conv5')"
 
 
 @pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a", "a.tmp", "a.JPG", "a.2024-01-01", "a~1"])
@@ -186,13 +186,16 @@ def test_backups_of_photos_are_passed_over_and_counted(tmp_path: Path, name: str
     data = open_data(path)
     assert list(data.names) == ["cat/a.jpg", "dog/#1.jpg", "dog/b~1.jpg"]
     assert counts(data) == {"backup": 1, "other": 1}
-    assert "1 backup of a photo ('cat/" in in_words(data.passed_over)
+    assert "1 backup of a photo ('cat/" in describe_skipped(data.skipped_files)
 
 
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (["Cat", "cat", "dog"], "classes 'Cat', 'cat' differ in case, spaces or Unicode's form alone; join"),
+        (
+            ["Cat", "cat", "dog"],
+            "classes 'Cat', 'cat' differ only in case, spaces or Unicode normalisation; merge",
+        ),
         (["a", "a ", "b"], "classes 'a', 'a ' differ"),
         (["a  b", "a b"], "classes 'a  b', 'a b' differ"),
         (["cafe\u0301", "caf\xe9"], r"classes 'cafe\u0301', 'caf\xe9' differ"),
@@ -216,7 +219,7 @@ def test_heic_without_its_extra_is_counted_with_what_to_install(
     for known in (readable_formats, photo_suffixes):
         known.cache_clear()
     try:
-        (passed,) = open_data(write(tmp_path, **{"b.jpg": JPEG, name: HEIC})).passed_over
+        (passed,) = open_data(write(tmp_path, **{"b.jpg": JPEG, name: HEIC})).skipped_files
     finally:
         for known in (readable_formats, photo_suffixes):
             known.cache_clear()
@@ -226,7 +229,7 @@ def test_heic_without_its_extra_is_counted_with_what_to_install(
 
 @given(st.binary(max_size=64))
 def test_any_first_bytes_are_judged(head: bytes) -> None:
-    refusal = refusal_of("name", head)
+    refusal = skip_reason("name", head)
     assert refusal is None or refusal.kind
 
 
@@ -236,7 +239,7 @@ def test_a_bmp_without_a_suffix_is_a_photo(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_formats_alone_says_so_and_what_to_do(tmp_path: Path) -> None:
     write(tmp_path, **{"a.jxl": JPEG_XL, "b.jxl": JPEG_XL, "notes.txt": b"x"})
-    words = r"no photos \(.*\); passed over: 2 JPEG XL files \('a.jxl', 'b.jxl': convert to JPEG or PNG\)"
+    words = r"no photos \(.*\); skipped: 2 JPEG XL files \('a.jxl', 'b.jxl': convert to JPEG or PNG\)"
     with pytest.raises(InputError, match=words) as caught:
         open_data(tmp_path)
     assert caught.value.message.endswith("1 file that is not an image (.txt)")
@@ -254,8 +257,8 @@ class TestLinks:
         (tmp_path / "data" / "cat" / "c").symlink_to(tmp_path / "far" / "x.png")
         data = open_data(tmp_path / "data")
         assert data.names == ["cat/a.png", "cat/b.png", "dog/x.png"]
-        assert in_words(data.passed_over) == (
-            "1 link to a file or folder that its class has already ('cat/c')"
+        assert describe_skipped(data.skipped_files) == (
+            "1 link to a file or folder already in its class ('cat/c')"
         )
 
     def test_a_photo_is_listed_once_in_a_class_by_its_own_name(self, tmp_path: Path) -> None:
@@ -275,9 +278,8 @@ class TestLinks:
             "dog2/c.png",
         ]
         assert data.classes == ("cat", "dog", "dog2")
-        assert in_words(data.passed_over) == (
-            "3 links to files or folders that their class has already "
-            "('cat/0.png', 'cat/1', 'cat/deep/b.png')"
+        assert describe_skipped(data.skipped_files) == (
+            "3 links to files or folders already in their class ('cat/0.png', 'cat/1', 'cat/deep/b.png')"
         )
 
     def test_loose_photos_and_those_of_the_root_are_listed_once_too(self, tmp_path: Path) -> None:
@@ -317,7 +319,7 @@ class TestLinks:
         (tmp_path / name).symlink_to(tmp_path / name)
         data = open_data(tmp_path)
         assert (data.names, data.classes) == (["cat/a.png"], ("cat",))
-        assert in_words(data.passed_over) == f"1 link that leads in a circle ('{name}')"
+        assert describe_skipped(data.skipped_files) == f"1 circular link ('{name}')"
 
     @pytest.mark.parametrize("target", [".", "cat", "cat/deep"])
     def test_one_to_a_folder_above_it_is_passed_over(self, tmp_path: Path, target: str) -> None:
@@ -325,7 +327,7 @@ class TestLinks:
         (tmp_path / "cat" / "deep" / "up").symlink_to(tmp_path / target)
         data = open_data(tmp_path)
         assert data.names == ["cat/deep/a.png"]
-        assert in_words(data.passed_over) == "1 link that leads in a circle ('cat/deep/up')"
+        assert describe_skipped(data.skipped_files) == "1 circular link ('cat/deep/up')"
 
     def test_one_to_the_data_set_itself_is_no_class(self, tmp_path: Path) -> None:
         write(tmp_path, **{"cat/a.png": PNG})
@@ -335,11 +337,11 @@ class TestLinks:
     def test_one_to_nothing_is_passed_over_and_named(self, tmp_path: Path) -> None:
         write(tmp_path, **{"a.png": PNG})
         (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
-        assert in_words(open_data(tmp_path).passed_over) == "1 link to nothing ('b.png')"
+        assert describe_skipped(open_data(tmp_path).skipped_files) == "1 dangling link ('b.png')"
 
     def test_a_data_set_that_is_a_link_to_itself_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "data").symlink_to(tmp_path / "data")
-        with pytest.raises(InputError, match=r"no data set '.*/data': "):
+        with pytest.raises(InputError, match=r"data set '.*/data' cannot be opened: "):
             open_data(tmp_path / "data")
 
     def test_those_in_a_tar_are_counted(self, tmp_path: Path) -> None:
@@ -349,19 +351,25 @@ class TestLinks:
             packed.add(tmp_path / "data", ".")
         data = open_data(tmp_path / "x.tar")
         assert data.names == ["a.png"]
-        assert in_words(data.passed_over) == "1 link in a tar ('b.png': pack them with tar --dereference)"
+        assert (
+            describe_skipped(data.skipped_files)
+            == "1 link in the tar ('b.png': create the tar with --dereference)"
+        )
 
 
 def test_pipes_and_sockets_are_never_opened(tmp_path: Path) -> None:
     write(tmp_path, **{"a.png": PNG})
     os.mkfifo(tmp_path / "pipe.png")
     os.mkfifo(tmp_path / "pipe")
-    assert in_words(open_data(tmp_path).passed_over) == "2 pipes, sockets or devices ('pipe', 'pipe.png')"
+    assert (
+        describe_skipped(open_data(tmp_path).skipped_files)
+        == "2 pipes, sockets or devices ('pipe', 'pipe.png')"
+    )
 
 
 def test_a_pipe_is_not_a_data_set(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="pipe': neither a folder nor a plain file"):
+    with pytest.raises(InputError, match="pipe' cannot be opened: neither a folder nor a regular file"):
         open_data(tmp_path / "pipe")
 
 
@@ -388,8 +396,8 @@ class TestUnreadable:
         write(tmp_path, **{"cat/a.png": PNG, "cat/forbidden/b.png": PNG, "cat/forbidden2": PNG})
         data = open_data(tmp_path)
         assert data.names == ["cat/a.png"]
-        words = "2 files or folders that cannot be read ('cat/forbidden', 'cat/forbidden2')"
-        assert in_words(data.passed_over) == words
+        words = "2 unreadable files or folders ('cat/forbidden', 'cat/forbidden2')"
+        assert describe_skipped(data.skipped_files) == words
 
     def test_a_class_stays_one_without_photos(self, tmp_path: Path) -> None:
         write(tmp_path, **{"cat/a.png": PNG, "forbidden/b.png": PNG})
@@ -417,7 +425,7 @@ def test_names_that_are_not_utf_8_are_listed_and_printed_escaped(tmp_path: Path)
     write(tmp_path, **{"caf\udce9/a.png": PNG, "b\udce9.txt": b"x", ".c\udce9": b"x"})
     data = open_data(tmp_path)
     assert data.names == ["caf\udce9/a.png"]
-    assert all(name.isprintable() for passed in data.passed_over for name in passed.examples)
+    assert all(name.isprintable() for passed in data.skipped_files for name in passed.examples)
 
 
 @pytest.fixture
@@ -457,7 +465,7 @@ def test_the_first_names_are_the_same_in_whatever_order_files_were_written(tmp_p
     write(tmp_path, **{"a.png": PNG})
     for name in ("z", "m", "b", "q"):
         (tmp_path / name).symlink_to(tmp_path / "nowhere")
-    assert in_words(open_data(tmp_path).passed_over) == "4 links to nothing ('b', 'm', 'q', ...)"
+    assert describe_skipped(open_data(tmp_path).skipped_files) == "4 dangling links ('b', 'm', 'q', ...)"
 
 
 class TestStamp:
@@ -471,21 +479,21 @@ class TestStamp:
         status = (tmp_path / "a").stat()
         os.utime(tmp_path / "b", ns=(status.st_atime_ns, status.st_mtime_ns))
         later = status.st_ctime_ns + 10**12
-        before = stamp_of(status, now_ns=later)
+        before = file_stamp(status, now_ns=later)
         (tmp_path / "b").rename(tmp_path / "a")
         after = (tmp_path / "a").stat()
         assert (after.st_size, after.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
-        assert stamp_of(after, now_ns=later) != before
+        assert file_stamp(after, now_ns=later) != before
 
     def test_a_file_that_was_changed_just_now_has_none(self, tmp_path: Path) -> None:
         write(tmp_path, a=b"12")
         status = (tmp_path / "a").stat()
         assert stat.S_ISREG(status.st_mode)
-        assert stamp_of(status, now_ns=status.st_ctime_ns + 1) == NO_STAMP
-        assert stamp_of(status, now_ns=status.st_ctime_ns + 3 * 10**9) != NO_STAMP
+        assert file_stamp(status, now_ns=status.st_ctime_ns + 1) == NO_STAMP
+        assert file_stamp(status, now_ns=status.st_ctime_ns + 3 * 10**9) != NO_STAMP
 
 
 def test_names_with_line_feeds_and_escapes_are_shown_in_one_line(tmp_path: Path) -> None:
     write(tmp_path, **{"a.png": PNG})
     (tmp_path / "a\n\x1b[31m.png").symlink_to(tmp_path / "nowhere")
-    assert in_words(open_data(tmp_path).passed_over) == r"1 link to nothing ('a\n\x1b[31m.png')"
+    assert describe_skipped(open_data(tmp_path).skipped_files) == r"1 dangling link ('a\n\x1b[31m.png')"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfscope.datasets.dataset import NOT_THERE, Photo
+from zfscope.datasets.dataset import MISSING, Photo
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Preprocessing, prepare
@@ -53,7 +53,7 @@ def test_the_reason_for_a_broken_photo_is_returned(photos: Path, file: str, word
 
 
 def test_a_photo_that_never_existed_is_reported(tmp_path: Path) -> None:
-    assert reason(photo_of(tmp_path / "a.png", size=NOT_THERE)) == "no such file"
+    assert reason(photo_of(tmp_path / "a.png", size=MISSING)) == "no such file"
 
 
 def test_a_photo_removed_after_listing_is_reported(tmp_path: Path) -> None:

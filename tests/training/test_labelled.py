@@ -45,7 +45,7 @@ def test_a_folder_of_an_unknown_class_is_rejected(folder: Path) -> None:
 def test_a_missing_folder_a_single_class_and_an_empty_class_are_rejected(
     tmp_path: Path, folder: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"no data set '.*/none': no such folder or file"):
+    with pytest.raises(InputError, match=r"data set '.*/none' cannot be opened: no such folder or file"):
         read_folder(tmp_path / "none")
     (tmp_path / "one" / "only").mkdir(parents=True)
     (tmp_path / "one" / "only" / "a.png").touch()
@@ -53,7 +53,7 @@ def test_a_missing_folder_a_single_class_and_an_empty_class_are_rejected(
         read_folder(tmp_path / "one")
     (folder / "green").mkdir()
     (folder / "green" / "notes.txt").write_text("no photo")
-    with pytest.raises(InputError, match=r"green' contains no photos \(.*\); passed over in all classes: 1 "):
+    with pytest.raises(InputError, match=r"green' contains no photos \(.*\); skipped in all classes: 1 "):
         read_folder(folder)
 
 
@@ -106,6 +106,6 @@ def test_photos_outside_class_folders_are_ignored_and_counted(folder: Path) -> N
     (folder / "red" / "0.png").rename(folder / "loose.png")
     photos = read_folder(folder)
     assert len(photos) == 15
-    assert [(passed.kind, passed.count, passed.examples) for passed in photos.passed_over] == [
+    assert [(passed.kind, passed.count, passed.examples) for passed in photos.skipped_files] == [
         ("unclassified", 1, ("loose.png",))
     ]

@@ -236,7 +236,8 @@ def test_duplicates_and_similar_class_names_cause_warnings(settings: TrainingSet
     said = list[str]()
     TrainingSession(replace(settings, validation=None, classes=None, labels=None), warn=said.append)
     assert said == [
-        "classes 'Red', 'red' differ in case, spaces or Unicode's form alone; join them if they are one",
+        "classes 'Red', 'red' differ only in case, spaces or Unicode normalisation; "
+        "merge them if they are the same",
         "2 training photos are duplicates within a class ('blue/0 (1).png' is 'blue/0 (2).png'); they count "
         "more than others",
     ]

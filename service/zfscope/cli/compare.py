@@ -20,8 +20,8 @@ from zfscope.errors import InputError
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed
-    from zfscope.datasets import PassedOver
-    from zfscope.datasets.read import Skipped
+    from zfscope.datasets import SkippedFiles
+    from zfscope.datasets.read import SkippedPhoto
     from zfscope.results import Table
 
 MAX_PHOTOS = 16
@@ -100,14 +100,14 @@ class PhotoSelection:
     """Photos to compare on, unusable photos, skipped files, and warnings."""
 
     photos: list[bytes] = field(default_factory=list)
-    skipped: list["Skipped"] = field(default_factory=list)
-    passed_over: list["PassedOver"] = field(default_factory=list)
+    skipped: list["SkippedPhoto"] = field(default_factory=list)
+    skipped_files: list["SkippedFiles"] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def used(self) -> PhotosUsed:
         """Counts of the used and unusable photos."""
-        return PhotosUsed(len(self.photos), self.skipped, self.passed_over)
+        return PhotosUsed(len(self.photos), self.skipped, self.skipped_files)
 
 
 def select_photos(named: Sequence[Path]) -> PhotoSelection:
@@ -141,19 +141,19 @@ def _add_sample(path: Path, selection: PhotoSelection) -> None:
     """Add evenly spaced photos of a data set, replacing an unusable photo by the next usable one."""
     from zfscope.datasets import UnusablePhoto, open_data
     from zfscope.datasets.names import printable, quoted, similar_classes
-    from zfscope.datasets.read import Skipped, usable_bytes
+    from zfscope.datasets.read import SkippedPhoto, read_usable_photo
 
-    data, photos, skipped = open_data(path), list[bytes](), list[Skipped]()
+    data, photos, skipped = open_data(path), list[bytes](), list[SkippedPhoto]()
     count = min(MAX_PHOTOS, len(data))
     starts = [len(data) * index // count for index in range(count + 1)]
     for first, end in pairwise(starts):
         for number in range(first, end):
             photo = data.photo(number)
             try:
-                photos.append(usable_bytes(photo))
+                photos.append(read_usable_photo(photo))
                 break
             except UnusablePhoto as error:
-                skipped.append(Skipped(printable(photo.name), error.message))
+                skipped.append(SkippedPhoto(printable(photo.name), error.message))
     if not photos:
         name, reason = skipped[0]
         message = (
@@ -163,4 +163,4 @@ def _add_sample(path: Path, selection: PhotoSelection) -> None:
     selection.photos += photos
     selection.skipped += skipped
     selection.warnings += similar_classes(data.classes)
-    selection.passed_over += data.passed_over
+    selection.skipped_files += data.skipped_files

@@ -48,7 +48,7 @@ def evaluate(
     measured = measure(data, found, ten_crop=ten_crop)
     print_data_warnings(measured.warnings)
     accuracy = measured.accuracy
-    used = PhotosUsed(accuracy.images, measured.skipped, measured.passed_over)
+    used = PhotosUsed(accuracy.images, measured.skipped, measured.skipped_files)
     if as_json:
         print_json({"top1": accuracy.top1, "top5": accuracy.top5, **used.as_object()})
         return
@@ -57,7 +57,7 @@ def evaluate(
         f"{title_of(found.name, found.version)}, by {crops} of {accuracy.images} photos: "
         f"right for {accuracy.top1:.2f} %, among the first five for {accuracy.top5:.2f} %"
     )
-    if measured.skipped or measured.passed_over:
+    if measured.skipped or measured.skipped_files:
         echo(f"Measured on {used}.")
 
 

@@ -11,7 +11,7 @@ import typer
 
 from zfscope.cli import options as opt
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
-from zfscope.cli.photos import passed_over_json, sentence
+from zfscope.cli.photos import sentence, skipped_files_json
 from zfscope.cli.streams import echo
 from zfscope.cli.warn import print_data_warnings
 from zfscope.errors import InputError
@@ -111,8 +111,8 @@ def index(
     forward = ForwardOptions(runtime, device, torchserve)
     built = build_index_with_progress(loaded, photos, plan, target, engine=scan_engine, forward=forward)
     if as_json:
-        passed_over = passed_over_json(photos.passed_over)
-        print_json({"folder": str(target), **counts(built), "passed_over": passed_over})
+        skipped_files = skipped_files_json(photos.skipped_files)
+        print_json({"folder": str(target), **counts(built), "passed_over": skipped_files})
     else:
         _print(built, photos, target)
 
@@ -236,7 +236,7 @@ def photos_indexed(manifest: "IndexManifest", photos: "DataSet") -> str:
     """Return a sentence on the numbers of indexed and skipped photos, without the full stop."""
     count = manifest.skipped
     skipped = f"{count:,} could not be used, see skipped.parquet" if count else ""
-    return sentence(manifest.images, skipped, photos.passed_over)
+    return sentence(manifest.images, skipped, photos.skipped_files)
 
 
 def photos_indexed_json(manifest: "IndexManifest", photos: "DataSet") -> dict[str, Any]:
@@ -244,5 +244,5 @@ def photos_indexed_json(manifest: "IndexManifest", photos: "DataSet") -> dict[st
     return {
         "images": manifest.images,
         "skipped": manifest.skipped,
-        "passed_over": passed_over_json(photos.passed_over),
+        "passed_over": skipped_files_json(photos.skipped_files),
     }

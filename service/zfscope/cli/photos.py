@@ -16,8 +16,8 @@ from zfscope.cli.streams import echo, one_line
 from zfscope.errors import InputError, TooLarge
 
 if TYPE_CHECKING:
-    from zfscope.datasets import PassedOver
-    from zfscope.datasets.read import Skipped
+    from zfscope.datasets import SkippedFiles
+    from zfscope.datasets.read import SkippedPhoto
 
 ERROR_EXIT = 2
 STDIN = Path("-")
@@ -110,8 +110,8 @@ def _list_folder(folder: Path) -> list[Path]:
     from zfscope.datasets import open_data
 
     data = open_data(folder)
-    if data.passed_over:
-        echo(one_line(f"zfscope: {folder}: {passed_over_text(data.passed_over)}"), err=True)
+    if data.skipped_files:
+        echo(one_line(f"zfscope: {folder}: {skipped_files_text(data.skipped_files)}"), err=True)
     return [folder / name for name in data.names]
 
 
@@ -136,9 +136,9 @@ def process_photos(photos: Sequence[Path], work: Callable[[Path, bytes], None], 
         raise typer.Exit(ERROR_EXIT)
 
 
-def passed_over_json(passed_over: "Iterable[PassedOver]") -> dict[str, int]:
+def skipped_files_json(skipped_files: "Iterable[SkippedFiles]") -> dict[str, int]:
     """Return the number of skipped files of each kind."""
-    return {passed.kind: passed.count for passed in passed_over}
+    return {passed.kind: passed.count for passed in skipped_files}
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class PhotosUsed:
     """Photos used from a data set, unusable photos, and files that are not photos."""
 
     images: int
-    skipped: "Sequence[Skipped]"
-    passed_over: "Sequence[PassedOver]"
+    skipped: "Sequence[SkippedPhoto]"
+    skipped_files: "Sequence[SkippedFiles]"
 
     def as_object(self) -> dict[str, Any]:
         """Return the counts and the skipped photos as a JSON object, the same for every command."""
@@ -155,31 +155,31 @@ class PhotosUsed:
             "images": self.images,
             "skipped": len(self.skipped),
             "skipped_photos": [{"path": photo.name, "reason": photo.reason} for photo in self.skipped],
-            "passed_over": passed_over_json(self.passed_over),
+            "passed_over": skipped_files_json(self.skipped_files),
         }
 
     def __str__(self) -> str:
-        return sentence(self.images, _in_words(self.skipped), self.passed_over)
+        return sentence(self.images, _skipped_photos_text(self.skipped), self.skipped_files)
 
 
-def sentence(images: int, skipped: str, passed_over: "Sequence[PassedOver]") -> str:
+def sentence(images: int, skipped: str, skipped_files: "Sequence[SkippedFiles]") -> str:
     """Return a sentence on the photos used, without the full stop. skipped: text on unusable photos."""
     parts = [f"{images:,} photo{'' if images == 1 else 's'}"]
     if skipped:
         parts.append(skipped)
-    if passed_over:
-        parts.append(passed_over_text(passed_over))
+    if skipped_files:
+        parts.append(skipped_files_text(skipped_files))
     return "; ".join(parts)
 
 
-def passed_over_text(passed_over: "Iterable[PassedOver]") -> str:
+def skipped_files_text(skipped_files: "Iterable[SkippedFiles]") -> str:
     """Return a text on the skipped files, by kind."""
-    from zfscope.datasets.passed_over import in_words
+    from zfscope.datasets.skipped_files import describe_skipped
 
-    return f"passed over: {in_words(passed_over)}"
+    return f"skipped: {describe_skipped(skipped_files)}"
 
 
-def _in_words(skipped: "Sequence[Skipped]") -> str:
+def _skipped_photos_text(skipped: "Sequence[SkippedPhoto]") -> str:
     """Return a text on the unusable photos, empty if there are none."""
     if not skipped:
         return ""

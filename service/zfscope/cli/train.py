@@ -152,7 +152,7 @@ def photos_text(session: "TrainingSession") -> str:
 
 
 def _used(decoded: "DecodedPhotos", photos: "LabelledPhotos") -> PhotosUsed:
-    return PhotosUsed(len(decoded.targets), decoded.skipped, photos.passed_over)
+    return PhotosUsed(len(decoded.targets), decoded.skipped, photos.skipped_files)
 
 
 def _epochs(text: str, epochs: int) -> tuple[int, ...]:

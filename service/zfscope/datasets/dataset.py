@@ -1,4 +1,4 @@
-"""A data set: photos with numbers, wherever they are stored."""
+"""Data sets: numbered photos in a folder, a tar, or listed in a text file."""
 
 import hashlib
 import os
@@ -11,29 +11,29 @@ from sys import intern
 from typing import Literal, NamedTuple
 
 from zfscope.datasets.names import quoted
-from zfscope.datasets.passed_over import PassedOver, in_words
+from zfscope.datasets.skipped_files import SkippedFiles, describe_skipped
 from zfscope.errors import InputError
 from zfscope.images.formats import photo_suffixes
 
-Kind = Literal["folder", "list", "tar"]
+DataSetKind = Literal["folder", "list", "tar"]
 
-# The size of a photo that a list names and that does not exist.
-NOT_THERE = -1
+# Size of a listed photo whose file does not exist.
+MISSING = -1
 
-# The stamp of a file that has to be read to find out whether it changed.
+# Stamp of a file that must be read to detect a change.
 NO_STAMP = 0
 
-# File systems count time in steps of up to two seconds: a file that was changed this recently may change
-# once more without another time.
-_SETTLED_NS = 2_000_000_000
+# Resolution of file timestamps: on FAT, two seconds. A file modified within this time can be modified again
+# without a new timestamp.
+_TIMESTAMP_RESOLUTION_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class Photo:
-    """Location of one photo: all that a reader of it needs.
+    """Location of one photo.
 
-    number: its index in the data set's order. name: its path in the data set. file: the file that holds it,
-    from byte `offset` on; `size` bytes of it, or NOT_THERE.
+    number: its index in the data set. name: its path relative to the data set. file: the file, or the tar
+    that contains it at byte `offset`. size: in bytes, or MISSING.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Photo:
 
 
 class ListedFile(NamedTuple):
-    """A photo as it was listed: its class, size in bytes, first byte in a tar, and stamp."""
+    """A listed photo: its class, size in bytes, byte offset in the tar, and stamp."""
 
     label: str
     size: int
@@ -54,59 +54,61 @@ class ListedFile(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """The photos of a data set, sorted by name; the sequences run side by side.
+    """The photos of a data set, sorted by name.
 
-    root: the folder that names are relative to, or the tar that holds them. labels: the class of each photo,
-    empty where it has none. sizes: in bytes, NOT_THERE where a list names a file that does not exist.
-    stamps: 64 bits that differ when a file was written again, or NO_STAMP; see `stamp_of`. classes: all of
-    them, sorted, also those without photos. passed_over: what was found and is not listed. These, some 160
-    bytes a photo, are all that is kept in memory of a data set.
+    `names`, `labels`, `sizes`, `offsets` and `stamps` are parallel, and take about 160 bytes per photo.
+
+    root: the folder that names are relative to, or the tar. labels: class of each photo, empty if it has
+    none. sizes: in bytes, or MISSING for a listed file that does not exist. offsets: in bytes, within the
+    tar. stamps: see `file_stamp`. classes: sorted, including those without photos. skipped_files: files and
+    folders that are not photos, by kind.
     """
 
     root: Path
-    kind: Kind
+    kind: DataSetKind
     names: Sequence[str]
     labels: Sequence[str]
     sizes: Sequence[int]
     offsets: Sequence[int]
     stamps: Sequence[int]
     classes: tuple[str, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped_files: tuple[SkippedFiles, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
 
     def photo(self, number: int) -> Photo:
-        """Return the photo of a number."""
+        """Return the photo with the given number."""
         name = self.names[number]
         file = self.root if self.kind == "tar" else self.root / name
         return Photo(number, name, file, self.offsets[number], self.sizes[number])
 
     @cached_property
     def fingerprint(self) -> str:
-        """The SHA-256 of all names, classes and sizes, in order."""
+        """SHA-256 of the names, classes and sizes of all photos, in order."""
         digest = hashlib.sha256()
         for name, label, size in zip(self.names, self.labels, self.sizes, strict=True):
             digest.update(f"{name}\0{label}\0{size}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 
-def sorted_data(
-    kind: Kind,
+def build_data_set(
+    kind: DataSetKind,
     root: Path,
     photos: Mapping[str, ListedFile],
     *,
     classes: Sequence[str] = (),
-    passed_over: tuple[PassedOver, ...] = (),
+    skipped_files: tuple[SkippedFiles, ...] = (),
 ) -> DataSet:
-    """Return listed photos in order, by name.
+    """Return the data set of the listed photos.
 
-    classes: also those without photos. Raises InputError, with what was passed over, where there is no photo.
+    photos: by name. classes: classes to include even if they have no photos. Raises InputError if there are
+    no photos; the message describes the skipped files.
     """
     if not photos:
-        others = f"; passed over: {in_words(passed_over)}" if passed_over else ""
+        skipped = f"; skipped: {describe_skipped(skipped_files)}" if skipped_files else ""
         kinds = ", ".join(sorted(photo_suffixes()))
-        raise InputError(f"{quoted(str(root))} holds no photos ({kinds}){others}", field="data")
+        raise InputError(f"{quoted(str(root))} contains no photos ({kinds}){skipped}", field="data")
     names = sorted(photos)
     labels = [intern(photos[name].label) for name in names]
     return DataSet(
@@ -118,18 +120,18 @@ def sorted_data(
         offsets=array("q", (photos[name].offset for name in names)),
         stamps=array("Q", (photos[name].stamp for name in names)),
         classes=tuple(sorted({*classes, *labels} - {""})),
-        passed_over=passed_over,
+        skipped_files=skipped_files,
     )
 
 
-def stamp_of(status: os.stat_result, *, now_ns: int) -> int:
-    """Return 64 bits of a file's size, times and inode: the same again means the same contents.
+def file_stamp(status: os.stat_result, *, now_ns: int) -> int:
+    """Return a 64-bit hash of a file's size, timestamps and inode; an equal stamp means equal contents.
 
-    The time of change cannot be set, so a file that was replaced by one of the same size and time of
-    modification is noticed. now_ns: when the status was read; a file that was changed in the two seconds
-    before gets NO_STAMP, since one more change may leave all its times as they are.
+    The hash includes ctime, which programs cannot set, so a replacement with the same size and modification
+    time changes the stamp. now_ns: time at which the status was read. Returns NO_STAMP for a file modified
+    in the two seconds before, because another modification might not change its timestamps.
     """
-    if now_ns - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NS:
+    if now_ns - max(status.st_mtime_ns, status.st_ctime_ns) < _TIMESTAMP_RESOLUTION_NS:
         return NO_STAMP
-    known = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-    return int.from_bytes(hashlib.blake2b(known.encode(), digest_size=8).digest(), "little")
+    text = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

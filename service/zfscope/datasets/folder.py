@@ -1,8 +1,10 @@
-"""Photos in a folder and those below it, links followed; only the start of PNGs and odd files is read.
+"""Listing of the photos in a folder and its sub-folders, following links.
 
-Each file and folder is listed once in a class, however many links lead to it: under its own name where it
-has one there, else under the first that links to it. Folders that link to each other would otherwise be
-listed once for each of countless paths.
+A file is opened only if it is a PNG or does not have the suffix of a photo.
+
+Each file and folder is listed once per class, however many links lead to it: under its own name if it is in
+the class, else under that of the first link by name. Otherwise, folders that link to each other would be
+listed under a combinatorial number of paths.
 """
 
 import errno
@@ -15,27 +17,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from zfscope.datasets.dataset import ListedFile, stamp_of
-from zfscope.datasets.first_bytes import Refusal, has_photo_suffix, is_photo_by_name, refusal_of
+from zfscope.datasets.dataset import ListedFile, file_stamp
+from zfscope.datasets.first_bytes import SkipReason, has_photo_suffix, is_photo_by_name, skip_reason
 from zfscope.datasets.names import first_folder, printable, quoted
-from zfscope.datasets.passed_over import (
+from zfscope.datasets.skipped_files import (
     DANGLING,
     GALLERY,
     LOOP,
     REPEATED,
     SPECIAL,
     UNREADABLE,
-    Collector,
-    kind_of_name,
+    SkippedFilesCounter,
+    hidden_or_system,
 )
 from zfscope.errors import InputError
 from zfscope.images.formats import HEAD_BYTES
 
-_FAULTS: Mapping[int, str] = {errno.ELOOP: LOOP, errno.ENOENT: DANGLING, errno.ENOTDIR: DANGLING}
+_KIND_BY_ERRNO: Mapping[int, str] = {errno.ELOOP: LOOP, errno.ENOENT: DANGLING, errno.ENOTDIR: DANGLING}
 
 
 class _Entry(NamedTuple):
-    """A file or folder: its name in the data set, its path, and the folders above it, device and inode."""
+    """A file or folder to list.
+
+    name: path relative to the data set. path: path to open. above: device and inode of each parent folder.
+    """
 
     name: str
     path: str
@@ -44,31 +49,31 @@ class _Entry(NamedTuple):
 
 @dataclass
 class FolderListing:
-    """The photos of a folder, its first-level folders, and what was passed over."""
+    """The photos of a folder, its first-level sub-folders, and the skipped files."""
 
     photos: dict[str, ListedFile] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
-    passed: Collector = field(default_factory=Collector)
+    skipped: SkippedFilesCounter = field(default_factory=SkippedFilesCounter)
 
 
 def list_folder(root: Path) -> FolderListing:
-    """List the photos of a folder and of those in it. Raises InputError where the folder cannot be read."""
-    walk = _Walk()
+    """List the photos of a folder and its sub-folders. Raises InputError if the folder cannot be read."""
+    walk = _FolderWalk()
     try:
-        left = walk.scan(_Entry("", str(root), frozenset({_identity(root.stat())})))
+        pending = walk.scan(_Entry("", str(root), frozenset({_identity(root.stat())})))
     except OSError as error:
         message = f"{quoted(str(root))} cannot be read: {error.strerror or error}"
         raise InputError(message, field="data") from error
-    # A list of its own instead of recursion: folders may be nested deeper than Python's calls.
-    while left or walk.links:
-        left = left or walk.follow_links()
-        if left:
-            left += walk.scan_below(left.pop())
+    # A stack instead of recursion: folders may be nested deeper than Python's recursion limit.
+    while pending or walk.links:
+        pending = pending or walk.follow_links()
+        if pending:
+            pending += walk.scan_subfolder(pending.pop())
     return walk.listing
 
 
-class _Walk:
-    """Lists folders one by one. Links are kept until all folders that are there themselves are listed."""
+class _FolderWalk:
+    """Traversal of folders; links are followed last, so that a file is listed under its own name."""
 
     def __init__(self) -> None:
         self.listing = FolderListing()
@@ -76,69 +81,70 @@ class _Walk:
         self._seen: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
 
     def scan(self, folder: _Entry) -> list[_Entry]:
-        """List a folder's photos; return the folders in it, the last by name first. Raises OSError."""
-        found, several = list[_Entry](), list[tuple[_Entry, os.stat_result]]()
+        """List a folder's photos and return its sub-folders in descending order of names. Raises OSError."""
+        folders, hard_linked = list[_Entry](), list[tuple[_Entry, os.stat_result]]()
         with os.scandir(folder.path) as entries:
             for entry, status in self._visible(folder, entries):
                 if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-                    several.append((entry, status))
+                    hard_linked.append((entry, status))
                 else:
-                    found += self._add(entry, status)
-        for entry, status in sorted(several, key=lambda each: each[0].name):
-            self._add(entry, status)  # of names of one file, the first is listed, whatever the system's order
-        return sorted(found, key=lambda each: each.name, reverse=True)
+                    folders += self._add(entry, status)
+        # A file with several hard links is listed under the first by name, not in the file system's order.
+        for entry, status in sorted(hard_linked, key=lambda item: item[0].name):
+            self._add(entry, status)
+        return sorted(folders, key=lambda entry: entry.name, reverse=True)
 
-    def scan_below(self, folder: _Entry) -> list[_Entry]:
-        """List a folder as `scan` does, or pass it over where it cannot be read."""
+    def scan_subfolder(self, folder: _Entry) -> list[_Entry]:
+        """List a folder like `scan`, or skip it if it cannot be read."""
         try:
             return self.scan(folder)
         except OSError:
-            self._pass_over(UNREADABLE, folder.name)
+            self._skip(UNREADABLE, folder.name)
             return []
 
     def follow_links(self) -> list[_Entry]:
-        """List what the links found so far lead to; return the folders among that, the last by name first."""
-        links, self.links = sorted(self.links, key=lambda each: each.name), []
-        found = list[_Entry]()
+        """List the targets of the pending links; return folders among them in descending order of names."""
+        links, self.links = sorted(self.links, key=lambda entry: entry.name), []
+        folders = list[_Entry]()
         for link in links:
             try:
-                found += self._add(link, os.stat(link.path))  # noqa: PTH116  # names, as scandir's
+                folders += self._add(link, os.stat(link.path))  # noqa: PTH116  # scandir yields strings
             except OSError as error:
-                self._pass_over(_FAULTS.get(error.errno or 0, UNREADABLE), link.name)
-        return found[::-1]
+                self._skip(_KIND_BY_ERRNO.get(error.errno or 0, UNREADABLE), link.name)
+        return folders[::-1]
 
     def _visible(
         self, folder: _Entry, entries: Iterator[os.DirEntry[str]]
     ) -> Iterator[tuple[_Entry, os.stat_result]]:
-        """Return a folder's entries that are not hidden, of a system, or links, which are kept for later."""
+        """Yield a folder's entries with their status; skip hidden and system entries, and defer links."""
         for entry in entries:
             name = f"{folder.name}/{entry.name}" if folder.name else entry.name
-            found = _Entry(name, entry.path, folder.above)
-            if kind := kind_of_name(entry.name):
-                self._pass_over(kind, name)
+            listed = _Entry(name, entry.path, folder.above)
+            if kind := hidden_or_system(entry.name):
+                self._skip(kind, name)
             elif entry.is_symlink():
-                self.links.append(found)
+                self.links.append(listed)
             else:
                 try:
                     status = entry.stat()
-                    yield found, status if status.st_ino else os.stat(entry.path)  # noqa: PTH116  # Windows
+                    yield listed, status if status.st_ino else os.stat(entry.path)  # noqa: PTH116  # on Windows, scandir leaves the inode 0
                 except OSError as error:
-                    self._pass_over(_FAULTS.get(error.errno or 0, UNREADABLE), name)
+                    self._skip(_KIND_BY_ERRNO.get(error.errno or 0, UNREADABLE), name)
 
     def _add(self, entry: _Entry, status: os.stat_result) -> list[_Entry]:
-        """Add a file to the photos or to what is passed over; return a folder that is to be scanned."""
+        """List or skip a file or folder; return the folder if its contents must be listed."""
         is_folder, identity = stat.S_ISDIR(status.st_mode), _identity(status)
         if is_folder and identity in entry.above:
-            self._pass_over(LOOP, entry.name)
+            self._skip(LOOP, entry.name)
             return []
         if is_folder and _is_gallery(entry.path):
-            self._pass_over(GALLERY, entry.name)
+            self._skip(GALLERY, entry.name)
             return []
         if is_folder and "/" not in entry.name:
             self.listing.classes.append(entry.name)
         label = entry.name.partition("/")[0] if is_folder else first_folder(entry.name)
-        if identity[1] and identity in self._seen[label]:  # file systems without inodes say 0
-            self._pass_over(REPEATED, entry.name)
+        if identity[1] and identity in self._seen[label]:  # 0 on file systems without inodes
+            self._skip(REPEATED, entry.name)
             return []
         self._seen[label].add(identity)
         if is_folder:
@@ -146,35 +152,35 @@ class _Walk:
         _add_file(entry.path, entry.name, status, self.listing)
         return []
 
-    def _pass_over(self, kind: str, name: str) -> None:
-        self.listing.passed.add(kind, printable(name))
+    def _skip(self, kind: str, name: str) -> None:
+        self.listing.skipped.add(kind, printable(name))
 
 
 def _add_file(path: str, name: str, status: os.stat_result, listing: FolderListing) -> None:
-    """Add a file to the photos, or to what is passed over."""
+    """Add a file to the photos or to the skipped files."""
     if not stat.S_ISREG(status.st_mode):
-        listing.passed.add(SPECIAL, printable(name))
+        listing.skipped.add(SPECIAL, printable(name))
         return
     if not is_photo_by_name(name):
         try:
-            refusal = refusal_of(name, _head(path))
-        except OSError:  # a PNG is a photo nevertheless, which then cannot be used
-            refusal = None if has_photo_suffix(name) else Refusal(UNREADABLE)
-        if refusal:
-            listing.passed.add(refusal.kind, printable(name), advice=refusal.advice)
+            reason = skip_reason(name, _head(path))
+        except OSError:  # an unreadable PNG counts as a photo that cannot be used
+            reason = None if has_photo_suffix(name) else SkipReason(UNREADABLE)
+        if reason:
+            listing.skipped.add(reason.kind, printable(name), advice=reason.advice)
             return
-    stamp = stamp_of(status, now_ns=time.time_ns())
+    stamp = file_stamp(status, now_ns=time.time_ns())
     listing.photos[name] = ListedFile(first_folder(name), status.st_size, stamp=stamp)
 
 
 def _is_gallery(path: str) -> bool:
-    """Return whether a folder is a gallery of zfscope, or one that is being made."""
-    finished = all(os.path.isfile(f"{path}/{name}") for name in ("gallery.json", "index.html"))  # noqa: PTH113  # names, as scandir's
+    """Return whether a folder is a finished or unfinished gallery created by zfscope."""
+    finished = all(os.path.isfile(f"{path}/{name}") for name in ("gallery.json", "index.html"))  # noqa: PTH113  # scandir yields strings
     return finished or os.path.isfile(f"{path}/.unfinished/started.json")  # noqa: PTH113
 
 
 def _head(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # scandir gives names; a Path costs as much again
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # scandir yields strings; creating a Path would double the time
         return file.read(HEAD_BYTES) or b""
 
 

@@ -1,11 +1,11 @@
-"""Listing a data set: a folder, a text file that names photos, or a tar of folders."""
+"""Listing of data sets: a folder, a tar, or a text file that lists photos."""
 
 from pathlib import Path
 
-from zfscope.datasets.dataset import DataSet, sorted_data
+from zfscope.datasets.dataset import DataSet, build_data_set
 from zfscope.datasets.folder import list_folder
 from zfscope.datasets.names import quoted
-from zfscope.datasets.photo_list import listed_photos
+from zfscope.datasets.photo_list import read_photo_list
 from zfscope.datasets.tar import is_tar, list_tar
 from zfscope.errors import InputError
 
@@ -13,38 +13,40 @@ from zfscope.errors import InputError
 def open_data(path: Path) -> DataSet:
     """List the photos of a data set, sorted by name.
 
-    path: a folder, whose sub-folders are the classes, if it has any; a plain tar of such a folder; or a
-    text file of one path a line, relative to it, each with its class behind a TAB, if it has one. In
-    folders and tars a file is a photo by its suffix, or by its first bytes where the suffix is not a
-    photo's; hidden files and folders, and those of systems, are passed over. Links are followed.
+    path: a folder whose sub-folders are the classes, an uncompressed tar of such a folder, or a text file
+    with one path per line, relative to that file and optionally followed by a TAB and the class. In folders
+    and tars, files with other suffixes than those of photos are recognised by their first bytes; hidden files
+    and system folders are skipped. Links in folders are followed.
 
-    Raises InputError where there is no such data set, or no photo in it.
+    Raises InputError if the data set does not exist or contains no photos.
     """
     root = _resolved(path)
     if root.is_dir():
         folder = list_folder(root)
-        return sorted_data(
-            "folder", root, folder.photos, classes=folder.classes, passed_over=folder.passed.result()
+        return build_data_set(
+            "folder", root, folder.photos, classes=folder.classes, skipped_files=folder.skipped.result()
         )
     if not root.is_file():
-        reason = "neither a folder nor a plain file" if root.exists() else "no such folder or file"
+        reason = "neither a folder nor a regular file" if root.exists() else "no such folder or file"
         raise _missing(path, reason)
     if is_tar(root):
         tar = list_tar(root)
-        return sorted_data("tar", root, tar.photos, classes=tar.classes, passed_over=tar.passed.result())
-    return sorted_data("list", root.parent, listed_photos(root))
+        return build_data_set(
+            "tar", root, tar.photos, classes=tar.classes, skipped_files=tar.skipped.result()
+        )
+    return build_data_set("list", root.parent, read_photo_list(root))
 
 
 def _resolved(path: Path) -> Path:
-    """Return the path without links. Raises InputError where links lead in a circle, or are out of reach."""
+    """Resolve the links in a path. Raises InputError if they are circular or a folder is not accessible."""
     try:
         root = path.resolve()
-        root.exists()  # raises where a folder above it may not be entered
+        root.exists()  # raises if a parent folder is not accessible
     except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its links lead in a circle"
+        reason = error.strerror if isinstance(error, OSError) else "circular links"
         raise _missing(path, str(reason)) from error
     return root
 
 
 def _missing(path: Path, reason: str) -> InputError:
-    return InputError(f"no data set {quoted(str(path))}: {reason}", field="data")
+    return InputError(f"data set {quoted(str(path))} cannot be opened: {reason}", field="data")

@@ -1,4 +1,4 @@
-"""Names of photos: their class, and how they are written and shown."""
+"""Names of photos: their class, and printable and quoted forms for messages."""
 
 import os
 import unicodedata
@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 
 
 def first_folder(name: str) -> str:
-    """Return the first folder of a path in a data set, the photo's class; empty where it has none."""
+    """Return the first folder of a path in a data set, which is the photo's class; empty if it has none."""
     folder, slash, _ = name.partition("/")
     return folder if slash else ""
 
 
 def printable(name: str) -> str:
-    """Return a path as text that any file can hold: bytes of it that are not UTF-8 as \\xff."""
+    """Return a path as valid Unicode text; bytes that are not UTF-8 are escaped, such as \\xff."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def quoted(name: str) -> str:
-    """Return a name in quotes for a message, in one line whatever characters it has: a line feed as \\n."""
+    """Return a name in quotes for a one-line message, with control characters escaped, such as \\n."""
     shown = "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in printable(name)
     )
@@ -25,7 +25,7 @@ def quoted(name: str) -> str:
 
 
 def similar_classes(classes: Sequence[str]) -> Iterator[str]:
-    """Return a warning for each group of classes that differ in case, spaces or Unicode's form alone."""
+    """Yield a warning for each group of classes that differ only in case, spaces or Unicode normalisation."""
     groups = dict[str, list[str]]()
     for name in classes:
         folded = unicodedata.normalize("NFC", name).casefold()
@@ -34,4 +34,5 @@ def similar_classes(classes: Sequence[str]) -> Iterator[str]:
         if len(group) > 1:
             same = len({unicodedata.normalize("NFC", name) for name in group}) < len(group)
             names = ", ".join(ascii(printable(name)) if same else quoted(name) for name in group)
-            yield f"classes {names} differ in case, spaces or Unicode's form alone; join them if they are one"
+            difference = "differ only in case, spaces or Unicode normalisation"
+            yield f"classes {names} {difference}; merge them if they are the same"

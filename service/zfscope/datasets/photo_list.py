@@ -1,4 +1,4 @@
-"""Photos that a text file lists."""
+"""Reading of text files that list photos."""
 
 import os
 import stat
@@ -6,81 +6,84 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from zfscope.datasets.dataset import NOT_THERE, ListedFile, stamp_of
+from zfscope.datasets.dataset import MISSING, ListedFile, file_stamp
 from zfscope.datasets.names import printable, quoted
 from zfscope.errors import InputError
 from zfscope.text import BYTE_ORDER_MARK, decode_text, encoding_of, is_comment
 
+# Number of bytes from which the encoding is detected.
 _SAMPLE = 4096
-# First fields of the line of headings with which tables begin.
-_HEADINGS = frozenset({"file", "file_name", "filename", "filepath", "image", "name", "path", "photo"})
+_FORMAT = "a line is a path relative to the list, optionally followed by a TAB and the class"
+# Names of a table's first column, by which a header line is recognised.
+_HEADERS = frozenset({"file", "file_name", "filename", "filepath", "image", "name", "path", "photo"})
 
 
-def listed_photos(path: Path) -> Mapping[str, ListedFile]:
-    """List the photos that a text file names, a path a line, by that path; one named twice counts once.
+def read_photo_list(path: Path) -> Mapping[str, ListedFile]:
+    """Return the photos listed in a text file, by path; duplicates count once.
 
-    Paths are relative to the file's folder, or absolute; a TAB and the class may follow. Lines that
-    begin with '# ' are comments; UTF-16 is known by its byte order mark. Raises InputError
-    for a file that is not such text, names no existing photo, or gives one photo two classes, and for
-    lines of more columns or of headings.
+    Each line is a path, relative to the file's folder or absolute, optionally followed by a TAB and the
+    class. Lines that start with '# ' are comments. The encoding is UTF-8, or UTF-16 with a byte order mark.
+
+    Raises InputError if the file is not such a text, if none of its photos exists, if a photo has two
+    classes, and for lines with more columns and header lines.
     """
     photos: dict[str, ListedFile] = {}
-    for name, label in _named(path):
-        found = photos.setdefault(name, _listed(path.parent / name, label))
-        if found.label != label:
-            message = f"'{path}' lists {quoted(name)} twice, with class '{found.label}' and with '{label}'"
+    for name, label in _read_lines(path):
+        photo = photos.setdefault(name, _list_file(path.parent / name, label))
+        if photo.label != label:
+            message = f"'{path}' lists {quoted(name)} with two classes, '{photo.label}' and '{label}'"
             raise InputError(message, field="data")
-    if all(found.size == NOT_THERE for found in photos.values()):
+    if all(photo.size == MISSING for photo in photos.values()):
         name = next(iter(photos), "")
         is_folder = name and (path.parent / name).is_dir()
-        first = f", starting with {'the folder ' if is_folder else ''}{quoted(name)}" if photos else ""
-        message = f"'{path}' lists {len(photos):,} photos of which none exists{first}; a line is a path"
-        raise InputError(f"{message} relative to that file, and, after a TAB, its class", field="data")
+        first = f"the first is {'the folder ' if is_folder else ''}{quoted(name)}"
+        number = "1 photo" if len(photos) == 1 else f"{len(photos):,} photos"
+        listed = f"{number}, none of which exists; {first}" if photos else "no photos"
+        raise InputError(f"'{path}' lists {listed}; {_FORMAT}", field="data")
     return photos
 
 
-def _named(path: Path) -> Iterator[tuple[str, str]]:
-    """Read the path and the class of each line that is neither blank nor a comment."""
+def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the path and class of each line, without blank lines and comments."""
     try:
         with path.open("rb") as raw:
             head = raw.read(_SAMPLE)
         if "\0" in decode_text(head, "ignore"):
             raise UnicodeError("it is binary, or UTF-16 without a byte order mark")
         with path.open(encoding=encoding_of(head)) as lines:
-            for number, marked in enumerate(lines, 1):
-                line = marked.removeprefix(BYTE_ORDER_MARK)  # of a file that was joined to others
+            for number, raw_line in enumerate(lines, 1):
+                line = raw_line.removeprefix(BYTE_ORDER_MARK)  # within concatenated files
                 name, *rest = (column.strip() for column in line.rstrip().split("\t"))
                 if name and not is_comment(line):
                     _check_columns(path, number, name, rest)
                     yield os.path.normpath(name), "".join(rest)
     except (UnicodeError, OSError) as error:
         shown = printable(str(path))
-        message = f"'{shown}' is neither a folder, nor a tar, nor a text file that lists photos: {error}"
+        message = f"'{shown}' is not a folder, a tar or a text file that lists photos: {error}"
         raise InputError(message, field="data") from error
 
 
 def _check_columns(path: Path, number: int, name: str, rest: list[str]) -> None:
-    """Raise InputError for a line of more than a path and a class, and for one of headings."""
+    """Raise InputError for a line with more than two columns and for a header line."""
     if len(rest) > 1:
         fault = f"has {1 + len(rest)} columns"
-    elif _is_heading(name) and not (path.parent / name).exists():
-        fault = "has headings and no photo"
+    elif _is_header(name) and not (path.parent / name).exists():
+        fault = "is a header line"
     else:
         return
-    allowed = "a line is a path and, after a TAB, its class"
-    raise InputError(f"line {number:,} of {quoted(str(path))} {fault}; {allowed}", field="data")
+    raise InputError(f"line {number:,} of {quoted(str(path))} {fault}; {_FORMAT}", field="data")
 
 
-def _is_heading(name: str) -> bool:
-    return name.partition(",")[0].strip("\"' ").lower() in _HEADINGS
+def _is_header(name: str) -> bool:
+    return name.partition(",")[0].strip("\"' ").lower() in _HEADERS
 
 
-def _listed(path: Path, label: str) -> ListedFile:
-    """Return the size of a plain file, NOT_THERE if it does not exist."""
+def _list_file(path: Path, label: str) -> ListedFile:
+    """Return a listed photo; its size is MISSING unless it is a regular file."""
     try:
         status = path.stat()
     except (OSError, ValueError, RuntimeError):
-        return ListedFile(label, NOT_THERE)
+        return ListedFile(label, MISSING)
     if not stat.S_ISREG(status.st_mode):
-        return ListedFile(label, NOT_THERE)
-    return ListedFile(label, status.st_size, stamp=stamp_of(status, now_ns=time.time_ns()))
+        return ListedFile(label, MISSING)
+    return ListedFile(label, status.st_size, stamp=file_stamp(status, now_ns=time.time_ns()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zfscope.datasets.dataset import DataSet
 from zfscope.datasets.names import printable
-from zfscope.datasets.read import Skipped, none_usable
+from zfscope.datasets.read import SkippedPhoto, no_usable_photo_error
 from zfscope.errors import CannotWrite, InputError
 from zfscope.files import exclusive_folder, writing
 from zfscope.runtimes import Runtime
@@ -131,7 +131,7 @@ def _check_existing(target: Path, origin: Origin, data: DataSet) -> None:
 def _check_photos(data: DataSet, result: PartialResult) -> None:
     if not result.photos:
         number, reason = result.skipped[0]
-        raise none_usable(data, Skipped(printable(data.names[number]), reason))
+        raise no_usable_photo_error(data, SkippedPhoto(printable(data.names[number]), reason))
 
 
 def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, result: PartialResult) -> None:

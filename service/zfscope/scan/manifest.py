@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from zfscope.datasets.dataset import DataSet, Kind
+from zfscope.datasets.dataset import DataSet, DataSetKind
 from zfscope.datasets.names import printable
 from zfscope.engine.seeds import Rank
 from zfscope.images.limits import DecodeLimits, environment_limits
@@ -38,7 +38,7 @@ class DataIdentity(_IndexPart):
     """Identity of a data set. fingerprint: SHA-256 of names, classes and sizes of its photos, in order."""
 
     root: str
-    kind: Kind
+    kind: DataSetKind
     photos: PositiveInt
     fingerprint: Sha256
 

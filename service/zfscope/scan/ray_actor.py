@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import ray
 
-from zfscope.datasets.dataset import NOT_THERE
+from zfscope.datasets.dataset import MISSING
 from zfscope.errors import RuntimeUnavailable
 from zfscope.scan.batches import ScanBatch
 from zfscope.scan.engine import ScanFunction
@@ -52,7 +52,7 @@ class ScanActor:
         photos = {photo.number: photo for batch in batches for photo in batch.photos}
         skipped = [photos[number] for number, _ in part.skipped]
         unreadable = [
-            photo.file for photo in skipped if photo.size != NOT_THERE and not os.access(photo.file, os.R_OK)
+            photo.file for photo in skipped if photo.size != MISSING and not os.access(photo.file, os.R_OK)
         ]
         return ShardResult(part, tuple(unreadable), socket.gethostname())
 

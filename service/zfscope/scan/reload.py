@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zfscope.datasets.dataset import ListedFile
-from zfscope.datasets.read import contents, digest_of
-from zfscope.datasets.tar import packed_photos
+from zfscope.datasets.read import photo_digest, read_range
+from zfscope.datasets.tar import tar_photos
 from zfscope.errors import InputError
 from zfscope.images.decode import decode_photo
 from zfscope.images.limits import DecodeLimits
@@ -38,8 +38,8 @@ def photo_source(index: Index) -> PhotoSource:
 def reload_photo(photos: PhotoSource, record: Record, model: Model) -> Prepared | RecordState:
     """Read, verify and prepare the photo of a record as the scan did; return CHANGED or GONE on failure."""
     try:
-        data = _contents(photos, record.path)
-        if digest_of(data).hex() != record.blake2b:
+        data = _read_photo(photos, record.path)
+        if photo_digest(data).hex() != record.blake2b:
             return RecordState.CHANGED
         photo = decode_photo(data, limits=photos.limits, field=record.path)
         return prepare_photo(photo, model.preprocessing, mean_image=model.mean_image)
@@ -49,12 +49,12 @@ def reload_photo(photos: PhotoSource, record: Record, model: Model) -> Prepared 
 
 def _packed(root: Path) -> Mapping[str, ListedFile]:
     try:
-        return packed_photos(root)
+        return tar_photos(root)
     except (OSError, InputError):
         return {}
 
 
-def _contents(photos: PhotoSource, name: str) -> bytes:
+def _read_photo(photos: PhotoSource, name: str) -> bytes:
     """Read a photo's file, at most one byte over the limit: enough to show that the file has changed.
 
     Raises OSError if it is not a regular file, ValueError for an invalid file name, LookupError if the tar
@@ -62,6 +62,6 @@ def _contents(photos: PhotoSource, name: str) -> bytes:
     """
     max_bytes = photos.limits.bytes + 1
     if photos.packed is None:
-        return contents(photos.root / name, 0, max_bytes)
+        return read_range(photos.root / name, 0, max_bytes)
     file = photos.packed[name]
-    return contents(photos.root, file.offset, min(max_bytes, file.size))
+    return read_range(photos.root, file.offset, min(max_bytes, file.size))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.datasets.dataset import Photo
-from zfscope.datasets.read import FIELD, digest_of, read_photo
+from zfscope.datasets.read import FILE_FIELD, photo_digest, read_photo
 from zfscope.errors import InputError
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
@@ -115,8 +115,8 @@ def read_input(
     try:
         data = read_photo(photo, limits)
         pixels = prepare(
-            decode(data, field=FIELD, limits=limits), preprocessing, mean_image=mean_image
+            decode(data, field=FILE_FIELD, limits=limits), preprocessing, mean_image=mean_image
         ).pixels
     except InputError as error:
         return " ".join(error.message.split())
-    return ScanInput(pixels[0], digest_of(data))
+    return ScanInput(pixels[0], photo_digest(data))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.datasets import Photo, read_photo
-from zfscope.datasets.read import FIELD, Skipped, digest_of, none_usable
+from zfscope.datasets.read import FILE_FIELD, SkippedPhoto, no_usable_photo_error, photo_digest
 from zfscope.errors import InputError
 from zfscope.files import replacing
 from zfscope.images.decode import decode
@@ -51,7 +51,7 @@ class DecodedPhotos:
     record: CacheRecord
 
     @property
-    def skipped(self) -> tuple[Skipped, ...]:
+    def skipped(self) -> tuple[SkippedPhoto, ...]:
         """The photos that could not be used, with reasons."""
         return self.record.skipped
 
@@ -63,8 +63,8 @@ def decode_squares(photos: LabelledPhotos, preprocessing: Preprocessing) -> Iter
         digest = b""
         try:
             data = read_photo(photo)
-            digest = digest_of(data)
-            return _Square(centre_square(decode(data, field=FIELD), preprocessing), digest)
+            digest = photo_digest(data)
+            return _Square(centre_square(decode(data, field=FILE_FIELD), preprocessing), digest)
         except InputError as error:
             return _Square(None, digest, " ".join(error.message.split()))
 
@@ -155,7 +155,7 @@ def _decode(
             advance(1)
         record = CacheRecord(settings, recorded, limit_settings(environment_limits()), checksum)
         if not record.used:
-            raise none_usable(photos.data, record.skipped[0])
+            raise no_usable_photo_error(photos.data, record.skipped[0])
         # Remove the old record before its pixels are replaced, so that a kill never leaves a record of other
         # pixels. A process that has mapped the old pixels keeps them.
         _record_path(cache).unlink(missing_ok=True)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.datasets import PassedOver
+from zfscope.datasets import SkippedFiles
 from zfscope.datasets.names import similar_classes
-from zfscope.datasets.read import Skipped
+from zfscope.datasets.read import SkippedPhoto
 from zfscope.errors import InputError
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.networks.network import Network
@@ -36,11 +36,11 @@ class MeasuredAccuracy:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The accuracy of a model, with the photos that were skipped or passed over, and warnings."""
+    """The accuracy of a model, with the skipped photos and files, and warnings."""
 
     accuracy: MeasuredAccuracy
-    skipped: tuple[Skipped, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped: tuple[SkippedPhoto, ...] = ()
+    skipped_files: tuple[SkippedFiles, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -104,7 +104,7 @@ def evaluate_model(
         advance=advance,
     )
     warnings = *similar_classes(photos.data.classes), *repeat_warnings(decoded.record.used, "photos")
-    return Evaluation(accuracy, decoded.skipped, photos.passed_over, warnings)
+    return Evaluation(accuracy, decoded.skipped, photos.skipped_files, warnings)
 
 
 def _probabilities(network: Network, photos: Tensor, size: int | None) -> Tensor:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.datasets import DataSet, PassedOver, open_data
+from zfscope.datasets import DataSet, SkippedFiles, open_data
 from zfscope.datasets.names import printable, quoted
-from zfscope.datasets.passed_over import UNCLASSIFIED, in_words
+from zfscope.datasets.skipped_files import UNCLASSIFIED, describe_skipped
 from zfscope.errors import InputError
 from zfscope.images.formats import photo_suffixes
 
@@ -33,15 +33,15 @@ class LabelledPhotos:
         return len(self.numbers)
 
     @property
-    def passed_over(self) -> tuple[PassedOver, ...]:
+    def skipped_files(self) -> tuple[SkippedFiles, ...]:
         """Files that are not among the photos, including photos outside the class folders."""
         unclassified = [
             name for name, label in zip(self.data.names, self.data.labels, strict=True) if not label
         ]
         if not unclassified:
-            return self.data.passed_over
+            return self.data.skipped_files
         examples = tuple(printable(name) for name in unclassified[:3])
-        return (*self.data.passed_over, PassedOver(UNCLASSIFIED, len(unclassified), examples))
+        return (*self.data.skipped_files, SkippedFiles(UNCLASSIFIED, len(unclassified), examples))
 
 
 def read_folder(path: Path, classes: Sequence[str] | None = None) -> LabelledPhotos:
@@ -74,8 +74,8 @@ def check_filled(photos: LabelledPhotos, counts: NDArray[np.int64], reason: str 
     for name, count in zip(photos.classes, counts, strict=True):
         if not count:
             folder = f"{photos.data.root}/{name}" if photos.data.kind != "list" else name
-            others = in_words(photos.data.passed_over)
-            cause = reason or (f"; passed over in all classes: {others}" if others else "")
+            others = describe_skipped(photos.data.skipped_files)
+            cause = reason or (f"; skipped in all classes: {others}" if others else "")
             kinds = ", ".join(sorted(photo_suffixes()))
             raise InputError(f"{quoted(folder)} contains no photos ({kinds}){cause}", field="data")
 

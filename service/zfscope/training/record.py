@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from zfscope.datasets import DataSet, UnusablePhoto, read_photo
 from zfscope.datasets.dataset import NO_STAMP, Photo
 from zfscope.datasets.names import printable, quoted
-from zfscope.datasets.read import Skipped, digest_of
+from zfscope.datasets.read import SkippedPhoto, photo_digest
 from zfscope.files import replacing
 from zfscope.images.limits import DecodeLimits
 from zfscope.processors import map_in_order
@@ -43,7 +43,7 @@ _COLUMNS = pa.schema(
 class RecordedPhoto(NamedTuple):
     """A photo at the time of decoding.
 
-    stamp: stamp of its file; see `stamp_of`. digest: BLAKE2b of its bytes; empty if they could not be read.
+    stamp: stamp of its file; see `file_stamp`. digest: BLAKE2b of its bytes; empty if they could not be read.
     reason: why it could not be used; empty if it was.
     """
 
@@ -89,9 +89,11 @@ class CacheRecord:
         return [photo for photo in self.photos if not photo.reason]
 
     @property
-    def skipped(self) -> tuple[Skipped, ...]:
+    def skipped(self) -> tuple[SkippedPhoto, ...]:
         """The photos that could not be used, with reasons."""
-        return tuple(Skipped(printable(photo.name), photo.reason) for photo in self.photos if photo.reason)
+        return tuple(
+            SkippedPhoto(printable(photo.name), photo.reason) for photo in self.photos if photo.reason
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -189,7 +191,7 @@ def _hash_photos(data: DataSet, numbers: Sequence[int]) -> dict[int, bytes]:
 
 def _digest(photo: Photo) -> bytes:
     try:
-        return digest_of(read_photo(photo))
+        return photo_digest(read_photo(photo))
     except UnusablePhoto:
         return b""
 

@@ -12,7 +12,7 @@ import pytest
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
-from zfscope.datasets.dataset import ListedFile, sorted_data
+from zfscope.datasets.dataset import ListedFile, build_data_set
 from zfscope.errors import InputError, NotFound
 from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data, open_index
@@ -46,7 +46,7 @@ def narrow_index(context: Context) -> Iterator[Index]:
     assert context.store is not None
     narrow, tiny = context.store.load("narrow"), open_index(context.model, "photos")
     data = open_data(Path(tiny.manifest.origin.data.root))
-    few = sorted_data("folder", data.root, {name: ListedFile("", 0) for name in data.names[:2]})
+    few = build_data_set("folder", data.root, {name: ListedFile("", 0) for name in data.names[:2]})
     few = replace(few, sizes=data.sizes[:2])
     target, plan = indexes_folder(narrow) / "photos", make_plan(narrow.network.spec, ["conv1"])
     yield build_index(narrow, few, plan, target, runtime=create_runtime("torch", narrow))
