@@ -84,7 +84,7 @@ class LocalClient(ClientMethods):
     def wait_until_ready(self, timeout_s: float = 30) -> None:
         """Return immediately: models are loaded on first use."""
 
-    def loaded(self, name: str, version: int | None) -> LoadedModel:
+    def load_model(self, name: str, version: int | None) -> LoadedModel:
         """Return a model and its runtime, loading them on first use. Raises NotFound or DamagedModel."""
         manifest = self.store.manifest(name, version)
         key = manifest.name, manifest.version
@@ -156,7 +156,7 @@ def _classify(
 ) -> Classification:
     top = request.top if request.HasField("top") else DEFAULT_TOP
     check_top(top)
-    loaded = client.loaded(request.model, version_of(request))
+    loaded = client.load_model(request.model, version_of(request))
     check_classifies(loaded.model)
     image = pixels_from_wire(
         request.image,
@@ -173,7 +173,7 @@ def _classify(
 def _analyzers(
     client: LocalClient, request: analysis_pb2.ListAnalyzersRequest, check_cancelled: Callable[[], None]
 ) -> tuple[AnalyzerInfo, ...]:
-    loaded = client.loaded(request.model, version_of(request))
+    loaded = client.load_model(request.model, version_of(request))
     return tuple(analyzer_info(registered, loaded.model) for registered in client.registry.values())
 
 

@@ -13,7 +13,7 @@ from zfscope.client.channel import service_config
 from zfscope.client.target import parse_target
 from zfscope.errors import InputError, NotReady, RuntimeUnavailable
 from zfscope.server.lifecycle.admission import AdmissionControl
-from zfscope.server.protos import CALLS
+from zfscope.server.protos import METHODS_BY_PATH
 from zfscope.server.services import analysis, classification
 from zfscope.server.settings import Settings
 
@@ -58,7 +58,7 @@ def test_no_stream_has_a_retry_policy_with_which_grpc_can_hang() -> None:
     without = [
         name for entry in SHIPPED["methodConfig"] if "retryPolicy" not in entry for name in entry["name"]
     ]
-    streams = [method for method in CALLS.values() if method.kind != "unary"]
+    streams = [method for method in METHODS_BY_PATH.values() if method.kind != "unary"]
 
     assert streams
     for method in streams:
@@ -154,7 +154,7 @@ def test_work_that_has_begun_is_not_sent_again_by_grpc(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeUnavailable("TorchServe is gone")
 
-    monkeypatch.setattr(classification, "read", fail)
+    monkeypatch.setattr(classification, "prepare_request", fail)
     with Client(replicas[0].address) as client, pytest.raises(RuntimeUnavailable, match="TorchServe is gone"):
         client.classify(photo)
 

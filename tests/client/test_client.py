@@ -77,7 +77,7 @@ def test_a_call_that_takes_longer_than_the_timeout_is_cancelled(
     monkeypatch: pytest.MonkeyPatch, service: Any, photo: bytes
 ) -> None:
     released = threading.Event()
-    monkeypatch.setattr(classification, "read", lambda *_, **__: released.wait(timeout=30) and ())
+    monkeypatch.setattr(classification, "prepare_request", lambda *_, **__: released.wait(timeout=30) and ())
 
     with (
         Client(service.address, timeout_s=0.1) as client,
@@ -90,7 +90,7 @@ def test_a_call_that_takes_longer_than_the_timeout_is_cancelled(
 def test_a_fault_of_the_service_carries_its_request_id(
     monkeypatch: pytest.MonkeyPatch, client: Client, photo: bytes
 ) -> None:
-    monkeypatch.setattr(classification, "read", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr(classification, "prepare_request", lambda *_, **__: 1 // 0)
 
     with pytest.raises(ZfscopeError, match=r"see its log for request id [0-9a-f]{16}$") as failure:
         client.classify(photo)

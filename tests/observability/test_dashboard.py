@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zfscope.server.protos import CALLS
+from zfscope.server.protos import METHODS_BY_PATH
 from zfscope.server.telemetry.metrics import Metrics
 
 OBSERVABILITY = Path(__file__).parents[2] / "observability"
@@ -21,11 +21,11 @@ _OF_PROMETHEUS = {"le", "job", "instance"}
 def told() -> dict[str, set[str]]:
     """The labels of each sample that a service with calls behind it tells."""
     metrics = Metrics()
-    for method in CALLS.values():
-        metrics.began(method)
-        metrics.ended(method, "OK", seconds=0.1, failure="BUSY")
-    metrics.waited("readers", 0.1)
-    metrics.passed("tiny", 1, images=3, seconds=0.1)
+    for method in METHODS_BY_PATH.values():
+        metrics.record_start(method)
+        metrics.record_end(method, "OK", seconds=0.1, failure="BUSY")
+    metrics.record_wait("readers", 0.1)
+    metrics.record_pass("tiny", 1, images=3, seconds=0.1)
     found: dict[str, set[str]] = {}
     for family in metrics.registry.collect():
         for sample in family.samples:

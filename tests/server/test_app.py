@@ -64,8 +64,8 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     """Makes every classification wait until it is released."""
-    held = Held(classification.read)
-    monkeypatch.setattr(classification, "read", held)
+    held = Held(classification.prepare_request)
+    monkeypatch.setattr(classification, "prepare_request", held)
     return held
 
 
@@ -217,7 +217,7 @@ def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(
         yield b""
 
     monkeypatch.setattr(CallInterceptor, "intercept_service", intercepted)
-    monkeypatch.setattr(app, "LAST_CALLS_S", 60)  # a call that is not in yet is cut off after this time
+    monkeypatch.setattr(app, "LATE_CALLS_S", 60)  # a call that is not in yet is cut off after this time
 
     with grpc.insecure_channel(cold_service.address) as channel:
         grpc.channel_ready_future(channel).result(timeout=30)

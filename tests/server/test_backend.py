@@ -7,29 +7,29 @@ from typing import Never
 
 import pytest
 
-from zfscope.server.backend import Workers
+from zfscope.server.backend import WorkerPool
 
 
 async def test_work_runs_outside_the_event_loop_s_thread() -> None:
-    workers = Workers(1)
+    workers = WorkerPool(1)
 
     assert await workers.run(threading.get_ident) != threading.get_ident()
 
 
 async def test_what_the_work_raises_reaches_who_asked_for_it() -> None:
     with pytest.raises(ZeroDivisionError):
-        await Workers(1).run(lambda: 1 // 0)
+        await WorkerPool(1).run(lambda: 1 // 0)
 
 
 async def test_work_that_fails_gives_its_thread_back() -> None:
-    workers = Workers(1)
+    workers = WorkerPool(1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await workers.run(lambda: 1 // 0)
 
 
 async def test_waiting_work_of_a_caller_who_went_away_is_never_done() -> None:
-    workers, held, done = Workers(1), threading.Event(), threading.Event()
+    workers, held, done = WorkerPool(1), threading.Event(), threading.Event()
     running = asyncio.create_task(workers.run(held.wait))
     waiting = asyncio.create_task(workers.run(done.set))
     await asyncio.sleep(0)
@@ -46,7 +46,7 @@ async def test_waiting_work_of_a_caller_who_went_away_is_never_done() -> None:
 
 
 async def test_closed_workers_take_no_work() -> None:
-    workers = Workers(1)
+    workers = WorkerPool(1)
     workers.close()
 
     for _ in range(2):
@@ -62,7 +62,7 @@ async def test_work_cannot_end_the_event_loop_nor_pass_for_cancelled(raised: typ
     def work() -> Never:
         raise raised
 
-    workers = Workers(1)
+    workers = WorkerPool(1)
     with pytest.raises(RuntimeError, match=f"^work raised {raised.__name__}$") as failure:
         await workers.run(work)
     assert isinstance(failure.value.__cause__, raised)

@@ -14,7 +14,7 @@ import pytest
 from tests.server.conftest import Running
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
-from zfscope.server.interceptors.calls import code_of_cancelled
+from zfscope.server.interceptors.calls import cancellation_code
 from zfscope.server.oip import describe
 from zfscope.server.services import analysis
 from zfscope.v1 import analysis_pb2 as pb
@@ -122,4 +122,4 @@ def test_a_cancelled_call_without_time_left_ended_by_its_deadline(
         def time_remaining(self) -> float | None:
             return left_s
 
-    assert code_of_cancelled(Context()) is code  # type: ignore[arg-type]
+    assert cancellation_code(Context()) is code  # type: ignore[arg-type]

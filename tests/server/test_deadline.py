@@ -11,9 +11,9 @@ import pytest
 
 from tests.server.conftest import Running
 from zfscope.errors import TooLate
-from zfscope.server.deadline import Cancel, Deadlines, ended_after
+from zfscope.server.deadline import CallCancellation, DeadlineLimits, time_limit
 from zfscope.server.services import analysis
-from zfscope.server.services.stream import Latest
+from zfscope.server.services.stream import MessageQueue
 from zfscope.server.settings import Settings
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -33,25 +33,25 @@ class Call:
 def test_a_call_gets_what_it_says_or_the_default_and_never_more_than_the_most(
     says: float | None, gets: float
 ) -> None:
-    assert Deadlines(default_s=10, longest_s=20).seconds(Call(says)) == gets  # type: ignore[arg-type]
+    assert DeadlineLimits(default_s=10, max_s=20).timeout_s(Call(says)) == gets  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("says", "gets"), [(None, 20), (3, 3), (50, 20)])
 def test_a_stream_gets_what_it_says_or_the_most(says: float | None, gets: float) -> None:
-    limits = Deadlines(default_s=10, longest_s=20)
+    limits = DeadlineLimits(default_s=10, max_s=20)
 
-    assert limits.seconds(Call(says), stream=True) == gets  # type: ignore[arg-type]
+    assert limits.timeout_s(Call(says), stream=True) == gets  # type: ignore[arg-type]
 
 
 async def test_what_takes_too_long_is_ended() -> None:
     with pytest.raises(TooLate, match=r"the call had 0[.]01 s"):
-        async with ended_after(0.01):
+        async with time_limit(0.01):
             await asyncio.sleep(30)
 
 
 async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline() -> None:
     with pytest.raises(TimeoutError, match="a socket"):
-        async with ended_after(30):
+        async with time_limit(30):
             raise TimeoutError("a socket")
 
 
@@ -65,7 +65,9 @@ class Endless:
         """Whether the analysis ends; on a busy machine its call may have ended before it began."""
         return not self._begun.is_set() or self._ended.wait(timeout=60)
 
-    def __call__(self, backend: Any, request: Any, cancel: Cancel, *latest: Latest[Any]) -> None:
+    def __call__(
+        self, backend: Any, request: Any, cancel: CallCancellation, *latest: MessageQueue[Any]
+    ) -> None:
         """Look again and again whether somebody still waits, as analyzers do."""
         self._begun.set()
         try:

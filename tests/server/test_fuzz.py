@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.support.mutations import mutated
 from tests.support.service_process import ConnectedService, memory_kib
-from zfscope.server.protos import SERVICES, pool_of_all
+from zfscope.server.protos import SERVICES, descriptor_pool
 
 MESSAGES = int(os.environ.get("ZFSCOPE_FUZZ", "400"))
 LONGEST_S = 60
@@ -114,7 +114,7 @@ def as_message(descriptor: Any, fields: Fields) -> Message:
     return ParseDict(plain(dict(fields)), message, descriptor_pool=POOL)
 
 
-POOL = pool_of_all()
+POOL = descriptor_pool()
 EVERY_METHOD = [method for name in SERVICES for method in POOL.FindServiceByName(name).methods]
 
 

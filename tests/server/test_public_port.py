@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from zfscope.server.protos import SERVICES, pool_of_all
+from zfscope.server.protos import SERVICES, descriptor_pool
 
 READS = {
     "zfscope.v1.ModelService": {"ListModels", "GetModel"},
@@ -33,7 +33,7 @@ READS = {
 
 
 def test_every_method_is_known_to_change_nothing() -> None:
-    pool = pool_of_all()
+    pool = descriptor_pool()
     offered = {name: {method.name for method in pool.FindServiceByName(name).methods} for name in SERVICES}
 
     assert offered == READS

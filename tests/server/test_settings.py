@@ -73,8 +73,8 @@ def test_single_methods_have_places_of_their_own(monkeypatch: pytest.MonkeyPatch
 
     limits = Settings().admission_limits
 
-    assert limits.requests_of("/zfscope.v1.AnalysisService/Occlude") == 2
-    assert limits.requests_of("/zfscope.v1.AnalysisService/Project") == 5
+    assert limits.max_requests("/zfscope.v1.AnalysisService/Occlude") == 2
+    assert limits.max_requests("/zfscope.v1.AnalysisService/Project") == 5
 
 
 def test_places_for_a_method_that_there_is_not_are_refused() -> None:

@@ -44,7 +44,7 @@ class AnalysisHost(Protocol):
         """Maximum cost of an analysis in forward passes; None for no limit."""
         ...
 
-    def loaded(self, name: str, version: int | None) -> LoadedModel:
+    def load_model(self, name: str, version: int | None) -> LoadedModel:
         """Return a model and its runtime. Raises NotFound, DamagedModel or RuntimeUnavailable."""
         ...
 
@@ -104,7 +104,7 @@ def analyze(
     with translate_errors(registered, under=under):
         check_photos(analyzer, photos)
         params = read_params(analyzer, call.parameters, under=under)
-    loaded = host.loaded(call.model, call.version)
+    loaded = host.load_model(call.model, call.version)
     model = loaded.model
     if call.admit:
         call.admit(model, params)

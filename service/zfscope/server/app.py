@@ -17,22 +17,22 @@ from grpc_reflection.v1alpha import reflection
 # matplotlib, here and not in the first request that draws: its import changes the environment for a moment.
 import zfscope.images.plotting  # noqa: F401
 from zfscope.inference.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
-from zfscope.server.arrivals import watch_store
 from zfscope.server.backend import Backend
 from zfscope.server.interceptors.auth import AuthInterceptor
 from zfscope.server.interceptors.calls import CallInterceptor
 from zfscope.server.interceptors.errors import ErrorInterceptor
 from zfscope.server.lifecycle.admission import AdmissionControl
-from zfscope.server.lifecycle.connections import ConnectionWatch, most_connections, raise_open_files
-from zfscope.server.lifecycle.health import Health, HealthMonitor
-from zfscope.server.lifecycle.shutdown import LAST_CALLS_S, drain, stop_signal
+from zfscope.server.lifecycle.connections import ConnectionMonitor, connection_limit, raise_open_file_limit
+from zfscope.server.lifecycle.health import HealthMonitor, HealthService
+from zfscope.server.lifecycle.shutdown import LATE_CALLS_S, drain, stop_signal
 from zfscope.server.listen import bind, server_options
 from zfscope.server.oip.service import InferenceService
-from zfscope.server.protos import CHANNELZ, SERVICES, pool_of_all
+from zfscope.server.protos import CHANNELZ, SERVICES, descriptor_pool
 from zfscope.server.services.analysis import AnalysisService
 from zfscope.server.services.classification import ClassificationService
 from zfscope.server.services.models import ModelService
 from zfscope.server.settings import Settings, unknown_variables
+from zfscope.server.store_watch import watch_store
 from zfscope.server.telemetry.log import configure_log
 from zfscope.server.telemetry.metrics import Metrics, MetricsServer
 from zfscope.server.telemetry.tracing import configure_traces
@@ -58,7 +58,7 @@ class Service:
         self._tokens = read_tokens(settings.token, settings.token_file)
         self._backend = Backend(settings, self._metrics)
         self._admission = AdmissionControl(settings.admission_limits)
-        self._health = Health(SERVICES)
+        self._health = HealthService(SERVICES)
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> str:
@@ -66,14 +66,14 @@ class Service:
 
         Raises InputError if the address cannot be bound, or is not safe to listen on.
         """
-        connections = self._settings.max_connections or most_connections()
+        connections = self._settings.max_connections or connection_limit()
         options = server_options(self._settings, connections)
         self._server = grpc.aio.server(interceptors=self._interceptors(), options=options)
         self._add_services()
         address = bind(self._server, self._settings, tokens=bool(self._tokens))
         if self._settings.metrics_listen:
             self._metrics_server = MetricsServer(self._metrics, self._settings.metrics_listen)
-        self._background.append(asyncio.create_task(ConnectionWatch(connections).run()))
+        self._background.append(asyncio.create_task(ConnectionMonitor(connections).run()))
         await self._server.start()
         _log.info("started", address=address, process=os.getpid(), workers=self._settings.workers)
         return address
@@ -89,13 +89,13 @@ class Service:
         While the runtime is another process that is not there, this waits for it; callers get an error.
         """
         models = self._backend.models
-        loaded = await self._backend.readers.run(lambda: models.loaded("", None))
+        loaded = await self._backend.readers.run(lambda: models.get("", None))
         self._admission.open()
-        monitor = HealthMonitor(models, self._health, by_passes=self._settings.device == "cuda")
+        monitor = HealthMonitor(models, self._health, full_passes=self._settings.device == "cuda")
         self._background.append(asyncio.create_task(monitor.run()))
         if self._settings.watch:
             self._background.append(asyncio.create_task(watch_store(models.refresh)))
-        await monitor.first_pass()
+        await monitor.wait_for_first_pass()
         return loaded.model.manifest.title
 
     async def stop(self, *, lame_duck_s: float = 0, reason: str = "") -> None:
@@ -106,7 +106,7 @@ class Service:
             task.cancel()
         cut_off = await drain(self._admission, self._health, **times)
         self._health.end_watches()
-        await self._server.stop(LAST_CALLS_S)
+        await self._server.stop(LATE_CALLS_S)
         await self._backend.close()
         if self._metrics_server:
             await asyncio.to_thread(self._metrics_server.close)
@@ -130,24 +130,24 @@ class Service:
         if self._settings.channelz:
             add_channelz_servicer(server)
             listed.append(CHANNELZ)
-        reflection.enable_server_reflection(listed, server, pool=pool_of_all())
+        reflection.enable_server_reflection(listed, server, pool=descriptor_pool())
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     """Print a line at once: a program that started the service reads it through a pipe."""
     print(line, flush=True)  # noqa: T201  (for whatever started the service)
 
 
-async def serve(settings: Settings, *, announce: Callable[[str], object] = _say) -> None:
+async def serve(settings: Settings, *, announce: Callable[[str], object] = _print_line) -> None:
     """Run the service until SIGTERM, SIGHUP or Ctrl-C; a second signal ends it at once.
 
     announce: called with the address once it is bound, and with the model once it is served.
     Raises NotFound, InputError, RuntimeUnavailable or DamagedModel if the service cannot start.
     """
     configure_log()
-    announce = _announcing(announce)
+    announce = _log_print_errors(announce)
     _warn_of_unknown_variables()
-    raise_open_files()
+    raise_open_file_limit()
     end_traces = configure_traces(settings.traces_endpoint)
     stopped = stop_signal()
     service = Service(settings)
@@ -173,16 +173,16 @@ async def serve(settings: Settings, *, announce: Callable[[str], object] = _say)
         await asyncio.to_thread(end_traces)
 
 
-def _announcing(announce: Callable[[str], object]) -> Callable[[str], object]:
+def _log_print_errors(announce: Callable[[str], object]) -> Callable[[str], object]:
     """Return `announce`, except that a line that cannot be printed is logged."""
 
-    def say(line: str) -> None:
+    def print_or_log(line: str) -> None:
         try:
             announce(line)
         except OSError as error:
             _log.warning("an announcement cannot be printed", line=line, reason=error.strerror or str(error))
 
-    return say
+    return print_or_log
 
 
 def _warn_of_unknown_variables() -> None:

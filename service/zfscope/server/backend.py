@@ -15,18 +15,18 @@ from zfscope.images.limits import DecodeLimits
 from zfscope.processors import usable_cpus
 from zfscope.runtimes import LoadedModel, Runtime, TorchServe, create_runtime
 from zfscope.server.batching import Batcher
-from zfscope.server.models import Models
+from zfscope.server.model_cache import ModelCache
 from zfscope.server.settings import Settings
 from zfscope.server.telemetry.metrics import InstrumentedRuntime, Metrics
-from zfscope.server.telemetry.tracing import part
+from zfscope.server.telemetry.tracing import span
 from zfscope.store import Model, ModelStore
 
 T = TypeVar("T")
 # Threads that read requests, even on few cores: one of them may wait for a model to be loaded.
-_READERS = 4
+_MIN_READERS = 4
 
 
-class Workers:
+class WorkerPool:
     """Threads for blocking calls; the number of calls that may wait is limited by admission."""
 
     def __init__(self, threads: int, *, waited: Callable[[float], object] = lambda _: None) -> None:
@@ -41,19 +41,19 @@ class Workers:
         its thread until then.
         """
         run = copy_context().run
-        return await asyncio.wrap_future(self._pool.submit(run, self._begin, work, time.perf_counter()))
+        return await asyncio.wrap_future(self._pool.submit(run, self._run, work, time.perf_counter()))
 
     def close(self) -> None:
         """Drop waiting calls, and wait for running ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(self, work: Callable[[], T], since: float) -> T:
+    def _run(self, work: Callable[[], T], since: float) -> T:
         self._waited(time.perf_counter() - since)
-        with part("work"):
-            return _contained(work)
+        with span("work"):
+            return _call_safely(work)
 
 
-def _contained(work: Callable[[], T]) -> T:
+def _call_safely(work: Callable[[], T]) -> T:
     """Run a call, and keep what would mean something else on the event loop from reaching it.
 
     There SystemExit and KeyboardInterrupt end the service, and a CancelledError passes for a cancelled call.
@@ -79,7 +79,7 @@ class Backend:
         self._metrics = metrics
         self._threads = settings.threads or usable_cpus()
         torch.set_num_threads(self._threads)
-        self.models = Models(
+        self.models = ModelCache(
             ModelStore(settings.store),
             self._runtime,
             default=settings.default_model,
@@ -88,14 +88,16 @@ class Backend:
         )
         self.registry = load_analyzers(settings.analyzers)
         # For short work (manifests, photos to decode), and for analyses.
-        self.readers = Workers(max(_READERS, self._threads), waited=partial(metrics.waited, "readers"))
-        self.workers = Workers(settings.workers, waited=partial(metrics.waited, "workers"))
+        self.readers = WorkerPool(
+            max(_MIN_READERS, self._threads), waited=partial(metrics.record_wait, "readers")
+        )
+        self.workers = WorkerPool(settings.workers, waited=partial(metrics.record_wait, "workers"))
         self.batcher = Batcher(
             size=settings.batch_size,
             delay_s=settings.batch_delay_s,
             queue=settings.batch_queue,
             models=settings.kept_models,
-            waited=partial(metrics.waited, "batches"),
+            waited=partial(metrics.record_wait, "batches"),
         )
 
     @property
@@ -113,9 +115,9 @@ class Backend:
         """Maximum cost of an analysis in forward passes."""
         return self.settings.max_passes
 
-    def loaded(self, name: str, version: int | None) -> LoadedModel:
-        """Return a model and its runtime; see `Models.loaded`."""
-        return self.models.loaded(name, version)
+    def load_model(self, name: str, version: int | None) -> LoadedModel:
+        """Return a model and its runtime; see `ModelCache.loaded`."""
+        return self.models.get(name, version)
 
     async def close(self) -> None:
         """Wait for running work, and end the threads."""

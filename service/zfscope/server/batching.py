@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zfscope.errors import Busy, NotReady, RuntimeUnavailable
 from zfscope.runtimes import LoadedModel
 from zfscope.runtimes.protocol import Runtime, check_images
-from zfscope.server.telemetry.tracing import part
+from zfscope.server.telemetry.tracing import span
 
 Given = Mapping[str, NDArray[np.float32]]
 """What layers gave, by name."""
@@ -108,7 +108,7 @@ class Batcher:
         if lane.waiting >= self._queue:
             title = loaded.model.manifest.title
             raise Busy(f"{lane.waiting} images wait for {title}; try again in a moment")
-        with part("batch", images=len(images)):
+        with span("batch", images=len(images)):
             return await lane.run(images, names)
 
     async def close(self) -> None:

@@ -15,25 +15,25 @@ from zfscope.errors import Cancelled, TooLate
 
 
 @dataclass(frozen=True)
-class Deadlines:
-    """default_s: for a call without a deadline. longest_s: for any call."""
+class DeadlineLimits:
+    """default_s: for a call without a deadline. max_s: for any call."""
 
     default_s: float = 300
-    longest_s: float = 900
+    max_s: float = 900
 
-    def seconds(self, context: grpc.aio.ServicerContext[Any, Any], *, stream: bool = False) -> float:
+    def timeout_s(self, context: grpc.aio.ServicerContext[Any, Any], *, stream: bool = False) -> float:
         """Return the time that a call has from now on.
 
         stream: whether the answer is a stream. Without a deadline a stream gets the longest time: its caller
         reads its progress, and so waits on purpose.
         """
         left_s: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
-        unsaid_s = self.longest_s if stream else self.default_s
-        return min(unsaid_s if left_s is None else left_s, self.longest_s)
+        unsaid_s = self.max_s if stream else self.default_s
+        return min(unsaid_s if left_s is None else left_s, self.max_s)
 
 
 @asynccontextmanager
-async def ended_after(seconds: float) -> AsyncIterator[None]:
+async def time_limit(seconds: float) -> AsyncIterator[None]:
     """Cancel what is awaited inside when the time is over. Raises TooLate then."""
     try:
         async with asyncio.timeout(seconds) as timer:
@@ -44,7 +44,7 @@ async def ended_after(seconds: float) -> AsyncIterator[None]:
         raise
 
 
-class Cancel:
+class CallCancellation:
     """Whether the caller of a request still waits, asked from any thread.
 
     It is set once the call ends, however it ends, and past its deadline, which the thread sees first.
@@ -54,9 +54,9 @@ class Cancel:
         self._ended = threading.Event()
         left_s: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
         self._deadline = math.inf if left_s is None else time.monotonic() + left_s
-        context.add_done_callback(lambda _: self.end())  # type: ignore[arg-type]  # a stub's error
+        context.add_done_callback(lambda _: self.cancel())  # type: ignore[arg-type]  # a stub's error
 
-    def end(self) -> None:
+    def cancel(self) -> None:
         """Let the work end: nobody waits for its answer."""
         self._ended.set()
 

@@ -12,11 +12,11 @@ from grpc_reflection.v1alpha import reflection_pb2
 from zfscope.inference import inference_pb2
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 
-_OTHERS = (health_pb2, reflection_pb2, channelz_pb2)
-_OURS = (model_pb2, classification_pb2, analysis_pb2, inference_pb2)
+_STANDARD_PROTOS = (health_pb2, reflection_pb2, channelz_pb2)
+_ZFSCOPE_PROTOS = (model_pb2, classification_pb2, analysis_pb2, inference_pb2)
 
 SERVICES = tuple(
-    service.full_name for proto in _OURS for service in proto.DESCRIPTOR.services_by_name.values()
+    service.full_name for proto in _ZFSCOPE_PROTOS for service in proto.DESCRIPTOR.services_by_name.values()
 )
 """Ours, in full names."""
 CHANNELZ: str = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name
@@ -36,23 +36,23 @@ def _method(method: MethodDescriptor) -> Method:
     return Method(kind, method.containing_service.full_name, method.name)
 
 
-CALLS: Mapping[str, Method] = {
+METHODS_BY_PATH: Mapping[str, Method] = {
     f"/{service.full_name}/{method.name}": _method(method)
-    for proto in (*_OURS, *_OTHERS)
+    for proto in (*_ZFSCOPE_PROTOS, *_STANDARD_PROTOS)
     for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
 """All methods that there are, by the path of a call."""
-METHODS = tuple(method.name for method in CALLS.values() if method.service in SERVICES)
+METHOD_NAMES = tuple(method.name for method in METHODS_BY_PATH.values() if method.service in SERVICES)
 """Those of our services, by name: no two share one."""
 
 
-def method_of(path: str) -> Method:
+def find_method(path: str) -> Method:
     """Find a method by its path; of one that there is not no word is kept."""
-    return CALLS.get(path, Method("unknown", "unknown", "unknown"))
+    return METHODS_BY_PATH.get(path, Method("unknown", "unknown", "unknown"))
 
 
-def pool_of_all() -> DescriptorPool:
+def descriptor_pool() -> DescriptorPool:
     """Return a pool with the protos of all that is served: those of `inference` have one of their own."""
     pool = DescriptorPool()
 
@@ -61,6 +61,6 @@ def pool_of_all() -> DescriptorPool:
             add(needed)
         pool.AddSerializedFile(file.serialized_pb)
 
-    for proto in (*_OURS, *_OTHERS):
+    for proto in (*_ZFSCOPE_PROTOS, *_STANDARD_PROTOS):
         add(proto.DESCRIPTOR)
     return pool

@@ -23,9 +23,9 @@ from zfscope.address import check_endpoint, parse_address
 from zfscope.choices import DeviceName, RuntimeName
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits
-from zfscope.server.deadline import Deadlines
+from zfscope.server.deadline import DeadlineLimits
 from zfscope.server.lifecycle.admission import AdmissionLimits
-from zfscope.server.protos import METHODS
+from zfscope.server.protos import METHOD_NAMES
 
 _MIB = 1 << 20
 # Room in a request for everything but an image of the largest size.
@@ -225,9 +225,9 @@ class Settings(BaseSettings):
     @field_validator("queues")
     @classmethod
     def _are_methods(cls, queues: Mapping[str, int]) -> Mapping[str, int]:
-        unknown = sorted(set(queues) - set(METHODS))
+        unknown = sorted(set(queues) - set(METHOD_NAMES))
         if unknown:
-            raise ValueError(f"no method '{unknown[0]}'; there are {', '.join(METHODS)}")
+            raise ValueError(f"no method '{unknown[0]}'; there are {', '.join(METHOD_NAMES)}")
         return queues
 
     @property
@@ -236,9 +236,9 @@ class Settings(BaseSettings):
         return AdmissionLimits(self.queue, self.queues, self.queued_bytes)
 
     @property
-    def deadlines(self) -> Deadlines:
+    def deadlines(self) -> DeadlineLimits:
         """Default and maximum deadline of calls."""
-        return Deadlines(self.default_deadline_s, self.max_deadline_s)
+        return DeadlineLimits(self.default_deadline_s, self.max_deadline_s)
 
     @property
     def image_limits(self) -> DecodeLimits:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from zfscope.client import Access, Client
 from zfscope.errors import InputError, Unauthenticated
 from zfscope.server.app import Service
-from zfscope.server.protos import SERVICES, pool_of_all
+from zfscope.server.protos import SERVICES, descriptor_pool
 from zfscope.server.settings import Settings
 from zfscope.wire.status import error_of
 
@@ -43,7 +43,7 @@ def plain(guarded: Any) -> Iterator[grpc.Channel]:
 
 def methods() -> list[str]:
     """Every method of the service's own, by its path."""
-    services = map(pool_of_all().FindServiceByName, SERVICES)
+    services = map(descriptor_pool().FindServiceByName, SERVICES)
     return [f"/{service.full_name}/{method.name}" for service in services for method in service.methods]
 
 

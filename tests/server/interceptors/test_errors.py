@@ -29,7 +29,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Any:
         def read(*args: object, **options: object) -> None:
             raise error
 
-        monkeypatch.setattr(classification, "read", read)
+        monkeypatch.setattr(classification, "prepare_request", read)
 
     return fail
 
@@ -78,13 +78,13 @@ def test_an_error_from_deep_inside_has_its_status(
 def test_a_call_that_is_admitted_sends_its_initial_metadata_before_its_work_is_done(
     monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, photo: bytes
 ) -> None:
-    released, whole = threading.Event(), classification.read
+    released, whole = threading.Event(), classification.prepare_request
 
     def slow(*args: Any, **options: Any) -> Any:
         released.wait(timeout=30)
         return whole(*args, **options)
 
-    monkeypatch.setattr(classification, "read", slow)
+    monkeypatch.setattr(classification, "prepare_request", slow)
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo)).SerializeToString()
     # Called as a stream: of a unary call Python's gRPC shows the initial metadata only with the answer.
     call = channel.unary_stream(CLASSIFY)(request, timeout=30, metadata=[(REQUEST_ID, "mine")])
@@ -145,14 +145,14 @@ def test_a_request_over_the_limit_is_refused_before_it_is_read(channel: grpc.Cha
 def test_a_caller_who_goes_away_harms_nobody_else(
     monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, client: Client, photo: bytes
 ) -> None:
-    begun, released, whole = threading.Event(), threading.Event(), classification.read
+    begun, released, whole = threading.Event(), threading.Event(), classification.prepare_request
 
     def slow(*args: Any, **options: Any) -> Any:
         begun.set()
         released.wait(timeout=30)
         return whole(*args, **options)
 
-    monkeypatch.setattr(classification, "read", slow)
+    monkeypatch.setattr(classification, "prepare_request", slow)
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     impatient = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
     assert begun.wait(timeout=30)
@@ -165,14 +165,14 @@ def test_a_caller_who_goes_away_harms_nobody_else(
 def test_a_method_that_is_full_is_refused_with_a_time_to_try_again_and_others_are_served(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, make_service: Callable[..., Any], photo: bytes
 ) -> None:
-    begun, released, whole = threading.Event(), threading.Event(), classification.read
+    begun, released, whole = threading.Event(), threading.Event(), classification.prepare_request
 
     def slow(*args: Any, **options: Any) -> Any:
         begun.set()
         released.wait(timeout=30)
         return whole(*args, **options)
 
-    monkeypatch.setattr(classification, "read", slow)
+    monkeypatch.setattr(classification, "prepare_request", slow)
     service = make_service(settings.model_copy(update={"queues": {"Classify": 1}}))
     service.call(service.service.warm_up())
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))

@@ -120,7 +120,7 @@ def test_node_does_not_send_work_again_that_was_begun(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeUnavailable("TorchServe is gone")
 
-    monkeypatch.setattr(classification, "read", fail)
+    monkeypatch.setattr(classification, "prepare_request", fail)
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     (tmp_path / "request").write_bytes(request.SerializeToString())
 

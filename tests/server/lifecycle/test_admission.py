@@ -49,9 +49,9 @@ async def test_a_shut_gate_waits_for_those_inside() -> None:
     await asyncio.sleep(0)
     admission.close()
 
-    assert not await admission.drained(timeout_s=0.001)
+    assert not await admission.wait_until_idle(timeout_s=0.001)
     enough.set()
-    assert await admission.drained(timeout_s=60)
+    assert await admission.wait_until_idle(timeout_s=60)
     assert all(visit.done() for visit in visits)
 
 
@@ -66,7 +66,7 @@ async def test_requests_that_are_cut_off_are_not_ready_and_leave() -> None:
     await asyncio.sleep(0)
     assert admission.admitted == 3
 
-    assert admission.cut_off("the service is shutting down") == 3
+    assert admission.abort_all("the service is shutting down") == 3
 
     ends = await asyncio.gather(*visits, return_exceptions=True)
     assert [(type(end), str(end)) for end in ends] == [(NotReady, "the service is shutting down")] * 3
@@ -83,7 +83,7 @@ async def test_a_request_whose_caller_leaves_as_it_is_cut_off_is_cancelled() -> 
     visiting = asyncio.create_task(visit())
     await asyncio.sleep(0)
     visiting.cancel()
-    admission.cut_off("the service is shutting down")
+    admission.abort_all("the service is shutting down")
 
     with pytest.raises(asyncio.CancelledError):
         await visiting
@@ -106,7 +106,7 @@ async def test_a_request_that_is_cancelled_is_not_cut_off() -> None:
 
 
 async def test_a_gate_that_nobody_went_through_is_empty_at_once() -> None:
-    assert await AdmissionControl().drained(timeout_s=0)
+    assert await AdmissionControl().wait_until_idle(timeout_s=0)
 
 
 async def test_who_fails_inside_has_left_too() -> None:
@@ -116,7 +116,7 @@ async def test_who_fails_inside_has_left_too() -> None:
     with pytest.raises(ZeroDivisionError), admission.admit(OCCLUDE, 1):
         raise ZeroDivisionError
 
-    assert await admission.drained(timeout_s=0)
+    assert await admission.wait_until_idle(timeout_s=0)
 
 
 async def test_each_method_has_places_of_its_own() -> None:
@@ -131,7 +131,7 @@ async def test_each_method_has_places_of_its_own() -> None:
 
 
 async def test_a_method_may_have_more_or_fewer_places_than_others() -> None:
-    admission = opened(requests=2, of_method={"Occlude": 1})
+    admission = opened(requests=2, per_method={"Occlude": 1})
     with admission.admit(OCCLUDE, 1), admission.admit(PROJECT, 1), admission.admit(PROJECT, 1):
         assert refusal(admission, OCCLUDE).startswith("all 1 places for Occlude")
 

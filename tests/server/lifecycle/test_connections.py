@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from zfscope.client import Client
 from zfscope.errors import NotReady
 from zfscope.server.lifecycle import connections
-from zfscope.server.lifecycle.connections import ConnectionWatch, most_connections, raise_open_files
+from zfscope.server.lifecycle.connections import ConnectionMonitor, connection_limit, raise_open_file_limit
 from zfscope.server.settings import Settings
 
 
@@ -70,8 +70,8 @@ def test_more_connections_than_the_limit_are_refused_at_once(
 
 def test_the_limit_is_logged_once_and_once_that_there_is_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
     open_files = [20]
-    monkeypatch.setattr(connections, "_open_files", lambda: open_files[0])
-    watch = ConnectionWatch(100)
+    monkeypatch.setattr(connections, "_count_open_files", lambda: open_files[0])
+    watch = ConnectionMonitor(100)
     with capture_logs() as logs:
         for count in (30, 119, 120, 125, 120, 111, 120, 109, 30, 121):
             open_files[0] = count
@@ -86,25 +86,25 @@ def test_the_limit_is_logged_once_and_once_that_there_is_room_again(monkeypatch:
 async def test_where_descriptors_cannot_be_counted_nothing_is_watched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "_open_files", lambda: None)
-    await ConnectionWatch(1).run()
+    monkeypatch.setattr(connections, "_count_open_files", lambda: None)
+    await ConnectionMonitor(1).run()
 
 
 def test_the_limit_of_open_files_is_raised_and_leaves_room_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = [(256, 4096)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
-    monkeypatch.setattr(connections, "_open_files", lambda: 40)
-    assert most_connections() == 256 - 40 - 48
-    raise_open_files()
+    monkeypatch.setattr(connections, "_count_open_files", lambda: 40)
+    assert connection_limit() == 256 - 40 - 48
+    raise_open_file_limit()
     assert limits[-1] == (4096, 4096)
-    assert most_connections() == 4096 - 40 - 48
+    assert connection_limit() == 4096 - 40 - 48
     limits.append((50, 50))
-    assert most_connections() == 16
+    assert connection_limit() == 16
     limits.append((resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    raise_open_files()
+    raise_open_file_limit()
     assert limits[-1] == (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    assert most_connections() == 1 << 20
+    assert connection_limit() == 1 << 20
 
 
 def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) ->
         raise ValueError("not allowed to raise maximum limit")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    raise_open_files()
+    raise_open_file_limit()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are counted in /proc")

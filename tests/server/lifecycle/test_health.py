@@ -9,7 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from zfscope.server.lifecycle.health import Health
+from zfscope.server.lifecycle.health import HealthService
 from zfscope.server.protos import SERVICES
 
 Response = health_pb2.HealthCheckResponse
@@ -64,7 +64,7 @@ def test_who_watches_is_told_of_every_change_to_the_end(cold_service: Any, watch
 
 
 async def test_a_watch_whose_reader_is_slow_has_the_last_status_before_it_ends() -> None:
-    health = Health(())
+    health = HealthService(())
     health.set(serving=True)
     watch = health.Watch(health_pb2.HealthCheckRequest(), None)
     assert (await anext(watch)).status == Response.SERVING

@@ -11,8 +11,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from structlog.testing import capture_logs
 
 from zfscope.errors import RuntimeUnavailable
-from zfscope.server.lifecycle.health import Health, HealthMonitor
-from zfscope.server.models import Models
+from zfscope.server.lifecycle.health import HealthMonitor, HealthService
+from zfscope.server.model_cache import ModelCache
 
 GONE = RuntimeUnavailable("TorchServe cannot be reached")
 
@@ -48,18 +48,20 @@ def patient() -> Patient:
 
 
 @pytest.fixture
-async def health() -> Health:
-    return Health(["a.Service"])
+async def health() -> HealthService:
+    return HealthService(["a.Service"])
 
 
 @pytest.fixture
-async def begin_monitor(patient: Patient, health: Health) -> AsyncIterator[Callable[..., HealthMonitor]]:
+async def begin_monitor(
+    patient: Patient, health: HealthService
+) -> AsyncIterator[Callable[..., HealthMonitor]]:
     """Begins to look after the patient."""
-    models: Models = SimpleNamespace(loaded=lambda name, version: patient)  # type: ignore[assignment]
+    models: ModelCache = SimpleNamespace(get=lambda name, version: patient)  # type: ignore[assignment]
     begun: list[asyncio.Task[None]] = []
 
-    def begin(*, by_passes: bool = False) -> HealthMonitor:
-        monitor = HealthMonitor(models, health, by_passes=by_passes, every_s=0.001)
+    def begin(*, full_passes: bool = False) -> HealthMonitor:
+        monitor = HealthMonitor(models, health, full_passes=full_passes, interval_s=0.001)
         begun.append(asyncio.create_task(monitor.run()))
         return monitor
 
@@ -69,7 +71,7 @@ async def begin_monitor(patient: Patient, health: Health) -> AsyncIterator[Calla
         task.cancel()
 
 
-async def until(health: Health, *, serving: bool) -> None:
+async def until(health: HealthService, *, serving: bool) -> None:
     async with asyncio.timeout(30):
         async for _ in health.Watch(HealthCheckRequest(), None):
             if health.serving is serving:
@@ -77,9 +79,9 @@ async def until(health: Health, *, serving: bool) -> None:
 
 
 async def test_health_is_on_after_a_pass_and_then_costs_none(
-    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: Health
+    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
 ) -> None:
-    await begin_monitor().first_pass()
+    await begin_monitor().wait_for_first_pass()
     assert health.serving
     assert await patient.questions(4) == ["pass", "check", "check", "check"]
 
@@ -88,10 +90,10 @@ async def test_health_is_on_after_a_pass_and_then_costs_none(
 async def test_health_is_off_while_there_is_a_fault_and_on_after_a_whole_pass(
     begin_monitor: Callable[..., HealthMonitor],
     patient: Patient,
-    health: Health,
+    health: HealthService,
     fault: Exception,
 ) -> None:
-    await begin_monitor().first_pass()
+    await begin_monitor().wait_for_first_pass()
     assert await patient.questions(1) == ["pass"]
     with capture_logs() as log:
         patient.fault = fault
@@ -105,9 +107,9 @@ async def test_health_is_off_while_there_is_a_fault_and_on_after_a_whole_pass(
 
 
 async def test_where_a_fault_shows_in_passes_alone_every_look_is_one(
-    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: Health
+    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
 ) -> None:
-    await begin_monitor(by_passes=True).first_pass()
+    await begin_monitor(full_passes=True).wait_for_first_pass()
     assert await patient.questions(4) == ["pass"] * 4
     patient.fault = RuntimeError("CUDA error: an illegal memory access was encountered")
     await until(health, serving=False)
@@ -116,24 +118,24 @@ async def test_where_a_fault_shows_in_passes_alone_every_look_is_one(
 
 
 async def test_a_fault_from_the_start_is_waited_for(
-    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: Health
+    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
 ) -> None:
     patient.fault = GONE
     monitor = begin_monitor()
     assert await patient.questions(3) == ["pass"] * 3
     assert not health.serving
     patient.fault = None
-    await monitor.first_pass()
+    await monitor.wait_for_first_pass()
     assert health.serving
 
 
 async def test_a_service_that_shuts_down_is_not_told_to_serve_again(
-    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: Health
+    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
 ) -> None:
     patient.fault = GONE
     monitor = begin_monitor()
     await patient.questions(2)
     health.shut_down()
     patient.fault = None
-    await monitor.first_pass()
+    await monitor.wait_for_first_pass()
     assert not health.serving

@@ -23,7 +23,7 @@ from zfscope.images.decode import decode
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import prepare
 from zfscope.runtimes import create_runtime
-from zfscope.server.deadline import Cancel
+from zfscope.server.deadline import CallCancellation
 from zfscope.server.services import analysis
 from zfscope.server.settings import Settings
 from zfscope.store import ModelStore
@@ -195,7 +195,7 @@ def test_an_occlusion_that_nobody_waits_for_frees_its_worker(
 ) -> None:
     whole, begun, ended = analysis.answer_typed, threading.Event(), Future[Any]()
 
-    def held(typed: Any, backend: Any, asked: pb.OccludeRequest, cancel: Cancel) -> Any:
+    def held(typed: Any, backend: Any, asked: pb.OccludeRequest, cancel: CallCancellation) -> Any:
         """Begin the work when the service knows that the caller has gone."""
         begun.set()
         assert cancel._ended.wait(timeout=60)

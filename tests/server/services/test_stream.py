@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from zfscope.server.services.stream import Latest, Pause
+from zfscope.server.services.stream import Cooldown, MessageQueue
 
 
 @pytest.fixture
@@ -15,19 +15,19 @@ async def work() -> "asyncio.Future[None]":
 
 
 @pytest.fixture
-async def latest() -> Latest[int]:
-    return Latest()
+async def latest() -> MessageQueue[int]:
+    return MessageQueue()
 
 
-async def read(latest: Latest[int], work: "asyncio.Future[None]") -> list[int]:
-    return [message async for message in latest.until(work)]
+async def read(latest: MessageQueue[int], work: "asyncio.Future[None]") -> list[int]:
+    return [message async for message in latest.read_until(work)]
 
 
 async def test_of_what_came_while_nobody_waited_the_newest_is_read(
-    latest: Latest[int], work: "asyncio.Future[None]"
+    latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     for number in (1, 2, 3):
-        assert not latest.awaited
+        assert not latest.reader_waiting
         latest.put(number)
     await asyncio.sleep(0)
     work.set_result(None)
@@ -35,43 +35,45 @@ async def test_of_what_came_while_nobody_waited_the_newest_is_read(
 
 
 async def test_what_somebody_waits_for_is_read_and_then_the_newest(
-    latest: Latest[int], work: "asyncio.Future[None]"
+    latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     reading = asyncio.create_task(read(latest, work))
     await asyncio.sleep(0)
-    assert latest.awaited
+    assert latest.reader_waiting
     for number in (1, 2, 3):
         latest.put(number)
-        assert not latest.awaited
+        assert not latest.reader_waiting
     work.set_result(None)
     assert await reading == [1, 3]
 
 
-async def test_a_message_comes_from_any_thread(latest: Latest[int], work: "asyncio.Future[None]") -> None:
-    async with aclosing(latest.until(work)) as messages:
+async def test_a_message_comes_from_any_thread(
+    latest: MessageQueue[int], work: "asyncio.Future[None]"
+) -> None:
+    async with aclosing(latest.read_until(work)) as messages:
         for number in (1, 2):
             following = asyncio.ensure_future(anext(messages))
             await asyncio.sleep(0)
-            assert latest.awaited
+            assert latest.reader_waiting
             await asyncio.to_thread(latest.put, number)
             assert await following == number
-            assert not latest.awaited
+            assert not latest.reader_waiting
 
 
 async def test_nobody_waits_once_the_reader_is_gone_and_the_work_is_cancelled(
-    latest: Latest[int], work: "asyncio.Future[None]"
+    latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     reading = asyncio.create_task(read(latest, work))
     await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    assert not latest.awaited
+    assert not latest.reader_waiting
     assert work.cancelled()
 
 
 async def test_work_without_a_message_ends_the_stream(
-    latest: Latest[int], work: "asyncio.Future[None]"
+    latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     reading = asyncio.create_task(read(latest, work))
     await asyncio.sleep(0)
@@ -81,11 +83,11 @@ async def test_work_without_a_message_ends_the_stream(
 
 def test_a_pause_is_over_at_first_and_again_when_its_time_has_passed() -> None:
     now = [10.0]
-    pause = Pause(0.5, clock=lambda: now[0])
-    assert pause.over
-    pause.begin()
-    assert not pause.over
+    cooldown = Cooldown(0.5, clock=lambda: now[0])
+    assert cooldown.over
+    cooldown.start()
+    assert not cooldown.over
     now[0] = 10.4
-    assert not pause.over
+    assert not cooldown.over
     now[0] = 10.5
-    assert pause.over
+    assert cooldown.over

@@ -16,7 +16,7 @@ from tests.server.conftest import Running
 from zfscope.client import Client
 from zfscope.errors import InputError, NotFound
 from zfscope.server.app import Service
-from zfscope.server.protos import CALLS
+from zfscope.server.protos import METHODS_BY_PATH
 from zfscope.server.settings import Settings
 from zfscope.v1 import classification_pb2
 
@@ -177,9 +177,9 @@ def test_no_word_of_a_caller_becomes_a_label(
 
     found = scraped(service)
 
-    known = {method.service for method in CALLS.values()} | {"unknown"}
+    known = {method.service for method in METHODS_BY_PATH.values()} | {"unknown"}
     assert found.labels("grpc_service") <= known
-    assert found.labels("grpc_method") <= {method.name for method in CALLS.values()} | {"unknown"}
+    assert found.labels("grpc_method") <= {method.name for method in METHODS_BY_PATH.values()} | {"unknown"}
     assert found.labels("model") == {"tiny"}
     assert "ecret" not in scrape(service)
     assert found.total("grpc_server_started_total", grpc_service="unknown") == 40  # without the token
@@ -195,7 +195,7 @@ def test_every_method_is_there_before_it_is_called(watched: Running) -> None:
         for sample in found.samples
         if sample.name == "grpc_server_started_total"
     }
-    assert started == {(method.service, method.name) for method in CALLS.values()}
+    assert started == {(method.service, method.name) for method in METHODS_BY_PATH.values()}
     assert found.total("process_resident_memory_bytes") > 0
 
 

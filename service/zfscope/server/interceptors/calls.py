@@ -16,22 +16,22 @@ import structlog
 from grpc_status import rpc_status
 
 from zfscope.server.interceptors import Context, Handler, Interceptor
-from zfscope.server.protos import Method, method_of
+from zfscope.server.protos import Method, find_method
 from zfscope.server.telemetry.metrics import Metrics
 from zfscope.server.telemetry.tracing import CallSpan
 from zfscope.wire.status import MAX_REQUEST_BYTES, REQUEST_ID, error_status, status_of
 
 # A client may notice its deadline, and cancel the call, this much before the service would.
 _MARGIN_S = 0.05
-_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
-_current: ContextVar["Call"] = ContextVar("call")
+_current: ContextVar["CallRecord"] = ContextVar("call")
 
 
 @dataclass(eq=False)
-class Call:
+class CallRecord:
     """A call. failure: the reason of its ErrorInfo; empty without one."""
 
     method: Method
@@ -54,16 +54,16 @@ class CallInterceptor(Interceptor):
         """Return the handler, recorded."""
         if handler is None:
             return None
-        method = method_of(details.method)
+        method = find_method(details.method)
         sent: Metadata = tuple(details.invocation_metadata or ())
 
         def record(context: Context) -> Any:
-            return self._recorded(Call(method, request_id_of(sent)), sent, context)
+            return self._record(CallRecord(method, request_id_of(sent)), sent, context)
 
-        return _around(handler, record)
+        return _wrap(handler, record)
 
     @contextmanager
-    def _recorded(self, call: Call, sent: Metadata, context: Context) -> Iterator[None]:
+    def _record(self, call: CallRecord, sent: Metadata, context: Context) -> Iterator[None]:
         """Record that a call begins, and how it ended.
 
         Nothing is put back at the end: a call has a task of its own, and what is set in it ends with it.
@@ -71,9 +71,9 @@ class CallInterceptor(Interceptor):
         _current.set(call)
         span, started = CallSpan(call.method, call.request_id, sent), time.perf_counter()
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=call.request_id, **span.names)
+        structlog.contextvars.bind_contextvars(request_id=call.request_id, **span.log_fields)
         context.set_trailing_metadata(((REQUEST_ID, call.request_id), self._limit))
-        self._metrics.began(call.method)
+        self._metrics.record_start(call.method)
         code = grpc.StatusCode.UNKNOWN
         try:
             yield
@@ -84,25 +84,25 @@ class CallInterceptor(Interceptor):
         finally:
             seconds = time.perf_counter() - started
             failure = "" if code is grpc.StatusCode.OK else call.failure or code.name
-            self._metrics.ended(call.method, code.name, seconds=seconds, failure=failure)
+            self._metrics.record_end(call.method, code.name, seconds=seconds, failure=failure)
             span.end(code, failure)
 
 
 def request_id_of(sent: Metadata) -> str:
     """Take a caller's id for a request, if it can stand in a log as it is; else make one up."""
     given = next((value for key, value in sent if key == REQUEST_ID), "")
-    return given if isinstance(given, str) and _SANE.fullmatch(given) else uuid.uuid4().hex[:16]
+    return given if isinstance(given, str) and _VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
 
 
-async def begin(context: Context) -> None:
+async def send_initial_metadata(context: Context) -> None:
     """Send the initial metadata of the current call, with its request id: its work begins after this.
 
     A gRPC client never sends a call again once it has initial metadata, so no work is begun twice.
     """
-    await sent(context.send_initial_metadata(((REQUEST_ID, _current.get().request_id),)))
+    await wait_until_sent(context.send_initial_metadata(((REQUEST_ID, _current.get().request_id),)))
 
 
-async def sent(sending: Awaitable[None]) -> None:
+async def wait_until_sent(sending: Awaitable[None]) -> None:
     """Wait until something is sent. Raises CancelledError where the caller is gone."""
     try:
         await sending
@@ -116,7 +116,7 @@ async def abort(context: Context, error: Exception) -> None:
     call.failure = error_status(error).reason
     status = rpc_status.to_status(status_of(error, request_id=call.request_id))
     metadata = (*status.trailing_metadata, (REQUEST_ID, call.request_id))
-    await sent(context.abort(status.code, status.details, metadata))
+    await wait_until_sent(context.abort(status.code, status.details, metadata))
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -128,11 +128,11 @@ def _code_of(error: BaseException, context: Context) -> grpc.StatusCode:
         code: Any = context.code()
         return code if isinstance(code, grpc.StatusCode) else _CODES[code]
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return code_of_cancelled(context)
+        return cancellation_code(context)
     return grpc.StatusCode.UNKNOWN
 
 
-def code_of_cancelled(context: Context) -> grpc.StatusCode:
+def cancellation_code(context: Context) -> grpc.StatusCode:
     """Return the status of a call that was cancelled: by its deadline, or by its client.
 
     gRPC reports neither which it was, nor whether the client cancelled the call or its connection ended.
@@ -142,7 +142,7 @@ def code_of_cancelled(context: Context) -> grpc.StatusCode:
     return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
 
-def _around(handler: Handler, record: Callable[[Context], Any]) -> Handler:
+def _wrap(handler: Handler, record: Callable[[Context], Any]) -> Handler:
     """Return a handler of the same kind whose function runs inside a context manager."""
     streams = ("stream" if handler.request_streaming else "unary", handler.response_streaming)
     kind = f"{streams[0]}_{'stream' if streams[1] else 'unary'}"

@@ -12,15 +12,15 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from zfscope.errors import InputError
-from zfscope.server.deadline import Deadlines, ended_after
+from zfscope.server.deadline import DeadlineLimits, time_limit
 from zfscope.server.interceptors import Context, Handler, Interceptor
-from zfscope.server.interceptors.calls import abort, begin, code_of_cancelled, sent
+from zfscope.server.interceptors.calls import abort, cancellation_code, send_initial_metadata, wait_until_sent
 from zfscope.server.lifecycle.admission import AdmissionControl
 from zfscope.wire.status import analyzer_of, error_status
 
-OURS = ("/zfscope.", "/inference.")
+_ZFSCOPE_METHODS = ("/zfscope.", "/inference.")
 # Probes report whether the service takes requests, and so are answered while it does not.
-PROBES = frozenset(
+_PROBES = frozenset(
     f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady", "ModelReady")
 )
 _REASONS = {
@@ -38,63 +38,66 @@ class ErrorInterceptor(Interceptor):
     request id.
     """
 
-    def __init__(self, admission: AdmissionControl, deadlines: Deadlines) -> None:
+    def __init__(self, admission: AdmissionControl, deadlines: DeadlineLimits) -> None:
         self._admission = admission
         self._deadlines = deadlines
 
     def intercept(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
-        """Return the handler, guarded when it is one of ours."""
+        """Return the handler, handle when it is one of ours."""
         method = details.method
-        if handler is None or not method.startswith(OURS):
+        if handler is None or not method.startswith(_ZFSCOPE_METHODS):
             return handler
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                self._guarded_stream(handler, method), response_serializer=handler.response_serializer
+                self._streaming(handler, method), response_serializer=handler.response_serializer
             )
         return grpc.unary_unary_rpc_method_handler(
-            self._guarded(handler, method), response_serializer=handler.response_serializer
+            self._unary(handler, method), response_serializer=handler.response_serializer
         )
 
-    def _guarded(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[Any]]:
-        async def guarded(data: bytes, context: Context) -> Any:
-            async with self._guard(method, context, len(data)):
-                return await handler.unary_unary(_parsed(handler, data), context)
+    def _unary(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[Any]]:
+        async def handle(data: bytes, context: Context) -> Any:
+            async with self._handle(method, context, len(data)):
+                return await handler.unary_unary(_parse(handler, data), context)
 
-        return guarded
+        return handle
 
-    def _guarded_stream(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
-        async def guarded(data: bytes, context: Context) -> None:
-            async with self._guard(method, context, len(data), stream=True):
-                answers = handler.unary_stream(_parsed(handler, data), context)
+    def _streaming(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
+        async def handle(data: bytes, context: Context) -> None:
+            async with self._handle(method, context, len(data), stream=True):
+                answers = handler.unary_stream(_parse(handler, data), context)
                 async with aclosing(answers):  # or its work would go on when nobody reads any more
                     async for answer in answers:
-                        await sent(context.write(answer))  # here, so that a reader who stalls is ended too
+                        # Awaited here, so that the deadline also ends a stream whose reader stalls.
+                        await wait_until_sent(context.write(answer))
 
-        return guarded
+        return handle
 
     @asynccontextmanager
-    async def _guard(
+    async def _handle(
         self, method: str, context: Context, size: int, *, stream: bool = False
     ) -> AsyncIterator[None]:
         """Admit a request, log how it ends, and abort it with the status of what it raises."""
         log, started = _log.bind(method=method), time.perf_counter()
-        level = _QUIET if method in PROBES else _LOUD
+        level = _QUIET if method in _PROBES else _LOUD
         try:
-            with nullcontext() if method in PROBES else self._admission.admit(method, size):
-                async with ended_after(self._deadlines.seconds(context, stream=stream)):
-                    await begin(context)
+            with nullcontext() if method in _PROBES else self._admission.admit(method, size):
+                async with time_limit(self._deadlines.timeout_s(context, stream=stream)):
+                    await send_initial_metadata(context)
                     yield
         except asyncio.CancelledError:
-            code = code_of_cancelled(context)
-            log.log(level, "cancelled", code=code.name, seconds=_since(started), reason=_REASONS[code])
+            code = cancellation_code(context)
+            log.log(
+                level, "cancelled", code=code.name, seconds=_seconds_since(started), reason=_REASONS[code]
+            )
             raise
         except Exception as error:
             _log_error(log, error, started)
             await abort(context, error)
-        log.log(level, "answered", code="OK", seconds=_since(started))
+        log.log(level, "answered", code="OK", seconds=_seconds_since(started))
 
 
-def _parsed(handler: Handler, data: bytes) -> Any:
+def _parse(handler: Handler, data: bytes) -> Any:
     """Read the request here, not in grpc, which would answer INTERNAL for bytes that are no message."""
     try:
         return handler.request_deserializer(data)
@@ -107,12 +110,14 @@ def _parsed(handler: Handler, data: bytes) -> Any:
 def _log_error(log: Any, error: Exception, started: float) -> None:
     code = error_status(error).code
     if code is grpc.StatusCode.INTERNAL:
-        log.error("failed", code=code.name, seconds=_since(started), **analyzer_of(error), exc_info=error)
+        log.error(
+            "failed", code=code.name, seconds=_seconds_since(started), **analyzer_of(error), exc_info=error
+        )
     elif code is grpc.StatusCode.DATA_LOSS:  # a fault of the store, for its operator to mend
-        log.warning("failed", code=code.name, seconds=_since(started), reason=str(error))
+        log.warning("failed", code=code.name, seconds=_seconds_since(started), reason=str(error))
     else:
-        log.info("refused", code=code.name, seconds=_since(started), reason=str(error)[:200])
+        log.info("refused", code=code.name, seconds=_seconds_since(started), reason=str(error)[:200])
 
 
-def _since(started: float) -> float:
+def _seconds_since(started: float) -> float:
     return round(time.perf_counter() - started, 4)

@@ -14,17 +14,17 @@ from zfscope.errors import Busy, NotReady
 class AdmissionLimits:
     """The most that is admitted at once, running or waiting.
 
-    requests: of each method. of_method: of single methods, by name (`Occlude`). bytes: of all requests as
+    requests: of each method. per_method: of single methods, by name (`Occlude`). bytes: of all requests as
     they came.
     """
 
     requests: int = 64
-    of_method: Mapping[str, int] = field(default_factory=dict)
+    per_method: Mapping[str, int] = field(default_factory=dict)
     bytes: int = 256 << 20
 
-    def requests_of(self, method: str) -> int:
+    def max_requests(self, method: str) -> int:
         """Return the limit of a method, named in full: `/zfscope.v1.AnalysisService/Occlude`."""
-        return self.of_method.get(method.rpartition("/")[2], self.requests)
+        return self.per_method.get(method.rpartition("/")[2], self.requests)
 
 
 class AdmissionControl:
@@ -35,18 +35,18 @@ class AdmissionControl:
         self._requests: Counter[str] = Counter()
         self._bytes = 0
         self._tasks: set[asyncio.Task[Any] | None] = set()
-        self._cut_off_because = ""
-        self._closed_because = "the service is still loading its model; try again in a moment"
+        self._abort_reason = ""
+        self._closed_reason = "the service is still loading its model; try again in a moment"
         self._empty = asyncio.Event()
         self._empty.set()
 
     def open(self) -> None:
         """Admit requests from now on."""
-        self._closed_because = ""
+        self._closed_reason = ""
 
     def close(self) -> None:
         """Admit no more requests; admitted ones continue."""
-        self._closed_because = "the service is shutting down; try another one"
+        self._closed_reason = "the service is shutting down; try another one"
 
     @contextmanager
     def admit(self, method: str, size: int) -> Iterator[None]:
@@ -65,9 +65,9 @@ class AdmissionControl:
             yield
         except asyncio.CancelledError as error:
             # A caller that cancels at the same time counts more: it is not there to be answered.
-            if not self._cut_off_because or task is None or task.uncancel():
+            if not self._abort_reason or task is None or task.uncancel():
                 raise
-            raise NotReady(self._cut_off_because) from error
+            raise NotReady(self._abort_reason) from error
         finally:
             self._tasks.discard(task)
             self._requests[method] -= 1
@@ -80,15 +80,15 @@ class AdmissionControl:
         """The number of admitted requests that have not ended."""
         return self._requests.total()
 
-    def cut_off(self, reason: str) -> int:
+    def abort_all(self, reason: str) -> int:
         """End the admitted requests with NotReady and a reason; return their number."""
-        self._cut_off_because = reason
+        self._abort_reason = reason
         for task in self._tasks:
             if task is not None:
                 task.cancel()
         return len(self._tasks)
 
-    async def drained(self, timeout_s: float) -> bool:
+    async def wait_until_idle(self, timeout_s: float) -> bool:
         """Wait until all admitted requests have ended; return False if some have not after the timeout."""
         if not self._requests.total():
             return True
@@ -99,9 +99,9 @@ class AdmissionControl:
         return True
 
     def _check(self, method: str, size: int) -> None:
-        if self._closed_because:
-            raise NotReady(self._closed_because)
-        places = self._limits.requests_of(method)
+        if self._closed_reason:
+            raise NotReady(self._closed_reason)
+        places = self._limits.max_requests(method)
         if self._requests[method] >= places:
             name = method.rpartition("/")[2]
             raise Busy(f"all {places} places for {name} are taken; try again in a moment")

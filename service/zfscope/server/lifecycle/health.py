@@ -10,13 +10,13 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
 from zfscope.errors import RuntimeUnavailable
-from zfscope.server.models import Models
+from zfscope.server.model_cache import ModelCache
 
-EVERY_S = 1.0
+INTERVAL_S = 1.0
 _log = structlog.get_logger("zfscope.server")
 
 
-class Health(HealthServicer):
+class HealthService(HealthServicer):
     """The one status of a service and of its parts: NOT_SERVING at first, and at the end for good.
 
     It replaces grpc's own servicer, in which a watcher that leaves takes the others' notification with it:
@@ -82,13 +82,23 @@ class HealthMonitor:
     """Sets the health by the runtime of the default model: off while it fails, on again after a pass."""
 
     def __init__(
-        self, models: Models, health: Health, *, by_passes: bool = False, every_s: float = EVERY_S
+        self,
+        models: ModelCache,
+        health: HealthService,
+        *,
+        full_passes: bool = False,
+        interval_s: float = INTERVAL_S,
     ) -> None:
-        """by_passes: every check is a whole pass; a failing GPU shows in nothing less."""
-        self._models, self._health, self._by_passes, self._every_s = models, health, by_passes, every_s
+        """full_passes: every check is a whole pass; a failing GPU shows in nothing less."""
+        self._models, self._health, self._full_passes, self._interval_s = (
+            models,
+            health,
+            full_passes,
+            interval_s,
+        )
         self._passed = asyncio.Event()
 
-    async def first_pass(self) -> None:
+    async def wait_for_first_pass(self) -> None:
         """Wait until a pass has succeeded for the first time."""
         await self._passed.wait()
 
@@ -96,19 +106,19 @@ class HealthMonitor:
         """Check again and again, until this is cancelled: by a whole pass first, and after every fault."""
         serving: bool | None = None  # nothing was reported yet
         while True:
-            fault = await asyncio.to_thread(self._fault, whole=self._by_passes or not serving)
+            fault = await asyncio.to_thread(self._fault, whole=self._full_passes or not serving)
             if serving is not (fault is None):
                 serving = fault is None
                 _log_fault(fault)
                 self._health.set(serving=serving)
             if serving:
                 self._passed.set()
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(self._interval_s)
 
     def _fault(self, *, whole: bool) -> Exception | None:
         """Return what is wrong, if anything is: with any exception the service must not report SERVING."""
         try:
-            loaded = self._models.loaded("", None)
+            loaded = self._models.get("", None)
             if whole:
                 loaded.warm_up()
             else:

@@ -6,10 +6,10 @@ import signal
 import structlog
 
 from zfscope.server.lifecycle.admission import AdmissionControl
-from zfscope.server.lifecycle.health import Health
+from zfscope.server.lifecycle.health import HealthService
 
 # How long requests that are still being received get, to be refused rather than cut off.
-LAST_CALLS_S = 5
+LATE_CALLS_S = 5
 _log = structlog.get_logger("zfscope.server")
 
 
@@ -39,7 +39,9 @@ def stop_signal() -> "asyncio.Future[int]":
     return stopped
 
 
-async def drain(admission: AdmissionControl, health: Health, *, lame_duck_s: float, grace_s: float) -> int:
+async def drain(
+    admission: AdmissionControl, health: HealthService, *, lame_duck_s: float, grace_s: float
+) -> int:
     """Report NOT_SERVING, wait for load balancers to notice, refuse new requests, wait for those in progress.
 
     Returns the number of requests that still ran after the grace time, and were cut off.
@@ -48,12 +50,12 @@ async def drain(admission: AdmissionControl, health: Health, *, lame_duck_s: flo
     await asyncio.sleep(lame_duck_s)
     admission.close()
     _log.info("refusing requests", requests=admission.admitted)
-    if await admission.drained(grace_s):
+    if await admission.wait_until_idle(grace_s):
         return 0
-    count = admission.cut_off(
+    count = admission.abort_all(
         "the service is shutting down, and the call was not done within the grace time of "
         f"{grace_s:g} s; send it again"
     )
     _log.warning("cut off", reason="requests still ran at the end of the grace time", requests=count)
-    await admission.drained(LAST_CALLS_S)  # so that their callers get the status
+    await admission.wait_until_idle(LATE_CALLS_S)  # so that their callers get the status
     return count

@@ -13,7 +13,7 @@ from zfscope.errors import InputError, NotFound
 from zfscope.inference import inference_pb2 as pb
 from zfscope.results import Analysis
 from zfscope.server.backend import Backend
-from zfscope.server.deadline import Cancel
+from zfscope.server.deadline import CallCancellation
 from zfscope.server.oip.inputs import images_to_wire, parse_images
 from zfscope.server.oip.outputs import RequestedOutput, answer_to_wire, bytes_array, requested_outputs
 from zfscope.server.oip.parameters import TENSOR_SCALE, InferTarget, parameters_of, scale_of
@@ -24,7 +24,7 @@ PICTURES, ANALYSIS = "pictures", "analysis"
 
 
 def infer(
-    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: Cancel
+    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: CallCancellation
 ) -> pb.ModelInferResponse:
     """Answer a ModelInfer request for an analyzer. Blocks."""
     analyzer = backend.registry.analyzer(target.analyzer)

@@ -18,7 +18,7 @@ from zfscope.networks.spec import shapes
 from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import LoadedModel
 from zfscope.server.backend import Backend
-from zfscope.server.deadline import Cancel
+from zfscope.server.deadline import CallCancellation
 from zfscope.server.oip.inputs import INPUT, ImageInput, images_to_wire, numbers_of, parse_images
 from zfscope.server.oip.outputs import RequestedOutput, answer_to_wire, bytes_array, requested_outputs
 from zfscope.server.oip.parameters import InferTarget, check_no_parameters, scale_of
@@ -63,7 +63,7 @@ class InferRequest:
 
 
 async def infer(
-    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: Cancel
+    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: CallCancellation
 ) -> pb.ModelInferResponse:
     """Answer a ModelInfer request for a model; its passes are shared with other requests."""
     parsed = await backend.readers.run(partial(read, backend, request, target, cancel))
@@ -74,11 +74,11 @@ async def infer(
 
 
 def read(
-    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: Cancel
+    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: CallCancellation
 ) -> InferRequest:
     """Validate a request completely and prepare its images, before any pass is run. Blocks."""
     check_no_parameters(request)
-    loaded = backend.models.loaded(target.model, target.version)
+    loaded = backend.models.get(target.model, target.version)
     known, model = outputs_of(loaded.model.manifest), loaded.model
     wanted = requested_outputs(request, [next(iter(known))])
     for output in wanted:
@@ -135,7 +135,7 @@ def _check_answer(images: int, wanted: Sequence[Shape], most: int) -> None:
 
 
 def _pixels(
-    backend: Backend, sent: ImageInput, model: Model, cancel: Cancel, scale: TensorScale
+    backend: Backend, sent: ImageInput, model: Model, cancel: CallCancellation, scale: TensorScale
 ) -> tuple[Floats, tuple[Notice, ...]]:
     """Return the network's input, (N, 3, H, W), and warnings; decoded photos are not kept."""
     pixels, warnings = [], list(model.warnings)

@@ -9,9 +9,9 @@ from zfscope.errors import ZfscopeError
 from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceServicer
 from zfscope.server.backend import Backend
-from zfscope.server.deadline import Cancel
+from zfscope.server.deadline import CallCancellation
 from zfscope.server.interceptors import Context
-from zfscope.server.lifecycle.health import Health
+from zfscope.server.lifecycle.health import HealthService
 from zfscope.server.oip import analyzers, describe, models
 from zfscope.server.oip.parameters import InferTarget, parse_target
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger("zfscope.server")
 class InferenceService(GRPCInferenceServiceServicer):
     """Answers for models and analyzers alike; those are called MODEL/ANALYZER."""
 
-    def __init__(self, backend: Backend, health: Health) -> None:
+    def __init__(self, backend: Backend, health: HealthService) -> None:
         """health: what readiness follows."""
         self._backend = backend
         self._health = health
@@ -53,7 +53,7 @@ class InferenceService(GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         target = parse_target(request.model_name, request.model_version, field="model_version")
-        cancel = Cancel(context)
+        cancel = CallCancellation(context)
         if not target.analyzer:
             return await models.infer(self._backend, request, target, cancel)
         work = partial(analyzers.infer, self._backend, request, target, cancel)
@@ -67,7 +67,7 @@ class InferenceService(GRPCInferenceServiceServicer):
 def can_run(backend: Backend, target: InferTarget) -> bool:
     """Return whether a request for a model would find it; it is loaded to find out. Blocks."""
     try:
-        backend.models.loaded(target.model, target.version).runtime.check()
+        backend.models.get(target.model, target.version).runtime.check()
         if target.analyzer:
             backend.registry.analyzer(target.analyzer)
     except ZfscopeError as error:

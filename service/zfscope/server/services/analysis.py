@@ -14,17 +14,17 @@ from zfscope.analysis.run import ProgressMeter
 from zfscope.answers import TYPED
 from zfscope.answers.analysis import TypedAnalysis
 from zfscope.server.backend import Backend
-from zfscope.server.deadline import Cancel
+from zfscope.server.deadline import CallCancellation
 from zfscope.server.interceptors import Context
 from zfscope.server.services.requests import analysis_to_wire, answer_typed, outcome_to_wire, untyped_call
-from zfscope.server.services.stream import Latest, Pause
+from zfscope.server.services.stream import Cooldown, MessageQueue
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceServicer
 from zfscope.wire.convert import to_message
 from zfscope.wire.models import version_of
 
-_PARTIAL_PAUSE_S = 0.5
+_PARTIAL_INTERVAL_S = 0.5
 """To draw what there is to see already takes the analyzer's own time: no sooner is it done again."""
 
 
@@ -42,23 +42,23 @@ class AnalysisService(AnalysisServiceServicer):
     async def Analyze(
         self, request: pb.AnalyzeRequest, context: Context
     ) -> AsyncIterator[pb.AnalyzeResponse]:
-        latest: Latest[pb.AnalyzeResponse] = Latest()
-        cancel = Cancel(context)
+        latest: MessageQueue[pb.AnalyzeResponse] = MessageQueue()
+        cancel = CallCancellation(context)
         work = partial(analyze, self._backend, request, cancel, latest)
         running = asyncio.ensure_future(self._backend.workers.run(work))
         try:
-            async for progress in latest.until(running):
+            async for progress in latest.read_until(running):
                 yield progress
             yield await running
         finally:  # a reader who stalls holds up the end of the call
-            cancel.end()
+            cancel.cancel()
 
 
-def _typed(typed: TypedAnalysis[Any]) -> Any:
+def _typed_method(typed: TypedAnalysis[Any]) -> Any:
     """Return the method of an RPC that an analysis has of its own."""
 
     async def method(self: AnalysisService, request: Any, context: Context) -> Message:
-        work = partial(answer_typed, typed, self._backend, request, Cancel(context))
+        work = partial(answer_typed, typed, self._backend, request, CallCancellation(context))
         return await self._backend.workers.run(work)
 
     method.__name__ = typed.rpc
@@ -66,32 +66,36 @@ def _typed(typed: TypedAnalysis[Any]) -> Any:
 
 
 for _analysis in TYPED:
-    setattr(AnalysisService, _analysis.rpc, _typed(_analysis))
+    setattr(AnalysisService, _analysis.rpc, _typed_method(_analysis))
 
 
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:
     """Answer a ListAnalyzers. Blocks."""
-    model = backend.models.loaded(request.model, version_of(request)).model
+    model = backend.models.get(request.model, version_of(request)).model
     described = [analyzer_info(found, model) for found in backend.registry.values()]
     return to_message(pb.ListAnalyzersResponse, {"analyzers": described})
 
 
 def analyze(
-    backend: Backend, request: pb.AnalyzeRequest, cancel: Cancel, latest: Latest[pb.AnalyzeResponse]
+    backend: Backend,
+    request: pb.AnalyzeRequest,
+    cancel: CallCancellation,
+    latest: MessageQueue[pb.AnalyzeResponse],
 ) -> pb.AnalyzeResponse:
     """Answer an Analyze: the last message; those before go to `latest`. Blocks.
 
     What there is to see already is asked for only when its reader waits for that message, in the thread
     that tells of it: an analyzer may go on to write to what it shows.
     """
-    call, meter, pause = untyped_call(request, backend.image_limits), ProgressMeter(), Pause(_PARTIAL_PAUSE_S)
+    call = untyped_call(request, backend.image_limits)
+    meter, cooldown = ProgressMeter(), Cooldown(_PARTIAL_INTERVAL_S)
 
     def report(model: Model, fraction: float, partial: Partial | None) -> None:
         done, seconds_left = meter.read(fraction)
         progress = pb.Progress(fraction=done, seconds_left=seconds_left)
-        if partial is not None and latest.awaited and pause.over:
+        if partial is not None and latest.reader_waiting and cooldown.over:
             progress.partial.CopyFrom(analysis_to_wire(partial(), model))
-            pause.begin()
+            cooldown.start()
         latest.put(pb.AnalyzeResponse(progress=progress))
 
     outcome = run_analysis(backend, call, check_cancelled=cancel.check, report=report)

@@ -29,20 +29,20 @@ class ClassificationService(ClassificationServiceServicer):
         request: pb.ClassifyRequest,
         context: grpc.aio.ServicerContext[pb.ClassifyRequest, pb.ClassifyResponse],
     ) -> pb.ClassifyResponse:
-        asked = await self._read(request)
-        logits = await self._backend.batcher.forward(asked.loaded, asked.image.pixels)
-        return response_of(asked, logits)
+        prepared = await self._prepare(request)
+        logits = await self._backend.batcher.forward(prepared.loaded, prepared.image.pixels)
+        return response_of(prepared, logits)
 
-    async def _read(self, request: pb.ClassifyRequest) -> "Asked":
+    async def _prepare(self, request: pb.ClassifyRequest) -> "PreparedRequest":
         """Read a photo in a thread, and a tensor here: a thread takes longer to wake than that to read."""
-        work = partial(read, self._backend, request)
-        if request.image.HasField("tensor") and self._backend.models.at_hand(*_model_of(request)):
+        work = partial(prepare_request, self._backend, request)
+        if request.image.HasField("tensor") and self._backend.models.get_cached(*_model_of(request)):
             return work()
         return await self._backend.readers.run(work)
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class PreparedRequest:
     """A request that can be answered."""
 
     loaded: LoadedModel
@@ -50,22 +50,22 @@ class Asked:
     top: int
 
 
-def read(backend: Backend, request: pb.ClassifyRequest) -> Asked:
+def prepare_request(backend: Backend, request: pb.ClassifyRequest) -> PreparedRequest:
     """Check a request, and prepare its photo for its model. Blocks, but for a tensor and a model at hand."""
     top = request.top if request.HasField("top") else DEFAULT_TOP
     check_top(top)
-    loaded = backend.models.loaded(*_model_of(request))
+    loaded = backend.models.get(*_model_of(request))
     check_classifies(loaded.model)
     crops: Crops = "ten" if request.ten_crop else "centre"
     image = pixels_from_wire(request.image, loaded.model, limits=backend.image_limits, crops=crops)
-    return Asked(loaded, image, top)
+    return PreparedRequest(loaded, image, top)
 
 
-def response_of(asked: Asked, logits: NDArray[np.float32]) -> pb.ClassifyResponse:
+def response_of(prepared: PreparedRequest, logits: NDArray[np.float32]) -> pb.ClassifyResponse:
     """Return the likeliest classes by the logits of a photo's crops."""
-    image = asked.image
+    image = prepared.image
     answer = classification(
-        asked.loaded.model, logits, asked.top, photo_size=image.size, warnings=image.warnings
+        prepared.loaded.model, logits, prepared.top, photo_size=image.size, warnings=image.warnings
     )
     return to_message(pb.ClassifyResponse, answer)
 

@@ -15,7 +15,7 @@ from zfscope.errors import InputError, TooMuchWork
 from zfscope.images.limits import DecodeLimits
 from zfscope.results import Analysis
 from zfscope.server.backend import Backend
-from zfscope.server.deadline import Cancel
+from zfscope.server.deadline import CallCancellation
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import image_pb2
@@ -68,7 +68,9 @@ def typed_call(typed: TypedAnalysis[Any], request: Any, limits: DecodeLimits, ma
     return call_from_request(request, limits, typed.analyzer, parameters=parameters, admit=admit)
 
 
-def answer_typed(typed: TypedAnalysis[Any], backend: Backend, request: Message, cancel: Cancel) -> Message:
+def answer_typed(
+    typed: TypedAnalysis[Any], backend: Backend, request: Message, cancel: CallCancellation
+) -> Message:
     """Answer an RPC that an analysis has of its own. Blocks."""
     with rename_fields(typed.field_of):
         call = typed_call(typed, request, backend.image_limits, backend.settings.max_units)

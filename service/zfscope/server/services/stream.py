@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Latest(Generic[T]):
+class MessageQueue(Generic[T]):
     """Holds what was not read yet: the message that somebody waited for, and after it the newest.
 
     A newer one takes the place of one that nobody waited for.
@@ -21,7 +21,7 @@ class Latest(Generic[T]):
         self._awaited = False
 
     @property
-    def awaited(self) -> bool:
+    def reader_waiting(self) -> bool:
         """Whether somebody waits for the next message, so that none takes its place; from any thread."""
         return self._awaited
 
@@ -30,7 +30,7 @@ class Latest(Generic[T]):
         awaited, self._awaited = self._awaited, False
         self._loop.call_soon_threadsafe(self._take, message, awaited)
 
-    async def until(self, work: "asyncio.Future[Any]") -> AsyncIterator[T]:
+    async def read_until(self, work: "asyncio.Future[Any]") -> AsyncIterator[T]:
         """Yield messages until the work is done; it is cancelled when nobody reads any more."""
         work.add_done_callback(lambda _: self._changed.set())
         try:
@@ -54,7 +54,7 @@ class Latest(Generic[T]):
         self._changed.set()
 
 
-class Pause:
+class Cooldown:
     """A time in which something is not done again; it is over before it begins for the first time."""
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,9 +64,9 @@ class Pause:
 
     @property
     def over(self) -> bool:
-        """Whether the pause has passed."""
+        """Whether the cooldown has passed."""
         return self._clock() >= self._end
 
-    def begin(self) -> None:
-        """Begin the pause, again if it lasts."""
+    def start(self) -> None:
+        """Begin the cooldown, again if it lasts."""
         self._end = self._clock() + self._seconds

@@ -15,7 +15,7 @@ from zfscope.text import harmless, printable
 
 _log = structlog.get_logger("zfscope.server")
 # What every line states besides its event.
-_FACTS: tuple[Processor, ...] = (
+_COMMON_PROCESSORS: tuple[Processor, ...] = (
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
@@ -35,7 +35,7 @@ def configure_log() -> None:
         if stream.isatty()
         else [structlog.processors.JSONRenderer()]
     )
-    known: list[Processor] = [structlog.contextvars.merge_contextvars, *_FACTS]
+    known: list[Processor] = [structlog.contextvars.merge_contextvars, *_COMMON_PROCESSORS]
     structlog.configure(
         processors=[*known, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -44,20 +44,20 @@ def configure_log() -> None:
     handler = logging.StreamHandler(stream)
     shown = [ProcessorFormatter.remove_processors_meta, *renderers]
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=known, processors=shown))
-    handler.addFilter(_OncePerLine())
+    handler.addFilter(_OncePerSourceLine())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     warnings.showwarning = _Warnings()
     threading.excepthook = _log_thread
     sys.unraisablehook = _log_unraisable
-    _Current.stream = stream
+    _ConfiguredLog.stream = stream
 
 
 def lines_lost() -> int:
     """Return the number of lines that could not be written since the log was configured."""
-    return _Current.stream.lost if _Current.stream else 0
+    return _ConfiguredLog.stream.lost if _ConfiguredLog.stream else 0
 
 
-class _Current:
+class _ConfiguredLog:
     """The stream of the log of this process."""
 
     stream: LogStream | None = None
@@ -66,7 +66,7 @@ class _Current:
 def _summary(lines: int, renderers: list[Processor]) -> str:
     """Return the line that reports lost lines, in the form of all others."""
     event: Any = {"event": "log lines were lost", "lines": lines}
-    for process in (*_FACTS, *renderers):
+    for process in (*_COMMON_PROCESSORS, *renderers):
         event = process(None, "warning", event)
     return f"{event}\n"
 
@@ -79,7 +79,7 @@ def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
     }
 
 
-class _OncePerLine(logging.Filter):
+class _OncePerSourceLine(logging.Filter):
     """Lets a warning through once for each line of code that logs it, and every error."""
 
     def __init__(self) -> None:
@@ -88,9 +88,9 @@ class _OncePerLine(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is to be logged."""
-        place = record.pathname, record.lineno
-        if record.levelno >= logging.ERROR or place not in self._seen:
-            self._seen.add(place)
+        source = record.pathname, record.lineno
+        if record.levelno >= logging.ERROR or source not in self._seen:
+            self._seen.add(source)
             return True
         return False
 
@@ -110,9 +110,9 @@ class _Warnings:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        place = filename, lineno, category
-        if place not in self._seen:
-            self._seen.add(place)
+        source = filename, lineno, category
+        if source not in self._seen:
+            self._seen.add(source)
             _log.warning(
                 "warning", category=category.__name__, reason=str(message), at=f"{filename}:{lineno}"
             )

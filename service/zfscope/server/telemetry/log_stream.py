@@ -10,7 +10,7 @@ from typing import TextIO
 # A pipe that is ready takes this number of bytes without blocking (PIPE_BUF of Linux).
 _CHUNK = 4096
 # How long a line waits for a slow reader. The event loop waits too, so that after a lost line none waits.
-_PATIENCE_S = 1.0
+_TIMEOUT_S = 1.0
 
 
 class LogStream:
@@ -25,7 +25,7 @@ class LogStream:
         self._stream = stream
         self._summary = summary
         self._lock = threading.RLock()
-        self._cut = False
+        self._line_truncated = False
         self._unreported = 0
         self.lost = 0
 
@@ -36,7 +36,7 @@ class LogStream:
     def write(self, text: str) -> int:
         """Write whole lines, or count them as lost."""
         with self._lock:
-            if self._written((self._summary(self._unreported) if self._unreported else "") + text):
+            if self._try_write((self._summary(self._unreported) if self._unreported else "") + text):
                 self._unreported = 0
             else:
                 lines = text.count("\n")
@@ -47,7 +47,7 @@ class LogStream:
     def flush(self) -> None:
         """Do nothing: lines are written at once."""
 
-    def _written(self, text: str) -> bool:
+    def _try_write(self, text: str) -> bool:
         """Return whether a text was written as a whole."""
         if self._stream is None:
             return False
@@ -58,7 +58,7 @@ class LogStream:
                 self._stream.flush()
                 return True
             encoded = text.encode(self._stream.encoding or "utf-8", "backslashreplace")
-            return self._put(descriptor, b"\n" + encoded if self._cut else encoded)
+            return self._write_chunks(descriptor, b"\n" + encoded if self._line_truncated else encoded)
         except (OSError, ValueError):  # ValueError: the stream was closed
             return False
 
@@ -70,20 +70,20 @@ class LogStream:
         except OSError:  # of a test or a notebook
             return None
 
-    def _put(self, descriptor: int, encoded: bytes) -> bool:
+    def _write_chunks(self, descriptor: int, encoded: bytes) -> bool:
         """Write bytes in chunks that do not block; return whether all of them were written."""
-        until = time.monotonic() + (0 if self._unreported else _PATIENCE_S)
+        until = time.monotonic() + (0 if self._unreported else _TIMEOUT_S)
         left = memoryview(encoded)
         while left:
-            if not _writable(descriptor, until - time.monotonic()):
+            if not _wait_writable(descriptor, until - time.monotonic()):
                 return False
             written = os.write(descriptor, left[:_CHUNK])
             left = left[written:]
-            self._cut = bool(left)
+            self._line_truncated = bool(left)
         return True
 
 
-def _writable(descriptor: int, seconds: float) -> bool:
+def _wait_writable(descriptor: int, seconds: float) -> bool:
     """Wait until a descriptor takes a chunk; return whether it does."""
     if not hasattr(select, "poll"):  # on Windows
         return True

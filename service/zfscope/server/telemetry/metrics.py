@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 
 from zfscope.errors import InputError
 from zfscope.runtimes import MapMaxima, Runtime
-from zfscope.server.protos import CALLS, Method
+from zfscope.server.protos import METHODS_BY_PATH, Method
 from zfscope.server.telemetry.log import lines_lost
-from zfscope.server.telemetry.tracing import part
+from zfscope.server.telemetry.tracing import span
 from zfscope.store import Model
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -63,25 +63,25 @@ class Metrics:
             "version",
         )
         self.registry.register(_LogLines())
-        for method in CALLS.values():
+        for method in METHODS_BY_PATH.values():
             self._started.labels(*method)  # start at 0, or rate() would miss the first call
 
-    def began(self, method: Method) -> None:
+    def record_start(self, method: Method) -> None:
         """Count a call that starts."""
         self._started.labels(*method).inc()
 
-    def ended(self, method: Method, code: str, *, seconds: float, failure: str) -> None:
+    def record_end(self, method: Method, code: str, *, seconds: float, failure: str) -> None:
         """Count a completed call. failure: error reason; empty if the call succeeded."""
         self._handled.labels(*method, code).inc()
         self._seconds.labels(*method).observe(seconds)
         if failure:
             self._failures.labels(method.service, method.name, failure).inc()
 
-    def waited(self, queue: str, seconds: float) -> None:
+    def record_wait(self, queue: str, seconds: float) -> None:
         """Record how long work waited in a queue of the service."""
         self._queued.labels(queue).observe(seconds)
 
-    def passed(self, model: str, version: int, *, images: int, seconds: float) -> None:
+    def record_pass(self, model: str, version: int, *, images: int, seconds: float) -> None:
         """Record a forward pass of a batch of images."""
         self._passes.labels(model, version).inc(images)
         self._batch.labels(model, version).observe(images)
@@ -149,10 +149,10 @@ class InstrumentedRuntime:
     def _pass(self, images: int) -> Iterator[None]:
         """Record a pass, unless it fails."""
         started = time.perf_counter()
-        with part("forward", images=images, runtime=self._runtime.name):
+        with span("forward", images=images, runtime=self._runtime.name):
             yield
         seconds = time.perf_counter() - started
-        self._metrics.passed(self._model.name, self._model.version, images=images, seconds=seconds)
+        self._metrics.record_pass(self._model.name, self._model.version, images=images, seconds=seconds)
 
 
 class MetricsServer:

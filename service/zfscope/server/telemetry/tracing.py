@@ -41,7 +41,7 @@ class CallSpan:
         context.attach(trace.set_span_in_context(self._span))
 
     @property
-    def names(self) -> dict[str, str]:
+    def log_fields(self) -> dict[str, str]:
         """Trace id for log lines; empty if the span is not recorded."""
         if not self._span.is_recording():
             return {}
@@ -58,7 +58,7 @@ class CallSpan:
 
 
 @contextmanager
-def part(name: str, **attributes: str | int) -> Iterator[None]:
+def span(name: str, **attributes: str | int) -> Iterator[None]:
     """Record a part of the current call as a span; do nothing without a current span, as in a batch."""
     if not trace.get_current_span().is_recording():
         yield

@@ -9,12 +9,12 @@ import structlog
 from zfscope.errors import ZfscopeError
 
 Key = tuple[str, int]
-EVERY_S = 2.0
+INTERVAL_S = 2.0
 _log = structlog.get_logger("zfscope.server")
 
 
 @dataclass(frozen=True)
-class _Look:
+class _VersionState:
     """A version as it was found. reason: why it cannot be used, empty if that was not tried."""
 
     stamp: Hashable
@@ -22,35 +22,35 @@ class _Look:
     logged: bool = False
 
 
-class Arrivals:
+class NewVersionLoader:
     """Tries a version when it is first seen, and again whenever it has stopped changing.
 
     A model that is being copied changes from look to look: until it stops, nothing is logged of it.
     """
 
-    def __init__(self, stamp: Callable[[Key], Hashable], take_up: Callable[[Key], None]) -> None:
-        """stamp: returns a value that changes with a version's files. take_up: loads and serves a version."""
-        self._stamp, self._take_up = stamp, take_up
-        self._looks: dict[Key, _Look] = {}
+    def __init__(self, stamp: Callable[[Key], Hashable], load: Callable[[Key], None]) -> None:
+        """stamp: returns a value that changes with a version's files. load: loads and serves a version."""
+        self._stamp, self._load_new = stamp, load
+        self._states: dict[Key, _VersionState] = {}
 
-    def look(self, key: Key) -> None:
+    def check(self, key: Key) -> None:
         """Look at a version that is not served yet. Its failure is logged once; it does not raise."""
-        before, stamp = self._looks.get(key), self._stamp_of(key)
+        before, stamp = self._states.get(key), self._stamp_of(key)
         if before is not None and before.stamp != stamp:
-            self._looks[key] = _Look(stamp)  # it is changing
+            self._states[key] = _VersionState(stamp)  # it is changing
         elif before is None or not before.logged:
-            self._try(key, before or _Look(stamp), settled=before is not None)
+            self._try(key, before or _VersionState(stamp), settled=before is not None)
 
-    def _try(self, key: Key, look: _Look, *, settled: bool) -> None:
+    def _try(self, key: Key, look: _VersionState, *, settled: bool) -> None:
         reason = look.reason or self._failure(key)
         if reason and settled:
             _log.warning("refused a model", model=key[0], version=key[1], reason=reason)
-        self._looks[key] = _Look(look.stamp, reason, logged=settled)
+        self._states[key] = _VersionState(look.stamp, reason, logged=settled)
 
     def _failure(self, key: Key) -> str:
         """Take a version up; return why that failed, if it did."""
         try:
-            self._take_up(key)
+            self._load_new(key)
         except ZfscopeError as error:
             return error.message
         except Exception as error:  # whatever it is, the looks go on
@@ -64,11 +64,11 @@ class Arrivals:
             return str(error)
 
 
-async def watch_store(refresh: Callable[[], None], every_s: float = EVERY_S) -> None:
+async def watch_store(refresh: Callable[[], None], interval_s: float = INTERVAL_S) -> None:
     """Take up new versions as they appear, by `Models.refresh`, until this is cancelled."""
     logged = ""
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(interval_s)
         reason = await asyncio.to_thread(_failure, refresh)
         if reason and reason != logged:
             _log.warning("could not look for models", reason=reason)

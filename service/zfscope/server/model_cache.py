@@ -1,4 +1,4 @@
-"""Models by name and version: loaded on first use, cached, and shared by all requests."""
+"""ModelCache by name and version: loaded on first use, cached, and shared by all requests."""
 
 import threading
 from collections import OrderedDict
@@ -9,17 +9,17 @@ import torch
 
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes import LoadedModel, Runtime, load_model
-from zfscope.server.arrivals import Arrivals, Key
+from zfscope.server.store_watch import Key, NewVersionLoader
 from zfscope.store import DamagedEntry, Manifest, Model, ModelStore
 
 _log = structlog.get_logger("zfscope.server")
 
 
-class Models:
+class ModelCache:
     """The models of a store, the last `keep` of them in memory, the default one always.
 
     Where a request names no version it gets the newest that there was at the start, or that `refresh` has
-    found since. Every method but `at_hand` may block on the disk; many threads may call them at once.
+    found since. Every method but `get_cached` may block on the disk; many threads may call them at once.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Models:
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._newest = {name: versions[-1] for name, versions in store.versions().items()}
-        self._arrivals = Arrivals(lambda key: store.stamp(*key), self._take_up)
+        self._loader = NewVersionLoader(lambda key: store.stamp(*key), self._load_new)
         self._default = store.manifest(default).name
         _warn_of_damage(store)
 
@@ -72,17 +72,17 @@ class Models:
         """Read one manifest; see `loaded`."""
         return self._store.manifest(*self._key(name, version))
 
-    def at_hand(self, name: str, version: int | None) -> LoadedModel | None:
+    def get_cached(self, name: str, version: int | None) -> LoadedModel | None:
         """Return a model that is in memory, as `loaded` does, without reading the disk; None for others."""
-        return self._find(*self._meant(name, version))
+        return self._find(*self._resolve(name, version))
 
-    def loaded(self, name: str, version: int | None) -> LoadedModel:
+    def get(self, name: str, version: int | None) -> LoadedModel:
         """Return a model, loading it when it is not in memory.
 
         name: empty means the default model. version: None means the newest. Raises NotFound for what the
         store does not have.
         """
-        found = self.at_hand(name, version)
+        found = self.get_cached(name, version)
         if found is not None:
             return found
         key = self._key(name, version)
@@ -95,26 +95,26 @@ class Models:
         One that cannot be used is refused once its files have stopped changing, and the older one stays. It
         is tried again when its files change. Raises DamagedModel where the store cannot be listed.
         """
-        for key in self._appeared():
-            self._arrivals.look(key)
+        for key in self._new_versions():
+            self._loader.check(key)
 
-    def _appeared(self) -> Iterator[Key]:
+    def _new_versions(self) -> Iterator[Key]:
         for name, versions in self._store.versions().items():
             yield from ((name, version) for version in versions if version > self._newest.get(name, 0))
 
-    def _take_up(self, key: Key) -> None:
-        self.loaded(*key).warm_up()
+    def _load_new(self, key: Key) -> None:
+        self.get(*key).warm_up()
         name, version = key
         self._newest[name] = version
         _log.info("took up a model", model=name, version=version)
 
-    def _meant(self, name: str, version: int | None) -> tuple[str, int | None]:
+    def _resolve(self, name: str, version: int | None) -> tuple[str, int | None]:
         """Return which model is meant; the version is None for one that did not exist yet."""
         name = name or self._default
         return name, self._newest.get(name) if version is None else version
 
     def _key(self, name: str, version: int | None) -> Key:
-        manifest = self._store.manifest(*self._meant(name, version))
+        manifest = self._store.manifest(*self._resolve(name, version))
         return manifest.name, manifest.version
 
     def _find(self, name: str, version: int | None) -> LoadedModel | None:

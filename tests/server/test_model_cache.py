@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.runtimes import Runtime
 from zfscope.runtimes.torch import TorchRuntime
-from zfscope.server.models import Models
+from zfscope.server.model_cache import ModelCache
 from zfscope.store import Model, ModelStore
 
 
@@ -33,52 +33,52 @@ def counted() -> Counted:
 
 
 @pytest.fixture
-def models(store: Path, counted: Counted) -> Models:
-    return Models(ModelStore(store), counted, default="tiny", keep=2)
+def models(store: Path, counted: Counted) -> ModelCache:
+    return ModelCache(ModelStore(store), counted, default="tiny", keep=2)
 
 
-def test_a_request_that_names_no_model_gets_the_newest_version_of_the_default_one(models: Models) -> None:
-    loaded = models.loaded("", None)
+def test_a_request_that_names_no_model_gets_the_newest_version_of_the_default_one(models: ModelCache) -> None:
+    loaded = models.get("", None)
 
     assert (loaded.model.name, loaded.model.version) == ("tiny", 2)
 
 
-def test_a_version_alone_is_one_of_the_default_model(models: Models) -> None:
-    loaded = models.loaded("", 1)
+def test_a_version_alone_is_one_of_the_default_model(models: ModelCache) -> None:
+    loaded = models.get("", 1)
 
     assert (loaded.model.name, loaded.model.version) == ("tiny", 1)
 
 
 def test_a_model_is_at_hand_once_it_is_loaded_and_looking_for_it_loads_nothing(
-    models: Models, counted: Counted
+    models: ModelCache, counted: Counted
 ) -> None:
-    assert models.at_hand("", 1) is None
-    assert models.at_hand("unknown", None) is None
+    assert models.get_cached("", 1) is None
+    assert models.get_cached("unknown", None) is None
     assert counted.made == []
 
-    loaded = models.loaded("tiny", 1)
+    loaded = models.get("tiny", 1)
 
-    assert models.at_hand("", 1) is loaded
+    assert models.get_cached("", 1) is loaded
 
 
-def test_a_model_is_loaded_once_and_shared(models: Models, counted: Counted) -> None:
+def test_a_model_is_loaded_once_and_shared(models: ModelCache, counted: Counted) -> None:
     with ThreadPoolExecutor(8) as pool:
-        loaded = set(pool.map(lambda _: models.loaded("tiny", 2), range(16)))
+        loaded = set(pool.map(lambda _: models.get("tiny", 2), range(16)))
 
     assert len(loaded) == 1
     assert counted.made == [("tiny", 2)]
 
 
 def test_the_model_that_was_used_longest_ago_makes_room_and_never_the_default_one(
-    models: Models, counted: Counted
+    models: ModelCache, counted: Counted
 ) -> None:
     for name, version in (("tiny", 2), ("tiny", 1), ("other", 1), ("tiny", 2), ("other", 1), ("tiny", 1)):
-        models.loaded(name, version)
+        models.get(name, version)
 
     assert counted.made == [("tiny", 2), ("tiny", 1), ("other", 1), ("tiny", 1)]
 
 
-def test_the_models_are_listed_by_name_the_newest_version_first(models: Models) -> None:
+def test_the_models_are_listed_by_name_the_newest_version_first(models: ModelCache) -> None:
     assert [(found.name, found.version) for found in models.listing()] == [
         ("other", 1),
         ("tiny", 2),
@@ -87,45 +87,45 @@ def test_the_models_are_listed_by_name_the_newest_version_first(models: Models) 
 
 
 @pytest.fixture
-def growing(tmp_path: Path, counted: Counted, write_tiny: Callable[..., None]) -> Models:
+def growing(tmp_path: Path, counted: Counted, write_tiny: Callable[..., None]) -> ModelCache:
     """The models of a store of one, `tiny` 1, that a test may add to."""
     write_tiny(tmp_path, "tiny", 1)
-    models = Models(ModelStore(tmp_path), counted, keep=2)
-    models.loaded("", None)
+    models = ModelCache(ModelStore(tmp_path), counted, keep=2)
+    models.get("", None)
     return models
 
 
-def test_a_model_in_memory_is_given_without_a_look_at_the_disk(growing: Models) -> None:
-    loaded = growing.loaded("tiny", 1)
+def test_a_model_in_memory_is_given_without_a_look_at_the_disk(growing: ModelCache) -> None:
+    loaded = growing.get("tiny", 1)
     shutil.rmtree(growing.store.root)
 
-    assert growing.loaded("", None) is growing.loaded("tiny", None) is growing.loaded("", 1) is loaded
+    assert growing.get("", None) is growing.get("tiny", None) is growing.get("", 1) is loaded
 
 
 def test_what_appears_is_served_after_a_look_at_the_store_and_not_before(
-    growing: Models, counted: Counted, write_tiny: Callable[..., None]
+    growing: ModelCache, counted: Counted, write_tiny: Callable[..., None]
 ) -> None:
     write_tiny(growing.store.root, "tiny", 2)
-    assert growing.loaded("tiny", None).model.version == 1
+    assert growing.get("tiny", None).model.version == 1
     growing.refresh()
     assert growing.default == ("tiny", 2)
-    assert growing.loaded("", None) is growing.loaded("tiny", 2)
+    assert growing.get("", None) is growing.get("tiny", 2)
     assert counted.made == [("tiny", 1), ("tiny", 2)]
     growing.refresh()
     assert len(counted.made) == 2
 
 
 def test_a_version_that_has_appeared_can_be_named_at_once(
-    growing: Models, write_tiny: Callable[..., None]
+    growing: ModelCache, write_tiny: Callable[..., None]
 ) -> None:
     write_tiny(growing.store.root, "tiny", 2)
     write_tiny(growing.store.root, "new", 1)
-    assert growing.loaded("tiny", 2).model.version == 2
-    assert growing.loaded("new", None).model.name == "new"
+    assert growing.get("tiny", 2).model.version == 2
+    assert growing.get("new", None).model.name == "new"
 
 
 def test_a_broken_version_is_refused_once_and_the_old_one_stays(
-    growing: Models, write_tiny: Callable[..., None]
+    growing: ModelCache, write_tiny: Callable[..., None]
 ) -> None:
     for version in (2, 3):
         write_tiny(growing.store.root, "tiny", version)
@@ -140,7 +140,7 @@ def test_a_broken_version_is_refused_once_and_the_old_one_stays(
         ("refused a model", 3),
     ]
     assert "does not match the manifest" in logs[1]["reason"]
-    assert growing.loaded("", None).model.version == 2
+    assert growing.get("", None).model.version == 2
 
     weights.write_bytes(whole)
     for _ in range(2):  # it changes, and then it stays
@@ -149,7 +149,7 @@ def test_a_broken_version_is_refused_once_and_the_old_one_stays(
 
 
 def test_a_model_that_is_being_copied_is_quiet_until_it_stops(
-    growing: Models, write_tiny: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+    growing: ModelCache, write_tiny: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     source = tmp_path_factory.mktemp("source")
     write_tiny(source, "tiny", 2)
@@ -170,7 +170,7 @@ def test_a_model_that_is_being_copied_is_quiet_until_it_stops(
 
 
 def test_a_copy_that_is_cut_off_is_refused_in_one_line(
-    growing: Models, write_tiny: Callable[..., None]
+    growing: ModelCache, write_tiny: Callable[..., None]
 ) -> None:
     (growing.store.root / "tiny" / "2").mkdir()
     (growing.store.root / "new" / "1").mkdir(parents=True)
@@ -185,7 +185,7 @@ def test_a_copy_that_is_cut_off_is_refused_in_one_line(
 
 
 def test_a_model_that_fails_in_any_way_is_refused_and_the_looks_go_on(
-    growing: Models, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    growing: ModelCache, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiny(growing.store.root, "tiny", 2)
     monkeypatch.setattr(TorchRuntime, "forward", lambda *_: 1 // 0)
@@ -199,7 +199,7 @@ def test_a_model_that_fails_in_any_way_is_refused_and_the_looks_go_on(
 
 
 def test_a_model_that_cannot_run_is_refused(
-    growing: Models, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    growing: ModelCache, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiny(growing.store.root, "tiny", 2)
 
@@ -216,12 +216,12 @@ def test_without_a_device_the_start_says_so(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RuntimeUnavailable, match="device 'cuda' not available"):
-        Models(ModelStore(store), counted, default="tiny", device="cuda")
+        ModelCache(ModelStore(store), counted, default="tiny", device="cuda")
 
 
-def test_an_unknown_model_is_told_what_there_is(models: Models) -> None:
+def test_an_unknown_model_is_told_what_there_is(models: ModelCache) -> None:
     with pytest.raises(NotFound, match="model 'huge' not found; available: other, tiny") as refusal:
-        models.loaded("huge", None)
+        models.get("huge", None)
 
     assert refusal.value.field == "model"
 
@@ -231,21 +231,21 @@ def test_a_store_of_one_model_needs_no_default(
 ) -> None:
     write_tiny(tmp_path, "tiny", 1)
 
-    assert Models(ModelStore(tmp_path), counted).default == ("tiny", 1)
+    assert ModelCache(ModelStore(tmp_path), counted).default == ("tiny", 1)
 
 
 def test_a_store_of_several_models_needs_a_default(store: Path, counted: Counted) -> None:
     with pytest.raises(
         InputError, match="the store has several models and no default; name one of other, tiny"
     ):
-        Models(ModelStore(store), counted)
+        ModelCache(ModelStore(store), counted)
 
 
 def test_a_default_that_is_not_there_is_an_error_at_once(store: Path, counted: Counted) -> None:
     with pytest.raises(NotFound, match="model 'huge' not found"):
-        Models(ModelStore(store), counted, default="huge")
+        ModelCache(ModelStore(store), counted, default="huge")
 
 
 def test_a_store_without_models_is_an_error_at_once(tmp_path: Path, counted: Counted) -> None:
     with pytest.raises(NotFound, match="has no models"):
-        Models(ModelStore(tmp_path), counted)
+        ModelCache(ModelStore(tmp_path), counted)

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from zfscope.client import Client
 from zfscope.errors import DamagedModel
-from zfscope.server.arrivals import watch_store
 from zfscope.server.settings import Settings
+from zfscope.server.store_watch import watch_store
 
 
 def test_a_new_version_is_served_without_a_restart(
