@@ -23,16 +23,16 @@ from zfscope.address import Address, check_endpoint, is_loopback, is_this_machin
         ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
     ],
 )
-def test_an_address_is_taken_in_every_form_that_is_unambiguous(text: str, host: str, port: int) -> None:
+def test_unambiguous_addresses_are_accepted(text: str, host: str, port: int) -> None:
     assert parse_address(text) == Address(host, port)
 
 
 @pytest.mark.parametrize("scheme", ["https", "grpcs", "HTTPS"])
-def test_a_url_may_ask_for_tls(scheme: str) -> None:
+def test_a_url_scheme_can_enable_tls(scheme: str) -> None:
     assert parse_address(f"{scheme}://gpu:50051") == Address("gpu", 50051, tls=True)
 
 
-def test_an_address_is_written_as_grpc_takes_it() -> None:
+def test_an_address_is_formatted_for_grpc() -> None:
     assert [str(parse_address(text)) for text in ("::1:50051", "http://gpu:1/")] == ["[::1]:50051", "gpu:1"]
 
 
@@ -74,19 +74,19 @@ def test_an_address_is_written_as_grpc_takes_it() -> None:
         ("me:secret@gpu:1", "an address with '@' is not HOST:PORT: leave user name and password out"),
     ],
 )
-def test_any_other_is_refused_with_the_right_form(text: str, message: str) -> None:
+def test_other_addresses_are_rejected_with_the_correct_form(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_address(text)
 
 
-def test_an_address_to_connect_to_has_a_port_and_messages_name_the_usual_one() -> None:
+def test_an_address_to_connect_to_requires_a_port_and_errors_suggest_one() -> None:
     message = "'gpu:0' has the port '0'; a port is a number from 1 to 65535, such as gpu:7070"
     with pytest.raises(ValueError, match=message):
         parse_address("gpu:0", example_port=7070, least_port=1)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "::1", "localhost", "LocalHost."])
-def test_these_are_of_this_machine(host: str) -> None:
+def test_loopback_hosts_are_recognised(host: str) -> None:
     assert is_loopback(host)
     assert is_this_machine(host)
 
@@ -94,22 +94,22 @@ def test_these_are_of_this_machine(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "[::]", "10.0.0.1", "[fe80::1]", "localhost.example.org", "127.0.0.1.example.org", ""]
 )
-def test_these_can_be_reached_from_elsewhere(host: str) -> None:
+def test_other_hosts_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:127.0.0.1"])
-def test_a_connection_to_these_ends_on_this_machine(host: str) -> None:
+def test_addresses_of_this_machine_are_recognised(host: str) -> None:
     assert is_this_machine(host)
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "fe80::1", "::ffff:10.0.0.1", "gpu"])
-def test_a_connection_to_these_may_leave_this_machine(host: str) -> None:
+def test_addresses_of_other_machines_are_recognised(host: str) -> None:
     assert not is_this_machine(host)
 
 
 @pytest.mark.parametrize("text", ["0", "99999", ":70000"])
-def test_a_port_that_cannot_be_used_is_not_suggested(text: str) -> None:
+def test_an_unusable_port_is_not_suggested(text: str) -> None:
     with pytest.raises(
         ValueError, match=re.escape(f"'{text}' has no host; write HOST:PORT, such as 127.0.0.1:50051,")
     ):
@@ -124,7 +124,7 @@ def test_a_port_that_cannot_be_used_is_not_suggested(text: str) -> None:
         ("HTTPS://[::1]:4317", "HTTPS://[::1]:4317"),
     ],
 )
-def test_an_endpoint_is_a_url(text: str, endpoint: str) -> None:
+def test_an_endpoint_is_a_url_without_a_trailing_slash(text: str, endpoint: str) -> None:
     assert check_endpoint(text) == endpoint
 
 
@@ -145,7 +145,7 @@ def test_an_endpoint_is_a_url(text: str, endpoint: str) -> None:
         ("https://u:pass@collector", "leave user name and password out"),
     ],
 )
-def test_an_endpoint_of_another_form_is_refused_with_the_right_one(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)) as refused:
+def test_an_invalid_endpoint_is_rejected_with_the_correct_form(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
         check_endpoint(text)
-    assert "pass@" not in str(refused.value)
+    assert "pass@" not in str(caught.value)

@@ -58,7 +58,7 @@ def bands() -> object:
 
 
 @pytest.mark.parametrize("draw", [png, tiles, page, strips, charts, bands])
-def test_drawing_can_be_ended_at_every_look(draw: Callable[[], object]) -> None:
+def test_drawing_can_be_cancelled_at_every_checkpoint(draw: Callable[[], object]) -> None:
     looks = Looks()
     with interruptible(looks):
         draw()
@@ -71,20 +71,20 @@ def test_drawing_can_be_ended_at_every_look(draw: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize(("draw", "fewest"), [(png, 10), (page, 4), (strips, 12), (charts, 8), (bands, 2)])
-def test_it_looks_on_the_way_and_not_only_once(draw: Callable[[], object], fewest: int) -> None:
+def test_drawing_has_several_checkpoints(draw: Callable[[], object], fewest: int) -> None:
     looks = Looks()
     with interruptible(looks):
         draw()
     assert looks.count >= fewest
 
 
-def test_a_picture_is_the_same_whether_anybody_looks() -> None:
+def test_checkpoints_do_not_change_the_picture() -> None:
     alone = strips().rgb
     with interruptible(lambda: None):
         np.testing.assert_array_equal(strips().rgb, alone)
 
 
-def test_nothing_is_asked_outside_nor_in_another_thread() -> None:
+def test_checkpoints_have_no_effect_outside_or_in_another_thread() -> None:
     checkpoint()
     looks = Looks(1)
     with interruptible(looks):

@@ -34,19 +34,19 @@ def seconds(words: str) -> float:
     return float(words.removesuffix("s"))
 
 
-def test_a_stop_is_given_longer_than_the_service_takes() -> None:
+def test_the_stop_grace_period_exceeds_the_shutdown_time() -> None:
     settings = Settings()
     assert seconds(GPU["stop_grace_period"]) > settings.lame_duck_s + settings.grace_s
 
 
-def test_the_port_is_published_to_this_machine_alone_and_only_therefore_without_tls() -> None:
+def test_without_tls_the_port_is_published_to_the_host_only() -> None:
     assert GPU["ports"] == ["${ZFSCOPE_PUBLISH:-127.0.0.1:50051}:50051"]
     assert GPU["environment"]["ZFSCOPE_ALLOW_INSECURE"] == "true"
     assert TLS["environment"]["ZFSCOPE_ALLOW_INSECURE"] == "false"
     assert "ZFSCOPE_ALLOW_INSECURE" not in DOCKERFILE
 
 
-def test_it_runs_without_privileges_on_a_root_that_is_not_written_to() -> None:
+def test_the_container_is_unprivileged_and_has_a_read_only_root() -> None:
     assert (GPU["read_only"], GPU["cap_drop"]) == (True, ["ALL"])
     assert GPU["security_opt"] == ["no-new-privileges:true"]
     assert GPU["user"] == re.search(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)[1] == "10001:10001"  # type: ignore[index]
@@ -55,7 +55,7 @@ def test_it_runs_without_privileges_on_a_root_that_is_not_written_to() -> None:
     ]
 
 
-def test_the_gpu_is_reserved_and_the_override_for_cpus_takes_that_back() -> None:
+def test_the_gpu_is_reserved_except_with_the_cpu_override() -> None:
     (device,) = GPU["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
     assert CPU["deploy"]["resources"]["reservations"] is None
@@ -95,7 +95,7 @@ def test_files_copied_into_an_image_are_not_ignored() -> None:
 @pytest.mark.parametrize(
     ("extras", "runtime"), [(("cpu", "otel"), "onnxruntime"), (("torchserve",), "torchserve")]
 )
-def test_the_layer_of_dependencies_has_those_of_inner_extras(extras: tuple[str, ...], runtime: str) -> None:
+def test_the_dependency_layer_includes_nested_extras(extras: tuple[str, ...], runtime: str) -> None:
     program = [sys.executable, "docker/requirements.py", *extras]
     lines = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     names = {re.split(r"[<>=]", line)[0] for line in lines}

@@ -33,7 +33,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_file_is_written_whole_and_nothing_else_stays(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_no_temporary_file_remains(tmp_path: Path) -> None:
     write_file(tmp_path / "a", b"one")
     write_file(tmp_path / "a", b"two", durable=True)
     assert (tmp_path / "a").read_bytes() == b"two"
@@ -70,7 +70,7 @@ def test_a_full_disk_is_reported_with_path_and_advice(small_disk: Path) -> None:
         (errno.EIO, "Input/output error$"),
     ],
 )
-def test_a_refusal_of_the_system_is_one_sentence(number: int, advice: str) -> None:
+def test_errors_of_the_operating_system_include_advice(number: int, advice: str) -> None:
     with (
         pytest.raises(CannotWrite, match=f"^'there/a' cannot be written: {advice}"),
         writing(Path("there/a")),
@@ -78,7 +78,7 @@ def test_a_refusal_of_the_system_is_one_sentence(number: int, advice: str) -> No
         raise OSError(number, os.strerror(number), "another name")
 
 
-def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_below_a_file_cannot_be_created(tmp_path: Path) -> None:
     write_file(tmp_path / "a", b"")
     with pytest.raises(CannotWrite, match="Not a directory; name a folder that is not below a file"):
         make_folder(tmp_path / "a" / "b")
@@ -86,7 +86,7 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
         make_folder(tmp_path / "a")
 
 
-def test_a_link_is_followed_and_stays_one(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_followed_and_kept(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "far" / "file")
     write_file(tmp_path / "link", b"data")
@@ -95,7 +95,7 @@ def test_a_link_is_followed_and_stays_one(tmp_path: Path) -> None:
     assert names(tmp_path / "far") == {"file"}
 
 
-def test_a_replaced_file_keeps_its_permissions_and_a_new_one_has_those_of_any_file(tmp_path: Path) -> None:
+def test_a_replaced_file_keeps_its_permissions_and_a_new_one_gets_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     write_file(tmp_path / "new", b"")
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
@@ -133,7 +133,7 @@ with locked(Path(sys.argv[1]), None):
 """
 
 
-def test_another_process_is_kept_out_until_the_holder_ends(tmp_path: Path) -> None:
+def test_a_lock_excludes_other_processes_until_its_holder_ends(tmp_path: Path) -> None:
     path, busy = tmp_path / "lock", InputError("somebody else writes there")
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
@@ -147,13 +147,13 @@ def test_another_process_is_kept_out_until_the_holder_ends(tmp_path: Path) -> No
         pass
 
 
-def test_a_lock_can_be_held_again_in_the_same_process(tmp_path: Path) -> None:
+def test_a_lock_can_be_acquired_again_in_the_same_process(tmp_path: Path) -> None:
     for _ in range(2):
         with locked(tmp_path / "lock", InputError("busy")):
             pass
 
 
-def test_an_exclusive_folder_is_tidied_and_one_of_another_process_is_left_alone(tmp_path: Path) -> None:
+def test_an_exclusive_folder_is_tidied_unless_another_process_uses_it(tmp_path: Path) -> None:
     folder, tidied, busy = tmp_path / "work", [], InputError("busy")
 
     def exclusive() -> AbstractContextManager[None]:
@@ -173,7 +173,7 @@ def test_an_exclusive_folder_is_tidied_and_one_of_another_process_is_left_alone(
     assert tidied == [folder]
 
 
-def test_an_exclusive_folder_that_cannot_be_written_raises_the_error_of_its_caller(tmp_path: Path) -> None:
+def test_an_unwritable_exclusive_folder_raises_the_error_of_the_caller(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with (
         pytest.raises(InputError, match="elsewhere: Not a directory"),

@@ -22,14 +22,14 @@ def is_known(key: str) -> bool:
     return key.encode() + b"\0" in Path(cygrpc.__file__).read_bytes()
 
 
-def test_the_options_of_client_and_server_are_found() -> None:
+def test_options_of_client_and_server_are_found() -> None:
     assert {"grpc.keepalive_time_ms", "grpc.service_config", "grpc.so_reuseport"} <= set(options())
 
 
 @pytest.mark.parametrize("key", options())
-def test_grpc_knows_the_option(key: str) -> None:
+def test_grpc_supports_the_option(key: str) -> None:
     assert is_known(key)
 
 
-def test_a_key_that_grpc_does_not_know_is_noticed() -> None:
+def test_an_unknown_option_is_detected() -> None:
     assert not is_known("grpc.http2.min_recv_ping_interval" + "_without_data_ms")

@@ -43,7 +43,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_leftovers_of_a_killed_process_are_removed_by_the_next_one(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed_by_the_next_process(tmp_path: Path) -> None:
     with start_writer(tmp_path) as writer:
         writer.kill()
     left = names(tmp_path)
@@ -53,7 +53,7 @@ def test_leftovers_of_a_killed_process_are_removed_by_the_next_one(tmp_path: Pat
     assert names(tmp_path) == {"new"}
 
 
-def test_a_folder_of_results_is_cleared_too(tmp_path: Path) -> None:
+def test_leftovers_are_removed_from_staging_folders(tmp_path: Path) -> None:
     with start_writer(tmp_path) as writer:
         writer.kill()
     with staging_folder(tmp_path) as own:
@@ -80,7 +80,7 @@ def test_files_in_use_by_this_process_are_kept(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "outer").read_bytes() == b"outer"
 
 
-def test_names_that_were_never_locked_and_links_stay(tmp_path: Path) -> None:
+def test_unlocked_names_and_symbolic_links_are_kept(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "far" / "photo").touch()
     plain, other = f"{PARTIAL}{'0' * 16}", f"{PARTIAL}other-held"

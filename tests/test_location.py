@@ -21,7 +21,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return checkout
 
 
-def test_the_store_that_is_named_comes_first(checkout: Path, tmp_path: Path) -> None:
+def test_a_named_store_takes_precedence(checkout: Path, tmp_path: Path) -> None:
     (checkout / "model_store").mkdir()
     assert find_store(tmp_path) == tmp_path
 
@@ -32,25 +32,25 @@ def test_a_missing_named_store_does_not_fall_back_to_another(checkout: Path) -> 
         find_store(Path("nowhere"))
 
 
-def test_a_store_that_is_a_file_is_said(tmp_path: Path) -> None:
+def test_a_store_that_is_a_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for find in (find_store, ModelStore):
         with pytest.raises(NotFound, match=r"no model store at '.*/file': not a folder"):
             find(tmp_path / "file")
 
 
-def test_the_current_folder_s_store_comes_before_that_of_the_checkout(checkout: Path) -> None:
+def test_the_store_in_the_current_folder_takes_precedence_over_the_checkout(checkout: Path) -> None:
     (checkout / "model_store").mkdir()
     Path("model_store").mkdir()
     assert find_store(None) == Path.cwd() / "model_store"
 
 
-def test_the_checkout_s_store_is_found_from_anywhere(checkout: Path) -> None:
+def test_the_store_of_the_checkout_is_found_from_anywhere(checkout: Path) -> None:
     (checkout / "model_store").mkdir()
     assert find_store(None) == checkout / "model_store"
 
 
-def test_without_any_store_the_message_says_where_it_looked_and_how_to_name_one(checkout: Path) -> None:
+def test_the_error_without_a_store_lists_the_searched_folders_and_the_option(checkout: Path) -> None:
     with pytest.raises(NotFound) as caught:
         find_store(None)
     assert str(Path.cwd() / "model_store") in str(caught.value)
@@ -58,5 +58,5 @@ def test_without_any_store_the_message_says_where_it_looked_and_how_to_name_one(
     assert "--store or ZFSCOPE_STORE" in str(caught.value)
 
 
-def test_the_checkout_is_the_folder_of_this_repository() -> None:
+def test_the_checkout_is_the_root_of_this_repository() -> None:
     assert (location._checkout() / "service" / "zfscope" / "location.py").is_file()

@@ -14,7 +14,7 @@ def test_the_processors_of_this_process_are_counted() -> None:
 
 
 @pytest.mark.parametrize("count", [None, 0, 7])
-def test_a_system_without_affinity_has_all_its_processors(
+def test_a_system_without_affinity_uses_all_processors(
     monkeypatch: pytest.MonkeyPatch, count: int | None
 ) -> None:
     for name in ("process_cpu_count", "sched_getaffinity"):
@@ -23,17 +23,17 @@ def test_a_system_without_affinity_has_all_its_processors(
     assert usable_cpus() == (count or 1)
 
 
-def test_affinity_is_asked_before_python_3_13(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_affinity_is_used_before_python_3_13(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "process_cpu_count", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
     assert usable_cpus() == 3
 
 
-def test_results_come_in_the_order_of_the_items() -> None:
+def test_map_in_order_keeps_the_order_of_the_items() -> None:
     assert list(map_in_order(lambda number: number * number, range(200))) == [n * n for n in range(200)]
 
 
-def test_results_come_as_they_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_map_as_done_yields_results_as_they_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zfscope.processors.usable_cpus", lambda: 2)
     second_given = Event()
 
@@ -49,7 +49,7 @@ def test_results_come_as_they_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("map_items", "most"), [(map_in_order, 64), (map_as_done, 4)])
-def test_a_bounded_number_of_items_are_taken_ahead(
+def test_a_bounded_number_of_items_is_read_ahead(
     monkeypatch: pytest.MonkeyPatch,
     map_items: Callable[[Callable[[int], int], Iterable[int]], Iterator[int]],
     most: int,
@@ -67,7 +67,7 @@ def test_a_bounded_number_of_items_are_taken_ahead(
     assert len(taken) <= 2 * most
 
 
-def test_an_error_of_the_work_is_raised() -> None:
+def test_errors_of_the_work_are_raised() -> None:
     def fail(number: int) -> int:
         raise ValueError(f"{number} is not allowed")
 

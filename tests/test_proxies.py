@@ -22,7 +22,7 @@ def proxy_for(*texts: str) -> Proxy | None:
 
 
 @pytest.mark.parametrize("address", ["gpu:50051", "10.0.0.1:50051", "[fe80::1]:50051"])
-def test_other_machines_are_reached_through_it(address: str) -> None:
+def test_other_machines_are_reached_through_the_proxy(address: str) -> None:
     assert proxy_for(address) == Proxy("http_proxy", "http://proxy.test:3128")
 
 
@@ -31,7 +31,7 @@ def test_this_machine_is_reached_directly(address: str) -> None:
     assert proxy_for(address) is None
 
 
-def test_addresses_are_reached_directly_only_where_all_are() -> None:
+def test_several_addresses_bypass_the_proxy_only_if_all_do() -> None:
     assert proxy_for("127.0.0.1:1", "127.0.0.2:1") is None
     assert proxy_for("127.0.0.1:1", "10.0.0.1:1")
     assert proxy_for()  # unknown, such as those of xds:///
@@ -51,7 +51,7 @@ def test_addresses_are_reached_directly_only_where_all_are() -> None:
         "x,,gpu.lab.test.",
     ],
 )
-def test_exceptions_are_heeded_in_both_cases(
+def test_exceptions_apply_in_upper_and_lower_case(
     monkeypatch: pytest.MonkeyPatch, variable: str, listed: str
 ) -> None:
     monkeypatch.setenv(variable, listed)
@@ -59,14 +59,14 @@ def test_exceptions_are_heeded_in_both_cases(
 
 
 @pytest.mark.parametrize("listed", ["10.0.0.0/8", "10.1.2.3", "10.1.2.3:50051"])
-def test_exceptions_may_be_ip_addresses_and_networks(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+def test_exceptions_can_be_ip_addresses_and_networks(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     monkeypatch.setenv("NO_PROXY", listed)
     assert proxy_for("10.1.2.3:50051") is None
     assert proxy_for("11.1.2.3:50051")
 
 
 @pytest.mark.parametrize("listed", ["fd00::/8", "[fd00::1]", "fd00::1", "[fd00::1]:50051"])
-def test_exceptions_may_be_of_ipv6(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+def test_exceptions_can_be_ipv6_addresses_and_networks(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     monkeypatch.setenv("NO_PROXY", listed)
     assert proxy_for("[fd00::1]:50051") is None
     assert proxy_for("[fe80::1]:50051")
@@ -75,18 +75,18 @@ def test_exceptions_may_be_of_ipv6(monkeypatch: pytest.MonkeyPatch, listed: str)
 @pytest.mark.parametrize(
     "listed", ["u.lab.test", "gpu.lab", "gpu.lab.test:1", "lab.test.org", "", "10.0.0.0/99"]
 )
-def test_other_hosts_are_no_exceptions(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+def test_hosts_that_do_not_match_use_the_proxy(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     monkeypatch.setenv("NO_PROXY", listed)
     assert proxy_for("gpu.lab.test:50051")
 
 
-def test_the_exceptions_of_grpc_alone_stand_before_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_grpc_proxy_takes_precedence_over_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_grpc_proxy", "other")
     monkeypatch.setenv("NO_PROXY", "gpu")
     assert proxy_for("gpu:50051")
 
 
-def test_a_message_names_the_variable_that_grpc_heeds_and_no_credentials(
+def test_the_message_names_the_variable_without_credentials(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://me:secret@other.test:8080")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOADED = "import sys, zfscope; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
 
 
-def test_the_documentation_lists_every_public_name_and_no_other() -> None:
+def test_the_documentation_lists_exactly_the_public_names() -> None:
     page = (ROOT / "docs" / "python.md").read_text()
     table = page.partition("| name of `zfscope` |")[2].partition("\n\n")[0]
     named = {
@@ -31,11 +31,11 @@ def test_every_error_is_public() -> None:
     )
 
 
-def test_every_name_for_authors_of_analyzers_is_there() -> None:
+def test_every_name_of_the_plugin_api_exists() -> None:
     assert all(getattr(plugin, name) is not None for name in plugin.__all__)
 
 
-def test_importing_zfscope_loads_nothing_that_computes() -> None:
+def test_importing_zfscope_loads_no_compute_libraries() -> None:
     loaded = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
 
     assert {"torch", "grpc", "numpy", "onnxruntime", "PIL"}.isdisjoint(loaded.stdout.split())

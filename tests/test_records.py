@@ -8,7 +8,7 @@ from zfscope.records import RecordState
 from zfscope.v1 import analysis_pb2
 
 
-def test_states_are_the_words_of_the_wire_in_its_order() -> None:
+def test_states_match_the_wire_enum_in_order() -> None:
     names = [value.name for value in analysis_pb2.RecordState.DESCRIPTOR.values][1:]
     assert [f"RECORD_STATE_{state.name}" for state in RecordState] == names
     assert json.dumps(list(RecordState)) == '["ok", "differs", "changed", "gone", "silent", "dead"]'
@@ -25,14 +25,12 @@ def test_states_are_the_words_of_the_wire_in_its_order() -> None:
         ("dead", False, False),
     ],
 )
-def test_a_word_says_whether_its_photo_is_lost_and_whether_anything_is_shown(
-    word: str, lost: bool, seen: bool
-) -> None:
+def test_a_state_knows_whether_its_photo_is_lost_and_shown(word: str, lost: bool, seen: bool) -> None:
     state = RecordState(word)
     assert (str(state), state.lost, state.seen) == (word, lost, seen)
 
 
-def test_every_state_has_a_meaning_of_its_own() -> None:
+def test_every_state_has_a_distinct_meaning() -> None:
     meanings = [state.meaning for state in RecordState]
     assert len(set(meanings)) == len(meanings)
     assert all(meanings)

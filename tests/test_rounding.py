@@ -15,25 +15,25 @@ def test_rounding_is_sixteen_units_of_float32_of_the_magnitude() -> None:
 
 
 @pytest.mark.parametrize("magnitude", [1e-20, 0.98, 300.0])
-def test_values_that_differ_by_rounding_are_level_whatever_their_magnitude(magnitude: float) -> None:
+def test_values_that_differ_by_rounding_are_level_at_every_magnitude(magnitude: float) -> None:
     noise = magnitude * np.array([1, 1 + 9 * UNIT, 1 - 6 * UNIT])
     assert is_level(noise)
     assert is_level(-noise)
     assert not is_level(magnitude * np.array([1, 1 + 1e-5]))
 
 
-def test_zeros_are_level_and_a_single_value_is_not_zero_beside_them() -> None:
+def test_zeros_are_level_but_not_next_to_a_tiny_value() -> None:
     assert is_level(np.zeros(3))
     assert is_level([])
     assert not is_level([0, 0, 1e-30])
 
 
-def test_a_floor_may_be_larger_than_rounding() -> None:
+def test_a_floor_can_exceed_the_rounding() -> None:
     assert is_level([1, 1.01], floor=0.02)
     assert not is_level([1, 1.03], floor=0.02)
 
 
-def test_of_values_that_differ_by_rounding_the_first_is_the_lowest() -> None:
+def test_first_lowest_ignores_differences_within_rounding() -> None:
     assert first_lowest(np.array([3.0, 1 + 5 * UNIT, 1.0, 1 - 5 * UNIT])) == 1
     assert first_lowest(np.array([3.0, 1.01, 1.0])) == 2
     assert first_lowest(np.array([3.0, 1.01, 1.0]), floor=0.1) == 1

@@ -47,7 +47,7 @@ def test_the_committed_client_code_matches_the_generator(tmp_path: Path) -> None
     assert {fresh.name for fresh in folder.iterdir()} == {"generated.py"}
 
 
-def test_stubs_of_names_that_others_have_too_are_in_a_pool_of_their_own() -> None:
+def test_stubs_of_shared_protos_are_in_a_separate_pool() -> None:
     message = inference_pb2.ModelInferRequest.DESCRIPTOR
     shared = descriptor_pool.Default()
 
@@ -69,7 +69,7 @@ print(*measured.get_data().measured_files(), sep="\\n")
 """
 
 
-def test_coverage_leaves_them_out_in_whatever_folder_a_process_runs(tmp_path: Path) -> None:
+def test_coverage_omits_stubs_in_any_working_directory(tmp_path: Path) -> None:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, "-c", MEASURE, ROOT / "pyproject.toml"]
     result = subprocess.run(command, env=outside, cwd=tmp_path, capture_output=True, text=True, check=True)

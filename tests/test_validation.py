@@ -66,15 +66,15 @@ class Params(Strict):
     ],
 )
 def test_the_first_error_is_reported_with_the_allowed_values(data: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError) as refusal:
+    with pytest.raises(ValidationError) as caught:
         Params.model_validate(data)
-    assert first_fault(refusal.value, Params).startswith(message)
+    assert first_fault(caught.value, Params).startswith(message)
 
 
-def test_where_nothing_is_allowed_that_is_said() -> None:
+def test_the_message_states_that_no_names_are_allowed() -> None:
     assert unknown_name("x", ()) == "is not known; nothing is allowed here"
 
 
-def test_of_many_names_the_first_are_listed() -> None:
+def test_a_long_list_of_names_is_truncated() -> None:
     names = [f"name{number}" for number in range(100)]
     assert unknown_name("zzz", names).endswith("name39, ...")

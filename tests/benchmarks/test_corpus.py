@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks import corpus as module
 from benchmarks.corpus import Outcome, Run, files_of, send_patiently
-from tests.server.conftest import write_model_of_noise
+from tests.server.conftest import write_random_model
 
 GOOD = Outcome("a.png", "Classify", "OK", 0.1)
 
@@ -85,7 +85,7 @@ def test_every_plain_file_is_sent_whatever_its_name(tmp_path: Path) -> None:
 def test_a_folder_of_odd_files_is_sent_in_two_rounds_and_counted(tmp_path: Path) -> None:
     corpus, store = tmp_path / "corpus", tmp_path / "store"
     corpus.mkdir()
-    write_model_of_noise(store, "tiny", 1)
+    write_random_model(store, "tiny", 1)
     file = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(file, "PNG")
     for name, data in (

@@ -41,7 +41,7 @@ def test_an_unreachable_service_is_not_ready() -> None:
 def test_waiting_ends_when_the_service_is_ready(cold_service: Any) -> None:
     with Client(cold_service.address) as client, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.wait_until_ready, 30)
-        cold_service.call(cold_service.service.warm_up())
+        cold_service.warm_up()
 
         waiting.result(timeout=30)
 
@@ -68,7 +68,7 @@ def test_a_call_to_a_service_that_gets_ready_meanwhile_is_sent_again(cold_servic
     with Client(cold_service.address) as client, ThreadPoolExecutor(1) as pool:
         listing = pool.submit(client.models)
         time.sleep(0.05)
-        cold_service.call(cold_service.service.warm_up())
+        cold_service.warm_up()
 
         assert listing.result(timeout=30)
 
@@ -168,7 +168,7 @@ def test_a_large_request_within_the_service_s_limit_is_sent(
     settings: Settings, make_service: Callable[[Settings], Any]
 ) -> None:
     service = make_service(settings.model_copy(update={"max_receive_bytes": 30 << 20}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     with Client(service.address) as client, pytest.raises(InputError, match="1500") as refusal:
         client.classify(np.broadcast_to(np.float32(0), (3, 1500, 1500)))
     assert type(refusal.value) is InputError

@@ -34,7 +34,9 @@ def told() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(("title", "expression"), EXPRESSIONS)
-def test_a_panel_asks_for_what_is_told(title: str, expression: str, told: dict[str, set[str]]) -> None:
+def test_panels_query_existing_metrics_and_labels(
+    title: str, expression: str, told: dict[str, set[str]]
+) -> None:
     names = re.findall(r"(?:grpc_server|zfscope|process)_\w+", expression)
     used = [*re.findall(r"by \(([^)]*)\)", expression), *re.findall(r"[{,]\s*(\w+)\s*[!=]", expression)]
     labels = {label.strip() for words in used for label in words.split(",")} - _OF_PROMETHEUS
@@ -45,7 +47,7 @@ def test_a_panel_asks_for_what_is_told(title: str, expression: str, told: dict[s
         assert labels <= told[name], title
 
 
-def test_what_the_legends_name_is_kept_by_the_sums() -> None:
+def test_sums_keep_the_labels_named_in_legends() -> None:
     for panel in PANELS:
         for target in panel["targets"]:
             by: Any = re.findall(r"by \(([^)]*)\)", target["expr"])
@@ -53,13 +55,13 @@ def test_what_the_legends_name_is_kept_by_the_sums() -> None:
             assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept, panel["title"]
 
 
-def test_every_metric_of_ours_is_on_a_panel(told: dict[str, set[str]]) -> None:
+def test_every_metric_of_zfscope_is_on_a_panel(told: dict[str, set[str]]) -> None:
     shown = " ".join(expression for _, expression in EXPRESSIONS)
     stems = {re.sub(r"_(total|bucket|count|sum|created)$", "", name) for name in told}
 
     assert [stem for stem in stems if stem.startswith(("grpc_", "zfscope_")) and stem not in shown] == []
 
 
-def test_panels_have_numbers_and_places_of_their_own() -> None:
+def test_panels_have_unique_ids_and_positions() -> None:
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
     assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS}) == len(PANELS)

@@ -1,4 +1,4 @@
-"""A store of tiny models, photos, and a real service on a free port."""
+"""Fixtures: a store of tiny models, photos, and a service on a free port."""
 
 import asyncio
 import io
@@ -34,6 +34,7 @@ from zfscope.wire.status import error_of
 
 T = TypeVar("T")
 
+# Maps of 14, 7 and 7 pixels. Contains conv5, the default layer.
 SPEC = NetworkSpec(
     name="tiny",
     input_size=32,
@@ -48,11 +49,10 @@ SPEC = NetworkSpec(
         Linear(name="fc6", units=4),
     ),
 )
-"""Maps of 14, 7 and 7 pixels; the default layer is there."""
 
 
-def write_model_of_noise(store: Path, name: str, version: int, **files: Any) -> None:
-    """Write a model of random weights, which depend on the version, into a store."""
+def write_random_model(store: Path, name: str, version: int, **files: Any) -> None:
+    """Write a model with random weights into a store. The seed is the version."""
     manifest = Manifest(
         name=name,
         version=version,
@@ -71,17 +71,17 @@ def write_model_of_noise(store: Path, name: str, version: int, **files: Any) -> 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models tiny (versions 1 and 2) and other (version 1)."""
+    """A store of the models `tiny`, versions 1 and 2, and `other`, version 1."""
     folder = tmp_path_factory.mktemp("models")
     for name, version in (("tiny", 1), ("tiny", 2), ("other", 1)):
-        write_model_of_noise(folder, name, version)
+        write_random_model(folder, name, version)
     return folder
 
 
 @pytest.fixture
 def write_tiny() -> Callable[[Path, str, int], None]:
-    """Writes the tiny model under a name and a version into a store."""
-    return write_model_of_noise
+    """Return a function that writes a tiny model with a name and a version into a store."""
+    return write_random_model
 
 
 @pytest.fixture(scope="session")
@@ -107,8 +107,8 @@ asyncio.run(serve(Settings()))
 """
 
 
-class Running:
-    """A service on an event loop of its own thread."""
+class RunningService:
+    """A service on an event loop in a thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.loop = asyncio.new_event_loop()
@@ -117,13 +117,17 @@ class Running:
         self.service = self.call(self._build(settings))
         self.address = self.call(self.service.start())
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Give the result of a coroutine that runs on the service's loop."""
-        return self.begin(work).result(timeout=60)
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the service's loop and return its result."""
+        return self.submit(coroutine).result(timeout=60)
 
-    def begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Have a coroutine run on the service's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Start a coroutine on the service's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def warm_up(self) -> str:
+        """Load and run the default model; return its title."""
+        return self.warm_up()
 
     def close(self) -> None:
         self.call(self.service.stop())
@@ -136,8 +140,8 @@ class Running:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Running]:
-    service = Running(settings)
+def run_service(settings: Settings) -> Iterator[RunningService]:
+    service = RunningService(settings)
     try:
         yield service
     finally:
@@ -145,42 +149,42 @@ def running(settings: Settings) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def service(settings: Settings) -> Iterator[Running]:
-    """A service that is warm, shared by all tests."""
-    with running(settings) as service:
-        service.call(service.service.warm_up())
+def service(settings: Settings) -> Iterator[RunningService]:
+    """A warm service shared by all tests."""
+    with run_service(settings) as service:
+        service.warm_up()
         yield service
 
 
 @pytest.fixture
-def make_service() -> Iterator[Callable[[Settings], Running]]:
-    """Starts services for one test, which answer and have not been warmed up."""
+def make_service() -> Iterator[Callable[[Settings], RunningService]]:
+    """Return a function that starts services for one test. They listen but are not warm."""
     with ExitStack() as started:
-        yield lambda settings: started.enter_context(running(settings))
+        yield lambda settings: started.enter_context(run_service(settings))
 
 
 @pytest.fixture
-def cold_service(settings: Settings, make_service: Callable[[Settings], Running]) -> Running:
-    """A service of one test that answers and has not been warmed up."""
+def cold_service(settings: Settings, make_service: Callable[[Settings], RunningService]) -> RunningService:
+    """A service for one test. It listens but is not warm."""
     return make_service(settings)
 
 
 @pytest.fixture
-def channel(service: Running) -> Iterator[grpc.Channel]:
-    """A plain connection, without the client's retries and limits."""
+def channel(service: RunningService) -> Iterator[grpc.Channel]:
+    """A plain channel, without the retries and limits of `Client`."""
     with grpc.insecure_channel(service.address) as channel:
         yield channel
 
 
 @pytest.fixture
-def client(service: Running) -> Iterator[Client]:
+def client(service: RunningService) -> Iterator[Client]:
     with Client(service.address) as client:
         yield client
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """How a request was refused."""
+class CallError:
+    """Status, field and message of a failed call."""
 
     code: grpc.StatusCode
     field: str
@@ -188,20 +192,20 @@ class Refusal:
 
 
 @pytest.fixture
-def refused() -> Callable[..., Refusal]:
-    """Sends a request, and gives how it was refused."""
+def call_error() -> Callable[..., CallError]:
+    """Return a function that makes a call, which must fail, and returns its error."""
 
-    def send(call: Callable[..., Any], request: Any) -> Refusal:
-        with pytest.raises(grpc.RpcError) as refusal:
+    def call_error(call: Callable[..., Any], request: Any) -> CallError:
+        with pytest.raises(grpc.RpcError) as caught:
             call(request, timeout=30)
-        return Refusal(refusal.value.code(), error_of(refusal.value).field, refusal.value.details())
+        return CallError(caught.value.code(), error_of(caught.value).field, caught.value.details())
 
-    return send
+    return call_error
 
 
 @pytest.fixture(scope="session")
 def make_photo() -> Callable[..., bytes]:
-    """Gives a photo as a file: random blots, so that every map has something to see."""
+    """Return a function that encodes a photo of random blots, which activate every map."""
 
     def make(width: int = 60, height: int = 48, *, kind: str = "PNG") -> bytes:
         small = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -214,7 +218,7 @@ def make_photo() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def photo(make_photo: Callable[..., bytes]) -> bytes:
-    """A photo of 60 x 48 pixels."""
+    """A PNG file of 60 x 48 pixels."""
     return make_photo()
 
 
@@ -261,8 +265,9 @@ def connected_service(start: Callable[..., subprocess.Popen[str]]) -> Iterator[C
     process = start(listen="127.0.0.1:0")
     assert process.stdout is not None
     assert process.stderr is not None
-    threading.Thread(target=process.stderr.read, daemon=True).start()  # or its log would fill the pipe
+    # Otherwise the log fills the pipe and blocks the process.
+    threading.Thread(target=process.stderr.read, daemon=True).start()
     address = process.stdout.readline().split()[-1]
-    process.stdout.readline()  # it serves
+    process.stdout.readline()  # the line printed once it serves
     with grpc.insecure_channel(address) as channel:
         yield ConnectedService(process, address, channel)

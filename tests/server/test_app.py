@@ -42,11 +42,11 @@ def check(address: str, service: str = "") -> int:
     return answer.status
 
 
-def refused(address: str) -> grpc.RpcError:
-    """Give what a call that must fail fails with."""
-    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as refusal:
+def list_models_error(address: str) -> grpc.RpcError:
+    """Call ListModels, which must fail, and return its error."""
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
         ModelServiceStub(channel).ListModels(model_pb2.ListModelsRequest(), timeout=30)
-    return refusal.value
+    return caught.value
 
 
 class Held:
@@ -85,41 +85,41 @@ def ask(photo: bytes) -> Callable[[str], classification_pb2.ClassifyResponse]:
 def test_health_is_not_serving_until_the_model_is_warm(cold_service: Any, name: str) -> None:
     assert check(cold_service.address, name) == NOT_SERVING
 
-    title = cold_service.call(cold_service.service.warm_up())
+    title = cold_service.warm_up()
 
     assert title == "model 'tiny' version 2"
     assert check(cold_service.address, name) == SERVING
 
 
-def test_a_call_before_the_model_is_warm_is_told_to_try_again(cold_service: Any) -> None:
-    refusal = refused(cold_service.address)
+def test_a_call_before_the_model_is_warm_is_rejected_with_advice_to_retry(cold_service: Any) -> None:
+    error = list_models_error(cold_service.address)
 
-    assert refusal.code() is grpc.StatusCode.UNAVAILABLE
-    assert refusal.details() == "the service is still loading its model; try again in a moment"
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert error.details() == "the service is still loading its model; try again in a moment"
 
 
-def test_a_free_port_is_taken_and_told(service: Any) -> None:
+def test_port_0_binds_a_free_port_and_reports_it(service: Any) -> None:
     host, port = service.address.split(":")
 
     assert host == "127.0.0.1"
     assert int(port) > 0
 
 
-async def test_a_port_that_is_taken_is_an_error_at_once(service: Any, settings: Settings) -> None:
+async def test_a_port_in_use_is_an_error_at_startup(service: Any, settings: Settings) -> None:
     second = Service(settings.model_copy(update={"listen": service.address}))
 
-    with pytest.raises(InputError, match=f"cannot listen on {service.address}: it is in use") as refusal:
+    with pytest.raises(InputError, match=f"cannot listen on {service.address}: it is in use") as caught:
         await second.start()
 
-    assert refusal.value.field == "listen"
+    assert caught.value.field == "listen"
 
 
-def test_a_default_model_that_is_not_there_is_an_error_at_once(settings: Settings) -> None:
+def test_an_unknown_default_model_is_an_error_at_startup(settings: Settings) -> None:
     with pytest.raises(NotFound, match="model 'huge' not found"):
         Service(settings.model_copy(update={"default_model": "huge"}))
 
 
-def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Channel) -> None:
+def test_reflection_lists_every_service_and_its_methods(channel: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
 
     assert set(database.get_services()) == {
@@ -144,7 +144,7 @@ def test_reflection_lists_every_service_and_knows_its_methods(channel: grpc.Chan
     assert database.FindFileContainingSymbol("google.protobuf.Struct").package == "google.protobuf"
 
 
-def test_a_shutdown_says_not_serving_before_it_refuses_work(
+def test_a_shutdown_reports_not_serving_before_it_rejects_calls(
     cold_service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noticed = asyncio.Event()
@@ -154,7 +154,7 @@ def test_a_shutdown_says_not_serving_before_it_refuses_work(
         await noticed.wait()
 
     monkeypatch.setattr(app, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
-    cold_service.call(cold_service.service.warm_up())
+    cold_service.warm_up()
     stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(lame_duck_s=3), cold_service.loop)
     while check(cold_service.address) == SERVING:
         pass
@@ -166,35 +166,35 @@ def test_a_shutdown_says_not_serving_before_it_refuses_work(
     stopping.result(timeout=60)
 
 
-def test_a_shutdown_lets_running_work_end_and_refuses_new_work(
+def test_a_shutdown_completes_running_calls_and_rejects_new_ones(
     cold_service: Any, held: Held, ask: Callable[[str], Any]
 ) -> None:
-    cold_service.call(cold_service.service.warm_up())
+    cold_service.warm_up()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(ask, cold_service.address)
         assert held.begun.wait(timeout=30)
         stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
-        while (refusal := refused(cold_service.address)).details() is None:
+        while (error := list_models_error(cold_service.address)).details() is None:
             pass
 
-        assert refusal.code() is grpc.StatusCode.UNAVAILABLE
-        assert refusal.details() == "the service is shutting down; try another one"
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert error.details() == "the service is shutting down; try another one"
         held.released.set()
         assert running.result(timeout=30).model == "tiny"
         stopping.result(timeout=30)
 
 
-def test_a_shutdown_lets_an_analysis_end_whose_progress_is_read(
+def test_a_shutdown_completes_a_running_analysis(
     cold_service: Any, monkeypatch: pytest.MonkeyPatch, photo: bytes
 ) -> None:
     held = Held(orchestration.run)
     monkeypatch.setattr(orchestration, "run", held)
-    cold_service.call(cold_service.service.warm_up())
+    cold_service.warm_up()
     with Client(cold_service.address) as client, ThreadPoolExecutor(1) as pool:
         running = pool.submit(client.analyze, "project", [photo], {"layer": "conv5", "top": 1})
         assert held.begun.wait(timeout=30)
         stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
-        while refused(cold_service.address).details() is None:
+        while list_models_error(cold_service.address).details() is None:
             pass
         held.released.set()
 
@@ -202,10 +202,10 @@ def test_a_shutdown_lets_an_analysis_end_whose_progress_is_read(
         stopping.result(timeout=30)
 
 
-def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(
+def test_a_shutdown_rejects_a_request_still_being_received(
     cold_service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cold_service.call(cold_service.service.warm_up())
+    cold_service.warm_up()
     head, last_byte, intercept = threading.Event(), threading.Event(), CallInterceptor.intercept_service
 
     def intercepted(calls: CallInterceptor, *head_of_call: Any) -> Any:
@@ -224,19 +224,19 @@ def test_a_request_on_its_way_in_is_refused_by_a_shutdown_and_not_cut_off(
         call = channel.stream_unary("/zfscope.v1.ModelService/ListModels").future(request(), timeout=30)
         assert head.wait(timeout=60)
         stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
-        while refused(cold_service.address).details() is None:
+        while list_models_error(cold_service.address).details() is None:
             pass
         last_byte.set()
 
-        refusal = call.exception(timeout=30)
-        assert (refusal.code(), refusal.details()) == (
+        error = call.exception(timeout=30)
+        assert (error.code(), error.details()) == (
             grpc.StatusCode.UNAVAILABLE,
             "the service is shutting down; try another one",
         )
         stopping.result(timeout=30)
 
 
-def test_a_shutdown_ends_work_beyond_the_grace_time_and_lets_its_caller_know(
+def test_a_shutdown_fails_calls_that_exceed_the_grace_time(
     settings: Settings,
     held: Held,
     ask: Callable[[str], Any],
@@ -244,7 +244,7 @@ def test_a_shutdown_ends_work_beyond_the_grace_time_and_lets_its_caller_know(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     hasty = make_service(settings.model_copy(update={"grace_s": 0.1}))
-    hasty.call(hasty.service.warm_up())
+    hasty.warm_up()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(ask, hasty.address)
         assert held.begun.wait(timeout=30)
@@ -264,7 +264,7 @@ def test_a_shutdown_ends_work_beyond_the_grace_time_and_lets_its_caller_know(
     assert re.search(r"stopped +.*cut_off.*1", log)
 
 
-def test_an_open_health_watch_does_not_hold_up_the_shutdown(cold_service: Any) -> None:
+def test_an_open_health_watch_does_not_delay_shutdown(cold_service: Any) -> None:
     with grpc.insecure_channel(cold_service.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == NOT_SERVING

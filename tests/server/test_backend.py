@@ -10,25 +10,25 @@ import pytest
 from zfscope.server.backend import WorkerPool
 
 
-async def test_work_runs_outside_the_event_loop_s_thread() -> None:
+async def test_work_runs_outside_the_thread_of_the_event_loop() -> None:
     workers = WorkerPool(1)
 
     assert await workers.run(threading.get_ident) != threading.get_ident()
 
 
-async def test_what_the_work_raises_reaches_who_asked_for_it() -> None:
+async def test_exceptions_of_the_work_reach_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         await WorkerPool(1).run(lambda: 1 // 0)
 
 
-async def test_work_that_fails_gives_its_thread_back() -> None:
+async def test_failed_work_frees_its_thread() -> None:
     workers = WorkerPool(1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await workers.run(lambda: 1 // 0)
 
 
-async def test_waiting_work_of_a_caller_who_went_away_is_never_done() -> None:
+async def test_queued_work_is_not_run_after_cancellation() -> None:
     workers, held, done = WorkerPool(1), threading.Event(), threading.Event()
     running = asyncio.create_task(workers.run(held.wait))
     waiting = asyncio.create_task(workers.run(done.set))
@@ -45,7 +45,7 @@ async def test_waiting_work_of_a_caller_who_went_away_is_never_done() -> None:
     assert not done.is_set()
 
 
-async def test_closed_workers_take_no_work() -> None:
+async def test_closed_workers_reject_work() -> None:
     workers = WorkerPool(1)
     workers.close()
 
@@ -58,12 +58,14 @@ async def test_closed_workers_take_no_work() -> None:
     "raised",
     [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, concurrent.futures.CancelledError],
 )
-async def test_work_cannot_end_the_event_loop_nor_pass_for_cancelled(raised: type[BaseException]) -> None:
+async def test_work_that_raises_system_exit_or_cancelled_error_fails_with_runtime_error(
+    raised: type[BaseException],
+) -> None:
     def work() -> Never:
         raise raised
 
     workers = WorkerPool(1)
-    with pytest.raises(RuntimeError, match=f"^work raised {raised.__name__}$") as failure:
+    with pytest.raises(RuntimeError, match=f"^work raised {raised.__name__}$") as caught:
         await workers.run(work)
-    assert isinstance(failure.value.__cause__, raised)
+    assert isinstance(caught.value.__cause__, raised)
     assert await workers.run(lambda: "next") == "next"

@@ -100,14 +100,14 @@ BAD_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
 }
 
 
-def refusal_of(call: Callable[..., Any], request: Any) -> grpc.RpcError:
-    with pytest.raises(grpc.RpcError) as refusal:
+def rpc_error(call: Callable[..., Any], request: Any) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
         call(request, timeout=30)
-    return refusal.value
+    return caught.value
 
 
 @pytest.mark.parametrize("bad", BAD_IMAGES)
-def test_a_bad_image_is_the_caller_s_fault_and_the_next_call_works(
+def test_an_invalid_image_is_a_client_error_and_the_next_call_succeeds(
     channel: grpc.Channel, client: Client, photo: bytes, bad: str
 ) -> None:
     make, field, message = BAD_IMAGES[bad]
@@ -117,23 +117,23 @@ def test_a_bad_image_is_the_caller_s_fault_and_the_next_call_works(
         (ClassificationServiceStub(channel).Classify, classification_pb2.ClassifyRequest(image=image)),
         (AnalysisServiceStub(channel).Project, analysis_pb2.ProjectRequest(image=image)),
     ):
-        refusal = refusal_of(call, request)
+        error = rpc_error(call, request)
 
-        assert refusal.code() is (EXHAUSTED if bad == "bomb" else INVALID)
-        assert field in refusal.details()
-        assert re.search(message, refusal.details())
+        assert error.code() is (EXHAUSTED if bad == "bomb" else INVALID)
+        assert field in error.details()
+        assert re.search(message, error.details())
         assert client.classify(photo).classes
 
 
-def test_a_file_of_too_many_bytes_is_over_a_limit(channel: grpc.Channel) -> None:
+def test_a_file_over_the_size_limit_is_rejected(channel: grpc.Channel) -> None:
     image = image_pb2.Image(encoded=bytes(DecodeLimits.bytes + 1))
 
-    refusal = refusal_of(
+    error = rpc_error(
         ClassificationServiceStub(channel).Classify, classification_pb2.ClassifyRequest(image=image)
     )
 
-    assert refusal.code() is EXHAUSTED
-    assert refusal.details() == (
+    assert error.code() is EXHAUSTED
+    assert error.details() == (
         f"image.encoded has {DecodeLimits.bytes + 1:,} bytes; at most {DecodeLimits.bytes:,} are allowed"
     )
 
@@ -143,7 +143,9 @@ def peak_mib(process: "subprocess.Popen[str]") -> int:
     return memory_kib(process, "VmHWM") // 1024
 
 
-def test_bad_images_leave_the_memory_of_the_service_flat(start: Callable[..., Any], photo: bytes) -> None:
+def test_invalid_images_do_not_increase_the_memory_of_the_service(
+    start: Callable[..., Any], photo: bytes
+) -> None:
     process = start(max_image_pixels=50_000_000)
     address = process.stdout.readline().split()[-1]
     images = [make(photo) for make, _, _ in BAD_IMAGES.values()]
@@ -156,8 +158,8 @@ def test_bad_images_leave_the_memory_of_the_service_flat(start: Callable[..., An
 
         for image in images * 3:
             project_it = analysis_pb2.ProjectRequest(image=image)
-            refusal = refusal_of(AnalysisServiceStub(channel).Project, project_it)
-            assert refusal.code() in (INVALID, EXHAUSTED)
+            error = rpc_error(AnalysisServiceStub(channel).Project, project_it)
+            assert error.code() in (INVALID, EXHAUSTED)
 
         assert client.classify(photo).classes
         assert peak_mib(process) - before < 32

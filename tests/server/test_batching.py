@@ -116,7 +116,7 @@ def asking(batcher: Batcher, loaded: LoadedModel) -> Ask:
     return lambda *numbers: asyncio.create_task(batcher.forward(loaded, images(*numbers)))
 
 
-async def test_who_is_alone_runs_at_once_however_long_the_delay(
+async def test_a_lone_request_runs_at_once_whatever_the_delay(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
@@ -127,7 +127,7 @@ async def test_who_is_alone_runs_at_once_however_long_the_delay(
     assert runtime.begun == [[0], [1], [2]]
 
 
-async def test_what_comes_while_a_pass_runs_goes_together_in_the_order_in_which_it_came(
+async def test_requests_that_arrive_during_a_pass_are_batched_in_order(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
@@ -141,7 +141,7 @@ async def test_what_comes_while_a_pass_runs_goes_together_in_the_order_in_which_
     assert runtime.begun == [[0], [1, 2, 3, 4], [5, 6]]
 
 
-async def test_who_goes_away_takes_nobody_along_a_hundred_times_out_of_a_hundred(
+async def test_cancelling_one_request_of_a_pass_does_not_affect_the_others(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     for turn in range(100):
@@ -160,7 +160,7 @@ async def test_who_goes_away_takes_nobody_along_a_hundred_times_out_of_a_hundred
                 np.testing.assert_array_equal(answer, scores(number))
 
 
-async def test_what_is_cancelled_or_expires_before_its_pass_is_never_run(
+async def test_requests_cancelled_or_expired_before_their_pass_are_not_run(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
@@ -176,7 +176,7 @@ async def test_what_is_cancelled_or_expires_before_its_pass_is_never_run(
     assert runtime.begun == [[0], [1, 3, 4, 5], [6]]
 
 
-async def test_of_a_pass_that_fails_only_the_image_at_fault_fails(
+async def test_in_a_failed_pass_only_the_faulty_image_fails(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     def fails(numbers: list[int]) -> Exception | None:
@@ -192,7 +192,7 @@ async def test_of_a_pass_that_fails_only_the_image_at_fault_fails(
     np.testing.assert_array_equal(await ask(9), scores(9))
 
 
-async def test_a_runtime_that_is_gone_is_told_to_all_without_trying_each(
+async def test_an_unavailable_runtime_fails_all_images_without_retries(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True, fails=lambda numbers: RuntimeUnavailable("the runtime is gone"))
@@ -202,7 +202,7 @@ async def test_a_runtime_that_is_gone_is_told_to_all_without_trying_each(
     assert runtime.begun == [[0, 1, 2, 3]]
 
 
-async def test_images_that_the_model_does_not_read_are_refused_before_any_pass(
+async def test_images_of_another_shape_are_rejected_before_any_pass(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
@@ -211,7 +211,7 @@ async def test_images_that_the_model_does_not_read_are_refused_before_any_pass(
     assert runtime.begun == []
 
 
-async def test_many_images_of_one_request_are_run_in_several_passes(
+async def test_a_request_of_many_images_takes_several_passes(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
@@ -220,7 +220,7 @@ async def test_many_images_of_one_request_are_run_in_several_passes(
     assert runtime.begun == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
-async def test_a_request_of_many_images_that_is_cancelled_leaves_its_place_to_others(
+async def test_a_cancelled_request_of_many_images_makes_room_for_others(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
@@ -236,7 +236,7 @@ async def test_a_request_of_many_images_that_is_cancelled_leaves_its_place_to_ot
     np.testing.assert_array_equal(await other, scores(99))
 
 
-async def test_those_just_answered_are_waited_for_as_long_as_the_delay(
+async def test_the_next_pass_waits_for_callers_that_were_just_answered(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
@@ -249,7 +249,7 @@ async def test_those_just_answered_are_waited_for_as_long_as_the_delay(
     assert runtime.begun == [[0, 1, 2], [3, 4, 5]]
 
 
-async def test_those_just_answered_who_do_not_ask_again_hold_nobody_up_beyond_the_delay(
+async def test_the_next_pass_waits_no_longer_than_the_delay(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
@@ -264,7 +264,7 @@ def looking(batcher: Batcher, loaded: LoadedModel) -> Callable[..., "asyncio.Tas
     return lambda layers, *numbers: asyncio.create_task(batcher.outputs(loaded, images(*numbers), layers))
 
 
-async def test_layers_of_several_requests_come_of_one_pass_and_each_gets_its_own(
+async def test_requests_for_layers_share_a_pass_and_get_their_own_layers(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
@@ -284,7 +284,7 @@ async def test_layers_of_several_requests_come_of_one_pass_and_each_gets_its_own
     assert runtime.layers == [["conv1"], ["conv1", "fc6"]]
 
 
-async def test_scores_and_layers_take_turns_in_the_order_of_the_first_of_each(
+async def test_passes_for_scores_and_for_layers_run_in_order_of_arrival(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
@@ -300,7 +300,7 @@ async def test_scores_and_layers_take_turns_in_the_order_of_the_first_of_each(
     assert runtime.layers == [None, None, ["fc6"]]
 
 
-async def test_of_layers_too_only_the_image_at_fault_fails(
+async def test_in_a_failed_pass_for_layers_only_the_faulty_image_fails(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(fails=lambda numbers: ValueError("bad image") if 2 in numbers else None)
@@ -314,7 +314,7 @@ async def test_of_layers_too_only_the_image_at_fault_fails(
     assert [isinstance(each, ValueError) for each in found] == [False, False, True, False]
 
 
-async def test_an_unknown_layer_is_refused_before_any_pass_and_none_needs_none(
+async def test_an_unknown_layer_is_rejected_and_no_layers_need_no_pass(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held(free=True)
@@ -325,7 +325,7 @@ async def test_an_unknown_layer_is_refused_before_any_pass_and_none_needs_none(
     assert runtime.begun == []
 
 
-async def test_models_have_batches_of_their_own_and_do_not_wait_for_each_other(
+async def test_models_have_separate_batches_and_run_concurrently(
     make_batcher: Callable[..., Batcher], model: Model
 ) -> None:
     batcher, slow, other = make_batcher(), Held(), Held(free=True)
@@ -336,7 +336,7 @@ async def test_models_have_batches_of_their_own_and_do_not_wait_for_each_other(
     np.testing.assert_array_equal(await held, scores(0))
 
 
-async def test_images_beyond_the_queue_are_refused_and_room_comes_back(
+async def test_images_over_the_queue_limit_are_rejected_until_there_is_room(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()
@@ -356,7 +356,7 @@ async def test_images_beyond_the_queue_are_refused_and_room_comes_back(
     assert runtime.begun == [[0], [1, 4]]
 
 
-async def test_a_batcher_that_closes_ends_its_pass_and_refuses_what_waits(
+async def test_a_closing_batcher_completes_its_pass_and_rejects_queued_images(
     make_batcher: Callable[..., Batcher], loaded: Callable[[Held], LoadedModel]
 ) -> None:
     runtime = Held()

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.server.conftest import Running
+from tests.server.conftest import RunningService
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from zfscope.server.interceptors.calls import cancellation_code
@@ -75,7 +75,7 @@ def check(found: dict[str, Any], method: str, request_id: str) -> None:
     assert found["seconds"] >= 0
 
 
-def test_a_call_that_its_client_cancels(
+def test_a_call_cancelled_by_its_client_is_logged(
     channel: grpc.Channel, work: Work, line: Callable[[], dict[str, Any]]
 ) -> None:
     metadata = (("x-request-id", "mine"),)
@@ -87,7 +87,7 @@ def test_a_call_that_its_client_cancels(
     check(line(), "/inference.GRPCInferenceService/ModelMetadata", "mine")
 
 
-def test_a_stream_that_its_client_cancels(
+def test_a_stream_cancelled_by_its_client_is_logged(
     channel: grpc.Channel, work: Work, line: Callable[[], dict[str, Any]]
 ) -> None:
     call = AnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest(), metadata=(("x-request-id", "mine"),))
@@ -96,8 +96,8 @@ def test_a_stream_that_its_client_cancels(
     check(line(), "/zfscope.v1.AnalysisService/Analyze", "mine")
 
 
-def test_a_call_whose_client_was_killed(
-    service: Running, work: Work, line: Callable[[], dict[str, Any]]
+def test_a_call_of_a_killed_client_is_logged(
+    service: RunningService, work: Work, line: Callable[[], dict[str, Any]]
 ) -> None:
     client = subprocess.Popen([sys.executable, "-c", CLIENT, service.address])
     assert work.begun.wait(60)
@@ -115,7 +115,7 @@ def test_a_call_whose_client_was_killed(
         (0.0, grpc.StatusCode.DEADLINE_EXCEEDED),
     ],
 )
-def test_a_cancelled_call_without_time_left_ended_by_its_deadline(
+def test_a_cancelled_call_without_time_left_counts_as_deadline_exceeded(
     left_s: float | None, code: grpc.StatusCode
 ) -> None:
     class Context:

@@ -7,20 +7,20 @@ import pytest
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from tests.server.conftest import Running
+from tests.server.conftest import RunningService
 from zfscope.server.settings import Settings
 
 
-def test_it_is_not_told_unless_that_is_set(channel: grpc.Channel) -> None:
-    with pytest.raises(grpc.RpcError) as refusal:
+def test_channelz_is_off_by_default(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
         channelz_pb2_grpc.ChannelzStub(channel).GetServers(channelz_pb2.GetServersRequest())
 
-    assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert "grpc.channelz.v1.Channelz" not in ProtoReflectionDescriptorDatabase(channel).get_services()
 
 
-def test_who_is_told_sees_the_server_its_calls_and_its_sockets(
-    settings: Settings, make_service: Callable[[Settings], Running]
+def test_channelz_exposes_the_server_its_calls_and_its_sockets(
+    settings: Settings, make_service: Callable[[Settings], RunningService]
 ) -> None:
     service = make_service(settings.model_copy(update={"channelz": True}))
     with grpc.insecure_channel(service.address) as channel:

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.server.conftest import Running
+from tests.server.conftest import RunningService
 from zfscope.errors import TooLate
 from zfscope.server.deadline import CallCancellation, DeadlineLimits, time_limit
 from zfscope.server.services import analysis
@@ -30,26 +30,26 @@ class Call:
 
 
 @pytest.mark.parametrize(("says", "gets"), [(None, 10), (3, 3), (10, 10), (50, 20)])
-def test_a_call_gets_what_it_says_or_the_default_and_never_more_than_the_most(
+def test_a_call_gets_its_own_deadline_or_the_default_up_to_the_maximum(
     says: float | None, gets: float
 ) -> None:
     assert DeadlineLimits(default_s=10, max_s=20).timeout_s(Call(says)) == gets  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("says", "gets"), [(None, 20), (3, 3), (50, 20)])
-def test_a_stream_gets_what_it_says_or_the_most(says: float | None, gets: float) -> None:
+def test_a_stream_gets_its_own_deadline_up_to_the_maximum(says: float | None, gets: float) -> None:
     limits = DeadlineLimits(default_s=10, max_s=20)
 
     assert limits.timeout_s(Call(says), stream=True) == gets  # type: ignore[arg-type]
 
 
-async def test_what_takes_too_long_is_ended() -> None:
+async def test_work_past_its_deadline_is_stopped() -> None:
     with pytest.raises(TooLate, match=r"the call had 0[.]01 s"):
         async with time_limit(0.01):
             await asyncio.sleep(30)
 
 
-async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline() -> None:
+async def test_a_timeout_raised_by_the_work_is_not_mistaken_for_the_deadline() -> None:
     with pytest.raises(TimeoutError, match="a socket"):
         async with time_limit(30):
             raise TimeoutError("a socket")
@@ -90,59 +90,61 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Endless:
 
 
 @pytest.fixture
-def make_hasty(settings: Settings, make_service: Callable[[Settings], Running]) -> Callable[[float], Running]:
+def make_hasty(
+    settings: Settings, make_service: Callable[[Settings], RunningService]
+) -> Callable[[float], RunningService]:
     """Starts a service where no call gets more than a number of seconds."""
 
-    def make(seconds: float) -> Running:
+    def make(seconds: float) -> RunningService:
         limits = {"default_deadline_s": seconds, "max_deadline_s": seconds}
         service = make_service(settings.model_copy(update=limits))
-        service.call(service.service.warm_up())
+        service.warm_up()
         return service
 
     return make
 
 
 @pytest.fixture
-def hasty(make_hasty: Callable[[float], Running]) -> Running:
+def hasty(make_hasty: Callable[[float], RunningService]) -> RunningService:
     """A service where no call gets more than a fifth of a second."""
     return make_hasty(0.2)
 
 
 @pytest.mark.parametrize("timeout_s", [None, 60])
-def test_the_service_ends_a_call_that_takes_longer_than_it_allows_and_its_work(
-    hasty: Running, endless: Endless, timeout_s: float | None
+def test_a_call_over_the_maximum_deadline_and_its_work_are_stopped(
+    hasty: RunningService, endless: Endless, timeout_s: float | None
 ) -> None:
     with grpc.insecure_channel(hasty.address) as channel:
-        with pytest.raises(grpc.RpcError) as refusal:
+        with pytest.raises(grpc.RpcError) as caught:
             AnalysisServiceStub(channel).Occlude(pb.OccludeRequest(), timeout=timeout_s)
-        assert refusal.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert refusal.value.details() == "the deadline has passed: the call had 0.2 s"
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert caught.value.details() == "the deadline has passed: the call had 0.2 s"
         assert endless.stops()
 
 
-def test_an_analysis_without_a_deadline_outlives_the_default(
-    settings: Settings, make_service: Callable[[Settings], Running], endless: Endless
+def test_an_analysis_without_a_deadline_gets_the_maximum(
+    settings: Settings, make_service: Callable[[Settings], RunningService], endless: Endless
 ) -> None:
     service = make_service(settings.model_copy(update={"default_deadline_s": 0.1, "max_deadline_s": 1}))
-    service.call(service.service.warm_up())
-    with grpc.insecure_channel(service.address) as channel, pytest.raises(grpc.RpcError) as refusal:
+    service.warm_up()
+    with grpc.insecure_channel(service.address) as channel, pytest.raises(grpc.RpcError) as caught:
         list(AnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest()))
 
-    assert refusal.value.details() == "the deadline has passed: the call had 1 s"
+    assert caught.value.details() == "the deadline has passed: the call had 1 s"
 
 
-def test_a_stream_is_ended_too(hasty: Running, endless: Endless) -> None:
+def test_a_stream_over_the_maximum_deadline_is_stopped(hasty: RunningService, endless: Endless) -> None:
     with grpc.insecure_channel(hasty.address) as channel:
         answers = AnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest())
-        with pytest.raises(grpc.RpcError) as refusal:
+        with pytest.raises(grpc.RpcError) as caught:
             for _ in answers:
                 pass
-        assert refusal.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert endless.stops()
 
 
-def test_a_stream_that_nobody_reads_is_ended_too(
-    make_hasty: Callable[[float], Running], endless: Endless
+def test_a_stream_without_a_reader_is_stopped(
+    make_hasty: Callable[[float], RunningService], endless: Endless
 ) -> None:
     slower = make_hasty(2)  # the first message has to come within this time
     with grpc.insecure_channel(slower.address) as channel:

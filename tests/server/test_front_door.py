@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import zfscope
-from tests.server.conftest import SPEC, running, write_model_of_noise
+from tests.server.conftest import SPEC, run_service, write_random_model
 from tests.support.indexes import index_photos
 from zfscope import AsyncClient, Box, Cancellation, Client, LocalClient, Unit
 from zfscope.client import ClientMethods, Progress
@@ -92,8 +92,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         folder / "checkpoint",
     )
-    write_model_of_noise(store, "tiny", 1, checkpoints={1: folder / "checkpoint"})
-    write_model_of_noise(store, "tiny", 2)
+    write_random_model(store, "tiny", 1, checkpoints={1: folder / "checkpoint"})
+    write_random_model(store, "tiny", 2)
     for number in range(6):
         drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
@@ -106,8 +106,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def remote(door: Path, settings: Any) -> Iterator[Client]:
-    with running(settings.model_copy(update={"store": door, "workers": 1})) as service:
-        service.call(service.service.warm_up())
+    with run_service(settings.model_copy(update={"store": door, "workers": 1})) as service:
+        service.warm_up()
         with Client(service.address) as client:
             yield client
 
@@ -157,7 +157,7 @@ def parts_parameter(answer: Any) -> dict[Any, Any]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_method_of_every_client_has_the_same_answer(
+def test_every_client_returns_the_same_results(
     remote: Client, local: LocalClient, photo: bytes, name: str
 ) -> None:
     arguments, options = CALLS[name](photo)
@@ -179,7 +179,7 @@ def test_every_client_has_the_same_signatures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ANALYSES)
-def test_an_analysis_that_reports_progress_has_the_same_answer(
+def test_reporting_progress_does_not_change_the_result(
     remote: Client, local: LocalClient, photo: bytes, name: str
 ) -> None:
     arguments, options = CALLS[name](photo)
@@ -216,14 +216,14 @@ def test_an_analysis_that_reports_progress_has_the_same_answer(
         (lambda client, photo, **more: client.project(photo, layers="conv1", **more), InputError, "layers"),
     ],
 )
-def test_errors_name_the_same_field_everywhere(
+def test_errors_of_every_client_name_the_same_field(
     remote: Client, local: LocalClient, photo: bytes, call: Any, error: type, field: str, progress: Any
 ) -> None:
     more = {} if progress is None else {"progress": progress}
     for client in (remote, local):
-        with pytest.raises(error) as refusal:
+        with pytest.raises(error) as caught:
             call(client, photo, model="tiny", **more) if field != "models[1]" else call(client, photo, **more)
-        assert refusal.value.field == field, client
+        assert caught.value.field == field, client
 
 
 # An occlusion of many windows.
@@ -231,9 +231,7 @@ SLOW: Any = {**TINY, "window": 2, "stride": 1, "method": "full"}
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_option_that_does_not_exist_is_refused(
-    remote: Client, local: LocalClient, photo: bytes, name: str
-) -> None:
+def test_an_unknown_option_is_rejected(remote: Client, local: LocalClient, photo: bytes, name: str) -> None:
     arguments, options = CALLS[name](photo)
     for call in (
         getattr(remote, name),
@@ -245,7 +243,7 @@ def test_an_option_that_does_not_exist_is_refused(
 
 
 @pytest.mark.parametrize("progress", [None, lambda _: None])
-def test_a_call_is_cancelled_from_another_thread(
+def test_a_call_can_be_cancelled_from_another_thread(
     remote: Client, local: LocalClient, photo: bytes, progress: Any
 ) -> None:
     more = {} if progress is None else {"progress": progress}
@@ -265,7 +263,7 @@ def test_a_call_is_cancelled_from_another_thread(
     assert remote.project(photo, **TINY, layer="conv1", top=1)  # its worker is free
 
 
-def test_a_task_that_is_cancelled_cancels_its_call(remote: Client, photo: bytes) -> None:
+def test_cancelling_a_task_cancels_its_call(remote: Client, photo: bytes) -> None:
     async def leave() -> None:
         async with AsyncClient(remote._connection.target.text) as client:
             task = asyncio.create_task(client.occlude(photo, **SLOW))
@@ -279,7 +277,7 @@ def test_a_task_that_is_cancelled_cancels_its_call(remote: Client, photo: bytes)
 
 
 @pytest.mark.parametrize("progress", [None, lambda _: None])
-def test_a_call_has_a_time_limit_of_its_own(
+def test_a_call_can_have_its_own_time_limit(
     remote: Client, local: LocalClient, photo: bytes, progress: Any
 ) -> None:
     more = {} if progress is None else {"progress": progress}
@@ -290,7 +288,7 @@ def test_a_call_has_a_time_limit_of_its_own(
         local.occlude(photo, **SLOW, timeout_s=0.3)
 
 
-def test_many_threads_may_share_a_local_client(local: LocalClient, photo: bytes) -> None:
+def test_many_threads_can_share_a_local_client(local: LocalClient, photo: bytes) -> None:
     alone = local.classify(photo, **TINY)
     answers: list[Any] = []
     threads = [
@@ -305,14 +303,14 @@ def test_many_threads_may_share_a_local_client(local: LocalClient, photo: bytes)
         assert_same(answer, alone)
 
 
-def test_the_public_names_are_loaded_when_they_are_used() -> None:
+def test_public_names_are_loaded_on_first_use() -> None:
     for name in zfscope.__all__:
         assert getattr(zfscope, name) is not None
     with pytest.raises(AttributeError, match="module 'zfscope' has no attribute 'Here'"):
         zfscope.Here  # noqa: B018
 
 
-def test_results_show_themselves_in_a_notebook(local: LocalClient, photo: bytes, tmp_path: Path) -> None:
+def test_results_are_displayed_in_notebooks(local: LocalClient, photo: bytes, tmp_path: Path) -> None:
     seen = local.project(photo, **TINY, layer="conv1", top=1)
     assert seen.sheet is not None
     assert seen._repr_png_() == seen.sheet.png

@@ -172,7 +172,9 @@ def fuzz(fuzzed: Fuzzed, method: Any, seed: Message, *, messages: int) -> None:
     send()
 
 
-def test_whatever_is_sent_is_the_callers_fault_and_harms_nobody(fuzzed: Fuzzed, photo: bytes) -> None:
+def test_mutated_requests_are_client_errors_and_do_not_affect_the_service(
+    fuzzed: Fuzzed, photo: bytes
+) -> None:
     good = seeds(photo)
     requests = [
         (method, as_message(method.input_type, fields))

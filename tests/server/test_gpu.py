@@ -39,7 +39,7 @@ def invariance(client: Client, photo: bytes) -> Any:
 @pytest.mark.parametrize(
     "ask", [probabilities, projections, occlusion, occlusion_by_whole_passes, invariance]
 )
-def test_a_gpu_answers_what_the_cpu_answers(
+def test_results_on_the_gpu_match_the_cpu(
     client: Client,
     make_service: Callable[..., Any],
     settings: Settings,
@@ -48,6 +48,6 @@ def test_a_gpu_answers_what_the_cpu_answers(
     runtime: str,
 ) -> None:
     service = make_service(settings.model_copy(update={"device": "cuda", "runtime": runtime}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     with Client(service.address) as there:
         np.testing.assert_allclose(ask(there, photo), ask(client, photo), rtol=1e-3, atol=1e-4)

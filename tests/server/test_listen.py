@@ -21,7 +21,7 @@ def secured(settings: Settings, pems: Any, make_service: Callable[..., Any]) -> 
 
     def start(**changes: Any) -> str:
         service = make_service(settings.model_copy(update={**pems.server, **changes}))
-        service.call(service.service.warm_up())
+        service.warm_up()
         return str(service.address)
 
     return start
@@ -35,19 +35,21 @@ async def listen(settings: Settings, *, tokens: bool = False) -> str:
         await server.stop(None)
 
 
-def test_who_knows_the_authority_talks_tls(secured: Callable[..., str], pems: Any, photo: bytes) -> None:
+def test_a_client_that_trusts_the_authority_connects_with_tls(
+    secured: Callable[..., str], pems: Any, photo: bytes
+) -> None:
     address = secured()
     for target in (address, address.replace("127.0.0.1", "localhost")):
         with Client(target, access=Access(tls_ca=pems.ca)) as client:
             assert client.classify(photo).model == "tiny"
 
 
-def test_a_client_without_tls_gets_nowhere(secured: Callable[..., str]) -> None:
+def test_a_client_without_tls_cannot_connect(secured: Callable[..., str]) -> None:
     with Client(secured()) as client, pytest.raises(NotReady):
         client.models()
 
 
-def test_a_service_that_another_authority_signed_is_not_trusted(
+def test_a_certificate_of_another_authority_is_not_trusted(
     secured: Callable[..., str], untrusted_pems: Any
 ) -> None:
     access = Access(tls_ca=untrusted_pems.ca)
@@ -55,12 +57,12 @@ def test_a_service_that_another_authority_signed_is_not_trusted(
         client.models()
 
 
-def test_the_system_s_authorities_did_not_sign_it_either(secured: Callable[..., str]) -> None:
+def test_a_certificate_unknown_to_the_system_is_not_trusted(secured: Callable[..., str]) -> None:
     with Client(secured(), access=Access(tls=True)) as client, pytest.raises(NotReady, match="VERIFY_FAILED"):
         client.models()
 
 
-def test_a_service_of_another_name_is_not_trusted_unless_that_name_is_expected(
+def test_a_certificate_for_another_name_is_trusted_only_if_that_name_is_expected(
     secured: Callable[..., str], pems: Any
 ) -> None:
     several = f"ipv4:{secured()}"
@@ -74,7 +76,7 @@ def test_a_service_of_another_name_is_not_trusted_unless_that_name_is_expected(
     assert models("localhost")
 
 
-def test_mutual_tls_asks_the_client_for_a_certificate_of_its_authority(
+def test_mutual_tls_requires_a_client_certificate_of_the_authority(
     secured: Callable[..., str], pems: Any, untrusted_pems: Any
 ) -> None:
     address = secured(tls_client_ca=pems.ca)
@@ -96,9 +98,7 @@ def test_mutual_tls_asks_the_client_for_a_certificate_of_its_authority(
             client.health()
 
 
-def test_mutual_tls_and_a_token_may_both_be_asked_for(
-    secured: Callable[..., str], pems: Any, photo: bytes
-) -> None:
+def test_mutual_tls_and_a_token_can_be_combined(secured: Callable[..., str], pems: Any, photo: bytes) -> None:
     address = secured(tls_client_ca=pems.ca, token=SecretStr(TOKEN))
     access = Access(
         tls_ca=pems.ca,
@@ -110,25 +110,23 @@ def test_mutual_tls_and_a_token_may_both_be_asked_for(
         assert client.classify(photo).model == "tiny"
 
 
-async def test_beyond_this_machine_the_service_needs_tls_and_a_way_to_know_its_callers(
-    settings: Settings, pems: Any
-) -> None:
+async def test_a_public_address_requires_tls_and_authentication(settings: Settings, pems: Any) -> None:
     public = settings.model_copy(update={"listen": "0.0.0.0:0"})
     tls = public.model_copy(update=pems.server)
 
-    with pytest.raises(InputError, match=r"without TLS \(.*\) and a way to know its callers") as refusal:
+    with pytest.raises(InputError, match=r"without TLS \(.*\) and a way to know its callers") as caught:
         await listen(public)
     with pytest.raises(InputError, match=r"0.0.0.0:0 without TLS \(tls_certificate and tls_key\); with"):
         await listen(public, tokens=True)
     with pytest.raises(InputError, match="without a way to know its callers"):
         await listen(tls)
 
-    assert refusal.value.field == "listen"
+    assert caught.value.field == "listen"
     assert (await listen(tls, tokens=True)).startswith("0.0.0.0:")
     assert await listen(tls.model_copy(update={"tls_client_ca": pems.ca}))
 
 
-async def test_beyond_this_machine_it_listens_unprotected_only_where_it_is_told_so(
+async def test_allow_insecure_permits_a_public_address_without_tls(
     settings: Settings,
 ) -> None:
     open_to_all = settings.model_copy(update={"listen": "0.0.0.0:0", "allow_insecure": True})
@@ -136,7 +134,7 @@ async def test_beyond_this_machine_it_listens_unprotected_only_where_it_is_told_
     assert (await listen(open_to_all)).startswith("0.0.0.0:")
 
 
-async def test_what_is_missing_for_mutual_tls_is_told(settings: Settings, pems: Any) -> None:
+async def test_mutual_tls_without_a_server_certificate_is_an_error(settings: Settings, pems: Any) -> None:
     with pytest.raises(InputError, match="tls_client_ca asks for tls_certificate and tls_key too"):
         await listen(settings.model_copy(update={"tls_client_ca": pems.ca}))
 
@@ -148,10 +146,10 @@ async def test_what_is_missing_for_mutual_tls_is_told(settings: Settings, pems: 
         ("nowhere.invalid:50051", "its host is unknown"),
     ],
 )
-async def test_an_address_that_cannot_be_bound_is_told_with_the_reason(
+async def test_the_error_for_an_address_that_cannot_be_bound_has_the_reason(
     settings: Settings, address: str, reason: str
 ) -> None:
     wanted = settings.model_copy(update={"listen": address, "allow_insecure": True})
-    with pytest.raises(InputError, match=f"^cannot listen on {address}: {reason}; name another$") as refusal:
+    with pytest.raises(InputError, match=f"^cannot listen on {address}: {reason}; name another$") as caught:
         await listen(wanted)
-    assert refusal.value.field == "listen"
+    assert caught.value.field == "listen"

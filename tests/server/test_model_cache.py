@@ -37,21 +37,19 @@ def models(store: Path, counted: Counted) -> ModelCache:
     return ModelCache(ModelStore(store), counted, default="tiny", keep=2)
 
 
-def test_a_request_that_names_no_model_gets_the_newest_version_of_the_default_one(models: ModelCache) -> None:
+def test_without_a_name_the_newest_version_of_the_default_model_is_loaded(models: ModelCache) -> None:
     loaded = models.get("", None)
 
     assert (loaded.model.name, loaded.model.version) == ("tiny", 2)
 
 
-def test_a_version_alone_is_one_of_the_default_model(models: ModelCache) -> None:
+def test_a_version_without_a_name_is_one_of_the_default_model(models: ModelCache) -> None:
     loaded = models.get("", 1)
 
     assert (loaded.model.name, loaded.model.version) == ("tiny", 1)
 
 
-def test_a_model_is_at_hand_once_it_is_loaded_and_looking_for_it_loads_nothing(
-    models: ModelCache, counted: Counted
-) -> None:
+def test_a_lookup_returns_only_loaded_models_and_loads_none(models: ModelCache, counted: Counted) -> None:
     assert models.get_cached("", 1) is None
     assert models.get_cached("unknown", None) is None
     assert counted.made == []
@@ -69,7 +67,7 @@ def test_a_model_is_loaded_once_and_shared(models: ModelCache, counted: Counted)
     assert counted.made == [("tiny", 2)]
 
 
-def test_the_model_that_was_used_longest_ago_makes_room_and_never_the_default_one(
+def test_the_least_recently_used_model_is_evicted_but_never_the_default(
     models: ModelCache, counted: Counted
 ) -> None:
     for name, version in (("tiny", 2), ("tiny", 1), ("other", 1), ("tiny", 2), ("other", 1), ("tiny", 1)):
@@ -78,7 +76,7 @@ def test_the_model_that_was_used_longest_ago_makes_room_and_never_the_default_on
     assert counted.made == [("tiny", 2), ("tiny", 1), ("other", 1), ("tiny", 1)]
 
 
-def test_the_models_are_listed_by_name_the_newest_version_first(models: ModelCache) -> None:
+def test_models_are_listed_by_name_and_newest_version_first(models: ModelCache) -> None:
     assert [(found.name, found.version) for found in models.listing()] == [
         ("other", 1),
         ("tiny", 2),
@@ -95,14 +93,14 @@ def growing(tmp_path: Path, counted: Counted, write_tiny: Callable[..., None]) -
     return models
 
 
-def test_a_model_in_memory_is_given_without_a_look_at_the_disk(growing: ModelCache) -> None:
+def test_a_loaded_model_is_returned_without_reading_the_disk(growing: ModelCache) -> None:
     loaded = growing.get("tiny", 1)
     shutil.rmtree(growing.store.root)
 
     assert growing.get("", None) is growing.get("tiny", None) is growing.get("", 1) is loaded
 
 
-def test_what_appears_is_served_after_a_look_at_the_store_and_not_before(
+def test_a_new_version_becomes_the_newest_only_after_a_refresh(
     growing: ModelCache, counted: Counted, write_tiny: Callable[..., None]
 ) -> None:
     write_tiny(growing.store.root, "tiny", 2)
@@ -115,7 +113,7 @@ def test_what_appears_is_served_after_a_look_at_the_store_and_not_before(
     assert len(counted.made) == 2
 
 
-def test_a_version_that_has_appeared_can_be_named_at_once(
+def test_a_new_version_can_be_requested_by_number_before_a_refresh(
     growing: ModelCache, write_tiny: Callable[..., None]
 ) -> None:
     write_tiny(growing.store.root, "tiny", 2)
@@ -124,7 +122,7 @@ def test_a_version_that_has_appeared_can_be_named_at_once(
     assert growing.get("new", None).model.name == "new"
 
 
-def test_a_broken_version_is_refused_once_and_the_old_one_stays(
+def test_a_damaged_version_is_rejected_once_and_the_old_one_is_kept(
     growing: ModelCache, write_tiny: Callable[..., None]
 ) -> None:
     for version in (2, 3):
@@ -148,7 +146,7 @@ def test_a_broken_version_is_refused_once_and_the_old_one_stays(
     assert growing.default == ("tiny", 3)
 
 
-def test_a_model_that_is_being_copied_is_quiet_until_it_stops(
+def test_a_model_being_copied_is_ignored_until_the_copy_is_complete(
     growing: ModelCache, write_tiny: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     source = tmp_path_factory.mktemp("source")
@@ -169,7 +167,7 @@ def test_a_model_that_is_being_copied_is_quiet_until_it_stops(
     assert growing.default == ("tiny", 2)
 
 
-def test_a_copy_that_is_cut_off_is_refused_in_one_line(
+def test_an_incomplete_copy_is_rejected_with_one_log_line(
     growing: ModelCache, write_tiny: Callable[..., None]
 ) -> None:
     (growing.store.root / "tiny" / "2").mkdir()
@@ -184,7 +182,7 @@ def test_a_copy_that_is_cut_off_is_refused_in_one_line(
     assert all("'model.json' is missing" in log["reason"] for log in logs)
 
 
-def test_a_model_that_fails_in_any_way_is_refused_and_the_looks_go_on(
+def test_a_model_that_fails_its_first_pass_is_rejected_and_refreshes_continue(
     growing: ModelCache, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiny(growing.store.root, "tiny", 2)
@@ -198,7 +196,7 @@ def test_a_model_that_fails_in_any_way_is_refused_and_the_looks_go_on(
     assert growing.default == ("tiny", 1)
 
 
-def test_a_model_that_cannot_run_is_refused(
+def test_a_model_whose_runtime_is_unavailable_is_rejected(
     growing: ModelCache, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiny(growing.store.root, "tiny", 2)
@@ -211,7 +209,7 @@ def test_a_model_that_cannot_run_is_refused(
     assert growing.default == ("tiny", 1)
 
 
-def test_without_a_device_the_start_says_so(
+def test_an_unavailable_device_is_an_error_at_startup(
     store: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -219,14 +217,14 @@ def test_without_a_device_the_start_says_so(
         ModelCache(ModelStore(store), counted, default="tiny", device="cuda")
 
 
-def test_an_unknown_model_is_told_what_there_is(models: ModelCache) -> None:
-    with pytest.raises(NotFound, match="model 'huge' not found; available: other, tiny") as refusal:
+def test_the_error_for_an_unknown_model_lists_the_available_ones(models: ModelCache) -> None:
+    with pytest.raises(NotFound, match="model 'huge' not found; available: other, tiny") as caught:
         models.get("huge", None)
 
-    assert refusal.value.field == "model"
+    assert caught.value.field == "model"
 
 
-def test_a_store_of_one_model_needs_no_default(
+def test_the_only_model_of_a_store_is_the_default(
     tmp_path: Path, counted: Counted, write_tiny: Callable[..., None]
 ) -> None:
     write_tiny(tmp_path, "tiny", 1)
@@ -234,18 +232,18 @@ def test_a_store_of_one_model_needs_no_default(
     assert ModelCache(ModelStore(tmp_path), counted).default == ("tiny", 1)
 
 
-def test_a_store_of_several_models_needs_a_default(store: Path, counted: Counted) -> None:
+def test_a_store_of_several_models_requires_a_default(store: Path, counted: Counted) -> None:
     with pytest.raises(
         InputError, match="the store has several models and no default; name one of other, tiny"
     ):
         ModelCache(ModelStore(store), counted)
 
 
-def test_a_default_that_is_not_there_is_an_error_at_once(store: Path, counted: Counted) -> None:
+def test_an_unknown_default_is_an_error(store: Path, counted: Counted) -> None:
     with pytest.raises(NotFound, match="model 'huge' not found"):
         ModelCache(ModelStore(store), counted, default="huge")
 
 
-def test_a_store_without_models_is_an_error_at_once(tmp_path: Path, counted: Counted) -> None:
+def test_an_empty_store_is_an_error(tmp_path: Path, counted: Counted) -> None:
     with pytest.raises(NotFound, match="has no models"):
         ModelCache(ModelStore(tmp_path), counted)

@@ -32,7 +32,7 @@ READS = {
 """Every method that there is. One that is new belongs here only if it changes nothing."""
 
 
-def test_every_method_is_known_to_change_nothing() -> None:
+def test_every_method_is_on_the_list_of_read_only_methods() -> None:
     pool = descriptor_pool()
     offered = {name: {method.name for method in pool.FindServiceByName(name).methods} for name in SERVICES}
 
@@ -50,8 +50,10 @@ def test_every_method_is_known_to_change_nothing() -> None:
         "/org.pytorch.serve.grpc.management.ManagementAPIsService/RegisterModel",
     ],
 )
-def test_what_other_servers_change_their_state_by_is_not_here(channel: grpc.Channel, method: str) -> None:
-    with pytest.raises(grpc.RpcError) as refusal:
+def test_state_changing_methods_of_other_servers_are_unimplemented(
+    channel: grpc.Channel, method: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(method)(b"", timeout=30)
 
-    assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

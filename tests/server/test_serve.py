@@ -18,7 +18,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_service_tells_its_address_serves_and_ends_on_a_signal(
+def test_the_service_prints_its_address_and_stops_on_a_signal(
     start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
 ) -> None:
     process = start()
@@ -45,7 +45,7 @@ def test_the_service_tells_its_address_serves_and_ends_on_a_signal(
     assert stopped["seconds"] > 0
 
 
-def test_a_signal_while_the_model_is_loading_ends_the_service(
+def test_a_signal_while_the_model_loads_stops_the_service(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
     process = start(lame_duck_s=300)  # which nobody has to wait for: there was nothing to notice
@@ -58,7 +58,7 @@ def test_a_signal_while_the_model_is_loading_ends_the_service(
     assert "Traceback" not in log
 
 
-def test_a_second_signal_ends_the_service_at_once(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_second_signal_stops_the_service_at_once(start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start(lame_duck_s=300)
     address = line(process).removeprefix("zfscope listens on ")
     assert line(process).startswith("zfscope serves")
@@ -72,7 +72,7 @@ def test_a_second_signal_ends_the_service_at_once(start: Callable[..., subproces
     assert process.wait(timeout=30) == -signal.SIGTERM
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_service_with_its_error(
+def test_the_service_exits_with_the_error_of_a_damaged_model(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path, write_tiny: Callable[..., None]
 ) -> None:
     write_tiny(tmp_path, "tiny", 1)
@@ -102,7 +102,7 @@ events._UnixSelectorEventLoop.remove_signal_handler = refuse
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_service_starts_and_ends_where_the_system_lacks_what_linux_has(
+def test_the_service_starts_and_stops_without_linux_features(
     start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
 ) -> None:
     process = start(before=ELSEWHERE)

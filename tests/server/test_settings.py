@@ -13,11 +13,11 @@ from zfscope.server.settings import Settings
 from zfscope.wire.settings import read_settings
 
 
-def test_the_service_listens_on_this_machine_alone_unless_told_otherwise() -> None:
+def test_the_service_listens_on_the_loopback_address_by_default() -> None:
     assert Settings().listen.startswith("127.0.0.1:")
 
 
-def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZFSCOPE_STORE", "/models")
     monkeypatch.setenv("ZFSCOPE_MAX_IMAGE_BYTES", "1000")
 
@@ -27,7 +27,7 @@ def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert settings.image_limits.bytes == 1000
 
 
-def test_who_starts_the_service_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZFSCOPE_LISTEN", "0.0.0.0:1")
 
     assert Settings(listen="127.0.0.1:2").listen == "127.0.0.1:2"
@@ -36,12 +36,12 @@ def test_who_starts_the_service_overrides_the_environment(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "listen", ["50051", "localhost", "localhost:", ":50051", "localhost:70000", "host:http"]
 )
-def test_an_address_that_is_none_is_refused_with_an_example(listen: str) -> None:
+def test_an_invalid_address_is_rejected_with_an_example(listen: str) -> None:
     with pytest.raises(ValidationError, match=r"HOST:PORT|a port is a number"):
         Settings(listen=listen)
 
 
-def test_so_is_one_of_torchserve() -> None:
+def test_an_invalid_torchserve_address_is_rejected_with_an_example() -> None:
     with pytest.raises(
         ValidationError, match="'torchserve' has no port; write HOST:PORT, such as torchserve:7070"
     ):
@@ -49,11 +49,11 @@ def test_so_is_one_of_torchserve() -> None:
 
 
 @pytest.mark.parametrize("listen", ["[::1]:0", "0.0.0.0:65535", "localhost:1"])
-def test_an_address_may_be_of_any_kind(listen: str) -> None:
+def test_every_kind_of_address_is_accepted(listen: str) -> None:
     assert Settings(listen=listen).listen == listen
 
 
-def test_the_whole_image_limit_fits_into_a_request() -> None:
+def test_an_image_of_the_maximum_size_fits_into_a_request() -> None:
     settings = Settings()
 
     assert settings.max_receive_bytes > settings.max_image_bytes
@@ -67,7 +67,7 @@ def test_the_documentation_states_the_default_limits() -> None:
     assert f"{image} MiB and 50 million by default" in comments
 
 
-def test_single_methods_have_places_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_can_have_its_own_queue_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZFSCOPE_QUEUE", "5")
     monkeypatch.setenv("ZFSCOPE_QUEUES", '{"Occlude": 2}')
 
@@ -77,7 +77,7 @@ def test_single_methods_have_places_of_their_own(monkeypatch: pytest.MonkeyPatch
     assert limits.max_requests("/zfscope.v1.AnalysisService/Project") == 5
 
 
-def test_places_for_a_method_that_there_is_not_are_refused() -> None:
+def test_a_queue_limit_for_an_unknown_method_is_rejected() -> None:
     with pytest.raises(ValidationError, match="no method 'Oclude'; there are ListModels, GetModel, Classify"):
         Settings(queues={"Oclude": 2})
 
@@ -86,17 +86,17 @@ def test_places_for_a_method_that_there_is_not_are_refused() -> None:
     ("variable", "value", "form"),
     [("ZFSCOPE_QUEUES", "{", '{"Occlude": 4}'), ("ZFSCOPE_ANALYZERS", "project", '["project"]')],
 )
-def test_a_variable_that_is_not_json_is_refused_with_an_example(
+def test_a_variable_that_is_not_json_is_rejected_with_an_example(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, form: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as caught:
         read_settings(Settings)
-    assert refused.value.message == f"{variable} is '{value}'; allowed is JSON such as {form}"
+    assert caught.value.message == f"{variable} is '{value}'; allowed is JSON such as {form}"
 
 
 @pytest.mark.parametrize("value", ["inf", "nan"])
-def test_a_time_is_a_finite_number(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_time_must_be_finite(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ZFSCOPE_DEFAULT_DEADLINE_S", value)
     with pytest.raises(InputError, match=r"default_deadline_s is .*finite number"):
         read_settings(Settings)
@@ -132,18 +132,18 @@ def test_a_time_is_a_finite_number(monkeypatch: pytest.MonkeyPatch, value: str) 
         ),
     ],
 )
-def test_a_value_out_of_bounds_is_refused_and_no_secret_is_quoted(
+def test_an_invalid_value_is_rejected_without_quoting_secrets(
     given: dict[str, Any], field: str, message: str
 ) -> None:
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as caught:
         read_settings(Settings, **given, token="a-token-that-is-secret")
-    assert refused.value.field == field
-    assert message in refused.value.message
-    assert "secret" not in refused.value.message
+    assert caught.value.field == field
+    assert message in caught.value.message
+    assert "secret" not in caught.value.message
 
 
 @pytest.mark.parametrize("settings", [{"max_deadline_s": 10}, {"max_receive_bytes": 1 << 20}])
-def test_a_default_follows_a_limit_that_was_lowered(settings: dict[str, Any]) -> None:
+def test_lowering_a_limit_lowers_the_defaults_below_it(settings: dict[str, Any]) -> None:
     read_settings(Settings, **settings)
 
 
@@ -164,10 +164,10 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("name", ["TOKEN", "TOKEN_FILE", "TLS_CERTIFICATE", "TLS_KEY", "TLS_CLIENT_CA"])
-def test_an_empty_variable_that_protects_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_empty_security_variable_is_rejected(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"ZFSCOPE_{name}", "")
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as caught:
         read_settings(Settings)
-    assert refused.value.message == f"ZFSCOPE_{name} is empty; set it to a value, or unset it to do without"
-    assert refused.value.field == name.lower()
+    assert caught.value.message == f"ZFSCOPE_{name} is empty; set it to a value, or unset it to do without"
+    assert caught.value.field == name.lower()
     read_settings(Settings, **{name.lower(): "given.pem"})

@@ -27,7 +27,7 @@ def test_a_new_version_is_served_without_a_restart(
     write_tiny(tmp_path, "tiny", 1)
     wanted = settings.model_copy(update={"store": tmp_path, "default_model": "", "watch": True})
     service = make_service(wanted)
-    service.call(service.service.warm_up())
+    service.warm_up()
     with Client(service.address) as client:
         assert client.classify(photo).version == 1
         write_tiny(tmp_path, "tiny", 2)
@@ -37,7 +37,7 @@ def test_a_new_version_is_served_without_a_restart(
         assert client.classify(photo).version == 2
 
 
-async def test_a_store_that_cannot_be_listed_is_logged_once_and_looked_at_again() -> None:
+async def test_an_unreadable_store_is_logged_once_and_retried() -> None:
     failures = [DamagedModel("gone"), DamagedModel("gone"), None, OSError("gone"), None]
     done = asyncio.Event()
 

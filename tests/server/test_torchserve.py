@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.server.conftest import Running
+from tests.server.conftest import RunningService
 from tests.support.torchserve import RunningTorchServe
 from zfscope.server.settings import Settings
 from zfscope.store import ModelStore
@@ -88,9 +88,9 @@ def until(happened: Callable[[], bool]) -> None:
 def test_health_and_calls_follow_torchserve(
     settings: Settings,
     torchserve: RunningTorchServe,
-    make_service: Callable[[Settings], Running],
+    make_service: Callable[[Settings], RunningService],
     photo: bytes,
-    service: Running,
+    service: RunningService,
 ) -> None:
     address = torchserve.torchserve.address
     asked = {"runtime": "torchserve", "torchserve": address, "torchserve_timeout_s": 60.0}
@@ -101,7 +101,7 @@ def test_health_and_calls_follow_torchserve(
     )
     caller = Caller(running.address, photo)
 
-    warm = running.begin(running.service.warm_up())
+    warm = running.submit(running.service.warm_up())
     caller.begin()
     until(lambda: unavailable in caller.reasons)
     wait_for(NOT_SERVING, running.address)

@@ -30,7 +30,7 @@ def without_others(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ZFSCOPE_COLOUR_OF_THE_SKY", ""),
     ],
 )
-def test_an_unknown_variable_is_found_with_the_nearest_name(
+def test_an_unknown_variable_is_reported_with_the_closest_name(
     monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
 ) -> None:
     monkeypatch.setenv(name, "1")
@@ -46,12 +46,14 @@ def test_an_unknown_variable_is_found_with_the_nearest_name(
         "ANOTHER_VARIABLE",
     ],
 )
-def test_variables_that_others_set_or_read_are_known(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_variables_set_or_read_by_other_programs_are_known(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(name, "1")
     assert list(unknown_variables()) == []
 
 
-def test_so_is_all_that_services_and_clients_and_the_repository_s_files_read(
+def test_variables_of_service_client_and_repository_files_are_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in (*Settings.model_fields, *Access.model_fields):
@@ -62,7 +64,7 @@ def test_so_is_all_that_services_and_clients_and_the_repository_s_files_read(
     assert list(unknown_variables()) == []
 
 
-def test_the_service_starts_and_logs_one_line(
+def test_the_service_logs_an_unknown_variable_once(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
     process = start(max_image_byte=1000)

@@ -31,7 +31,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def guarded(settings: Settings, tokens: Path, make_service: Callable[..., Any]) -> Any:
     """A warm service that asks for a token."""
     service = make_service(settings.model_copy(update={"token_file": tokens}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     return service
 
 
@@ -47,16 +47,14 @@ def methods() -> list[str]:
     return [f"/{service.full_name}/{method.name}" for service in services for method in service.methods]
 
 
-def refusal_of(call: Callable[[], Any]) -> grpc.RpcError:
-    with pytest.raises(grpc.RpcError) as refusal:
+def rpc_error(call: Callable[[], Any]) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
         call()
-    return refusal.value
+    return caught.value
 
 
 @pytest.mark.parametrize("token", [NEW, OLD])
-def test_any_of_the_tokens_will_do_so_that_one_can_take_the_place_of_another(
-    guarded: Any, token: str, photo: bytes
-) -> None:
+def test_any_configured_token_is_accepted(guarded: Any, token: str, photo: bytes) -> None:
     with Client(guarded.address, access=Access(token=SecretStr(token))) as client:
         assert client.classify(photo).model == "tiny"
         assert client.analyze("project", [photo], {"layer": "conv5", "top": 1}).analysis.pictures
@@ -67,48 +65,48 @@ def test_the_client_sends_the_first_token_of_a_file(guarded: Any, tokens: Path) 
         assert client.models()
 
 
-def test_without_a_token_the_client_is_told_to_send_one(guarded: Any) -> None:
-    with Client(guarded.address) as client, pytest.raises(Unauthenticated) as refusal:
+def test_the_error_for_a_missing_token_explains_how_to_send_one(guarded: Any) -> None:
+    with Client(guarded.address) as client, pytest.raises(Unauthenticated) as caught:
         client.models()
 
     message = "token missing; send one as metadata, authorization: Bearer TOKEN"
-    assert refusal.value.message == message
+    assert caught.value.message == message
 
 
-def test_a_token_that_is_none_of_the_service_s_is_refused(guarded: Any) -> None:
+def test_an_unknown_token_is_rejected(guarded: Any) -> None:
     access = Access(token=SecretStr("guess-0123456789abcdef"))
-    with Client(guarded.address, access=access) as client, pytest.raises(Unauthenticated) as refusal:
+    with Client(guarded.address, access=access) as client, pytest.raises(Unauthenticated) as caught:
         client.models()
 
-    assert refusal.value.message.startswith("unknown token; ")
+    assert caught.value.message.startswith("unknown token; ")
 
 
 @pytest.mark.parametrize("method", methods())
-def test_no_method_answers_without_a_token(plain: grpc.Channel, method: str) -> None:
-    refusal = refusal_of(lambda: list(plain.unary_stream(method)(b"", timeout=30)))
+def test_every_method_requires_a_token(plain: grpc.Channel, method: str) -> None:
+    error = rpc_error(lambda: list(plain.unary_stream(method)(b"", timeout=30)))
 
-    assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
-    assert isinstance(error_of(refusal), Unauthenticated)
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert isinstance(error_of(error), Unauthenticated)
 
 
-def test_reflection_asks_for_a_token_too(plain: grpc.Channel) -> None:
+def test_reflection_requires_a_token(plain: grpc.Channel) -> None:
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
     reflect = reflection_pb2_grpc.ServerReflectionStub(plain).ServerReflectionInfo
 
-    refusal = refusal_of(lambda: list(reflect(iter([asked]), timeout=30)))
+    error = rpc_error(lambda: list(reflect(iter([asked]), timeout=30)))
     answers = list(reflect(iter([asked]), timeout=30, metadata=[("authorization", f"Bearer {OLD}")]))
 
-    assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     assert answers[0].list_services_response.service
 
 
-def test_whether_a_method_exists_is_not_told_without_a_token(plain: grpc.Channel) -> None:
-    refusal = refusal_of(lambda: plain.unary_unary("/zfscope.v1.ModelService/Guess")(b"", timeout=30))
+def test_an_unknown_method_requires_a_token(plain: grpc.Channel) -> None:
+    error = rpc_error(lambda: plain.unary_unary("/zfscope.v1.ModelService/Guess")(b"", timeout=30))
 
-    assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_health_needs_no_token(plain: grpc.Channel) -> None:
+def test_health_requires_no_token(plain: grpc.Channel) -> None:
     health = health_pb2_grpc.HealthStub(plain)
     request = health_pb2.HealthCheckRequest()
 
@@ -132,22 +130,20 @@ def test_health_needs_no_token(plain: grpc.Channel) -> None:
         [("authorization-bin", f"Bearer {NEW}".encode())],
     ],
 )
-def test_nothing_but_one_whole_token_of_the_scheme_passes(plain: grpc.Channel, sent: Any) -> None:
+def test_only_a_single_complete_bearer_token_is_accepted(plain: grpc.Channel, sent: Any) -> None:
     call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
 
-    assert refusal_of(lambda: call(b"", timeout=30, metadata=sent)).code() is (
-        grpc.StatusCode.UNAUTHENTICATED
-    )
+    assert rpc_error(lambda: call(b"", timeout=30, metadata=sent)).code() is (grpc.StatusCode.UNAUTHENTICATED)
 
 
-def test_the_scheme_may_be_written_in_any_case(plain: grpc.Channel) -> None:
+def test_the_scheme_is_case_insensitive(plain: grpc.Channel) -> None:
     call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
 
     assert call(b"", timeout=30, metadata=[("authorization", f"bearer {NEW}")])
 
 
 @pytest.mark.parametrize("sent", [NEW, OLD, "x", NEW[:-1], "y" * 1000])
-def test_whatever_is_sent_is_compared_with_every_token_as_a_whole(
+def test_a_token_is_compared_with_every_configured_token_in_constant_time(
     plain: grpc.Channel, monkeypatch: pytest.MonkeyPatch, sent: str
 ) -> None:
     compared: list[tuple[int, int]] = []
@@ -162,35 +158,35 @@ def test_whatever_is_sent_is_compared_with_every_token_as_a_whole(
     if sent in (NEW, OLD):
         assert call(b"", timeout=30, metadata=metadata)
     else:
-        refusal_of(lambda: call(b"", timeout=30, metadata=metadata))
+        rpc_error(lambda: call(b"", timeout=30, metadata=metadata))
 
     assert compared == [(32, 32)] * 2
 
 
-def test_a_stranger_s_request_is_refused_before_it_is_sent_whole(plain: grpc.Channel) -> None:
+def test_an_unauthenticated_upload_is_rejected_before_it_is_complete(plain: grpc.Channel) -> None:
     upload = plain.stream_unary("/zfscope.v1.ClassificationService/Classify")
 
     def never() -> Iterator[bytes]:
         while True:
             yield bytes(1 << 20)
 
-    assert refusal_of(lambda: upload(never(), timeout=30)).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert rpc_error(lambda: upload(never(), timeout=30)).code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_neither_the_log_nor_a_refusal_shows_a_token(
+def test_neither_the_log_nor_an_error_contains_a_token(
     guarded: Any, plain: grpc.Channel, capfd: pytest.CaptureFixture[str], photo: bytes
 ) -> None:
     wrong = "wrong-0123456789abcdef"
     call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
-    refusal = refusal_of(lambda: call(b"", timeout=30, metadata=[("authorization", f"Bearer {wrong}")]))
+    error = rpc_error(lambda: call(b"", timeout=30, metadata=[("authorization", f"Bearer {wrong}")]))
     with Client(guarded.address, access=Access(token=SecretStr(NEW))) as client:
         client.classify(photo)
 
-    said = "".join(capfd.readouterr()) + str(refusal.trailing_metadata()) + refusal.details()
+    said = "".join(capfd.readouterr()) + str(error.trailing_metadata()) + error.details()
     assert "UNAUTHENTICATED" in said
     assert all(token not in said for token in (wrong, NEW, OLD))
 
 
-def test_a_token_that_cannot_be_used_stops_the_start(settings: Settings) -> None:
+def test_an_empty_token_is_an_error_at_startup(settings: Settings) -> None:
     with pytest.raises(InputError, match="the token is empty"):
         Service(settings.model_copy(update={"token": SecretStr("")}))

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from tests.server.conftest import Running
+from tests.server.conftest import RunningService
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from zfscope.server.interceptors.calls import request_id_of
@@ -24,7 +24,7 @@ def request_ids(call: Any) -> list[str]:
     return [value for key, value in call.trailing_metadata() if key == "x-request-id"]
 
 
-def test_an_answer_carries_the_request_id_of_its_caller(channel: grpc.Channel) -> None:
+def test_a_response_has_the_request_id_of_the_caller(channel: grpc.Channel) -> None:
     sent = (("x-request-id", "job-17.a_B"),)
 
     _, call = ModelServiceStub(channel).ListModels.with_call(model_pb2.ListModelsRequest(), metadata=sent)
@@ -32,7 +32,7 @@ def test_an_answer_carries_the_request_id_of_its_caller(channel: grpc.Channel) -
     assert request_ids(call) == ["job-17.a_B"]
 
 
-def test_each_call_without_one_gets_one_of_its_own(channel: grpc.Channel) -> None:
+def test_a_call_without_a_request_id_gets_a_new_one(channel: grpc.Channel) -> None:
     list_models = ModelServiceStub(channel).ListModels.with_call
     found = [request_ids(list_models(model_pb2.ListModelsRequest())[1]) for _ in range(2)]
 
@@ -40,17 +40,17 @@ def test_each_call_without_one_gets_one_of_its_own(channel: grpc.Channel) -> Non
     assert all(len(ids) == 1 and len(ids[0]) == 16 for ids in found)
 
 
-def test_a_refusal_carries_it_too(channel: grpc.Channel) -> None:
+def test_an_error_has_the_request_id(channel: grpc.Channel) -> None:
     request = model_pb2.GetModelRequest(model="huge")
 
-    with pytest.raises(grpc.RpcError) as refusal:
+    with pytest.raises(grpc.RpcError) as caught:
         ModelServiceStub(channel).GetModel(request, metadata=(("x-request-id", "mine"),))
 
-    assert request_ids(refusal.value) == ["mine"]
-    assert any(b"mine" in value for key, value in refusal.value.trailing_metadata() if key.endswith("-bin"))
+    assert request_ids(caught.value) == ["mine"]
+    assert any(b"mine" in value for key, value in caught.value.trailing_metadata() if key.endswith("-bin"))
 
 
-def test_a_stream_carries_it_at_its_end(channel: grpc.Channel, photo: bytes) -> None:
+def test_a_stream_has_the_request_id_in_its_trailing_metadata(channel: grpc.Channel, photo: bytes) -> None:
     request = analysis_pb2.AnalyzeRequest(analyzer="project")
     request.images.add(encoded=photo)
     call = AnalysisServiceStub(channel).Analyze(request, metadata=(("x-request-id", "mine"),))
@@ -60,14 +60,14 @@ def test_a_stream_carries_it_at_its_end(channel: grpc.Channel, photo: bytes) -> 
 
 
 @pytest.mark.parametrize("insane", ["", "a b", "x" * 65, '{"a":1}', "a/b", "é"])
-def test_an_id_that_could_not_stand_in_a_log_is_not_taken(insane: str) -> None:
+def test_an_unsafe_request_id_is_replaced(insane: str) -> None:
     made = request_id_of((("x-request-id", insane),))
 
     assert made != insane
     assert len(made) == 16
 
 
-def test_bytes_are_no_id() -> None:
+def test_a_binary_request_id_is_replaced() -> None:
     assert request_id_of((("x-request-id", b"mine"),)) != b"mine"
 
 
@@ -77,7 +77,7 @@ def lines(capfd: pytest.CaptureFixture[str], json_log: None) -> Callable[[], lis
     return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
 
 
-def test_every_line_of_a_call_has_its_id_those_of_threads_too(
+def test_every_log_line_of_a_call_has_its_request_id_even_from_threads(
     channel: grpc.Channel, lines: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = structlog.get_logger("test")
@@ -98,20 +98,20 @@ def test_every_line_of_a_call_has_its_id_those_of_threads_too(
     assert found == [("from a thread", "mine"), ("failed", "mine"), ("answered", "other")]
 
 
-def test_probes_leave_no_lines(channel: grpc.Channel, lines: Callable[[], list[dict[str, Any]]]) -> None:
+def test_probes_are_not_logged(channel: grpc.Channel, lines: Callable[[], list[dict[str, Any]]]) -> None:
     GRPCInferenceServiceStub(channel).ServerReady(inference_pb2.ServerReadyRequest())
 
     assert lines() == []
 
 
-def test_who_is_refused_for_a_token_gets_an_id(
-    settings: Settings, make_service: Callable[[Settings], Running]
+def test_an_unauthenticated_call_has_a_request_id(
+    settings: Settings, make_service: Callable[[Settings], RunningService]
 ) -> None:
     service = make_service(settings.model_copy(update={"token": SecretStr("a-token-that-is-long-enough")}))
-    with grpc.insecure_channel(service.address) as channel, pytest.raises(grpc.RpcError) as refusal:
+    with grpc.insecure_channel(service.address) as channel, pytest.raises(grpc.RpcError) as caught:
         ModelServiceStub(channel).ListModels(
             model_pb2.ListModelsRequest(), metadata=(("x-request-id", "mine"),)
         )
 
-    assert refusal.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    assert request_ids(refusal.value) == ["mine"]
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert request_ids(caught.value) == ["mine"]

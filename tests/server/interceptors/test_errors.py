@@ -37,12 +37,12 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Any:
 def classify(channel: grpc.Channel, photo: bytes) -> grpc.RpcError:
     """Give what a classification that must fail fails with."""
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
-    with pytest.raises(grpc.RpcError) as failure:
+    with pytest.raises(grpc.RpcError) as caught:
         ClassificationServiceStub(channel).Classify(request, timeout=30)
-    return failure.value
+    return caught.value
 
 
-def test_a_fault_of_the_service_is_internal_with_a_request_id_and_no_text_from_inside(
+def test_a_service_failure_is_internal_with_a_request_id_and_no_internal_text(
     fail: Any, channel: grpc.Channel, photo: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fail(RuntimeError("/etc/secret"))
@@ -65,7 +65,7 @@ def test_a_fault_of_the_service_is_internal_with_a_request_id_and_no_text_from_i
         (RuntimeUnavailable("no onnxruntime here"), grpc.StatusCode.UNAVAILABLE),
     ],
 )
-def test_an_error_from_deep_inside_has_its_status(
+def test_errors_are_mapped_to_their_status(
     fail: Any, channel: grpc.Channel, photo: bytes, error: ZfscopeError, code: grpc.StatusCode
 ) -> None:
     fail(error)
@@ -75,7 +75,7 @@ def test_an_error_from_deep_inside_has_its_status(
     assert (failure.code(), failure.details()) == (code, error.message)
 
 
-def test_a_call_that_is_admitted_sends_its_initial_metadata_before_its_work_is_done(
+def test_an_admitted_call_sends_its_initial_metadata_before_its_work_is_done(
     monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, photo: bytes
 ) -> None:
     released, whole = threading.Event(), classification.prepare_request
@@ -95,9 +95,7 @@ def test_a_call_that_is_admitted_sends_its_initial_metadata_before_its_work_is_d
     assert pb.ClassifyResponse.FromString(next(call)).model == "tiny"
 
 
-def test_an_error_after_admission_still_has_its_details(
-    fail: Any, channel: grpc.Channel, photo: bytes
-) -> None:
+def test_an_error_after_admission_has_details(fail: Any, channel: grpc.Channel, photo: bytes) -> None:
     fail(RuntimeUnavailable("no onnxruntime here"))
 
     failure = classify(channel, photo)
@@ -109,7 +107,7 @@ def test_an_error_after_admission_still_has_its_details(
     assert info.reason == "RUNTIME_UNAVAILABLE"
 
 
-def test_a_refusal_before_admission_has_trailers_only(cold_service: Any, photo: bytes) -> None:
+def test_an_error_before_admission_has_trailers_only(cold_service: Any, photo: bytes) -> None:
     with grpc.insecure_channel(cold_service.address) as channel:
         failure = classify(channel, photo)
 
@@ -118,31 +116,31 @@ def test_a_refusal_before_admission_has_trailers_only(cold_service: Any, photo: 
     assert REQUEST_ID in dict(failure.trailing_metadata())
 
 
-def test_bytes_that_are_no_request_are_the_caller_s_fault(channel: grpc.Channel) -> None:
+def test_malformed_bytes_are_an_invalid_argument(channel: grpc.Channel) -> None:
     call = channel.unary_unary(CLASSIFY)
 
-    with pytest.raises(grpc.RpcError) as failure:
+    with pytest.raises(grpc.RpcError) as caught:
         call(b"\xff\xff\xff", timeout=30)
 
-    assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert failure.value.details() == "3 bytes are not a valid request of this method; use its proto"
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "3 bytes are not a valid request of this method; use its proto"
 
 
-def test_a_method_that_does_not_exist_is_unimplemented(channel: grpc.Channel) -> None:
-    with pytest.raises(grpc.RpcError) as failure:
+def test_an_unknown_method_is_unimplemented(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary("/zfscope.v1.AnalysisService/Guess")(b"", timeout=30)
 
-    assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_request_over_the_limit_is_refused_before_it_is_read(channel: grpc.Channel) -> None:
-    with pytest.raises(grpc.RpcError) as failure:
+def test_a_request_over_the_size_limit_is_rejected(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(CLASSIFY)(bytes(Settings().max_receive_bytes + 1), timeout=30)
 
-    assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_a_caller_who_goes_away_harms_nobody_else(
+def test_a_cancelled_call_does_not_affect_others(
     monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, client: Client, photo: bytes
 ) -> None:
     begun, released, whole = threading.Event(), threading.Event(), classification.prepare_request
@@ -162,7 +160,7 @@ def test_a_caller_who_goes_away_harms_nobody_else(
     assert client.classify(photo).model == "tiny"
 
 
-def test_a_method_that_is_full_is_refused_with_a_time_to_try_again_and_others_are_served(
+def test_a_full_method_is_rejected_with_a_retry_delay_and_others_are_served(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, make_service: Callable[..., Any], photo: bytes
 ) -> None:
     begun, released, whole = threading.Event(), threading.Event(), classification.prepare_request
@@ -174,7 +172,7 @@ def test_a_method_that_is_full_is_refused_with_a_time_to_try_again_and_others_ar
 
     monkeypatch.setattr(classification, "prepare_request", slow)
     service = make_service(settings.model_copy(update={"queues": {"Classify": 1}}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     with grpc.insecure_channel(service.address) as channel, Client(service.address) as client:
         first = ClassificationServiceStub(channel).Classify.future(request, timeout=30)

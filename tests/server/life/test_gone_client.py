@@ -40,7 +40,7 @@ def caller(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_the_work_of_a_client_that_is_killed_or_stopped_ends(
+def test_the_work_of_a_killed_or_stopped_client_is_cancelled(
     caller: "subprocess.Popen[str]", service_process: ServiceProcess, held: HeldCall, number: signal.Signals
 ) -> None:
     caller.send_signal(number)
@@ -52,7 +52,7 @@ def test_the_work_of_a_client_that_is_killed_or_stopped_ends(
     assert_healthy(service_process)
 
 
-def test_the_work_of_a_call_that_is_cancelled_ends(
+def test_the_work_of_a_cancelled_call_is_cancelled(
     service_process: ServiceProcess, held: HeldCall, photo: bytes
 ) -> None:
     with grpc.insecure_channel(service_process.address) as channel:
@@ -66,7 +66,7 @@ def test_the_work_of_a_call_that_is_cancelled_ends(
     assert_healthy(service_process)
 
 
-def test_the_work_of_a_call_whose_deadline_passes_ends(
+def test_the_work_of_a_call_past_its_deadline_is_cancelled(
     service_process: ServiceProcess, held: HeldCall, photo: bytes
 ) -> None:
     with grpc.insecure_channel(service_process.address) as channel:
@@ -79,7 +79,7 @@ def test_the_work_of_a_call_whose_deadline_passes_ends(
     assert_healthy(service_process)
 
 
-def test_a_client_that_is_closed_cancels_its_analysis(
+def test_closing_a_client_cancels_its_analysis(
     service_process: ServiceProcess, held: HeldCall, begin: Callable[[Client], Any]
 ) -> None:
     client = Client(service_process.address)

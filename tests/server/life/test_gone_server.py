@@ -37,7 +37,7 @@ def secured(request: pytest.FixtureRequest, pems: Certificates) -> tuple[Service
     return service_process, Access(tls_ca=pems.ca)
 
 
-def test_a_call_whose_service_is_killed_is_not_ready_at_once(
+def test_a_call_fails_at_once_when_its_service_is_killed(
     secured: tuple[ServiceProcess, Access], begin: Begin
 ) -> None:
     service_process, access = secured
@@ -49,7 +49,7 @@ def test_a_call_whose_service_is_killed_is_not_ready_at_once(
     service_process.wait()
 
 
-def test_a_call_whose_service_is_killed_is_not_begun_by_another_replica(
+def test_a_call_of_a_killed_service_is_not_started_by_another_replica(
     service_process: ServiceProcess,
     start_process: Callable[..., ServiceProcess],
     held: HeldCall,
@@ -70,7 +70,7 @@ def test_a_call_whose_service_is_killed_is_not_begun_by_another_replica(
 
 
 @pytest.mark.usefixtures("prompt_client")
-def test_a_call_whose_service_is_stopped_is_not_ready_once_its_silence_is_noticed(
+def test_a_call_to_a_stopped_service_fails_after_the_keepalive_timeout(
     secured: tuple[ServiceProcess, Access], held: HeldCall, begin: Begin
 ) -> None:
     service_process, access = secured
@@ -85,7 +85,7 @@ def test_a_call_whose_service_is_stopped_is_not_ready_once_its_silence_is_notice
 
 
 @pytest.mark.usefixtures("prompt_client")
-def test_calls_that_are_sent_to_a_stopped_service_end_and_are_answered_once_it_goes_on(
+def test_calls_to_a_stopped_service_fail_and_succeed_after_it_continues(
     service_process: ServiceProcess, photo: bytes, held: HeldCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "CONNECT_S", 0.3)
@@ -105,7 +105,7 @@ def test_calls_that_are_sent_to_a_stopped_service_end_and_are_answered_once_it_g
         assert client.classify(photo).model == "tiny"
 
 
-def test_a_service_that_was_never_there_is_not_ready(photo: bytes) -> None:
+def test_a_call_without_a_service_raises_not_ready(photo: bytes) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # and does not listen: connections are refused
         with Client(f"127.0.0.1:{unused.getsockname()[1]}") as client:
@@ -137,7 +137,7 @@ def mute() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_peer_that_takes_connections_and_says_nothing_is_not_ready(
+def test_a_call_to_a_silent_peer_raises_not_ready(
     mute: str, photo: bytes, pems: Certificates, tls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "CONNECT_S", 0.3)

@@ -60,7 +60,7 @@ def remote(cable: Cable, held: HeldCall, photo: bytes, tmp_path: Path) -> Iterat
         process.kill()
 
 
-def test_when_the_network_dies_during_a_call_both_ends_notice_and_it_is_not_begun_again(
+def test_a_call_fails_on_both_ends_of_a_dead_network_and_is_not_restarted(
     cable: Cable, far: ServiceProcess, remote: Remote, held: HeldCall
 ) -> None:
     remote.begin("analyze")
@@ -81,9 +81,7 @@ def test_when_the_network_dies_during_a_call_both_ends_notice_and_it_is_not_begu
     assert (held.count("begun"), held.count("done")) == (2, 1)
 
 
-def test_an_idle_connection_whose_service_was_replaced_unseen_costs_no_call(
-    cable: Cable, far: ServiceProcess, remote: Remote
-) -> None:
+def test_a_half_open_idle_connection_fails_no_call(cable: Cable, far: ServiceProcess, remote: Remote) -> None:
     assert remote.call("classify") == "result"
     cable.cut()
     far.send(signal.SIGKILL)  # the end of its connections is lost

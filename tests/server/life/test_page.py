@@ -13,13 +13,13 @@ NAMED = sorted(set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PAGE)))
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
-def test_every_test_that_it_names_exists(file: str, test: str) -> None:
+def test_every_test_named_on_the_page_exists(file: str, test: str) -> None:
     path = ROOT / file if "/" in file else ROOT / "tests" / "server" / "life" / file
 
     assert f"def {test}(" in path.read_text() if test else path.exists()
 
 
-def test_every_test_with_real_processes_is_named() -> None:
+def test_every_test_of_the_folder_is_named_on_the_page() -> None:
     files = (ROOT / "tests" / "server" / "life").glob("test_*.py")
     tests = {
         name for path in files for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
@@ -31,7 +31,7 @@ def test_every_test_with_real_processes_is_named() -> None:
     assert tests - own <= {test for _, test in NAMED}
 
 
-def test_its_times_are_those_of_the_defaults() -> None:
+def test_the_times_on_the_page_match_the_defaults() -> None:
     settings = Settings()
 
     assert channel.KEEPALIVE_S + channel.KEEPALIVE_TIMEOUT_S == 40

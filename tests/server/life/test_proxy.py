@@ -102,7 +102,7 @@ def proxy(service_process: ServiceProcess, tmp_path: Path) -> Iterator[Proxy]:
         yield proxy
 
 
-def test_a_call_whose_proxy_is_killed_is_not_ready_and_its_work_ends_begun_once(
+def test_a_call_fails_when_its_proxy_is_killed_and_its_work_is_cancelled(
     proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin, photo: bytes
 ) -> None:
     with Client(proxy.address) as client:
@@ -121,9 +121,7 @@ def test_a_call_whose_proxy_is_killed_is_not_ready_and_its_work_ends_begun_once(
     assert held.count("begun") == 1
 
 
-def test_a_proxy_that_is_reloaded_costs_no_call(
-    proxy: Proxy, held: HeldCall, begin: Begin, photo: bytes
-) -> None:
+def test_reloading_a_proxy_fails_no_call(proxy: Proxy, held: HeldCall, begin: Begin, photo: bytes) -> None:
     with Client(proxy.address) as client:
         running = begin(client)
         proxy.reload()
@@ -135,7 +133,7 @@ def test_a_proxy_that_is_reloaded_costs_no_call(
     assert held.count("begun") == 1
 
 
-def test_a_service_that_ends_behind_a_proxy_refuses_and_is_not_ready_as_without(
+def test_a_shutdown_behind_a_proxy_behaves_as_without_one(
     proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin, photo: bytes
 ) -> None:
     with Client(proxy.address) as client:
@@ -158,7 +156,7 @@ def test_a_service_that_ends_behind_a_proxy_refuses_and_is_not_ready_as_without(
         assert client.classify(photo).model == "tiny"
 
 
-def test_a_call_whose_service_is_killed_behind_a_proxy_is_not_ready_and_not_begun_again(
+def test_a_call_of_a_service_killed_behind_a_proxy_is_not_restarted(
     proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin
 ) -> None:
     with Client(proxy.address) as client:

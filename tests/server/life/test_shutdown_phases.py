@@ -19,7 +19,7 @@ Begin = Callable[[Client], "Future[Any]"]
 SHUTTING_DOWN = "the service is shutting down; try another one"
 
 
-def test_before_balancers_have_noticed_new_calls_are_answered(
+def test_new_calls_are_answered_during_the_lame_duck_phase(
     start_process: Callable[..., ServiceProcess], photo: bytes
 ) -> None:
     service_process = start_process(lame_duck_s=10)  # on a busy machine three calls take seconds
@@ -35,7 +35,7 @@ def test_before_balancers_have_noticed_new_calls_are_answered(
     assert service_process.wait() == 0
 
 
-def test_once_admission_is_closed_new_calls_are_refused_and_running_ones_end_well(
+def test_after_admission_closes_new_calls_are_rejected_and_running_ones_complete(
     service_process: ServiceProcess, held: HeldCall, begin: Begin, photo: bytes
 ) -> None:
     with Client(service_process.address) as client:
@@ -55,7 +55,7 @@ def test_once_admission_is_closed_new_calls_are_refused_and_running_ones_end_wel
     assert service_process.wait_for_log("stopped")["cut_off"] == 0
 
 
-def test_a_call_that_outlasts_the_grace_time_is_not_ready_and_not_begun_again(
+def test_a_call_that_exceeds_the_grace_time_fails_and_is_not_restarted(
     start_process: Callable[..., ServiceProcess], held: HeldCall, begin: Begin
 ) -> None:
     service_process = start_process(grace_s=0.2)
@@ -73,7 +73,7 @@ def test_a_call_that_outlasts_the_grace_time_is_not_ready_and_not_begun_again(
     assert service_process.wait_for_log("stopped")["cut_off"] == 1
 
 
-def test_in_its_last_moments_a_request_on_its_way_in_is_refused_and_new_ones_find_nobody(
+def test_while_the_server_stops_incoming_requests_and_new_connections_are_rejected(
     service_process: ServiceProcess, photo: bytes
 ) -> None:
     last_byte = threading.Event()
@@ -95,12 +95,12 @@ def test_in_its_last_moments_a_request_on_its_way_in_is_refused_and_new_ones_fin
         with pytest.raises(NotReady):
             client.classify(photo)
 
-        refusal = late.exception(timeout=60)
-        assert (refusal.code(), refusal.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+        error = late.exception(timeout=60)
+        assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
     assert service_process.wait() == 0
 
 
-def test_when_the_process_is_gone_calls_are_not_ready_until_it_is_back(
+def test_calls_fail_while_the_process_is_down_and_succeed_after_its_restart(
     service_process: ServiceProcess, held: HeldCall, photo: bytes
 ) -> None:
     held.release()
@@ -123,7 +123,7 @@ def test_when_the_process_is_gone_calls_are_not_ready_until_it_is_back(
     assert held.count("begun") == 1
 
 
-def test_a_service_ends_without_its_lame_duck_time_on_ctrl_c(
+def test_ctrl_c_skips_the_lame_duck_phase(
     start_process: Callable[..., ServiceProcess],
 ) -> None:
     service_process = start_process(lame_duck_s=300)

@@ -39,7 +39,7 @@ def node() -> NodeClient:
     return NodeClient()
 
 
-def test_clients_that_ping_every_second_live_idle_or_in_a_call(
+def test_connections_that_ping_every_second_stay_open(
     start_process: Callable[..., ServiceProcess],
     node: NodeClient,
     held: HeldCall,
@@ -73,7 +73,7 @@ def test_clients_that_ping_every_second_live_idle_or_in_a_call(
 def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tuple[str, list[int]]:
     """The address of a service that refuses the first two requests, and the sizes of all that come."""
     service = make_service(settings)
-    service.call(service.service.warm_up())
+    service.warm_up()
     admission, sizes, changing = service.service._admission, [], threading.Lock()
     admit = admission.admit
 
@@ -94,7 +94,7 @@ def options(address: str) -> dict[str, object]:
     return {"grpc.service_config": json.dumps(config), "grpc.per_rpc_retry_buffer_size": 52 << 20}
 
 
-def test_node_with_the_shipped_config_sends_a_refused_request_of_any_size_again(
+def test_node_with_the_shipped_config_retries_a_rejected_request_of_any_size(
     attempts: tuple[str, list[int]], node: NodeClient, tmp_path: Path
 ) -> None:
     address, sizes = attempts
@@ -108,7 +108,7 @@ def test_node_with_the_shipped_config_sends_a_refused_request_of_any_size_again(
     assert len(sizes) == 3
 
 
-def test_node_does_not_send_work_again_that_was_begun(
+def test_node_does_not_retry_started_work(
     attempts: tuple[str, list[int]],
     node: NodeClient,
     photo: bytes,

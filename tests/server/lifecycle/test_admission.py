@@ -18,17 +18,17 @@ def opened(**limits: object) -> AdmissionControl:
 
 def refusal(admission: AdmissionControl, method: str, size: int = 1) -> str:
     """Return the message for a request over a limit."""
-    with pytest.raises(Busy) as told, admission.admit(method, size):
+    with pytest.raises(Busy) as caught, admission.admit(method, size):
         pass
-    return str(told.value)
+    return str(caught.value)
 
 
-async def test_nobody_gets_in_before_the_gate_is_open() -> None:
+async def test_requests_before_admission_opens_are_rejected() -> None:
     with pytest.raises(NotReady, match="still loading its model"), AdmissionControl().admit(OCCLUDE, 1):
         pass
 
 
-async def test_nobody_gets_in_after_the_gate_was_shut() -> None:
+async def test_requests_after_admission_closes_are_rejected() -> None:
     admission = AdmissionControl()
     admission.open()
     admission.close()
@@ -37,7 +37,7 @@ async def test_nobody_gets_in_after_the_gate_was_shut() -> None:
         pass
 
 
-async def test_a_shut_gate_waits_for_those_inside() -> None:
+async def test_draining_waits_for_admitted_requests() -> None:
     admission, enough = AdmissionControl(), asyncio.Event()
     admission.open()
 
@@ -55,7 +55,7 @@ async def test_a_shut_gate_waits_for_those_inside() -> None:
     assert all(visit.done() for visit in visits)
 
 
-async def test_requests_that_are_cut_off_are_not_ready_and_leave() -> None:
+async def test_requests_that_are_cut_off_raise_not_ready_and_leave() -> None:
     admission = opened()
 
     async def visit() -> None:
@@ -73,7 +73,7 @@ async def test_requests_that_are_cut_off_are_not_ready_and_leave() -> None:
     assert admission.admitted == 0
 
 
-async def test_a_request_whose_caller_leaves_as_it_is_cut_off_is_cancelled() -> None:
+async def test_a_request_cancelled_while_it_is_cut_off_is_cancelled() -> None:
     admission = opened()
 
     async def visit() -> None:
@@ -89,7 +89,7 @@ async def test_a_request_whose_caller_leaves_as_it_is_cut_off_is_cancelled() -> 
         await visiting
 
 
-async def test_a_request_that_is_cancelled_is_not_cut_off() -> None:
+async def test_a_cancelled_request_is_not_cut_off() -> None:
     admission = opened()
 
     async def visit() -> None:
@@ -105,11 +105,11 @@ async def test_a_request_that_is_cancelled_is_not_cut_off() -> None:
     assert admission.admitted == 0
 
 
-async def test_a_gate_that_nobody_went_through_is_empty_at_once() -> None:
+async def test_without_requests_draining_ends_at_once() -> None:
     assert await AdmissionControl().wait_until_idle(timeout_s=0)
 
 
-async def test_who_fails_inside_has_left_too() -> None:
+async def test_a_failed_request_has_left() -> None:
     admission = AdmissionControl()
     admission.open()
 
@@ -119,7 +119,7 @@ async def test_who_fails_inside_has_left_too() -> None:
     assert await admission.wait_until_idle(timeout_s=0)
 
 
-async def test_each_method_has_places_of_its_own() -> None:
+async def test_each_method_has_its_own_limit() -> None:
     admission = opened(requests=2)
     with admission.admit(OCCLUDE, 1):
         with admission.admit(OCCLUDE, 1):
@@ -130,13 +130,13 @@ async def test_each_method_has_places_of_its_own() -> None:
             pass
 
 
-async def test_a_method_may_have_more_or_fewer_places_than_others() -> None:
+async def test_a_method_can_have_another_limit() -> None:
     admission = opened(requests=2, per_method={"Occlude": 1})
     with admission.admit(OCCLUDE, 1), admission.admit(PROJECT, 1), admission.admit(PROJECT, 1):
         assert refusal(admission, OCCLUDE).startswith("all 1 places for Occlude")
 
 
-async def test_requests_take_up_no_more_memory_than_there_is_room_for() -> None:
+async def test_requests_over_the_memory_limit_are_rejected() -> None:
     admission = opened(bytes=100)
     with admission.admit(OCCLUDE, 60):
         told = refusal(admission, PROJECT, size=41)
@@ -147,6 +147,6 @@ async def test_requests_take_up_no_more_memory_than_there_is_room_for() -> None:
         pass
 
 
-async def test_a_request_that_is_alone_gets_in_however_long_it_is() -> None:
+async def test_a_lone_request_is_admitted_whatever_its_size() -> None:
     with opened(bytes=100).admit(OCCLUDE, 1000):
         pass

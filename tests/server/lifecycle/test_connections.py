@@ -34,11 +34,11 @@ class States:
             pass
 
 
-def test_a_connection_without_calls_is_closed_and_one_with_a_watch_stays(
+def test_an_idle_connection_is_closed_and_one_with_a_watch_stays_open(
     settings: Settings, make_service: Callable[[Settings], Any]
 ) -> None:
     service = make_service(settings.model_copy(update={"max_idle_s": 0.3}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 10_000)]
     with (
         grpc.insecure_channel(service.address, options) as idle,
@@ -55,7 +55,7 @@ def test_a_connection_without_calls_is_closed_and_one_with_a_watch_stays(
         watch.cancel()
 
 
-def test_more_connections_than_the_limit_are_refused_at_once(
+def test_connections_over_the_limit_are_refused_at_once(
     settings: Settings, make_service: Callable[[Settings], Any]
 ) -> None:
     service = make_service(settings.model_copy(update={"max_connections": 2}))
@@ -68,7 +68,9 @@ def test_more_connections_than_the_limit_are_refused_at_once(
             assert client.health() == "NOT_SERVING"
 
 
-def test_the_limit_is_logged_once_and_once_that_there_is_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reaching_the_limit_and_falling_below_it_are_each_logged_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     open_files = [20]
     monkeypatch.setattr(connections, "_count_open_files", lambda: open_files[0])
     watch = ConnectionMonitor(100)
@@ -83,14 +85,16 @@ def test_the_limit_is_logged_once_and_once_that_there_is_room_again(monkeypatch:
     ]
 
 
-async def test_where_descriptors_cannot_be_counted_nothing_is_watched(
+async def test_connections_are_not_watched_if_descriptors_cannot_be_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "_count_open_files", lambda: None)
     await ConnectionMonitor(1).run()
 
 
-def test_the_limit_of_open_files_is_raised_and_leaves_room_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_open_files_limit_is_raised_and_part_of_it_reserved_for_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     limits = [(256, 4096)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
@@ -107,7 +111,7 @@ def test_the_limit_of_open_files_is_raised_and_leaves_room_for_files(monkeypatch
     assert connection_limit() == 1 << 20
 
 
-def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_cannot_be_raised_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ValueError("not allowed to raise maximum limit")
 
@@ -116,7 +120,7 @@ def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are counted in /proc")
-def test_a_process_of_few_descriptors_answers_and_logs_one_line(
+def test_a_process_with_few_descriptors_recovers_and_logs_the_limit_once(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
     process = start()

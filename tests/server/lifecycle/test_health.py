@@ -54,8 +54,8 @@ def watches(cold_service: Any) -> Iterator[list[Watch]]:
         watch.leave()
 
 
-def test_who_watches_is_told_of_every_change_to_the_end(cold_service: Any, watches: list[Watch]) -> None:
-    cold_service.call(cold_service.service.warm_up())
+def test_watchers_receive_every_change_until_shutdown(cold_service: Any, watches: list[Watch]) -> None:
+    cold_service.warm_up()
     assert [watch.next() for watch in watches] == [Response.SERVING] * 3
 
     cold_service.call(cold_service.service.stop())
@@ -63,7 +63,7 @@ def test_who_watches_is_told_of_every_change_to_the_end(cold_service: Any, watch
     assert [watch.next() for watch in watches] == [None] * 3
 
 
-async def test_a_watch_whose_reader_is_slow_has_the_last_status_before_it_ends() -> None:
+async def test_a_slow_watcher_receives_the_last_status_before_the_end() -> None:
     health = HealthService(())
     health.set(serving=True)
     watch = health.Watch(health_pb2.HealthCheckRequest(), None)
@@ -75,19 +75,19 @@ async def test_a_watch_whose_reader_is_slow_has_the_last_status_before_it_ends()
     assert [answer.status async for answer in watch] == [Response.NOT_SERVING]
 
 
-def test_who_stops_watching_takes_the_news_from_nobody_else(cold_service: Any, watches: list[Watch]) -> None:
+def test_a_cancelled_watch_does_not_affect_other_watchers(cold_service: Any, watches: list[Watch]) -> None:
     watches[0].leave()
 
-    cold_service.call(cold_service.service.warm_up())
+    cold_service.warm_up()
 
     assert [watch.next() for watch in watches[1:]] == [Response.SERVING] * 2
 
 
-def test_a_service_that_gets_ready_while_it_shuts_down_stays_not_serving(
+def test_a_service_that_becomes_ready_during_shutdown_stays_not_serving(
     cold_service: Any, watches: list[Watch]
 ) -> None:
     cold_service.service._health.shut_down()
-    cold_service.call(cold_service.service.warm_up())
+    cold_service.warm_up()
 
     check = health_pb2_grpc.HealthStub
     with grpc.insecure_channel(cold_service.address) as channel:
@@ -95,15 +95,13 @@ def test_a_service_that_gets_ready_while_it_shuts_down_stays_not_serving(
     assert answer.status == Response.NOT_SERVING
 
 
-def test_a_service_that_is_not_here_is_not_found_and_watched_as_unknown(
-    service: Any, channel: grpc.Channel
-) -> None:
+def test_an_unknown_service_is_not_found_and_watched_as_unknown(service: Any, channel: grpc.Channel) -> None:
     stub, request = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckRequest(service="elsewhere")
 
-    with pytest.raises(grpc.RpcError) as refusal:
+    with pytest.raises(grpc.RpcError) as caught:
         stub.Check(request, timeout=30)
     watch = stub.Watch(request, timeout=30)
 
-    assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     assert next(watch).status == Response.SERVICE_UNKNOWN
     watch.cancel()

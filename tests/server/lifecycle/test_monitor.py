@@ -78,7 +78,7 @@ async def until(health: HealthService, *, serving: bool) -> None:
                 return
 
 
-async def test_health_is_on_after_a_pass_and_then_costs_none(
+async def test_health_is_serving_after_one_pass_and_then_uses_checks_only(
     begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
 ) -> None:
     await begin_monitor().wait_for_first_pass()
@@ -87,7 +87,7 @@ async def test_health_is_on_after_a_pass_and_then_costs_none(
 
 
 @pytest.mark.parametrize("fault", [GONE, ZeroDivisionError("a fault that nobody expects")])
-async def test_health_is_off_while_there_is_a_fault_and_on_after_a_whole_pass(
+async def test_health_is_not_serving_during_a_fault_and_recovers_after_a_pass(
     begin_monitor: Callable[..., HealthMonitor],
     patient: Patient,
     health: HealthService,
@@ -106,7 +106,7 @@ async def test_health_is_off_while_there_is_a_fault_and_on_after_a_whole_pass(
     assert [(entry["event"], entry["reason"]) for entry in log] == [("not serving", str(fault))]
 
 
-async def test_where_a_fault_shows_in_passes_alone_every_look_is_one(
+async def test_with_by_passes_every_check_is_a_pass(
     begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
 ) -> None:
     await begin_monitor(full_passes=True).wait_for_first_pass()
@@ -117,7 +117,7 @@ async def test_where_a_fault_shows_in_passes_alone_every_look_is_one(
     await until(health, serving=True)
 
 
-async def test_a_fault_from_the_start_is_waited_for(
+async def test_the_first_pass_waits_until_a_fault_ends(
     begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
 ) -> None:
     patient.fault = GONE
@@ -129,7 +129,7 @@ async def test_a_fault_from_the_start_is_waited_for(
     assert health.serving
 
 
-async def test_a_service_that_shuts_down_is_not_told_to_serve_again(
+async def test_the_monitor_does_not_reverse_a_shutdown(
     begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
 ) -> None:
     patient.fault = GONE

@@ -4,7 +4,7 @@ from benchmarks import restart
 from zfscope.server.settings import Settings
 
 
-def test_every_analysis_ends_by_a_result_or_not_ready_when_a_lone_service_is_restarted(
+def test_when_a_single_service_restarts_every_analysis_ends_with_a_result_or_not_ready(
     settings: Settings, photo: bytes
 ) -> None:
     environment = {

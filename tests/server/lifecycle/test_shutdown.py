@@ -6,9 +6,7 @@ from benchmarks import shutdown
 from zfscope.server.settings import Settings
 
 
-def test_a_replica_that_is_restarted_loses_no_call_whether_or_not_its_health_is_watched(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_restarting_replicas_one_by_one_fails_no_call(settings: Settings, tmp_path: Path) -> None:
     photos = [shutdown.padded_photo(tmp_path, size) for size in (200_000, 2_000_000)]
     environment = {
         "ZFSCOPE_DEFAULT_MODEL": settings.default_model,

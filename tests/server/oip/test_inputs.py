@@ -35,7 +35,7 @@ REQUESTS = st.builds(
 
 
 @given(REQUESTS)
-def test_any_request_is_read_as_its_shape_says_or_refused(request: Request) -> None:
+def test_any_request_is_parsed_according_to_its_shape_or_rejected(request: Request) -> None:
     try:
         sent = parse_images(request)
         images = list(images_to_wire(sent).values()) if sent else []
@@ -49,7 +49,7 @@ def test_any_request_is_read_as_its_shape_says_or_refused(request: Request) -> N
 
 
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=5))
-def test_files_come_out_as_they_went_in(files: list[bytes]) -> None:
+def test_files_are_parsed_unchanged(files: list[bytes]) -> None:
     tensor = Request.InferInputTensor(name="images", datatype="BYTES", shape=[len(files)])
     raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
     sent = parse_images(Request(inputs=[tensor], raw_input_contents=[raw]))
@@ -59,7 +59,7 @@ def test_files_come_out_as_they_went_in(files: list[bytes]) -> None:
 
 
 @given(st.integers(1, 3), st.lists(st.integers(1, 3), max_size=3))
-def test_tensors_come_out_as_they_went_in_however_they_are_sent(images: int, extents: list[int]) -> None:
+def test_raw_and_typed_tensors_are_parsed_unchanged(images: int, extents: list[int]) -> None:
     array = np.random.default_rng(1).normal(size=(images, *extents)).astype("<f4")
     raw = Request.InferInputTensor(name="input", datatype="FP32", shape=array.shape)
     typed = Request.InferInputTensor(name="input", datatype="FP32", shape=array.shape)

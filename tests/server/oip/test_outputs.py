@@ -24,7 +24,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("datatype", ARRAYS)
-def test_every_type_goes_out_in_its_list(datatype: str) -> None:
+def test_every_type_can_be_sent_as_typed_contents(datatype: str) -> None:
     array = ARRAYS[datatype]
     answer = answer_to_wire(TYPED, model="tiny", version=1, outputs={"out": array})
 
@@ -34,7 +34,7 @@ def test_every_type_goes_out_in_its_list(datatype: str) -> None:
     assert not answer.raw_output_contents
 
 
-def test_every_type_goes_out_raw() -> None:
+def test_every_type_can_be_sent_raw() -> None:
     answer = answer_to_wire(pb.ModelInferRequest(), model="tiny", version=1, outputs=ARRAYS)
 
     assert [output.datatype for output in answer.outputs] == list(ARRAYS)
@@ -46,7 +46,7 @@ def test_every_type_goes_out_raw() -> None:
     assert words == struct.pack("<I", 0) + struct.pack("<I", 2) + b"ab"
 
 
-def test_half_precision_has_no_list_so_all_go_out_raw() -> None:
+def test_all_outputs_are_raw_if_one_has_half_precision() -> None:
     outputs = {"half": np.array([1.5], np.float16), "whole": np.array([1.5], np.float32)}
     answer = answer_to_wire(TYPED, model="tiny", version=1, outputs=outputs)
 
@@ -55,7 +55,7 @@ def test_half_precision_has_no_list_so_all_go_out_raw() -> None:
     assert not any(output.HasField("contents") for output in answer.outputs)
 
 
-def test_bytes_go_out_little_endian_from_any_machine() -> None:
+def test_raw_contents_are_little_endian_on_every_machine() -> None:
     outputs = {"out": np.array([1.5], ">f4")}
     answer = answer_to_wire(pb.ModelInferRequest(), model="tiny", version=1, outputs=outputs)
 

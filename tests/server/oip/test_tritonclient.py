@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.server.conftest import Running
+from tests.server.conftest import RunningService
 from tests.support.numeric import assert_close
 from zfscope.client import Client
 from zfscope.store import ModelStore
@@ -70,14 +70,14 @@ def run(python: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def looked(run: Callable[..., str], service: Running, photo: bytes, tmp_path: Path) -> Path:
+def looked(run: Callable[..., str], service: RunningService, photo: bytes, tmp_path: Path) -> Path:
     """The folder of what the client saw of a service."""
     (tmp_path / "photo.png").write_bytes(photo)
     run("with_tritonclient.py", service.address, tmp_path / "photo.png", tmp_path)
     return tmp_path
 
 
-def test_the_stock_client_reaches_models_and_analyzers(
+def test_the_stock_client_can_use_models_and_analyzers(
     looked: Path, client: Client, store: Path, photo: bytes
 ) -> None:
     seen: dict[str, Any] = json.loads((looked / "seen.json").read_text())
@@ -114,13 +114,13 @@ def test_the_stock_client_reaches_models_and_analyzers(
     assert seen["analysis"]["numbers"] == expected.numbers
     for place, picture in enumerate(expected.pictures):
         assert (looked / f"picture-{place}.png").read_bytes() == picture.png
-    status, told = seen["refusal"]
+    status, told = seen["error"]
     assert status == "StatusCode.INVALID_ARGUMENT"
     assert "shape [3, 3, 31, 32] of 'input' is invalid; expected [images, 3, 32, 32]" in told
     assert seen["no model"][0] == "StatusCode.NOT_FOUND"
 
 
-def test_its_stubs_and_ours_live_in_one_process_and_agree(run: Callable[..., str]) -> None:
+def test_its_stubs_and_ours_agree_and_can_be_loaded_together(run: Callable[..., str]) -> None:
     found = json.loads(run("with_both_stubs.py", PYTHONPATH=str(SERVICE)))
 
     assert found["differences"] == []

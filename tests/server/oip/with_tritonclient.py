@@ -24,7 +24,7 @@ def input_of(name: str, datatype: str, array: np.ndarray) -> triton.InferInput:
     return given
 
 
-def refusal(client: triton.InferenceServerClient, *args: Any, **options: Any) -> list[str]:
+def infer_error(client: triton.InferenceServerClient, *args: Any, **options: Any) -> list[str]:
     try:
         client.infer(*args, **options)
     except InferenceServerException as error:
@@ -74,8 +74,8 @@ def main() -> None:
         arrays = classify(client)
         seen["analysis"], pictures = project(client)
         wrong = PIXELS[:, :, :31]
-        seen["refusal"] = refusal(client, "tiny", [input_of("input", "FP32", wrong)])
-        seen["no model"] = refusal(client, "huge", [input_of("input", "FP32", PIXELS)])
+        seen["error"] = infer_error(client, "tiny", [input_of("input", "FP32", wrong)])
+        seen["no model"] = infer_error(client, "huge", [input_of("input", "FP32", PIXELS)])
     (OUT / "seen.json").write_text(json.dumps(seen))
     np.savez(OUT / "arrays.npz", **arrays)
     for place, png in enumerate(pictures):

@@ -22,7 +22,7 @@ from zfscope.v1 import analysis_pb2 as pb
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def test_an_answer_is_what_the_analysis_gives_in_process(client: Client, photo: bytes, store: Path) -> None:
+def test_the_response_matches_the_analyzer_in_process(client: Client, photo: bytes, store: Path) -> None:
     model = ModelStore(store).load("tiny")
     project = load_analyzers().analyzer("project")
     params = project.params(top=4, rank="sum", rule="guided", normalisation="gradient", control=True)
@@ -48,9 +48,7 @@ def test_an_answer_is_what_the_analysis_gives_in_process(client: Client, photo: 
         assert (got.picture.name, got.picture.scale) == (picture.name, picture.scale)
 
 
-def test_a_request_that_says_nothing_gets_pictures_of_nine_maps_of_conv5(
-    client: Client, photo: bytes
-) -> None:
+def test_by_default_nine_maps_of_conv5_are_drawn(client: Client, photo: bytes) -> None:
     answer = client.project(photo)
 
     assert [seen.layer for seen in answer.projections] == ["conv5"] * 9
@@ -61,13 +59,13 @@ def test_a_request_that_says_nothing_gets_pictures_of_nine_maps_of_conv5(
     assert all(seen.tensor is None and seen.control_tensor is None for seen in answer.projections)
 
 
-def test_the_answer_names_the_model_and_the_size_of_the_photo(client: Client, photo: bytes) -> None:
+def test_the_response_names_the_model_and_the_size_of_the_photo(client: Client, photo: bytes) -> None:
     answer = client.project(photo, top=1, version=1)
 
     assert (answer.model, answer.version, answer.photo_size) == ("tiny", 1, (48, 60))
 
 
-def test_tensors_may_come_without_pictures(client: Client, photo: bytes) -> None:
+def test_tensors_can_be_requested_without_pictures(client: Client, photo: bytes) -> None:
     answer = client.project(photo, top=2, pictures=False, tensors=True)
 
     assert answer.sheet is None
@@ -75,7 +73,7 @@ def test_tensors_may_come_without_pictures(client: Client, photo: bytes) -> None
     assert [seen.tensor.shape for seen in answer.projections if seen.tensor is not None] == [(3, 32, 32)] * 2
 
 
-def test_the_control_is_another_projection_of_the_same_unit(client: Client, photo: bytes) -> None:
+def test_the_control_is_a_different_projection_of_the_same_unit(client: Client, photo: bytes) -> None:
     (seen,) = client.project(photo, top=1, control=True, tensors=True).projections
 
     assert seen.tensor is not None
@@ -84,7 +82,7 @@ def test_the_control_is_another_projection_of_the_same_unit(client: Client, phot
     assert not np.allclose(seen.tensor, seen.control_tensor)
 
 
-def test_units_come_back_in_the_order_asked_for(client: Client, photo: bytes) -> None:
+def test_units_are_returned_in_the_requested_order(client: Client, photo: bytes) -> None:
     units = [Unit(3, 1, 2), Unit(0, 6, 0), Unit(11)]
 
     answer = client.project(photo, units=units)
@@ -99,7 +97,7 @@ def test_a_unit_of_a_fully_connected_layer_has_no_row_and_column(client: Client,
     assert (seen.layer, seen.map, seen.y, seen.x) == ("fc6", 2, None, None)
 
 
-def test_a_tensor_may_stand_for_the_photo(client: Client) -> None:
+def test_a_tensor_can_replace_the_photo(client: Client) -> None:
     pixels = np.random.default_rng(1).normal(0, 1, (3, 32, 32)).astype(np.float32)
 
     answer = client.project(pixels, top=1)
@@ -133,30 +131,32 @@ def test_a_tensor_may_stand_for_the_photo(client: Client) -> None:
         ({"version": 7}, NotFound, "version", "model 'tiny' has no version 7; available: 1, 2"),
     ],
 )
-def test_what_cannot_be_projected_is_refused_with_field_value_and_what_is_allowed(
+def test_errors_name_the_field_its_value_and_what_is_allowed(
     client: Client, photo: bytes, options: dict[str, Any], error: type[Exception], field: str, message: str
 ) -> None:
-    with pytest.raises(error, match=message) as refusal:
+    with pytest.raises(error, match=message) as caught:
         client.project(photo, **options)
 
-    assert refusal.value.field == field
+    assert caught.value.field == field
     assert client.project(photo, top=1).projections
 
 
 @pytest.mark.parametrize("options", [{"units": [Unit(0, y=1)]}, {"units": [Unit(0, x=1)]}])
-def test_a_row_without_a_column_is_refused(client: Client, photo: bytes, options: dict[str, Any]) -> None:
+def test_a_unit_with_only_a_row_or_a_column_is_rejected(
+    client: Client, photo: bytes, options: dict[str, Any]
+) -> None:
     with pytest.raises(InputError, match=r"units\[0\]"):
         client.project(photo, **options)
 
 
 @pytest.mark.parametrize("name", ["rank", "rule", "normalisation"])
-def test_a_number_that_is_no_value_of_an_enum_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="value 9 is not allowed") as refusal:
+def test_an_unknown_enum_value_is_rejected(name: str) -> None:
+    with pytest.raises(InputError, match="value 9 is not allowed") as caught:
         call_of(PROJECT, pb.ProjectRequest(**{name: 9}))
 
-    assert refusal.value.field == name
+    assert caught.value.field == name
 
 
-def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
+def test_unset_fields_get_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("project").params
     assert params.model_validate(call_of(PROJECT, pb.ProjectRequest()).parameters) == params()

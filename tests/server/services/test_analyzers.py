@@ -1,15 +1,9 @@
-"""ListAnalyzers and Analyze over the wire, by analyzers that behave and by some that do not."""
+"""ListAnalyzers and Analyze over the wire, with analyzers that follow the contract and some that break it."""
 
-import asyncio
 import re
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib.metadata import EntryPoint, entry_points, version
-from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import grpc
 import numpy as np
@@ -17,10 +11,16 @@ import pytest
 from google.protobuf import struct_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tests.server.services.fake_analyzers import (
+    ANALYZERS,
+    EXITS,
+    INVALID_RESULTS,
+    CountingAnalyzer,
+    FakeDistribution,
+    UncancellableAnalyzer,
+)
 from zfscope.analysis import registry
-from zfscope.analysis.contract import Analysis, Context, Picture, Table
 from zfscope.analysis.reserved import GROUP
 from zfscope.client import Client, Progress
 from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
@@ -29,214 +29,26 @@ from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import image_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 
-PICTURE = Picture("seen", b"\x89PNG\r\n\x1a\n", "nothing")
-
-
-class Params(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    steps: int = Field(default=3, ge=1, description="How many.")
-    level: float = Field(default=0.5, le=1, description="How much.")
-    rest_s: float = Field(default=0.01, ge=0, description="Seconds between steps.")
-
-
-class Base:
-    summary = "A part of a test"
-    api_version = 2
-    photos = (1, 2)
-    params = Params
-
-    def cost(self, model: Any, params: Params) -> int:
-        return params.steps
-
-
-class Counting(Base):
-    """Goes on step by step, and tells so."""
-
-    name = "counting"
-    begun: ClassVar[threading.Event] = threading.Event()
-    stopped: ClassVar[threading.Event] = threading.Event()
-    shown: ClassVar[list[int]] = []
-
-    def analyze(self, context: Context, params: Params) -> Analysis:
-        self.begun.set()
-        try:
-            for step in range(params.steps):
-                context.check_cancelled()
-                context.progress(step / params.steps, partial(self._show, step))
-                time.sleep(params.rest_s)
-        finally:
-            self.stopped.set()
-        table = Table(("name", "share", "count"), (("a", 0.25, 2), (None, 1.5, None)))
-        levels = np.arange(6, dtype=np.float32).reshape(2, 3)
-        return Analysis(numbers={"photos": len(context.images)}, tables={"t": table}, tensors={"x": levels})
-
-    def _show(self, step: int) -> Analysis:
-        self.shown.append(step)
-        return Analysis(numbers={"step": step}, tensors={"step": np.array([step])})
-
-
-class Failing(Base):
-    name = "failing"
-
-    def analyze(self, context: Context, params: Params) -> Analysis:
-        raise RuntimeError("a secret of the inside")
-
-
-ENDINGS: dict[str, BaseException] = {
-    "SystemExit": SystemExit("bye"),
-    "KeyboardInterrupt": KeyboardInterrupt("bye"),
-    "GeneratorExit": GeneratorExit("bye"),
-    "CancelledError": asyncio.CancelledError("bye"),
-}
-
-
-class Ending(Base):
-    """Raises at a stage what would end a process or a task."""
-
-    name = "ending"
-
-    class params(BaseModel):  # noqa: N801  (the contract's name)
-        stage: str = "cost"
-        raised: str = "SystemExit"
-
-        @field_validator("stage")
-        @classmethod
-        def _read(cls, stage: str) -> str:
-            if stage == "read":
-                raise ENDINGS["SystemExit"]
-            return stage
-
-    def cost(self, model: Any, params: Any) -> int:
-        if params.stage == "cost":
-            raise ENDINGS[params.raised]
-        return 1
-
-    def analyze(self, context: Context, params: Any) -> Analysis:
-        def fail() -> Analysis:
-            raise ENDINGS[params.raised]
-
-        if params.stage == "thread":
-            threading.Thread(target=sys.exit, args=["bye"]).start()
-            return Analysis()
-        context.progress(0.5, fail if params.stage == "progress" else None)
-        return fail()
-
-
-SPOILT: tuple[Any, ...] = (
-    {"numbers": {"mean": "0.5"}},
-    {"tables": {"t": Table(("a",), ((float("inf"),),))}},
-    {"tensors": {"x": np.zeros(0, np.float32)}},
-    {"pictures": (PICTURE, PICTURE)},
-)
-
-
-class Spoiling(Base):
-    """Gives one of the things that cannot be sent, at once or as what there is to see already."""
-
-    name = "spoiling"
-
-    class params(BaseModel):  # noqa: N801  (the contract's name)
-        case: int = 0
-        early: bool = False
-        steps: int = 1
-
-    def analyze(self, context: Context, params: Any) -> Analysis:
-        spoilt = Analysis(**SPOILT[params.case])
-        if params.early:
-            context.progress(0.5, lambda: spoilt)
-        return Analysis() if params.early else spoilt
-
-
-class Refusing(Base):
-    """Refuses at each stage what its parameter names."""
-
-    name = "refusing"
-
-    class params(BaseModel):  # noqa: N801  (the contract's name)
-        field: str
-        stage: str = "analyze"
-
-        @field_validator("stage")
-        @classmethod
-        def _read(cls, stage: str) -> str:
-            refuse(stage, "read", "stage")
-            return stage
-
-    def cost(self, model: Any, params: Any) -> int:
-        refuse(params.stage, "cost", params.field)
-        return 1
-
-    def analyze(self, context: Context, params: Any) -> Analysis:
-        refuse(params.stage, "analyze", params.field)
-        return Analysis()
-
-
-def refuse(stage: str, this_one: str, field: str) -> None:
-    if stage == this_one:
-        raise InputError("not so", field=field)
-
-
-class Numpy(Base):
-    name = "numpy"
-
-    def analyze(self, context: Context, params: Params) -> Analysis:
-        row = (np.float32(0.5), np.int64(3), np.bool_(True), np.str_("a"))
-        return Analysis(numbers={"mean": np.float32(0.25)}, tables={"t": Table(tuple("abcd"), (row,))})
-
-
-class Deaf(Base):
-    """Never looks whether anyone waits."""
-
-    name = "deaf"
-    begun: ClassVar[threading.Event] = threading.Event()
-    released: ClassVar[threading.Event] = threading.Event()
-
-    def analyze(self, context: Context, params: Params) -> Analysis:
-        self.begun.set()
-        assert self.released.wait(timeout=60)
-        return Analysis()
-
-
-class Catalogue(Base):
-    """Looks at the models, and at no photo."""
-
-    name = "catalogue"
-    photos = (0, 0)
-
-    def analyze(self, context: Context, params: Params) -> Analysis:
-        assert context.store is not None
-        assert context.images == ()
-        found = tuple((manifest.name, manifest.version) for manifest in context.store.manifests())
-        return Analysis(tables={"models": Table(("name", "version"), found)})
-
-
-class Distribution:
-    """A package, as far as it is looked at."""
-
-    name, version = "zfscope-odd", "1.2"
-
 
 @pytest.fixture
-def odd_client(
+def fake_client(
     settings: Settings, make_service: Callable[[Settings], Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Client]:
-    """A client of a service that has the analyzers above too."""
-    module = ModuleType("odd_analyzers")
-    odd = {
-        kind.name: kind for kind in (Counting, Failing, Ending, Spoiling, Refusing, Numpy, Deaf, Catalogue)
-    }
-    vars(module).update({kind.__name__: kind for kind in odd.values()})
-    monkeypatch.setitem(sys.modules, "odd_analyzers", module)
-    points = [EntryPoint(name, f"odd_analyzers:{kind.__name__}", GROUP) for name, kind in odd.items()]
+    """A client of a service that also has the fake analyzers."""
+    points = [EntryPoint(kind.name, f"{kind.__module__}:{kind.__name__}", GROUP) for kind in ANALYZERS]
     for point in points:
-        vars(point)["dist"] = Distribution()
+        vars(point)["dist"] = FakeDistribution()
     monkeypatch.setattr(registry, "entry_points", lambda group: [*entry_points(group=group), *points])
     service = make_service(settings.model_copy(update={"max_passes": 5_000}))
-    service.call(service.service.warm_up())
-    for event in (Counting.begun, Counting.stopped, Deaf.begun, Deaf.released):
+    service.warm_up()
+    for event in (
+        CountingAnalyzer.started,
+        CountingAnalyzer.stopped,
+        UncancellableAnalyzer.started,
+        UncancellableAnalyzer.released,
+    ):
         event.clear()
-    Counting.shown.clear()
+    CountingAnalyzer.partial_steps.clear()
     with Client(service.address) as client:
         yield client
 
@@ -245,12 +57,17 @@ def stub_of(client: Client) -> AnalysisServiceStub:
     return AnalysisServiceStub(client._channel)
 
 
-def test_analyzers_are_listed_with_who_brought_them_and_what_they_take(odd_client: Client) -> None:
-    listed = {found.name: found for found in odd_client.analyzers()}
+def analyze_all(client: Client) -> Callable[..., list[pb.AnalyzeResponse]]:
+    """Return a function that calls Analyze and reads the whole stream."""
+    return lambda request, **options: list(stub_of(client).Analyze(request, **options))
+
+
+def test_analyzers_are_listed_with_package_photos_cost_and_parameters(fake_client: Client) -> None:
+    listed = {analyzer.name: analyzer for analyzer in fake_client.analyzers()}
     assert {"project", "counting", "failing"} <= set(listed)
-    brought = {name: (found.distribution, found.version) for name, found in listed.items()}
-    assert brought["project"] == brought["correspond"] == ("zfscope", version("zfscope"))
-    assert brought["counting"] == brought["deaf"] == ("zfscope-odd", "1.2")
+    packages = {name: (analyzer.distribution, analyzer.version) for name, analyzer in listed.items()}
+    assert packages["project"] == packages["correspond"] == ("zfscope", version("zfscope"))
+    assert packages["counting"] == packages["uncancellable"] == ("zfscope-fake", "1.2")
     project = listed["project"]
     assert (project.photos, project.cost) == ((1, 1), 10)
     assert project.parameters_schema["properties"]["top"]["default"] == 9
@@ -258,54 +75,61 @@ def test_analyzers_are_listed_with_who_brought_them_and_what_they_take(odd_clien
     assert listed["counting"].photos == (1, 2)
 
 
-def test_an_analysis_of_models_takes_no_photo(odd_client: Client, photo: bytes) -> None:
-    found = odd_client.analyze("catalogue", []).analysis.tables["models"].rows
-    assert found == (("other", 1), ("tiny", 1), ("tiny", 2))
-    with pytest.raises(InputError, match="1 photos; 'catalogue' takes 0") as refusal:
-        odd_client.analyze("catalogue", [photo])
-    assert refusal.value.field == "images"
+def test_an_analyzer_of_models_takes_no_photos(fake_client: Client, photo: bytes) -> None:
+    rows = fake_client.analyze("catalogue", []).analysis.tables["models"].rows
+    assert rows == (("other", 1), ("tiny", 1), ("tiny", 2))
+    with pytest.raises(InputError, match="1 photos; 'catalogue' takes 0") as caught:
+        fake_client.analyze("catalogue", [photo])
+    assert caught.value.field == "images"
     with pytest.raises(TooMuchWork, match="would cost 5,001 forward passes with these parameters; one"):
-        odd_client.analyze("catalogue", [], {"steps": 5_001})
+        fake_client.analyze("catalogue", [], {"steps": 5_001})
 
 
-def test_an_analysis_tells_how_far_it_is_and_then_what_it_found(odd_client: Client, photo: bytes) -> None:
-    told: list[Progress] = []
-    found = odd_client.analyze("counting", [photo, photo], {"steps": 30}, tensors=True, progress=told.append)
+def test_an_analysis_reports_progress_and_then_its_result(fake_client: Client, photo: bytes) -> None:
+    reports: list[Progress] = []
+    result = fake_client.analyze(
+        "counting", [photo, photo], {"steps": 30}, tensors=True, progress=reports.append
+    )
 
-    assert (found.model, found.version) == ("tiny", 2)
-    assert found.analysis.numbers == {"photos": 2}
-    assert found.analysis.tables["t"].records() == [
+    assert (result.model, result.version) == ("tiny", 2)
+    assert result.analysis.numbers == {"photos": 2}
+    assert result.analysis.tables["t"].records() == [
         {"name": "a", "share": 0.25, "count": 2},
         {"name": None, "share": 1.5, "count": None},
     ]
-    np.testing.assert_array_equal(found.analysis.tensors["x"], [[0, 1, 2], [3, 4, 5]])
-    assert told
-    shares = [progress.fraction for progress in told]
-    assert shares == sorted(shares)
-    shown = {told.fraction: told.partial.numbers["step"] for told in told if told.partial is not None}
-    assert shares[0] in shown
-    assert all(step == pytest.approx(30 * share) for share, step in shown.items())
+    np.testing.assert_array_equal(result.analysis.tensors["x"], [[0, 1, 2], [3, 4, 5]])
+    assert reports
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions)
+    steps = {
+        report.fraction: report.partial.numbers["step"] for report in reports if report.partial is not None
+    }
+    assert fractions[0] in steps
+    assert all(step == pytest.approx(30 * fraction) for fraction, step in steps.items())
 
 
-def test_what_there_is_to_see_already_is_made_only_to_be_read(odd_client: Client, photo: bytes) -> None:
-    told: list[Progress] = []
-    odd_client.analyze("counting", [photo], {"steps": 1_000, "rest_s": 0}, progress=told.append)
-    assert Counting.shown == [told.partial.numbers["step"] for told in told if told.partial is not None]
-    assert 1 <= len(Counting.shown) < 1_000
+def test_partial_results_are_computed_only_if_they_are_sent(fake_client: Client, photo: bytes) -> None:
+    reports: list[Progress] = []
+    fake_client.analyze("counting", [photo], {"steps": 1_000, "rest_s": 0}, progress=reports.append)
+    assert CountingAnalyzer.partial_steps == [
+        report.partial.numbers["step"] for report in reports if report.partial is not None
+    ]
+    assert 1 <= len(CountingAnalyzer.partial_steps) < 1_000
 
 
-def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) -> None:
-    own = client.project(photo, top=2, tensors=True)
-    seen = client.analyze("project", [photo], {"top": 2}, tensors=True).analysis
+def test_analyze_returns_the_same_as_the_typed_rpc(client: Client, photo: bytes) -> None:
+    typed = client.project(photo, top=2, tensors=True)
+    untyped = client.analyze("project", [photo], {"top": 2}, tensors=True).analysis
 
-    assert [row["map"] for row in seen.tables["projections"].records()] == [p.map for p in own.projections]
-    np.testing.assert_array_equal(seen.tensors["projections"][0], own.projections[0].tensor)
-    assert own.sheet is not None
-    assert [picture.name for picture in seen.pictures][-1] == own.sheet.name
+    maps = [row["map"] for row in untyped.tables["projections"].records()]
+    assert maps == [projection.map for projection in typed.projections]
+    np.testing.assert_array_equal(untyped.tensors["projections"][0], typed.projections[0].tensor)
+    assert typed.sheet is not None
+    assert [picture.name for picture in untyped.pictures][-1] == typed.sheet.name
 
 
 @pytest.mark.parametrize(
-    ("analyzer", "parameters", "photos", "error", "field", "told"),
+    ("analyzer", "parameters", "photos", "error", "field", "message"),
     [
         (
             "nothing",
@@ -328,168 +152,170 @@ def test_any_analyzer_answers_as_its_own_rpc_does(client: Client, photo: bytes) 
         ),
         ("counting", {}, 0, InputError, "images", "0 photos; 'counting' takes 1 to 2"),
         ("counting", {}, 3, InputError, "images", "3 photos; 'counting' takes 1 to 2"),
-        ("refusing", {"field": "field"}, 1, InputError, "parameters.field", "not so"),
+        ("rejecting", {"field": "field"}, 1, InputError, "parameters.field", "not so"),
         (
-            "refusing",
+            "rejecting",
             {"field": "field", "stage": "cost"},
             1,
             InputError,
             "parameters.field",
             "not so",
         ),
-        ("refusing", {"field": "", "stage": "read"}, 1, InputError, "parameters.stage", "not so"),
-        ("refusing", {"field": "images[0]"}, 1, InputError, "images[0]", "not so"),
+        ("rejecting", {"field": "", "stage": "read"}, 1, InputError, "parameters.stage", "not so"),
+        ("rejecting", {"field": "images[0]"}, 1, InputError, "images[0]", "not so"),
         ("counting", {"steps": 5001}, 1, TooMuchWork, "parameters", "5,001 forward passes.*5,000"),
     ],
 )
-def test_what_cannot_be_analyzed_is_refused_with_field_value_and_what_is_allowed(
-    odd_client: Client,
+def test_errors_name_the_field_its_value_and_what_is_allowed(
+    fake_client: Client,
     photo: bytes,
     analyzer: str,
     parameters: dict[str, Any],
     photos: int,
     error: type[ZfscopeError],
     field: str,
-    told: str,
+    message: str,
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
-        odd_client.analyze(analyzer, [photo] * photos, parameters)
-    assert refusal.value.field == field
+    with pytest.raises(error, match=message) as caught:
+        fake_client.analyze(analyzer, [photo] * photos, parameters)
+    assert caught.value.field == field
 
 
-def test_a_photo_that_is_missing_is_named_by_its_place(
-    odd_client: Client, refused: Callable[..., Any]
+def test_the_error_has_the_index_of_a_missing_photo(
+    fake_client: Client, call_error: Callable[..., Any]
 ) -> None:
     request = pb.AnalyzeRequest(analyzer="counting", images=[image_pb2.Image()])
 
-    refusal = refused(lambda *asked, **limits: list(stub_of(odd_client).Analyze(*asked, **limits)), request)
+    error = call_error(analyze_all(fake_client), request)
 
-    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "images[0]")
+    assert (error.code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, "images[0]")
 
 
-def test_every_wrong_field_is_a_violation_of_its_own(odd_client: Client, photo: bytes) -> None:
+def test_every_invalid_field_is_a_separate_violation(fake_client: Client, photo: bytes) -> None:
     struct = struct_pb2.Struct()
     struct.update({"steps": -1, "level": 2})
     request = pb.AnalyzeRequest(
         analyzer="counting", images=[image_pb2.Image(encoded=photo)], parameters=struct
     )
-    with pytest.raises(grpc.RpcError) as failure:
-        list(stub_of(odd_client).Analyze(request))
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub_of(fake_client).Analyze(request))
 
-    status = rpc_status.from_call(failure.value)
+    status = rpc_status.from_call(caught.value)
     bad = error_details_pb2.BadRequest()
     assert any(detail.Unpack(bad) for detail in status.details)
     assert [violation.field for violation in bad.field_violations] == ["parameters.steps", "parameters.level"]
 
 
-def test_numbers_that_json_cannot_hold_are_refused(odd_client: Client, photo: bytes) -> None:
-    with pytest.raises(InputError, match="JSON cannot") as refusal:
-        odd_client.analyze("counting", [photo], {"level": float("nan")})
-    assert refusal.value.field == "parameters"
+def test_numbers_that_json_cannot_represent_are_rejected(fake_client: Client, photo: bytes) -> None:
+    with pytest.raises(InputError, match="JSON cannot") as caught:
+        fake_client.analyze("counting", [photo], {"level": float("nan")})
+    assert caught.value.field == "parameters"
 
 
-def test_an_analyzer_that_fails_harms_only_its_own_request_and_is_named_in_the_log(
-    odd_client: Client, photo: bytes, capfd: pytest.CaptureFixture[str]
+def test_a_failing_analyzer_fails_only_its_own_call_and_is_named_in_the_log(
+    fake_client: Client, photo: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ZfscopeError, match="request id") as failure:
-        odd_client.analyze("failing", [photo], {})
-    assert "secret" not in failure.value.message
-    fault = "the service failed: analyzer 'failing' (zfscope-odd 1.2) failed; see its log for"
-    assert failure.value.message.startswith(fault)
+    with pytest.raises(ZfscopeError, match="request id") as caught:
+        fake_client.analyze("failing", [photo], {})
+    assert "secret" not in caught.value.message
+    message = "the service failed: analyzer 'failing' (zfscope-fake 1.2) failed; see its log for"
+    assert caught.value.message.startswith(message)
     log = " ".join(capfd.readouterr().out.split())
-    assert "analyzer 'failing' (zfscope-odd 1.2) failed: RuntimeError: a secret of the inside" in log
-    assert failure.value.message.split()[-1] in log
+    assert "analyzer 'failing' (zfscope-fake 1.2) failed: RuntimeError: an internal secret" in log
+    assert caught.value.message.split()[-1] in log
     for field in ("analyzer", "package", "version"):
         assert re.search(rf"\b{field}=", re.sub(r"\x1b\[[0-9;]*m", "", log)), log
-    assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
+    assert fake_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_what_cannot_be_sent_harms_only_the_request_that_asked_for_it(
-    odd_client: Client, photo: bytes, refused: Callable[..., Any], early: bool
+def test_an_invalid_result_fails_only_its_own_call(
+    fake_client: Client, photo: bytes, call_error: Callable[..., Any], early: bool
 ) -> None:
-    for case in range(len(SPOILT)):
+    for case in range(len(INVALID_RESULTS)):
         struct = struct_pb2.Struct()
         struct.update({"case": case, "early": early})
         images = [image_pb2.Image(encoded=photo)]
-        request = pb.AnalyzeRequest(analyzer="spoiling", images=images, parameters=struct, tensors=True)
+        request = pb.AnalyzeRequest(analyzer="invalid", images=images, parameters=struct, tensors=True)
 
-        refusal = refused(lambda *asked, **given: list(stub_of(odd_client).Analyze(*asked, **given)), request)
+        error = call_error(
+            lambda *asked, **given: list(stub_of(fake_client).Analyze(*asked, **given)), request
+        )
 
-        assert refusal.code is grpc.StatusCode.INTERNAL, SPOILT[case]
-        fault = "analyzer 'spoiling' (zfscope-odd 1.2) failed; see its log for request id "
-        assert refusal.message.startswith(f"the service failed: {fault}")
-    assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
-
-
-def test_numbers_of_numpy_s_are_sent_as_numbers(odd_client: Client, photo: bytes) -> None:
-    found = odd_client.analyze("numpy", [photo], {}).analysis
-    assert found.numbers == {"mean": 0.25}
-    assert found.tables["t"].rows == ((0.5, 3, 1, "a"),)
+        assert error.code is grpc.StatusCode.INTERNAL, INVALID_RESULTS[case]
+        message = "analyzer 'invalid' (zfscope-fake 1.2) failed; see its log for request id "
+        assert error.message.startswith(f"the service failed: {message}")
+    assert fake_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
 
 
-def test_an_analyzer_that_nobody_waits_for_stops(odd_client: Client, photo: bytes) -> None:
+def test_numpy_scalars_are_sent_as_numbers(fake_client: Client, photo: bytes) -> None:
+    result = fake_client.analyze("numpy", [photo], {}).analysis
+    assert result.numbers == {"mean": 0.25}
+    assert result.tables["t"].rows == ((0.5, 3, 1, "a"),)
+
+
+def test_an_analyzer_stops_when_its_call_is_cancelled(fake_client: Client, photo: bytes) -> None:
     struct = struct_pb2.Struct()
     struct.update({"steps": 4000})
     request = pb.AnalyzeRequest(
         analyzer="counting", images=[image_pb2.Image(encoded=photo)], parameters=struct
     )
-    call = stub_of(odd_client).Analyze(request)
+    call = stub_of(fake_client).Analyze(request)
     next(call)
     call.cancel()
-    assert Counting.stopped.wait(timeout=60)
+    assert CountingAnalyzer.stopped.wait(timeout=60)
 
 
-def test_an_analysis_that_takes_longer_than_its_deadline_stops(odd_client: Client, photo: bytes) -> None:
+def test_an_analyzer_stops_when_the_deadline_expires(fake_client: Client, photo: bytes) -> None:
     struct = struct_pb2.Struct()
     struct.update({"steps": 4000})
     request = pb.AnalyzeRequest(
         analyzer="counting", images=[image_pb2.Image(encoded=photo)], parameters=struct
     )
-    with pytest.raises(grpc.RpcError) as failure:
-        list(stub_of(odd_client).Analyze(request, timeout=0.5))
-    assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    # On a busy machine the deadline may pass before the analysis begins.
-    assert not Counting.begun.is_set() or Counting.stopped.wait(timeout=60)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub_of(fake_client).Analyze(request, timeout=0.5))
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    # On a busy machine the deadline may expire before the analysis starts.
+    assert not CountingAnalyzer.started.is_set() or CountingAnalyzer.stopped.wait(timeout=60)
 
 
-def test_an_analyzer_that_never_looks_keeps_no_other_request_waiting(
-    odd_client: Client, photo: bytes
+def test_an_analyzer_that_ignores_cancellation_does_not_delay_other_calls(
+    fake_client: Client, photo: bytes
 ) -> None:
-    deaf = stub_of(odd_client).Analyze(
-        pb.AnalyzeRequest(analyzer="deaf", images=[image_pb2.Image(encoded=photo)])
+    uncancellable = stub_of(fake_client).Analyze(
+        pb.AnalyzeRequest(analyzer="uncancellable", images=[image_pb2.Image(encoded=photo)])
     )
-    assert Deaf.begun.wait(timeout=60)
-    deaf.cancel()
-    assert odd_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
-    Deaf.released.set()
+    assert UncancellableAnalyzer.started.wait(timeout=60)
+    uncancellable.cancel()
+    assert fake_client.analyze("counting", [photo], {}).analysis.numbers == {"photos": 1}
+    UncancellableAnalyzer.released.set()
     with pytest.raises(grpc.RpcError):
-        next(deaf)
+        next(uncancellable)
 
 
-def test_a_cancelled_projection_is_told_so(client: Client, photo: bytes) -> None:
-    with Client(client._connection.target.text, timeout_s=0.001) as hasty, pytest.raises(Cancelled):
-        hasty.project(photo, top=9)
+def test_a_projection_whose_deadline_expires_raises_cancelled(client: Client, photo: bytes) -> None:
+    with Client(client._connection.target.text, timeout_s=0.001) as impatient, pytest.raises(Cancelled):
+        impatient.project(photo, top=9)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_analyzer_that_ends_a_process_fails_its_own_call_alone(
-    odd_client: Client, photo: bytes, capfd: pytest.CaptureFixture[str]
+def test_an_analyzer_that_raises_system_exit_fails_only_its_own_call(
+    fake_client: Client, photo: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def read(_: Progress) -> None:
-        """Read what can be shown early."""
+    def ignore(_: Progress) -> None:
+        """Ignore progress; with a callback, the client requests partial results."""
 
-    faults = [(stage, raised) for stage in ("analyze", "progress", "cost") for raised in ENDINGS]
-    for stage, raised in [*faults, ("read", "SystemExit")]:
-        with pytest.raises(ZfscopeError) as failure:
-            odd_client.analyze("ending", [photo], {"stage": stage, "raised": raised}, progress=read)
-        assert type(failure.value) is ZfscopeError
-        fault = "the service failed: analyzer 'ending' (zfscope-odd 1.2) failed; see its log for "
-        assert failure.value.message.startswith(f"{fault}request id ")
+    cases = [(stage, raised) for stage in ("analyze", "progress", "cost") for raised in EXITS]
+    for stage, raised in [*cases, ("read", "SystemExit")]:
+        with pytest.raises(ZfscopeError) as caught:
+            fake_client.analyze("exiting", [photo], {"stage": stage, "raised": raised}, progress=ignore)
+        assert type(caught.value) is ZfscopeError
+        message = "the service failed: analyzer 'exiting' (zfscope-fake 1.2) failed; see its log for "
+        assert caught.value.message.startswith(f"{message}request id ")
         log = " ".join(capfd.readouterr().out.split())
-        fault = f"analyzer 'ending' (zfscope-odd 1.2) failed: {raised}: bye; this is a bug in the package"
-        assert fault in log
-        assert odd_client.health() == "SERVING"
-    assert odd_client.analyze("ending", [photo], {"stage": "thread"}).analysis.numbers == {}
-    assert odd_client.classify(photo).model == "tiny"
-    assert {found.name: found.cost for found in odd_client.analyzers()}["ending"] is None
+        line = f"analyzer 'exiting' (zfscope-fake 1.2) failed: {raised}: bye; this is a bug in the package"
+        assert line in log
+        assert fake_client.health() == "SERVING"
+    assert fake_client.analyze("exiting", [photo], {"stage": "thread"}).analysis.numbers == {}
+    assert fake_client.classify(photo).model == "tiny"
+    assert {analyzer.name: analyzer.cost for analyzer in fake_client.analyzers()}["exiting"] is None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.server.conftest import SPEC, Running
+from tests.server.conftest import SPEC, RunningService
 from zfscope.client import Box, Client
 from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
@@ -39,9 +39,7 @@ def probabilities(model: Model, pixels: np.ndarray) -> np.ndarray:
     return mean
 
 
-def test_a_photo_gets_the_probabilities_that_the_network_gives(
-    client: Client, photo: bytes, model: Model
-) -> None:
+def test_probabilities_match_the_network_in_process(client: Client, photo: bytes, model: Model) -> None:
     expected = probabilities(model, prepare(decode(photo), model.preprocessing).pixels)
 
     answer = client.classify(photo)
@@ -58,11 +56,11 @@ def test_a_photo_gets_the_probabilities_that_the_network_gives(
     ]
 
 
-def test_a_tensor_for_a_model_that_is_not_loaded_yet_holds_up_nobody_else(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, make_service: Callable[..., Running]
+def test_loading_a_model_does_not_delay_requests_to_other_models(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, make_service: Callable[..., RunningService]
 ) -> None:
     service = make_service(settings)
-    service.call(service.service.warm_up())
+    service.warm_up()
     begun, released, load = threading.Event(), threading.Event(), ModelStore.load
 
     def slow(*args: Any, **options: Any) -> Model:
@@ -100,12 +98,12 @@ def write_model_of_maps(store: Path) -> None:
     write_model(store, manifest, build(spec, generator=torch.Generator().manual_seed(1)))
 
 
-def test_a_model_that_ends_in_feature_maps_is_looked_into_and_does_not_classify(
-    settings: Settings, photo: bytes, tmp_path: Path, make_service: Callable[[Settings], Running]
+def test_a_model_without_classes_can_be_analyzed_but_does_not_classify(
+    settings: Settings, photo: bytes, tmp_path: Path, make_service: Callable[[Settings], RunningService]
 ) -> None:
     write_model_of_maps(tmp_path)
     service = make_service(settings.model_copy(update={"store": tmp_path, "default_model": "maps"}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     told = "^model 'maps' version 1 has no classes: it ends in the feature maps of 'relu5'"
     with Client(service.address) as client:
         assert (client.models()[0].classes, client.model().labels) == (0, ())
@@ -128,7 +126,7 @@ def test_probability_is_the_softmax_of_the_logits(client: Client, photo: bytes) 
     assert [score.probability for score in classes] == pytest.approx(list(powers / powers.sum()), rel=1e-4)
 
 
-def test_ten_crops_are_averaged(client: Client, photo: bytes, model: Model) -> None:
+def test_probabilities_of_ten_crops_are_averaged(client: Client, photo: bytes, model: Model) -> None:
     expected = probabilities(model, prepare(decode(photo), model.preprocessing, crops="ten").pixels)
 
     answer = client.classify(photo, ten_crop=True)
@@ -136,35 +134,37 @@ def test_ten_crops_are_averaged(client: Client, photo: bytes, model: Model) -> N
     assert answer.classes[0].probability == pytest.approx(float(expected.max()), abs=1e-5)
 
 
-def test_the_answer_names_the_model_and_the_size_of_the_photo(client: Client, photo: bytes) -> None:
+def test_the_response_names_the_model_and_the_size_of_the_photo(client: Client, photo: bytes) -> None:
     answer = client.classify(photo)
 
     assert (answer.model, answer.version) == ("tiny", 2)
     assert answer.photo_size == (48, 60)
 
 
-def test_another_model_and_version_may_be_asked_for(client: Client, photo: bytes) -> None:
+def test_a_request_can_name_a_model_and_a_version(client: Client, photo: bytes) -> None:
     assert client.classify(photo, model="other").model == "other"
     assert client.classify(photo, version=1).version == 1
 
 
-def test_a_tensor_is_what_the_network_reads(client: Client, photo: bytes, model: Model) -> None:
+def test_a_preprocessed_tensor_is_classified_like_the_photo(
+    client: Client, photo: bytes, model: Model
+) -> None:
     pixels = prepare(decode(photo), model.preprocessing).pixels[0]
 
     assert client.classify(pixels).classes == client.classify(photo).classes
 
 
-def test_top_limits_the_classes_and_may_be_more_than_there_are(client: Client, photo: bytes) -> None:
+def test_top_limits_the_number_of_classes_and_may_exceed_it(client: Client, photo: bytes) -> None:
     assert len(client.classify(photo, top=1).classes) == 1
     assert len(client.classify(photo, top=1000).classes) == 4
 
 
 @pytest.mark.parametrize("top", [0, -1, 1001, 10**9])
-def test_a_top_that_is_not_allowed_is_refused(client: Client, photo: bytes, top: int) -> None:
-    with pytest.raises(InputError, match=f"top is {top}; allowed are 1 to 1000 classes") as refusal:
+def test_a_top_out_of_range_is_rejected(client: Client, photo: bytes, top: int) -> None:
+    with pytest.raises(InputError, match=f"top is {top}; allowed are 1 to 1000 classes") as caught:
         client.classify(photo, top=top)
 
-    assert refusal.value.field == "top"
+    assert caught.value.field == "top"
 
 
 def test_an_unknown_model_is_not_found(client: Client, photo: bytes) -> None:
@@ -173,11 +173,11 @@ def test_an_unknown_model_is_not_found(client: Client, photo: bytes) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
-def test_either_runtime_gives_the_same_answer(
+def test_both_runtimes_return_the_same_probabilities(
     settings: Settings, make_service: object, client: Client, photo: bytes, runtime: str
 ) -> None:
     other = make_service(settings.model_copy(update={"runtime": runtime}))
-    other.call(other.service.warm_up())
+    other.warm_up()
 
     with Client(other.address) as second:
         scores = [score.probability for score in second.classify(photo).classes]
@@ -202,8 +202,8 @@ class HeldPasses:
         self._let_go.release()
 
 
-def test_of_four_requests_in_one_pass_one_is_cancelled_and_the_others_answer_a_hundred_times(
-    monkeypatch: pytest.MonkeyPatch, service: Running, channel: grpc.Channel, model: Model
+def test_cancelling_one_of_four_requests_in_a_pass_does_not_affect_the_others(
+    monkeypatch: pytest.MonkeyPatch, service: RunningService, channel: grpc.Channel, model: Model
 ) -> None:
     held = HeldPasses(OnnxRuntime.forward)
     monkeypatch.setattr(OnnxRuntime, "forward", lambda runtime, images: held(runtime, images))

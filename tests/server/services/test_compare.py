@@ -22,7 +22,7 @@ PNG = b"\x89PNG"
 PAIR = ["tiny:1", "tiny:2"]
 
 
-def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: bytes, store: Path) -> None:
+def test_the_response_matches_the_analyzer_in_process(client: Client, photo: bytes, store: Path) -> None:
     models = ModelStore(store)
     model = models.load("tiny", 1)
     analyzer = load_analyzers().analyzer("compare-architectures")
@@ -46,13 +46,13 @@ def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: 
     assert answer.picture.png.startswith(PNG)
 
 
-def test_an_index_is_named_over_the_wire_too(client: Client, photo: bytes) -> None:
-    with pytest.raises(NotFound, match="index 'nowhere' of model 'tiny' version 1 not found") as refusal:
+def test_the_request_names_the_index(client: Client, photo: bytes) -> None:
+    with pytest.raises(NotFound, match="index 'nowhere' of model 'tiny' version 1 not found") as caught:
         client.compare_architectures(PAIR, [photo], index="nowhere")
-    assert refusal.value.field == "index"
+    assert caught.value.field == "index"
 
 
-def test_the_picture_alone_comes_unless_tensors_are_asked_for(client: Client, photo: bytes) -> None:
+def test_tensors_are_sent_only_on_request_and_the_picture_by_default(client: Client, photo: bytes) -> None:
     answer = client.compare_architectures(["tiny", "tiny:1"], [photo])
     assert answer.table.columns == ("measure", "tiny 2", "tiny 1")
     assert answer.picture is not None
@@ -77,7 +77,7 @@ def test_the_picture_alone_comes_unless_tensors_are_asked_for(client: Client, ph
         (PAIR, 17, InputError, "images", "17 photos; 'compare-architectures' takes 1 to 16"),
     ],
 )
-def test_what_does_not_compare_is_refused_with_field_value_and_what_is_allowed(
+def test_errors_name_the_field_its_value_and_what_is_allowed(
     client: Client,
     photo: bytes,
     models: list[str],
@@ -86,19 +86,19 @@ def test_what_does_not_compare_is_refused_with_field_value_and_what_is_allowed(
     field: str,
     told: str,
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
+    with pytest.raises(error, match=told) as caught:
         client.compare_architectures(models, [photo] * count)
-    assert refusal.value.field == field
+    assert caught.value.field == field
 
 
-def test_more_passes_than_the_budget_are_refused(settings: Any, make_service: Any, photo: bytes) -> None:
+def test_requests_over_the_budget_are_rejected(settings: Any, make_service: Any, photo: bytes) -> None:
     service = make_service(settings.model_copy(update={"max_passes": 300}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     with Client(service.address) as client, pytest.raises(TooMuchWork, match="one request may cost 300"):
         client.compare_architectures(PAIR, [photo] * 2)
 
 
-def test_versions_that_are_not_named_are_the_newest() -> None:
+def test_unset_versions_mean_the_newest() -> None:
     request = pb.CompareArchitecturesRequest(models=[pb.ModelRef(name="a"), pb.ModelRef(name="b", version=3)])
     question = call_of(ARCHITECTURES, request)
     assert (question.model, question.version, question.parameters) == (

@@ -68,9 +68,7 @@ def request(*photos: bytes, **fields: Any) -> pb.CorrespondRequest:
     return pb.CorrespondRequest(images=images, **{**defaults, **fields})
 
 
-def test_the_rows_are_those_that_the_analyzer_gives_in_process(
-    client: Client, photos: list[bytes], analysed: Analysis
-) -> None:
+def test_rows_match_the_analyzer_in_process(client: Client, photos: list[bytes], analysed: Analysis) -> None:
     answer = client.correspond(photos, PARTS, **OPTIONS)
 
     assert (answer.model, answer.version) == ("tiny", 2)
@@ -89,7 +87,9 @@ def test_the_rows_are_those_that_the_analyzer_gives_in_process(
         assert (got.mean, got.deviation) == pytest.approx(row[2:4], abs=1e-3)
 
 
-def test_tensors_are_those_of_the_analyzer(client: Client, photos: list[bytes], analysed: Analysis) -> None:
+def test_tensors_match_the_analyzer_in_process(
+    client: Client, photos: list[bytes], analysed: Analysis
+) -> None:
     answer = client.correspond(photos, PARTS, **OPTIONS, tensors=True)
 
     assert answer.hamming is not None
@@ -100,7 +100,9 @@ def test_tensors_are_those_of_the_analyzer(client: Client, photos: list[bytes], 
     np.testing.assert_array_equal(answer.random_boxes, analysed.tensors["random-boxes"])
 
 
-def test_the_picture_is_that_of_the_analyzer(client: Client, photos: list[bytes], analysed: Analysis) -> None:
+def test_the_picture_matches_the_analyzer_in_process(
+    client: Client, photos: list[bytes], analysed: Analysis
+) -> None:
     answer = client.correspond(photos, PARTS, **OPTIONS)
 
     wanted = analysed.picture("correspondence")
@@ -110,7 +112,7 @@ def test_the_picture_is_that_of_the_analyzer(client: Client, photos: list[bytes]
     assert (answer.picture.name, answer.picture.scale) == (wanted.name, wanted.scale)
 
 
-def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
+def test_unset_fields_get_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("correspond").params
     asked = call_of(CORRESPOND, pb.CorrespondRequest(parts=[part(GOOD)]))
 
@@ -118,7 +120,7 @@ def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
     assert params.model_validate(asked.parameters) == params(parts=[{"name": "nose", "boxes": boxes}])
 
 
-def test_a_control_of_no_draws_is_none(client: Client, photos: list[bytes]) -> None:
+def test_without_draws_there_is_no_control(client: Client, photos: list[bytes]) -> None:
     answer = client.correspond(photos, PARTS, layers=["conv1"], random=0, tensors=True)
 
     assert {row.part for row in answer.rows} == set(PARTS)
@@ -126,7 +128,7 @@ def test_a_control_of_no_draws_is_none(client: Client, photos: list[bytes]) -> N
     assert answer.random_boxes is None
 
 
-def test_the_seed_says_where_the_control_covers(client: Client, photos: list[bytes]) -> None:
+def test_the_seed_determines_the_boxes_of_the_control(client: Client, photos: list[bytes]) -> None:
     drawn = [
         client.correspond(photos, PARTS, layers=["conv1"], random=2, tensors=True, **seed).random_boxes
         for seed in ({}, {"seed": 0}, {"seed": 1})
@@ -135,7 +137,7 @@ def test_the_seed_says_where_the_control_covers(client: Client, photos: list[byt
     assert (drawn[0] != drawn[2]).any()
 
 
-def test_the_picture_alone_comes_beside_the_numbers_unless_tensors_are_asked_for(
+def test_tensors_are_sent_only_on_request_and_the_picture_by_default(
     client: Client, photos: list[bytes]
 ) -> None:
     answer = client.correspond(photos, PARTS, layers=["conv1"], random=1)
@@ -148,7 +150,7 @@ def test_the_picture_alone_comes_beside_the_numbers_unless_tensors_are_asked_for
     assert plain.rows == answer.rows
 
 
-def test_the_default_answer_about_five_photos_and_parts_fits_a_client_s_default_limit(
+def test_the_default_response_for_five_photos_and_parts_fits_the_default_message_limit(
     channel: grpc.Channel, make_photo: Callable[..., bytes]
 ) -> None:
     photos = [make_photo(400 + number, 400) for number in range(5)]
@@ -277,60 +279,59 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_what_cannot_be_compared_is_refused_with_field_value_and_what_is_allowed(
-    channel: grpc.Channel, refused: Callable[..., Any], photo: bytes, bad: str
+def test_errors_name_the_field_its_value_and_what_is_allowed(
+    channel: grpc.Channel, call_error: Callable[..., Any], photo: bytes, bad: str
 ) -> None:
     fields, code, field, message = BAD[bad]
 
-    refusal = refused(AnalysisServiceStub(channel).Correspond, request(photo, photo, **fields))
+    error = call_error(AnalysisServiceStub(channel).Correspond, request(photo, photo, **fields))
 
-    assert (refusal.code, refusal.field) == (code, field)
-    assert message in refusal.message
+    assert (error.code, error.field) == (code, field)
+    assert message in error.message
 
 
 @pytest.mark.parametrize("count", [0, 1, 33])
-def test_fewer_than_two_photos_and_too_many_are_refused(
-    channel: grpc.Channel, refused: Callable[..., Any], photo: bytes, count: int
+def test_fewer_than_two_photos_or_too_many_are_rejected(
+    channel: grpc.Channel, call_error: Callable[..., Any], photo: bytes, count: int
 ) -> None:
-    refusal = refused(AnalysisServiceStub(channel).Correspond, request(*[photo] * count))
+    error = call_error(AnalysisServiceStub(channel).Correspond, request(*[photo] * count))
 
-    assert (refusal.code, refusal.field) == (INVALID, "images")
-    assert refusal.message == f"images: {count} photos; 'correspond' takes 2 to 32"
+    assert (error.code, error.field) == (INVALID, "images")
+    assert error.message == f"images: {count} photos; 'correspond' takes 2 to 32"
 
 
-def test_a_photo_that_is_missing_is_named(
-    channel: grpc.Channel, refused: Callable[..., Any], photo: bytes
+def test_the_error_names_a_missing_photo(
+    channel: grpc.Channel, call_error: Callable[..., Any], photo: bytes
 ) -> None:
     asked = request(photo, photo)
     asked.images[1].Clear()
 
-    refusal = refused(AnalysisServiceStub(channel).Correspond, asked)
+    error = call_error(AnalysisServiceStub(channel).Correspond, asked)
 
-    assert (refusal.code, refusal.field) == (INVALID, "images[1]")
+    assert (error.code, error.field) == (INVALID, "images[1]")
     assert (
-        "image is missing; set images[1].encoded to the bytes of a file, or images[1].tensor"
-        in refusal.message
+        "image is missing; set images[1].encoded to the bytes of a file, or images[1].tensor" in error.message
     )
 
 
-def test_more_passes_than_the_budget_are_refused_before_any_work(
+def test_requests_over_the_budget_are_rejected_before_any_work(
     settings: Settings,
     make_service: Callable[[Settings], Any],
-    refused: Callable[..., Any],
+    call_error: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     photo: bytes,
 ) -> None:
     service = make_service(settings.model_copy(update={"max_passes": 23}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     with grpc.insecure_channel(service.address) as channel:
         stub = AnalysisServiceStub(channel)
         with monkeypatch.context() as watched:
             worked: list[Any] = []
             watched.setattr(orchestration, "run", lambda *given: worked.append(given))
-            refusal = refused(stub.Correspond, request(photo, photo))
+            error = call_error(stub.Correspond, request(photo, photo))
         assert worked == []
-        assert (refusal.code, refusal.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
-        assert refusal.message == (
+        assert (error.code, error.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
+        assert error.message == (
             "'correspond' would cost 24 forward passes with these parameters, 12 for each photo; one request "
             "may cost 23"
         )

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from tests.server.conftest import SPEC, running, write_model_of_noise
+from tests.server.conftest import SPEC, run_service, write_random_model
 from tests.support.calls import call_of
 from tests.support.indexes import index_photos
 from zfscope.analysis.contract import Context
@@ -32,8 +32,8 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store: tiny has checkpoints, and indexes but for epoch 2; other has no checkpoints."""
     store, folder = tmp_path_factory.mktemp("evolved"), tmp_path_factory.mktemp("checkpoints")
     files = {epoch: _checkpoint(folder / f"{epoch}", epoch) for epoch in (1, 2)}
-    write_model_of_noise(store, "tiny", 1, checkpoints=files)
-    write_model_of_noise(store, "other", 1)
+    write_random_model(store, "tiny", 1, checkpoints=files)
+    write_random_model(store, "other", 1)
     photos = tmp_path_factory.mktemp("photos")
     for number in range(12):
         drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -62,13 +62,13 @@ def _checkpoint(path: Path, epoch: int) -> Path:
 @pytest.fixture(scope="module")
 def ask(indexed: Path, settings: Any) -> Iterator[Client]:
     """A client of a service of that store."""
-    with running(settings.model_copy(update={"store": indexed})) as service:
-        service.call(service.service.warm_up())
+    with run_service(settings.model_copy(update={"store": indexed})) as service:
+        service.warm_up()
         with Client(service.address) as client:
             yield client
 
 
-def test_it_answers_what_the_analyzer_finds(ask: Client, indexed: Path) -> None:
+def test_the_response_matches_the_analyzer_in_process(ask: Client, indexed: Path) -> None:
     models = ModelStore(indexed)
     model, analyzer = models.load("tiny"), load_analyzers().analyzer("evolve")
     context = Context(model, create_runtime("torch", model), (), tensors=True, store=models)
@@ -95,7 +95,7 @@ def test_it_answers_what_the_analyzer_finds(ask: Client, indexed: Path) -> None:
     assert (answer.picture.name, answer.picture.png[:4]) == ("evolution", b"\x89PNG")
 
 
-def test_what_is_not_asked_for_is_not_sent(ask: Client) -> None:
+def test_only_what_was_requested_is_sent(ask: Client) -> None:
     answer = ask.evolve(model="tiny", layer="conv5", count=2, settling=False, pictures=False)
     assert (answer.settling, answer.picture, answer.projections, answer.patches) == ((), None, None, None)
     assert {record.correlation for found in answer.maps for record in found.records} == {None}
@@ -117,15 +117,15 @@ def test_what_is_not_asked_for_is_not_sent(ask: Client) -> None:
         ({"count": "many"}, InputError, "", "invalid value"),
     ],
 )
-def test_what_is_not_there_is_refused_with_field_value_and_what_is_allowed(
+def test_errors_name_the_field_its_value_and_what_is_allowed(
     ask: Client, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
+    with pytest.raises(error, match=told) as caught:
         ask.evolve(**{"model": "tiny", "layer": "conv5", **options})
-    assert refusal.value.field == field
+    assert caught.value.field == field
 
 
-def test_what_is_unset_is_left_to_the_analyzer() -> None:
+def test_unset_fields_are_not_passed_to_the_analyzer() -> None:
     assert call_of(EVOLVE, pb.EvolveRequest()).parameters == {}
     question = call_of(
         EVOLVE, pb.EvolveRequest(index="val", layer="conv2", first=0, settling=False, epochs=[1])

@@ -61,7 +61,7 @@ def request(*photos: bytes, **fields: Any) -> pb.MeasureInvarianceRequest:
     return pb.MeasureInvarianceRequest(images=images, **{"layers": ["conv1"], "scales": [1, 2], **fields})
 
 
-def test_the_curves_are_those_that_the_analyzer_gives_in_process(
+def test_curves_match_the_analyzer_in_process(
     client: Client, photos: list[bytes], analysed: Analysis
 ) -> None:
     answer = client.measure_invariance(photos, **OPTIONS)
@@ -84,7 +84,7 @@ def test_the_curves_are_those_that_the_analyzer_gives_in_process(
             assert_close(got, wanted, name=f"{layer}, column {column}")
 
 
-def test_every_photo_has_its_class_and_who_chose_it(
+def test_every_photo_has_a_class_and_states_how_it_was_chosen(
     client: Client, photos: list[bytes], analysed: Analysis
 ) -> None:
     answer = client.measure_invariance(photos, **OPTIONS)
@@ -97,7 +97,9 @@ def test_every_photo_has_its_class_and_who_chose_it(
     assert answer.photos[0].label == "dog"
 
 
-def test_tensors_are_those_of_the_analyzer(client: Client, photos: list[bytes], analysed: Analysis) -> None:
+def test_tensors_match_the_analyzer_in_process(
+    client: Client, photos: list[bytes], analysed: Analysis
+) -> None:
     answer = client.measure_invariance(photos, **OPTIONS, tensors=True)
 
     assert [tensors.transformation for tensors in answer.tensors] == list(OPTIONS["transformations"])
@@ -113,7 +115,9 @@ def test_tensors_are_those_of_the_analyzer(client: Client, photos: list[bytes], 
             assert_close(getattr(got, field), wanted, name=name)
 
 
-def test_the_picture_is_that_of_the_analyzer(client: Client, photos: list[bytes], analysed: Analysis) -> None:
+def test_the_picture_matches_the_analyzer_in_process(
+    client: Client, photos: list[bytes], analysed: Analysis
+) -> None:
     answer = client.measure_invariance(photos, **OPTIONS)
 
     wanted = analysed.picture("invariance")
@@ -123,12 +127,14 @@ def test_the_picture_is_that_of_the_analyzer(client: Client, photos: list[bytes]
     assert (answer.picture.name, answer.picture.scale) == (wanted.name, wanted.scale)
 
 
-def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
+def test_unset_fields_get_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("invariance").params
     assert params.model_validate(call_of(INVARIANCE, pb.MeasureInvarianceRequest()).parameters) == params()
 
 
-def test_no_labels_mean_the_likeliest_class_of_each_photo(client: Client, photos: list[bytes]) -> None:
+def test_without_labels_the_likeliest_class_of_each_photo_is_used(
+    client: Client, photos: list[bytes]
+) -> None:
     options = {"layers": ("fc6",), "transformations": ("scale",), "scales": (2,)}
     unset = client.measure_invariance(photos, **options)
 
@@ -138,9 +144,7 @@ def test_no_labels_mean_the_likeliest_class_of_each_photo(client: Client, photos
     assert [photo.label for photo in unset.photos] == best
 
 
-def test_the_picture_alone_comes_beside_the_numbers_unless_tensors_are_asked_for(
-    client: Client, photo: bytes
-) -> None:
+def test_tensors_are_sent_only_on_request_and_the_picture_by_default(client: Client, photo: bytes) -> None:
     options = {"layers": ("conv1",), "transformations": ("scale",), "scales": (1, 2)}
     answer = client.measure_invariance([photo], **options)
 
@@ -152,7 +156,7 @@ def test_the_picture_alone_comes_beside_the_numbers_unless_tensors_are_asked_for
     assert plain.photos == answer.photos
 
 
-def test_the_default_curves_of_the_most_photos_fit_a_client_s_default_limit(
+def test_the_default_response_for_the_most_photos_fits_the_default_message_limit(
     channel: grpc.Channel, make_photo: Callable[..., bytes]
 ) -> None:
     photos = [make_photo(60 + number) for number in range(16)]
@@ -167,7 +171,7 @@ def test_the_default_curves_of_the_most_photos_fit_a_client_s_default_limit(
     assert response.ByteSize() < 4 << 20
 
 
-def test_a_tensor_may_stand_for_a_photo(client: Client, photo: bytes) -> None:
+def test_a_tensor_can_replace_a_photo(client: Client, photo: bytes) -> None:
     pixels = np.random.default_rng(1).normal(0, 1, (3, 32, 32)).astype(np.float32)
 
     answer = client.measure_invariance([photo, pixels], layers=["conv1"], scales=[1], rotations_deg=[180])
@@ -263,25 +267,25 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_what_cannot_be_measured_is_refused_with_field_value_and_what_is_allowed(
-    channel: grpc.Channel, refused: Callable[..., Any], photo: bytes, bad: str
+def test_errors_name_the_field_its_value_and_what_is_allowed(
+    channel: grpc.Channel, call_error: Callable[..., Any], photo: bytes, bad: str
 ) -> None:
     fields, code, field, message = BAD[bad]
 
-    refusal = refused(AnalysisServiceStub(channel).MeasureInvariance, request(photo, **fields))
+    error = call_error(AnalysisServiceStub(channel).MeasureInvariance, request(photo, **fields))
 
-    assert (refusal.code, refusal.field) == (code, field)
-    assert message in refusal.message
+    assert (error.code, error.field) == (code, field)
+    assert message in error.message
 
 
 @pytest.mark.parametrize("count", [0, 17])
-def test_no_photo_and_too_many_are_refused(
-    channel: grpc.Channel, refused: Callable[..., Any], photo: bytes, count: int
+def test_no_photo_or_too_many_are_rejected(
+    channel: grpc.Channel, call_error: Callable[..., Any], photo: bytes, count: int
 ) -> None:
-    refusal = refused(AnalysisServiceStub(channel).MeasureInvariance, request(*[photo] * count))
+    error = call_error(AnalysisServiceStub(channel).MeasureInvariance, request(*[photo] * count))
 
-    assert (refusal.code, refusal.field) == (INVALID, "images")
-    assert refusal.message == f"images: {count} photos; 'invariance' takes 1 to 16"
+    assert (error.code, error.field) == (INVALID, "images")
+    assert error.message == f"images: {count} photos; 'invariance' takes 1 to 16"
 
 
 @pytest.mark.parametrize(
@@ -296,9 +300,9 @@ def test_no_photo_and_too_many_are_refused(
         ([None, image_pb2.Image()], "images[1]", "image is missing; set images[1].encoded"),
     ],
 )
-def test_a_photo_that_cannot_be_read_is_named(
+def test_the_error_names_an_unreadable_photo(
     channel: grpc.Channel,
-    refused: Callable[..., Any],
+    call_error: Callable[..., Any],
     photo: bytes,
     images: list[Any],
     field: str,
@@ -307,21 +311,21 @@ def test_a_photo_that_cannot_be_read_is_named(
     asked = request()
     asked.images.extend(image or image_pb2.Image(encoded=photo) for image in images)
 
-    refusal = refused(AnalysisServiceStub(channel).MeasureInvariance, asked)
+    error = call_error(AnalysisServiceStub(channel).MeasureInvariance, asked)
 
-    assert (refusal.code, refusal.field) == (INVALID, field)
-    assert message in refusal.message
+    assert (error.code, error.field) == (INVALID, field)
+    assert message in error.message
 
 
-def test_more_passes_than_the_budget_are_refused_before_any_work(
+def test_requests_over_the_budget_are_rejected_before_any_work(
     settings: Settings,
     make_service: Callable[[Settings], Any],
-    refused: Callable[..., Any],
+    call_error: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     photo: bytes,
 ) -> None:
     service = make_service(settings.model_copy(update={"max_passes": 8}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     three, two = (
         request(*[photo] * count, transformations=[pb.TRANSFORMATION_SCALE], scales=[1, 1.5, 2])
         for count in (3, 2)
@@ -331,22 +335,22 @@ def test_more_passes_than_the_budget_are_refused_before_any_work(
         with monkeypatch.context() as watched:
             worked: list[Any] = []
             watched.setattr(orchestration, "run", lambda *given: worked.append(given))
-            refusal = refused(stub.MeasureInvariance, three)
+            error = call_error(stub.MeasureInvariance, three)
         assert worked == []
-        assert (refusal.code, refusal.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
-        assert refusal.message == (
+        assert (error.code, error.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
+        assert error.message == (
             "'invariance' would cost 12 forward passes with these parameters, 4 for each photo; one request "
             "may cost 8"
         )
         assert len(stub.MeasureInvariance(two).photos) == 2
 
 
-def test_photos_without_labels_count_as_those_with(
+def test_photos_cost_the_same_with_and_without_labels(
     settings: Settings, make_service: Callable[[Settings], Any], photo: bytes
 ) -> None:
     """A photo costs three passes: as it is, and at two scales."""
     service = make_service(settings.model_copy(update={"max_passes": 47}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     options = {"layers": ["conv1"], "transformations": ["scale"], "scales": [1.5, 2]}
     told = "would cost 48 forward passes with these parameters, 3 for each photo; one request may cost 47"
     with Client(service.address) as client:

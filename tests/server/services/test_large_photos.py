@@ -36,7 +36,7 @@ def small() -> bytes:
     return encoded(stripes().resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BOX), "JPEG")
 
 
-def test_it_is_classified_as_the_same_at_a_smaller_size(client: Client, large: bytes, small: bytes) -> None:
+def test_a_large_jpeg_is_classified_like_a_smaller_copy(client: Client, large: bytes, small: bytes) -> None:
     answer, other = client.classify(large), client.classify(small)
     assert answer.photo_size == (HEIGHT, WIDTH)
     assert [notice.code for notice in answer.warnings] == ["smaller-scale"]
@@ -44,7 +44,7 @@ def test_it_is_classified_as_the_same_at_a_smaller_size(client: Client, large: b
     assert [mine[index] for index in range(4)] == pytest.approx([its[index] for index in range(4)], abs=0.02)
 
 
-def test_receptive_fields_are_in_its_own_pixels(client: Client, large: bytes, small: bytes) -> None:
+def test_receptive_fields_are_in_pixels_of_the_original(client: Client, large: bytes, small: bytes) -> None:
     mine, its = (client.project(photo, top=3) for photo in (large, small))
     assert mine.photo_size == (HEIGHT, WIDTH)
     for projection, other in zip(mine.projections, its.projections, strict=True):
@@ -55,7 +55,7 @@ def test_receptive_fields_are_in_its_own_pixels(client: Client, large: bytes, sm
         )
 
 
-def test_boxes_and_masks_are_in_its_own_pixels(client: Client, large: bytes, small: bytes) -> None:
+def test_boxes_and_masks_are_in_pixels_of_the_original(client: Client, large: bytes, small: bytes) -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[400:700, 600:1000] = 255
     picture, halved = Image.fromarray(mask), Image.fromarray(mask[::2, ::2])
@@ -74,9 +74,7 @@ def test_boxes_and_masks_are_in_its_own_pixels(client: Client, large: bytes, sma
     assert value_map.shape == (HEIGHT // 2, WIDTH // 2)
 
 
-def test_it_is_moved_scaled_and_turned_like_the_smaller_one(
-    client: Client, large: bytes, small: bytes
-) -> None:
+def test_invariance_is_measured_as_on_a_smaller_copy(client: Client, large: bytes, small: bytes) -> None:
     mine, its = (
         client.measure_invariance([photo], transformations=["scale"], scales=[0.7, 1.5], layers=["relu1"])
         for photo in (large, small)
@@ -85,6 +83,6 @@ def test_it_is_moved_scaled_and_turned_like_the_smaller_one(
     assert curve.probabilities == pytest.approx(other.probabilities, abs=0.03)
 
 
-def test_other_formats_keep_their_limit(client: Client) -> None:
+def test_large_photos_in_other_formats_are_rejected(client: Client) -> None:
     with pytest.raises(TooLarge, match="1600 x 1200 = 1,920,000 pixels; at most 1,000,000 are allowed"):
         client.classify(encoded(stripes(), "PNG"))

@@ -17,13 +17,13 @@ from zfscope.v1 import model_pb2 as pb
 from zfscope.v1.model_pb2_grpc import ModelServiceStub
 
 
-def test_every_version_of_every_model_is_listed_and_one_is_the_default(client: Client) -> None:
+def test_every_version_of_every_model_is_listed_and_the_default_is_marked(client: Client) -> None:
     listed = [(model.name, model.version, model.is_default) for model in client.models()]
 
     assert listed == [("other", 1, False), ("tiny", 2, True), ("tiny", 1, False)]
 
 
-def test_a_summary_says_what_the_model_is(client: Client) -> None:
+def test_a_summary_has_network_classes_and_parameters(client: Client) -> None:
     summary = client.models()[1]
 
     assert summary.summary == "Version 2 of a tiny network"
@@ -32,7 +32,7 @@ def test_a_summary_says_what_the_model_is(client: Client) -> None:
     assert summary.parameters == conv1 + conv5 + fc6
 
 
-def test_layers_have_the_shapes_strides_and_receptive_fields_of_the_arithmetic(client: Client) -> None:
+def test_layers_have_the_shapes_strides_and_receptive_fields_computed_by_hand(client: Client) -> None:
     layers = {layer.name: layer for layer in client.model().layers}
 
     assert list(layers) == ["conv1", "relu1", "pool1", "norm1", "conv5", "relu5", "flatten", "fc6"]
@@ -51,7 +51,7 @@ def test_layers_have_the_shapes_strides_and_receptive_fields_of_the_arithmetic(c
     assert layers["pool1"].parameters == 0
 
 
-def test_labels_come_in_the_order_of_the_scores(client: Client) -> None:
+def test_labels_are_in_the_order_of_the_scores(client: Client) -> None:
     labels = client.model().labels
 
     assert labels == (
@@ -62,7 +62,7 @@ def test_labels_come_in_the_order_of_the_scores(client: Client) -> None:
     )
 
 
-def test_the_preprocessing_is_told_in_full(client: Client) -> None:
+def test_the_preprocessing_is_complete(client: Client) -> None:
     steps = client.model().preprocessing
 
     assert (steps.short_side_px, steps.centre_px, steps.crop_px, steps.channels) == (36, 36, 32, "RGB")
@@ -70,7 +70,7 @@ def test_the_preprocessing_is_told_in_full(client: Client) -> None:
     assert steps.std == (50, 50, 50)
 
 
-def test_an_accuracy_that_was_measured_is_told(client: Client) -> None:
+def test_a_measured_accuracy_is_included(client: Client) -> None:
     accuracy = client.model("tiny", 2).accuracy
 
     assert accuracy is not None
@@ -79,11 +79,11 @@ def test_an_accuracy_that_was_measured_is_told(client: Client) -> None:
     assert accuracy.data == "four photos"
 
 
-def test_an_accuracy_that_was_never_measured_is_unset(client: Client) -> None:
+def test_an_unmeasured_accuracy_is_unset(client: Client) -> None:
     assert client.model("tiny", 1).accuracy is None
 
 
-def test_an_unset_version_is_the_newest(client: Client) -> None:
+def test_an_unset_version_means_the_newest(client: Client) -> None:
     assert client.model("tiny").summary.version == 2
 
 
@@ -97,24 +97,24 @@ def test_an_unset_version_is_the_newest(client: Client) -> None:
         ("tiny", -1, "version", "model 'tiny' has no version -1"),
     ],
 )
-def test_a_model_that_is_not_there_is_not_found(
+def test_an_unknown_model_or_version_is_not_found(
     client: Client, name: str, version: int | None, field: str, message: str
 ) -> None:
-    with pytest.raises(NotFound, match=message) as refusal:
+    with pytest.raises(NotFound, match=message) as caught:
         client.model(name, version)
 
-    assert refusal.value.field == field
+    assert caught.value.field == field
 
 
-def test_a_model_name_of_a_megabyte_is_not_found_like_any_other(channel: grpc.Channel) -> None:
-    with pytest.raises(grpc.RpcError) as refusal:
+def test_the_error_truncates_a_model_name_of_a_megabyte(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
         ModelServiceStub(channel).GetModel(pb.GetModelRequest(model="€" * 1_000_000), timeout=60)
 
-    assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
-    assert refusal.value.details().endswith(" ...")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert caught.value.details().endswith(" ...")
 
 
-def test_damaged_models_are_listed_with_the_reason_and_the_others_work(
+def test_damaged_models_are_listed_with_the_reason_and_other_models_work(
     tmp_path: Path,
     settings: Settings,
     make_service: Callable[[Settings], Any],
@@ -129,7 +129,7 @@ def test_damaged_models_are_listed_with_the_reason_and_the_others_work(
     manifest.write_text(json.dumps(content))
     (tmp_path / "foo" / "1").mkdir(parents=True)
     service = make_service(settings.model_copy(update={"store": tmp_path}))
-    service.call(service.service.warm_up())
+    service.warm_up()
 
     with Client(service.address) as client:
         foo, huge, tiny = client.models()
@@ -152,9 +152,9 @@ def test_damaged_models_are_listed_with_the_reason_and_the_others_work(
             (ModelServiceStub(channel).GetModel, pb.GetModelRequest(model="foo")),
             (inference.ModelMetadata, inference_pb2.ModelMetadataRequest(name="foo")),
         ):
-            with pytest.raises(grpc.RpcError) as refusal:
+            with pytest.raises(grpc.RpcError) as caught:
                 call(request, timeout=30)
-            assert refusal.value.code() is grpc.StatusCode.DATA_LOSS
+            assert caught.value.code() is grpc.StatusCode.DATA_LOSS
         assert not inference.ModelReady(inference_pb2.ModelReadyRequest(name="foo"), timeout=30).ready
         assert inference.ModelMetadata(
             inference_pb2.ModelMetadataRequest(name="tiny"), timeout=30

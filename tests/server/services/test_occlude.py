@@ -32,7 +32,7 @@ from zfscope.v1 import analysis_pb2 as pb
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: bytes, store: Path) -> None:
+def test_the_response_matches_the_analyzer_in_process(client: Client, photo: bytes, store: Path) -> None:
     model = ModelStore(store).load("tiny")
     occlude = load_analyzers().analyzer("occlude")
     params = occlude.params(window=8, stride=6, classes=("cat", "n0"), layer="conv1", map=3, value="logit")
@@ -64,7 +64,7 @@ def test_an_answer_is_what_the_analyzer_gives_in_process(client: Client, photo: 
     assert answer.picture.png.startswith(PNG)
 
 
-def test_the_control_comes_with_its_similarity(client: Client, photo: bytes) -> None:
+def test_the_control_has_similarity_measures(client: Client, photo: bytes) -> None:
     without = client.occlude(photo, window=16, stride=16, tensors=True).map
     assert (without.control_projection, without.control_ssim, without.control_rank_correlation) == (None,) * 3
     watched = client.occlude(photo, window=16, stride=16, layer="conv1", tensors=True, control=True).map
@@ -76,12 +76,12 @@ def test_the_control_comes_with_its_similarity(client: Client, photo: bytes) -> 
     )
 
 
-def test_what_is_unset_gets_the_defaults_of_the_analyzer() -> None:
+def test_unset_fields_get_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("occlude").params
     assert params.model_validate(call_of(OCCLUDE, pb.OccludeRequest()).parameters) == params()
 
 
-def test_pictures_alone_come_unless_tensors_are_asked_for(client: Client, photo: bytes) -> None:
+def test_tensors_are_sent_only_on_request_and_the_picture_by_default(client: Client, photo: bytes) -> None:
     answer = client.occlude(photo, window=16, stride=16)
     assert answer.picture is not None
     assert answer.positions is None
@@ -90,7 +90,7 @@ def test_pictures_alone_come_unless_tensors_are_asked_for(client: Client, photo:
     assert client.occlude(photo, window=16, stride=16, pictures=False).picture is None
 
 
-def test_both_methods_give_the_same(client: Client, photo: bytes) -> None:
+def test_both_methods_return_the_same_values(client: Client, photo: bytes) -> None:
     fast, full = (
         client.occlude(photo, window=9, stride=5, method=m, tensors=True) for m in ("incremental", "full")
     )
@@ -98,7 +98,7 @@ def test_both_methods_give_the_same(client: Client, photo: bytes) -> None:
     assert_close(fast.map.totals, full.map.totals)
 
 
-def test_boxes_are_covered_instead_of_a_window(client: Client, photo: bytes) -> None:
+def test_boxes_are_occluded_instead_of_a_sliding_window(client: Client, photo: bytes) -> None:
     answer = client.occlude(photo, boxes=[Box(20, 10, 40, 30)], fill="#102030", tensors=True)
     assert answer.windows == 1
     assert answer.positions is not None
@@ -112,7 +112,7 @@ def mask_file(width: int, height: int, x: int) -> bytes:
     return file.getvalue()
 
 
-def test_masks_are_covered_as_the_analyzer_covers_them(
+def test_masks_match_the_analyzer_in_process(
     client: Client, photo: bytes, store: Path, tmp_path: Path
 ) -> None:
     model = ModelStore(store).load("tiny")
@@ -171,26 +171,26 @@ def test_masks_are_covered_as_the_analyzer_covers_them(
         ),
     ],
 )
-def test_what_cannot_be_covered_is_refused_with_field_value_and_what_is_allowed(
+def test_errors_name_the_field_its_value_and_what_is_allowed(
     client: Client, photo: bytes, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
+    with pytest.raises(error, match=told) as caught:
         client.occlude(photo, **{"window": 8, "stride": 8, **options})
-    assert refusal.value.field == field
+    assert caught.value.field == field
 
 
-def test_more_windows_than_the_budget_are_refused_before_any_work(
+def test_requests_over_the_budget_are_rejected(
     settings: Settings, make_service: Callable[[Settings], Any], photo: bytes
 ) -> None:
     service = make_service(settings.model_copy(update={"max_passes": 100}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     with Client(service.address) as client:
         with pytest.raises(TooMuchWork, match=r"'occlude' would cost 627 forward passes.*may cost 100"):
             client.occlude(photo, window=8, stride=1)
         assert client.occlude(photo, window=8, stride=8).windows == 16
 
 
-def test_an_occlusion_that_nobody_waits_for_frees_its_worker(
+def test_a_cancelled_occlusion_frees_its_worker(
     client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, begun, ended = analysis.answer_typed, threading.Event(), Future[Any]()
@@ -217,7 +217,7 @@ def test_an_occlusion_that_nobody_waits_for_frees_its_worker(
     assert client.occlude(photo, window=16, stride=16).windows == 4
 
 
-def test_where_no_window_lowers_a_class_none_is_named(client: Client) -> None:
+def test_lowest_at_is_none_if_no_window_lowers_the_class(client: Client) -> None:
     grey = io.BytesIO()
     Image.new("RGB", (60, 48), (128, 128, 128)).save(grey, "PNG")
     (target,) = client.occlude(grey.getvalue(), window=8, stride=6).classes

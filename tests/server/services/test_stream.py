@@ -23,7 +23,7 @@ async def read(latest: MessageQueue[int], work: "asyncio.Future[None]") -> list[
     return [message async for message in latest.read_until(work)]
 
 
-async def test_of_what_came_while_nobody_waited_the_newest_is_read(
+async def test_only_the_newest_of_several_unawaited_messages_is_read(
     latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     for number in (1, 2, 3):
@@ -34,7 +34,7 @@ async def test_of_what_came_while_nobody_waited_the_newest_is_read(
     assert await read(latest, work) == [3]
 
 
-async def test_what_somebody_waits_for_is_read_and_then_the_newest(
+async def test_an_awaited_message_is_read_before_the_newest(
     latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     reading = asyncio.create_task(read(latest, work))
@@ -47,7 +47,7 @@ async def test_what_somebody_waits_for_is_read_and_then_the_newest(
     assert await reading == [1, 3]
 
 
-async def test_a_message_comes_from_any_thread(
+async def test_messages_can_be_put_from_any_thread(
     latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     async with aclosing(latest.read_until(work)) as messages:
@@ -60,7 +60,7 @@ async def test_a_message_comes_from_any_thread(
             assert not latest.reader_waiting
 
 
-async def test_nobody_waits_once_the_reader_is_gone_and_the_work_is_cancelled(
+async def test_a_cancelled_reader_cancels_the_work(
     latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     reading = asyncio.create_task(read(latest, work))
@@ -72,7 +72,7 @@ async def test_nobody_waits_once_the_reader_is_gone_and_the_work_is_cancelled(
     assert work.cancelled()
 
 
-async def test_work_without_a_message_ends_the_stream(
+async def test_the_stream_ends_when_the_work_is_done(
     latest: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     reading = asyncio.create_task(read(latest, work))
@@ -81,7 +81,7 @@ async def test_work_without_a_message_ends_the_stream(
     assert await reading == []
 
 
-def test_a_pause_is_over_at_first_and_again_when_its_time_has_passed() -> None:
+def test_a_pause_is_over_before_it_begins_and_after_its_time() -> None:
     now = [10.0]
     cooldown = Cooldown(0.5, clock=lambda: now[0])
     assert cooldown.over

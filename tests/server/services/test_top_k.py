@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.server.conftest import running, write_model_of_noise
+from tests.server.conftest import run_service, write_random_model
 from tests.support.calls import call_of
 from tests.support.indexes import index_photos
 from zfscope.analysis.contract import Context
@@ -43,7 +43,7 @@ def indexed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     store = tmp_path_factory.mktemp("indexed")
     for name, version in (("tiny", 1), ("tiny", 2), ("other", 1), ("damaged", 1)):
-        write_model_of_noise(store, name, version)
+        write_random_model(store, name, version)
     models = ModelStore(store)
     index_photos(models.load("tiny", 1), photos, "photos", ["conv1", "conv5", "fc6"], top=8)
     for name in ("a", "b"):
@@ -58,8 +58,8 @@ def indexed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ask(indexed: Path, settings: Any) -> Iterator[Client]:
     """A client of a service of that store."""
-    with running(settings.model_copy(update={"store": indexed})) as service:
-        service.call(service.service.warm_up())
+    with run_service(settings.model_copy(update={"store": indexed})) as service:
+        service.warm_up()
         with Client(service.address) as client:
             yield client
 
@@ -73,7 +73,7 @@ def in_process(store: Path, **params: Any) -> Any:
 
 
 @pytest.mark.parametrize("layer", ["conv5", "fc6"])
-def test_an_answer_is_what_the_analyzer_gives_in_process(ask: Client, indexed: Path, layer: str) -> None:
+def test_the_response_matches_the_analyzer_in_process(ask: Client, indexed: Path, layer: str) -> None:
     expected = in_process(indexed, layer=layer, count=4, first=0, top=8, control=True)
     answer = ask.top_k(version=1, layer=layer, count=4, first=0, top=8, control=True, tensors=True)
 
@@ -106,7 +106,7 @@ def test_an_answer_is_what_the_analyzer_gives_in_process(ask: Client, indexed: P
     assert answer.picture.name == "top-k"
 
 
-def test_photos_that_are_no_longer_what_they_were_are_told(ask: Client) -> None:
+def test_missing_and_changed_photos_are_reported(ask: Client) -> None:
     answer = ask.top_k(version=1, count=12, tensors=True)
     states = {record.path: record.state for found in answer.maps for record in found.records}
     assert states["ant/03.png"] == "gone"
@@ -119,12 +119,12 @@ def test_photos_that_are_no_longer_what_they_were_are_told(ask: Client) -> None:
             assert bool(answer.projections[place, record.rank].any()) is not nothing
 
 
-def test_pages_show_every_map_once(ask: Client) -> None:
+def test_pages_contain_every_map_once(ask: Client) -> None:
     pages = [ask.top_k(version=1, count=5, first=first, top=1, pictures=False) for first in (0, 5, 10)]
     assert sorted(found.map for page in pages for found in page.maps) == list(range(12))
 
 
-def test_the_picture_alone_comes_unless_tensors_are_asked_for(ask: Client) -> None:
+def test_tensors_are_sent_only_on_request_and_the_picture_by_default(ask: Client) -> None:
     answer = ask.top_k(version=1, maps=[3], top=2)
     assert answer.picture is not None
     assert (answer.projections, answer.patches, answer.controls) == (None, None, None)
@@ -136,7 +136,7 @@ def test_the_picture_alone_comes_unless_tensors_are_asked_for(ask: Client) -> No
     assert answer.controls is None
 
 
-def test_analyze_does_the_same_and_tells_how_far_it_is(ask: Client) -> None:
+def test_analyze_returns_the_same_maps_and_reports_progress(ask: Client) -> None:
     told: list[float] = []
     found = ask.analyze(
         "top-k", [], {"maps": [1, 2]}, version=1, progress=lambda at: told.append(at.fraction)
@@ -178,35 +178,35 @@ def test_analyze_does_the_same_and_tells_how_far_it_is(ask: Client) -> None:
         ({"count": "many"}, InputError, "", "invalid value"),
     ],
 )
-def test_what_is_not_there_is_refused_with_field_value_and_what_is_allowed(
+def test_errors_name_the_field_its_value_and_what_is_allowed(
     ask: Client, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
 ) -> None:
-    with pytest.raises(error, match=told) as refusal:
+    with pytest.raises(error, match=told) as caught:
         ask.top_k(**{"version": 1, **options})
-    assert refusal.value.field == field
+    assert caught.value.field == field
 
 
-def test_by_analyze_the_field_is_a_parameter(ask: Client) -> None:
-    with pytest.raises(InputError) as refusal:
+def test_in_analyze_the_error_names_the_parameter(ask: Client) -> None:
+    with pytest.raises(InputError) as caught:
         ask.analyze("top-k", [], {"first": 12}, version=1)
-    assert refusal.value.field == "parameters.first"
+    assert caught.value.field == "parameters.first"
 
 
-def test_photos_of_the_caller_are_refused(ask: Client, photo: bytes) -> None:
+def test_photos_in_the_request_are_rejected(ask: Client, photo: bytes) -> None:
     with pytest.raises(InputError, match="1 photos; 'top-k' takes 0"):
         ask.analyze("top-k", [photo], version=1)
 
 
-def test_more_passes_than_the_budget_are_refused(
+def test_requests_over_the_budget_are_rejected(
     indexed: Path, settings: Any, make_service: Callable[..., Any]
 ) -> None:
     service = make_service(settings.model_copy(update={"store": indexed, "max_passes": 300}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     with Client(service.address) as client, pytest.raises(TooMuchWork, match="one request may cost 300"):
         client.top_k(version=1, count=9, control=True)
 
 
-def test_what_is_unset_is_left_to_the_analyzer() -> None:
+def test_unset_fields_are_not_passed_to_the_analyzer() -> None:
     assert call_of(TOP_K, pb.TopKRequest()).parameters == {}
     question = call_of(TOP_K, pb.TopKRequest(index="val", layer="conv2", count=3, first=0, top=1))
     assert question.photos == {}
@@ -219,7 +219,7 @@ def test_what_is_unset_is_left_to_the_analyzer() -> None:
     }
 
 
-def test_a_damaged_index_has_a_status_of_its_own(ask: Client) -> None:
+def test_a_damaged_index_raises_damaged_index(ask: Client) -> None:
     message = r"^index 'hurt': 'maps.parquet' does not match the manifest; remove '.*' and build it again"
     with pytest.raises(DamagedIndex, match=message):
         ask.top_k(model="damaged", index="hurt", layer="conv1")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.server.conftest import Refusal
+from tests.server.conftest import CallError
 from zfscope.client import Box, Client, Notice, PixelTensor
 from zfscope.images.normalise import Preprocessing, normalise
 from zfscope.inference import inference_pb2 as pb
@@ -51,19 +51,17 @@ CALLS: dict[str, tuple[str, Callable[[Client, bytes], Any]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_an_answer_says_what_was_assumed_of_its_photo(client: Client, animation: bytes, call: str) -> None:
+def test_a_response_warns_of_assumptions_about_its_photo(client: Client, animation: bytes, call: str) -> None:
     field, ask = CALLS[call]
     assert ask(client, animation).warnings == (Notice("first-frame", MESSAGE, f"{field}.encoded"),)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_an_answer_of_which_nothing_was_assumed_has_no_warnings(
-    client: Client, photo: bytes, call: str
-) -> None:
+def test_a_response_without_assumptions_has_no_warnings(client: Client, photo: bytes, call: str) -> None:
     assert CALLS[call][1](client, photo).warnings == ()
 
 
-def test_the_same_of_several_photos_is_said_once(client: Client, animation: bytes, photo: bytes) -> None:
+def test_a_warning_about_several_photos_is_sent_once(client: Client, animation: bytes, photo: bytes) -> None:
     parts = {"eye": [Box(20, 15, 36, 30)] * 4}
     answer = client.correspond([animation, photo, animation, animation], parts, layers=["relu1"], random=0)
     message = f"{MESSAGE} (the same of images[2].encoded, images[3].encoded)"
@@ -81,7 +79,7 @@ def infer(channel: grpc.Channel, name: str, photos: list[bytes]) -> pb.ModelInfe
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny/project"])
-def test_the_open_inference_protocol_has_them_as_a_parameter(
+def test_the_open_inference_protocol_sends_warnings_as_a_parameter(
     channel: grpc.Channel, animation: bytes, photo: bytes, name: str
 ) -> None:
     answer = infer(channel, name, [animation])
@@ -99,9 +97,7 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(6).integers(0, 256, (3, 32, 32), np.uint8)
 
 
-def test_pixels_that_are_stated_are_classified_as_the_photo_of_them(
-    client: Client, pixels: np.ndarray
-) -> None:
+def test_pixels_with_a_stated_scale_are_classified_like_the_photo(client: Client, pixels: np.ndarray) -> None:
     normalised = normalise(pixels.transpose(1, 2, 0), STEPS)
     expected = [(each.index, each.logit) for each in client.classify(normalised).classes]
     for tensor in (
@@ -117,30 +113,32 @@ def test_pixels_that_are_stated_are_classified_as_the_photo_of_them(
         assert answer.warnings == ()
 
 
-def test_pixels_that_are_not_stated_are_noticed(client: Client, pixels: np.ndarray) -> None:
+def test_pixels_without_a_stated_scale_cause_a_warning(client: Client, pixels: np.ndarray) -> None:
     for array in (pixels.astype(np.float32), pixels / 255):
         for answer in (client.classify(array), client.project(array, top=1)):
             (warning,) = answer.warnings
             assert (warning.code, warning.field) == ("tensor-range", "image.tensor")
 
 
-def test_a_file_has_no_scale(channel: grpc.Channel, photo: bytes, refused: Callable[..., Refusal]) -> None:
+def test_a_scale_for_an_encoded_photo_is_rejected(
+    channel: grpc.Channel, photo: bytes, call_error: Callable[..., CallError]
+) -> None:
     image = image_pb2.Image(encoded=photo, tensor_scale=image_pb2.TENSOR_SCALE_PIXELS_255)
     stub = ClassificationServiceStub(channel)
-    refusal = refused(stub.Classify, classification_pb2.ClassifyRequest(image=image))
-    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "image.tensor_scale")
-    assert "image.tensor_scale applies to tensors only" in refusal.message
+    error = call_error(stub.Classify, classification_pb2.ClassifyRequest(image=image))
+    assert (error.code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, "image.tensor_scale")
+    assert "image.tensor_scale applies to tensors only" in error.message
 
 
-def test_a_scale_that_there_is_not_is_refused(
-    channel: grpc.Channel, pixels: np.ndarray, refused: Callable[..., Refusal]
+def test_an_unknown_scale_is_rejected(
+    channel: grpc.Channel, pixels: np.ndarray, call_error: Callable[..., CallError]
 ) -> None:
     image = image_pb2.Image(tensor=tensor_to_wire(pixels), tensor_scale=9)
-    refusal = refused(
+    error = call_error(
         ClassificationServiceStub(channel).Classify, classification_pb2.ClassifyRequest(image=image)
     )
-    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "image.tensor_scale")
-    assert "value 9 is not allowed; TENSOR_SCALE_NORMALISED, TENSOR_SCALE_PIXELS_255," in refusal.message
+    assert (error.code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, "image.tensor_scale")
+    assert "value 9 is not allowed; TENSOR_SCALE_NORMALISED, TENSOR_SCALE_PIXELS_255," in error.message
 
 
 def infer_tensor(pixels: np.ndarray, scale: str = "", name: str = "tiny") -> pb.ModelInferRequest:
@@ -152,7 +150,7 @@ def infer_tensor(pixels: np.ndarray, scale: str = "", name: str = "tiny") -> pb.
     )
 
 
-def test_the_open_inference_protocol_states_a_scale_by_a_parameter(
+def test_the_open_inference_protocol_takes_the_scale_as_a_parameter(
     channel: grpc.Channel, client: Client, pixels: np.ndarray
 ) -> None:
     stub = GRPCInferenceServiceStub(channel)
@@ -170,19 +168,19 @@ def test_the_open_inference_protocol_states_a_scale_by_a_parameter(
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny/project"])
-def test_a_scale_that_does_not_fit_is_refused_by_the_open_inference_protocol(
-    channel: grpc.Channel, pixels: np.ndarray, photo: bytes, refused: Callable[..., Refusal], name: str
+def test_the_open_inference_protocol_rejects_a_scale_that_does_not_fit_the_input(
+    channel: grpc.Channel, pixels: np.ndarray, photo: bytes, call_error: Callable[..., CallError], name: str
 ) -> None:
     stub = GRPCInferenceServiceStub(channel)
-    refusal = refused(stub.ModelInfer, infer_tensor(pixels, "pixels", name))
-    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, "parameters.tensor_scale")
-    assert "tensor_scale is 'pixels'; allowed: normalised, pixels_255, pixels_1" in refusal.message
+    error = call_error(stub.ModelInfer, infer_tensor(pixels, "pixels", name))
+    assert (error.code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, "parameters.tensor_scale")
+    assert "tensor_scale is 'pixels'; allowed: normalised, pixels_255, pixels_1" in error.message
     tensor = pb.ModelInferRequest.InferInputTensor(
         name="images", datatype="BYTES", shape=[1], contents=pb.InferTensorContents(bytes_contents=[photo])
     )
     scale = {"tensor_scale": pb.InferParameter(string_param="pixels_1")}
-    refusal = refused(
+    error = call_error(
         stub.ModelInfer, pb.ModelInferRequest(model_name=name, inputs=[tensor], parameters=scale)
     )
-    assert refusal.field == "parameters.tensor_scale"
-    assert "tensor_scale applies to the input 'input' only" in refusal.message
+    assert error.field == "parameters.tensor_scale"
+    assert "tensor_scale applies to the input 'input' only" in error.message

@@ -37,7 +37,7 @@ def logged(body: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
-def test_a_warning_is_one_line_however_often_its_text_changes() -> None:
+def test_a_warning_is_logged_once_even_if_its_text_changes() -> None:
     body = "for number in range(5):\n    warnings.warn(f'odd photo {number}')\nwarnings.warn('another')"
     first, second = logged(body)
     assert (first["event"], first["level"], first["category"]) == ("warning", "warning", "UserWarning")
@@ -45,7 +45,7 @@ def test_a_warning_is_one_line_however_often_its_text_changes() -> None:
     assert first["at"].startswith("<string>:")
 
 
-def test_a_warning_inside_catch_warnings_is_logged_once_too() -> None:
+def test_a_warning_inside_catch_warnings_is_logged_once() -> None:
     body = """
 for _ in range(3):
     with warnings.catch_warnings():
@@ -55,7 +55,7 @@ for _ in range(3):
     assert [line["reason"] for line in logged(body)] == ["odd"]
 
 
-def test_a_library_s_warning_is_one_line_and_its_errors_are_all_logged() -> None:
+def test_a_library_warning_is_logged_once_and_every_error() -> None:
     body = """
 for number in range(3):
     logging.getLogger("library").info("not shown")
@@ -78,18 +78,18 @@ for number in range(3):
         ("one = Ending()\ndel one", "an exception was ignored", "ValueError: in a destructor"),
     ],
 )
-def test_an_exception_that_nobody_catches_is_a_line_of_json(body: str, event: str, words: str) -> None:
+def test_an_uncaught_exception_is_logged_as_json(body: str, event: str, words: str) -> None:
     lines = logged(body)
     assert [line["event"] for line in lines] == [event]
     assert all(words in line["exception"] for line in lines)
 
 
-def test_a_thread_that_ends_by_sys_exit_is_a_line_of_json() -> None:
+def test_a_thread_that_calls_sys_exit_is_logged_as_json() -> None:
     (line,) = logged("threading.Thread(target=sys.exit, args=['bye'], name='t').start()")
     assert (line["event"], line["thread"], line["reason"]) == ("a thread ended", "t", "SystemExit: bye")
 
 
-def test_a_log_on_a_terminal_has_control_characters_escaped_and_one_line_an_event() -> None:
+def test_on_a_terminal_control_characters_are_escaped_and_each_event_is_one_line() -> None:
     body = """
 import structlog
 log = structlog.get_logger()

@@ -27,7 +27,7 @@ def pipe(*, blocking: bool) -> tuple[int, IO[str]]:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_lines_that_a_slow_reader_does_not_take_are_lost_and_reported(blocking: bool) -> None:
+def test_lines_that_do_not_fit_the_pipe_are_dropped_and_counted(blocking: bool) -> None:
     reading, stream = pipe(blocking=blocking)
     written = LogStream(stream, lost_line)
     first = "a" * 4000 + "\n"
@@ -44,7 +44,7 @@ def test_lines_that_a_slow_reader_does_not_take_are_lost_and_reported(blocking: 
     os.close(reading)
 
 
-def test_a_line_that_was_cut_ends_before_the_next() -> None:
+def test_a_truncated_line_is_terminated_before_the_next() -> None:
     reading, stream = pipe(blocking=True)
     written = LogStream(stream, lost_line)
     written.write("a" * 10_000 + "\n")
@@ -55,7 +55,7 @@ def test_a_line_that_was_cut_ends_before_the_next() -> None:
     os.close(reading)
 
 
-def test_a_reader_that_left_costs_lines_and_no_exception() -> None:
+def test_a_closed_reader_drops_lines_without_an_exception() -> None:
     reading, stream = pipe(blocking=True)
     os.close(reading)
     written = LogStream(stream, lost_line)
@@ -67,7 +67,7 @@ def test_a_reader_that_left_costs_lines_and_no_exception() -> None:
     assert written.lost == 4
 
 
-def test_a_full_disk_a_closed_stderr_and_a_stream_without_a_descriptor() -> None:
+def test_a_full_disk_a_closed_stderr_and_a_stream_without_a_descriptor_are_supported() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         written = LogStream(full, lost_line)
         written.write("a\n")
@@ -81,7 +81,7 @@ def test_a_full_disk_a_closed_stderr_and_a_stream_without_a_descriptor() -> None
     assert (kept.lost, memory.getvalue()) == (0, "a\n")
 
 
-def test_the_line_about_lost_lines_is_like_any_other() -> None:
+def test_dropped_lines_are_reported_in_the_format_of_other_lines() -> None:
     line = json.loads(_summary(3, [structlog.processors.JSONRenderer()]))
     assert (line["event"], line["level"], line["lines"]) == ("log lines were lost", "warning", 3)
     assert line["timestamp"].endswith("Z")

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from tests.server.conftest import Running
+from tests.server.conftest import RunningService
 from zfscope.client import Client
 from zfscope.errors import InputError, NotFound
 from zfscope.server.app import Service
@@ -23,7 +23,7 @@ from zfscope.v1 import classification_pb2
 CLASSIFY = {"grpc_service": "zfscope.v1.ClassificationService", "grpc_method": "Classify"}
 
 
-def scrape(service: Running) -> str:
+def scrape(service: RunningService) -> str:
     host, port = service.service.metrics_address.split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=60)
     connection.request("GET", "/metrics")
@@ -37,7 +37,7 @@ def scrape(service: Running) -> str:
 class Scraped:
     """What a scrape found."""
 
-    def __init__(self, service: Running) -> None:
+    def __init__(self, service: RunningService) -> None:
         families = text_string_to_metric_families(scrape(service))
         self.samples = [sample for family in families for sample in family.samples]
 
@@ -54,7 +54,7 @@ class Scraped:
         return {sample.labels[name] for sample in self.samples for name in names if name in sample.labels}
 
 
-def scraped(service: Running) -> Scraped:
+def scraped(service: RunningService) -> Scraped:
     """Scrape once all calls have ended: a caller may have its answer a moment before that is counted."""
     until = time.monotonic() + 60
     while True:
@@ -66,14 +66,14 @@ def scraped(service: Running) -> Scraped:
 
 
 @pytest.fixture
-def watched(settings: Settings, make_service: Callable[[Settings], Running]) -> Running:
+def watched(settings: Settings, make_service: Callable[[Settings], RunningService]) -> RunningService:
     """A warm service that exposes metrics on a free port."""
     service = make_service(settings.model_copy(update={"metrics_listen": "127.0.0.1:0"}))
-    service.call(service.service.warm_up())
+    service.warm_up()
     return service
 
 
-def test_calls_are_counted_and_timed_by_method_and_code(watched: Running, photo: bytes) -> None:
+def test_calls_are_counted_and_timed_by_method_and_code(watched: RunningService, photo: bytes) -> None:
     with Client(watched.address) as client:
         for _ in range(3):
             client.classify(photo)
@@ -91,7 +91,7 @@ def test_calls_are_counted_and_timed_by_method_and_code(watched: Running, photo:
     assert 0 < found.total("grpc_server_handling_seconds_sum", **unary) < 60
 
 
-def test_streams_are_counted_once(watched: Running, photo: bytes) -> None:
+def test_a_stream_is_counted_once(watched: RunningService, photo: bytes) -> None:
     with Client(watched.address) as client:
         client.analyze("project", [photo])
 
@@ -99,7 +99,7 @@ def test_streams_are_counted_once(watched: Running, photo: bytes) -> None:
     assert scraped(watched).total("grpc_server_handled_total", grpc_code="OK", **analyze) == 1
 
 
-def test_failures_are_counted_by_what_was_wrong(watched: Running, photo: bytes) -> None:
+def test_failures_are_counted_by_reason(watched: RunningService, photo: bytes) -> None:
     with Client(watched.address) as client:
         for _ in range(2):
             with pytest.raises(InputError):
@@ -114,7 +114,7 @@ def test_failures_are_counted_by_what_was_wrong(watched: Running, photo: bytes) 
     assert found.total("zfscope_failures_total") == 3
 
 
-def test_images_are_counted_by_the_model_that_saw_them(watched: Running, photo: bytes) -> None:
+def test_passes_and_batches_are_counted_by_model(watched: RunningService, photo: bytes) -> None:
     before = scraped(watched)
     with Client(watched.address) as client:
         client.classify(photo, ten_crop=True)
@@ -134,7 +134,7 @@ def test_images_are_counted_by_the_model_that_saw_them(watched: Running, photo: 
     assert more("zfscope_queue_seconds_count", queue="batches") == 11
 
 
-def test_passes_of_analyses_are_counted_too(watched: Running, photo: bytes) -> None:
+def test_passes_of_analyses_are_counted(watched: RunningService, photo: bytes) -> None:
     before = scraped(watched)
     with Client(watched.address) as client:
         client.measure_invariance([photo], layers=["conv1"], transformations=["scale"])
@@ -145,7 +145,9 @@ def test_passes_of_analyses_are_counted_too(watched: Running, photo: bytes) -> N
     assert found.total("zfscope_queue_seconds_count", queue="workers") == 1
 
 
-def test_a_call_that_is_given_up_is_cancelled_or_late(watched: Running, photo: bytes) -> None:
+def test_abandoned_calls_are_counted_as_cancelled_or_deadline_exceeded(
+    watched: RunningService, photo: bytes
+) -> None:
     with grpc.insecure_channel(watched.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch
         call = watch(health_pb2.HealthCheckRequest())
@@ -159,12 +161,12 @@ def test_a_call_that_is_given_up_is_cancelled_or_late(watched: Running, photo: b
     assert found.total("grpc_server_handled_total", grpc_code="DEADLINE_EXCEEDED", **wanted) == 1
 
 
-def test_no_word_of_a_caller_becomes_a_label(
-    settings: Settings, make_service: Callable[[Settings], Running], photo: bytes
+def test_text_from_callers_never_becomes_a_label(
+    settings: Settings, make_service: Callable[[Settings], RunningService], photo: bytes
 ) -> None:
     changed = {"metrics_listen": "127.0.0.1:0", "token": SecretStr("a-token-that-is-long-enough")}
     service = make_service(settings.model_copy(update=changed))
-    service.call(service.service.warm_up())
+    service.warm_up()
     classify = "/zfscope.v1.ClassificationService/Classify"
     token = (("authorization", "Bearer a-token-that-is-long-enough"),)
     with grpc.insecure_channel(service.address) as channel:
@@ -187,7 +189,7 @@ def test_no_word_of_a_caller_becomes_a_label(
     assert found.total("grpc_server_handled_total", grpc_code="UNAUTHENTICATED", grpc_type="unary") == 20
 
 
-def test_every_method_is_there_before_it_is_called(watched: Running) -> None:
+def test_every_method_has_metrics_before_its_first_call(watched: RunningService) -> None:
     found = scraped(watched)
 
     started = {
@@ -199,11 +201,11 @@ def test_every_method_is_there_before_it_is_called(watched: Running) -> None:
     assert found.total("process_resident_memory_bytes") > 0
 
 
-def test_without_an_address_there_are_none(service: Running) -> None:
+def test_metrics_are_off_without_an_address(service: RunningService) -> None:
     assert service.service.metrics_address == ""
 
 
-async def test_a_port_that_is_taken_is_an_error_at_once(settings: Settings) -> None:
+async def test_a_port_in_use_is_an_error_at_startup(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -211,14 +213,14 @@ async def test_a_port_that_is_taken_is_an_error_at_once(settings: Settings) -> N
         service = Service(settings.model_copy(update={"metrics_listen": listen}))
         with pytest.raises(
             InputError, match=f"cannot serve metrics on {listen}: Address already in use"
-        ) as told:
+        ) as caught:
             await service.start()
-    assert told.value.field == "metrics_listen"
+    assert caught.value.field == "metrics_listen"
     await service.stop()
 
 
-def test_the_port_is_free_again_after_a_stop(
-    settings: Settings, make_service: Callable[[Settings], Running]
+def test_the_port_is_released_on_stop(
+    settings: Settings, make_service: Callable[[Settings], RunningService]
 ) -> None:
     service = make_service(settings.model_copy(update={"metrics_listen": "127.0.0.1:0"}))
     host, port = service.service.metrics_address.split(":")
@@ -229,7 +231,7 @@ def test_the_port_is_free_again_after_a_stop(
         other.bind((host, int(port)))
 
 
-def test_a_service_that_starts_says_where(start: Callable[..., Any]) -> None:
+def test_a_starting_service_prints_the_address_of_its_metrics(start: Callable[..., Any]) -> None:
     process = start(metrics_listen="127.0.0.1:0")
 
     listens, metrics = process.stdout.readline(), process.stdout.readline()

@@ -67,7 +67,7 @@ def ended(process: "subprocess.Popen[str]") -> str:
     return log
 
 
-def test_a_call_is_a_span_of_its_caller_s_trace_and_its_parts_are_spans_of_it(
+def test_a_call_is_a_span_in_the_caller_s_trace_with_child_spans(
     start: Callable[..., Any], collector: tuple[Collector, str], photo: bytes
 ) -> None:
     servicer, endpoint = collector
@@ -108,7 +108,7 @@ def test_a_call_is_a_span_of_its_caller_s_trace_and_its_parts_are_spans_of_it(
     assert lines["mine"]["trace_id"] == TRACE
 
 
-def test_a_collector_that_is_gone_harms_nothing(start: Callable[..., Any], photo: bytes) -> None:
+def test_an_unreachable_collector_does_not_affect_calls(start: Callable[..., Any], photo: bytes) -> None:
     process = start(traces_endpoint="http://127.0.0.1:9")
     with Client(process.stdout.readline().split()[-1]) as client:
         client.wait_until_ready(60)
@@ -118,11 +118,11 @@ def test_a_collector_that_is_gone_harms_nothing(start: Callable[..., Any], photo
     assert any("Failed to export traces" in line["event"] for line in log)
 
 
-def test_an_endpoint_without_the_extra_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_without_the_otel_extra_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
 
-    with pytest.raises(InputError, match=r"pip install 'zfscope\[otel\]'") as told:
+    with pytest.raises(InputError, match=r"pip install 'zfscope\[otel\]'") as caught:
         configure_traces("http://localhost:4317")
 
-    assert told.value.field == "traces_endpoint"
+    assert caught.value.field == "traces_endpoint"
     assert Settings().traces_endpoint == ""

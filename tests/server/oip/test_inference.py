@@ -1,0 +1,187 @@
+"""GRPCInferenceService: inference by models."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+import numpy as np
+import pytest
+import torch
+
+from tests.server.conftest import RunningService
+from tests.server.oip.messages import (
+    Request,
+    arrays,
+    network_scores,
+    raw_photos,
+    raw_tensors,
+    typed_photos,
+    typed_tensors,
+    unpacked,
+    wanting,
+)
+from tests.support.numeric import assert_close
+from zfscope.client import Client
+from zfscope.engine.trace import trace
+from zfscope.inference import inference_pb2 as pb
+from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
+from zfscope.runtimes.onnx.runtime import OnnxRuntime
+from zfscope.store import Model
+
+INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_scores_match_the_network_in_process(
+    stub: GRPCInferenceServiceStub, model: Model, pixels: np.ndarray
+) -> None:
+    answer = stub.ModelInfer(raw_tensors(pixels, model_name="tiny", id="7"))
+
+    assert (answer.model_name, answer.model_version, answer.id) == ("tiny", "2", "7")
+    scores = arrays(answer)
+    assert list(scores) == ["logits"]
+    assert_close(scores["logits"], network_scores(model, pixels))
+
+
+def test_a_request_can_have_more_images_than_fit_in_a_pass(
+    stub: GRPCInferenceServiceStub, model: Model
+) -> None:
+    many = np.random.default_rng(5).normal(0, 1, (37, 3, 32, 32)).astype(np.float32)
+
+    answer = stub.ModelInfer(raw_tensors(many, outputs=wanting("logits", "relu1")))
+
+    assert_close(arrays(answer)["logits"], network_scores(model, many))
+    assert arrays(answer)["relu1"].shape == (37, 6, 14, 14)
+
+
+def test_typed_contents_are_answered_with_typed_contents_of_the_same_values(
+    stub: GRPCInferenceServiceStub, pixels: np.ndarray
+) -> None:
+    names = wanting("logits", "conv1")
+    raw = arrays(stub.ModelInfer(raw_tensors(pixels, outputs=names)))
+
+    answer = stub.ModelInfer(typed_tensors(pixels, outputs=names))
+
+    assert not answer.raw_output_contents
+    for output in answer.outputs:
+        got = np.array(output.contents.fp32_contents, np.float32).reshape(output.shape)
+        np.testing.assert_array_equal(got, raw[output.name])
+
+
+def test_outputs_are_in_the_requested_order(
+    stub: GRPCInferenceServiceStub, model: Model, pixels: np.ndarray
+) -> None:
+    answer = stub.ModelInfer(raw_tensors(pixels, outputs=wanting("relu5", "probabilities", "logits", "fc6")))
+
+    found = arrays(answer)
+    assert list(found) == ["relu5", "probabilities", "logits", "fc6"]
+    powers = np.exp(found["logits"])
+    np.testing.assert_allclose(found["probabilities"], powers / powers.sum(1, keepdims=True), atol=1e-6)
+    assert_close(found["fc6"], found["logits"])
+    traced = trace(model.network, torch.from_numpy(pixels)).outputs["relu5"].numpy()
+    assert_close(found["relu5"], traced)
+
+
+def test_requests_share_a_pass_and_a_cancelled_one_does_not_affect_others(
+    cold_service: RunningService, model: Model, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold_service.warm_up()
+    whole, begun, released, sizes = OnnxRuntime.forward, threading.Event(), threading.Event(), []
+
+    def held(runtime: OnnxRuntime, images: np.ndarray) -> np.ndarray:
+        sizes.append(len(images))
+        begun.set()
+        assert released.wait(timeout=30)
+        return whole(runtime, images)
+
+    def wait_for(images: int) -> None:
+        (lane,) = cold_service.service._backend.batcher._lanes.values()
+        while lane.waiting != images:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(OnnxRuntime, "forward", held)
+    with grpc.insecure_channel(cold_service.address) as channel:
+        infer = GRPCInferenceServiceStub(channel).ModelInfer
+        first = infer.future(raw_tensors(pixels[:1]), timeout=30)
+        assert begun.wait(timeout=30)
+        both = infer.future(raw_tensors(pixels[1:]), timeout=30)
+        wait_for(2)
+        gone = infer.future(raw_tensors(pixels), timeout=30)
+        wait_for(5)
+        gone.cancel()
+        wait_for(2)
+        last = infer.future(raw_tensors(pixels[:1]), timeout=30)
+        wait_for(3)
+        released.set()
+        found = [arrays(call.result())["logits"] for call in (first, both, last)]
+
+    assert sizes == [1, 3]
+    expected = network_scores(model, pixels)
+    for scores, wanted in zip(found, (expected[:1], expected[1:], expected[:1]), strict=True):
+        assert_close(scores, wanted)
+
+
+@pytest.mark.parametrize("send", [raw_photos, typed_photos])
+def test_photos_are_classified_as_by_classify(
+    stub: GRPCInferenceServiceStub, client: Client, photo: bytes, send: Callable[..., Request]
+) -> None:
+    expected = {score.index: score.logit for score in client.classify(photo).classes}
+
+    answer = stub.ModelInfer(send(photo, photo))
+
+    (output,) = answer.outputs
+    found = (
+        np.frombuffer(answer.raw_output_contents[0], "<f4")
+        if answer.raw_output_contents
+        else np.array(output.contents.fp32_contents)
+    ).reshape(output.shape)
+    assert found.shape == (2, 4)
+    for row in found:
+        assert_close(row, [expected[index] for index in range(4)])
+
+
+def test_a_batch_of_photos_can_have_a_trailing_axis(stub: GRPCInferenceServiceStub, photo: bytes) -> None:
+    flat, deep = (stub.ModelInfer(raw_photos(photo, photo, shape=shape)) for shape in ((2,), (2, 1)))
+
+    assert flat.raw_output_contents == deep.raw_output_contents
+
+
+@pytest.mark.parametrize("send", [raw_tensors, typed_tensors])
+def test_the_likeliest_classes_are_returned_as_text(
+    stub: GRPCInferenceServiceStub,
+    model: Model,
+    pixels: np.ndarray,
+    send: Callable[..., Request],
+) -> None:
+    scores = network_scores(model, pixels)
+
+    answer = stub.ModelInfer(send(pixels, outputs=wanting("logits", classes=2)))
+
+    (output,) = answer.outputs
+    assert (output.name, output.datatype, output.shape) == ("logits", "BYTES", [3, 2])
+    raw = answer.raw_output_contents
+    texts = unpacked(raw[0]) if raw else list(output.contents.bytes_contents)
+    told = [text.decode().split(":") for text in texts]
+    order = np.argsort(-scores, axis=1)[:, :2].ravel()
+    assert [int(index) for _, index, _ in told] == list(order)
+    assert [label for *_, label in told] == [model.labels[index].name for index in order]
+    expected = np.take_along_axis(scores, order.reshape(3, 2), axis=1).ravel()
+    assert [float(value) for value, *_ in told] == pytest.approx(list(expected), abs=1e-4)
+
+
+def test_requesting_too_many_classes_returns_all(stub: GRPCInferenceServiceStub, pixels: np.ndarray) -> None:
+    answer = stub.ModelInfer(raw_tensors(pixels, outputs=wanting("probabilities", classes=1000)))
+
+    assert answer.outputs[0].shape == [3, 4]
+
+
+def test_scheduling_parameters_are_ignored(stub: GRPCInferenceServiceStub, pixels: np.ndarray) -> None:
+    hints = {
+        "priority": pb.InferParameter(uint64_param=1),
+        "timeout": pb.InferParameter(int64_param=1),
+    }
+
+    told = stub.ModelInfer(raw_tensors(pixels, parameters=hints))
+
+    assert told == stub.ModelInfer(raw_tensors(pixels))

@@ -1,0 +1,183 @@
+"""GRPCInferenceService: readiness, metadata and configuration of models and analyzers."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from tests.server.conftest import CallError, RunningService
+from tests.server.oip.messages import (
+    Request,
+    raw_tensors,
+    wanting,
+)
+from zfscope.inference import inference_pb2 as pb
+from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
+from zfscope.server.settings import Settings
+
+INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_the_server_is_live_before_it_is_ready(cold_service: RunningService) -> None:
+    with grpc.insecure_channel(cold_service.address) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        live, named = pb.ServerLiveRequest(), pb.ModelReadyRequest(name="tiny")
+        assert stub.ServerLive(live).live
+        assert not stub.ServerReady(pb.ServerReadyRequest()).ready
+        assert not stub.ModelReady(named).ready
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelMetadata(pb.ModelMetadataRequest(name="tiny"))
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+        cold_service.warm_up()
+
+        assert stub.ServerReady(pb.ServerReadyRequest()).ready
+        assert stub.ModelReady(named).ready
+
+
+def test_a_service_about_to_stop_is_not_ready_but_still_answers(
+    cold_service: RunningService,
+) -> None:
+    cold_service.warm_up()
+    stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(lame_duck_s=2), cold_service.loop)
+    with grpc.insecure_channel(cold_service.address) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        while stub.ServerReady(pb.ServerReadyRequest()).ready:
+            pass
+        assert stub.ServerLive(pb.ServerLiveRequest()).live
+        assert not stub.ModelReady(pb.ModelReadyRequest(name="tiny")).ready
+        assert stub.ModelMetadata(pb.ModelMetadataRequest(name="tiny")).name == "tiny"
+
+    stopping.result(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "ready"),
+    [
+        ("tiny", "", True),
+        ("tiny", "1", True),
+        ("other", "", True),
+        ("", "", True),
+        ("tiny/project", "2", True),
+        ("tiny", "3", False),
+        ("huge", "", False),
+        ("tiny/guess", "", False),
+        ("tiny/project/more", "", False),
+        ("../tiny", "", False),
+    ],
+)
+def test_a_model_is_ready_if_requests_can_use_it(
+    stub: GRPCInferenceServiceStub, name: str, wanted: str, ready: bool
+) -> None:
+    assert stub.ModelReady(pb.ModelReadyRequest(name=name, version=wanted)).ready is ready
+
+
+def test_a_damaged_model_is_not_ready(
+    settings: Settings,
+    tmp_path: Path,
+    write_tiny: Callable[..., None],
+    make_service: Callable[..., RunningService],
+) -> None:
+    for name in ("tiny", "other"):
+        write_tiny(tmp_path, name, 1)
+    (tmp_path / "other" / "1" / "weights.safetensors").write_bytes(b"nothing")
+    service = make_service(settings.model_copy(update={"store": tmp_path}))
+    service.warm_up()
+    with grpc.insecure_channel(service.address) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        assert stub.ModelReady(pb.ModelReadyRequest(name="tiny")).ready
+        assert not stub.ModelReady(pb.ModelReadyRequest(name="other")).ready
+
+
+@pytest.mark.parametrize("bad", ["v1", "0", "-1", "1.0", "١", "9" * 5000])
+def test_every_method_rejects_an_invalid_version(
+    stub: GRPCInferenceServiceStub, call_error: Callable[..., CallError], bad: str
+) -> None:
+    for call, request in (
+        (stub.ModelReady, pb.ModelReadyRequest(name="tiny", version=bad)),
+        (stub.ModelMetadata, pb.ModelMetadataRequest(name="tiny", version=bad)),
+        (stub.ModelConfig, pb.ModelConfigRequest(name="tiny", version=bad)),
+        (stub.ModelInfer, Request(model_name="tiny", model_version=bad)),
+    ):
+        error = call_error(call, request)
+        assert error.code is INVALID
+        assert f"'{bad[:80]}' is invalid; expected an integer of at least 1" in error.message
+
+
+def test_server_metadata_has_name_version_and_extensions(stub: GRPCInferenceServiceStub) -> None:
+    found = stub.ServerMetadata(pb.ServerMetadataRequest())
+
+    assert (found.name, found.version) == ("zfscope", version("zfscope"))
+    assert set(found.extensions) == {"classification", "model_configuration", "parameters"}
+
+
+def test_model_metadata_has_images_in_and_class_scores_out(stub: GRPCInferenceServiceStub) -> None:
+    found = stub.ModelMetadata(pb.ModelMetadataRequest(name="tiny"))
+
+    assert (found.name, found.versions, found.platform) == ("tiny", ["1", "2"], "zfscope_safetensors")
+    assert [(of.name, of.datatype, of.shape) for of in found.inputs] == [("input", "FP32", [-1, 3, 32, 32])]
+    assert [(of.name, of.datatype, of.shape) for of in found.outputs] == [("logits", "FP32", [-1, 4])]
+
+
+def test_the_configuration_lists_further_outputs_and_analyzers(
+    stub: GRPCInferenceServiceStub, settings: Settings
+) -> None:
+    found = stub.ModelConfig(pb.ModelConfigRequest(name="tiny", version="1")).config
+
+    assert (found.name, found.max_batch_size) == ("tiny", settings.max_images)
+    (reads,), (gives,) = found.input, found.output
+    assert (reads.name, reads.data_type, reads.dims) == ("input", pb.TYPE_FP32, [3, 32, 32])
+    assert reads.format == pb.ModelInput.FORMAT_NCHW
+    assert (gives.name, gives.data_type, gives.dims) == ("logits", pb.TYPE_FP32, [4])
+    others = found.parameters["outputs"].string_value.split(",")
+    assert others[:3] == ["probabilities", "conv1", "relu1"]
+    assert "project" in found.parameters["analyzers"].string_value.split(",")
+    answer = stub.ModelInfer(raw_tensors(np.zeros((1, 3, 32, 32), np.float32), outputs=wanting(*others)))
+    assert [output.name for output in answer.outputs] == others
+
+
+def test_analyzer_metadata_has_photos_in_and_pictures_out(stub: GRPCInferenceServiceStub) -> None:
+    found = stub.ModelMetadata(pb.ModelMetadataRequest(name="/project", version="1"))
+    config = stub.ModelConfig(pb.ModelConfigRequest(name="tiny/project")).config
+
+    assert (found.name, found.platform) == ("tiny/project", "zfscope_analyzer")
+    assert [(of.name, of.datatype, of.shape) for of in found.inputs] == [("images", "BYTES", [-1])]
+    assert [(of.name, of.datatype, of.shape) for of in found.outputs] == [
+        ("pictures", "BYTES", [-1]),
+        ("analysis", "BYTES", [1]),
+    ]
+    assert (config.name, config.max_batch_size) == ("tiny/project", 0)
+    assert [of.data_type for of in (*config.input, *config.output)] == [pb.TYPE_STRING] * 3
+    schema = json.loads(config.parameters["parameters_schema"].string_value)
+    assert schema["properties"]["layer"]["default"] == "conv5"
+
+
+def test_an_analyzer_without_photos_has_no_inputs(stub: GRPCInferenceServiceStub) -> None:
+    assert not stub.ModelMetadata(pb.ModelMetadataRequest(name="tiny/top-k")).inputs
+    assert not stub.ModelConfig(pb.ModelConfigRequest(name="tiny/top-k")).config.input
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("huge", "model: model 'huge' not found; available: other, tiny"),
+        ("tiny/guess", "analyzer 'guess' not found; available: compare-architectures, correspond"),
+    ],
+)
+def test_unknown_models_and_analyzers_are_not_found(
+    stub: GRPCInferenceServiceStub, call_error: Callable[..., CallError], name: str, told: str
+) -> None:
+    for call, request in (
+        (stub.ModelMetadata, pb.ModelMetadataRequest(name=name)),
+        (stub.ModelConfig, pb.ModelConfigRequest(name=name)),
+        (stub.ModelInfer, Request(model_name=name)),
+    ):
+        error = call_error(call, request)
+        assert error.code is NOT_FOUND
+        assert error.message.removeprefix("model: ").startswith(told.removeprefix("model: "))
