@@ -127,7 +127,7 @@ class RunningService:
 
     def warm_up(self) -> str:
         """Load and run the default model; return its title."""
-        return self.warm_up()
+        return self.call(self.service.warm_up())
 
     def close(self) -> None:
         self.call(self.service.stop())
