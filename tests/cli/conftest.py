@@ -1,4 +1,4 @@
-"""A store with a tiny model, a photo on disk, and a service that was started by `zfscope serve`."""
+"""Fixtures of the command line's tests: a store with a tiny model, a photo, and running services."""
 
 import os
 import signal
@@ -16,6 +16,7 @@ import trustme
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.support.without_engine import CommandResult
 from zfscope.cli.app import app
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
@@ -67,7 +68,7 @@ def write_tiny(
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model `tiny` in versions 1 and 2; the second one was measured."""
+    """A store with versions 1 and 2 of the model `tiny`; version 2 has a measured accuracy."""
     folder = tmp_path_factory.mktemp("cli") / "models"
     for version in (1, 2):
         write_tiny(folder, version)
@@ -76,7 +77,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def write() -> Callable[..., Path]:
-    """Writes the tiny model into a store."""
+    """Writes the tiny model to a store."""
     return write_tiny
 
 
@@ -91,39 +92,32 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(store: Path, tmp_path: Path) -> dict[str, str]:
-    """What commands find in their environment: the store, and a cache of the test's own."""
+    """Environment variables of commands: the store, and a separate cache."""
     return {"ZFSCOPE_STORE": str(store), "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
-class Result:
-    """What a command left: exit code, stdout and stderr."""
-
-    def __init__(self, code: int, stdout: str, stderr: str) -> None:
-        self.code, self.stdout, self.stderr = code, stdout, stderr
-
-
-def invoke(*arguments: object, env: Mapping[str, str | None]) -> Result:
+def invoke(*arguments: object, env: Mapping[str, str | None]) -> CommandResult:
     """Run a command in this process."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=env)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return Result(result.exit_code, result.stdout, result.stderr)
+    return CommandResult(result.exit_code, result.stdout, result.stderr)
 
 
 @pytest.fixture
-def run(environment: dict[str, str]) -> Callable[..., Result]:
+def run(environment: dict[str, str]) -> Callable[..., CommandResult]:
     """Runs a command in this process."""
 
-    def run_command(*arguments: object, env: dict[str, str | None] | None = None) -> Result:
+    def run_command(*arguments: object, env: dict[str, str | None] | None = None) -> CommandResult:
         return invoke(*arguments, env={**environment, **(env or {})})
 
     return run_command
 
 
 @pytest.fixture
-def start(environment: dict[str, str]) -> Callable[..., Result]:
-    """Runs a command as users do, in a process of its own."""
+def start(environment: dict[str, str]) -> Callable[..., CommandResult]:
+    """Runs a command in a separate process, as users do."""
 
-    def run_command(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    def run_command(*arguments: object, env: dict[str, str] | None = None) -> CommandResult:
         result = subprocess.run(
             [COMMAND, *map(str, arguments)],
             env={**os.environ, **environment, **(env or {})},
@@ -132,27 +126,27 @@ def start(environment: dict[str, str]) -> Callable[..., Result]:
             timeout=120,
             check=False,
         )
-        return Result(result.returncode, result.stdout, result.stderr)
+        return CommandResult(result.returncode, result.stdout, result.stderr)
 
     return run_command
 
 
 @pytest.fixture
 def command() -> Path:
-    """The installed program."""
+    """Path of the installed program."""
     return COMMAND
 
 
 @pytest.fixture(scope="session")
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a service that serves the store."""
+    """Address of a service for the store."""
     with serving(store, tmp_path_factory.mktemp("graphs")) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what a service and its callers prove themselves with: PEM files and a token."""
+    """A folder with the credentials of a service and its callers: PEM files and a token."""
     folder = tmp_path_factory.mktemp("secrets")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -164,7 +158,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def secure_server(store: Path, secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a service that asks for a token, and for a certificate under TLS."""
+    """Address of a service that requires TLS, a client certificate and a token."""
     pair = secrets / "127.0.0.1.pem"
     options = ["--tls-certificate", pair, "--tls-key", pair, "--tls-client-ca", secrets / "ca.pem"]
     token = ["--token-file", secrets / "token"]
@@ -174,9 +168,9 @@ def secure_server(store: Path, secrets: Path, tmp_path_factory: pytest.TempPathF
 
 @contextmanager
 def serving(store: Path, cache: Path, *options: str | Path) -> Iterator[str]:
-    where = ["--listen", "127.0.0.1:0", "--store", store, "--cache", cache]
+    location = ["--listen", "127.0.0.1:0", "--store", store, "--cache", cache]
     service = subprocess.Popen(
-        [COMMAND, "serve", *where, "--threads", "1", *options],
+        [COMMAND, "serve", *location, "--threads", "1", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

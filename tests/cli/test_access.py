@@ -1,4 +1,4 @@
-"""The options of a connection: TLS, a certificate, a token, on every command that may ask a service."""
+"""Connection options (TLS, certificate, token) of every command that can call a service."""
 
 import json
 from collections.abc import Callable
@@ -15,8 +15,8 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def proof(secrets: Path) -> dict[str, Path]:
-    """What the secure service asks for, by its settings."""
+def credentials(secrets: Path) -> dict[str, Path]:
+    """Files that the secure service requires, by setting."""
     pair = secrets / "client@zfscope.test.pem"
     return dict(zip(FILES, (secrets / "ca.pem", pair, pair, secrets / "token"), strict=True))
 
@@ -26,16 +26,16 @@ def proof(secrets: Path) -> dict[str, Path]:
     [
         ["classify"],
         ["project"],
-        ["analyze", "project", "--out", "seen"],
+        ["analyze", "project", "--out", "out"],
         ["analyzers"],
         ["models"],
         ["health"],
     ],
 )
-def test_a_command_proves_itself_to_the_service(
+def test_a_command_authenticates_with_certificate_and_token(
     run: Run,
     secure_server: str,
-    proof: dict[str, Path],
+    credentials: dict[str, Path],
     photo: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -43,26 +43,28 @@ def test_a_command_proves_itself_to_the_service(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     photos = [photo] if command[0] in ("classify", "project", "analyze") else []
-    words = [*command[:2], *photos, *command[2:], "--server", secure_server, "--json"]
-    options = [word for name, path in proof.items() for word in (flag(name), path)]
+    arguments = [*command[:2], *photos, *command[2:], "--server", secure_server, "--json"]
+    options = [part for name, path in credentials.items() for part in (flag(name), path)]
 
-    result = run(*words, *options)
+    result = run(*arguments, *options)
 
     assert (result.code, result.stderr) == (0, "")
     assert json.loads(result.stdout)
     assert connection_options() == {}
 
 
-def test_the_same_may_come_from_the_environment(run: Run, secure_server: str, proof: dict[str, Path]) -> None:
-    env = {f"ZFSCOPE_{name.upper()}": str(path) for name, path in proof.items()}
+def test_credentials_can_be_set_in_the_environment(
+    run: Run, secure_server: str, credentials: dict[str, Path]
+) -> None:
+    env = {f"ZFSCOPE_{name.upper()}": str(path) for name, path in credentials.items()}
 
     assert run("models", "--server", secure_server, env=env).code == 0
 
 
-def test_without_its_token_a_command_is_told_in_one_line(
-    run: Run, secure_server: str, proof: dict[str, Path]
+def test_a_missing_token_is_reported_in_one_line(
+    run: Run, secure_server: str, credentials: dict[str, Path]
 ) -> None:
-    options = [word for name in list(FILES)[:3] for word in (flag(name), proof[name])]
+    options = [part for name in list(FILES)[:3] for part in (flag(name), credentials[name])]
 
     result = run("models", "--server", secure_server, *options)
 
@@ -71,17 +73,17 @@ def test_without_its_token_a_command_is_told_in_one_line(
     assert result.stderr.count("\n") == 1
 
 
-def test_health_needs_no_token(run: Run, secure_server: str, proof: dict[str, Path]) -> None:
-    options = [word for name in list(FILES)[:3] for word in (flag(name), proof[name])]
+def test_health_requires_no_token(run: Run, secure_server: str, credentials: dict[str, Path]) -> None:
+    options = [part for name in list(FILES)[:3] for part in (flag(name), credentials[name])]
 
     assert run("health", "--server", secure_server, *options).stdout == "SERVING\n"
 
 
-def test_every_command_that_asks_a_service_takes_the_options() -> None:
+def test_every_command_with_a_server_option_has_the_connection_options() -> None:
     group = typer.main.get_group(app)
     commands = [*group.commands.values(), *group.commands["models"].commands.values()]
     options = {command.name: {option.name for option in command.params} for command in commands}
-    asking = [names for names in options.values() if "server" in names]
+    remote = [names for names in options.values() if "server" in names]
 
-    assert len(asking) == 8
-    assert all({"tls", *FILES} <= names for names in asking)
+    assert len(remote) == 8
+    assert all({"tls", *FILES} <= names for names in remote)

@@ -16,7 +16,7 @@ Run = Callable[..., Any]
 COMMANDS = sorted(typer.main.get_group(module.app).commands)
 
 
-def test_the_commands_are_those_of_the_documentation() -> None:
+def test_the_commands_are_the_documented_ones() -> None:
     assert COMMANDS == [
         "analyze",
         "analyzers",
@@ -36,7 +36,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_s_help_shows_an_example(run: Run, command: str) -> None:
+def test_the_help_of_every_command_shows_an_example(run: Run, command: str) -> None:
     result = run(command, "--help")
     assert result.code == 0
     assert f"\n    zfscope {command}" in result.stdout
@@ -47,7 +47,7 @@ def test_without_a_command_the_help_is_shown(run: Run) -> None:
     assert all(command in result.stdout + result.stderr for command in COMMANDS)
 
 
-def test_help_needs_no_torch_and_no_grpc() -> None:
+def test_the_help_imports_neither_torch_nor_grpc() -> None:
     heavy = ("torch", "onnxruntime", "grpc", "matplotlib")
     program = f"import sys, zfscope.cli; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -64,7 +64,10 @@ def failing_with(error: Exception) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (InputError("no layer 'conv9';\nthere is conv1"), "no layer 'conv9'; there is conv1"),
+        (
+            InputError("layer 'conv9' not found;\navailable: conv1"),
+            "layer 'conv9' not found; available: conv1",
+        ),
         (PermissionError(13, "Permission denied", "/x"), "'/x': Permission denied"),
         (AnalyzerFailed("it failed"), "it failed (set ZFSCOPE_TRACEBACK=1 to see the traceback)"),
         (
@@ -83,7 +86,7 @@ def test_an_error_is_one_line_on_stderr_and_exit_code_2(
 
 
 @pytest.mark.parametrize("kind", [ValueError, AnalyzerFailed])
-def test_a_fault_shows_where_it_is_on_request(
+def test_a_failure_shows_its_traceback_on_request(
     run: Run, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     monkeypatch.setattr("zfscope.client.Client.health", failing_with(kind("out of range")))
@@ -97,7 +100,7 @@ def test_an_unknown_option_is_a_usage_error(run: Run) -> None:
     assert "No such option: --colour" in result.stderr
 
 
-def test_a_program_sees_exit_code_2_one_line_and_no_traceback(start: Run) -> None:
+def test_an_error_of_the_installed_program_is_one_line_without_a_traceback(start: Run) -> None:
     result = start("classify", "nowhere.jpg")
     line = "zfscope: 'nowhere.jpg' cannot be read: No such file or directory\n"
     assert (result.code, result.stdout, result.stderr) == (2, "", line)
@@ -107,7 +110,7 @@ def test_the_program_is_called_zfscope(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["whatever", "--help"])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as ended:
         module.main()
-    assert left.value.code == 0
+    assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("Usage: zfscope ")

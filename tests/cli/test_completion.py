@@ -1,4 +1,4 @@
-"""What a shell offers to complete, by the protocol that `zfscope --show-completion` installs."""
+"""Shell completion, through the protocol of `zfscope --show-completion`."""
 
 import shlex
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from zfscope.cli.app import COMMANDS, app
 Complete = Callable[..., list[str]]
 
 
-def asking(*words: object) -> dict[str, str]:
-    """Return what bash sets in the environment to complete the last of some words."""
+def completion_variables(*words: object) -> dict[str, str]:
+    """Return the variables that bash sets to complete the last of these words."""
     line = ["zfscope", *map(str, words)]
     joined = " ".join(shlex.quote(word) if word else "" for word in line)
     return {"_ZFSCOPE_COMPLETE": "complete_bash", "COMP_WORDS": joined, "COMP_CWORD": str(len(line) - 1)}
@@ -25,10 +25,12 @@ def asking(*words: object) -> dict[str, str]:
 
 @pytest.fixture
 def complete(environment: dict[str, str]) -> Complete:
-    """Completes words as bash would."""
+    """Completes the last word of a command line as bash does."""
 
     def complete_words(*words: object) -> list[str]:
-        result = CliRunner().invoke(app, env={**environment, **asking(*words)}, prog_name="zfscope")
+        result = CliRunner().invoke(
+            app, env={**environment, **completion_variables(*words)}, prog_name="zfscope"
+        )
         assert (result.exit_code, result.stderr) == (0, "")
         return result.stdout.split()
 
@@ -40,13 +42,13 @@ def test_commands_are_completed_from_their_table(complete: Complete) -> None:
     assert complete("") == list(COMMANDS)
 
 
-def test_options_of_a_command_and_their_choices_are_completed(complete: Complete) -> None:
+def test_options_and_choices_of_a_command_are_completed(complete: Complete) -> None:
     assert complete("project", "--to") == ["--top", "--token-file"]
     assert complete("project", "--token", "--rule", "g") == ["guided", "gradient"]
     assert complete("project", "--tls-c") == ["--tls-ca", "--tls-client-certificate", "--tls-client-key"]
 
 
-def test_names_of_analyzers_are_completed_and_none_is_imported(
+def test_analyzer_names_are_completed_without_importing_analyzers(
     complete: Complete, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EntryPoint, "load", None)
@@ -54,11 +56,11 @@ def test_names_of_analyzers_are_completed_and_none_is_imported(
     assert set(complete("analyze", "")) >= {"correspond", "invariance", "occlude", "project", "top-k"}
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_options_of_an_analyzer_and_their_choices_are_completed(
-    complete: Complete, server: str, photo: Path, there: bool
+@pytest.mark.parametrize("remote", [False, True])
+def test_options_and_choices_of_an_analyzer_are_completed(
+    complete: Complete, server: str, photo: Path, remote: bool
 ) -> None:
-    words = ["analyze", "occlude", photo, *(["--server", server] if there else [])]
+    words = ["analyze", "occlude", photo, *(["--server", server] if remote else [])]
     assert sorted(complete(*words, "--m")) == ["--map", "--masks", "--method", "--model"]
     assert complete(*words, "--value", "") == ["probability", "logit"]
     assert complete(*words, "--no-c") == ["--no-control"]
@@ -80,40 +82,44 @@ def test_an_analyzer_is_completed_without_a_model(
         ("analyze", "occlude", "--tls-ca", "nowhere.pem", "--server", "localhost:1", "--win"),
     ],
 )
-def test_what_cannot_be_asked_offers_nothing(complete: Complete, words: tuple[str, ...]) -> None:
+def test_an_unknown_analyzer_or_unreachable_service_yields_no_completions(
+    complete: Complete, words: tuple[str, ...]
+) -> None:
     assert complete(*words) == []
 
 
-def test_an_analyzer_that_prints_when_it_is_imported_spoils_nothing(
+def test_prints_of_an_analyzer_do_not_become_completions(
     complete: Complete, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def loud(*, group: str) -> list[EntryPoint]:
-        print("hello from a package")  # noqa: T201  # what analyzers do
+        print("hello from a package")  # noqa: T201  (as an analyzer may do)
         return []
 
     monkeypatch.setattr(registry, "entry_points", loud)
-    result = CliRunner().invoke(app, env=asking("analyze", "occlude", "--win"), prog_name="zfscope")
+    result = CliRunner().invoke(
+        app, env=completion_variables("analyze", "occlude", "--win"), prog_name="zfscope"
+    )
     assert (result.exit_code, result.stdout) == (0, "\n")
     assert result.stderr == "hello from a package\n"
 
 
-def test_without_the_engine_names_are_completed_and_options_of_a_service(
+def test_without_the_engine_names_and_the_options_of_a_service_are_completed(
     environment: dict[str, str], server: str
 ) -> None:
-    for words, offered in (
+    for words, expected in (
         (("analyze", "occ"), ["occlude"]),
         (("analyze", "occlude", "--win"), []),
         (("analyze", "occlude", "--server", server, "--win"), ["--window"]),
     ):
         shown = run_without_engine(
-            "from zfscope.cli import main; main()", env={**environment, **asking(*words)}
+            "from zfscope.cli import main; main()", env={**environment, **completion_variables(*words)}
         )
-        assert shown.split() == offered
+        assert shown.split() == expected
 
 
 def test_the_script_for_a_shell_is_printed(start: Callable[..., Any]) -> None:
     result = start("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
     assert "_ZFSCOPE_COMPLETE=complete_bash" in result.stdout
     assert "complete -o default -F" in result.stdout
-    completed = start(env=asking("analyze", "occ"))
+    completed = start(env=completion_variables("analyze", "occ"))
     assert (completed.code, completed.stdout, completed.stderr) == (0, "occlude\n", "")

@@ -1,8 +1,8 @@
-"""Every command in the environments that machines, containers, notebooks and scripts give it.
+"""Every command in unusual environments of machines, containers, notebooks and scripts.
 
-One process runs all commands of an environment, since each start costs seconds. `serve` has its own
-tests; `train` that succeeds and `evolve` need a training, and share with these commands what can fail
-here: the import of matplotlib, the writing of files and the printing of names.
+One process runs all commands in an environment, since each start costs seconds. `serve` has separate tests.
+A successful `train` and `evolve` are left out: they take long, and can only fail in the same ways as the
+others, by importing matplotlib, writing files and printing names.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# Runs commands, and writes to stderr how each ended. `homeless` makes the user unknown to the system, as in a
-# container that runs as any number; `affinity` takes away what macOS and Windows lack.
+# Runs commands, and writes the exit code of each to stderr. `homeless` makes the user unknown to the system,
+# as in a container with an arbitrary user id; `affinity` removes functions that macOS and Windows lack.
 DRIVER = """
 import json, os, pwd, sys
 from zfscope.cli.app import main
@@ -31,8 +31,8 @@ if "homeless" in lacking:
 if "affinity" in lacking:
     for name in ("sched_getaffinity", "sched_setaffinity", "process_cpu_count"):
         vars(os).pop(name, None)
-for words in json.loads(sys.argv[1]):
-    sys.argv = ["zfscope", *words]
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["zfscope", *arguments]
     try:
         main()
         code = 0
@@ -42,23 +42,23 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-class Ended(NamedTuple):
-    """How a command ended: its words, exit code, and lines on stderr."""
+class Invocation(NamedTuple):
+    """A finished command: its arguments, exit code, and lines on stderr."""
 
-    words: Sequence[str]
+    arguments: Sequence[str]
     code: int
     errors: Sequence[str]
 
 
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Path:
-    """A store of this module's own."""
+    """A copy of the store for this module."""
     return Path(shutil.copytree(store, tmp_path_factory.mktemp("environments") / "models"))
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of the model's classes, with names that are hard to print."""
+    """Photos of the model's classes, some with names that are hard to print."""
     root = tmp_path_factory.mktemp("photos")
     for number, name in enumerate(("n0/a.png", "n0/:cat: [red].png", "n1/\u7a93\xe9.png", "n1/b.png")):
         blots = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -69,7 +69,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def readers(photos: Path) -> list[list[str]]:
-    """Return the commands that write no files."""
+    """Return commands that write no files."""
     photo = str(photos / "n0" / ":cat: [red].png")
     return [
         ["models"],
@@ -83,7 +83,7 @@ def readers(photos: Path) -> list[list[str]]:
 
 
 def writers(photos: Path, out: Path) -> list[list[str]]:
-    """Return the commands that write files, each to a folder in `out`."""
+    """Return commands that write files, each to a folder in `out`."""
     photo = str(photos / "n0" / ":cat: [red].png")
     scale = ["--transformations", "scale", "--scales", "1.5", "--layers", "conv1"]
     return [
@@ -99,21 +99,21 @@ def writers(photos: Path, out: Path) -> list[list[str]]:
 
 
 def training(photos: Path, out: Path) -> list[str]:
-    """Return a training, for where it fails at the start."""
+    """Return a training command, which fails at the start if `out` cannot be written."""
     return ["train", str(photos), "--name", "new", "--store", f"{out}/i", "--out", f"{out}/j"]
 
 
-Drive = Callable[..., tuple[list[Ended], str]]
+Drive = Callable[..., tuple[list[Invocation], str]]
 
 
 @pytest.fixture
 def drive(own_store: Path, tmp_path: Path) -> Drive:
-    """Runs commands in one process, with no variables but those given; gives how they ended, and stdout."""
+    """Runs commands in one process with only the given environment variables; returns them and the stdout."""
 
     def run(
         commands: Sequence[Sequence[str]], *, lacking: Sequence[str] = (), **environment: str
-    ) -> tuple[list[Ended], str]:
-        done = subprocess.run(
+    ) -> tuple[list[Invocation], str]:
+        process = subprocess.run(
             [sys.executable, "-c", DRIVER, json.dumps(commands), *lacking],
             env={"ZFSCOPE_STORE": str(own_store), **environment},
             cwd=tmp_path,
@@ -121,15 +121,15 @@ def drive(own_store: Path, tmp_path: Path) -> Drive:
             timeout=300,
             check=False,
         )
-        ended, lines = [], []
-        for line in done.stderr.decode().splitlines():
+        invocations, lines = [], []
+        for line in process.stderr.decode().splitlines():
             if line.startswith("### "):
-                ended.append(Ended(commands[len(ended)], int(line[4:]), lines))
+                invocations.append(Invocation(commands[len(invocations)], int(line[4:]), lines))
                 lines = []
             else:
                 lines.append(line)
-        assert len(ended) == len(commands), lines
-        return ended, done.stdout.decode()
+        assert len(invocations) == len(commands), lines
+        return invocations, process.stdout.decode()
 
     return run
 
@@ -145,12 +145,12 @@ def fill(path: Path) -> None:
             pass
 
 
-def check_fine(ended: Sequence[Ended]) -> None:
-    for command in ended:
-        assert (command.code, command.errors) == (0, []), command
+def assert_success(invocations: Sequence[Invocation]) -> None:
+    for invocation in invocations:
+        assert (invocation.code, invocation.errors) == (0, []), invocation
 
 
-ODD = {
+NOTEBOOK = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "PYTHONIOENCODING": "ascii",
     "http_proxy": "http://127.0.0.1:9",
@@ -160,19 +160,19 @@ ODD = {
 }
 
 
-def test_without_variables_and_home_every_command_works(drive: Drive, photos: Path, tmp_path: Path) -> None:
-    ended, _ = drive([*readers(photos), *writers(photos, tmp_path / "out")], lacking=["homeless"])
-    check_fine(ended)
+def test_every_command_works_without_variables_and_home(drive: Drive, photos: Path, tmp_path: Path) -> None:
+    invocations, _ = drive([*readers(photos), *writers(photos, tmp_path / "out")], lacking=["homeless"])
+    assert_success(invocations)
     assert not (tmp_path / "~").exists()
 
 
-def test_with_a_notebooks_backend_ascii_and_proxies_every_command_works(
+def test_every_command_works_with_a_notebook_backend_ascii_and_proxies(
     drive: Drive, photos: Path, tmp_path: Path, server: str
 ) -> None:
-    asked = [["health", "--server", server], ["classify", str(photos), "--server", server]]
-    commands = [*readers(photos), *writers(photos, tmp_path / "out"), *asked]
-    ended, stdout = drive(commands, HOME=str(tmp_path), **ODD)
-    check_fine(ended)
+    remote = [["health", "--server", server], ["classify", str(photos), "--server", server]]
+    commands = [*readers(photos), *writers(photos, tmp_path / "out"), *remote]
+    invocations, stdout = drive(commands, HOME=str(tmp_path), **NOTEBOOK)
+    assert_success(invocations)
     assert stdout.isascii()
     assert ":cat: [red].png" in stdout
     assert r"\u7a93\xe9.png" in stdout
@@ -181,11 +181,11 @@ def test_with_a_notebooks_backend_ascii_and_proxies_every_command_works(
     assert {Path(each["file"]).name for each in objects} >= {"\u7a93\xe9.png", "caf\udce9.png"}
 
 
-def test_where_the_system_does_not_say_which_processors_there_are_every_command_works(
+def test_every_command_works_without_cpu_affinity_functions(
     drive: Drive, photos: Path, tmp_path: Path
 ) -> None:
     commands = [*readers(photos)[3:], *writers(photos, tmp_path / "out")]
-    check_fine(drive(commands, lacking=["affinity"], HOME=str(tmp_path))[0])
+    assert_success(drive(commands, lacking=["affinity"], HOME=str(tmp_path))[0])
 
 
 @pytest.fixture
@@ -196,57 +196,57 @@ def read_only(small_disk: Path) -> Path:
     return small_disk
 
 
-def test_on_a_read_only_disk_every_command_says_so_in_a_sentence(
+def test_every_command_reports_a_read_only_disk_in_one_line(
     drive: Drive, photos: Path, read_only: Path
 ) -> None:
     commands = [*writers(photos, read_only), training(photos, read_only)]
-    ended, stdout = drive([*commands, readers(photos)[3]], XDG_CACHE_HOME=str(read_only))
-    for command in ended[:-1]:
-        assert command.code == 2, command
-        line = command.errors[-1]
-        known = ("graph is not cached", "onnxruntime:")  # the second is what that library says itself
-        assert not [each for each in command.errors[:-1] if not any(part in each for part in known)]
+    invocations, stdout = drive([*commands, readers(photos)[3]], XDG_CACHE_HOME=str(read_only))
+    for invocation in invocations[:-1]:
+        assert invocation.code == 2, invocation
+        line = invocation.errors[-1]
+        known = ("graph is not cached", "onnxruntime:")  # the second is printed by the library itself
+        assert not [each for each in invocation.errors[:-1] if not any(part in each for part in known)]
         assert "Read-only file system" in line
         assert str(read_only) in line
-    assert ended[-1].code == 0  # it only has no cache
+    assert invocations[-1].code == 0  # it only lacks a cache
     assert files_below(read_only) == {"mine"}
     assert "church" in stdout or "ant" in stdout
 
 
-def test_on_a_full_disk_every_command_says_so_and_leaves_nothing(
+def test_every_command_reports_a_full_disk_and_leaves_no_files(
     drive: Drive, photos: Path, small_disk: Path, tmp_path: Path
 ) -> None:
     fill(small_disk / "ballast")
     commands = [*writers(photos, small_disk), training(photos, small_disk)]
-    ended, _ = drive(commands, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    for command in ended:
-        assert command.code == 2, command
-        (line,) = command.errors
+    invocations, _ = drive(commands, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    for invocation in invocations:
+        assert invocation.code == 2, invocation
+        (line,) = invocation.errors
         assert "No space left on device" in line
         assert str(small_disk) in line
     assert files_below(small_disk) == {"ballast"}
 
 
-def test_where_nobody_reads_on_commands_end_without_a_word(
+def test_a_closed_pipe_ends_a_command_silently(
     environment: dict[str, str], photos: Path, command: Path
 ) -> None:
-    for words in readers(photos)[:2] + readers(photos)[4:6]:
+    for arguments in readers(photos)[:2] + readers(photos)[4:6]:
         reader, writer = os.pipe()
         os.close(reader)
-        done = subprocess.run(
-            [command, *words], env=environment, stdout=writer, stderr=subprocess.PIPE, check=False
+        process = subprocess.run(
+            [command, *arguments], env=environment, stdout=writer, stderr=subprocess.PIPE, check=False
         )
         os.close(writer)
-        assert (done.returncode, done.stderr) == (141, b""), words
+        assert (process.returncode, process.stderr) == (141, b""), arguments
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_output_into_a_full_disk_is_one_sentence(
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="requires /dev/full")
+def test_output_to_a_full_device_is_a_one_line_error(
     environment: dict[str, str], photos: Path, command: Path
 ) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
+        process = subprocess.run(
             [command, *readers(photos)[0]], env=environment, stdout=full, stderr=subprocess.PIPE, check=False
         )
     message = b"zfscope: cannot write the output: No space left on device\n"
-    assert (done.returncode, done.stderr) == (2, message)
+    assert (process.returncode, process.stderr) == (2, message)

@@ -19,7 +19,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Five photos of each of two of the model's four classes, which are random blots."""
+    """Five photos of random blots for each of two of the model's four classes."""
     generator = np.random.default_rng(3)
     for label in ("n0", "n2"):
         (tmp_path / "val" / label).mkdir(parents=True)
@@ -30,8 +30,8 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "val"
 
 
-def share_of_hits(photos: Path, store: Path, *, ten_crop: bool) -> float:
-    """Count photo by photo, as a user would with `classify`."""
+def top1_photo_by_photo(photos: Path, store: Path, *, ten_crop: bool) -> float:
+    """Return the top-1 accuracy in percent, counted photo by photo as with `classify`."""
     model = ModelStore(store).load("tiny")
     ids = [label.id for label in model.labels]
     hits = []
@@ -44,11 +44,11 @@ def share_of_hits(photos: Path, store: Path, *, ten_crop: bool) -> float:
 
 
 @pytest.mark.parametrize("ten_crop", [False, True])
-def test_a_program_gets_the_percentages_that_photo_by_photo_counting_gives(
+def test_json_output_equals_the_accuracy_counted_photo_by_photo(
     run: Run, photos: Path, store: Path, ten_crop: bool
 ) -> None:
     result = run("evaluate", photos, "--model", "tiny", "--json", *(["--ten-crop"] if ten_crop else []))
-    top1 = share_of_hits(photos, store, ten_crop=ten_crop)
+    top1 = top1_photo_by_photo(photos, store, ten_crop=ten_crop)
     assert json.loads(result.stdout) == {
         "top1": pytest.approx(top1),
         "top5": 100.0,
@@ -60,13 +60,13 @@ def test_a_program_gets_the_percentages_that_photo_by_photo_counting_gives(
     assert result.stderr == ""
 
 
-def test_a_person_gets_a_sentence(run: Run, photos: Path) -> None:
+def test_text_output_is_a_sentence(run: Run, photos: Path) -> None:
     text = run("evaluate", photos, "--model", "tiny").stdout
     assert text.startswith("tiny version 2, by the centre crop of 10 photos: right for ")
     assert text.endswith("among the first five for 100.00 %\n")
 
 
-def test_a_folder_that_is_no_class_of_the_model_is_told_in_one_line(run: Run, photos: Path) -> None:
+def test_a_folder_that_is_not_a_class_is_reported_in_one_line(run: Run, photos: Path) -> None:
     (photos / "n9").mkdir()
     result = run("evaluate", photos, "--model", "tiny")
     assert (result.code, result.stdout) == (2, "")
@@ -74,18 +74,18 @@ def test_a_folder_that_is_no_class_of_the_model_is_told_in_one_line(run: Run, ph
     assert result.stderr.count("\n") == 1
 
 
-def test_a_folder_that_is_not_there_is_told_in_one_line(run: Run, tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_in_one_line(run: Run, tmp_path: Path) -> None:
     result = run("evaluate", tmp_path / "nowhere", "--model", "tiny")
     assert (result.code, result.stdout) == (2, "")
     assert f"data set '{tmp_path / 'nowhere'}' cannot be opened" in result.stderr
 
 
-def test_the_stores_default_model_is_measured_where_none_is_named(run: Run, photos: Path) -> None:
+def test_the_default_model_of_the_store_is_evaluated_by_default(run: Run, photos: Path) -> None:
     named = run("evaluate", photos, "--model", "tiny", "--json")
     assert run("evaluate", photos, "--json").stdout == named.stdout
 
 
-def test_broken_photos_are_left_out_and_said(run: Run, photos: Path) -> None:
+def test_broken_photos_are_left_out_and_reported(run: Run, photos: Path) -> None:
     before = json.loads(run("evaluate", photos, "--model", "tiny", "--json").stdout)
     (photos / "n0" / "broken.png").write_text("not a photo")
     (photos / "n2" / "._0.png").write_text("not a photo")
@@ -97,7 +97,7 @@ def test_broken_photos_are_left_out_and_said(run: Run, photos: Path) -> None:
     assert "Measured on 10 photos; 1 could not be used ('n0/broken.png': the file is not an image" in text
 
 
-def test_repeats_inside_a_class_are_said_and_counted(run: Run, photos: Path) -> None:
+def test_duplicates_within_a_class_are_counted_and_reported(run: Run, photos: Path) -> None:
     (photos / "n2" / "0 (1).png").write_bytes((photos / "n2" / "0.png").read_bytes())
     result = run("evaluate", photos, "--model", "tiny", "--json")
     assert json.loads(result.stdout)["images"] == 11

@@ -1,4 +1,4 @@
-"""`zfscope models export`: files for other software to serve."""
+"""`zfscope models export`: model files for other software."""
 
 import json
 import zipfile
@@ -26,18 +26,18 @@ def session(path: Path) -> Any:
 
 @pytest.fixture
 def expected(store: Path) -> dict[str, np.ndarray]:
-    """What every layer gives for IMAGES."""
+    """Output of every layer for IMAGES."""
     outputs = trace(ModelStore(store).load("tiny").network, torch.from_numpy(IMAGES)).outputs
     return {name: values.numpy() for name, values in outputs.items()}
 
 
-def test_a_graph_gives_class_scores_and_every_layer_of_any_number_of_images(
+def test_a_graph_outputs_class_scores_and_all_layers_for_any_batch_size(
     run: Run, tmp_path: Path, expected: dict[str, np.ndarray]
 ) -> None:
     out = tmp_path / "new" / "tiny.onnx"
-    said = run("models", "export", "tiny", "--format", "onnx", "--out", out).stdout
+    printed = run("models", "export", "tiny", "--format", "onnx", "--out", out).stdout
     assert (
-        said
+        printed
         == f"Model written to {out}; see the preprocessing of its images with: zfscope models tiny --json\n"
     )
     graph = session(out)
@@ -49,7 +49,7 @@ def test_a_graph_gives_class_scores_and_every_layer_of_any_number_of_images(
             np.testing.assert_allclose(values, expected[name][:count], atol=1e-4, err_msg=name)
 
 
-def test_a_graph_gives_the_layers_that_are_named_beside_the_class_scores(run: Run, tmp_path: Path) -> None:
+def test_a_graph_outputs_the_class_scores_and_the_requested_layers(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tiny.onnx"
     assert (
         run("models", "export", "tiny", "--format", "onnx", "--layers", "conv5, relu1", "--out", out).code
@@ -58,21 +58,23 @@ def test_a_graph_gives_the_layers_that_are_named_beside_the_class_scores(run: Ru
     assert [output.name for output in session(out).get_outputs()] == ["fc6", "conv5", "relu1"]
 
 
-def test_a_version_can_be_named_and_a_program_is_told_the_file(
+def test_json_output_names_the_version_and_the_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = json.loads(run("models", "export", "tiny", "--version", 1, "--format", "onnx", "--json").stdout)
-    assert told == {"model": "tiny", "version": 1, "file": "tiny.onnx"}
+    answer = json.loads(run("models", "export", "tiny", "--version", 1, "--format", "onnx", "--json").stdout)
+    assert answer == {"model": "tiny", "version": 1, "file": "tiny.onnx"}
     assert Path("tiny.onnx").is_file()
 
 
-def test_an_archive_for_torchserve_comes_with_its_settings_and_the_command(run: Run, tmp_path: Path) -> None:
+def test_a_torchserve_archive_is_written_with_settings_and_a_command_is_shown(
+    run: Run, tmp_path: Path
+) -> None:
     require_module("model_archiver", "pip install torch-model-archiver")
     out = tmp_path / "archives" / "tiny.mar"
-    said = run("models", "export", "tiny", "--format", "mar", "--batch-size", 3, "--out", out).stdout
+    printed = run("models", "export", "tiny", "--format", "mar", "--batch-size", 3, "--out", out).stdout
     settings = out.parent / "torchserve.properties"
-    assert said == (
+    assert printed == (
         f"Model written to {out}; serve it with: "
         f"torchserve --start --ncs --model-store {out.parent} --ts-config {settings}\n"
     )
@@ -83,27 +85,27 @@ def test_an_archive_for_torchserve_comes_with_its_settings_and_the_command(run: 
 
 
 @pytest.mark.parametrize("form", ["onnx", "mar"])
-def test_a_file_that_is_there_stays(run: Run, tmp_path: Path, form: str) -> None:
-    out = tmp_path / "mine"
-    out.write_text("mine")
+def test_an_existing_file_is_not_overwritten(run: Run, tmp_path: Path, form: str) -> None:
+    out = tmp_path / "existing"
+    out.write_text("data")
     result = run("models", "export", "tiny", "--format", form, "--out", out)
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr == f"zfscope: '{out}' already exists; choose another file with --out\n"
-    assert out.read_text() == "mine"
+    assert out.read_text() == "data"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("arguments", "message"),
     [
         (("huge",), "model 'huge' not found"),
         (("tiny", "--version", 9), "model 'tiny' has no version 9"),
         (("tiny", "--layers", "conv5,conv9"), "layer 'conv9' not found; available: conv1"),
     ],
 )
-def test_what_is_not_there_is_told_and_nothing_is_written(
-    run: Run, tmp_path: Path, arguments: tuple[object, ...], reason: str
+def test_an_unknown_model_version_or_layer_is_reported_and_nothing_is_written(
+    run: Run, tmp_path: Path, arguments: tuple[object, ...], message: str
 ) -> None:
     result = run("models", "export", *arguments, "--format", "onnx", "--out", tmp_path / "out.onnx")
     assert (result.code, result.stdout) == (2, "")
-    assert reason in result.stderr
+    assert message in result.stderr
     assert list(tmp_path.glob("*.onnx")) == []

@@ -25,7 +25,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Five photos in each of two folders, and one that is broken."""
+    """Five photos in each of two folders, and a broken one."""
     generator = np.random.default_rng(3)
     for label in ("n0", "n2"):
         (tmp_path / "Val Photos" / label).mkdir(parents=True)
@@ -33,17 +33,17 @@ def photos(tmp_path: Path) -> Path:
             blots = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
             photo = Image.fromarray(blots).resize((44, 40), Image.Resampling.BICUBIC)
             photo.save(tmp_path / "Val Photos" / label / f"{number}.png")
-    (tmp_path / "Val Photos" / "n2" / "broken.jpg").write_text("no photo")
+    (tmp_path / "Val Photos" / "n2" / "broken.jpg").write_text("not a photo")
     return tmp_path / "Val Photos"
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Iterator[Path]:
-    """Where a test's indexes are: the store is shared by all."""
+    """Folder of the test's indexes, since the store is shared."""
     return tmp_path / "indexes"
 
 
-def test_a_program_gets_the_counts(run: Run, photos: Path, out: Path) -> None:
+def test_json_output_has_the_counts(run: Run, photos: Path, out: Path) -> None:
     result = run("index", photos, "--model", "tiny", "--layers", "conv5,conv1", "--out", out, "--json")
     answer = json.loads(result.stdout)
     layers = answer.pop("layers")
@@ -63,7 +63,7 @@ def test_a_program_gets_the_counts(run: Run, photos: Path, out: Path) -> None:
     assert result.stderr == ""
 
 
-def test_classes_that_look_the_same_are_said(run: Run, photos: Path, out: Path) -> None:
+def test_classes_with_similar_names_are_reported(run: Run, photos: Path, out: Path) -> None:
     (photos / "N2").mkdir()
     (photos / "N2" / "0.png").write_bytes((photos / "n2" / "0.png").read_bytes())
     result = run("index", photos, "--model", "tiny", "--layers", "conv1", "--out", out, "--json")
@@ -73,7 +73,7 @@ def test_classes_that_look_the_same_are_said(run: Run, photos: Path, out: Path) 
     )
 
 
-def test_a_person_gets_a_table_and_where_it_is(run: Run, photos: Path, out: Path) -> None:
+def test_text_output_has_a_table_and_the_location_of_the_index(run: Run, photos: Path, out: Path) -> None:
     text = run("index", photos, "--model", "tiny", "--out", out).stdout
     assert all(f"conv{number} " in text for number in range(1, 6))
     assert (
@@ -81,20 +81,22 @@ def test_a_person_gets_a_table_and_where_it_is(run: Run, photos: Path, out: Path
     )
 
 
-def test_files_that_are_passed_over_are_counted_by_kind(run: Run, photos: Path, out: Path) -> None:
+def test_ignored_files_are_counted_by_kind(run: Run, photos: Path, out: Path) -> None:
     (photos / ".ipynb_checkpoints").mkdir()
     (photos / "n0" / "notes.txt").write_text("x")
     (photos / "n0" / "loop").symlink_to(photos / "n0" / "loop")
-    words = ["index", photos, "--model", "tiny", "--layers", "conv5", "--out", out]
-    answer = json.loads(run(*words, "--json").stdout)
+    command = ["index", photos, "--model", "tiny", "--layers", "conv5", "--out", out]
+    answer = json.loads(run(*command, "--json").stdout)
     assert answer["passed_over"] == {"hidden": 1, "loop": 1, "other": 1}
     assert (
         "10 photos; 1 could not be used, see skipped.parquet; skipped: 1 hidden file or folder, "
         "1 circular link ('n0/loop'), 1 file that is not an image (.txt). Index written to "
-    ) in run(*words).stdout
+    ) in run(*command).stdout
 
 
-def test_options_decide_what_is_indexed(run: Run, photos: Path, store: Path, out: Path) -> None:
+def test_options_select_layers_top_rank_name_and_version(
+    run: Run, photos: Path, store: Path, out: Path
+) -> None:
     options = ("--layers", "fc6", "--top", 3, "--rank", "sum", "--name", "mine", "--version", 1)
     assert run("index", photos, "--model", "tiny", "--out", out, *options).code == 0
     index = open_index(ModelStore(store).load("tiny", 1), "mine", folder=out)
@@ -102,7 +104,7 @@ def test_options_decide_what_is_indexed(run: Run, photos: Path, store: Path, out
     assert (index.layers, origin.top, origin.rank, origin.model.version) == (("fc6",), 3, "sum", 1)
 
 
-def test_by_default_the_index_goes_into_the_model_s_folder(
+def test_the_index_is_written_to_the_model_s_folder_by_default(
     run: Run, photos: Path, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
     folder = write(tmp_path / "models", 1)
@@ -115,7 +117,7 @@ def test_by_default_the_index_goes_into_the_model_s_folder(
     assert "index 'val-photos'" in result.stderr
 
 
-def test_a_tar_and_a_list_give_what_the_folder_gives(
+def test_a_tar_and_a_list_are_indexed_like_the_folder(
     run: Run, photos: Path, store: Path, tmp_path: Path, out: Path
 ) -> None:
     with tarfile.open(tmp_path / "packed.tar", "w") as packed:
@@ -123,23 +125,23 @@ def test_a_tar_and_a_list_give_what_the_folder_gives(
     names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*"))
     (photos / "listed.txt").write_text("".join(f"{name}\t{name[:2]}\n" for name in names))
     model = ModelStore(store).load("tiny")
-    found = []
+    results = []
     for data in (photos, tmp_path / "packed.tar", photos / "listed.txt"):
         answer = run("index", data, "--model", "tiny", "--layers", "conv5", "--out", out, "--json")
         index = open_index(model, json.loads(answer.stdout)["index"], folder=out)
-        records = [record for map in range(12) for record in index.records("conv5", map)]
-        found.append([(record.value, record.label, record.blake2b, record.y) for record in records])
-    assert found[0] == found[1] == found[2]
-    assert {label for _, label, _, _ in found[0]} == {"n0", "n2"}
+        records = [record for unit in range(12) for record in index.records("conv5", unit)]
+        results.append([(record.value, record.label, record.blake2b, record.y) for record in records])
+    assert results[0] == results[1] == results[2]
+    assert {label for _, label, _, _ in results[0]} == {"n0", "n2"}
 
 
-def test_a_second_time_it_is_there_already(run: Run, photos: Path, out: Path) -> None:
+def test_an_existing_index_is_reused(run: Run, photos: Path, out: Path) -> None:
     first = run("index", photos, "--model", "tiny", "--out", out, "--json")
     assert run("index", photos, "--model", "tiny", "--out", out, "--json").stdout == first.stdout
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (["--layers", "conv9"], "layer 'conv9' not found; available: conv1, "),
         (["--top", "0"], "top is 0; allowed: 1 to 256"),
@@ -152,17 +154,17 @@ def test_a_second_time_it_is_there_already(run: Run, photos: Path, out: Path) ->
         ),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line(
-    run: Run, photos: Path, out: Path, options: list[str], words: str
+def test_an_invalid_option_is_reported_in_one_line(
+    run: Run, photos: Path, out: Path, options: list[str], message: str
 ) -> None:
     result = run("index", photos, "--model", "tiny", "--out", out, *options)
     assert (result.code, result.stdout) == (2, "")
-    assert words in result.stderr
+    assert message in result.stderr
     assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda path: None, "data set '"),
         (lambda path: path.mkdir(), "' contains no photos (.avif, "),
@@ -170,17 +172,17 @@ def test_a_wrong_option_is_told_in_one_line(
         (lambda path: path.write_bytes(b"\0" * 7), "is not a folder, a tar or a text file"),
     ],
 )
-def test_data_that_is_none_is_told_in_one_line(
-    run: Run, tmp_path: Path, out: Path, make: Callable[[Path], Any], words: str
+def test_invalid_data_is_reported_in_one_line(
+    run: Run, tmp_path: Path, out: Path, make: Callable[[Path], Any], message: str
 ) -> None:
     make(tmp_path / "data")
     result = run("index", tmp_path / "data", "--model", "tiny", "--out", out)
     assert (result.code, result.stdout) == (2, "")
-    assert words in result.stderr
+    assert message in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_a_model_is_indexed_as_it_was_after_an_epoch(
+def test_a_checkpoint_can_be_indexed(
     run: Run, photos: Path, out: Path, write: Callable[..., Path], tmp_path: Path
 ) -> None:
     early = tmp_path / "early.safetensors"
@@ -196,19 +198,19 @@ def test_a_model_is_indexed_as_it_was_after_an_epoch(
     )
     store = tmp_path / "store"
     write(store, 1, checkpoints={2: early})
-    words = ["index", photos, "--model", "tiny", "--out", out, "--store", store, "--json"]
-    final = json.loads(run(*words).stdout)
-    answer = json.loads(run(*words, "--checkpoint", 2).stdout)
+    command = ["index", photos, "--model", "tiny", "--out", out, "--store", store, "--json"]
+    final = json.loads(run(*command).stdout)
+    answer = json.loads(run(*command, "--checkpoint", 2).stdout)
     assert (final["index"], answer["index"]) == ("val-photos", "val-photos-epoch-002")
     models = ModelStore(store)
-    then = open_index(models.load_checkpoint("tiny", 2), "val-photos-epoch-002", folder=out)
-    now = open_index(models.load("tiny"), "val-photos", folder=out)
-    assert [record.value for record in then.records("conv5", 3)] != [
-        record.value for record in now.records("conv5", 3)
+    early_index = open_index(models.load_checkpoint("tiny", 2), "val-photos-epoch-002", folder=out)
+    final_index = open_index(models.load("tiny"), "val-photos", folder=out)
+    assert [record.value for record in early_index.records("conv5", 3)] != [
+        record.value for record in final_index.records("conv5", 3)
     ]
     with pytest.raises(NotFound, match="it differs in weights_sha256"):
         open_index(models.load("tiny"), "val-photos-epoch-002", folder=out)
-    result = run(*words, "--checkpoint", 3)
+    result = run(*command, "--checkpoint", 3)
     assert result.code == 2
     assert "model 'tiny' version 1 has no checkpoint of epoch 3; available: 2" in result.stderr
 
@@ -217,7 +219,7 @@ def test_a_model_is_indexed_as_it_was_after_an_epoch(
     ("data", "name"),
     [("photos/Val 2012", "val-2012"), ("x/ILSVRC.tar", "ilsvrc"), ("list.of.photos.txt", "list.of.photos")],
 )
-def test_an_index_is_called_like_its_data(tmp_path: Path, data: str, name: str) -> None:
+def test_an_index_is_named_after_its_data(tmp_path: Path, data: str, name: str) -> None:
     path = tmp_path / data
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch() if path.suffix else path.mkdir()
@@ -226,13 +228,13 @@ def test_an_index_is_called_like_its_data(tmp_path: Path, data: str, name: str) 
     assert index_name("mine", path, 7) == "mine"
 
 
-def test_data_without_a_usable_name_needs_one(tmp_path: Path) -> None:
+def test_a_data_set_whose_name_is_invalid_requires_a_name_option(tmp_path: Path) -> None:
     (tmp_path / "_").mkdir()
     with pytest.raises(InputError, match=r"name '_' must match .*; choose another with --name"):
         index_name("", tmp_path / "_")
 
 
-def test_a_terminal_shows_photos_done_speed_and_time_left(
+def test_a_terminal_shows_the_progress(
     run: Run, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[tuple[float, float | None]] = []
@@ -256,45 +258,46 @@ def test_a_terminal_shows_photos_done_speed_and_time_left(
     assert shown == [(0, 11), (11, 11)]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="requires a machine without CUDA")
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
-def test_a_device_that_is_not_there_is_refused(run: Run, photos: Path, tmp_path: Path, runtime: str) -> None:
-    wishes = ("--model", "tiny", "--out", tmp_path / "out", "--runtime", runtime, "--device", "cuda")
-    result = run("index", photos, *wishes)
+def test_an_unavailable_device_is_rejected(run: Run, photos: Path, tmp_path: Path, runtime: str) -> None:
+    options = ("--model", "tiny", "--out", tmp_path / "out", "--runtime", runtime, "--device", "cuda")
+    result = run("index", photos, *options)
     assert result.code == 2
     assert result.stderr.startswith(f"zfscope: runtime '{runtime}' cannot use CUDA")
     assert result.stderr.count("\n") == 1
 
 
-def test_indexes_of_several_models_outside_the_store_are_compared(
+def test_models_can_be_compared_with_indexes_outside_the_store(
     run: Run, photos: Path, photo: Path, out: Path, tmp_path: Path
 ) -> None:
     for version in (1, 2):
-        where = ["--version", version, "--out", out / "tiny" / str(version)]
+        location = ["--version", version, "--out", out / "tiny" / str(version)]
         assert (
-            run("index", photos, "--model", "tiny", "--layers", "conv1", *where, "--name", "mine").code == 0
+            run("index", photos, "--model", "tiny", "--layers", "conv1", *location, "--name", "mine").code
+            == 0
         )
-    words = ["compare", photo, "--models", "tiny:1,tiny:2", "--indexes", out, "--out", tmp_path / "compared"]
-    compared = run(*words, "--index", "mine", "--json")
+    command = ["compare", photo, "--models", "tiny:1,tiny:2", "--indexes", out, "--out", tmp_path / "out"]
+    compared = run(*command, "--index", "mine", "--json")
     assert (compared.code, compared.stderr) == (0, "")
     measures = [row["measure"] for row in json.loads(compared.stdout)["tables"]["architectures"]]
     plain = run("compare", photo, "--models", "tiny:1,tiny:2", "--out", tmp_path / "plain", "--json")
     others = [row["measure"] for row in json.loads(plain.stdout)["tables"]["architectures"]]
     assert set(others) < set(measures)
-    missing = run(*words, "--index", "other")
+    missing = run(*command, "--index", "other")
     assert (
         f"index 'other' of model 'tiny' version 1 not found in '{out}/tiny/1'; available: mine"
         in missing.stderr
     )
-    unnamed = run(*words)
+    unnamed = run(*command)
     assert (unnamed.code, unnamed.stderr) == (2, "zfscope: --indexes requires --index NAME\n")
 
 
-def test_an_analyzer_reads_indexes_outside_the_store(
+def test_an_analyzer_can_read_indexes_outside_the_store(
     run: Run, photos: Path, out: Path, tmp_path: Path
 ) -> None:
     assert run("index", photos, "--model", "tiny", "--layers", "conv1", "--out", out).code == 0
-    words = ["--layer", "conv1", "--count", 1, "--indexes", out, "--json", "--out", tmp_path / "top"]
-    result = run("analyze", "top-k", *words)
+    options = ["--layer", "conv1", "--count", 1, "--indexes", out, "--json", "--out", tmp_path / "top"]
+    result = run("analyze", "top-k", *options)
     assert (result.code, result.stderr) == (0, "")
     assert json.loads(result.stdout)["tables"]["maps"]

@@ -30,18 +30,18 @@ EXPECTED = {"n01": "red bus", "n02": "cat"}
         b"# classes of the street\nn01 red bus\n #\n## pets\nn02 cat\n",
     ],
 )
-def test_names_are_read_as_editors_write_them(tmp_path: Path, data: bytes) -> None:
+def test_common_encodings_and_line_endings_are_read(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "labels").write_bytes(data)
     assert read_labels(tmp_path / "labels") == EXPECTED
 
 
-def test_a_tab_ends_a_folder_with_spaces(tmp_path: Path) -> None:
+def test_a_tab_ends_an_id_that_contains_spaces(tmp_path: Path) -> None:
     (tmp_path / "labels").write_text("golden retriever\ta good dog\nn02 cat")
     assert read_labels(tmp_path / "labels") == {"golden retriever": "a good dog", "n02": "cat"}
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         (b"n01 a\nn02\n", r"line 2: 'n02' has no name; expected: n01440764 tench"),
         (b"n01\t\n", r"line 1: 'n01' has no name"),
@@ -69,14 +69,14 @@ def test_a_tab_ends_a_folder_with_spaces(tmp_path: Path) -> None:
         (b"\xef\xbb\xbf\n \n", r"is empty"),
     ],
 )
-def test_a_file_that_is_not_clear_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
+def test_an_ambiguous_or_invalid_file_is_rejected(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "labels").write_bytes(data)
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(InputError, match=message) as refusal:
         read_labels(tmp_path / "labels")
-    assert caught.value.field == "labels"
+    assert refusal.value.field == "labels"
 
 
-def test_a_folder_is_not_a_file_of_names(tmp_path: Path) -> None:
+def test_a_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         read_labels(tmp_path)
 
@@ -85,7 +85,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_
 
 
 @given(st.dictionaries(TEXT, TEXT, min_size=1), st.sampled_from(["\n", "\r\n"]), st.booleans())
-def test_what_was_written_is_read(
+def test_written_names_are_read_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory, names: dict[str, str], end: str, mark: bool
 ) -> None:
     path = tmp_path_factory.mktemp("labels") / "labels"
@@ -96,29 +96,29 @@ def test_what_was_written_is_read(
     assert read_labels(path) == names
 
 
-def test_a_class_may_be_called_as_a_comment_begins(tmp_path: Path) -> None:
+def test_an_id_may_start_with_the_comment_character(tmp_path: Path) -> None:
     (tmp_path / "labels").write_text("#\thash\n#a first\n")
     assert read_labels(tmp_path / "labels") == {"#": "hash", "#a": "first"}
 
 
-def test_an_id_with_a_comma_ends_with_a_tab(tmp_path: Path) -> None:
+def test_a_tab_ends_an_id_that_contains_a_comma(tmp_path: Path) -> None:
     (tmp_path / "labels").write_text("a, b\tboth\nc:\tlast\n")
     assert read_labels(tmp_path / "labels") == {"a, b": "both", "c:": "last"}
 
 
 @pytest.mark.parametrize("ids", [[0, 1, 10, *range(2, 10)], [1, 10, 11, *range(2, 10)], [2, 1, 0], [2, 1]])
-def test_numbers_of_classes_out_of_order_are_refused(tmp_path: Path, ids: list[int]) -> None:
-    with pytest.raises(InputError, match=r"follows .*sort them numerically \(sort -n\)") as caught:
+def test_shuffled_class_indexes_are_rejected(tmp_path: Path, ids: list[int]) -> None:
+    with pytest.raises(InputError, match=r"follows .*sort them numerically \(sort -n\)") as refusal:
         check_order(tmp_path, {str(each): "a" for each in ids})
-    assert caught.value.field == "labels"
+    assert refusal.value.field == "labels"
 
 
 @pytest.mark.parametrize("ids", ["0 1 2", "00 01 02", "1 2 3", "n2 n1 n3", "3 5 7", "1 0 x", "5"])
-def test_other_ids_are_taken_in_the_order_of_their_lines(tmp_path: Path, ids: str) -> None:
+def test_other_ids_keep_the_order_of_their_lines(tmp_path: Path, ids: str) -> None:
     assert not check_order(tmp_path, dict.fromkeys(ids.split(), "a"))
 
 
-def test_other_numbers_out_of_order_are_said(tmp_path: Path) -> None:
+def test_other_numeric_ids_out_of_order_cause_a_warning(tmp_path: Path) -> None:
     assert "numeric ids are not in ascending order" in check_order(
         tmp_path, dict.fromkeys(["7", "3", "5"], "a")
     )

@@ -1,4 +1,4 @@
-"""Analyzers of other packages, run by a command in its own process."""
+"""Third-party analyzers, run by a command in its own process."""
 
 import json
 import re
@@ -22,26 +22,27 @@ Run = Callable[..., Any]
 
 
 class Params(BaseModel):
-    """Nothing can be asked for."""
+    """No parameters."""
 
 
-BLAME = (
+# Message about a failed analyzer.
+FAILURE = (
     "analyzer 'odd' (zfscope-odd 1.2) failed: {}; this is a bug in the package "
     "(set ZFSCOPE_TRACEBACK=1 to see the traceback)\n"
 )
 
 
 class Distribution:
-    """A package, as far as it is looked at."""
+    """The part of a distribution that zfscope reads."""
 
     name, version = "zfscope-odd", "1.2"
 
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-    """Installs an analyzer `odd` of zfscope-odd 1.2, which gives what a function gives."""
+    """Installs an analyzer `odd` of zfscope-odd 1.2 that returns the result of a function."""
 
-    def install(give: Callable[[], Any]) -> None:
+    def install(make_result: Callable[[], Any]) -> None:
         class Odd:
             name = "odd"
             summary = "A part of a test"
@@ -53,7 +54,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], No
                 return 1
 
             def analyze(self, context: Any, params: Params) -> Any:
-                return give()
+                return make_result()
 
         module = ModuleType("odd_analyzers")
         vars(module)["Odd"] = Odd
@@ -65,37 +66,35 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], No
     return install
 
 
-def test_analyzers_are_listed_with_the_package_that_brought_each(
-    run: Run, install: Callable[..., None]
-) -> None:
+def test_analyzers_are_listed_with_their_packages(run: Run, install: Callable[..., None]) -> None:
     install(Analysis)
-    listed = {found["name"]: found for found in json.loads(run("analyzers", "--json").stdout)["analyzers"]}
-    brought = {name: (found["distribution"], found["version"]) for name, found in listed.items()}
-    assert brought["project"] == ("zfscope", version("zfscope"))
-    assert brought["odd"] == ("zfscope-odd", "1.2")
+    listed = {info["name"]: info for info in json.loads(run("analyzers", "--json").stdout)["analyzers"]}
+    packages = {name: (info["distribution"], info["version"]) for name, info in listed.items()}
+    assert packages["project"] == ("zfscope", version("zfscope"))
+    assert packages["odd"] == ("zfscope-odd", "1.2")
     assert re.search(r"odd +│ zfscope-odd 1\.2 +│ +1 │ A part of a test", run("analyzers").stdout)
 
 
-def test_numbers_of_numpy_s_are_printed_as_json(
+def test_numpy_numbers_are_printed_as_json(
     run: Run, photo: Path, install: Callable[..., None], tmp_path: Path
 ) -> None:
     rows = ((np.float32(0.5), np.int64(3)),)
     install(lambda: Analysis(numbers={"mean": np.float32(0.25)}, tables={"t": Table(("a", "b"), rows)}))
-    result = run("analyze", "odd", photo, "--json", "--out", tmp_path / "seen")
+    result = run("analyze", "odd", photo, "--json", "--out", tmp_path / "out")
     assert result.code == 0
     answer = json.loads(result.stdout)
     assert (answer["numbers"], answer["tables"]) == ({"mean": 0.25}, {"t": [{"a": 0.5, "b": 3}]})
 
 
-def test_what_json_cannot_hold_is_not_printed(
+def test_a_value_that_json_lacks_is_an_error(
     run: Run, photo: Path, install: Callable[..., None], tmp_path: Path
 ) -> None:
     install(lambda: Analysis(tables={"t": Table(("a",), ((float("nan"),),))}))
-    result = run("analyze", "odd", photo, "--json", "--out", tmp_path / "seen")
+    result = run("analyze", "odd", photo, "--json", "--out", tmp_path / "out")
     assert (result.code, result.stdout) == (2, "")
     fault = "BadAnalysis: 'a' in row 0 of the table 't' is nan, which is not finite"
-    assert result.stderr == f"zfscope: {BLAME.format(fault)}"
-    assert not (tmp_path / "seen").exists()
+    assert result.stderr == f"zfscope: {FAILURE.format(fault)}"
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_what_json_cannot_hold_is_not_printed(
         (GeneratorExit("x"), "GeneratorExit: x"),
     ],
 )
-def test_an_analyzer_that_fails_is_named_with_its_package_in_one_line(
+def test_a_failed_analyzer_is_reported_with_its_package_in_one_line(
     run: Run, photo: Path, install: Callable[..., None], error: BaseException, fault: str
 ) -> None:
     def fail() -> Any:
@@ -117,20 +116,22 @@ def test_an_analyzer_that_fails_is_named_with_its_package_in_one_line(
     install(fail)
     result = run("analyze", "odd", photo, "--json")
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == f"zfscope: {BLAME.format(fault)}"
+    assert result.stderr == f"zfscope: {FAILURE.format(fault)}"
 
 
-def test_a_fault_of_an_analyzer_s_parameters_is_its_package_s_too(
+def test_a_failure_in_an_analyzer_s_parameters_is_reported_with_its_package(
     run: Run, photo: Path, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(Analysis)
     monkeypatch.setattr(Params, "model_validate", lambda *_, **options: {}["level"])
     result, fault = run("analyze", "odd", photo), "KeyError: 'level'"
     assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == f"zfscope: {BLAME.format(fault)}"
+    assert result.stderr == f"zfscope: {FAILURE.format(fault)}"
 
 
-def test_what_an_analyzer_refuses_is_no_fault(run: Run, photo: Path, install: Callable[..., None]) -> None:
+def test_an_input_error_of_an_analyzer_is_not_reported_as_a_bug(
+    run: Run, photo: Path, install: Callable[..., None]
+) -> None:
     def refuse() -> Any:
         raise NotFound("no such label", field="label")
 
@@ -139,7 +140,7 @@ def test_what_an_analyzer_refuses_is_no_fault(run: Run, photo: Path, install: Ca
     assert (result.code, result.stdout, result.stderr) == (2, "", "zfscope: no such label\n")
 
 
-def test_the_reserved_names_are_the_options_that_every_analyzer_has(
+def test_the_reserved_names_are_the_options_common_to_all_analyzers(
     run: Run, install: Callable[..., None]
 ) -> None:
     install(Analysis)

@@ -1,4 +1,4 @@
-"""What a process keeps of the memory that it freed."""
+"""Allocator settings: whether a process returns or keeps freed memory."""
 
 import platform
 import subprocess
@@ -22,20 +22,20 @@ before = resident_mb()
 small = []
 for size_mb in (28, 24, 20, 16, 12):
     large = torch.ones(size_mb << 18)
-    small.append(torch.ones(100))  # lies above it: what is freed below cannot be cut off the heap
+    small.append(torch.ones(100))  # lies above the large one, so freeing that cannot shrink the heap
     del large
 print(resident_mb() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
-def test_a_large_tensor_goes_back_to_the_system() -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="requires glibc")
+def test_the_memory_of_a_large_tensor_is_returned_to_the_system() -> None:
     result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert int(result.stdout) < 8
 
 
 @pytest.mark.parametrize("setting", [memory.return_freed_memory, memory.keep_freed_memory])
-def test_with_another_c_library_nothing_is_done(
+def test_other_c_libraries_are_left_unchanged(
     monkeypatch: pytest.MonkeyPatch, setting: Callable[[], None]
 ) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
@@ -50,7 +50,7 @@ def test_with_another_c_library_nothing_is_done(
         (memory.keep_freed_memory, [(-4, 0), (-1, 2**31 - 1)]),
     ],
 )
-def test_with_glibc_its_thresholds_are_set(
+def test_the_thresholds_of_glibc_are_set(
     monkeypatch: pytest.MonkeyPatch, setting: Callable[[], None], expected: list[tuple[int, int]]
 ) -> None:
     calls: list[tuple[int, int]] = []

@@ -12,13 +12,13 @@ from tests.support.toy_kinds import toy_kinds
 Run = Callable[..., Any]
 
 
-def test_a_person_gets_a_table_of_models(run: Run) -> None:
+def test_text_output_is_a_table_of_models(run: Run) -> None:
     lines = run("models").stdout.splitlines()
     assert any("tiny (default)" in line and " 2 " in line and "Random weights" in line for line in lines)
     assert sum("tiny" in line for line in lines) >= 2
 
 
-def test_a_person_gets_a_model_layer_by_layer(run: Run) -> None:
+def test_text_output_of_a_model_lists_its_layers(run: Run) -> None:
     text = run("models", "tiny").stdout
     assert "tiny version 2: Random weights" in text
     assert "10 x 7 x 7" in text
@@ -26,22 +26,22 @@ def test_a_person_gets_a_model_layer_by_layer(run: Run) -> None:
     assert "Classes: ant, bee, church, dog" in text
 
 
-def test_a_model_that_was_never_measured_claims_nothing(run: Run) -> None:
+def test_a_model_without_a_measured_accuracy_shows_none(run: Run) -> None:
     assert "Accuracy on" not in run("models", "tiny", "--version", 1).stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["tiny"], ["tiny", "--version", "1"]])
-def test_a_service_gives_the_same_object(run: Run, server: str, arguments: list[str]) -> None:
-    here = json.loads(run("models", *arguments, "--json").stdout)
-    there = json.loads(run("models", *arguments, "--json", "--server", server).stdout)
-    if arguments:  # the wire has 32 bits for what the manifest has 64
-        mine, its = here["preprocessing"].pop("mean"), there["preprocessing"].pop("mean")
-        assert mine == pytest.approx(its)
-    assert here == there
-    assert here["layers"] if arguments else here["models"]
+def test_a_service_returns_the_same_object(run: Run, server: str, arguments: list[str]) -> None:
+    local = json.loads(run("models", *arguments, "--json").stdout)
+    remote = json.loads(run("models", *arguments, "--json", "--server", server).stdout)
+    if arguments:  # float32 on the wire, float64 in the manifest
+        mean, remote_mean = local["preprocessing"].pop("mean"), remote["preprocessing"].pop("mean")
+        assert mean == pytest.approx(remote_mean)
+    assert local == remote
+    assert local["layers"] if arguments else local["models"]
 
 
-def test_every_file_is_verified_on_request(run: Run, tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_verify_checks_every_file(run: Run, tmp_path: Path, write: Callable[..., Path]) -> None:
     folder = write(tmp_path, 1)
     assert run("models", "--verify", "--store", tmp_path).code == 0
     (folder / "note.txt").touch()
@@ -50,28 +50,26 @@ def test_every_file_is_verified_on_request(run: Run, tmp_path: Path, write: Call
     assert result.stderr.startswith("zfscope: model 'tiny' version 1: 'note.txt' is in ")
 
 
-def test_a_service_s_files_are_not_verified_from_here(run: Run, server: str) -> None:
+def test_verify_cannot_be_combined_with_a_service(run: Run, server: str) -> None:
     result = run("models", "--verify", "--server", server)
     assert (result.code, result.stdout) == (2, "")
     assert "cannot be combined with --server" in result.stderr
 
 
-def test_without_a_store_the_message_says_how_to_name_one(run: Run, tmp_path: Path) -> None:
+def test_a_missing_store_is_reported_in_one_line(run: Run, tmp_path: Path) -> None:
     result = run("models", "--store", tmp_path / "nowhere")
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr == f"zfscope: no model store at '{tmp_path / 'nowhere'}': no such folder\n"
 
 
-def test_a_store_of_several_models_lists_them_all(
-    run: Run, tmp_path: Path, write: Callable[..., Path]
-) -> None:
+def test_all_models_of_a_store_are_listed(run: Run, tmp_path: Path, write: Callable[..., Path]) -> None:
     write(tmp_path, 1, "one")
     write(tmp_path, 1, "two")
     listed = json.loads(run("models", "--store", tmp_path, "--json").stdout)["models"]
     assert [(model["name"], model["is_default"]) for model in listed] == [("one", False), ("two", False)]
 
 
-def test_the_store_states_its_default_model(
+def test_the_default_model_is_read_from_the_store(
     run: Run, tmp_path: Path, photo: Path, write: Callable[..., Path]
 ) -> None:
     write(tmp_path, 1, "one")
@@ -91,7 +89,7 @@ def test_an_empty_store_has_no_models(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("models", "--store", tmp_path, "--json").stdout) == {"models": []}
 
 
-def test_a_model_must_be_named_where_there_are_several(
+def test_without_a_default_a_model_must_be_named(
     run: Run, tmp_path: Path, photo: Path, write: Callable[..., Path]
 ) -> None:
     write(tmp_path, 1, "one")
@@ -101,12 +99,14 @@ def test_a_model_must_be_named_where_there_are_several(
     assert result.stderr == "zfscope: the store has several models and no default; name one of one, two\n"
 
 
-def test_a_model_of_an_empty_store_is_told_in_one_line(run: Run, tmp_path: Path, photo: Path) -> None:
+def test_classifying_with_an_empty_store_is_reported_in_one_line(
+    run: Run, tmp_path: Path, photo: Path
+) -> None:
     result = run("classify", photo, "--store", tmp_path)
     assert (result.code, result.stderr) == (2, f"zfscope: the model store '{tmp_path}' has no models\n")
 
 
-def test_a_damaged_model_is_listed_with_its_reason_and_the_others_as_they_are(
+def test_a_damaged_model_is_listed_with_the_reason_and_others_still_work(
     run: Run, tmp_path: Path, photo: Path, write: Callable[..., Path]
 ) -> None:
     write(tmp_path, 1)
@@ -120,16 +120,14 @@ def test_a_damaged_model_is_listed_with_its_reason_and_the_others_as_they_are(
     assert foo["damage"].startswith("'model.json' is missing; copy the model from its source again")
     assert (tiny["name"], tiny["damage"], tiny["is_default"]) == ("tiny", "", True)
     assert run("classify", photo, "--store", tmp_path).code == 0
-    asked = run("models", "foo", "--store", tmp_path)
-    assert (asked.code, asked.stdout) == (2, "")
-    assert asked.stderr.startswith("zfscope: model 'foo' version 1: 'model.json' is missing; copy the model")
+    shown = run("models", "foo", "--store", tmp_path)
+    assert (shown.code, shown.stdout) == (2, "")
+    assert shown.stderr.startswith("zfscope: model 'foo' version 1: 'model.json' is missing; copy the model")
     verified = run("models", "--verify", "--store", tmp_path)
-    assert (verified.code, verified.stderr) == (2, asked.stderr)
+    assert (verified.code, verified.stderr) == (2, shown.stderr)
 
 
-def test_a_service_does_not_start_with_a_damaged_default_model_and_says_so_in_one_line(
-    start: Run, tmp_path: Path
-) -> None:
+def test_a_damaged_default_model_prevents_the_start_in_one_line(start: Run, tmp_path: Path) -> None:
     (tmp_path / "tiny" / "1").mkdir(parents=True)
     served = start("serve", "--listen", "127.0.0.1:0", "--store", tmp_path)
     assert (served.code, served.stdout) == (2, "")
@@ -139,11 +137,11 @@ def test_a_service_does_not_start_with_a_damaged_default_model_and_says_so_in_on
     assert len(served.stderr.splitlines()) == 1
 
 
-def test_a_kind_of_layer_that_was_added_is_shown_as_any_other(
+def test_an_added_kind_of_layer_is_shown_like_any_other(
     run: Run, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
     with toy_kinds() as spec:
         write(tmp_path, 1, network=spec)
         layers = json.loads(run("models", "tiny", "--store", tmp_path, "--json").stdout)["layers"]
-    (apart,) = (layer for layer in layers if layer["kind"] == "depthwise")
-    assert (apart["name"], apart["shape"], apart["parameters"]) == ("apart", [4, 15, 15], 40)
+    (depthwise,) = (layer for layer in layers if layer["kind"] == "depthwise")
+    assert (depthwise["name"], depthwise["shape"], depthwise["parameters"]) == ("apart", [4, 15, 15], 40)

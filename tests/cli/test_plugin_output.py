@@ -1,4 +1,4 @@
-"""What analyzers print and raise in the command's own process: nothing of it is in the way of its output."""
+"""Prints and exceptions of analyzers in the process of a command, kept apart from its output."""
 
 import json
 import os
@@ -61,7 +61,7 @@ PRINTED = (
 
 @pytest.fixture
 def loud(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process that has the analyzer above too."""
+    """Environment variables of a process in which the analyzer above is installed."""
     folder = tmp_path / "plugins"
     package = folder / "loud-1.0.dist-info"
     package.mkdir(parents=True)
@@ -71,7 +71,7 @@ def loud(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
-def test_what_an_analyzer_prints_is_on_standard_error_and_json_stays_json(
+def test_prints_of_an_analyzer_go_to_stderr_and_leave_the_json_valid(
     start: Callable[..., Any], loud: dict[str, str], photo: Path, tmp_path: Path
 ) -> None:
     out = ["--out", tmp_path / "out"]
@@ -82,7 +82,7 @@ def test_what_an_analyzer_prints_is_on_standard_error_and_json_stays_json(
     assert [line for line in PRINTED if line not in result.stderr] == []
 
 
-def test_a_person_gets_the_first_rows_of_a_long_table(
+def test_a_long_table_is_truncated_on_a_terminal(
     start: Callable[..., Any], loud: dict[str, str], photo: Path, tmp_path: Path
 ) -> None:
     result = start("analyze", "loud", photo, "--rows", 600_000, "--out", tmp_path / "out", env=loud)
@@ -94,9 +94,7 @@ def test_a_person_gets_the_first_rows_of_a_long_table(
     assert any("999" in line for line in lines)
 
 
-def test_the_help_of_an_analyzer_is_on_standard_output(
-    start: Callable[..., Any], loud: dict[str, str]
-) -> None:
+def test_the_help_of_an_analyzer_goes_to_stdout(start: Callable[..., Any], loud: dict[str, str]) -> None:
     result = start("analyze", "loud", "--help", env=loud)
 
     assert result.code == 0
@@ -105,7 +103,7 @@ def test_the_help_of_an_analyzer_is_on_standard_output(
 
 
 @pytest.mark.parametrize("raised", ["KeyboardInterrupt", "SystemExit"])
-def test_what_would_end_the_process_is_reported_as_the_fault_of_the_analyzer(
+def test_an_analyzer_that_raises_an_exit_is_reported_as_a_bug_in_it(
     start: Callable[..., Any], loud: dict[str, str], photo: Path, raised: str
 ) -> None:
     result = start("analyze", "loud", photo, "--raised", raised, "--json", env=loud)
@@ -115,12 +113,14 @@ def test_what_would_end_the_process_is_reported_as_the_fault_of_the_analyzer(
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_while_an_analyzer_runs_ends_the_command_with_130(
+def test_ctrl_c_during_an_analysis_ends_the_command_with_130(
     command: Path, environment: dict[str, str], loud: dict[str, str], photo: Path
 ) -> None:
-    words = [command, "analyze", "loud", str(photo), "--raised", "Ctrl-C"]
-    whole = {**os.environ, **environment, **loud}
-    with subprocess.Popen(words, env=whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    arguments = [command, "analyze", "loud", str(photo), "--raised", "Ctrl-C"]
+    variables = {**os.environ, **environment, **loud}
+    with subprocess.Popen(
+        arguments, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
         assert run.stderr is not None
         assert any(line == "waiting\n" for line in iter(run.stderr.readline, ""))
         run.send_signal(signal.SIGINT)
@@ -130,12 +130,12 @@ def test_ctrl_c_while_an_analyzer_runs_ends_the_command_with_130(
     assert "fault" not in stderr
 
 
-def test_a_stream_that_has_no_descriptor_keeps_what_the_command_prints(
+def test_output_of_the_command_reaches_a_stdout_without_a_descriptor(
     capsys: pytest.CaptureFixture[str], store: Path
 ) -> None:
     connect("", store)
-    print("of an analyzer")  # noqa: T201  (as an analyzer does)
-    echo("of the command")
+    print("from an analyzer")  # noqa: T201  (as an analyzer does)
+    echo("from the command")
 
-    found = capsys.readouterr()
-    assert (found.out, found.err) == ("of the command\n", "of an analyzer\n")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("from the command\n", "from an analyzer\n")

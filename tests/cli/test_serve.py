@@ -1,4 +1,4 @@
-"""`zfscope serve`: from options to settings, and refusals; the `server` of other tests is the real thing."""
+"""`zfscope serve`: options, settings and errors. Other tests call a real service, the fixture `server`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +13,18 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """The settings that services were started with; none is really started."""
-    taken: list[Settings] = []
+    """Settings of the services that would have been started; a stub replaces the service."""
+    started: list[Settings] = []
 
     async def serve(settings: Settings, *, announce: Callable[[str], object]) -> None:
-        taken.append(settings)
+        started.append(settings)
         announce("zfscope listens on 127.0.0.1:1")
 
     monkeypatch.setattr("zfscope.server.app.serve", serve)
-    monkeypatch.setattr("zfscope.cli.serve.return_freed_memory", lambda: None)  # not in the tests' process
-    return taken
+    monkeypatch.setattr(
+        "zfscope.cli.serve.return_freed_memory", lambda: None
+    )  # would affect the tests' process
+    return started
 
 
 def test_the_address_is_announced_on_stdout(run: Run, served: list[Settings]) -> None:
@@ -41,9 +43,9 @@ def test_options_become_settings(run: Run, served: list[Settings], store: Path, 
     assert (settings.threads, settings.cache, settings.store) == (3, tmp_path, store)
 
 
-def test_secrets_are_options_by_their_files_alone(run: Run, served: list[Settings], tmp_path: Path) -> None:
+def test_secrets_are_passed_as_files_only(run: Run, served: list[Settings], tmp_path: Path) -> None:
     files = ["tls-certificate", "tls-key", "tls-client-ca", "token-file"]
-    run("serve", *(word for name in files for word in (f"--{name}", tmp_path / name)), "--allow-insecure")
+    run("serve", *(part for name in files for part in (f"--{name}", tmp_path / name)), "--allow-insecure")
     (settings,) = served
     assert [getattr(settings, name.replace("-", "_")) for name in files] == [
         tmp_path / name for name in files
@@ -52,7 +54,7 @@ def test_secrets_are_options_by_their_files_alone(run: Run, served: list[Setting
     assert run("serve", "--token", "0123456789abcdef").code == 2
 
 
-def test_what_is_not_given_comes_from_the_environment(run: Run, served: list[Settings]) -> None:
+def test_settings_without_an_option_come_from_the_environment(run: Run, served: list[Settings]) -> None:
     run("serve", env={"ZFSCOPE_LISTEN": "127.0.0.1:9", "ZFSCOPE_WORKERS": "5"})
     assert (served[0].listen, served[0].workers) == ("127.0.0.1:9", 5)
 
@@ -65,7 +67,7 @@ def test_what_is_not_given_comes_from_the_environment(run: Run, served: list[Set
         (["--store", "nowhere"], {}, "zfscope: no model store at 'nowhere': no such folder"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(
+def test_an_invalid_setting_is_reported_in_one_line(
     run: Run, served: list[Settings], options: list[str], env: dict[str, str], message: str
 ) -> None:
     result = run("serve", *options, env=env)
@@ -74,21 +76,21 @@ def test_a_wrong_setting_is_told_in_one_line(
     assert result.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(start: Run, server: str) -> None:
+def test_a_port_in_use_is_reported_in_one_line(start: Run, server: str) -> None:
     result = start("serve", "--listen", server)
     assert (result.code, result.stdout) == (2, "")
     assert f"zfscope: cannot listen on {server}: " in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_an_address_beyond_this_machine_is_refused_in_one_line_unless_it_is_safe(start: Run) -> None:
+def test_an_insecure_public_address_is_rejected_in_one_line(start: Run) -> None:
     result = start("serve", "--listen", "0.0.0.0:0")
     assert (result.code, result.stdout) == (2, "")
     assert "zfscope: the service does not listen on 0.0.0.0:0 without TLS " in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_model_that_is_damaged_stops_the_start_with_its_name(
+def test_a_damaged_model_prevents_the_start_and_is_named(
     start: Run, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
     (write(tmp_path, 1) / "weights.safetensors").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""What is printed where: escaped where it has to be, and as it is where it can be."""
+"""Output to streams of any encoding: escaped only where necessary."""
 
 import io
 import json
@@ -18,16 +18,19 @@ def stream(encoding: str) -> io.TextIOWrapper:
 
 def text_of(written: Any) -> str:
     written.flush()
-    found: bytes = written.buffer.getvalue()
-    return found.decode(written.encoding)
+    data: bytes = written.buffer.getvalue()
+    return data.decode(written.encoding)
 
 
 def redirect(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.TextIOWrapper:
-    """Set up standard output of some encoding as `main` does; in a test's body, where pytest lets it be."""
-    made = stream(encoding)
-    monkeypatch.setattr(sys, "stdout", made)
+    """Replace stdout by a stream of an encoding, as `main` sets it up.
+
+    Call it in the body of a test: pytest replaces stdout between fixtures and test.
+    """
+    replacement = stream(encoding)
+    monkeypatch.setattr(sys, "stdout", replacement)
     escape_unencodable()
-    return made
+    return replacement
 
 
 ENCODINGS = pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -35,7 +38,7 @@ NAMES = ("caf\udce9.jpg", "\u7a93\xe9.jpg", "a:cat:1 [red].jpg", ":dog:")
 
 
 @ENCODINGS
-def test_any_name_is_printed(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+def test_any_file_name_can_be_printed(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     out = redirect(monkeypatch, encoding)
     for name in NAMES:
         echo(name)
@@ -47,7 +50,7 @@ def test_any_name_is_printed(monkeypatch: pytest.MonkeyPatch, encoding: str) -> 
 
 
 @ENCODINGS
-def test_json_is_json_whatever_the_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+def test_json_output_is_valid_in_every_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     out = redirect(monkeypatch, encoding)
     for name in NAMES:
         print_json({"file": name})
@@ -55,35 +58,35 @@ def test_json_is_json_whatever_the_encoding(monkeypatch: pytest.MonkeyPatch, enc
 
 
 @ENCODINGS
-def test_a_table_shows_names_as_they_are_in_columns_that_fit(
+def test_a_table_shows_names_verbatim_in_aligned_columns(
     monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
     out = redirect(monkeypatch, encoding)
     print_table(":cat: [red]", {"[b]photo[/b]": "left", "id": "left"}, [(name, ":dog:") for name in NAMES])
     text = text_of(out)
-    for words in (":cat: [red]", "[b]photo[/b]", ":dog:", "a:cat:1 [red].jpg", r"caf\udce9.jpg"):
-        assert words in text
+    for shown in (":cat: [red]", "[b]photo[/b]", ":dog:", "a:cat:1 [red].jpg", r"caf\udce9.jpg"):
+        assert shown in text
     rows = [line for line in text.splitlines() if ":dog:" in line]
     assert len(rows) == len(NAMES)
     if out.encoding == "ascii":
         assert len({line.index(":dog:", 20) for line in rows}) == 1
 
 
-def test_progress_shows_names_as_they_are() -> None:
+def test_progress_shows_names_without_markup_or_control_characters() -> None:
     bar = progress()
     bar.add_task("[red]:cat:\x1b[2J")
     cell = bar.columns[0](bar.tasks[0])
     assert str(cell) == r"[red]:cat:\x1b[2J"
 
 
-def test_what_cannot_be_encoded_is_as_wide_as_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unencodable_character_is_measured_in_its_escaped_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", stream("ascii"))
     assert escape_for_stdout("\xe9") == r"\xe9"
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no encoding
     assert escape_for_stdout("\xe9") == "\xe9"
 
 
-def test_a_stream_that_was_closed_before_the_start_takes_nothing(
+def test_output_to_a_stream_closed_before_the_start_is_discarded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)
@@ -94,7 +97,7 @@ def test_a_stream_that_was_closed_before_the_start_takes_nothing(
 @pytest.mark.parametrize(
     "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device")]
 )
-def test_output_that_cannot_be_written_is_an_error_of_its_own(
+def test_output_that_cannot_be_written_raises_output_lost(
     monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     class Broken(io.StringIO):
@@ -109,13 +112,13 @@ def test_output_that_cannot_be_written_is_an_error_of_its_own(
 
 
 @pytest.mark.parametrize("control", ["\x1b[2J", "\x9b2J", "\x7f", "\r", "\x07"])
-def test_a_name_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str], control: str) -> None:
+def test_control_characters_in_names_are_escaped(capsys: pytest.CaptureFixture[str], control: str) -> None:
     escaped = control.replace(control[0], control[0].encode("unicode_escape").decode())
     echo(f"a{control}b\nsecond line")
     print_warnings([Notice("code", f"a{control}b")])
     print_table(f"a{control}b", {f"h{control}": "left"}, [(f"c{control}\n",)])
-    found = capsys.readouterr()
-    assert found.out.startswith(f"a{escaped}b\nsecond line\n")
-    assert f"c{escaped}\\n" in found.out
-    assert f"h{escaped}" in found.out
-    assert control[0] not in found.out + found.err
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"a{escaped}b\nsecond line\n")
+    assert f"c{escaped}\\n" in captured.out
+    assert f"h{escaped}" in captured.out
+    assert control[0] not in captured.out + captured.err

@@ -1,4 +1,4 @@
-"""Commands that SIGTERM or SIGHUP ends, and those whose folder was removed, and warnings of libraries."""
+"""Termination by signals, a removed current folder, and warnings of libraries."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.signals import signal_setup
 
-# A command that writes a folder of results and waits in it for a signal.
+# A command that waits for a signal while it is writing a folder and a file.
 WAITING = """
 import sys, time
 from collections.abc import Collection, Iterator
@@ -36,10 +36,10 @@ module.main()
 
 
 @contextmanager
-def start(program: str, *words: object, ignored: Collection[int] = ()) -> Iterator[subprocess.Popen[str]]:
-    """Start a program that ignores these signals, and no others: tests may run in the background."""
+def start(program: str, *arguments: object, ignored: Collection[int] = ()) -> Iterator[subprocess.Popen[str]]:
+    """Start a Python program that ignores exactly these signals, even if pytest runs in the background."""
     process = subprocess.Popen(
-        [sys.executable, "-c", signal_setup(ignored) + program, *map(str, words)],
+        [sys.executable, "-c", signal_setup(ignored) + program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,11 +51,11 @@ def start(program: str, *words: object, ignored: Collection[int] = ()) -> Iterat
             process.kill()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="requires POSIX signals")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
 )
-def test_a_command_that_a_signal_ends_leaves_nothing(tmp_path: Path, number: int, code: int) -> None:
+def test_a_command_ended_by_a_signal_leaves_no_files(tmp_path: Path, number: int, code: int) -> None:
     with start(WAITING, tmp_path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
@@ -66,8 +66,8 @@ def test_a_command_that_a_signal_ends_leaves_nothing(tmp_path: Path, number: int
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_signal_that_is_ignored_stays_so_as_under_nohup(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="requires POSIX signals")
+def test_a_signal_ignored_at_the_start_stays_ignored(tmp_path: Path) -> None:
     with start(WAITING, tmp_path, ignored={signal.SIGHUP}) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -82,7 +82,7 @@ import os, signal, time
 from zfscope.analysis.faults import translate_exceptions
 from zfscope.termination import exit_code, terminate_as_ctrl_c
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # as of a job in the background
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job
 terminate_as_ctrl_c()
 try:
     with translate_exceptions(lambda error: RuntimeError("a fault")):
@@ -93,14 +93,14 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_signal_is_not_the_fault_of_the_analyzer_that_it_ends() -> None:
+@pytest.mark.skipif(os.name != "posix", reason="requires POSIX signals")
+def test_a_signal_during_an_analysis_is_not_reported_as_a_bug() -> None:
     with start(ANALYZER) as process:
         _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (143, "")
 
 
-RAY = """
+LIBRARY = """
 import signal
 from zfscope.termination import keep_handlers, terminate_as_ctrl_c
 
@@ -111,29 +111,29 @@ assert signal.getsignal(signal.SIGTERM) is ours
 """
 
 
-def test_a_library_s_handlers_do_not_replace_ours() -> None:
-    with start(RAY) as process:
+def test_signal_handlers_of_a_library_are_undone() -> None:
+    with start(LIBRARY) as process:
         _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, "")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="other systems keep a folder that is in use")
-@pytest.mark.parametrize("words", [["classify"], ["models"], ["serve"]])
-def test_a_removed_current_folder_is_one_sentence(
-    command: Path, environment: dict[str, str], photo: Path, tmp_path: Path, words: list[str]
+@pytest.mark.skipif(os.name != "posix", reason="other systems do not remove a folder in use")
+@pytest.mark.parametrize("name", ["classify", "models", "serve"])
+def test_a_removed_current_folder_is_reported_in_one_line(
+    command: Path, environment: dict[str, str], photo: Path, tmp_path: Path, name: str
 ) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    given = [command, *words, *([photo] if words == ["classify"] else [])]
-    done = subprocess.run(
-        ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone, *given],
+    arguments = [command, name, *([photo] if name == "classify" else [])]
+    process = subprocess.run(
+        ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone, *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     message = "zfscope: the current folder no longer exists; change to another with cd\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+    assert (process.returncode, process.stdout, process.stderr) == (2, "", message)
 
 
 WARNING = """
@@ -145,7 +145,7 @@ def warn() -> None:
     for number in (1, 1, 2):
         for _ in range(2):
             warnings.warn(f"odd\\nphoto \\x1b[2J{number}", UserWarning, stacklevel=1)
-    logging.getLogger("library").warning("of a %s", "library")
+    logging.getLogger("library").warning("from a %s", "library")
 
 module.COMMANDS["warn"] = CommandEntry("__main__:warn", "Warn.")
 sys.argv = ["zfscope", "warn"]
@@ -153,12 +153,12 @@ module.main()
 """
 
 
-def test_a_warning_of_a_library_is_one_line_and_comes_once() -> None:
+def test_a_warning_of_a_library_is_printed_once_in_one_line() -> None:
     with start(WARNING) as process:
         stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (0, "")
     assert stderr.splitlines() == [
         "zfscope: warning: odd photo \\x1b[2J1",
         "zfscope: warning: odd photo \\x1b[2J2",
-        "zfscope: warning: of a library",
+        "zfscope: warning: from a library",
     ]

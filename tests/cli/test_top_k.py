@@ -21,7 +21,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def photos(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve photos, of which version 1 of the model `tiny` has the index `blots`."""
+    """Twelve photos, indexed as `blots` with version 1 of the model `tiny`."""
     folder = tmp_path_factory.mktemp("top-k") / "photos"
     for number in range(12):
         drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -36,8 +36,8 @@ def photos(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lost(photos: Path) -> Iterator[str]:
-    """The path of a photo that is gone for the time of a test."""
+def missing(photos: Path) -> Iterator[str]:
+    """Path of a photo that is missing during the test."""
     path = photos / "ant" / "05.png"
     data = path.read_bytes()
     path.unlink()
@@ -46,11 +46,13 @@ def lost(photos: Path) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("photos")
-@pytest.mark.parametrize("there", [False, True])
-def test_a_program_gets_the_tables_and_the_files(run: Run, server: str, tmp_path: Path, there: bool) -> None:
-    where = ["--server", server] if there else []
+@pytest.mark.parametrize("remote", [False, True])
+def test_json_output_has_the_tables_and_the_files(
+    run: Run, server: str, tmp_path: Path, remote: bool
+) -> None:
+    location = ["--server", server] if remote else []
     options = ["--version", 1, "--maps", "3,1", "--top", 2, "--control", "--tensors"]
-    answer = json.loads(run("top-k", *options, "--out", tmp_path / "out", "--json", *where).stdout)
+    answer = json.loads(run("top-k", *options, "--out", tmp_path / "out", "--json", *location).stdout)
     names = {f"conv5-{name}.npy" for name in ("projections", "patches", "controls", "states")}
     names.add("conv5-top-k.png")
     assert {Path(path).name for path in answer["files"]} == names
@@ -62,7 +64,7 @@ def test_a_program_gets_the_tables_and_the_files(run: Run, server: str, tmp_path
 
 
 @pytest.mark.usefixtures("photos")
-def test_a_person_gets_the_maps_and_the_picture(run: Run, tmp_path: Path) -> None:
+def test_text_output_lists_the_maps_and_the_picture(run: Run, tmp_path: Path) -> None:
     text = run("top-k", "--version", 1, "--count", 3, "--out", tmp_path).stdout
     assert "conv5 of tiny version 1" in text
     assert len(re.findall(r"ant/\d\d\.png", text)) == 3
@@ -71,35 +73,35 @@ def test_a_person_gets_the_maps_and_the_picture(run: Run, tmp_path: Path) -> Non
     assert (tmp_path / "conv5-top-k.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_person_is_told_of_photos_that_are_no_longer_there(run: Run, lost: str, tmp_path: Path) -> None:
+def test_text_output_lists_missing_photos(run: Run, missing: str, tmp_path: Path) -> None:
     text = run("top-k", "--version", 1, "--count", 12, "--out", tmp_path).stdout
-    assert re.search(rf"map \d+, photo \d+: gone: {lost}", text)
+    assert re.search(rf"map \d+, photo \d+: gone: {missing}", text)
 
 
 @pytest.mark.usefixtures("photos")
-def test_pages_show_every_map_once(run: Run, tmp_path: Path) -> None:
-    shown = []
+def test_consecutive_pages_contain_every_map_once(run: Run, tmp_path: Path) -> None:
+    rows = []
     for first in (0, 7):
         page = ["--version", 1, "--count", 7, "--first", first, "--top", 1, "--out", tmp_path, "--json"]
-        shown += json.loads(run("top-k", *page).stdout)["tables"]["maps"]
-    assert sorted(row["map"] for row in shown) == list(range(12))
+        rows += json.loads(run("top-k", *page).stdout)["tables"]["maps"]
+    assert sorted(row["map"] for row in rows) == list(range(12))
 
 
-def test_a_dead_map_is_said_to_be_dead(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_map_is_marked_as_dead(capsys: pytest.CaptureFixture[str]) -> None:
     record = {"map": 4, "rank": 0, "value": 0.0, "state": "silent", "path": "a.jpg"}
-    about = {"map": 4, "alive": 0, "images": 12, "dead": 1}
+    summary = {"map": 4, "alive": 0, "images": 12, "dead": 1}
     tables = {
         name: Table(tuple(row), (tuple(row.values()),))
-        for name, row in (("records", record), ("maps", about))
+        for name, row in (("records", record), ("maps", summary))
     }
     print_maps("relu5", Analyzed("tiny", 1, Analysis(tables=tables)), {"top-k.png": Path("top-k.png")})
     assert "dead" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("photos")
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (
             ["--version", 2],
@@ -124,10 +126,10 @@ def test_a_dead_map_is_said_to_be_dead(capsys: pytest.CaptureFixture[str]) -> No
         (["--version", 1, "--count", "65"], "count is 65.*less than or equal to 64"),
     ],
 )
-def test_what_is_not_there_is_said_in_one_line(
-    run: Run, server: str, options: list[object], told: str, there: bool
+def test_an_invalid_option_is_reported_in_one_line(
+    run: Run, server: str, options: list[object], message: str, remote: bool
 ) -> None:
-    result = run("top-k", *options, *(["--server", server] if there else []))
+    result = run("top-k", *options, *(["--server", server] if remote else []))
     assert result.code == 2
     assert len(result.stderr.strip().splitlines()) == 1
-    assert re.search(told, result.stderr)
+    assert re.search(message, result.stderr)

@@ -32,7 +32,7 @@ size = 64
 
 
 def write_data(root: Path) -> Path:
-    """Write two photos of each of two classes into a folder, and a recipe and labels for them next to it."""
+    """Write two photos per class for two classes, a recipe and labels; return the folder of the photos."""
     generator = np.random.default_rng(3)
     for label in ("n01", "n02"):
         (root / "photos" / label).mkdir(parents=True)
@@ -46,7 +46,7 @@ def write_data(root: Path) -> Path:
 
 
 def train_in(root: Path, *options: object) -> Any:
-    """Train on the photos of a folder for an epoch, into a store there."""
+    """Train on the photos in a folder for one epoch, and add the model to a store there."""
     always = ["--recipe", root / "few.toml", "--epochs", 1, "--hidden", 4, "--out", root / "run"]
     return invoke("train", root / "photos", *always, "--store", root / "trained", *options, env={})
 
@@ -57,8 +57,8 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def memory_as_it_is() -> Iterator[None]:
-    """What speeds up a process that trains would change the whole process of the tests."""
+def allocator_unchanged() -> Iterator[None]:
+    """Training changes allocator settings, which would affect the whole process of the tests."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("zfscope.cli.memory.keep_freed_memory", lambda: None)
         yield
@@ -66,44 +66,44 @@ def memory_as_it_is() -> Iterator[None]:
 
 @pytest.fixture
 def train(data: Path, tmp_path: Path) -> Run:
-    """Runs a short training into a store of the test's own."""
+    """Runs a short training, with a separate store."""
     return partial(train_in, tmp_path)
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A training that has ended: its folder, and what the command left."""
+class FinishedTraining:
+    """A finished training: its folder, and the result of the command."""
 
     root: Path
     result: Any
 
 
 @pytest.fixture(scope="module")
-def validated(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A training with validation, named classes and a checkpoint. Not to be changed."""
+def validated(tmp_path_factory: pytest.TempPathFactory) -> FinishedTraining:
+    """A training with validation photos, named classes and a checkpoint. Tests must not modify it."""
     root = tmp_path_factory.mktemp("validated")
     options = ["--validation", write_data(root), "--labels", root / "labels.txt", "--checkpoints", "1"]
-    return Trained(root, train_in(root, *options, "--name", "brief", "--json"))
+    return FinishedTraining(root, train_in(root, *options, "--name", "brief", "--json"))
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A training without any option, whose run one test goes on with."""
+def plain(tmp_path_factory: pytest.TempPathFactory) -> FinishedTraining:
+    """A training without options; a test resumes its run."""
     root = tmp_path_factory.mktemp("plain")
     write_data(root)
-    return Trained(root, train_in(root))
+    return FinishedTraining(root, train_in(root))
 
 
-def test_photos_become_a_model_of_the_store(validated: Trained) -> None:
+def test_a_trained_model_is_added_to_the_store(validated: FinishedTraining) -> None:
     assert validated.result.code == 0, validated.result.stderr
     store = validated.root / "trained"
-    used = {"images": 4, "skipped": 0, "skipped_photos": [], "passed_over": {}}
+    counts = {"images": 4, "skipped": 0, "skipped_photos": [], "passed_over": {}}
     assert json.loads(validated.result.stdout) == {
         "model": "brief",
         "version": 1,
         "folder": str(store / "brief" / "1"),
-        **used,
-        "validation": used,
+        **counts,
+        "validation": counts,
     }
     manifest = ModelStore(store).verify("brief")
     assert [(label.id, label.name) for label in manifest.labels] == [("n01", "red bus"), ("n02", "cat")]
@@ -112,9 +112,9 @@ def test_photos_become_a_model_of_the_store(validated: Trained) -> None:
     assert [checkpoint.epoch for checkpoint in manifest.checkpoints] == [1]
 
 
-def test_an_epoch_is_a_line_on_stderr(validated: Trained) -> None:
-    known, line, *_ = validated.result.stderr.splitlines()
-    assert known.startswith(
+def test_each_epoch_prints_a_line_to_stderr(validated: FinishedTraining) -> None:
+    warning, line, *_ = validated.result.stderr.splitlines()
+    assert warning.startswith(
         "zfscope: warning: 4 of the 4 validation photos are also training photos ('n01/0.png' is "
     )
     assert line.startswith("epoch 1 of 1: loss ")
@@ -122,13 +122,13 @@ def test_an_epoch_is_a_line_on_stderr(validated: Trained) -> None:
     assert line.endswith(" photos/s, 0 min left")
 
 
-def test_a_person_is_told_where_the_model_is(plain: Trained) -> None:
+def test_text_output_names_the_folder_of_the_model(plain: FinishedTraining) -> None:
     folder = plain.root / "trained" / "zfnet-photos" / "1"
     expected = f"Model added in {folder}; inspect it with: zfscope models zfnet-photos --store "
     assert plain.result.stdout.startswith(expected)
 
 
-def test_a_model_that_is_there_is_told_before_the_training(train: Run, tmp_path: Path) -> None:
+def test_an_existing_model_is_reported_before_the_training(train: Run, tmp_path: Path) -> None:
     (tmp_path / "trained" / "zfnet-photos" / "1").mkdir(parents=True)
     result = train()
     assert (result.code, result.stdout) == (2, "")
@@ -136,7 +136,7 @@ def test_a_model_that_is_there_is_told_before_the_training(train: Run, tmp_path:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_was_stopped_goes_on(plain: Trained) -> None:
+def test_an_existing_run_is_resumed(plain: FinishedTraining) -> None:
     assert plain.result.code == 0
     result = train_in(plain.root, "--name", "two")
     assert result.code == 0
@@ -166,16 +166,14 @@ def test_a_run_that_was_stopped_goes_on(plain: Trained) -> None:
         ),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_told_in_one_line(
-    train: Run, options: list[str], message: str
-) -> None:
+def test_an_invalid_option_is_reported_in_one_line(train: Run, options: list[str], message: str) -> None:
     result = train(*options)
     assert (result.code, result.stdout) == (2, "")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_broken_photos_and_what_is_passed_over_are_said_and_never_fatal(train: Run, data: Path) -> None:
+def test_broken_photos_and_ignored_files_are_reported_but_not_fatal(train: Run, data: Path) -> None:
     (data / "n01" / "broken.jpg").write_text("not a photo")
     (data / "n01" / ".ipynb_checkpoints").mkdir()
     (data / ".ipynb_checkpoints").mkdir()
@@ -198,7 +196,7 @@ def test_broken_photos_and_what_is_passed_over_are_said_and_never_fatal(train: R
     assert answer["passed_over"] == {"hidden": 2, "loop": 1, "unclassified": 1}
 
 
-def test_a_photo_that_was_moved_since_the_run_began_is_refused_in_one_line(train: Run, data: Path) -> None:
+def test_a_photo_moved_since_the_run_started_is_rejected_in_one_line(train: Run, data: Path) -> None:
     assert train("--name", "one").code == 0
     (data / "n01" / "0.png").rename(data / "n02" / "9.png")
     result = train("--name", "two")
@@ -210,7 +208,7 @@ def test_a_photo_that_was_moved_since_the_run_began_is_refused_in_one_line(train
     assert result.stderr.count("\n") == 1
 
 
-def test_a_class_without_a_name_is_told_in_one_line(train: Run, tmp_path: Path) -> None:
+def test_a_class_without_a_name_is_reported_in_one_line(train: Run, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("n01 red bus\nn02\n")
     result = train("--labels", tmp_path / "labels.txt")
     assert (result.code, result.stdout) == (2, "")
