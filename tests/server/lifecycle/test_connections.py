@@ -77,7 +77,7 @@ def test_reaching_the_limit_and_falling_below_it_are_each_logged_once(
     with capture_logs() as logs:
         for count in (30, 119, 120, 125, 120, 111, 120, 109, 30, 121):
             open_files[0] = count
-            watch.look()
+            watch.check()
     assert [(line["event"], line["log_level"], line["limit"]) for line in logs] == [
         ("connections are refused", "warning", 100),
         ("connections are accepted again", "info", 100),
