@@ -86,7 +86,7 @@ def test_a_port_in_use_is_reported_in_one_line(start: Run, server: str) -> None:
 def test_an_insecure_public_address_is_rejected_in_one_line(start: Run) -> None:
     result = start("serve", "--listen", "0.0.0.0:0")
     assert (result.code, result.stdout) == (2, "")
-    assert "zfscope: the service does not listen on 0.0.0.0:0 without TLS " in result.stderr
+    assert "zfscope: refusing to listen on 0.0.0.0:0 without TLS " in result.stderr
     assert "Traceback" not in result.stderr
 
 

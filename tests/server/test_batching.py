@@ -345,7 +345,9 @@ async def test_images_over_the_queue_limit_are_rejected_until_there_is_room(
     await runtime.next_pass()
     asked += [ask(1), ask(2)]
     await settled()
-    with pytest.raises(Busy, match="2 images wait for model 'tiny' version 2; try again in a moment"):
+    with pytest.raises(
+        Busy, match=r"the queue of model 'tiny' version 2 is full \(2 images queued, limit 2\); try"
+    ):
         await ask(3)
     asked.pop().cancel()
     await settled()

@@ -114,11 +114,11 @@ async def test_a_public_address_requires_tls_and_authentication(settings: Settin
     public = settings.model_copy(update={"listen": "0.0.0.0:0"})
     tls = public.model_copy(update=pems.server)
 
-    with pytest.raises(InputError, match=r"without TLS \(.*\) and a way to know its callers") as caught:
+    with pytest.raises(InputError, match=r"without TLS \(.*\) and client authentication") as caught:
         await listen(public)
-    with pytest.raises(InputError, match=r"0.0.0.0:0 without TLS \(tls_certificate and tls_key\); with"):
+    with pytest.raises(InputError, match=r"0.0.0.0:0 without TLS \(tls_certificate and tls_key\); set"):
         await listen(public, tokens=True)
-    with pytest.raises(InputError, match="without a way to know its callers"):
+    with pytest.raises(InputError, match="without client authentication"):
         await listen(tls)
 
     assert caught.value.field == "listen"
@@ -135,7 +135,7 @@ async def test_allow_insecure_permits_a_public_address_without_tls(
 
 
 async def test_mutual_tls_without_a_server_certificate_is_an_error(settings: Settings, pems: Any) -> None:
-    with pytest.raises(InputError, match="tls_client_ca asks for tls_certificate and tls_key too"):
+    with pytest.raises(InputError, match="tls_client_ca is set without tls_certificate and tls_key"):
         await listen(settings.model_copy(update={"tls_client_ca": pems.ca}))
 
 
@@ -143,13 +143,15 @@ async def test_mutual_tls_without_a_server_certificate_is_an_error(settings: Set
     ("address", "reason"),
     [
         ("192.0.2.1:50051", "it is not an address of this machine"),
-        ("nowhere.invalid:50051", "its host is unknown"),
+        ("nowhere.invalid:50051", "its host name cannot be resolved"),
     ],
 )
 async def test_the_error_for_an_address_that_cannot_be_bound_has_the_reason(
     settings: Settings, address: str, reason: str
 ) -> None:
     wanted = settings.model_copy(update={"listen": address, "allow_insecure": True})
-    with pytest.raises(InputError, match=f"^cannot listen on {address}: {reason}; name another$") as caught:
+    with pytest.raises(
+        InputError, match=f"^cannot listen on {address}: {reason}; choose another address$"
+    ) as caught:
         await listen(wanted)
     assert caught.value.field == "listen"

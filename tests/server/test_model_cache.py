@@ -134,8 +134,8 @@ def test_a_damaged_version_is_rejected_once_and_the_old_one_is_kept(
         for _ in range(4):
             growing.refresh()
     assert [(log["event"], log["version"]) for log in logs] == [
-        ("took up a model", 2),
-        ("refused a model", 3),
+        ("model loaded", 2),
+        ("model rejected", 3),
     ]
     assert "does not match the manifest" in logs[1]["reason"]
     assert growing.get("", None).model.version == 2
@@ -163,7 +163,7 @@ def test_a_model_being_copied_is_ignored_until_the_copy_is_complete(
         assert logs == []
         growing.refresh()
         growing.refresh()
-    assert [(log["event"], log["version"]) for log in logs] == [("took up a model", 2)]
+    assert [(log["event"], log["version"]) for log in logs] == [("model loaded", 2)]
     assert growing.default == ("tiny", 2)
 
 
@@ -176,8 +176,8 @@ def test_an_incomplete_copy_is_rejected_with_one_log_line(
         for _ in range(5):
             growing.refresh()
     assert [(log["event"], log["model"], log["version"]) for log in logs] == [
-        ("refused a model", "new", 1),
-        ("refused a model", "tiny", 2),
+        ("model rejected", "new", 1),
+        ("model rejected", "tiny", 2),
     ]
     assert all("'model.json' is missing" in log["reason"] for log in logs)
 
@@ -191,7 +191,7 @@ def test_a_model_that_fails_its_first_pass_is_rejected_and_refreshes_continue(
         for _ in range(3):
             growing.refresh()
     assert [(log["event"], log["reason"]) for log in logs] == [
-        ("refused a model", "ZeroDivisionError: integer division or modulo by zero")
+        ("model rejected", "ZeroDivisionError: integer division or modulo by zero")
     ]
     assert growing.default == ("tiny", 1)
 

@@ -53,4 +53,4 @@ async def test_an_unreadable_store_is_logged_once_and_retried() -> None:
         looking = asyncio.create_task(watch_store(Models().refresh, 0.001))
         await asyncio.wait_for(done.wait(), 30)
         looking.cancel()
-    assert [(log["event"], log["reason"]) for log in logs] == [("could not look for models", "gone")] * 2
+    assert [(log["event"], log["reason"]) for log in logs] == [("model store check failed", "gone")] * 2

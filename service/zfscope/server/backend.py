@@ -1,4 +1,4 @@
-"""What the services share: the models, the analyzers, the threads that work for requests, and the limits."""
+"""State shared by the gRPC services: models, analyzers, thread pools and limits."""
 
 import asyncio
 import time
@@ -22,41 +22,40 @@ from zfscope.server.telemetry.tracing import span
 from zfscope.store import Model, ModelStore
 
 T = TypeVar("T")
-# Threads that read requests, even on few cores: one of them may wait for a model to be loaded.
+# Minimum number of reader threads, even on few cores: one of them may block while a model loads.
 _MIN_READERS = 4
 
 
 class WorkerPool:
-    """Threads for blocking calls; the number of calls that may wait is limited by admission."""
+    """Thread pool for blocking calls, with an unbounded queue: admission control limits the calls."""
 
     def __init__(self, threads: int, *, waited: Callable[[float], object] = lambda _: None) -> None:
-        """waited: called, from a thread, with the seconds that a call waited for it."""
+        """waited: called on the worker thread with the seconds that a call was queued."""
         self._waited = waited
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="zfscope")
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return the result of a call, which sees the context variables of the caller.
+        """Run a call on a thread, with the caller's context variables, and return its result.
 
-        A cancelled caller takes its waiting work out of the queue; running work ends by itself, and holds
-        its thread until then.
+        Cancellation removes a queued call; a running call keeps its thread until it returns.
         """
         run = copy_context().run
         return await asyncio.wrap_future(self._pool.submit(run, self._run, work, time.perf_counter()))
 
     def close(self) -> None:
-        """Drop waiting calls, and wait for running ones."""
+        """Cancel queued calls and wait for running ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, work: Callable[[], T], since: float) -> T:
-        self._waited(time.perf_counter() - since)
+    def _run(self, work: Callable[[], T], queued_at: float) -> T:
+        self._waited(time.perf_counter() - queued_at)
         with span("work"):
             return _call_safely(work)
 
 
 def _call_safely(work: Callable[[], T]) -> T:
-    """Run a call, and keep what would mean something else on the event loop from reaching it.
+    """Run a call; raise RuntimeError in place of exceptions that have a special meaning on the event loop.
 
-    There SystemExit and KeyboardInterrupt end the service, and a CancelledError passes for a cancelled call.
+    SystemExit and KeyboardInterrupt would end the service; CancelledError would look like a cancelled call.
     """
     try:
         return work()
@@ -67,13 +66,13 @@ def _call_safely(work: Callable[[], T]) -> T:
 
 
 class Backend:
-    """What the services share: the models, the analyzers, threads, and the limits of the settings."""
+    """Models, analyzers, thread pools and limits of one service."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Read the store's manifests, and load the analyzers.
+        """Read the store's manifests and load the analyzers.
 
-        Raises NotFound or InputError for a store without a default model, BrokenPlugin for an analyzer that
-        does not fit, NotFound for an analyzer of the settings that is not installed.
+        Raises the errors of `ModelCache`, BrokenPlugin for an invalid analyzer, and NotFound if an analyzer
+        named in the settings is not installed.
         """
         self.settings = settings
         self._metrics = metrics
@@ -87,7 +86,7 @@ class Backend:
             device=settings.device,
         )
         self.registry = load_analyzers(settings.analyzers)
-        # For short work (manifests, photos to decode), and for analyses.
+        # readers: short calls, such as reading manifests and decoding photos. workers: analyses.
         self.readers = WorkerPool(
             max(_MIN_READERS, self._threads), waited=partial(metrics.record_wait, "readers")
         )
@@ -102,12 +101,12 @@ class Backend:
 
     @property
     def store(self) -> ModelStore:
-        """The models that there are."""
+        """Model store."""
         return self.models.store
 
     @property
     def image_limits(self) -> DecodeLimits:
-        """Limits of the images that are decoded."""
+        """Size limits of decoded images."""
         return self.settings.image_limits
 
     @property
@@ -116,11 +115,11 @@ class Backend:
         return self.settings.max_passes
 
     def load_model(self, name: str, version: int | None) -> LoadedModel:
-        """Return a model and its runtime; see `ModelCache.loaded`."""
+        """Return a model with its runtime; see `ModelCache.get`."""
         return self.models.get(name, version)
 
     async def close(self) -> None:
-        """Wait for running work, and end the threads."""
+        """Wait for running calls and stop the threads."""
         await self.batcher.close()
         for pool in (self.readers, self.workers):
             await asyncio.to_thread(pool.close)

@@ -1,4 +1,4 @@
-"""Forward passes that requests share: images of many callers in one batch, each with a fate of its own."""
+"""Dynamic batching: images of several requests share forward passes."""
 
 import asyncio
 import contextlib
@@ -17,49 +17,48 @@ from zfscope.runtimes import LoadedModel
 from zfscope.runtimes.protocol import Runtime, check_images
 from zfscope.server.telemetry.tracing import span
 
-Given = Mapping[str, NDArray[np.float32]]
-"""What layers gave, by name."""
+# Outputs of layers by layer name, or the class scores under _SCORES.
+Outputs = Mapping[str, NDArray[np.float32]]
 
+# Key of the class scores; no layer has an empty name.
 _SCORES = ""
-"""The name of class scores, which no layer has."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Item:
-    """An image, float32 (3, H, W), and where its caller waits for what the network gives of it.
+class _QueuedImage:
+    """Image of a request, float32 (3, H, W), with the future of its outputs.
 
-    names: of layers, or _SCORES alone. since: when it came.
+    names: requested layers, or only _SCORES. queued_at: value of time.perf_counter().
     """
 
     image: NDArray[np.float32]
     names: tuple[str, ...]
-    given: "asyncio.Future[Given]"
-    since: float
+    outputs: "asyncio.Future[Outputs]"
+    queued_at: float
 
     @property
-    def awaited(self) -> bool:
-        return not self.given.done()
+    def pending(self) -> bool:
+        return not self.outputs.done()
 
     @property
-    def scored(self) -> bool:
+    def wants_scores(self) -> bool:
         return self.names == (_SCORES,)
 
-    def give(self, given: Given) -> None:
-        if self.awaited:
-            self.given.set_result(given)
+    def succeed(self, outputs: Outputs) -> None:
+        if self.pending:
+            self.outputs.set_result(outputs)
 
     def fail(self, error: Exception) -> None:
-        if self.awaited:
-            self.given.set_exception(error)
+        if self.pending:
+            self.outputs.set_exception(error)
 
 
 class Batcher:
-    """Runs the forward passes of all requests: of each loaded model one at a time, on up to `size` images.
+    """Batches the forward passes of all requests: one pass per model at a time, of up to `size` images.
 
-    Images are run in the order in which they come, whoever sends them; those of which layers are wanted, by
-    other passes than those of which class scores are. What is cancelled before its pass begins takes no part
-    in it; a pass that fails is run again image by image, so that only those fail which cannot be run. It
-    belongs to one event loop.
+    Images run in order of arrival across requests; layer outputs and class scores need separate passes.
+    Images cancelled before their pass starts are dropped. A failed pass is repeated image by image, so that
+    only the images that cause the failure fail. Not thread-safe: all calls come from one event loop.
     """
 
     def __init__(
@@ -71,213 +70,222 @@ class Batcher:
         models: int,
         waited: Callable[[float], object] = lambda _: None,
     ) -> None:
-        """size: images of one pass at most. queue: images that wait for a model at most.
+        """size: maximum images per pass. queue: maximum queued images per model.
 
-        delay_s: how long after a pass the next one waits, at most, for as many images as there were then:
-        who was just answered often asks again at once. A lone request never waits.
-        models: number of concurrent passes. waited: called with the seconds that an image waited.
+        delay_s: maximum seconds, from the end of a pass, that the next one waits for as many images as were
+        in that pass or queued when it ended: clients often send the next request right after a response. A
+        client that sends one image at a time, with no other client, never waits.
+        models: maximum number of concurrent passes, each of a different model. waited: called with the
+        seconds that each image was queued.
         """
         self._size = size
         self._delay_s = delay_s
-        self._queue = queue
+        self._max_queued = queue
         self._waited = waited
-        self._passes = _Passes(models)
-        self._lanes: dict[LoadedModel, _Lane] = {}
+        self._passes = _PassPool(models)
+        self._queues: dict[LoadedModel, _ModelQueue] = {}
 
     async def forward(self, loaded: LoadedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
 
-        Cancel it, and what still waits of it is never run. Raises InputError for images that the model
-        does not read, Busy where the model's queue is full, NotReady where the service shuts down, and
-        whatever the runtime raises for these images alone.
+        Cancellation drops images that are still queued. Raises InputError for images that do not fit the
+        model, Busy if the model's queue is full, NotReady during shutdown, and the runtime's exceptions for
+        these images.
         """
         return (await self._run(loaded, images, (_SCORES,)))[_SCORES]
 
-    async def outputs(self, loaded: LoadedModel, images: NDArray[np.float32], layers: Sequence[str]) -> Given:
-        """Return what layers give for images, by name: (N, maps, rows, columns), or (N, units).
+    async def outputs(
+        self, loaded: LoadedModel, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Outputs:
+        """Return the outputs of layers for images, by layer name: (N, maps, rows, columns) or (N, units).
 
-        Everything else is as for `forward`; raises NotFound for an unknown layer too.
+        Cancellation and exceptions are those of `forward`, plus NotFound for an unknown layer.
         """
         for layer in layers:
             loaded.model.spec.layer(layer, field="layers")
         return await self._run(loaded, images, tuple(layers)) if layers else {}
 
-    async def _run(self, loaded: LoadedModel, images: NDArray[np.float32], names: tuple[str, ...]) -> Given:
+    async def _run(self, loaded: LoadedModel, images: NDArray[np.float32], names: tuple[str, ...]) -> Outputs:
         check_images(images, loaded.model.spec)
-        lane = self._lane(loaded)
-        if lane.waiting >= self._queue:
+        queue = self._queue_of(loaded)
+        if queue.length >= self._max_queued:
             title = loaded.model.manifest.title
-            raise Busy(f"{lane.waiting} images wait for {title}; try again in a moment")
+            raise Busy(
+                f"the queue of {title} is full ({queue.length} images queued, limit {self._max_queued}); "
+                "try again in a moment"
+            )
         with span("batch", images=len(images)):
-            return await lane.run(images, names)
+            return await queue.run(images, names)
 
     async def close(self) -> None:
-        """Refuse what waits, and let running passes end."""
-        lanes = tuple(self._lanes.values())
-        for lane in lanes:
-            lane.close()
-        await asyncio.gather(*(lane.work for lane in lanes), return_exceptions=True)
+        """Fail queued images with NotReady and wait for running passes."""
+        queues = tuple(self._queues.values())
+        for queue in queues:
+            queue.close()
+        await asyncio.gather(*(queue.task for queue in queues), return_exceptions=True)
         self._passes.close()
 
-    def _lane(self, loaded: LoadedModel) -> "_Lane":
-        lane = self._lanes.get(loaded)
-        if lane is None or lane.work.done():
-            lane = _Lane(loaded.runtime, self._passes, self._size, self._delay_s, self._waited)
-            self._lanes[loaded] = lane
-            lane.work.add_done_callback(partial(self._forget, loaded, lane))
-        return lane
+    def _queue_of(self, loaded: LoadedModel) -> "_ModelQueue":
+        queue = self._queues.get(loaded)
+        if queue is None or queue.task.done():
+            queue = _ModelQueue(loaded.runtime, self._passes, self._size, self._delay_s, self._waited)
+            self._queues[loaded] = queue
+            queue.task.add_done_callback(partial(self._forget, loaded, queue))
+        return queue
 
-    def _forget(self, loaded: LoadedModel, lane: "_Lane", _: "asyncio.Task[None]") -> None:
-        if self._lanes.get(loaded) is lane:
-            del self._lanes[loaded]
+    def _forget(self, loaded: LoadedModel, queue: "_ModelQueue", _: "asyncio.Task[None]") -> None:
+        if self._queues.get(loaded) is queue:
+            del self._queues[loaded]
 
 
-class _Passes:
-    """Threads for passes, each taken only by who can begin at once."""
+class _PassPool:
+    """Threads for forward passes; `slots` has one slot per thread, so that no pass waits in the pool."""
 
     def __init__(self, count: int) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="passes")
-        self.turn = asyncio.Semaphore(count)
+        self.slots = asyncio.Semaphore(count)
 
-    async def run(self, work: Callable[[], Sequence[Given]]) -> Sequence[Given]:
-        """Run a pass, with a turn taken."""
+    async def run(self, work: Callable[[], Sequence[Outputs]]) -> Sequence[Outputs]:
+        """Run a pass in a thread. The caller holds a slot."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._pool.shutdown()
 
 
-class _Tray:
-    """The memory where images lie side by side for their passes, one pass at a time.
+class _BatchRunner:
+    """Runs a model's passes from one reused input buffer.
 
-    It is kept: fresh pages from the system for each pass cost more than the copy does.
+    Allocating a buffer for each pass would cost more than copying the images: the kernel maps fresh pages.
     """
 
     def __init__(self, runtime: Runtime, size: int) -> None:
         self._runtime = runtime
         self._size = size
-        self._images = np.empty(0, np.float32)
+        self._buffer = np.empty(0, np.float32)
 
-    def run(self, items: Sequence[_Item]) -> Sequence[Given]:
-        """Run a pass of images of one kind, and give each what it wants."""
-        if not len(self._images):
-            self._images = np.empty((self._size, *items[0].image.shape), np.float32)
-        batch = np.stack([item.image for item in items], out=self._images[: len(items)])
-        found = self._found(batch, items)
-        for given in found.values():
-            if len(given) != len(items):
-                message = f"gave {len(given)} rows for {len(items)} images"
+    def run(self, items: Sequence[_QueuedImage]) -> Sequence[Outputs]:
+        """Run one pass; return the outputs of each image. All items want scores, or all want layers."""
+        if not len(self._buffer):
+            self._buffer = np.empty((self._size, *items[0].image.shape), np.float32)
+        batch = np.stack([item.image for item in items], out=self._buffer[: len(items)])
+        outputs = self._outputs(batch, items)
+        for rows in outputs.values():
+            if len(rows) != len(items):
+                message = f"returned {len(rows)} rows for {len(items)} images"
                 raise RuntimeError(f"runtime '{self._runtime.name}' {message}")
-        return [{name: found[name][row] for name in item.names} for row, item in enumerate(items)]
+        return [{name: outputs[name][row] for name in item.names} for row, item in enumerate(items)]
 
-    def _found(self, batch: NDArray[np.float32], items: Sequence[_Item]) -> Given:
-        if items[0].scored:
+    def _outputs(self, batch: NDArray[np.float32], items: Sequence[_QueuedImage]) -> Outputs:
+        if items[0].wants_scores:
             return {_SCORES: self._runtime.forward(batch)}
         layers = dict.fromkeys(name for item in items for name in item.names)
         return self._runtime.outputs(batch, list(layers))
 
 
-class _Lane:
-    """The images that wait for one model, and the task that runs them; it ends when none are left."""
+class _ModelQueue:
+    """Queue of one model's images, with the task that runs them; the task ends when the queue is empty."""
 
     def __init__(
         self,
         runtime: Runtime,
-        passes: _Passes,
+        passes: _PassPool,
         size: int,
         delay_s: float,
         waited: Callable[[float], object],
     ) -> None:
-        self._tray = _Tray(runtime, size)
+        self._runner = _BatchRunner(runtime, size)
         self._passes = passes
         self._size = size
         self._delay_s = delay_s
         self._waited = waited
-        self._items: deque[_Item] = deque()
+        self._items: deque[_QueuedImage] = deque()
         self._expected = 1
         self._closed = False
-        self._enough = asyncio.Event()
-        self.work = asyncio.create_task(self._run())
+        self._ready = asyncio.Event()
+        self.task = asyncio.create_task(self._run())
 
     @property
-    def waiting(self) -> int:
-        """How many images wait for a pass."""
-        return sum(item.awaited for item in self._items)
+    def length(self) -> int:
+        """Number of images waiting for a pass; cancelled ones do not count."""
+        return sum(item.pending for item in self._items)
 
-    async def run(self, images: NDArray[np.float32], names: tuple[str, ...]) -> Given:
-        """Put images at the end of the queue, and wait for what the network gives of them."""
+    async def run(self, images: NDArray[np.float32], names: tuple[str, ...]) -> Outputs:
+        """Append images to the queue and wait for their outputs."""
         loop = asyncio.get_running_loop()
         now = time.perf_counter()
-        items = [_Item(image, names, loop.create_future(), now) for image in images]
+        items = [_QueuedImage(image, names, loop.create_future(), now) for image in images]
         self._items.extend(items)
-        self._look()
+        self._update_ready()
         try:
-            given = await asyncio.gather(*(item.given for item in items))
-        finally:  # one of them may have failed, or the caller be gone: nobody waits for the others
+            outputs = await asyncio.gather(*(item.outputs for item in items))
+        finally:  # if one image failed or the request was cancelled, drop the rest
             for item in items:
-                item.given.cancel()
-        return {name: np.stack([each[name] for each in given]) for name in names}
+                item.outputs.cancel()
+        return {name: np.stack([each[name] for each in outputs]) for name in names}
 
     def close(self) -> None:
-        """Turn away what waits, and end with the pass that runs."""
+        """Fail queued images with NotReady; the task ends after the running pass."""
         self._closed = True
-        self._look()
+        self._update_ready()
         for item in self._items:
             item.fail(NotReady("the service is shutting down; try another one"))
 
     async def _run(self) -> None:
         try:
-            while await self._gathered():
-                async with self._passes.turn:
-                    items = self._next()
-                    await self._pass(items)
-                self._expected = len(items) + self.waiting
+            while await self._wait_for_images():
+                async with self._passes.slots:
+                    items = self._take_batch()
+                    await self._run_batch(items)
+                # Clients of this pass are about to send their next requests, on top of those queued.
+                self._expected = len(items) + self.length
         finally:
             self.close()
 
-    async def _gathered(self) -> bool:
-        """Wait until a pass is worth its while; return whether there is anything to run."""
-        self._enough.clear()
-        self._look()
+    async def _wait_for_images(self) -> bool:
+        """Wait up to `delay_s` for the expected number of images; return whether any are queued."""
+        self._ready.clear()
+        self._update_ready()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._delay_s):
-                await self._enough.wait()
-        return bool(self.waiting)
+                await self._ready.wait()
+        return bool(self.length)
 
-    def _look(self) -> None:
-        if self._closed or self.waiting >= min(self._size, self._expected):
-            self._enough.set()
+    def _update_ready(self) -> None:
+        if self._closed or self.length >= min(self._size, self._expected):
+            self._ready.set()
 
-    def _next(self) -> Sequence[_Item]:
-        """Take the images of a pass out of the queue, and drop those that nobody waits for any more.
+    def _take_batch(self) -> Sequence[_QueuedImage]:
+        """Remove the images of the next pass from the queue, and drop cancelled ones.
 
-        They are of the kind of the first one; those of the other kind keep their places.
+        All want scores or all want layers, as the first image does; the others keep their positions.
         """
-        awaited = [item for item in self._items if item.awaited]
-        items = [item for item in awaited if item.scored == awaited[0].scored][: self._size]
-        self._items = deque(item for item in awaited if item not in items)
-        for item in items:
-            self._waited(time.perf_counter() - item.since)
-        return items
+        pending = [item for item in self._items if item.pending]
+        batch = [item for item in pending if item.wants_scores == pending[0].wants_scores][: self._size]
+        self._items = deque(item for item in pending if item not in batch)
+        for item in batch:
+            self._waited(time.perf_counter() - item.queued_at)
+        return batch
 
-    async def _pass(self, items: Sequence[_Item]) -> None:
-        """Run images together, and apart where that fails."""
-        awaited = [item for item in items if item.awaited]
-        if not awaited:
+    async def _run_batch(self, items: Sequence[_QueuedImage]) -> None:
+        """Run images in one pass; if it fails, run them one by one."""
+        pending = [item for item in items if item.pending]
+        if not pending:
             return
         try:
-            given = await self._passes.run(partial(self._tray.run, awaited))
+            outputs = await self._passes.run(partial(self._runner.run, pending))
         except Exception as error:
-            await self._failed(awaited, error)
+            await self._handle_failure(pending, error)
         else:
-            for item, its_own in zip(awaited, given, strict=True):
-                item.give(its_own)
+            for item, its_outputs in zip(pending, outputs, strict=True):
+                item.succeed(its_outputs)
 
-    async def _failed(self, items: Sequence[_Item], error: Exception) -> None:
-        if len(items) == 1 or isinstance(error, RuntimeUnavailable):  # not caused by an image
+    async def _handle_failure(self, items: Sequence[_QueuedImage], error: Exception) -> None:
+        # A lost runtime is not an image's fault: retrying each image would fail too, after its own timeout.
+        if len(items) == 1 or isinstance(error, RuntimeUnavailable):
             for item in items:
                 item.fail(error)
             return
         for item in items:
-            await self._pass([item])
+            await self._run_batch([item])

@@ -1,4 +1,4 @@
-"""When calls end: by their deadline, which the service limits, or because the caller is gone."""
+"""Deadlines of calls, which the service limits, and cancellation of their work."""
 
 import asyncio
 import math
@@ -16,25 +16,25 @@ from zfscope.errors import Cancelled, TooLate
 
 @dataclass(frozen=True)
 class DeadlineLimits:
-    """default_s: for a call without a deadline. max_s: for any call."""
+    """Limits of call deadlines in seconds. default_s: for a call without a deadline. max_s: for any call."""
 
     default_s: float = 300
     max_s: float = 900
 
     def timeout_s(self, context: grpc.aio.ServicerContext[Any, Any], *, stream: bool = False) -> float:
-        """Return the time that a call has from now on.
+        """Return the seconds that a call may still take.
 
-        stream: whether the answer is a stream. Without a deadline a stream gets the longest time: its caller
-        reads its progress, and so waits on purpose.
+        stream: whether the response is a stream. A stream without a deadline gets `max_s`: its client reads
+        progress messages, so it is still waiting.
         """
-        left_s: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
-        unsaid_s = self.max_s if stream else self.default_s
-        return min(unsaid_s if left_s is None else left_s, self.max_s)
+        left_s: Any = context.time_remaining()  # None without a deadline, contrary to the stubs
+        default_s = self.max_s if stream else self.default_s
+        return min(default_s if left_s is None else left_s, self.max_s)
 
 
 @asynccontextmanager
 async def time_limit(seconds: float) -> AsyncIterator[None]:
-    """Cancel what is awaited inside when the time is over. Raises TooLate then."""
+    """Cancel the awaited work in the block after the given time. Raises TooLate then."""
     try:
         async with asyncio.timeout(seconds) as timer:
             yield
@@ -45,23 +45,24 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
 
 
 class CallCancellation:
-    """Whether the caller of a request still waits, asked from any thread.
+    """Cancellation of a call's work: set when the call ends for any reason, and past its deadline.
 
-    It is set once the call ends, however it ends, and past its deadline, which the thread sees first.
+    The deadline is checked here too, since a worker thread may notice it before the event loop cancels the
+    call. Thread-safe.
     """
 
     def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self._ended = threading.Event()
-        left_s: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
+        left_s: Any = context.time_remaining()  # None without a deadline, contrary to the stubs
         self._deadline = math.inf if left_s is None else time.monotonic() + left_s
-        context.add_done_callback(lambda _: self.cancel())  # type: ignore[arg-type]  # a stub's error
+        context.add_done_callback(lambda _: self.cancel())  # type: ignore[arg-type]  # wrong stub
 
     def cancel(self) -> None:
-        """Let the work end: nobody waits for its answer."""
+        """Cancel the work; its result is no longer needed."""
         self._ended.set()
 
     def check(self) -> None:
-        """Raise Cancelled if the call has ended, TooLate past its deadline."""
+        """Raise Cancelled if the call has ended, or TooLate past its deadline."""
         if self._ended.is_set():
             raise Cancelled("the client cancelled the call or disconnected")
         if time.monotonic() > self._deadline:

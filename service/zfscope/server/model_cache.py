@@ -16,10 +16,10 @@ _log = structlog.get_logger("zfscope.server")
 
 
 class ModelCache:
-    """The models of a store, the last `keep` of them in memory, the default one always.
+    """Cache of a store's models: the `keep` most recently used ones, always including the default model.
 
-    Where a request names no version it gets the newest that there was at the start, or that `refresh` has
-    found since. Every method but `get_cached` may block on the disk; many threads may call them at once.
+    A request without a version gets the newest one of those present at construction or loaded since by
+    `refresh`. Thread-safe. All methods except `get_cached` may block on disk reads.
     """
 
     def __init__(
@@ -31,12 +31,11 @@ class ModelCache:
         keep: int = 3,
         device: str = "cpu",
     ) -> None:
-        """default: the model of requests that name none; empty takes the store's. device: of the networks.
+        """default: model for requests that name none; empty: the store's default. device: device of networks.
 
-        Raises NotFound for a default that the store does not have, or a store without models;
-        InputError where the store has several and no default; DamagedModel for a damaged default;
-        RuntimeUnavailable for a device that torch
-        does not find.
+        Raises NotFound if the default model does not exist or the store is empty, InputError if the store has
+        several models and no default, DamagedModel if the default is damaged, and RuntimeUnavailable if torch
+        does not find the device.
         """
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeUnavailable(
@@ -44,11 +43,11 @@ class ModelCache:
             )
         self._store = store
         self._create_runtime = create_runtime
-        self._keep = keep
+        self._max_models = keep
         self._device = device
-        self._kept: OrderedDict[Key, LoadedModel] = OrderedDict()
+        self._cached: OrderedDict[Key, LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
-        self._loading = threading.Lock()
+        self._load_lock = threading.Lock()
         self._newest = {name: versions[-1] for name, versions in store.versions().items()}
         self._loader = NewVersionLoader(lambda key: store.stamp(*key), self._load_new)
         self._default = store.manifest(default).name
@@ -56,44 +55,44 @@ class ModelCache:
 
     @property
     def default(self) -> Key:
-        """The model of requests that name none."""
+        """Name and version of the model for requests that name none."""
         return self._default, self._newest[self._default]
 
     @property
     def store(self) -> ModelStore:
-        """Where the models are."""
+        """Store of the models."""
         return self._store
 
     def listing(self) -> tuple[Manifest | DamagedEntry, ...]:
-        """Return every version of every model, by name, the newest first; see `ModelStore.listing`."""
-        return tuple(sorted(self._store.listing(), key=lambda found: (found.name, -found.version)))
+        """Return all versions of all models, sorted by name, newest first; see `ModelStore.listing`."""
+        return tuple(sorted(self._store.listing(), key=lambda entry: (entry.name, -entry.version)))
 
     def manifest(self, name: str, version: int | None) -> Manifest:
-        """Read one manifest; see `loaded`."""
+        """Read one manifest; arguments and errors are those of `get`."""
         return self._store.manifest(*self._key(name, version))
 
     def get_cached(self, name: str, version: int | None) -> LoadedModel | None:
-        """Return a model that is in memory, as `loaded` does, without reading the disk; None for others."""
+        """Like `get`, but return None for a model that is not in memory. Does not block."""
         return self._find(*self._resolve(name, version))
 
     def get(self, name: str, version: int | None) -> LoadedModel:
-        """Return a model, loading it when it is not in memory.
+        """Return a model; load it if it is not in memory.
 
-        name: empty means the default model. version: None means the newest. Raises NotFound for what the
-        store does not have.
+        name: empty for the default model. version: None for the newest. Raises NotFound for an unknown model
+        or version.
         """
-        found = self.get_cached(name, version)
-        if found is not None:
-            return found
+        cached = self.get_cached(name, version)
+        if cached is not None:
+            return cached
         key = self._key(name, version)
-        with self._loading:  # one at a time: two requests for one model load it once
+        with self._load_lock:  # one at a time, so that concurrent requests for a model load it once
             return self._find(*key) or self._load(key)
 
     def refresh(self) -> None:
-        """Take up versions that have appeared in the store, each once it is loaded and has run a pass.
+        """Load versions that have appeared in the store; serve each after a successful forward pass.
 
-        One that cannot be used is refused once its files have stopped changing, and the older one stays. It
-        is tried again when its files change. Raises DamagedModel where the store cannot be listed.
+        A version that cannot be loaded is rejected once its files stop changing, and the older one remains in
+        use; it is retried when its files change again. Raises DamagedModel if the store cannot be listed.
         """
         for key in self._new_versions():
             self._loader.check(key)
@@ -106,10 +105,10 @@ class ModelCache:
         self.get(*key).warm_up()
         name, version = key
         self._newest[name] = version
-        _log.info("took up a model", model=name, version=version)
+        _log.info("model loaded", model=name, version=version)
 
     def _resolve(self, name: str, version: int | None) -> tuple[str, int | None]:
-        """Return which model is meant; the version is None for one that did not exist yet."""
+        """Replace an empty name and version by the default and the newest; None if no version is known."""
         name = name or self._default
         return name, self._newest.get(name) if version is None else version
 
@@ -121,22 +120,22 @@ class ModelCache:
         if version is None:
             return None
         with self._lock:
-            if (name, version) in self._kept:
-                self._kept.move_to_end((name, version))
-            return self._kept.get((name, version))
+            if (name, version) in self._cached:
+                self._cached.move_to_end((name, version))
+            return self._cached.get((name, version))
 
     def _load(self, key: Key) -> LoadedModel:
         loaded = load_model(self._store, *key, self._create_runtime, device=self._device)
         loaded.build_network()
         with self._lock:
-            self._kept[key] = loaded
-            oldest = [kept for kept in self._kept if kept not in (key, self.default)]
-            for spare in oldest[: max(0, len(self._kept) - self._keep)]:
-                del self._kept[spare]
+            self._cached[key] = loaded
+            evictable = [cached for cached in self._cached if cached not in (key, self.default)]
+            for oldest in evictable[: max(0, len(self._cached) - self._max_models)]:
+                del self._cached[oldest]
         return loaded
 
 
 def _warn_of_damage(store: ModelStore) -> None:
-    for found in store.listing():
-        if isinstance(found, DamagedEntry):
-            _log.warning("damaged model", model=found.name, version=found.version, reason=found.reason)
+    for entry in store.listing():
+        if isinstance(entry, DamagedEntry):
+            _log.warning("damaged model", model=entry.name, version=entry.version, reason=entry.reason)

@@ -1,4 +1,4 @@
-"""The served gRPC services, with their descriptors for reflection."""
+"""Served gRPC services and methods, and their descriptors for reflection."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,15 +15,18 @@ from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
 _STANDARD_PROTOS = (health_pb2, reflection_pb2, channelz_pb2)
 _ZFSCOPE_PROTOS = (model_pb2, classification_pb2, analysis_pb2, inference_pb2)
 
+# Full names of the services of zfscope, without the standard ones.
 SERVICES = tuple(
     service.full_name for proto in _ZFSCOPE_PROTOS for service in proto.DESCRIPTOR.services_by_name.values()
 )
-"""Ours, in full names."""
 CHANNELZ: str = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name
 
 
 class Method(NamedTuple):
-    """A method as metrics and traces name it. kind: unary, server_stream, client_stream or bidi_stream."""
+    """RPC method as named in metrics and traces.
+
+    kind: unary, server_stream, client_stream or bidi_stream. service: full name of the service.
+    """
 
     kind: str
     service: str
@@ -36,29 +39,29 @@ def _method(method: MethodDescriptor) -> Method:
     return Method(kind, method.containing_service.full_name, method.name)
 
 
+# All methods that the service can serve, by path: /SERVICE/METHOD.
 METHODS_BY_PATH: Mapping[str, Method] = {
     f"/{service.full_name}/{method.name}": _method(method)
     for proto in (*_ZFSCOPE_PROTOS, *_STANDARD_PROTOS)
     for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
-"""All methods that there are, by the path of a call."""
+# Names of the methods of SERVICES, which are unique.
 METHOD_NAMES = tuple(method.name for method in METHODS_BY_PATH.values() if method.service in SERVICES)
-"""Those of our services, by name: no two share one."""
 
 
 def find_method(path: str) -> Method:
-    """Find a method by its path; of one that there is not no word is kept."""
+    """Return the method with a path; all unknown paths become `unknown`, which bounds the metric labels."""
     return METHODS_BY_PATH.get(path, Method("unknown", "unknown", "unknown"))
 
 
 def descriptor_pool() -> DescriptorPool:
-    """Return a pool with the protos of all that is served: those of `inference` have one of their own."""
+    """Return a pool with all served protos; the default pool lacks those of `inference`."""
     pool = DescriptorPool()
 
     def add(file: FileDescriptor) -> None:
-        for needed in file.dependencies:
-            add(needed)
+        for dependency in file.dependencies:
+            add(dependency)
         pool.AddSerializedFile(file.serialized_pb)
 
     for proto in (*_ZFSCOPE_PROTOS, *_STANDARD_PROTOS):

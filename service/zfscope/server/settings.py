@@ -132,8 +132,8 @@ class Settings(BaseSettings):
     )
     batch_delay_s: NonNegativeFloat = Field(
         default=0.005,
-        description="Maximum seconds that the next pass waits for as many images as the last one had; "
-        "a lone request never waits.",
+        description="Maximum seconds, from the end of a pass, that the next one waits for as many images as "
+        "were in that pass or queued when it ended; calls made one at a time never wait.",
     )
     watch: bool = Field(default=False, description="Load new models and versions that appear in the store.")
     kept_models: PositiveInt = Field(
