@@ -434,7 +434,7 @@ def test_the_cost_is_a_trace_and_a_projection_per_record(ready: Context) -> None
         ({"count": 65}, InputError, "count", "less than or equal to 64"),
         ({"maps": [1], "count": 9}, InputError, "count", "maps are given too; give one of the two"),
         ({"maps": [1], "first": 1}, InputError, "first", "maps are given too; give one of the two"),
-        ({"first": 12}, InputError, "first", "first is 12; layer 'conv5' has 12 maps: allowed is 0 to 11"),
+        ({"first": 12}, InputError, "first", r"first is 12; allowed: 0 to 11 \(layer 'conv5' has 12 maps\)"),
         ({"first": -1}, InputError, "first", "greater than or equal to 0"),
         ({"top": 0}, InputError, "top", "greater than or equal to 1"),
         ({"top": 10}, InputError, "top", "less than or equal to 9"),
@@ -455,9 +455,7 @@ def test_a_top_beyond_the_index_is_rejected_only_if_it_is_explicit(
 ) -> None:
     make_index(photos, "few", top=2)
     assert analyze(ready, index="few").tensors["states"].shape == (9, 2)
-    with pytest.raises(
-        InputError, match=r"top is 3; index 'few' has 2 photos of each map: allowed is 1 to 2"
-    ):
+    with pytest.raises(InputError, match=r"top is 3; allowed: 1 to 2 \(index 'few' has 2 photos per map\)"):
         analyze(ready, index="few", top=3)
 
 

@@ -92,8 +92,8 @@ def test_indexes_that_are_there_are_shown_whole(run: Run, words: list[object], t
     ("options", "told"),
     [
         (["--layers", "conv9"], "layer 'conv9' not found; available: conv1, "),
-        (["--top", 7], "top is 7; index 'photos' has 6 photos of each map: allowed is 1 to 6"),
-        (["--count", 0], "count is 0; allowed is 1 and more"),
+        (["--top", 7], "top is 7; allowed: 1 to 6 (index 'photos' has 6 photos per map)"),
+        (["--count", 0], "count is 0; allowed: 1 or more"),
         (["--model", "other"], "model 'other' not found"),
         (["--index", "No Name"], "name 'No Name' must match"),
     ],
@@ -120,7 +120,7 @@ def test_a_folder_of_other_things_is_not_touched(run: Run, words: list[object], 
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     result = run(*words, "--layers", "conv1", "--no-evolution")
     assert result.code == 2
-    assert "holds other things than a gallery" in result.stderr
+    assert "has other contents than a gallery" in result.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 

@@ -122,7 +122,7 @@ def test_a_dead_map_is_marked_as_dead(capsys: pytest.CaptureFixture[str]) -> Non
         ),
         (["--version", 1, "--maps", "1", "--count", "2"], "maps are given too; give one of the two"),
         (["--version", 1, "--top", "10"], "top is 10.*less than or equal to 9"),
-        (["--version", 1, "--first", "12"], "first is 12; layer 'conv5' has 12 maps: allowed is 0 to 11"),
+        (["--version", 1, "--first", "12"], r"first is 12; allowed: 0 to 11 \(layer 'conv5' has 12 maps\)"),
         (["--version", 1, "--count", "65"], "count is 65.*less than or equal to 64"),
     ],
 )

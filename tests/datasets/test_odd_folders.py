@@ -21,7 +21,7 @@ from zfscope.datasets.first_bytes import skip_reason
 from zfscope.datasets.names import similar_classes
 from zfscope.datasets.skipped_files import describe_skipped
 from zfscope.errors import InputError
-from zfscope.gallery.look import encode
+from zfscope.gallery.inspect import encode
 from zfscope.images.curves import plot_history
 from zfscope.images.formats import photo_suffixes, readable_formats
 from zfscope.images.render import Rendering

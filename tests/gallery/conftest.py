@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params, run
-from zfscope.gallery import Gallery, Plan, build_gallery, make_plan
+from zfscope.gallery import Gallery, GalleryPlan, build_gallery, make_plan
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
@@ -113,7 +113,7 @@ def photos(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def plan(model: Model, photos: Path) -> Plan:
+def plan(model: Model, photos: Path) -> GalleryPlan:
     """All of the index."""
     return make_plan(model, open_index(model, "them"))
 

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.programs import require_program
-from zfscope.gallery import Gallery, Plan
+from zfscope.gallery import Gallery, GalleryPlan
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -28,7 +28,7 @@ def test_the_address_of_a_map_leads_to_its_page(whole: tuple[Path, Gallery], tmp
 
 
 def test_maps_are_chosen_by_the_class_of_their_photos(
-    whole: tuple[Path, Gallery], plan: Plan, tmp_path: Path
+    whole: tuple[Path, Gallery], plan: GalleryPlan, tmp_path: Path
 ) -> None:
     page = shown(f"file://{whole[0]}/conv1/index.html#class=0", tmp_path)
     tiles = re.findall(r'<a class="tile[^>]*id="(\d+)"[^>]*>.*?<i class="in-class">(\d*)</i>', page, re.S)

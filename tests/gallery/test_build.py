@@ -17,7 +17,7 @@ from PIL import Image
 from tests.gallery.conftest import CLASS, DEAD, LABEL, LAYERS, PHOTO, Analyze, Page
 from zfscope.engine import Unit, project, receptive_fields, trace
 from zfscope.errors import InputError, NotFound
-from zfscope.gallery import Gallery, Plan, build_gallery, make_plan
+from zfscope.gallery import Gallery, GalleryPlan, build_gallery, make_plan
 from zfscope.gallery import plan as plan_module
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
@@ -76,7 +76,7 @@ def test_pages_say_what_the_gallery_is_of(whole: tuple[Path, Gallery], page: Rea
     for told in ("tiny version 1", "61.5 % top-1", "1,234 photos: some photos", gallery.index_sha256[:12]):
         assert told in words
     assert "Random <weights>" in words
-    assert "6 maps. Each unit sees 5 × 5 of 32 × 32 pixels." in words
+    assert "6 maps. Receptive field of a unit: 5 × 5 of 32 × 32 pixels." in words
     assert "8 maps, 1 of them dead." in words
     assert all("Grey is zero" in page(path).all("footer")[0].text for path in root.rglob("*.html"))
     assert json.loads((root / "gallery.json").read_text()) == gallery.model_dump(mode="json")
@@ -89,7 +89,7 @@ def test_a_dead_map_is_marked_and_has_no_picture(whole: tuple[Path, Gallery], pa
     assert [tile.attributes["id"] for tile in tiles if "dead" in tile.classes] == [str(DEAD)]
     assert "dead" in tiles[DEAD].text
     own = page(root / "relu2" / f"{DEAD}.html")
-    assert "None of 12 photos activates it." in own.all("main")[0].text
+    assert "None of 12 photos activates this map." in own.all("main")[0].text
     assert not own.all("table")
     assert not list((root / "relu2").glob(f"{DEAD}-p*"))
 
@@ -169,7 +169,7 @@ def test_jumps_are_those_of_the_indexes(whole: tuple[Path, Gallery], model: Mode
 
 
 def test_what_is_lost_is_marked_until_it_is_back(
-    plan: Plan, photos: Path, analyze: Analyze, page: Read, tmp_path: Path
+    plan: GalleryPlan, photos: Path, analyze: Analyze, page: Read, tmp_path: Path
 ) -> None:
     lost, changed = photos / CLASS / PHOTO, photos / "01.png"
     before = {path: path.read_bytes() for path in (lost, changed)}
@@ -192,7 +192,7 @@ def test_what_is_lost_is_marked_until_it_is_back(
 
 
 def test_the_same_is_made_again_to_the_byte(
-    whole: tuple[Path, Gallery], plan: Plan, analyze: Analyze, tmp_path: Path
+    whole: tuple[Path, Gallery], plan: GalleryPlan, analyze: Analyze, tmp_path: Path
 ) -> None:
     build_gallery(plan, analyze, tmp_path)
     assert contents(tmp_path) == contents(whole[0])
@@ -200,7 +200,7 @@ def test_the_same_is_made_again_to_the_byte(
 
 def test_what_was_stopped_goes_on_where_it_was(
     whole: tuple[Path, Gallery],
-    plan: Plan,
+    plan: GalleryPlan,
     analyze: Analyze,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -223,7 +223,7 @@ def test_what_was_stopped_goes_on_where_it_was(
     assert kept
     assert not (tmp_path / "index.html").exists()
     told: list[tuple[float, int]] = []
-    build_gallery(plan, going_on, tmp_path, watch=lambda done, total: told.append((done, total)))
+    build_gallery(plan, going_on, tmp_path, progress=lambda done, total: told.append((done, total)))
     batches = {f"{batch.layer.name}-{batch.number}": (batch.layer.name, batch.maps) for batch in plan.batches}
     assert set(asked) == {batch for name, batch in batches.items() if name not in kept}
     assert told[-1] == (16, 16)
@@ -232,7 +232,7 @@ def test_what_was_stopped_goes_on_where_it_was(
 
 
 def test_a_gallery_of_something_else_takes_its_place(
-    plan: Plan, model: Model, analyze: Analyze, tmp_path: Path
+    plan: GalleryPlan, model: Model, analyze: Analyze, tmp_path: Path
 ) -> None:
     build_gallery(plan, analyze, tmp_path)
     (tmp_path / "relu2" / "notes.txt").write_text("my own")
@@ -248,24 +248,26 @@ def test_a_gallery_of_something_else_takes_its_place(
     assert "<h1>Two &amp; two</h1>" in (tmp_path / "index.html").read_text()
 
 
-def test_a_folder_with_other_things_is_left_as_it_is(plan: Plan, analyze: Analyze, tmp_path: Path) -> None:
+def test_a_folder_with_other_contents_is_not_touched(
+    plan: GalleryPlan, analyze: Analyze, tmp_path: Path
+) -> None:
     (tmp_path / "index.html").write_text("my own page")
-    with pytest.raises(InputError, match="holds other things than a gallery; name a new folder"):
+    with pytest.raises(InputError, match="has other contents than a gallery; choose a new or empty folder"):
         build_gallery(plan, analyze, tmp_path)
     assert contents(tmp_path) == {"index.html": b"my own page"}
     with pytest.raises(InputError, match="is not a directory"):
         build_gallery(plan, analyze, tmp_path / "index.html")
 
 
-def test_two_processes_do_not_make_one_gallery(plan: Plan, analyze: Analyze, tmp_path: Path) -> None:
+def test_two_processes_do_not_make_one_gallery(plan: GalleryPlan, analyze: Analyze, tmp_path: Path) -> None:
     lock = tmp_path / ".unfinished" / "lock"
     lock.parent.mkdir()
-    with FileLock(lock), pytest.raises(InputError, match="another process is making the gallery"):
+    with FileLock(lock), pytest.raises(InputError, match="is being written by another process"):
         build_gallery(plan, analyze, tmp_path)
     assert contents(tmp_path) == {".unfinished/lock": b""}
 
 
-def test_the_strongest_maps_are_taken(model: Model, plan: Plan) -> None:
+def test_the_strongest_maps_are_taken(model: Model, plan: GalleryPlan) -> None:
     few = make_plan(model, plan.index, count=2)
     for layer in few.layers:
         maps = len(plan.index.alive(layer.name))
@@ -281,18 +283,18 @@ def test_the_strongest_maps_are_taken(model: Model, plan: Plan) -> None:
             NotFound,
             f"'conv9' is not in index 'them', which has {', '.join(LAYERS)}",
         ),
-        ({"top": 10}, InputError, "top is 10; index 'them' has 9 photos of each map: allowed is 1 to 9"),
+        ({"top": 10}, InputError, r"top is 10; allowed: 1 to 9 \(index 'them' has 9 photos per map\)"),
         ({"top": 0}, InputError, "top is 0"),
-        ({"count": 0}, InputError, "count is 0; allowed is 1 and more"),
+        ({"count": 0}, InputError, "count is 0; allowed: 1 or more"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(
-    model: Model, plan: Plan, options: dict[str, Any], error: type[Exception], told: str
+    model: Model, plan: GalleryPlan, options: dict[str, Any], error: type[Exception], told: str
 ) -> None:
     with pytest.raises(error, match=told):
         make_plan(model, plan.index, **options)
 
 
-def test_another_index_of_an_epoch_is_another_gallery(plan: Plan) -> None:
+def test_another_index_of_an_epoch_is_another_gallery(plan: GalleryPlan) -> None:
     fewer = replace(plan, layers=tuple(replace(layer, epochs=()) for layer in plan.layers))
     assert len({plan.identity, fewer.identity, replace(plan, top=4).identity}) == 3

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zfscope.gallery.look import mosaic
+from zfscope.gallery.inspect import mosaic
 
 
 def test_places_without_a_tile_are_white_so_that_none_looks_like_a_projection_of_zero() -> None:

@@ -112,10 +112,8 @@ def _named_maps(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
 def _strongest_maps(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
     """Return a page of the maps, ranked by the score of their strongest photo; ties by map number."""
     if params.first >= maps:
-        message = (
-            f"first is {params.first}; layer '{params.layer}' has {maps} maps: allowed is 0 to {maps - 1}"
-        )
-        raise InputError(message, field="first")
+        reason = f"layer '{params.layer}' has {maps} maps"
+        raise InputError(f"first is {params.first}; allowed: 0 to {maps - 1} ({reason})", field="first")
     return tuple(index.strongest_maps(params.layer)[params.first : params.first + params.count])
 
 
@@ -123,6 +121,6 @@ def _records(index: Index, params: TopKParams, number: int) -> tuple[Record, ...
     """Return the `top` strongest records of a map; by default 9, or all if the index has fewer."""
     records = index.records(params.layer, number)
     if params.top > len(records) and "top" in params.model_fields_set:
-        message = f"top is {params.top}; index '{index.name}' has {len(records)} photos of each map"
-        raise InputError(f"{message}: allowed is 1 to {len(records)}", field="top")
+        reason = f"index '{index.name}' has {len(records)} photos per map"
+        raise InputError(f"top is {params.top}; allowed: 1 to {len(records)} ({reason})", field="top")
     return records[: params.top]

@@ -16,7 +16,7 @@ from zfscope.location import find_store
 if TYPE_CHECKING:
     from zfscope.datasets import DataSet
     from zfscope.gallery import Gallery
-    from zfscope.gallery.look import Analyze
+    from zfscope.gallery.inspect import Analyze
     from zfscope.local import LocalClient
     from zfscope.store import Model, ModelStore
 
@@ -97,7 +97,7 @@ def gallery(
             _analyze(client, loaded),
             out,
             title=title,
-            watch=lambda done, total: bar.update(task, completed=int(done), total=total),
+            progress=lambda done, total: bar.update(task, completed=int(done), total=total),
         )
     if as_json:
         photo_counts = photos_indexed_json(opened.manifest, photos)

@@ -1,7 +1,7 @@
-"""A gallery: the maps of a model and the user's photos as HTML pages that need no service and no network."""
+"""Galleries: static HTML pages of a model's feature maps on the user's photos, which work offline."""
 
 from zfscope.gallery.build import build_gallery
 from zfscope.gallery.facts import Gallery
-from zfscope.gallery.plan import Plan, make_plan
+from zfscope.gallery.plan import GalleryPlan, make_plan
 
-__all__ = ["Gallery", "Plan", "build_gallery", "make_plan"]
+__all__ = ["Gallery", "GalleryPlan", "build_gallery", "make_plan"]

@@ -1,4 +1,4 @@
-"""Making a gallery: maps are looked at in batches, a core each; then the pages are written."""
+"""Construction of a gallery: maps are inspected in batches, one per core; then the pages are written."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
@@ -8,110 +8,124 @@ import torch
 
 from zfscope.engine.cpu.threads import single_core_pool
 from zfscope.errors import Cancelled
-from zfscope.gallery.facts import Gallery, LayerSummary, MapFact, Unfinished
-from zfscope.gallery.folder import Folder, open_folder
-from zfscope.gallery.look import Analyze, look
-from zfscope.gallery.pages import pages_of, picture_files
-from zfscope.gallery.plan import Batch, Plan
+from zfscope.gallery.facts import Gallery, LayerSummary, MapFact, UnfinishedGallery
+from zfscope.gallery.folder import GalleryFolder, open_gallery_folder
+from zfscope.gallery.inspect import Analyze, inspect_batch
+from zfscope.gallery.pages import picture_files, render_pages
+from zfscope.gallery.plan import GalleryPlan, MapBatch
 
-# Called with the number of completed maps and the total.
-Watch = Callable[[float, int], None]
+# Called with the number of inspected maps, where maps in progress count as fractions, and the total.
+MapProgressCallback = Callable[[float, int], None]
 
 
 def build_gallery(
-    plan: Plan, analyze: Analyze, out: Path, *, title: str = "", watch: Watch = lambda done, total: None
+    plan: GalleryPlan,
+    analyze: Analyze,
+    out: Path,
+    *,
+    title: str = "",
+    progress: MapProgressCallback = lambda done, total: None,
 ) -> Gallery:
-    """Make a gallery, or go on with it, as the folder `out`, and give what it is of.
+    """Create or resume a gallery in the folder `out` and return its description.
 
-    analyze: called in several threads at once. What is found of some maps is kept at once: after a kill the
-    same call goes on from there. A gallery that is there already is made anew in its place, and until all
-    is found its pages are as they were. Raises InputError as `open_folder` does, and what `analyze` raises.
+    analyze: called from several threads at once. title: title of the first page; by default made from the
+    model and the index.
+
+    The facts of each batch of maps are stored at once, so that the same call resumes after a kill. A finished
+    gallery is rebuilt in place; its pages are replaced only after all maps have been inspected. Raises
+    InputError like `open_gallery_folder`, and the errors of `analyze`.
     """
-    with open_folder(out) as folder:
-        folder.begin(Unfinished(identity=plan.identity, layers=tuple(layer.name for layer in plan.layers)))
-        _look(plan, analyze, folder, watch)
-        found = _found(plan, folder)
-        gallery = _gallery(plan, found, title)
-        written = set(picture_files(plan, found))
-        for name, data in pages_of(plan, gallery, found):
+    with open_gallery_folder(out) as folder:
+        layers = tuple(layer.name for layer in plan.layers)
+        folder.start(UnfinishedGallery(identity=plan.identity, layers=layers))
+        _inspect_batches(plan, analyze, folder, progress)
+        facts = _stored_facts(plan, folder)
+        gallery = _describe_gallery(plan, facts, title)
+        written = set(picture_files(plan, facts))
+        for name, data in render_pages(plan, gallery, facts):
             folder.write(name, data)
             written.add(name)
         folder.finish(gallery, written)
     return gallery
 
 
-def _look(plan: Plan, analyze: Analyze, folder: Folder, watch: Watch) -> None:
-    """Look at every batch that was not looked at before, a few at once: one a core, which is not shared."""
+def _inspect_batches(
+    plan: GalleryPlan, analyze: Analyze, folder: GalleryFolder, callback: MapProgressCallback
+) -> None:
+    """Inspect all batches that have no stored facts, in parallel on one core each."""
     batches = plan.batches
-    left = [batch for batch in batches if not _kept(folder, batch)]
+    pending = [batch for batch in batches if not _stored_maps(folder, batch)]
     total = sum(len(batch.maps) for batch in batches)
-    meter = _Meter(total - sum(len(batch.maps) for batch in left), total, watch)
-    meter.tell()
+    progress = _MapProgress(total - sum(len(batch.maps) for batch in pending), total, callback)
+    progress.report()
     pool = single_core_pool(torch.get_num_threads())
-    waiting = [pool.submit(_look_at, plan, batch, analyze, folder, meter) for batch in left]
+    futures = [pool.submit(_inspect_and_store, plan, batch, analyze, folder, progress) for batch in pending]
     try:
-        for done in as_completed(waiting):
-            done.result()
+        for future in as_completed(futures):
+            future.result()
     finally:
-        meter.stopped = True
-        _wait(waiting)
+        progress.stopped = True
+        _join(futures)
 
 
-def _wait(waiting: Sequence[Future[None]]) -> None:
-    """Let no thread write to the folder any more."""
-    for future in waiting:
+def _join(futures: Sequence[Future[None]]) -> None:
+    """Cancel or await all futures, so that no thread writes to the folder afterwards."""
+    for future in futures:
         if not future.cancel():
             future.exception()
 
 
-def _look_at(plan: Plan, batch: Batch, analyze: Analyze, folder: Folder, meter: "_Meter") -> None:
-    part, pictures = look(plan, batch, analyze, lambda share: meter.update(batch, share))
+def _inspect_and_store(
+    plan: GalleryPlan, batch: MapBatch, analyze: Analyze, folder: GalleryFolder, progress: "_MapProgress"
+) -> None:
+    facts, pictures = inspect_batch(plan, batch, analyze, lambda fraction: progress.update(batch, fraction))
     for name, data in pictures.items():
         folder.write(f"{batch.layer.name}/{name}", data)
-    folder.keep(_name(batch), part)
-    meter.update(batch, 1.0)
+    folder.store_batch(_batch_name(batch), facts)
+    progress.update(batch, 1.0)
 
 
-class _Meter:
-    """How many maps are done: batches tell it from their threads, and stop there when they are to."""
+class _MapProgress:
+    """Progress over all batches, updated from their threads; set `stopped` to cancel them."""
 
-    def __init__(self, before: int, total: int, watch: Watch) -> None:
+    def __init__(self, resumed: int, total: int, callback: MapProgressCallback) -> None:
         self.stopped = False
-        self._before, self._total, self._watch = before, total, watch
+        self._resumed, self._total, self._callback = resumed, total, callback
         self._done: dict[str, float] = {}
 
-    def update(self, batch: Batch, share: float) -> None:
+    def update(self, batch: MapBatch, fraction: float) -> None:
         if self.stopped:
             raise Cancelled("the gallery was stopped")
-        self._done[_name(batch)] = share * len(batch.maps)
-        self.tell()
+        self._done[_batch_name(batch)] = fraction * len(batch.maps)
+        self.report()
 
-    def tell(self) -> None:
-        self._watch(self._before + sum(list(self._done.values())), self._total)
-
-
-def _kept(folder: Folder, batch: Batch) -> Sequence[MapFact]:
-    """Return what was found of a batch before, nothing where it was not looked at."""
-    part = folder.part(_name(batch))
-    known = part.maps if part else ()
-    return known if tuple(fact.map for fact in known) == batch.maps else ()
+    def report(self) -> None:
+        # list() copies the values at once: other threads may add batches during the sum.
+        self._callback(self._resumed + sum(list(self._done.values())), self._total)
 
 
-def _name(batch: Batch) -> str:
+def _stored_maps(folder: GalleryFolder, batch: MapBatch) -> Sequence[MapFact]:
+    """Return the stored facts of a batch; empty if it has not been inspected."""
+    stored = folder.read_batch(_batch_name(batch))
+    maps = stored.maps if stored else ()
+    return maps if tuple(fact.map for fact in maps) == batch.maps else ()
+
+
+def _batch_name(batch: MapBatch) -> str:
     return f"{batch.layer.name}-{batch.number}"
 
 
-def _found(plan: Plan, folder: Folder) -> Mapping[str, Sequence[MapFact]]:
-    """Return what was found of all maps, by layer."""
-    found: dict[str, list[MapFact]] = {layer.name: [] for layer in plan.layers}
+def _stored_facts(plan: GalleryPlan, folder: GalleryFolder) -> Mapping[str, Sequence[MapFact]]:
+    """Return the stored facts of all maps, by layer."""
+    facts: dict[str, list[MapFact]] = {layer.name: [] for layer in plan.layers}
     for batch in plan.batches:
-        found[batch.layer.name].extend(_kept(folder, batch))
-    return found
+        facts[batch.layer.name].extend(_stored_maps(folder, batch))
+    return facts
 
 
-def _gallery(plan: Plan, found: Mapping[str, Sequence[MapFact]], title: str) -> Gallery:
+def _describe_gallery(plan: GalleryPlan, facts: Mapping[str, Sequence[MapFact]], title: str) -> Gallery:
     return Gallery(
-        title=title or f"What the maps of {plan.model.name} see in '{plan.index.name}'",
+        title=title or f"Feature maps of {plan.model.name} on '{plan.index.name}'",
         model=plan.model.name,
         version=plan.model.version,
         index=plan.index.name,
@@ -119,11 +133,11 @@ def _gallery(plan: Plan, found: Mapping[str, Sequence[MapFact]], title: str) -> 
         photos=plan.index.manifest.images,
         top=plan.top,
         epochs=plan.epochs,
-        layers={name: _summary(maps) for name, maps in found.items()},
+        layers={name: _summarise(maps) for name, maps in facts.items()},
     )
 
 
-def _summary(maps: Sequence[MapFact]) -> LayerSummary:
+def _summarise(maps: Sequence[MapFact]) -> LayerSummary:
     return LayerSummary(
-        maps=len(maps), dead=sum(map.dead for map in maps), marked=sum(map.lost > 0 for map in maps)
+        maps=len(maps), dead=sum(fact.dead for fact in maps), marked=sum(fact.marked > 0 for fact in maps)
     )

@@ -1,4 +1,4 @@
-"""The text of each map in a gallery, stored as JSON while the gallery is built."""
+"""Facts shown in a gallery about each map, stored as JSON while the gallery is built."""
 
 from typing import Literal
 
@@ -12,10 +12,11 @@ class _Fact(BaseModel):
 
 
 class RecordFact(_Fact):
-    """A photo that excites a map, and what became of it.
+    """A record of a map: one of its top photos, and the photo's current state.
 
-    value: the recorded activation, of unit (y, x), None where the layer has no places. recomputed: that of
-    now, None where nothing was computed. white: the value that the projection shows as full white.
+    value: the recorded activation of unit (y, x); y and x are None in a fully connected layer. recomputed:
+    the activation recomputed from the photo; None if the photo is not available. white: value that the
+    projection shows as full white. For a dead map, everything but the state is None.
     """
 
     path: str | None
@@ -29,54 +30,60 @@ class RecordFact(_Fact):
 
     @property
     def seen(self) -> bool:
-        """Return whether there are a projection and a patch."""
+        """Whether the record has a projection and a patch."""
         return self.state.seen
 
 
-class StopFact(RecordFact):
-    """The same of the strongest photo after an epoch, None at the end; jumped: another one than before."""
+class EpochFact(RecordFact):
+    """The top record of a map at an epoch.
+
+    epoch: None for the final weights. jumped: whether the top photo differs from that of the epoch before.
+    """
 
     epoch: int | None
     jumped: bool
 
 
 class MapFact(_Fact):
-    """A map: in how many photos it is active, its strongest photos, and those of each epoch."""
+    """A map with its top records.
+
+    alive: number of photos that activate the map. epochs: the top record at each epoch; empty if not shown.
+    """
 
     map: int
     alive: int
     records: tuple[RecordFact, ...]
-    stops: tuple[StopFact, ...] = ()
+    epochs: tuple[EpochFact, ...] = ()
 
     @property
     def dead(self) -> bool:
-        """Return whether no photo activates it."""
+        """Whether no photo activates the map."""
         return self.alive == 0
 
     @property
     def pictured(self) -> bool:
-        """Return whether there are pictures of its strongest photos."""
+        """Whether the map has pictures of its top records."""
         return any(record.seen for record in self.records)
 
     @property
     def evolved(self) -> bool:
-        """Return whether there is a picture of its epochs."""
-        return any(stop.seen for stop in self.stops)
+        """Whether the map has a picture of its epochs."""
+        return any(epoch.seen for epoch in self.epochs)
 
     @property
-    def lost(self) -> int:
-        """Count the records, of now and of epochs, that a reader is warned of."""
-        return sum(record.state.lost for record in (*self.records, *self.stops))
+    def marked(self) -> int:
+        """Number of records, including those of epochs, whose photo no longer matches."""
+        return sum(record.state.lost for record in (*self.records, *self.epochs))
 
 
-class Part(_Fact):
-    """The maps of a layer that were looked at together."""
+class BatchFacts(_Fact):
+    """Facts of the maps of a batch."""
 
     maps: tuple[MapFact, ...]
 
 
 class LayerSummary(_Fact):
-    """How many maps of a layer are in the gallery, are dead, and have records that are not as they were."""
+    """Number of maps of a layer in the gallery, of dead maps, and of maps with records that do not match."""
 
     maps: int
     dead: int
@@ -84,9 +91,9 @@ class LayerSummary(_Fact):
 
 
 class Gallery(_Fact):
-    """What a gallery is of: its file `gallery.json`, by which a folder is known to be one.
+    """Description of a finished gallery: its file `gallery.json`, which identifies a folder as a gallery.
 
-    index_sha256: of the index's manifest, which names the hashes of weights, photos and tables.
+    index_sha256: hash of the index's manifest, which contains the hashes of weights, photos and tables.
     """
 
     format_version: Literal[1] = 1
@@ -101,8 +108,11 @@ class Gallery(_Fact):
     layers: dict[str, LayerSummary] = Field(default_factory=dict)
 
 
-class Unfinished(_Fact):
-    """What an unfinished gallery is of: with another identity nothing that was found is of use."""
+class UnfinishedGallery(_Fact):
+    """Identity of an unfinished gallery; facts stored under another identity are discarded.
+
+    layers: layers that may have a folder, including those of earlier galleries in the same place.
+    """
 
     identity: str
     layers: tuple[str, ...]

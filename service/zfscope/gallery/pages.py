@@ -1,4 +1,4 @@
-"""The pages of a gallery: one for each map, one for each layer, and the first."""
+"""Pages of a gallery: an overview, a page per layer, and a page per map."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,48 +10,49 @@ from itertools import chain
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from zfscope.gallery.facts import Gallery, MapFact, RecordFact
-from zfscope.gallery.look import Kind, picture_file, tile_px
-from zfscope.gallery.plan import LayerPlan, Plan
+from zfscope.gallery.inspect import PictureKind, picture_file, tile_px
+from zfscope.gallery.plan import GalleryPlan, LayerPlan
 from zfscope.images.tiles import column_count
 from zfscope.records import RecordState
 
-Found = Mapping[str, Sequence[MapFact]]
-"""What was found of the maps of each layer."""
+# The facts of the maps, by layer.
+FactsByLayer = Mapping[str, Sequence[MapFact]]
 
 _STATIC = ("gallery.css", "gallery.js")
+# Number of maps per layer on the overview.
 _SAMPLES = 6
 
 
-def picture_files(plan: Plan, found: Found) -> Iterator[str]:
-    """Name the pictures of the maps, relative to the gallery."""
+def picture_files(plan: GalleryPlan, facts: FactsByLayer) -> Iterator[str]:
+    """Yield the paths of all pictures, relative to the gallery."""
     for layer in plan.layers:
-        for fact in found[layer.name]:
+        for fact in facts[layer.name]:
             for kind in _kinds(fact):
-                yield f"{layer.name}/{picture_file(fact.map, kind, layer.framing.size)}"
+                yield f"{layer.name}/{picture_file(fact.map, kind, layer.frame.size)}"
 
 
-def pages_of(plan: Plan, gallery: Gallery, found: Found) -> Iterator[tuple[str, bytes]]:
-    """Yield all files of a gallery but pictures, by names relative to it; the first page last."""
+def render_pages(plan: GalleryPlan, gallery: Gallery, facts: FactsByLayer) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and contents of each file of a gallery except pictures; the overview comes last."""
     for name in _STATIC:
         yield name, (files("zfscope.gallery") / "static" / name).read_bytes()
     names = {label.id: label.name for label in plan.model.labels}
     environment = _environment(plan, gallery, names)
-    views = [_LayerView(plan, layer, found[layer.name], names) for layer in plan.layers]
+    views = [_LayerView(plan, layer, facts[layer.name], names) for layer in plan.layers]
     for view in views:
         for before, fact, after in view.neighbours():
             page = environment.get_template("map.html")
-            words = page.render(root="../", layer=view, map=fact, before=before, after=after)
-            yield f"{view.name}/{fact.map}.html", words.encode()
-        words = environment.get_template("layer.html").render(root="../", layer=view)
-        yield f"{view.name}/index.html", words.encode()
+            text = page.render(root="../", layer=view, fact=fact, before=before, after=after)
+            yield f"{view.name}/{fact.map}.html", text.encode()
+        text = environment.get_template("layer.html").render(root="../", layer=view)
+        yield f"{view.name}/index.html", text.encode()
     yield "index.html", environment.get_template("index.html").render(root="", layers=views).encode()
 
 
 @dataclass(frozen=True, eq=False)
 class _LayerView:
-    """A layer as pages show it. names: what classes are called, where the model knows them."""
+    """Template variables of a layer. names: class names of the model, by class id."""
 
-    plan: Plan
+    plan: GalleryPlan
     layer: LayerPlan
     maps: Sequence[MapFact]
     names: Mapping[str, str]
@@ -62,20 +63,20 @@ class _LayerView:
 
     @property
     def kind(self) -> str:
-        """Term for a map: `map`, or `unit` in a fully connected layer."""
+        """Noun for a map: `map`, or `unit` in a fully connected layer."""
         return "map" if self.plan.model.spec.has_maps(self.name) else "unit"
 
     @cached_property
-    def sees(self) -> str:
+    def receptive_field(self) -> str:
         """Description of a unit's receptive field."""
-        side, size = self.layer.framing.side, self.layer.framing.size
-        if self.layer.framing.is_whole_image:
-            return f"the whole picture of {side} × {side} pixels"
+        side, size = self.layer.frame.side, self.layer.frame.size
+        if self.layer.frame.is_whole_image:
+            return f"the whole image, {side} × {side} pixels"
         return f"{size} × {size} of {side} × {side} pixels"
 
     @property
     def tile_px(self) -> int:
-        return tile_px(self.layer.framing.size)
+        return tile_px(self.layer.frame.size)
 
     @property
     def columns(self) -> int:
@@ -87,50 +88,51 @@ class _LayerView:
 
     @property
     def pixelated(self) -> bool:
-        """Return whether single pixels are to be seen."""
+        """Whether tiles are so small that they are enlarged without smoothing."""
         return self.tile_px < 16
 
     @property
     def samples(self) -> Sequence[MapFact]:
-        """Return the strongest maps."""
+        """The maps with the strongest activations, for the overview."""
         pictured = [fact for fact in self.maps if fact.pictured]
         return sorted(pictured, key=lambda fact: -(fact.records[0].value or 0))[:_SAMPLES]
 
     @cached_property
     def classes(self) -> Mapping[str, int]:
-        """Number the classes of all photos that are shown, by name."""
+        """Number of each class among the photos shown, by class name."""
         shown = {
             _class_of(record, self.names) for fact in self.maps for record in fact.records if record.seen
         }
-        return {name: place for place, name in enumerate(sorted(shown - {""}))}
+        return {name: index for index, name in enumerate(sorted(shown - {""}))}
 
     def counts(self, fact: MapFact) -> str:
-        """Count the photos of each class, by its number: `0:7 3:2`."""
+        """Return the count of a map's photos per class number, most frequent first, such as `0:7 3:2`."""
         counted = Counter(_class_of(record, self.names) for record in fact.records if record.seen)
         return " ".join(f"{self.classes[name]}:{count}" for name, count in counted.most_common() if name)
 
     def title(self, fact: MapFact) -> str:
-        """Name a map; a unit of the class scores by its class too."""
+        """Return the name of a map; for a unit of the class scores, with its class."""
         model = self.plan.model
-        name, meaning = model.unit_name(self.name, fact.map), model.class_of(self.name, fact.map)
-        return f"{name}, {meaning}" if meaning else name
+        name, class_name = model.unit_name(self.name, fact.map), model.class_of(self.name, fact.map)
+        return f"{name}, {class_name}" if class_name else name
 
-    def file(self, fact: MapFact, kind: Kind) -> str:
-        return picture_file(fact.map, kind, self.layer.framing.size)
+    def file(self, fact: MapFact, kind: PictureKind) -> str:
+        return picture_file(fact.map, kind, self.layer.frame.size)
 
     def neighbours(self) -> Iterator[tuple[MapFact | None, MapFact, MapFact | None]]:
-        """Yield each map with the one before and the one after it."""
-        around: list[MapFact | None] = [None, *self.maps, None]
-        for place, fact in enumerate(self.maps):
-            yield around[place], fact, around[place + 2]
+        """Yield each map with its predecessor and successor."""
+        padded: list[MapFact | None] = [None, *self.maps, None]
+        for index, fact in enumerate(self.maps):
+            yield padded[index], fact, padded[index + 2]
 
-    def lost(self, fact: MapFact) -> Sequence[str]:
-        """Name the states of the records that are not as they were, and what they mean."""
-        states = dict.fromkeys(record.state for record in chain(fact.records, fact.stops))
+    def state_notes(self, fact: MapFact) -> Sequence[str]:
+        """Return a note on each state other than OK among a map's records."""
+        states = dict.fromkeys(record.state for record in chain(fact.records, fact.epochs))
         return [f"{state}: {state.meaning}" for state in states if state is not RecordState.OK]
 
 
-def _kinds(fact: MapFact) -> Iterator[Kind]:
+def _kinds(fact: MapFact) -> Iterator[PictureKind]:
+    """Yield the kinds of pictures of a map."""
     if fact.pictured:
         yield "projections"
         yield "patches"
@@ -138,8 +140,8 @@ def _kinds(fact: MapFact) -> Iterator[Kind]:
         yield "evolution"
 
 
-def _environment(plan: Plan, gallery: Gallery, names: Mapping[str, str]) -> Environment:
-    """Set the templates up. Whatever is filled in is text: names of photos and classes are anybody's."""
+def _environment(plan: GalleryPlan, gallery: Gallery, names: Mapping[str, str]) -> Environment:
+    """Return the template environment. Values are escaped: names of photos and classes are untrusted."""
     environment = Environment(
         loader=PackageLoader("zfscope.gallery"),
         autoescape=True,
@@ -151,7 +153,7 @@ def _environment(plan: Plan, gallery: Gallery, names: Mapping[str, str]) -> Envi
         "count": lambda number: f"{number:,}",
         "strength": lambda value: "" if value is None else f"{value:.3g}",
         "class_name": lambda record: _class_of(record, names),
-        "epoch": lambda stop: plan.model.manifest.epoch_label(stop.epoch),
+        "epoch": lambda fact: plan.model.manifest.epoch_label(fact.epoch),
     }
     environment.globals |= {
         "gallery": gallery,
@@ -159,12 +161,12 @@ def _environment(plan: Plan, gallery: Gallery, names: Mapping[str, str]) -> Envi
         "skipped": plan.index.manifest.skipped,
         "rank": plan.index.manifest.origin.rank,
         "tabs": [layer.name for layer in plan.layers],
-        "lost_states": [state for state in RecordState if state.lost],
+        "marked_states": [state for state in RecordState if state.lost],
     }
     return environment
 
 
 def _class_of(record: RecordFact, names: Mapping[str, str]) -> str:
-    """Name the class of a photo for people, as the model does where it knows it."""
+    """Return the class name of a photo, or the label itself if the model does not have it."""
     label = record.label or ""
     return names.get(label, label)

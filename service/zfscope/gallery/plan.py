@@ -1,4 +1,4 @@
-"""What a gallery shows: maps of the layers of an index, and the epochs at which they can be followed."""
+"""The plan of a gallery: the layers and maps of an index, and the epochs at which they are shown."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,23 +15,23 @@ from zfscope.scan.open import epoch_index_name, index_names, read_manifest
 from zfscope.store import Model
 from zfscope.store.integrity import sha256
 
-_VALUES = 2**24
-"""Of the tensors of one run: what of it is held at once stays below some 200 MB for each core."""
+# Maximum number of tensor values per analysis, which limits memory to about 200 MB per core.
+_MAX_VALUES = 2**24
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """The maps of a layer, ascending; its frame; and the epochs, ascending, at which they are shown."""
+    """The maps to show of a layer, its frame, and the epochs at which they are shown, in ascending order."""
 
     name: str
     maps: tuple[int, ...]
-    framing: UnitFrame
+    frame: UnitFrame
     epochs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Maps of a layer to be looked at together; numbered within the layer."""
+class MapBatch:
+    """Maps of a layer that are inspected together, numbered within the layer."""
 
     layer: LayerPlan
     number: int
@@ -39,8 +39,8 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """What a gallery shows. top: photos of each map."""
+class GalleryPlan:
+    """The contents of a gallery. top: number of photos per map."""
 
     model: Model
     index: Index
@@ -48,27 +48,27 @@ class Plan:
     top: int
 
     @property
-    def batches(self) -> tuple[Batch, ...]:
-        """Cut the maps into parts that are looked at together."""
+    def batches(self) -> tuple[MapBatch, ...]:
+        """The maps of all layers, in batches."""
         return tuple(batch for layer in self.layers for batch in _batches(layer, self.top))
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """The epochs at which any map is shown."""
+        """The epochs at which maps are shown, ascending."""
         return tuple(sorted({epoch for layer in self.layers for epoch in layer.epochs}))
 
     @property
     def identity(self) -> str:
-        """The SHA-256 of all that the pictures follow from, but for the photos themselves."""
+        """SHA-256 of everything that determines the pictures, except the photos themselves."""
         epochs = [_manifest(self.model, self.index.name, epoch) for epoch in self.epochs]
-        manifests = [each.model_dump(mode="json") for each in (self.index.manifest, *epochs)]
+        manifests = [manifest.model_dump(mode="json") for manifest in (self.index.manifest, *epochs)]
         layers = [(layer.name, layer.maps, layer.epochs) for layer in self.layers]
-        words = json.dumps([version("zfscope"), manifests, layers, self.top], sort_keys=True)
-        return sha256(words.encode())
+        text = json.dumps([version("zfscope"), manifests, layers, self.top], sort_keys=True)
+        return sha256(text.encode())
 
     @property
     def index_sha256(self) -> str:
-        """The SHA-256 of what the index says of itself."""
+        """SHA-256 of the index's manifest."""
         return sha256(self.index.manifest.model_dump_json().encode())
 
 
@@ -80,27 +80,27 @@ def make_plan(
     top: int | None = None,
     count: int | None = None,
     evolution: bool = True,
-) -> Plan:
-    """Plan a gallery of an index.
+) -> GalleryPlan:
+    """Return the plan of a gallery of an index.
 
-    layers: of the index, by default all of them. top: photos of each map, by default 9 or as many as the
-    index has. count: the strongest maps of each layer, shown by number, by default all.
-    evolution: show the maps at every epoch that has an index, too.
+    layers: layers to show, by default all in the index. top: number of photos per map, by default 9, or fewer
+    if the index has fewer. count: number of strongest maps to show per layer, by default all. evolution:
+    whether to also show the maps at each epoch that has an index.
 
-    Raises NotFound for a layer that is not indexed, InputError for a top or a count that is out of range.
+    Raises NotFound for a layer that is not indexed, InputError if `top` or `count` is out of range.
     """
-    kept = min(MOST_RECORDS, index.manifest.origin.top, index.manifest.images)
-    if top is not None and not 1 <= top <= kept:
-        there = min(index.manifest.origin.top, index.manifest.images)
-        message = f"top is {top}; index '{index.name}' has {there} photos of each map"
-        raise InputError(f"{message}: allowed is 1 to {kept}", field="top")
+    indexed = min(index.manifest.origin.top, index.manifest.images)
+    max_top = min(MOST_RECORDS, indexed)
+    if top is not None and not 1 <= top <= max_top:
+        reason = f"index '{index.name}' has {indexed} photos per map"
+        raise InputError(f"top is {top}; allowed: 1 to {max_top} ({reason})", field="top")
     if count is not None and count < 1:
-        raise InputError(f"count is {count}; allowed is 1 and more", field="count")
+        raise InputError(f"count is {count}; allowed: 1 or more", field="count")
     for layer in layers:
-        index.alive(layer)
+        index.alive(layer)  # raises NotFound
     epochs = _epochs(model, index) if evolution else {}
-    chosen = [layer for layer in index.layers if not layers or layer in layers]
-    return Plan(
+    selected = [layer for layer in index.layers if not layers or layer in layers]
+    return GalleryPlan(
         model,
         index,
         tuple(
@@ -108,35 +108,37 @@ def make_plan(
                 name,
                 tuple(sorted(index.strongest_maps(name)[:count])),
                 unit_frame(model.network, name),
-                tuple(epoch for epoch, there in epochs.items() if name in there),
+                tuple(epoch for epoch, available in epochs.items() if name in available),
             )
-            for name in chosen
+            for name in selected
         ),
-        top or kept,
+        top or max_top,
     )
 
 
 def _epochs(model: Model, index: Index) -> dict[int, tuple[str, ...]]:
-    """Return the epochs that have an index of the same photos, and the layers that can be followed there."""
+    """Return the layers to show at each epoch: convolutional, and in an index of the same photos."""
     if index.manifest.origin.rank != "max":
         return {}
-    there = index_names(indexes_folder(model))
-    found = {}
+    available = index_names(indexes_folder(model))
+    indexed = {}
     for epoch in model.manifest.early_epochs:
-        if epoch_index_name(index.name, epoch) in there:
+        if epoch_index_name(index.name, epoch) in available:
             origin = _manifest(model, index.name, epoch).origin
             if (origin.data.fingerprint, origin.rank) == (index.manifest.origin.data.fingerprint, "max"):
-                found[epoch] = tuple(layer.name for layer in origin.layers)
-    kept = {layer.name for layer in convolutional_part(model.network.spec).layers}
-    return {epoch: tuple(layer for layer in layers if layer in kept) for epoch, layers in found.items()}
+                indexed[epoch] = tuple(layer.name for layer in origin.layers)
+    convolutional = {layer.name for layer in convolutional_part(model.network.spec).layers}
+    return {
+        epoch: tuple(layer for layer in layers if layer in convolutional) for epoch, layers in indexed.items()
+    }
 
 
 def _manifest(model: Model, name: str, epoch: int) -> IndexManifest:
     return read_manifest(indexes_folder(model) / epoch_index_name(name, epoch))
 
 
-def _batches(layer: LayerPlan, top: int) -> Iterator[Batch]:
-    shown = max(top, len(layer.epochs) + 1)
-    count = min(MOST_EVOLVED_MAPS, max(1, _VALUES // (shown * 3 * layer.framing.size**2)))
+def _batches(layer: LayerPlan, top: int) -> Iterator[MapBatch]:
+    columns = max(top, len(layer.epochs) + 1)  # the final weights count as an epoch
+    count = min(MOST_EVOLVED_MAPS, max(1, _MAX_VALUES // (columns * 3 * layer.frame.size**2)))
     for number, start in enumerate(range(0, len(layer.maps), count)):
-        yield Batch(layer, number, layer.maps[start : start + count])
+        yield MapBatch(layer, number, layer.maps[start : start + count])

@@ -1,17 +1,18 @@
-// What a gallery does beyond links: filters, keys, and addresses such as index.html#conv5/42.
+// Filters, keyboard navigation, and addresses such as index.html#conv5/42. The pages work without this script.
 "use strict";
 
 (() => {
   const KEY = "zfscope-gallery:" + location.pathname.replace(/[^/]*$/, "");
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-  function remember(order) {
+  // The visible maps of a layer in their order, for the links to the previous and next map.
+  function storeOrder(order) {
     try {
       sessionStorage.setItem(KEY, JSON.stringify(order));
-    } catch { /* a browser may keep nothing of files: then the next map is the next number */ }
+    } catch { /* browsers may deny storage to local files: maps are then in numerical order */ }
   }
 
-  function remembered() {
+  function storedOrder() {
     try {
       return JSON.parse(sessionStorage.getItem(KEY)) || [];
     } catch {
@@ -19,32 +20,33 @@
     }
   }
 
-  function follow(link) {
+  function openLink(link) {
     if (link) location.href = link.href;
   }
 
-  // index.html#conv5/42
+  // Redirect index.html#conv5/42 to the page of the map.
   function route() {
-    const found = /^#([A-Za-z][A-Za-z0-9_-]*)(?:\/(\d+))?$/.exec(location.hash);
+    const match = /^#([A-Za-z][A-Za-z0-9_-]*)(?:\/(\d+))?$/.exec(location.hash);
     const tabs = all(".top nav a").map((tab) => tab.textContent);
-    if (found && tabs.includes(found[1])) {
-      location.replace(`${found[1]}/${found[2] ? `${Number(found[2])}.html` : "index.html"}`);
+    if (match && tabs.includes(match[1])) {
+      location.replace(`${match[1]}/${match[2] ? `${Number(match[2])}.html` : "index.html"}`);
     }
   }
 
-  // The tiles of a layer
+  // Page of a layer: filters and keyboard navigation of its tiles.
   function layerPage() {
     const form = document.querySelector(".tools");
     const tiles = all(".tile");
     const field = (name) => form.elements.namedItem(name);
     const value = (name) => (field(name) ? field(name).value : "");
 
+    // Number of photos per class number, by tile.
     const counts = new Map(tiles.map((tile) => [
       tile,
-      new Map(tile.dataset.classes.split(" ").filter(Boolean).map((each) => each.split(":"))),
+      new Map(tile.dataset.classes.split(" ").filter(Boolean).map((pair) => pair.split(":"))),
     ]));
 
-    function shown(tile) {
+    function isShown(tile) {
       const only = value("only");
       return (
         (!value("number") || tile.id.startsWith(value("number").trim())) &&
@@ -54,10 +56,10 @@
     }
 
     function apply() {
-      const name = value("class");
+      const label = value("class");
       for (const tile of tiles) {
-        const count = name ? Number(counts.get(tile).get(name) || 0) : 0;
-        tile.hidden = !shown(tile);
+        const count = label ? Number(counts.get(tile).get(label) || 0) : 0;
+        tile.hidden = !isShown(tile);
         tile.style.order = -count;
         tile.querySelector(".in-class").textContent = count || "";
         const picture = tile.querySelector("img");
@@ -67,27 +69,31 @@
           if (picture.getAttribute("src") !== wanted) picture.src = wanted;
         }
       }
-      const visible = ordered();
-      remember(visible.map((tile) => tile.id));
+      const visible = visibleTiles();
+      storeOrder(visible.map((tile) => tile.id));
       form.querySelector("output").textContent = visible.length === tiles.length ? "" : `${visible.length} of ${tiles.length}`;
       document.querySelector(".empty").hidden = visible.length > 0;
     }
 
-    function ordered() {
-      return tiles.filter((tile) => !tile.hidden).sort((one, other) => one.style.order - other.style.order);
+    function visibleTiles() {
+      return tiles.filter((tile) => !tile.hidden).sort((a, b) => a.style.order - b.style.order);
     }
 
-    // What is chosen stays in the address, for links and for the way back.
-    function store() {
-      const chosen = new URLSearchParams([...new FormData(form)].filter(([, each]) => each));
+    function filters() {
+      return new URLSearchParams([...new FormData(form)].filter(([, setting]) => setting));
+    }
+
+    // Keep the filters in the address, for bookmarks and the back button.
+    function storeInAddress() {
+      const chosen = filters();
       history.replaceState(null, "", chosen.size ? `#${chosen}` : location.pathname);
       apply();
     }
 
     function restore() {
       const target = /^#\d+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
-      const chosen = new URLSearchParams(target ? savedChoice() : location.hash.slice(1));
-      for (const [name, each] of chosen) if (field(name)) field(name).value = each;
+      const chosen = new URLSearchParams(target ? sessionFilters() : location.hash.slice(1));
+      for (const [name, setting] of chosen) if (field(name)) field(name).value = setting;
       apply();
       if (target) {
         target.hidden = false;
@@ -96,7 +102,8 @@
       }
     }
 
-    function savedChoice() {
+    // Filters for a return from the page of a map, whose address is that of the map's tile.
+    function sessionFilters() {
       try {
         return sessionStorage.getItem(`${KEY}?`) || "";
       } catch {
@@ -104,18 +111,18 @@
       }
     }
 
-    function saveChoice() {
+    function storeInSession() {
       try {
-        sessionStorage.setItem(`${KEY}?`, String(new URLSearchParams([...new FormData(form)].filter(([, each]) => each))));
-      } catch { /* as above */ }
+        sessionStorage.setItem(`${KEY}?`, String(filters()));
+      } catch { /* no storage: filters are reset on return */ }
     }
 
     form.hidden = false;
-    form.addEventListener("input", () => { store(); saveChoice(); });
+    form.addEventListener("input", () => { storeInAddress(); storeInSession(); });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const exact = document.getElementById(value("number").trim());
-      follow(exact && exact.classList.contains("tile") ? exact : ordered()[0]);
+      openLink(exact && exact.classList.contains("tile") ? exact : visibleTiles()[0]);
     });
     window.addEventListener("hashchange", restore);
     restore();
@@ -127,26 +134,26 @@
         event.preventDefault();
         if (typing) {
           form.reset();
-          store();
-          saveChoice();
+          storeInAddress();
+          storeInSession();
           typing.blur();
-        } else follow(document.querySelector(".home"));
+        } else openLink(document.querySelector(".home"));
       } else if (!typing && event.key === "/") {
         event.preventDefault();
         field("number").focus();
       } else if (!typing && event.key.startsWith("Arrow")) {
-        step(event, ordered());
+        moveFocus(event, visibleTiles());
       }
     });
   }
 
-  function step(event, tiles) {
-    const at = tiles.indexOf(document.activeElement);
+  function moveFocus(event, tiles) {
+    const current = tiles.indexOf(document.activeElement);
     const top = tiles.length ? tiles[0].offsetTop : 0;
-    const below = tiles.findIndex((tile) => tile.offsetTop > top);
-    const row = below < 0 ? tiles.length : below;
-    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -row, ArrowDown: row }[event.key];
-    const next = tiles[at < 0 ? 0 : at + by];
+    const secondRow = tiles.findIndex((tile) => tile.offsetTop > top);
+    const columns = secondRow < 0 ? tiles.length : secondRow;
+    const offset = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+    const next = tiles[current < 0 ? 0 : current + offset];
     if (next) {
       event.preventDefault();
       next.focus();
@@ -154,35 +161,35 @@
     }
   }
 
-  // A map
+  // Page of a map: links in the order of the filtered tiles, and keyboard navigation.
   function mapPage() {
-    const own = location.pathname.replace(/.*\//, "").replace(".html", "");
-    const order = remembered();
-    const at = order.indexOf(own);
+    const number = location.pathname.replace(/.*\//, "").replace(".html", "");
+    const order = storedOrder();
+    const position = order.indexOf(number);
     const link = (kind) => document.querySelector(`.steps a[rel=${kind}]`);
-    const chosen = (kind, number) => {
-      const there = link(kind);
-      if (!there) return;
-      there.href = `${number}.html`;
-      there.textContent = number;
+    const retarget = (kind, map) => {
+      const anchor = link(kind);
+      if (!anchor) return;
+      anchor.href = `${map}.html`;
+      anchor.textContent = map;
     };
-    if (at > 0) chosen("prev", order[at - 1]);
-    if (at >= 0 && at + 1 < order.length) chosen("next", order[at + 1]);
+    if (position > 0) retarget("prev", order[position - 1]);
+    if (position >= 0 && position + 1 < order.length) retarget("next", order[position + 1]);
 
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
       const kind = { ArrowLeft: "prev", ArrowRight: "next", Escape: "up" }[event.key];
       if (!kind) return;
-      event.preventDefault(); // Escape would stop the page that is asked for
-      follow(link(kind));
+      event.preventDefault(); // Escape would cancel the navigation
+      openLink(link(kind));
     });
 
-    // The same photo in both pictures and in the table
-    const places = all("[data-rank]");
-    const mark = (rank) => places.forEach((place) => place.classList.toggle("near", place.dataset.rank === rank));
-    for (const place of places) {
-      place.addEventListener("mouseenter", () => mark(place.dataset.rank));
-      place.addEventListener("mouseleave", () => mark(""));
+    // Highlight the photo under the pointer in both pictures and in the table.
+    const records = all("[data-rank]");
+    const highlight = (rank) => records.forEach((record) => record.classList.toggle("highlight", record.dataset.rank === rank));
+    for (const record of records) {
+      record.addEventListener("mouseenter", () => highlight(record.dataset.rank));
+      record.addEventListener("mouseleave", () => highlight(""));
     }
   }
 
