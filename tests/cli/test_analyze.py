@@ -12,16 +12,16 @@ from PIL import Image
 Run = Callable[..., Any]
 
 
-def test_a_person_gets_a_table_of_analyzers(run: Run) -> None:
+def test_text_output_is_a_table_of_analyzers(run: Run) -> None:
     text = run("analyzers").stdout
     assert "project" in text
     assert "zfscope 0." in text
 
 
 def test_a_service_lists_the_same_analyzers(run: Run, server: str) -> None:
-    here = json.loads(run("analyzers", "--json").stdout)
-    there = json.loads(run("analyzers", "--json", "--server", server).stdout)
-    assert here == there
+    local = json.loads(run("analyzers", "--json").stdout)
+    remote = json.loads(run("analyzers", "--json", "--server", server).stdout)
+    assert local == remote
 
 
 def test_the_help_of_an_analyzer_lists_its_options(run: Run) -> None:
@@ -31,14 +31,26 @@ def test_the_help_of_an_analyzer_lists_its_options(run: Run) -> None:
     assert "--rank {max,sum}" in result.stdout
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_pictures_and_tensors_go_to_a_folder(
-    run: Run, photo: Path, server: str, tmp_path: Path, there: bool
+@pytest.mark.parametrize("remote", [False, True])
+def test_pictures_and_tensors_are_written_to_a_folder(
+    run: Run, photo: Path, server: str, tmp_path: Path, remote: bool
 ) -> None:
-    out = tmp_path / "seen"
-    where = ["--server", server] if there else []
-    words = ["project", photo, "--layer", "conv3", "--top", 2, "--tensors", "--out", out, "--json", *where]
-    answer = json.loads(run("analyze", *words).stdout)
+    out = tmp_path / "out"
+    location = ["--server", server] if remote else []
+    arguments = [
+        "project",
+        photo,
+        "--layer",
+        "conv3",
+        "--top",
+        2,
+        "--tensors",
+        "--out",
+        out,
+        "--json",
+        *location,
+    ]
+    answer = json.loads(run("analyze", *arguments).stdout)
 
     assert (answer["model"], answer["version"]) == ("tiny", 2)
     rows = answer["tables"]["projections"]
@@ -48,20 +60,20 @@ def test_pictures_and_tensors_go_to_a_folder(
     assert np.load(out / "blots-projections.npy").shape == (2, 3, 32, 32)
 
 
-def test_a_person_gets_tables(run: Run, photo: Path, tmp_path: Path) -> None:
+def test_text_output_has_the_tables(run: Run, photo: Path, tmp_path: Path) -> None:
     text = run("analyze", "project", photo, "--layer", "conv3", "--top", 2, "--out", tmp_path).stdout
     assert "project, by tiny version 2: projections" in text
     assert f"3 files in {tmp_path}" in text
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_photos_are_moved_and_scaled_by_what_the_options_say(
-    run: Run, photo: Path, server: str, tmp_path: Path, there: bool
+@pytest.mark.parametrize("remote", [False, True])
+def test_transformations_and_their_values_are_options(
+    run: Run, photo: Path, server: str, tmp_path: Path, remote: bool
 ) -> None:
-    where = ["--server", server] if there else []
+    location = ["--server", server] if remote else []
     kinds = ["--transformations", "vertical", "--transformations", "scale"]
     values = ["--translations-px", "-6", "--translations-px", "0", "--scales", "1.5"]
-    words = [
+    arguments = [
         "invariance",
         photo,
         photo,
@@ -74,19 +86,19 @@ def test_photos_are_moved_and_scaled_by_what_the_options_say(
         "--labels",
         "",
     ]
-    answer = json.loads(run("analyze", *words, "--out", tmp_path / "seen", "--json", *where).stdout)
+    answer = json.loads(run("analyze", *arguments, "--out", tmp_path / "out", "--json", *location).stdout)
 
-    done = [(row["photo"], row["transformation"], row["value"]) for row in answer["tables"]["curves"]]
-    assert done == [
+    steps = [(row["photo"], row["transformation"], row["value"]) for row in answer["tables"]["curves"]]
+    assert steps == [
         (n, *step) for n in (0, 1) for step in (("vertical", -6), ("vertical", 0), ("scale", 1.5))
     ]
     assert [row["chosen"] for row in answer["tables"]["photos"]] == ["given", "likeliest"]
-    assert answer["files"] == [str(tmp_path / "seen" / "blots-invariance.png")]
+    assert answer["files"] == [str(tmp_path / "out" / "blots-invariance.png")]
 
 
 @pytest.fixture
 def boxes(tmp_path: Path) -> Callable[[Any], Path]:
-    """Writes something as JSON into a file."""
+    """Writes a value to a JSON file."""
 
     def write(content: Any) -> Path:
         (tmp_path / "boxes.json").write_text(json.dumps(content))
@@ -98,23 +110,23 @@ def boxes(tmp_path: Path) -> Callable[[Any], Path]:
 NOSE = {"x0": 20, "y0": 12, "x1": 36, "y1": 30}
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_the_boxes_of_parts_are_read_from_a_file(
-    run: Run, photo: Path, server: str, tmp_path: Path, boxes: Callable[[Any], Path], there: bool
+@pytest.mark.parametrize("remote", [False, True])
+def test_boxes_of_parts_are_read_from_a_file(
+    run: Run, photo: Path, server: str, tmp_path: Path, boxes: Callable[[Any], Path], remote: bool
 ) -> None:
-    where = ["--server", server] if there else []
+    location = ["--server", server] if remote else []
     parts = boxes([{"name": "nose", "boxes": [NOSE, NOSE]}])
-    words = ["correspond", photo, photo, "--parts", parts, "--layers", "fc6", "--random", 2]
-    answer = json.loads(run("analyze", *words, "--out", tmp_path / "seen", "--json", *where).stdout)
+    arguments = ["correspond", photo, photo, "--parts", parts, "--layers", "fc6", "--random", 2]
+    answer = json.loads(run("analyze", *arguments, "--out", tmp_path / "out", "--json", *location).stdout)
 
     nose, control = answer["tables"]["correspondence"]
     assert nose == {"part": "nose", "layer": "fc6", "mean": 0, "deviation": 0, "pairs": 1}
     assert (control["part"], control["pairs"]) == ("random", 2)
-    assert answer["files"] == [str(tmp_path / "seen" / "blots-correspondence.png")]
+    assert answer["files"] == [str(tmp_path / "out" / "blots-correspondence.png")]
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ({"nose": [NOSE, NOSE]}, "parts is {'nose': [{"),
         ([NOSE], "parts[0].name is missing; it is required"),
@@ -127,22 +139,22 @@ def test_the_boxes_of_parts_are_read_from_a_file(
         ([{"name": "nose", "boxes": [NOSE, {**NOSE, "x1": None}]}], "parts[0].boxes[1].x1 is None"),
     ],
 )
-@pytest.mark.parametrize("there", [False, True])
-def test_boxes_of_a_wrong_structure_are_told_in_one_line(
-    run: Run, photo: Path, server: str, boxes: Callable[[Any], Path], content: Any, told: str, there: bool
+@pytest.mark.parametrize("remote", [False, True])
+def test_boxes_of_an_invalid_structure_are_reported_in_one_line(
+    run: Run, photo: Path, server: str, boxes: Callable[[Any], Path], content: Any, message: str, remote: bool
 ) -> None:
-    where = ["--server", server] if there else []
-    words = ["correspond", photo, photo, "--parts", boxes(content), "--layers", "fc6", *where]
-    result = run("analyze", *words)
+    location = ["--server", server] if remote else []
+    arguments = ["correspond", photo, photo, "--parts", boxes(content), "--layers", "fc6", *location]
+    result = run("analyze", *arguments)
 
     assert (result.code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.fixture
 def masks(tmp_path: Path) -> list[Path]:
-    """Two masks as large as the photo: its left part, and a piece in the middle; and one of another size."""
+    """Two masks in the size of the photo, its left half and a square in the middle; one in another size."""
     files = [tmp_path / name for name in ("left.png", "middle.png", "other.png")]
     left, middle = np.zeros((2, 48, 60), bool)
     left[:, :30] = middle[11:31, 21:41] = True
@@ -151,14 +163,14 @@ def masks(tmp_path: Path) -> list[Path]:
     return files
 
 
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("remote", [False, True])
 def test_masks_are_read_from_files(
-    run: Run, photo: Path, server: str, tmp_path: Path, masks: list[Path], there: bool
+    run: Run, photo: Path, server: str, tmp_path: Path, masks: list[Path], remote: bool
 ) -> None:
-    where = ["--server", server] if there else []
-    out = tmp_path / "seen"
-    words = ["occlude", photo, "--masks", *masks[:2], "--tensors", "--out", out, "--json", *where]
-    answer = json.loads(run("analyze", *words).stdout)
+    location = ["--server", server] if remote else []
+    out = tmp_path / "out"
+    arguments = ["occlude", photo, "--masks", *masks[:2], "--tensors", "--out", out, "--json", *location]
+    answer = json.loads(run("analyze", *arguments).stdout)
 
     assert answer["numbers"] == {"windows": 2}
     assert np.load(out / "blots-windows.npy").tolist() == [[0, 0, 32, 16], [6, 9, 15, 15]]
@@ -170,7 +182,7 @@ def test_masks_are_read_from_files(
 
 
 @pytest.mark.parametrize(
-    ("place", "more", "told"),
+    ("index", "options", "message"),
     [
         (2, [], "masks[0] is 59 x 48 pixels; the photo is 60 x 48"),
         (0, ["nowhere.png"], "argument --masks: 'nowhere.png' cannot be read: No such file"),
@@ -182,20 +194,27 @@ def test_masks_are_read_from_files(
         ),
     ],
 )
-@pytest.mark.parametrize("there", [False, True])
-def test_masks_that_cannot_be_used_are_told_in_one_line(
-    run: Run, photo: Path, server: str, masks: list[Path], place: int, more: list[str], told: str, there: bool
+@pytest.mark.parametrize("remote", [False, True])
+def test_invalid_masks_are_reported_in_one_line(
+    run: Run,
+    photo: Path,
+    server: str,
+    masks: list[Path],
+    index: int,
+    options: list[str],
+    message: str,
+    remote: bool,
 ) -> None:
-    where = ["--server", server] if there else []
-    result = run("analyze", "occlude", photo, "--masks", masks[place], *more, *where)
+    location = ["--server", server] if remote else []
+    result = run("analyze", "occlude", photo, "--masks", masks[index], *options, *location)
 
     assert (result.code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         (["nothing", "photo"], "analyzer 'nothing' not found; available: compare-architectures, correspond"),
         (["project", "photo", "--speed", "3"], "--speed is not known; allowed are --"),
@@ -213,24 +232,24 @@ def test_masks_that_cannot_be_used_are_told_in_one_line(
         (["correspond", "photo", "--parts", "[]"], "1 photos; 'correspond' takes 2 to 32"),
     ],
 )
-@pytest.mark.parametrize("there", [False, True])
-def test_what_cannot_be_analyzed_is_told_in_one_line_and_writes_nothing(
-    run: Run, photo: Path, server: str, tmp_path: Path, words: list[str], told: str, there: bool
+@pytest.mark.parametrize("remote", [False, True])
+def test_an_invalid_analysis_is_reported_in_one_line_and_writes_nothing(
+    run: Run, photo: Path, server: str, tmp_path: Path, arguments: list[str], message: str, remote: bool
 ) -> None:
-    out = tmp_path / "seen"
-    given = [str(photo) if word == "photo" else word for word in words]
-    result = run("analyze", *given, "--out", out, *(["--server", server] if there else []))
+    out = tmp_path / "out"
+    replaced = [str(photo) if argument == "photo" else argument for argument in arguments]
+    result = run("analyze", *replaced, "--out", out, *(["--server", server] if remote else []))
     assert (result.code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not out.exists()
 
 
-def test_in_a_store_of_several_models_the_one_that_is_named_is_looked_at(
+def test_the_named_model_of_several_is_analysed(
     run: Run, tmp_path: Path, photo: Path, write: Callable[..., Path]
 ) -> None:
     write(tmp_path / "models", 1, "one")
     write(tmp_path / "models", 1, "two")
-    about = ["--store", tmp_path / "models", "--model", "two", "--out", tmp_path / "out", "--json"]
-    result = run("analyze", "project", photo, "--layer", "conv2", "--top", 1, *about)
+    options = ["--store", tmp_path / "models", "--model", "two", "--out", tmp_path / "out", "--json"]
+    result = run("analyze", "project", photo, "--layer", "conv2", "--top", 1, *options)
     assert (result.code, json.loads(result.stdout)["model"]) == (0, "two")

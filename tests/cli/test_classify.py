@@ -12,58 +12,60 @@ Run = Callable[..., Any]
 LABELS = {"ant", "bee", "church", "dog"}
 
 
-def test_a_person_gets_a_table_of_classes(run: Run, photo: Path) -> None:
+def test_text_output_is_a_table_of_classes(run: Run, photo: Path) -> None:
     result = run("classify", photo, "--top", 2)
     assert result.code == 0
     assert "blots.png, by tiny version 2" in result.stdout
     assert sum(label in result.stdout for label in LABELS) == 2
 
 
-def test_a_program_gets_one_object_and_nothing_else(run: Run, photo: Path) -> None:
+def test_json_output_is_one_object(run: Run, photo: Path) -> None:
     result = run("classify", photo, "--json")
     answer = json.loads(result.stdout)
     assert result.stderr == ""
     assert (answer["model"], answer["version"]) == ("tiny", 2)
     assert answer["photo"] == {"width": 60, "height": 48}
-    probabilities = [found["probability"] for found in answer["classes"]]
+    probabilities = [score["probability"] for score in answer["classes"]]
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1)
-    assert {found["label"] for found in answer["classes"]} == LABELS
-    assert {found["id"] for found in answer["classes"]} == {"n0", "n1", "n2", "n3"}
+    assert {score["label"] for score in answer["classes"]} == LABELS
+    assert {score["id"] for score in answer["classes"]} == {"n0", "n1", "n2", "n3"}
 
 
 @pytest.mark.parametrize(
     "options", [[], ["--ten-crop"], ["--version", "1", "--top", "3"], ["--model", "tiny"]]
 )
-def test_a_service_gives_the_same_answer(run: Run, photo: Path, server: str, options: list[str]) -> None:
-    here = json.loads(run("classify", photo, "--json", *options).stdout)
-    there = json.loads(run("classify", photo, "--json", "--server", server, *options).stdout)
-    for mine, its in zip(here.pop("classes"), there.pop("classes"), strict=True):
-        assert mine == pytest.approx(its, abs=1e-5)
-    assert here == there
+def test_a_service_returns_the_same_result(run: Run, photo: Path, server: str, options: list[str]) -> None:
+    local = json.loads(run("classify", photo, "--json", *options).stdout)
+    remote = json.loads(run("classify", photo, "--json", "--server", server, *options).stdout)
+    for ours, theirs in zip(local.pop("classes"), remote.pop("classes"), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+    assert local == remote
 
 
-@pytest.mark.parametrize("by_environment", [True, False])
-def test_where_torchserve_is_can_be_said(run: Run, photo: Path, by_environment: bool) -> None:
-    options = [] if by_environment else ["--torchserve", "127.0.0.1:1"]
-    env = {"ZFSCOPE_TORCHSERVE": "127.0.0.1:1" if by_environment else "127.0.0.1:2"}
+@pytest.mark.parametrize("from_environment", [True, False])
+def test_the_address_of_torchserve_is_an_option_or_a_variable(
+    run: Run, photo: Path, from_environment: bool
+) -> None:
+    options = [] if from_environment else ["--torchserve", "127.0.0.1:1"]
+    env = {"ZFSCOPE_TORCHSERVE": "127.0.0.1:1" if from_environment else "127.0.0.1:2"}
     result = run("classify", photo, "--runtime", "torchserve", *options, env=env)
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr == "zfscope: TorchServe at 127.0.0.1:1 is unreachable, or closed the connection\n"
 
 
-def test_both_runtimes_give_the_same_answer(run: Run, photo: Path) -> None:
-    by_onnx = json.loads(run("classify", photo, "--json").stdout)["classes"]
-    by_torch = json.loads(run("classify", photo, "--json", "--runtime", "torch").stdout)["classes"]
-    for one, other in zip(by_onnx, by_torch, strict=True):
+def test_both_runtimes_return_the_same_classes(run: Run, photo: Path) -> None:
+    with_onnx = json.loads(run("classify", photo, "--json").stdout)["classes"]
+    with_torch = json.loads(run("classify", photo, "--json", "--runtime", "torch").stdout)["classes"]
+    for one, other in zip(with_onnx, with_torch, strict=True):
         assert one == pytest.approx(other, abs=1e-4)
 
 
-def test_ten_crops_are_not_one(run: Run, photo: Path) -> None:
+def test_ten_crops_change_the_result(run: Run, photo: Path) -> None:
     assert run("classify", photo, "--json").stdout != run("classify", photo, "--json", "--ten-crop").stdout
 
 
-@pytest.mark.parametrize("where", [[], ["--server"]])
+@pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -71,26 +73,26 @@ def test_ten_crops_are_not_one(run: Run, photo: Path) -> None:
         (["--version", "9"], "model 'tiny' has no version 9; available: 1, 2"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(
-    run: Run, photo: Path, server: str, where: list[str], options: list[str], message: str
+def test_an_unknown_model_or_version_is_reported_in_one_line(
+    run: Run, photo: Path, server: str, remote: bool, options: list[str], message: str
 ) -> None:
-    result = run("classify", photo, *options, *(["--server", server] if where else []))
+    result = run("classify", photo, *options, *(["--server", server] if remote else []))
     assert (result.code, result.stdout) == (2, "")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("where", [[], ["--server"]])
-def test_a_file_that_is_no_image_is_told_in_one_line(
-    run: Run, tmp_path: Path, server: str, where: list[str]
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_file_that_is_not_an_image_is_reported_in_one_line(
+    run: Run, tmp_path: Path, server: str, remote: bool
 ) -> None:
-    (tmp_path / "text.jpg").write_text("no image")
-    result = run("classify", tmp_path / "text.jpg", *(["--server", server] if where else []))
+    (tmp_path / "text.jpg").write_text("not an image")
+    result = run("classify", tmp_path / "text.jpg", *(["--server", server] if remote else []))
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
 
 
-def test_a_service_that_is_not_there_is_told_in_one_line(run: Run, photo: Path) -> None:
+def test_an_unreachable_service_is_reported_in_one_line(run: Run, photo: Path) -> None:
     result = run("classify", photo, "--server", "127.0.0.1:1")
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr.startswith("zfscope: unavailable: ")
@@ -98,7 +100,7 @@ def test_a_service_that_is_not_there_is_told_in_one_line(run: Run, photo: Path) 
 
 
 @pytest.mark.parametrize("command", ["classify", "project"])
-def test_a_photo_that_is_not_there_is_told_in_one_line(run: Run, command: str) -> None:
+def test_a_missing_photo_is_reported_in_one_line(run: Run, command: str) -> None:
     result = run(command, "nowhere.jpg")
     line = "zfscope: 'nowhere.jpg' cannot be read: No such file or directory\n"
     assert (result.code, result.stdout, result.stderr) == (2, "", line)
@@ -113,7 +115,7 @@ def animation(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", [["classify"], ["project", "--top", "1"], ["analyze", "project"]])
-def test_what_was_assumed_is_a_line_for_people(
+def test_a_warning_about_a_photo_is_one_line_on_stderr(
     run: Run, animation: Path, tmp_path: Path, command: list[str]
 ) -> None:
     out = [] if command == ["classify"] else ["--out", str(tmp_path / "out")]
@@ -127,12 +129,14 @@ def test_what_was_assumed_is_a_line_for_people(
 
 
 @pytest.mark.parametrize("command", [["classify"], ["project", "--top", "1"], ["analyze", "project"]])
-def test_what_was_assumed_is_in_the_object_for_programs(
+def test_a_warning_about_a_photo_is_part_of_the_json_output(
     run: Run, animation: Path, tmp_path: Path, server: str, command: list[str]
 ) -> None:
     out = [] if command == ["classify"] else ["--out", str(tmp_path / "out")]
-    here, there = (run(*command, animation, "--json", *out, *where) for where in ([], ["--server", server]))
-    (warning,) = json.loads(here.stdout)["warnings"]
+    local, remote = (
+        run(*command, animation, "--json", *out, *options) for options in ([], ["--server", server])
+    )
+    (warning,) = json.loads(local.stdout)["warnings"]
     assert warning["code"] == "first-frame"
-    assert json.loads(there.stdout)["warnings"] == [warning]
-    assert (here.stderr, there.stderr) == ("", "")
+    assert json.loads(remote.stdout)["warnings"] == [warning]
+    assert (local.stderr, remote.stderr) == ("", "")

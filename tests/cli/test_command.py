@@ -1,4 +1,4 @@
-"""Empty values at the command line: variables of a shell that were never set."""
+"""Empty options and arguments, as unset shell variables cause them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +9,11 @@ from zfscope.cli.command import check_not_empty
 from zfscope.errors import InputError
 
 Run = Callable[..., Any]
-ARGUMENT = "zfscope: empty argument ''; pass a value or omit it\n"
+EMPTY_ARGUMENT = "zfscope: empty argument ''; pass a value or omit it\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "option"),
+    ("arguments", "option"),
     [
         (["classify", "a.jpg", "--server", ""], "--server"),
         (["classify", "a.jpg", "--server="], "--server"),
@@ -36,14 +36,14 @@ ARGUMENT = "zfscope: empty argument ''; pass a value or omit it\n"
         (["analyze", "project", "a.jpg", "--out="], "--out"),
     ],
 )
-def test_an_empty_option_is_refused(run: Run, words: list[str], option: str) -> None:
-    result = run(*words)
+def test_an_empty_option_is_rejected(run: Run, arguments: list[str], option: str) -> None:
+    result = run(*arguments)
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr == f"zfscope: {option} is empty; pass a value or omit {option}\n"
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["classify", ""],
         ["classify", "--", ""],
@@ -54,20 +54,20 @@ def test_an_empty_option_is_refused(run: Run, words: list[str], option: str) -> 
         ["analyze", "project", "--", ""],
     ],
 )
-def test_an_empty_argument_is_not_the_current_folder(run: Run, words: list[str]) -> None:
-    result = run(*words)
-    assert (result.code, result.stdout, result.stderr) == (2, "", ARGUMENT)
+def test_an_empty_argument_does_not_mean_the_current_folder(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.code, result.stdout, result.stderr) == (2, "", EMPTY_ARGUMENT)
 
 
-def test_an_empty_variable_of_the_environment_counts_as_unset(run: Run, photo: object, store: object) -> None:
+def test_an_empty_environment_variable_counts_as_unset(run: Run, photo: object, store: object) -> None:
     variables = {"ZFSCOPE_TORCHSERVE": "", "ZFSCOPE_MAX_IMAGE_BYTES": "", "ZFSCOPE_TRACEBACK": ""}
     assert run("classify", photo, env=variables).code == 0
     assert run("models", "--store", store, env={"ZFSCOPE_STORE": ""}).code == 0
 
 
-def test_what_may_be_empty_is_passed_on() -> None:
+def test_options_that_may_be_empty_are_accepted() -> None:
     check_not_empty(["data", "--checkpoints", ""], ["--checkpoints"])
     check_not_empty(["project", "--control-down-to", ""], ["--out"], others=True)
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as refusal:
         check_not_empty(["--tls-ca", ""], ["--tls-ca"])
-    assert refused.value.field == "tls_ca"
+    assert refusal.value.field == "tls_ca"

@@ -1,4 +1,4 @@
-"""All commands with a data set see the same photos in one odd folder."""
+"""All commands that read a data set find the same photos in a messy folder."""
 
 import json
 import os
@@ -59,9 +59,9 @@ def write_photo(path: Path, seed: int) -> None:
 
 
 @pytest.fixture
-def odd(tmp_path: Path) -> Path:
-    """A folder with every oddity that file systems, archivers and people leave in one."""
-    root, far = tmp_path / "odd", tmp_path / "elsewhere"
+def messy(tmp_path: Path) -> Path:
+    """A folder with the messy files that file systems, archive tools and people leave behind."""
+    root, far = tmp_path / "messy", tmp_path / "elsewhere"
     for seed, name in enumerate(name for name in PHOTOS if name not in ("n0/linked.png", "n2/far/x.webp")):
         write_photo(root / name, seed)
     write_photo(root / "n2" / "photo.jpg~", 49)
@@ -93,45 +93,49 @@ def skipped(answer: dict[str, Any]) -> list[str]:
     return sorted(photo["path"] for photo in answer["skipped_photos"])
 
 
-def test_index_and_gallery(run: Run, odd: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_index_and_gallery_find_the_photos(
+    run: Run, messy: Path, tmp_path: Path, write: Callable[..., Path]
+) -> None:
     write(tmp_path / "models", 1)
-    where = ["--store", tmp_path / "models", "--json"]
-    answer = json.loads(run("index", odd, "--layers", "conv1", *where).stdout)
+    options = ["--store", tmp_path / "models", "--json"]
+    answer = json.loads(run("index", messy, "--layers", "conv1", *options).stdout)
     assert (answer["images"], answer["skipped"]) == (len(PHOTOS), len(BROKEN))
     assert answer["passed_over"] == PASSED_OVER
-    index = open_index(ModelStore(tmp_path / "models").load("tiny"), "odd")
+    index = open_index(ModelStore(tmp_path / "models").load("tiny"), "messy")
     assert tuple(sorted(path for path, _ in index.skipped)) == tuple(sorted(BROKEN))
     assert {record.path for record in index.records("conv1", 0)} == set(PHOTOS)
     assert {record.label for record in index.records("conv1", 0)} == {"n0", "n2"}
     pages = ["--no-evolution", "--count", 1, "--out", tmp_path / "gallery"]
-    made = json.loads(run("gallery", odd, *pages, *where).stdout)
+    made = json.loads(run("gallery", messy, *pages, *options).stdout)
     for count in ("images", "skipped", "passed_over"):
         assert made[count] == answer[count]
 
 
-def test_evaluate(run: Run, odd: Path) -> None:
-    answer = json.loads(run("evaluate", odd, "--model", "tiny", "--json").stdout)
+def test_evaluate_finds_the_photos(run: Run, messy: Path) -> None:
+    answer = json.loads(run("evaluate", messy, "--model", "tiny", "--json").stdout)
     assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
     assert answer["passed_over"] == PASSED_OVER
 
 
-def test_compare(run: Run, odd: Path, tmp_path: Path) -> None:
-    words = ["--models", "tiny:1,tiny:2", "--out", tmp_path / "out", "--json"]
-    answer = json.loads(run("compare", odd, *words).stdout)
+def test_compare_finds_the_photos(run: Run, messy: Path, tmp_path: Path) -> None:
+    options = ["--models", "tiny:1,tiny:2", "--out", tmp_path / "out", "--json"]
+    answer = json.loads(run("compare", messy, *options).stdout)
     assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
     assert answer["passed_over"] == PASSED_OVER
-    assert select_photos([odd]).photos == [(odd / name).read_bytes() for name in PHOTOS]
+    assert select_photos([messy]).photos == [(messy / name).read_bytes() for name in PHOTOS]
 
 
-def test_train(run: Run, odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_finds_the_photos(
+    run: Run, messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("zfscope.cli.memory.keep_freed_memory", lambda: None)
     (tmp_path / "few.toml").write_text(RECIPE)
     brief = ["--recipe", tmp_path / "few.toml", "--epochs", 1, "--hidden", 4, "--out", tmp_path / "run"]
-    result = run("train", odd, *brief, "--store", tmp_path / "trained", "--json")
+    result = run("train", messy, *brief, "--store", tmp_path / "trained", "--json")
     answer = json.loads(result.stdout)
     assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
     assert answer["passed_over"] == PASSED_OVER
     for name in BROKEN:
         assert f"warning: photo '{name}' is skipped: " in result.stderr
-    manifest = ModelStore(tmp_path / "trained").verify("zfnet-odd")
+    manifest = ModelStore(tmp_path / "trained").verify("zfnet-messy")
     assert [label.id for label in manifest.labels] == ["n0", "n2"]

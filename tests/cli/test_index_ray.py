@@ -16,12 +16,13 @@ import pytest
 from tests.cli.conftest import COMMAND
 
 Run = Callable[..., Any]
+# Time limit for Ray to start its workers, on a busy machine too.
 PATIENCE_S = 240
 
 
 @pytest.fixture
 def photos(tmp_path: Path, photo: Path) -> Path:
-    """One photo, 800 times."""
+    """A folder with 800 links to one photo."""
     for number in range(800):
         path = tmp_path / "photos" / f"n{number % 4}" / f"{number:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,39 +31,39 @@ def photos(tmp_path: Path, photo: Path) -> Path:
 
 
 class Scan:
-    """A command that indexes photos with a Ray cluster of its own, and all processes that it started."""
+    """A command that indexes photos in its own Ray cluster, with all processes that it started."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
-        self.below: set[int] = set()
+        self.descendants: set[int] = set()
 
-    def actor(self) -> int:
-        """Give the process of an actor, as soon as there is one."""
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until and self.process.poll() is None:
-            self.below = set(_below(self.process.pid))
-            for pid in self.below:
-                if _command(pid).startswith("ray::ScanActor"):
+    def actor_pid(self) -> int:
+        """Wait for the first actor and return its process id."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end and self.process.poll() is None:
+            self.descendants = set(_descendants(self.process.pid))
+            for pid in self.descendants:
+                if _command_line(pid).startswith("ray::ScanActor"):
                     return pid
             time.sleep(0.01)
-        raise AssertionError(f"no actor came: {self.process.communicate()}")
+        raise AssertionError(f"no actor was started: {self.process.communicate()}")
 
-    def end(self) -> tuple[int, str, str]:
-        """Wait for the end of the command, and of all that it started; give its code, stdout and stderr."""
+    def wait(self) -> tuple[int, str, str]:
+        """Wait until the command and all its descendants have ended; return exit code, stdout and stderr."""
         stdout, stderr = self.process.communicate(timeout=PATIENCE_S)
-        until = time.monotonic() + 90  # Ray's agents look every half minute whether their cluster is there
-        while any(map(_command, self.below)) and time.monotonic() < until:
+        end = time.monotonic() + 90  # Ray's agents check every 30 s whether their cluster still exists
+        while any(map(_command_line, self.descendants)) and time.monotonic() < end:
             time.sleep(0.1)
-        assert [_command(pid) for pid in self.below if _command(pid)] == []
+        assert [_command_line(pid) for pid in self.descendants if _command_line(pid)] == []
         return self.process.returncode, stdout, stderr
 
 
 @pytest.fixture
-def scan(environment: dict[str, str], photos: Path, tmp_path: Path, ctrl_c: None) -> Callable[[], Any]:
-    """Starts a command, with a terminal's process group of its own."""
+def start_scan(environment: dict[str, str], photos: Path, tmp_path: Path, ctrl_c: None) -> Callable[[], Any]:
+    """Starts a command in a separate process group, as a terminal does."""
 
     @contextmanager
-    def started() -> Iterator[Scan]:
+    def start() -> Iterator[Scan]:
         options = ["--model", "tiny", "--out", tmp_path / "ray", "--engine", "ray", "--json"]
         process = subprocess.Popen(
             [COMMAND, "index", photos, *options],
@@ -78,45 +79,45 @@ def scan(environment: dict[str, str], photos: Path, tmp_path: Path, ctrl_c: None
             process.kill()
             process.communicate()
 
-    return started
+    return start
 
 
-def _below(process: int) -> Iterator[int]:
-    """Give the processes that a process started, and that those did."""
-    with suppress(OSError):  # one that has ended meanwhile
-        for children in Path(f"/proc/{process}/task").glob("*/children"):
+def _descendants(pid: int) -> Iterator[int]:
+    """Yield the ids of the descendants of a process."""
+    with suppress(OSError):  # the process has ended
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in children.read_text().split():
                 yield int(child)
-                yield from _below(int(child))
+                yield from _descendants(int(child))
 
 
-def _command(process: int) -> str:
-    """Give the command line of a process, empty where it has ended."""
+def _command_line(pid: int) -> str:
+    """Return the command line of a process, empty if it has ended."""
     try:
-        return Path(f"/proc/{process}/cmdline").read_text()
+        return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def file_contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_interrupted_it_ends_its_cluster(scan: Callable[[], Any], tmp_path: Path) -> None:
-    with scan() as interrupted:
-        interrupted.actor()
-        os.killpg(interrupted.process.pid, signal.SIGINT)
-        code, stdout, _ = interrupted.end()
+def test_an_interrupted_command_stops_its_cluster(start_scan: Callable[[], Any], tmp_path: Path) -> None:
+    with start_scan() as scan:
+        scan.actor_pid()
+        os.killpg(scan.process.pid, signal.SIGINT)
+        code, stdout, _ = scan.wait()
         assert (code, stdout) == (130, "")
     assert not (tmp_path / "ray" / "photos").exists()
 
 
-def test_where_an_actor_is_killed_the_index_is_the_same(
-    run: Run, scan: Callable[[], Any], photos: Path, tmp_path: Path
+def test_a_killed_actor_does_not_change_the_index(
+    run: Run, start_scan: Callable[[], Any], photos: Path, tmp_path: Path
 ) -> None:
-    with scan() as killed:
-        os.kill(killed.actor(), signal.SIGKILL)
-        code, stdout, stderr = killed.end()
+    with start_scan() as scan:
+        os.kill(scan.actor_pid(), signal.SIGKILL)
+        code, stdout, stderr = scan.wait()
         assert code == 0, stderr
     local = run("index", photos, "--model", "tiny", "--out", tmp_path / "local", "--json")
     answers = [json.loads(answer) for answer in (stdout, local.stdout)]
@@ -124,10 +125,10 @@ def test_where_an_actor_is_killed_the_index_is_the_same(
         str(tmp_path / name / "photos") for name in ("ray", "local")
     ]
     assert answers[0] == answers[1]
-    assert files(tmp_path / "ray" / "photos") == files(tmp_path / "local" / "photos")
+    assert file_contents(tmp_path / "ray" / "photos") == file_contents(tmp_path / "local" / "photos")
 
 
-def test_without_ray_it_says_what_to_install(
+def test_without_ray_the_message_names_the_package_to_install(
     run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in [name for name in sys.modules if name.startswith("zfscope.scan.ray_")]:
@@ -144,7 +145,7 @@ def test_without_ray_it_says_what_to_install(
 @pytest.mark.parametrize(
     "address", ["127.0.0.1:9", "ray://127.0.0.1:9", "ray://127.0.0.1:nine", "nowhere.invalid"]
 )
-def test_an_address_where_no_cluster_is_is_told_in_one_line(
+def test_an_address_without_a_cluster_is_reported_in_one_line(
     run: Run, photos: Path, tmp_path: Path, address: str
 ) -> None:
     options = ("--model", "tiny", "--out", tmp_path / "out", "--engine", "ray", "--address", address)
@@ -158,13 +159,13 @@ def test_an_address_where_no_cluster_is_is_told_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_threads_have_no_address(run: Run, photos: Path, tmp_path: Path) -> None:
+def test_an_address_requires_the_ray_engine(run: Run, photos: Path, tmp_path: Path) -> None:
     result = run("index", photos, "--model", "tiny", "--out", tmp_path / "out", "--address", "auto")
     assert (result.code, result.stderr) == (2, "zfscope: engine 'local' takes no address; only 'ray' does\n")
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--device", "cuda"), "--engine ray runs on CPUs, not on device 'cuda': use --device cpu"),
         (
@@ -173,9 +174,9 @@ def test_threads_have_no_address(run: Run, photos: Path, tmp_path: Path) -> None
         ),
     ],
 )
-def test_what_an_actor_cannot_run_is_refused(
-    run: Run, photos: Path, tmp_path: Path, options: tuple[str, str], told: str
+def test_a_device_or_runtime_that_actors_cannot_use_is_rejected(
+    run: Run, photos: Path, tmp_path: Path, options: tuple[str, str], message: str
 ) -> None:
-    wishes = ("--model", "tiny", "--out", tmp_path / "out", "--engine", "ray")
-    result = run("index", photos, *wishes, *options)
-    assert (result.code, result.stderr) == (2, f"zfscope: {told}\n")
+    command = ("index", photos, "--model", "tiny", "--out", tmp_path / "out", "--engine", "ray")
+    result = run(*command, *options)
+    assert (result.code, result.stderr) == (2, f"zfscope: {message}\n")

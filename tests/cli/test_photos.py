@@ -1,4 +1,4 @@
-"""Photos as a command line names them."""
+"""Photos on the command line: files, folders, standard input."""
 
 import io
 import json
@@ -21,7 +21,7 @@ Run = Callable[..., Any]
 
 
 class Stdin:
-    """Standard input with some bytes in it."""
+    """Standard input that contains given bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.buffer = io.BytesIO(data)
@@ -29,23 +29,23 @@ class Stdin:
 
 @pytest.fixture
 def folder(tmp_path: Path, photo: Path) -> Path:
-    """Two photos, one of them in a folder, and a text."""
-    made = tmp_path / "many"
-    (made / "deep").mkdir(parents=True)
-    Image.open(photo).rotate(90).save(made / "b.png")
-    (made / "deep" / "a.png").write_bytes(photo.read_bytes())
-    (made / "notes.txt").write_text("no photo")
-    return made
+    """A folder with two photos, one of them in a subfolder, and a text file."""
+    root = tmp_path / "many"
+    (root / "deep").mkdir(parents=True)
+    Image.open(photo).rotate(90).save(root / "b.png")
+    (root / "deep" / "a.png").write_bytes(photo.read_bytes())
+    (root / "notes.txt").write_text("not a photo")
+    return root
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
     path = tmp_path / "broken.jpg"
-    path.write_text("no photo")
+    path.write_text("not a photo")
     return path
 
 
-def test_folders_stand_for_their_photos_in_order(folder: Path) -> None:
+def test_a_folder_expands_to_its_photos_in_order(folder: Path) -> None:
     assert expand_photos([Path("x.jpg"), folder]) == [
         Path("x.jpg"),
         folder / "b.png",
@@ -57,7 +57,7 @@ def test_folders_stand_for_their_photos_in_order(folder: Path) -> None:
     assert not is_single_photo([Path("a"), Path("b")])
 
 
-def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_photos_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="contains no photos"):
         expand_photos([tmp_path])
 
@@ -70,37 +70,37 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
         ("HTTP://example.org", "HTTP://example.org"),
     ],
 )
-def test_a_url_is_refused_by_name_with_what_to_do(path: str, url: str) -> None:
-    with pytest.raises(InputError, match=f"^'{url}' is a URL, .* curl -sSL URL | zfscope ... -$") as refused:
+def test_a_url_is_rejected_with_advice(path: str, url: str) -> None:
+    with pytest.raises(InputError, match=f"^'{url}' is a URL, .* curl -sSL URL | zfscope ... -$") as refusal:
         read_photo(Path(path))
-    assert refused.value.field == "photo"
+    assert refusal.value.field == "photo"
 
 
 @pytest.mark.parametrize(
     ("url", "file"),
     [("file:///tmp/x.jpg", "/tmp/x.jpg"), ("file://localhost/tmp/a%20b.jpg", "/tmp/a b.jpg")],
 )
-def test_the_url_of_a_file_is_refused_with_the_file_to_name(url: str, file: str) -> None:
-    with pytest.raises(InputError) as refused:
+def test_a_file_url_is_rejected_with_the_path_to_use(url: str, file: str) -> None:
+    with pytest.raises(InputError) as refusal:
         read_photo(Path(url))
     shown = url.replace("localhost", "")
-    assert str(refused.value) == f"'{shown}' is a URL; photos must be files: pass {file}"
-    assert refused.value.field == "photo"
+    assert str(refusal.value) == f"'{shown}' is a URL; photos must be files: pass {file}"
+    assert refusal.value.field == "photo"
 
 
 @pytest.mark.parametrize("command", [["classify"], ["project"], ["analyze", "project"]])
-def test_what_a_folder_holds_besides_photos_is_said(
+def test_ignored_files_of_a_folder_are_reported(
     run: Run, folder: Path, tmp_path: Path, command: list[str]
 ) -> None:
     (folder / ".hidden.png").write_bytes(b"")
     options = [] if command == ["classify"] else ["--top", 1, "--out", tmp_path / "out"]
     result = run(*command, folder, *options, "--json")
-    found = "skipped: 1 hidden file or folder, 1 file that is not an image (.txt)"
-    assert result.stderr.splitlines() == [f"zfscope: {folder}: {found}"]
+    message = "skipped: 1 hidden file or folder, 1 file that is not an image (.txt)"
+    assert result.stderr.splitlines() == [f"zfscope: {folder}: {message}"]
     assert len(result.stdout.splitlines()) == 2
 
 
-def test_a_file_whose_name_has_a_colon_is_a_file(tmp_path: Path) -> None:
+def test_a_file_name_may_contain_a_colon(tmp_path: Path) -> None:
     path = tmp_path / "a:b.jpg"
     path.write_bytes(b"data")
     assert read_photo(path) == b"data"
@@ -115,33 +115,31 @@ def test_standard_input_is_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
         expand_photos([Path("-"), Path("a.jpg"), Path("-")])
 
 
-def test_endless_standard_input_is_not_read_to_its_end() -> None:
+def test_reading_endless_standard_input_stops_at_the_limit() -> None:
     code = "from pathlib import Path; from zfscope.cli.photos import read_photo; read_photo(Path('-'))"
     with Path("/dev/zero").open("rb") as zeros:
-        done = subprocess.run([sys.executable, "-c", code], stdin=zeros, capture_output=True, check=False)
+        process = subprocess.run([sys.executable, "-c", code], stdin=zeros, capture_output=True, check=False)
     message = f"TooLarge: standard input is larger than {DecodeLimits.bytes:,} bytes, the limit"
-    assert message.encode() in done.stderr
+    assert message.encode() in process.stderr
 
 
-def test_endless_and_huge_files_are_not_read_to_their_end(tmp_path: Path) -> None:
+def test_reading_endless_and_huge_files_stops_at_the_limit(tmp_path: Path) -> None:
     huge = tmp_path / "huge.jpg"
     with huge.open("wb") as file:
         file.truncate(3 * 2**30)
     for path in (huge, Path("/dev/zero")):
         with pytest.raises(
             TooLarge, match=f"^'{path}' is larger than {DecodeLimits.bytes:,} bytes, the limit"
-        ) as refused:
+        ) as refusal:
             read_photo(path)
-        assert refused.value.field == "photo"
+        assert refusal.value.field == "photo"
         with pytest.raises(TooLarge, match=f"^'{path}' is larger than {DecodeLimits.bytes:,} bytes"):
             file_as_base64(str(path))
         with pytest.raises(TooLarge, match=f"^'{path}' is larger than {DecodeLimits.bytes:,} bytes"):
             json_or_file(f"@{path}")
 
 
-def test_a_pipe_that_nobody_writes_to_is_refused_and_that_of_a_shell_is_read(
-    tmp_path: Path, photo: Path
-) -> None:
+def test_a_named_pipe_is_rejected_and_a_shell_pipe_is_read(tmp_path: Path, photo: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(InputError, match=r"pipe.jpg' is a named pipe; pass an image file"):
         read_photo(tmp_path / "pipe.jpg")
@@ -154,15 +152,15 @@ def test_a_pipe_that_nobody_writes_to_is_refused_and_that_of_a_shell_is_read(
         os.close(reader)
 
 
-def test_closed_standard_input_is_named(command: Path, environment: dict[str, str]) -> None:
-    done = subprocess.run(
+def test_closed_standard_input_is_reported(command: Path, environment: dict[str, str]) -> None:
+    process = subprocess.run(
         ["sh", "-c", '"$0" classify - <&-', command], env=environment, capture_output=True, check=False
     )
-    assert done.returncode == 2
-    assert done.stderr == b"zfscope: standard input is closed; - reads one image file from it\n"
+    assert process.returncode == 2
+    assert process.stderr == b"zfscope: standard input is closed; - reads one image file from it\n"
 
 
-def test_several_photos_have_a_row_each(run: Run, photo: Path, folder: Path) -> None:
+def test_text_output_has_a_row_per_photo(run: Run, photo: Path, folder: Path) -> None:
     result = run("classify", photo, folder)
     assert result.code == 0
     assert "3 photos, by tiny version 2" in result.stdout
@@ -170,30 +168,30 @@ def test_several_photos_have_a_row_each(run: Run, photo: Path, folder: Path) -> 
         assert str(path) in result.stdout.replace("\n", "")
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_several_photos_are_an_object_a_line_for_programs(
-    run: Run, photo: Path, folder: Path, server: str, there: bool
+@pytest.mark.parametrize("remote", [False, True])
+def test_json_output_is_one_object_per_line_for_several_photos(
+    run: Run, photo: Path, folder: Path, server: str, remote: bool
 ) -> None:
-    where = ["--server", server] if there else []
-    alone = json.loads(run("classify", photo, "--json", *where).stdout)
-    lines = run("classify", folder, photo, "--json", *where).stdout.splitlines()
+    location = ["--server", server] if remote else []
+    single = json.loads(run("classify", photo, "--json", *location).stdout)
+    lines = run("classify", folder, photo, "--json", *location).stdout.splitlines()
     answers = [json.loads(line) for line in lines]
     assert [answer.pop("file") for answer in answers] == [
         str(path) for path in (folder / "b.png", folder / "deep" / "a.png", photo)
     ]
     for answer in answers[1:]:  # the same photo twice
-        assert answer == alone
-    assert answers[0] != alone
+        assert answer == single
+    assert answers[0] != single
 
 
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize("command", [["classify"], ["project"], ["analyze", "project"]])
-def test_a_photo_that_cannot_be_used_does_not_end_the_others(
-    run: Run, photo: Path, broken: Path, server: str, tmp_path: Path, command: list[str], there: bool
+def test_an_unusable_photo_does_not_affect_the_others(
+    run: Run, photo: Path, broken: Path, server: str, tmp_path: Path, command: list[str], remote: bool
 ) -> None:
-    where: list[object] = ["--server", server] if there else []
+    location: list[object] = ["--server", server] if remote else []
     options = [] if command == ["classify"] else ["--top", 1, "--out", tmp_path / "out"]
-    result = run(*command, broken, "missing.jpg", photo, *options, "--json", *where)
+    result = run(*command, broken, "missing.jpg", photo, *options, "--json", *location)
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.code == 2
     assert [answer["file"] for answer in answers] == [str(broken), "missing.jpg", str(photo)]
@@ -205,14 +203,14 @@ def test_a_photo_that_cannot_be_used_does_not_end_the_others(
     assert errors[0].startswith(f"zfscope: {broken}: ")
 
 
-def test_a_person_sees_the_rows_of_the_others(run: Run, photo: Path, broken: Path) -> None:
+def test_text_output_still_has_the_rows_of_the_usable_photos(run: Run, photo: Path, broken: Path) -> None:
     result = run("classify", broken, photo)
     assert result.code == 2
     assert "1 photo, by tiny version 2" in result.stdout
     assert result.stderr.startswith(f"zfscope: {broken}: ")
 
 
-def test_what_is_wrong_with_the_call_is_said_once(run: Run, photo: Path, folder: Path) -> None:
+def test_an_error_that_affects_all_photos_is_reported_once(run: Run, photo: Path, folder: Path) -> None:
     (folder / "notes.txt").unlink()
     result = run("project", photo, folder, "--layer", "conv9")
     assert (result.code, result.stdout) == (2, "")
@@ -221,17 +219,17 @@ def test_what_is_wrong_with_the_call_is_said_once(run: Run, photo: Path, folder:
     assert (result.code, len(result.stderr.splitlines())) == (2, 1)
 
 
-def test_a_photo_comes_from_standard_input(
+def test_a_photo_can_be_read_from_standard_input(
     environment: dict[str, str], photo: Path, tmp_path: Path, command: Path
 ) -> None:
-    for words in (["classify"], ["project", "--top", "1", "--out", str(tmp_path / "out")]):
-        done = subprocess.run(
-            [command, words[0], "-", *words[1:], "--json"],
+    for arguments in (["classify"], ["project", "--top", "1", "--out", str(tmp_path / "out")]):
+        process = subprocess.run(
+            [command, arguments[0], "-", *arguments[1:], "--json"],
             input=photo.read_bytes(),
             env=environment,
             capture_output=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["model"] == "tiny"
+        assert process.returncode == 0, process.stderr
+        assert json.loads(process.stdout)["model"] == "tiny"
     assert (tmp_path / "out" / "stdin-conv5.png").exists()

@@ -1,4 +1,4 @@
-"""Options made from a JSON schema."""
+"""Command-line options generated from a JSON schema."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -28,24 +28,24 @@ class Params(BaseModel):
     masks: tuple[Base64Bytes, ...] = ()
 
 
-def parse(*words: str, params: type[BaseModel] = Params) -> dict[str, Any]:
-    options, given = schema_options(params.model_json_schema()), dict[str, Any]()
+def parse(*arguments: str, params: type[BaseModel] = Params) -> dict[str, Any]:
+    options, parsed = schema_options(params.model_json_schema()), dict[str, Any]()
 
     def fake(**values: Any) -> None:
-        taken = {name: values[option.name] for name, option in options.items()}
-        given.update({name: value for name, value in taken.items() if value is not None})
+        by_parameter = {name: values[option.name] for name, option in options.items()}
+        parsed.update({name: value for name, value in by_parameter.items() if value is not None})
 
     command = make_command(with_parameters(fake, *options.values()), "fake", cls=AnalyzerCommand)
-    command.main(list(words), prog_name="zfscope analyze fake", standalone_mode=False)
-    return given
+    command.main(list(arguments), prog_name="zfscope analyze fake", standalone_mode=False)
+    return parsed
 
 
-def test_what_is_not_given_is_left_out() -> None:
+def test_options_that_are_not_passed_are_left_out() -> None:
     assert parse() == {}
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         (["--window", "16"], {"window": 16}),
         (["--share", "0.5"], {"share": 0.5}),
@@ -58,30 +58,30 @@ def test_what_is_not_given_is_left_out() -> None:
         (["--where", '{"x": 2}'], {"where": {"x": 2}}),
     ],
 )
-def test_options_are_read_as_the_schema_types_them(words: list[str], expected: dict[str, Any]) -> None:
-    assert parse(*words) == expected
+def test_values_are_parsed_as_the_types_of_the_schema(arguments: list[str], expected: dict[str, Any]) -> None:
+    assert parse(*arguments) == expected
     Params.model_validate(expected)
 
 
-def test_bytes_come_from_files(tmp_path: Path) -> None:
+def test_bytes_are_read_from_files(tmp_path: Path) -> None:
     files = [tmp_path / name for name in "abc"]
     for file in files:
         file.write_bytes(file.name.encode() * 100 + b"\xff\n")
-    given = parse("--icon", str(files[0]), "--masks", *map(str, files[1:]), "--masks", str(files[0]))
-    params = Params.model_validate(given)
+    parsed = parse("--icon", str(files[0]), "--masks", *map(str, files[1:]), "--masks", str(files[0]))
+    params = Params.model_validate(parsed)
     assert params.icon == files[0].read_bytes()
-    assert params.masks == tuple(files[place].read_bytes() for place in (1, 2, 0))
+    assert params.masks == tuple(files[index].read_bytes() for index in (1, 2, 0))
 
 
-@pytest.mark.parametrize("written", ["{}", "@{}"])
+@pytest.mark.parametrize("form", ["{}", "@{}"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_json_may_come_from_a_file(tmp_path: Path, written: str, encoding: str) -> None:
+def test_json_can_be_read_from_a_file(tmp_path: Path, form: str, encoding: str) -> None:
     file = tmp_path / "boxes.json"
     file.write_text('[{"x": 7}]', encoding=encoding)
-    assert parse("--boxes", written.format(file)) == {"boxes": [{"x": 7}]}
+    assert parse("--boxes", form.format(file)) == {"boxes": [{"x": 7}]}
 
 
-def test_a_file_whose_name_is_json_is_told_by_an_at_sign(
+def test_an_at_sign_marks_a_file_whose_name_is_valid_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -91,24 +91,24 @@ def test_a_file_whose_name_is_json_is_told_by_an_at_sign(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "Expecting value: line 1 column 1"),
         (b'[{"x": 7,}]', "Expecting property name|Illegal trailing comma"),
         (b"\xff\xfe\xff", "codec can't decode"),
     ],
 )
-def test_a_file_without_json_is_told_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, told: str
+def test_a_file_without_json_is_reported_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # a message does not show all of a long path
+    monkeypatch.chdir(tmp_path)  # messages truncate long paths
     Path("boxes.json").write_bytes(content)
-    with pytest.raises(InputError, match=f"--boxes: file 'boxes.json' is not valid JSON: .*({told})"):
+    with pytest.raises(InputError, match=f"--boxes: file 'boxes.json' is not valid JSON: .*({message})"):
         parse("--boxes", "boxes.json")
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         (["--window", "wide"], "--window: invalid int value: 'wide'"),
         (["--fill", "blue"], "--fill: invalid choice: 'blue'"),
@@ -126,20 +126,20 @@ def test_a_file_without_json_is_told_with_the_reason(
         (["--masks"], "--masks: expected at least one argument"),
     ],
 )
-def test_what_cannot_be_read_is_told(words: list[str], told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        parse(*words)
+def test_an_invalid_option_is_rejected_with_a_reason(arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse(*arguments)
 
 
-def test_what_is_required_is_asked_for() -> None:
-    class Asking(BaseModel):
+def test_a_missing_required_option_is_reported() -> None:
+    class Required(BaseModel):
         part_boxes: tuple[Box, ...]
 
     with pytest.raises(InputError, match="required: --part-boxes"):
-        parse(params=Asking)
+        parse(params=Required)
 
 
-def test_the_help_has_descriptions_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_shows_descriptions_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     parse("--help")
     text = " ".join(capsys.readouterr().out.split())
     assert "Pixels, 100 % of them. [default: 32]" in text
@@ -153,7 +153,7 @@ class Tree(BaseModel):
     branches: "tuple[Tree, ...]" = ()
 
 
-def test_the_sketch_of_json_that_holds_itself_ends(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_abbreviates_a_recursive_schema(capsys: pytest.CaptureFixture[str]) -> None:
     class Growing(BaseModel):
         tree: Tree = Tree()
 

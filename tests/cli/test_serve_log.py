@@ -1,4 +1,4 @@
-"""`zfscope serve` whose log or stdout cannot be written: it starts, answers calls, and ends as always."""
+"""`zfscope serve` starts, answers calls and stops normally even if its log or stdout cannot be written."""
 
 import signal
 import socket
@@ -17,7 +17,7 @@ def free_address() -> str:
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">/dev/full 2>&1", ">&- 2>&- <&-", "2>&1"])
-def test_calls_are_answered_whatever_becomes_of_the_output(
+def test_calls_are_answered_even_if_the_output_cannot_be_written(
     command: Path, store: Path, photo: Path, tmp_path: Path, redirection: str
 ) -> None:
     address = free_address()

@@ -1,4 +1,4 @@
-"""What commands import, and the command line where what computes is not installed."""
+"""Modules that commands import, and the command line without the extra `engine`."""
 
 import json
 import os
@@ -18,9 +18,9 @@ from zfscope.cli.app import COMMANDS
 from zfscope.errors import MissingExtra
 from zfscope.extras import ENGINE_MODULES, engine_needed
 
-SENTENCE = "this needs zfscope[cpu]: pip install 'zfscope[cpu]'"
+MESSAGE = "this needs zfscope[cpu]: pip install 'zfscope[cpu]'"
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
-# What computes; grpc itself imports its own further packages where they are installed.
+# Modules of the engine, without those that grpc itself imports if they are installed.
 ENGINE = {*ENGINE_MODULES, "onnxruntime", "ray"} - {"grpc_channelz", "grpc_reflection"}
 HEAVY = {*ENGINE, "grpc", "numpy", "pydantic", "rich", "PIL"}
 
@@ -35,10 +35,10 @@ print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
 
 
-def imported(*words: object, env: dict[str, str]) -> set[str]:
-    """Run a command in a process of its own and return the modules that it imported."""
+def imported(*arguments: object, env: dict[str, str]) -> set[str]:
+    """Run a command in a separate process and return the modules that it imported."""
     result = subprocess.run(
-        [sys.executable, "-c", IMPORTED, *map(str, words)],
+        [sys.executable, "-c", IMPORTED, *map(str, arguments)],
         env={**os.environ, **env},
         capture_output=True,
         text=True,
@@ -48,7 +48,7 @@ def imported(*words: object, env: dict[str, str]) -> set[str]:
     return set(json.loads(result.stderr.splitlines()[-1]))
 
 
-def test_help_imports_no_command_and_nothing_heavy(environment: dict[str, str]) -> None:
+def test_the_help_imports_no_command_and_no_heavy_module(environment: dict[str, str]) -> None:
     modules = imported("--help", env=environment)
     assert not modules & HEAVY
     assert not modules & {entry.target.partition(":")[0] for entry in COMMANDS.values()}
@@ -56,29 +56,29 @@ def test_help_imports_no_command_and_nothing_heavy(environment: dict[str, str]) 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_summary_of_a_command_is_the_first_sentence_of_its_help(name: str) -> None:
-    command, whole = COMMANDS[name].load(name), 10_000
-    stated = TyperCommand(name, help=COMMANDS[name].summary)
+    command, length = COMMANDS[name].load(name), 10_000
+    expected = TyperCommand(name, help=COMMANDS[name].summary)
     assert command.name == name
-    assert stated.get_short_help_str(whole) == command.get_short_help_str(whole)
+    assert expected.get_short_help_str(length) == command.get_short_help_str(length)
 
 
-def test_a_misspelt_command_is_answered_with_the_nearest(run: Any) -> None:
+def test_a_misspelt_command_suggests_the_closest_one(run: Any) -> None:
     result = run("clasify")
     assert result.code == 2
     assert "No such command 'clasify'. Did you mean 'classify'?" in result.stderr
 
 
-def test_classifying_in_this_process_imports_onnx_runtime_and_no_torch(
+def test_classifying_locally_imports_onnx_runtime_but_not_torch(
     environment: dict[str, str], photo: Path
 ) -> None:
-    cold = imported("classify", photo, "--json", env=environment)  # the graph is exported first
+    cold = imported("classify", photo, "--json", env=environment)  # exports the graph first
     assert {"onnx", "onnxruntime"} <= cold
     assert not cold & {"torch", "scipy", "skimage", "matplotlib", "pyarrow", "jinja2"}
     warm = imported("classify", photo, "--json", env=environment)
     assert not warm & {"torch", "onnx", "scipy", "skimage", "matplotlib", "pyarrow", "jinja2"}
 
 
-def test_asking_a_service_imports_nothing_of_the_engine(
+def test_calling_a_service_imports_no_module_of_the_engine(
     environment: dict[str, str], photo: Path, server: str
 ) -> None:
     modules = imported("classify", photo, "--server", server, env=environment)
@@ -86,24 +86,24 @@ def test_asking_a_service_imports_nothing_of_the_engine(
     assert "grpc" in modules
 
 
-def test_a_service_is_asked_without_the_engine(
+def test_commands_can_call_a_service_without_the_engine(
     environment: dict[str, str], photo: Path, server: str, tmp_path: Path
 ) -> None:
-    there, out = ("--server", server, "--json"), tmp_path / "out"
+    remote, out = ("--server", server, "--json"), tmp_path / "out"
     classified, folder, projected, analyzed, models, health, analyzers = run_commands_without_engine(
         [
-            ("classify", photo, *there),
+            ("classify", photo, *remote),
             ("classify", photo.parent, "--server", server),
-            ("project", photo, "--layer", "conv3", "--top", 1, "--out", out, *there),
-            ("analyze", "occlude", photo, "--layer", "conv2", "--out", out, *there),
-            ("models", *there),
-            ("health", *there),
-            ("analyzers", *there),
+            ("project", photo, "--layer", "conv3", "--top", 1, "--out", out, *remote),
+            ("analyze", "occlude", photo, "--layer", "conv2", "--out", out, *remote),
+            ("models", *remote),
+            ("health", *remote),
+            ("analyzers", *remote),
         ],
         env=environment,
     )
-    for ended in (classified, folder, projected, analyzed, models, health, analyzers):
-        assert (ended.code, ended.stderr) == (0, "")
+    for result in (classified, folder, projected, analyzed, models, health, analyzers):
+        assert (result.code, result.stderr) == (0, "")
     assert json.loads(classified.stdout)["model"] == "tiny"
     assert "1 photo, by tiny version 2" in folder.stdout
     assert Path(json.loads(projected.stdout)["sheet"]).is_file()
@@ -113,7 +113,7 @@ def test_a_service_is_asked_without_the_engine(
     assert "occlude" in analyzers.stdout
 
 
-def test_a_command_that_computes_says_what_to_install(
+def test_local_commands_without_the_engine_name_the_package_to_install(
     environment: dict[str, str], photo: Path, tmp_path: Path
 ) -> None:
     commands = [
@@ -134,18 +134,21 @@ def test_a_command_that_computes_says_what_to_install(
         ("evolve", "--layer", "conv1"),
         ("compare", photo, "--models", "tiny,tiny"),
     ]
-    nowhere = {**environment, "ZFSCOPE_STORE": str(tmp_path / "nowhere")}  # who has no engine has no store
-    for words, ended in zip(commands, run_commands_without_engine(commands, env=nowhere), strict=True):
-        assert ended == (2, "", f"zfscope: {SENTENCE}\n"), words
+    nowhere = {
+        **environment,
+        "ZFSCOPE_STORE": str(tmp_path / "nowhere"),
+    }  # as on a machine without the engine
+    for command, result in zip(commands, run_commands_without_engine(commands, env=nowhere), strict=True):
+        assert result == (2, "", f"zfscope: {MESSAGE}\n"), command
 
 
-def test_the_help_of_every_command_needs_no_engine(environment: dict[str, str]) -> None:
+def test_the_help_of_every_command_works_without_the_engine(environment: dict[str, str]) -> None:
     commands = [(name, "--help") for name in COMMANDS]
-    for words, ended in zip(commands, run_commands_without_engine(commands, env=environment), strict=True):
-        assert (ended.code, ended.stderr) == (0, ""), words
+    for command, result in zip(commands, run_commands_without_engine(commands, env=environment), strict=True):
+        assert (result.code, result.stderr) == (0, ""), command
 
 
-def test_in_python_the_clients_need_no_engine_and_what_computes_says_what_to_install(
+def test_the_python_clients_work_without_the_engine_and_other_names_report_it(
     photo: Path, server: str
 ) -> None:
     program = """
@@ -165,14 +168,14 @@ except MissingExtra as error:
     print(error)
 """
     printed = run_without_engine(program, str(photo), server).splitlines()
-    assert printed == ["tiny True", f"True {SENTENCE}", f"True {SENTENCE}", SENTENCE]
+    assert printed == ["tiny True", f"True {MESSAGE}", f"True {MESSAGE}", MESSAGE]
 
 
-def test_another_missing_module_is_a_fault_and_not_a_missing_extra() -> None:
+def test_a_missing_module_of_another_package_is_not_a_missing_extra() -> None:
     with pytest.raises(ModuleNotFoundError) as raised, engine_needed():
         raise ModuleNotFoundError("No module named 'zfscope_blur'", name="zfscope_blur")
     assert not isinstance(raised.value, MissingExtra)
-    with pytest.raises(MissingExtra, match=re.escape(SENTENCE)), engine_needed():
+    with pytest.raises(MissingExtra, match=re.escape(MESSAGE)), engine_needed():
         raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
 
 
@@ -180,10 +183,10 @@ def normalised(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def test_the_modules_of_the_engine_are_those_of_its_extra() -> None:
-    stated = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]["engine"]
-    extra = {re.split(r"[<>=]", requirement)[0] for requirement in stated}
+def test_the_engine_modules_match_the_extra() -> None:
+    requirements = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]["engine"]
+    extra = {re.split(r"[<>=]", requirement)[0] for requirement in requirements}
     packages = packages_distributions()
-    brought = {module: {normalised(name) for name in packages[module]} & extra for module in ENGINE_MODULES}
-    assert all(brought.values()), brought
-    assert set().union(*brought.values()) == extra
+    providers = {module: {normalised(name) for name in packages[module]} & extra for module in ENGINE_MODULES}
+    assert all(providers.values()), providers
+    assert set().union(*providers.values()) == extra
