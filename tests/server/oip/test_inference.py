@@ -96,8 +96,8 @@ def test_requests_share_a_pass_and_a_cancelled_one_does_not_affect_others(
         return whole(runtime, images)
 
     def wait_for(images: int) -> None:
-        (lane,) = cold_service.service._backend.batcher._lanes.values()
-        while lane.waiting != images:
+        (queue,) = cold_service.service._backend.batcher._queues.values()
+        while queue.length != images:
             time.sleep(0.01)
 
     monkeypatch.setattr(OnnxRuntime, "forward", held)

@@ -1,4 +1,4 @@
-"""AnalysisService over the wire."""
+"""Project over the wire, compared with the analyzer in process."""
 
 from pathlib import Path
 from typing import Any
@@ -35,28 +35,35 @@ def test_the_response_matches_the_analyzer_in_process(client: Client, photo: byt
     )
 
     assert len(answer.projections) == len(records) == 4
-    for place, (got, wanted) in enumerate(zip(answer.projections, records, strict=True)):
-        assert (got.layer, got.map, got.y, got.x) == tuple(wanted[n] for n in ("layer", "map", "y", "x"))
-        assert_close(got.activation, wanted["activation"])
-        box = got.receptive_field
-        assert [box.x0, box.y0, box.x1, box.y1] == [wanted[side] for side in ("x0", "y0", "x1", "y1")]
-        assert_close(got.tensor, expected.tensors["projections"][place])
-        assert_close(got.control_tensor, expected.tensors["controls"][place])
-        picture = expected.picture(wanted["picture"])
-        assert got.picture is not None
+    for index, (actual, record) in enumerate(zip(answer.projections, records, strict=True)):
+        assert (actual.layer, actual.map, actual.y, actual.x) == tuple(
+            record[n] for n in ("layer", "map", "y", "x")
+        )
+        assert_close(actual.activation, record["activation"])
+        box = actual.receptive_field
+        assert [box.x0, box.y0, box.x1, box.y1] == [record[side] for side in ("x0", "y0", "x1", "y1")]
+        assert_close(actual.tensor, expected.tensors["projections"][index])
+        assert_close(actual.control_tensor, expected.tensors["controls"][index])
+        picture = expected.picture(record["picture"])
+        assert actual.picture is not None
         assert picture is not None
-        assert (got.picture.name, got.picture.scale) == (picture.name, picture.scale)
+        assert (actual.picture.name, actual.picture.scale) == (picture.name, picture.scale)
 
 
 def test_by_default_nine_maps_of_conv5_are_drawn(client: Client, photo: bytes) -> None:
     answer = client.project(photo)
 
-    assert [seen.layer for seen in answer.projections] == ["conv5"] * 9
-    assert len({seen.map for seen in answer.projections}) == 9
+    assert [projection.layer for projection in answer.projections] == ["conv5"] * 9
+    assert len({projection.map for projection in answer.projections}) == 9
     assert answer.sheet is not None
     assert answer.sheet.png.startswith(PNG)
-    assert all(seen.picture is not None and seen.picture.png.startswith(PNG) for seen in answer.projections)
-    assert all(seen.tensor is None and seen.control_tensor is None for seen in answer.projections)
+    assert all(
+        projection.picture is not None and projection.picture.png.startswith(PNG)
+        for projection in answer.projections
+    )
+    assert all(
+        projection.tensor is None and projection.control_tensor is None for projection in answer.projections
+    )
 
 
 def test_the_response_names_the_model_and_the_size_of_the_photo(client: Client, photo: bytes) -> None:
@@ -69,17 +76,19 @@ def test_tensors_can_be_requested_without_pictures(client: Client, photo: bytes)
     answer = client.project(photo, top=2, pictures=False, tensors=True)
 
     assert answer.sheet is None
-    assert all(seen.picture is None for seen in answer.projections)
-    assert [seen.tensor.shape for seen in answer.projections if seen.tensor is not None] == [(3, 32, 32)] * 2
+    assert all(projection.picture is None for projection in answer.projections)
+    assert [
+        projection.tensor.shape for projection in answer.projections if projection.tensor is not None
+    ] == [(3, 32, 32)] * 2
 
 
 def test_the_control_is_a_different_projection_of_the_same_unit(client: Client, photo: bytes) -> None:
-    (seen,) = client.project(photo, top=1, control=True, tensors=True).projections
+    (projection,) = client.project(photo, top=1, control=True, tensors=True).projections
 
-    assert seen.tensor is not None
-    assert seen.control_tensor is not None
-    assert seen.tensor.shape == seen.control_tensor.shape
-    assert not np.allclose(seen.tensor, seen.control_tensor)
+    assert projection.tensor is not None
+    assert projection.control_tensor is not None
+    assert projection.tensor.shape == projection.control_tensor.shape
+    assert not np.allclose(projection.tensor, projection.control_tensor)
 
 
 def test_units_are_returned_in_the_requested_order(client: Client, photo: bytes) -> None:
@@ -87,14 +96,14 @@ def test_units_are_returned_in_the_requested_order(client: Client, photo: bytes)
 
     answer = client.project(photo, units=units)
 
-    assert [seen.map for seen in answer.projections] == [3, 0, 11]
-    assert [(seen.y, seen.x) for seen in answer.projections[:2]] == [(1, 2), (6, 0)]
+    assert [projection.map for projection in answer.projections] == [3, 0, 11]
+    assert [(projection.y, projection.x) for projection in answer.projections[:2]] == [(1, 2), (6, 0)]
 
 
 def test_a_unit_of_a_fully_connected_layer_has_no_row_and_column(client: Client, photo: bytes) -> None:
-    (seen,) = client.project(photo, layer="fc6", units=[Unit(2)]).projections
+    (projection,) = client.project(photo, layer="fc6", units=[Unit(2)]).projections
 
-    assert (seen.layer, seen.map, seen.y, seen.x) == ("fc6", 2, None, None)
+    assert (projection.layer, projection.map, projection.y, projection.x) == ("fc6", 2, None, None)
 
 
 def test_a_tensor_can_replace_the_photo(client: Client) -> None:

@@ -238,9 +238,7 @@ def test_an_invalid_result_fails_only_its_own_call(
         images = [image_pb2.Image(encoded=photo)]
         request = pb.AnalyzeRequest(analyzer="invalid", images=images, parameters=struct, tensors=True)
 
-        error = call_error(
-            lambda *asked, **given: list(stub_of(fake_client).Analyze(*asked, **given)), request
-        )
+        error = call_error(analyze_all(fake_client), request)
 
         assert error.code is grpc.StatusCode.INTERNAL, INVALID_RESULTS[case]
         message = "analyzer 'invalid' (zfscope-fake 1.2) failed; see its log for request id "

@@ -33,7 +33,7 @@ def model(store: Path) -> Model:
 
 
 def probabilities(model: Model, pixels: np.ndarray) -> np.ndarray:
-    """The mean of the crops' probabilities, by torch."""
+    """Return the mean probabilities of the crops, computed with torch."""
     with torch.inference_mode():
         mean: np.ndarray = model.network(torch.from_numpy(pixels)).softmax(dim=1).mean(dim=0).numpy()
     return mean
@@ -61,18 +61,18 @@ def test_loading_a_model_does_not_delay_requests_to_other_models(
 ) -> None:
     service = make_service(settings)
     service.warm_up()
-    begun, released, load = threading.Event(), threading.Event(), ModelStore.load
+    started, released, load = threading.Event(), threading.Event(), ModelStore.load
 
-    def slow(*args: Any, **options: Any) -> Model:
-        begun.set()
+    def slow_load(*args: Any, **options: Any) -> Model:
+        started.set()
         assert released.wait(timeout=30)
         return load(*args, **options)
 
-    monkeypatch.setattr(ModelStore, "load", slow)
+    monkeypatch.setattr(ModelStore, "load", slow_load)
     request = pb.ClassifyRequest(version=1, image=image_pb2.Image(tensor=tensor_to_wire(blank())))
     with grpc.insecure_channel(service.address) as channel, Client(service.address) as client:
         waiting = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
-        assert begun.wait(timeout=30)
+        assert started.wait(timeout=30)
 
         assert client.classify(blank()).version == 2
 
@@ -84,7 +84,7 @@ def blank() -> np.ndarray:
     return np.zeros((3, 32, 32), np.float32)
 
 
-def write_model_of_maps(store: Path) -> None:
+def write_model_without_classes(store: Path) -> None:
     spec = NetworkSpec(name="maps", input_size=32, layers=SPEC.layers[:-2])
     manifest = Manifest(
         name="maps",
@@ -93,7 +93,7 @@ def write_model_of_maps(store: Path) -> None:
         network=spec,
         preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
         labels=(),
-        provenance=Provenance(source="made up in a test"),
+        provenance=Provenance(source="created by a test"),
     )
     write_model(store, manifest, build(spec, generator=torch.Generator().manual_seed(1)))
 
@@ -101,29 +101,31 @@ def write_model_of_maps(store: Path) -> None:
 def test_a_model_without_classes_can_be_analyzed_but_does_not_classify(
     settings: Settings, photo: bytes, tmp_path: Path, make_service: Callable[[Settings], RunningService]
 ) -> None:
-    write_model_of_maps(tmp_path)
+    write_model_without_classes(tmp_path)
     service = make_service(settings.model_copy(update={"store": tmp_path, "default_model": "maps"}))
     service.warm_up()
-    told = "^model 'maps' version 1 has no classes: it ends in the feature maps of 'relu5'"
+    message = "^model 'maps' version 1 has no classes: it ends in the feature maps of 'relu5'"
     with Client(service.address) as client:
         assert (client.models()[0].classes, client.model().labels) == (0, ())
         assert len(client.project(photo, layer="relu5", top=2, control=True).projections) == 2
         parts = {"all": [Box(10, 10, 30, 30)] * 2}
         assert client.correspond([photo, photo], parts, layers=["relu5"]).rows[0].mean == 0
-        for refused in (
+        for call in (
             partial(client.classify, photo),
             partial(client.occlude, photo, layer="relu5", window=16, stride=8),
             partial(client.measure_invariance, [photo], layers=["conv1"]),
         ):
-            with pytest.raises(InputError, match=told):
-                refused()
+            with pytest.raises(InputError, match=message):
+                call()
 
 
 def test_probability_is_the_softmax_of_the_logits(client: Client, photo: bytes) -> None:
     classes = client.classify(photo).classes
 
-    powers = np.exp([score.logit for score in classes])
-    assert [score.probability for score in classes] == pytest.approx(list(powers / powers.sum()), rel=1e-4)
+    exponentials = np.exp([score.logit for score in classes])
+    assert [score.probability for score in classes] == pytest.approx(
+        list(exponentials / exponentials.sum()), rel=1e-4
+    )
 
 
 def test_probabilities_of_ten_crops_are_averaged(client: Client, photo: bytes, model: Model) -> None:
@@ -185,28 +187,29 @@ def test_both_runtimes_return_the_same_probabilities(
     assert scores == pytest.approx([score.probability for score in client.classify(photo).classes], abs=1e-5)
 
 
-class HeldPasses:
-    """Holds each forward pass of a service until it is let go."""
+class BlockedForward:
+    """A forward pass that blocks until it is released; records the batch sizes."""
 
-    def __init__(self, whole: Callable[..., Any]) -> None:
-        self.sizes: list[int] = []
-        self.begun, self._let_go, self._whole = threading.Semaphore(0), threading.Semaphore(0), whole
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self.batch_sizes: list[int] = []
+        self.started, self._released, self._forward = threading.Semaphore(0), threading.Semaphore(0), forward
 
     def __call__(self, runtime: OnnxRuntime, images: np.ndarray) -> np.ndarray:
-        self.sizes.append(len(images))
-        self.begun.release()
-        assert self._let_go.acquire(timeout=30)
-        return self._whole(runtime, images)
+        self.batch_sizes.append(len(images))
+        self.started.release()
+        assert self._released.acquire(timeout=30)
+        return self._forward(runtime, images)
 
-    def let_go(self) -> None:
-        self._let_go.release()
+    def release(self) -> None:
+        """Let one pass continue: the running one, otherwise the next."""
+        self._released.release()
 
 
 def test_cancelling_one_of_four_requests_in_a_pass_does_not_affect_the_others(
     monkeypatch: pytest.MonkeyPatch, service: RunningService, channel: grpc.Channel, model: Model
 ) -> None:
-    held = HeldPasses(OnnxRuntime.forward)
-    monkeypatch.setattr(OnnxRuntime, "forward", lambda runtime, images: held(runtime, images))
+    blocked = BlockedForward(OnnxRuntime.forward)
+    monkeypatch.setattr(OnnxRuntime, "forward", lambda runtime, images: blocked(runtime, images))
     stub = ClassificationServiceStub(channel)
     pixels = np.random.default_rng(5).normal(0, 1, (5, 3, 32, 32)).astype(np.float32)
     with torch.inference_mode():
@@ -214,25 +217,25 @@ def test_cancelling_one_of_four_requests_in_a_pass_does_not_affect_the_others(
         logits = model.network(torch.from_numpy(pixels)).max(dim=1).values.tolist()
     requests = [pb.ClassifyRequest(image=image_pb2.Image(tensor=tensor_to_wire(one))) for one in pixels]
 
-    async def waiting() -> int:
-        return sum(lane.waiting for lane in service.service._backend.batcher._lanes.values())
+    async def queued_images() -> int:
+        return sum(queue.length for queue in service.service._backend.batcher._queues.values())
 
-    def wait_for(images: int) -> None:
-        while service.call(waiting()) != images:
+    def wait_for_queued(images: int) -> None:
+        while service.call(queued_images()) != images:
             time.sleep(0.001)
 
-    for turn in range(100):
-        gone = turn % 4
+    for repetition in range(100):
+        cancelled = repetition % 4
         first = stub.Classify.future(requests[4], timeout=30)
-        assert held.begun.acquire(timeout=30)
+        assert blocked.started.acquire(timeout=30)
         calls = [stub.Classify.future(request, timeout=30) for request in requests[:4]]
-        wait_for(4)
-        held.let_go()
-        assert held.begun.acquire(timeout=30)  # the pass of all four
-        calls.pop(gone).cancel()
-        held.let_go()
+        wait_for_queued(4)
+        blocked.release()
+        assert blocked.started.acquire(timeout=30)  # the pass of all four
+        calls.pop(cancelled).cancel()
+        blocked.release()
         answers = [call.result(timeout=30).classes[0] for call in (first, *calls)]
-        others = [4, *(number for number in range(4) if number != gone)]
+        others = [4, *(number for number in range(4) if number != cancelled)]
         assert [answer.index for answer in answers] == [expected[number] for number in others]
         assert [answer.logit for answer in answers] == pytest.approx([logits[n] for n in others], abs=1e-4)
-    assert held.sizes == [1, 4] * 100
+    assert blocked.batch_sizes == [1, 4] * 100

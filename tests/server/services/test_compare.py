@@ -1,4 +1,4 @@
-"""CompareArchitectures over the wire, against the analyzer in process."""
+"""CompareArchitectures over the wire, compared with the analyzer in process."""
 
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,10 @@ def test_the_response_matches_the_analyzer_in_process(client: Client, photo: byt
     answer = client.compare_architectures(PAIR, [photo, photo], tensors=True)
 
     assert answer.table.columns == ("measure", "tiny 1", "tiny 2")
-    for got, wanted in zip(answer.table.rows, expected.tables["architectures"].rows, strict=True):
-        assert got[0] == wanted[0]
-        assert got[1:] == tuple(
-            cell if isinstance(cell, str | None) else pytest.approx(cell, rel=1e-3) for cell in wanted[1:]
+    for actual, row in zip(answer.table.rows, expected.tables["architectures"].rows, strict=True):
+        assert actual[0] == row[0]
+        assert actual[1:] == tuple(
+            cell if isinstance(cell, str | None) else pytest.approx(cell, rel=1e-3) for cell in row[1:]
         )
     assert set(answer.tensors) == set(expected.tensors)
     assert "tiny-2-filters" in answer.tensors
@@ -61,7 +61,7 @@ def test_tensors_are_sent_only_on_request_and_the_picture_by_default(client: Cli
 
 
 @pytest.mark.parametrize(
-    ("models", "count", "error", "field", "told"),
+    ("models", "count", "error", "field", "message"),
     [
         ([], 1, InputError, "models", "models has 0; allowed are 2 to 8"),
         (["tiny"], 1, InputError, "models", "models has 1; allowed are 2 to 8"),
@@ -84,9 +84,9 @@ def test_errors_name_the_field_its_value_and_what_is_allowed(
     count: int,
     error: type[ZfscopeError],
     field: str,
-    told: str,
+    message: str,
 ) -> None:
-    with pytest.raises(error, match=told) as caught:
+    with pytest.raises(error, match=message) as caught:
         client.compare_architectures(models, [photo] * count)
     assert caught.value.field == field
 
@@ -100,8 +100,8 @@ def test_requests_over_the_budget_are_rejected(settings: Any, make_service: Any,
 
 def test_unset_versions_mean_the_newest() -> None:
     request = pb.CompareArchitecturesRequest(models=[pb.ModelRef(name="a"), pb.ModelRef(name="b", version=3)])
-    question = call_of(ARCHITECTURES, request)
-    assert (question.model, question.version, question.parameters) == (
+    call = call_of(ARCHITECTURES, request)
+    assert (call.model, call.version, call.parameters) == (
         "a",
         None,
         {"others": ["b:3"], "index": ""},

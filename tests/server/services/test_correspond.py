@@ -1,4 +1,4 @@
-"""Correspond over the wire."""
+"""Correspond over the wire, compared with the analyzer in process."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,26 +26,26 @@ from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 PNG = b"\x89PNG\r\n\x1a\n"
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
-# Of the first photo, 60 x 48, the network sees (8.7, 2.7) to (51.3, 45.3); of the second, 80 x 50,
-# (17.8, 2.8) to (62.2, 47.2); the third is as the first.
+# The network sees (8.7, 2.7) to (51.3, 45.3) of the first and third photos, 60 x 48, and (17.8, 2.8) to
+# (62.2, 47.2) of the second, 80 x 50.
 PARTS = {
     "nose": [Box(20, 12, 36, 30), Box(30.5, 10, 44, 21.5), Box(9, 3, 22, 20)],
     "left eye": [Box(30, 20, 40, 30), Box(20, 25, 33, 36), Box(40, 30, 51, 45)],
 }
 LAYERS = ("pool1", "fc6")
-# Every option has a value that is not its default.
+# No option has its default value.
 OPTIONS: dict[str, Any] = {"layers": LAYERS, "random": 3, "seed": 5, "fill": "black"}
 
 
 @pytest.fixture
 def photos(make_photo: Callable[..., bytes]) -> list[bytes]:
-    """Three photos: one of another size, and one whose pixels were rounded."""
+    """Three photos: a PNG, a PNG of another size, and a JPEG."""
     return [make_photo(), make_photo(80, 50), make_photo(kind="JPEG")]
 
 
 @pytest.fixture
-def analysed(store: Path, photos: list[bytes]) -> Analysis:
-    """What the analyzer gives in this process."""
+def expected_analysis(store: Path, photos: list[bytes]) -> Analysis:
+    """The result of the analyzer in this process."""
     model = ModelStore(store).load("tiny")
     correspond = load_analyzers().analyzer("correspond")
     images = tuple(prepare(decode(photo), model.preprocessing) for photo in photos)
@@ -59,20 +59,22 @@ def part(*boxes: tuple[float, float, float, float], name: str = "nose") -> pb.Pa
     return pb.Part(name=name, boxes=[image_pb2.Box(**dict(zip(sides, box, strict=True))) for box in boxes])
 
 
-GOOD = (20, 12, 36, 30)
+VALID_BOX = (20, 12, 36, 30)
 
 
 def request(*photos: bytes, **fields: Any) -> pb.CorrespondRequest:
     images = [image_pb2.Image(encoded=photo) for photo in photos]
-    defaults = {"layers": ["conv1"], "parts": [part(*[GOOD] * len(photos))]}
+    defaults = {"layers": ["conv1"], "parts": [part(*[VALID_BOX] * len(photos))]}
     return pb.CorrespondRequest(images=images, **{**defaults, **fields})
 
 
-def test_rows_match_the_analyzer_in_process(client: Client, photos: list[bytes], analysed: Analysis) -> None:
+def test_rows_match_the_analyzer_in_process(
+    client: Client, photos: list[bytes], expected_analysis: Analysis
+) -> None:
     answer = client.correspond(photos, PARTS, **OPTIONS)
 
     assert (answer.model, answer.version) == ("tiny", 2)
-    rows = analysed.tables["correspondence"].rows
+    rows = expected_analysis.tables["correspondence"].rows
     assert [(row.part, row.layer, row.pairs) for row in answer.rows] == [(*row[:2], row[4]) for row in rows]
     assert [(row.part, row.layer, row.pairs) for row in answer.rows] == [
         ("nose", "pool1", 3),
@@ -82,42 +84,42 @@ def test_rows_match_the_analyzer_in_process(client: Client, photos: list[bytes],
         ("random", "pool1", 9),
         ("random", "fc6", 9),
     ]
-    for got, row in zip(answer.rows, rows, strict=True):
-        # A feature at the limit of what counts as no change may fall on either side.
-        assert (got.mean, got.deviation) == pytest.approx(row[2:4], abs=1e-3)
+    for actual, row in zip(answer.rows, rows, strict=True):
+        # A change close to the rounding threshold may or may not count as zero.
+        assert (actual.mean, actual.deviation) == pytest.approx(row[2:4], abs=1e-3)
 
 
 def test_tensors_match_the_analyzer_in_process(
-    client: Client, photos: list[bytes], analysed: Analysis
+    client: Client, photos: list[bytes], expected_analysis: Analysis
 ) -> None:
     answer = client.correspond(photos, PARTS, **OPTIONS, tensors=True)
 
     assert answer.hamming is not None
     assert answer.random_hamming is not None
-    np.testing.assert_allclose(answer.hamming, analysed.tensors["hamming"], atol=1e-3)
-    np.testing.assert_allclose(answer.random_hamming, analysed.tensors["random-hamming"], atol=1e-3)
-    np.testing.assert_array_equal(answer.boxes, analysed.tensors["boxes"])
-    np.testing.assert_array_equal(answer.random_boxes, analysed.tensors["random-boxes"])
+    np.testing.assert_allclose(answer.hamming, expected_analysis.tensors["hamming"], atol=1e-3)
+    np.testing.assert_allclose(answer.random_hamming, expected_analysis.tensors["random-hamming"], atol=1e-3)
+    np.testing.assert_array_equal(answer.boxes, expected_analysis.tensors["boxes"])
+    np.testing.assert_array_equal(answer.random_boxes, expected_analysis.tensors["random-boxes"])
 
 
 def test_the_picture_matches_the_analyzer_in_process(
-    client: Client, photos: list[bytes], analysed: Analysis
+    client: Client, photos: list[bytes], expected_analysis: Analysis
 ) -> None:
     answer = client.correspond(photos, PARTS, **OPTIONS)
 
-    wanted = analysed.picture("correspondence")
+    expected_picture = expected_analysis.picture("correspondence")
     assert answer.picture is not None
-    assert wanted is not None
+    assert expected_picture is not None
     assert answer.picture.png.startswith(PNG)
-    assert (answer.picture.name, answer.picture.scale) == (wanted.name, wanted.scale)
+    assert (answer.picture.name, answer.picture.scale) == (expected_picture.name, expected_picture.scale)
 
 
 def test_unset_fields_get_the_defaults_of_the_analyzer() -> None:
     params = load_analyzers().analyzer("correspond").params
-    asked = call_of(CORRESPOND, pb.CorrespondRequest(parts=[part(GOOD)]))
+    call = call_of(CORRESPOND, pb.CorrespondRequest(parts=[part(VALID_BOX)]))
 
-    boxes = [dict(zip(("x0", "y0", "x1", "y1"), GOOD, strict=True))]
-    assert params.model_validate(asked.parameters) == params(parts=[{"name": "nose", "boxes": boxes}])
+    boxes = [dict(zip(("x0", "y0", "x1", "y1"), VALID_BOX, strict=True))]
+    assert params.model_validate(call.parameters) == params(parts=[{"name": "nose", "boxes": boxes}])
 
 
 def test_without_draws_there_is_no_control(client: Client, photos: list[bytes]) -> None:
@@ -129,12 +131,12 @@ def test_without_draws_there_is_no_control(client: Client, photos: list[bytes]) 
 
 
 def test_the_seed_determines_the_boxes_of_the_control(client: Client, photos: list[bytes]) -> None:
-    drawn = [
+    boxes = [
         client.correspond(photos, PARTS, layers=["conv1"], random=2, tensors=True, **seed).random_boxes
         for seed in ({}, {"seed": 0}, {"seed": 1})
     ]
-    np.testing.assert_array_equal(drawn[0], drawn[1])
-    assert (drawn[0] != drawn[2]).any()
+    np.testing.assert_array_equal(boxes[0], boxes[1])
+    assert (boxes[0] != boxes[2]).any()
 
 
 def test_tensors_are_sent_only_on_request_and_the_picture_by_default(
@@ -145,9 +147,9 @@ def test_tensors_are_sent_only_on_request_and_the_picture_by_default(
     assert answer.picture is not None
     tensors = answer.hamming, answer.boxes, answer.random_hamming, answer.random_boxes
     assert tensors == (None, None, None, None)
-    plain = client.correspond(photos, PARTS, layers=["conv1"], random=1, pictures=False)
-    assert plain.picture is None
-    assert plain.rows == answer.rows
+    without = client.correspond(photos, PARTS, layers=["conv1"], random=1, pictures=False)
+    assert without.picture is None
+    assert without.rows == answer.rows
 
 
 def test_the_default_response_for_five_photos_and_parts_fits_the_default_message_limit(
@@ -162,67 +164,77 @@ def test_the_default_response_for_five_photos_and_parts_fits_the_default_message
     assert response.ByteSize() < 4 << 20
 
 
-NAN, INFINITE = float("nan"), float("inf")
-BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
+NAN, INFINITY = float("nan"), float("inf")
+INVALID_REQUESTS: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
     "no parts": ({"parts": []}, INVALID, "parts", "parts is missing; it is required"),
     "too many parts": (
-        {"parts": [part(GOOD, GOOD, name=str(number)) for number in range(17)]},
+        {"parts": [part(VALID_BOX, VALID_BOX, name=str(number)) for number in range(17)]},
         INVALID,
         "parts",
         "at most 16 items",
     ),
-    "no name": ({"parts": [part(GOOD, GOOD, name="")]}, INVALID, "parts[0].name", "at least 1 character"),
+    "no name": (
+        {"parts": [part(VALID_BOX, VALID_BOX, name="")]},
+        INVALID,
+        "parts[0].name",
+        "at least 1 character",
+    ),
     "the control's name": (
-        {"parts": [part(GOOD, GOOD, name="random")]},
+        {"parts": [part(VALID_BOX, VALID_BOX, name="random")]},
         INVALID,
         "parts[0].name",
         "'random' is reserved for the control",
     ),
     "no boxes": (
-        {"parts": [part(GOOD, GOOD), part(name="eye")]},
+        {"parts": [part(VALID_BOX, VALID_BOX), part(name="eye")]},
         INVALID,
         "parts[1].boxes",
         "parts[1].boxes of 'eye' has 0 boxes for 2 photos: give one box per photo, in order",
     ),
     "a box too few": (
-        {"parts": [part(GOOD)]},
+        {"parts": [part(VALID_BOX)]},
         INVALID,
         "parts[0].boxes",
         "parts[0].boxes of 'nose' has 1 boxes for 2 photos",
     ),
-    "an unset box": (
-        {"parts": [part(GOOD, (0, 0, 0, 0))]},
+    "an empty box": (
+        {"parts": [part(VALID_BOX, (0, 0, 0, 0))]},
         INVALID,
         "parts[0].boxes[1]",
         "the box is empty: x0 has to be less than x1, and y0 less than y1",
     ),
-    "a negative width": ({"parts": [part((36, 12, 20, 30), GOOD)]}, INVALID, "parts[0].boxes[0]", "is empty"),
+    "a negative width": (
+        {"parts": [part((36, 12, 20, 30), VALID_BOX)]},
+        INVALID,
+        "parts[0].boxes[0]",
+        "is empty",
+    ),
     "a negative height": (
-        {"parts": [part(GOOD, GOOD), part(GOOD, (20, 30, 36, 12), name="eye")]},
+        {"parts": [part(VALID_BOX, VALID_BOX), part(VALID_BOX, (20, 30, 36, 12), name="eye")]},
         INVALID,
         "parts[1].boxes[1]",
         "the box is empty",
     ),
     "a box outside": (
-        {"parts": [part(GOOD, (20, 12, 70, 30))]},
+        {"parts": [part(VALID_BOX, (20, 12, 70, 30))]},
         INVALID,
         "parts[0].boxes[1]",
         "parts[0].boxes[1] is (20, 12) to (70, 30); it must lie within (8.66667, 2.66667) to (51.3333, 45.3",
     ),
     "a box too small": (
-        {"parts": [part((20, 12, 20.1, 30), GOOD)]},
+        {"parts": [part((20, 12, 20.1, 30), VALID_BOX)]},
         INVALID,
         "parts[0].boxes[0]",
         "empty at the network's resolution",
     ),
     "a NaN": (
-        {"parts": [part(GOOD, (NAN, 12, 36, 30))]},
+        {"parts": [part(VALID_BOX, (NAN, 12, 36, 30))]},
         INVALID,
         "parts[0].boxes[1].x0",
         "parts[0].boxes[1].x0 is nan: Input should be a finite number",
     ),
     "an infinite side": (
-        {"parts": [part((20, 12, 36, INFINITE), GOOD)]},
+        {"parts": [part((20, 12, 36, INFINITY), VALID_BOX)]},
         INVALID,
         "parts[0].boxes[0].y1",
         "parts[0].boxes[0].y1 is inf: Input should be a finite number",
@@ -240,7 +252,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         "layers is ['fc6', 'fc6']: 'fc6' is named more than once",
     ),
     "a part twice": (
-        {"parts": [part(GOOD, GOOD), part(GOOD, GOOD)]},
+        {"parts": [part(VALID_BOX, VALID_BOX), part(VALID_BOX, VALID_BOX)]},
         INVALID,
         "parts",
         "'nose' is named more than once",
@@ -251,7 +263,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         "random",
         "random is 101: Input should be less than or equal",
     ),
-    "fewer draws than none": (
+    "a negative number of draws": (
         {"random": -1},
         INVALID,
         "random",
@@ -263,7 +275,7 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
         "seed",
         "seed is -1: Input should be greater than or equal to 0",
     ),
-    "a nameless fill": (
+    "an unknown fill": (
         {"fill": 77},
         INVALID,
         "fill",
@@ -278,11 +290,11 @@ BAD: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("case", INVALID_REQUESTS)
 def test_errors_name_the_field_its_value_and_what_is_allowed(
-    channel: grpc.Channel, call_error: Callable[..., Any], photo: bytes, bad: str
+    channel: grpc.Channel, call_error: Callable[..., Any], photo: bytes, case: str
 ) -> None:
-    fields, code, field, message = BAD[bad]
+    fields, code, field, message = INVALID_REQUESTS[case]
 
     error = call_error(AnalysisServiceStub(channel).Correspond, request(photo, photo, **fields))
 
@@ -303,10 +315,10 @@ def test_fewer_than_two_photos_or_too_many_are_rejected(
 def test_the_error_names_a_missing_photo(
     channel: grpc.Channel, call_error: Callable[..., Any], photo: bytes
 ) -> None:
-    asked = request(photo, photo)
-    asked.images[1].Clear()
+    incomplete = request(photo, photo)
+    incomplete.images[1].Clear()
 
-    error = call_error(AnalysisServiceStub(channel).Correspond, asked)
+    error = call_error(AnalysisServiceStub(channel).Correspond, incomplete)
 
     assert (error.code, error.field) == (INVALID, "images[1]")
     assert (
@@ -325,11 +337,11 @@ def test_requests_over_the_budget_are_rejected_before_any_work(
     service.warm_up()
     with grpc.insecure_channel(service.address) as channel:
         stub = AnalysisServiceStub(channel)
-        with monkeypatch.context() as watched:
-            worked: list[Any] = []
-            watched.setattr(orchestration, "run", lambda *given: worked.append(given))
+        with monkeypatch.context() as patched:
+            runs: list[Any] = []
+            patched.setattr(orchestration, "run", lambda *arguments: runs.append(arguments))
             error = call_error(stub.Correspond, request(photo, photo))
-        assert worked == []
+        assert runs == []
         assert (error.code, error.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
         assert error.message == (
             "'correspond' would cost 24 forward passes with these parameters, 12 for each photo; one request "

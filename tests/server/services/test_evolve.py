@@ -1,4 +1,4 @@
-"""Evolve over the wire, against the analyzer in process."""
+"""Evolve over the wire, compared with the analyzer in process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,21 +23,24 @@ from zfscope.runtimes import create_runtime
 from zfscope.store import ModelStore
 from zfscope.v1 import analysis_pb2 as pb
 
+# A map of conv5 that is dead in the checkpoints of epochs 1 and 2.
 DEAD = 3
-"""A map of conv5 that is dead after epoch 1."""
 
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store: tiny has checkpoints, and indexes but for epoch 2; other has no checkpoints."""
+    """A store of two models.
+
+    `tiny` has checkpoints of epochs 1 and 2, and indexes of epoch 1 and of the model; `other` has neither.
+    """
     store, folder = tmp_path_factory.mktemp("evolved"), tmp_path_factory.mktemp("checkpoints")
     files = {epoch: _checkpoint(folder / f"{epoch}", epoch) for epoch in (1, 2)}
     write_random_model(store, "tiny", 1, checkpoints=files)
     write_random_model(store, "other", 1)
     photos = tmp_path_factory.mktemp("photos")
     for number in range(12):
-        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(photos / f"{number:02}.png")
+        noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((60, 48), Image.Resampling.BICUBIC).save(photos / f"{number:02}.png")
     models = ModelStore(store)
     index_photos(models.load("tiny"), photos, "photos", ["conv1", "conv5"])
     index_photos(models.load_checkpoint("tiny", 1), photos, "photos-epoch-001", ["conv1", "conv5"])
@@ -45,6 +48,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _checkpoint(path: Path, epoch: int) -> Path:
+    """Write the convolutions of an epoch to a file; return its path."""
     network = build(SPEC, generator=torch.Generator().manual_seed(40 + epoch)).requires_grad_(False)
     network.filters["conv5"].bias[DEAD] = -100
     save_file(
@@ -60,49 +64,49 @@ def _checkpoint(path: Path, epoch: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ask(indexed: Path, settings: Any) -> Iterator[Client]:
-    """A client of a service of that store."""
+def client(indexed: Path, settings: Any) -> Iterator[Client]:
+    """A client of a service with the indexed store."""
     with run_service(settings.model_copy(update={"store": indexed})) as service:
         service.warm_up()
         with Client(service.address) as client:
             yield client
 
 
-def test_the_response_matches_the_analyzer_in_process(ask: Client, indexed: Path) -> None:
+def test_the_response_matches_the_analyzer_in_process(client: Client, indexed: Path) -> None:
     models = ModelStore(indexed)
     model, analyzer = models.load("tiny"), load_analyzers().analyzer("evolve")
     context = Context(model, create_runtime("torch", model), (), tensors=True, store=models)
     expected = analyzer.analyze(context, analyzer.params(layer="conv5", maps=(7, DEAD, 1)))
-    answer = ask.evolve(model="tiny", layer="conv5", maps=[7, DEAD, 1], tensors=True)
+    answer = client.evolve(model="tiny", layer="conv5", maps=[7, DEAD, 1], tensors=True)
     assert (answer.model, answer.version) == ("tiny", 1)
-    assert [found.map for found in answer.maps] == [7, DEAD, 1]
-    records = [(found.map, record) for found in answer.maps for record in found.records]
-    for (map, record), row in zip(records, expected.tables["evolution"].records(), strict=True):
-        assert (map, record.epoch, record.state) == (row["map"], row["epoch"], row["state"])
+    assert [each.map for each in answer.maps] == [7, DEAD, 1]
+    records = [(each.map, record) for each in answer.maps for record in each.records]
+    for (map_index, record), row in zip(records, expected.tables["evolution"].records(), strict=True):
+        assert (map_index, record.epoch, record.state) == (row["map"], row["epoch"], row["state"])
         assert (record.path, record.label, record.y, record.x) == (row["path"] or "", "", row["y"], row["x"])
         assert record.jumped == (None if row["jumped"] is None else bool(row["jumped"]))
         for name in ("value", "recomputed", "correlation"):
             number = row[name]
             assert getattr(record, name) == (None if number is None else pytest.approx(number, rel=1e-4))
     assert answer.maps[1].records[0].state == "dead"
-    for found, row in zip(answer.settling, expected.tables["settling"].records(), strict=True):
-        assert (found.epoch, found.maps) == (row["epoch"], row["maps"])
-        assert (found.median, found.lower) == pytest.approx((row["median"], row["lower"]), rel=1e-4)
-        assert found.upper == pytest.approx(row["upper"], rel=1e-4)
+    for epoch, row in zip(answer.settling, expected.tables["settling"].records(), strict=True):
+        assert (epoch.epoch, epoch.maps) == (row["epoch"], row["maps"])
+        assert (epoch.median, epoch.lower) == pytest.approx((row["median"], row["lower"]), rel=1e-4)
+        assert epoch.upper == pytest.approx(row["upper"], rel=1e-4)
     for name in ("projections", "patches"):
         np.testing.assert_allclose(getattr(answer, name), expected.tensors[name], rtol=1e-4, atol=1e-5)
     assert answer.picture is not None
     assert (answer.picture.name, answer.picture.png[:4]) == ("evolution", b"\x89PNG")
 
 
-def test_only_what_was_requested_is_sent(ask: Client) -> None:
-    answer = ask.evolve(model="tiny", layer="conv5", count=2, settling=False, pictures=False)
+def test_only_what_was_requested_is_sent(client: Client) -> None:
+    answer = client.evolve(model="tiny", layer="conv5", count=2, settling=False, pictures=False)
     assert (answer.settling, answer.picture, answer.projections, answer.patches) == ((), None, None, None)
-    assert {record.correlation for found in answer.maps for record in found.records} == {None}
+    assert {record.correlation for each in answer.maps for record in each.records} == {None}
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "field", "told"),
+    ("options", "error", "field", "message"),
     [
         ({"model": "other"}, NotFound, "model", "'other' version 1 has no checkpoints; .*: model 'tiny'"),
         ({"index": "val"}, NotFound, "index", "zfscope index DATA --model tiny --checkpoint 1"),
@@ -118,20 +122,18 @@ def test_only_what_was_requested_is_sent(ask: Client) -> None:
     ],
 )
 def test_errors_name_the_field_its_value_and_what_is_allowed(
-    ask: Client, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
+    client: Client, options: dict[str, Any], error: type[ZfscopeError], field: str, message: str
 ) -> None:
-    with pytest.raises(error, match=told) as caught:
-        ask.evolve(**{"model": "tiny", "layer": "conv5", **options})
+    with pytest.raises(error, match=message) as caught:
+        client.evolve(**{"model": "tiny", "layer": "conv5", **options})
     assert caught.value.field == field
 
 
 def test_unset_fields_are_not_passed_to_the_analyzer() -> None:
     assert call_of(EVOLVE, pb.EvolveRequest()).parameters == {}
-    question = call_of(
-        EVOLVE, pb.EvolveRequest(index="val", layer="conv2", first=0, settling=False, epochs=[1])
-    )
-    assert question.photos == {}
-    assert question.parameters == {
+    call = call_of(EVOLVE, pb.EvolveRequest(index="val", layer="conv2", first=0, settling=False, epochs=[1]))
+    assert call.photos == {}
+    assert call.parameters == {
         "index": "val",
         "layer": "conv2",
         "first": 0,

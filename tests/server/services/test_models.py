@@ -140,9 +140,9 @@ def test_damaged_models_are_listed_with_the_reason_and_other_models_work(
         assert (tiny.name, tiny.damage, tiny.is_default) == ("tiny", "", True)
         assert client.analyzers()
         assert client.classify(photo).model == "tiny"
-        for ask in (client.model, lambda name: client.classify(photo, model=name), client.analyzers):
+        for call in (client.model, lambda name: client.classify(photo, model=name), client.analyzers):
             with pytest.raises(DamagedModel, match=r"^model 'foo' version 1: 'model.json' is missing"):
-                ask("foo")
+                call("foo")
         with pytest.raises(DamagedModel, match=r"'model.json' has a number that cannot be sent"):
             client.model("huge")
 

@@ -1,4 +1,4 @@
-"""Occlude over the wire."""
+"""Occlude over the wire, compared with the analyzer in process."""
 
 import io
 import threading
@@ -44,18 +44,18 @@ def test_the_response_matches_the_analyzer_in_process(client: Client, photo: byt
     )
 
     assert (answer.model, answer.version, answer.photo_size, answer.windows) == ("tiny", 2, (48, 60), 25)
-    for place, (got, wanted) in enumerate(
+    for index, (actual, record) in enumerate(
         zip(answer.classes, expected.tables["classes"].records(), strict=True)
     ):
-        assert (got.label_id, got.label) == (wanted["label_id"], wanted["label"])
-        assert_close([got.clean, got.lowest], [wanted["clean"], wanted["lowest"]])
-        assert got.lowest_at == Box(wanted["x0"], wanted["y0"], wanted["x1"], wanted["y1"])
-        assert_close(got.values, expected.tensors["values"][place])
-        assert_close(got.value_map, expected.tensors["value-maps"][place])
-        assert_close(got.photo_value_map, expected.tensors["photo-value-maps"][place])
-    (watched,) = expected.tables["watched"].records()
+        assert (actual.label_id, actual.label) == (record["label_id"], record["label"])
+        assert_close([actual.clean, actual.lowest], [record["clean"], record["lowest"]])
+        assert actual.lowest_at == Box(record["x0"], record["y0"], record["x1"], record["y1"])
+        assert_close(actual.values, expected.tensors["values"][index])
+        assert_close(actual.value_map, expected.tensors["value-maps"][index])
+        assert_close(actual.photo_value_map, expected.tensors["photo-value-maps"][index])
+    (expected_map,) = expected.tables["watched"].records()
     assert (answer.map.layer, answer.map.map) == ("conv1", 3)
-    assert_close(answer.map.clean_total, watched["clean_total"])
+    assert_close(answer.map.clean_total, expected_map["clean_total"])
     assert_close(answer.map.totals, expected.tensors["totals"])
     assert_close(answer.map.projection, expected.tensors["projection"])
     np.testing.assert_array_equal(answer.positions, expected.tensors["windows"])
@@ -67,12 +67,12 @@ def test_the_response_matches_the_analyzer_in_process(client: Client, photo: byt
 def test_the_control_has_similarity_measures(client: Client, photo: bytes) -> None:
     without = client.occlude(photo, window=16, stride=16, tensors=True).map
     assert (without.control_projection, without.control_ssim, without.control_rank_correlation) == (None,) * 3
-    watched = client.occlude(photo, window=16, stride=16, layer="conv1", tensors=True, control=True).map
-    (row,) = client.project(photo, layer="conv1", top=1, tensors=True, control=True).projections
-    assert row.map == watched.map
-    assert_close(watched.control_projection, row.control_tensor)
-    assert (watched.control_ssim, watched.control_rank_correlation) == pytest.approx(
-        (row.control_ssim, row.control_rank_correlation), abs=1e-4
+    with_control = client.occlude(photo, window=16, stride=16, layer="conv1", tensors=True, control=True).map
+    (projection,) = client.project(photo, layer="conv1", top=1, tensors=True, control=True).projections
+    assert projection.map == with_control.map
+    assert_close(with_control.control_projection, projection.control_tensor)
+    assert (with_control.control_ssim, with_control.control_rank_correlation) == pytest.approx(
+        (projection.control_ssim, projection.control_rank_correlation), abs=1e-4
     )
 
 
@@ -106,7 +106,7 @@ def test_boxes_are_occluded_instead_of_a_sliding_window(client: Client, photo: b
 
 
 def mask_file(width: int, height: int, x: int) -> bytes:
-    """Give a mask that covers everything to the right of a column."""
+    """Return a PNG mask that occludes everything to the right of a column."""
     file = io.BytesIO()
     Image.fromarray(np.arange(width)[None].repeat(height, axis=0) > x).save(file, "PNG")
     return file.getvalue()
@@ -133,7 +133,7 @@ def test_masks_match_the_analyzer_in_process(
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "field", "told"),
+    ("options", "error", "field", "message"),
     [
         ({"window": 33}, InputError, "window", "window is 33; the network reads 32 x 32.*1 to 32"),
         ({"stride": 0}, InputError, "stride", "stride is 0"),
@@ -172,9 +172,9 @@ def test_masks_match_the_analyzer_in_process(
     ],
 )
 def test_errors_name_the_field_its_value_and_what_is_allowed(
-    client: Client, photo: bytes, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
+    client: Client, photo: bytes, options: dict[str, Any], error: type[ZfscopeError], field: str, message: str
 ) -> None:
-    with pytest.raises(error, match=told) as caught:
+    with pytest.raises(error, match=message) as caught:
         client.occlude(photo, **{"window": 8, "stride": 8, **options})
     assert caught.value.field == field
 
@@ -193,23 +193,23 @@ def test_requests_over_the_budget_are_rejected(
 def test_a_cancelled_occlusion_frees_its_worker(
     client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, begun, ended = analysis.answer_typed, threading.Event(), Future[Any]()
+    answer_typed, started, ended = analysis.answer_typed, threading.Event(), Future[Any]()
 
-    def held(typed: Any, backend: Any, asked: pb.OccludeRequest, cancel: CallCancellation) -> Any:
-        """Begin the work when the service knows that the caller has gone."""
-        begun.set()
+    def delayed(typed: Any, backend: Any, request: pb.OccludeRequest, cancel: CallCancellation) -> Any:
+        """Start the work after the service has noticed the cancellation."""
+        started.set()
         assert cancel._ended.wait(timeout=60)
         with pytest.raises(Cancelled) as raised:
-            whole(typed, backend, asked, cancel)
+            answer_typed(typed, backend, request, cancel)
         ended.set_result(raised.value)
         raise raised.value
 
     request = pb.OccludeRequest(window=2, stride=1, method=pb.METHOD_FULL)
     request.image.encoded = photo
     with monkeypatch.context() as patched:
-        patched.setattr(analysis, "answer_typed", held)
+        patched.setattr(analysis, "answer_typed", delayed)
         call = client._stubs["Occlude"].future(request)
-        assert begun.wait(timeout=60)
+        assert started.wait(timeout=60)
         call.cancel()
         with pytest.raises((grpc.FutureCancelledError, grpc.RpcError)):
             call.result(timeout=60)

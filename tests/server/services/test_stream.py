@@ -1,4 +1,4 @@
-"""Messages from a thread that works to whoever reads them."""
+"""Messages from a worker thread to the reader of a stream."""
 
 import asyncio
 from contextlib import aclosing
@@ -10,7 +10,7 @@ from zfscope.server.services.stream import Cooldown, MessageQueue
 
 @pytest.fixture
 async def work() -> "asyncio.Future[None]":
-    """What the messages tell of; it is not done yet."""
+    """The work that sends the messages; not done yet."""
     return asyncio.get_running_loop().create_future()
 
 

@@ -1,4 +1,4 @@
-"""TopK over the wire, against the analyzer in process."""
+"""TopK over the wire, compared with the analyzer in process."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,18 +28,19 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty photos in two folders."""
     root = tmp_path_factory.mktemp("photos")
     for number in range(20):
-        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         folder = root / ("ant" if number < 12 else "bee")
         folder.mkdir(exist_ok=True)
-        Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
+        Image.fromarray(noise).resize((60, 48), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
     return root
 
 
 @pytest.fixture(scope="module")
 def indexed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store: tiny 1 has the index `photos`, of which one is gone now and one changed; tiny 2 has two.
+    """A store of models with indexes.
 
-    The index of damaged 1 is damaged.
+    `tiny` 1 has the index `photos`, of which one photo is missing and one has changed; `tiny` 2 has two
+    indexes; `damaged` 1 has a damaged index; `other` 1 has none.
     """
     store = tmp_path_factory.mktemp("indexed")
     for name, version in (("tiny", 1), ("tiny", 2), ("other", 1), ("damaged", 1)):
@@ -48,16 +49,16 @@ def indexed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     index_photos(models.load("tiny", 1), photos, "photos", ["conv1", "conv5", "fc6"], top=8)
     for name in ("a", "b"):
         index_photos(models.load("tiny", 2), photos / "ant", name, ["conv1", "conv5", "fc6"], top=8)
-    index_photos(models.load("damaged", 1), photos / "ant", "hurt", ["conv1", "conv5", "fc6"], top=8)
-    (models.folder("damaged") / "indexes" / "hurt" / "maps.parquet").write_bytes(b"")
+    index_photos(models.load("damaged", 1), photos / "ant", "damaged", ["conv1", "conv5", "fc6"], top=8)
+    (models.folder("damaged") / "indexes" / "damaged" / "maps.parquet").write_bytes(b"")
     (photos / "ant" / "03.png").unlink()
     (photos / "bee" / "14.png").write_bytes((photos / "bee" / "15.png").read_bytes())
     return store
 
 
 @pytest.fixture(scope="module")
-def ask(indexed: Path, settings: Any) -> Iterator[Client]:
-    """A client of a service of that store."""
+def client(indexed: Path, settings: Any) -> Iterator[Client]:
+    """A client of a service with the indexed store."""
     with run_service(settings.model_copy(update={"store": indexed})) as service:
         service.warm_up()
         with Client(service.address) as client:
@@ -65,6 +66,7 @@ def ask(indexed: Path, settings: Any) -> Iterator[Client]:
 
 
 def in_process(store: Path, **params: Any) -> Any:
+    """Run the analyzer on `tiny` 1 in this process."""
     models = ModelStore(store)
     model = models.load("tiny", 1)
     analyzer = load_analyzers().analyzer("top-k")
@@ -73,19 +75,19 @@ def in_process(store: Path, **params: Any) -> Any:
 
 
 @pytest.mark.parametrize("layer", ["conv5", "fc6"])
-def test_the_response_matches_the_analyzer_in_process(ask: Client, indexed: Path, layer: str) -> None:
+def test_the_response_matches_the_analyzer_in_process(client: Client, indexed: Path, layer: str) -> None:
     expected = in_process(indexed, layer=layer, count=4, first=0, top=8, control=True)
-    answer = ask.top_k(version=1, layer=layer, count=4, first=0, top=8, control=True, tensors=True)
+    answer = client.top_k(version=1, layer=layer, count=4, first=0, top=8, control=True, tensors=True)
 
     assert (answer.model, answer.version) == ("tiny", 1)
     maps = expected.tables["maps"].records()
     assert [(m.map, m.alive, m.images, m.dead) for m in answer.maps] == [
         (m["map"], m["alive"], m["images"], bool(m["dead"])) for m in maps
     ]
-    got = [(found.map, record) for found in answer.maps for record in found.records]
-    for (map, record), row in zip(got, expected.tables["records"].records(), strict=True):
-        wanted = (row["map"], row["rank"], row["path"], row["state"])
-        assert (map, record.rank, record.path, record.state) == wanted
+    actual = [(each.map, record) for each in answer.maps for record in each.records]
+    for (map_index, record), row in zip(actual, expected.tables["records"].records(), strict=True):
+        identity = (row["map"], row["rank"], row["path"], row["state"])
+        assert (map_index, record.rank, record.path, record.state) == identity
         assert (record.label, record.y, record.x) == (row["class"], row["y"], row["x"])
         box = None if row["x0"] is None else Box(row["x0"], row["y0"], row["x1"], row["y1"])
         assert record.patch == box
@@ -106,47 +108,47 @@ def test_the_response_matches_the_analyzer_in_process(ask: Client, indexed: Path
     assert answer.picture.name == "top-k"
 
 
-def test_missing_and_changed_photos_are_reported(ask: Client) -> None:
-    answer = ask.top_k(version=1, count=12, tensors=True)
-    states = {record.path: record.state for found in answer.maps for record in found.records}
+def test_missing_and_changed_photos_are_reported(client: Client) -> None:
+    answer = client.top_k(version=1, count=12, tensors=True)
+    states = {record.path: record.state for each in answer.maps for record in each.records}
     assert states["ant/03.png"] == "gone"
     assert states["bee/14.png"] == "changed"
     assert answer.projections is not None
-    for place, found in enumerate(answer.maps):
-        for record in found.records:
-            nothing = record.state in ("gone", "changed", "silent")
-            assert (record.recomputed is None, record.patch is None) == (nothing, nothing)
-            assert bool(answer.projections[place, record.rank].any()) is not nothing
+    for index, each in enumerate(answer.maps):
+        for record in each.records:
+            empty = record.state in ("gone", "changed", "silent")
+            assert (record.recomputed is None, record.patch is None) == (empty, empty)
+            assert bool(answer.projections[index, record.rank].any()) is not empty
 
 
-def test_pages_contain_every_map_once(ask: Client) -> None:
-    pages = [ask.top_k(version=1, count=5, first=first, top=1, pictures=False) for first in (0, 5, 10)]
-    assert sorted(found.map for page in pages for found in page.maps) == list(range(12))
+def test_pages_contain_every_map_once(client: Client) -> None:
+    pages = [client.top_k(version=1, count=5, first=first, top=1, pictures=False) for first in (0, 5, 10)]
+    assert sorted(each.map for page in pages for each in page.maps) == list(range(12))
 
 
-def test_tensors_are_sent_only_on_request_and_the_picture_by_default(ask: Client) -> None:
-    answer = ask.top_k(version=1, maps=[3], top=2)
+def test_tensors_are_sent_only_on_request_and_the_picture_by_default(client: Client) -> None:
+    answer = client.top_k(version=1, maps=[3], top=2)
     assert answer.picture is not None
     assert (answer.projections, answer.patches, answer.controls) == (None, None, None)
     assert len(answer.maps[0].records) == 2
-    answer = ask.top_k(version=1, maps=[3], top=2, pictures=False, tensors=True)
+    answer = client.top_k(version=1, maps=[3], top=2, pictures=False, tensors=True)
     assert answer.picture is None
     assert answer.patches is not None
     assert answer.patches.shape == (1, 2, 17, 17, 3)
     assert answer.controls is None
 
 
-def test_analyze_returns_the_same_maps_and_reports_progress(ask: Client) -> None:
-    told: list[float] = []
-    found = ask.analyze(
-        "top-k", [], {"maps": [1, 2]}, version=1, progress=lambda at: told.append(at.fraction)
+def test_analyze_returns_the_same_maps_and_reports_progress(client: Client) -> None:
+    fractions: list[float] = []
+    result = client.analyze(
+        "top-k", [], {"maps": [1, 2]}, version=1, progress=lambda report: fractions.append(report.fraction)
     )
-    assert [row["map"] for row in found.analysis.tables["maps"].records()] == [1, 2]
-    assert told == sorted(told)
+    assert [row["map"] for row in result.analysis.tables["maps"].records()] == [1, 2]
+    assert fractions == sorted(fractions)
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "field", "told"),
+    ("options", "error", "field", "message"),
     [
         ({"model": "nobody"}, NotFound, "model", "model 'nobody' not found"),
         ({"model": "other"}, NotFound, "index", "model 'other' version 1 has no index; .* zfscope index"),
@@ -179,22 +181,22 @@ def test_analyze_returns_the_same_maps_and_reports_progress(ask: Client) -> None
     ],
 )
 def test_errors_name_the_field_its_value_and_what_is_allowed(
-    ask: Client, options: dict[str, Any], error: type[ZfscopeError], field: str, told: str
+    client: Client, options: dict[str, Any], error: type[ZfscopeError], field: str, message: str
 ) -> None:
-    with pytest.raises(error, match=told) as caught:
-        ask.top_k(**{"version": 1, **options})
+    with pytest.raises(error, match=message) as caught:
+        client.top_k(**{"version": 1, **options})
     assert caught.value.field == field
 
 
-def test_in_analyze_the_error_names_the_parameter(ask: Client) -> None:
+def test_in_analyze_the_error_names_the_parameter(client: Client) -> None:
     with pytest.raises(InputError) as caught:
-        ask.analyze("top-k", [], {"first": 12}, version=1)
+        client.analyze("top-k", [], {"first": 12}, version=1)
     assert caught.value.field == "parameters.first"
 
 
-def test_photos_in_the_request_are_rejected(ask: Client, photo: bytes) -> None:
+def test_photos_in_the_request_are_rejected(client: Client, photo: bytes) -> None:
     with pytest.raises(InputError, match="1 photos; 'top-k' takes 0"):
-        ask.analyze("top-k", [photo], version=1)
+        client.analyze("top-k", [photo], version=1)
 
 
 def test_requests_over_the_budget_are_rejected(
@@ -208,9 +210,9 @@ def test_requests_over_the_budget_are_rejected(
 
 def test_unset_fields_are_not_passed_to_the_analyzer() -> None:
     assert call_of(TOP_K, pb.TopKRequest()).parameters == {}
-    question = call_of(TOP_K, pb.TopKRequest(index="val", layer="conv2", count=3, first=0, top=1))
-    assert question.photos == {}
-    assert question.parameters == {
+    call = call_of(TOP_K, pb.TopKRequest(index="val", layer="conv2", count=3, first=0, top=1))
+    assert call.photos == {}
+    assert call.parameters == {
         "index": "val",
         "layer": "conv2",
         "count": 3,
@@ -219,7 +221,7 @@ def test_unset_fields_are_not_passed_to_the_analyzer() -> None:
     }
 
 
-def test_a_damaged_index_raises_damaged_index(ask: Client) -> None:
-    message = r"^index 'hurt': 'maps.parquet' does not match the manifest; remove '.*' and build it again"
+def test_a_damaged_index_raises_damaged_index(client: Client) -> None:
+    message = r"^index 'damaged': 'maps.parquet' does not match the manifest; remove '.*' and build it again"
     with pytest.raises(DamagedIndex, match=message):
-        ask.top_k(model="damaged", index="hurt", layer="conv1")
+        client.top_k(model="damaged", index="damaged", layer="conv1")

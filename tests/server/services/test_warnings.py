@@ -1,4 +1,4 @@
-"""Warnings in answers: every RPC carries them, and so do the Open Inference Protocol and the analyzers."""
+"""Warnings about photos and tensors in the responses of every RPC and of the Open Inference Protocol."""
 
 import io
 import json
@@ -28,8 +28,8 @@ MESSAGE = (
 @pytest.fixture(scope="module")
 def animation() -> bytes:
     """A GIF of two frames of 60 x 48 pixels."""
-    drawn = np.random.default_rng(1).integers(0, 256, (2, 48, 60, 3), np.uint8)
-    first, second = (Image.fromarray(frame).quantize(64) for frame in drawn)
+    noise = np.random.default_rng(1).integers(0, 256, (2, 48, 60, 3), np.uint8)
+    first, second = (Image.fromarray(frame).quantize(64) for frame in noise)
     file = io.BytesIO()
     first.save(file, "GIF", save_all=True, append_images=[second])
     return file.getvalue()
@@ -52,8 +52,8 @@ CALLS: dict[str, tuple[str, Callable[[Client, bytes], Any]]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_response_warns_of_assumptions_about_its_photo(client: Client, animation: bytes, call: str) -> None:
-    field, ask = CALLS[call]
-    assert ask(client, animation).warnings == (Notice("first-frame", MESSAGE, f"{field}.encoded"),)
+    field, make_call = CALLS[call]
+    assert make_call(client, animation).warnings == (Notice("first-frame", MESSAGE, f"{field}.encoded"),)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -88,8 +88,8 @@ def test_the_open_inference_protocol_sends_warnings_as_a_parameter(
     assert "warnings" not in infer(channel, name, [photo]).parameters
 
 
+# The preprocessing of the model `tiny`.
 STEPS = Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50))
-"""Of the model tiny."""
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +99,15 @@ def pixels() -> np.ndarray:
 
 def test_pixels_with_a_stated_scale_are_classified_like_the_photo(client: Client, pixels: np.ndarray) -> None:
     normalised = normalise(pixels.transpose(1, 2, 0), STEPS)
-    expected = [(each.index, each.logit) for each in client.classify(normalised).classes]
+    expected = [(score.index, score.logit) for score in client.classify(normalised).classes]
     for tensor in (
         PixelTensor(pixels),
         PixelTensor(pixels.astype(np.float32)),
         PixelTensor(pixels / 255, white=1),
     ):
         answer = client.classify(tensor)
-        assert [each.index for each in answer.classes] == [index for index, _ in expected]
-        assert [each.logit for each in answer.classes] == pytest.approx(
+        assert [score.index for score in answer.classes] == [index for index, _ in expected]
+        assert [score.logit for score in answer.classes] == pytest.approx(
             [logit for _, logit in expected], abs=1e-4
         )
         assert answer.warnings == ()
@@ -154,11 +154,11 @@ def test_the_open_inference_protocol_takes_the_scale_as_a_parameter(
     channel: grpc.Channel, client: Client, pixels: np.ndarray
 ) -> None:
     stub = GRPCInferenceServiceStub(channel)
-    logits = {each.index: each.logit for each in client.classify(PixelTensor(pixels)).classes}
+    logits = {score.index: score.logit for score in client.classify(PixelTensor(pixels)).classes}
     for request in (infer_tensor(pixels, "pixels_255"), infer_tensor(pixels / 255, "pixels_1")):
         answer = stub.ModelInfer(request, timeout=60)
-        found = np.frombuffer(answer.raw_output_contents[0], "<f4")
-        np.testing.assert_allclose(found, [logits[index] for index in range(4)], atol=1e-4)
+        scores = np.frombuffer(answer.raw_output_contents[0], "<f4")
+        np.testing.assert_allclose(scores, [logits[index] for index in range(4)], atol=1e-4)
         assert "warnings" not in answer.parameters
     unstated = stub.ModelInfer(infer_tensor(pixels), timeout=60)
     (warning,) = json.loads(unstated.parameters["warnings"].string_param)
