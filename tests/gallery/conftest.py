@@ -1,4 +1,4 @@
-"""A model with a dead map and early epochs, photos whose names are an attack, and a gallery of them."""
+"""A model with a dead map and early epochs, photos whose names contain HTML, and their gallery."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -46,16 +46,16 @@ SPEC = NetworkSpec(
 )
 
 
-def network(seed: int, *, dead: int) -> Network:
-    made = build(SPEC, generator=torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
-    made.filters["conv2"].bias[dead] = -100
-    return made
+def network_with_dead_map(seed: int, *, dead: int) -> Network:
+    network = build(SPEC, generator=torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
+    network.filters["conv2"].bias[dead] = -100
+    return network
 
 
 def write_checkpoint(path: Path, seed: int, *, dead: int) -> Path:
     tensors = {
         f"{name}.{part}": tensor.contiguous()
-        for name, filters in network(seed, dead=dead).filters.items()
+        for name, filters in network_with_dead_map(seed, dead=dead).filters.items()
         if name.startswith("conv")
         for part, tensor in filters.state_dict().items()
     }
@@ -64,19 +64,19 @@ def write_checkpoint(path: Path, seed: int, *, dead: int) -> Path:
 
 
 def write_photos(root: Path) -> Path:
-    """Twelve photos: six without an own class, six in a class with a name that is no text for a page."""
+    """Write twelve photos: six without a class, and six in a class whose name contains HTML."""
     (root / CLASS).mkdir(parents=True)
     for number in range(12):
-        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         name = PHOTO if number == 0 else f"{number:02}.png"
         folder = root / CLASS if number % 2 == 0 else root
-        Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(folder / name)
+        Image.fromarray(pixels).resize((60, 48), Image.Resampling.BICUBIC).save(folder / name)
     return root
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """The model, in a store, of which map DEAD of relu2 is dead, and map 5 was after epoch 1."""
+    """A stored model; in relu2, map DEAD is dead, and after epoch 1 map 5 was."""
     root = tmp_path_factory.mktemp("store")
     manifest = Manifest(
         name="tiny",
@@ -92,29 +92,29 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
         epoch: write_checkpoint(root / f"{epoch}.safetensors", 40 + epoch, dead=dead)
         for epoch, dead in ((1, 5), (2, DEAD))
     }
-    write_model(root / "models", manifest, network(7, dead=DEAD), checkpoints=early)
+    write_model(root / "models", manifest, network_with_dead_map(7, dead=DEAD), checkpoints=early)
     return ModelStore(root / "models").load("tiny")
 
 
 @pytest.fixture(scope="session")
 def photos(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photos, of which the model has the index `them`, and so have both epochs."""
+    """Photos with the index `them` of the model and of both epochs."""
     root = write_photos(tmp_path_factory.mktemp("photos") / "them")
     assert model.folder is not None
     store = ModelStore(model.folder.parent.parent)
     for epoch in (None, 1, 2):
-        each = model if epoch is None else store.load_checkpoint("tiny", epoch)
-        layers = [layer for layer in LAYERS if layer in each.network.shapes]
-        plan = plan_scan(each.network.spec, layers)
-        runtime = create_runtime("torch", each)
+        indexed = model if epoch is None else store.load_checkpoint("tiny", epoch)
+        layers = [layer for layer in LAYERS if layer in indexed.network.shapes]
+        plan = plan_scan(indexed.network.spec, layers)
+        runtime = create_runtime("torch", indexed)
         name = "them" if epoch is None else epoch_index_name("them", epoch)
-        build_index(each, open_data(root), plan, indexes_folder(model) / name, runtime=runtime)
+        build_index(indexed, open_data(root), plan, indexes_folder(model) / name, runtime=runtime)
     return root
 
 
 @pytest.fixture
 def plan(model: Model, photos: Path) -> GalleryPlan:
-    """All of the index."""
+    """A plan of everything in the index."""
     return make_plan(model, open_index(model, "them"))
 
 
@@ -123,7 +123,7 @@ Analyze = Callable[[str, Mapping[str, Any], Callable[[float], None]], Analysis]
 
 @pytest.fixture(scope="session")
 def analyze(model: Model) -> Analyze:
-    """Runs analyzers as the command line does."""
+    """Return a function that runs analyzers like the command line."""
     registry = load_analyzers()
     assert model.folder is not None
     context = Context(
@@ -135,10 +135,10 @@ def analyze(model: Model) -> Analyze:
         store=ModelStore(model.folder.parent.parent),
     )
 
-    def run_one(name: str, parameters: Mapping[str, Any], told: Callable[[float], None]) -> Analysis:
+    def run_one(name: str, parameters: Mapping[str, Any], report: Callable[[float], None]) -> Analysis:
         analyzer = registry.analyzer(name)
-        own = replace(context, progress=lambda share, _: told(share))
-        return run(analyzer, own, read_params(analyzer, parameters))
+        context_with_progress = replace(context, progress=lambda fraction, _: report(fraction))
+        return run(analyzer, context_with_progress, read_params(analyzer, parameters))
 
     return run_one
 
@@ -147,13 +147,13 @@ def analyze(model: Model) -> Analyze:
 def whole(
     model: Model, photos: Path, analyze: Analyze, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Gallery]:
-    """A gallery of everything, and what it says it is. Not to be changed."""
+    """A gallery of everything and its description; tests must not modify it."""
     out = tmp_path_factory.mktemp("whole") / "gallery"
     return out, build_gallery(make_plan(model, open_index(model, "them")), analyze, out)
 
 
 class Element:
-    """An element of a page: its tag, attributes, and all text in it."""
+    """An element of a page: its tag, attributes and text content."""
 
     def __init__(self, tag: str, attributes: Mapping[str, str]) -> None:
         self.tag, self.attributes, self.text = tag, attributes, ""
@@ -164,7 +164,7 @@ class Element:
 
 
 class Page(HTMLParser):
-    """The elements of a page in order."""
+    """The elements of a page in document order."""
 
     _VOID = ("meta", "link", "img", "input", "br")
 
@@ -177,7 +177,7 @@ class Page(HTMLParser):
         assert not self._open, f"{path}: {self._open[-1].tag} is not closed"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(attrs) == len(dict(attrs)), f"{self.path}: {tag} has an attribute twice: {attrs}"
+        assert len(attrs) == len(dict(attrs)), f"{self.path}: {tag} has duplicate attributes: {attrs}"
         element = Element(tag, {name: value or "" for name, value in attrs})
         self.elements.append(element)
         if tag not in self._VOID:
@@ -192,11 +192,13 @@ class Page(HTMLParser):
 
     def all(self, tag: str, of_class: str = "") -> list[Element]:
         return [
-            each for each in self.elements if each.tag == tag and (not of_class or of_class in each.classes)
+            element
+            for element in self.elements
+            if element.tag == tag and (not of_class or of_class in element.classes)
         ]
 
     def links(self) -> Iterator[tuple[Element, str]]:
-        """Give every address of the page, with its element."""
+        """Yield every address in the page with its element."""
         for element in self.elements:
             for name in ("href", "src", "data-patches", "action", "poster", "srcset"):
                 if name in element.attributes:
@@ -205,5 +207,5 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page() -> Callable[[Path], Page]:
-    """Reads a page."""
+    """Return the class that parses a page."""
     return Page

@@ -1,4 +1,4 @@
-"""What the script of the pages does in a browser."""
+"""The script of the pages, run in a browser."""
 
 import re
 import subprocess
@@ -10,8 +10,8 @@ from zfscope.gallery import Gallery, GalleryPlan
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def shown(address: str, profile: Path) -> str:
-    """Return a page as it is after its script has run; an error of the script fails the test."""
+def page_after_script(address: str, profile: Path) -> str:
+    """Return a page after its script has run; fail if the script logs anything, such as an error."""
     browser = require_program(*NAMES, package="chromium")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     logging = ["--enable-logging=stderr", f"--user-data-dir={profile}"]
@@ -22,22 +22,22 @@ def shown(address: str, profile: Path) -> str:
     return result.stdout
 
 
-def test_the_address_of_a_map_leads_to_its_page(whole: tuple[Path, Gallery], tmp_path: Path) -> None:
-    page = shown(f"file://{whole[0]}/index.html#relu2/4", tmp_path)
+def test_the_address_of_a_map_redirects_to_its_page(whole: tuple[Path, Gallery], tmp_path: Path) -> None:
+    page = page_after_script(f"file://{whole[0]}/index.html#relu2/4", tmp_path)
     assert re.search(r"<h1><a [^>]*>relu2</a> map 4</h1>", page)
 
 
-def test_maps_are_chosen_by_the_class_of_their_photos(
-    whole: tuple[Path, Gallery], plan: GalleryPlan, tmp_path: Path
-) -> None:
-    page = shown(f"file://{whole[0]}/conv1/index.html#class=0", tmp_path)
+def test_maps_are_filtered_by_class(whole: tuple[Path, Gallery], plan: GalleryPlan, tmp_path: Path) -> None:
+    page = page_after_script(f"file://{whole[0]}/conv1/index.html#class=0", tmp_path)
     tiles = re.findall(r'<a class="tile[^>]*id="(\d+)"[^>]*>.*?<i class="in-class">(\d*)</i>', page, re.S)
-    counts = [sum(bool(record.label) for record in plan.index.records("conv1", map)) for map in range(6)]
-    assert tiles == [(str(map), str(count or "")) for map, count in enumerate(counts)]
+    counts = [
+        sum(bool(record.label) for record in plan.index.records("conv1", number)) for number in range(6)
+    ]
+    assert tiles == [(str(number), str(count or "")) for number, count in enumerate(counts)]
 
 
-def test_maps_are_chosen_by_whether_they_are_dead(whole: tuple[Path, Gallery], tmp_path: Path) -> None:
-    page = shown(f"file://{whole[0]}/relu2/index.html#only=dead", tmp_path)
+def test_dead_maps_can_be_selected(whole: tuple[Path, Gallery], tmp_path: Path) -> None:
+    page = page_after_script(f"file://{whole[0]}/relu2/index.html#only=dead", tmp_path)
     tiles = re.findall(r'<a class="(tile[^"]*)"[^>]*>', page)
     hidden = re.findall(r'<a class="(tile[^"]*)"[^>]* hidden[^>]*>', page)
     assert len(tiles) == 8
@@ -45,19 +45,19 @@ def test_maps_are_chosen_by_whether_they_are_dead(whole: tuple[Path, Gallery], t
     assert "tile dead" not in hidden
 
 
-def test_rows_with_words_are_as_high_as_others_so_that_tiles_lie_under_their_places(
+def test_rows_with_state_labels_are_as_high_as_others_so_that_the_grid_fits_the_picture(
     whole: tuple[Path, Gallery], tmp_path: Path
 ) -> None:
     style = (whole[0] / "gallery.css").as_uri()
-    places = "<li></li>" * 6 + '<li class="silent"><span>silent</span></li>' * 3
+    items = "<li></li>" * 6 + '<li class="silent"><span>silent</span></li>' * 3
     page = tmp_path / "page.html"
     page.write_text(
         f"""<!doctype html><link rel="stylesheet" href="{style}"><div style="width: 300px">
-        <div class="mosaic" data-columns="3"><img width="300" height="300" alt=""><ol>{places}</ol>
+        <div class="mosaic" data-columns="3"><img width="300" height="300" alt=""><ol>{items}</ol>
         </div></div>
         <script>document.title = Array.from(document.querySelectorAll("li"),
-        place => Math.round(place.getBoundingClientRect().height)).join(" ")</script>"""
+        item => Math.round(item.getBoundingClientRect().height)).join(" ")</script>"""
     )
-    title = re.search("<title>(.*?)</title>", shown(page.as_uri(), tmp_path / "profile"))
+    title = re.search("<title>(.*?)</title>", page_after_script(page.as_uri(), tmp_path / "profile"))
     assert title
     assert set(title[1].split()) == {"100"}
