@@ -16,15 +16,15 @@ from zfscope.wire.tensors import tensor_from_wire, tensor_to_wire
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-class Colour(str, enum.Enum):  # noqa: UP042  (as people wrote them before StrEnum)
+class Colour(str, enum.Enum):  # noqa: UP042  (common before StrEnum)
     RED = "red"
 
 
 class Subclass(np.ndarray[Any, Any]):
-    """An array that is more than one."""
+    """A subclass of numpy's array."""
 
 
-class Place(enum.IntEnum):
+class Position(enum.IntEnum):
     FIRST = 1
 
 
@@ -40,15 +40,16 @@ def test_a_valid_analysis_is_returned_unchanged() -> None:
         "levels": np.zeros((2, 3), np.uint8),
         "other-order": np.array([1, 2], ">f4"),
     }
-    given = Analysis(
+    analysis = Analysis(
         tensors=tensors,
         pictures=(Picture("seen", PNG, "grey is zero"), Picture("again", PNG, "")),
         numbers={"mean": 0.5, "count": 3},
         tables={"t": Table(("a", "ä"), (("x", 2**53), (None, -1.5)))},
     )
-    found = validate_analysis(given)
-    assert (found.pictures, found.numbers, found.tables) == (given.pictures, given.numbers, given.tables)
-    assert all(found.tensors[name] is tensor for name, tensor in tensors.items())
+    result = validate_analysis(analysis)
+    assert (result.pictures, result.numbers) == (analysis.pictures, analysis.numbers)
+    assert result.tables == analysis.tables
+    assert all(result.tensors[name] is tensor for name, tensor in tensors.items())
 
 
 @pytest.mark.parametrize(
@@ -62,14 +63,14 @@ def test_a_valid_analysis_is_returned_unchanged() -> None:
     ],
     ids=repr,
 )
-def test_scalars_and_arrays_in_any_order_can_be_sent(tensor: Any) -> None:
-    found = validate_analysis(Analysis(tensors={"map": tensor})).tensors["map"]
-    assert (type(found), found.shape) == (np.ndarray, tensor.shape)
-    sent = tensor_from_wire(tensor_to_wire(found), field="map")
+def test_scalars_and_arrays_of_any_layout_can_be_sent(tensor: Any) -> None:
+    array = validate_analysis(Analysis(tensors={"map": tensor})).tensors["map"]
+    assert (type(array), array.shape) == (np.ndarray, tensor.shape)
+    sent = tensor_from_wire(tensor_to_wire(array), field="map")
     np.testing.assert_array_equal(sent, tensor)
 
 
-def test_nothing_is_an_analysis_too() -> None:
+def test_an_empty_analysis_is_valid() -> None:
     assert validate_analysis(Analysis()).tables == {}
 
 
@@ -83,21 +84,21 @@ def test_nothing_is_an_analysis_too() -> None:
         (np.uint8(7), 7),
         (np.bool_(True), 1),
         (True, 1),
-        (Place.FIRST, 1),
+        (Position.FIRST, 1),
         (np.str_("red"), "red"),
         (Colour.RED, "red"),
         (None, None),
     ],
     ids=repr,
 )
-def test_a_cell_of_numpy_s_becomes_one_of_python_s(value: Any, plain: Any) -> None:
+def test_a_numpy_cell_becomes_a_python_value(value: Any, plain: Any) -> None:
     ((cell,),) = validate_analysis(table((value,), columns=("a",))).tables["t"].rows
     assert (type(cell), cell) == (type(plain), plain)
     assert json.loads(json.dumps(cell)) == plain
 
 
-@pytest.mark.parametrize("value", [np.float32(3), np.int64(3), np.float64(3), 3, Place(1) + 2], ids=repr)
-def test_a_number_is_a_float_whatever_it_was(value: Any) -> None:
+@pytest.mark.parametrize("value", [np.float32(3), np.int64(3), np.float64(3), 3, Position(1) + 2], ids=repr)
+def test_every_number_becomes_a_float(value: Any) -> None:
     number = validate_analysis(Analysis(numbers={"n": value})).numbers["n"]
     assert (type(number), number) == (float, 3.0)
 
@@ -234,17 +235,17 @@ def test_invalid_or_duplicate_pictures_are_rejected(pictures: Any, expected: str
 
 @pytest.mark.parametrize("name", [5, ("a",), None])
 @pytest.mark.parametrize("kind", ["tensors", "numbers", "tables"])
-def test_a_name_is_a_string(kind: str, name: Any) -> None:
+def test_a_name_must_be_a_string(kind: str, name: Any) -> None:
     with pytest.raises(BadAnalysis, match=f"^a name in {kind} is {type(name).__name__}; it must be a str$"):
         validate_analysis(Analysis(**{kind: {name: np.zeros(1, np.uint8)}}))
 
 
-def test_a_name_is_text_that_can_be_written() -> None:
+def test_a_name_must_be_valid_unicode() -> None:
     with pytest.raises(BadAnalysis, match=r"^a name in numbers is '\\udce4', which is not valid Unicode$"):
         validate_analysis(Analysis(numbers={"\udce4": 1}))
 
 
-def test_warnings_come_back_the_same() -> None:
+def test_warnings_are_returned_unchanged() -> None:
     notices = (Notice("assumed-bit-depth", "read as 12 bits", "images[0]"), Notice("b", "x"))
     assert validate_analysis(Analysis(warnings=notices)).warnings == notices
 
@@ -264,6 +265,6 @@ def test_warnings_come_back_the_same() -> None:
         ((Notice("x", "y", "z" * 1001),), "a field of 1,001"),
     ],
 )
-def test_a_warning_that_cannot_be_sent_is_refused(warnings: Any, message: str) -> None:
+def test_an_invalid_warning_is_rejected(warnings: Any, message: str) -> None:
     with pytest.raises(BadAnalysis, match=message):
         validate_analysis(Analysis(warnings=warnings))

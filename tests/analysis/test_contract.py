@@ -1,6 +1,6 @@
-"""Analyzers accepted by the contract, also as mypy sees it: `make check` type-checks this file.
+"""Analyzers accepted by the contract, at run time and by mypy: `make check` type-checks this file.
 
-Where it takes one that it should not, the `type: ignore` here is without use, and mypy says so.
+If mypy accepted an invalid analyzer, the `type: ignore` on its line would be unused, which is an error.
 """
 
 import inspect
@@ -45,11 +45,11 @@ class Brightness:
 
 @dataclass(frozen=True)
 class Frozen:
-    """Has a part of what it needs on the instance, which cannot be changed, and the rest as ClassVar."""
+    """An analyzer with some attributes on its immutable instances, and the others as ClassVar."""
 
     name: str = "frozen"
     photos: tuple[int, int] = (1, 1)
-    summary: ClassVar[str] = "Gives nothing"
+    summary: ClassVar[str] = "Returns nothing"
     api_version: ClassVar[int] = 2
     params: ClassVar[type[BrightnessParams]] = BrightnessParams
 
@@ -69,10 +69,10 @@ class Other(BaseModel):
     level: int = 1
 
 
-RIGHT: tuple[Analyzer[BrightnessParams], ...] = (Brightness(), Frozen())
-OF_OTHER_PARAMETERS: Analyzer[Other] = Brightness()  # type: ignore[assignment]
-OF_A_NUMBER: Analyzer[BrightnessParams] = Numbered()  # type: ignore[assignment]
-OF_NOTHING: Analyzer[BrightnessParams] = Other()  # type: ignore[assignment]
+VALID: tuple[Analyzer[BrightnessParams], ...] = (Brightness(), Frozen())
+WITH_OTHER_PARAMETERS: Analyzer[Other] = Brightness()  # type: ignore[assignment]
+WITH_A_NUMBER_AS_NAME: Analyzer[BrightnessParams] = Numbered()  # type: ignore[assignment]
+NOT_AN_ANALYZER: Analyzer[BrightnessParams] = Other()  # type: ignore[assignment]
 
 
 def test_the_example_in_the_contract_matches_this_file() -> None:
@@ -80,7 +80,7 @@ def test_the_example_in_the_contract_matches_this_file() -> None:
     assert textwrap.indent(example, "    ") in str(contract.__doc__)
 
 
-@pytest.mark.parametrize("analyzer", RIGHT, ids=lambda analyzer: analyzer.name)
+@pytest.mark.parametrize("analyzer", VALID, ids=lambda analyzer: analyzer.name)
 def test_the_registry_accepts_what_mypy_accepts(
     analyzer: Analyzer[BrightnessParams], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,9 +91,9 @@ def test_the_registry_accepts_what_mypy_accepts(
     assert list(load_analyzers(points=[point])) == [analyzer.name]
 
 
-def test_the_example_gives_the_mean_of_the_colour_that_is_asked_for() -> None:
+def test_the_example_returns_the_mean_of_the_requested_channel() -> None:
     steps = Preprocessing(short_side=8, centre=8, crop=8)
     photo = prepare(np.full((8, 8, 3), (10, 20, 30), np.uint8), steps)
-    context = Context(model=None, runtime=None, images=(photo,))  # type: ignore[arg-type]  # it needs none
-    found = run(Brightness(), context, read_params(Brightness(), {"channel": 2}))
-    assert found.numbers == {"level": 30}
+    context = Context(model=None, runtime=None, images=(photo,))  # type: ignore[arg-type]  # it uses neither
+    result = run(Brightness(), context, read_params(Brightness(), {"channel": 2}))
+    assert result.numbers == {"level": 30}

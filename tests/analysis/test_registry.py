@@ -41,15 +41,15 @@ class Good:
 
 @pytest.fixture(autouse=True)
 def plugins(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module of analyzers that is importable as `some_plugins`."""
+    """A module of analyzers, importable as `some_plugins`."""
     module = ModuleType("some_plugins")
     module.Good = Good  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "some_plugins", module)
     return module
 
 
-class Brought:
-    """A distribution, as far as it is looked at."""
+class FakeDistribution:
+    """The part of a distribution that zfscope reads."""
 
     def __init__(self, name: str, version: str) -> None:
         self.name, self.version = name, version
@@ -57,7 +57,7 @@ class Brought:
 
 def entry(name: str = "good", value: str = "some_plugins:Good", package: str = "zfscope-good") -> EntryPoint:
     point = EntryPoint(name, value, "zfscope.analyzers")
-    vars(point).update(dist=Brought(package, "1.2"))
+    vars(point).update(dist=FakeDistribution(package, "1.2"))
     return point
 
 
@@ -69,12 +69,12 @@ def test_an_analyzer_is_registered_by_name_with_its_distribution() -> None:
     assert registry.registered("good").package == "zfscope-good 1.2"
 
 
-def test_an_analyzer_that_no_distribution_brought_says_so() -> None:
+def test_an_analyzer_without_a_distribution_is_registered() -> None:
     point = EntryPoint("good", "some_plugins:Good", "zfscope.analyzers")
     assert load_analyzers(points=[point])["good"].package == "of no package"
 
 
-def test_the_built_in_ones_come_by_the_same_door() -> None:
+def test_built_in_analyzers_are_loaded_from_the_same_entry_points() -> None:
     registry = load_analyzers()
     assert registry["project"].distribution == "zfscope"
 
@@ -86,28 +86,28 @@ def test_an_unknown_name_is_reported_with_the_available_ones() -> None:
 
 
 def test_only_allowed_analyzers_are_imported() -> None:
-    broken = entry("broken", "there_is_no_such_module:Nothing")
+    broken = entry("broken", "missing_module:Nothing")
     assert list(load_analyzers(["good"], points=[entry(), broken])) == ["good"]
 
 
-def test_an_allowed_analyzer_that_is_not_installed_stops_the_start() -> None:
+def test_an_allowed_analyzer_that_is_not_installed_prevents_the_start() -> None:
     with pytest.raises(NotFound, match="analyzer 'occlude' is not installed; available: good"):
         load_analyzers(["occlude"], points=[entry()])
 
 
-def test_two_analyzers_of_one_name_stop_the_start_with_both_packages() -> None:
+def test_two_analyzers_with_the_same_name_prevent_the_start_and_both_packages_are_named() -> None:
     with pytest.raises(
         BrokenPlugin, match=r"'good' of other 1\.2: the name is also used by zfscope-good 1\.2"
     ):
         load_analyzers(points=[entry(), entry(package="other")])
 
 
-def test_a_plugin_that_cannot_be_imported_stops_the_start_with_name_package_and_version() -> None:
+def test_a_plugin_that_cannot_be_imported_prevents_the_start_and_is_named() -> None:
     with pytest.raises(BrokenPlugin, match=r"'gone' of zfscope-good 1\.2: .*ModuleNotFoundError.*no_module"):
         load_analyzers(points=[entry("gone", "no_module:Gone")])
 
 
-def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> None:
+def test_a_plugin_that_cannot_be_instantiated_prevents_the_start(plugins: ModuleType) -> None:
     class Greedy(Good):
         def __init__(self, weights: str) -> None: ...
 
@@ -140,7 +140,7 @@ def test_a_plugin_that_cannot_be_made_stops_the_start(plugins: ModuleType) -> No
         ),
     ],
 )
-def test_an_analyzer_of_the_wrong_shape_stops_the_start(
+def test_an_analyzer_with_an_invalid_attribute_prevents_the_start(
     plugins: ModuleType, attribute: str, value: object, message: str
 ) -> None:
     plugins.Bad = type("Bad", (Good,), {attribute: value})  # type: ignore[attr-defined]
@@ -149,18 +149,16 @@ def test_an_analyzer_of_the_wrong_shape_stops_the_start(
 
 
 @pytest.mark.parametrize("name", ["Good", "good_one", "1st", "a b"])
-def test_a_name_that_is_no_word_for_a_command_line_stops_the_start(plugins: ModuleType, name: str) -> None:
+def test_a_name_unsuitable_for_the_command_line_prevents_the_start(plugins: ModuleType, name: str) -> None:
     plugins.Bad = type("Bad", (Good,), {"name": name})  # type: ignore[attr-defined]
     with pytest.raises(BrokenPlugin, match="lower case, digits and hyphens"):
         load_analyzers(points=[entry(name, "some_plugins:Bad")])
 
 
 @pytest.mark.parametrize("name", RESERVED)
-def test_a_parameter_that_is_called_as_an_option_of_every_analyzer_stops_the_start(
-    plugins: ModuleType, name: str
-) -> None:
-    asked = create_model("Asked", level=(int, 3), own=(int, Field(default=1, alias=name)))
-    plugins.Bad = type("Bad", (Good,), {"params": asked})  # type: ignore[attr-defined]
+def test_a_parameter_with_a_reserved_name_prevents_the_start(plugins: ModuleType, name: str) -> None:
+    params = create_model("OtherParams", level=(int, 3), own=(int, Field(default=1, alias=name)))
+    plugins.Bad = type("Bad", (Good,), {"params": params})  # type: ignore[attr-defined]
     message = (
         rf"'good' of zfscope-good 1\.2: a parameter is named '{name}'.*reserved names: {', '.join(RESERVED)}$"
     )
@@ -170,8 +168,8 @@ def test_a_parameter_that_is_called_as_an_option_of_every_analyzer_stops_the_sta
 
 
 def test_a_name_that_only_starts_like_a_reserved_one_is_allowed(plugins: ModuleType) -> None:
-    asked = create_model("Asked", model_layer=(int, 1), photo=(int, 1), json_path=(str, ""))
-    plugins.Free = type("Free", (Good,), {"params": asked})  # type: ignore[attr-defined]
+    params = create_model("OtherParams", model_layer=(int, 1), photo=(int, 1), json_path=(str, ""))
+    plugins.Free = type("Free", (Good,), {"params": params})  # type: ignore[attr-defined]
     assert list(load_analyzers(points=[entry("good", "some_plugins:Free")])) == ["good"]
 
 
@@ -184,7 +182,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("raised", "message"), ENDINGS)
-def test_an_analyzer_that_ends_the_process_is_broken_wherever_it_does(
+def test_an_analyzer_that_raises_an_exit_is_reported_as_broken(
     plugins: ModuleType, monkeypatch: pytest.MonkeyPatch, raised: BaseException, message: str
 ) -> None:
     def end(*_: object) -> Never:
@@ -197,8 +195,8 @@ def test_an_analyzer_that_ends_the_process_is_broken_wherever_it_does(
     ):
         load_analyzers(points=[entry(value="some_plugins:Bad")])
     for name, failure in (("__init__", "cannot be loaded"), ("summary", "cannot be inspected")):
-        made = {"__init__": end} if name == "__init__" else {name: property(end)}
-        plugins.Bad = type("Bad", (Good,), made)  # type: ignore[attr-defined]
+        attributes = {"__init__": end} if name == "__init__" else {name: property(end)}
+        plugins.Bad = type("Bad", (Good,), attributes)  # type: ignore[attr-defined]
         with pytest.raises(BrokenPlugin, match=f"some_plugins:Bad {failure}: {message}$"):
             load_analyzers(points=[entry(value="some_plugins:Bad")])
 
@@ -217,7 +215,7 @@ def test_an_exception_without_a_message_is_named_by_its_class(plugins: ModuleTyp
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_while_analyzers_are_loaded_ends_the_command_and_blames_nobody(plugins: ModuleType) -> None:
+def test_ctrl_c_while_loading_analyzers_ends_the_command(plugins: ModuleType) -> None:
     def interrupted(_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
@@ -226,7 +224,7 @@ def test_ctrl_c_while_analyzers_are_loaded_ends_the_command_and_blames_nobody(pl
         load_analyzers(points=[entry(value="some_plugins:Bad")])
 
 
-def test_a_keyboard_interrupt_where_the_service_handles_ctrl_c_is_the_analyzer_s(
+def test_a_keyboard_interrupt_is_the_analyzer_s_if_the_service_handles_ctrl_c(
     plugins: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end(_: object) -> Never:
@@ -251,12 +249,12 @@ def test_a_keyboard_interrupt_without_ctrl_c_is_the_analyzer_s(plugins: ModuleTy
         load_analyzers(points=[entry(value="some_plugins:Bad")])
 
 
-def test_loading_the_analyzers_leaves_matplotlib_for_the_first_drawing() -> None:
+def test_loading_the_analyzers_does_not_import_matplotlib() -> None:
     program = (
         "import sys; from zfscope.analysis.registry import load_analyzers; "
         "load_analyzers([{names}]); print('matplotlib' in sys.modules)"
     )
     own = [point.name for point in entry_points(group=GROUP) if point.value.startswith("zfscope_analyzers")]
     assert "invariance" in own
-    words = [sys.executable, "-c", program.format(names=", ".join(map(repr, own)))]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "False\n"
+    command = [sys.executable, "-c", program.format(names=", ".join(map(repr, own)))]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

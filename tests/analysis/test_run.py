@@ -37,7 +37,7 @@ class Params(BaseModel):
 
 class Fake:
     name = "fake"
-    summary = "Gives what it was made with"
+    summary = "Returns a given result"
     api_version = 2
     photos = (2, 3)
     params = Params
@@ -54,18 +54,18 @@ class Fake:
         return self.result
 
 
-FOUND = RegisteredAnalyzer(Fake(), "zfscope-fake", "1.2")
+REGISTERED = RegisteredAnalyzer(Fake(), "zfscope-fake", "1.2")
 
 
-def context(**wishes: Any) -> Context:
-    return Context(model=None, runtime=None, images=(), **wishes)  # type: ignore[arg-type]  # Fake looks at none
+def context(**options: Any) -> Context:
+    return Context(model=None, runtime=None, images=(), **options)  # type: ignore[arg-type]  # unused by Fake
 
 
-def test_parameters_that_are_left_out_have_their_defaults() -> None:
+def test_omitted_parameters_have_their_defaults() -> None:
     assert read_params(Fake(), {}) == Params(window=32)
 
 
-def test_numbers_of_a_struct_are_whole_where_they_have_to_be() -> None:
+def test_whole_floats_are_accepted_for_integers() -> None:
     assert read_params(Fake(), {"window": 16.0}) == Params(window=16)
 
 
@@ -77,7 +77,7 @@ def test_every_invalid_field_is_reported() -> None:
     assert refusal.value.fields["parts[1].side"].startswith("-2: ")
 
 
-def test_the_field_that_holds_the_parameters_comes_first() -> None:
+def test_the_field_of_the_parameters_is_the_prefix_of_error_fields() -> None:
     with pytest.raises(InputError) as refusal:
         read_params(Fake(), {"parts": [{}]}, under="parameters")
     assert refusal.value.field == "parameters.parts[0].side"
@@ -97,17 +97,18 @@ def test_the_field_that_holds_the_parameters_comes_first() -> None:
         ("", ""),
     ],
 )
-def test_a_parameter_that_an_analyzer_refuses_is_named_as_one_that_pydantic_refuses(
-    field: str, expected: str
-) -> None:
+def test_a_parameter_rejected_by_an_analyzer_is_named_with_the_prefix(field: str, expected: str) -> None:
     error = InputError("too large", field=field, fields={field: "is 9"})
-    with pytest.raises(InputError, match="too large") as refusal, translate_errors(FOUND, under="parameters"):
+    with (
+        pytest.raises(InputError, match="too large") as refusal,
+        translate_errors(REGISTERED, under="parameters"),
+    ):
         raise error
     assert (refusal.value.field, refusal.value.fields) == (expected, {expected: "is 9"})
 
 
-def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
-    with pytest.raises(NotFound) as refusal, translate_errors(FOUND):
+def test_a_parameter_of_a_typed_request_is_named_without_a_prefix() -> None:
+    with pytest.raises(NotFound) as refusal, translate_errors(REGISTERED):
         raise NotFound("no such layer", field="window")
     assert refusal.value.field == "window"
 
@@ -115,35 +116,38 @@ def test_a_parameter_of_a_request_of_its_own_keeps_its_name() -> None:
 @pytest.mark.parametrize("error", [KeyError("rows"), BadAnalysis("'rows'"), OSError("'rows'")])
 def test_a_bug_in_an_analyzer_is_reported_with_its_package(error: Exception) -> None:
     expected = rf"^analyzer 'fake' \(zfscope-fake 1\.2\) failed: {type(error).__name__}: 'rows'; this is a"
-    with pytest.raises(AnalyzerFailed, match=expected) as fault, translate_errors(FOUND, under="parameters"):
+    with (
+        pytest.raises(AnalyzerFailed, match=expected) as fault,
+        translate_errors(REGISTERED, under="parameters"),
+    ):
         raise error
     assert fault.value.__cause__ is error
     assert fault.value.field == ""
 
 
-def test_errors_of_zfscope_pass_unchanged() -> None:
+def test_errors_of_zfscope_are_not_translated() -> None:
     error = Cancelled("gone")
-    with pytest.raises(Cancelled) as passed, translate_errors(FOUND, under="parameters"):
+    with pytest.raises(Cancelled) as passed, translate_errors(REGISTERED, under="parameters"):
         raise error
     assert passed.value is error
 
 
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("translated", [False, True])
-def test_ctrl_c_ends_the_command_even_where_an_analyzer_makes_another_error_of_it(translated: bool) -> None:
+def test_ctrl_c_ends_the_command_even_if_the_analyzer_translates_it(translated: bool) -> None:
     def stop() -> None:
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt as error:
             raise (RuntimeError("stopped") if translated else error) from None
 
-    with pytest.raises(KeyboardInterrupt), translate_errors(FOUND), translate_errors(FOUND):
+    with pytest.raises(KeyboardInterrupt), translate_errors(REGISTERED), translate_errors(REGISTERED):
         stop()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-class Ended(BaseException):
-    """Of no class that anything catches."""
+class UncaughtError(BaseException):
+    """An exception that no `except Exception` catches."""
 
 
 class Mute(Exception):
@@ -161,15 +165,15 @@ class Mute(Exception):
         (asyncio.CancelledError("bye"), "CancelledError: bye;"),
         (StopIteration("bye"), "StopIteration: bye;"),
         (StopAsyncIteration("bye"), "StopAsyncIteration: bye;"),
-        (Ended("bye"), "Ended: bye;"),
+        (UncaughtError("bye"), "UncaughtError: bye;"),
         (Mute(), "Mute (its message cannot be read);"),
         (ValueError("a\x1b[2J\x9bb\r\u202ec\nd"), "ValueError: a\\x1b[2J\\x9bb\\r\\u202ec\nd;"),
         (ValueError("ab" * 10**6), f"ValueError: {'ab' * 1000} ... (2,000,000 characters);"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseException, expected: str) -> None:
-    with pytest.raises(AnalyzerFailed) as fault, translate_errors(FOUND, under="parameters"):
+def test_every_exception_without_ctrl_c_is_reported_as_a_bug(error: BaseException, expected: str) -> None:
+    with pytest.raises(AnalyzerFailed) as fault, translate_errors(REGISTERED, under="parameters"):
         raise error
     assert fault.value.message == (
         f"analyzer 'fake' (zfscope-fake 1.2) failed: {expected} this is a bug in the package"
@@ -193,12 +197,12 @@ def test_any_exception_without_ctrl_c_is_the_analyzer_s_fault(error: BaseExcepti
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_cost_that_is_not_a_whole_number_is_the_analyzer_s_fault(
+def test_an_invalid_cost_is_reported_as_a_bug(
     monkeypatch: pytest.MonkeyPatch, cost: Any, expected: str
 ) -> None:
     model: Any = None
     monkeypatch.setattr(Fake, "cost", lambda *_: cost)
-    with pytest.raises(AnalyzerFailed) as fault, translate_errors(FOUND):
+    with pytest.raises(AnalyzerFailed) as fault, translate_errors(REGISTERED):
         check_cost(Fake(), model, Params(), 5_000, photos=1)
     allowed = "an int from 0 to 9,223,372,036,854,775,807"
     assert (
@@ -208,25 +212,25 @@ def test_a_cost_that_is_not_a_whole_number_is_the_analyzer_s_fault(
 
 
 @pytest.mark.parametrize("cost", [0, True, np.int64(1)])
-def test_a_cost_of_any_whole_type_is_taken(monkeypatch: pytest.MonkeyPatch, cost: Any) -> None:
+def test_a_cost_of_any_integer_type_is_accepted(monkeypatch: pytest.MonkeyPatch, cost: Any) -> None:
     monkeypatch.setattr(Fake, "cost", lambda *_: cost)
-    check_cost(Fake(), None, Params(), 1, photos=1)  # type: ignore[arg-type]  # Fake looks at none
+    check_cost(Fake(), None, Params(), 1, photos=1)  # type: ignore[arg-type]  # unused by Fake
     assert default_cost(Fake(), None) == int(cost)  # type: ignore[arg-type]
 
 
-def test_a_cost_that_fails_ends_no_list_of_analyzers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_cost_is_none_if_computing_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fake, "cost", lambda *_: 1 // 0)
     assert default_cost(Fake(), None) is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
-def test_too_few_and_too_many_photos_are_refused(count: int) -> None:
+def test_too_few_or_too_many_photos_are_rejected(count: int) -> None:
     with pytest.raises(InputError, match=f"{count} photos; 'fake' takes 2 to 3") as refusal:
         check_photos(Fake(), count)
     assert refusal.value.field == "images"
 
 
-def test_more_work_than_the_budget_is_refused() -> None:
+def test_a_cost_over_the_budget_is_rejected() -> None:
     model: Any = None
     check_cost(Fake(), model, Params(window=5), 5_000, photos=1)
     with pytest.raises(TooMuchWork, match=r"would cost 32,000 forward passes.*may cost 5,000") as refusal:
@@ -234,7 +238,7 @@ def test_more_work_than_the_budget_is_refused() -> None:
     assert refusal.value.field == "parameters"
 
 
-def test_the_cost_is_that_of_each_photo() -> None:
+def test_the_cost_is_multiplied_by_the_number_of_photos() -> None:
     model: Any = None
     check_cost(Fake(), model, Params(window=5), 15_000, photos=3)
     with pytest.raises(
@@ -243,26 +247,26 @@ def test_the_cost_is_that_of_each_photo() -> None:
         check_cost(Fake(), model, Params(window=5), 15_000, photos=4)
 
 
-def test_the_cost_with_defaults_is_unknown_where_they_do_not_fit() -> None:
+def test_the_default_cost_is_none_if_a_parameter_is_required() -> None:
     assert default_cost(Fake(), None) == 32_000  # type: ignore[arg-type]
 
-    class Asking(BaseModel):
+    class RequiredParams(BaseModel):
         boxes: str
 
-    asking = Fake()
-    asking.params = Asking  # type: ignore[misc, assignment]
-    assert default_cost(asking, None) is None  # type: ignore[arg-type]
+    fake = Fake()
+    fake.params = RequiredParams  # type: ignore[misc, assignment]
+    assert default_cost(fake, None) is None  # type: ignore[arg-type]
 
 
 def test_parts_that_were_not_requested_are_dropped() -> None:
-    whole = Analysis(tensors={"a": np.zeros(2, np.float32)}, pictures=(PICTURE,), numbers={"n": 1})
-    assert run(Fake(whole), context(), Params()).tensors == {}
-    assert run(Fake(whole), context(), Params()).pictures == (PICTURE,)
-    seen = run(Fake(whole), context(pictures=False, tensors=True), Params())
-    assert (list(seen.tensors), seen.pictures, seen.numbers) == (["a"], (), {"n": 1})
+    result = Analysis(tensors={"a": np.zeros(2, np.float32)}, pictures=(PICTURE,), numbers={"n": 1})
+    assert run(Fake(result), context(), Params()).tensors == {}
+    assert run(Fake(result), context(), Params()).pictures == (PICTURE,)
+    analysis = run(Fake(result), context(pictures=False, tensors=True), Params())
+    assert (list(analysis.tensors), analysis.pictures, analysis.numbers) == (["a"], (), {"n": 1})
 
 
-def test_a_result_that_nobody_could_use_is_the_analyzer_s_fault() -> None:
+def test_an_invalid_result_is_rejected() -> None:
     with pytest.raises(BadAnalysis, match="the result is NoneType; it must be an Analysis"):
         run(Fake(), context(), Params())
 
@@ -272,26 +276,26 @@ def test_parts_that_were_not_requested_are_validated_too() -> None:
         run(Fake(Analysis(tensors={"map": np.zeros(0, np.uint8)})), context(), Params())
 
 
-def test_a_result_in_parts_is_checked_like_the_whole() -> None:
+def test_a_partial_result_is_validated_like_a_complete_one() -> None:
     with pytest.raises(BadAnalysis, match="the number 'mean' is nan"):
         validate_result(context(), Analysis(numbers={"mean": float("nan")}))
 
 
-def test_nothing_is_begun_for_a_caller_that_is_gone() -> None:
-    def gone() -> None:
+def test_a_cancelled_call_is_not_started() -> None:
+    def check_cancelled() -> None:
         raise Cancelled("the caller went away")
 
     with pytest.raises(Cancelled):
-        run(Fake(Analysis()), context(check_cancelled=gone), Params())
+        run(Fake(Analysis()), context(check_cancelled=check_cancelled), Params())
 
 
-def test_the_share_that_is_done_never_falls_and_stays_a_share() -> None:
+def test_progress_never_decreases_and_stays_between_0_and_1() -> None:
     meter = ProgressMeter()
     assert meter.read(0) == (0, None)
-    share, left = meter.read(0.5)
-    assert share == 0.5
-    assert left is not None
-    assert left >= 0
+    fraction, seconds_left = meter.read(0.5)
+    assert fraction == 0.5
+    assert seconds_left is not None
+    assert seconds_left >= 0
     assert meter.read(0.2)[0] == 0.5
     assert meter.read(7) == (1, 0)
 

@@ -1,4 +1,4 @@
-"""The corpus run: what it counts, and at what it fails."""
+"""The corpus benchmark: the faults that it reports, retries, and a complete run."""
 
 import io
 import json
@@ -23,22 +23,22 @@ def faults(
     return list(Run([GOOD, *outcomes], resident, tracebacks).faults(allowed_growth=0.1))
 
 
-def test_refusals_and_growth_before_the_first_round_ends_are_no_faults() -> None:
+def test_rejections_and_growth_during_the_first_round_are_not_faults() -> None:
     refusals = [Outcome("b", "Project", status, 4.9) for status in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")]
     assert faults(*refusals) == []
 
 
 @pytest.mark.parametrize("status", ["INTERNAL", "UNKNOWN", "UNAVAILABLE"])
-def test_a_status_that_no_file_may_cause_is_one(status: str) -> None:
+def test_a_status_that_no_file_may_cause_is_a_fault(status: str) -> None:
     assert faults(Outcome("b", "Project", status, 0.1)) == [f"Project of 'b': {status}"]
 
 
-def test_a_hang_is_one() -> None:
+def test_a_hang_is_a_fault() -> None:
     assert faults(Outcome("b", "Classify", "OK", 5.1)) == ["Classify of 'b': 5.1 s (OK)"]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "statuses", "found"),
+    ("seconds", "statuses", "expected"),
     [
         ((0.1,), ("OK",), 0),
         ((9.0, 0.1), ("OK", "OK"), 1),
@@ -48,31 +48,31 @@ def test_a_hang_is_one() -> None:
         ((8.0, 9.0), ("OK", "INTERNAL"), 1),
     ],
 )
-def test_a_slow_call_is_repeated_once_and_the_faster_counts(
-    monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, ...], statuses: tuple[str, ...], found: int
+def test_a_slow_call_is_repeated_once_and_the_faster_outcome_counts(
+    monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, ...], statuses: tuple[str, ...], expected: int
 ) -> None:
     outcomes = [Outcome("a", "Project", *each) for each in zip(statuses, seconds, strict=True)]
-    left = iter(outcomes)
-    monkeypatch.setattr(module, "send", lambda *_: next(left))
-    assert send_patiently("a", "Project", print, None) is outcomes[found]
-    assert next(left, None) is None
+    remaining = iter(outcomes)
+    monkeypatch.setattr(module, "send", lambda *_: next(remaining))
+    assert send_patiently("a", "Project", print, None) is outcomes[expected]
+    assert next(remaining, None) is None
 
 
-def test_a_traceback_is_one() -> None:
+def test_a_traceback_is_a_fault() -> None:
     assert faults(tracebacks=2) == ["2 tracebacks in the log of the service"]
 
 
-def test_growth_after_the_first_round_is_one() -> None:
+def test_growth_after_the_first_round_is_a_fault() -> None:
     message = "memory grew by 11.0% after the first round; allowed: 10%"
     assert faults(resident=(100, 200, 222, 201)) == [message]
 
 
 @pytest.mark.parametrize("resident", [(100.0, None, None), (100.0, 200.0, None)])
-def test_a_service_that_has_ended_is_one(resident: tuple[float | None, ...]) -> None:
+def test_a_service_that_has_ended_is_a_fault(resident: tuple[float | None, ...]) -> None:
     assert faults(resident=resident) == ["the service has ended"]
 
 
-def test_every_plain_file_is_sent_whatever_its_name(tmp_path: Path) -> None:
+def test_every_regular_file_is_listed(tmp_path: Path) -> None:
     for name in ("b.txt", ".hidden/a", "a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -82,7 +82,7 @@ def test_every_plain_file_is_sent_whatever_its_name(tmp_path: Path) -> None:
     assert files_of(tmp_path) == [".hidden/a", "a.png", "b.txt"]
 
 
-def test_a_folder_of_odd_files_is_sent_in_two_rounds_and_counted(tmp_path: Path) -> None:
+def test_a_folder_of_odd_files_is_sent_in_two_rounds(tmp_path: Path) -> None:
     corpus, store = tmp_path / "corpus", tmp_path / "store"
     corpus.mkdir()
     write_random_model(store, "tiny", 1)
@@ -95,7 +95,7 @@ def test_a_folder_of_odd_files_is_sent_in_two_rounds_and_counted(tmp_path: Path)
     ):
         (corpus / name).write_bytes(data)
     (corpus / "empty").touch()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.corpus", corpus, "--store", store, "--growth", "1"],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "ZFSCOPE_THREADS": "1"},
@@ -104,14 +104,14 @@ def test_a_folder_of_odd_files_is_sent_in_two_rounds_and_counted(tmp_path: Path)
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert (found["files"], found["rounds"], found["faults"], found["tracebacks"]) == (4, 2, [], 0)
-    assert found["outcomes"] == {
+    assert process.returncode == 0, process.stdout + process.stderr
+    result = json.loads(process.stdout.splitlines()[-1])
+    assert (result["files"], result["rounds"], result["faults"], result["tracebacks"]) == (4, 2, [], 0)
+    assert result["outcomes"] == {
         "Classify": {"INVALID_ARGUMENT": 6, "OK": 2},
         "Project": {"INVALID_ARGUMENT": 6, "OK": 2},
     }
-    assert len(found["rss_mib"]) == 3
+    assert len(result["rss_mib"]) == 3
 
 
 def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:

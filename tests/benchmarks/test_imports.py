@@ -1,4 +1,4 @@
-"""Every benchmark and example can be imported: no test runs them whole."""
+"""Every benchmark and example can be imported; no test runs them completely."""
 
 from importlib import import_module
 from pathlib import Path
@@ -12,5 +12,5 @@ MODULES = sorted(
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_it_can_be_imported(name: str) -> None:
+def test_the_module_can_be_imported(name: str) -> None:
     import_module(name)

@@ -1,4 +1,4 @@
-"""Fixtures of the client's tests; the service is that of the server's tests."""
+"""Fixtures of the client's tests, shared with the server's tests."""
 
 from tests.server.conftest import (  # noqa: F401  (fixtures are found by name)
     client,

@@ -27,7 +27,7 @@ SENT = (("authorization", f"Bearer {TOKEN}"),)
         "unix:/run/zfscope.sock",
     ],
 )
-def test_a_token_goes_to_this_machine_without_tls(target: str) -> None:
+def test_a_token_is_sent_to_this_machine_without_tls(target: str) -> None:
     assert Access(token=SecretStr(TOKEN)).metadata(parse_target(target), tls=False) == SENT
 
 
@@ -44,7 +44,7 @@ def test_a_token_goes_to_this_machine_without_tls(target: str) -> None:
         "xds:///localhost",
     ],
 )
-def test_a_token_goes_elsewhere_only_under_tls_or_where_that_is_allowed(target: str) -> None:
+def test_a_token_is_sent_to_other_machines_only_with_tls_or_if_allowed(target: str) -> None:
     access = Access(token=SecretStr(TOKEN))
 
     with pytest.raises(InputError, match=r"a token is not sent to '.*' without TLS") as refusal:
@@ -58,19 +58,21 @@ def test_a_token_goes_elsewhere_only_under_tls_or_where_that_is_allowed(target: 
     )
 
 
-def test_without_a_token_nothing_is_sent_with_a_call() -> None:
+def test_without_a_token_no_metadata_is_sent() -> None:
     assert Access().metadata(parse_target("gpu:50051"), tls=False) == ()
 
 
-def test_tls_is_talked_where_anything_of_it_is_given(pems: Any) -> None:
+def test_any_tls_setting_enables_tls(pems: Any) -> None:
     client = {"tls_client_certificate": pems.client_certificate, "tls_client_key": pems.client_key}
 
     assert Access().credentials() is None
-    for given in ({"tls": True}, {"tls_ca": pems.ca}, client):
-        assert Access(**given).credentials() is not None
+    for settings in ({"tls": True}, {"tls_ca": pems.ca}, client):
+        assert Access(**settings).credentials() is not None
 
 
-def test_the_environment_says_how_a_client_connects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_connection_settings_are_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("ZFSCOPE_TLS_CA", str(tmp_path / "ca.pem"))
 
     with pytest.raises(InputError, match=r"ca.pem' cannot be read: No such file") as refusal:

@@ -27,7 +27,7 @@ def test_grey_pixels_become_a_grey_photo() -> None:
         np.testing.assert_array_equal(decoded, np.repeat(LEVELS[..., :1], 3, axis=2))
 
 
-def test_pixels_with_opacity_are_sent_with_it() -> None:
+def test_pixels_keep_their_opacity() -> None:
     opaque = LEVELS.copy()
     opaque[..., 3] = 255
     opaque[0, 0, 3] = 0
@@ -38,7 +38,7 @@ def test_pixels_with_opacity_are_sent_with_it() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 @pytest.mark.parametrize("shape", [(3, 6, 6), (1, 3, 6, 6)])
-def test_floats_with_channels_first_are_the_network_s_own_input(dtype: Any, shape: tuple[int, ...]) -> None:
+def test_floats_with_channels_first_are_sent_as_the_network_input(dtype: Any, shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(1).normal(0, 1, shape).astype(dtype)
     sent = image_to_wire(array)
     assert sent.tensor_scale == image_pb2.TENSOR_SCALE_UNSPECIFIED
@@ -58,32 +58,32 @@ def test_floats_with_channels_first_are_the_network_s_own_input(dtype: Any, shap
 def test_a_pixel_tensor_states_its_scale(values: Any, white: float, dtype: Any, scale: int) -> None:
     sent = image_to_wire(PixelTensor(values, white=white))
     assert sent.tensor_scale == scale
-    found = tensor_from_wire(sent.tensor, field="image")
-    assert (found.dtype, found.shape) == (dtype, values.shape)
+    received = tensor_from_wire(sent.tensor, field="image")
+    assert (received.dtype, received.shape) == (dtype, values.shape)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
-def test_a_tensor_of_torch_is_an_array(dtype: torch.dtype) -> None:
+def test_a_torch_tensor_is_sent_like_an_array(dtype: torch.dtype) -> None:
     tensor = torch.arange(48, dtype=dtype).reshape(3, 4, 4).transpose(1, 2).requires_grad_()
-    found = tensor_from_wire(image_to_wire(tensor).tensor, field="image")
-    np.testing.assert_array_equal(found, tensor.detach().numpy())
-    found = tensor_from_wire(image_to_wire(PixelTensor(tensor)).tensor, field="image")  # type: ignore[arg-type]  # people do
-    np.testing.assert_array_equal(found, tensor.detach().numpy())
+    received = tensor_from_wire(image_to_wire(tensor).tensor, field="image")
+    np.testing.assert_array_equal(received, tensor.detach().numpy())
+    received = tensor_from_wire(image_to_wire(PixelTensor(tensor)).tensor, field="image")  # type: ignore[arg-type]  # as callers may
+    np.testing.assert_array_equal(received, tensor.detach().numpy())
 
 
-def test_pixels_in_a_tensor_of_torch_are_a_photo() -> None:
+def test_pixels_in_a_torch_tensor_are_sent_as_a_photo() -> None:
     pixels = torch.arange(60, dtype=torch.uint8).reshape(4, 5, 3)
     np.testing.assert_array_equal(decode(image_to_wire(pixels).encoded), pixels.numpy())
     with pytest.raises(InputError, match=r"put its channels last, array.transpose\(1, 2, 0\)"):
         image_to_wire(pixels.permute(2, 0, 1))
 
 
-def test_any_array_that_numpy_can_read_is_one() -> None:
-    class Other:
+def test_any_object_that_numpy_can_convert_is_sent() -> None:
+    class ArrayLike:
         def __array__(self, *_: Any, **__: Any) -> Any:
             return np.ones((3, 4, 4), ">f2")
 
-    assert tensor_from_wire(image_to_wire(Other()).tensor, field="image").sum() == 48
+    assert tensor_from_wire(image_to_wire(ArrayLike()).tensor, field="image").sum() == 48
 
 
 def test_a_tensor_that_numpy_cannot_convert_is_rejected_with_advice() -> None:
@@ -100,22 +100,22 @@ def test_a_batched_torch_tensor_is_not_a_list_of_photos() -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_an_array_over_the_limit_of_a_message_is_refused_before_it_is_copied(wrapped: bool) -> None:
-    huge = np.broadcast_to(np.float32(0), (3, 30_000, 30_000))  # of 4 bytes in memory
+def test_an_array_over_the_message_limit_is_rejected_before_it_is_copied(wrapped: bool) -> None:
+    huge = np.broadcast_to(np.float32(0), (3, 30_000, 30_000))  # occupies 4 bytes
     expected = r"^images\[2\] has 10,800,000,000 bytes; a request holds at most 2,147,483,647, and services"
     with pytest.raises(TooLarge, match=expected) as refusal:
         image_to_wire(PixelTensor(huge) if wrapped else huge, field="images[2]")
     assert refusal.value.field == "images[2]"
 
 
-def test_a_file_over_the_limit_of_a_message_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_file_over_the_message_limit_is_rejected_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "huge.jpg").open("wb") as file:
         file.truncate(2**31)
     with pytest.raises(TooLarge, match=r"^image has 2,147,483,648 bytes; a request holds at most"):
         image_to_wire(tmp_path / "huge.jpg")
 
 
-def test_photos_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_over_the_message_limit_in_total_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_MESSAGE_BYTES", 250)
     with pytest.raises(TooLarge, match=r"^images has 3\d\d bytes; a request holds at most 250,") as refusal:
         analyze_request("project", [bytes(100)] * 9, {})

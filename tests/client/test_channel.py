@@ -32,19 +32,19 @@ def target(replicas: list[Any]) -> str:
     return "ipv4:" + ",".join(replica.address for replica in replicas)
 
 
-@pytest.mark.parametrize("several", ["dns:///zfscope:50051", "ipv4:10.0.0.1:1,10.0.0.2:1", "xds:///zfscope"])
-def test_several_addresses_use_the_shipped_config_unchanged(several: str) -> None:
-    assert json.loads(service_config(parse_target(several))) == SHIPPED
+@pytest.mark.parametrize("target", ["dns:///zfscope:50051", "ipv4:10.0.0.1:1,10.0.0.2:1", "xds:///zfscope"])
+def test_several_addresses_use_the_shipped_config_unchanged(target: str) -> None:
+    assert json.loads(service_config(parse_target(target))) == SHIPPED
 
 
-@pytest.mark.parametrize("one", ["zfscope:50051", "ipv4:10.0.0.1:1", "unix:/run/zfscope"])
-def test_for_one_address_it_is_the_same_without_asking_for_health(one: str) -> None:
-    without = {name: value for name, value in SHIPPED.items() if name != "healthCheckConfig"}
+@pytest.mark.parametrize("target", ["zfscope:50051", "ipv4:10.0.0.1:1", "unix:/run/zfscope"])
+def test_a_single_address_uses_the_config_without_health_checks(target: str) -> None:
+    expected = {name: value for name, value in SHIPPED.items() if name != "healthCheckConfig"}
 
-    assert json.loads(service_config(parse_target(one))) == without
+    assert json.loads(service_config(parse_target(target))) == expected
 
 
-def test_it_asks_for_health_before_calls_and_sends_them_again_with_a_limit() -> None:
+def test_the_config_checks_health_and_limits_retries() -> None:
     assert SHIPPED["loadBalancingConfig"] == [{"round_robin": {}}]
     assert SHIPPED["healthCheckConfig"] == {"serviceName": ""}
     streams, every = SHIPPED["methodConfig"]
@@ -54,27 +54,27 @@ def test_it_asks_for_health_before_calls_and_sends_them_again_with_a_limit() -> 
     assert SHIPPED["retryThrottling"]["maxTokens"] > 0
 
 
-def test_no_stream_has_a_retry_policy_with_which_grpc_can_hang() -> None:
-    without = [
+def test_no_stream_has_a_retry_policy_since_grpc_can_hang_with_one() -> None:
+    without_retries = [
         name for entry in SHIPPED["methodConfig"] if "retryPolicy" not in entry for name in entry["name"]
     ]
     streams = [method for method in METHODS_BY_PATH.values() if method.kind != "unary"]
 
     assert streams
     for method in streams:
-        whole = {"service": method.service}
-        assert whole in without or {**whole, "method": method.name} in without, method
+        service = {"service": method.service}
+        assert service in without_retries or {**service, "method": method.name} in without_retries, method
 
 
-class Refusing:
-    """Refuses the first requests of a service that is warm, and counts all."""
+class RefusingAdmission:
+    """Replaces `admit` of a service: refuses the first requests and records the size of each."""
 
     def __init__(self, admission: AdmissionControl, refusals: int) -> None:
         self.sizes: list[int] = []
         self._admission, self._admit, self._refusals = admission, admission.admit, refusals
 
     def __call__(self, method: str, size: int) -> Any:
-        """Stand in for `admit`."""
+        """Refuse or admit a request."""
         self.sizes.append(size)
         if len(self.sizes) <= self._refusals:
             raise NotReady("the service is shutting down; try another one")
@@ -82,45 +82,45 @@ class Refusing:
 
 
 @pytest.fixture
-def refuse(replicas: list[Any]) -> Callable[[int], Refusing]:
-    """Has the first replica refuse a number of requests."""
+def refuse(replicas: list[Any]) -> Callable[[int], RefusingAdmission]:
+    """Makes the first replica refuse the given number of requests."""
 
-    def refuse(refusals: int) -> Refusing:
+    def refuse(refusals: int) -> RefusingAdmission:
         admission = replicas[0].service._admission
-        admission.admit = Refusing(admission, refusals)
+        admission.admit = RefusingAdmission(admission, refusals)
         return admission.admit
 
     return refuse
 
 
 @pytest.mark.parametrize("size", [1_000, 1_000_000, 20_000_000])
-def test_a_refused_call_of_any_size_is_sent_again(
-    replicas: list[Any], refuse: Callable[[int], Refusing], size: int
+def test_a_refused_call_of_any_size_is_retried(
+    replicas: list[Any], refuse: Callable[[int], RefusingAdmission], size: int
 ) -> None:
-    seen = refuse(3)
+    admission = refuse(3)
 
     with Client(replicas[0].address) as client, pytest.raises(InputError, match="image"):
-        client.classify(bytes(size))  # no image, which the service says once it lets it in
+        client.classify(bytes(size))  # not an image: the service rejects it after admission
 
-    assert len(seen.sizes) == 4
-    assert min(seen.sizes) > size
+    assert len(admission.sizes) == 4
+    assert min(admission.sizes) > size
 
 
-def test_a_refused_analysis_is_sent_again(
-    replicas: list[Any], refuse: Callable[[int], Refusing], photo: bytes
+def test_a_refused_analysis_is_retried(
+    replicas: list[Any], refuse: Callable[[int], RefusingAdmission], photo: bytes
 ) -> None:
-    seen = refuse(3)
+    admission = refuse(3)
 
     with Client(replicas[0].address) as client:
         assert client.analyze("project", [photo], {"layer": "conv5", "top": 1}).analysis.pictures
 
-    assert len(seen.sizes) == 4
+    assert len(admission.sizes) == 4
 
 
-def test_an_analysis_that_is_refused_every_time_is_not_ready(
-    replicas: list[Any], refuse: Callable[[int], Refusing], photo: bytes
+def test_an_analysis_refused_every_time_raises_not_ready(
+    replicas: list[Any], refuse: Callable[[int], RefusingAdmission], photo: bytes
 ) -> None:
-    seen = refuse(100)
+    admission = refuse(100)
 
     with (
         Client(replicas[0].address) as client,
@@ -128,13 +128,16 @@ def test_an_analysis_that_is_refused_every_time_is_not_ready(
     ):
         client.analyze("project", [photo])
 
-    assert len(seen.sizes) == 4
+    assert len(admission.sizes) == 4
 
 
-def test_an_analysis_that_has_begun_is_not_sent_again(
-    replicas: list[Any], refuse: Callable[[int], Refusing], photo: bytes, monkeypatch: pytest.MonkeyPatch
+def test_an_analysis_in_progress_is_not_retried(
+    replicas: list[Any],
+    refuse: Callable[[int], RefusingAdmission],
+    photo: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen = refuse(0)
+    admission = refuse(0)
 
     def fail(*_: object) -> None:
         raise RuntimeUnavailable("TorchServe is gone")
@@ -143,13 +146,16 @@ def test_an_analysis_that_has_begun_is_not_sent_again(
     with Client(replicas[0].address) as client, pytest.raises(RuntimeUnavailable, match="TorchServe is gone"):
         client.analyze("project", [photo])
 
-    assert len(seen.sizes) == 1
+    assert len(admission.sizes) == 1
 
 
-def test_work_that_has_begun_is_not_sent_again_by_grpc(
-    replicas: list[Any], refuse: Callable[[int], Refusing], photo: bytes, monkeypatch: pytest.MonkeyPatch
+def test_a_call_in_progress_is_not_retried_by_grpc(
+    replicas: list[Any],
+    refuse: Callable[[int], RefusingAdmission],
+    photo: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen = refuse(1)
+    admission = refuse(1)
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeUnavailable("TorchServe is gone")
@@ -158,41 +164,41 @@ def test_work_that_has_begun_is_not_sent_again_by_grpc(
     with Client(replicas[0].address) as client, pytest.raises(RuntimeUnavailable, match="TorchServe is gone"):
         client.classify(photo)
 
-    assert len(seen.sizes) == 2
+    assert len(admission.sizes) == 2
 
 
-def test_a_replica_that_is_not_ready_gets_no_calls(replicas: list[Any], photo: bytes) -> None:
+def test_a_replica_that_is_not_ready_receives_no_calls(replicas: list[Any], photo: bytes) -> None:
     with Client(target(replicas)) as client:
         client.wait_until_ready()
         for _ in range(8):
             assert client.classify(photo).model == "tiny"
 
 
-def test_replicas_are_called_in_turn_once_they_are_ready(replicas: list[Any]) -> None:
+def test_all_ready_replicas_receive_calls(replicas: list[Any]) -> None:
     replicas[1].call(replicas[1].service.warm_up())
     admissions = [replica.service._admission for replica in replicas]
-    passed = [0, 0]
+    admitted = [0, 0]
 
-    def counting(place: int) -> Callable[[], Any]:
-        admit = admissions[place].admit
+    def counting(index: int) -> Callable[[], Any]:
+        admit = admissions[index].admit
 
         def count(*arguments: Any) -> Any:
-            passed[place] += 1
+            admitted[index] += 1
             return admit(*arguments)
 
         return count
 
-    for place, admission in enumerate(admissions):
-        admission.admit = counting(place)
+    for index, admission in enumerate(admissions):
+        admission.admit = counting(index)
     end = time.monotonic() + 30
     with Client(target(replicas)) as client:
-        while not all(passed) and time.monotonic() < end:
+        while not all(admitted) and time.monotonic() < end:
             client.models()
 
-    assert all(passed)
+    assert all(admitted)
 
 
-def test_a_replica_that_shuts_down_loses_no_call(replicas: list[Any], photo: bytes) -> None:
+def test_no_call_is_lost_when_a_replica_shuts_down(replicas: list[Any], photo: bytes) -> None:
     replicas[1].call(replicas[1].service.warm_up())
     with Client(target(replicas)) as client:
         for _ in range(8):
@@ -202,7 +208,7 @@ def test_a_replica_that_shuts_down_loses_no_call(replicas: list[Any], photo: byt
             assert client.classify(photo).model == "tiny"
 
 
-def test_a_call_without_a_ready_replica_reports_it(replicas: list[Any]) -> None:
+def test_a_call_without_a_ready_replica_raises_not_ready(replicas: list[Any]) -> None:
     replicas[0].call(replicas[0].service.stop())
 
     with Client(target(replicas)) as client, pytest.raises(NotReady):

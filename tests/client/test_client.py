@@ -18,13 +18,13 @@ from zfscope.server.services import classification
 from zfscope.server.settings import Settings
 
 
-def test_importing_the_client_brings_no_torch() -> None:
+def test_importing_the_client_does_not_import_torch() -> None:
     heavy = "torch", "onnx", "onnxruntime", "matplotlib"
     code = f"import sys, zfscope.client; print([name for name in {heavy} if name in sys.modules])"
 
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert found.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
 def test_health_reports_whether_the_service_is_serving(client: Client, cold_service: Any) -> None:
@@ -33,7 +33,7 @@ def test_health_reports_whether_the_service_is_serving(client: Client, cold_serv
         assert cold.health() == "NOT_SERVING"
 
 
-def test_an_unreachable_service_is_not_ready() -> None:
+def test_an_unreachable_service_raises_not_ready() -> None:
     with Client("127.0.0.1:1") as client, pytest.raises(NotReady, match=r"unavailable: .*127.0.0.1:1"):
         client.models()
 
@@ -48,7 +48,7 @@ def test_waiting_ends_when_the_service_is_ready(cold_service: Any) -> None:
         assert client.models()
 
 
-def test_waiting_for_a_service_that_does_not_get_ready_ends_with_the_reason(cold_service: Any) -> None:
+def test_waiting_for_a_service_that_stays_unready_ends_with_the_reason(cold_service: Any) -> None:
     with (
         Client(cold_service.address) as client,
         pytest.raises(NotReady, match=r"127.0.0.1:\d+ is not serving after 0.1 s: NOT_SERVING"),
@@ -56,7 +56,7 @@ def test_waiting_for_a_service_that_does_not_get_ready_ends_with_the_reason(cold
         client.wait_until_ready(0.1)
 
 
-def test_waiting_for_a_service_that_is_not_there_ends_with_the_reason() -> None:
+def test_waiting_for_an_unreachable_service_ends_with_the_reason() -> None:
     with (
         Client("127.0.0.1:1") as client,
         pytest.raises(NotReady, match=r"127.0.0.1:1 is not serving after 0.1 s: unavailable: "),
@@ -64,7 +64,7 @@ def test_waiting_for_a_service_that_is_not_there_ends_with_the_reason() -> None:
         client.wait_until_ready(0.1)
 
 
-def test_a_call_to_a_service_that_gets_ready_meanwhile_is_sent_again(cold_service: Any) -> None:
+def test_a_call_to_a_service_that_becomes_ready_is_retried(cold_service: Any) -> None:
     with Client(cold_service.address) as client, ThreadPoolExecutor(1) as pool:
         listing = pool.submit(client.models)
         time.sleep(0.05)
@@ -73,7 +73,7 @@ def test_a_call_to_a_service_that_gets_ready_meanwhile_is_sent_again(cold_servic
         assert listing.result(timeout=30)
 
 
-def test_a_call_that_takes_longer_than_the_timeout_is_cancelled(
+def test_a_call_over_the_timeout_raises_cancelled(
     monkeypatch: pytest.MonkeyPatch, service: Any, photo: bytes
 ) -> None:
     released = threading.Event()
@@ -87,7 +87,7 @@ def test_a_call_that_takes_longer_than_the_timeout_is_cancelled(
     released.set()
 
 
-def test_a_fault_of_the_service_carries_its_request_id(
+def test_an_internal_error_of_the_service_carries_the_request_id(
     monkeypatch: pytest.MonkeyPatch, client: Client, photo: bytes
 ) -> None:
     monkeypatch.setattr(classification, "prepare_request", lambda *_, **__: 1 // 0)
@@ -98,18 +98,18 @@ def test_a_fault_of_the_service_carries_its_request_id(
     assert type(failure.value) is ZfscopeError
 
 
-def test_a_photo_may_be_pixels(client: Client, photo: bytes) -> None:
+def test_a_photo_may_be_an_array_of_pixels(client: Client, photo: bytes) -> None:
     assert client.classify(decode(photo)).classes == client.classify(photo).classes
 
 
-def test_an_answer_may_be_larger_than_grpc_s_own_limit(client: Client, make_photo: Any) -> None:
+def test_a_response_may_exceed_the_default_limit_of_grpc(client: Client, make_photo: Any) -> None:
     answer = client.project(make_photo(900, 900), layer="conv1", units=[], top=6, tensors=True, control=True)
 
     assert len(answer.projections) == 6
 
 
 @pytest.mark.parametrize("value", [10**10, -(10**10), "nine", 1.5])
-def test_a_value_that_no_field_can_hold_is_refused_before_it_is_sent(
+def test_a_value_that_does_not_fit_its_field_is_rejected_before_sending(
     client: Client, photo: bytes, value: Any
 ) -> None:
     with pytest.raises(InputError, match="invalid value: "):
@@ -124,39 +124,39 @@ def test_a_value_that_no_field_can_hold_is_refused_before_it_is_sent(
         client.measure_invariance([photo], version=value)
 
 
-def test_a_photo_that_is_too_large_to_send_is_too_much_work(client: Client) -> None:
+def test_a_photo_over_the_service_limit_raises_too_much_work(client: Client) -> None:
     allowed = Settings().max_receive_bytes
     message = f"^image has {allowed + 1:,} bytes; this service accepts at most {allowed:,} in a request"
     with pytest.raises(TooMuchWork, match=message):
         client.classify(bytes(allowed + 1))
 
 
-def test_tensors_of_an_answer_are_read_only(client: Client, photo: bytes) -> None:
-    (seen,) = client.project(photo, top=1, tensors=True).projections
+def test_tensors_of_a_response_are_read_only(client: Client, photo: bytes) -> None:
+    (projection,) = client.project(photo, top=1, tensors=True).projections
 
-    assert seen.tensor is not None
-    assert seen.tensor.dtype == np.float32
+    assert projection.tensor is not None
+    assert projection.tensor.dtype == np.float32
     with pytest.raises(ValueError, match="read-only"):
-        seen.tensor[0, 0, 0] = 1
+        projection.tensor[0, 0, 0] = 1
 
 
-def test_many_threads_may_share_a_client(client: Client, photo: bytes) -> None:
-    alone = client.classify(photo)
+def test_threads_can_share_a_client(client: Client, photo: bytes) -> None:
+    expected = client.classify(photo)
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: client.classify(photo), range(24)))
 
-    assert all(answer == alone for answer in answers)
+    assert all(answer == expected for answer in answers)
 
 
 @pytest.mark.parametrize(("stream", "field"), [(False, "image"), (True, r"images\[0\]")])
-def test_a_request_over_the_service_s_limit_is_refused_before_it_is_sent(
+def test_a_request_over_the_service_limit_is_rejected_before_sending(
     client: Client, monkeypatch: pytest.MonkeyPatch, stream: bool, field: str
 ) -> None:
     huge = np.broadcast_to(np.float32(0), (3, 2200, 2200))
     sent: list[Any] = []
-    monkeypatch.setitem(client._stubs, "Classify", lambda *asked, **_: sent.append(asked))
-    monkeypatch.setitem(client._stubs, "Analyze", lambda *asked, **_: sent.append(asked))
+    monkeypatch.setitem(client._stubs, "Classify", lambda *arguments, **_: sent.append(arguments))
+    monkeypatch.setitem(client._stubs, "Analyze", lambda *arguments, **_: sent.append(arguments))
     allowed = Settings().max_receive_bytes
     message = f"^{field} has 58,080,000 bytes; this service accepts at most {allowed:,} in a request"
     with pytest.raises(TooMuchWork, match=message):
@@ -164,7 +164,7 @@ def test_a_request_over_the_service_s_limit_is_refused_before_it_is_sent(
     assert sent == []
 
 
-def test_a_large_request_within_the_service_s_limit_is_sent(
+def test_a_large_request_within_the_service_limit_is_sent(
     settings: Settings, make_service: Callable[[Settings], Any]
 ) -> None:
     service = make_service(settings.model_copy(update={"max_receive_bytes": 30 << 20}))
@@ -174,6 +174,6 @@ def test_a_large_request_within_the_service_s_limit_is_sent(
     assert type(refusal.value) is InputError
 
 
-def test_a_large_request_to_a_service_that_is_not_there_says_so() -> None:
+def test_a_large_request_to_an_unreachable_service_raises_not_ready() -> None:
     with Client("127.0.0.1:1") as client, pytest.raises(NotReady, match=r"unavailable: .*127.0.0.1:1"):
         client.classify(np.broadcast_to(np.float32(0), (3, 1500, 1500)))

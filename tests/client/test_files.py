@@ -1,4 +1,4 @@
-"""Files in any form that callers pass them."""
+"""Files in every form that callers may pass."""
 
 import io
 import struct
@@ -28,15 +28,15 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])
-def test_bytes_of_every_kind_are_sent_as_they_are(kind: Any) -> None:
+def test_bytes_of_every_type_are_sent_unchanged(kind: Any) -> None:
     assert image_to_wire(kind(b"anything")).encoded == b"anything"
 
 
-def test_every_second_byte_of_a_view_is_sent_as_such() -> None:
+def test_a_strided_view_is_sent_as_its_elements() -> None:
     assert contents(memoryview(b"abcdef")[::2], field="image") == b"ace"
 
 
-def test_an_open_file_is_read_from_where_it_is(tmp_path: Path) -> None:
+def test_an_open_file_is_read_from_its_position(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"header photo")
     with (tmp_path / "a").open("rb") as file:
         assert contents(file, field="image") == b"header photo"
@@ -47,14 +47,14 @@ def test_an_open_file_is_read_from_where_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "decoded"), [("RGB", "RGB"), ("L", "L"), ("RGBA", "RGBA"), ("P", "RGB"), ("YCbCr", "RGB")]
 )
-def test_a_picture_of_pillow_is_sent_without_loss(mode: str, decoded: str) -> None:
+def test_a_pillow_image_is_sent_losslessly(mode: str, decoded: str) -> None:
     picture = Image.fromarray(PIXELS).convert(mode)
-    wanted = decode(encoded(picture if mode != "YCbCr" else picture.convert("RGB")))
-    np.testing.assert_array_equal(decode(image_to_wire(picture).encoded), wanted)
+    expected = decode(encoded(picture if mode != "YCbCr" else picture.convert("RGB")))
+    np.testing.assert_array_equal(decode(image_to_wire(picture).encoded), expected)
 
 
-def test_a_copy_is_sent_like_its_file() -> None:
-    """The orientation and the colour profile count, the other tags stay here."""
+def test_a_copy_is_sent_with_the_orientation_of_its_file() -> None:
+    """The orientation and the colour profile are kept; other tags are not sent."""
     tags = Image.Exif()
     tags[Base.Orientation], tags[Base.Artist] = 6, "me"
     file = encoded(Image.fromarray(PIXELS), "PNG", exif=tags)
@@ -66,7 +66,7 @@ def test_a_copy_is_sent_like_its_file() -> None:
 
 
 def png_of_12_bits() -> bytes:
-    """A PNG of colour, 16 bits a channel of which 12 are used; Pillow has the upper 8 of 16."""
+    """Return a colour PNG with 16 bits per channel, 12 of them used; Pillow keeps only the upper 8 bits."""
     rows = b"".join(b"\0" + (row.astype(">u2") * 16).tobytes() for row in PIXELS)
     parts = [(b"IHDR", struct.pack(">IIBBBBB", 7, 5, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
     chunks = [
@@ -94,44 +94,44 @@ FILES: dict[str, bytes] = {
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("loaded", [False, True])
 @pytest.mark.parametrize("path", [False, True])
-def test_a_picture_that_is_unchanged_is_sent_as_its_file(
+def test_an_unmodified_image_is_sent_as_its_file(
     tmp_path: Path, kind: str, *, loaded: bool, path: bool
 ) -> None:
     (tmp_path / "photo").write_bytes(FILES[kind])
     picture = Image.open(tmp_path / "photo" if path else io.BytesIO(FILES[kind]))
     if loaded:
         picture.load()
-    if kind == "JPEG" and loaded and not path:  # Pillow no longer has the file: its pixels are what there is
+    if kind == "JPEG" and loaded and not path:  # Pillow no longer has the file, only its pixels
         np.testing.assert_array_equal(decode(contents(picture, field="image")), decode(FILES[kind]))
     else:
         assert contents(picture, field="image") == FILES[kind]
 
 
-def drawn(picture: Image.Image) -> None:
+def draw(picture: Image.Image) -> None:
     picture.paste(7, (0, 0, 2, 2))
 
 
-def turned(picture: Image.Image) -> None:
+def rotate(picture: Image.Image) -> None:
     picture.getexif()[Base.Orientation] = 6
 
 
-def made_smaller(picture: Image.Image) -> None:
+def shrink(picture: Image.Image) -> None:
     picture.draft("L", (8, 8))
 
 
-@pytest.mark.parametrize("change", [drawn, turned, made_smaller])
-def test_a_picture_that_was_changed_is_sent_as_it_is(tmp_path: Path, change: Any) -> None:
+@pytest.mark.parametrize("change", [draw, rotate, shrink])
+def test_a_modified_image_is_sent_with_its_changes(tmp_path: Path, change: Any) -> None:
     file = encoded(Image.fromarray(PIXELS).resize((64, 32)).convert("L"), "JPEG")
     (tmp_path / "photo.jpg").write_bytes(file)
     picture = Image.open(tmp_path / "photo.jpg")
     change(picture)
     sent = decode(contents(picture, field="image"))
-    wanted = np.asarray(picture)
-    np.testing.assert_array_equal(sent[..., 0], np.rot90(wanted, -1) if change is turned else wanted)
+    expected = np.asarray(picture)
+    np.testing.assert_array_equal(sent[..., 0], np.rot90(expected, -1) if change is rotate else expected)
     assert sent.shape != decode(file).shape or (sent != decode(file)).any()
 
 
-def test_a_picture_whose_file_is_another_by_now_is_sent_as_it_is(tmp_path: Path) -> None:
+def test_an_image_whose_file_was_replaced_is_sent_as_loaded(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(encoded(Image.fromarray(PIXELS)))
     picture = Image.open(path)
@@ -140,15 +140,15 @@ def test_a_picture_whose_file_is_another_by_now_is_sent_as_it_is(tmp_path: Path)
     np.testing.assert_array_equal(decode(contents(picture, field="image")), PIXELS)
 
 
-def test_another_frame_is_sent_alone() -> None:
+def test_only_the_current_frame_is_sent() -> None:
     frames = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
     picture = Image.open(io.BytesIO(encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:])))
     picture.seek(1)
     np.testing.assert_array_equal(decode(contents(picture, field="image")), 255 - PIXELS)
 
 
-def test_metadata_of_a_changed_picture_is_kept() -> None:
-    """The gamma of a PNG, and that 0 is white."""
+def test_metadata_of_a_modified_image_is_kept() -> None:
+    """The gamma of a PNG, and the photometric interpretation of a TIFF."""
     chunks = PngInfo()
     chunks.add(b"gAMA", struct.pack(">I", 100_000))
     picture = Image.open(io.BytesIO(encoded(Image.fromarray(PIXELS), pnginfo=chunks)))
@@ -161,14 +161,14 @@ def test_metadata_of_a_changed_picture_is_kept() -> None:
     np.testing.assert_array_equal(pixels[1:], decode(FILES["0 is white"])[1:])
 
 
-def test_a_picture_of_printing_inks_is_sent_as_tiff() -> None:
+def test_a_cmyk_image_is_sent_as_tiff() -> None:
     picture = Image.fromarray(PIXELS).convert("CMYK")
-    wanted = decode(encoded(picture, "TIFF"))
-    np.testing.assert_array_equal(decode(image_to_wire(picture).encoded), wanted)
+    expected = decode(encoded(picture, "TIFF"))
+    np.testing.assert_array_equal(decode(image_to_wire(picture).encoded), expected)
 
 
 class TextFile(io.StringIO):
-    """A file that is open for text."""
+    """A file opened in text mode."""
 
 
 @pytest.mark.parametrize(
@@ -184,25 +184,25 @@ class TextFile(io.StringIO):
     ],
 )
 def test_a_value_that_is_not_a_file_is_rejected_with_advice(file: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message) as refused:
+    with pytest.raises(InputError, match=message) as refusal:
         contents(file, field="photo")
-    assert refused.value.field == "photo"
+    assert refusal.value.field == "photo"
 
 
-def test_a_closed_file_is_refused() -> None:
+def test_a_closed_file_is_rejected() -> None:
     file = io.BytesIO(b"data")
     file.close()
     with pytest.raises(InputError, match="image: the open file cannot be read: I/O operation on closed file"):
         contents(file, field="image")
 
 
-def test_a_picture_that_is_cut_off_is_refused() -> None:
+def test_a_truncated_image_is_rejected() -> None:
     picture = Image.open(io.BytesIO(encoded(Image.fromarray(PIXELS).resize((300, 300)))[:2000]))
     with pytest.raises(InputError, match="image: the picture cannot be read: "):
         contents(picture, field="image")
 
 
-@pytest.mark.parametrize("one", [bytearray(b"a"), io.BytesIO(b"a"), Image.new("L", (4, 4)), Path("a")])
-def test_one_file_is_not_a_list_of_files(one: Any) -> None:
-    assert is_file(one)
-    assert not is_file([one])
+@pytest.mark.parametrize("file", [bytearray(b"a"), io.BytesIO(b"a"), Image.new("L", (4, 4)), Path("a")])
+def test_one_file_is_not_a_list_of_files(file: Any) -> None:
+    assert is_file(file)
+    assert not is_file([file])

@@ -17,31 +17,31 @@ def test_an_infinite_time_limit_means_no_limit(client: Client, photo: bytes, tim
 
 
 @pytest.mark.parametrize("timeout_s", [math.nan, 0, -1, "5"])
-def test_a_time_limit_that_is_not_seconds_is_refused(client: Client, photo: bytes, timeout_s: Any) -> None:
-    for ask in (
+def test_an_invalid_time_limit_is_rejected(client: Client, photo: bytes, timeout_s: Any) -> None:
+    for call in (
         lambda: Client("127.0.0.1:1", timeout_s=timeout_s),
         lambda: client.classify(photo, timeout_s=timeout_s),
         lambda: client.analyze("project", [photo], timeout_s=timeout_s),
     ):
         with pytest.raises(InputError, match=r"^timeout_s is .*; allowed are seconds above 0$") as refusal:
-            ask()
+            call()
         assert refusal.value.field == "timeout_s"
 
 
-def test_a_closed_client_says_so(client: Client, photo: bytes) -> None:
+def test_calls_of_a_closed_client_are_rejected(client: Client, photo: bytes) -> None:
     with Client(client._connection.target.text) as closed:
         closed.classify(photo)
-    for ask in (lambda: closed.classify(photo), lambda: closed.analyze("project", [photo])):
+    for call in (lambda: closed.classify(photo), lambda: closed.analyze("project", [photo])):
         with pytest.raises(Cancelled, match=r"^the client is closed; create a new one$"):
-            ask()
+            call()
 
 
-def test_a_closed_async_client_says_so(client: Client, photo: bytes) -> None:
+def test_calls_of_a_closed_async_client_are_rejected(client: Client, photo: bytes) -> None:
     async def use() -> None:
         async with AsyncClient(client._connection.target.text) as closed:
             await closed.classify(photo)
-        for ask in (closed.classify(photo), closed.analyze("project", [photo])):
+        for call in (closed.classify(photo), closed.analyze("project", [photo])):
             with pytest.raises(Cancelled, match=r"^the client is closed; create a new one$"):
-                await ask
+                await call
 
     asyncio.run(use())

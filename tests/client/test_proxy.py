@@ -17,7 +17,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> str:
     return "http://127.0.0.1:1"
 
 
-def test_a_service_of_this_machine_is_reached_past_it(service: Any, photo: bytes) -> None:
+def test_a_service_on_this_machine_is_called_without_the_proxy(service: Any, photo: bytes) -> None:
     for host in ("127.0.0.1", "localhost"):
         with Client(service.address.replace("127.0.0.1", host)) as client:
             assert client.health() == "SERVING"
@@ -25,7 +25,7 @@ def test_a_service_of_this_machine_is_reached_past_it(service: Any, photo: bytes
             assert client.analyze("project", [photo]).model == "tiny"
 
 
-def test_a_connection_that_fails_names_the_variable_and_the_proxy(proxy: str) -> None:
+def test_a_failed_connection_names_the_variable_and_the_proxy(proxy: str) -> None:
     with Client("192.0.2.1:50051", timeout_s=20) as client, pytest.raises(NotReady) as failure:
         client.health()
     assert failure.value.message.endswith(
@@ -35,7 +35,7 @@ def test_a_connection_that_fails_names_the_variable_and_the_proxy(proxy: str) ->
     assert "secret" not in failure.value.message
 
 
-def test_an_exception_in_capitals_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_in_upper_case_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "nowhere.invalid")
     with Client("nowhere.invalid:50051", timeout_s=20) as client, pytest.raises(NotReady) as failure:
         client.health()

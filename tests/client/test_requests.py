@@ -22,18 +22,18 @@ def client() -> Iterator[Any]:
         yield recorder
 
 
-def test_bytes_are_sent_as_they_are() -> None:
+def test_bytes_are_sent_unchanged() -> None:
     assert image_to_wire(b"anything").encoded == b"anything"
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_path_stands_for_the_bytes_of_its_file(tmp_path: Path, kind: type) -> None:
+def test_a_path_is_sent_as_the_bytes_of_its_file(tmp_path: Path, kind: type) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"jpeg")
 
     assert image_to_wire(kind(tmp_path / "photo.jpg")).encoded == b"jpeg"
 
 
-def test_a_path_without_a_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"'.*/photo.jpg' cannot be read: No such file or directory"
     ) as refusal:
@@ -42,13 +42,13 @@ def test_a_path_without_a_file_is_named(tmp_path: Path) -> None:
     assert refusal.value.field == "image"
 
 
-def test_pixels_arrive_unchanged() -> None:
+def test_pixels_are_sent_losslessly() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
     np.testing.assert_array_equal(decode(image_to_wire(pixels).encoded), pixels)
 
 
-def test_a_float_array_is_the_network_s_own_input() -> None:
+def test_a_float_array_is_sent_as_the_network_input() -> None:
     array = np.random.default_rng(1).normal(0, 1, (3, 4, 4)).astype(np.float32)
 
     np.testing.assert_array_equal(tensor_from_wire(image_to_wire(array).tensor, field="image"), array)
@@ -56,22 +56,22 @@ def test_a_float_array_is_the_network_s_own_input() -> None:
 
 @pytest.mark.parametrize("photos", [b"photo", "photo.jpg", Path("photo.jpg"), np.zeros((4, 4, 3), np.uint8)])
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [
         lambda client, photos: client.measure_invariance(photos),
         lambda client, photos: client.correspond(photos, {}),
         lambda _, photos: analyze_request("invariance", photos, {}),
     ],
 )
-def test_one_photo_where_several_may_be_given_is_refused(client: Any, ask: Any, photos: Any) -> None:
-    with pytest.raises(InputError, match=r"images is a single photo; pass a list: \[photo\]") as no:
-        ask(client, photos)
+def test_a_single_photo_in_place_of_a_list_is_rejected(client: Any, call: Any, photos: Any) -> None:
+    with pytest.raises(InputError, match=r"images is a single photo; pass a list: \[photo\]") as refusal:
+        call(client, photos)
 
-    assert no.value.field == "images"
+    assert refusal.value.field == "images"
 
 
 @pytest.mark.parametrize("bad", ["nowhere.jpg", np.zeros((4, 4))])
-def test_of_several_photos_the_one_that_cannot_be_sent_is_named(client: Any, bad: Any) -> None:
+def test_an_invalid_photo_of_a_list_is_named(client: Any, bad: Any) -> None:
     with pytest.raises(InputError) as refusal:
         client.measure_invariance([b"photo", bad])
 
@@ -134,7 +134,7 @@ def test_every_option_of_invariance_has_its_field(client: Any) -> None:
     assert (request.model, request.version, list(request.layers)) == ("tiny", 2, ["conv1", "fc6"])
     assert list(request.transformations) == [pb.TRANSFORMATION_SCALE, pb.TRANSFORMATION_HORIZONTAL]
     values = request.translations_px, request.scales, request.rotations_deg
-    assert [list(given) for given in values] == [[-6, 0, 0.5], [0.6], [10]]
+    assert [list(numbers) for numbers in values] == [[-6, 0, 0.5], [0.6], [10]]
     assert (request.fill, list(request.labels)) == (pb.FILL_EDGE, ["cat"])
     assert (request.pictures, request.tensors) == (False, True)
 
@@ -155,7 +155,7 @@ def test_masks_are_sent_as_the_bytes_of_their_files(client: Any, tmp_path: Path)
 
 
 @pytest.mark.parametrize("masks", [b"mask", "mask.png", Path("mask.png")])
-def test_one_mask_where_several_may_be_given_is_refused(client: Any, masks: Any) -> None:
+def test_a_single_mask_in_place_of_a_list_is_rejected(client: Any, masks: Any) -> None:
     message = r"masks is a single mask; pass a list: \[mask\]"
     with pytest.raises(InputError, match=message) as refusal:
         client.occlude(b"photo", masks=masks)
@@ -163,7 +163,7 @@ def test_one_mask_where_several_may_be_given_is_refused(client: Any, masks: Any)
     assert refusal.value.field == "masks"
 
 
-def test_a_mask_without_a_file_is_named(client: Any, tmp_path: Path) -> None:
+def test_a_missing_mask_file_is_named(client: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'.*/nose.png' cannot be read: No such file") as refusal:
         client.occlude(b"photo", masks=[b"png", tmp_path / "nose.png"])
 
@@ -202,15 +202,15 @@ def test_every_option_of_correspond_has_its_field(client: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "message"),
+    ("call", "message"),
     [
         (lambda client, fill: client.measure_invariance([], fill=fill), "mean, grey, black, edge are"),
         (lambda client, fill: client.correspond([], {}, fill=fill), "mean, grey, black are"),
     ],
 )
-def test_an_unknown_fill_is_rejected_with_the_choices(client: Any, ask: Any, message: str) -> None:
+def test_an_unknown_fill_is_rejected_with_the_choices(client: Any, call: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"'blue' is not allowed; {message}") as refusal:
-        ask(client, "blue")
+        call(client, "blue")
 
     assert refusal.value.field == "fill"
 

@@ -16,8 +16,8 @@ from zfscope.errors import Cancelled, NotReady, ZfscopeError
 from zfscope.wire.status import REQUEST_ID, status_of
 
 
-class Failed(grpc.RpcError, grpc.Call):
-    """A call that has failed."""
+class FailedCall(grpc.RpcError, grpc.Call):
+    """A failed call."""
 
     def __init__(
         self, code: grpc.StatusCode, details: str, *, initial: tuple[Any, ...] = (), trailing: Any = ()
@@ -37,10 +37,10 @@ class Failed(grpc.RpcError, grpc.Call):
         return self._trailing
 
     def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"{name} is not asked for")
+        raise AssertionError(f"unexpected use of {name}")
 
 
-Failed.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # what is not asked for
+FailedCall.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # the client does not use them
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ Failed.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # what i
         (grpc.StatusCode.UNKNOWN, "Data frame with END_STREAM flag received"),
     ],
 )
-def test_a_call_that_its_peer_breaks_off_is_not_ready(code: grpc.StatusCode, details: str) -> None:
-    found = failure_of(Failed(code, details), deadline=math.inf, closed=False)
+def test_a_call_reset_by_the_peer_raises_not_ready(code: grpc.StatusCode, details: str) -> None:
+    failure = failure_of(FailedCall(code, details), deadline=math.inf, closed=False)
 
-    assert type(found) is NotReady
-    assert found.message == (
+    assert type(failure) is NotReady
+    assert failure.message == (
         "the service or a proxy closed the connection without a response; try again "
         f"({code.name.lower()}: {details})"
     )
@@ -68,39 +68,37 @@ def test_a_call_that_its_peer_breaks_off_is_not_ready(code: grpc.StatusCode, det
         (grpc.StatusCode.UNKNOWN, "Received http2 header with status: 413"),
     ],
 )
-def test_another_failure_on_the_way_is_not_taken_for_a_service_that_is_gone(
-    code: grpc.StatusCode, details: str
-) -> None:
-    assert type(failure_of(Failed(code, details), deadline=math.inf, closed=False)) is ZfscopeError
+def test_other_transport_failures_do_not_raise_not_ready(code: grpc.StatusCode, details: str) -> None:
+    assert type(failure_of(FailedCall(code, details), deadline=math.inf, closed=False)) is ZfscopeError
 
 
-def test_a_call_that_the_service_resets_at_its_deadline_is_cancelled() -> None:
-    found = failure_of(
-        Failed(grpc.StatusCode.CANCELLED, "CANCELLED"), deadline=time.monotonic(), closed=False
+def test_a_call_reset_at_its_deadline_raises_cancelled() -> None:
+    failure = failure_of(
+        FailedCall(grpc.StatusCode.CANCELLED, "CANCELLED"), deadline=time.monotonic(), closed=False
     )
 
-    assert type(found) is Cancelled
+    assert type(failure) is Cancelled
 
 
-def test_a_cancellation_that_the_service_states_is_cancelled() -> None:
+def test_a_cancellation_reported_by_the_service_raises_cancelled() -> None:
     status = status_of(Cancelled("the caller went away"), request_id="r1")
     trailing = (("grpc-status-details-bin", status.SerializeToString()),)
-    call = Failed(grpc.StatusCode.CANCELLED, status.message, trailing=trailing)
+    call = FailedCall(grpc.StatusCode.CANCELLED, status.message, trailing=trailing)
 
     assert type(failure_of(call, deadline=math.inf, closed=False)) is Cancelled
 
 
-def test_a_call_without_the_services_initial_metadata_is_sent_again_and_no_other() -> None:
-    from_a_proxy = (("server", "nginx"),)
+def test_only_a_call_without_initial_metadata_of_the_service_is_retryable() -> None:
+    proxy_metadata = (("server", "nginx"),)
     for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        assert is_retryable(Failed(code, ""))
-        assert is_retryable(Failed(code, "", initial=from_a_proxy))
-        assert not is_retryable(Failed(code, "", initial=(*from_a_proxy, (REQUEST_ID, "r1"))))
-    assert not is_retryable(Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, ""))
-    assert not is_retryable(Failed(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"))
+        assert is_retryable(FailedCall(code, ""))
+        assert is_retryable(FailedCall(code, "", initial=proxy_metadata))
+        assert not is_retryable(FailedCall(code, "", initial=(*proxy_metadata, (REQUEST_ID, "r1"))))
+    assert not is_retryable(FailedCall(grpc.StatusCode.RESOURCE_EXHAUSTED, ""))
+    assert not is_retryable(FailedCall(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"))
 
 
-def test_retry_delays_grow_vary_and_end() -> None:
+def test_retry_delays_grow_vary_and_are_limited() -> None:
     means = (0.2, 0.4, 0.8)
     drawn = [tuple(retry_delays()) for _ in range(20)]
 
@@ -111,12 +109,19 @@ def test_retry_delays_grow_vary_and_end() -> None:
     assert len(set(drawn)) == 20
 
 
-class Dying:
-    """A service whose calls never end, and which is stopped while they run."""
+class StoppingService:
+    """A service whose calls never end, and which is stopped while they run.
 
-    def __init__(self, *, begins: bool) -> None:
+    sends_metadata: whether a call receives the initial metadata before the service stops.
+    """
+
+    def __init__(self, *, sends_metadata: bool) -> None:
         self.calls = 0
-        self._begins, self._arrived, self._stopped = begins, threading.Event(), threading.Event()
+        self._sends_metadata, self._arrived, self._stopped = (
+            sends_metadata,
+            threading.Event(),
+            threading.Event(),
+        )
         self._server = grpc.server(ThreadPoolExecutor(4))
         self._server.add_generic_rpc_handlers((self,))
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
@@ -126,65 +131,65 @@ class Dying:
         """Return the handler of every method."""
         return grpc.unary_stream_rpc_method_handler(self._answer)
 
-    def stop_in_a_call(self) -> None:
-        """Stop as a service does whose last moments have come: calls are reset."""
+    def stop_during_a_call(self) -> None:
+        """Wait for a call, then stop without a grace period, which resets the call."""
         assert self._arrived.wait(timeout=30)
         self._server.stop(None).wait()
         self._stopped.set()
 
     def _answer(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         self.calls += 1
-        if self._begins:
+        if self._sends_metadata:
             context.send_initial_metadata(((REQUEST_ID, "r1"),))
         self._arrived.set()
         self._stopped.wait(timeout=30)
         yield from ()
 
 
-@pytest.mark.parametrize("begins", [False, True])
-@pytest.mark.parametrize("ask", [lambda client: client.analyze("project", [b"photo"]), Client.models])
-def test_a_call_that_meets_a_services_last_moments_is_not_ready_and_ends(
-    ask: Callable[[Client], object], begins: bool
+@pytest.mark.parametrize("sends_metadata", [False, True])
+@pytest.mark.parametrize("call", [lambda client: client.analyze("project", [b"photo"]), Client.models])
+def test_a_call_during_the_stop_of_a_service_raises_not_ready(
+    call: Callable[[Client], object], sends_metadata: bool
 ) -> None:
-    dying = Dying(begins=begins)
-    with Client(dying.address) as client, ThreadPoolExecutor(1) as pool:
-        call: Future[object] = pool.submit(ask, client)
-        dying.stop_in_a_call()
+    stopping = StoppingService(sends_metadata=sends_metadata)
+    with Client(stopping.address) as client, ThreadPoolExecutor(1) as pool:
+        pending: Future[object] = pool.submit(call, client)
+        stopping.stop_during_a_call()
 
-        failure = call.exception(timeout=30)
+        failure = pending.exception(timeout=30)
 
     assert type(failure) is NotReady
-    assert dying.calls == 1
+    assert stopping.calls == 1
 
 
-def test_a_client_that_is_closed_cancels_its_calls() -> None:
-    dying = Dying(begins=True)
-    client = Client(dying.address)
+def test_closing_a_client_cancels_its_calls() -> None:
+    stopping = StoppingService(sends_metadata=True)
+    client = Client(stopping.address)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.analyze, "project", [b"photo"])
-        assert dying._arrived.wait(timeout=30)
+        assert stopping._arrived.wait(timeout=30)
         client.close()
 
         assert type(call.exception(timeout=30)) is Cancelled
-    dying.stop_in_a_call()
+    stopping.stop_during_a_call()
 
 
-def test_a_reader_that_leaves_an_analysis_ends_the_call(service: Any, photo: bytes) -> None:
+def test_an_exception_in_the_progress_callback_ends_the_call(service: Any, photo: bytes) -> None:
     ended = threading.Event()
 
     def leave(_: object) -> None:
-        raise KeyError("not wanted any more")
+        raise KeyError("no longer needed")
 
     with Client(service.address) as client:
-        begin = client._stubs["Analyze"]
+        analyze = client._stubs["Analyze"]
 
         def watched(*arguments: Any, **options: Any) -> Any:
-            call = begin(*arguments, **options)
+            call = analyze(*arguments, **options)
             call.add_callback(ended.set)
             return call
 
         client._stubs["Analyze"] = watched
-        with pytest.raises(KeyError, match="not wanted any more"):
+        with pytest.raises(KeyError, match="no longer needed"):
             client.analyze("occlude", [photo], {"window": 8, "stride": 2}, progress=leave)
 
         assert ended.wait(timeout=30)

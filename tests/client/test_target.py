@@ -27,10 +27,10 @@ def test_a_target_is_normalised_for_grpc(text: str, target: str) -> None:
     assert parse_target(text).text == target
 
 
-def test_a_list_has_all_its_addresses() -> None:
-    found = parse_target("ipv4:10.0.0.1:1,127.0.0.1:2")
-    assert found.addresses == (Address("10.0.0.1", 1), Address("127.0.0.1", 2))
-    assert not found.private
+def test_all_addresses_of_a_list_are_parsed() -> None:
+    target = parse_target("ipv4:10.0.0.1:1,127.0.0.1:2")
+    assert target.addresses == (Address("10.0.0.1", 1), Address("127.0.0.1", 2))
+    assert not target.private
     assert parse_target("ipv4:127.0.0.1:1,127.0.0.1:2").private
 
 
@@ -48,13 +48,13 @@ def test_a_list_has_all_its_addresses() -> None:
         ),
     ],
 )
-def test_an_address_that_grpc_would_misread_is_refused_before_a_connection(text: str, message: str) -> None:
+def test_an_address_that_grpc_would_misread_is_rejected_before_connecting(text: str, message: str) -> None:
     with pytest.raises(InputError) as refusal:
         Client(text)
     assert (refusal.value.message, refusal.value.field) == (message, "address")
 
 
-def test_a_url_that_asks_for_tls_needs_it_set_up() -> None:
+def test_an_https_url_requires_tls_settings() -> None:
     with pytest.raises(InputError, match=r"https:// requires TLS, .* or write gpu:50051$") as refusal:
         Client("https://gpu:50051")
     assert refusal.value.field == "tls"

@@ -1,7 +1,7 @@
 """Every code block of the documentation runs, and prints what the page shows.
 
-Blocks of a page share names and files, so a page is one test. Libraries that collect each block as a test
-(Sybil, pytest-markdown-docs) would have pytest-xdist distribute the blocks of a page to several workers.
+The blocks of a page share names and files, so each page is one test. Libraries that collect each block as a
+test (Sybil, pytest-markdown-docs) would let pytest-xdist distribute the blocks of a page to several workers.
 """
 
 import os
@@ -36,7 +36,7 @@ PHOTOS = {
 
 
 def link(source: str, target: str) -> None:
-    """Link to a file, or copy it from another file system: commands add files, and change none."""
+    """Link to a file, or copy it across file systems. Links suffice: commands add files but modify none."""
     try:
         os.link(source, target)
     except OSError:
@@ -45,13 +45,13 @@ def link(source: str, target: str) -> None:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of exported graphs, shared by the pages."""
+    """Cache of exported graphs, shared by all pages."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")
 def services(cache: Path) -> Iterator[Services]:
-    """The services that pages start; they only read the models of the repository."""
+    """The services that pages start. They read the models of the repository."""
     services = Services(ROOT / "model_store", cache / "zfscope")
     yield services
     services.close()
@@ -59,7 +59,7 @@ def services(cache: Path) -> Iterator[Services]:
 
 @pytest.fixture
 def runner(tmp_path: Path, cache: Path, services: Services, monkeypatch: pytest.MonkeyPatch) -> PageRunner:
-    """Runs blocks in a folder with photos, and with the models of the repository."""
+    """Runs blocks in a folder with photos, with a copy of the model store."""
     folder = tmp_path / "work"
     for name, photo in PHOTOS.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def test_the_code_blocks_of_a_page_run(page: Path, runner: PageRunner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "printed", "same"),
+    ("shown", "printed", "expected"),
     [
         ("a\nb\n", "a  \nb", True),
         ("in ... s", "in 1.4 s", True),
@@ -91,5 +91,5 @@ def test_the_code_blocks_of_a_page_run(page: Path, runner: PageRunner) -> None:
         ("a.c", "abc", False),
     ],
 )
-def test_an_ellipsis_in_shown_output_stands_for_any_text(shown: str, printed: str, same: bool) -> None:
-    assert matches(shown, printed) is same
+def test_an_ellipsis_in_the_shown_output_matches_any_text(shown: str, printed: str, expected: bool) -> None:
+    assert matches(shown, printed) is expected

@@ -1,4 +1,4 @@
-"""Links between pages lead somewhere, and README and ARCHITECTURE stay short."""
+"""Links between pages, the length of the main pages, and the format of the decisions."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ LINKED = (*PAGES, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md")
 
 
 @pytest.mark.parametrize("page", LINKED, ids=name_of)
-def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+def test_every_link_points_to_an_existing_file_and_heading(page: Path) -> None:
     broken = []
     for target in links_of(page):
         path, _, anchor = target.partition("#")
@@ -21,7 +21,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     assert broken == []
 
 
-def test_every_page_is_reached_from_the_readme() -> None:
+def test_every_page_is_reachable_from_the_readme() -> None:
     reached, pending = set(), [ROOT / "README.md"]
     while pending:
         page = pending.pop()
@@ -33,12 +33,12 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert [name_of(page) for page in PAGES if page not in reached] == []
 
 
-@pytest.mark.parametrize(("name", "most"), [("README.md", 900), ("ARCHITECTURE.md", 2000)])
-def test_the_first_pages_stay_short(name: str, most: int) -> None:
-    assert len((ROOT / name).read_text().split()) <= most
+@pytest.mark.parametrize(("name", "limit"), [("README.md", 900), ("ARCHITECTURE.md", 2000)])
+def test_readme_and_architecture_stay_short(name: str, limit: int) -> None:
+    assert len((ROOT / name).read_text().split()) <= limit
 
 
-def test_the_code_map_names_modules_and_folders_that_exist() -> None:
+def test_modules_and_folders_in_the_code_map_exist() -> None:
     roots = (ROOT, ROOT / "service" / "zfscope", *(ROOT / "service" / "zfscope").glob("*/"))
     named = re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)*(?:\.py|/)?)`", (ROOT / "ARCHITECTURE.md").read_text())
     paths = [name.rstrip("/") for name in named if "/" in name or name.endswith(".py")]
@@ -51,7 +51,7 @@ def test_the_code_map_names_modules_and_folders_that_exist() -> None:
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("[!R]*.md")), ids=name_of)
-def test_every_decision_states_its_cost_and_the_figure_or_test_behind_it(page: Path) -> None:
+def test_every_decision_states_its_cost_and_evidence(page: Path) -> None:
     for decision in page.read_text().split("\n### ")[1:]:
         assert "*Cost:*" in decision, decision
         assert re.search(r"\*(Figures?|Test):\*", decision), decision

@@ -1,4 +1,4 @@
-"""Tables of the documentation state what the code has."""
+"""Tables of the documentation match the code."""
 
 import re
 import tomllib
@@ -17,22 +17,22 @@ UNITS = {" MiB": 1 << 20, " million": 1_000_000, "": 1}
 
 
 def column(page: str, header: str, index: int = 0) -> list[str]:
-    """Return the cells of a column of the table with this header in docs/."""
+    """Return the cells of one column of the table with this header, on a page of docs/."""
     table = (ROOT / "docs" / page).read_text().partition(header)[2].partition("\n\n")[0]
     return [row.split("|")[index + 1] for row in table.splitlines()[2:]]
 
 
-def quoted(cells: list[str]) -> set[str]:
-    """Return what cells quote as code."""
+def code_spans(cells: list[str]) -> set[str]:
+    """Return the code spans in table cells."""
     return set(re.findall(r"`([^`]+)`", " ".join(cells)))
 
 
-def test_the_commands_are_those_of_the_command_line() -> None:
-    assert quoted(column("command-line.md", "| command | purpose |")) == set(COMMANDS)
+def test_the_table_of_commands_is_complete() -> None:
+    assert code_spans(column("command-line.md", "| command | purpose |")) == set(COMMANDS)
 
 
-def test_the_extras_are_those_of_the_package() -> None:
-    assert quoted(column("installation.md", "| extra | adds |")) == set(EXTRAS) - {"engine", "dev"}
+def test_the_table_of_extras_is_complete() -> None:
+    assert code_spans(column("installation.md", "| extra | adds |")) == set(EXTRAS) - {"engine", "dev"}
 
 
 def test_every_dependency_is_explained() -> None:
@@ -48,25 +48,25 @@ def test_every_dependency_is_explained() -> None:
     assert [name for name in sorted(names) if name.removeprefix("grpcio") not in page] == []
 
 
-def test_the_metrics_are_those_of_the_service() -> None:
+def test_the_table_of_metrics_is_complete() -> None:
     metrics = {
         f"{metric.name}_total" if metric.type == "counter" else metric.name
         for metric in Metrics().registry.collect()
         if metric.name.startswith(("grpc_", "zfscope_"))
     }
-    assert quoted(column("monitoring.md", "| metric | labels |")) == metrics
+    assert code_spans(column("monitoring.md", "| metric | labels |")) == metrics
 
 
-def test_the_rpcs_are_those_of_the_protos() -> None:
+def test_the_table_of_rpcs_is_complete() -> None:
     rows = column("other-languages.md", "| service | RPCs |", 1)
     files = (model_pb2, classification_pb2, analysis_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     for service, row in zip(services, rows, strict=False):
-        assert quoted([row]) == {method.name for method in service.methods}
+        assert code_spans([row]) == {method.name for method in service.methods}
 
 
 @pytest.mark.parametrize("row", range(len(column("serving.md", "| setting | default |"))))
-def test_the_defaults_are_those_of_the_settings(row: int) -> None:
+def test_the_documented_default_of_a_setting_is_correct(row: int) -> None:
     names = re.findall(r"`([A-Z_]+)`", column("serving.md", "| setting | default |")[row])
     shown = [text.strip() for text in column("serving.md", "| setting | default |", 1)[row].split(", ")]
     settings = Settings()

@@ -1,4 +1,4 @@
-"""A store with a tiny model, which has the layers that the examples look at."""
+"""A store with a tiny model that has the layers used by the examples."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 @pytest.fixture(scope="session")
 def write_store() -> Callable[[Path], Path]:
-    """Writes a store with a model of five layers of filters, `tiny`, and gives its folder."""
+    """Writes a store with the model `tiny`, which has five convolutions, and returns its folder."""
     return write_tiny
 
 

@@ -31,7 +31,7 @@ from zfscope.wire.convert import to_dataclass, to_message, to_values
 SUMMARY = ModelSummary("tiny", 2, "A network", "tiny", 4, 1234, True)
 LAYERS = (LayerInfo("conv1", "conv", (6, 14, 14), 456, 2, 5), LayerInfo("fc6", "linear", (4,), 9, None, None))
 STEPS = PreprocessingInfo(256, 256, 224, "BGR", (1.0, 2.0, 3.0), (1.0, 1.0, 1.0))
-SEEN = Projection(
+PROJECTION = Projection(
     layer="conv1",
     map=3,
     y=0,
@@ -76,22 +76,22 @@ EXAMPLES: tuple[tuple[Any, type[Message]], ...] = (
 
 
 @pytest.mark.parametrize(("value", "kind"), EXAMPLES)
-def test_a_dataclass_is_the_same_after_its_message(value: Any, kind: type[Message]) -> None:
+def test_a_dataclass_is_unchanged_after_a_round_trip(value: Any, kind: type[Message]) -> None:
     sent = kind.FromString(to_message(kind, value).SerializeToString())
 
     assert vars(to_dataclass(type(value), sent)) == vars(value)
 
 
-def test_tensors_and_optional_fields_are_the_same_after_the_message() -> None:
-    answer = Projections("tiny", 1, (SEEN,), None, (48, 60))
+def test_tensors_and_optional_fields_are_unchanged_after_a_round_trip() -> None:
+    answer = Projections("tiny", 1, (PROJECTION,), None, (48, 60))
     (read,) = to_dataclass(Projections, to_message(pb.ProjectResponse, answer)).projections
 
     assert read.tensor is not None
-    np.testing.assert_array_equal(read.tensor, SEEN.tensor)
-    assert {**vars(read), "tensor": None} == {**vars(SEEN), "tensor": None}
+    np.testing.assert_array_equal(read.tensor, PROJECTION.tensor)
+    assert {**vars(read), "tensor": None} == {**vars(PROJECTION), "tensor": None}
 
 
-def test_a_size_is_height_and_width() -> None:
+def test_a_size_is_sent_as_width_and_height() -> None:
     answer = Classification("tiny", 1, (), (48, 60))
 
     assert to_message(classification_pb2.ClassifyResponse, answer).photo == image_pb2.Size(
@@ -99,7 +99,7 @@ def test_a_size_is_height_and_width() -> None:
     )
 
 
-def test_values_by_name_become_fields_and_none_stays_unset() -> None:
+def test_values_become_fields_and_none_stays_unset() -> None:
     request = to_message(
         pb.ProjectRequest,
         {
@@ -120,7 +120,7 @@ def test_values_by_name_become_fields_and_none_stays_unset() -> None:
     assert not request.HasField("top")
 
 
-def test_fields_set_in_a_request_are_read_by_name() -> None:
+def test_set_fields_of_a_request_become_values() -> None:
     request = pb.OccludeRequest(
         model="tiny",
         window=0,
@@ -142,7 +142,7 @@ def test_fields_set_in_a_request_are_read_by_name() -> None:
     assert to_values(pb.OccludeRequest()) == {}
 
 
-def test_enums_of_lists_are_words_and_unspecified_ones_are_refused() -> None:
+def test_enums_in_lists_become_names_and_unspecified_ones_are_rejected() -> None:
     request = pb.MeasureInvarianceRequest(transformations=[pb.TRANSFORMATION_SCALE])
     assert to_values(request) == {"transformations": ["scale"]}
 
@@ -153,13 +153,13 @@ def test_enums_of_lists_are_words_and_unspecified_ones_are_refused() -> None:
 
 
 @pytest.mark.parametrize("layers", ["conv1", b"conv1", 5])
-def test_a_text_or_number_in_place_of_a_list_is_refused(layers: Any) -> None:
+def test_a_string_or_number_in_place_of_a_list_is_rejected(layers: Any) -> None:
     with pytest.raises(InputError, match=r"^layers is .*; it must be a list$") as refusal:
         to_message(pb.CorrespondRequest, {"layers": layers})
     assert refusal.value.field == "layers"
 
 
-def test_a_word_that_an_enum_lacks_is_refused() -> None:
+def test_an_unknown_enum_name_is_rejected() -> None:
     with pytest.raises(InputError, match=r"'sideways' is not allowed") as refusal:
         to_message(pb.ProjectRequest, {"rule": "sideways"})
     assert refusal.value.field == "rule"

@@ -19,17 +19,17 @@ def values(tokens: tuple[SecretStr, ...]) -> list[str]:
     return [token.get_secret_value() for token in tokens]
 
 
-def test_no_setting_means_no_token() -> None:
+def test_without_settings_there_are_no_tokens() -> None:
     assert read_tokens(None, None) == ()
 
 
-def test_a_file_holds_tokens_one_a_line(tmp_path: Path) -> None:
+def test_a_token_file_has_one_token_per_line(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text(f"\n{TOKEN}-new \r\n\n{TOKEN}-old\n")
 
     assert values(read_tokens(None, tmp_path / "tokens")) == [f"{TOKEN}-new", f"{TOKEN}-old"]
 
 
-def test_the_environment_may_hold_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZFSCOPE_TOKEN", TOKEN)
 
     assert values(read_tokens(Settings().token, None)) == [TOKEN]
@@ -67,31 +67,31 @@ def test_an_invalid_token_is_rejected_and_not_shown(tmp_path: Path, text: str, m
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
-def test_a_file_of_tokens_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+def test_a_token_file_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "tokens").write_text(f"{TOKEN}\r\n", encoding)
     assert values(read_tokens(None, tmp_path / "tokens")) == [TOKEN]
 
 
-def test_a_file_that_is_no_text_is_no_token(tmp_path: Path) -> None:
+def test_a_binary_token_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_bytes(b"\xff" * 40)
 
     with pytest.raises(InputError, match=r"line 1 of .* is not a valid token"):
         read_tokens(None, tmp_path / "tokens")
 
 
-def test_two_places_for_tokens_are_one_too_many(tmp_path: Path) -> None:
+def test_token_and_token_file_cannot_be_combined(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="token and token_file are both set"):
         read_tokens(SecretStr(TOKEN), tmp_path / "tokens")
 
 
 @pytest.mark.parametrize("kind", [Settings, Access])
-def test_no_repr_shows_a_token(kind: Any) -> None:
-    held = kind(token=TOKEN)
+def test_no_representation_shows_the_token(kind: Any) -> None:
+    settings = kind(token=TOKEN)
 
-    assert TOKEN not in repr(held) + str(held) + held.model_dump_json()
+    assert TOKEN not in repr(settings) + str(settings) + settings.model_dump_json()
 
 
-def test_a_certificate_and_its_key_go_together(pems: Any) -> None:
+def test_a_certificate_requires_its_key_and_vice_versa(pems: Any) -> None:
     assert read_pair(None, None, prefix="tls") is None
     assert read_pair(pems.certificate, pems.key, prefix="tls") == (
         pems.certificate.read_bytes(),
@@ -103,14 +103,14 @@ def test_a_certificate_and_its_key_go_together(pems: Any) -> None:
         read_pair(None, pems.key, prefix="tls_client")
 
 
-def test_a_key_of_another_certificate_is_refused(pems: Any) -> None:
+def test_a_key_of_another_certificate_is_rejected(pems: Any) -> None:
     with pytest.raises(InputError, match="are not a certificate and its private key in PEM") as refusal:
         read_pair(pems.certificate, pems.client_key, prefix="tls")
 
     assert refusal.value.field == "tls_certificate"
 
 
-def test_a_key_under_a_passphrase_is_refused_and_nobody_is_asked_for_it(pems: Any, tmp_path: Path) -> None:
+def test_an_encrypted_key_is_rejected_without_a_prompt(pems: Any, tmp_path: Path) -> None:
     from cryptography.hazmat.primitives import serialization
 
     key = serialization.load_pem_private_key(pems.key.read_bytes(), None)
@@ -125,15 +125,15 @@ def test_a_key_under_a_passphrase_is_refused_and_nobody_is_asked_for_it(pems: An
         read_pair(pems.certificate, tmp_path / "locked.key", prefix="tls")
 
 
-@pytest.mark.parametrize("content", [b"", b"no PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
-def test_a_file_without_a_certificate_signs_nothing(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_an_authority_file_without_a_certificate_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ca.pem").write_bytes(content)
 
     with pytest.raises(InputError, match=r"ca.pem' contains no PEM certificate"):
         read_authorities(tmp_path / "ca.pem", field="tls_ca")
 
 
-def test_a_missing_file_is_named(pems: Any, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(pems: Any, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     for read in (
         lambda: read_tokens(None, missing),

@@ -15,38 +15,38 @@ from zfscope.v1.model_pb2 import CHANNEL_ORDER_BGR, ChannelOrder
 from zfscope.wire.enums import enum_from_wire, enum_to_wire, enums_from_wire
 
 
-def test_a_value_is_the_lower_case_end_of_its_name() -> None:
+def test_a_value_becomes_its_name_without_prefix_in_lower_case() -> None:
     assert enum_from_wire(Rule.DESCRIPTOR, RULE_GUIDED, field="rule") == "guided"
 
 
-def test_an_order_of_channels_is_in_upper_case() -> None:
+def test_a_channel_order_is_in_upper_case() -> None:
     assert enum_from_wire(ChannelOrder.DESCRIPTOR, CHANNEL_ORDER_BGR, field="channels") == "BGR"
     assert enum_to_wire(ChannelOrder.DESCRIPTOR, "BGR", field="channels") == CHANNEL_ORDER_BGR
 
 
-def test_unspecified_is_no_word() -> None:
+def test_unspecified_becomes_none() -> None:
     assert enum_from_wire(Rule.DESCRIPTOR, RULE_UNSPECIFIED, field="rule") is None
 
 
-def test_every_word_finds_its_value() -> None:
+def test_a_name_becomes_its_value() -> None:
     assert enum_to_wire(Rule.DESCRIPTOR, "guided", field="rule") == RULE_GUIDED
 
 
-def test_a_number_without_a_name_is_refused_with_the_names_that_are_allowed() -> None:
+def test_an_undefined_value_is_rejected_with_the_allowed_names() -> None:
     with pytest.raises(
         InputError, match="value 9 is not allowed; RULE_DECONVNET, RULE_GUIDED, RULE_GRADIENT are"
     ):
         enum_from_wire(Rule.DESCRIPTOR, 9, field="rule")
 
 
-def test_the_values_of_a_repeated_field_are_words_in_order() -> None:
+def test_the_values_of_a_repeated_field_become_names_in_order() -> None:
     values = [TRANSFORMATION_SCALE, TRANSFORMATION_VERTICAL]
     assert enums_from_wire(Transformation.DESCRIPTOR, values, field="kinds") == ["scale", "vertical"]
     assert enums_from_wire(Transformation.DESCRIPTOR, [], field="kinds") == []
 
 
 @pytest.mark.parametrize("value", [0, 9, -1])
-def test_unspecified_and_nameless_values_of_a_repeated_field_are_refused_with_their_place(value: int) -> None:
+def test_invalid_values_of_a_repeated_field_are_rejected_with_their_index(value: int) -> None:
     message = f"value {value} is not allowed; TRANSFORMATION_VERTICAL, TRANSFORMATION_HORIZONTAL, "
     with pytest.raises(InputError, match=message) as refusal:
         enums_from_wire(Transformation.DESCRIPTOR, [TRANSFORMATION_SCALE, value], field="kinds")

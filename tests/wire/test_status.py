@@ -11,7 +11,7 @@ from zfscope.wire.status import error_of, status_of
 
 
 def detail(status: status_pb2.Status, kind: type[Message]) -> Message | None:
-    """Unpack the detail of a kind, None when there is none."""
+    """Unpack the first detail of a type; return None if the status has none."""
     for packed in status.details:
         message = kind()
         if packed.Unpack(message):
@@ -20,7 +20,7 @@ def detail(status: status_pb2.Status, kind: type[Message]) -> Message | None:
 
 
 class FailedCall(grpc.RpcError, grpc.Call):
-    """A call that failed with a status, or with a bare code as grpc's own failures do."""
+    """A failed call with a status of the service, or with only a code, as for failures inside grpc."""
 
     def __init__(self, code: grpc.StatusCode, message: str, status: status_pb2.Status | None = None) -> None:
         self._code, self._message, self._status = code, message, status
@@ -58,20 +58,20 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "code"), ERRORS)
-def test_every_error_has_its_status_and_comes_back_as_itself(
+def test_every_error_has_a_status_and_is_restored_from_it(
     error: type[errors.ZfscopeError], code: grpc.StatusCode
 ) -> None:
     status = status_of(error("what is wrong", field="units[2].y"), request_id="r1")
 
     assert status.code == code.value[0]
     assert status.message == "units[2].y: what is wrong"
-    back = error_of(failed(status))
-    assert (type(back), back.message, back.field) == (error, "what is wrong", "units[2].y")
+    received = error_of(failed(status))
+    assert (type(received), received.message, received.field) == (error, "what is wrong", "units[2].y")
 
 
-def test_no_kind_of_error_was_forgotten() -> None:
-    # A broken plugin stops the start, and no service fetches or writes files of a caller's; a fault of an
-    # analyzer is reported like any fault of the service.
+def test_every_error_class_is_in_the_table() -> None:
+    # A broken plugin prevents the start, a service neither fetches models nor writes files for callers, and a
+    # failed analyzer is reported like any internal error.
     not_for_callers = {
         FetchFailed,
         errors.BrokenPlugin,
@@ -82,9 +82,9 @@ def test_no_kind_of_error_was_forgotten() -> None:
     assert set(errors.ZfscopeError.__subclasses__()) - not_for_callers <= {error for error, _ in ERRORS}
 
 
-def test_a_subclass_has_the_status_of_its_nearest_parent_in_the_table() -> None:
+def test_a_subclass_has_the_status_of_its_closest_base_class() -> None:
     class SmallImage(errors.InputError):
-        """An error that the table does not know."""
+        """An error that is not in the table."""
 
     status = status_of(SmallImage("too small"), request_id="r1")
 
@@ -104,7 +104,7 @@ def test_an_unexpected_exception_is_internal_and_discloses_nothing(error: Except
     assert type(error_of(failed(status))) is errors.ZfscopeError
 
 
-def test_the_status_of_a_failed_analyzer_names_it_and_its_package_and_nothing_from_inside() -> None:
+def test_the_status_of_a_failed_analyzer_names_analyzer_and_package_only() -> None:
     error = errors.AnalyzerFailed("/etc/secret", analyzer="blur", package="zfscope-blur", version="1.2")
     status = status_of(error, request_id="r17")
 
@@ -117,16 +117,16 @@ def test_the_status_of_a_failed_analyzer_names_it_and_its_package_and_nothing_fr
     assert b"secret" not in status.SerializeToString()
 
 
-def test_an_input_error_is_a_bad_request_with_the_field() -> None:
+def test_an_input_error_has_a_bad_request_with_the_field() -> None:
     status = status_of(errors.InputError("top is 0", field="top"), request_id="r1")
 
     bad_request = detail(status, error_details_pb2.BadRequest)
-    assert [(found.field, found.description) for found in bad_request.field_violations] == [
+    assert [(violation.field, violation.description) for violation in bad_request.field_violations] == [
         ("top", "top is 0")
     ]
 
 
-def test_the_details_name_class_field_and_request_for_programs() -> None:
+def test_the_details_have_the_reason_the_field_and_the_request_id() -> None:
     status = status_of(errors.NotFound("no layer 'x'", field="layer"), request_id="r1")
 
     info = detail(status, error_details_pb2.ErrorInfo)
@@ -137,22 +137,22 @@ def test_the_details_name_class_field_and_request_for_programs() -> None:
 
 
 @pytest.mark.parametrize("error", [Busy("full"), errors.NotReady("loading")])
-def test_where_trying_again_helps_the_status_says_when(error: errors.ZfscopeError) -> None:
+def test_a_retryable_error_has_a_retry_delay(error: errors.ZfscopeError) -> None:
     retry = detail(status_of(error, request_id="r1"), error_details_pb2.RetryInfo)
 
     assert retry.retry_delay.seconds == 1
 
 
-def test_where_trying_again_does_not_help_the_status_does_not_say_so() -> None:
+def test_other_errors_have_no_retry_delay() -> None:
     assert detail(status_of(errors.TooMuchWork("much"), request_id="r1"), error_details_pb2.RetryInfo) is None
 
 
-def test_a_message_that_names_its_field_is_not_given_the_name_twice() -> None:
+def test_a_message_that_starts_with_its_field_is_not_prefixed() -> None:
     assert status_of(errors.InputError("top is 0", field="top"), request_id="r1").message == "top is 0"
 
 
 @pytest.mark.parametrize("letter", ["a", "€", "\ud800"])
-def test_a_message_of_any_length_fits_into_the_trailers(letter: str) -> None:
+def test_a_long_message_is_truncated_to_fit_the_trailers(letter: str) -> None:
     status = status_of(errors.NotFound(f"no model '{letter * 1_000_000}'", field="model"), request_id="r1")
 
     assert status.ByteSize() < 3_000
@@ -172,13 +172,13 @@ def test_a_message_of_any_length_fits_into_the_trailers(letter: str) -> None:
 def test_a_failure_not_reported_by_the_service_becomes_the_matching_error(
     code: grpc.StatusCode, error: type[errors.ZfscopeError]
 ) -> None:
-    found = error_of(FailedCall(code, "from grpc"))
+    received = error_of(FailedCall(code, "from grpc"))
 
-    assert type(found) is error
-    assert found.message == f"{code.name.lower().replace('_', ' ')}: from grpc"
+    assert type(received) is error
+    assert received.message == f"{code.name.lower().replace('_', ' ')}: from grpc"
 
 
-def test_a_status_of_another_service_is_not_taken_for_ours() -> None:
+def test_a_status_of_another_domain_becomes_a_general_error() -> None:
     status = status_of(errors.NotFound("nothing"), request_id="r1")
     info = error_details_pb2.ErrorInfo(domain="elsewhere", reason="NOT_FOUND")
     status.details[0].Pack(info)

@@ -18,14 +18,14 @@ FLOAT32 = DataType.DATA_TYPE_FLOAT32
 
 
 @given(arrays.arrays(DTYPES, arrays.array_shapes(min_dims=0, max_dims=8, max_side=3)))
-def test_an_array_that_went_over_the_wire_is_the_same_array(array: np.ndarray) -> None:
-    back = tensor_from_wire(tensor_to_wire(array), field="tensor")
+def test_an_array_is_unchanged_after_a_round_trip(array: np.ndarray) -> None:
+    received = tensor_from_wire(tensor_to_wire(array), field="tensor")
 
-    assert back.dtype == array.dtype
-    np.testing.assert_array_equal(back, array)
+    assert received.dtype == array.dtype
+    np.testing.assert_array_equal(received, array)
 
 
-def test_numbers_travel_in_row_major_little_endian_order() -> None:
+def test_values_are_sent_row_major_and_little_endian() -> None:
     columns_first = np.asfortranarray(np.array([[1, 2], [3, 4]], dtype=">f4"))
 
     tensor = tensor_to_wire(columns_first)
@@ -36,11 +36,11 @@ def test_numbers_travel_in_row_major_little_endian_order() -> None:
 
 
 @pytest.mark.parametrize("name", results.DTYPES)
-def test_every_type_that_an_analysis_may_hold_can_be_sent(name: str) -> None:
+def test_every_dtype_allowed_in_an_analysis_can_be_sent(name: str) -> None:
     assert tensor_from_wire(tensor_to_wire(np.ones(2, name)), field="t").dtype.name == name
 
 
-def test_an_array_of_another_type_cannot_be_sent() -> None:
+def test_an_array_of_another_dtype_cannot_be_sent() -> None:
     with pytest.raises(InputError, match="an array of complex128 cannot be sent; allowed are uint8, int64"):
         tensor_to_wire(np.zeros(2, dtype=complex))
 
@@ -62,7 +62,7 @@ def test_an_array_of_another_type_cannot_be_sent() -> None:
         (Tensor(data_type=FLOAT32, shape=[1] * 9, data=b"1234"), "t.shape", "9 axes; at most 8 are allowed"),
     ],
 )
-def test_a_tensor_that_lies_is_refused_with_the_field_that_is_wrong(
+def test_an_inconsistent_tensor_is_rejected_with_the_wrong_field(
     tensor: Tensor, field: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as refusal:
