@@ -83,7 +83,7 @@ def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int
     [
         (
             [Linear(name="fc", units=2)],
-            r"layer 'fc' reads \(3, 8, 8\); it needs a vector: put a flatten before it",
+            r"layer 'fc' reads \(3, 8, 8\); it needs a vector: add a flatten layer before it",
         ),
         (
             [Flatten(name="flat"), Conv(name="conv", channels=1, kernel=1)],

@@ -1,4 +1,4 @@
-"""A loaded model of a few filters, and networks of every shape to compare runtimes on."""
+"""Fixtures: a small loaded model, and networks, models and images made from a spec."""
 
 from collections.abc import Callable
 
@@ -28,8 +28,8 @@ SMALL = NetworkSpec(
 )
 
 
-def seeded(spec: NetworkSpec) -> Network:
-    """Give a network with weights and biases that are all at work."""
+def seeded_network(spec: NetworkSpec) -> Network:
+    """Return a network with seeded random weights and nonzero biases."""
     generator = torch.Generator().manual_seed(1)
     network = build(spec, generator=generator).eval().requires_grad_(False)
     for filters in network.filters.values():
@@ -44,7 +44,7 @@ def images_for(spec: NetworkSpec, count: int = 2) -> Images:
 
 @pytest.fixture
 def make_network() -> Callable[[NetworkSpec], Network]:
-    return seeded
+    return seeded_network
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def make_images() -> Callable[..., Images]:
 
 @pytest.fixture
 def make_model() -> Callable[..., Model]:
-    """Gives a model of a spec as if it had been loaded; `weights` stands for the hash of its file."""
+    """Makes a model of a spec, as if loaded from a store; `weights` is repeated as the hash of its file."""
 
     def make(spec: NetworkSpec = SMALL, *, weights: str = "a") -> Model:
         (classes,), side = shapes(spec)[spec.scores], spec.input_size
@@ -68,7 +68,7 @@ def make_model() -> Callable[..., Model]:
             provenance=Provenance(source="made up in a test"),
             files={"weights.safetensors": weights * 64},
         )
-        return Model(manifest, Weights.from_network(seeded(spec)))
+        return Model(manifest, Weights.from_network(seeded_network(spec)))
 
     return make
 

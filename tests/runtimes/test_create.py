@@ -1,4 +1,4 @@
-"""Runtimes by name, and what every one of them refuses."""
+"""Creation of runtimes by name, and behaviour common to all runtimes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +20,8 @@ from zfscope.store import Model
 MakeImages = Callable[..., NDArray[np.float32]]
 MakeModel = Callable[..., Model]
 
-
+# Runtimes that need no other process; for TorchServe see `torchserve/`.
 LOCAL = ("onnx", "torch")
-"""Those that need no other process; see `torchserve/` for the one that does."""
 
 
 @pytest.fixture(params=LOCAL)
@@ -41,12 +40,12 @@ def test_the_documentation_lists_every_runtime() -> None:
 
 
 @pytest.mark.parametrize("kind", RUNTIMES)
-def test_a_runtime_knows_its_name(kind: str, model: Model, tmp_path: Path) -> None:
+def test_a_runtime_has_its_name_as_title_on_the_cpu(kind: str, model: Model, tmp_path: Path) -> None:
     runtime = create_runtime(kind, model, cache=tmp_path)
     assert runtime.name == runtime.title == kind
 
 
-def test_every_runtime_gives_the_scores_of_the_network(
+def test_every_runtime_returns_the_scores_of_the_network(
     runtime: Runtime, model: Model, make_images: MakeImages
 ) -> None:
     images = make_images(model.network.spec)
@@ -58,38 +57,38 @@ def test_every_runtime_gives_the_scores_of_the_network(
 
 @pytest.mark.parametrize("kind", LOCAL)
 @pytest.mark.parametrize("spec", [TINY, BRANCHY], ids=lambda spec: spec.name)
-def test_every_runtime_gives_the_outputs_of_every_layer(
+def test_every_runtime_returns_the_outputs_of_every_layer(
     kind: str, spec: NetworkSpec, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
 ) -> None:
     model = make_model(spec)
     images = make_images(spec, 3)
     expected = trace(model.network, torch.from_numpy(images)).outputs
     layers = [layer.name for layer in spec.layers]
-    found = create_runtime(kind, model, cache=tmp_path, threads=1).outputs(images, layers)
-    assert list(found) == layers
+    outputs = create_runtime(kind, model, cache=tmp_path, threads=1).outputs(images, layers)
+    assert list(outputs) == layers
     for layer in layers:
-        assert found[layer].dtype == np.float32
-        np.testing.assert_allclose(found[layer], expected[layer].numpy(), atol=1e-4, err_msg=layer)
+        assert outputs[layer].dtype == np.float32
+        np.testing.assert_allclose(outputs[layer], expected[layer].numpy(), atol=1e-4, err_msg=layer)
 
 
-def test_every_runtime_gives_the_layers_that_are_asked_for_and_no_others(
+def test_every_runtime_returns_only_the_requested_layers(
     runtime: Runtime, model: Model, make_images: MakeImages
 ) -> None:
     images = make_images(model.network.spec)
-    found = runtime.outputs(images, ["fc2", "conv1", "fc2"])
-    assert set(found) == {"fc2", "conv1"}
-    assert_close(found["fc2"], runtime.forward(images))
+    outputs = runtime.outputs(images, ["fc2", "conv1", "fc2"])
+    assert set(outputs) == {"fc2", "conv1"}
+    assert_close(outputs["fc2"], runtime.forward(images))
     assert runtime.outputs(images, []) == {}
 
 
-def test_every_runtime_refuses_a_layer_that_is_not_there(runtime: Runtime, make_images: MakeImages) -> None:
+def test_every_runtime_rejects_an_unknown_layer(runtime: Runtime, make_images: MakeImages) -> None:
     with pytest.raises(NotFound, match="layer 'conv9' not found; available: conv1, relu1") as caught:
         runtime.outputs(make_images(SMALL), ["conv1", "conv9"])
     assert caught.value.field == "layers"
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 15, 16), (0, 3, 16, 16), (1, 3, 16)])
-def test_every_runtime_refuses_images_of_another_shape(runtime: Runtime, shape: tuple[int, ...]) -> None:
+def test_every_runtime_rejects_images_of_the_wrong_shape(runtime: Runtime, shape: tuple[int, ...]) -> None:
     with pytest.raises(
         InputError, match=r"network 'small' requires \(N, 3, 16, 16\), N at least 1"
     ) as caught:
@@ -99,19 +98,19 @@ def test_every_runtime_refuses_images_of_another_shape(runtime: Runtime, shape: 
         runtime.outputs(np.zeros(shape, np.float32), ["conv1"])
 
 
-def test_every_runtime_refuses_images_of_another_type(runtime: Runtime) -> None:
+def test_every_runtime_rejects_images_of_the_wrong_type(runtime: Runtime) -> None:
     images = np.zeros((1, 3, 16, 16))
     with pytest.raises(InputError, match="images of type float64; network 'small' requires float32"):
-        runtime.forward(images)  # type: ignore[arg-type]  # what mypy forbids is what is tested
+        runtime.forward(images)  # type: ignore[arg-type]  # rejected by mypy, as by the runtime
 
 
-def test_an_unknown_runtime_is_told_with_those_there_are(model: Model) -> None:
+def test_an_unknown_runtime_is_rejected_with_the_available_ones(model: Model) -> None:
     with pytest.raises(
         RuntimeUnavailable, match="unknown runtime 'tensorrt'; available: onnx, torch, torchserve"
     ):
         create_runtime("tensorrt", model)
 
 
-def test_an_unknown_device_is_told_with_those_there_are(model: Model) -> None:
+def test_an_unknown_device_is_rejected_with_the_available_ones(model: Model) -> None:
     with pytest.raises(RuntimeUnavailable, match="unknown device 'tpu'; available: cpu, cuda"):
         create_runtime("torch", model, device="tpu")

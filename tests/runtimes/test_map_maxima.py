@@ -1,4 +1,4 @@
-"""Every runtime finds the same maxima of maps: the strongest unit of every map, layer by layer."""
+"""Map maxima: every runtime finds the same strongest unit in each map."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,14 +44,14 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_the_strongest_unit_of_every_map_is_that_of_whole_activations(
+def test_maxima_equal_those_of_the_whole_outputs(
     kind: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
 ) -> None:
     model, images = make_model(SPEC), make_images(SPEC, 3)
-    found = create_runtime(kind, model, cache=tmp_path).map_maxima(images, LAYERS, sums=True)
-    assert tuple(found) == LAYERS
+    result = create_runtime(kind, model, cache=tmp_path).map_maxima(images, LAYERS, sums=True)
+    assert tuple(result) == LAYERS
     outputs = trace(model.network, torch.from_numpy(images)).outputs
-    for layer, maxima in found.items():
+    for layer, maxima in result.items():
         flat = outputs[layer].numpy().reshape(3, outputs[layer].shape[1], -1)
         assert maxima.sums is not None
         assert (maxima.values.dtype, maxima.indices.dtype) == (np.float32, np.int64)
@@ -72,14 +72,16 @@ def test_a_convolution_is_read_before_its_relu(
     assert (values[:, 3:] > 0).all()
 
 
-def test_maps_are_added_up_only_where_asked_for(
-    kind: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
+@pytest.mark.parametrize("layer", ["conv1", "fc3"])
+def test_sums_are_returned_only_on_request(
+    kind: str, layer: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
 ) -> None:
     runtime = create_runtime(kind, make_model(SPEC), cache=tmp_path)
-    assert runtime.map_maxima(make_images(SPEC), ["conv1"])["conv1"].sums is None
+    assert runtime.map_maxima(make_images(SPEC), [layer], sums=True)[layer].sums is not None
+    assert runtime.map_maxima(make_images(SPEC), [layer])[layer].sums is None
 
 
-def test_layers_are_found_that_are_asked_for_and_no_others(
+def test_only_the_requested_layers_are_returned(
     kind: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
 ) -> None:
     runtime = create_runtime(kind, make_model(SPEC), cache=tmp_path)
@@ -89,21 +91,21 @@ def test_layers_are_found_that_are_asked_for_and_no_others(
 
 
 @pytest.mark.gpu
-def test_a_gpu_gives_what_the_cpu_gives(
+def test_maxima_on_a_gpu_equal_those_on_the_cpu(
     kind: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
 ) -> None:
     model, images = make_model(SPEC), make_images(SPEC, 16)
-    here = create_runtime(kind, model, cache=tmp_path)
-    there = create_runtime(kind, model, cache=tmp_path, device="cuda")
-    assert there.title == f"{kind} on cuda"
-    expected = here.map_maxima(images, LAYERS, sums=True)
-    for layer, maxima in there.map_maxima(images, LAYERS, sums=True).items():
+    cpu = create_runtime(kind, model, cache=tmp_path)
+    gpu = create_runtime(kind, model, cache=tmp_path, device="cuda")
+    assert gpu.title == f"{kind} on cuda"
+    expected = cpu.map_maxima(images, LAYERS, sums=True)
+    for layer, maxima in gpu.map_maxima(images, LAYERS, sums=True).items():
         np.testing.assert_allclose(maxima.values, expected[layer].values, atol=1e-4, err_msg=layer)
         np.testing.assert_array_equal(maxima.indices, expected[layer].indices, err_msg=layer)
         np.testing.assert_allclose(maxima.sums, expected[layer].sums, atol=1e-3, err_msg=layer)
 
 
-def test_an_unknown_layer_is_refused_with_the_layers_of_the_model(
+def test_an_unknown_layer_is_rejected_with_the_available_ones(
     kind: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
 ) -> None:
     runtime = create_runtime(kind, make_model(SPEC), cache=tmp_path)
@@ -114,16 +116,16 @@ def test_an_unknown_layer_is_refused_with_the_layers_of_the_model(
     assert caught.value.field == "layers"
 
 
-def test_images_of_another_size_are_refused(kind: str, make_model: MakeModel, tmp_path: Path) -> None:
+def test_images_of_the_wrong_size_are_rejected(kind: str, make_model: MakeModel, tmp_path: Path) -> None:
     runtime = create_runtime(kind, make_model(SPEC), cache=tmp_path)
     with pytest.raises(InputError, match=r"network 'oblong' requires \(N, 3, 16, 16\)"):
         runtime.map_maxima(np.zeros((1, 3, 15, 16), np.float32), ["conv1"])
 
 
 class TestOnnx:
-    """What holds of ONNX Runtime alone, with one thread a pass."""
+    """ONNX Runtime with one thread per pass."""
 
-    def test_many_threads_at_once_get_what_one_gets_bit_for_bit(
+    def test_concurrent_calls_return_identical_values(
         self, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
     ) -> None:
         runtime = create_runtime("onnx", make_model(SPEC), threads=1, cache=tmp_path)
@@ -131,11 +133,11 @@ class TestOnnx:
         run = partial(runtime.map_maxima, layers=["conv2", "fc3"])
         alone = run(images)
         with ThreadPoolExecutor(8) as pool:
-            for found in pool.map(run, [images] * 32):
-                for layer, maxima in found.items():
+            for result in pool.map(run, [images] * 32):
+                for layer, maxima in result.items():
                     np.testing.assert_array_equal(maxima.values, alone[layer].values)
 
-    def test_an_image_gives_the_same_at_every_place_of_a_batch_bit_for_bit(
+    def test_values_do_not_depend_on_the_index_in_the_batch(
         self, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
     ) -> None:
         runtime = create_runtime("onnx", make_model(SPEC), threads=1, cache=tmp_path)
@@ -143,7 +145,9 @@ class TestOnnx:
         for maxima in runtime.map_maxima(batch, LAYERS).values():
             assert (maxima.values == maxima.values[0]).all()
 
-    def test_graphs_are_kept_apart_in_the_cache(self, make_model: MakeModel, tmp_path: Path) -> None:
+    def test_graphs_are_cached_by_layers_sums_and_weights(
+        self, make_model: MakeModel, tmp_path: Path
+    ) -> None:
         model = make_model(SPEC)
         graphs = {
             maxima_graph(model, ["conv1"], cache=tmp_path),
@@ -155,14 +159,14 @@ class TestOnnx:
         assert len(graphs) == 5
         assert maxima_graph(model, ["conv1"], cache=tmp_path) in graphs
 
-    def test_a_scan_exports_the_graph_of_its_layers_and_no_other(
+    def test_only_the_graph_of_the_requested_layers_is_exported(
         self, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
     ) -> None:
         model = make_model(SPEC)
         create_runtime("onnx", model, threads=1, cache=tmp_path).map_maxima(make_images(SPEC), ["conv1"])
         assert list(tmp_path.iterdir()) == [maxima_graph(model, ["conv1"], cache=tmp_path)]
 
-    def test_a_cache_that_cannot_be_written_does_not_matter(
+    def test_a_cache_that_is_not_writable_is_ignored(
         self, make_model: MakeModel, make_images: MakeImages
     ) -> None:
         runtime = create_runtime("onnx", make_model(SPEC), cache=Path("/dev/null/cache"))

@@ -1,4 +1,4 @@
-"""Torch as a runtime."""
+"""The torch runtime."""
 
 from collections.abc import Callable
 
@@ -14,20 +14,20 @@ from zfscope.store import Model
 MakeImages = Callable[..., NDArray[np.float32]]
 
 
-def test_scores_are_those_of_the_network(model: Model, make_images: MakeImages) -> None:
+def test_scores_equal_those_of_the_network(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.network.spec, 3)
     scores = TorchRuntime(model.network).forward(images)
     np.testing.assert_array_equal(scores, model.network(torch.from_numpy(images)).numpy())
 
 
-def test_images_may_be_read_only_and_in_pieces(model: Model, make_images: MakeImages) -> None:
+def test_images_may_be_read_only_and_non_contiguous(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.network.spec)
     images.setflags(write=False)
     runtime = TorchRuntime(model.network)
     np.testing.assert_array_equal(runtime.forward(images[::-1]), runtime.forward(images[::-1].copy()))
 
 
-def test_on_the_cpu_the_weights_are_shared_and_not_copied(model: Model, make_images: MakeImages) -> None:
+def test_weights_are_shared_on_the_cpu(model: Model, make_images: MakeImages) -> None:
     runtime = TorchRuntime(model.network)
     with torch.no_grad():
         model.network.filters["fc2"].weight.zero_()
@@ -36,7 +36,7 @@ def test_on_the_cpu_the_weights_are_shared_and_not_copied(model: Model, make_ima
 
 
 @pytest.mark.gpu
-def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages) -> None:
+def test_scores_on_a_gpu_equal_those_on_the_cpu(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.network.spec, 3)
     expected = TorchRuntime(model.network).forward(images)
     np.testing.assert_allclose(
@@ -44,7 +44,7 @@ def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages) -
     )
 
 
-def test_cuda_where_there_is_none_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_is_rejected_if_unavailable(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RuntimeUnavailable, match="runtime 'torch' cannot use CUDA: torch found no device"):
         TorchRuntime(model.network, device="cuda")

@@ -1,4 +1,4 @@
-"""Traces, deconvnet projections and incremental occlusion."""
+"""The engine: traces, deconvnet projections and incremental occlusion."""
 
 from zfscope.engine.backward import Normalisation, Rule
 from zfscope.engine.deconvnet import project

@@ -1,7 +1,7 @@
-"""The backward step of every kind of layer, as the paper defines it (Sec 2.1), in one table.
+"""The backward step of each kind of layer (Sec 2.1), in one table.
 
-These reference implementations use torch's own operations: they define what the deconvnet computes and run on
-all devices but the CPU, for which `engine.cpu` has fast implementations of two of them.
+These are the reference implementations, written in plain torch operations. On the CPU, `engine.cpu` replaces
+two of them by faster ones.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from zfscope.engine.signal import Signal, clip, extract
 from zfscope.engine.trace import Trace
 from zfscope.networks.forward import Weights
+from zfscope.networks.kind_table import KindTable
 from zfscope.networks.layers import (
     Add,
     AvgPool,
@@ -22,7 +23,6 @@ from zfscope.networks.layers import (
     Conv,
     Dropout,
     Flatten,
-    KindTable,
     Layer,
     Linear,
     LocalResponseNorm,
@@ -57,7 +57,7 @@ class LayerContext:
         return self.trace.switches[self.layer.name]
 
     def source(self, index: int = 0) -> Tensor:
-        """Return an input of the layer in the forward pass."""
+        """Return one of the layer's inputs in the forward pass."""
         return self.trace.outputs[self.sources[index]]
 
 
@@ -70,13 +70,11 @@ def unpool(layer: MaxPool, signal: Signal, context: LayerContext) -> Sequence[Si
     """Place each pooled value at its switch; add the values of windows that share a maximum."""
     rows, columns = context.source().shape[2:]
     origins, (height, width) = window_below(layer.window, signal)
-    switches, start = (
-        extract(context.switches, signal),
-        origins.to(signal.values.device)[:, :, None, None, None],
-    )
-    # A switch is a flat index of the whole map: from its row and column follows the index in the window.
+    switches = extract(context.switches, signal)
+    start = origins.to(signal.values.device)[:, :, None, None, None]
+    # A switch is a flat index into the whole map: convert it to a flat index into the window.
     targets = (switches // columns - start[:, 0]) * width + switches % columns - start[:, 1]
-    # Positions beyond the map have no switch, but their signal is zero too: it may be added anywhere.
+    # Positions beyond the map have no valid switch; their signal is zero and may be added anywhere.
     targets = targets.clamp(0, height * width - 1).flatten(2)
     below = signal.values.new_zeros(*targets.shape[:2], height * width)
     values = below.scatter_add(2, targets, signal.values.flatten(2)).view(*targets.shape[:2], height, width)
@@ -116,12 +114,12 @@ def normalise(layer: LocalResponseNorm, signal: Signal, context: LayerContext) -
     """Pass the signal unchanged (ECCV Sec 2.1), or apply the gradient of contrast normalisation."""
     if context.normalisation == "skip":
         return [signal]
+    # Normalisation within a map passes gradients to all positions at most `reach` away.
     reach = layer.size // 2 if layer.window else 0
-    wide = (
-        Signal(F.pad(signal.values, (reach,) * 4), signal.images, signal.origins - reach) if reach else signal
-    )
-    gradient = local_response_norm_gradient(extract(context.source(), wide), wide.values, layer)
-    below = wide.with_values(gradient)
+    if reach:
+        signal = Signal(F.pad(signal.values, (reach,) * 4), signal.images, signal.origins - reach)
+    gradient = local_response_norm_gradient(extract(context.source(), signal), signal.values, layer)
+    below = signal.with_values(gradient)
     return [clip(below, *context.source().shape[2:]) if reach else below]
 
 
@@ -147,7 +145,7 @@ def split(layer: Concat, signal: Signal, context: LayerContext) -> Sequence[Sign
 
 @BACKWARD.row(Add)
 def copy(layer: Add, signal: Signal, context: LayerContext) -> Sequence[Signal]:
-    """Pass the whole signal to every input of the sum."""
+    """Pass the signal unchanged to every input of the sum."""
     return [signal] * len(context.sources)
 
 
@@ -158,7 +156,7 @@ def identity(layer: Dropout, signal: Signal, context: LayerContext) -> Sequence[
 
 
 def window_below(window: Window, signal: Signal) -> tuple[Tensor, tuple[int, int]]:
-    """Return origins and size of the windows below: the inputs of all positions of the windows above."""
+    """Return the origins and size of the input windows that the signal's windows are computed from."""
     rows, columns = signal.size
     origins = signal.origins * window.stride - torch.tensor([window.padding.top, window.padding.left])
     return origins, (window.span(rows), window.span(columns))

@@ -11,10 +11,11 @@ from zfscope.networks.layers import Layer, Shape
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
-# Multiply-adds per chunk: a tenth of a second on one core, a few hundredths on a GPU.
+# Maximum multiply-adds per chunk: about 0.1 s on one core, a few hundredths of a second on a GPU.
 CHUNK_WORK: Mapping[str, float] = {"cpu": 6e9, "cuda": 5e11}
 
-# Factor for chunks of fully connected layers: their large weights should be read for many windows at a time.
+# Groups for fully connected layers may have this many times the work of a chunk: the weights of these layers
+# are large and should be read once for many windows.
 UNITS_WORK = 2
 
 
@@ -22,8 +23,8 @@ UNITS_WORK = 2
 class ChangedRegion:
     """The region of a layer's maps that each window changes.
 
-    starts, ends: (windows, 2), first row and column (inclusive), last row and column (exclusive). Never
-    empty. A fully connected layer counts as a map of 1 x 1.
+    starts, ends: (windows, 2), first row and column, and one past the last. Never empty. A fully connected
+    layer counts as a map of 1 x 1.
     """
 
     starts: Tensor
@@ -46,9 +47,9 @@ class WindowBatch:
 def changed_regions(
     network: Network, pixels: ChangedRegion, layers: Sequence[Layer]
 ) -> Mapping[str, ChangedRegion]:
-    """Return each layer's changed region, `input` included: positions that depend on a changed pixel.
+    """Return the changed region of each layer and of `input`: the positions that depend on changed pixels.
 
-    layers: in order of evaluation, including all their inputs.
+    layers: layers in order of evaluation, including all layers that they read.
     """
     regions, sources = {INPUT: pixels}, network.spec.sources
     for layer in layers:
@@ -58,18 +59,32 @@ def changed_regions(
 
 
 def _union(regions: Sequence[ChangedRegion]) -> ChangedRegion:
+    """Return the bounding boxes of several regions."""
     starts = torch.stack([region.starts for region in regions]).amin(0)
     return ChangedRegion(starts, torch.stack([region.ends for region in regions]).amax(0))
 
 
 def _region_above(layer: Layer, below: ChangedRegion, shape: Shape) -> ChangedRegion:
-    """Return a layer's changed region; the position nearest to the change if nothing depends on it."""
+    """Return a layer's changed region, given that of its inputs.
+
+    If no position depends on the change, return the one nearest to it: regions must not be empty.
+    """
     if len(shape) == 1:
         return ChangedRegion(torch.zeros_like(below.starts), torch.ones_like(below.ends))
     window = layer.window
     if window:
         before = torch.tensor([window.padding.top, window.padding.left])
         limit = torch.tensor(shape[1:])
+        # Position p reads the rows from p * stride - before to p * stride - before + kernel - 1. Kernel 3,
+        # stride 2, padding 1 (-); rows 3 and 4 have changed:
+        #
+        #    row   -  0  1  2 [3  4] 5  6      first p that reads row 3 or later:
+        #    p=0   *  *  *                         p * stride - before + kernel - 1 >= start
+        #    p=1         *  *  *                   p >= (start + before - kernel + 1) / stride, rounded up
+        #    p=2               *  *  *         last p that reads row 4 or earlier:
+        #    p=3                     *  *  *       p * stride - before <= end - 1
+        #
+        # In integers, (a + 1) / stride rounded up is a // stride + 1.
         starts = (below.starts + before - window.kernel) // window.stride + 1
         starts = torch.minimum(starts.clamp(min=0), limit - 1)
         ends = torch.minimum((below.ends - 1 + before) // window.stride + 1, limit)
@@ -83,7 +98,7 @@ def map_size(shape: Shape) -> tuple[int, int]:
 
 
 def windows_around(region: ChangedRegion, windows: list[int], size: tuple[int, int]) -> WindowBatch:
-    """Return windows of equal size around the changed regions; those at the border are shifted inwards.
+    """Return windows of equal size around changed regions, shifted inwards at the borders.
 
     windows: indices of the regions. size: rows and columns of the map.
     """
@@ -93,7 +108,7 @@ def windows_around(region: ChangedRegion, windows: list[int], size: tuple[int, i
 
 
 def windows_below(network: Network, layer: Layer, above: WindowBatch) -> WindowBatch:
-    """Return the windows of a layer's inputs, in padded maps, that the windows above depend on."""
+    """Return the windows that a layer reads in its padded inputs to compute the windows `above`."""
     window = layer.window
     if window:
         rows, columns = map(window.span, above.size)
@@ -112,38 +127,38 @@ def chunks(
 ) -> Sequence[Sequence[list[int]]]:
     """Split windows into groups for fully connected layers, and each group into chunks for layers of maps.
 
-    The number of groups is a multiple of the number of cores. Chunks stay within CHUNK_WORK and the budget,
-    groups within UNITS_WORK times CHUNK_WORK, unless a single window exceeds it. Chunks for maps are smaller
-    since filters are small, and fewer windows vary less in size.
+    The number of groups is a multiple of the number of cores. Chunks stay within CHUNK_WORK and the memory
+    budget, groups within UNITS_WORK times CHUNK_WORK, unless a single window exceeds them. Chunks are smaller
+    than groups because filters are small, and because the sizes of fewer windows differ less.
     """
     windows = torch.arange(len(regions[INPUT].starts))
     sizes = torch.stack([region.sizes for region in regions.values()])
-    of_maps, of_units = _shares(network, list(regions), device, budget_bytes)
-    rounds = ceil(_load(windows, sizes, of_units) / cores)
+    map_shares, unit_shares = _shares(network, list(regions), device, budget_bytes)
+    rounds = ceil(_load(windows, sizes, unit_shares) / cores)
     return [
-        [chunk.tolist() for chunk in _split(group, sizes, of_maps)]
-        for group in _split(windows, sizes, of_units, rounds * cores)
+        [chunk.tolist() for chunk in _split(group, sizes, map_shares)]
+        for group in _split(windows, sizes, unit_shares, rounds * cores)
     ]
 
 
 def _shares(
     network: Network, layers: Sequence[str], device: torch.device, budget_bytes: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the share of a chunk's work and bytes that one position of each layer takes: two of (2, layers).
+    """Return the fraction of a chunk's work and of its memory that one position of each layer takes.
 
-    The first is for chunks of layers of maps, the second for groups of fully connected layers; each is zero
-    for the other layers.
+    Two tensors of shape (2, layers): for chunks, zero for fully connected layers; and for groups, zero for
+    layers of maps.
     """
     bytes_each = next(network.parameters()).element_size()
     work = [multiply_adds(network, name) / CHUNK_WORK[device.type] for name in layers]
-    values = [_values(network, name) * bytes_each / budget_bytes for name in layers]
-    shares = torch.tensor([work, values], dtype=torch.float64)
+    memory = [_values(network, name) * bytes_each / budget_bytes for name in layers]
+    shares = torch.tensor([work, memory], dtype=torch.float64)
     units = torch.tensor([len(network.shapes[name]) == 1 for name in layers])
     return shares * ~units, shares * units * torch.tensor([[1 / UNITS_WORK], [1]])
 
 
-def _split(windows: Tensor, sizes: Tensor, shares: Tensor, least: int = 1) -> Sequence[Tensor]:
-    """Split windows into at least `least` parts, if there are that many windows, such that each fits a chunk.
+def _split(windows: Tensor, sizes: Tensor, shares: Tensor, min_parts: int = 1) -> Sequence[Tensor]:
+    """Split windows into parts that fit a chunk: at least `min_parts`, unless there are fewer windows.
 
     All windows of a part are computed in the size of the largest one. Before each split they are therefore
     sorted by rows or by columns, whichever saves more work. sizes: (layers, windows, 2). Three windows in two
@@ -154,7 +169,7 @@ def _split(windows: Tensor, sizes: Tensor, shares: Tensor, least: int = 1) -> Se
         a  b           aaa  bbb  ccc                a  b |
         a              aaa  bbb  ccc                a  b |
     """
-    parts = min(max(ceil(_load(windows, sizes, shares)), least, 1), len(windows))
+    parts = min(max(ceil(_load(windows, sizes, shares)), min_parts, 1), len(windows))
     if parts <= 1:
         return [windows]
     middle = len(windows) * (parts // 2) // parts
@@ -170,7 +185,7 @@ def _split(windows: Tensor, sizes: Tensor, shares: Tensor, least: int = 1) -> Se
 
 
 def _load(windows: Tensor, sizes: Tensor, shares: Tensor) -> float:
-    """Return the number of chunks that the windows fill, all in the size of the largest."""
+    """Return the number of chunks that the windows fill if all have the size of the largest."""
     positions = sizes[:, windows].amax(1).prod(1)
     return len(windows) * float((shares @ positions.double()).max())
 
@@ -182,7 +197,7 @@ def multiply_adds(network: Network, layer: str) -> int:
 
 
 def _values(network: Network, name: str) -> int:
-    """Return an upper bound of the values per position of a layer: output and unfolded input."""
+    """Return an upper bound of the number of values per position of a layer: output and unfolded input."""
     maps, layer = network.shapes[name][0], network.spec.by_name.get(name)
     if layer is None or layer.window is None:
         return maps

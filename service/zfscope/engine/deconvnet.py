@@ -1,4 +1,4 @@
-"""The deconvnet: projections of activations of any layer back to pixels (Sec 2.1)."""
+"""The deconvnet: projection of the activations of any layer back to pixels (Sec 2.1)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -17,7 +17,7 @@ from zfscope.errors import InputError
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
-# Values of a layer per batch of seeds. On a CPU: what fits the caches of a core, by measurement.
+# Maximum number of a layer's values per batch of seeds; on the CPU, as many as fit a core's cache (measured).
 BATCH_VALUES: Mapping[str, int] = {"cpu": 400_000, "cuda": 2**27}
 
 
@@ -31,7 +31,7 @@ def project(
     rule: Rule = "deconvnet",
     normalisation: Normalisation = "skip",
 ) -> Tensor:
-    """Project seeds of one layer back to pixels: (seeds, 3, H, W), signed, zero outside receptive fields.
+    """Project seeds in one layer back to pixels: (seeds, 3, H, W), signed, zero outside receptive fields.
 
     Each projection starts from the activation of its seed, with all other activations of the layer set to
     zero. Units of feature maps are projected within their receptive fields only. Biases are not applied, and
@@ -48,7 +48,7 @@ def project(
         for below in reversed(network.spec.layers)
     ]
     steps = [(context, backward_step(context, start.values.device)) for context in contexts]
-    # Windows of a batch have one size: if neighbours share a batch, little of it lies outside the maps.
+    # All windows of a batch have one size: if neighbours share a batch, little of it lies outside the maps.
     order = sorted(range(len(seeds)), key=start.origins.tolist().__getitem__)
     pixels = start.values.new_empty(len(seeds), *network.shapes[INPUT])
 
@@ -68,19 +68,19 @@ def project(
 def _backward(
     pending: Mapping[str, Signal], steps: Sequence[tuple[LayerContext, BackwardStep]]
 ) -> Iterator[Signal]:
-    """Apply the remaining steps to the pending signals of each layer; yield signals at the pixels.
+    """Apply the remaining steps to the pending signals of each layer; yield the signals at the pixels.
 
-    A batch that exceeds the cache is split: one signal per part, in order.
+    A batch that exceeds BATCH_VALUES at a layer is split there; its parts are yielded in order.
     """
     pending = dict(pending)
-    for done, (context, step) in enumerate(steps):
+    for index, (context, step) in enumerate(steps):
         layer = context.layer.name
         if layer not in pending:
             continue
         parts = _split_batch(pending, layer)
         if len(parts) > 1:
             for part in parts:
-                yield from _backward(part, steps[done:])
+                yield from _backward(part, steps[index:])
             return
         below = step(pending.pop(layer))
         for source, signal in zip(context.sources, below, strict=True):

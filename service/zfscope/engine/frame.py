@@ -1,4 +1,4 @@
-"""Frames of units: squares of constant size around receptive fields, zero beyond the image."""
+"""Frames of units: the squares, of one size per layer, in which a layer's units are displayed."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from zfscope.networks.receptive import ReceptiveField, receptive_fields
 
 @dataclass(frozen=True)
 class UnitFrame:
-    """Frames of the units of a layer, in images of `side` x `side` pixels.
+    """The frames of a layer's units, in images of `side` x `side` pixels.
 
-    A unit's frame is its receptive field, or the whole image if the field is at least as large.
+    The frame of a unit is its receptive field, or the whole image if the field is at least as large.
     """
 
     field: ReceptiveField
@@ -41,5 +41,5 @@ def unit_frame(network: Network, layer: str) -> UnitFrame:
 
 
 def crop_planes(planes: NDArray[Number], box: Box) -> NDArray[Number]:
-    """Return a box of a planar image (3, H, W), zero beyond its edges: (3, rows, columns)."""
+    """Crop a planar image (3, H, W) to a box, with zeros beyond the image: (3, rows, columns)."""
     return np.ascontiguousarray(extract(planes.transpose(1, 2, 0), box).transpose(2, 0, 1))

@@ -1,7 +1,7 @@
 """Incremental occlusion: recompute only the activations that depend on changed pixels.
 
-Exact: every activation that depends on a changed pixel is computed as in a forward pass, from its changed
-inputs and from the trace around them.
+The results are exact: every such activation is computed as in a forward pass, from its changed inputs and the
+unchanged ones in the trace.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from zfscope.networks.layers import Layer, Padding
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
-# Default limit of the memory of a chunk's values.
+# Default memory limit of a chunk's values.
 BUDGET_BYTES = 2**28
 
 
@@ -38,29 +38,29 @@ BUDGET_BYTES = 2**28
 class Recomputed:
     """Recomputed outputs of some layers for some of the changes.
 
-    windows: indices of the changes. outputs: by layer, in the order of `windows`: new values of a window that
+    windows: indices of the changes. outputs: by layer, in the order of `windows`: the values in a window that
     contains every changed position, (n, maps, rows, columns), or of all units, (n, units).
     """
 
     windows: list[int]
     outputs: Mapping[str, Signal]
 
-    def of(self, layers: Collection[str]) -> "Recomputed":
-        """Return the outputs of the given layers, as far as they are present."""
+    def select_layers(self, layers: Collection[str]) -> "Recomputed":
+        """Return the outputs of those of the given layers that are present."""
         outputs = {name: signal for name, signal in self.outputs.items() if name in layers}
         return Recomputed(self.windows, outputs)
 
 
 @dataclass(frozen=True)
 class _LayerStep:
-    """A layer of the forward pass, with its inputs in the trace.
+    """A layer of the forward pass, with its unchanged inputs.
 
-    bare: the layer without padding. clean: its inputs' maps in the trace, padded. before: rows and columns of
-    padding at the top and left.
+    unpadded: the layer without padding. clean: its inputs from the trace, padded. before: rows of padding at
+    the top and columns of padding at the left.
     """
 
     layer: Layer
-    bare: Layer
+    unpadded: Layer
     sources: Sequence[str]
     clean: Sequence[Tensor]
     before: tuple[int, int]
@@ -74,24 +74,24 @@ def recompute(
     *,
     budget_bytes: int = BUDGET_BYTES,
 ) -> Iterator[Recomputed]:
-    """Recompute layers for a batch of changes to the traced images; yield results in parts.
+    """Recompute layers for a batch of changes to the traced images; yield the results in parts.
 
     trace: must include all requested layers. changes: new preprocessed pixels, (N, 3, rows, columns), of
-    windows inside the images; each change is applied separately.
+    windows within the images; each change is applied to the original image.
 
-    Each change occurs in one part with its layers of maps and in a later, larger part with its fully
-    connected layers, in any order; a part may be empty if only other layers were requested. A part takes a
-    fraction of a second and about `budget_bytes`, unless a single change needs more. Raises NotFound for an
-    unknown layer, InputError for windows that do not fit the images.
+    Each change is in one part with layers of maps and in a later, larger part with fully connected layers;
+    changes come in any order, and a part without requested layers is empty. Computing a part takes a fraction
+    of a second and about `budget_bytes`, unless a single change needs more. Raises NotFound for an unknown
+    layer, InputError for windows that do not fit the images.
     """
     for layer in layers:
         network.spec.layer(layer)
     _check_changes(trace, changes)
-    return _in_parts(network, trace, changes, layers, budget_bytes)
+    return _recompute_parts(network, trace, changes, layers, budget_bytes)
 
 
 @torch.no_grad()
-def _in_parts(
+def _recompute_parts(
     network: Network, trace: Trace, changes: Signal, layers: Collection[str], budget_bytes: int
 ) -> Iterator[Recomputed]:
     needed = network.spec.needed_for(layers)
@@ -102,8 +102,8 @@ def _in_parts(
     )
     on_cpu = changes.values.device.type == "cpu"
     cores = torch.get_num_threads() if on_cpu else 1
-    together = chunks(network, regions, changes.values.device, budget_bytes / cores, cores)
-    parts = map(update.parts, together)
+    groups = chunks(network, regions, changes.values.device, budget_bytes / cores, cores)
+    parts = map(update.parts, groups)
     yield from interleave(parts) if on_cpu else chain.from_iterable(parts)
 
 
@@ -120,38 +120,38 @@ class _ForwardUpdate:
     @torch.no_grad()  # the setting is per thread
     def parts(self, chunks: Sequence[list[int]]) -> Iterator[Recomputed]:
         """Compute layers of maps for each chunk of windows, then fully connected layers for all of them."""
-        units = {step.layer.name for step in self.steps if len(self.network.shapes[step.layer.name]) == 1}
-        of_maps = [step for step in self.steps if step.clean[0].dim() == 4]
-        flat = []
+        flat = {step.layer.name for step in self.steps if len(self.network.shapes[step.layer.name]) == 1}
+        map_steps = [step for step in self.steps if step.clean[0].dim() == 4]
+        flat_parts = []
         for windows in chunks:
             start = Recomputed(windows, {INPUT: self.changes.select(windows)})
-            part = _compute_layers(self.network, of_maps, self.regions, start)
-            yield part.of(set(self.layers) - units)
-            flat.append(part.of(units))
-        if not units:
+            part = _compute_layers(self.network, map_steps, self.regions, start)
+            yield part.select_layers(set(self.layers) - flat)
+            flat_parts.append(part.select_layers(flat))
+        if not flat:
             return
-        together = _concatenate(flat)
+        group = _concatenate(flat_parts)
         for step in self.steps:
             if step.clean[0].dim() == 2:
-                together = _compute_layers(self.network, [step], self.regions, together)
-                yield together.of(())
-        yield together.of(self.layers)
+                group = _compute_layers(self.network, [step], self.regions, group)
+                yield group.select_layers(())  # lets the caller stop between layers
+        yield group.select_layers(self.layers)
 
 
 def _compute_layers(
     network: Network, steps: Sequence[_LayerStep], regions: Mapping[str, ChangedRegion], part: Recomputed
 ) -> Recomputed:
-    """Compute further layers from the outputs computed so far."""
+    """Compute more layers from the outputs computed so far."""
     known = dict(part.outputs)
     for step in steps:
         name = step.layer.name
-        frame = windows_around(regions[name], part.windows, map_size(network.shapes[name]))
-        known[name] = _apply(network, step, known, frame)
+        windows = windows_around(regions[name], part.windows, map_size(network.shapes[name]))
+        known[name] = _apply(network, step, known, windows)
     return Recomputed(part.windows, known)
 
 
 def _concatenate(parts: Sequence[Recomputed]) -> Recomputed:
-    """Concatenate parts with the same fully connected layers."""
+    """Concatenate parts that have the same layers."""
     windows = [window for part in parts for window in part.windows]
     return Recomputed(
         windows,
@@ -170,47 +170,48 @@ def _layer_step(network: Network, trace: Trace, layer: Layer) -> _LayerStep:
     window = layer.window
     if window is None:
         return _LayerStep(layer, layer, sources, clean, (0, 0))
-    # At the bottom and right, padding and the overhang of a pool's last window are smaller than a window.
+    # Padding and the overhang of a pool's last window, at the bottom and right, are smaller than the kernel.
     left, top = window.padding[:2]
     border = Padding(left, top, window.kernel - 1, window.kernel - 1)
     clean = [pad_maps(maps, border, window.padding_value) for maps in clean]
     return _LayerStep(layer, layer.unpadded, sources, clean, (top, left))
 
 
-def _apply(network: Network, step: _LayerStep, known: Mapping[str, Signal], frame: WindowBatch) -> Signal:
-    """Compute the given windows of a layer from the windows of its inputs that they depend on."""
+def _apply(network: Network, step: _LayerStep, known: Mapping[str, Signal], windows: WindowBatch) -> Signal:
+    """Compute windows of a layer's maps from the windows of its inputs that they depend on."""
     layer = step.layer
-    seen = windows_below(network, layer, frame)
+    below = windows_below(network, layer, windows)
     inputs = [
-        _changed_patches(maps, seen, known[source], step.before)
+        _changed_patches(maps, below, known[source], step.before)
         for source, maps in zip(step.sources, step.clean, strict=True)
     ]
-    values = FORWARD[layer.kind](step.bare, inputs, network.weights(layer.name))
-    if layer.window and values.shape[2:] != frame.size:
-        # A layer that pads by itself returns as many positions as it read; only complete windows are valid.
-        (top, left), (rows, columns) = step.before, frame.size
+    values = FORWARD[layer.kind](step.unpadded, inputs, network.weights(layer.name))
+    if layer.window and values.shape[2:] != windows.size:
+        # A layer that pads internally returns a value for every position read; only those with a complete
+        # window are valid.
+        (top, left), (rows, columns) = step.before, windows.size
         values = values[:, :, top : top + rows, left : left + columns]
-    return Signal(values, known[step.sources[0]].images, frame.origins)
+    return Signal(values, known[step.sources[0]].images, windows.origins)
 
 
-def _changed_patches(maps: Tensor, seen: WindowBatch, changed: Signal, before: tuple[int, int]) -> Tensor:
-    """Return the windows `seen` of each change's image, with the change pasted in: (n, C, rows, columns).
+def _changed_patches(maps: Tensor, windows: WindowBatch, changed: Signal, before: tuple[int, int]) -> Tensor:
+    """Return windows of the images' clean maps with the changes pasted in: (n, C, rows, columns).
 
-    In channels-last format all maps of a position are one row of memory, so that both steps copy rows by
+    In channels-last format, all maps of a position are one row of memory, so that both steps copy rows by
     index:
 
-        clean maps          window seen       change, partly outside     result
+        clean maps          window            change, partly outside     result
         . . . . . .           . . . .                   x x x            . . x x | x
         . . . . . .    copy   . . . .    paste          x x x            . . x x | x    a spare row takes
         . . . . . .           . . . .                                    . . . . |      what lies outside
     """
-    offsets = changed.origins + torch.tensor(before) - seen.origins
-    if maps.dim() == 2 or (changed.size == seen.size and not offsets.any()):
+    offsets = changed.origins + torch.tensor(before) - windows.origins
+    if maps.dim() == 2 or (changed.size == windows.size and not offsets.any()):
         return changed.values
-    images, (height, width) = changed.images[:, None, None], seen.size
-    y, x = _coordinates(seen.origins, seen.size)
+    images, (height, width) = changed.images[:, None, None], windows.size
+    y, x = _coordinates(windows.origins, windows.size)
     copied = ((images * maps.shape[2] + y) * maps.shape[3] + x).flatten()
-    # The padded index is the spare row, which takes the positions of changes outside their patches.
+    # The extra index adds the spare row, the target of positions outside the window.
     rows = channels_last_rows(maps).flatten(0, 1).index_select(0, F.pad(copied, (0, 1)).to(maps.device))
     y, x = _coordinates(offsets, changed.size)
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)

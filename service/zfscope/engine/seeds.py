@@ -54,7 +54,7 @@ def strongest_units(
     activations = trace.maps(layer)[image].flatten(1)
     scores = activations.amax(1) if rank == "max" else activations.sum(1)
     ranked = scores.sort(descending=True, stable=True).indices[:count]
-    return tuple(strongest_unit(trace, layer, image, int(map)) for map in ranked)
+    return tuple(strongest_unit(trace, layer, image, int(index)) for index in ranked)
 
 
 def activation(trace: Trace, layer: str, unit: Unit) -> float:
@@ -63,7 +63,7 @@ def activation(trace: Trace, layer: str, unit: Unit) -> float:
 
 
 def is_silent(trace: Trace, layer: str, unit: Unit) -> bool:
-    """Return whether a unit's activation is zero up to rounding of the layer's largest one in its image."""
+    """Return whether a unit's activation is zero within rounding error of the layer's peak in its image."""
     peak = float(trace.outputs[layer][unit.image].abs().max())
     return abs(activation(trace, layer, unit)) <= rounding(peak)
 
@@ -71,9 +71,9 @@ def is_silent(trace: Trace, layer: str, unit: Unit) -> bool:
 def seed_signal(trace: Trace, layer: str, seeds: Sequence[Seed]) -> Signal:
     """Return the signal to project: the activations of the seeds, zero elsewhere.
 
-    If all seeds are single units of feature maps, their windows have one position each; otherwise every
-    window covers the whole map. Raises InputError without seeds or for a layer beyond the end of the trace,
-    NotFound for an image, map or position that does not exist.
+    If all seeds are single units of feature maps, each window has one position; otherwise each window covers
+    the whole map. Raises InputError for an empty list of seeds or a layer that is not in the trace, NotFound
+    for an image, map or position that does not exist.
     """
     if not seeds:
         raise InputError("no units to project; specify at least one unit or map", field="units")
@@ -111,15 +111,15 @@ def _seed_index(seed: Seed, dimensions: int) -> tuple[list[int]] | tuple[int, ..
 
 def _check_seed(trace: Trace, layer: str, seed: Seed, field: str) -> None:
     images, maps, rows, columns = trace.maps(layer).shape
-    _check(seed.image, images, "image", layer, field)
+    _check_index(seed.image, images, "image", layer, field)
     for feature_map in (seed.map,) if isinstance(seed, Unit) else seed.maps:
-        _check(feature_map, maps, "map", layer, field)
+        _check_index(feature_map, maps, "map", layer, field)
     if isinstance(seed, Unit):
-        _check(seed.y, rows, "y", layer, field)
-        _check(seed.x, columns, "x", layer, field)
+        _check_index(seed.y, rows, "y", layer, field)
+        _check_index(seed.x, columns, "x", layer, field)
 
 
-def _check(value: int, count: int, name: str, layer: str, field: str) -> None:
+def _check_index(value: int, count: int, name: str, layer: str, field: str) -> None:
     if not 0 <= value < count:
         raise NotFound(
             f"no unit with {name} = {value} in layer '{layer}'; {name} runs from 0 to {count - 1}",

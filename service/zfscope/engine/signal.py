@@ -11,10 +11,9 @@ from torch import Tensor
 class Signal:
     """The signal at a layer, for a batch of seeds.
 
-    values: (seeds, maps, rows, columns) of the windows, or (seeds, units) of a fully connected layer. images:
-    (seeds,), index of each seed's image in the trace. origins: (seeds, 2), row and column of each window's
-    top left position. All windows have the same size; they may extend beyond the map, where their values are
-    zero.
+    values: (seeds, maps, rows, columns), or (seeds, units) for a fully connected layer. images: (seeds,),
+    index of each seed's image in the trace. origins: (seeds, 2), row and column of each window's top left
+    position. All windows have the same size; they may extend beyond the map, where their values are zero.
     """
 
     values: Tensor
@@ -36,11 +35,12 @@ class Signal:
 
 
 def extract(maps: Tensor, signal: Signal) -> Tensor:
-    """Return each seed's window of its image's maps: (N, C, H, W) to (seeds, C, rows, columns).
+    """Extract each seed's window from the maps of its image: (N, C, H, W) to (seeds, C, rows, columns).
 
-    Values beyond the map are zero, like the signal there. Units, (N, F), have no windows: all are returned.
+    Values beyond the map are zero. Fully connected layers, (N, units), have no windows: all units are
+    returned.
     """
-    if maps.dim() == 2 or _is_whole(signal, *maps.shape[2:]):
+    if maps.dim() == 2 or _covers_map(signal, *maps.shape[2:]):
         return maps[signal.images]
     windows = empty_maps(maps, len(signal.images), maps.shape[1], *signal.size)
     for row, image in enumerate(signal.images.tolist()):
@@ -50,9 +50,10 @@ def extract(maps: Tensor, signal: Signal) -> Tensor:
 
 
 def clip(signal: Signal, rows: int, columns: int) -> Signal:
-    """Remove what lies outside a map of rows x columns: crop it, or zero it where only some windows do.
+    """Clip windows to a map of rows x columns.
 
-    Windows of at least the map's size become the whole map.
+    Rows and columns outside the map are cropped if they are outside in every window, and set to zero
+    otherwise: all windows have the same size. Windows at least as large as the map become the whole map.
     """
     signal = _trimmed(signal, rows, columns)
     (height, width), origins = signal.size, signal.origins.tolist()
@@ -75,8 +76,8 @@ def _trimmed(signal: Signal, rows: int, columns: int) -> Signal:
 
 
 def on_canvas(signal: Signal, rows: int, columns: int) -> Tensor:
-    """Return full maps that contain the windows, zero elsewhere: (seeds, C, rows, columns)."""
-    if _is_whole(signal, rows, columns):
+    """Return whole maps with the windows in place, zero elsewhere: (seeds, C, rows, columns)."""
+    if _covers_map(signal, rows, columns):
         return signal.values
     seeds, count = signal.values.shape[:2]
     maps = empty_maps(signal.values, seeds, count, rows, columns)
@@ -85,15 +86,15 @@ def on_canvas(signal: Signal, rows: int, columns: int) -> Tensor:
 
 
 def empty_maps(like: Tensor, seeds: int, maps: int, rows: int, columns: int) -> Tensor:
-    """Return maps of zeros, (seeds, maps, rows, columns), with the type and device of another tensor.
+    """Return zeros of shape (seeds, maps, rows, columns), with the dtype and device of `like`.
 
-    Their memory format is channels-last, as in a trace.
+    The memory format is channels-last, as in a trace.
     """
     return like.new_zeros(seeds, rows, columns, maps).permute(0, 3, 1, 2)
 
 
 def channels_last_rows(maps: Tensor) -> Tensor:
-    """Return the maps as (seeds, rows * columns, maps); a view if they are channels-last."""
+    """Return maps as (seeds, rows * columns, maps); a view if they are in channels-last format."""
     return maps.permute(0, 2, 3, 1).flatten(1, 2)
 
 
@@ -105,7 +106,7 @@ def write_into(signal: Signal, maps: Iterable[Tensor]) -> None:
 
 
 def add(one: Signal, other: Signal) -> Signal:
-    """Add two signals of a layer where branches meet, on the smallest windows that contain both."""
+    """Add two signals at the layer where their branches meet, in windows that contain both."""
     if one.values.dim() == 2 or (one.size == other.size and torch.equal(one.origins, other.origins)):
         return one.with_values(one.values + other.values)
     origins = torch.minimum(one.origins, other.origins)
@@ -117,11 +118,11 @@ def add(one: Signal, other: Signal) -> Signal:
     )
 
 
-def _is_whole(signal: Signal, rows: int, columns: int) -> bool:
+def _covers_map(signal: Signal, rows: int, columns: int) -> bool:
     return signal.size == (rows, columns) and not signal.origins.any()
 
 
-# Index of a part of (maps, rows, columns).
+# Index into (maps, rows, columns).
 MapSlice = tuple[slice, slice, slice]
 
 

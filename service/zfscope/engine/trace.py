@@ -14,9 +14,9 @@ from zfscope.networks.spec import INPUT
 
 @dataclass(frozen=True)
 class Trace:
-    """The result of one forward pass. Immutable, so that concurrent requests can share it.
+    """The record of one forward pass. Immutable: concurrent requests can share it.
 
-    outputs: output of each layer by name, `input` included: (N, maps, rows, columns), or (N, units).
+    outputs: outputs by layer name, including `input`: (N, maps, rows, columns), or (N, units).
     switches: for each max-pooling layer, the flat index of each maximum in the map below, int64, in the shape
     of the layer's output (Sec 2.1).
     """
@@ -37,15 +37,15 @@ class Trace:
 
 @torch.no_grad()
 def trace(network: Network, images: Tensor, *, until: str | None = None) -> Trace:
-    """Run preprocessed images (N, 3, H, W) forward and record every layer's output and switches.
+    """Run a forward pass on preprocessed images (N, 3, H, W), recording outputs and switches.
 
-    until: last layer to run (default: all). Raises InputError for images of another shape than the network's
-    input, NotFound for an unknown layer.
+    until: last layer to run (default: the last of the network). Raises InputError if the shape of the images
+    does not match the network's input, NotFound for an unknown layer.
     """
     _check_images(network, images)
     if until is not None:
         network.spec.layer(until)
-    # Layers keep the memory format of the images: in channels-last, pooling is ten times as fast.
+    # Layers keep the memory format of the images; pooling is ten times as fast in channels-last format.
     outputs = {INPUT: images.contiguous(memory_format=torch.channels_last)}
     switches = {}
     sources = network.spec.sources

@@ -1,4 +1,4 @@
-"""The forward step of every kind of layer, used by training, traces and the torch runtime."""
+"""The forward step of each kind of layer, for training, traces and the torch runtime."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zfscope.networks.kind_table import KindTable
 from zfscope.networks.layers import (
     Add,
     AvgPool,
@@ -13,7 +14,6 @@ from zfscope.networks.layers import (
     Conv,
     Dropout,
     Flatten,
-    KindTable,
     Linear,
     LocalResponseNorm,
     MaxPool,
@@ -29,7 +29,7 @@ Weights = tuple[Tensor, Tensor] | None
 FORWARD: KindTable[[Sequence[Tensor], Weights], Tensor] = KindTable()
 
 # Maps (layer, input) to the output and the switches, for kinds whose backward step needs switches: the flat
-# index y * W + x of each maximum in its unpadded map, int64, in the shape of the output.
+# index y * W + x of each maximum in the unpadded map, int64, in the shape of the output.
 SWITCHED: KindTable[[Tensor], tuple[Tensor, Tensor]] = KindTable()
 
 
@@ -41,7 +41,7 @@ def pad_maps(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
 
 @FORWARD.row(Conv)
 def _convolve(layer: Conv, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
-    """Convolve; symmetric padding is left to torch's kernel, which does not copy the maps."""
+    """Convolve; symmetric padding is left to torch's kernel, which does not copy the maps for it."""
     assert weights is not None
     left, top, right, bottom = layer.padding
     if (left, top) == (right, bottom):
@@ -95,7 +95,7 @@ def _normalise(layer: LocalResponseNorm, inputs: Sequence[Tensor], weights: Weig
 
 
 @FORWARD.row(Dropout)
-def _same(layer: Dropout, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
+def _identity(layer: Dropout, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
     return inputs[0]
 
 

@@ -1,25 +1,14 @@
 """Kinds of layers as data, with their shape arithmetic; torch is not needed.
 
-Each kind computes by a row in three tables (`networks.forward`, `engine.backward`, `runtimes.onnx.graph`).
-No other code depends on particular kinds: a new kind is a class, which registers itself, and these rows.
+A kind has a row in each of three tables: `networks.forward`, `engine.backward`, `runtimes.onnx.graph`. No
+other code depends on particular kinds: a new kind is a class, which registers itself, and these rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from math import inf, prod
 from operator import or_
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    ClassVar,
-    Concatenate,
-    Generic,
-    Literal,
-    NamedTuple,
-    ParamSpec,
-    TypeVar,
-)
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -55,8 +44,8 @@ class Padding(NamedTuple):
 class Window(NamedTuple):
     """A square sliding window.
 
-    rounding: `ceil` keeps a last window that extends beyond the edge, unless it starts in the padding there:
-    the rule of Caffe, cuda-convnet and torch. padding_value: value of the padding.
+    rounding: `ceil` keeps a last window that extends beyond the padded map, unless it starts in the padding,
+    as in Caffe, cuda-convnet and torch. padding_value: value of padded positions.
     """
 
     kernel: int
@@ -75,15 +64,23 @@ class Window(NamedTuple):
         if room < 0:
             return 0
         count = room // self.stride + 1
-        overhangs = self.rounding == "ceil" and room % self.stride > 0
-        return count + (overhangs and count * self.stride < size + before)
+        # Complete windows leave a remainder. With `ceil`, one more window is kept if it starts before the
+        # padding at the end: stride 2, padding 1 (-), windows a, b, c:
+        #
+        #   kernel 3   -  0  1  2  3  -           kernel 2   -  0  1  2  -
+        #              a  a  a                               a  a
+        #                    b  b  b                               b  b
+        #                          c  c  c kept                          c  c dropped
+        has_remainder = room % self.stride > 0
+        starts_inside = count * self.stride < size + before
+        return count + (self.rounding == "ceil" and has_remainder and starts_inside)
 
     def span(self, count: int) -> int:
         """Return the extent of `count` adjacent windows."""
         return (count - 1) * self.stride + self.kernel
 
     def whole_padding(self, rows: int, columns: int) -> Padding:
-        """Return the padding with which every window, the last one included, lies within the padded map."""
+        """Return the padding that makes every window lie within the padded map, including the last one."""
         left, top, right, bottom = self.padding
         height, width = self.grid(rows, columns)
         last_column, last_row = self.span(width) - left, self.span(height) - top
@@ -97,8 +94,8 @@ KINDS: dict[str, type["Layer"]] = {}
 class Layer(BaseModel):
     """Base class of all kinds of layers.
 
-    inputs: names of the layer's inputs; empty: the layer before it. A kind is a subclass with a field `kind`
-    that overrides the arithmetic below where it differs.
+    inputs: names of the layer's inputs; empty for the layer before it. A kind is a subclass with a field
+    `kind` that overrides the properties and methods below as needed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -121,12 +118,12 @@ class Layer(BaseModel):
 
     @property
     def window(self) -> Window | None:
-        """The sliding window; None if a unit depends on a single position, or on all of them."""
+        """The sliding window; None if a unit depends on one position of the input or on all positions."""
         return None
 
     @property
     def unpadded(self) -> "Layer":
-        """The layer without padding, for padded inputs; unchanged for a layer that pads internally."""
+        """The layer without padding, to be run on padded inputs; unchanged if the layer pads internally."""
         return self
 
     @property
@@ -135,7 +132,7 @@ class Layer(BaseModel):
         return None
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        """Return the output shape. Raises ValueError, with the layer's name, for incompatible inputs."""
+        """Return the output shape. Raises ValueError, naming the layer, for incompatible inputs."""
         return sources[0]
 
     def parameters(self, source: Shape) -> Mapping[str, Shape]:
@@ -180,7 +177,7 @@ class _Windowed(Layer):
 
 
 class Conv(_Windowed):
-    """Convolution over all maps, with biases; incomplete windows are dropped (floor)."""
+    """Convolution over all maps, with biases; incomplete windows are dropped."""
 
     kind: Literal["conv"] = "conv"
     channels: PositiveInt
@@ -194,7 +191,7 @@ class Conv(_Windowed):
 
 
 class MaxPool(_Windowed):
-    """Max pooling; `ceil` keeps a last window that extends beyond the edge."""
+    """Max pooling. rounding: see `Window`."""
 
     kind: Literal["max_pool"] = "max_pool"
     rounding: Rounding = "floor"
@@ -252,7 +249,7 @@ class LocalResponseNorm(Layer):
 
 
 class Flatten(Layer):
-    """Reshapes maps to a vector, in the order map, row, column."""
+    """Reshapes maps to a vector in the order map, row, column."""
 
     kind: Literal["flatten"] = "flatten"
 
@@ -267,7 +264,7 @@ class Linear(Layer):
     units: PositiveInt
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        self._require(len(sources[0]) == 1, sources[0], "a vector: put a flatten before it")
+        self._require(len(sources[0]) == 1, sources[0], "a vector: add a flatten layer before it")
         return (self.units,)
 
     def parameters(self, source: Shape) -> Mapping[str, Shape]:
@@ -314,7 +311,7 @@ def _layer_adapter(kinds: tuple[type[Layer], ...]) -> TypeAdapter[Layer]:
 
 
 class _AnyKind:
-    """Validates a field as a layer of any kind registered at that time, and serialises it as that kind."""
+    """Validates a field as a layer of any registered kind, and serialises it as that kind."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         written = core_schema.simple_ser_schema("any")
@@ -329,22 +326,3 @@ class _AnyKind:
 
 
 AnyLayer = Annotated[Layer, _AnyKind()]
-
-_L = TypeVar("_L", bound=Layer)
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-class KindTable(dict[str, Callable[Concatenate[Any, _P], _R]], Generic[_P, _R]):
-    """Functions (layer, ...) by kind of layer."""
-
-    def row(
-        self, kind: type[_L]
-    ) -> Callable[[Callable[Concatenate[_L, _P], _R]], Callable[Concatenate[_L, _P], _R]]:
-        """Register the decorated function, whose first argument is a layer of the kind."""
-
-        def register(function: Callable[Concatenate[_L, _P], _R]) -> Callable[Concatenate[_L, _P], _R]:
-            self[kind.model_fields["kind"].default] = function
-            return function
-
-        return register

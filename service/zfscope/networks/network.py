@@ -15,7 +15,7 @@ from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 
 
 class Filters(nn.Module):
-    """The weight and bias of a layer, with the names that they have in a state dict.
+    """The weight and bias of a layer, under their names in a state dict.
 
     Convolution weights are stored in channels-last format, the fastest on CPU and GPU.
     """
@@ -41,16 +41,18 @@ class Layers(nn.Module):
         assert strict
         assert not assign
         own = self.state_dict()
-        expected, given = ({name: [*part.shape] for name, part in each.items()} for each in (own, state_dict))
-        if given != expected:
-            raise RuntimeError(f"weights have shapes {given}; expected {expected}")
+        expected, shapes = (
+            {name: [*tensor.shape] for name, tensor in tensors.items()} for tensors in (own, state_dict)
+        )
+        if shapes != expected:
+            raise RuntimeError(f"weights have shapes {shapes}; expected {expected}")
         with torch.no_grad():
-            for name, part in own.items():
-                part.copy_(state_dict[name])
+            for name, tensor in own.items():
+                tensor.copy_(state_dict[name])
 
 
 class Network(nn.Module):
-    """A NetworkSpec with weights; `forward` returns class scores and stores nothing.
+    """A NetworkSpec with weights; `forward` returns class scores and stores nothing on the module.
 
     `layers.state_dict()` has keys such as `conv1.weight` (out, in, rows, columns) and `fc6.bias` (out,).
     """
@@ -66,7 +68,7 @@ class Network(nn.Module):
 
     @property
     def filters(self) -> Mapping[str, Filters]:
-        """Weights and biases by layer name, for layers that have them."""
+        """Weights and biases of the layers that have them, by name."""
         return {name: layer for name, layer in self.layers.named_children() if isinstance(layer, Filters)}
 
     def weights(self, layer: str) -> Weights:
@@ -79,9 +81,9 @@ class Network(nn.Module):
     ) -> Tensor:
         """Return class scores (N, classes) of preprocessed images (N, 3, H, W).
 
-        resize_maps: accept images of other sizes and resize the last maps to the grid that the fully
-        connected layers require. dropout: generator of the dropout masks; None for no dropout. Training uses
-        both.
+        resize_maps: accept images of other sizes, and resize the last maps to the size that the fully
+        connected layers require. dropout: generator of dropout masks; None for no dropout. Both are used by
+        training.
         """
         known = {INPUT: images}
         for layer in self.spec.layers:
@@ -113,7 +115,7 @@ class Network(nn.Module):
 
 
 def apply_dropout(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """Set a fraction of units to zero, and scale the others to preserve the expected sum."""
+    """Set a fraction of units to zero, and scale up the others to preserve the expected sum."""
     kept = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
     return x * kept / (1 - rate)
 
@@ -126,11 +128,11 @@ def build(spec: NetworkSpec, *, generator: torch.Generator | None = None) -> Net
 
 
 def network_with_weights(spec: NetworkSpec, arrays: Mapping[str, NDArray[np.floating[Any]]]) -> Network:
-    """Return a network with the given weights, by name in its state dict.
+    """Return a network with the given weights, by their names in its state dict.
 
-    The network is float32 regardless of the type of the weights, in evaluation mode and without gradients.
+    The network is float32, whatever the dtype of the weights, in evaluation mode and without gradients.
     """
-    # Projections may need gradients, which tensors created in inference mode do not support.
+    # Tensors created in inference mode would not support gradients, which a projection may need.
     with torch.inference_mode(False):
         network = Network(spec)
         weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -158,8 +160,8 @@ def initialise(
 def on_device(network: Network, device: str) -> Network:
     """Move a network to `cpu` or `cuda` and return it.
 
-    On CUDA, torch rounds the inputs of convolutions to 10 bits (TF32) by default, which changes scores and
-    projections by a thousandth. This function disables TF32 for the whole process.
+    For CUDA, disables TF32 for the whole process: by default, torch rounds the inputs of convolutions to 10
+    bits there, which changes scores and projections by a thousandth.
     """
     if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False

@@ -8,19 +8,23 @@ from zfscope.networks.layers import LocalResponseNorm
 
 
 def local_response_norm(x: Tensor, layer: LocalResponseNorm) -> Tensor:
-    """Normalise x, (N, C, ...), as `LocalResponseNorm` defines.
+    """Normalise x, (N, C, ...), as defined by `LocalResponseNorm`.
 
     Across maps, values and gradients equal those of `torch.nn.functional.local_response_norm`.
     """
-    scale: Tensor = _Normalise.apply(x, layer)  # type: ignore[no-untyped-call]  # untyped in torch
-    return scale
+    normalised: Tensor = _Normalise.apply(x, layer)  # type: ignore[no-untyped-call]  # untyped in torch
+    return normalised
 
 
 class _Normalise(torch.autograd.Function):
     """y = x d^-beta with d = k + alpha / n * sum of x^2 over the window of n values.
 
-    dx = g d^-beta - 2 alpha beta / n * x * sum of (g x d^-beta / d) over the window:
-    windows are symmetric, so that j is in the window of i exactly if i is in the window of j.
+    Its gradient, given the gradient g of y:
+
+        dx = g d^-beta - 2 alpha beta / n * x * sum of (g x d^-beta / d) over the window of n values
+
+    x contributes to d of all values in whose window it lies. Windows are symmetric: these are the values in
+    the window of x.
     """
 
     @staticmethod
@@ -38,7 +42,7 @@ class _Normalise(torch.autograd.Function):
 
 
 def local_response_norm_gradient(x: Tensor, grad: Tensor, layer: LocalResponseNorm) -> Tensor:
-    """Return the gradient with respect to x, (N, C, ...), given that with respect to the output."""
+    """Return the gradient with respect to x, (N, C, ...), given the gradient of the output."""
     d = _divisor(x, layer)
     return _gradient(x, grad, d, _negative_power(d, layer.beta), layer)
 
@@ -65,7 +69,7 @@ def _sum_over_window(x: Tensor, layer: LocalResponseNorm) -> Tensor:
 
 
 def window_sum(x: Tensor, size: int) -> Tensor:
-    """Return, for each map of x (N, C, ...), the sum of all maps at most `size // 2` away."""
+    """Return, for each map of x, (N, C, ...), the sum of the maps at most `size // 2` away."""
     if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
         return _window_sum_by_product(x, size)
     total = x.clone()
@@ -76,7 +80,7 @@ def window_sum(x: Tensor, size: int) -> Tensor:
 
 
 def _window_sum_by_product(x: Tensor, size: int) -> Tensor:
-    """Return the same by a product with a band matrix, which is faster in channels-last format."""
+    """Compute `window_sum` as a product with a band matrix: faster in channels-last format."""
     maps = x.shape[1]
     ones = torch.ones(maps, maps, dtype=x.dtype, device=x.device)
     band = ones.tril(size // 2).triu(-(size // 2))
@@ -84,7 +88,7 @@ def _window_sum_by_product(x: Tensor, size: int) -> Tensor:
 
 
 def _negative_power(d: Tensor, beta: float) -> Tensor:
-    """Return d ** -beta; by square roots for beta = 0.75, since `pow` dominates torch's version."""
+    """Return d ** -beta; for beta = 0.75 by square roots, which are much faster than `pow`."""
     if beta == 0.75:
         root = torch.rsqrt(d)
         return root.sqrt().mul_(root)

@@ -1,4 +1,4 @@
-"""Receptive fields of units, derived from the windows of the layers below."""
+"""Receptive fields of units, derived from the windows of layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 class ReceptiveField:
     """Receptive fields of a layer's units: squares of pixels, which may extend beyond the image.
 
-    size: side in pixels. jump: distance between the fields of adjacent units in pixels (0: all units have the
-    same field). top, left: first row and column of the field of unit (0, 0); negative in padding.
+    size: side in pixels. jump: distance between the fields of adjacent units, in pixels; 0 if all units have
+    the same field. top, left: first row and column of the field of unit (0, 0); negative in padding.
     """
 
     size: int
@@ -29,7 +29,7 @@ class ReceptiveField:
 
 @lru_cache(maxsize=64)
 def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
-    """Return the receptive field of each layer; for a join, the bounding box of its branches' fields.
+    """Return the receptive field of each layer: after a join, the bounding box of its branches' fields.
 
     Raises ValueError where branches of different jumps meet.
     """
@@ -50,7 +50,7 @@ def _field_above(below: ReceptiveField, layer: Layer, source: Shape, shape: Shap
             top=below.top - window.padding.top * below.jump,
             left=below.left - window.padding.left * below.jump,
         )
-    if len(source) > len(shape):  # maps to units: each unit depends on all positions
+    if len(source) > len(shape):  # a flatten layer: its units depend on all positions
         return ReceptiveField(
             size=below.size + (max(source[1:]) - 1) * below.jump, jump=0, top=below.top, left=below.left
         )

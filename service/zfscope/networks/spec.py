@@ -1,4 +1,4 @@
-"""Networks as data: layers in order of evaluation with their inputs, and the shapes that follow."""
+"""Networks as data: layers in order of evaluation, their inputs, and the shapes derived from them."""
 
 import hashlib
 import json
@@ -12,15 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from zfscope.errors import NotFound
 from zfscope.networks.layers import KINDS, AnyLayer, Layer, Shape
 
-# Name of the image among the inputs of layers.
+# Name of the network's input, the image.
 INPUT = "input"
 
 
 class NetworkSpec(BaseModel):
     """A network: the size of its input, and its layers in order of evaluation.
 
-    The output of the last layer is the class scores. Raises `pydantic.ValidationError` for a duplicate name,
-    an input that is not defined before the layer, or a wrong number of inputs.
+    The output of the last layer is the class scores. Raises `pydantic.ValidationError` for a duplicate layer
+    name, an input that is not defined before the layer, or a wrong number of inputs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,10 +59,10 @@ class NetworkSpec(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the network, without its name and default values.
+        """SHA-256 of the network, excluding its name and default values.
 
-        It identifies the network in indexes, training runs and exported graphs. Since defaults are left out,
-        new optional fields in later versions do not change it.
+        Identifies the network in indexes, training runs and exported graphs. Because defaults are excluded,
+        optional fields that a later version adds do not change it.
         """
         layers = [
             {"kind": layer.kind, **layer.model_dump(mode="json", exclude_defaults=True)}
@@ -73,7 +73,7 @@ class NetworkSpec(BaseModel):
 
     @property
     def convolutions(self) -> tuple[str, ...]:
-        """Names of the layers with a window and weights, in order of evaluation."""
+        """Names of the layers that have a window and weights, in order of evaluation."""
         return tuple(layer.name for layer, parameters in _parameters(self) if layer.window and parameters)
 
     def layer(self, name: str, *, field: str = "layer") -> Layer:
@@ -84,11 +84,11 @@ class NetworkSpec(BaseModel):
         return self.by_name[name]
 
     def has_maps(self, layer: str) -> bool:
-        """Return whether a layer has feature maps, in contrast to units."""
+        """Return whether a layer has feature maps rather than units."""
         return len(shapes(self)[layer]) == 3
 
     def needed_for(self, wanted: Collection[str]) -> tuple[Layer, ...]:
-        """Return the layers that the wanted ones depend on, themselves included, in order of evaluation."""
+        """Return the wanted layers and all layers that they depend on, in order of evaluation."""
         sources, needed = self.sources, set(wanted)
         for layer in reversed(self.layers):
             if layer.name in needed:
@@ -97,7 +97,7 @@ class NetworkSpec(BaseModel):
 
 
 def convolutional_part(spec: NetworkSpec) -> NetworkSpec:
-    """Return the part of the network with feature maps: the layers before the first vector."""
+    """Return the network without its classifier: the layers before the first vector."""
     known = shapes(spec)
     layers = tuple(takewhile(lambda layer: len(known[layer.name]) == 3, spec.layers))
     return NetworkSpec(
@@ -109,7 +109,7 @@ def convolutional_part(spec: NetworkSpec) -> NetworkSpec:
 def shapes(spec: NetworkSpec, *, input_size: int | None = None) -> Mapping[str, Shape]:
     """Return the output shape of each layer for images of `input_size` x `input_size` pixels.
 
-    The default size is the network's. Raises ValueError, with the layer's name, if layers are incompatible.
+    input_size: default: the network's. Raises ValueError, naming the layer, if layers are incompatible.
     """
     size, sources = input_size or spec.input_size, spec.sources
     known: dict[str, Shape] = {INPUT: (spec.input_channels, size, size)}
@@ -119,7 +119,7 @@ def shapes(spec: NetworkSpec, *, input_size: int | None = None) -> Mapping[str, 
 
 
 def tensor_shapes(spec: NetworkSpec) -> Mapping[str, Shape]:
-    """Return the shape of each weight and bias, by name, in the order of `layers.state_dict()`."""
+    """Return the shapes of weights and biases by name, in the order of `layers.state_dict()`."""
     return {
         f"{layer.name}.{part}": shape for layer, parts in _parameters(spec) for part, shape in parts.items()
     }
@@ -131,7 +131,7 @@ def parameter_count(spec: NetworkSpec) -> int:
 
 
 def multiplications(spec: NetworkSpec) -> int:
-    """Return the multiply-adds of one image's forward pass, in convolutions and fully connected layers."""
+    """Return the number of multiply-adds in one image's forward pass; only layers with weights count."""
     known = shapes(spec)
     return sum(
         prod(parts["weight"]) * prod(known[layer.name][1:]) for layer, parts in _parameters(spec) if parts

@@ -8,16 +8,17 @@ from zfscope.networks.spec import NetworkSpec
 # Squeeze width of each fire module; each of its two expand branches is four times as wide.
 SQUEEZE_WIDTHS = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
 
-# Fire modules that are followed by a pooling layer.
+# Fire modules that precede a pooling layer.
 POOLED_MODULES = (3, 5)
 
 _INPUT_SIZE = 227
 
 
 def squeezenet(*, classes: int = 1000) -> NetworkSpec:
-    """Return SqueezeNet for crops of 227 pixels: fire modules on maps of 56, 28 and 14 pixels, as in Caffe.
+    """Return SqueezeNet for crops of 227 pixels, with maps of 56, 28 and 14 pixels as in Caffe.
 
-    `fire2` to `fire9` are the outputs of the modules; `scores` is the mean of each class's map.
+    The layers `fire2` to `fire9` are the outputs of the fire modules; `scores` is the mean of each class's
+    map.
     """
     last = 14  # side of the maps after three pooling layers, in pixels
     return NetworkSpec(
@@ -40,13 +41,13 @@ def squeezenet(*, classes: int = 1000) -> NetworkSpec:
 def _module(number: int) -> Sequence[Layer]:
     squeezed = SQUEEZE_WIDTHS[number]
     name, narrow = f"fire{number}", f"fire{number}-squeeze-relu"
-    around = Padding(1, 1, 1, 1)
+    padding = Padding(1, 1, 1, 1)
     layers: list[Layer] = [
         Conv(name=f"{name}-squeeze", channels=squeezed, kernel=1),
         ReLU(name=narrow),
         Conv(name=f"{name}-expand1", channels=4 * squeezed, kernel=1),
         ReLU(name=f"{name}-expand1-relu"),
-        Conv(name=f"{name}-expand3", inputs=(narrow,), channels=4 * squeezed, kernel=3, padding=around),
+        Conv(name=f"{name}-expand3", inputs=(narrow,), channels=4 * squeezed, kernel=3, padding=padding),
         ReLU(name=f"{name}-expand3-relu"),
         Concat(name=name, inputs=(f"{name}-expand1-relu", f"{name}-expand3-relu")),
     ]

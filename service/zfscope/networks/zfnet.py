@@ -18,7 +18,7 @@ from zfscope.networks.spec import NetworkSpec
 
 
 class NetworkFactory(Protocol):
-    """A function that returns a network for a number of classes and a width of fc6 and fc7."""
+    """A function that returns a network with a given number of classes and width of fc6 and fc7."""
 
     def __call__(self, *, classes: int = 1000, hidden: int = 4096) -> NetworkSpec: ...
 
@@ -26,8 +26,8 @@ class NetworkFactory(Protocol):
 def zfnet(*, classes: int = 1000, hidden: int = 4096) -> NetworkSpec:
     """Return the network of Fig 3, with maps of 110, 55, 26, 13, 13, 13, 13 and 6 pixels.
 
-    The paper does not state paddings. These sizes follow from cuda-convnet's rounding: conv1 padded by 1 at
-    the right and bottom, and pooling layers that keep a last window beyond the edge.
+    The paper does not state the padding. These sizes result from the conventions of cuda-convnet: conv1 is
+    padded by 1 at the right and bottom, and pooling layers keep a last window that extends beyond the edge.
     """
     return _zfnet("zfnet", (384, 384, 256), classes, hidden)
 
@@ -63,13 +63,13 @@ def stem(first: Conv, second: Conv) -> Sequence[Layer]:
 def deep_convolutions(widths: tuple[int, int, int]) -> Sequence[Layer]:
     """Return layers 3, 4 and 5: filters of 3 x 3 over all maps, with pooling after the last."""
     third, fourth, fifth = widths
-    around = Padding(1, 1, 1, 1)
+    padding = Padding(1, 1, 1, 1)
     return (
-        Conv(name="conv3", channels=third, kernel=3, padding=around),
+        Conv(name="conv3", channels=third, kernel=3, padding=padding),
         ReLU(name="relu3"),
-        Conv(name="conv4", channels=fourth, kernel=3, padding=around),
+        Conv(name="conv4", channels=fourth, kernel=3, padding=padding),
         ReLU(name="relu4"),
-        Conv(name="conv5", channels=fifth, kernel=3, padding=around),
+        Conv(name="conv5", channels=fifth, kernel=3, padding=padding),
         ReLU(name="relu5"),
         MaxPool(name="pool5", kernel=3, stride=2, rounding="ceil"),
     )

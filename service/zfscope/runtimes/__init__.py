@@ -1,4 +1,4 @@
-"""Runtimes of the forward pass: ONNX Runtime, torch and TorchServe, behind one Protocol."""
+"""Runtimes of the forward pass: ONNX Runtime, torch and TorchServe, behind one interface."""
 
 from zfscope.runtimes.create import RUNTIMES, LoadedModel, create_runtime, load_model
 from zfscope.runtimes.onnx.runtime import OnnxRuntime

@@ -1,4 +1,4 @@
-"""Creation of runtimes by name, and of models with their runtime."""
+"""Creation of runtimes by name, and loading of models with their runtime."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,17 +19,17 @@ DEVICES = tuple(name.value for name in DeviceName)
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model and the runtime of its forward passes."""
+    """A model with the runtime of its forward passes."""
 
     model: Model
     runtime: Runtime
 
     def build_network(self) -> None:
-        """Build the network for analyses ahead of the first one. Blocks."""
+        """Build the network that analyses need, so that the first one does not have to. Blocks."""
         _ = self.model.network
 
     def warm_up(self) -> None:
-        """Run a pass on a blank image."""
+        """Run a forward pass on a blank image. Blocks."""
         spec = self.model.spec
         self.runtime.forward(np.zeros((1, spec.input_channels, spec.input_size, spec.input_size), np.float32))
 
@@ -43,17 +43,17 @@ def create_runtime(
     device: str = "cpu",
     torchserve: TorchServe | None = None,
 ) -> Runtime:
-    """Return the runtime of a model. It is initialised by its first pass.
+    """Return a runtime for a model, initialised by its first pass.
 
-    kind: `onnx`, `torch` or `torchserve`. cache: directory of exported graphs; None: the user's cache.
-    threads: threads per ONNX forward pass; None: the number of available CPUs. Use 1 if the caller runs
-    passes in several threads, as a scan does; torch's threads are set for the process by
-    `torch.set_num_threads`. device: `cpu` or `cuda`; ignored by TorchServe. torchserve: its address; None:
-    its default port on this machine. It is contacted by the first pass. Raises RuntimeUnavailable if the
-    runtime or device is not available on this machine.
+    kind: `onnx`, `torch` or `torchserve`. cache: directory of exported graphs; None for the user's cache.
+    threads: threads per pass in ONNX Runtime; None for the number of available CPUs. Use 1 if passes run in
+    several threads, as in a scan. (For torch, `torch.set_num_threads` sets the threads of the process.)
+    device: `cpu` or `cuda`; ignored by TorchServe. torchserve: the server, contacted by the first pass; None
+    for the default port on this machine. Raises RuntimeUnavailable if the runtime or the device is not
+    available on this machine.
     """
-    _check("runtime", kind, RUNTIMES)
-    _check("device", device, DEVICES)
+    _check_available("runtime", kind, RUNTIMES)
+    _check_available("device", device, DEVICES)
     if kind == "torchserve":
         from zfscope.runtimes.torchserve.runtime import TorchServeRuntime  # imports grpc
 
@@ -74,6 +74,6 @@ def load_model(
     return LoadedModel(model, create(model))
 
 
-def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise RuntimeUnavailable(f"unknown {what} '{value}'; available: {', '.join(allowed)}", field=what)
+def _check_available(field: str, value: str, available: tuple[str, ...]) -> None:
+    if value not in available:
+        raise RuntimeUnavailable(f"unknown {field} '{value}'; available: {', '.join(available)}", field=field)

@@ -1,4 +1,4 @@
-"""The interface of runtimes: preprocessed images in; class scores, layer outputs or map maxima out."""
+"""The interface of runtimes: from preprocessed images to class scores, layer outputs or map maxima."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class MapMaxima:
 
     values: float32 (N, maps), its activation. indices: int64 (N, maps), its index y * columns + x, the first
     in row-major order on ties; 0 in a fully connected layer, whose units count as maps of 1 x 1. sums:
-    float32 (N, maps), the sum of the map's activations, if requested.
+    float32 (N, maps), the sum of each map's activations; None unless requested.
     """
 
     values: NDArray[np.float32]
@@ -38,22 +38,22 @@ class Runtime(Protocol):
 
     @property
     def title(self) -> str:
-        """Name of the runtime, with the device unless it is the CPU, as in indexes: `onnx on cuda`."""
+        """Name of the runtime, and device unless it is the CPU, as recorded in indexes: `onnx on cuda`."""
         ...
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return class scores (logits), (N, classes), of preprocessed images, float32 (N, 3, H, W).
 
-        Raises InputError for images of another type or size than the model requires.
+        Raises InputError if the type or size of the images does not match the network.
         """
         ...
 
     def outputs(
         self, images: NDArray[np.float32], layers: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Return outputs of layers by name: (N, maps, rows, columns), or (N, units).
+        """Return the outputs of layers by name: (N, maps, rows, columns), or (N, units).
 
-        Raises NotFound for an unknown layer, InputError as `forward`.
+        Raises NotFound for an unknown layer, and InputError like `forward`.
         """
         ...
 
@@ -62,18 +62,18 @@ class Runtime(Protocol):
     ) -> Mapping[str, MapMaxima]:
         """Return the strongest unit of each map by layer, without transferring whole activations.
 
-        Convolutions are read before their ReLU, so that values may be negative. sums: also return the sums of
-        maps. Raises NotFound and InputError as `outputs`.
+        Convolutions are read before their ReLU: values may be negative. sums: whether to return the sums of
+        the maps too. Raises NotFound and InputError like `outputs`.
         """
         ...
 
     def check(self) -> None:
-        """Raise RuntimeUnavailable if the runtime is known to be unavailable; runs no pass."""
+        """Raise RuntimeUnavailable if the runtime is unavailable. Runs no forward pass."""
         ...
 
 
 def runtime_title(name: str, device: str) -> str:
-    """Return the title of a runtime; see `Runtime`."""
+    """Return the `title` of a runtime."""
     return name if device == "cpu" else f"{name} on {device}"
 
 
@@ -103,7 +103,7 @@ def check_call(
 
 
 def compute_maxima(outputs: NDArray[np.float32], *, sums: bool) -> MapMaxima:
-    """Return the maxima of a layer's outputs, (N, maps, rows, columns) or (N, units)."""
+    """Compute the maxima of a layer's outputs, (N, maps, rows, columns) or (N, units)."""
     flat = np.ascontiguousarray(outputs).reshape(*outputs.shape[:2], -1)
     indices: NDArray[np.int64] = flat.argmax(2)  # the first on ties
     values = np.take_along_axis(flat, indices[..., None], 2)[..., 0]
@@ -111,20 +111,23 @@ def compute_maxima(outputs: NDArray[np.float32], *, sums: bool) -> MapMaxima:
 
 
 def part_names(*, sums: bool) -> tuple[str, ...]:
-    """Return the names of the parts of a layer's maxima, as in `conv1/value`."""
+    """Return the names of the arrays of a layer's maxima, without the layer: `value` for `conv1/value`."""
     return ("value", "place", "sum") if sums else ("value", "place")
 
 
 def to_arrays(layer: str, maxima: MapMaxima) -> dict[str, NDArray[Any]]:
-    """Return the maxima of a layer as arrays by name."""
+    """Convert the maxima of a layer to arrays by name, such as `conv1/value`."""
     parts = zip(part_names(sums=True), (maxima.values, maxima.indices, maxima.sums), strict=True)
-    return {f"{layer}/{kind}": array for kind, array in parts if array is not None}
+    return {f"{layer}/{part}": array for part, array in parts if array is not None}
 
 
-def from_arrays(layer: str, arrays: Mapping[str, NDArray[Any]]) -> MapMaxima:
-    """Return the maxima of a layer from arrays; a fully connected layer may have values only."""
-    value, place, total = (arrays.get(f"{layer}/{kind}") for kind in part_names(sums=True))
-    assert value is not None, "every layer has values"
-    if place is None:
-        return MapMaxima(value, np.zeros(value.shape, np.int64), value)
-    return MapMaxima(value, place, total)
+def from_arrays(layer: str, arrays: Mapping[str, NDArray[Any]], *, sums: bool) -> MapMaxima:
+    """Convert arrays by name, as of `to_arrays`, to the maxima of a layer.
+
+    Fully connected layers may have values only: the index of a map of 1 x 1 is 0, and its sum is its value.
+    """
+    values, indices, totals = (arrays.get(f"{layer}/{part}") for part in part_names(sums=True))
+    assert values is not None, "every layer has values"
+    if indices is None:
+        return MapMaxima(values, np.zeros(values.shape, np.int64), values if sums else None)
+    return MapMaxima(values, indices, totals)

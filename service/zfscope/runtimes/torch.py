@@ -1,4 +1,4 @@
-"""The torch runtime, with the same network and code as projections."""
+"""The torch runtime, which runs the same network as projections."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,15 @@ from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, compu
 
 
 class TorchRuntime:
-    """Runs a network on a device; a network already on that device is shared, not copied."""
+    """Runs a network on a device. A network that is already on that device is shared, not copied."""
 
     name = "torch"
 
     def __init__(self, network: Network, *, device: str = "cpu") -> None:
-        """Use a network in evaluation mode. Raises RuntimeUnavailable if the device is not available."""
+        """Create a runtime of a network in evaluation mode.
+
+        Raises RuntimeUnavailable if the device is not available.
+        """
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeUnavailable("runtime 'torch' cannot use CUDA: torch found no device")
         self.title = runtime_title(self.name, device)
@@ -37,7 +40,7 @@ class TorchRuntime:
     def outputs(
         self, images: NDArray[np.float32], layers: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Return the outputs of layers by a pass up to the last of them; see `Runtime`."""
+        """Return the outputs of layers, running no further than the last of them; see `Runtime`."""
         spec = self._network.spec
         names = check_call(images, spec, layers)
         last = max(names, key=[layer.name for layer in spec.layers].index, default=spec.layers[0].name)
@@ -47,15 +50,15 @@ class TorchRuntime:
     def map_maxima(
         self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
     ) -> Mapping[str, MapMaxima]:
-        """Return the maxima of maps, computed by numpy: the reference for other runtimes; see `Runtime`."""
+        """Return the maxima of maps, computed by numpy as a reference for other runtimes; see `Runtime`."""
         outputs = self.outputs(images, layers)
         return {layer: compute_maxima(values, sums=sums) for layer, values in outputs.items()}
 
     def check(self) -> None:
-        """Return at once: this runtime runs in this process."""
+        """Do nothing: this runtime runs in-process and is always available."""
 
     def _tensor(self, images: NDArray[np.float32]) -> Tensor:
-        """Copy the images: torch accepts neither read-only arrays (decoded messages) nor reversed ones."""
+        """Copy images into a tensor: torch supports neither read-only arrays nor negative strides."""
         return torch.tensor(np.ascontiguousarray(images), device=self._device)
 
 

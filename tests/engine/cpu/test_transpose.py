@@ -1,4 +1,4 @@
-"""Fast transposed filters: each way to them equals torch's own, whatever the sizes."""
+"""Fast transposed convolutions: every variant equals torch's `conv_transpose2d` for all sizes."""
 
 from collections.abc import Callable
 
@@ -22,43 +22,43 @@ sizes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 sides = st.integers(1, 7)
 strides = st.integers(1, 4)
 shares = st.sampled_from([0.0, 0.1, 1.0])
-Way = Callable[[Tensor, Tensor, int], Tensor]
+Variant = Callable[[Tensor, Tensor, int], Tensor]
 
 
-def as_phases(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+def by_phases(values: Tensor, weight: Tensor, stride: int) -> Tensor:
     return TransposedFilters(weight, stride)._by_phases(values)
 
 
-def as_paint(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+def by_tap(values: Tensor, weight: Tensor, stride: int) -> Tensor:
     return transpose_by_tap(values, TransposedFilters(weight, stride).taps, stride)
 
 
-def as_whole_paint(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    return transpose_by_filter(values, TransposedFilters(weight, stride).rows, stride)
+def by_filter(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return transpose_by_filter(values, TransposedFilters(weight, stride).filter_rows, stride)
 
 
-def as_chosen(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+def automatic(values: Tensor, weight: Tensor, stride: int) -> Tensor:
     return TransposedFilters(weight, stride)(values)
 
 
-WAYS = [as_phases, as_paint, as_whole_paint, transpose_dense, as_chosen]
+VARIANTS = [by_phases, by_tap, by_filter, transpose_dense, automatic]
 
 
 def numbers(*shape: int, share: float = 1.0, seed: int = 0) -> Tensor:
-    """Draw numbers, of which only a share is not zero."""
+    """Draw random numbers of which the given share is nonzero."""
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(shape, generator=generator, dtype=torch.float64)
     return values * (torch.rand(shape, generator=generator) < share)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("variant", VARIANTS)
 @given(size=sizes, side=sides, stride=strides, share=shares, seeds=st.integers(1, 2))
-def test_filters_are_applied_the_other_way_round(
-    way: Way, size: tuple[int, int], side: int, stride: int, share: float, seeds: int
+def test_every_variant_equals_torch_for_random_sizes(
+    variant: Variant, size: tuple[int, int], side: int, stride: int, share: float, seeds: int
 ) -> None:
     weight, values = numbers(5, 3, side, side, seed=1), numbers(seeds, 5, *size, share=share)
     expected = F.conv_transpose2d(values, weight, stride=stride)
-    torch.testing.assert_close(way(values, weight, stride), expected)
+    torch.testing.assert_close(variant(values, weight, stride), expected)
 
 
 @pytest.mark.parametrize("maps", [3, FEW_MAPS + 1])
@@ -66,7 +66,7 @@ def test_filters_are_applied_the_other_way_round(
 @pytest.mark.parametrize("share", [0.1, 0.9])
 @pytest.mark.parametrize("size", [(3, 4), (9, 8)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_whichever_way_is_fast_gives_the_same(
+def test_the_variant_chosen_by_size_and_sparsity_equals_torch(
     maps: int, stride: int, share: float, size: tuple[int, int], dtype: torch.dtype
 ) -> None:
     weight = numbers(5, maps, 5, 5, seed=1).to(dtype)
@@ -75,25 +75,25 @@ def test_whichever_way_is_fast_gives_the_same(
     torch.testing.assert_close(TransposedFilters(weight, stride)(values), expected)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_values_may_lie_in_memory_in_any_order(way: Way) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_values_may_be_non_contiguous_in_any_memory_format(variant: Variant) -> None:
     weight = numbers(5, 3, 3, 3, seed=1)
     values = numbers(2, 5, 8, 6, share=0.3)
     expected = F.conv_transpose2d(values[:, :, 1:7, 2:], weight, stride=2)
     for layout in (torch.contiguous_format, torch.channels_last):
         window = values.contiguous(memory_format=layout)[:, :, 1:7, 2:]
-        torch.testing.assert_close(way(window, weight, 2), expected)
+        torch.testing.assert_close(variant(window, weight, 2), expected)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_no_signal_makes_no_picture(way: Way) -> None:
-    below = way(torch.zeros(1, 5, 4, 4, dtype=torch.float64), numbers(5, 3, 3, 3), 2)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_zero_signal_yields_zeros(variant: Variant) -> None:
+    below = variant(torch.zeros(1, 5, 4, 4, dtype=torch.float64), numbers(5, 3, 3, 3), 2)
     assert below.shape == (1, 3, 9, 9)
     assert not below.any()
 
 
-def test_units_with_a_signal_are_listed_place_by_place() -> None:
-    signal, map, starts = nonzero_units(torch.tensor([[0.0, 3.0, -1.0], [0.0, 0.0, 0.0], [5.0, 0.0, 0.0]]))
+def test_nonzero_units_are_listed_by_position() -> None:
+    signal, maps, starts = nonzero_units(torch.tensor([[0.0, 3.0, -1.0], [0.0, 0.0, 0.0], [5.0, 0.0, 0.0]]))
     assert signal.tolist() == [3, -1, 5]
-    assert map.tolist() == [1, 2, 0]
+    assert maps.tolist() == [1, 2, 0]
     assert starts.tolist() == [0, 2, 2]

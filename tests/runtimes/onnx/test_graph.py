@@ -1,4 +1,4 @@
-"""The exported graph computes what torch computes, for whatever a spec can say."""
+"""Exported graphs compute the same as torch, for every kind and parameter of layers."""
 
 import math
 from collections.abc import Callable
@@ -74,31 +74,31 @@ BRANCHES = NetworkSpec(
 )
 
 
-def test_every_kind_of_layer_has_its_nodes() -> None:
+def test_every_kind_of_layer_has_a_row_in_the_table() -> None:
     assert set(NODES) == set(KINDS)
 
 
-def test_branches_and_asymmetric_windows_compute_the_same(
+def test_branches_and_asymmetric_windows_equal_torch(
     make_network: MakeNetwork, make_images: MakeImages
 ) -> None:
     assert_equal_to_torch(make_network(BRANCHES), make_images(BRANCHES))
 
 
-@pytest.mark.parametrize("family", [zfnet, alexnet])
-def test_the_paper_s_networks_compute_the_same(
-    family: Callable[..., NetworkSpec], make_network: MakeNetwork, make_images: MakeImages
+@pytest.mark.parametrize("factory", [zfnet, alexnet])
+def test_the_networks_of_the_paper_equal_torch(
+    factory: Callable[..., NetworkSpec], make_network: MakeNetwork, make_images: MakeImages
 ) -> None:
-    spec = family(classes=10, hidden=32)
+    spec = factory(classes=10, hidden=32)
     assert_equal_to_torch(make_network(spec), make_images(spec))
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_batch_may_have_any_size(make_network: MakeNetwork, make_images: MakeImages, count: int) -> None:
+def test_a_batch_may_have_any_size(make_network: MakeNetwork, make_images: MakeImages, count: int) -> None:
     assert run(graph_of(make_network(BRANCHES)), make_images(BRANCHES, count)).shape == (count, 7)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_a_norm_within_maps_computes_the_same(
+def test_normalisation_within_maps_equals_torch(
     make_network: MakeNetwork, make_images: MakeImages, size: int
 ) -> None:
     norm = LocalResponseNorm(name="norm", region="within_map", size=size, alpha=0.7, beta=0.6, k=1.5)
@@ -107,7 +107,7 @@ def test_a_norm_within_maps_computes_the_same(
     assert_equal_to_torch(network, make_images(network.spec, 2))
 
 
-def test_a_vector_is_normalised_across_its_units(make_network: MakeNetwork, make_images: MakeImages) -> None:
+def test_normalisation_across_units_equals_torch(make_network: MakeNetwork, make_images: MakeImages) -> None:
     spec = NetworkSpec(
         name="vector",
         input_size=3,
@@ -123,7 +123,7 @@ def test_a_vector_is_normalised_across_its_units(make_network: MakeNetwork, make
 
 @pytest.mark.parametrize("size", [1, 5, 13])
 @pytest.mark.parametrize("beta", [0.75, 0.6])
-def test_maps_are_normalised_across_their_neighbours(
+def test_normalisation_across_maps_equals_torch(
     make_network: MakeNetwork, make_images: MakeImages, size: int, beta: float
 ) -> None:
     norm = LocalResponseNorm(name="norm", size=size, alpha=3, beta=beta, k=0.5)
@@ -132,7 +132,7 @@ def test_maps_are_normalised_across_their_neighbours(
     assert_equal_to_torch(make_network(spec), make_images(spec))
 
 
-def test_the_usual_normalisation_needs_no_power(make_network: MakeNetwork) -> None:
+def test_normalisation_with_the_default_exponent_uses_no_pow(make_network: MakeNetwork) -> None:
     graph = onnx.load_from_string(graph_of(make_network(zfnet(classes=2, hidden=2)))).graph
     assert not {"LRN", "Pow"} & {node.op_type for node in graph.node}
 
@@ -141,37 +141,39 @@ def test_the_usual_normalisation_needs_no_power(make_network: MakeNetwork) -> No
     "last",
     [Dropout(name="last"), Flatten(name="last"), ReLU(name="last"), Add(name="last", inputs=("fc", "fc"))],
 )
-def test_any_layer_may_be_the_last(make_network: MakeNetwork, make_images: MakeImages, last: Layer) -> None:
+def test_the_last_layer_may_be_of_any_kind(
+    make_network: MakeNetwork, make_images: MakeImages, last: Layer
+) -> None:
     first = (Flatten(name="flat"), Linear(name="fc", units=4))
     spec = NetworkSpec(name="last", input_size=3, layers=(*first, last))
     assert_equal_to_torch(make_network(spec), make_images(spec))
 
 
-def test_the_graph_is_valid_in_all_its_shapes(make_network: MakeNetwork) -> None:
+def test_shape_inference_finds_the_shapes_of_the_spec(make_network: MakeNetwork) -> None:
     graph = onnx.load_from_string(graph_of(make_network(BRANCHES)))
     onnx.checker.check_model(graph, full_check=True)
     inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)
-    found = {
+    inferred_shapes = {
         value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim[1:])
         for value in (*inferred.graph.value_info, *inferred.graph.output)
     }
-    assert found == {name: shape for name, shape in shapes(BRANCHES).items() if name != "input"}
+    assert inferred_shapes == {name: shape for name, shape in shapes(BRANCHES).items() if name != "input"}
 
 
-def test_tensors_keep_the_names_of_their_layers(make_network: MakeNetwork) -> None:
+def test_tensors_have_the_names_of_their_layers(make_network: MakeNetwork) -> None:
     graph = onnx.load_from_string(graph_of(make_network(BRANCHES))).graph
     assert [node.output[0] for node in graph.node] == [layer.name for layer in BRANCHES.layers]
     assert [value.name for value in graph.input] == ["input"]
     assert [value.name for value in graph.output] == ["fc"]
 
 
-def test_the_same_network_gives_the_same_bytes(make_network: MakeNetwork) -> None:
+def test_exports_of_a_network_are_identical(make_network: MakeNetwork) -> None:
     assert graph_of(make_network(BRANCHES)) == graph_of(make_network(BRANCHES))
 
 
 @st.composite
 def window_layers(draw: st.DrawFn) -> Layer:
-    """Draw a pool or filters of any kernel, stride, padding and rounding that a spec allows."""
+    """Draw a pooling or convolutional layer with any kernel, stride, padding and rounding that is allowed."""
     kind = draw(st.sampled_from([MaxPool, MaxPool, AvgPool, Conv]))
     kernel = draw(st.integers(1, 5))
     window = {
@@ -195,14 +197,14 @@ def fits(layer: Layer, size: int) -> bool:
 
 @settings(max_examples=150, deadline=None)
 @given(layer=window_layers(), size=st.integers(1, 11))
-def test_a_window_of_any_size_stride_padding_and_rounding_sees_the_same(
+def test_windows_of_any_size_stride_padding_and_rounding_equal_torch(
     make_network_once: MakeNetwork, layer: Layer, size: int
 ) -> None:
     if not fits(layer, size):
         return
     layers = (layer, Flatten(name="flatten"))
     spec = NetworkSpec(name="one", input_channels=2, input_size=size, layers=layers)
-    # All values are negative: a zero from the padding would win every window that it is in.
+    # All values are negative, so that a zero of the padding would be the maximum of its windows.
     images = -1 - np.random.default_rng(0).random((1, 2, size, size), dtype=np.float32)
     assert_equal_to_torch(make_network_once(spec), images)
 
@@ -215,7 +217,7 @@ def test_a_window_of_any_size_stride_padding_and_rounding_sees_the_same(
     beta=st.sampled_from([0.5, 0.75, 1.0]),
     k=st.floats(0.5, 3),
 )
-def test_contrast_normalisation_has_the_same_constants(
+def test_normalisation_with_any_constants_equals_torch(
     make_network_once: MakeNetwork, size: int, maps: int, alpha: float, beta: float, k: float
 ) -> None:
     norm = LocalResponseNorm(name="norm", size=size, alpha=alpha, beta=beta, k=k)
@@ -227,7 +229,7 @@ def test_contrast_normalisation_has_the_same_constants(
 
 @pytest.fixture(scope="module")
 def make_network_once() -> MakeNetwork:
-    """The same as `make_network`, for tests of many examples, which take no fixture of one test."""
+    """Like `make_network`, for hypothesis, which does not allow function-scoped fixtures."""
     from zfscope.networks import build
 
     def make(spec: NetworkSpec) -> Network:
@@ -236,9 +238,9 @@ def make_network_once() -> MakeNetwork:
     return make
 
 
-def test_the_graph_holds_no_more_than_the_weights_and_what_normalises(make_network: MakeNetwork) -> None:
+def test_a_graph_is_hardly_larger_than_its_weights(make_network: MakeNetwork) -> None:
     spec = zfnet(classes=10, hidden=32)
     network = make_network(spec)
     parameters = sum(math.prod(parameter.shape) for parameter in network.parameters())
-    bands = 96**2 + 256**2
+    bands = 96**2 + 256**2  # of normalisation across maps
     assert len(graph_of(network)) < 4 * (parameters + bands) + 20_000

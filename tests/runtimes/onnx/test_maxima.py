@@ -1,4 +1,4 @@
-"""The graph of a scan: reductions beside the layers they read, and nothing above them."""
+"""Graphs of map maxima: only the layers needed, and only maxima as outputs."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.layers import Add, Conv, Flatten, Linear, LocalResponseNorm, MaxPool, Padding, ReLU
-from zfscope.runtimes.onnx.maxima import write_maxima_graph
+from zfscope.runtimes.onnx.maxima import onnx_maxima_graph
 
 MakeNetwork = Callable[[NetworkSpec], Network]
 
@@ -37,18 +37,18 @@ BRANCHES = NetworkSpec(
 
 def graph_of(network: Network, layers: tuple[str, ...], *, sums: bool = False) -> onnx.GraphProto:
     weights = {name: tensor.numpy() for name, tensor in network.layers.state_dict().items()}
-    model = onnx.load_from_string(write_maxima_graph(network.spec, weights, layers, sums=sums))
+    model = onnx.load_from_string(onnx_maxima_graph(network.spec, weights, layers, sums=sums))
     onnx.checker.check_model(model, full_check=True)
     return model.graph
 
 
-def test_layers_that_are_not_needed_leave_no_weights_behind(make_network: MakeNetwork) -> None:
+def test_weights_of_layers_that_are_not_needed_are_left_out(make_network: MakeNetwork) -> None:
     graph = graph_of(make_network(BRANCHES), ("right",))
     weights = {"conv1.weight", "conv1.bias", "right.weight", "right.bias"}
     assert {array.name for array in graph.initializer} == weights
 
 
-def test_nothing_but_the_reductions_leaves_the_graph(make_network: MakeNetwork) -> None:
+def test_the_outputs_are_the_maxima_only(make_network: MakeNetwork) -> None:
     graph = graph_of(make_network(BRANCHES), ("conv1", "fc1"), sums=True)
     axes = {
         value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
@@ -62,25 +62,25 @@ def test_nothing_but_the_reductions_leaves_the_graph(make_network: MakeNetwork) 
     }
 
 
-def test_maps_are_added_up_only_where_asked_for(make_network: MakeNetwork) -> None:
+def test_sums_are_computed_only_on_request(make_network: MakeNetwork) -> None:
     graph = graph_of(make_network(BRANCHES), ("conv1",))
     assert [value.name for value in graph.output] == ["conv1/value", "conv1/place"]
     assert "ReduceSum" not in {node.op_type for node in graph.node}
 
 
-SAME = NetworkSpec(
-    name="same", input_channels=2, input_size=9, layers=(Conv(name="conv", channels=2, kernel=1),)
+IDENTITY = NetworkSpec(
+    name="identity", input_channels=2, input_size=9, layers=(Conv(name="conv", channels=2, kernel=1),)
 )
 
 
 @pytest.fixture(scope="module")
 def session() -> onnxruntime.InferenceSession:
-    """Reduces the images themselves: a convolution that gives what it reads."""
+    """Computes the maxima of the images themselves: of a convolution that is the identity."""
     weights = {
         "conv.weight": np.eye(2, dtype=np.float32)[..., None, None],
         "conv.bias": np.zeros(2, np.float32),
     }
-    graph = write_maxima_graph(SAME, weights, ("conv",), sums=True)
+    graph = onnx_maxima_graph(IDENTITY, weights, ("conv",), sums=True)
     return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 
@@ -88,10 +88,10 @@ LEVELS = np.array([-2.0, -1.0, -0.0, 0.0, 1.0], np.float32)
 SHAPE = (2, 2, 9, 9)
 
 
-# One draw of bytes for all pixels: a draw for each takes 20 times as long.
+# All pixels are drawn at once as bytes: 20 times as fast as one draw per pixel.
 @settings(max_examples=200)
 @given(drawn=st.binary(min_size=math.prod(SHAPE), max_size=math.prod(SHAPE)))
-def test_of_equal_activations_the_first_in_reading_order_is_told(
+def test_ties_resolve_to_the_first_in_row_major_order(
     session: onnxruntime.InferenceSession, drawn: bytes
 ) -> None:
     images = LEVELS[np.frombuffer(drawn, np.uint8) % len(LEVELS)].reshape(SHAPE)
@@ -103,7 +103,7 @@ def test_of_equal_activations_the_first_in_reading_order_is_told(
 
 
 @pytest.mark.parametrize("level", [0, -1.5, 3])
-def test_in_a_map_without_any_structure_that_is_the_first_place(
+def test_a_constant_map_has_its_maximum_at_index_0(
     session: onnxruntime.InferenceSession, level: float
 ) -> None:
     value, place, _ = session.run(None, {"input": np.full((1, 2, 9, 9), level, np.float32)})

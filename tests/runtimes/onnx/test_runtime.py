@@ -1,4 +1,4 @@
-"""ONNX Runtime as a runtime: one result with torch, its own cache, and no silent fallback."""
+"""The ONNX Runtime runtime: agreement with torch, cached graphs, and no silent fallback to the CPU."""
 
 import os
 import pickle
@@ -28,44 +28,44 @@ MakeImages = Callable[..., NDArray[np.float32]]
 
 @pytest.fixture(autouse=True)
 def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keeps exported graphs in a folder of the test's own."""
+    """Keep exported graphs in a temporary directory."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_scores_are_torch_s(model: Model, make_images: MakeImages) -> None:
+def test_scores_equal_those_of_torch(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.network.spec, 3)
     expected = model.network(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(OnnxRuntime(model).forward(images), expected, atol=1e-4)
 
 
-def test_images_need_not_lie_in_one_piece(model: Model, make_images: MakeImages) -> None:
+def test_images_may_be_non_contiguous(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.network.spec, 4)
     runtime = OnnxRuntime(model)
     np.testing.assert_array_equal(runtime.forward(images[::2]), runtime.forward(images[::2].copy()))
 
 
-def test_many_threads_at_once_get_what_one_gets(model: Model, make_images: MakeImages) -> None:
+def test_concurrent_calls_return_identical_scores(model: Model, make_images: MakeImages) -> None:
     runtime = OnnxRuntime(model)
     batches = [make_images(model.network.spec, count) for count in range(1, 17)]
     with ThreadPoolExecutor(16) as pool:
-        together = list(pool.map(runtime.forward, batches))
-    for scores, batch in zip(together, batches, strict=True):
+        concurrent = list(pool.map(runtime.forward, batches))
+    for scores, batch in zip(concurrent, batches, strict=True):
         np.testing.assert_array_equal(scores, runtime.forward(batch))
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(None, 3), (2, 2)])
-def test_threads_are_those_asked_for_or_the_cpus_of_the_process(
+def test_threads_default_to_the_cpus_of_the_process(
     model: Model,
     make_images: MakeImages,
     monkeypatch: pytest.MonkeyPatch,
     threads: int | None,
     expected: int,
 ) -> None:
-    taken: list[int] = []
+    used: list[int] = []
 
     class Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
         def __init__(self, graph: bytes, options: Any, **rest: Any) -> None:
-            taken.append(options.intra_op_num_threads)
+            used.append(options.intra_op_num_threads)
             super().__init__(graph, options, **rest)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
@@ -74,10 +74,10 @@ def test_threads_are_those_asked_for_or_the_cpus_of_the_process(
     runtime.forward(images)
     runtime.outputs(images, ["conv1"])
     runtime.map_maxima(images, ["conv1"])
-    assert taken == [expected] * 3
+    assert used == [expected] * 3
 
 
-def test_a_provider_that_is_not_installed_is_refused_with_those_there_are(
+def test_a_missing_provider_is_rejected_with_the_available_ones(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
@@ -87,7 +87,7 @@ def test_a_provider_that_is_not_installed_is_refused_with_those_there_are(
         OnnxRuntime(model, device="cuda")
 
 
-def test_a_session_that_falls_back_to_the_cpu_is_refused(
+def test_a_session_that_falls_back_to_the_cpu_is_rejected(
     model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class FallenBack:
@@ -108,21 +108,21 @@ def test_a_session_that_falls_back_to_the_cpu_is_refused(
         runtime.forward(make_images(model.spec))
 
 
-def test_on_cuda_the_libraries_of_pip_are_loaded_before_the_session(
+def test_cuda_libraries_are_loaded_before_the_session_is_opened(
     model: Model,
     make_images: MakeImages,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done: list[str] = []
+    events: list[str] = []
 
     def preload_dlls() -> None:
         sys.stdout.write("Failed to load libcudart.so.12\n")
-        done.append("libraries")
+        events.append("libraries")
 
-    class OnTheCpu(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
+    class CpuSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
         def __init__(self, graph: bytes, options: Any, *, providers: list[str]) -> None:
-            done.append("session")
+            events.append("session")
             super().__init__(graph, options, providers=["CPUExecutionProvider"])
 
         def get_providers(self) -> list[str]:
@@ -132,68 +132,66 @@ def test_on_cuda_the_libraries_of_pip_are_loaded_before_the_session(
         onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
     monkeypatch.setattr(onnxruntime, "preload_dlls", preload_dlls)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", CpuSession)
     OnnxRuntime(model, device="cuda").forward(make_images(model.spec))
-    assert done == ["libraries", "session"]
+    assert events == ["libraries", "session"]
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "Failed to load libcudart.so.12\n")
 
 
-def test_on_a_cpu_no_libraries_of_cuda_are_loaded(
+def test_cuda_libraries_are_not_loaded_for_the_cpu(
     model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def preload_dlls() -> None:
-        raise AssertionError("there is no CUDA")
+        raise AssertionError("the CPU needs no CUDA libraries")
 
     monkeypatch.setattr(onnxruntime, "preload_dlls", preload_dlls)
     OnnxRuntime(model).forward(make_images(model.spec))
 
 
-@pytest.mark.parametrize(("count", "run"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16)])
-def test_on_cuda_few_sizes_of_a_batch_are_run(
-    model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch, count: int, run: int
+@pytest.mark.parametrize(("count", "padded"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16)])
+def test_batches_are_padded_to_powers_of_two_on_cuda(
+    model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch, count: int, padded: int
 ) -> None:
     sizes: list[int] = []
 
-    class OnTheCpu(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
+    class CpuSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
         def __init__(self, graph: bytes, options: Any, *, providers: list[str]) -> None:
             super().__init__(graph, options, providers=["CPUExecutionProvider"])
 
         def get_providers(self) -> list[str]:
             return ["CUDAExecutionProvider"]
 
-        def run(self, names: Any, fed: dict[str, Any]) -> Any:
-            sizes.append(len(fed["input"]))
-            return super().run(names, fed)
+        def run(self, names: Any, inputs: dict[str, Any]) -> Any:
+            sizes.append(len(inputs["input"]))
+            return super().run(names, inputs)
 
     images = make_images(model.network.spec, count)
     expected = OnnxRuntime(model).forward(images)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", CpuSession)
     runtime = OnnxRuntime(model, device="cuda")
     assert_close(runtime.forward(images), expected)
     assert runtime.outputs(images, ["conv1"])["conv1"].shape[0] == count
     assert runtime.map_maxima(images, ["conv1"])["conv1"].values.shape[0] == count
-    assert sizes == [run, run, run]
+    assert sizes == [padded] * 3
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("count", [1, 3, 8])
-def test_a_gpu_gives_what_the_cpu_gives(model: Model, make_images: MakeImages, count: int) -> None:
-    images, names = (
-        make_images(model.network.spec, count),
-        [layer.name for layer in model.network.spec.layers],
-    )
-    here, there = OnnxRuntime(model), OnnxRuntime(model, device="cuda")
-    np.testing.assert_allclose(there.forward(images), here.forward(images), atol=1e-4)
-    expected = here.outputs(images, names)
-    for name, values in there.outputs(images, names).items():
+def test_outputs_on_a_gpu_equal_those_on_the_cpu(model: Model, make_images: MakeImages, count: int) -> None:
+    images = make_images(model.network.spec, count)
+    names = [layer.name for layer in model.network.spec.layers]
+    cpu, gpu = OnnxRuntime(model), OnnxRuntime(model, device="cuda")
+    np.testing.assert_allclose(gpu.forward(images), cpu.forward(images), atol=1e-4)
+    expected = cpu.outputs(images, names)
+    for name, values in gpu.outputs(images, names).items():
         np.testing.assert_allclose(values, expected[name], atol=1e-4, err_msg=name)
 
 
 @pytest.mark.gpu
-def test_a_gpu_is_used_by_a_process_that_has_not_imported_torch(model: Model, tmp_path: Path) -> None:
+def test_a_gpu_can_be_used_without_importing_torch(model: Model, tmp_path: Path) -> None:
     folder = tmp_path / "store"
     write_model(folder, model.manifest.model_copy(update={"files": {}}), model.network)
     code = """
@@ -210,7 +208,7 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code, folder], check=True)
 
 
-def test_without_onnx_runtime_the_message_says_what_to_install(
+def test_a_missing_onnx_runtime_is_reported_with_the_package_to_install(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -218,7 +216,7 @@ def test_without_onnx_runtime_the_message_says_what_to_install(
         OnnxRuntime(model)
 
 
-def test_a_graph_is_kept_in_the_cache_and_computes_the_same(
+def test_a_cached_graph_returns_the_same_scores(
     model: Model, tmp_path: Path, make_images: MakeImages
 ) -> None:
     images = make_images(model.network.spec)
@@ -226,12 +224,12 @@ def test_a_graph_is_kept_in_the_cache_and_computes_the_same(
     assert isinstance(path, Path)
     assert path.name.startswith("small-3-")
     assert model_graph(model, cache=tmp_path) == path
-    kept = OnnxRuntime(model, cache=tmp_path).forward(images)
-    np.testing.assert_array_equal(kept, OnnxRuntime(model, cache=Path("/dev/null/none")).forward(images))
+    scores = OnnxRuntime(model, cache=tmp_path).forward(images)
+    np.testing.assert_array_equal(scores, OnnxRuntime(model, cache=Path("/dev/null/none")).forward(images))
     assert list(tmp_path.glob("*.onnx")) == [path]
 
 
-def test_a_warm_cache_needs_no_exporter(
+def test_a_warm_cache_does_not_import_the_exporter(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = model_graph(model, cache=tmp_path)
@@ -239,7 +237,7 @@ def test_a_warm_cache_needs_no_exporter(
     assert model_graph(model, cache=tmp_path) == path
 
 
-def test_without_a_folder_the_user_s_cache_is_taken(
+def test_the_default_is_the_cache_of_the_user(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -248,7 +246,7 @@ def test_without_a_folder_the_user_s_cache_is_taken(
     assert path.parent == tmp_path / "zfscope" / "onnx"
 
 
-def test_the_key_changes_with_weights_network_and_exporter(
+def test_the_key_depends_on_weights_network_and_exporter_version(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model()
@@ -261,22 +259,20 @@ def test_the_key_changes_with_weights_network_and_exporter(
     assert graph_key(make_model()) == graph_key(model)
 
 
-def test_a_runtime_that_is_sent_has_the_graphs_that_it_ran_and_gives_the_same(
-    model: Model, make_images: MakeImages
-) -> None:
+def test_an_unpickled_runtime_has_the_graphs_used_before(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.spec)
     runtime = OnnxRuntime(model, threads=1)
     expected = runtime.map_maxima(images, ["conv1"], sums=True)["conv1"]
     data = pickle.dumps(runtime)
     assert b"conv1.weight" in data
     assert b"fc2.weight" not in data
-    found = pickle.loads(data).map_maxima(images, ["conv1"], sums=True)["conv1"]  # our own
-    np.testing.assert_array_equal(found.values, expected.values)
-    np.testing.assert_array_equal(found.indices, expected.indices)
-    np.testing.assert_array_equal(found.sums, expected.sums)
+    result = pickle.loads(data).map_maxima(images, ["conv1"], sums=True)["conv1"]
+    np.testing.assert_array_equal(result.values, expected.values)
+    np.testing.assert_array_equal(result.indices, expected.indices)
+    np.testing.assert_array_equal(result.sums, expected.sums)
 
 
-def test_onnx_runtime_keeps_no_identifier_of_the_machine(tmp_path: Path) -> None:
+def test_telemetry_is_disabled(tmp_path: Path) -> None:
     code = (
         "from zfscope.runtimes.onnx.session import open_session\n"
         "from zfscope.errors import RuntimeUnavailable\n"
@@ -285,7 +281,9 @@ def test_onnx_runtime_keeps_no_identifier_of_the_machine(tmp_path: Path) -> None
     )
     home = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     home.pop("ORT_DISABLE_TELEMETRY", None)
-    ended = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True
+    )
 
-    assert "onnxruntime" in ended.stdout
+    assert "onnxruntime" in result.stdout
     assert list(tmp_path.rglob("*")) == []

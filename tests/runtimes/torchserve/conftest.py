@@ -1,4 +1,4 @@
-"""Stored models of tiny networks, and a real TorchServe that has them and the default model."""
+"""Fixtures: stored models, and a real TorchServe that serves them."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
-from tests.runtimes.conftest import seeded
+from tests.runtimes.conftest import seeded_network
 from tests.support.torchserve import RunningTorchServe
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec
@@ -19,7 +19,7 @@ DEFAULT = "zfnet-imagenette"
 
 
 def write_seeded(store: Path, spec: NetworkSpec, version: int = 1) -> Model:
-    """Write a network of random weights into a store, and give it as it is read from there."""
+    """Write a network with random weights to a store, and load it from there."""
     (classes,) = shapes(spec)[spec.scores]
     side = spec.input_size
     manifest = Manifest(
@@ -31,20 +31,20 @@ def write_seeded(store: Path, spec: NetworkSpec, version: int = 1) -> Model:
         labels=tuple(Label(id=f"n{number}", name=f"class {number}") for number in range(classes)),
         provenance=Provenance(source="made up in a test"),
     )
-    write_model(store, manifest, seeded(spec))
+    write_model(store, manifest, seeded_network(spec))
     return ModelStore(store).load(spec.name, version)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Model]:
-    """The model `tiny` and the default one, by name."""
+    """The models `tiny` and `zfnet-imagenette` (the default model), by name."""
     tiny = write_seeded(tmp_path_factory.mktemp("torchserve-models"), TINY)
     return {"tiny": tiny, DEFAULT: ModelStore(ROOT / "model_store").load(DEFAULT)}
 
 
 @pytest.fixture(scope="session")
 def torchserve(tmp_path_factory: pytest.TempPathFactory, models: Mapping[str, Model]) -> Iterator[TorchServe]:
-    """Where a TorchServe is that serves all of `models`."""
+    """A running TorchServe that serves all of `models`."""
     running = RunningTorchServe(tmp_path_factory.mktemp("torchserve"), models.values())
     running.start()
     yield running.torchserve

@@ -1,4 +1,4 @@
-"""The archive of a model, and the settings beside it."""
+"""The archive of a model, and the configuration written next to it."""
 
 import json
 import subprocess
@@ -27,21 +27,21 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "archives" / "tiny.mar"
 
 
-def test_it_holds_the_model_and_its_handler_and_nothing_else(
+def test_an_archive_contains_only_the_model_and_its_handler(
     models: Mapping[str, Model], target: Path
 ) -> None:
     model = models["zfnet-imagenette"]
     write_archive(model, target, Batching())
-    with zipfile.ZipFile(target) as inside:
-        assert set(inside.namelist()) == {
+    with zipfile.ZipFile(target) as archive_file:
+        assert set(archive_file.namelist()) == {
             "MAR-INF/MANIFEST.json",
             "model-config.yaml",
             "zfscope_handler.py",
             "zfnet-imagenette/1/model.json",
             "zfnet-imagenette/1/weights.safetensors",
         }
-        stated = json.loads(inside.read("MAR-INF/MANIFEST.json"))["model"]
-    assert stated == {
+        entry = json.loads(archive_file.read("MAR-INF/MANIFEST.json"))["model"]
+    assert entry == {
         "modelName": "zfnet-imagenette",
         "modelVersion": "1",
         "handler": "zfscope_handler.py",
@@ -49,50 +49,50 @@ def test_it_holds_the_model_and_its_handler_and_nothing_else(
     }
 
 
-def test_batching_is_stated_in_it(tiny: Model, target: Path) -> None:
+def test_batching_is_part_of_the_configuration(tiny: Model, target: Path) -> None:
     write_archive(tiny, target, Batching(size=16, delay_ms=5, workers=2))
-    with zipfile.ZipFile(target) as inside:
-        stated = yaml.safe_load(inside.read("model-config.yaml"))
-    assert stated == {"minWorkers": 2, "maxWorkers": 2, "batchSize": 16, "maxBatchDelay": 5}
+    with zipfile.ZipFile(target) as archive_file:
+        configuration = yaml.safe_load(archive_file.read("model-config.yaml"))
+    assert configuration == {"minWorkers": 2, "maxWorkers": 2, "batchSize": 16, "maxBatchDelay": 5}
 
 
-def test_the_number_of_workers_can_be_left_to_torchserve(tiny: Model, target: Path) -> None:
+def test_the_number_of_workers_may_be_left_to_torchserve(tiny: Model, target: Path) -> None:
     write_archive(tiny, target, Batching(size=16, delay_ms=5, workers=None))
-    with zipfile.ZipFile(target) as inside:
-        stated = yaml.safe_load(inside.read("model-config.yaml"))
-    assert stated == {"batchSize": 16, "maxBatchDelay": 5}
+    with zipfile.ZipFile(target) as archive_file:
+        configuration = yaml.safe_load(archive_file.read("model-config.yaml"))
+    assert configuration == {"batchSize": 16, "maxBatchDelay": 5}
 
 
-def test_nothing_of_another_is_touched(tiny: Model, target: Path) -> None:
-    """The archiver by itself would remove the folder `tiny` among passing files, whosever it is."""
-    whosever = Path(tempfile.gettempdir()) / "tiny"
-    made = not whosever.exists()
-    whosever.mkdir(exist_ok=True)
+def test_directories_of_others_are_not_removed(tiny: Model, target: Path) -> None:
+    """By default, the archiver removes a directory `tiny` in the system's temporary directory."""
+    other = Path(tempfile.gettempdir()) / "tiny"
+    is_new = not other.exists()
+    other.mkdir(exist_ok=True)
     try:
         write_archive(tiny, target, Batching())
-        assert whosever.is_dir()
+        assert other.is_dir()
     finally:
-        if made:
-            whosever.rmdir()
+        if is_new:
+            other.rmdir()
 
 
-def test_a_file_that_is_there_stays(tiny: Model, target: Path) -> None:
+def test_an_existing_archive_is_not_overwritten(tiny: Model, target: Path) -> None:
     target.parent.mkdir()
     target.write_text("mine")
-    with pytest.raises(InputError, match=r"tiny.mar' already exists") as refusal:
+    with pytest.raises(InputError, match=r"tiny.mar' already exists") as caught:
         write_archive(tiny, target, Batching())
-    assert refusal.value.field == "out"
+    assert caught.value.field == "out"
     assert target.read_text() == "mine"
 
 
-def test_settings_that_are_there_stay(tiny: Model, target: Path) -> None:
+def test_an_existing_configuration_is_not_overwritten(tiny: Model, target: Path) -> None:
     target.parent.mkdir()
     (target.parent / SETTINGS).write_text("mine")
     write_archive(tiny, target, Batching())
     assert (target.parent / SETTINGS).read_text() == "mine"
 
 
-def test_settings_open_nothing_beyond_this_machine(tiny: Model, target: Path) -> None:
+def test_the_configuration_binds_all_apis_to_this_machine(tiny: Model, target: Path) -> None:
     write_archive(tiny, target, Batching())
     lines = (target.parent / SETTINGS).read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
@@ -105,7 +105,7 @@ def test_settings_open_nothing_beyond_this_machine(tiny: Model, target: Path) ->
     assert settings["allowed_urls"] == "file://.*"
 
 
-def test_without_the_archiver_the_message_says_how_to_get_it(
+def test_a_missing_archiver_is_reported_with_the_package_to_install(
     tiny: Model, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
@@ -113,7 +113,7 @@ def test_without_the_archiver_the_message_says_how_to_get_it(
         write_archive(tiny, target, Batching())
 
 
-def test_what_the_archiver_complains_of_is_told(
+def test_an_error_of_the_archiver_is_reported(
     tiny: Model, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "_ARCHIVER", "model_archiver.none")
@@ -122,7 +122,7 @@ def test_what_the_archiver_complains_of_is_told(
     assert not target.exists()
 
 
-def test_of_an_archiver_that_ends_without_a_word_the_exit_code_is_told(
+def test_the_exit_code_of_an_archiver_without_output_is_reported(
     tiny: Model, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = subprocess.CompletedProcess("archiver", -9, "", "")

@@ -1,4 +1,4 @@
-"""The handler, called as TorchServe calls it: with batches, on an archive that is unpacked."""
+"""The handler, called like TorchServe calls it: with batches, for an unpacked archive."""
 
 import importlib.util
 import inspect
@@ -25,19 +25,19 @@ from zfscope.runtimes.torchserve.message import IMAGES, LAYERS, REDUCE, WEIGHTS,
 from zfscope.store import Model
 
 
-def unpacked(model: Model, folder: Path) -> Any:
-    """Give what TorchServe tells a handler whose archive it has unpacked into a folder."""
+def unpack_archive(model: Model, folder: Path) -> Any:
+    """Unpack the archive of a model, and return the context that TorchServe passes to its handler."""
     require_module("model_archiver", "pip install torch-model-archiver")
     write_archive(model, folder / "model.mar", Batching())
     with zipfile.ZipFile(folder / "model.mar") as archive:
-        archive.extractall(folder / "inside")
-        stated = json.loads(archive.read("MAR-INF/MANIFEST.json"))
+        archive.extractall(folder / "unpacked")
+        manifest = json.loads(archive.read("MAR-INF/MANIFEST.json"))
     return SimpleNamespace(
-        manifest=stated, system_properties={"model_dir": str(folder / "inside"), "gpu_id": None}
+        manifest=manifest, system_properties={"model_dir": str(folder / "unpacked"), "gpu_id": None}
     )
 
 
-def started(context: Any) -> Handler:
+def initialised(context: Any) -> Handler:
     handler = Handler()
     handler.initialize(context)
     return handler
@@ -45,7 +45,7 @@ def started(context: Any) -> Handler:
 
 @pytest.fixture
 def handler(tiny: Model, tmp_path: Path) -> Handler:
-    return started(unpacked(tiny, tmp_path))
+    return initialised(unpack_archive(tiny, tmp_path))
 
 
 def images(count: int, seed: int = 0) -> Array:
@@ -55,29 +55,29 @@ def images(count: int, seed: int = 0) -> Array:
 def request(
     model: Model, pixels: Array, layers: str, parts: Mapping[str, bytes] | None = None
 ) -> dict[str, bytearray]:
-    """Give a request; bytearrays, as TorchServe has them."""
-    whole = {
+    """Return a request as TorchServe passes it, with bytearrays."""
+    all_parts = {
         WEIGHTS: model.weights_sha256.encode(),
         IMAGES: pack(Message({IMAGES: pixels})),
         LAYERS: layers.encode(),
         **(parts or {}),
     }
-    return {name: bytearray(value) for name, value in whole.items()}
+    return {name: bytearray(value) for name, value in all_parts.items()}
 
 
-def test_requests_of_a_batch_get_their_own_layers_of_their_own_images(handler: Handler, tiny: Model) -> None:
-    asked = [(images(2, 1), "fc8"), (images(1, 2), "conv2,fc8"), (images(3, 3), "norm1")]
-    answers = handler.handle([request(tiny, *one) for one in asked], None)
-    for (pixels, layers), answer in zip(asked, answers, strict=True):
+def test_each_request_of_a_batch_gets_its_layers_for_its_images(handler: Handler, tiny: Model) -> None:
+    requests = [(images(2, 1), "fc8"), (images(1, 2), "conv2,fc8"), (images(3, 3), "norm1")]
+    responses = handler.handle([request(tiny, *arguments) for arguments in requests], None)
+    for (pixels, layers), response in zip(requests, responses, strict=True):
         expected = trace(tiny.network, torch.from_numpy(pixels)).outputs
-        found = unpack(answer)
-        assert found.metadata == {}
-        assert set(found.arrays) == set(layers.split(","))
-        for layer, array in found.arrays.items():
+        message = unpack(response)
+        assert message.metadata == {}
+        assert set(message.arrays) == set(layers.split(","))
+        for layer, array in message.arrays.items():
             assert_close(array, expected[layer].numpy())
 
 
-def test_a_batch_runs_one_pass(handler: Handler, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_runs_in_one_pass(handler: Handler, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     passes = []
     forward = handler._runtime.forward
     monkeypatch.setattr(handler._runtime, "forward", lambda x: passes.append(len(x)) or forward(x))
@@ -88,7 +88,7 @@ def test_a_batch_runs_one_pass(handler: Handler, tiny: Model, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({WEIGHTS: b"0" * 64}, "it serves other weights"),
+        ({WEIGHTS: b"0" * 64}, "serves different weights"),
         ({WEIGHTS: b"\xff\xfe"}, "can't decode byte"),
         ({IMAGES: b"no tensors"}, "10 bytes that are not in safetensors format"),
         ({IMAGES: pack(Message({"photos": images(1)}))}, "images"),
@@ -99,29 +99,27 @@ def test_a_batch_runs_one_pass(handler: Handler, tiny: Model, monkeypatch: pytes
         ({REDUCE: b"mean"}, "'reduce' is 'mean'; allowed: values, sums"),
     ],
 )
-def test_a_bad_request_gets_an_error_and_its_neighbours_their_answers(
+def test_an_invalid_request_does_not_affect_the_others_of_its_batch(
     handler: Handler, tiny: Model, parts: dict[str, bytes], reason: str
 ) -> None:
     good = [request(tiny, images(1, seed), "fc8") for seed in (1, 2)]
     first, bad, last = handler.handle([good[0], request(tiny, images(1), "fc8", parts), good[1]], None)
     assert reason in unpack(bad).metadata["error"]
     assert unpack(bad).arrays == {}
-    for seed, answer in ((1, first), (2, last)):
+    for seed, response in ((1, first), (2, last)):
         expected = tiny.network(torch.from_numpy(images(1, seed))).numpy()
-        assert_close(unpack(answer).arrays["fc8"], expected)
+        assert_close(unpack(response).arrays["fc8"], expected)
 
 
-def test_of_every_map_only_its_strongest_unit_comes_where_that_is_asked_for(
-    handler: Handler, tiny: Model
-) -> None:
-    asked = [
+def test_only_map_maxima_are_returned_on_request(handler: Handler, tiny: Model) -> None:
+    requests = [
         request(tiny, images(2, 1), "conv2,fc8", {REDUCE: b"sums"}),
         request(tiny, images(1, 2), "conv2"),
         request(tiny, images(3, 3), "conv2", {REDUCE: b"values"}),
     ]
-    sums, whole, values = (unpack(answer) for answer in handler.handle(asked, None))
-    kinds = ("value", "place", "sum")
-    assert set(sums.arrays) == {f"{layer}/{kind}" for layer in ("conv2", "fc8") for kind in kinds}
+    sums, whole, values = (unpack(response) for response in handler.handle(requests, None))
+    parts = ("value", "place", "sum")
+    assert set(sums.arrays) == {f"{layer}/{part}" for layer in ("conv2", "fc8") for part in parts}
     assert set(whole.arrays) == {"conv2"}
     assert set(values.arrays) == {"conv2/value", "conv2/place"}
     maps = trace(tiny.network, torch.from_numpy(images(2, 1))).outputs["conv2"].flatten(2).numpy()
@@ -130,44 +128,45 @@ def test_of_every_map_only_its_strongest_unit_comes_where_that_is_asked_for(
     assert_close(sums.arrays["conv2/sum"], maps.sum(2))
 
 
-def test_a_request_without_images_asks_whether_it_is_there(handler: Handler, tiny: Model) -> None:
-    (answer,) = handler.handle([{WEIGHTS: tiny.weights_sha256.encode()}], None)
-    assert (unpack(answer).arrays, unpack(answer).metadata) == ({}, {})
+def test_a_request_without_images_checks_the_weights(handler: Handler, tiny: Model) -> None:
+    (response,) = handler.handle([{WEIGHTS: tiny.weights_sha256.encode()}], None)
+    assert (unpack(response).arrays, unpack(response).metadata) == ({}, {})
 
 
-def test_a_request_without_anything_is_refused(handler: Handler) -> None:
-    (answer,) = handler.handle([{}], None)
-    assert "it serves other weights" in unpack(answer).metadata["error"]
+def test_an_empty_request_is_rejected(handler: Handler) -> None:
+    (response,) = handler.handle([{}], None)
+    assert "serves different weights" in unpack(response).metadata["error"]
 
 
-def test_a_network_with_branches_gives_every_layer(tmp_path: Path) -> None:
+def test_every_layer_of_a_network_with_branches_is_returned(tmp_path: Path) -> None:
     model = write_seeded(tmp_path / "store", BRANCHY)
     pixels = np.random.default_rng(0).normal(0, 1, (2, 3, 31, 31)).astype(np.float32)
     layers = [layer.name for layer in BRANCHY.layers]
-    handler = started(unpacked(model, tmp_path))
-    (answer,) = handler.handle([request(model, pixels, ",".join(layers))], None)
+    handler = initialised(unpack_archive(model, tmp_path))
+    (response,) = handler.handle([request(model, pixels, ",".join(layers))], None)
     expected = trace(model.network, torch.from_numpy(pixels)).outputs
-    assert set(unpack(answer).arrays) == set(layers)
-    for layer, array in unpack(answer).arrays.items():
+    assert set(unpack(response).arrays) == set(layers)
+    for layer, array in unpack(response).arrays.items():
         assert_close(array, expected[layer].numpy(), name=layer)
 
 
-def test_a_damaged_archive_is_not_served(tiny: Model, tmp_path: Path) -> None:
-    context = unpacked(tiny, tmp_path)
+def test_a_damaged_archive_is_rejected(tiny: Model, tmp_path: Path) -> None:
+    context = unpack_archive(tiny, tmp_path)
     weights = Path(context.system_properties["model_dir"], "tiny", "1", "weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(DamagedModel, match=r"'weights.safetensors' does not match the manifest"):
         Handler().initialize(context)
 
 
-def test_torchserve_finds_one_class_in_the_file_of_the_archive(tiny: Model, tmp_path: Path) -> None:
-    """It takes the only class that a file defines for the handler, and refuses two."""
-    folder = Path(unpacked(tiny, tmp_path).system_properties["model_dir"])
+def test_the_handler_file_defines_one_class(tiny: Model, tmp_path: Path) -> None:
+    """TorchServe uses the only class that the file defines, and rejects a file with two."""
+    folder = Path(unpack_archive(tiny, tmp_path).system_properties["model_dir"])
     spec = importlib.util.spec_from_file_location("zfscope_handler", folder / "zfscope_handler.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    own = [found for _, found in inspect.getmembers(module, inspect.isclass) if found.__module__ == spec.name]
-    assert len(own) == 1
-    assert issubclass(own[0], Handler)
+    classes = [member for _, member in inspect.getmembers(module, inspect.isclass)]
+    defined = [member for member in classes if member.__module__ == spec.name]
+    assert len(defined) == 1
+    assert issubclass(defined[0], Handler)

@@ -1,4 +1,4 @@
-"""A scan whose forward passes TorchServe runs: the real one."""
+"""Map maxima and scans by a real TorchServe."""
 
 from pathlib import Path
 
@@ -17,28 +17,26 @@ from zfscope.scan import Index, build_index, make_plan, open_data
 from zfscope.store import Model
 
 LAYERS = ("conv1", "conv2", "fc8")
-NOBODY = "127.0.0.1:1"
+UNUSED_ADDRESS = "127.0.0.1:1"
 
 
 @pytest.mark.parametrize("sums", [False, True])
-def test_the_strongest_units_are_those_that_torch_finds(
-    tiny: Model, torchserve: TorchServe, sums: bool
-) -> None:
+def test_maxima_equal_those_of_torch(tiny: Model, torchserve: TorchServe, sums: bool) -> None:
     images = images_of(tiny, 5)
-    found = create_runtime("torchserve", tiny, torchserve=torchserve).map_maxima(images, LAYERS, sums=sums)
+    result = create_runtime("torchserve", tiny, torchserve=torchserve).map_maxima(images, LAYERS, sums=sums)
     expected = create_runtime("torch", tiny).map_maxima(images, LAYERS, sums=sums)
-    assert tuple(found) == LAYERS
-    for layer, one in found.items():
+    assert tuple(result) == LAYERS
+    for layer, maxima in result.items():
         other = expected[layer]
-        assert_close(one.values, other.values)
-        np.testing.assert_array_equal(one.indices, other.indices, strict=True)
-        assert (one.sums is None, other.sums is None) == (not sums, not sums)
-        if one.sums is not None and other.sums is not None:
-            assert_close(one.sums, other.sums)
+        assert_close(maxima.values, other.values)
+        np.testing.assert_array_equal(maxima.indices, other.indices, strict=True)
+        assert (maxima.sums is None, other.sums is None) == (not sums, not sums)
+        if maxima.sums is not None and other.sums is not None:
+            assert_close(maxima.sums, other.sums)
 
 
-def test_an_unknown_layer_is_told_before_it_is_asked(tiny: Model) -> None:
-    runtime = create_runtime("torchserve", tiny, torchserve=TorchServe(NOBODY))
+def test_an_unknown_layer_is_rejected_before_the_request(tiny: Model) -> None:
+    runtime = create_runtime("torchserve", tiny, torchserve=TorchServe(UNUSED_ADDRESS))
     with pytest.raises(NotFound, match="layer 'conv9' not found"):
         runtime.map_maxima(images_of(tiny, 1), ["conv9"])
 
@@ -55,36 +53,39 @@ def photos(tmp_path: Path) -> Path:
 
 def index(model: Model, photos: Path, target: Path, runtime: str, torchserve: TorchServe) -> Index:
     plan = make_plan(model.network.spec, LAYERS, top=5)
-    by = create_runtime(runtime, model, threads=1, cache=target.parent / "graphs", torchserve=torchserve)
-    return build_index(model, open_data(photos), plan, target, runtime=by)
+    with_runtime = create_runtime(
+        runtime, model, threads=1, cache=target.parent / "graphs", torchserve=torchserve
+    )
+    return build_index(model, open_data(photos), plan, target, runtime=with_runtime)
 
 
-def test_an_index_names_the_same_photos_as_one_of_onnx_runtime(
+def test_an_index_lists_the_same_photos_as_one_built_with_onnx_runtime(
     tiny: Model, torchserve: TorchServe, photos: Path, tmp_path: Path
 ) -> None:
-    made = index(tiny, photos, tmp_path / "made", "torchserve", torchserve)
-    other = index(tiny, photos, tmp_path / "other", "onnx", torchserve)
-    assert (made.manifest.origin.runtime, other.manifest.origin.runtime) == ("torchserve", "onnx")
+    by_torchserve = index(tiny, photos, tmp_path / "made", "torchserve", torchserve)
+    by_onnx = index(tiny, photos, tmp_path / "other", "onnx", torchserve)
+    assert (by_torchserve.manifest.origin.runtime, by_onnx.manifest.origin.runtime) == ("torchserve", "onnx")
     for layer in LAYERS:
-        for map in range(tiny.network.shapes[layer][0]):
-            records = [(record.path, record.y, record.x) for record in made.records(layer, map)]
-            assert records == [(record.path, record.y, record.x) for record in other.records(layer, map)]
+        for number in range(tiny.network.shapes[layer][0]):
+            records = by_torchserve.records(layer, number)
+            expected = [(record.path, record.y, record.x) for record in by_onnx.records(layer, number)]
+            assert [(record.path, record.y, record.x) for record in records] == expected
 
 
-def test_the_command_takes_the_runtime_that_is_chosen(
+def test_the_index_command_uses_the_given_runtime(
     tiny: Model, torchserve: TorchServe, photos: Path, tmp_path: Path
 ) -> None:
     assert tiny.folder is not None
-    wishes = ["--store", str(tiny.folder.parents[1]), "--out", str(tmp_path / "out"), "--json"]
-    run = ["index", str(photos), *wishes, "--runtime", "torchserve", "--torchserve"]
-    nobody = CliRunner().invoke(app, [*run, NOBODY])
-    assert nobody.exit_code == 2
-    assert f"TorchServe at {NOBODY} is unreachable" in nobody.stderr
-    done = CliRunner().invoke(app, [*run, torchserve.address])
-    assert done.exit_code == 0, done.stderr
+    options = ["--store", str(tiny.folder.parents[1]), "--out", str(tmp_path / "out"), "--json"]
+    command = ["index", str(photos), *options, "--runtime", "torchserve", "--torchserve"]
+    failed = CliRunner().invoke(app, [*command, UNUSED_ADDRESS])
+    assert failed.exit_code == 2
+    assert f"TorchServe at {UNUSED_ADDRESS} is unreachable" in failed.stderr
+    succeeded = CliRunner().invoke(app, [*command, torchserve.address])
+    assert succeeded.exit_code == 0, succeeded.stderr
     assert '"runtime": "torchserve"' in (tmp_path / "out" / "photos" / "index.json").read_text()
 
 
-def test_a_torchserve_that_is_not_there_ends_the_scan(tiny: Model, photos: Path, tmp_path: Path) -> None:
+def test_an_unreachable_torchserve_stops_the_scan(tiny: Model, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeUnavailable, match="is unreachable"):
-        index(tiny, photos, tmp_path / "made", "torchserve", TorchServe(NOBODY))
+        index(tiny, photos, tmp_path / "made", "torchserve", TorchServe(UNUSED_ADDRESS))

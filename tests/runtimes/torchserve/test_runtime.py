@@ -1,4 +1,4 @@
-"""TorchServe as a runtime: the real one, and what stands where it should be."""
+"""The TorchServe runtime, with a real TorchServe, with fake servers and with none."""
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ def images_of(model: Model, count: int, seed: int = 0) -> Array:
 
 
 @pytest.mark.parametrize("name", ["tiny", DEFAULT])
-def test_all_three_runtimes_agree_on_class_scores_and_every_layer(
+def test_all_runtimes_agree_on_class_scores_and_every_layer(
     name: str, models: Mapping[str, Model], torchserve: TorchServe, tmp_path: Path
 ) -> None:
     model = models[name]
@@ -57,26 +57,26 @@ def runtime(tiny: Model, torchserve: TorchServe) -> Runtime:
     return TorchServeRuntime(tiny, torchserve)
 
 
-def test_each_of_many_callers_gets_its_own(runtime: Runtime, tiny: Model) -> None:
+def test_concurrent_calls_each_get_their_own_scores(runtime: Runtime, tiny: Model) -> None:
     batches = [images_of(tiny, 1 + seed % 3, seed) for seed in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(runtime.forward, batches))
+        results = list(pool.map(runtime.forward, batches))
     local = create_runtime("torch", tiny)
-    for images, scores in zip(batches, found, strict=True):
+    for images, scores in zip(batches, results, strict=True):
         np.testing.assert_allclose(scores, local.forward(images), atol=1e-4)
 
 
-def test_read_only_and_reversed_images_are_taken(runtime: Runtime, tiny: Model) -> None:
+def test_images_may_be_read_only_and_non_contiguous(runtime: Runtime, tiny: Model) -> None:
     images = images_of(tiny, 2)
     images.setflags(write=False)
     assert_close(runtime.forward(images[::-1]), runtime.forward(images)[::-1])
 
 
-def test_it_is_there(runtime: Runtime) -> None:
+def test_the_check_passes_if_the_model_is_served(runtime: Runtime) -> None:
     runtime.check()
 
 
-def test_it_refuses_what_every_runtime_refuses(runtime: Runtime, tiny: Model) -> None:
+def test_invalid_images_and_layers_are_rejected_as_by_every_runtime(runtime: Runtime, tiny: Model) -> None:
     with pytest.raises(InputError, match="network 'tiny' requires"):
         runtime.forward(images_of(tiny, 1)[:, :2])
     with pytest.raises(NotFound, match="layer 'conv9' not found"):
@@ -84,23 +84,23 @@ def test_it_refuses_what_every_runtime_refuses(runtime: Runtime, tiny: Model) ->
     assert runtime.outputs(images_of(tiny, 1), []) == {}
 
 
-def test_another_version_of_a_model_is_not_taken_for_it(torchserve: TorchServe, tmp_path: Path) -> None:
+def test_another_version_of_the_model_is_reported_as_missing(torchserve: TorchServe, tmp_path: Path) -> None:
     second = write_seeded(tmp_path, TINY, version=2)
     with pytest.raises(RuntimeUnavailable, match="does not serve model 'tiny' version 2: load"):
         TorchServeRuntime(second, torchserve).check()
 
 
-def test_a_model_that_it_does_not_have_is_told(torchserve: TorchServe, tmp_path: Path) -> None:
+def test_a_model_that_is_not_served_is_reported(torchserve: TorchServe, tmp_path: Path) -> None:
     other = write_seeded(tmp_path, TINY.model_copy(update={"name": "other"}))
     with pytest.raises(RuntimeUnavailable, match="does not serve model 'other' version 1: load"):
         TorchServeRuntime(other, torchserve).forward(images_of(other, 1))
 
 
-def test_other_weights_under_the_same_name_are_refused(torchserve: TorchServe, tmp_path: Path) -> None:
+def test_different_weights_under_the_same_name_are_rejected(torchserve: TorchServe, tmp_path: Path) -> None:
     *others, scores = TINY.layers
     wider = scores.model_copy(update={"units": 5})
     model = write_seeded(tmp_path, TINY.model_copy(update={"layers": (*others, wider)}))
-    with pytest.raises(RuntimeUnavailable, match="it serves other weights"):
+    with pytest.raises(RuntimeUnavailable, match="serves different weights"):
         TorchServeRuntime(model, torchserve).check()
 
 
@@ -108,7 +108,7 @@ def at(port: int, timeout_s: float = 5) -> TorchServe:
     return TorchServe(f"127.0.0.1:{port}", timeout_s)
 
 
-def test_where_nobody_is_a_call_fails_at_once(tiny: Model) -> None:
+def test_calls_fail_at_once_if_no_server_listens(tiny: Model) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     runtime = TorchServeRuntime(tiny, at(port, 60))
@@ -117,25 +117,25 @@ def test_where_nobody_is_a_call_fails_at_once(tiny: Model) -> None:
             call()
 
 
-def test_one_that_never_answers_is_given_up(tiny: Model) -> None:
+def test_a_server_that_does_not_respond_is_reported_after_the_time_limit(tiny: Model) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         runtime = TorchServeRuntime(tiny, at(silent.getsockname()[1], 0.5))
-        with pytest.raises(RuntimeUnavailable, match=r"did not answer within 0\.5 s; .* export the model's"):
+        with pytest.raises(RuntimeUnavailable, match=r"did not respond within 0\.5 s; .* export the model's"):
             runtime.check()
 
 
-Answer = Callable[[PredictionsRequest, Any], PredictionResponse]
+Respond = Callable[[PredictionsRequest, Any], PredictionResponse]
 
 
 @pytest.fixture
-def impostor(tiny: Model) -> Iterator[Callable[[Answer], TorchServeRuntime]]:
-    """Gives a runtime that asks something which answers as a test wants."""
+def make_fake(tiny: Model) -> Iterator[Callable[[Respond], TorchServeRuntime]]:
+    """Makes a runtime that calls a fake TorchServe, which responds as given."""
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
 
-    def stand_in(answer: Answer) -> TorchServeRuntime:
+    def make(respond: Respond) -> TorchServeRuntime:
         handler = grpc.unary_unary_rpc_method_handler(
-            answer, PredictionsRequest.FromString, PredictionResponse.SerializeToString
+            respond, PredictionsRequest.FromString, PredictionResponse.SerializeToString
         )
         service = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
         server.add_generic_rpc_handlers(
@@ -144,22 +144,22 @@ def impostor(tiny: Model) -> Iterator[Callable[[Answer], TorchServeRuntime]]:
         server.start()
         return TorchServeRuntime(tiny, at(port))
 
-    yield stand_in
+    yield make
     server.stop(None).wait()
 
 
-def test_it_is_asked_for_the_model_by_name_version_and_weights(
-    impostor: Callable[[Answer], TorchServeRuntime], tiny: Model
+def test_requests_name_the_model_its_version_and_weights(
+    make_fake: Callable[[Respond], TorchServeRuntime], tiny: Model
 ) -> None:
-    seen: list[PredictionsRequest] = []
+    requests: list[PredictionsRequest] = []
 
-    def note(request: PredictionsRequest, context: Any) -> PredictionResponse:
-        seen.append(request)
+    def respond(request: PredictionsRequest, context: Any) -> PredictionResponse:
+        requests.append(request)
         return PredictionResponse(prediction=pack(Message()))
 
-    impostor(note).check()
-    assert (seen[0].model_name, seen[0].model_version) == ("tiny", "1")
-    assert dict(seen[0].input) == {"weights": tiny.weights_sha256.encode()}
+    make_fake(respond).check()
+    assert (requests[0].model_name, requests[0].model_version) == ("tiny", "1")
+    assert dict(requests[0].input) == {"weights": tiny.weights_sha256.encode()}
 
 
 @pytest.mark.parametrize(
@@ -175,21 +175,21 @@ def test_it_is_asked_for_the_model_by_name_version_and_weights(
             r"returned arrays of shapes \{'fc8': \(1, 4\)\}",
         ),
         (
-            pack(Message({}, {"error": "it serves other weights"})),
-            "TorchServe at .*: it serves other weights",
+            pack(Message({}, {"error": "serves different weights"})),
+            "TorchServe at .*: serves different weights",
         ),
     ],
 )
-def test_an_answer_that_is_none_is_not_believed(
-    impostor: Callable[[Answer], TorchServeRuntime], tiny: Model, prediction: bytes, reason: str
+def test_an_invalid_response_is_rejected(
+    make_fake: Callable[[Respond], TorchServeRuntime], tiny: Model, prediction: bytes, reason: str
 ) -> None:
-    runtime = impostor(lambda request, context: PredictionResponse(prediction=prediction))
+    runtime = make_fake(lambda request, context: PredictionResponse(prediction=prediction))
     with pytest.raises(RuntimeUnavailable, match=reason):
         runtime.forward(images_of(tiny, 2))
 
 
 @pytest.mark.parametrize(
-    ("code", "words", "reason"),
+    ("code", "details", "reason"),
     [
         (grpc.StatusCode.INTERNAL, "Model not found: tiny\norg", "does not serve model 'tiny' version 1"),
         (
@@ -200,9 +200,9 @@ def test_an_answer_that_is_none_is_not_believed(
         (grpc.StatusCode.UNKNOWN, "/home/me/secret", r"failed \(UNKNOWN\); see its log$"),
     ],
 )
-def test_what_it_says_of_its_inside_goes_no_further(
-    impostor: Callable[[Answer], TorchServeRuntime], code: grpc.StatusCode, words: str, reason: str
+def test_internal_errors_of_the_server_are_not_passed_on(
+    make_fake: Callable[[Respond], TorchServeRuntime], code: grpc.StatusCode, details: str, reason: str
 ) -> None:
     with pytest.raises(RuntimeUnavailable, match=reason) as failure:
-        impostor(lambda request, context: context.abort(code, words)).check()
+        make_fake(lambda request, context: context.abort(code, details)).check()
     assert isinstance(failure.value.__cause__, grpc.RpcError)

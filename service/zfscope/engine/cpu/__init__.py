@@ -1,4 +1,4 @@
-"""Fast CPU implementations of two backward steps; the reference ones are in `engine.backward`."""
+"""Fast CPU implementations of two backward steps of `engine.backward`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from zfscope.engine.signal import Signal
 # Maps the signal at a layer's output to the signals at its inputs.
 BackwardStep = Callable[[Signal], Sequence[Signal]]
 
-# Fast class by reference implementation; instantiated once per layer, called with every signal.
+# Fast implementation by reference implementation: instantiated once per layer, called for each signal.
 FAST: Mapping[Any, Callable[[LayerContext], BackwardStep]] = {
     filter_transposed: TransposedConvolution,
     unpool: Unpooling,
@@ -21,7 +21,7 @@ FAST: Mapping[Any, Callable[[LayerContext], BackwardStep]] = {
 
 
 def backward_step(context: LayerContext, device: torch.device) -> BackwardStep:
-    """Return the backward step of a layer: on a CPU the fast implementation, if there is one."""
+    """Return the backward step of a layer: the fast implementation on the CPU if available."""
     reference = BACKWARD[context.layer.kind]
     if device.type == "cpu" and reference in FAST:
         return FAST[reference](context)

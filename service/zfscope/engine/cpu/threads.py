@@ -1,7 +1,7 @@
-"""Parallel work in threads that use one core each.
+"""Parallel work in threads of one core each.
 
-The engine runs many small operations. torch parallelises each operation and waits for the slowest core at its
-end; splitting the work once is faster, and slows down less on a busy machine.
+The engine runs many small operations. torch splits each of them over the cores and then waits for the slowest
+core; splitting the work as a whole is faster, and suffers less from other load on the machine.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,16 +16,16 @@ import torch
 T = TypeVar("T")
 
 # Minimum number of seeds per thread: with fewer, most of the time is spent reading the weights.
-WORTH_A_THREAD = 12
+MIN_ITEMS_PER_THREAD = 12
 
 
 def map_parallel(work: Callable[[Sequence[T]], None], items: Sequence[T]) -> None:
-    """Call `work` with contiguous parts of the items, each in a thread, or once in this thread for few items.
+    """Call `work` in several threads, each with a contiguous part of the items.
 
-    Errors are raised in the calling thread.
+    Few items are processed in the calling thread. Errors are raised there.
     """
     threads = torch.get_num_threads()
-    count = min(threads, len(items) // WORTH_A_THREAD)
+    count = min(threads, len(items) // MIN_ITEMS_PER_THREAD)
     if count < 2:
         work(items)
         return
@@ -35,48 +35,50 @@ def map_parallel(work: Callable[[Sequence[T]], None], items: Sequence[T]) -> Non
         pass
 
 
-def interleave(works: Iterable[Iterator[T]]) -> Iterator[T]:
+def interleave(iterators: Iterable[Iterator[T]]) -> Iterator[T]:
     """Advance several iterators in parallel, one step per core; yield their items in order of completion.
 
-    Each step is a separate task, so that concurrent requests alternate, and no work continues for long after
-    the consumer stops. Iterators must not yield None. Errors are raised in the calling thread.
+    Each step is a separate task: concurrent requests take turns, and work ends soon after the caller stops
+    iterating. Iterators must not yield None. Errors are raised in the calling thread.
     """
-    threads, left = torch.get_num_threads(), iter(works)
+    threads, remaining = torch.get_num_threads(), iter(iterators)
     if threads == 1:
-        yield from chain.from_iterable(left)
+        yield from chain.from_iterable(remaining)
         return
     pool = single_core_pool(threads)
-    waiting: dict[Future[T | None], Iterator[T]] = {}
+    pending: dict[Future[T | None], Iterator[T]] = {}
     try:
-        for work in islice(left, 2 * threads):  # twice as many: no core waits for its item to be fetched
-            waiting[pool.submit(next, work, None)] = work
-        while waiting:
-            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
-                item, work = done.result(), waiting.pop(done)
-                following = next(left, None) if item is None else work
+        # Two steps per core, so that no core waits until the caller has taken its item.
+        for iterator in islice(remaining, 2 * threads):
+            pending[pool.submit(next, iterator, None)] = iterator
+        while pending:
+            for done in wait(pending, return_when=FIRST_COMPLETED).done:
+                item, iterator = done.result(), pending.pop(done)
+                following = next(remaining, None) if item is None else iterator
                 if following is not None:
-                    waiting[pool.submit(next, following, None)] = following
+                    pending[pool.submit(next, following, None)] = following
                 if item is not None:
                     yield item
     finally:
-        for future in waiting:
+        for future in pending:
             future.cancel()
 
 
 @cache
 def single_core_pool(count: int) -> ThreadPoolExecutor:
-    """Return a pool of threads in which torch uses one core. It is created once and shared by all requests.
+    """Return a pool of threads in which torch uses one core; created once and shared by all requests.
 
-    torch stores the number of threads per thread, and a default for new threads, which is restored here.
+    torch stores its number of threads for each thread, and the last one set as the default of new threads:
+    that default is restored here.
     """
     started = Barrier(count + 1)
 
-    def begin() -> None:
+    def initialise() -> None:
         torch.get_num_threads()  # initialises torch, which would otherwise reset the number of threads later
         torch.set_num_threads(1)
         started.wait()
 
-    pool = ThreadPoolExecutor(count, thread_name_prefix="engine", initializer=begin)
+    pool = ThreadPoolExecutor(count, thread_name_prefix="engine", initializer=initialise)
     for _ in range(count):
         pool.submit(int)
     started.wait()

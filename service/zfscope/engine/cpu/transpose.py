@@ -1,8 +1,9 @@
-"""Transposed convolution on a CPU, several times as fast as torch's for the signals of a deconvnet.
+"""Transposed convolution on the CPU, several times as fast as torch's for the signals of a deconvnet.
 
-Unpooled and rectified maps are mostly zero: only units with a signal are processed. For small windows,
-torch's reordering of the weights costs more than the convolution. And the three maps of the pixels do not
-fill a vector register: whole filters or the phases of the pixels do. The limits below were measured.
+Unpooled and rectified maps are mostly zero, so that only nonzero units are processed. For small windows,
+torch spends more time on reordering the weights than on the convolution. And the three maps of an image do
+not fill a vector register, whereas whole filters, or all phases of the pixels, do. The limits below were
+measured.
 """
 
 from collections.abc import Sequence
@@ -18,13 +19,13 @@ from torch.nn import functional as F
 from zfscope.engine.backward import LayerContext, window_below
 from zfscope.engine.signal import Signal, channels_last_rows, clip, empty_maps
 
-# Up to this fraction of nonzero units, units are added one by one.
+# Up to this fraction of nonzero units, only these are processed.
 SPARSE = 1 / 6
 
-# Windows of at most this many positions: one matrix product beats a convolution.
+# For windows of up to this many positions, one matrix product beats a convolution.
 FEW_POSITIONS = 64
 
-# Up to this many maps below: add whole filters, or convolve each phase of the pixels as separate maps.
+# For up to this many maps below, add whole filters, or compute each phase of the pixels as a separate map.
 FEW_MAPS = 8
 
 
@@ -42,7 +43,7 @@ class TransposedConvolution:
         return TransposedFilters(self._context.weights[0], self._window.stride)
 
     def __call__(self, signal: Signal) -> Sequence[Signal]:
-        """Convolve with the transposed filters; no biases (Sec 2.1)."""
+        """Convolve with the transposed filters, without biases (Sec 2.1)."""
         origins, _ = window_below(self._window, signal)
         below = Signal(self._filters(signal.values), signal.images, origins)
         return [clip(below, *self._context.source().shape[2:])]
@@ -50,7 +51,7 @@ class TransposedConvolution:
 
 @dataclass(frozen=True)
 class TransposedFilters:
-    """The transposed filters of a layer, flipped vertically and horizontally; prepared once for many signals.
+    """The transposed filters of a layer, prepared once for many signals.
 
     weight: the layer's weights, (maps above, maps below, side, side).
     """
@@ -63,7 +64,7 @@ class TransposedFilters:
         few_maps = self.weight.shape[1] <= FEW_MAPS
         if _count_nonzero(values) <= SPARSE * values.numel():
             if few_maps:
-                return transpose_by_filter(values, self.rows, self.stride)
+                return transpose_by_filter(values, self.filter_rows, self.stride)
             return transpose_by_tap(values, self.taps, self.stride)
         if few_maps and self.stride > 1:
             return self._by_phases(values)
@@ -72,7 +73,7 @@ class TransposedFilters:
         return F.conv_transpose2d(values, self.weight, stride=self.stride)
 
     def _by_phases(self, values: Tensor) -> Tensor:
-        """Convolve each phase of the pixels below separately, and interleave the phases.
+        """Compute each phase of the pixels below by a separate convolution, and interleave the phases.
 
         Stride 2, a filter row w0 w1 w2 padded with w3 = 0, and units p and q:
 
@@ -87,9 +88,10 @@ class TransposedFilters:
 
     @cached_property
     def phases(self) -> Tensor:
-        """Flipped filters that compute each phase of the pixels below as a separate map, without stride.
+        """Weights of a forward convolution of stride 1 that computes each phase of the pixels as a map.
 
-        Weights of a forward convolution: (maps below * stride * stride, maps above, reach, reach).
+        Flipped, since a transposed convolution is computed: (maps below * stride * stride, maps above, reach,
+        reach).
         """
         above, below, side, _ = self.weight.shape
         reach = -(-side // self.stride)
@@ -105,13 +107,13 @@ class TransposedFilters:
         return self.weight.permute(2, 3, 0, 1).contiguous()
 
     @cached_property
-    def rows(self) -> Tensor:
+    def filter_rows(self) -> Tensor:
         """Weights by row of the filter: (maps above, side, side * maps below)."""
         return self.weight.permute(0, 2, 3, 1).flatten(2).contiguous()
 
 
 def transpose_dense(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Multiply every position by all weights at once, and add overlapping contributions below.
+    """Compute the contributions of all positions by one matrix product, and add up those that overlap.
 
     Side 3, stride 2, adjacent units p and q; one product gives the 9 contributions of both:
 
@@ -119,7 +121,7 @@ def transpose_dense(values: Tensor, weight: Tensor, stride: int) -> Tensor:
         p3 p4 p5     q3 q4 q5    below    p3 p4 p5+q3 q4 q5
         p6 p7 p8     q6 q7 q8             p6 p7 p8+q6 q7 q8
 
-    They are added by position in the filter: position 0, p0 and q0, goes to every second pixel of a row.
+    They are added one filter position at a time: p0 and q0 (position 0) go to every second pixel of a row.
     """
     _, maps, side, _ = weight.shape
     below = _empty_below(values, maps, side, stride)
@@ -130,9 +132,10 @@ def transpose_dense(values: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def transpose_by_tap(values: Tensor, taps: Tensor, stride: int) -> Tensor:
-    """Add the filter of every nonzero unit, scaled by its signal, to the maps below.
+    """Add the filters of the nonzero units, scaled by their signal, to the maps below.
 
-    Adds the same positions as `transpose_dense`, but reads the weights of nonzero maps only (here 2 of 5):
+    Like `transpose_dense`, one filter position at a time, but reads only the weights of nonzero units, here 2
+    of 5:
 
         signal at a position    . a . . b     position 0 of the filter    a * taps[0, 1] + b * taps[0, 4]
                                 0 1 2 3 4                                 (the sum of a bag of two rows)
@@ -143,7 +146,7 @@ def transpose_by_tap(values: Tensor, taps: Tensor, stride: int) -> Tensor:
     below = _empty_below(values, maps, side, stride)
     signal, maps_above, starts = nonzero_units(channels_last_rows(values).flatten(0, 1))
     for index, weights in enumerate(taps.flatten(0, 1)):
-        # A bag is a position above: the sum of the weights of its units, each times its signal.
+        # A bag is a position above: the sum of the weights of its units, each scaled by its signal.
         part = F.embedding_bag(maps_above, weights, starts, mode="sum", per_sample_weights=signal)
         _strided_view(below, values, divmod(index, side), stride).add_(_as_maps(part, values))
     return below
@@ -152,9 +155,9 @@ def transpose_by_tap(values: Tensor, taps: Tensor, stride: int) -> Tensor:
 def transpose_by_filter(values: Tensor, filters: Tensor, stride: int) -> Tensor:
     """Add whole filters at once: faster than `transpose_by_tap` for few maps below.
 
-    The units of a position are summed to one filter: p, q, r for three positions of a row. With side 3 and
-    stride 2, positions `apart` = 2 do not overlap and are added together through a view, first p and r, then
-    q:
+    The scaled filters of each position are first summed to one: p, q and r for three adjacent positions. With
+    side 3 and stride 2, filters of positions at a distance of `apart` = 2 do not overlap and are added in one
+    operation through a view, first p and r, then q:
 
         strip     p p p . r r r       the strips of a row of positions, one per row of the filter, are then
                 +  . . q q q . .      added to the rows below: row y of the filter to rows y, y + 2, y + 4 ...
@@ -169,7 +172,7 @@ def transpose_by_filter(values: Tensor, filters: Tensor, stride: int) -> Tensor:
     parts = F.embedding_bag(maps_above, filters.flatten(1), starts, mode="sum", per_sample_weights=signal)
     parts = parts.view(seeds, rows, columns, side, span)
     below = _empty_below(values, maps, side, stride)
-    # First along each row: positions that are `apart` do not overlap and are added together.
+    # First add the filters of each row of positions into strips, then the strips into the rows below.
     strips = values.new_zeros(seeds, rows, side, below.shape[3] * maps)
     for first in range(min(apart, columns)):
         under = strips[..., first * stride * maps :].unfold(3, span, apart * stride * maps)
@@ -186,7 +189,7 @@ def _empty_below(values: Tensor, maps: int, side: int, stride: int) -> Tensor:
 
 
 def _strided_view(below: Tensor, values: Tensor, position: tuple[int, int], stride: int) -> Tensor:
-    """Return a view of the maps below at position (y, x) of the filter, for every position of the values."""
+    """Return a view of the pixels below that position (y, x) of the filter contributes to."""
     y, x = position
     rows, columns = values.shape[2:]
     return below[:, :, y : y + rows * stride : stride, x : x + columns * stride : stride]
@@ -201,7 +204,7 @@ def _as_maps(part: Tensor, values: Tensor) -> Tensor:
 def nonzero_units(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the nonzero values of (positions, maps), their maps, and the first index of each position.
 
-    Mostly by numpy, which is several times as fast as torch here.
+    Uses numpy where it is several times as fast as torch.
     """
     nonzero = torch.from_numpy(values.numpy() != 0)
     indices = _true_indices(nonzero.reshape(-1))
@@ -211,7 +214,7 @@ def nonzero_units(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _true_indices(mask: Tensor) -> NDArray[np.int64]:
-    """Return the indices of true values, (n,): by torch, which is faster with several cores, or by numpy."""
+    """Return the indices of true values, (n,): by torch if it has several cores, else by numpy (faster)."""
     if torch.get_num_threads() > 1:
         return mask.nonzero().squeeze(1).numpy()
     return np.flatnonzero(mask.numpy())

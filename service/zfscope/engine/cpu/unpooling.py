@@ -1,4 +1,4 @@
-"""Unpooling on a CPU: a single scatter-add for all maps of all seeds."""
+"""Unpooling on the CPU by a single scatter-add for all maps of all seeds."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,8 +13,8 @@ from zfscope.engine.signal import Signal, channels_last_rows, clip, empty_maps, 
 class Unpooling:
     """Fast implementation of `backward.unpool`.
 
-    A switch is the flat index of a maximum in the whole map, but values are written to a window of the map,
-    whose rows are shorter; in channels-last memory the m maps of a position are adjacent:
+    A switch is a flat index into the whole map, but values are written to a window with shorter rows. In
+    channels-last memory, the m maps of a position are adjacent:
 
         map, 6 wide          window, 3 wide       in the map      y * 6 + x         = switch
         . . . . . .            origin (1, 2)      in the window   (y - 1) * 3 + (x - 2)
@@ -22,8 +22,8 @@ class Unpooling:
         . . . . b .          . . b                              = switch + y * (width - columns) + start
         . . . . . .                               in memory       times m, plus the map's index
 
-    The terms that depend on switches only are computed once (`addresses`, `rows`); the others are added for
-    each seed: `start`, and the first address of the seed's window.
+    The terms that depend only on the switches are computed once (`_addresses`, `_rows`). The others are added
+    for each seed: `start`, and the address at which the seed's window begins.
     """
 
     def __init__(self, context: LayerContext) -> None:
@@ -38,7 +38,7 @@ class Unpooling:
 
     @cached_property
     def _addresses(self) -> Tensor:
-        """Address of each switch in the memory of the whole maps."""
+        """Index of each switch in the memory of the whole maps."""
         switches = self._context.switches
         maps = switches.shape[1]
         return switches * maps + torch.arange(maps)[:, None, None]
@@ -53,7 +53,7 @@ class Unpooling:
         targets = addresses.add_(y, alpha=(width - columns) * maps)
         targets += starts[:, None, None, None] * maps
         values = empty_maps(signal.values, seeds, maps, height, width)
-        # Positions beyond the map have no switch, but their signal is zero too: it may be added anywhere.
+        # Positions beyond the map have no valid switch; their signal is zero and may be added anywhere.
         targets = targets.clamp_(0, values.numel() - 1)
         flat = channels_last_rows(values).view(-1)
         flat.scatter_add_(

@@ -1,1 +1,1 @@
-"""The ONNX Runtime runtime: graphs exported from network specs, cached, and run in sessions."""
+"""The ONNX Runtime runtime: exports networks as graphs, caches these, and runs them in sessions."""

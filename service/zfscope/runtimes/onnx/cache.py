@@ -1,4 +1,4 @@
-"""A cache of exported graphs, one file each, keyed by everything that determines a graph."""
+"""The cache of exported graphs: one file per graph, keyed by everything that the graph depends on."""
 
 import hashlib
 import logging
@@ -11,19 +11,19 @@ from zfscope.errors import CannotWrite
 from zfscope.files import make_folder, write_file
 from zfscope.store.store import Model
 
-# Incremented with every change of the exported graphs, which invalidates cached ones.
+# Incremented whenever exported graphs change; this invalidates cached ones.
 EXPORTER_VERSION = 2
 
 _log = logging.getLogger(__name__)
 
 
 def model_graph(model: Model, *, cache: Path | None = None) -> Path | bytes:
-    """Return the cached graph of a model's class scores. cache: None for the user's cache."""
+    """Return the graph of a model's class scores, cached. cache: None for the user's cache."""
     return cached_graph(cache or default_cache(), graph_key(model), lambda: export_model(model))
 
 
 def layers_graph(model: Model, *, cache: Path | None = None) -> bytes:
-    """Return the graph with the outputs of all layers of a model."""
+    """Return the graph of the outputs of all layers of a model."""
     from zfscope.runtimes.onnx.graph import with_layers
 
     graph = model_graph(model, cache=cache)
@@ -34,34 +34,34 @@ def layers_graph(model: Model, *, cache: Path | None = None) -> bytes:
 def maxima_graph(
     model: Model, layers: Sequence[str], *, sums: bool = False, cache: Path | None = None
 ) -> Path | bytes:
-    """Return the cached graph of the map maxima of some layers. cache: None for the user's cache."""
+    """Return the graph of the map maxima of some layers, cached. cache: None for the user's cache."""
 
     def export() -> bytes:
-        from zfscope.runtimes.onnx.maxima import write_maxima_graph
+        from zfscope.runtimes.onnx.maxima import onnx_maxima_graph
 
-        return write_maxima_graph(model.spec, model.weights.arrays(), layers, sums=sums)
+        return onnx_maxima_graph(model.spec, model.weights.arrays(), layers, sums=sums)
 
     key = graph_key(model, "reduced", *layers, *(["sums"] if sums else []))
     return cached_graph(cache or default_cache(), key, export)
 
 
 def export_model(model: Model) -> bytes:
-    """Return a model as ONNX."""
-    from zfscope.runtimes.onnx.graph import onnx_graph  # imports onnx, which is not needed with a warm cache
+    """Export a model to ONNX."""
+    from zfscope.runtimes.onnx.graph import onnx_graph  # imports onnx, which a warm cache does not need
 
     return onnx_graph(model.spec, model.weights.arrays())
 
 
 def graph_key(model: Model, *variant: str) -> str:
-    """Return the key of a graph, from exporter version, weights, network and variant."""
+    """Return the cache key of a graph, from exporter version, weights, network and variant."""
     parts = (str(EXPORTER_VERSION), model.weights_sha256, model.spec.fingerprint, *variant)
     return f"{model.name}-{model.version}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
 
 
 def default_cache() -> Path | None:
-    """Return the directory of exported graphs in the user's cache; None for a user without a home directory.
+    """Return the directory of exported graphs in the user's cache; None without a home directory.
 
-    Containers may run as a user ID that the system does not know, without HOME.
+    Containers may run as a user ID that is not in the system's user database, without HOME.
     """
     try:
         cache = platformdirs.user_cache_path("zfscope") / "onnx"
@@ -71,10 +71,10 @@ def default_cache() -> Path | None:
 
 
 def cached_graph(cache: Path | None, key: str, export: Callable[[], bytes]) -> Path | bytes:
-    """Return the path of an exported graph, or its bytes if there is no writable cache.
+    """Return the path of a graph in the cache, or its bytes if the cache is not writable.
 
-    File names contain the key and the SHA-256 of the contents, `KEY.SHA256.onnx`, so that truncated or
-    changed files are detected, removed and exported again.
+    export: called if the graph is not cached. File names contain the key and the SHA-256 of the contents,
+    `KEY.SHA256.onnx`: truncated or changed files are detected and removed, and the graph is exported again.
     """
     if cache is None:
         _log.info(

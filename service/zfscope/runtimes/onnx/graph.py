@@ -1,4 +1,4 @@
-"""Export of networks to ONNX: a table of nodes by kind of layer."""
+"""Export of networks to ONNX, with a table of nodes by kind of layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from zfscope.networks.kind_table import KindTable
 from zfscope.networks.layers import (
     Add,
     AvgPool,
@@ -16,7 +17,6 @@ from zfscope.networks.layers import (
     Conv,
     Dropout,
     Flatten,
-    KindTable,
     Layer,
     Linear,
     LocalResponseNorm,
@@ -48,15 +48,15 @@ NODES: KindTable[[NodeInputs], list[NodeProto]] = KindTable()
 def onnx_graph(spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
     """Return a network as an ONNX model from images (N, channels, size, size) to class scores (N, classes).
 
-    weights: by keys such as `conv1.weight` and `conv1.bias`. N is dynamic. Tensors have the names of their
-    layers, the output that of the last layer. The result is validated.
+    weights: by name, such as `conv1.weight` and `conv1.bias`. N is dynamic. The output of a layer has the
+    layer's name. The model is validated.
     """
     last = spec.scores
     return graph_bytes(spec, layer_nodes(spec, spec.layers), [_value(last, shapes(spec)[last])], weights)
 
 
 def with_layers(graph: bytes, spec: NetworkSpec, layers: Sequence[str]) -> bytes:
-    """Return a graph of `onnx_graph` with the outputs of layers after the class scores."""
+    """Add the outputs of layers to a graph of `onnx_graph`, after the class scores."""
     model, known = onnx.load_from_string(graph), shapes(spec)
     present = {output.name for output in model.graph.output}
     model.graph.output.extend(_value(name, known[name]) for name in layers if name not in present)
@@ -81,7 +81,7 @@ def graph_bytes(
     outputs: Sequence[ValueInfoProto],
     weights: Mapping[str, NDArray[np.float32]],
 ) -> bytes:
-    """Return a validated ONNX model of nodes that read the network's input."""
+    """Return a validated ONNX model made of nodes that read the network's input."""
     graph = helper.make_graph(
         nodes,
         spec.name,
@@ -136,7 +136,7 @@ def _linear(layer: Linear, inputs: NodeInputs) -> list[NodeProto]:
 
 @NODES.row(MaxPool)
 def _max_pool(layer: MaxPool, inputs: NodeInputs) -> list[NodeProto]:
-    """Pad until every window is complete, and round down: runtimes interpret `ceil_mode` differently."""
+    """Pad so that every window is complete: runtimes interpret `ceil_mode` differently."""
     _, rows, columns = inputs.shapes[0]
     padding = layer.window.whole_padding(rows, columns)
     return [_node("MaxPool", layer, inputs.names, **_window(layer.window, padding))]
@@ -151,7 +151,10 @@ def _avg_pool(layer: AvgPool, inputs: NodeInputs) -> list[NodeProto]:
 
 @NODES.row(LocalResponseNorm)
 def _normalise(layer: LocalResponseNorm, inputs: NodeInputs) -> list[NodeProto]:
-    """Reshape vectors to maps, which LRN requires; like the spec, it divides alpha by the size."""
+    """Use the LRN operator where nothing is faster; it requires maps, so vectors are reshaped.
+
+    Like `LocalResponseNorm`, LRN divides alpha by the size of the window.
+    """
     constants: dict[str, Any] = {
         "size": layer.size,
         "alpha": layer.alpha,
@@ -176,12 +179,12 @@ def _normalise(layer: LocalResponseNorm, inputs: NodeInputs) -> list[NodeProto]:
 def _normalise_by_roots(layer: LocalResponseNorm, inputs: NodeInputs) -> list[NodeProto]:
     """Divide by sum ** 0.75 = sqrt(sum) * sqrt(sqrt(sum)), with sums by a 1 x 1 convolution over maps.
 
-    ONNX Runtime's LRN agrees to 1e-6, but computes powers value by value, which takes a quarter of zfnet's
-    time.
+    ONNX Runtime's LRN computes a power per value, which takes a quarter of ZFNet's time; results agree to
+    1e-6.
     """
     (source,), ((maps, _, _),) = inputs.names, inputs.shapes
-    number = np.arange(maps)
-    near = np.abs(number[:, None] - number) <= layer.size // 2
+    index = np.arange(maps)
+    near = np.abs(index[:, None] - index) <= layer.size // 2
     band = np.where(near, layer.alpha / layer.size, 0).astype(np.float32)[..., None, None]
     names = ("band", "k", "squares", "sums", "root", "fourth", "power")
     filters, k, squares, sums, root, fourth, power = (f"{layer.name}/{part}" for part in names)
@@ -202,7 +205,7 @@ def _constant(name: str, value: NDArray[Any]) -> NodeProto:
 
 
 def _normalise_within(layer: LocalResponseNorm, window: Window, inputs: NodeInputs) -> list[NodeProto]:
-    """Compute x * (k + alpha * mean of squares) ** -beta in steps: ONNX has no normalisation within maps."""
+    """Compute x * (k + alpha * mean of squares) ** -beta, which has no operator in ONNX."""
     part = {name: f"{layer.name}/{name}" for name in ("square", "mean", "scaled", "divisor", "power")}
     constants = {"alpha": layer.alpha, "k": layer.k, "exponent": -layer.beta}
     values = {name: f"{layer.name}/{name}" for name in constants}
@@ -230,7 +233,7 @@ def _flatten(layer: Flatten, inputs: NodeInputs) -> list[NodeProto]:
 
 
 @NODES.row(Dropout)
-def _same(layer: Dropout, inputs: NodeInputs) -> list[NodeProto]:
+def _identity(layer: Dropout, inputs: NodeInputs) -> list[NodeProto]:
     return [_node("Identity", layer, inputs.names)]
 
 

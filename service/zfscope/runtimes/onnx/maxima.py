@@ -1,4 +1,4 @@
-"""ONNX graphs that output only the strongest unit of each map of some layers."""
+"""ONNX graphs that output only the strongest unit of each map."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,35 +12,35 @@ from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
 from zfscope.runtimes.protocol import part_names
 
 
-def write_maxima_graph(
+def onnx_maxima_graph(
     spec: NetworkSpec, weights: Mapping[str, NDArray[np.float32]], layers: Sequence[str], *, sums: bool
 ) -> bytes:
-    """Return the part of a network that some layers need, with the fields of their `MapMaxima` as outputs.
+    """Return a graph of the part of a network that some layers need, with their maxima as outputs.
 
-    weights: those of the whole network, by keys such as `conv1.weight`. The outputs of a layer are
-    `conv1/value`, `conv1/place` and, with sums, `conv1/sum`, all (N, maps); that of a fully connected layer
-    is `fc7/value`. The result is validated.
+    weights: those of the whole network, by name, such as `conv1.weight`. The outputs of a layer are
+    `conv1/value`, `conv1/place` and, with sums, `conv1/sum`, each (N, maps); a fully connected layer has
+    `fc7/value` only. The graph is validated.
     """
     needed = spec.needed_for(layers)
     known = shapes(spec)
     nodes, outputs = layer_nodes(spec, needed), list[ValueInfoProto]()
     for layer in layers:
         nodes += _strongest(layer, known[layer][-1], sums) if len(known[layer]) == 3 else _units(layer)
-        named = output_names(len(known[layer]), sums=sums)
-        outputs += [_output(layer, kind, known[layer][0]) for kind in named]
-    kept = {layer.name for layer in needed}
-    used = {key: array for key, array in weights.items() if key.rpartition(".")[0] in kept}
+        parts = output_names(len(known[layer]), sums=sums)
+        outputs += [_output(layer, part, known[layer][0]) for part in parts]
+    names = {layer.name for layer in needed}
+    used = {key: array for key, array in weights.items() if key.rpartition(".")[0] in names}
     return graph_bytes(spec, nodes, outputs, used)
 
 
 def output_names(axes: int, *, sums: bool) -> tuple[str, ...]:
-    """Return the names of a layer's outputs. axes: number of axes of its shape, without N."""
+    """Return the names of a layer's outputs, without the layer. axes: of its shape, without N."""
     return ("value",) if axes == 1 else part_names(sums=sums)
 
 
-def _output(layer: str, kind: str, maps: int) -> ValueInfoProto:
-    type_ = TensorProto.INT64 if kind == "place" else TensorProto.FLOAT
-    return helper.make_tensor_value_info(f"{layer}/{kind}", type_, ["N", maps])
+def _output(layer: str, part: str, maps: int) -> ValueInfoProto:
+    type_ = TensorProto.INT64 if part == "place" else TensorProto.FLOAT
+    return helper.make_tensor_value_info(f"{layer}/{part}", type_, ["N", maps])
 
 
 def _units(layer: str) -> list[NodeProto]:
@@ -48,9 +48,10 @@ def _units(layer: str) -> list[NodeProto]:
 
 
 def _strongest(layer: str, columns: int, sums: bool) -> list[NodeProto]:
-    """Find the maximum of each row, then the first row and column with it: the first in row-major order.
+    """Find the largest row maximum, then the first row that has it and its column there.
 
-    ArgMax over the flattened map gives the same result, but takes 1.5 times as long as all these nodes.
+    This is the first maximum in row-major order. ArgMax over the flattened map finds the same, but takes 1.5
+    times as long as all these nodes.
     """
     first = {"axis": 2, "keepdims": 1, "select_last_index": 0}
     nodes = [

@@ -20,10 +20,10 @@ Graph = Path | bytes
 
 
 class OnnxRuntime:
-    """Runs graphs of a model: class scores, layer outputs, map maxima.
+    """Runs separate graphs of a model for class scores, layer outputs and map maxima.
 
-    Each graph has a separate session; graphs are exported and sessions opened on first use. A graph of class
-    scores only can fuse layers, and is faster than one that outputs them.
+    Each graph has its own session; graphs are exported and sessions opened on first use. A graph that outputs
+    only class scores is faster, since its layers can be fused.
     """
 
     name = "onnx"
@@ -33,9 +33,9 @@ class OnnxRuntime:
     ) -> None:
         """Create the runtime without opening a session. cache, threads: see `create_runtime`.
 
-        With one thread, results do not depend on the number of cores, which determines how sums are split and
-        rounded. Raises RuntimeUnavailable if ONNX Runtime is not installed or was built without the device;
-        if the device cannot be used, the first pass raises it.
+        With one thread, results do not depend on the number of cores, which affects how sums are split and
+        hence rounded. Raises RuntimeUnavailable if ONNX Runtime is not installed or was built without support
+        for the device; if the device cannot be used, the first pass raises it.
         """
         import_onnxruntime(device)
         self._model: Model | None = model
@@ -46,7 +46,7 @@ class OnnxRuntime:
         self._opening = threading.Lock()
 
     def __getstate__(self) -> tuple[NetworkSpec, int, Mapping[Hashable, bytes]]:
-        """Pickle the graphs of the passes run so far, but not the model or the cache."""
+        """Pickle only the graphs used so far, without the model and the cache."""
         graphs = {
             key: graph if isinstance(graph, bytes) else graph.read_bytes()
             for key, graph in self._graphs.items()
@@ -61,7 +61,7 @@ class OnnxRuntime:
 
     @property
     def title(self) -> str:
-        """Name and device; see `Runtime`."""
+        """Name, and device unless it is the CPU; see `Runtime`."""
         return runtime_title(self.name, self._device)
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -84,7 +84,7 @@ class OnnxRuntime:
     def map_maxima(
         self, images: NDArray[np.float32], layers: Sequence[str], *, sums: bool = False
     ) -> Mapping[str, MapMaxima]:
-        """Return the maxima of maps, by a graph of the layers needed for them; see `Runtime`."""
+        """Return the maxima of maps, running only the layers needed for them; see `Runtime`."""
         names = check_call(images, self._spec, layers)
         if not names:
             return {}
@@ -92,17 +92,17 @@ class OnnxRuntime:
         session = self._session((names, sums), export)
         outputs = [output.name for output in session.get_outputs()]
         arrays = dict(zip(outputs, self._run(session, outputs, images), strict=True))
-        return {name: from_arrays(name, arrays) for name in names}
+        return {name: from_arrays(name, arrays, sums=sums) for name in names}
 
     def check(self) -> None:
-        """Return at once: this runtime runs in this process."""
+        """Do nothing: this runtime runs in-process and is always available."""
 
     def _run(
         self, session: Any, names: Sequence[str] | None, images: NDArray[np.float32]
     ) -> list[NDArray[Any]]:
-        """Run a pass. On CUDA, kernels are selected for each batch size, so that few sizes are used."""
-        fed = pad_batch(images) if self._device == "cuda" else np.ascontiguousarray(images)
-        return [values[: len(images)] for values in session.run(names, {INPUT: fed})]
+        """Run a pass. On CUDA, batches are padded, because each new size costs a slow kernel selection."""
+        batch = pad_batch(images) if self._device == "cuda" else np.ascontiguousarray(images)
+        return [values[: len(images)] for values in session.run(names, {INPUT: batch})]
 
     def _session(self, key: Hashable, export: Callable[[Model], Graph], *, keep_memory: bool = True) -> Any:
         with self._opening:
@@ -114,14 +114,14 @@ class OnnxRuntime:
             return self._sessions[key]
 
     def _graph(self, key: Hashable, export: Callable[[Model], Graph]) -> Graph:
-        """Export a graph and keep it for pickling; an unpickled runtime releases its graphs."""
+        """Return a graph: exported and kept for pickling; or unpickled, and then released."""
         if self._model is None:
             return self._graphs.pop(key)
         return self._graphs.setdefault(key, export(self._model))
 
 
 def pad_batch(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pad a batch with blank images to the next power of two."""
+    """Pad a batch with blank images to the next power of two in size."""
     size = 1 << (len(images) - 1).bit_length()
     batch = np.zeros((size, *images.shape[1:]), np.float32)
     batch[: len(images)] = images

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions, with measured settings and without silent fallback to the CPU."""
+"""ONNX Runtime sessions, with tuned settings and without silent fallback to the CPU."""
 
 import os
 import sys
@@ -9,17 +9,19 @@ from typing import Any
 from zfscope.errors import RuntimeUnavailable
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-# By default, CUDA rounds inputs to 10 bits (TF32), so that scores differ from those of a CPU.
+# By default, CUDA rounds inputs to 10 bits (TF32), so that scores would differ from those of the CPU.
 _OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
+# Threads spin this long after a layer, in microseconds, and then sleep: they share the cores with the engine.
 _SPIN_US = "1000"
 
 
 def import_onnxruntime(device: str) -> Any:
-    """Import ONNX Runtime, which has no type information.
+    """Import ONNX Runtime, which has no type annotations.
 
-    Raises RuntimeUnavailable if it is not installed or was built without the device, `cpu` or `cuda`.
+    Raises RuntimeUnavailable if it is not installed or was built without support for the device, `cpu` or
+    `cuda`.
     """
-    # Telemetry stores an identifier of the machine in the user's cache and may report usage.
+    # Telemetry would store an identifier of the machine in the user's cache, and may report usage.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -36,8 +38,8 @@ def import_onnxruntime(device: str) -> Any:
 def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory: bool = False) -> Any:
     """Open a session. threads: threads per forward pass. device: `cpu` or `cuda`.
 
-    keep_memory: keep the memory of a pass for the next one. Otherwise each pass requests fresh pages from the
-    system, which took an eighth of the time for zfnet with eight images; keeping them takes 85 MB. Raises
+    keep_memory: keep the memory of a pass for the next one, instead of requesting fresh pages from the system
+    for each pass. For ZFNet with eight images, this takes 85 MB and saves an eighth of the time. Raises
     RuntimeUnavailable like `import_onnxruntime`, and if the device cannot be used.
     """
     onnxruntime, provider = import_onnxruntime(device), _PROVIDERS[device]
@@ -46,7 +48,6 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads spin between layers and then sleep, since they share the cores with the engine's.
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
     options.enable_cpu_mem_arena = keep_memory
     source = graph if isinstance(graph, bytes) else str(graph)
@@ -57,10 +58,10 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
 
 
 def _load_cuda(onnxruntime: Any) -> None:
-    """Load the CUDA and cuDNN libraries of pip's packages, which ONNX Runtime does not find by itself.
+    """Load the CUDA and cuDNN libraries installed by pip, which ONNX Runtime does not find by itself.
 
-    Without them a session falls back to the CPU, unless torch was imported before. ONNX Runtime prints
-    missing libraries, here to standard error, since standard output may be JSON.
+    Without them, a session falls back to the CPU unless torch has been imported before. ONNX Runtime prints
+    the names of missing libraries: redirect these to standard error, since standard output may be JSON.
     """
     with redirect_stdout(sys.stderr):
         onnxruntime.preload_dlls()

@@ -1,6 +1,6 @@
-"""The TorchServe runtime: its client, the archive of a model, and the handler that runs inside TorchServe.
+"""The TorchServe runtime: client, model archives, and the handler that runs inside TorchServe.
 
-`runtime` and its stubs use gRPC, which is TorchServe's protocol.
+`runtime` and its stubs are separate modules because they import gRPC, TorchServe's protocol.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,17 @@ from zfscope.errors import InputError
 
 @dataclass(frozen=True)
 class TorchServe:
-    """A TorchServe server. address: HOST:PORT of its gRPC inference API. timeout_s: time limit of a request.
+    """A TorchServe server.
 
-    Raises InputError for an invalid address.
+    address: HOST:PORT of its gRPC inference API. timeout_s: time limit of a request. Raises InputError for an
+    invalid address.
     """
 
     address: str = "127.0.0.1:7070"
     timeout_s: float = 10
 
     def __post_init__(self) -> None:
-        """Validate the address and convert it to gRPC's form."""
+        """Validate the address and convert it to gRPC's syntax."""
         try:
             address = str(parse_address(self.address, example_port=7070, least_port=1))
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Model archives for TorchServe, built by torch-model-archiver."""
+"""Model archives for TorchServe, built with torch-model-archiver."""
 
 import importlib.util
 import os
@@ -18,23 +18,23 @@ SETTINGS = "torchserve.properties"
 
 _HERE = Path(__file__).parent
 _ARCHIVER = "model_archiver.model_packaging"
-# TorchServe uses the only class in the file. It derives from the installed handler, so that archives remain
-# usable when zfscope is upgraded.
+# TorchServe uses the only class defined in the file. It inherits from the installed handler, so that archives
+# keep working when zfscope is upgraded.
 _HANDLER = '''"""The handler of the installed zfscope."""
 
 from zfscope.runtimes.torchserve.handler import Handler
 
 
 class ZFScopeHandler(Handler):
-    """The model of this archive."""
+    """Serves the model of this archive."""
 '''
 
 
 @dataclass(frozen=True)
 class Batching:
-    """TorchServe's batching: a batch is up to `size` requests, collected for at most `delay_ms`.
+    """TorchServe's batching: up to `size` requests per batch, collected for at most `delay_ms`.
 
-    workers: number of processes; None for TorchServe's default, one per processor or GPU.
+    workers: number of worker processes; None for TorchServe's default, one per processor or GPU.
     """
 
     size: int = 8
@@ -45,16 +45,16 @@ class Batching:
 def write_archive(model: Model, target: Path, batching: Batching) -> None:
     """Write the archive of a stored model, with its manifest, weights and handler. Blocks.
 
-    target: path of the archive, NAME.mar; must not exist. zfscope must be installed in TorchServe's
-    environment. A configuration for TorchServe is written next to the archive unless one exists. Raises
-    InputError if the target exists, RuntimeUnavailable if torch-model-archiver is not installed.
+    target: path of the archive, NAME.mar, which must not exist. TorchServe's environment must have zfscope
+    installed. A configuration file for TorchServe is written next to the archive unless it exists. Raises
+    InputError if the target exists, RuntimeUnavailable if torch-model-archiver is not installed or fails.
     """
     if importlib.util.find_spec("model_archiver") is None:
         raise RuntimeUnavailable("archives require torch-model-archiver: pip install 'zfscope[torchserve]'")
     if target.exists():
         raise InputError(f"'{target}' already exists; choose another file", field="out")
-    assert model.folder is not None, "models of a store have a folder"
-    # Not in the system's temporary directory, whose disk may be too small.
+    assert model.folder is not None, "a stored model has a folder"
+    # The system's temporary directory may be too small for the weights.
     folder = target.parent.resolve()
     with folder_for_files(folder), staging_folder(folder) as scratch, writing(target):
         _archive(model, model.folder, scratch, batching).replace(target)
@@ -63,13 +63,13 @@ def write_archive(model: Model, target: Path, batching: Batching) -> None:
 
 
 def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> Path:
-    """Prepare the files and run the archiver, which copies them again into TMPDIR."""
-    inside, passing = scratch / "inside", scratch / "passing"
-    own = inside / model.name / str(model.version)
-    own.mkdir(parents=True)
-    passing.mkdir()
+    """Run the archiver on copies of the files; it copies them again, into TMPDIR."""
+    extra_files, temporary = scratch / "extra", scratch / "tmp"
+    model_folder = extra_files / model.name / str(model.version)
+    model_folder.mkdir(parents=True)
+    temporary.mkdir()
     for file in (MANIFEST, WEIGHTS):
-        shutil.copyfile(folder / file, own / file)
+        shutil.copyfile(folder / file, model_folder / file)
     handler, config = scratch / "zfscope_handler.py", scratch / "model-config.yaml"
     handler.write_text(_HANDLER, encoding="utf-8")
     config.write_text(_configuration(batching), encoding="utf-8")
@@ -78,15 +78,15 @@ def _archive(model: Model, folder: Path, scratch: Path, batching: Batching) -> P
         "version": str(model.version),
         "handler": handler,
         "config-file": config,
-        "extra-files": inside,
+        "extra-files": extra_files,
         "export-path": scratch,
     }
     command = [sys.executable, "-m", _ARCHIVER, *(f"--{name}={value}" for name, value in options.items())]
-    environment = {**os.environ, "TMPDIR": str(passing)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # no caller's input
-    if done.returncode:
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # no user input
+    if result.returncode:
         # A killed process prints nothing.
-        (reason,) = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        (reason,) = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
         raise RuntimeUnavailable(f"torch-model-archiver failed: {reason}")
     return scratch / f"{model.name}.mar"
 

@@ -1,7 +1,7 @@
-"""The handler that runs inside TorchServe; archives import it from the installed zfscope.
+"""The handler that runs inside TorchServe, imported by archives from the installed zfscope.
 
-TorchServe collects requests and calls `handle` with a batch. All images of a batch share a forward pass; an
-invalid request receives an error without affecting the others.
+TorchServe collects requests and calls `handle` with each batch. All images of a batch share one forward pass;
+an invalid request is answered with an error and does not affect the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Handler:
     """Serves the model of an archive."""
 
     def initialize(self, context: Any) -> None:
-        """Load and verify the model from the directory that TorchServe unpacked."""
+        """Load and verify the model in the directory to which TorchServe unpacked the archive."""
         entry, properties = context.manifest["model"], context.system_properties
         store = ModelStore(Path(properties["model_dir"]))
         model = store.load(entry["modelName"], int(entry["modelVersion"]))
@@ -45,15 +45,15 @@ class Handler:
         self._runtime = TorchRuntime(model.network, device=_device(properties.get("gpu_id")))
 
     def handle(self, requests: Sequence[Mapping[str, bytes]], context: Any) -> list[bytes]:
-        """Return the responses to a batch of requests, each a mapping of parts (see `message`), in order."""
+        """Return the responses to a batch of requests, in order. For the parts of a request see `message`."""
         batch = [self._read(parts) for parts in requests]
         outputs = self._outputs(batch)
         responses, start = [], 0
         for request in batch:
-            own = slice(start, start + len(request.images))
-            arrays = _arrays(request, {layer: outputs[layer][own] for layer in request.layers})
+            rows = slice(start, start + len(request.images))
+            arrays = _arrays(request, {layer: outputs[layer][rows] for layer in request.layers})
             responses.append(pack(Message(arrays, {ERROR: request.error} if request.error else {})))
-            start = own.stop
+            start = rows.stop
         return responses
 
     def _outputs(self, batch: Sequence[HandlerRequest]) -> Mapping[str, Array]:
@@ -74,7 +74,7 @@ class Handler:
     def _parse(self, parts: Mapping[str, bytes]) -> HandlerRequest:
         weights = bytes(parts.get(WEIGHTS, b"")).decode()
         if weights != self._weights:
-            raise ValueError(f"it serves other weights: {self._weights[:12]}..., expected {weights[:12]}...")
+            raise ValueError(f"serves different weights: {self._weights[:12]}...; expected {weights[:12]}...")
         if IMAGES not in parts:
             return HandlerRequest(self._no_images)
         images = unpack(bytes(parts[IMAGES])).arrays[IMAGES]
@@ -89,7 +89,7 @@ class Handler:
 
 
 def _arrays(request: HandlerRequest, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """Return the arrays of a response from the layer outputs for the images of its request."""
+    """Return the arrays of a response. outputs: by layer, for the images of the request only."""
     if not request.reduce:
         return outputs
     arrays: dict[str, Array] = {}
@@ -99,7 +99,7 @@ def _arrays(request: HandlerRequest, outputs: Mapping[str, Array]) -> Mapping[st
 
 
 def _device(gpu: int | None) -> str:
-    """Return the device of the worker; TorchServe assigns a GPU to each, if there are any."""
+    """Return the device of this worker. TorchServe assigns a GPU to each worker if the machine has any."""
     if gpu is None or not torch.cuda.is_available():
         return "cpu"
     torch.cuda.set_device(int(gpu))

@@ -1,4 +1,4 @@
-"""Messages to and from the handler in TorchServe: arrays in safetensors format, with text metadata."""
+"""Messages to and from the TorchServe handler: arrays in safetensors format, with text metadata."""
 
 import json
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-# float32, or int64 for positions in maps.
+# float32, or int64 for indices in maps.
 Array = NDArray[Any]
 
-# Parts of a request: a message with the images; layer names separated by commas; the SHA-256 of the expected
-# weights; and optionally VALUES or SUMS, to return map maxima only. Without images, a request only checks the
-# handler and its weights.
+# Parts of a request: a message with the images; comma-separated names of layers; the SHA-256 of the expected
+# weights; and optionally VALUES or SUMS, to return only the maxima of maps. A request without images checks
+# that the handler responds and has these weights.
 IMAGES, LAYERS, WEIGHTS, REDUCE = "images", "layers", "weights", "reduce"
 
-# Values of REDUCE. The arrays of a layer are then `conv1/value`, `conv1/place` and, with SUMS, `conv1/sum`.
+# Values of REDUCE. The response then has the arrays `conv1/value`, `conv1/place` and, with SUMS, `conv1/sum`.
 VALUES, SUMS = "values", "sums"
 
-# Metadata key of an error message: TorchServe's gRPC has no status for a single request of a batch.
+# Metadata key of an error message: TorchServe cannot return a gRPC status for one request of a batch.
 ERROR = "error"
 
 
@@ -35,7 +35,7 @@ class Message:
 
 @dataclass(frozen=True, eq=False)
 class HandlerRequest:
-    """A parsed request of a batch: layers of images, whole or reduced; or an error."""
+    """A parsed request of a batch, or an error. reduce: VALUES, SUMS, or empty for whole outputs."""
 
     images: Array
     layers: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ def pack(message: Message) -> bytes:
 
 
 def unpack(data: bytes) -> Message:
-    """Parse a message. Raises ValueError for invalid bytes."""
+    """Parse a message. Raises ValueError if the data is not in safetensors format."""
     try:
         arrays = safetensors.numpy.load(data)
     except (SafetensorError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""The TorchServe runtime, a gRPC client: TorchServe's handler runs the same network with the same weights."""
+"""The TorchServe runtime, a gRPC client of the handler that runs the same network inside TorchServe."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -29,18 +29,19 @@ from zfscope.store.store import Model
 
 METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 _OPTIONS = [
-    ("grpc.max_receive_message_length", -1),  # maps of early layers are large
+    ("grpc.max_receive_message_length", -1),  # outputs of early layers are large
     ("grpc.enable_http_proxy", 0),
     # Reconnect to a restarted TorchServe within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
 
+# Beginnings of TorchServe's messages about a model or version that is not loaded.
 _NOT_SERVED = ("Model not found", "Model version")
 
 
 class TorchServeRuntime:
-    """Runs a model that TorchServe serves under the same name and version.
+    """Runs a model in a TorchServe server that has its archive, by name and version.
 
     Every call raises RuntimeUnavailable if TorchServe is unreachable, does not serve the model with these
     weights, fails, or exceeds the time limit.
@@ -49,7 +50,7 @@ class TorchServeRuntime:
     name = title = "torchserve"
 
     def __init__(self, model: Model, torchserve: TorchServe) -> None:
-        """Create the channel; the first request connects."""
+        """Create the channel; it connects on the first request."""
         self._title, self._spec = model.manifest.title, model.spec
         self._shapes = shapes(self._spec)
         self._model = {"model_name": model.name, "model_version": str(model.version)}
@@ -80,15 +81,15 @@ class TorchServeRuntime:
     ) -> Mapping[str, MapMaxima]:
         """Return the maxima of maps, computed by the handler; see `Runtime`.
 
-        TorchServe may batch images of several calls, so that the last bits of results can differ between
-        scans.
+        The last bits of the results may differ between scans, because TorchServe batches images of several
+        calls.
         """
         names = check_call(images, self._spec, layers)
         shape = {name: (len(images), self._shapes[name][0]) for name in names}
-        wanted = {f"{name}/{kind}": shape[name] for name in names for kind in part_names(sums=sums)}
+        wanted = {f"{name}/{part}": shape[name] for name in names for part in part_names(sums=sums)}
         parts = {REDUCE: (SUMS if sums else VALUES).encode()}
         arrays = self._arrays(images, names, wanted, parts) if names else {}
-        return {name: from_arrays(name, arrays) for name in names}
+        return {name: from_arrays(name, arrays, sums=sums) for name in names}
 
     def check(self) -> None:
         """Raise RuntimeUnavailable unless the handler responds and has these weights."""
@@ -105,7 +106,7 @@ class TorchServeRuntime:
         wanted: Mapping[str, tuple[int, ...]],
         parts: Mapping[str, bytes] = MappingProxyType({}),
     ) -> Mapping[str, Array]:
-        """Request layers of images. wanted: the expected arrays and their shapes."""
+        """Request outputs of layers. wanted: shapes of the expected arrays by name."""
         request = {IMAGES: pack(Message({IMAGES: images})), LAYERS: ",".join(layers).encode()}
         response = self._request({**request, **parts})
         returned = {name: array.shape for name, array in response.arrays.items()}
@@ -137,8 +138,8 @@ class TorchServeRuntime:
         if code is grpc.StatusCode.UNAVAILABLE:
             return f"{self._server} is unreachable, or closed the connection"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            late = f"{self._server} did not answer within {self._torchserve.timeout_s:g} s"
-            return f"{late}; if its log shows a failing worker, export the model's archive again"
+            message = f"{self._server} did not respond within {self._torchserve.timeout_s:g} s"
+            return f"{message}; if its log shows a failing worker, export the model's archive again"
         if details.startswith(_NOT_SERVED):  # with status INTERNAL
             return f"{self._server} does not serve {self._title}: load the model's archive"
         return f"{self._server} failed ({code.name}); see its log"
