@@ -1,4 +1,4 @@
-"""Tokens: asked for on every RPC but health, before anything of a request is read."""
+"""Tokens: required by every RPC except health, and checked before the request is read."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,21 +28,21 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def guarded(settings: Settings, tokens: Path, make_service: Callable[..., Any]) -> Any:
-    """A warm service that asks for a token."""
+def token_service(settings: Settings, tokens: Path, make_service: Callable[..., Any]) -> Any:
+    """A warm service that requires a token."""
     service = make_service(settings.model_copy(update={"token_file": tokens}))
     service.warm_up()
     return service
 
 
 @pytest.fixture
-def plain(guarded: Any) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(guarded.address) as channel:
+def plain_channel(token_service: Any) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(token_service.address) as channel:
         yield channel
 
 
 def methods() -> list[str]:
-    """Every method of the service's own, by its path."""
+    """Return the path of every method of the service except health and reflection."""
     services = map(descriptor_pool().FindServiceByName, SERVICES)
     return [f"/{service.full_name}/{method.name}" for service in services for method in service.methods]
 
@@ -54,60 +54,60 @@ def rpc_error(call: Callable[[], Any]) -> grpc.RpcError:
 
 
 @pytest.mark.parametrize("token", [NEW, OLD])
-def test_any_configured_token_is_accepted(guarded: Any, token: str, photo: bytes) -> None:
-    with Client(guarded.address, access=Access(token=SecretStr(token))) as client:
+def test_any_configured_token_is_accepted(token_service: Any, token: str, photo: bytes) -> None:
+    with Client(token_service.address, access=Access(token=SecretStr(token))) as client:
         assert client.classify(photo).model == "tiny"
         assert client.analyze("project", [photo], {"layer": "conv5", "top": 1}).analysis.pictures
 
 
-def test_the_client_sends_the_first_token_of_a_file(guarded: Any, tokens: Path) -> None:
-    with Client(guarded.address, access=Access(token_file=tokens)) as client:
+def test_the_client_sends_the_first_token_of_a_file(token_service: Any, tokens: Path) -> None:
+    with Client(token_service.address, access=Access(token_file=tokens)) as client:
         assert client.models()
 
 
-def test_the_error_for_a_missing_token_explains_how_to_send_one(guarded: Any) -> None:
-    with Client(guarded.address) as client, pytest.raises(Unauthenticated) as caught:
+def test_the_error_for_a_missing_token_explains_how_to_send_one(token_service: Any) -> None:
+    with Client(token_service.address) as client, pytest.raises(Unauthenticated) as caught:
         client.models()
 
     message = "token missing; send one as metadata, authorization: Bearer TOKEN"
     assert caught.value.message == message
 
 
-def test_an_unknown_token_is_rejected(guarded: Any) -> None:
+def test_an_unknown_token_is_rejected(token_service: Any) -> None:
     access = Access(token=SecretStr("guess-0123456789abcdef"))
-    with Client(guarded.address, access=access) as client, pytest.raises(Unauthenticated) as caught:
+    with Client(token_service.address, access=access) as client, pytest.raises(Unauthenticated) as caught:
         client.models()
 
     assert caught.value.message.startswith("unknown token; ")
 
 
 @pytest.mark.parametrize("method", methods())
-def test_every_method_requires_a_token(plain: grpc.Channel, method: str) -> None:
-    error = rpc_error(lambda: list(plain.unary_stream(method)(b"", timeout=30)))
+def test_every_method_requires_a_token(plain_channel: grpc.Channel, method: str) -> None:
+    error = rpc_error(lambda: list(plain_channel.unary_stream(method)(b"", timeout=30)))
 
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     assert isinstance(error_of(error), Unauthenticated)
 
 
-def test_reflection_requires_a_token(plain: grpc.Channel) -> None:
-    asked = reflection_pb2.ServerReflectionRequest(list_services="")
-    reflect = reflection_pb2_grpc.ServerReflectionStub(plain).ServerReflectionInfo
+def test_reflection_requires_a_token(plain_channel: grpc.Channel) -> None:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    reflect = reflection_pb2_grpc.ServerReflectionStub(plain_channel).ServerReflectionInfo
 
-    error = rpc_error(lambda: list(reflect(iter([asked]), timeout=30)))
-    answers = list(reflect(iter([asked]), timeout=30, metadata=[("authorization", f"Bearer {OLD}")]))
-
-    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
-    assert answers[0].list_services_response.service
-
-
-def test_an_unknown_method_requires_a_token(plain: grpc.Channel) -> None:
-    error = rpc_error(lambda: plain.unary_unary("/zfscope.v1.ModelService/Guess")(b"", timeout=30))
+    error = rpc_error(lambda: list(reflect(iter([request]), timeout=30)))
+    responses = list(reflect(iter([request]), timeout=30, metadata=[("authorization", f"Bearer {OLD}")]))
 
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert responses[0].list_services_response.service
 
 
-def test_health_requires_no_token(plain: grpc.Channel) -> None:
-    health = health_pb2_grpc.HealthStub(plain)
+def test_an_unknown_method_requires_a_token(plain_channel: grpc.Channel) -> None:
+    error = rpc_error(lambda: plain_channel.unary_unary("/zfscope.v1.ModelService/Guess")(b"", timeout=30))
+
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_health_requires_no_token(plain_channel: grpc.Channel) -> None:
+    health = health_pb2_grpc.HealthStub(plain_channel)
     request = health_pb2.HealthCheckRequest()
 
     assert health.Check(request, timeout=30).status == health_pb2.HealthCheckResponse.SERVING
@@ -130,21 +130,21 @@ def test_health_requires_no_token(plain: grpc.Channel) -> None:
         [("authorization-bin", f"Bearer {NEW}".encode())],
     ],
 )
-def test_only_a_single_complete_bearer_token_is_accepted(plain: grpc.Channel, sent: Any) -> None:
-    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+def test_only_a_single_complete_bearer_token_is_accepted(plain_channel: grpc.Channel, sent: Any) -> None:
+    call = plain_channel.unary_unary("/zfscope.v1.ModelService/ListModels")
 
     assert rpc_error(lambda: call(b"", timeout=30, metadata=sent)).code() is (grpc.StatusCode.UNAUTHENTICATED)
 
 
-def test_the_scheme_is_case_insensitive(plain: grpc.Channel) -> None:
-    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+def test_the_scheme_is_case_insensitive(plain_channel: grpc.Channel) -> None:
+    call = plain_channel.unary_unary("/zfscope.v1.ModelService/ListModels")
 
     assert call(b"", timeout=30, metadata=[("authorization", f"bearer {NEW}")])
 
 
 @pytest.mark.parametrize("sent", [NEW, OLD, "x", NEW[:-1], "y" * 1000])
 def test_a_token_is_compared_with_every_configured_token_in_constant_time(
-    plain: grpc.Channel, monkeypatch: pytest.MonkeyPatch, sent: str
+    plain_channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch, sent: str
 ) -> None:
     compared: list[tuple[int, int]] = []
 
@@ -153,7 +153,7 @@ def test_a_token_is_compared_with_every_configured_token_in_constant_time(
         return left == right
 
     monkeypatch.setattr("zfscope.server.interceptors.auth.hmac.compare_digest", compare)
-    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+    call = plain_channel.unary_unary("/zfscope.v1.ModelService/ListModels")
     metadata = [("authorization", f"Bearer {sent}")]
     if sent in (NEW, OLD):
         assert call(b"", timeout=30, metadata=metadata)
@@ -163,28 +163,28 @@ def test_a_token_is_compared_with_every_configured_token_in_constant_time(
     assert compared == [(32, 32)] * 2
 
 
-def test_an_unauthenticated_upload_is_rejected_before_it_is_complete(plain: grpc.Channel) -> None:
-    upload = plain.stream_unary("/zfscope.v1.ClassificationService/Classify")
+def test_an_unauthenticated_upload_is_rejected_before_it_is_complete(plain_channel: grpc.Channel) -> None:
+    upload = plain_channel.stream_unary("/zfscope.v1.ClassificationService/Classify")
 
-    def never() -> Iterator[bytes]:
+    def endless_request() -> Iterator[bytes]:
         while True:
             yield bytes(1 << 20)
 
-    assert rpc_error(lambda: upload(never(), timeout=30)).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert rpc_error(lambda: upload(endless_request(), timeout=30)).code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_neither_the_log_nor_an_error_contains_a_token(
-    guarded: Any, plain: grpc.Channel, capfd: pytest.CaptureFixture[str], photo: bytes
+    token_service: Any, plain_channel: grpc.Channel, capfd: pytest.CaptureFixture[str], photo: bytes
 ) -> None:
     wrong = "wrong-0123456789abcdef"
-    call = plain.unary_unary("/zfscope.v1.ModelService/ListModels")
+    call = plain_channel.unary_unary("/zfscope.v1.ModelService/ListModels")
     error = rpc_error(lambda: call(b"", timeout=30, metadata=[("authorization", f"Bearer {wrong}")]))
-    with Client(guarded.address, access=Access(token=SecretStr(NEW))) as client:
+    with Client(token_service.address, access=Access(token=SecretStr(NEW))) as client:
         client.classify(photo)
 
-    said = "".join(capfd.readouterr()) + str(error.trailing_metadata()) + error.details()
-    assert "UNAUTHENTICATED" in said
-    assert all(token not in said for token in (wrong, NEW, OLD))
+    output = "".join(capfd.readouterr()) + str(error.trailing_metadata()) + error.details()
+    assert "UNAUTHENTICATED" in output
+    assert all(token not in output for token in (wrong, NEW, OLD))
 
 
 def test_an_empty_token_is_an_error_at_startup(settings: Settings) -> None:

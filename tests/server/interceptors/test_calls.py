@@ -1,4 +1,4 @@
-"""Around every call: its request id, in what the caller gets and in the log."""
+"""Request ids in responses and in the log."""
 
 import json
 from collections.abc import Callable
@@ -34,10 +34,10 @@ def test_a_response_has_the_request_id_of_the_caller(channel: grpc.Channel) -> N
 
 def test_a_call_without_a_request_id_gets_a_new_one(channel: grpc.Channel) -> None:
     list_models = ModelServiceStub(channel).ListModels.with_call
-    found = [request_ids(list_models(model_pb2.ListModelsRequest())[1]) for _ in range(2)]
+    ids = [request_ids(list_models(model_pb2.ListModelsRequest())[1]) for _ in range(2)]
 
-    assert found[0] != found[1]
-    assert all(len(ids) == 1 and len(ids[0]) == 16 for ids in found)
+    assert ids[0] != ids[1]
+    assert all(len(values) == 1 and len(values[0]) == 16 for values in ids)
 
 
 def test_an_error_has_the_request_id(channel: grpc.Channel) -> None:
@@ -59,12 +59,12 @@ def test_a_stream_has_the_request_id_in_its_trailing_metadata(channel: grpc.Chan
     assert request_ids(call) == ["mine"]
 
 
-@pytest.mark.parametrize("insane", ["", "a b", "x" * 65, '{"a":1}', "a/b", "é"])
-def test_an_unsafe_request_id_is_replaced(insane: str) -> None:
-    made = request_id_of((("x-request-id", insane),))
+@pytest.mark.parametrize("unsafe", ["", "a b", "x" * 65, '{"a":1}', "a/b", "é"])
+def test_an_unsafe_request_id_is_replaced(unsafe: str) -> None:
+    request_id = request_id_of((("x-request-id", unsafe),))
 
-    assert made != insane
-    assert len(made) == 16
+    assert request_id != unsafe
+    assert len(request_id) == 16
 
 
 def test_a_binary_request_id_is_replaced() -> None:
@@ -73,7 +73,7 @@ def test_a_binary_request_id_is_replaced() -> None:
 
 @pytest.fixture
 def lines(capfd: pytest.CaptureFixture[str], json_log: None) -> Callable[[], list[dict[str, Any]]]:
-    """Gives the lines that were logged since, as JSON."""
+    """Return a function that returns the log lines since its last call, parsed."""
     return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
 
 
@@ -82,20 +82,20 @@ def test_every_log_line_of_a_call_has_its_request_id_even_from_threads(
 ) -> None:
     log = structlog.get_logger("test")
 
-    def describing(*arguments: Any) -> Any:
+    def failing_metadata(*arguments: Any) -> Any:
         log.info("from a thread")
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(describe, "metadata", describing)
+    monkeypatch.setattr(describe, "metadata", failing_metadata)
     stub = GRPCInferenceServiceStub(channel)
     with pytest.raises(grpc.RpcError):
         stub.ModelMetadata(inference_pb2.ModelMetadataRequest(), metadata=(("x-request-id", "mine"),))
     stub.ServerMetadata(inference_pb2.ServerMetadataRequest(), metadata=(("x-request-id", "other"),))
 
     logged = lines()
-    assert not any("trace_id" in line for line in logged)  # none is recorded
-    found = [(line["event"], line["request_id"]) for line in logged]
-    assert found == [("from a thread", "mine"), ("failed", "mine"), ("answered", "other")]
+    assert not any("trace_id" in line for line in logged)  # tracing is off
+    events = [(line["event"], line["request_id"]) for line in logged]
+    assert events == [("from a thread", "mine"), ("failed", "mine"), ("answered", "other")]
 
 
 def test_probes_are_not_logged(channel: grpc.Channel, lines: Callable[[], list[dict[str, Any]]]) -> None:

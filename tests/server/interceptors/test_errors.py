@@ -1,4 +1,4 @@
-"""Around every RPC: errors as statuses, and nothing else let out."""
+"""Mapping of exceptions to gRPC statuses, without internal text."""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +23,7 @@ CLASSIFY = "/zfscope.v1.ClassificationService/Classify"
 
 @pytest.fixture
 def fail(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes every classification fail with an error."""
+    """Return a function that makes every classification fail with an error."""
 
     def fail(error: BaseException) -> None:
         def read(*args: object, **options: object) -> None:
@@ -34,8 +34,8 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Any:
     return fail
 
 
-def classify(channel: grpc.Channel, photo: bytes) -> grpc.RpcError:
-    """Give what a classification that must fail fails with."""
+def classify_error(channel: grpc.Channel, photo: bytes) -> grpc.RpcError:
+    """Call Classify, which must fail, and return its error."""
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     with pytest.raises(grpc.RpcError) as caught:
         ClassificationServiceStub(channel).Classify(request, timeout=30)
@@ -47,13 +47,13 @@ def test_a_service_failure_is_internal_with_a_request_id_and_no_internal_text(
 ) -> None:
     fail(RuntimeError("/etc/secret"))
 
-    failure = classify(channel, photo)
+    error = classify_error(channel, photo)
 
-    assert failure.code() is grpc.StatusCode.INTERNAL
-    message, request_id = failure.details().rsplit(" ", 1)
+    assert error.code() is grpc.StatusCode.INTERNAL
+    message, request_id = error.details().rsplit(" ", 1)
     assert message == "the service failed; see its log for request id"
     assert b"secret" not in b"".join(
-        value if isinstance(value, bytes) else value.encode() for _, value in failure.trailing_metadata()
+        value if isinstance(value, bytes) else value.encode() for _, value in error.trailing_metadata()
     )
     assert request_id in capfd.readouterr().out
 
@@ -70,26 +70,26 @@ def test_errors_are_mapped_to_their_status(
 ) -> None:
     fail(error)
 
-    failure = classify(channel, photo)
+    rpc_error = classify_error(channel, photo)
 
-    assert (failure.code(), failure.details()) == (code, error.message)
+    assert (rpc_error.code(), rpc_error.details()) == (code, error.message)
 
 
 def test_an_admitted_call_sends_its_initial_metadata_before_its_work_is_done(
     monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, photo: bytes
 ) -> None:
-    released, whole = threading.Event(), classification.prepare_request
+    released, read = threading.Event(), classification.prepare_request
 
-    def slow(*args: Any, **options: Any) -> Any:
+    def slow_read(*args: Any, **options: Any) -> Any:
         released.wait(timeout=30)
-        return whole(*args, **options)
+        return read(*args, **options)
 
-    monkeypatch.setattr(classification, "prepare_request", slow)
+    monkeypatch.setattr(classification, "prepare_request", slow_read)
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo)).SerializeToString()
-    # Called as a stream: of a unary call Python's gRPC shows the initial metadata only with the answer.
+    # Called as a stream: for unary calls, gRPC Python returns the initial metadata only with the response.
     call = channel.unary_stream(CLASSIFY)(request, timeout=30, metadata=[(REQUEST_ID, "mine")])
 
-    assert dict(call.initial_metadata())[REQUEST_ID] == "mine"  # waits for it
+    assert dict(call.initial_metadata())[REQUEST_ID] == "mine"  # blocks until it arrives
     assert call.is_active()
     released.set()
     assert pb.ClassifyResponse.FromString(next(call)).model == "tiny"
@@ -98,22 +98,22 @@ def test_an_admitted_call_sends_its_initial_metadata_before_its_work_is_done(
 def test_an_error_after_admission_has_details(fail: Any, channel: grpc.Channel, photo: bytes) -> None:
     fail(RuntimeUnavailable("no onnxruntime here"))
 
-    failure = classify(channel, photo)
+    error = classify_error(channel, photo)
 
-    assert REQUEST_ID in dict(failure.initial_metadata())
-    assert REQUEST_ID in dict(failure.trailing_metadata())
+    assert REQUEST_ID in dict(error.initial_metadata())
+    assert REQUEST_ID in dict(error.trailing_metadata())
     info = error_details_pb2.ErrorInfo()
-    assert any(detail.Unpack(info) for detail in rpc_status.from_call(failure).details)
+    assert any(detail.Unpack(info) for detail in rpc_status.from_call(error).details)
     assert info.reason == "RUNTIME_UNAVAILABLE"
 
 
 def test_an_error_before_admission_has_trailers_only(cold_service: Any, photo: bytes) -> None:
     with grpc.insecure_channel(cold_service.address) as channel:
-        failure = classify(channel, photo)
+        error = classify_error(channel, photo)
 
-    assert failure.code() is grpc.StatusCode.UNAVAILABLE
-    assert REQUEST_ID not in dict(failure.initial_metadata())
-    assert REQUEST_ID in dict(failure.trailing_metadata())
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert REQUEST_ID not in dict(error.initial_metadata())
+    assert REQUEST_ID in dict(error.trailing_metadata())
 
 
 def test_malformed_bytes_are_an_invalid_argument(channel: grpc.Channel) -> None:
@@ -143,18 +143,18 @@ def test_a_request_over_the_size_limit_is_rejected(channel: grpc.Channel) -> Non
 def test_a_cancelled_call_does_not_affect_others(
     monkeypatch: pytest.MonkeyPatch, channel: grpc.Channel, client: Client, photo: bytes
 ) -> None:
-    begun, released, whole = threading.Event(), threading.Event(), classification.prepare_request
+    started, released, read = threading.Event(), threading.Event(), classification.prepare_request
 
-    def slow(*args: Any, **options: Any) -> Any:
-        begun.set()
+    def slow_read(*args: Any, **options: Any) -> Any:
+        started.set()
         released.wait(timeout=30)
-        return whole(*args, **options)
+        return read(*args, **options)
 
-    monkeypatch.setattr(classification, "prepare_request", slow)
+    monkeypatch.setattr(classification, "prepare_request", slow_read)
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
-    impatient = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
-    assert begun.wait(timeout=30)
-    impatient.cancel()
+    cancelled = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
+    assert started.wait(timeout=30)
+    cancelled.cancel()
     released.set()
 
     assert client.classify(photo).model == "tiny"
@@ -163,27 +163,27 @@ def test_a_cancelled_call_does_not_affect_others(
 def test_a_full_method_is_rejected_with_a_retry_delay_and_others_are_served(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, make_service: Callable[..., Any], photo: bytes
 ) -> None:
-    begun, released, whole = threading.Event(), threading.Event(), classification.prepare_request
+    started, released, read = threading.Event(), threading.Event(), classification.prepare_request
 
-    def slow(*args: Any, **options: Any) -> Any:
-        begun.set()
+    def slow_read(*args: Any, **options: Any) -> Any:
+        started.set()
         released.wait(timeout=30)
-        return whole(*args, **options)
+        return read(*args, **options)
 
-    monkeypatch.setattr(classification, "prepare_request", slow)
+    monkeypatch.setattr(classification, "prepare_request", slow_read)
     service = make_service(settings.model_copy(update={"queues": {"Classify": 1}}))
     service.warm_up()
     request = pb.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     with grpc.insecure_channel(service.address) as channel, Client(service.address) as client:
         first = ClassificationServiceStub(channel).Classify.future(request, timeout=30)
-        assert begun.wait(timeout=30)
+        assert started.wait(timeout=30)
 
-        failure = classify(channel, photo)
+        error = classify_error(channel, photo)
 
-        assert failure.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert failure.details() == "all 1 places for Classify are taken; try again in a moment"
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert error.details() == "all 1 places for Classify are taken; try again in a moment"
         retry = error_details_pb2.RetryInfo()
-        assert any(detail.Unpack(retry) for detail in rpc_status.from_call(failure).details)
+        assert any(detail.Unpack(retry) for detail in rpc_status.from_call(error).details)
         assert retry.retry_delay.seconds == 1
         assert client.models()
         released.set()

@@ -23,14 +23,14 @@ from zfscope.server.settings import Settings
 
 
 class States:
-    """The states of a channel, as they come."""
+    """The states of a channel, in order."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        self._found: queue.Queue[grpc.ChannelConnectivity] = queue.Queue()
-        channel.subscribe(self._found.put)
+        self._states: queue.Queue[grpc.ChannelConnectivity] = queue.Queue()
+        channel.subscribe(self._states.put)
 
     def wait_for(self, state: grpc.ChannelConnectivity) -> None:
-        while self._found.get(timeout=30) is not state:
+        while self._states.get(timeout=30) is not state:
             pass
 
 
@@ -73,11 +73,11 @@ def test_reaching_the_limit_and_falling_below_it_are_each_logged_once(
 ) -> None:
     open_files = [20]
     monkeypatch.setattr(connections, "_count_open_files", lambda: open_files[0])
-    watch = ConnectionMonitor(100)
+    monitor = ConnectionMonitor(100)
     with capture_logs() as logs:
         for count in (30, 119, 120, 125, 120, 111, 120, 109, 30, 121):
             open_files[0] = count
-            watch.check()
+            monitor.check()
     assert [(line["event"], line["log_level"], line["limit"]) for line in logs] == [
         ("connections are refused", "warning", 100),
         ("connections are accepted again", "info", 100),
@@ -112,10 +112,10 @@ def test_the_open_files_limit_is_raised_and_part_of_it_reserved_for_files(
 
 
 def test_a_limit_that_cannot_be_raised_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise ValueError("not allowed to raise maximum limit")
 
-    monkeypatch.setattr(resource, "setrlimit", refuse)
+    monkeypatch.setattr(resource, "setrlimit", fail)
     raise_open_file_limit()
 
 
@@ -124,14 +124,14 @@ def test_a_process_with_few_descriptors_recovers_and_logs_the_limit_once(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
     process = start()
-    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (160, 160))  # before it counts what it may open
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (160, 160))  # before the service reads its limit
     assert process.stdout is not None
     assert process.stderr is not None
     lines: queue.Queue[str] = queue.Queue()
     reader = threading.Thread(target=lambda: [lines.put(line) for line in process.stderr or ()])
     reader.start()
     address = process.stdout.readline().split()[-1]
-    process.stdout.readline()  # it serves
+    process.stdout.readline()  # the line printed once it serves
     host, port = address.split(":")
     idle = [socket.create_connection((host, port)) for _ in range(200)]
     logged: list[dict[str, Any]] = []
@@ -143,8 +143,8 @@ def test_a_process_with_few_descriptors_recovers_and_logs_the_limit_once(
     wait_for("connections are refused")
     with Client(address, timeout_s=30) as client, pytest.raises(NotReady):
         client.health()
-    for one in idle:
-        one.close()
+    for connection in idle:
+        connection.close()
     wait_for("connections are accepted again")
     with Client(address, timeout_s=30) as client:
         assert client.health() == "SERVING"

@@ -1,4 +1,4 @@
-"""Health over the wire: what it says, and to whom."""
+"""Health over the wire: Check and Watch."""
 
 import queue
 import threading
@@ -16,21 +16,21 @@ Response = health_pb2.HealthCheckResponse
 
 
 class Watch:
-    """An open watch over a connection of its own, read as it goes."""
+    """A health watch on a separate connection, read by a thread."""
 
     def __init__(self, address: str, service: str = "") -> None:
         self._channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         request = health_pb2.HealthCheckRequest(service=service)
         self._call = health_pb2_grpc.HealthStub(self._channel).Watch(request)
-        self._told: queue.Queue[int | None] = queue.Queue()
+        self._statuses: queue.Queue[int | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def next(self) -> int | None:
-        """Give the next status; None where the watch has ended."""
-        return self._told.get(timeout=30)
+        """Return the next status; None after the end of the watch."""
+        return self._statuses.get(timeout=30)
 
-    def leave(self) -> None:
+    def cancel(self) -> None:
         self._call.cancel()
         self._reader.join(timeout=30)
         self._channel.close()
@@ -38,20 +38,20 @@ class Watch:
     def _read(self) -> None:
         try:
             for answer in self._call:
-                self._told.put(answer.status)
+                self._statuses.put(answer.status)
         except grpc.RpcError:
             assert self._call.cancelled()
-        self._told.put(None)
+        self._statuses.put(None)
 
 
 @pytest.fixture
 def watches(cold_service: Any) -> Iterator[list[Watch]]:
-    """Three who watch a service that is not warm yet, and know its status."""
+    """Three watches of a service that is not warm, each after its first status."""
     watches = [Watch(cold_service.address, service) for service in ("", "", SERVICES[0])]
     assert [watch.next() for watch in watches] == [Response.NOT_SERVING] * 3
     yield watches
     for watch in watches:
-        watch.leave()
+        watch.cancel()
 
 
 def test_watchers_receive_every_change_until_shutdown(cold_service: Any, watches: list[Watch]) -> None:
@@ -76,7 +76,7 @@ async def test_a_slow_watcher_receives_the_last_status_before_the_end() -> None:
 
 
 def test_a_cancelled_watch_does_not_affect_other_watchers(cold_service: Any, watches: list[Watch]) -> None:
-    watches[0].leave()
+    watches[0].cancel()
 
     cold_service.warm_up()
 

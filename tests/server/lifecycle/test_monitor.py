@@ -1,4 +1,4 @@
-"""Health follows what runs the passes."""
+"""Health follows the state of the runtime."""
 
 import asyncio
 import queue
@@ -17,34 +17,34 @@ from zfscope.server.model_cache import ModelCache
 GONE = RuntimeUnavailable("TorchServe cannot be reached")
 
 
-class Patient:
-    """Stands for a loaded model, whose runtime fails as a test wants."""
+class FakeModel:
+    """A loaded model whose runtime raises a given fault; records its checks and passes."""
 
     def __init__(self) -> None:
         self.fault: Exception | None = None
-        self._questions: queue.Queue[str] = queue.Queue()
+        self._events: queue.Queue[str] = queue.Queue()
 
     @property
     def runtime(self) -> Any:
-        return SimpleNamespace(check=lambda: self._answer("check"))
+        return SimpleNamespace(check=lambda: self._record("check"))
 
     def warm_up(self) -> None:
-        self._answer("pass")
+        self._record("pass")
 
-    async def questions(self, count: int) -> list[str]:
-        """Wait for the next questions: whether a pass can be run, or for a pass."""
-        return [await asyncio.to_thread(self._questions.get, timeout=30) for _ in range(count)]
+    async def events(self, count: int) -> list[str]:
+        """Wait for the next events: each a `check` of the runtime or a `pass`."""
+        return [await asyncio.to_thread(self._events.get, timeout=30) for _ in range(count)]
 
-    def _answer(self, question: str) -> None:
+    def _record(self, event: str) -> None:
         fault = self.fault
-        self._questions.put(question)
+        self._events.put(event)
         if fault:
             raise fault
 
 
 @pytest.fixture
-def patient() -> Patient:
-    return Patient()
+def fake_model() -> FakeModel:
+    return FakeModel()
 
 
 @pytest.fixture
@@ -53,25 +53,25 @@ async def health() -> HealthService:
 
 
 @pytest.fixture
-async def begin_monitor(
-    patient: Patient, health: HealthService
+async def start_monitor(
+    fake_model: FakeModel, health: HealthService
 ) -> AsyncIterator[Callable[..., HealthMonitor]]:
-    """Begins to look after the patient."""
-    models: ModelCache = SimpleNamespace(get=lambda name, version: patient)  # type: ignore[assignment]
-    begun: list[asyncio.Task[None]] = []
+    """Return a function that starts a monitor of the fake model."""
+    models: ModelCache = SimpleNamespace(get=lambda name, version: fake_model)  # type: ignore[assignment]
+    started: list[asyncio.Task[None]] = []
 
-    def begin(*, full_passes: bool = False) -> HealthMonitor:
+    def start(*, full_passes: bool = False) -> HealthMonitor:
         monitor = HealthMonitor(models, health, full_passes=full_passes, interval_s=0.001)
-        begun.append(asyncio.create_task(monitor.run()))
+        started.append(asyncio.create_task(monitor.run()))
         return monitor
 
-    yield begin
-    assert not any(task.done() for task in begun)
-    for task in begun:
+    yield start
+    assert not any(task.done() for task in started)
+    for task in started:
         task.cancel()
 
 
-async def until(health: HealthService, *, serving: bool) -> None:
+async def wait_until(health: HealthService, *, serving: bool) -> None:
     async with asyncio.timeout(30):
         async for _ in health.Watch(HealthCheckRequest(), None):
             if health.serving is serving:
@@ -79,63 +79,63 @@ async def until(health: HealthService, *, serving: bool) -> None:
 
 
 async def test_health_is_serving_after_one_pass_and_then_uses_checks_only(
-    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
+    start_monitor: Callable[..., HealthMonitor], fake_model: FakeModel, health: HealthService
 ) -> None:
-    await begin_monitor().wait_for_first_pass()
+    await start_monitor().wait_for_first_pass()
     assert health.serving
-    assert await patient.questions(4) == ["pass", "check", "check", "check"]
+    assert await fake_model.events(4) == ["pass", "check", "check", "check"]
 
 
-@pytest.mark.parametrize("fault", [GONE, ZeroDivisionError("a fault that nobody expects")])
+@pytest.mark.parametrize("fault", [GONE, ZeroDivisionError("an unexpected fault")])
 async def test_health_is_not_serving_during_a_fault_and_recovers_after_a_pass(
-    begin_monitor: Callable[..., HealthMonitor],
-    patient: Patient,
+    start_monitor: Callable[..., HealthMonitor],
+    fake_model: FakeModel,
     health: HealthService,
     fault: Exception,
 ) -> None:
-    await begin_monitor().wait_for_first_pass()
-    assert await patient.questions(1) == ["pass"]
+    await start_monitor().wait_for_first_pass()
+    assert await fake_model.events(1) == ["pass"]
     with capture_logs() as log:
-        patient.fault = fault
-        await until(health, serving=False)
-    while await patient.questions(1) == ["check"]:
+        fake_model.fault = fault
+        await wait_until(health, serving=False)
+    while await fake_model.events(1) == ["check"]:
         pass
-    assert set(await patient.questions(3)) == {"pass"}  # a check that works would not be enough
-    patient.fault = None
-    await until(health, serving=True)
+    assert set(await fake_model.events(3)) == {"pass"}  # after a fault, a successful check does not suffice
+    fake_model.fault = None
+    await wait_until(health, serving=True)
     assert [(entry["event"], entry["reason"]) for entry in log] == [("not serving", str(fault))]
 
 
 async def test_with_by_passes_every_check_is_a_pass(
-    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
+    start_monitor: Callable[..., HealthMonitor], fake_model: FakeModel, health: HealthService
 ) -> None:
-    await begin_monitor(full_passes=True).wait_for_first_pass()
-    assert await patient.questions(4) == ["pass"] * 4
-    patient.fault = RuntimeError("CUDA error: an illegal memory access was encountered")
-    await until(health, serving=False)
-    patient.fault = None
-    await until(health, serving=True)
+    await start_monitor(full_passes=True).wait_for_first_pass()
+    assert await fake_model.events(4) == ["pass"] * 4
+    fake_model.fault = RuntimeError("CUDA error: an illegal memory access was encountered")
+    await wait_until(health, serving=False)
+    fake_model.fault = None
+    await wait_until(health, serving=True)
 
 
 async def test_the_first_pass_waits_until_a_fault_ends(
-    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
+    start_monitor: Callable[..., HealthMonitor], fake_model: FakeModel, health: HealthService
 ) -> None:
-    patient.fault = GONE
-    monitor = begin_monitor()
-    assert await patient.questions(3) == ["pass"] * 3
+    fake_model.fault = GONE
+    monitor = start_monitor()
+    assert await fake_model.events(3) == ["pass"] * 3
     assert not health.serving
-    patient.fault = None
+    fake_model.fault = None
     await monitor.wait_for_first_pass()
     assert health.serving
 
 
 async def test_the_monitor_does_not_reverse_a_shutdown(
-    begin_monitor: Callable[..., HealthMonitor], patient: Patient, health: HealthService
+    start_monitor: Callable[..., HealthMonitor], fake_model: FakeModel, health: HealthService
 ) -> None:
-    patient.fault = GONE
-    monitor = begin_monitor()
-    await patient.questions(2)
+    fake_model.fault = GONE
+    monitor = start_monitor()
+    await fake_model.events(2)
     health.shut_down()
-    patient.fault = None
+    fake_model.fault = None
     await monitor.wait_for_first_pass()
     assert not health.serving

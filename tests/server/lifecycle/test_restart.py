@@ -1,4 +1,4 @@
-"""A single service that is restarted under analyses; `benchmarks.restart` does so 50 times."""
+"""Restart of a single service during analyses. `benchmarks.restart` repeats it 50 times."""
 
 from benchmarks import restart
 from zfscope.server.settings import Settings

@@ -1,4 +1,4 @@
-"""Two replicas that are restarted one by one under 16 clients; `benchmarks.shutdown` does so at length."""
+"""Restart of two replicas, one by one, under 16 clients. `benchmarks.shutdown` repeats it."""
 
 from pathlib import Path
 
@@ -18,5 +18,5 @@ def test_restarting_replicas_one_by_one_fails_no_call(settings: Settings, tmp_pa
 
     rounds = shutdown.run(settings.store, *photos, rounds=1, processes=2, each=8, environment=environment)
 
-    for done in rounds:
-        assert done.clean, done
+    for result in rounds:
+        assert result.clean, result

@@ -1,4 +1,4 @@
-"""The service's log: JSON for everything that Python code says, and what repeats itself once."""
+"""The log of the service: everything is logged as JSON, and repeated warnings only once."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from zfscope.server.telemetry.log import configure_log
 configure_log()
 def fail(error):
     raise error
-class Ending:
+class FailingDestructor:
     def __del__(self):
         raise ValueError("in a destructor")
 {body}
@@ -24,22 +24,22 @@ for thread in threading.enumerate():
 """
 
 
-def logged(body: str) -> list[dict[str, Any]]:
-    """Run a program that logs, and return the lines of its stderr as JSON."""
-    done = subprocess.run(
+def run_and_read_log(body: str) -> list[dict[str, Any]]:
+    """Run a program that logs; return the parsed lines of its stderr."""
+    process = subprocess.run(
         [sys.executable, "-W", "default", "-c", PROGRAM.format(body=body)],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    assert done.stdout == ""
-    return [json.loads(line) for line in done.stderr.splitlines()]
+    assert process.stdout == ""
+    return [json.loads(line) for line in process.stderr.splitlines()]
 
 
 def test_a_warning_is_logged_once_even_if_its_text_changes() -> None:
     body = "for number in range(5):\n    warnings.warn(f'odd photo {number}')\nwarnings.warn('another')"
-    first, second = logged(body)
+    first, second = run_and_read_log(body)
     assert (first["event"], first["level"], first["category"]) == ("warning", "warning", "UserWarning")
     assert (first["reason"], second["reason"]) == ("odd photo 0", "another")
     assert first["at"].startswith("<string>:")
@@ -52,7 +52,7 @@ for _ in range(3):
         warnings.simplefilter("always")
         warnings.warn("odd")
 """
-    assert [line["reason"] for line in logged(body)] == ["odd"]
+    assert [line["reason"] for line in run_and_read_log(body)] == ["odd"]
 
 
 def test_a_library_warning_is_logged_once_and_every_error() -> None:
@@ -62,30 +62,30 @@ for number in range(3):
     logging.getLogger("library").warning("odd file %s", number)
     logging.getLogger("library").error("broken file %s", number)
 """
-    lines = [(line["level"], line["event"]) for line in logged(body)]
+    lines = [(line["level"], line["event"]) for line in run_and_read_log(body)]
     errors = [("error", f"broken file {number}") for number in range(3)]
     assert lines == [("warning", "odd file 0"), *errors]
 
 
 @pytest.mark.parametrize(
-    ("body", "event", "words"),
+    ("body", "event", "exception"),
     [
         (
             "threading.Thread(target=fail, args=[ValueError('x')], name='t').start()",
             "a thread failed",
             "ValueError: x",
         ),
-        ("one = Ending()\ndel one", "an exception was ignored", "ValueError: in a destructor"),
+        ("one = FailingDestructor()\ndel one", "an exception was ignored", "ValueError: in a destructor"),
     ],
 )
-def test_an_uncaught_exception_is_logged_as_json(body: str, event: str, words: str) -> None:
-    lines = logged(body)
+def test_an_uncaught_exception_is_logged_as_json(body: str, event: str, exception: str) -> None:
+    lines = run_and_read_log(body)
     assert [line["event"] for line in lines] == [event]
-    assert all(words in line["exception"] for line in lines)
+    assert all(exception in line["exception"] for line in lines)
 
 
 def test_a_thread_that_calls_sys_exit_is_logged_as_json() -> None:
-    (line,) = logged("threading.Thread(target=sys.exit, args=['bye'], name='t').start()")
+    (line,) = run_and_read_log("threading.Thread(target=sys.exit, args=['bye'], name='t').start()")
     assert (line["event"], line["thread"], line["reason"]) == ("a thread ended", "t", "SystemExit: bye")
 
 
@@ -100,14 +100,14 @@ except ValueError:
     log.exception("worse")
 """
     terminal = "sys.stderr.isatty = lambda: True\nconfigure_log()\n"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(body=terminal + body)],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)  # the log's own colours
+    text = re.sub(r"\x1b\[[0-9;]*m", "", process.stderr)  # colour codes of the log itself
     first, *others = text.splitlines()
     assert r"a\x1b[2J\nb" in first
     assert any(line.endswith(r"ValueError: c\x9b2J") for line in others)

@@ -1,4 +1,4 @@
-"""A log that cannot be written: lines are lost and counted, and no call fails."""
+"""A log that cannot be written: lines are dropped and counted, without an exception."""
 
 import fcntl
 import io
@@ -14,12 +14,12 @@ from zfscope.server.telemetry.log import _summary
 from zfscope.server.telemetry.log_stream import LogStream
 
 
-def lost_line(count: int) -> str:
+def format_lost(count: int) -> str:
     return f"lost {count}\n"
 
 
 def pipe(*, blocking: bool) -> tuple[int, IO[str]]:
-    """Return the reading end of a pipe of 4 KiB, and its writing end."""
+    """Return the read end and the write end of a pipe of 4 KiB."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writing, blocking)
@@ -29,16 +29,16 @@ def pipe(*, blocking: bool) -> tuple[int, IO[str]]:
 @pytest.mark.parametrize("blocking", [True, False])
 def test_lines_that_do_not_fit_the_pipe_are_dropped_and_counted(blocking: bool) -> None:
     reading, stream = pipe(blocking=blocking)
-    written = LogStream(stream, lost_line)
+    log = LogStream(stream, format_lost)
     first = "a" * 4000 + "\n"
-    written.write(first)
-    written.write("b" * 200 + "\n")
-    written.write("c\n")
-    assert written.lost == 2
+    log.write(first)
+    log.write("b" * 200 + "\n")
+    log.write("c\n")
+    assert log.lost == 2
     assert os.read(reading, 10_000).decode() == first
-    written.write("d\n")
+    log.write("d\n")
     assert os.read(reading, 10_000).decode() == "lost 2\nd\n"
-    written.write("e\n")
+    log.write("e\n")
     assert os.read(reading, 10_000).decode() == "e\n"
     stream.close()
     os.close(reading)
@@ -46,10 +46,10 @@ def test_lines_that_do_not_fit_the_pipe_are_dropped_and_counted(blocking: bool) 
 
 def test_a_truncated_line_is_terminated_before_the_next() -> None:
     reading, stream = pipe(blocking=True)
-    written = LogStream(stream, lost_line)
-    written.write("a" * 10_000 + "\n")
+    log = LogStream(stream, format_lost)
+    log.write("a" * 10_000 + "\n")
     assert os.read(reading, 10_000) == b"a" * 4096
-    written.write("b\n")
+    log.write("b\n")
     assert os.read(reading, 10_000).decode() == "\nlost 1\nb\n"
     stream.close()
     os.close(reading)
@@ -58,27 +58,27 @@ def test_a_truncated_line_is_terminated_before_the_next() -> None:
 def test_a_closed_reader_drops_lines_without_an_exception() -> None:
     reading, stream = pipe(blocking=True)
     os.close(reading)
-    written = LogStream(stream, lost_line)
-    written.write("a\n")
-    written.write("b\nc\n")
-    assert written.lost == 3
+    log = LogStream(stream, format_lost)
+    log.write("a\n")
+    log.write("b\nc\n")
+    assert log.lost == 3
     stream.close()
-    written.write("d\n")
-    assert written.lost == 4
+    log.write("d\n")
+    assert log.lost == 4
 
 
 def test_a_full_disk_a_closed_stderr_and_a_stream_without_a_descriptor_are_supported() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        written = LogStream(full, lost_line)
-        written.write("a\n")
-        assert written.lost == 1
-    closed = LogStream(None, lost_line)
+        log = LogStream(full, format_lost)
+        log.write("a\n")
+        assert log.lost == 1
+    closed = LogStream(None, format_lost)
     closed.write("a\n")
     assert (closed.lost, closed.isatty()) == (1, False)
     memory = io.StringIO()
-    kept = LogStream(memory, lost_line)
-    kept.write("a\n")
-    assert (kept.lost, memory.getvalue()) == (0, "a\n")
+    log = LogStream(memory, format_lost)
+    log.write("a\n")
+    assert (log.lost, memory.getvalue()) == (0, "a\n")
 
 
 def test_dropped_lines_are_reported_in_the_format_of_other_lines() -> None:

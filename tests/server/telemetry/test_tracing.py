@@ -1,4 +1,4 @@
-"""Traces of a service that sends them to a collector."""
+"""Traces that the service sends to a collector."""
 
 import json
 import queue
@@ -25,21 +25,21 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps what it is sent."""
+    """A collector that keeps the received requests."""
 
     def __init__(self) -> None:
-        self.sent: queue.Queue[Any] = queue.Queue()
+        self.received: queue.Queue[Any] = queue.Queue()
 
     def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        self.sent.put(request)
+        self.received.put(request)
         return trace_service_pb2.ExportTraceServiceResponse()
 
     def spans(self) -> Iterator[tuple[dict[str, str], Span]]:
-        """Give each span that came, with what is said of its process."""
-        while not self.sent.empty():
-            for of_process in self.sent.get().resource_spans:
-                resource = {pair.key: pair.value.string_value for pair in of_process.resource.attributes}
-                for scope in of_process.scope_spans:
+        """Yield each received span with the attributes of its process."""
+        while not self.received.empty():
+            for process_spans in self.received.get().resource_spans:
+                resource = {pair.key: pair.value.string_value for pair in process_spans.resource.attributes}
+                for scope in process_spans.scope_spans:
                     for span in scope.spans:
                         yield resource, span
 
@@ -59,8 +59,8 @@ def attributes(span: Span) -> dict[str, Any]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in span.attributes}
 
 
-def ended(process: "subprocess.Popen[str]") -> str:
-    """End a service, and give its log."""
+def stop(process: "subprocess.Popen[str]") -> str:
+    """Stop a service; return its log."""
     process.send_signal(signal.SIGINT)
     _, log = process.communicate(timeout=120)
     assert process.returncode == 0, log
@@ -76,23 +76,23 @@ def test_a_call_is_a_span_in_the_caller_s_trace_with_child_spans(
     with Client(address) as client, grpc.insecure_channel(address) as channel:
         client.wait_until_ready(60)
         image = image_pb2.Image(encoded=photo)
-        sent = (("traceparent", f"00-{TRACE}-{PARENT}-01"), ("x-request-id", "mine"))
+        metadata = (("traceparent", f"00-{TRACE}-{PARENT}-01"), ("x-request-id", "mine"))
         request = analysis_pb2.MeasureInvarianceRequest(images=[image], layers=["conv1"])
-        AnalysisServiceStub(channel).MeasureInvariance(request, metadata=sent, timeout=60)
+        AnalysisServiceStub(channel).MeasureInvariance(request, metadata=metadata, timeout=60)
         client.classify(photo)
         with pytest.raises(InputError):
             client.classify(b"no photo")
-    log = [json.loads(line) for line in ended(process).splitlines()]
+    log = [json.loads(line) for line in stop(process).splitlines()]
 
-    found = list(servicer.spans())
-    assert all(resource["service.name"] == "zfscope" for resource, _ in found)
-    spans = [span for _, span in found]
+    received = list(servicer.spans())
+    assert all(resource["service.name"] == "zfscope" for resource, _ in received)
+    spans = [span for _, span in received]
     (call,) = (span for span in spans if span.parent_span_id.hex() == PARENT)
     assert call.name == "zfscope.v1.AnalysisService/MeasureInvariance"
     assert (call.kind, call.trace_id.hex()) == (Span.SPAN_KIND_SERVER, TRACE)
-    told = attributes(call)
-    assert (told["rpc.system"], told["rpc.method"]) == ("grpc", "MeasureInvariance")
-    assert (told["rpc.grpc.status_code"], told["zfscope.request_id"]) == (0, "mine")
+    call_attributes = attributes(call)
+    assert (call_attributes["rpc.system"], call_attributes["rpc.method"]) == ("grpc", "MeasureInvariance")
+    assert (call_attributes["rpc.grpc.status_code"], call_attributes["zfscope.request_id"]) == (0, "mine")
     (work,) = (span for span in spans if span.parent_span_id == call.span_id)
     passes = [span for span in spans if span.parent_span_id == work.span_id]
     assert work.name == "work"
@@ -103,7 +103,7 @@ def test_a_call_is_a_span_in_the_caller_s_trace_with_child_spans(
     good, bad = (span for span in spans if span.name == "zfscope.v1.ClassificationService/Classify")
     assert {span.name for span in spans if span.parent_span_id == good.span_id} == {"work", "batch"}
     assert (attributes(bad)["rpc.grpc.status_code"], attributes(bad)["error.type"]) == (3, "INPUT_ERROR")
-    assert bad.status.code == Status.STATUS_CODE_UNSET  # no fault of the service's
+    assert bad.status.code == Status.STATUS_CODE_UNSET  # a client error
     lines = {line.get("request_id"): line for line in log}
     assert lines["mine"]["trace_id"] == TRACE
 
@@ -114,7 +114,7 @@ def test_an_unreachable_collector_does_not_affect_calls(start: Callable[..., Any
         client.wait_until_ready(60)
         assert client.classify(photo).model == "tiny"
 
-    log = [json.loads(line) for line in ended(process).splitlines()]
+    log = [json.loads(line) for line in stop(process).splitlines()]
     assert any("Failed to export traces" in line["event"] for line in log)
 
 
