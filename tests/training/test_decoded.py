@@ -207,7 +207,7 @@ def test_any_change_makes_all_photos_be_decoded_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not fresh:  # the times of files are trusted
-        monkeypatch.setattr(dataset, "_SETTLED_NS", 0)
+        monkeypatch.setattr(dataset, "_TIMESTAMP_RESOLUTION_NS", 0)
     same_sized(folder)
     decoded()
     change(folder)
@@ -248,7 +248,7 @@ def test_restored_photos_are_recognised(decoded: Decode, folder: Path, seen: See
 def test_photos_with_the_same_stamps_are_not_read_again(
     decoded: Decode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "_SETTLED_NS", 0)
+    monkeypatch.setattr(dataset, "_TIMESTAMP_RESOLUTION_NS", 0)
     decoded()
 
     def never(photo: object) -> bytes:
@@ -261,7 +261,7 @@ def test_photos_with_the_same_stamps_are_not_read_again(
 def test_photos_found_unchanged_are_not_read_a_second_time(
     decoded: Decode, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "_SETTLED_NS", 0)
+    monkeypatch.setattr(dataset, "_TIMESTAMP_RESOLUTION_NS", 0)
     decoded()
     for path in folder.rglob("*.png"):
         path.touch()
