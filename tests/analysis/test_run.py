@@ -283,7 +283,7 @@ def test_a_partial_result_is_validated_like_a_complete_one() -> None:
 
 def test_a_cancelled_call_is_not_started() -> None:
     def check_cancelled() -> None:
-        raise Cancelled("the caller went away")
+        raise Cancelled("the client cancelled the call or disconnected")
 
     with pytest.raises(Cancelled):
         run(Fake(Analysis()), context(check_cancelled=check_cancelled), Params())

@@ -268,7 +268,7 @@ def test_progress_increases_and_a_cancelled_call_stops(
 
     def check() -> None:
         if len(reports) == 3:
-            raise Cancelled("the caller went away")
+            raise Cancelled("the client cancelled the call or disconnected")
 
     with pytest.raises(Cancelled):
         analysed(replace(context, check_cancelled=check), covered)

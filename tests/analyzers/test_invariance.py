@@ -216,7 +216,7 @@ def test_a_cancelled_call_stops_between_batches(plain_context: Context) -> None:
 
     def check() -> None:
         if len(looked) == 2:
-            raise Cancelled("the caller went away")
+            raise Cancelled("the client cancelled the call or disconnected")
 
     context = replace(plain_context, check_cancelled=check, progress=lambda share, _: looked.append(share))
     with pytest.raises(Cancelled):

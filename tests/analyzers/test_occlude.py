@@ -462,7 +462,7 @@ def test_a_cancelled_call_stops_between_two_batches(context: Context) -> None:
         nonlocal asked
         asked += 1
         if asked == 2:
-            raise Cancelled("the caller went away")
+            raise Cancelled("the client cancelled the call or disconnected")
 
     with pytest.raises(Cancelled):
         analyze(replace(context, check_cancelled=once), method="full", window=4, stride=2)

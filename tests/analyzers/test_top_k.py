@@ -395,7 +395,7 @@ def test_cancellation_is_checked_before_each_photo_and_each_projection(ready: Co
     assert asked > len({row["path"] for row in rows})
 
     def gone() -> None:
-        raise Cancelled("the caller went away")
+        raise Cancelled("the client cancelled the call or disconnected")
 
     with pytest.raises(Cancelled):
         analyze(replace(ready, check_cancelled=gone))

@@ -81,7 +81,7 @@ def test_a_call_reset_at_its_deadline_raises_cancelled() -> None:
 
 
 def test_a_cancellation_reported_by_the_service_raises_cancelled() -> None:
-    status = status_of(Cancelled("the caller went away"), request_id="r1")
+    status = status_of(Cancelled("the client cancelled the call or disconnected"), request_id="r1")
     trailing = (("grpc-status-details-bin", status.SerializeToString()),)
     call = FailedCall(grpc.StatusCode.CANCELLED, status.message, trailing=trailing)
 

@@ -254,13 +254,13 @@ def test_a_shutdown_fails_calls_that_exceed_the_grace_time(
             running.result(timeout=30)
         assert cut_off.value.code() is grpc.StatusCode.UNAVAILABLE
         assert cut_off.value.details() == (
-            "the service is shutting down, and the call was not done within the grace time of 0.1 s; "
+            "the service is shutting down, and the call did not finish within the grace time of 0.1 s; "
             "send it again"
         )
         held.released.set()
         stopping.result(timeout=30)
     log = capfd.readouterr().out
-    assert "cut off" in log
+    assert "requests aborted" in log
     assert re.search(r"stopped +.*cut_off.*1", log)
 
 

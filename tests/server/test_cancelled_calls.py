@@ -27,7 +27,7 @@ from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 stub = GRPCInferenceServiceStub(grpc.insecure_channel(sys.argv[1]))
 stub.ModelMetadata(inference_pb2.ModelMetadataRequest(), metadata=(("x-request-id", "killed"),))
 """
-REASON = "the client cancelled the call, or its connection ended"
+REASON = "the client cancelled the call or disconnected"
 
 
 class Work:

@@ -255,7 +255,7 @@ def test_a_call_can_be_cancelled_from_another_thread(
             cancel.cancel()
 
         threading.Timer(0.3, later).start()
-        with pytest.raises(Cancelled, match=r"cancelled|went away"):
+        with pytest.raises(Cancelled, match="cancelled"):
             call(photo, **SLOW, cancel=cancel, **more)
         assert time.monotonic() - cancelled_at[0] < 5
         with pytest.raises(Cancelled):

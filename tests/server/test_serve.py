@@ -38,7 +38,7 @@ def test_the_service_prints_its_address_and_stops_on_a_signal(
     lines = {found["event"]: found for found in map(json.loads, log.splitlines())}
     assert lines["started"]["address"] == address
     assert lines["started"]["process"] == process.pid
-    begun, refusing, stopped = (lines[event] for event in ("shutting down", "refusing requests", "stopped"))
+    begun, refusing, stopped = (lines[event] for event in ("shutting down", "rejecting requests", "stopped"))
     assert (begun["reason"], begun["requests"], begun["grace_s"]) == (number.name, 0, 60)
     assert refusing["requests"] == 0
     assert stopped["cut_off"] == 0

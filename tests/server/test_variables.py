@@ -75,5 +75,5 @@ def test_the_service_logs_an_unknown_variable_once(
     assert first.startswith("zfscope listens on"), log
     lines = [json.loads(line) for line in log.splitlines() if "unknown variable" in line]
     assert [(line["event"], line["variable"], line["nearest"]) for line in lines] == [
-        ("an unknown variable is ignored", "ZFSCOPE_MAX_IMAGE_BYTE", "ZFSCOPE_MAX_IMAGE_BYTES")
+        ("unknown variable ignored", "ZFSCOPE_MAX_IMAGE_BYTE", "ZFSCOPE_MAX_IMAGE_BYTES")
     ]

@@ -110,7 +110,7 @@ def test_the_status_of_a_failed_analyzer_names_analyzer_and_package_only() -> No
 
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert status.message == (
-        "the service failed: analyzer 'blur' (zfscope-blur 1.2) failed; see its log for request id r17"
+        "analyzer 'blur' (zfscope-blur 1.2) failed; see the service's log for request id r17"
     )
     names = {"analyzer": "blur", "package": "zfscope-blur", "version": "1.2", "request_id": "r17"}
     assert dict(detail(status, error_details_pb2.ErrorInfo).metadata) == names

@@ -351,7 +351,7 @@ def test_it_stops_when_the_call_is_cancelled(context: Context, passes: int) -> N
 
     def check() -> None:
         if len(reports) == passes:
-            raise Cancelled("the caller went away")
+            raise Cancelled("the client cancelled the call or disconnected")
 
     gone = replace(context, check_cancelled=check, progress=lambda share, _: reports.append(share))
     with pytest.raises(Cancelled):

@@ -217,7 +217,7 @@ def models_request(
                 field=name,
             )
     if not 2 <= len(models) <= MAX_MODELS:
-        raise InputError(f"models has {len(models)}; allowed are 2 to {MAX_MODELS} models", field="models")
+        raise InputError(f"number of models is {len(models)}; 2 to {MAX_MODELS} are allowed", field="models")
     first, *others = [_model_ref(name, f"models[{index}]") for index, name in enumerate(models)]
     asked = {**options, "model": first.name, "version": version_of(first)}
     titles = [title_of(other) for other in others]

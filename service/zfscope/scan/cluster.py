@@ -70,7 +70,7 @@ def _check_listening(address: str) -> None:
         socket.create_connection((parts.hostname, parts.port or _CLIENT_PORT), _CONNECT_S).close()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        message = f"no Ray cluster at '{address}' ({reason}); give {_ADDRESS_FORMATS}"
+        message = f"no Ray cluster at '{address}' ({reason}); use {_ADDRESS_FORMATS}"
         raise RuntimeUnavailable(message, field="address") from error
 
 

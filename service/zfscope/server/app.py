@@ -14,7 +14,7 @@ from grpc_health.v1 import health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
-# matplotlib, here and not in the first request that draws: its import changes the environment for a moment.
+# Import matplotlib now, not in the first request that draws: its import briefly changes the environment.
 import zfscope.images.plotting  # noqa: F401
 from zfscope.inference.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from zfscope.server.backend import Backend
@@ -48,9 +48,9 @@ class Service:
     """gRPC server with its services. Call `start`, `warm_up` and `stop` once each, in this order."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the tokens, and open the store.
+        """Read the tokens and open the store.
 
-        Raises InputError for tokens that cannot be used, and as `Backend` does.
+        Raises InputError for invalid tokens, and the errors of `Backend`.
         """
         self._settings = settings
         self._metrics = Metrics()
@@ -62,9 +62,9 @@ class Service:
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> str:
-        """Answer on the address from now on, NOT_SERVING; return the address with the port that was bound.
+        """Start listening, with health status NOT_SERVING; return the bound address with its port.
 
-        Raises InputError if the address cannot be bound, or is not safe to listen on.
+        Raises InputError if the address cannot be bound or is not safe to listen on.
         """
         connections = self._settings.max_connections or connection_limit()
         options = server_options(self._settings, connections)
@@ -80,13 +80,13 @@ class Service:
 
     @property
     def metrics_address(self) -> str:
-        """The address of the metrics once the service has started; empty without one."""
+        """HOST:PORT of the metrics endpoint after `start`; empty if there is no endpoint."""
         return self._metrics_server.address if self._metrics_server else ""
 
     async def warm_up(self) -> str:
-        """Load the default model, run it once, and turn SERVING; return the model's title.
+        """Load the default model, run a forward pass and report SERVING; return the model's title.
 
-        While the runtime is another process that is not there, this waits for it; callers get an error.
+        Waits for a runtime in another process until it is available; requests fail meanwhile.
         """
         models = self._backend.models
         loaded = await self._backend.readers.run(lambda: models.get("", None))
@@ -99,21 +99,21 @@ class Service:
         return loaded.model.manifest.title
 
     async def stop(self, *, lame_duck_s: float = 0, reason: str = "") -> None:
-        """End the requests as `drain` does, and then the service. reason: of the shutdown, for the log."""
-        begun, times = time.perf_counter(), {"lame_duck_s": lame_duck_s, "grace_s": self._settings.grace_s}
+        """Drain the requests and stop the server. reason: why the service stops, for the log."""
+        started, times = time.perf_counter(), {"lame_duck_s": lame_duck_s, "grace_s": self._settings.grace_s}
         _log.info("shutting down", reason=reason, requests=self._admission.admitted, **times)
         for task in self._background:
             task.cancel()
-        cut_off = await drain(self._admission, self._health, **times)
+        aborted = await drain(self._admission, self._health, **times)
         self._health.end_watches()
         await self._server.stop(LATE_CALLS_S)
         await self._backend.close()
         if self._metrics_server:
             await asyncio.to_thread(self._metrics_server.close)
-        _log.info("stopped", cut_off=cut_off, seconds=round(time.perf_counter() - begun, 3))
+        _log.info("stopped", cut_off=aborted, seconds=round(time.perf_counter() - started, 3))
 
     def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
-        """Return the interceptors of all RPCs, the outermost first."""
+        """Return the interceptors of all RPCs, outermost first."""
         auth = [AuthInterceptor(self._tokens)] if self._tokens else []
         calls = CallInterceptor(self._metrics, max_receive_bytes=self._settings.max_receive_bytes)
         return [calls, *auth, ErrorInterceptor(self._admission, self._settings.deadlines)]
@@ -122,7 +122,7 @@ class Service:
         server, backend = self._server, self._backend
         add_ModelServiceServicer_to_server(ModelService(backend), server)
         add_ClassificationServiceServicer_to_server(ClassificationService(backend), server)
-        analyses = AnalysisService(backend)  # type: ignore[abstract]  # its typed RPCs are added by a table
+        analyses = AnalysisService(backend)  # type: ignore[abstract]  # typed RPCs are added dynamically
         add_AnalysisServiceServicer_to_server(analyses, server)
         add_GRPCInferenceServiceServicer_to_server(InferenceService(backend, self._health), server)
         add_HealthServicer_to_server(self._health, server)
@@ -134,58 +134,58 @@ class Service:
 
 
 def _print_line(line: str) -> None:
-    """Print a line at once: a program that started the service reads it through a pipe."""
-    print(line, flush=True)  # noqa: T201  (for whatever started the service)
+    """Print a line and flush: the parent process may read it through a pipe."""
+    print(line, flush=True)  # noqa: T201  (read by the parent process)
 
 
 async def serve(settings: Settings, *, announce: Callable[[str], object] = _print_line) -> None:
-    """Run the service until SIGTERM, SIGHUP or Ctrl-C; a second signal ends it at once.
+    """Run the service until SIGTERM, SIGHUP or Ctrl-C; a second signal kills it.
 
-    announce: called with the address once it is bound, and with the model once it is served.
+    announce: called with a line of text when the address is bound and when the model is served.
     Raises NotFound, InputError, RuntimeUnavailable or DamagedModel if the service cannot start.
     """
     configure_log()
     announce = _log_print_errors(announce)
-    _warn_of_unknown_variables()
+    _warn_about_unknown_variables()
     raise_open_file_limit()
     end_traces = configure_traces(settings.traces_endpoint)
-    stopped = stop_signal()
+    signalled = stop_signal()
     service = Service(settings)
     announce(f"zfscope listens on {await service.start()}")
     if service.metrics_address:
         announce(f"metrics available at http://{service.metrics_address}/metrics")
     warm, served = asyncio.create_task(service.warm_up()), False
     try:
-        either: set[asyncio.Future[Any]] = {warm, stopped}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        pending: set[asyncio.Future[Any]] = {warm, signalled}
+        await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if warm.done():
             announce(f"zfscope serves {warm.result()}")
             served = True
-            await stopped
+            await signalled
     finally:
         warm.cancel()
-        # No load balancer has to notice the end of a service that never served, or that Ctrl-C ends.
-        number = stopped.result() if stopped.done() else None
+        # Skip the lame-duck time after Ctrl-C, and if the service never reported SERVING.
+        number = signalled.result() if signalled.done() else None
         lame_duck_s = settings.lame_duck_s if served and number == signal.SIGTERM else 0
         await service.stop(
-            lame_duck_s=lame_duck_s, reason=signal.Signals(number).name if number else "the start failed"
+            lame_duck_s=lame_duck_s, reason=signal.Signals(number).name if number else "startup failed"
         )
         await asyncio.to_thread(end_traces)
 
 
 def _log_print_errors(announce: Callable[[str], object]) -> Callable[[str], object]:
-    """Return `announce`, except that a line that cannot be printed is logged."""
+    """Wrap `announce` so that a line that cannot be printed is logged."""
 
     def print_or_log(line: str) -> None:
         try:
             announce(line)
         except OSError as error:
-            _log.warning("an announcement cannot be printed", line=line, reason=error.strerror or str(error))
+            _log.warning("cannot print line", line=line, reason=error.strerror or str(error))
 
     return print_or_log
 
 
-def _warn_of_unknown_variables() -> None:
+def _warn_about_unknown_variables() -> None:
     for name, nearest in unknown_variables():
         hint = {"nearest": nearest} if nearest else {}
-        _log.warning("an unknown variable is ignored", variable=name, **hint)
+        _log.warning("unknown variable ignored", variable=name, **hint)

@@ -69,7 +69,7 @@ def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
     of the exception is not disclosed.
     """
     kind = error_status(error)
-    message, field = f"{_internal_message(error)}; see its log for request id {request_id}", ""
+    message, field = f"{_internal_message(error)} log for request id {request_id}", ""
     fields: Mapping[str, str] = {}
     names = analyzer_of(error)
     if kind is not _INTERNAL and isinstance(error, ZfscopeError):
@@ -116,9 +116,9 @@ def analyzer_of(error: BaseException) -> dict[str, str]:
 def _internal_message(error: BaseException) -> str:
     names = analyzer_of(error)
     if not names:
-        return "the service failed"
+        return "the service failed; see its"
     package = " ".join(names[name] for name in ("package", "version") if name in names) or "of no package"
-    return f"the service failed: analyzer '{names.get('analyzer', '')}' ({package}) failed"
+    return f"analyzer '{names.get('analyzer', '')}' ({package}) failed; see the service's"
 
 
 def _details(

@@ -61,7 +61,7 @@ def test_a_service_failure_is_internal_with_a_request_id_and_no_internal_text(
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Cancelled("the caller went away"), grpc.StatusCode.CANCELLED),
+        (Cancelled("the client cancelled the call or disconnected"), grpc.StatusCode.CANCELLED),
         (RuntimeUnavailable("no onnxruntime here"), grpc.StatusCode.UNAVAILABLE),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_full_method_is_rejected_with_a_retry_delay_and_others_are_served(
         error = classify_error(channel, photo)
 
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert error.details() == "all 1 places for Classify are taken; try again in a moment"
+        assert error.details() == "too many Classify requests in progress (limit 1); try again in a moment"
         retry = error_details_pb2.RetryInfo()
         assert any(detail.Unpack(retry) for detail in rpc_status.from_call(error).details)
         assert retry.retry_delay.seconds == 1

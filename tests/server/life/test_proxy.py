@@ -139,7 +139,7 @@ def test_a_shutdown_behind_a_proxy_behaves_as_without_one(
     with Client(proxy.address) as client:
         running = begin(client)
         service_process.send(signal.SIGTERM)
-        service_process.wait_for_log("refusing requests")
+        service_process.wait_for_log("rejecting requests")
         with pytest.raises(NotReady, match="the service is shutting down; try another one"):
             client.classify(photo)
         held.release()

@@ -41,7 +41,7 @@ def test_after_admission_closes_new_calls_are_rejected_and_running_ones_complete
     with Client(service_process.address) as client:
         running = begin(client)
         service_process.send(signal.SIGTERM)
-        assert service_process.wait_for_log("refusing requests")["requests"] == 1
+        assert service_process.wait_for_log("rejecting requests")["requests"] == 1
 
         for ask in (client.models, lambda: client.analyze("held", [photo], held.parameters)):
             with pytest.raises(NotReady, match=SHUTTING_DOWN):
@@ -66,10 +66,10 @@ def test_a_call_that_exceeds_the_grace_time_fails_and_is_not_restarted(
         failure = running.exception(timeout=60)
 
     assert type(failure) is NotReady
-    assert "was not done within the grace time of 0.2 s; send it again" in str(failure)
+    assert "did not finish within the grace time of 0.2 s; send it again" in str(failure)
     assert service_process.wait() == 0
     assert (held.count("begun"), held.count("cancelled")) == (1, 1)
-    assert service_process.wait_for_log("cut off")["requests"] == 1
+    assert service_process.wait_for_log("requests aborted")["requests"] == 1
     assert service_process.wait_for_log("stopped")["cut_off"] == 1
 
 

@@ -127,7 +127,7 @@ async def test_each_method_has_its_own_limit() -> None:
         with admission.admit(OCCLUDE, 1):
             assert (
                 busy_message(admission, OCCLUDE)
-                == "all 2 places for Occlude are taken; try again in a moment"
+                == "too many Occlude requests in progress (limit 2); try again in a moment"
             )
             with admission.admit(PROJECT, 1):
                 pass
@@ -138,14 +138,16 @@ async def test_each_method_has_its_own_limit() -> None:
 async def test_a_method_can_have_another_limit() -> None:
     admission = open_admission(requests=2, per_method={"Occlude": 1})
     with admission.admit(OCCLUDE, 1), admission.admit(PROJECT, 1), admission.admit(PROJECT, 1):
-        assert busy_message(admission, OCCLUDE).startswith("all 1 places for Occlude")
+        assert busy_message(admission, OCCLUDE).startswith("too many Occlude requests in progress (limit 1)")
 
 
 async def test_requests_over_the_memory_limit_are_rejected() -> None:
     admission = open_admission(bytes=100)
     with admission.admit(OCCLUDE, 60):
         message = busy_message(admission, PROJECT, size=41)
-        assert message == "requests of 60 bytes are in work, and 100 are allowed; try again in a moment"
+        assert message == (
+            "requests in progress take 60 bytes; 41 more would exceed the limit of 100; try again in a moment"
+        )
         with admission.admit(PROJECT, 40):
             pass
     with admission.admit(PROJECT, 41):

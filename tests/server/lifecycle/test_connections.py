@@ -79,9 +79,9 @@ def test_reaching_the_limit_and_falling_below_it_are_each_logged_once(
             open_files[0] = count
             monitor.check()
     assert [(line["event"], line["log_level"], line["limit"]) for line in logs] == [
-        ("connections are refused", "warning", 100),
-        ("connections are accepted again", "info", 100),
-        ("connections are refused", "warning", 100),
+        ("connections rejected", "warning", 100),
+        ("connections accepted again", "info", 100),
+        ("connections rejected", "warning", 100),
     ]
 
 
@@ -140,15 +140,15 @@ def test_a_process_with_few_descriptors_recovers_and_logs_the_limit_once(
         while not logged or logged[-1]["event"] != event:
             logged.append(json.loads(lines.get(timeout=30)))
 
-    wait_for("connections are refused")
+    wait_for("connections rejected")
     with Client(address, timeout_s=30) as client, pytest.raises(NotReady):
         client.health()
     for connection in idle:
         connection.close()
-    wait_for("connections are accepted again")
+    wait_for("connections accepted again")
     with Client(address, timeout_s=30) as client:
         assert client.health() == "SERVING"
     process.terminate()
     wait_for("stopped")
-    assert [line["event"] for line in logged].count("connections are refused") == 1
+    assert [line["event"] for line in logged].count("connections rejected") == 1
     reader.join(timeout=30)

@@ -63,11 +63,17 @@ def test_tensors_are_sent_only_on_request_and_the_picture_by_default(client: Cli
 @pytest.mark.parametrize(
     ("models", "count", "error", "field", "message"),
     [
-        ([], 1, InputError, "models", "models has 0; allowed are 2 to 8"),
-        (["tiny"], 1, InputError, "models", "models has 1; allowed are 2 to 8"),
-        (["tiny"] * 9, 1, InputError, "models", "models has 9; allowed are 2 to 8"),
+        ([], 1, InputError, "models", "number of models is 0; 2 to 8 are allowed"),
+        (["tiny"], 1, InputError, "models", "number of models is 1; 2 to 8 are allowed"),
+        (["tiny"] * 9, 1, InputError, "models", "number of models is 9; 2 to 8 are allowed"),
         (["tiny", ""], 1, InputError, "models[1].name", r"models\[1\].name is empty"),
-        (["tiny", "tiny:0"], 1, InputError, "models[1].version", r"models\[1\].version is 0; 1 or more"),
+        (
+            ["tiny", "tiny:0"],
+            1,
+            InputError,
+            "models[1].version",
+            r"models\[1\].version is 0; it must be at least 1",
+        ),
         (["nobody", "tiny"], 1, NotFound, "model", "model 'nobody' not found"),
         (["tiny", "other", "nobody"], 1, NotFound, "models[2]", "model 'nobody' not found"),
         (["tiny", "tiny:7"], 1, NotFound, "models[1]", "model 'tiny' has no version 7"),

@@ -72,10 +72,10 @@ for number in range(3):
     [
         (
             "threading.Thread(target=fail, args=[ValueError('x')], name='t').start()",
-            "a thread failed",
+            "thread failed",
             "ValueError: x",
         ),
-        ("one = FailingDestructor()\ndel one", "an exception was ignored", "ValueError: in a destructor"),
+        ("one = FailingDestructor()\ndel one", "exception ignored", "ValueError: in a destructor"),
     ],
 )
 def test_an_uncaught_exception_is_logged_as_json(body: str, event: str, exception: str) -> None:
@@ -86,7 +86,7 @@ def test_an_uncaught_exception_is_logged_as_json(body: str, event: str, exceptio
 
 def test_a_thread_that_calls_sys_exit_is_logged_as_json() -> None:
     (line,) = run_and_read_log("threading.Thread(target=sys.exit, args=['bye'], name='t').start()")
-    assert (line["event"], line["thread"], line["reason"]) == ("a thread ended", "t", "SystemExit: bye")
+    assert (line["event"], line["thread"], line["reason"]) == ("thread ended", "t", "SystemExit: bye")
 
 
 def test_on_a_terminal_control_characters_are_escaped_and_each_event_is_one_line() -> None:

@@ -10,7 +10,7 @@ from typing import IO
 import pytest
 import structlog
 
-from zfscope.server.telemetry.log import _summary
+from zfscope.server.telemetry.log import _lost_lines_summary
 from zfscope.server.telemetry.log_stream import LogStream
 
 
@@ -82,6 +82,6 @@ def test_a_full_disk_a_closed_stderr_and_a_stream_without_a_descriptor_are_suppo
 
 
 def test_dropped_lines_are_reported_in_the_format_of_other_lines() -> None:
-    line = json.loads(_summary(3, [structlog.processors.JSONRenderer()]))
-    assert (line["event"], line["level"], line["lines"]) == ("log lines were lost", "warning", 3)
+    line = json.loads(_lost_lines_summary(3, [structlog.processors.JSONRenderer()]))
+    assert (line["event"], line["level"], line["lines"]) == ("log lines lost", "warning", 3)
     assert line["timestamp"].endswith("Z")

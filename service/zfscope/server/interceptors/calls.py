@@ -1,4 +1,4 @@
-"""The outermost interceptor: request ids, and how calls ended, for the log, the metrics and the traces."""
+"""Outermost interceptor: request ids, and the outcome of each call in metrics and traces."""
 
 import asyncio
 import inspect
@@ -21,8 +21,8 @@ from zfscope.server.telemetry.metrics import Metrics
 from zfscope.server.telemetry.tracing import CallSpan
 from zfscope.wire.status import MAX_REQUEST_BYTES, REQUEST_ID, error_status, status_of
 
-# A client may notice its deadline, and cancel the call, this much before the service would.
-_MARGIN_S = 0.05
+# Seconds by which a client may notice its deadline, and cancel the call, before the service does.
+_DEADLINE_MARGIN_S = 0.05
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -32,7 +32,7 @@ _current: ContextVar["CallRecord"] = ContextVar("call")
 
 @dataclass(eq=False)
 class CallRecord:
-    """A call. failure: the reason of its ErrorInfo; empty without one."""
+    """Call in progress. failure: reason in the ErrorInfo of its error; empty without an error."""
 
     method: Method
     request_id: str
@@ -40,10 +40,11 @@ class CallRecord:
 
 
 class CallInterceptor(Interceptor):
-    """Records every call of a method that exists, in the metrics and the traces.
+    """Records all calls of known methods in metrics and traces, and assigns request ids.
 
-    A call has a request id, the caller's own `x-request-id` where that is sane, which its log lines and its
-    trailing metadata carry. That of an answer also has the size limit of requests.
+    The request id is the client's `x-request-id` if it is valid, otherwise a new one. It is added to the
+    call's log lines, initial and trailing metadata. The trailing metadata of a response also has the maximum
+    request size.
     """
 
     def __init__(self, metrics: Metrics, *, max_receive_bytes: int) -> None:
@@ -51,25 +52,25 @@ class CallInterceptor(Interceptor):
         self._limit = (MAX_REQUEST_BYTES, str(max_receive_bytes))
 
     def intercept(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
-        """Return the handler, recorded."""
+        """Return a handler that also records the call."""
         if handler is None:
             return None
         method = find_method(details.method)
-        sent: Metadata = tuple(details.invocation_metadata or ())
+        metadata: Metadata = tuple(details.invocation_metadata or ())
 
         def record(context: Context) -> Any:
-            return self._record(CallRecord(method, request_id_of(sent)), sent, context)
+            return self._record(CallRecord(method, request_id_of(metadata)), metadata, context)
 
         return _wrap(handler, record)
 
     @contextmanager
-    def _record(self, call: CallRecord, sent: Metadata, context: Context) -> Iterator[None]:
-        """Record that a call begins, and how it ended.
+    def _record(self, call: CallRecord, metadata: Metadata, context: Context) -> Iterator[None]:
+        """Record the start and the outcome of a call.
 
-        Nothing is put back at the end: a call has a task of its own, and what is set in it ends with it.
+        Context variables are not reset at the end: each call runs in its own task, which ends with it.
         """
         _current.set(call)
-        span, started = CallSpan(call.method, call.request_id, sent), time.perf_counter()
+        span, started = CallSpan(call.method, call.request_id, metadata), time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=call.request_id, **span.log_fields)
         context.set_trailing_metadata(((REQUEST_ID, call.request_id), self._limit))
@@ -88,30 +89,30 @@ class CallInterceptor(Interceptor):
             span.end(code, failure)
 
 
-def request_id_of(sent: Metadata) -> str:
-    """Take a caller's id for a request, if it can stand in a log as it is; else make one up."""
-    given = next((value for key, value in sent if key == REQUEST_ID), "")
-    return given if isinstance(given, str) and _VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+def request_id_of(metadata: Metadata) -> str:
+    """Return the client's request id if it is safe to log, otherwise a new one."""
+    sent = next((value for key, value in metadata if key == REQUEST_ID), "")
+    return sent if isinstance(sent, str) and _VALID_REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex[:16]
 
 
 async def send_initial_metadata(context: Context) -> None:
-    """Send the initial metadata of the current call, with its request id: its work begins after this.
+    """Send the initial metadata of the current call, with its request id; call it before starting work.
 
-    A gRPC client never sends a call again once it has initial metadata, so no work is begun twice.
+    gRPC clients never retry a call after receiving initial metadata, so no work is started twice.
     """
     await wait_until_sent(context.send_initial_metadata(((REQUEST_ID, _current.get().request_id),)))
 
 
 async def wait_until_sent(sending: Awaitable[None]) -> None:
-    """Wait until something is sent. Raises CancelledError where the caller is gone."""
+    """Wait until a message is sent. Raises CancelledError if the client has disconnected."""
     try:
         await sending
-    except grpc.aio.InternalError as error:  # a fault of the connection, not of the service
+    except grpc.aio.InternalError as error:  # the connection failed, not the service
         raise asyncio.CancelledError from error
 
 
 async def abort(context: Context, error: Exception) -> None:
-    """End the current call with the status that an error has; raises AbortError."""
+    """Abort the current call with the status of an error. Always raises AbortError."""
     call = _current.get()
     call.failure = error_status(error).reason
     status = rpc_status.to_status(status_of(error, request_id=call.request_id))
@@ -119,11 +120,12 @@ async def abort(context: Context, error: Exception) -> None:
     await wait_until_sent(context.abort(status.code, status.details, metadata))
 
 
+# Status codes by number.
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def _code_of(error: BaseException, context: Context) -> grpc.StatusCode:
-    """Return the status of a call that raised."""
+    """Return the status code of a call that raised."""
     if isinstance(error, grpc.aio.AbortError):
         code: Any = context.code()
         return code if isinstance(code, grpc.StatusCode) else _CODES[code]
@@ -133,33 +135,34 @@ def _code_of(error: BaseException, context: Context) -> grpc.StatusCode:
 
 
 def cancellation_code(context: Context) -> grpc.StatusCode:
-    """Return the status of a call that was cancelled: by its deadline, or by its client.
+    """Return the status code of a cancelled call: DEADLINE_EXCEEDED or CANCELLED.
 
-    gRPC reports neither which it was, nor whether the client cancelled the call or its connection ended.
+    gRPC does not report the cause of a cancellation, so it is inferred from the time left. Whether the client
+    cancelled the call or disconnected is unknown.
     """
     left_s: Any = context.time_remaining()
-    late = left_s is not None and left_s <= _MARGIN_S
+    late = left_s is not None and left_s <= _DEADLINE_MARGIN_S
     return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
 
 def _wrap(handler: Handler, record: Callable[[Context], Any]) -> Handler:
-    """Return a handler of the same kind whose function runs inside a context manager."""
+    """Return a handler of the same kind that runs inside the context manager `record(context)`."""
     streams = ("stream" if handler.request_streaming else "unary", handler.response_streaming)
     kind = f"{streams[0]}_{'stream' if streams[1] else 'unary'}"
-    whole = getattr(handler, kind)
+    method = getattr(handler, kind)
 
-    async def answer(request: Any, context: Context) -> Any:
+    async def respond(request: Any, context: Context) -> Any:
         with record(context):
-            return await whole(request, context)
+            return await method(request, context)
 
-    async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
+    async def respond_stream(request: Any, context: Context) -> AsyncIterator[Any]:
         with record(context):
-            async for found in whole(request, context):
-                yield found
+            async for response in method(request, context):
+                yield response
 
-    made: Handler = getattr(grpc, f"{kind}_rpc_method_handler")(
-        answers if inspect.isasyncgenfunction(whole) else answer,
+    wrapped: Handler = getattr(grpc, f"{kind}_rpc_method_handler")(
+        respond_stream if inspect.isasyncgenfunction(method) else respond,
         handler.request_deserializer,
         handler.response_serializer,
     )
-    return made
+    return wrapped

@@ -1,4 +1,4 @@
-"""The interceptor of our RPCs: admission, deadline, log, and the table from errors to statuses."""
+"""Innermost interceptor, for zfscope's RPCs: admission, deadline, log, and the status of errors."""
 
 import asyncio
 import logging
@@ -18,24 +18,26 @@ from zfscope.server.interceptors.calls import abort, cancellation_code, send_ini
 from zfscope.server.lifecycle.admission import AdmissionControl
 from zfscope.wire.status import analyzer_of, error_status
 
-_ZFSCOPE_METHODS = ("/zfscope.", "/inference.")
-# Probes report whether the service takes requests, and so are answered while it does not.
+# Prefixes of the RPCs of zfscope, as opposed to health, reflection and channelz.
+_ZFSCOPE_PREFIXES = ("/zfscope.", "/inference.")
+# Readiness probes: answered even while no requests are admitted.
 _PROBES = frozenset(
     f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady", "ModelReady")
 )
 _REASONS = {
-    grpc.StatusCode.CANCELLED: "the client cancelled the call, or its connection ended",
+    grpc.StatusCode.CANCELLED: "the client cancelled the call or disconnected",
     grpc.StatusCode.DEADLINE_EXCEEDED: "the client's deadline passed",
 }
-_QUIET, _LOUD = logging.DEBUG, logging.INFO
+# Log levels of probes and of other calls.
+_PROBE_LEVEL, _CALL_LEVEL = logging.DEBUG, logging.INFO
 _log = structlog.get_logger("zfscope.server")
 
 
 class ErrorInterceptor(Interceptor):
-    """Guards the RPCs of zfscope; health and reflection pass as they are.
+    """Admits, times and logs the RPCs of zfscope, and turns their exceptions into gRPC statuses.
 
-    A servicer raises; here the RPC is aborted with the status of the error's class, rich details and its
-    request id.
+    Servicers raise domain exceptions; the call is aborted with the status of the exception's class, with rich
+    error details and the request id. Health, reflection and channelz are unchanged.
     """
 
     def __init__(self, admission: AdmissionControl, deadlines: DeadlineLimits) -> None:
@@ -43,9 +45,9 @@ class ErrorInterceptor(Interceptor):
         self._deadlines = deadlines
 
     def intercept(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
-        """Return the handler, handle when it is one of ours."""
+        """Return the handler, wrapped if the method is one of zfscope's."""
         method = details.method
-        if handler is None or not method.startswith(_ZFSCOPE_METHODS):
+        if handler is None or not method.startswith(_ZFSCOPE_PREFIXES):
             return handler
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
@@ -65,11 +67,11 @@ class ErrorInterceptor(Interceptor):
     def _streaming(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
         async def handle(data: bytes, context: Context) -> None:
             async with self._handle(method, context, len(data), stream=True):
-                answers = handler.unary_stream(_parse(handler, data), context)
-                async with aclosing(answers):  # or its work would go on when nobody reads any more
-                    async for answer in answers:
+                responses = handler.unary_stream(_parse(handler, data), context)
+                async with aclosing(responses):  # otherwise the work would continue without a reader
+                    async for response in responses:
                         # Awaited here, so that the deadline also ends a stream whose reader stalls.
-                        await wait_until_sent(context.write(answer))
+                        await wait_until_sent(context.write(response))
 
         return handle
 
@@ -77,9 +79,9 @@ class ErrorInterceptor(Interceptor):
     async def _handle(
         self, method: str, context: Context, size: int, *, stream: bool = False
     ) -> AsyncIterator[None]:
-        """Admit a request, log how it ends, and abort it with the status of what it raises."""
+        """Admit a request and log its outcome; abort it with the status of an exception from the block."""
         log, started = _log.bind(method=method), time.perf_counter()
-        level = _QUIET if method in _PROBES else _LOUD
+        level = _PROBE_LEVEL if method in _PROBES else _CALL_LEVEL
         try:
             with nullcontext() if method in _PROBES else self._admission.admit(method, size):
                 async with time_limit(self._deadlines.timeout_s(context, stream=stream)):
@@ -98,7 +100,7 @@ class ErrorInterceptor(Interceptor):
 
 
 def _parse(handler: Handler, data: bytes) -> Any:
-    """Read the request here, not in grpc, which would answer INTERNAL for bytes that are no message."""
+    """Deserialize a request; grpc itself would return INTERNAL for an invalid one. Raises InputError."""
     try:
         return handler.request_deserializer(data)
     except DecodeError as error:
@@ -113,10 +115,10 @@ def _log_error(log: Any, error: Exception, started: float) -> None:
         log.error(
             "failed", code=code.name, seconds=_seconds_since(started), **analyzer_of(error), exc_info=error
         )
-    elif code is grpc.StatusCode.DATA_LOSS:  # a fault of the store, for its operator to mend
+    elif code is grpc.StatusCode.DATA_LOSS:  # the store is damaged; its operator must repair it
         log.warning("failed", code=code.name, seconds=_seconds_since(started), reason=str(error))
     else:
-        log.info("refused", code=code.name, seconds=_seconds_since(started), reason=str(error)[:200])
+        log.info("rejected", code=code.name, seconds=_seconds_since(started), reason=str(error)[:200])
 
 
 def _seconds_since(started: float) -> float:

@@ -1,1 +1,1 @@
-"""The life of a service: admission of requests, health, connections, shutdown."""
+"""Lifecycle of the service: admission of requests, health, connections and shutdown."""

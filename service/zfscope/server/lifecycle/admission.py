@@ -1,4 +1,4 @@
-"""Admission of requests: none while the service starts or shuts down, and never too much at once."""
+"""Admission control: limits concurrent requests, and admits none during startup and shutdown."""
 
 import asyncio
 from collections import Counter
@@ -12,10 +12,10 @@ from zfscope.errors import Busy, NotReady
 
 @dataclass(frozen=True)
 class AdmissionLimits:
-    """The most that is admitted at once, running or waiting.
+    """Maximum number and size of concurrent requests, running or queued.
 
-    requests: of each method. per_method: of single methods, by name (`Occlude`). bytes: of all requests as
-    they came.
+    requests: maximum per method. per_method: overrides for methods, by name (`Occlude`). bytes: maximum
+    total size of all requests, as received.
     """
 
     requests: int = 64
@@ -23,12 +23,12 @@ class AdmissionLimits:
     bytes: int = 256 << 20
 
     def max_requests(self, method: str) -> int:
-        """Return the limit of a method, named in full: `/zfscope.v1.AnalysisService/Occlude`."""
+        """Return the limit of a method. method: full name, `/zfscope.v1.AnalysisService/Occlude`."""
         return self.per_method.get(method.rpartition("/")[2], self.requests)
 
 
 class AdmissionControl:
-    """Admits requests while it is open and below its limits, and waits until the last one has ended."""
+    """Admits requests while open and below its limits; tracks and aborts admitted ones at shutdown."""
 
     def __init__(self, limits: AdmissionLimits | None = None) -> None:
         self._limits = limits or AdmissionLimits()
@@ -41,19 +41,19 @@ class AdmissionControl:
         self._empty.set()
 
     def open(self) -> None:
-        """Admit requests from now on."""
+        """Start admitting requests."""
         self._closed_reason = ""
 
     def close(self) -> None:
-        """Admit no more requests; admitted ones continue."""
+        """Stop admitting requests; admitted ones continue."""
         self._closed_reason = "the service is shutting down; try another one"
 
     @contextmanager
     def admit(self, method: str, size: int) -> Iterator[None]:
-        """Count a request of `size` bytes as admitted inside the block.
+        """Admit a request of `size` bytes for the duration of the block.
 
-        Raises NotReady while admission is closed, and out of the block once the request is cut off; Busy over
-        a limit.
+        Raises NotReady while admission is closed, Busy over a limit, and NotReady from within the block if
+        `abort_all` aborts the request.
         """
         self._check(method, size)
         task = asyncio.current_task()
@@ -64,7 +64,7 @@ class AdmissionControl:
         try:
             yield
         except asyncio.CancelledError as error:
-            # A caller that cancels at the same time counts more: it is not there to be answered.
+            # If the client cancelled at the same time, its cancellation wins: nobody reads the status.
             if not self._abort_reason or task is None or task.uncancel():
                 raise
             raise NotReady(self._abort_reason) from error
@@ -77,11 +77,11 @@ class AdmissionControl:
 
     @property
     def admitted(self) -> int:
-        """The number of admitted requests that have not ended."""
+        """Number of admitted requests that have not ended."""
         return self._requests.total()
 
     def abort_all(self, reason: str) -> int:
-        """End the admitted requests with NotReady and a reason; return their number."""
+        """Abort the admitted requests with NotReady; return their number. reason: message of the error."""
         self._abort_reason = reason
         for task in self._tasks:
             if task is not None:
@@ -89,7 +89,7 @@ class AdmissionControl:
         return len(self._tasks)
 
     async def wait_until_idle(self, timeout_s: float) -> bool:
-        """Wait until all admitted requests have ended; return False if some have not after the timeout."""
+        """Wait until all admitted requests have ended; return False if the timeout expires first."""
         if not self._requests.total():
             return True
         try:
@@ -101,11 +101,11 @@ class AdmissionControl:
     def _check(self, method: str, size: int) -> None:
         if self._closed_reason:
             raise NotReady(self._closed_reason)
-        places = self._limits.max_requests(method)
-        if self._requests[method] >= places:
+        limit = self._limits.max_requests(method)
+        if self._requests[method] >= limit:
             name = method.rpartition("/")[2]
-            raise Busy(f"all {places} places for {name} are taken; try again in a moment")
-        # A lone request is admitted however long it is: its own limit is that of messages.
+            raise Busy(f"too many {name} requests in progress (limit {limit}); try again in a moment")
+        # A single request of any size is admitted: gRPC already limits the size of a message.
         if self._bytes and self._bytes + size > self._limits.bytes:
-            message = f"requests of {self._bytes:,} bytes are in work, and {self._limits.bytes:,} are allowed"
-            raise Busy(f"{message}; try again in a moment")
+            message = f"requests in progress take {self._bytes:,} bytes; {size:,} more would exceed the limit"
+            raise Busy(f"{message} of {self._limits.bytes:,}; try again in a moment")

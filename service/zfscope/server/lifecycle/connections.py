@@ -1,4 +1,4 @@
-"""The number of connections that a service accepts, within the files that its process may open."""
+"""Maximum number of connections, derived from the limit of open files of the process."""
 
 import asyncio
 from contextlib import suppress
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import structlog
 
+# Seconds between two checks.
 INTERVAL_S = 1.0
-# Descriptors that are kept for files, pipes and connections of the service's own.
+# Descriptors reserved for the files, pipes and outgoing connections of the service.
 _RESERVE = 48
 _MIN_CONNECTIONS = 16
 _MAX_CONNECTIONS = 1 << 20
@@ -15,8 +16,10 @@ _log = structlog.get_logger("zfscope.server")
 
 
 def raise_open_file_limit() -> None:
-    """Raise the limit of open files of this process as far as it is allowed without privileges."""
-    with suppress(ImportError, OSError, ValueError):  # not everywhere, and macOS refuses an unlimited number
+    """Raise the limit of open files of this process to the maximum allowed without privileges."""
+    with suppress(
+        ImportError, OSError, ValueError
+    ):  # no such module on Windows; macOS rejects an infinite limit
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -26,7 +29,7 @@ def raise_open_file_limit() -> None:
 
 
 def connection_limit() -> int:
-    """Return the number of connections for which this process has descriptors."""
+    """Return the number of connections for which this process has file descriptors."""
     try:
         import resource
     except ImportError:
@@ -38,38 +41,39 @@ def connection_limit() -> int:
 
 
 class ConnectionMonitor:
-    """Logs once when no more connections are accepted, and once when there is room again.
+    """Logs when the connection limit is reached, and when connections are accepted again.
 
-    gRPC closes connections over the limit without a word.
+    gRPC closes connections over the limit without logging it.
     """
 
-    def __init__(self, most: int) -> None:
-        """most: the number of connections that are accepted; to be made before any is."""
-        self._most, self._before = most, _count_open_files()
+    def __init__(self, limit: int) -> None:
+        """limit: maximum number of connections. Create the monitor before the first connection."""
+        # Connections are not visible from Python; they are counted as the increase in open files.
+        self._limit, self._before = limit, _count_open_files()
         self._full = False
 
     async def run(self, interval_s: float = INTERVAL_S) -> None:
-        """Look every while, until this is cancelled."""
+        """Check every `interval_s` seconds until cancelled."""
         while self._before is not None:
             await asyncio.sleep(interval_s)
             self.check()
 
     def check(self) -> None:
-        """Compare the descriptors that are open now with those before the first connection."""
+        """Compare the number of open files with that before the first connection; log a change."""
         open_files = _count_open_files()
         if open_files is None or self._before is None:
             return
         connections = open_files - self._before
-        if not self._full and connections >= self._most:
+        if not self._full and connections >= self._limit:
             self._full = True
-            _log.warning("connections are refused", reason="the limit is reached", limit=self._most)
-        elif self._full and connections < 0.9 * self._most:
+            _log.warning("connections rejected", reason="connection limit reached", limit=self._limit)
+        elif self._full and connections < 0.9 * self._limit:
             self._full = False
-            _log.info("connections are accepted again", limit=self._most)
+            _log.info("connections accepted again", limit=self._limit)
 
 
 def _count_open_files() -> int | None:
-    """Count this process's descriptors; None where the system does not list them."""
+    """Return the number of open descriptors of this process; None if the system does not list them."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         with suppress(OSError):
             return sum(1 for _ in Path(folder).iterdir())

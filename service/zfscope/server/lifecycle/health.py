@@ -1,4 +1,4 @@
-"""grpc.health.v1: whether the service takes requests, and the monitor that follows what runs the passes."""
+"""grpc.health.v1: health status of the service, and its monitor, which checks the runtime."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -12,19 +12,20 @@ from grpc_health.v1.health_pb2_grpc import HealthServicer
 from zfscope.errors import RuntimeUnavailable
 from zfscope.server.model_cache import ModelCache
 
+# Seconds between two checks of the runtime.
 INTERVAL_S = 1.0
 _log = structlog.get_logger("zfscope.server")
 
 
 class HealthService(HealthServicer):
-    """The one status of a service and of its parts: NOT_SERVING at first, and at the end for good.
+    """Servicer of grpc.health.v1 with one status for all services; NOT_SERVING initially.
 
-    It replaces grpc's own servicer, in which a watcher that leaves takes the others' notification with it:
-    they would miss a shutdown.
+    Replaces the servicer of grpcio-health-checking: there a watcher that disconnects can swallow the
+    notification of the others, which would miss a shutdown.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        """Answer for services by name, and for all of them under the empty name."""
+        """services: full names of the services; the empty name, for the whole server, is added."""
         self._services = frozenset(("", *services))
         self._status: int = HealthCheckResponse.NOT_SERVING
         self._changed = asyncio.Event()
@@ -33,41 +34,40 @@ class HealthService(HealthServicer):
 
     @property
     def serving(self) -> bool:
-        """Whether the service says that it takes requests."""
+        """Whether the status is SERVING."""
         return self._status == HealthCheckResponse.SERVING
 
     def set(self, *, serving: bool) -> None:
-        """Report a status to all watchers; ignored once the service shuts down."""
+        """Set the status and notify all watchers; ignored after `shut_down`."""
         if not self._final:
             self._status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
             self._wake()
 
     def shut_down(self) -> None:
-        """Report NOT_SERVING, for good."""
+        """Set the status to NOT_SERVING permanently."""
         self.set(serving=False)
         self._final = True
 
     def end_watches(self) -> None:
-        """End the watches, which would never end by themselves."""
+        """End all Watch calls, which otherwise never end."""
         self._ended = True
         self._wake()
 
     async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:  # noqa: N802
-        """Answer with the status; NOT_FOUND for a service that is none of these."""
+        """Return the status; abort with NOT_FOUND for an unknown service."""
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND)
         return HealthCheckResponse(status=self._status)
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> AsyncIterator[HealthCheckResponse]:  # noqa: N802
-        """Yield the status, and every new one, until the watches end: the last one too."""
+        """Yield the status and each change, including the last one before `end_watches`."""
         known, reported = request.service in self._services, None
         while True:
             changed, ended = self._changed, self._ended
             status = self._status if known else HealthCheckResponse.SERVICE_UNKNOWN
             if status != reported:
-                yield HealthCheckResponse(
-                    status=status
-                )  # meanwhile the status may change, and the watches end
+                # Status and `_ended` may change during the yield; `changed`, taken before, is then set.
+                yield HealthCheckResponse(status=status)
                 reported = status
             if ended:
                 return
@@ -79,7 +79,7 @@ class HealthService(HealthServicer):
 
 
 class HealthMonitor:
-    """Sets the health by the runtime of the default model: off while it fails, on again after a pass."""
+    """Sets the health status: NOT_SERVING while the default model's runtime fails, SERVING after a pass."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class HealthMonitor:
         full_passes: bool = False,
         interval_s: float = INTERVAL_S,
     ) -> None:
-        """full_passes: every check is a whole pass; a failing GPU shows in nothing less."""
+        """full_passes: run a forward pass in every check; nothing less detects a failing GPU."""
         self._models, self._health, self._full_passes, self._interval_s = (
             models,
             health,
@@ -99,27 +99,27 @@ class HealthMonitor:
         self._passed = asyncio.Event()
 
     async def wait_for_first_pass(self) -> None:
-        """Wait until a pass has succeeded for the first time."""
+        """Wait until the first forward pass has succeeded."""
         await self._passed.wait()
 
     async def run(self) -> None:
-        """Check again and again, until this is cancelled: by a whole pass first, and after every fault."""
-        serving: bool | None = None  # nothing was reported yet
+        """Check every `interval_s` seconds until cancelled; run a full pass initially and after a failure."""
+        serving: bool | None = None  # not reported yet
         while True:
-            fault = await asyncio.to_thread(self._fault, whole=self._full_passes or not serving)
-            if serving is not (fault is None):
-                serving = fault is None
-                _log_fault(fault)
+            error = await asyncio.to_thread(self._check, full_pass=self._full_passes or not serving)
+            if serving is not (error is None):
+                serving = error is None
+                _log_status(error)
                 self._health.set(serving=serving)
             if serving:
                 self._passed.set()
             await asyncio.sleep(self._interval_s)
 
-    def _fault(self, *, whole: bool) -> Exception | None:
-        """Return what is wrong, if anything is: with any exception the service must not report SERVING."""
+    def _check(self, *, full_pass: bool) -> Exception | None:
+        """Return the runtime's error, if any; no error of any kind may leave the status at SERVING."""
         try:
             loaded = self._models.get("", None)
-            if whole:
+            if full_pass:
                 loaded.warm_up()
             else:
                 loaded.runtime.check()
@@ -128,9 +128,9 @@ class HealthMonitor:
         return None
 
 
-def _log_fault(fault: Exception | None) -> None:
-    if fault is None:
+def _log_status(error: Exception | None) -> None:
+    if error is None:
         _log.info("serving")
     else:
-        expected = isinstance(fault, RuntimeUnavailable)
-        _log.warning("not serving", reason=str(fault), exc_info=None if expected else fault)
+        expected = isinstance(error, RuntimeUnavailable)
+        _log.warning("not serving", reason=str(error), exc_info=None if expected else error)

@@ -1,4 +1,4 @@
-"""AnalysisService: what a network saw in a photo, by the analyzers that are installed."""
+"""AnalysisService: runs the installed analyzers on photos."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,8 +24,8 @@ from zfscope.v1.analysis_pb2_grpc import AnalysisServiceServicer
 from zfscope.wire.convert import to_message
 from zfscope.wire.models import version_of
 
+# Minimum seconds between two partial results: drawing one takes time from the analysis.
 _PARTIAL_INTERVAL_S = 0.5
-"""To draw what there is to see already takes the analyzer's own time: no sooner is it done again."""
 
 
 class AnalysisService(AnalysisServiceServicer):
@@ -42,20 +42,20 @@ class AnalysisService(AnalysisServiceServicer):
     async def Analyze(
         self, request: pb.AnalyzeRequest, context: Context
     ) -> AsyncIterator[pb.AnalyzeResponse]:
-        latest: MessageQueue[pb.AnalyzeResponse] = MessageQueue()
+        messages: MessageQueue[pb.AnalyzeResponse] = MessageQueue()
         cancel = CallCancellation(context)
-        work = partial(analyze, self._backend, request, cancel, latest)
+        work = partial(analyze, self._backend, request, cancel, messages)
         running = asyncio.ensure_future(self._backend.workers.run(work))
         try:
-            async for progress in latest.read_until(running):
+            async for progress in messages.read_until(running):
                 yield progress
             yield await running
-        finally:  # a reader who stalls holds up the end of the call
+        finally:  # cancel now: while a stalled reader blocks the call, the call itself does not end
             cancel.cancel()
 
 
 def _typed_method(typed: TypedAnalysis[Any]) -> Any:
-    """Return the method of an RPC that an analysis has of its own."""
+    """Return the servicer method of an analysis with a dedicated RPC."""
 
     async def method(self: AnalysisService, request: Any, context: Context) -> Message:
         work = partial(answer_typed, typed, self._backend, request, CallCancellation(context))
@@ -70,9 +70,9 @@ for _analysis in TYPED:
 
 
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:
-    """Answer a ListAnalyzers. Blocks."""
+    """Handle a ListAnalyzers call. Blocks."""
     model = backend.models.get(request.model, version_of(request)).model
-    described = [analyzer_info(found, model) for found in backend.registry.values()]
+    described = [analyzer_info(registered, model) for registered in backend.registry.values()]
     return to_message(pb.ListAnalyzersResponse, {"analyzers": described})
 
 
@@ -80,12 +80,12 @@ def analyze(
     backend: Backend,
     request: pb.AnalyzeRequest,
     cancel: CallCancellation,
-    latest: MessageQueue[pb.AnalyzeResponse],
+    messages: MessageQueue[pb.AnalyzeResponse],
 ) -> pb.AnalyzeResponse:
-    """Answer an Analyze: the last message; those before go to `latest`. Blocks.
+    """Handle an Analyze call: return the result; put progress messages into `messages`. Blocks.
 
-    What there is to see already is asked for only when its reader waits for that message, in the thread
-    that tells of it: an analyzer may go on to write to what it shows.
+    A partial result is computed only if the reader is waiting for it, and within the analyzer's report of
+    progress, in the same thread: the analyzer may change its arrays afterwards.
     """
     call = untyped_call(request, backend.image_limits)
     meter, cooldown = ProgressMeter(), Cooldown(_PARTIAL_INTERVAL_S)
@@ -93,10 +93,10 @@ def analyze(
     def report(model: Model, fraction: float, partial: Partial | None) -> None:
         done, seconds_left = meter.read(fraction)
         progress = pb.Progress(fraction=done, seconds_left=seconds_left)
-        if partial is not None and latest.reader_waiting and cooldown.over:
+        if partial is not None and messages.reader_waiting and cooldown.over:
             progress.partial.CopyFrom(analysis_to_wire(partial(), model))
             cooldown.start()
-        latest.put(pb.AnalyzeResponse(progress=progress))
+        messages.put(pb.AnalyzeResponse(progress=progress))
 
     outcome = run_analysis(backend, call, check_cancelled=cancel.check, report=report)
     return pb.AnalyzeResponse(result=outcome_to_wire(outcome))

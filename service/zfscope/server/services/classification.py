@@ -1,4 +1,4 @@
-"""ClassificationService: the likeliest classes of a photo."""
+"""ClassificationService: the most likely classes of a photo."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from zfscope.wire.models import version_of
 
 
 class ClassificationService(ClassificationServiceServicer):
-    """Runs forward passes through the model's runtime, those of several requests at once."""
+    """Classifies photos, with forward passes batched across requests."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -34,7 +34,7 @@ class ClassificationService(ClassificationServiceServicer):
         return response_of(prepared, logits)
 
     async def _prepare(self, request: pb.ClassifyRequest) -> "PreparedRequest":
-        """Read a photo in a thread, and a tensor here: a thread takes longer to wake than that to read."""
+        """Prepare a photo in a thread, a tensor directly: reading it takes less time than waking a thread."""
         work = partial(prepare_request, self._backend, request)
         if request.image.HasField("tensor") and self._backend.models.get_cached(*_model_of(request)):
             return work()
@@ -43,7 +43,7 @@ class ClassificationService(ClassificationServiceServicer):
 
 @dataclass(frozen=True, eq=False)
 class PreparedRequest:
-    """A request that can be answered."""
+    """Validated request, with its image prepared for the model."""
 
     loaded: LoadedModel
     image: Pixels
@@ -51,7 +51,7 @@ class PreparedRequest:
 
 
 def prepare_request(backend: Backend, request: pb.ClassifyRequest) -> PreparedRequest:
-    """Check a request, and prepare its photo for its model. Blocks, but for a tensor and a model at hand."""
+    """Validate a request and prepare its image. Blocks, except for a tensor and a cached model."""
     top = request.top if request.HasField("top") else DEFAULT_TOP
     check_top(top)
     loaded = backend.models.get(*_model_of(request))
@@ -62,12 +62,12 @@ def prepare_request(backend: Backend, request: pb.ClassifyRequest) -> PreparedRe
 
 
 def response_of(prepared: PreparedRequest, logits: NDArray[np.float32]) -> pb.ClassifyResponse:
-    """Return the likeliest classes by the logits of a photo's crops."""
+    """Return the response with the most likely classes. logits: (crops, classes)."""
     image = prepared.image
-    answer = classification(
+    result = classification(
         prepared.loaded.model, logits, prepared.top, photo_size=image.size, warnings=image.warnings
     )
-    return to_message(pb.ClassifyResponse, answer)
+    return to_message(pb.ClassifyResponse, result)
 
 
 def _model_of(request: pb.ClassifyRequest) -> tuple[str, int | None]:

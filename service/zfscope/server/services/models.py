@@ -1,4 +1,4 @@
-"""ModelService: what models there are, and what they are made of."""
+"""ModelService: lists and describes the models of the store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from zfscope.wire.models import version_of
 
 
 class ModelService(ModelServiceServicer):
-    """Reads manifests; no weights are loaded."""
+    """Describes models from their manifests, without loading weights."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -40,21 +40,21 @@ class ModelService(ModelServiceServicer):
 
 
 def list_models(backend: Backend) -> pb.ListModelsResponse:
-    """Answer a ListModels. Blocks."""
+    """Handle a ListModels call. Blocks."""
     default = backend.models.default
-    return pb.ListModelsResponse(models=[_listed(found, default) for found in backend.models.listing()])
+    return pb.ListModelsResponse(models=[_summary(entry, default) for entry in backend.models.listing()])
 
 
 def get_model(backend: Backend, request: pb.GetModelRequest) -> pb.GetModelResponse:
-    """Answer a GetModel. Blocks."""
+    """Handle a GetModel call. Blocks."""
     manifest = backend.models.manifest(request.model, version_of(request))
-    with _sendable(manifest):
+    with _report_unsendable(manifest):
         return to_message(pb.GetModelResponse, model_info(manifest, backend.models.default))
 
 
 @contextmanager
-def _sendable(manifest: Manifest) -> Iterator[None]:
-    """Translate protobuf's error about a number that a field cannot hold. Raises DamagedModel."""
+def _report_unsendable(manifest: Manifest) -> Iterator[None]:
+    """Raise DamagedModel in place of protobuf's error for a number that does not fit its field."""
     try:
         yield
     except ValueError as error:
@@ -63,11 +63,11 @@ def _sendable(manifest: Manifest) -> Iterator[None]:
         ) from error
 
 
-def _listed(found: Manifest | DamagedEntry, default: tuple[str, int]) -> pb.ModelSummary:
-    if isinstance(found, Manifest):
+def _summary(entry: Manifest | DamagedEntry, default: tuple[str, int]) -> pb.ModelSummary:
+    if isinstance(entry, Manifest):
         try:
-            with _sendable(found):
-                return to_message(pb.ModelSummary, model_summary(found, default))
+            with _report_unsendable(entry):
+                return to_message(pb.ModelSummary, model_summary(entry, default))
         except DamagedModel as error:
-            found = DamagedEntry(found.name, found.version, error.message)
-    return to_message(pb.ModelSummary, model_summary(found, default))
+            entry = DamagedEntry(entry.name, entry.version, error.message)
+    return to_message(pb.ModelSummary, model_summary(entry, default))

@@ -1,4 +1,4 @@
-"""Requests for analyses as calls of an analyzer, and their outcomes as messages, typed or not."""
+"""Conversion between analysis requests and analyzer calls, and between outcomes and responses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ from zfscope.wire.convert import to_message, to_values
 from zfscope.wire.images import image_from_wire
 from zfscope.wire.models import title_of, version_of
 
-# Photos of any request, whatever its analyzer takes.
+# Maximum number of photos in a request, independent of the analyzer.
 MAX_IMAGES = 4096
 
 # Fields of requests that are not parameters of the analyzer.
@@ -31,9 +31,9 @@ _COMMON = frozenset({"model", "version", "image", "images", "pictures", "tensors
 
 
 def call_from_request(request: Any, limits: DecodeLimits, analyzer: str, **fields: Any) -> AnalysisCall:
-    """Return the call that a request makes of an analyzer. fields: of the call, where they differ.
+    """Return the analyzer call of a request. fields: fields of the call that override the request's.
 
-    Raises InputError, naming the field, for a value that is not allowed.
+    Raises InputError with the request field for an invalid value.
     """
     call = {
         "photos": _photos(request, limits),
@@ -46,23 +46,23 @@ def call_from_request(request: Any, limits: DecodeLimits, analyzer: str, **field
 
 
 def untyped_call(request: pb.AnalyzeRequest, limits: DecodeLimits) -> AnalysisCall:
-    """Return the call of an Analyze. Raises InputError for parameters that are not JSON."""
+    """Return the analyzer call of an Analyze request. Raises InputError for parameters that are not JSON."""
     try:
         parameters = json_format.MessageToDict(request.parameters)
     except (json_format.SerializeToJsonError, ValueError) as error:
-        raise InputError(f"the parameters hold what JSON cannot: {error}", field="parameters") from error
+        raise InputError(f"parameters are not valid JSON: {error}", field="parameters") from error
     return call_from_request(request, limits, request.analyzer, parameters=parameters, under="parameters")
 
 
 def typed_call(typed: TypedAnalysis[Any], request: Any, limits: DecodeLimits, max_units: int) -> AnalysisCall:
-    """Return the call of an RPC that an analysis has of its own.
+    """Return the analyzer call of a request to an analysis's dedicated RPC.
 
-    max_units: that one Project may ask for. Raises InputError, naming the field, for a value that is not
-    allowed, and TooMuchWork for too many units.
+    max_units: maximum units per Project request. Raises InputError with the request field for an invalid
+    value, and TooMuchWork for too many units.
     """
     if typed is ARCHITECTURES:
         return _architectures_call(request, limits)
-    # The number of units is checked first: values made of a million of them take half a gigabyte.
+    # Check the number of units before converting them: a million would take half a gigabyte.
     admit = _check_units(request, max_units) if typed is PROJECT else None
     parameters = to_values(request, leave_out=_COMMON)
     return call_from_request(request, limits, typed.analyzer, parameters=parameters, admit=admit)
@@ -71,7 +71,7 @@ def typed_call(typed: TypedAnalysis[Any], request: Any, limits: DecodeLimits, ma
 def answer_typed(
     typed: TypedAnalysis[Any], backend: Backend, request: Message, cancel: CallCancellation
 ) -> Message:
-    """Answer an RPC that an analysis has of its own. Blocks."""
+    """Handle a call of an analysis's dedicated RPC. Blocks."""
     with rename_fields(typed.field_of):
         call = typed_call(typed, request, backend.image_limits, backend.settings.max_units)
         outcome = analyze(backend, call, check_cancelled=cancel.check)
@@ -80,28 +80,28 @@ def answer_typed(
 
 
 def analysis_to_wire(analysis: Analysis, model: Model, sizes: Sequence[Size] = ()) -> pb.Analysis:
-    """Return an analysis by a model as a message. sizes: of its photos, (height, width) in pixels."""
+    """Return a model's analysis as a message. sizes: (height, width) of each photo in pixels."""
     values = {"model": model.name, "version": model.version, "photos": sizes}
     return to_message(pb.Analysis, {**vars(analysis), **values})
 
 
 def outcome_to_wire(outcome: AnalysisOutcome) -> pb.Analysis:
-    """Return the outcome of a call as a message."""
+    """Return the outcome of an analyzer call as a message."""
     return analysis_to_wire(outcome.analysis, outcome.model, outcome.sizes)
 
 
 def images_by_field(images: Sequence[image_pb2.Image]) -> dict[str, image_pb2.Image]:
-    """Return the photos of a request that takes several by their fields: images[0], images[1] ...
+    """Return the photos of a request by field: images[0], images[1], ...
 
-    Raises InputError for more than any analyzer can be meant to take, before memory is spent on each.
+    Raises InputError for more than MAX_IMAGES photos, before allocating memory for each.
     """
     if len(images) > MAX_IMAGES:
-        raise InputError(f"images has {len(images):,}; a request has {MAX_IMAGES:,} at most", field="images")
+        raise InputError(f"{len(images):,} images; a request may have up to {MAX_IMAGES:,}", field="images")
     return {f"images[{index}]": image for index, image in enumerate(images)}
 
 
 def prepared_by_field(images: Mapping[str, image_pb2.Image], limits: DecodeLimits) -> dict[str, Prepare]:
-    """Return functions that decode photos and prepare them for a model, by the photos' fields."""
+    """Return functions that decode photos and prepare them for a model, by request field."""
 
     def prepare(image: image_pb2.Image, field: str) -> Prepare:
         return lambda model: image_from_wire(image, model, limits=limits, field=field)
@@ -117,14 +117,14 @@ def _photos(request: Any, limits: DecodeLimits) -> dict[str, Prepare]:
 
 
 def _check_units(request: pb.ProjectRequest, most: int) -> Callable[[Model, Any], None]:
-    """Raise TooMuchWork for more units than one Project may ask for; return the same check of `top`."""
+    """Raise TooMuchWork for too many units; return a check of `top`, which needs the model and parameters."""
     if request.units and request.HasField("top"):
-        raise InputError(f"top is {request.top} and units are given too; give one of the two", field="top")
+        raise InputError(f"top is {request.top}, but units are set too; set only one of them", field="top")
     _check_count(len(request.units), most, field="units")
 
     def check_top(model: Model, params: Any) -> None:
         maps = model.network.shapes.get(params.layer, (0,))[0]
-        if request.top <= maps:  # of more, the analyzer says how many maps there are
+        if request.top <= maps:  # the analyzer itself rejects a larger number
             _check_count(request.top, most, field="top")
 
     return check_top
@@ -132,19 +132,20 @@ def _check_units(request: pb.ProjectRequest, most: int) -> Callable[[Model, Any]
 
 def _check_count(units: int, most: int, *, field: str) -> None:
     if units > most:
-        raise TooMuchWork(f"{units} units; one request may ask for {most} at most", field=field)
+        raise TooMuchWork(f"{units} units; one request may have up to {most}", field=field)
 
 
 def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeLimits) -> AnalysisCall:
-    """Return the call of a CompareArchitectures: the first model is asked, with the others as a parameter.
+    """Return the analyzer call of a CompareArchitectures request.
 
-    Raises InputError, naming the field, for models that are not well named.
+    The first model runs the analyzer; the others are its parameter. Raises InputError with the request field
+    for a wrong number of models or an invalid model reference.
     """
     count = len(request.models)
     if not 2 <= count <= MAX_MODELS:
-        raise InputError(f"models has {count}; allowed are 2 to {MAX_MODELS} models", field="models")
+        raise InputError(f"number of models is {count}; 2 to {MAX_MODELS} are allowed", field="models")
     for index, model in enumerate(request.models):
-        _check_named(model, f"models[{index}]")
+        _check_reference(model, f"models[{index}]")
     first, *others = request.models
     return AnalysisCall(
         ARCHITECTURES.analyzer,
@@ -157,8 +158,10 @@ def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeL
     )
 
 
-def _check_named(model: pb.ModelRef, field: str) -> None:
+def _check_reference(model: pb.ModelRef, field: str) -> None:
     if not model.name:
-        raise InputError(f"{field}.name is empty", field=f"{field}.name")
+        raise InputError(f"{field}.name is empty; set it to a model's name", field=f"{field}.name")
     if model.HasField("version") and model.version < 1:
-        raise InputError(f"{field}.version is {model.version}; 1 or more", field=f"{field}.version")
+        raise InputError(
+            f"{field}.version is {model.version}; it must be at least 1", field=f"{field}.version"
+        )

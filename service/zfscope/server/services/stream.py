@@ -1,4 +1,4 @@
-"""From a thread that works to a stream that is read: the newest messages only, so that none pile up."""
+"""Progress messages from a worker thread to a response stream; only the newest are kept."""
 
 import asyncio
 import time
@@ -9,43 +9,45 @@ T = TypeVar("T")
 
 
 class MessageQueue(Generic[T]):
-    """Holds what was not read yet: the message that somebody waited for, and after it the newest.
+    """Queue of at most two messages from a worker thread to an asynchronous reader.
 
-    A newer one takes the place of one that nobody waited for.
+    It keeps the message that the reader was waiting for, and after it the newest one; each new message
+    replaces the previous one that the reader was not waiting for. So a slow reader never delays the work, and
+    memory stays bounded.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._unread: list[tuple[T, bool]] = []
+        self._unread: list[tuple[T, bool]] = []  # with whether the reader was waiting for it
         self._changed = asyncio.Event()
-        self._awaited = False
+        self._reader_waiting = False
 
     @property
     def reader_waiting(self) -> bool:
-        """Whether somebody waits for the next message, so that none takes its place; from any thread."""
-        return self._awaited
+        """Whether the reader waits for the next message, which is then never replaced. Thread-safe."""
+        return self._reader_waiting
 
     def put(self, message: T) -> None:
-        """Leave a message; from any thread."""
-        awaited, self._awaited = self._awaited, False
-        self._loop.call_soon_threadsafe(self._take, message, awaited)
+        """Add a message. Thread-safe."""
+        awaited, self._reader_waiting = self._reader_waiting, False
+        self._loop.call_soon_threadsafe(self._append, message, awaited)
 
     async def read_until(self, work: "asyncio.Future[Any]") -> AsyncIterator[T]:
-        """Yield messages until the work is done; it is cancelled when nobody reads any more."""
+        """Yield messages until the work is done. Closing the generator cancels the work."""
         work.add_done_callback(lambda _: self._changed.set())
         try:
             while not work.done() or self._unread:
-                self._awaited = True
+                self._reader_waiting = True
                 await self._changed.wait()
                 self._changed.clear()
                 while self._unread:
                     message, _ = self._unread.pop(0)
                     yield message
         finally:
-            self._awaited = False
+            self._reader_waiting = False
             work.cancel()
 
-    def _take(self, message: T, awaited: bool) -> None:
+    def _append(self, message: T, awaited: bool) -> None:
         if self._unread:
             _, last_was_awaited = self._unread[-1]
             if not last_was_awaited:
@@ -55,7 +57,7 @@ class MessageQueue(Generic[T]):
 
 
 class Cooldown:
-    """A time in which something is not done again; it is over before it begins for the first time."""
+    """Minimum interval between two actions. The first action need not wait."""
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -64,9 +66,9 @@ class Cooldown:
 
     @property
     def over(self) -> bool:
-        """Whether the cooldown has passed."""
+        """Whether the interval since the last `start` has passed."""
         return self._clock() >= self._end
 
     def start(self) -> None:
-        """Begin the cooldown, again if it lasts."""
+        """Start the interval, or restart it."""
         self._end = self._clock() + self._seconds

@@ -1,4 +1,4 @@
-"""The service's log: one line for each event on stderr, JSON unless stderr is a terminal."""
+"""Log of the service on stderr: one line per event, JSON unless stderr is a terminal."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ from zfscope.server.telemetry.log_stream import LogStream
 from zfscope.text import harmless, printable
 
 _log = structlog.get_logger("zfscope.server")
-# What every line states besides its event.
+# Processors of every line.
 _COMMON_PROCESSORS: tuple[Processor, ...] = (
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -23,27 +23,27 @@ _COMMON_PROCESSORS: tuple[Processor, ...] = (
 
 
 def configure_log() -> None:
-    """Send the log to stderr, from INFO up, with what libraries log and warn of, and exceptions in threads.
+    """Send the log to stderr, from INFO up, with libraries' logs and warnings and uncaught exceptions.
 
-    What is logged while a call is answered has its request id. A library's warning is logged once for each
-    line of code that it comes from: a folder of odd photos would repeat it for each of them.
+    Lines of a call have its request id. A library's warning is logged once per source line; otherwise a
+    folder of unusual photos would repeat it for each.
     """
-    stream = LogStream(sys.stderr, lambda lines: _summary(lines, renderers))
+    stream = LogStream(sys.stderr, lambda lines: _lost_lines_summary(lines, renderers))
     # JSON escapes control characters itself.
     renderers: list[Processor] = (
         [_escape, structlog.dev.ConsoleRenderer()]
         if stream.isatty()
         else [structlog.processors.JSONRenderer()]
     )
-    known: list[Processor] = [structlog.contextvars.merge_contextvars, *_COMMON_PROCESSORS]
+    processors: list[Processor] = [structlog.contextvars.merge_contextvars, *_COMMON_PROCESSORS]
     structlog.configure(
-        processors=[*known, *renderers],
+        processors=[*processors, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),
     )
     handler = logging.StreamHandler(stream)
-    shown = [ProcessorFormatter.remove_processors_meta, *renderers]
-    handler.setFormatter(ProcessorFormatter(foreign_pre_chain=known, processors=shown))
+    rendering = [ProcessorFormatter.remove_processors_meta, *renderers]
+    handler.setFormatter(ProcessorFormatter(foreign_pre_chain=processors, processors=rendering))
     handler.addFilter(_OncePerSourceLine())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     warnings.showwarning = _Warnings()
@@ -53,26 +53,26 @@ def configure_log() -> None:
 
 
 def lines_lost() -> int:
-    """Return the number of lines that could not be written since the log was configured."""
+    """Return the number of lines that could not be written since `configure_log`."""
     return _ConfiguredLog.stream.lost if _ConfiguredLog.stream else 0
 
 
 class _ConfiguredLog:
-    """The stream of the log of this process."""
+    """Log stream of this process; None before `configure_log`."""
 
     stream: LogStream | None = None
 
 
-def _summary(lines: int, renderers: list[Processor]) -> str:
-    """Return the line that reports lost lines, in the form of all others."""
-    event: Any = {"event": "log lines were lost", "lines": lines}
+def _lost_lines_summary(lines: int, renderers: list[Processor]) -> str:
+    """Return the line that reports the number of lost lines."""
+    event: Any = {"event": "log lines lost", "lines": lines}
     for process in (*_COMMON_PROCESSORS, *renderers):
         event = process(None, "warning", event)
     return f"{event}\n"
 
 
 def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Escape control characters of files, callers and analyzers; only a traceback has several lines."""
+    """Escape control characters from files, clients and analyzers; tracebacks keep their line breaks."""
     return {
         key: (printable if key == "exception" else harmless)(value) if isinstance(value, str) else value
         for key, value in event.items()
@@ -80,14 +80,14 @@ def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 class _OncePerSourceLine(logging.Filter):
-    """Lets a warning through once for each line of code that logs it, and every error."""
+    """Passes all errors, and other records once per source line."""
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: set[tuple[str, int]] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is to be logged."""
+        """Return whether to log the record."""
         source = record.pathname, record.lineno
         if record.levelno >= logging.ERROR or source not in self._seen:
             self._seen.add(source)
@@ -96,7 +96,7 @@ class _OncePerSourceLine(logging.Filter):
 
 
 class _Warnings:
-    """Logs a Python warning once for each line of code that it comes from."""
+    """Logs each Python warning once per source line; replaces `warnings.showwarning`."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, int, type[Warning]]] = set()
@@ -118,15 +118,15 @@ class _Warnings:
             )
 
 
-def _log_thread(found: threading.ExceptHookArgs) -> None:
-    """Log what ended a thread that nobody waits for, such as one that an analyzer started."""
-    name = found.thread.name if found.thread else ""
-    if found.exc_value is None or isinstance(found.exc_value, SystemExit):
-        _log.warning("a thread ended", thread=name, reason=f"{found.exc_type.__name__}: {found.exc_value}")
+def _log_thread(args: threading.ExceptHookArgs) -> None:
+    """Log the exception that ended a thread, such as one started by an analyzer."""
+    name = args.thread.name if args.thread else ""
+    if args.exc_value is None or isinstance(args.exc_value, SystemExit):
+        _log.warning("thread ended", thread=name, reason=f"{args.exc_type.__name__}: {args.exc_value}")
     else:
-        _log.error("a thread failed", thread=name, exc_info=found.exc_value)
+        _log.error("thread failed", thread=name, exc_info=args.exc_value)
 
 
-def _log_unraisable(found: "sys.UnraisableHookArgs") -> None:
-    """Log an exception that Python could not raise, such as one of a destructor."""
-    _log.error("an exception was ignored", at=repr(found.object)[:200], exc_info=found.exc_value or True)
+def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
+    """Log an exception that Python cannot raise, such as one in a destructor."""
+    _log.error("exception ignored", at=repr(args.object)[:200], exc_info=args.exc_value or True)
