@@ -123,8 +123,8 @@ def test_a_warning_about_a_photo_is_one_line_on_stderr(
     field = "images[0].encoded" if command[0] == "analyze" else "image.encoded"
     assert result.code == 0
     assert result.stderr.splitlines() == [
-        f"zfscope: warning: {field}: a GIF file of several frames or pages, of which the first was used; "
-        "to use another, save it as a file of its own"
+        f"zfscope: warning: {field}: the GIF file has several frames or pages, and the first was used; "
+        "to use another one, save it as a separate file"
     ]
 
 

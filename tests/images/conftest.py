@@ -1,4 +1,4 @@
-"""Synthetic photos, and files made of them."""
+"""Fixtures for synthetic photos and encoded files."""
 
 import io
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from PIL import Image
 
 Rgb = NDArray[np.uint8]
 
-# Machines differ and may be busy: no deadline; and the same examples everywhere.
+# No deadline, since machines may be slow; the same examples on every machine.
 settings.register_profile("zfscope", deadline=None, derandomize=True)
 settings.load_profile("zfscope")
 
 
 @pytest.fixture
 def noise() -> Callable[..., Rgb]:
-    """Make a photo of random pixels, so that any that is moved or changed is noticed."""
+    """Create photos of random pixels, in which any moved or changed pixel shows."""
 
     def make(height: int, width: int, seed: int = 0) -> Rgb:
         return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
@@ -28,8 +28,8 @@ def noise() -> Callable[..., Rgb]:
 
 
 @pytest.fixture
-def places() -> Callable[[Rgb, Rgb], list[tuple[int, int]]]:
-    """Find where in a picture a smaller one lies: x, y of each place."""
+def find_picture() -> Callable[[Rgb, Rgb], list[tuple[int, int]]]:
+    """Find all positions (x, y) of a smaller picture in a picture."""
 
     def find(picture: Rgb, part: Rgb) -> list[tuple[int, int]]:
         height, width = part.shape[:2]
@@ -42,7 +42,7 @@ def places() -> Callable[[Rgb, Rgb], list[tuple[int, int]]]:
 
 @pytest.fixture
 def encoded() -> Callable[..., bytes]:
-    """Encode an array, or a Pillow image, in a format."""
+    """Encode an array or a Pillow image in a format."""
 
     def encode(picture: NDArray[Any] | Image.Image, name: str, **options: Any) -> bytes:
         image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture

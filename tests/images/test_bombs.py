@@ -1,4 +1,4 @@
-"""Sizes read from the bytes of files that Pillow would trip over."""
+"""Tests of image sizes that are read from the bytes because Pillow would allocate too much."""
 
 import io
 import struct
@@ -23,30 +23,30 @@ def gif(
 
 @pytest.mark.parametrize("palette", [True, False])
 @pytest.mark.parametrize("before", [b"", b"\x21\xf9\x04\0\0\0\0\0", b"\x21\xfe\x03abc\x02de\0" * 3])
-def test_a_gif_is_as_large_as_its_screen_or_its_first_frame(palette: bool, before: bytes) -> None:
+def test_gif_size_covers_screen_and_first_frame(palette: bool, before: bytes) -> None:
     assert gif_size(gif((40, 30), (0, 0, 20, 10), palette=palette, before=before)) == (40, 30)
     assert gif_size(gif((40, 30), (5, 7, 40, 30), palette=palette, before=before)) == (45, 37)
 
 
-def test_the_size_of_a_gif_is_what_pillow_reads(
+def test_gif_size_matches_pillow(
     encoded: Callable[..., bytes], noise: Callable[..., NDArray[np.uint8]]
 ) -> None:
     data = encoded(Image.fromarray(noise(31, 17)).quantize(64), "GIF", comment=b"x" * 1000)
     assert gif_size(data) == (17, 31)
 
 
-def test_a_gif_that_ends_early_is_an_index_error() -> None:
+def test_a_truncated_gif_raises_index_error() -> None:
     with pytest.raises(IndexError):
         gif_size(gif((40, 30), (0, 0, 40, 30), palette=True)[:18])
 
 
 @pytest.mark.parametrize("before", [b"\x21\xfe" + b"\x01a" * 100_001 + b"\0", b"\x21\xfe\0" * 100_001])
-def test_a_gif_of_endless_tiny_blocks_is_given_up(before: bytes) -> None:
+def test_a_gif_with_too_many_blocks_is_rejected(before: bytes) -> None:
     with pytest.raises(ValueError, match="more than 100,000 blocks before the first frame"):
         gif_size(gif((4, 4), (0, 0, 4, 4), palette=False, before=before))
 
 
-def test_only_a_tiled_tiff_has_tiles(
+def test_tile_size_is_zero_for_strips_and_other_formats(
     encoded: Callable[..., bytes], noise: Callable[..., NDArray[np.uint8]]
 ) -> None:
     data = encoded(noise(8, 8), "TIFF")
@@ -55,7 +55,7 @@ def test_only_a_tiled_tiff_has_tiles(
     assert tiff_tile_size(png) == (0, 0)
 
 
-def test_a_second_frame_of_a_gif_is_noticed_behind_whatever_stands_between() -> None:
+def test_a_second_gif_frame_is_found_after_extensions() -> None:
     one = gif((4, 4), (0, 0, 4, 4), palette=True)
     between = b"\x21\xf9\x04\0\0\0\0\0" + b"\x21\xfe\x03abc\0"
     assert gif_has_several_frames(one[:-1] + between + one[19:])
@@ -64,6 +64,6 @@ def test_a_second_frame_of_a_gif_is_noticed_behind_whatever_stands_between() -> 
     assert not gif_has_several_frames(one[:-1])
 
 
-def test_a_gif_of_endless_tiny_blocks_is_not_looked_through_for_a_second_frame() -> None:
+def test_the_search_for_a_second_gif_frame_stops_after_too_many_blocks() -> None:
     one = gif((4, 4), (0, 0, 4, 4), palette=False)
     assert not gif_has_several_frames(one[:-1] + b"\x21\xfe\0" * 100_001 + one[13:])

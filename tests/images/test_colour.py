@@ -1,4 +1,4 @@
-"""Every kind of pixel becomes upright 8-bit RGB."""
+"""Tests of the conversion of all pixel formats to upright 8-bit RGB."""
 
 import io
 import struct
@@ -20,12 +20,12 @@ ORIENTATION = 0x0112
 
 
 def stored_as(upright: Rgb, orientation: int) -> Rgb:
-    """Store a picture as a camera held that way: the EXIF standard's table, pixel by pixel.
+    """Store an upright picture with an EXIF orientation, pixel by pixel, by the table of the EXIF standard.
 
-    It says at which side of the upright picture row 0 and column 0 of the stored one lie.
+    The table gives the side of the upright picture where row 0 and column 0 of the stored picture lie.
     """
     height, width = upright.shape[:2]
-    place: dict[int, Callable[[int, int], tuple[int, int]]] = {
+    upright_index: dict[int, Callable[[int, int], tuple[int, int]]] = {
         1: lambda r, c: (r, c),
         2: lambda r, c: (r, width - 1 - c),
         3: lambda r, c: (height - 1 - r, width - 1 - c),
@@ -36,7 +36,7 @@ def stored_as(upright: Rgb, orientation: int) -> Rgb:
         8: lambda r, c: (height - 1 - c, r),
     }
     rows, columns = (height, width) if orientation < 5 else (width, height)
-    stored = [[upright[place[orientation](r, c)] for c in range(columns)] for r in range(rows)]
+    stored = [[upright[upright_index[orientation](r, c)] for c in range(columns)] for r in range(rows)]
     return np.array(stored, np.uint8)
 
 
@@ -67,9 +67,7 @@ def tiff(width: int, height: int, bits: int, photometric: int, pixels: bytes, *,
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF"])
-def test_exif_orientation_turns_the_picture_upright(
-    orientation: int, name: str, noise: Noise, encoded: Encode
-) -> None:
+def test_exif_orientation_is_applied(orientation: int, name: str, noise: Noise, encoded: Encode) -> None:
     upright = noise(5, 7)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -90,24 +88,24 @@ def test_exif_orientation_of_a_jpeg_is_applied(orientation: int, encoded: Encode
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"nothing"])
 @pytest.mark.filterwarnings("ignore:.*EXIF.*:UserWarning")
-def test_a_broken_exif_block_leaves_the_picture_as_stored(exif: bytes, noise: Noise, encoded: Encode) -> None:
+def test_broken_exif_data_is_ignored(exif: bytes, noise: Noise, encoded: Encode) -> None:
     picture = noise(5, 7)
     np.testing.assert_array_equal(decode(encoded(picture, "PNG", exif=exif)), picture)
 
 
-def test_an_unknown_orientation_leaves_the_picture_as_stored(noise: Noise, encoded: Encode) -> None:
+def test_an_unknown_orientation_is_ignored(noise: Noise, encoded: Encode) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 77
     picture = noise(5, 7)
     np.testing.assert_array_equal(decode(encoded(picture, "PNG", exif=exif)), picture)
 
 
-def test_grey_has_three_equal_channels(noise: Noise, encoded: Encode) -> None:
+def test_grey_becomes_three_equal_channels(noise: Noise, encoded: Encode) -> None:
     grey = noise(5, 7)[..., 0]
     np.testing.assert_array_equal(decode(encoded(grey, "PNG")), np.stack([grey] * 3, axis=-1))
 
 
-def test_one_bit_is_black_and_white(noise: Noise, encoded: Encode) -> None:
+def test_one_bit_pixels_become_black_and_white(noise: Noise, encoded: Encode) -> None:
     bits = noise(5, 7)[..., 0] > 127
     expected = np.repeat(bits[..., None] * np.uint8(255), 3, axis=-1)
     np.testing.assert_array_equal(decode(encoded(Image.fromarray(bits), "PNG")), expected)
@@ -124,7 +122,7 @@ def test_transparency_is_blended_over_mid_grey(mode: str, noise: Noise, encoded:
     np.testing.assert_allclose(decode(encoded(layer, "PNG")), expected, atol=1)
 
 
-def test_full_transparency_is_exactly_mid_grey_and_none_leaves_the_colour(
+def test_transparent_pixels_are_exactly_mid_grey_and_opaque_ones_unchanged(
     noise: Noise, encoded: Encode
 ) -> None:
     colour = noise(4, 6)
@@ -136,20 +134,20 @@ def test_full_transparency_is_exactly_mid_grey_and_none_leaves_the_colour(
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize(("rows", "share"), [(100, "50 %"), (200, "100 %"), (1, ""), (0, "")])
-def test_transparency_beyond_an_edge_is_said_of_photos_and_not_of_masks(
+def test_large_transparent_areas_of_photos_get_a_warning_but_not_those_of_masks(
     mode: str, rows: int, share: str, encoded: Encode
 ) -> None:
     picture = np.full((200, 10, 4), 255, np.uint8)
     picture[:rows, :, 3] = 0
     data = encoded(Image.fromarray(picture).convert(mode), "PNG")
-    found = [(notice.code, notice.message.split(";")[0]) for notice in decode_photo(data).warnings]
-    said = ("transparency", f"{share} of the picture is transparent and was read as grey")
-    assert found == ([said] if share else [])
+    warnings = [(notice.code, notice.message.split(";")[0]) for notice in decode_photo(data).warnings]
+    expected = ("transparency", f"{share} of the image is transparent and was read as grey")
+    assert warnings == ([expected] if share else [])
     assert decode_grey(data).warnings == ()
 
 
 @pytest.mark.parametrize("grey", [0, 200])
-def test_what_is_transparent_can_show_another_grey(grey: int, encoded: Encode) -> None:
+def test_the_backdrop_of_transparent_pixels_can_be_chosen(grey: int, encoded: Encode) -> None:
     picture = np.array([[[255, 0, 0, 0], [255, 0, 0, 255]]], np.uint8)
     assert decode(encoded(picture, "PNG"), backdrop=grey).tolist() == [[[grey] * 3, [255, 0, 0]]]
 
@@ -162,7 +160,7 @@ def test_the_transparent_colour_of_a_palette_becomes_mid_grey(name: str, encoded
     assert decoded.tolist() == [[[255, 0, 0], [128, 128, 128]], [[0, 0, 255], [128, 128, 128]]]
 
 
-def test_a_palette_with_shades_of_transparency_is_blended(encoded: Encode) -> None:
+def test_a_palette_with_partial_transparency_is_blended(encoded: Encode) -> None:
     picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
     picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     decoded = decode(encoded(picture, "PNG", transparency=bytes([255, 0, 51])))
@@ -185,7 +183,7 @@ def test_the_transparent_colour_of_an_rgb_png_becomes_mid_grey(encoded: Encode) 
     ],
 )
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
-def test_cmyk_is_converted_and_adobes_inverted_jpegs_come_out_right(
+def test_cmyk_is_converted_including_inverted_jpegs_of_adobe(
     name: str, cmyk: tuple[int, ...], rgb: tuple[int, ...], encoded: Encode
 ) -> None:
     data = encoded(Image.new("CMYK", (16, 16), cmyk), name)
@@ -219,14 +217,16 @@ def white_is_zero_tiff(_: Encode) -> bytes:
     "make",
     [sixteen_bit_png, sixteen_bit_tiff, sixteen_bit_deflated_tiff, big_endian_tiff, white_is_zero_tiff],
 )
-def test_16_bits_are_scaled_to_8_and_rounded(make: Callable[[Encode], bytes], encoded: Encode) -> None:
+def test_16_bit_grey_is_scaled_to_8_bits_and_rounded(
+    make: Callable[[Encode], bytes], encoded: Encode
+) -> None:
     expected = [round(value * 255 / 65535) for value in range(65536)]
     decoded = decode(make(encoded))
     assert (decoded == decoded[..., :1]).all()
     assert decoded[..., 0].ravel().tolist() == expected
 
 
-def test_12_bits_are_scaled_by_their_own_range() -> None:
+def test_packed_12_bit_values_are_scaled_by_their_own_range() -> None:
     values = range(4096)
     packed = b"".join(
         ((a << 12) | b).to_bytes(3, "big") for a, b in zip(values[::2], values[1::2], strict=True)
@@ -235,8 +235,8 @@ def test_12_bits_are_scaled_by_their_own_range() -> None:
     assert decoded[..., 0].ravel().tolist() == [round(value * 255 / 4095) for value in values]
 
 
-def test_16_bits_a_channel_are_scaled_within_one_level() -> None:
-    """Pillow keeps the upper eight bits of 16-bit RGB, at most one level below the rounded value."""
+def test_16_bit_colour_is_scaled_to_within_one_level() -> None:
+    """Pillow keeps the upper eight bits of 16-bit RGB, which is at most one level below the rounded value."""
     values = np.random.default_rng(0).integers(0, 65536, (9, 11, 3))
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
 
@@ -255,7 +255,7 @@ def test_16_bits_a_channel_are_scaled_within_one_level() -> None:
     np.testing.assert_allclose(decode(data), values * 255 / 65535, atol=1)
 
 
-def test_the_first_frame_of_several_is_shown(noise: Noise, encoded: Encode) -> None:
+def test_the_first_of_several_frames_is_decoded(noise: Noise, encoded: Encode) -> None:
     first, second = Image.fromarray(noise(6, 8, 1)), Image.fromarray(noise(6, 8, 2))
     for name, options in (("TIFF", {}), ("WEBP", {"lossless": True}), ("PNG", {})):
         data = encoded(first, name, save_all=True, append_images=[second], **options)
@@ -263,7 +263,7 @@ def test_the_first_frame_of_several_is_shown(noise: Noise, encoded: Encode) -> N
         np.testing.assert_array_equal(decode(data), np.asarray(first))
 
 
-def test_the_first_frame_of_a_gif_is_shown(encoded: Encode) -> None:
+def test_the_first_frame_of_a_gif_is_decoded(encoded: Encode) -> None:
     red, blue = Image.new("RGB", (4, 3), (255, 0, 0)), Image.new("RGB", (4, 3), (0, 0, 255))
     data = encoded(red, "GIF", save_all=True, append_images=[blue])
     assert (decode(data) == (255, 0, 0)).all()

@@ -1,4 +1,4 @@
-"""Curves: of training, and in strips beside pictures."""
+"""Tests of the line charts: training history, strips, charts and bands."""
 
 import io
 import subprocess
@@ -32,7 +32,7 @@ def pixels(png: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def has(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> bool:
+def contains_colour(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> bool:
     return bool((np.abs(picture.astype(int) - colour).max(axis=-1) < 8).sum() > 20)
 
 
@@ -42,11 +42,11 @@ def test_all_four_plots_are_drawn() -> None:
     quarters = [
         picture[y : y + height // 2, x : x + width // 2] for y in (0, height // 2) for x in (0, width // 2)
     ]
-    assert all(has(quarter, BLUE) for quarter in quarters)
-    assert [has(quarter, RED) for quarter in quarters] == [False, True, False, False]
+    assert all(contains_colour(quarter, BLUE) for quarter in quarters)
+    assert [contains_colour(quarter, RED) for quarter in quarters] == [False, True, False, False]
 
 
-def test_what_is_absent_has_no_plot() -> None:
+def test_missing_keys_have_no_plot() -> None:
     loss_only = [{"epoch": entry["epoch"], "train_loss": entry["train_loss"]} for entry in EPOCHS]
     assert pixels(plot_history(loss_only)).shape[0] < pixels(plot_history(EPOCHS)).shape[0]
 
@@ -56,33 +56,33 @@ def test_a_key_may_be_missing_from_some_epochs() -> None:
         {key: value for key, value in entry.items() if key != "val_top1" or entry["epoch"] % 2}
         for entry in EPOCHS
     ]
-    assert has(pixels(plot_history(entries)), BLUE)
+    assert contains_colour(pixels(plot_history(entries)), BLUE)
 
 
-def test_a_line_may_be_missing_from_a_plot() -> None:
+def test_a_plot_may_lack_one_of_its_lines() -> None:
     entries = [{"epoch": entry["epoch"], "val_top5": entry["val_top5"]} for entry in EPOCHS]
     picture = pixels(plot_history(entries))
-    assert has(picture, RED)
-    assert not has(picture, BLUE)
+    assert contains_colour(picture, RED)
+    assert not contains_colour(picture, BLUE)
 
 
-def test_one_epoch_is_enough() -> None:
-    assert has(pixels(plot_history(EPOCHS[:1])), BLUE)
+def test_a_single_epoch_is_plotted() -> None:
+    assert contains_colour(pixels(plot_history(EPOCHS[:1])), BLUE)
 
 
-def test_other_keys_are_left_out() -> None:
+def test_unknown_keys_are_ignored() -> None:
     entries = [entry | {"images_per_second": 40.0} for entry in EPOCHS]
     assert plot_history(entries) == plot_history(EPOCHS)
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1.0}], [{"epoch": 1.0, "speed": 2.0}]])
-def test_a_history_without_anything_to_plot_is_refused(history: list[dict[str, float]]) -> None:
-    message = f"the history of {len(history)} epochs has nothing to plot; known are train_loss, val_top1"
+def test_a_history_without_known_keys_is_rejected(history: list[dict[str, float]]) -> None:
+    message = f"the history of {len(history)} epochs has none of the keys to plot: train_loss, val_top1"
     with pytest.raises(InputError, match=message):
         plot_history(history)
 
 
-def test_nothing_else_of_the_package_imports_matplotlib_or_torch() -> None:
+def test_other_modules_import_neither_matplotlib_nor_torch() -> None:
     modules = "bombs, colour, decode, geometry, heat, layout, normalise, preprocess, render, sheet, tiles"
     loaded = "{'matplotlib', 'torch'} & {*sys.modules}"
     code = f"import sys; from zfscope.images import {modules}; print({loaded})"
@@ -90,7 +90,7 @@ def test_nothing_else_of_the_package_imports_matplotlib_or_torch() -> None:
     assert answer.stdout.strip() == "set()"
 
 
-def test_plotting_leaves_no_state_in_pyplot() -> None:
+def test_plotting_does_not_import_pyplot() -> None:
     code = (
         "import sys; from zfscope.images.curves import plot_history; "
         "plot_history([{'epoch': 1, 'lr': 0.1}]); print('matplotlib.pyplot' in sys.modules)"
@@ -106,14 +106,16 @@ def strip(lines: int) -> Strip:
     return Strip("Scale (ratio)", "\u00d7", values, {0.0: grey, 2.0: grey}, (heights, heights))
 
 
-def test_a_figure_shows_its_pictures_and_every_line() -> None:
-    drawn = plot_strips([strip(2)], {"distance": None, "probability": 1.0}, ["a", "b"], title="t", note="n")
-    assert drawn.scale == "n"
-    assert all(has(drawn.rgb, colour) for colour in ((77, 77, 77), (214, 69, 93), (51, 102, 170)))
-    assert not has(drawn.rgb, (34, 136, 51))
+def test_a_strip_figure_shows_its_pictures_and_all_lines() -> None:
+    figure = plot_strips([strip(2)], {"distance": None, "probability": 1.0}, ["a", "b"], title="t", note="n")
+    assert figure.scale == "n"
+    assert all(
+        contains_colour(figure.rgb, colour) for colour in ((77, 77, 77), (214, 69, 93), (51, 102, 170))
+    )
+    assert not contains_colour(figure.rgb, (34, 136, 51))
 
 
-def test_any_name_can_stand_in_a_legend_and_a_figure_is_the_same_every_time() -> None:
+def test_any_text_is_accepted_as_a_legend_entry_and_figures_are_reproducible() -> None:
     names = ["$x^$", "_hidden", "\u7a93", "%d {x} \\frac", *map(str, range(12))]
     first, second = (
         plot_strips([strip(16)], {"d": None, "p": 1.0}, names, title="$1 _a", note="n") for _ in range(2)
@@ -121,7 +123,7 @@ def test_any_name_can_stand_in_a_legend_and_a_figure_is_the_same_every_time() ->
     assert first.png() == second.png()
 
 
-def test_lines_of_zeros_can_be_drawn() -> None:
+def test_constant_zero_lines_are_drawn() -> None:
     flat = replace(strip(1), plots=(np.zeros((1, 3)),))
     assert plot_strips([flat], {"d": None}, ["a"], title="t", note="n").rgb.shape[2] == 3
 
@@ -131,26 +133,26 @@ def chart(*names: str, **options: Any) -> Chart:
     return Chart("Spectrum", "cycles", "power", dict.fromkeys(names, (x, x * 0 + 2.0)), **options)
 
 
-def apart(*names: str) -> Chart:
+def separate_lines(*names: str) -> Chart:
     x = np.linspace(0, 0.5, 9)
-    return replace(chart(*names), lines={name: (x, x + place) for place, name in enumerate(names)})
+    return replace(chart(*names), lines={name: (x, x + index) for index, name in enumerate(names)})
 
 
-def test_every_line_of_a_chart_is_drawn_in_a_colour_of_its_own() -> None:
-    picture = plot_charts([apart("a", "b"), apart("a", "b")], width_px=800, height_px=200)
+def test_each_line_of_a_chart_has_its_own_colour() -> None:
+    picture = plot_charts([separate_lines("a", "b"), separate_lines("a", "b")], width_px=800, height_px=200)
     assert picture.shape == (200, 800, 3)
     for half in (picture[:160, :400], picture[:160, 400:]):
-        assert has(half, RED)
-        assert has(half, BLUE)
+        assert contains_colour(half, RED)
+        assert contains_colour(half, BLUE)
 
 
-def test_one_legend_below_names_every_line() -> None:
-    picture = plot_charts([apart("a", "b")] * 4, width_px=800, height_px=200)
-    assert has(picture[-24:], RED)
-    assert has(picture[-24:], BLUE)
+def test_the_legend_below_lists_all_lines() -> None:
+    picture = plot_charts([separate_lines("a", "b")] * 4, width_px=800, height_px=200)
+    assert contains_colour(picture[-24:], RED)
+    assert contains_colour(picture[-24:], BLUE)
 
 
-def test_a_mark_is_a_line_from_top_to_bottom() -> None:
+def test_a_mark_is_a_vertical_line() -> None:
     bare, marked = (
         plot_charts([chart("a", marks=marks)], width_px=800, height_px=200) for marks in ((), (0.2,))
     )
@@ -158,28 +160,34 @@ def test_a_mark_is_a_line_from_top_to_bottom() -> None:
     assert 0 < columns[-1] - columns[0] < 4
 
 
-def test_a_logarithmic_chart_leaves_zeros_out() -> None:
+def test_a_logarithmic_chart_omits_zeros() -> None:
     x = np.arange(3.0)
     zeros = Chart("t", "x", "y", {"$a$": (x, np.array([0.0, 1.0, 100.0]))}, logarithmic=True)
-    assert has(plot_charts([zeros], width_px=800, height_px=200), RED)
+    assert contains_colour(plot_charts([zeros], width_px=800, height_px=200), RED)
 
 
-def test_a_logarithmic_chart_of_zeros_can_be_drawn() -> None:
+def test_a_logarithmic_chart_of_zeros_is_drawn() -> None:
     zeros = Chart("t", "x", "y", {"a": (np.arange(3.0), np.zeros(3))}, logarithmic=True)
     assert plot_charts([zeros], width_px=800, height_px=200).shape == (200, 800, 3)
 
 
-def test_a_band_lies_over_the_places_that_have_names() -> None:
+def test_a_band_is_drawn_over_the_ticks() -> None:
     x, middle = np.arange(2.0), np.array([0.2, 0.8])
     band = Band("$a$", x, middle, middle - 0.1, middle + 0.1)
-    words: dict[str, Any] = {"title": "t", "quantity": "x", "measure": "y", "width_px": 600, "height_px": 300}
-    picture, longer = (plot_bands([band], ticks=ticks, **words) for ticks in (["1", "2"], ["1", "2", "end"]))
+    labels: dict[str, Any] = {
+        "title": "t",
+        "quantity": "x",
+        "measure": "y",
+        "width_px": 600,
+        "height_px": 300,
+    }
+    picture, longer = (plot_bands([band], ticks=ticks, **labels) for ticks in (["1", "2"], ["1", "2", "end"]))
     assert picture.shape == (300, 600, 3)
-    assert has(picture, RED)
-    assert [has(shown[60:, 450:], RED) for shown in (picture, longer)] == [True, False]
+    assert contains_colour(picture, RED)
+    assert [contains_colour(shown[60:, 450:], RED) for shown in (picture, longer)] == [True, False]
 
 
-def test_lines_of_rounding_are_drawn_level() -> None:
+def test_lines_that_differ_by_rounding_are_drawn_flat() -> None:
     noise = np.array([1.0, 1 + 1e-7, 1 - 1e-7])
     level, noisy, changing = (
         plot_charts([Chart("t", "x", "y", {"a": (np.arange(3.0), y)})], width_px=800, height_px=200)
@@ -189,27 +197,27 @@ def test_lines_of_rounding_are_drawn_level() -> None:
     assert (changing != level).any()
 
 
-def test_a_logarithmic_chart_does_not_reach_down_to_the_noise_of_its_largest_power() -> None:
+def test_a_logarithmic_chart_does_not_show_rounding_noise() -> None:
     x = np.arange(4.0)
     powers = [np.array([100.0, 1.0, 1e-9, least]) for least in (1e-12, 1e-30, 1e-300)]
-    drawn = [
+    figure = [
         plot_charts([Chart("t", "x", "y", {"a": (x, y)}, logarithmic=True)], width_px=800, height_px=200)
         for y in powers
     ]
-    lines = [(np.abs(picture.astype(int) - RED).max(axis=2) < 8).any(axis=1) for picture in drawn]
+    lines = [(np.abs(picture.astype(int) - RED).max(axis=2) < 8).any(axis=1) for picture in figure]
     assert len({int(np.flatnonzero(line).min()) for line in lines}) == 1
 
 
-def test_a_logarithmic_chart_of_rounding_is_drawn_level() -> None:
+def test_a_logarithmic_chart_of_rounding_is_drawn_flat() -> None:
     x = np.arange(3.0)
     y = np.array([4.0, 4 + 1e-7, 4 - 1e-7])
-    drawn = plot_charts([Chart("t", "x", "y", {"a": (x, y)}, logarithmic=True)], width_px=800, height_px=200)
-    plot = drawn[:140].astype(int)  # the legend is below
+    figure = plot_charts([Chart("t", "x", "y", {"a": (x, y)}, logarithmic=True)], width_px=800, height_px=200)
+    plot = figure[:140].astype(int)  # the legend is below
     rows = np.flatnonzero((np.abs(plot - RED).max(axis=2) < 60).any(axis=1))
     assert rows.max() - rows.min() < 4
 
 
-def test_distances_that_are_rounding_are_drawn_on_a_scale_of_one() -> None:
+def test_rounding_errors_of_a_strip_are_drawn_on_a_scale_up_to_one() -> None:
     noisy, zero, one = (
         plot_strips([replace(strip(1), plots=(heights[None],))], {"d": None}, ["a"], title="t", note="n").rgb
         for heights in (np.array([1e-7, 2e-7, 0.0]), np.zeros(3), np.array([1.0, 0.0, 0.0]))
@@ -218,17 +226,23 @@ def test_distances_that_are_rounding_are_drawn_on_a_scale_of_one() -> None:
     assert (one != zero).any()
 
 
-def test_a_history_whose_values_are_the_same_but_for_rounding_is_level() -> None:
+def test_a_history_that_varies_by_rounding_is_drawn_flat() -> None:
     same = [{"epoch": epoch, "val_top1": 10.0} for epoch in range(1, 5)]
     noisy = [entry | {"val_top1": 10.0 + 1e-6 * (-1) ** number} for number, entry in enumerate(same)]
     np.testing.assert_array_equal(pixels(plot_history(noisy)), pixels(plot_history(same)))
 
 
-def test_a_band_of_rounding_is_level() -> None:
-    words: dict[str, Any] = {"title": "t", "quantity": "x", "measure": "y", "width_px": 600, "height_px": 300}
+def test_a_band_that_varies_by_rounding_is_drawn_flat() -> None:
+    labels: dict[str, Any] = {
+        "title": "t",
+        "quantity": "x",
+        "measure": "y",
+        "width_px": 600,
+        "height_px": 300,
+    }
     x = np.arange(3.0)
     level, noisy = (
-        plot_bands([Band("a", x, y, y, y)], ticks=["1", "2", "3"], **words)
+        plot_bands([Band("a", x, y, y, y)], ticks=["1", "2", "3"], **labels)
         for y in (np.ones(3), np.array([1 - 1e-7, 1, 1 - 2e-7]))
     )
     np.testing.assert_array_equal(noisy, level)

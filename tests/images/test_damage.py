@@ -1,4 +1,4 @@
-"""Pictures that end before their last row, which decoders show in part and in silence."""
+"""Tests of damage that decoders do not report: missing rows, scans, strips and tiles."""
 
 import io
 import random
@@ -19,12 +19,12 @@ from zfscope.images.limits import DecodeLimits
 
 Encode = Callable[..., bytes]
 END = b"\xff\xd9"
-# Pillow notices some of it.
-EARLY = "(its pixels end before its last row|it ends too early)"
+# Pillow reports some cases itself.
+EARLY_END = "(its pixel data ends before the last row|it is truncated)"
 
 
 def picture(height: int, width: int) -> NDArray[np.uint8]:
-    """A photo of smooth colours with some noise, so that every block has data."""
+    """Return a photo of smooth colours and some noise, so that every block has data."""
     y, x = np.mgrid[:height, :width]
     smooth = np.stack([x * 200 // width, y * 200 // height, (x + y) * 100 // width], axis=-1)
     return (smooth + np.random.default_rng(3).integers(0, 40, smooth.shape)).astype(np.uint8)
@@ -35,7 +35,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(pixels: bytes, size: tuple[int, int], *, interlaced: bool = False, parts: int = 1) -> bytes:
-    """A PNG of 8-bit grey; pixels: all rows, a filter byte before each."""
+    """Return an 8-bit grey PNG. pixels: all rows, each with its filter byte. parts: number of IDAT chunks."""
     packed = zlib.compress(pixels)
     step = -(-len(packed) // parts)
     data = b"".join(chunk(b"IDAT", packed[start : start + step]) for start in range(0, len(packed), step))
@@ -58,43 +58,43 @@ JPEGS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", JPEGS)
 @pytest.mark.parametrize("share", [0.35, 0.6, 0.97])
-def test_a_jpeg_cut_in_the_middle_and_closed_is_refused(kind: str, share: float, encoded: Encode) -> None:
+def test_a_truncated_jpeg_with_an_end_marker_is_rejected(kind: str, share: float, encoded: Encode) -> None:
     data = encoded(picture(96, 128), "JPEG", **JPEGS[kind])
     cut = data[: data.index(b"\xff\xda") + int(share * (len(data) - data.index(b"\xff\xda")))]
-    for end in (END, END + b"video behind it", b"\xff\xfe\0\x04no" + END):
+    for end in (END, END + b"video after the end", b"\xff\xfe\0\x04no" + END):
         with pytest.raises(
-            InputError, match=r"^image is a damaged or incomplete JPEG file: it ends too early$"
+            InputError, match=r"^image is a damaged or incomplete JPEG file: it is truncated$"
         ):
             decode(cut + end)
 
 
 @pytest.mark.parametrize("kind", JPEGS)
 @pytest.mark.parametrize("size", [(8, 8), (96, 128), (97, 131)])
-def test_complete_jpegs_keep_every_pixel(kind: str, size: tuple[int, int], encoded: Encode) -> None:
+def test_complete_jpegs_are_decoded_exactly(kind: str, size: tuple[int, int], encoded: Encode) -> None:
     for mode in ("RGB", "L", "CMYK"):
         image = Image.fromarray(picture(*size)).convert(mode)
         data = encoded(image, "JPEG", **JPEGS[kind])
-        shown = Image.open(io.BytesIO(data)).convert("RGB")
+        expected = Image.open(io.BytesIO(data)).convert("RGB")
         for after in (b"", random.Random(1).randbytes(500)):
-            np.testing.assert_array_equal(decode(data + after), np.asarray(shown))
+            np.testing.assert_array_equal(decode(data + after), np.asarray(expected))
 
 
-def test_a_cut_jpeg_is_refused_at_a_smaller_scale_too(encoded: Encode) -> None:
+def test_a_truncated_jpeg_is_rejected_at_a_smaller_scale(encoded: Encode) -> None:
     data = encoded(picture(96, 128), "JPEG")
     limits = DecodeLimits(pixels=96 * 128 // 2)
     assert decode(data, limits=limits).shape == (48, 64, 3)
-    with pytest.raises(InputError, match="it ends too early"):
+    with pytest.raises(InputError, match="it is truncated"):
         decode(data[: len(data) // 2] + END, limits=limits)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_a_progressive_jpeg_without_its_last_scans_has_a_warning(mode: str, encoded: Encode) -> None:
+def test_a_progressive_jpeg_without_its_last_scans_gets_a_warning(mode: str, encoded: Encode) -> None:
     image = Image.fromarray(picture(96, 128)).convert(mode)
     data = encoded(image, "JPEG", progressive=True, quality=90)
     assert codes(data) == []
-    scans = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xda"]
-    for place in scans[1:]:
-        assert codes(data[: data.rindex(b"\xff\xc4", 0, place)] + END) == ["damaged"], place
+    scans = [position for position in range(len(data)) if data[position : position + 2] == b"\xff\xda"]
+    for position in scans[1:]:
+        assert codes(data[: data.rindex(b"\xff\xc4", 0, position)] + END) == ["damaged"], position
     (notice,) = decode_photo(
         data[: data.rindex(b"\xff\xc4", 0, scans[2])] + END, field="images[1].encoded"
     ).warnings
@@ -104,24 +104,24 @@ def test_a_progressive_jpeg_without_its_last_scans_has_a_warning(mode: str, enco
 
 @pytest.mark.parametrize("parts", [1, 7])
 @pytest.mark.parametrize("rows", [0, 1, 20, 38])
-def test_a_png_whose_pixels_end_early_is_refused(rows: int, parts: int) -> None:
+def test_a_png_whose_pixel_data_ends_early_is_rejected(rows: int, parts: int) -> None:
     whole = b"".join(b"\0" + row.tobytes() for row in picture(40, 30)[..., 0] | 1)
     assert decode(png(whole, (30, 40), parts=parts)).shape == (40, 30, 3)
     broken = png(whole[: 31 * rows], (30, 40), parts=parts)
     for read in (decode, decode_grey):
-        with pytest.raises(InputError, match=f"incomplete PNG file: {EARLY}$"):
+        with pytest.raises(InputError, match=f"incomplete PNG file: {EARLY_END}$"):
             read(broken)
 
 
 @pytest.mark.parametrize("size", [(30, 40), (31, 41), (1, 1), (3, 2)])
-def test_a_png_that_is_black_at_its_end_is_complete(size: tuple[int, int]) -> None:
+def test_a_complete_png_with_black_last_rows_is_decoded(size: tuple[int, int]) -> None:
     whole = bytes((size[0] + 1) * size[1])
     for parts in (1, 3):
         np.testing.assert_array_equal(decode(png(whole, size, parts=parts)), np.zeros((size[1], size[0], 3)))
 
 
 @pytest.mark.parametrize("size", [(30, 40), (31, 41), (9, 9)])
-def test_the_rows_of_an_interlaced_png_are_counted_by_its_passes(size: tuple[int, int]) -> None:
+def test_the_data_of_an_interlaced_png_is_counted_by_pass(size: tuple[int, int]) -> None:
     width, height = size
     passes = [
         (0, 0, 8, 8),
@@ -137,7 +137,7 @@ def test_the_rows_of_an_interlaced_png_are_counted_by_its_passes(size: tuple[int
         b"\0" + row.tobytes() for x, y, dx, dy in passes for row in black[y::dy, x::dx] if row.size
     )
     assert decode(png(rows, size, interlaced=True)).shape == (height, width, 3)
-    with pytest.raises(InputError, match=EARLY):
+    with pytest.raises(InputError, match=EARLY_END):
         decode(png(rows[:-1], size, interlaced=True))
 
 
@@ -148,28 +148,28 @@ def tiff(values: NDArray[Any], **options: Any) -> bytes:
 
 
 def without_last_offset(data: bytes, tag: int) -> bytes:
-    """The file with one strip or tile fewer than its rows need."""
+    """Return the file without the offset of its last strip or tile."""
     changed = bytearray(data)
-    place = struct.unpack_from("<I", data, 4)[0] + 2
-    while struct.unpack_from("<H", data, place)[0] != tag:
-        place += 12
-    count = struct.unpack_from("<I", data, place + 4)[0]
-    changed[place + 4 : place + 8] = struct.pack("<I", count - 1)
+    position = struct.unpack_from("<I", data, 4)[0] + 2
+    while struct.unpack_from("<H", data, position)[0] != tag:
+        position += 12
+    count = struct.unpack_from("<I", data, position + 4)[0]
+    changed[position + 4 : position + 8] = struct.pack("<I", count - 1)
     return bytes(changed)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize(("options", "tag"), [({"rowsperstrip": 8}, 273), ({"tile": (16, 16)}, 324)])
-def test_a_tiff_without_all_of_its_strips_or_tiles_is_refused(
+def test_a_tiff_with_missing_strips_or_tiles_is_rejected(
     options: dict[str, Any], tag: int, compression: str | None
 ) -> None:
     values = picture(48, 40)
     data = tiff(values, photometric="rgb", compression=compression, **options)
     np.testing.assert_array_equal(decode(data), values)
     reason = (
-        "its contents are not valid"
+        "its contents are invalid"
         if compression
-        else f"1 of its {6 if tag == 273 else 9} parts are missing"
+        else f"1 of its {6 if tag == 273 else 9} strips or tiles are missing"
     )
     with pytest.raises(InputError, match=f"^image is a damaged or incomplete TIFF file: {reason}$"):
         decode(without_last_offset(data, tag))

@@ -1,4 +1,4 @@
-"""Files are named by their first bytes: those that are read, and the others with what to do."""
+"""Tests of the identification of files by their first bytes, and of the advice for unsupported ones."""
 
 import base64
 from collections.abc import Callable
@@ -26,22 +26,22 @@ JPEG_HEAD = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(30)
 
 
 def ftyp(major: bytes, *compatible: bytes) -> bytes:
-    """The first box of a file of the ISO base media format."""
+    """Return the first box of a file of the ISO base media format."""
     brands = major + bytes(4) + b"".join(compatible)
     return (8 + len(brands)).to_bytes(4) + b"ftyp" + brands + b"\0\0\0\x20meta"
 
 
-def named(data: bytes) -> FileKind:
-    found = identify(data)
-    assert found is not None
-    return found
+def identified(data: bytes) -> FileKind:
+    kind = identify(data)
+    assert kind is not None
+    return kind
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_a_format_that_is_read_is_known_by_its_start(
+def test_supported_formats_are_identified_by_their_first_bytes(
     name: Any, encoded: Callable[..., bytes], noise: Callable[..., Any]
 ) -> None:
-    kind = named(encoded(noise(20, 30), name)[:64])
+    kind = identified(encoded(noise(20, 30), name)[:64])
     assert (kind.format, kind.image, kind.advice) == (name, name, "")
     assert name in readable_formats()
 
@@ -61,8 +61,8 @@ def test_a_format_that_is_read_is_known_by_its_start(
         (b"BM" + bytes(12) + b"\x28\0\0\0", "BMP"),
     ],
 )
-def test_the_formats_of_images_are_told_apart(data: bytes, name: str) -> None:
-    assert named(data).format == name
+def test_variants_of_image_formats_are_identified(data: bytes, name: str) -> None:
+    assert identified(data).format == name
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_the_formats_of_images_are_told_apart(data: bytes, name: str) -> None:
     [
         (ftyp(b"mp42", b"isom"), "a video (MP4 or QuickTime)"),
         (ftyp(b"qt  "), "a video (MP4 or QuickTime)"),
-        (ftyp(b"crx ", b"isom"), "a camera's raw file"),
+        (ftyp(b"crx ", b"isom"), "a camera raw file"),
         (ftyp(b"jp2 "), "a JPEG 2000 image"),
-        (b"II*\0\x10\0\0\0CR\x02\0", "a camera's raw file"),
+        (b"II*\0\x10\0\0\0CR\x02\0", "a camera raw file"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
         (b"\xff\x0a\xfa\x7f", "a JPEG XL image"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 image"),
@@ -88,7 +88,7 @@ def test_the_formats_of_images_are_told_apart(data: bytes, name: str) -> None:
         (bytes(64), "a file of zeros"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:ab",
-            "a pointer of Git LFS in place of the file",
+            "a Git LFS pointer, not the file itself",
         ),
         (b"\xef\xbf\xbdPNG\r\n\x1a\n", "an image that was copied as text"),
         (b"\xef\xbf\xbd" * 4 + b"\0\x10JFIF", "an image that was copied as text"),
@@ -105,34 +105,34 @@ def test_the_formats_of_images_are_told_apart(data: bytes, name: str) -> None:
         (base64.urlsafe_b64encode(JPEG_HEAD), "base64 text of a JPEG file"),
     ],
 )
-def test_what_is_not_read_is_named_and_refused_with_what_to_do(data: bytes, name: str) -> None:
-    kind = named(data)
+def test_unsupported_files_are_rejected_by_name_with_advice(data: bytes, name: str) -> None:
+    kind = identified(data)
     assert (kind.name, kind.format) == (name, None)
     assert kind.advice
     with pytest.raises(InputError) as caught:
         decode(data, field="image.encoded")
     allowed = ", ".join(readable_formats())
-    assert caught.value.message == f"image.encoded is {name}: {kind.advice}; allowed are {allowed}"
+    assert caught.value.message == f"image.encoded is {name}; allowed: {allowed}; {kind.advice}"
     assert caught.value.field == "image.encoded"
 
 
 @pytest.mark.parametrize(
     "data", [b"BMW 320\nBMW 520 with more", "Grüße".encode(), "Grüße".encode("utf-16"), b"x"]
 )
-def test_text_is_refused_as_such(data: bytes) -> None:
-    assert named(data).name == "a text file"
-    message = f"image is not an image: it starts with {data[:8].hex(' ')}, as text does; allowed are JPEG"
+def test_text_is_rejected_as_text(data: bytes) -> None:
+    assert identified(data).name == "a text file"
+    message = f"image is not an image: it starts with {data[:8].hex(' ')}, like text; allowed: JPEG"
     with pytest.raises(InputError, match=message):
         decode(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"\1\2\3", b"\xc3\x28 x", b"ABCDEFGH" * 3 + b"\0"])
-def test_of_other_bytes_nothing_is_known(data: bytes) -> None:
+def test_unknown_bytes_are_not_identified(data: bytes) -> None:
     assert identify(data) is None
 
 
 @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode))
-def test_any_bytes_can_be_looked_at(data: bytes) -> None:
+def test_any_bytes_are_accepted_and_only_the_first_ones_matter(data: bytes) -> None:
     kind = identify(data)
     assert kind is None or kind.format or kind.advice
     assert identify(data + b"\n" * (HEAD_BYTES - len(data)) + b"\xff") == identify(
@@ -140,20 +140,20 @@ def test_any_bytes_can_be_looked_at(data: bytes) -> None:
     )
 
 
-def test_every_format_that_is_read_has_suffixes() -> None:
+def test_photo_suffixes_cover_all_readable_formats_in_lower_case() -> None:
     assert {".jfif", ".jpe", ".avif"} <= photo_suffixes()
     assert all(suffix == suffix.lower() for suffix in photo_suffixes())
 
 
-def test_a_format_whose_library_is_missing_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_advice_for_a_missing_library_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zfscope.images.formats.readable_formats", lambda: ("JPEG", "PNG"))
-    heic, avif = named(ftyp(b"heic")), named(ftyp(b"avif"))
+    heic, avif = identified(ftyp(b"heic")), identified(ftyp(b"avif"))
     assert missing_library(heic) == "install zfscope[heic] where photos are decoded, or convert to JPEG"
-    assert missing_library(avif) == "install Pillow with AVIF, or convert to JPEG or PNG"
-    assert missing_library(named(PNG_HEAD)) == ""
+    assert missing_library(avif) == "install a Pillow build with AVIF support, or convert to JPEG or PNG"
+    assert missing_library(identified(PNG_HEAD)) == ""
 
 
-def test_an_avif_photo_is_decoded_and_upright(encoded: Callable[..., bytes]) -> None:
+def test_an_avif_photo_is_decoded_upright(encoded: Callable[..., bytes]) -> None:
     y, x = np.mgrid[:40, :60]
     photo = np.stack([x * 4, y * 6, x + y], axis=-1).astype(np.uint8)
     data = encoded(photo, "AVIF", quality=95)
@@ -164,18 +164,18 @@ def test_an_avif_photo_is_decoded_and_upright(encoded: Callable[..., bytes]) -> 
     np.testing.assert_allclose(turned.astype(int), np.rot90(photo, -1).astype(int), atol=12)
 
 
-def test_a_heic_photo_is_decoded_by_its_extra(encoded: Callable[..., bytes]) -> None:
+def test_a_heic_photo_is_decoded_with_the_extra(encoded: Callable[..., bytes]) -> None:
     heif = pytest.importorskip("pillow_heif", reason="the extra `heic` is not installed")
     y, x = np.mgrid[:40, :60]
     photo = np.stack([x * 4, y * 6, x + y], axis=-1).astype(np.uint8)
     file = heif.from_pillow(Image.fromarray(photo))
     assert "HEIC" in readable_formats()
-    data = saved(file)
-    assert named(data).format == "HEIC"
+    data = save_heif(file)
+    assert identified(data).format == "HEIC"
     np.testing.assert_allclose(decode(data).astype(int), photo.astype(int), atol=16)
 
 
-def saved(heif: Any) -> bytes:
+def save_heif(heif: Any) -> bytes:
     import io
 
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The colour space that an AVIF or HEIC states by nclx: one that differs from sRGB is named."""
+"""Tests of the colour space declared by nclx in AVIF and HEIC."""
 
 import io
 import struct
@@ -21,10 +21,10 @@ def avif(**options: Any) -> bytes:
     return file.getvalue()
 
 
-def with_points(data: bytes, primaries: int, curve: int) -> bytes:
+def with_code_points(data: bytes, primaries: int, curve: int) -> bytes:
     changed = bytearray(data)
-    place = changed.index(b"nclx") + 4
-    changed[place : place + 4] = struct.pack(">HH", primaries, curve)
+    position = changed.index(b"nclx") + 4
+    changed[position : position + 4] = struct.pack(">HH", primaries, curve)
     return bytes(changed)
 
 
@@ -57,28 +57,28 @@ def nclx(primaries: int, curve: int) -> bytes:
         ((1, 8), "1/8 (BT.709, linear)"),
     ],
 )
-def test_colours_unlike_srgb_are_named(points: tuple[int, int], name: str | None) -> None:
-    for data in (with_points(avif(), *points), heic(*points)):
+def test_colour_spaces_other_than_srgb_get_a_warning(points: tuple[int, int], name: str | None) -> None:
+    for data in (with_code_points(avif(), *points), heic(*points)):
         assert nclx_code_points(data) == points
-        messages = [(each.code, each.message) for each in decode_photo(data).warnings]
-        message = f"the colour space that nclx states, {name}, was not applied: colours were read as sRGB"
+        messages = [(notice.code, notice.message) for notice in decode_photo(data).warnings]
+        message = f"the nclx colour space {name} was not applied: colours were read as sRGB"
         assert messages == ([("colour-profile", f"{message}; convert to sRGB")] if name else [])
 
 
-def test_a_colour_profile_goes_first() -> None:
+def test_an_icc_profile_takes_precedence() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert decode_photo(avif(icc_profile=srgb)).warnings == ()
 
 
 @pytest.mark.parametrize("wide", [0, 1])
 @pytest.mark.parametrize("version", [0, 1])
-def test_only_the_primary_picture_counts(wide: int, version: int) -> None:
+def test_only_the_primary_image_counts(wide: int, version: int) -> None:
     def item(number: int) -> bytes:
         return struct.pack(">I" if version else ">H", number)
 
     def associations(number: int, *properties: int) -> bytes:
         numbers = b"".join(
-            struct.pack(">H", 0x8000 | each) if wide else bytes([0x80 | each]) for each in properties
+            struct.pack(">H", 0x8000 | index) if wide else bytes([0x80 | index]) for index in properties
         )
         return item(number) + bytes([len(properties)]) + numbers
 
@@ -94,8 +94,8 @@ def test_only_the_primary_picture_counts(wide: int, version: int) -> None:
     assert nclx_code_points(data.replace(pitm, bytes([version, 0, 0, 0]) + item(3))) is None
 
 
-@given(place=st.integers(0, 300), byte=st.integers(0, 255), length=st.integers(0, 400))
-def test_broken_boxes_state_nothing_or_something(place: int, byte: int, length: int) -> None:
-    data = bytearray(with_points(avif(), 9, 16)[:length])
-    data[place : place + 1] = bytes([byte])
+@given(position=st.integers(0, 300), byte=st.integers(0, 255), length=st.integers(0, 400))
+def test_broken_boxes_do_not_raise(position: int, byte: int, length: int) -> None:
+    data = bytearray(with_code_points(avif(), 9, 16)[:length])
+    data[position : position + 1] = bytes([byte])
     assert nclx_code_points(bytes(data)) is None or len(nclx_code_points(bytes(data)) or ()) == 2

@@ -1,4 +1,4 @@
-"""From pixels to what a network reads, and back."""
+"""Tests of normalisation, its inverse, and preprocessing settings."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SMALL = Preprocessing(short_side=8, centre=8, crop=6)
 view = np.random.default_rng(1).integers(0, 256, (6, 6, 3), np.uint8)
 
 
-def test_the_mean_is_subtracted_and_the_deviation_divided_by_channel() -> None:
+def test_mean_and_deviation_are_applied_per_channel() -> None:
     preprocessing = SMALL.model_copy(update={"mean": (10.0, 20.0, 30.0), "std": (2.0, 4.0, 5.0)})
     normal = normalise(view, preprocessing)
     assert normal.dtype == np.float32
@@ -25,14 +25,14 @@ def test_the_mean_is_subtracted_and_the_deviation_divided_by_channel() -> None:
         )
 
 
-def test_bgr_means_blue_first_and_the_mean_in_that_order() -> None:
+def test_bgr_puts_blue_first_including_the_mean() -> None:
     preprocessing = SMALL.model_copy(update={"channels": "BGR", "mean": (1.0, 2.0, 3.0)})
     normal = normalise(view, preprocessing)
     np.testing.assert_array_equal(normal[0], view[..., 2].astype(np.float32) - 1)
     np.testing.assert_array_equal(normal[2], view[..., 0].astype(np.float32) - 3)
 
 
-def test_many_crops_at_once_are_each_of_them_alone() -> None:
+def test_a_batch_of_crops_equals_single_crops() -> None:
     preprocessing = SMALL.model_copy(update={"channels": "BGR", "mean": "image", "std": (2.0, 4.0, 5.0)})
     mean = np.random.default_rng(2).random((3, 8, 8), np.float32) * 255
     views = np.random.default_rng(3).integers(0, 256, (2, 4, 6, 6, 3), np.uint8)
@@ -44,7 +44,7 @@ def test_many_crops_at_once_are_each_of_them_alone() -> None:
 
 
 @pytest.mark.parametrize("at", [(0, 0), (2, 0), (0, 2), (1, 1), None])
-def test_a_mean_image_of_the_centre_square_is_cut_like_the_crop(at: tuple[int, int] | None) -> None:
+def test_a_mean_image_of_the_centre_square_is_cropped_like_the_photo(at: tuple[int, int] | None) -> None:
     mean = np.random.default_rng(2).random((3, 8, 8), np.float32) * 255
     normal = normalise(view, SMALL.model_copy(update={"mean": "image"}), mean, at=at)
     x, y = at or (1, 1)
@@ -52,20 +52,20 @@ def test_a_mean_image_of_the_centre_square_is_cut_like_the_crop(at: tuple[int, i
 
 
 @pytest.mark.parametrize("at", [(0, 0), (2, 2), None])
-def test_a_mean_image_of_the_crop_is_taken_as_it_is(at: tuple[int, int] | None) -> None:
+def test_a_mean_image_of_the_crop_is_not_cropped(at: tuple[int, int] | None) -> None:
     mean = np.random.default_rng(2).random((3, 6, 6), np.float32) * 255
     normal = normalise(view, SMALL.model_copy(update={"mean": "image"}), mean, at=at)
     np.testing.assert_allclose(normal, view.transpose(2, 0, 1) - mean, rtol=1e-5)
 
 
-def test_a_mean_image_that_is_missing_is_an_error() -> None:
-    with pytest.raises(InputError, match="subtracts a mean image, and none was given"):
+def test_a_missing_mean_image_is_rejected() -> None:
+    with pytest.raises(InputError, match="subtracts a mean image; pass mean_image"):
         normalise(view, SMALL.model_copy(update={"mean": "image"}))
 
 
-def test_a_mean_image_of_another_shape_is_an_error() -> None:
+def test_a_mean_image_of_another_shape_is_rejected() -> None:
     mean = np.zeros((3, 7, 7), np.float32)
-    with pytest.raises(InputError, match=r"shape \(3, 7, 7\); allowed are \(3, 8, 8\) and \(3, 6, 6\)"):
+    with pytest.raises(InputError, match=r"shape \(3, 7, 7\); allowed: \(3, 8, 8\), \(3, 6, 6\)"):
         normalise(view, SMALL.model_copy(update={"mean": "image"}), mean)
 
 
@@ -74,22 +74,20 @@ def test_a_mean_image_of_another_shape_is_an_error() -> None:
     mean=st.tuples(*[st.floats(-10, 300)] * 3),
     std=st.tuples(*[st.floats(0.01, 500)] * 3),
 )
-def test_restoring_gives_back_every_pixel(
-    channels: str, mean: tuple[float, ...], std: tuple[float, ...]
-) -> None:
+def test_restore_inverts_normalise(channels: str, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     preprocessing = Preprocessing.model_validate(
         {"short_side": 8, "centre": 8, "crop": 6, "channels": channels, "mean": mean, "std": std}
     )
     np.testing.assert_array_equal(restore(normalise(view, preprocessing), preprocessing), view)
 
 
-def test_restoring_adds_the_middle_of_a_mean_image() -> None:
+def test_restore_adds_the_middle_of_a_mean_image() -> None:
     preprocessing = SMALL.model_copy(update={"mean": "image"})
     mean = np.random.default_rng(2).random((3, 8, 8), np.float32) * 255
     np.testing.assert_array_equal(restore(normalise(view, preprocessing, mean), preprocessing, mean), view)
 
 
-def test_restoring_cuts_to_what_a_pixel_can_show() -> None:
+def test_restore_clips_to_the_range_of_pixels() -> None:
     pixels = np.full((3, 6, 6), 1e5, np.float32)
     assert (restore(pixels, SMALL) == 255).all()
     assert (restore(-pixels, SMALL) == 0).all()
@@ -103,12 +101,12 @@ def test_reordering_twice_changes_nothing() -> None:
     np.testing.assert_array_equal(reorder(pixels, SMALL), pixels)
 
 
-def test_the_defaults_are_the_papers_sizes() -> None:
+def test_the_defaults_are_the_sizes_of_the_paper() -> None:
     default = Preprocessing()
     assert (default.short_side, default.centre, default.crop, default.std) == (256, 256, 224, (1, 1, 1))
 
 
-def test_preprocessing_survives_json() -> None:
+def test_preprocessing_round_trips_through_json() -> None:
     for preprocessing in (Preprocessing(), SMALL.model_copy(update={"mean": "image", "channels": "BGR"})):
         assert Preprocessing.model_validate_json(preprocessing.model_dump_json()) == preprocessing
 
@@ -127,6 +125,6 @@ def test_preprocessing_survives_json() -> None:
         ({"means": (1, 2, 3)}, "Extra inputs are not permitted"),
     ],
 )
-def test_preprocessing_that_cannot_be_done_is_refused(wrong: dict[str, object], message: str) -> None:
+def test_invalid_preprocessing_is_rejected(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Preprocessing.model_validate(wrong)

@@ -1,4 +1,4 @@
-"""Figures are drawn, and look the same, whatever the environment says of matplotlib."""
+"""Tests that figures do not depend on matplotlib settings in the environment."""
 
 import hashlib
 import os
@@ -17,8 +17,8 @@ print(hashlib.sha256(drawn).hexdigest(), os.environ.get("MPLBACKEND"), os.enviro
 BROKEN = b"axes.facecolor: red\nbackend: none such\ntext.usetex: True\nnonsense\n\xff\xfe"
 
 
-def draw(folder: Path, **environment: str) -> tuple[str, ...]:
-    """Draw a figure in another process; return its hash and the variables as they are afterwards."""
+def draw_in_process(folder: Path, **environment: str) -> tuple[str, ...]:
+    """Draw a figure in another process; return its hash and the environment variables after drawing."""
     done = subprocess.run(
         [sys.executable, "-c", DRAW], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -27,37 +27,45 @@ def draw(folder: Path, **environment: str) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The hash of the figure in a plain environment."""
-    return draw(tmp_path_factory.mktemp("plain"), **os.environ)[0]
+def default_hash(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the hash of the figure drawn without any settings."""
+    return draw_in_process(tmp_path_factory.mktemp("plain"), **os.environ)[0]
 
 
 @pytest.mark.parametrize(
     "backend", ["module://x", "module://matplotlib_inline.backend_inline", "inline", "qtagg", "none such"]
 )
-def test_the_backend_is_our_own(plain: str, tmp_path: Path, backend: str) -> None:
-    assert draw(tmp_path, **{**os.environ, "MPLBACKEND": backend}) == (plain, *backend.split(), "None")
+def test_the_backend_of_the_environment_is_ignored(default_hash: str, tmp_path: Path, backend: str) -> None:
+    assert draw_in_process(tmp_path, **{**os.environ, "MPLBACKEND": backend}) == (
+        default_hash,
+        *backend.split(),
+        "None",
+    )
 
 
-def test_a_damaged_file_of_settings_changes_nothing(plain: str, tmp_path: Path) -> None:
+def test_damaged_settings_files_are_ignored(default_hash: str, tmp_path: Path) -> None:
     for name in ("matplotlibrc", "other"):
         (tmp_path / name).write_bytes(BROKEN)
     settings = {"MATPLOTLIBRC": str(tmp_path / "other"), "MPLCONFIGDIR": str(tmp_path)}
-    assert draw(tmp_path, **{**os.environ, **settings}) == (plain, "None", settings["MATPLOTLIBRC"])
+    assert draw_in_process(tmp_path, **{**os.environ, **settings}) == (
+        default_hash,
+        "None",
+        settings["MATPLOTLIBRC"],
+    )
 
 
 @pytest.mark.parametrize("environment", [{}, {"HOME": "/nonexistent"}, {"MPLCONFIGDIR": "/proc/nowhere"}])
-def test_where_no_cache_can_be_written_a_figure_is_drawn_without_a_word(
-    plain: str, tmp_path: Path, environment: dict[str, str]
+def test_no_warning_is_logged_without_a_writable_cache(
+    default_hash: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    assert draw(tmp_path, **environment) == (plain, "None", "None")
+    assert draw_in_process(tmp_path, **environment) == (default_hash, "None", "None")
 
 
-def test_settings_of_who_imported_matplotlib_before_are_left_and_not_used(plain: str, tmp_path: Path) -> None:
+def test_settings_of_an_earlier_import_are_preserved_but_not_used(default_hash: str, tmp_path: Path) -> None:
     code = "import matplotlib; matplotlib.rcParams['axes.facecolor'] = 'red'\n"
     code += DRAW + "print(matplotlib.rcParams['axes.facecolor'])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == [plain, "None", "None", "red"]
-    assert len(plain) == hashlib.sha256().digest_size * 2
+    assert done.stdout.split() == [default_hash, "None", "None", "red"]
+    assert len(default_hash) == hashlib.sha256().digest_size * 2

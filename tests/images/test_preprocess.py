@@ -1,4 +1,4 @@
-"""What the network is given of a photo, and where in the photo it lies."""
+"""Tests of the network inputs made from a photo or tensor, and of their position in the photo."""
 
 from collections.abc import Callable
 
@@ -20,14 +20,14 @@ PAPER = Preprocessing(mean=(0.0, 0.0, 0.0))
 UNSCALED = Preprocessing(short_side=0, centre=40, crop=32, mean=(0.0, 0.0, 0.0))
 
 
-def marked(height: int, width: int, box: Box) -> Rgb:
+def photo_with_mark(height: int, width: int, box: Box) -> Rgb:
     photo = np.zeros((height, width, 3), np.uint8)
     photo[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = 250
     return photo
 
 
-def centre_of_light(view: Rgb) -> tuple[float, float]:
-    """Find the middle of the bright pixels: x, y, where pixel i reaches from i to i + 1."""
+def centroid(view: Rgb) -> tuple[float, float]:
+    """Return the centroid (x, y) of the bright pixels; pixel i extends from i to i + 1."""
     light = view[..., 0].astype(float)
     y, x = np.mgrid[: view.shape[0], : view.shape[1]] + 0.5
     return float((light * x).sum() / light.sum()), float((light * y).sum() / light.sum())
@@ -37,43 +37,43 @@ def centre_of_light(view: Rgb) -> tuple[float, float]:
 @given(
     height=st.integers(60, 900),
     width=st.integers(60, 900),
-    place=st.tuples(st.floats(0.3, 0.7), st.floats(0.3, 0.7)),
+    position=st.tuples(st.floats(0.3, 0.7), st.floats(0.3, 0.7)),
     crop=st.integers(0, 9),
 )
-def test_a_mark_in_the_photo_is_seen_where_the_geometry_says(
-    height: int, width: int, place: tuple[float, float], crop: int
+def test_a_mark_in_the_photo_appears_where_the_geometry_predicts(
+    height: int, width: int, position: tuple[float, float], crop: int
 ) -> None:
     side = min(height, width)
     mark = max(4, side // 16)
-    x = int((width - side) / 2 + place[0] * side)
-    y = int((height - side) / 2 + place[1] * side)
+    x = int((width - side) / 2 + position[0] * side)
+    y = int((height - side) / 2 + position[1] * side)
     box = Box(x, y, x + mark, y + mark)
-    prepared = prepare(marked(height, width, box), PAPER, crops="ten")
-    seen = centre_of_light(prepared.views[crop])
+    prepared = prepare(photo_with_mark(height, width, box), PAPER, crops="ten")
+    actual = centroid(prepared.views[crop])
     predicted = prepared.geometries[crop].to_network(box)
-    assert seen[0] == pytest.approx((predicted.x0 + predicted.x1) / 2, abs=0.1)
-    assert seen[1] == pytest.approx((predicted.y0 + predicted.y1) / 2, abs=0.1)
-    back = prepared.geometries[crop].to_photo(Box(seen[0], seen[1], seen[0], seen[1]))
+    assert actual[0] == pytest.approx((predicted.x0 + predicted.x1) / 2, abs=0.1)
+    assert actual[1] == pytest.approx((predicted.y0 + predicted.y1) / 2, abs=0.1)
+    mapped_back = prepared.geometries[crop].to_photo(Box(actual[0], actual[1], actual[0], actual[1]))
     scale = side / 256
-    assert back.x0 == pytest.approx(x + mark / 2, abs=0.1 * scale)
-    assert back.y0 == pytest.approx(y + mark / 2, abs=0.1 * scale)
+    assert mapped_back.x0 == pytest.approx(x + mark / 2, abs=0.1 * scale)
+    assert mapped_back.y0 == pytest.approx(y + mark / 2, abs=0.1 * scale)
 
 
 @pytest.mark.parametrize("crop", range(10))
 @pytest.mark.parametrize("size", [(40, 40), (41, 57), (90, 43)])
-def test_without_resampling_each_network_pixel_is_a_photo_pixel(
+def test_without_resampling_network_pixels_equal_photo_pixels(
     crop: int, size: tuple[int, int], noise: Noise
 ) -> None:
     photo = noise(*size)
     prepared = prepare(photo, UNSCALED, crops="ten")
     geometry = prepared.geometries[crop]
     for x, y in ((0, 0), (31, 0), (5, 17), (31, 31)):
-        place = geometry.to_photo(Box(x, y, x + 1, y + 1))
-        assert (place.width, place.height) == (1, 1)
-        np.testing.assert_array_equal(prepared.views[crop, y, x], photo[int(place.y0), int(place.x0)])
+        position = geometry.to_photo(Box(x, y, x + 1, y + 1))
+        assert (position.width, position.height) == (1, 1)
+        np.testing.assert_array_equal(prepared.views[crop, y, x], photo[int(position.y0), int(position.x0)])
 
 
-def test_a_photo_of_256_pixels_is_not_changed(noise: Noise) -> None:
+def test_a_photo_with_a_short_side_of_256_is_not_resampled(noise: Noise) -> None:
     photo = noise(256, 300)
     prepared = prepare(photo, PAPER)
     np.testing.assert_array_equal(prepared.views[0], photo[16:240, 38:262])
@@ -91,7 +91,7 @@ def test_the_ten_crops_are_corners_centre_and_their_mirror_images(noise: Noise) 
     np.testing.assert_array_equal(prepared.pixels, prepared.views.transpose(0, 3, 1, 2))
 
 
-def test_the_centre_crop_is_the_fifth_of_the_ten(noise: Noise) -> None:
+def test_the_centre_crop_is_the_fifth_of_the_ten_crops(noise: Noise) -> None:
     photo = noise(300, 411)
     one, ten = prepare(photo, PAPER), prepare(photo, PAPER, crops="ten")
     np.testing.assert_array_equal(one.pixels[0], ten.pixels[4])
@@ -124,8 +124,8 @@ def test_a_mean_image_is_subtracted_before_cropping_and_mirroring(side: int, noi
 
 
 @pytest.mark.parametrize(("height", "width"), [(512, 768), (600, 512), (333, 500), (100, 130)])
-def test_it_is_the_centre_of_the_resized_photo(height: int, width: int) -> None:
-    """Compared with resizing the whole photo, as the paper has it, and cutting afterwards."""
+def test_the_centre_square_is_the_centre_of_the_resized_photo(height: int, width: int) -> None:
+    """Compared with resizing the whole photo and then cropping, as in the paper."""
     y, x = np.mgrid[:height, :width]
     waves = np.stack([np.sin(x / 9) + np.sin(y / 13), np.cos(x / 17), np.sin((x + y) / 21)], axis=-1)
     photo = (120 + 50 * waves).astype(np.uint8)
@@ -134,17 +134,17 @@ def test_it_is_the_centre_of_the_resized_photo(height: int, width: int) -> None:
     left, top = (size[0] - 256) // 2, (size[1] - 256) // 2
     expected = whole[top : top + 256, left : left + 256].astype(int)
     difference = np.abs(centre_square(photo, PAPER).astype(int) - expected)
-    assert difference.mean() < 2.5  # half a pixel of rounding at either place
+    assert difference.mean() < 2.5  # each of the two rounds by up to half a pixel
 
 
-def test_fine_stripes_average_out_when_a_photo_shrinks() -> None:
+def test_shrinking_a_photo_does_not_alias() -> None:
     photo = np.zeros((1024, 1024, 3), np.uint8)
     photo[:, ::2] = 200
     view = prepare(photo, PAPER).views[0]
     assert np.abs(view.astype(int) - 100).max() <= 2
 
 
-def test_pixels_beside_the_square_are_seen_by_the_filter_at_its_edge() -> None:
+def test_the_filter_reads_pixels_outside_the_square_at_its_edge() -> None:
     photo = np.zeros((512, 1024, 3), np.uint8)
     photo[:, :256] = 255
     edge = centre_square(photo, PAPER)[:, 0, 0]
@@ -152,7 +152,7 @@ def test_pixels_beside_the_square_are_seen_by_the_filter_at_its_edge() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50_000), (50_000, 1), (3, 2), (255, 255)])
-def test_photos_smaller_than_the_network_are_enlarged_whatever_their_shape(
+def test_photos_smaller_than_the_input_are_enlarged_whatever_their_shape(
     size: tuple[int, int], noise: Noise
 ) -> None:
     prepared = prepare(noise(*size), PAPER)
@@ -163,20 +163,22 @@ def test_photos_smaller_than_the_network_are_enlarged_whatever_their_shape(
     assert region.clip(size) == region
 
 
-def test_a_square_smaller_than_the_short_side_is_cut_from_its_middle(noise: Noise) -> None:
+def test_a_square_smaller_than_the_short_side_is_cut_from_the_middle(noise: Noise) -> None:
     photo = noise(100, 160)
     prepared = prepare(photo, Preprocessing(short_side=100, centre=60, crop=50))
     np.testing.assert_array_equal(prepared.views[0], photo[25:75, 55:105])
 
 
-def test_a_photo_too_small_for_a_model_that_does_not_resample_is_refused(noise: Noise) -> None:
-    message = "^image.encoded is 80 x 39 pixels; this model does not resample and needs 40 x 40$"
+def test_a_photo_too_small_for_a_model_that_does_not_resample_is_rejected(noise: Noise) -> None:
+    message = (
+        "^image.encoded has 80 x 39 pixels; the model does not resample photos and needs at least 40 x 40$"
+    )
     with pytest.raises(InputError, match=message) as error:
         prepare(noise(39, 80), UNSCALED, field="image.encoded")
     assert error.value.field == "image.encoded"
 
 
-def test_the_photo_is_kept_as_it_is(noise: Noise) -> None:
+def test_the_photo_is_not_changed(noise: Noise) -> None:
     photo = noise(300, 400)
     prepared = prepare(photo, PAPER)
     np.testing.assert_array_equal(prepared.photo, noise(300, 400))
@@ -197,7 +199,7 @@ def test_a_tensor_is_its_own_photo(shape: tuple[int, ...], noise: Noise) -> None
     assert prepared.geometries[0].to_photo(Box(3, 4, 5, 6)) == Box(3, 4, 5, 6)
 
 
-def test_a_tensor_from_read_only_bytes_becomes_pixels_of_its_own() -> None:
+def test_a_read_only_tensor_is_copied() -> None:
     tensor = np.frombuffer(np.zeros((3, 224, 224), np.float32).tobytes(), np.float32).reshape(3, 224, 224)
     assert prepare_tensor(tensor, PAPER).pixels.flags.writeable
 
@@ -205,26 +207,28 @@ def test_a_tensor_from_read_only_bytes_becomes_pixels_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("tensor", "message"),
     [
-        (np.zeros((3, 224, 224)), "has values of type float64; allowed is float32"),
+        (np.zeros((3, 224, 224)), "has type float64; allowed for scale normalised: float32"),
         (
             np.zeros((3, 224, 225), np.float32),
-            r"has shape \(3, 224, 225\); allowed is \(3, 224, 224\) or \(1, 3",
+            r"has shape \(3, 224, 225\); allowed: \(3, 224, 224\), \(1, 3",
         ),
         (np.zeros((2, 3, 224, 224), np.float32), r"has shape \(2, 3, 224, 224\); allowed"),
         (np.zeros((), np.float32), r"has shape \(\); allowed"),
     ],
 )
-def test_a_tensor_of_another_type_or_shape_is_refused(tensor: NDArray[np.float32], message: str) -> None:
+def test_a_tensor_of_another_type_or_shape_is_rejected(tensor: NDArray[np.float32], message: str) -> None:
     with pytest.raises(InputError, match=f"^image.tensor {message}") as error:
         prepare_tensor(tensor, PAPER, field="image.tensor")
     assert error.value.field == "image.tensor"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
-def test_a_tensor_with_a_value_that_would_overflow_is_refused_with_its_place(value: float) -> None:
+def test_a_tensor_with_a_value_out_of_range_is_rejected_with_its_position(value: float) -> None:
     tensor = np.zeros((3, 224, 224), np.float32)
     tensor[1, 7, 9] = value
     with pytest.raises(InputError) as error:
         prepare_tensor(tensor, PAPER)
-    place = "at channel 1, y 7, x 9 (1 such values); allowed are finite values from -1e+06 to 1e+06"
-    assert error.value.message == f"tensor holds {np.float32(value)} {place}"
+    assert error.value.message == (
+        f"tensor is {np.float32(value)} at channel 1, y 7, x 9 (1 of 150,528 values are out of range); "
+        "allowed: finite values from -1e+06 to 1e+06"
+    )

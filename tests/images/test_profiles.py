@@ -1,4 +1,4 @@
-"""Embedded colour profiles: those that differ from sRGB are named, since none is applied."""
+"""Tests of the warnings for colour spaces other than sRGB, which are not applied."""
 
 import io
 import struct
@@ -36,7 +36,7 @@ def profile(
     curve: bytes = GAMMA,
     space: bytes = b"RGB ",
 ) -> bytes:
-    """An ICC profile of these tags."""
+    """Return an ICC profile with these tags."""
     tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + b"\0"}
     for tag, xyz in primaries.items():
         tags[tag] = b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in xyz))
@@ -50,7 +50,7 @@ def profile(
 
 
 @pytest.mark.parametrize(
-    ("data", "name", "like"),
+    ("data", "name", "is_srgb"),
     [
         (SRGB, "sRGB built-in", True),
         (profile("c2", PLAIN), "c2", True),
@@ -66,20 +66,24 @@ def profile(
         (profile("Dot Gain 20%", {}, space=b"GRAY"), "Dot Gain 20%", True),
     ],
 )
-def test_a_profile_is_told_by_its_primaries_or_else_its_name(data: bytes, name: str, like: bool) -> None:
+def test_srgb_is_recognised_by_primaries_and_curve_or_else_by_name(
+    data: bytes, name: str, is_srgb: bool
+) -> None:
     found = read_profile(data)
     assert found is not None
-    assert (found.name, found.is_srgb) == (name, like)
+    assert (found.name, found.is_srgb) == (name, is_srgb)
 
 
 @given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda tail: SRGB[:150] + tail))
-def test_any_bytes_can_be_a_profile(data: bytes) -> None:
+def test_reading_any_bytes_as_a_profile_does_not_raise(data: bytes) -> None:
     found = read_profile(data)
     assert found is None or len(found.name) <= 60
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_a_photo_with_another_profile_says_so(name: str, encoded: Callable[..., bytes]) -> None:
+def test_a_photo_with_a_profile_other_than_srgb_gets_a_warning(
+    name: str, encoded: Callable[..., bytes]
+) -> None:
     picture = Image.fromarray(np.full((16, 16, 3), 90, np.uint8))
     photo = decode_photo(encoded(picture, name, icc_profile=profile("Display P3", P3)), field="image.encoded")
     (notice,) = photo.warnings
@@ -91,14 +95,14 @@ def test_a_photo_with_another_profile_says_so(name: str, encoded: Callable[..., 
 
 
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
-def test_cmyk_is_said_to_be_approximate(name: str, encoded: Callable[..., bytes]) -> None:
+def test_cmyk_gets_a_warning(name: str, encoded: Callable[..., bytes]) -> None:
     (notice,) = decode_photo(encoded(Image.new("CMYK", (16, 16), (10, 20, 30, 40)), name)).warnings
     assert notice.code == "colour-profile"
-    assert notice.message.startswith("CMYK was converted without its profile")
+    assert notice.message.startswith("CMYK was converted without its colour profile")
 
 
 def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A grey-blue PNG with chunks before its pixels."""
+    """Return a grey-blue PNG with chunks before its pixels."""
     file = io.BytesIO()
     Image.new("RGB", (4, 4), (90, 90, 120)).save(file, "PNG")
     data, extra = file.getvalue(), b""
@@ -113,32 +117,32 @@ ADOBE_CHROMATICITIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 710
 
 
 @pytest.mark.parametrize(
-    ("chunks", "words"),
+    ("chunks", "message"),
     [
-        ([(b"gAMA", struct.pack(">I", 100000))], "the brightness curve that gAMA states, 1, was not applied"),
+        ([(b"gAMA", struct.pack(">I", 100000))], "the gAMA value 1 was not applied"),
         ([(b"gAMA", struct.pack(">I", 45455))], None),
         ([(b"gAMA", bytes(4))], None),
-        ([(b"cHRM", ADOBE_CHROMATICITIES)], "the colour space that cHRM states was not applied"),
+        ([(b"cHRM", ADOBE_CHROMATICITIES)], "the cHRM colour space was not applied"),
         ([(b"gAMA", struct.pack(">I", 45455)), (b"cHRM", SRGB_CHROMATICITIES)], None),
         ([(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100000))], None),
         (
             [(b"cICP", bytes([9, 16, 0, 1]))],
-            "the colour space that cICP states, 9/16 (BT.2020, PQ), was not applied",
+            "the cICP colour space 9/16 (BT.2020, PQ) was not applied",
         ),
         ([(b"cICP", bytes([1, 13, 0, 1])), (b"cHRM", ADOBE_CHROMATICITIES)], None),
         ([(b"iCCP", b"x\0\0broken")], "a damaged colour profile was not applied"),
     ],
 )
-def test_colour_that_chunks_of_a_png_state_is_noticed_where_it_is_not_srgb(
-    chunks: list[tuple[bytes, bytes]], words: str | None
+def test_png_chunks_with_colours_other_than_srgb_get_a_warning(
+    chunks: list[tuple[bytes, bytes]], message: str | None
 ) -> None:
     found = [(notice.code, notice.message) for notice in decode_photo(png_with(*chunks)).warnings]
-    said = ("colour-profile", f"{words}: colours were read as sRGB; convert to sRGB")
-    assert found == ([said] if words else [])
+    expected = ("colour-profile", f"{message}: colours were read as sRGB; convert to sRGB")
+    assert found == ([expected] if message else [])
 
 
 @pytest.mark.parametrize("damaged", [SRGB[:-200], SRGB[:36] + b"none" + SRGB[40:], b"junk"])
-def test_a_damaged_profile_is_noticed(damaged: bytes, encoded: Callable[..., bytes]) -> None:
+def test_a_damaged_profile_gets_a_warning(damaged: bytes, encoded: Callable[..., bytes]) -> None:
     (notice,) = decode_photo(encoded(Image.new("RGB", (16, 16)), "JPEG", icc_profile=damaged)).warnings
     assert (notice.code, notice.message.split(":")[0]) == (
         "colour-profile",
@@ -148,23 +152,23 @@ def test_a_damaged_profile_is_noticed(damaged: bytes, encoded: Callable[..., byt
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize(
-    ("space", "index", "words"),
+    ("space", "index", "message"),
     [
         (1, "R98", None),
-        (65535, None, "the colour space that EXIF states, not sRGB, was not applied"),
-        (65535, "R03", "the colour space that EXIF states, Adobe RGB, was not applied"),
+        (65535, None, "the EXIF colour space (not sRGB) was not applied"),
+        (65535, "R03", "the EXIF colour space (Adobe RGB) was not applied"),
     ],
 )
-def test_colour_that_exif_states_is_noticed_without_a_profile(
-    name: str, space: int, index: str | None, words: str | None, encoded: Callable[..., bytes]
+def test_the_exif_colour_space_gets_a_warning_unless_there_is_a_profile(
+    name: str, space: int, index: str | None, message: str | None, encoded: Callable[..., bytes]
 ) -> None:
     exif = Image.Exif()
     interop = {IFD.Interop: {1: index}} if index else {}
     exif.get_ifd(IFD.Exif).update({Base.ColorSpace: space, **interop})
-    exif[IFD.Exif] = 0  # Pillow writes what get_ifd holds, but only for a tag that is set
+    exif[IFD.Exif] = 0  # Pillow writes the data of get_ifd only if its tag is set
     picture = Image.new("RGB", (16, 16))
     found = [
         notice.message.split(":")[0] for notice in decode_photo(encoded(picture, name, exif=exif)).warnings
     ]
-    assert found == ([words] if words else [])
+    assert found == ([message] if message else [])
     assert decode_photo(encoded(picture, name, exif=exif, icc_profile=SRGB)).warnings == ()

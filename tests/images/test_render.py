@@ -1,4 +1,4 @@
-"""Signed values as levels around mid-grey, and the pictures made of them."""
+"""Tests of the rendering of signed values around mid-grey, and of PNGs with text chunks."""
 
 import io
 
@@ -28,25 +28,25 @@ def reopened(png: bytes) -> Image.Image:
 
 
 @given(projections)
-def test_zero_is_exactly_mid_grey_at_every_scale(projection: NDArray[np.float32]) -> None:
+def test_zero_is_exactly_mid_grey_at_any_scale(projection: NDArray[np.float32]) -> None:
     projection[:, 2, 3] = 0
     assert signed_to_rgb(projection)[2, 3].tolist() == [128, 128, 128]
     assert signed_to_rgb(projection, scale=1e-3)[2, 3].tolist() == [128, 128, 128]
 
 
 @given(projections)
-def test_opposite_values_are_equally_far_from_grey(projection: NDArray[np.float32]) -> None:
+def test_opposite_values_have_the_same_distance_from_grey(projection: NDArray[np.float32]) -> None:
     levels, opposite = signed_to_rgb(projection).astype(int), signed_to_rgb(-projection).astype(int)
     np.testing.assert_allclose(levels - 128, 128 - opposite, atol=0)
 
 
 @given(projections)
-def test_stronger_values_are_never_darker(projection: NDArray[np.float32]) -> None:
+def test_larger_values_are_never_darker(projection: NDArray[np.float32]) -> None:
     values, levels = projection.transpose(1, 2, 0).ravel(), signed_to_rgb(projection).ravel()
     assert (np.diff(levels[np.argsort(values)].astype(int)) >= 0).all()
 
 
-def test_the_scale_is_full_white_and_its_opposite_full_black() -> None:
+def test_the_scale_is_white_and_its_negative_is_black() -> None:
     projection = np.array([2.0, -2.0, 1.0, -1.0, 5.0, -5.0], np.float32)[None, None].repeat(3, 0)
     levels = signed_to_rgb(projection, scale=2.0)[0, :, 0].tolist()
     assert levels == [255, 1, 192, 64, 255, 1]
@@ -58,26 +58,26 @@ def test_channels_become_red_green_blue() -> None:
     assert signed_to_rgb(projection, scale=1.0)[0, 0].tolist() == [255, 128, 128]
 
 
-def test_a_projection_of_zeros_is_grey_and_says_so() -> None:
+def test_a_projection_of_zeros_is_grey() -> None:
     zeros = np.zeros((3, 4, 5), np.float32)
     assert symmetric_scale(zeros) == 0
     assert (signed_to_rgb(zeros) == 128).all()
-    assert scale_note(0.0) == "symmetric linear; 128 grey = 0; every value is 0"
+    assert scale_note(0.0) == "symmetric linear; 128 grey = 0; all values are 0"
 
 
-def test_the_scale_is_a_percentile_of_the_magnitudes_that_are_not_zero() -> None:
+def test_the_scale_is_a_percentile_of_the_nonzero_magnitudes() -> None:
     projection = np.zeros((3, 100, 100), np.float32)
     projection[0, :10] = np.arange(1, 1001).reshape(10, 100) * np.tile([1, -1], 500).reshape(10, 100)
     assert symmetric_scale(projection) == pytest.approx(np.percentile(np.arange(1, 1001), 99.5))
 
 
-def test_the_note_states_both_ends_of_the_scale() -> None:
+def test_the_note_contains_both_ends_of_the_scale() -> None:
     note = scale_note(0.01234)
     assert note.startswith("symmetric linear; 128 grey = 0; full white = +0.01234")
     assert "full black = -0.01234" in note
 
 
-def test_a_png_gives_back_pixels_and_text() -> None:
+def test_a_png_preserves_pixels_and_text() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
     text = {"zfscope:scale": "full white = +1", "label": "église 教会"}
     image = reopened(encode_png(rgb, text=text))
@@ -85,7 +85,7 @@ def test_a_png_gives_back_pixels_and_text() -> None:
     assert image.text == text  # type: ignore[attr-defined]
 
 
-def test_the_scale_is_that_of_the_signal_and_not_of_the_rounding_around_it() -> None:
+def test_rounding_errors_do_not_affect_the_scale() -> None:
     projection = np.random.default_rng(0).uniform(-1e-8, 1e-8, (3, 20, 20))
     projection[:, 9, 9] = 1.0
     assert symmetric_scale(projection) == 1

@@ -45,7 +45,7 @@ def test_a_photo_is_prepared_as_by_any_other_command(photos: Path) -> None:
             "c/vast.jpg",
             f"the file has {DecodeLimits.bytes + 2**20:,} bytes; at most {DecodeLimits.bytes:,}",
         ),
-        ("c/wide.png", "the file holds a picture of 10000 x 5001 = 50,010,000 pixels; at most 50,000,000"),
+        ("c/wide.png", "the file has 10000 x 5001 = 50,010,000 pixels; at most 50,000,000"),
     ],
 )
 def test_the_reason_for_a_broken_photo_is_returned(photos: Path, file: str, words: str) -> None:
@@ -75,4 +75,4 @@ def test_a_photo_too_small_for_a_model_without_resampling_is_reported(photos: Pa
         photo_of(photos / "a" / "00.png"), Preprocessing(short_side=0, centre=50, crop=50), None
     )
     assert isinstance(found, str)
-    assert found.endswith("this model does not resample and needs 50 x 50")
+    assert found.endswith("the model does not resample photos and needs at least 50 x 50")

@@ -65,7 +65,7 @@ BAD_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
     "text": (
         lambda photo: image_pb2.Image(encoded=b"hello, world"),
         "image.encoded",
-        "image.encoded is not an image: it starts with 68 65 6c 6c 6f.*; allowed are JPEG, PNG",
+        "image.encoded is not an image: it starts with 68 65 6c 6c 6f.*; allowed: JPEG, PNG",
     ),
     "truncated": (truncated, "image.encoded", "image.encoded is a damaged or incomplete PNG file"),
     "bomb": (

@@ -1,1 +1,1 @@
-"""Pixels in and out: safe decoding, the paper's preprocessing, rendering to PNG."""
+"""Image input and output: safe decoding, the preprocessing of the paper, and PNG figures."""

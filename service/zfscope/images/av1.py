@@ -1,8 +1,8 @@
-"""The frames inside of an AVIF: their size by the AV1 stream itself, which the file's header need not tell.
+"""Frame sizes of an AVIF, read from the AV1 streams because the header of the file may understate them.
 
-An AVIF of two kilobytes may state 100 x 100 pixels and hold a frame of 16,000 x 16,000: the decoder unpacks
-the frame, 400 MB, before anybody compares the two. So the sequence headers are read here (AV1 bitstream
-specification, section 5.5), in every item and track of the file (ISO/IEC 14496-12 and 23008-12).
+An AVIF of two kilobytes can declare 100 x 100 pixels and contain a frame of 16,000 x 16,000; the decoder
+unpacks the frame (400 MB) before it compares the two. This module therefore reads the sequence headers (AV1
+bitstream specification, section 5.5) of every item and track (ISO/IEC 14496-12 and 23008-12).
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from zfscope.images.malformed import Malformed
 
-# Boxes, extents, and pieces of a stream that are looked at: a photo has some tens.
+# Maximum number of boxes, extents and AV1 units to parse; a photo has a few dozen.
 _MAX_STEPS = 50_000
-_PARENTS: Mapping[bytes, int] = {
+# Boxes that contain other boxes, and the number of bytes before the first child. The value of iinf is not
+# used: its header depends on the version.
+_CONTAINER_HEADERS: Mapping[bytes, int] = {
     b"meta": 4,
     b"iinf": 0,
     b"iprp": 0,
@@ -23,25 +25,27 @@ _PARENTS: Mapping[bytes, int] = {
     b"minf": 0,
     b"stbl": 0,
 }
-"""Boxes that hold others, and the bytes before the first of them; of iinf that depends on its version."""
+# Length of an extent that runs to the end of the file.
+_TO_THE_END = 1 << 62
+# Type of an AV1 unit (OBU).
 _SEQUENCE_HEADER = 1
 
 
 class StepLimit:
-    """Counts what was looked at. Raises Malformed once that is too much for a photo."""
+    """Counter of parsing steps that stops a file with far more parts than a photo has."""
 
     def __init__(self) -> None:
         self._left = _MAX_STEPS
 
     def count(self) -> None:
-        """Count one."""
+        """Count one step. Raises Malformed after 50,000."""
         self._left -= 1
         if self._left < 0:
-            raise Malformed(f"more than {_MAX_STEPS:,} boxes and units")
+            raise Malformed(f"it has more than {_MAX_STEPS:,} boxes and units")
 
 
 class BmffBox(NamedTuple):
-    """A box of a file: its kind, and where its content lies."""
+    """A box: its four-character type, and the start and end of its content as byte offsets in the file."""
 
     kind: bytes
     start: int
@@ -49,7 +53,7 @@ class BmffBox(NamedTuple):
 
 
 class _FileRange(NamedTuple):
-    """A part of an item: in the file, or in the box idat."""
+    """A byte range of an item, in the file or in the box idat."""
 
     start: int
     length: int
@@ -57,21 +61,22 @@ class _FileRange(NamedTuple):
 
 
 def frame_pixels(data: bytes) -> int:
-    """Return the pixels of all frames that decoding an AVIF may unpack: one of each item and each track.
+    """Return the number of pixels that decoding an AVIF may unpack: one frame of each item and track.
 
-    Raises Malformed for a file of far too many parts, IndexError for one that ends too early.
+    Raises Malformed for overlapping items or more than 50,000 parts, IndexError if the file is truncated.
     """
     limit = StepLimit()
     boxes = list(_boxes(data, 0, len(data), limit))
     coded = _coded_items(data, boxes)
     idat = next((data[box.start : box.end] for box in boxes if box.kind == b"idat"), b"")
-    total, room = 0, 4 * len(data)
+    # Ranges may overlap, so a small file can describe huge items: limit the bytes read to 4 times the file.
+    total, bytes_left = 0, 4 * len(data)
     for item, ranges in _item_ranges(data, boxes, limit).items():
         if item not in coded:
             continue
-        room -= sum(min(item_range.length, len(data)) for item_range in ranges)
-        if room < 0:
-            raise Malformed("items that overlap")
+        bytes_left -= sum(min(item_range.length, len(data)) for item_range in ranges)
+        if bytes_left < 0:
+            raise Malformed("its items overlap")
         total += _max_frame_pixels(
             b"".join(_read_range(idat if item_range.in_idat else data, item_range) for item_range in ranges),
             limit,
@@ -80,21 +85,21 @@ def frame_pixels(data: bytes) -> int:
 
 
 def read_boxes(data: bytes) -> list[BmffBox]:
-    """Return all boxes of a file. Raises Malformed for far too many."""
+    """Return all boxes of a file, including nested ones. Raises Malformed for more than 50,000."""
     return list(_boxes(data, 0, len(data), StepLimit()))
 
 
 def _boxes(data: bytes, start: int, end: int, limit: StepLimit) -> Iterator[BmffBox]:
-    """Return all boxes of a part of a file, those inside of others too."""
+    """Yield all boxes between two byte offsets, including nested ones."""
     while start + 8 <= end:
         limit.count()
         size, kind, head = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8], 8
-        if size == 1:
+        if size == 1:  # a 64-bit size follows the type; 0 means "to the end"
             size, head = int.from_bytes(data[start + 8 : start + 16]), 16
         stop = end if size == 0 else min(start + size, end)
         box = BmffBox(kind, start + head, stop)
         yield box
-        if kind in _PARENTS and box.start < stop:
+        if kind in _CONTAINER_HEADERS and box.start < stop:
             yield from _boxes(data, box.start + _content_offset(data, box), stop, limit)
         if stop <= start + 7:
             return
@@ -104,11 +109,11 @@ def _boxes(data: bytes, start: int, end: int, limit: StepLimit) -> Iterator[Bmff
 def _content_offset(data: bytes, box: BmffBox) -> int:
     if box.kind == b"iinf":
         return 6 if data[box.start] == 0 else 8
-    return _PARENTS[box.kind]
+    return _CONTAINER_HEADERS[box.kind]
 
 
 def _coded_items(data: bytes, boxes: list[BmffBox]) -> set[int]:
-    """Return the numbers of the items that are AV1 streams; others hold EXIF and the like."""
+    """Return the IDs of the items that are AV1 streams; other items contain EXIF and the like."""
     items = set()
     for box in boxes:
         if box.kind == b"infe":
@@ -120,6 +125,7 @@ def _coded_items(data: bytes, boxes: list[BmffBox]) -> set[int]:
 
 
 def _item_ranges(data: bytes, boxes: list[BmffBox], limit: StepLimit) -> dict[int, list[_FileRange]]:
+    """Return the byte ranges of each item by its ID."""
     items: dict[int, list[_FileRange]] = {}
     for box in boxes:
         if box.kind == b"iloc":
@@ -129,16 +135,16 @@ def _item_ranges(data: bytes, boxes: list[BmffBox], limit: StepLimit) -> dict[in
 
 
 class _ByteReader:
-    """Reads whole numbers of some bytes, one after the other. Raises IndexError at the end."""
+    """Reader of big-endian unsigned integers. Raises IndexError past the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._position = data, 0
 
     def read(self, size: int) -> int:
-        """Return the next number of `size` bytes, 0 for none."""
+        """Return the next integer of `size` bytes; 0 for a size of 0."""
         self._position += size
         if self._position > len(self._data):
-            raise IndexError("the box iloc is cut off")
+            raise IndexError("the box iloc is truncated")
         return int.from_bytes(self._data[self._position - size : self._position])
 
 
@@ -156,7 +162,7 @@ def _read_iloc(reader: _ByteReader, limit: StepLimit) -> Iterator[tuple[int, _Fi
             limit.count()
             reader.read(index_size)
             start, length = base + reader.read(offset_size), reader.read(length_size)
-            yield item, _FileRange(start, length or 1 << 62, method == 1)
+            yield item, _FileRange(start, length or _TO_THE_END, method == 1)
 
 
 def _read_range(source: bytes, item_range: _FileRange) -> bytes:
@@ -164,7 +170,11 @@ def _read_range(source: bytes, item_range: _FileRange) -> bytes:
 
 
 def _first_samples(data: bytes, boxes: list[BmffBox]) -> Iterator[bytes]:
-    """Return the first sample of each track, as the boxes of its sample table say, which come in pairs."""
+    """Yield the first sample of each track.
+
+    stsz has the sample sizes (one for all, or a list), stco or co64 the chunk offsets. Every track has one
+    box of each, in the same order.
+    """
     sizes = [
         int.from_bytes(data[box.start + 4 : box.start + 8])
         or int.from_bytes(data[box.start + 12 : box.start + 16])
@@ -182,7 +192,7 @@ def _first_samples(data: bytes, boxes: list[BmffBox]) -> Iterator[bytes]:
 
 
 def _max_frame_pixels(stream: bytes, limit: StepLimit) -> int:
-    """Return the most pixels that a frame of an AV1 stream may have, 0 where no sequence header is found."""
+    """Return the maximum number of pixels per frame of an AV1 stream; 0 without a sequence header."""
     most, position = 0, 0
     while position < len(stream):
         limit.count()
@@ -199,32 +209,32 @@ def _max_frame_pixels(stream: bytes, limit: StepLimit) -> int:
 
 
 def _leb128(stream: bytes, position: int) -> tuple[int, int]:
-    """Return a number of 7 bits a byte, and the place behind it."""
+    """Return the LEB128 number (7 bits per byte) at a position, and the position after it."""
     value = 0
     for index in range(8):
         byte = stream[position + index]
         value |= (byte & 127) << 7 * index
         if byte < 128:
             return value, position + index + 1
-    raise Malformed("a size of more than eight bytes")
+    raise Malformed("a size has more than eight bytes")
 
 
 class _BitReader:
-    """Reads whole numbers of some bits. Raises IndexError at the end."""
+    """Reader of unsigned integers of any number of bits. Raises IndexError past the end."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data), 8 * len(data)
 
     def read(self, bits: int) -> int:
-        """Return the next number, of the given bits."""
+        """Return the next integer of the given number of bits."""
         self._left -= bits
         if self._left < 0:
-            raise IndexError("a sequence header is cut off")
+            raise IndexError("a sequence header is truncated")
         return self._value >> self._left & (1 << bits) - 1
 
 
 def _frame_size(bits: _BitReader) -> tuple[int, int]:
-    """Return the largest width and height of a sequence's frames (section 5.5.1)."""
+    """Return the maximum frame width and height of a sequence header (section 5.5.1)."""
     bits.read(3 + 1)  # seq_profile, still_picture
     if bits.read(1):  # reduced_still_picture_header
         bits.read(5)  # seq_level_idx
@@ -235,6 +245,7 @@ def _frame_size(bits: _BitReader) -> tuple[int, int]:
 
 
 def _skip_operating_points(bits: _BitReader) -> None:
+    """Skip timing info, decoder model info and operating points (sections 5.5.1 to 5.5.5)."""
     delay_bits = 0
     if bits.read(1):  # timing_info_present_flag
         bits.read(32 + 32)
@@ -255,7 +266,7 @@ def _skip_operating_points(bits: _BitReader) -> None:
 
 
 def _skip_uvlc(bits: _BitReader) -> None:
-    """Skip a number in Exp-Golomb code (section 4.10.3)."""
+    """Skip an Exp-Golomb coded number (section 4.10.3)."""
     zeros = 0
     while not bits.read(1):
         zeros += 1

@@ -1,10 +1,10 @@
-"""What a hostile file would make Pillow allocate or repeat before, or apart from, its stated size.
+"""Decompression bombs that the size declared in the header does not reveal.
 
-Pillow reads the size of a picture without unpacking it, which disposes of most decompression
-bombs. Three measured cases are left, each recognised from the bytes alone: a GIF whose first frame is
-larger than its screen (Pillow fills a canvas of that size while opening), a JPEG of endless scans (each
-passes over all pixels: 0.05 s per 49 megapixels; see `zfscope.images.jpeg`), and a TIFF whose tiles are
-larger than its picture (libtiff unpacks whole tiles).
+Pillow reads the size of an image without unpacking it, which is enough to reject most bombs. Three measured
+cases remain, each detectable from the bytes alone: a GIF whose first frame is larger than its screen (Pillow
+allocates a canvas of that size while opening), a JPEG with thousands of scans (each takes 0.05 s per 49
+megapixels; see `zfscope.images.jpeg`), and a TIFF whose tiles are larger than the image (libtiff unpacks
+whole tiles).
 """
 
 from PIL import ImageFile
@@ -14,14 +14,15 @@ from zfscope.images.malformed import Malformed
 
 _EXTENSION_BLOCK = 0x21
 _IMAGE_DESCRIPTOR = 0x2C
-_MAX_GIF_BLOCKS = 100_000  # 25 MB of full blocks; a file of tiny ones would keep Python busy for seconds
-_TOO_MANY_BLOCKS = f"more than {_MAX_GIF_BLOCKS:,} blocks before the first frame"
+# 25 MB of full blocks. Without a limit, a file of tiny blocks would keep Python busy for seconds.
+_MAX_GIF_BLOCKS = 100_000
+_TOO_MANY_BLOCKS = f"it has more than {_MAX_GIF_BLOCKS:,} blocks before the first frame"
 
 
 def gif_size(data: bytes) -> tuple[int, int]:
-    """Return the (width, height) that holds both the screen and the first frame of a GIF.
+    """Return the (width, height) in pixels that contains both the screen and the first frame of a GIF.
 
-    Raises IndexError where the file ends too early, Malformed where no frame comes in 100,000 blocks.
+    Raises IndexError if the file is truncated, Malformed if more than 100,000 blocks precede the first frame.
     """
     width, height = _uint16(data, 6), _uint16(data, 8)
     frame = _gif_first_frame(data)
@@ -30,7 +31,7 @@ def gif_size(data: bytes) -> tuple[int, int]:
 
 
 def gif_has_several_frames(data: bytes) -> bool:
-    """Return whether a GIF has a second frame; False if too many blocks precede it."""
+    """Return whether a GIF has a second frame; False if damaged or after more than 100,000 blocks."""
     try:
         return data[_after_frame(data, _gif_first_frame(data))] == _IMAGE_DESCRIPTOR
     except (IndexError, Malformed):
@@ -38,21 +39,22 @@ def gif_has_several_frames(data: bytes) -> bool:
 
 
 def tiff_tile_size(image: ImageFile.ImageFile) -> tuple[int, int]:
-    """Return the (width, height) of the tiles of an opened TIFF, (0, 0) for strips and other formats."""
+    """Return the tile size (width, height) of an opened TIFF; (0, 0) for strips and other formats."""
     if not isinstance(image, TiffImageFile):
         return 0, 0
     return int(image.tag_v2.get(TILEWIDTH, 0)), int(image.tag_v2.get(TILELENGTH, 0))
 
 
 def _gif_first_frame(data: bytes) -> int:
-    """Return the position of the first image descriptor: behind header, palette and extensions."""
+    """Return the offset of the first image descriptor, after header, palette and extensions."""
     return _after_extensions(data, 13 + _palette_bytes(data[10]))
 
 
 def _after_frame(data: bytes, position: int) -> int:
-    """Return the position behind a frame and the extensions that follow it."""
+    """Return the offset after a frame and the extensions that follow it."""
     pixels = position + 10 + _palette_bytes(data[position + 9])
-    # The compressed pixels stand behind one byte, in the same blocks as an extension behind two.
+    # Pixel data is one byte (the LZW code size) and then sub-blocks; an extension is two bytes and then
+    # sub-blocks. Starting one byte earlier therefore skips pixel data as if it were an extension.
     return _after_extensions(data, _after_extension(data, pixels - 1))
 
 

@@ -1,4 +1,4 @@
-"""What the chunks of a PNG say that Pillow passes over."""
+"""Chunks of a PNG that Pillow does not read, and the text chunks of PNGs made by zfscope."""
 
 import struct
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from zfscope.images.malformed import Malformed
 
 _HEADER = struct.Struct(">I4s")
 _FIRST_CHUNK = 8
-# Chunks that are looked at; the one that is wanted stands among the first.
+# Maximum number of chunks searched for one that must precede the pixels.
 _MAX_CHUNKS_SEARCHED = 100
-# Chunks of a whole file; encoders write some thousands. Each one takes Pillow's time: 4 million of them, in
-# 48 MiB, take 13 seconds.
+# Maximum number of chunks of a file; encoders write up to a few thousand. Pillow takes 13 seconds for 4
+# million chunks in 48 MiB.
 _MAX_CHUNKS = 100_000
-# How the keys of text chunks in pictures that zfscope makes begin; and one of them, for what a picture is.
+# Prefix of the text-chunk keys in PNGs made by zfscope, and the key for the kind of figure.
 KEY_PREFIX = "zfscope:"
 PICTURE_KEY = f"{KEY_PREFIX}picture"
 _TEXT_CHUNKS = (b"tEXt", b"iTXt", b"zTXt")
 
 
 def is_zfscope_picture(head: bytes) -> bool:
-    """Return whether a file is a PNG that zfscope made. head: its first bytes, which hold such a chunk."""
+    """Return whether a file is a PNG made by zfscope. head: its first bytes, which contain the text chunk."""
     if not head.startswith(b"\x89PNG\r\n\x1a\n"):
         return False
     prefix = KEY_PREFIX.encode()
@@ -27,22 +27,22 @@ def is_zfscope_picture(head: bytes) -> bool:
 
 
 def png_significant_bits(data: bytes) -> int | None:
-    """Return how many bits of a channel count, the most of all colours; None where that is not said."""
+    """Return the significant bits (sBIT), maximum over the colour channels; None without sBIT."""
     content = _find_chunk(data, b"sBIT")
     if content is None:
         return None
-    colours = content[: 1 if len(content) <= 2 else 3]  # grey, grey and opacity, RGB, RGB and opacity
+    colours = content[: 1 if len(content) <= 2 else 3]  # grey, grey + alpha, RGB, RGBA
     return max(colours, default=0) or None
 
 
 def png_code_points(data: bytes) -> tuple[int, int] | None:
-    """Return the primaries and the curve that cICP states (ITU-T H.273), None without it."""
+    """Return primaries and transfer function of cICP (code points of ITU-T H.273); None without cICP."""
     content = _find_chunk(data, b"cICP")
     return (content[0], content[1]) if content is not None and len(content) >= 4 else None
 
 
 def check_chunk_count(data: bytes) -> None:
-    """Raise Malformed for a PNG of far too many chunks up to its end."""
+    """Raise Malformed for a PNG with more than 100,000 chunks up to IEND."""
     position = _FIRST_CHUNK
     for _ in range(_MAX_CHUNKS):
         if position + _HEADER.size > len(data):
@@ -51,11 +51,11 @@ def check_chunk_count(data: bytes) -> None:
         if kind == b"IEND":
             return
         position += _HEADER.size + length + 4
-    raise Malformed(f"more than {_MAX_CHUNKS:,} chunks")
+    raise Malformed(f"it has more than {_MAX_CHUNKS:,} chunks")
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Return the kind and the content of each chunk, the last one as far as the file goes."""
+    """Yield type and content of each chunk; the content of the last one may be truncated."""
     position = _FIRST_CHUNK
     while position + _HEADER.size <= len(data):
         length, kind = _HEADER.unpack_from(data, position)
@@ -64,7 +64,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _find_chunk(data: bytes, wanted: bytes) -> bytes | None:
-    """Return the first bytes of a chunk that stands before palette and pixels, None without it."""
+    """Return up to 4 bytes of a chunk that precedes palette and pixels; None if it is missing."""
     position = _FIRST_CHUNK
     for _ in range(_MAX_CHUNKS_SEARCHED):
         if position + _HEADER.size > len(data):

@@ -1,4 +1,4 @@
-"""Curves as pictures, of training, invariance and architectures."""
+"""Line charts drawn with matplotlib: training history, invariance, and comparison of architectures."""
 
 import io
 import math
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zfscope.cancellation import checkpoint
 from zfscope.errors import InputError
 from zfscope.images.chunks import PICTURE_KEY
-from zfscope.images.layout import COLOURS, palette_colour, printable
+from zfscope.images.layout import COLOURS, font_text, palette_colour
 from zfscope.images.plotting import (
     Artist,
     Axes,
@@ -33,7 +33,7 @@ _STRIP_WIDTH, _STRIP_HEIGHT, _LEGEND_COLUMNS = 14, 2.6, 5
 
 @dataclass(frozen=True)
 class _Plot:
-    """One of the small multiples: its title, and its lines as key -> label."""
+    """One plot of the training history. lines: legend label of each key of the history."""
 
     title: str
     lines: Mapping[str, str]
@@ -51,26 +51,26 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> bytes:
     """Return a PNG of training curves over epochs: loss, accuracy, filter roughness, learning rate.
 
     Each entry is one epoch with the keys `epoch`, `train_loss`, `val_top1` and `val_top5` (percent),
-    `roughness`, `lr`; whatever is absent everywhere has no plot, other keys are not shown.
-    Raises InputError for a history without anything to plot.
+    `roughness` and `lr`. A plot is omitted if no epoch has its keys; other keys are ignored.
+    Raises InputError if no known key is present.
     """
     plots = [plot for plot in _PLOTS if any(key in entry for key in plot.lines for entry in history)]
     if not plots:
         known = ", ".join(key for plot in _PLOTS for key in plot.lines)
-        raise InputError(f"the history of {len(history)} epochs has nothing to plot; known are {known}")
+        raise InputError(f"the history of {len(history)} epochs has none of the keys to plot: {known}")
     rows = math.ceil(len(plots) / _COLUMNS)
     file = io.BytesIO()
     with drawing():
         figure = Figure(figsize=(4.2 * _COLUMNS, 2.9 * rows), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
-        for place, plot in enumerate(plots, 1):
-            _plot_history_lines(figure.add_subplot(rows, _COLUMNS, place), plot, history)
+        for index, plot in enumerate(plots, 1):
+            _plot_history_lines(figure.add_subplot(rows, _COLUMNS, index), plot, history)
         figure.savefig(file, format="png", metadata={"Software": None, PICTURE_KEY: "curves"})
     return file.getvalue()
 
 
 def _plot_history_lines(axes: Axes, plot: _Plot, history: Sequence[Mapping[str, float]]) -> None:
-    """Draw a line per key; the legend gives the last value, which is what a reader looks for first."""
+    """Plot a line per key; the legend shows its latest value, which readers look for first."""
     for (key, label), colour in zip(plot.lines.items(), (_BLUE, _RED), strict=False):
         points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
         if points:
@@ -97,16 +97,19 @@ def _style_history_axes(axes: Axes) -> None:
 
 
 def _widen_constant_range(axes: Axes) -> None:
-    """Keep an axis that would fit itself to rounding from doing so: such lines are level at their value."""
+    """Widen the vertical axis if all values are equal up to rounding.
+
+    Autoscaling would magnify the rounding errors.
+    """
     low, high = axes.dataLim.intervaly
     if np.isfinite((low, high)).all() and is_level((low, high)):
         middle = (low + high) / 2
-        reach = abs(middle) / 2 or 1.0
-        axes.set_ylim(middle - reach, middle + reach)
+        half_range = abs(middle) / 2 or 1.0
+        axes.set_ylim(middle - half_range, middle + half_range)
 
 
 def _line_colour(number: int) -> Sequence[float]:
-    """Return the colour of a line, as matplotlib takes it."""
+    """Return the colour of the line with this index, as RGB from 0 to 1."""
     return [part / 255 for part in palette_colour(number)]
 
 
@@ -125,11 +128,11 @@ def _style_axes(axes: Axes) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """A row of a figure: pictures of what was done, and plots of what came of it.
+    """Row of a strip figure: example pictures of a transformation, and plots of its effect.
 
-    quantity: what was changed, with its unit: the horizontal axis. unit: what follows a value over a picture.
-    values: (n,), how much of it. shown: pictures, uint8 (H, W, 3), by the value that each shows. plots: for
-    each column of the figure (lines, n).
+    quantity: label of the horizontal axis, with its unit. unit: suffix of the values above the pictures.
+    values: (n,), positions on the horizontal axis. shown: pictures, uint8 (H, W, 3), by value.
+    plots: heights (lines, n) for each column of the figure.
     """
 
     quantity: str
@@ -147,12 +150,11 @@ def plot_strips(
     title: str,
     note: str,
 ) -> Rendering:
-    """Return a figure in the form of the paper's Fig 5: a row for each strip, its pictures, then its plots.
+    """Return a figure laid out like Fig 5 of the paper: one row per strip, its pictures and then its plots.
 
-    columns: what the vertical axes of the plots mean, and the most that they show (None: the largest value
-    of the column, in units of 1), so that the plots of a column can be compared. lines: what the lines are,
-    for the legend.
-    note: what the picture shows, for its PNG.
+    columns: label of the vertical axis of each column, and its maximum, shared by all rows to make them
+    comparable; None: the largest value of the column, or 1 if all values are rounding errors. lines: names of
+    the lines in the legend. note: description stored in the PNG.
     """
     with drawing():
         figure = Figure(
@@ -161,11 +163,11 @@ def plot_strips(
         grid = figure.add_gridspec(len(strips), 1 + len(columns), width_ratios=[1.5] + [1.0] * len(columns))
         for row, strip in enumerate(strips):
             _draw_pictures(figure, grid[row, 0], strip)
-            for place, (label, most) in enumerate(columns.items()):
+            for column, (label, maximum) in enumerate(columns.items()):
                 checkpoint()
-                axes = figure.add_subplot(grid[row, 1 + place])
-                top = _column_maximum(strips, place) if most is None else most
-                _plot_strip_lines(axes, strip, strip.plots[place], lines)
+                axes = figure.add_subplot(grid[row, 1 + column])
+                top = _column_maximum(strips, column) if maximum is None else maximum
+                _plot_strip_lines(axes, strip, strip.plots[column], lines)
                 axes.set_ylim(-0.03 * top, 1.06 * top)
                 axes.set_ylabel(label, fontsize=9)
         figure.suptitle(_escape(title), fontsize=12, x=0.01, ha="left")
@@ -177,38 +179,36 @@ def plot_strips(
 
 
 def _column_maximum(strips: Sequence[Strip], column: int) -> float:
-    """Return the largest value of a column of plots; 1 where all are rounding of 1, which their unit is."""
+    """Return the largest value of a column of plots; 1 if all values are rounding errors relative to 1."""
     largest = max(float(strip.plots[column].max()) for strip in strips)
     return largest if largest > rounding(1) else 1.0
 
 
 class _CheckpointArtist(Artist):
-    """Has no looks: it is where the figure looks whether anybody still waits for it."""
+    """Invisible artist that checks for cancellation while matplotlib lays out and draws the figure."""
 
     def draw(self, renderer: RendererBase) -> None:
         checkpoint()
 
     def get_tightbbox(self, renderer: RendererBase | None = None) -> None:
-        """Take no room in the layout."""
+        """Return None: takes no space in the layout."""
         checkpoint()
 
 
 def _rasterise(figure: Figure) -> Rgb:
-    """Lay a figure out and draw it."""
+    """Lay out and draw a figure; return its pixels."""
     for axes in figure.axes:
-        axes.add_artist(_CheckpointArtist()).set_clip_on(
-            False
-        )  # what is clipped away has no part in the layout
+        axes.add_artist(_CheckpointArtist()).set_clip_on(False)  # the layout skips clipped artists
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib says no types here
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib has no type here
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return pixels[..., :3].copy()
 
 
-def _draw_pictures(figure: Figure, place: SubplotSpec, strip: Strip) -> None:
-    """Draw the pictures in two rows under the values that they show."""
+def _draw_pictures(figure: Figure, cell: SubplotSpec, strip: Strip) -> None:
+    """Draw the pictures of a strip in two rows, each titled with its value."""
     columns = max(1, math.ceil(len(strip.shown) / 2))
-    grid = place.subgridspec(2, columns, wspace=0.04, hspace=0.04)
+    grid = cell.subgridspec(2, columns, wspace=0.04, hspace=0.04)
     for number, (value, picture) in enumerate(strip.shown.items()):
         checkpoint()
         axes = figure.add_subplot(grid[number // columns, number % columns])
@@ -218,7 +218,7 @@ def _draw_pictures(figure: Figure, place: SubplotSpec, strip: Strip) -> None:
 
 
 def _plot_strip_lines(axes: Axes, strip: Strip, heights: NDArray[np.floating], names: Sequence[str]) -> None:
-    """Draw a line for each name; beyond the colours that there are, they begin again, dashed."""
+    """Plot a line per name. Colours repeat after the last one, with dashed lines."""
     order = np.argsort(strip.values, kind="stable")
     for number, (line, name) in enumerate(zip(heights, names, strict=True)):
         axes.plot(
@@ -238,10 +238,11 @@ def _plot_strip_lines(axes: Axes, strip: Strip, heights: NDArray[np.floating], n
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """Lines over one quantity.
+    """Line chart.
 
-    quantity, measure: what the axes mean, with units. lines: (x, y) of each, by its name in the legend.
-    marks: places on the horizontal axis to be marked. logarithmic: the vertical axis is; zeros are left out.
+    quantity, measure: labels of the horizontal and vertical axis, with units. lines: arrays (x, y) of each
+    line by its name in the legend. marks: positions of vertical marks on the horizontal axis. logarithmic:
+    use a logarithmic vertical axis, on which zeros are omitted.
     """
 
     title: str
@@ -253,16 +254,17 @@ class Chart:
 
 
 def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rgb:
-    """Draw charts, each of them so high, in two columns of a picture so wide, and one legend below.
+    """Draw charts in two columns, with one legend below; return uint8 (H, W, 3).
 
-    The lines of all charts have the same names.
+    charts: their lines must have the same names. width_px: width of the picture. height_px: height of one
+    chart.
     """
     rows = math.ceil(len(charts) / _COLUMNS)
     with drawing():
         size = (width_px / _CHART_DPI, rows * height_px / _CHART_DPI)
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
-        for place, chart in enumerate(charts, 1):
-            _draw_chart(figure.add_subplot(rows, _COLUMNS, place), chart)
+        for index, chart in enumerate(charts, 1):
+            _draw_chart(figure.add_subplot(rows, _COLUMNS, index), chart)
         handles = figure.axes[0].get_lines()[: len(charts[0].lines)]
         figure.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=9)
         return _rasterise(figure)
@@ -284,7 +286,8 @@ def _draw_chart(axes: Axes, chart: Chart) -> None:
 
 
 def _limit_powers(axes: Axes, low: float, high: float) -> None:
-    """Limit a logarithmic axis of powers, which are squares: below the square of rounding there is noise."""
+    """Limit a logarithmic axis of powers to values above rounding noise."""
+    # A power is a squared amplitude, so relative rounding errors appear squared as well.
     floor = rounding(1) ** 2 * high
     if is_level((low, high)):
         axes.set_ylim(high / 2, high * 2)
@@ -293,13 +296,16 @@ def _limit_powers(axes: Axes, low: float, high: float) -> None:
 
 
 def _escape(text: str) -> str:
-    """Return words that matplotlib takes as they are: no formula between dollar signs, no hidden name."""
-    return printable(text).replace("$", r"\$").lstrip("_")
+    """Return text that matplotlib shows literally.
+
+    Dollar signs would start a formula, and a leading underscore would hide the legend entry.
+    """
+    return font_text(text).replace("$", r"\$").lstrip("_")
 
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """A line with a band around it: quartiles, say. x, middle, lower, upper: (n,)."""
+    """A line with a band around it, such as median and quartiles. x, middle, lower, upper: (n,)."""
 
     name: str
     x: NDArray[np.floating]
@@ -318,7 +324,11 @@ def plot_bands(
     width_px: int,
     height_px: int,
 ) -> Rgb:
-    """Draw bands over places that have names: x is 0 at the first of `ticks`, 1 at the second."""
+    """Draw bands over a categorical axis; return uint8 (H, W, 3).
+
+    title: title of the chart. quantity, measure: labels of the horizontal and vertical axis. ticks: names of
+    the positions x = 0, 1, ... on the horizontal axis. width_px, height_px: size of the picture.
+    """
     with drawing():
         size = (width_px / _CHART_DPI, height_px / _CHART_DPI)
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")

@@ -1,4 +1,4 @@
-"""Damage that decoders pass over in silence: pictures that end before their last row, and noise."""
+"""Damage that decoders do not report: images that end before their last row, and corrupted JPEGs."""
 
 import struct
 import zlib
@@ -20,23 +20,23 @@ from zfscope.images.jpeg import JpegHeader, copied_as_text
 from zfscope.images.malformed import Malformed
 from zfscope.results import Notice
 
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of the colour types of PNG
-# The seven passes of an interlaced PNG: first column and row, and steps between them.
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type of PNG
+# The seven passes of an interlaced PNG: first column, first row, and the step in columns and rows.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_PART_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 def damage_notices(data: bytes, header: JpegHeader, field: str) -> tuple[Notice, ...]:
-    """Return a warning for a JPEG that is noise, or lacks some of its scans."""
+    """Return a warning for a JPEG that was copied as text or lacks scans."""
     if copied_as_text(data):
         message = (
-            "the JPEG is damaged: each line feed has a carriage return before it, as a copy in text mode "
-            "puts there; copy the original in binary mode"
+            "the JPEG is damaged: every line feed follows a carriage return, as after a copy in text mode; "
+            "copy the original in binary mode"
         )
     elif header.lacks_scans:
         message = (
-            "the JPEG is incomplete: its last scans are missing, and with them details, colours or a part of "
-            "the picture; copy the original again"
+            "the JPEG is incomplete: its last scans are missing, so details, colours or a part of the image "
+            "are lost; copy the original again"
         )
     else:
         return ()
@@ -44,7 +44,7 @@ def damage_notices(data: bytes, header: JpegHeader, field: str) -> tuple[Notice,
 
 
 def check_strips(image: ImageFile.ImageFile) -> None:
-    """Raise Malformed for a TIFF of fewer strips or tiles than its rows need."""
+    """Raise Malformed for a TIFF with too few strips or tiles for its size."""
     if not isinstance(image, TiffImageFile):
         return
     tags, (width, height) = image.tag_v2, image.size
@@ -55,14 +55,15 @@ def check_strips(image: ImageFile.ImageFile) -> None:
     offsets = tags.get(TILEOFFSETS if tiled else STRIPOFFSETS) or ()
     planes = tags.get(SAMPLESPERPIXEL, 1) if tags.get(PLANAR_CONFIGURATION) == 2 else 1
     needed = -(-width // max(across, 1)) * -(-height // max(down, 1)) * planes
-    if len(offsets) < needed or 0 in offsets[:needed]:
-        raise Malformed(f"{needed - sum(map(bool, offsets[:needed])):,} of its {needed:,} parts are missing")
+    missing = needed - sum(map(bool, offsets[:needed]))  # an offset of 0 is a missing part, too
+    if missing:
+        raise Malformed(f"{missing:,} of its {needed:,} strips or tiles are missing")
 
 
 def check_rows(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Raise Malformed for a loaded PNG whose pixels end early: Pillow leaves the rows that lack them 0.
+    """Raise Malformed for a loaded PNG whose pixel data ends early; Pillow leaves the missing rows 0.
 
-    The pixels are only counted where a last row is all 0, for counting takes as long as decoding.
+    Counting the bytes takes as long as decoding, so it is skipped if the last two rows have non-zero pixels.
     """
     if image.format != "PNG":
         return
@@ -71,11 +72,11 @@ def check_rows(image: ImageFile.ImageFile, data: bytes) -> None:
     if np.asarray(last).reshape(min(height, 2), -1).any(axis=1).all():
         return
     if not _unpacks_to(data, _png_bytes(data)):
-        raise Malformed("its pixels end before its last row")
+        raise Malformed("its pixel data ends before the last row")
 
 
 def _png_bytes(data: bytes) -> int:
-    """Return how many bytes the pixels of a PNG have, each row with a byte for its filter."""
+    """Return the size in bytes of the uncompressed pixels of a PNG; each row has an extra filter byte."""
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     bits = depth * _CHANNELS[colour]
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
@@ -84,14 +85,14 @@ def _png_bytes(data: bytes) -> int:
 
 
 def _unpacks_to(data: bytes, size: int) -> bool:
-    """Return whether the compressed pixels of a PNG are at least `size` bytes."""
+    """Return whether the pixel data of a PNG unpacks to at least `size` bytes."""
     unpacker, left = zlib.decompressobj(), size
     try:
-        for part in (*(content for kind, content in png_chunks(data) if kind == b"IDAT"), b""):
-            found = unpacker.decompress(part, _PART_BYTES)
-            while found and left > 0:
-                left -= len(found)
-                found = unpacker.decompress(unpacker.unconsumed_tail, _PART_BYTES)
-    except zlib.error:  # such as a wrong checksum behind pixels that Pillow took
+        for chunk in (*(content for kind, content in png_chunks(data) if kind == b"IDAT"), b""):
+            block = unpacker.decompress(chunk, _BLOCK_BYTES)
+            while block and left > 0:
+                left -= len(block)
+                block = unpacker.decompress(unpacker.unconsumed_tail, _BLOCK_BYTES)
+    except zlib.error:  # for example a wrong checksum after pixels that Pillow accepted
         return True
     return left <= 0

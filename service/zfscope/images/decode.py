@@ -1,4 +1,4 @@
-"""From encoded bytes to upright RGB pixels, every limit checked before a pixel is unpacked."""
+"""Decoding of image files to upright RGB pixels; limits are checked before any pixel is unpacked."""
 
 import dataclasses
 import io
@@ -40,13 +40,13 @@ from zfscope.images.numbers import needs_rescaling
 from zfscope.images.profiles import colour_notices
 from zfscope.results import Notice
 
-# Tags of TIFF: the version of a DNG, what a picture is to the others (here a smaller version of one), and
-# where those others and the camera's settings are.
+# TIFF tags: version of the DNG format, role of an image in the file (1: reduced version of another one),
+# offsets of the other images, and offset of the camera settings.
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS, _EXIF = 50706, 254, 330, 34665
 _REDUCED = 1
 
-# Pillow's classes are called directly: Image.open would warn or raise by its own, process-wide pixel
-# limit, and turn to any of Pillow's forty formats.
+# Pillow's classes are called directly: Image.open applies its own, process-wide pixel limit and tries all of
+# Pillow's forty formats.
 _READERS: Mapping[Format, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -60,10 +60,11 @@ _READERS: Mapping[Format, type[ImageFile.ImageFile]] = {
 
 @dataclass(frozen=True, eq=False)
 class DecodedPhoto:
-    """A photo as a viewer shows it: uint8 (height, width, 3), RGB, upright; a grey one has no third axis.
+    """Decoded photo.
 
-    size: (height, width) of the photo itself, upright, larger than its pixels where they were decoded at a
-    smaller scale. warnings: what was assumed.
+    pixels: uint8 (height, width, 3), RGB, upright; (height, width) if decoded by `decode_grey`.
+    size: (height, width) of the upright photo in the file; larger than that of `pixels` if the photo was
+    decoded at a smaller scale. warnings: assumptions made while decoding.
     """
 
     pixels: NDArray[np.uint8]
@@ -78,7 +79,7 @@ def decode(
     field: str = "image",
     backdrop: int = MID_GREY,
 ) -> NDArray[np.uint8]:
-    """Return the pixels of `decode_photo`, for callers that show no warnings."""
+    """Return the pixels of `decode_photo`, for callers that do not show warnings."""
     return decode_photo(data, limits=limits, field=field, backdrop=backdrop).pixels
 
 
@@ -89,15 +90,16 @@ def decode_photo(
     field: str = "image",
     backdrop: int = MID_GREY,
 ) -> DecodedPhoto:
-    """Return the picture as a viewer shows it, upright, with what was assumed as warnings about `field`.
+    """Decode an image file as a viewer would show it.
 
-    The first frame of a file that has several; turned as its EXIF orientation says; what is
-    transparent blended over the grey of `backdrop`; more than 8 bits a channel scaled to 8, by the bits that
-    are used (see `zfscope.images.depth`). Colour spaces other than sRGB are not applied. The array may be
-    read-only.
+    Returns the first frame, turned by its EXIF orientation. Transparent pixels are blended over the grey
+    level `backdrop` (0 to 255). More than 8 bits per channel are scaled to 8, by the number of bits in use
+    (see `zfscope.images.depth`). Colours are read as sRGB, whatever colour space the file declares.
+    Assumptions become warnings about `field`. The array may be read-only.
 
-    Raises InputError, naming `field`, for bytes that are no image of an allowed format, or that are damaged
-    or cut short, and TooLarge for what exceeds a limit.
+    limits: by default those of the environment. field: request field named in errors and warnings.
+    Raises InputError for files that are damaged, truncated, or not of an allowed format, and TooLarge for
+    files that exceed a limit.
     """
     limits = limits or environment_limits()
     file_format = _identify_format(data, limits, field)
@@ -113,10 +115,10 @@ def decode_photo(
 
 
 def decode_grey(data: bytes, *, limits: DecodeLimits | None = None, field: str = "image") -> DecodedPhoto:
-    """Return a picture's luminance (ITU-R 601), uint8 (height, width), upright, transparent pixels as black.
+    """Decode the luminance (ITU-R 601) of an image, uint8 (height, width), upright; transparency is black.
 
-    A grey or black-and-white picture that is not a JPEG may have four times the pixels that are allowed, for
-    it takes a byte for each. A larger JPEG is decoded at a smaller scale. Raises as `decode_photo` does.
+    A grey or black-and-white image that is not a JPEG may have four times the allowed number of pixels, since
+    each takes only one byte. Larger JPEGs are decoded at a smaller scale. Raises like `decode_photo`.
     """
     limits = limits or environment_limits()
     file_format = _identify_format(data, limits, field)
@@ -131,19 +133,19 @@ def decode_grey(data: bytes, *, limits: DecodeLimits | None = None, field: str =
                 )
     photo = decode_photo(data, limits=limits, field=field, backdrop=0)
     grey = np.asarray(Image.fromarray(photo.pixels).convert("L"))
-    warnings = tuple(notice for notice in photo.warnings if notice.code != TRANSPARENCY)  # black is meant
+    warnings = tuple(notice for notice in photo.warnings if notice.code != TRANSPARENCY)  # black is intended
     return dataclasses.replace(photo, pixels=grey, warnings=warnings)
 
 
 def single_channel_limits(limits: DecodeLimits) -> DecodeLimits:
-    """Return the limits of pictures that take one byte for each pixel."""
+    """Return the limits for images of one byte per pixel: four times as many pixels."""
     return dataclasses.replace(limits, pixels=MAX_PIXEL_FACTOR * limits.pixels)
 
 
 def stored_size(data: bytes, *, limits: DecodeLimits | None = None, field: str = "image") -> tuple[int, int]:
-    """Return the height and width that a file states, before any turn by EXIF; nothing is unpacked.
+    """Return (height, width) from the header of a file, before EXIF orientation; no pixels are unpacked.
 
-    Raises InputError, naming `field`, like `decode`, for faults that the header shows.
+    Raises like `decode`, for problems that the header reveals.
     """
     limits = limits or environment_limits()
     file_format = _identify_format(data, limits, field)
@@ -161,34 +163,37 @@ def _identify_format(data: bytes, limits: DecodeLimits, field: str) -> Format:
     allowed = ", ".join(limits.formats)
     kind = identify(data[:HEAD_BYTES])
     if kind is None or kind is PLAIN_TEXT:
-        start = f"it starts with {data[:8].hex(' ')}{', as text does' if kind else ''}"
-        raise InputError(f"{field} is not an image: {start}; allowed are {allowed}", field=field)
+        start = f"it starts with {data[:8].hex(' ')}{', like text' if kind else ''}"
+        raise InputError(f"{field} is not an image: {start}; allowed: {allowed}", field=field)
     if kind.format is None or kind.format not in limits.formats:
         advice = kind.advice or missing_library(kind)
-        message = f"{field} is {kind.name}{f': {advice}' if advice else ''}; allowed are {allowed}"
+        message = f"{field} is {kind.name}; allowed: {allowed}{f'; {advice}' if advice else ''}"
         raise InputError(message, field=field)
     return kind.format
 
 
 def _check_not_raw(image: ImageFile.ImageFile, field: str) -> None:
-    """Raise InputError for a camera's raw file in the form of a TIFF, whose first picture is a thumbnail."""
+    """Raise InputError for a camera raw file in TIFF format; its first image is only a thumbnail."""
     tags = getattr(image, "tag_v2", {})
     smaller = tags.get(_NEW_SUBFILE_TYPE) == _REDUCED and _EXIF in tags and _SUB_IFDS in tags
     if _DNG_VERSION in tags or smaller:
-        message = f"{field} is a camera's raw file, and its first picture a thumbnail: {RAW_ADVICE}"
+        message = f"{field} is a camera raw file; its first image is only a thumbnail: {RAW_ADVICE}"
         raise InputError(message, field=field)
 
 
 def _check_frames(pixels: int, limits: DecodeLimits, field: str) -> None:
-    """Raise TooLarge for frames far larger than those of any picture of the allowed size."""
+    """Raise TooLarge if the frames have more than 4 times the allowed pixels; a photo may have several."""
     most = MAX_PIXEL_FACTOR * limits.pixels
     if pixels > most:
-        message = f"{field} holds frames of {pixels:,} pixels; at most {most:,} are allowed"
+        message = f"{field} has frames of {pixels:,} pixels in all; at most {most:,} are allowed"
         raise TooLarge(message, field=field)
 
 
 class _OpenedImage(NamedTuple):
-    """A file whose header was read. size: (width, height) that it states. warnings: its scale and damage."""
+    """Image whose header was read.
+
+    size: (width, height) in the file. warnings: about a reduced scale and about damage.
+    """
 
     image: ImageFile.ImageFile
     size: tuple[int, int]
@@ -196,32 +201,32 @@ class _OpenedImage(NamedTuple):
 
 
 def _open_image(file_format: Format, data: bytes, limits: DecodeLimits, field: str) -> _OpenedImage:
-    """Return the picture with its header read and its size within the limits, nothing unpacked."""
+    """Read the header of an image and check its size against the limits, without unpacking pixels."""
     if file_format == "JPEG":
         return _open_jpeg(data, limits, field)
     if file_format == "GIF":
-        _check_pixels("picture", gif_size(data), limits, field)
+        _check_pixels("", gif_size(data), limits, field)
     if file_format == "PNG":
         check_chunk_count(data)
     if file_format == "AVIF":
         _check_frames(frame_pixels(data), limits, field)
     image = _reader(file_format)(io.BytesIO(data))
-    _check_pixels("picture", image.size, limits, field)
-    _check_pixels("tile", tiff_tile_size(image), limits, field)
+    _check_pixels("", image.size, limits, field)
+    _check_pixels("tiles of ", tiff_tile_size(image), limits, field)
     _check_not_raw(image, field)
     return _OpenedImage(image, image.size)
 
 
 def _open_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _OpenedImage:
-    """Open a JPEG; above the limit of pixels so that it is decoded at a smaller scale."""
+    """Open a JPEG, set to a smaller scale if it exceeds the pixel limit."""
     header = read_jpeg(data)
     if header.lossless or header.bits not in (0, 8):
-        kind = "of JPEG-LS" if header.lossless else f"of {header.bits} bits a sample"
+        kind = "JPEG-LS file" if header.lossless else f"JPEG file of {header.bits} bits per sample"
         raise InputError(
-            f"{field} is a JPEG file {kind}, which is not read; convert to 8 bits or to PNG", field=field
+            f"{field} is a {kind}; allowed: 8-bit JPEG; convert to 8 bits or to PNG", field=field
         )
     if header.scans > limits.scans:
-        message = f"{field} is a JPEG of {header.scans:,} scans; at most {limits.scans:,} are allowed"
+        message = f"{field} is a JPEG file with {header.scans:,} scans; at most {limits.scans:,} are allowed"
         raise TooLarge(message, field=field)
     image = JpegImageFile(io.BytesIO(with_open_end(data, header)))
     damaged = damage_notices(data, header, field)
@@ -229,38 +234,38 @@ def _open_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _OpenedImage:
         return _OpenedImage(image, image.size, damaged)
     _check_cost(image.size, header, limits, field)
     width, height = image.size
-    scale = next(each for each in (2, 4, 8) if -(-width // each) * -(-height // each) <= limits.pixels)
+    scale = next(n for n in (2, 4, 8) if -(-width // n) * -(-height // n) <= limits.pixels)
     image.draft(None, (width // scale, height // scale))
     message = (
-        f"a JPEG of {width:,} x {height:,} pixels was decoded at 1/{scale} of its size, since at most "
-        f"{limits.pixels:,} pixels are allowed (max_image_pixels); positions are those of the whole photo"
+        f"a JPEG of {width:,} x {height:,} pixels was decoded at 1/{scale} of its size: max_image_pixels is "
+        f"{limits.pixels:,}; positions refer to the original size"
     )
-    _check_pixels("picture", image.size, limits, field)  # a JPEG that Pillow could not scale
+    _check_pixels("", image.size, limits, field)  # Pillow may not have been able to scale it
     return _OpenedImage(image, (width, height), (Notice("smaller-scale", message, field), *damaged))
 
 
 def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits, field: str) -> None:
-    """Raise TooLarge for a JPEG that costs too much at any scale.
+    """Raise TooLarge for a JPEG that is too expensive to decode at any scale.
 
-    Each scan is read whole, and a decoder keeps the coefficients of all of them: both count against what a
-    picture of the allowed size may cost.
+    Even at a smaller scale the decoder reads every scan in full, and for several scans it keeps all
+    coefficients in memory. Time (scans x pixels) and memory must not exceed those of an image of the allowed
+    size.
     """
     pixels, most = math.prod(size), MAX_PIXEL_FACTOR * limits.pixels
-    costs = header.coefficients > BYTES_PER_PIXEL * limits.pixels
-    if pixels <= most and header.scans * pixels <= limits.scans * limits.pixels and not costs:
+    fits_memory = header.coefficients <= BYTES_PER_PIXEL * limits.pixels
+    if pixels <= most and header.scans * pixels <= limits.scans * limits.pixels and fits_memory:
         return
-    what = f"a picture of {size[0]} x {size[1]} = {pixels:,} pixels"
     if pixels > most:
-        reason = f"at most {limits.pixels:,} are allowed, {most:,} in a JPEG"
+        allowed = f"at most {limits.pixels:,} are allowed, {most:,} in a JPEG"
     else:
-        reason = (
-            f"with {header.scans:,} scans at most {limits.pixels:,} are allowed: save it as a baseline JPEG"
+        allowed = (
+            f"at most {limits.pixels:,} are allowed with {header.scans:,} scans; save it as a baseline JPEG"
         )
-    raise TooLarge(f"{field} holds {what}; {reason}", field=field)
+    raise TooLarge(f"{field} has {size[0]} x {size[1]} = {pixels:,} pixels; {allowed}", field=field)
 
 
 def _reader(file_format: Format) -> type[ImageFile.ImageFile]:
-    """Return Pillow's class for a format. That of HEIC is an extra, imported when a file needs it."""
+    """Return the Pillow class of a format; the one for HEIC, from an extra, is imported on first use."""
     if file_format != "HEIC":
         return _READERS[file_format]
     from pillow_heif import HeifImageFile
@@ -272,29 +277,34 @@ def _reader(file_format: Format) -> type[ImageFile.ImageFile]:
 def _frame_notices(
     image: ImageFile.ImageFile, file_format: Format, data: bytes, field: str
 ) -> tuple[Notice, ...]:
-    """Return a warning for a file of several frames or pages. Those of a GIF are not opened to be counted."""
+    """Return a warning for a file with several frames or pages."""
+    # Pillow would decode the frames of a GIF to count them.
     several = gif_has_several_frames(data) if file_format == "GIF" else getattr(image, "is_animated", False)
     if not several:
         return ()
     message = (
-        f"a {file_format} file of several frames or pages, of which the first was used; "
-        "to use another, save it as a file of its own"
+        f"the {file_format} file has several frames or pages, and the first was used; "
+        "to use another one, save it as a separate file"
     )
     return (Notice("first-frame", message, field),)
 
 
 def _load(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Unpack a picture. Raises whatever Pillow does, and Malformed where it ends before its last row."""
+    """Unpack the pixels. Raises Malformed if rows are missing, and any exception of Pillow."""
     image.load()
     check_strips(image)
     check_rows(image, data)
 
 
-def _check_pixels(what: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:
+def _check_pixels(part: str, size: tuple[int, int], limits: DecodeLimits, field: str) -> None:
+    """Raise TooLarge if (width, height) exceeds the pixel limit.
+
+    part: such as `tiles of `; empty for the whole image.
+    """
     width, height = size
     if width * height > limits.pixels:
         raise TooLarge(
-            f"{field} holds a {what} of {width} x {height} = {width * height:,} pixels; "
+            f"{field} has {part}{width} x {height} = {width * height:,} pixels; "
             f"at most {limits.pixels:,} are allowed",
             field=field,
         )
@@ -302,20 +312,20 @@ def _check_pixels(what: str, size: tuple[int, int], limits: DecodeLimits, field:
 
 @contextmanager
 def _translate_decoder_errors(file_format: Format, limits: DecodeLimits, field: str) -> Iterator[None]:
-    """Turn whatever Pillow's parsers trip over into an InputError: the bytes are at fault."""
+    """Translate any exception of Pillow's parsers into an InputError, since the file causes it."""
     try:
         yield
     except (InputError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         message = (
-            f"{field} is a {file_format} file of far too many pixels; at most {limits.pixels:,} are allowed"
+            f"{field} is a {file_format} file with far too many pixels; at most {limits.pixels:,} are allowed"
         )
         raise TooLarge(message, field=field) from error
     except Exception as error:  # a dozen types, from struct.error to zlib.error
         if str(error) == "unknown pixel mode":
             message = (
-                f"{field} is a {file_format} file with an unsupported pixel type: convert to 8 or 16 bits"
+                f"{field} is a {file_format} file with an unsupported pixel type; convert to 8 or 16 bits"
             )
             raise InputError(message, field=field) from error
         message = f"{field} is a damaged or incomplete {file_format} file: {damage_reason(error)}"

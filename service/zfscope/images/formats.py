@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: the formats that are read, and a name and advice for the others."""
+"""Identification of files by their first bytes: supported image formats, and advice for everything else."""
 
 import base64
 import codecs
@@ -13,8 +13,8 @@ from PIL import features
 
 Format = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"]
 
+# Number of bytes at the start of a file that `identify` uses; with fewer, it may not recognise a format.
 HEAD_BYTES = 1024
-"""Bytes from a file's start that `identify` looks at; fewer may leave a format unnamed."""
 
 _SUFFIXES: Mapping[Format, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -30,10 +30,11 @@ _SUFFIXES: Mapping[Format, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class FileKind:
-    """What a file is. name: for messages, with its article. advice: what to do with it instead.
+    """Kind of a file.
 
-    format: the one that `decode` reads it as, None for a file that cannot be read. image: what to call
-    files of an image format in a count of them, such as JPEG XL; empty for what is not an image.
+    name: name with its article, for messages. advice: how to get a supported image from the file.
+    format: format in which `decode` reads it; None if it cannot. image: name of the image format in counts of
+    files, such as `JPEG XL`; empty if the file is not an image.
     """
 
     name: str
@@ -43,14 +44,14 @@ class FileKind:
 
 
 _CONVERT_ADVICE = "convert to JPEG or PNG"
-_SEND_ADVICE = "send an image"
-_UNPACK_ADVICE = "unpack, and send the images"
+_SEND_ADVICE = "send an image instead"
+_UNPACK_ADVICE = "unpack it and send the images"
 _FRAME_ADVICE = "save a frame as JPEG or PNG"
-RAW_ADVICE = "develop to JPEG or PNG, or take the camera's own JPEG"
-_CAMERA = "a camera's raw file"
+RAW_ADVICE = "develop it to JPEG or PNG, or use the camera's JPEG"
+_CAMERA_RAW = "a camera raw file"
 _RENDER_ADVICE = "render to PNG"
-_BASE64_ADVICE = "decode to bytes: base64.b64decode in Python, base64 -d in a shell"
-_LOST_ADVICE = "its bytes are lost; copy the original again, as binary"
+_BASE64_ADVICE = "decode it to bytes: base64.b64decode in Python, base64 -d in a shell"
+_LOST_ADVICE = "the data is lost; copy the original again in binary mode"
 _HEIC_ADVICE = "install zfscope[heic] where photos are decoded, or convert to JPEG"
 
 
@@ -60,21 +61,21 @@ class _Signature(NamedTuple):
 
 
 def _readable(pattern: bytes, form: Format) -> _Signature:
-    """Return a row of the table for a format that is read. A dot in a pattern is any byte."""
+    """Return a table row for a supported format. A dot in a pattern matches any byte."""
     return _Signature(re.compile(pattern, re.DOTALL), FileKind(f"a {form} file", "", form, form))
 
 
 def _unreadable_image(pattern: bytes, name: str, image: str, advice: str = _CONVERT_ADVICE) -> _Signature:
-    """Return a row for an image that has to be converted."""
+    """Return a table row for an unsupported image format."""
     return _Signature(re.compile(pattern, re.DOTALL), FileKind(name, advice, None, image))
 
 
 def _not_an_image(pattern: bytes, name: str, advice: str) -> _Signature:
-    """Return a row for a file that is not an image."""
+    """Return a table row for a file that is not an image."""
     return _Signature(re.compile(pattern, re.DOTALL), FileKind(name, advice))
 
 
-# The first match counts, so that a camera's raw file comes before the TIFF that it begins like.
+# The first match counts: camera raw files start like a TIFF, so they come first.
 _SIGNATURES = (
     _readable(rb"\xff\xd8\xff", "JPEG"),
     _readable(rb"\x89PNG\r\n\x1a\n", "PNG"),
@@ -82,7 +83,7 @@ _SIGNATURES = (
     _readable(rb"GIF8[79]a", "GIF"),
     _unreadable_image(
         rb"(II\*\0|MM\0\*).{4}CR|IIU\0|IIR[OS]|MMOR|FUJIFILMCCD-RAW|FOVb",
-        "a camera's raw file",
+        _CAMERA_RAW,
         "camera raw",
         RAW_ADVICE,
     ),
@@ -98,7 +99,7 @@ _SIGNATURES = (
     _unreadable_image(rb"\x76\x2f\x31\x01", "an OpenEXR image", "OpenEXR"),
     _unreadable_image(rb"#\?RADIANCE|#\?RGBE", "a Radiance HDR image", "Radiance HDR"),
     _unreadable_image(
-        rb"DDS |qoif|BPG\xfb|FLIF|\x0a[\x02-\x05]\x01", "an image of a format that is not read", "image"
+        rb"DDS |qoif|BPG\xfb|FLIF|\x0a[\x02-\x05]\x01", "an image of an unsupported format", "image"
     ),
     _unreadable_image(rb".{128}DICM", "a DICOM file", "DICOM", _RENDER_ADVICE),
     _unreadable_image(rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document", "PostScript", _RENDER_ADVICE),
@@ -109,7 +110,7 @@ _SIGNATURES = (
     _not_an_image(
         rb"SIMPLE  =|\x89HDF|CDF[\x01\x02\x05]", "scientific data (FITS, HDF5 or NetCDF)", _RENDER_ADVICE
     ),
-    _not_an_image(rb"\x93NUMPY", "a NumPy array", "load it, and send pixels or a tensor"),
+    _not_an_image(rb"\x93NUMPY", "a NumPy array", "load it and send pixels or a tensor"),
     _not_an_image(rb"\x1a\x45\xdf\xa3", "a Matroska or WebM video", _FRAME_ADVICE),
     _not_an_image(rb"RIFF.{4}AVI |\0\0\x01[\xb3\xba]|FLV\x01|0&\xb2u", "a video", _FRAME_ADVICE),
     _not_an_image(rb"RIFF.{4}WAVE|ID3|OggS|fLaC|MThd", "a sound file", _SEND_ADVICE),
@@ -120,25 +121,23 @@ _SIGNATURES = (
     ),
     _not_an_image(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xca\xfe\xba\xbe", "a program", _SEND_ADVICE),
     _not_an_image(rb"\0\x05\x16[\0\x07]", "macOS metadata of a file (._NAME)", "send the file itself"),
-    _not_an_image(
-        rb"version https://git-lfs", "a pointer of Git LFS in place of the file", "run git lfs pull"
-    ),
+    _not_an_image(rb"version https://git-lfs", "a Git LFS pointer, not the file itself", "run git lfs pull"),
     _not_an_image(
         rb"\xef\xbf\xbdPNG|(\xef\xbf\xbd){3}|\x89PNG\n", "an image that was copied as text", _LOST_ADVICE
     ),
     _not_an_image(rb"\0{64}", "a file of zeros", _LOST_ADVICE),
-    # "BM" is two letters of text as well: the size of the header behind it is below 256.
+    # Text can start with "BM" as well; in a BMP, the size of the second header, below 256, follows.
     _readable(rb"BM.{12}[\x0c-\x7c]\0\0\0", "BMP"),
 )
 
-# The brands of the ISO base media file format, which distinguish files of the same first bytes.
+# Brands of the ISO base media file format, whose files all start with the same box.
 _BRANDS: tuple[tuple[frozenset[bytes], FileKind], ...] = (
     (frozenset({b"avif", b"avis"}), FileKind("an AVIF file", "", "AVIF", "AVIF")),
     (
         frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}),
         FileKind("a HEIC file", "", "HEIC", "HEIC"),
     ),
-    (frozenset({b"crx "}), FileKind(_CAMERA, RAW_ADVICE, image="camera raw")),
+    (frozenset({b"crx "}), FileKind(_CAMERA_RAW, RAW_ADVICE, image="camera raw")),
     (
         frozenset({b"jp2 ", b"jpx ", b"jph "}),
         FileKind("a JPEG 2000 image", _CONVERT_ADVICE, image="JPEG 2000"),
@@ -158,9 +157,9 @@ _CONTROL_CHARACTERS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def identify(head: bytes) -> FileKind | None:
-    """Return what a file is by its first HEAD_BYTES, None for bytes that nothing is known about.
+    """Identify a file by its first HEAD_BYTES; return None if they match nothing known.
 
-    A file whose `format` is set begins as that format does, and may still be damaged.
+    A result with a `format` means that the file starts like this format; it may still be damaged.
     """
     head = head[:HEAD_BYTES]
     if head[4:8] == b"ftyp":
@@ -173,16 +172,16 @@ def identify(head: bytes) -> FileKind | None:
 
 @cache
 def photo_suffixes() -> frozenset[str]:
-    """Return the suffixes of the formats that can be decoded, lower case.
+    """Return the file name suffixes of the readable formats, in lower case.
 
-    A file of another or no suffix may be a photo too: see `identify`.
+    Files with another suffix or none may be photos, too: see `identify`.
     """
     return frozenset(suffix for form in readable_formats() for suffix in _SUFFIXES[form])
 
 
 @cache
 def readable_formats() -> tuple[Format, ...]:
-    """Return the formats that can be decoded in this environment: AVIF and HEIC need a library each."""
+    """Return the formats that this environment can decode; AVIF and HEIC each need a library."""
     formats: list[Format] = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
     if features.check("avif"):
         formats.append("AVIF")
@@ -192,19 +191,19 @@ def readable_formats() -> tuple[Format, ...]:
 
 
 def missing_library(kind: FileKind) -> str:
-    """Return how to read a format that this environment cannot, empty for one that it can."""
+    """Return advice on how to make an image format readable; empty if it already is."""
     if kind.format is None or kind.format in readable_formats():
         return ""
-    return (
-        _HEIC_ADVICE if kind.format == "HEIC" else f"install Pillow with {kind.format}, or {_CONVERT_ADVICE}"
-    )
+    if kind.format == "HEIC":
+        return _HEIC_ADVICE
+    return f"install a Pillow build with {kind.format} support, or {_CONVERT_ADVICE}"
 
 
 def _identify_brand(head: bytes) -> FileKind:
-    """Name a file of the ISO base media format by its major brand, or else by a compatible one."""
+    """Identify a file of the ISO base media format by its major brand, else by a compatible one."""
     size = min(int.from_bytes(head[:4]), len(head))
     brands = [head[8:12], *(head[position : position + 4] for position in range(16, size - 3, 4))]
-    generic = {b"mif1", b"msf1"}  # images of any codec: another brand says which
+    generic = {b"mif1", b"msf1"}  # images of any codec; another brand names the codec
     for brand in [*(brand for brand in brands if brand not in generic), *generic & set(brands)]:
         for known, kind in _BRANDS:
             if brand in known:
@@ -213,14 +212,14 @@ def _identify_brand(head: bytes) -> FileKind:
 
 
 def _identify_text(head: bytes) -> FileKind | None:
-    """Name text: markup, data URLs, base64 of an image, or plain text; None for what is not text."""
+    """Identify text: a data URL, URL, base64 of an image, markup or plain text; None if it is not text."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         head = head.decode("utf-16", "ignore").encode()
     text = head.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n\"'")
     if not text or _CONTROL_CHARACTERS.search(text):
         return None
     for pattern, kind in (
-        (_DATA_URL, FileKind("a data URL", f"take what follows the comma, {_BASE64_ADVICE}")),
+        (_DATA_URL, FileKind("a data URL", f"take the part after the comma; {_BASE64_ADVICE}")),
         (_URL, FileKind("a URL", "fetch it and send the bytes")),
     ):
         if pattern.match(text):
@@ -233,20 +232,20 @@ def _identify_base64(text: bytes) -> FileKind | None:
     if not _BASE64.fullmatch(joined):
         return None
     whole = joined.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
-    inside = identify(base64.b64decode(whole[: len(whole) // 4 * 4]))
-    if inside is None or not inside.format:
+    kind = identify(base64.b64decode(whole[: len(whole) // 4 * 4]))
+    if kind is None or not kind.format:
         return None
-    return FileKind(f"base64 text of {inside.name}", _BASE64_ADVICE)
+    return FileKind(f"base64 text of {kind.name}", _BASE64_ADVICE)
 
 
 def _identify_markup(text: bytes) -> FileKind | None:
     if text.startswith(b"<"):
-        if found := _MARKUP.search(text):
+        if match := _MARKUP.search(text):
             page = FileKind("an HTML page", "fetch the image itself")
-            return FileKind("an SVG drawing", _RENDER_ADVICE, image="SVG") if found["svg"] else page
+            return FileKind("an SVG drawing", _RENDER_ADVICE, image="SVG") if match["svg"] else page
         return FileKind("an XML document", _SEND_ADVICE)
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(text)  # a character at the end may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(text)  # the last character may be truncated
     except UnicodeDecodeError:
         return None
     return PLAIN_TEXT

@@ -1,4 +1,4 @@
-"""Where a pixel of the network's input lies in the photo, and back."""
+"""Coordinates of boxes in a photo and in the network's input, and the mapping between the two."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ Number = TypeVar("Number", bound=np.generic)
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels, half open: pixel column `i` covers `i` to `i + 1`.
+    """Rectangle in pixels, half open: pixel column `i` extends from `i` to `i + 1`.
 
-    It may reach outside the picture, as the receptive field of a unit at the border does.
+    It may extend beyond the image, like the receptive field of a unit at the border.
     """
 
     x0: float
@@ -32,7 +32,7 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """The rows and columns of a box of whole pixels that does not overhang, as indices of an array."""
+        """Row and column slices of an array. The box must have integer edges and lie inside the image."""
         return slice(int(self.y0), int(self.y1)), slice(int(self.x0), int(self.x1))
 
     def moved(self, dx: float, dy: float) -> "Box":
@@ -40,7 +40,7 @@ class Box:
         return Box(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
 
     def clip(self, size: tuple[int, int]) -> "Box":
-        """Return the part inside a picture of `size` (height, width), of no area where nothing is inside."""
+        """Return the part inside an image of `size` (height, width); its area is 0 if they do not overlap."""
         height, width = size
         return Box(
             _clamp(self.x0, width),
@@ -50,20 +50,20 @@ class Box:
         )
 
     def inside(self, size: tuple[int, int]) -> "Box":
-        """Return what `clip` does, in pixels from the corner of this box."""
+        """Return the clipped box (see `clip`) relative to the top left corner of this box."""
         return self.clip(size).moved(-self.x0, -self.y0)
 
     def whole(self) -> "Box":
-        """Return the smallest box of whole pixels around this one; its edges are integers."""
+        """Return the smallest box with integer edges that contains this one."""
         return Box(math.floor(self.x0), math.floor(self.y0), math.ceil(self.x1), math.ceil(self.y1))
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The place of one network input in a photo; sizes are (height, width) in pixels.
+    """Position of a network input in its photo; sizes are (height, width) in pixels.
 
-    The network's picture shows `region` of the upright photo, resampled to `network_size`, and
-    `flipped` left to right where it is one of the mirror images.
+    The network's input shows `region` of the upright photo, resampled to `network_size`, and mirrored left to
+    right if `flipped`.
     """
 
     photo_size: tuple[int, int]
@@ -72,7 +72,7 @@ class Geometry:
     flipped: bool = False
 
     def resized(self, size: tuple[int, int]) -> "Geometry":
-        """Return the same place in the photo resampled to `size` (height, width)."""
+        """Return the same position in the photo resampled to `size` (height, width)."""
         if size == self.photo_size:
             return self
         down, across = size[0] / self.photo_size[0], size[1] / self.photo_size[1]
@@ -81,17 +81,17 @@ class Geometry:
         return Geometry(size, self.network_size, scaled, self.flipped)
 
     def to_photo(self, box: Box) -> Box:
-        """Return the photo pixels that a box of network pixels shows; not clipped to the photo."""
+        """Map a box from network pixels to photo pixels; it is not clipped to the photo."""
         across, down = self._photo_pixels_per_network_pixel()
         upright = self._mirrored(box)
         scaled = Box(upright.x0 * across, upright.y0 * down, upright.x1 * across, upright.y1 * down)
         return scaled.moved(self.region.x0, self.region.y0)
 
     def to_network(self, box: Box) -> Box:
-        """Return the network pixels that show a box of photo pixels; not clipped to the input."""
+        """Map a box from photo pixels to network pixels; it is not clipped to the input."""
         across, down = self._photo_pixels_per_network_pixel()
-        placed = box.moved(-self.region.x0, -self.region.y0)
-        scaled = Box(placed.x0 / across, placed.y0 / down, placed.x1 / across, placed.y1 / down)
+        relative = box.moved(-self.region.x0, -self.region.y0)
+        scaled = Box(relative.x0 / across, relative.y0 / down, relative.x1 / across, relative.y1 / down)
         return self._mirrored(scaled)
 
     def _photo_pixels_per_network_pixel(self) -> tuple[float, float]:
@@ -106,11 +106,11 @@ class Geometry:
 
 
 def extract(picture: NDArray[Number], box: Box, fill: int = 0) -> NDArray[Number]:
-    """Return the pixels of a box of whole ones of a picture, (H, W, ...); those that overhang are `fill`."""
+    """Return the pixels of a box with integer edges from an image, (H, W, ...); `fill` outside the image."""
     size = (picture.shape[0], picture.shape[1])
-    part = np.full((int(box.height), int(box.width), *picture.shape[2:]), fill, picture.dtype)
-    part[box.inside(size).slices] = picture[box.clip(size).slices]
-    return part
+    pixels = np.full((int(box.height), int(box.width), *picture.shape[2:]), fill, picture.dtype)
+    pixels[box.inside(size).slices] = picture[box.clip(size).slices]
+    return pixels
 
 
 def _clamp(position: float, length: int) -> float:

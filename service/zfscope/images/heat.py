@@ -1,4 +1,4 @@
-"""Maps laid over the pixels that they are about: numbers as colours with a scale, classes with a legend."""
+"""Maps drawn over the image they describe: heat maps with a scale, and class maps with a legend."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,17 +10,17 @@ from zfscope.images import layout
 from zfscope.images.render import Rendering, Rgb
 from zfscope.rounding import is_level
 
+# Viridis at 0, 1/4, 1/2, 3/4 and 1: perceptually uniform, also in grey.
 _VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float64)
-"""Viridis at 0, 1/4, 1/2, 3/4 and 1: even steps to the eye, and in grey."""
+# Opacity of the map over the photo.
 _COLOUR_SHARE = 0.65
-"""Share of the colour over the photo."""
 _BAR_PX = 12
 
 
 def viridis(values: NDArray[np.floating], low: float, high: float) -> Rgb:
-    """Return viridis colours, uint8 (..., 3), of values from `low` to `high`; beyond them the ends.
+    """Return the viridis colours, uint8 (..., 3), of values from `low` to `high`; other values are clipped.
 
-    Where `low` equals `high`, all values get the colour in the middle.
+    If `low` equals `high`, all values get the middle colour.
     """
     share = np.clip((values - low) / (high - low), 0, 1) if high > low else np.full(values.shape, 0.5)
     at = np.linspace(0, 1, len(_VIRIDIS))
@@ -28,7 +28,7 @@ def viridis(values: NDArray[np.floating], low: float, high: float) -> Rgb:
 
 
 def overlay(colours: Rgb, view: Rgb) -> Rgb:
-    """Return colours, uint8 (H, W, 3), over the grey of a picture of the same size."""
+    """Blend colours, uint8 (H, W, 3), over a grey version of an image of the same size."""
     grey = view.mean(axis=2, keepdims=True)
     blended: Rgb = (_COLOUR_SHARE * colours + (1 - _COLOUR_SHARE) * grey).round().astype(np.uint8)
     return blended
@@ -37,10 +37,12 @@ def overlay(colours: Rgb, view: Rgb) -> Rgb:
 def heat_panel(
     values: NDArray[np.floating], view: Rgb, caption: str, *, side_px: int, floor: float = 0.0
 ) -> Image.Image:
-    """Return a map, (H, W), over its picture, with a scale from its least to its greatest value below.
+    """Return a heat map over its image, with a scale and a caption below.
 
-    A map whose values differ by no more than rounding, or than `floor`, has a single colour and one number
-    below: stretched over the whole scale, rounding would look like a result.
+    values: (H, W). view: the image, uint8 (H, W, 3). side_px: width of the panel. floor: differences of up to
+    this much do not count. The scale extends from the minimum to the maximum. Values that differ only by
+    rounding, or by at most `floor`, get a single colour and number, since rounding errors stretched over the
+    whole scale would look like a result.
     """
     low, high = float(values.min()), float(values.max())
     level = is_level(values, floor=floor)
@@ -54,8 +56,8 @@ def heat_panel(
 
 
 def _scale_labels(labels: Sequence[str], side_px: int) -> Image.Image:
-    """Return the numbers under a scale: the first at its left end, a second at its right end."""
-    ends = [layout.text(number, layout.SMALL, layout.FAINT) for number in labels]
+    """Return the labels below a scale: the first at its left end, the second, if any, at its right end."""
+    ends = [layout.text(label, layout.SMALL, layout.FAINT) for label in labels]
     scale = layout.blank(side_px, ends[0].height)
     scale.paste(ends[0], (0, 0))
     for end in ends[1:]:
@@ -66,7 +68,11 @@ def _scale_labels(labels: Sequence[str], side_px: int) -> Image.Image:
 def class_panel(
     classes: NDArray[np.int64], view: Rgb, names: Mapping[int, str], caption: str, *, side_px: int
 ) -> Image.Image:
-    """Return a map of class numbers, (H, W), over its picture, with a legend: the largest areas first."""
+    """Return a map of class numbers over its image, with a legend and a caption below.
+
+    classes: (H, W). view: the image, uint8 (H, W, 3). names: name of each class number. side_px: width of the
+    panel. The legend lists the classes by area, largest first; at most one per colour.
+    """
     numbers, areas = np.unique(classes, return_counts=True)
     order = [int(numbers[index]) for index in np.argsort(-areas, kind="stable")]
     painted = np.zeros((*classes.shape, 3), np.uint8)
@@ -83,14 +89,14 @@ def class_panel(
 
 
 def photo_panel(picture: Rgb, caption: str, *, side_px: int) -> Image.Image:
-    """Return a picture with its caption below."""
+    """Return an image, uint8 (H, W, 3), resized to `side_px` pixels of width, with a caption below."""
     return _panel([_resize(picture, side_px)], caption, side_px)
 
 
 def figure(
     panels: Sequence[Image.Image], *, title: str, subtitle: str, scale: str, columns: int = 3
 ) -> Rendering:
-    """Return panels in rows under a title; `scale` says what the colours mean."""
+    """Return a figure of panels in rows under a title. scale: meaning of the colours, stored in the PNG."""
     return layout.page(title, [layout.grid(panels, columns, gap=24)], scale=scale, subtitle=subtitle)
 
 

@@ -1,6 +1,6 @@
-"""What the markers of a JPEG say, up to the end of its first image: what decoding it would cost.
+"""Markers of a JPEG up to the end of its first image, which reveal the cost of decoding and missing scans.
 
-Behind that end phones keep videos and further pictures, and in the segments before it previews; neither is
+Phones store videos and further images after that end, and previews in the segments before it. Neither is
 decoded, so neither counts.
 """
 
@@ -9,31 +9,32 @@ from typing import NamedTuple
 
 from zfscope.images.malformed import Malformed
 
-# Within compressed data a byte 255 is followed by 0 or a restart marker; anything else is a marker. Between
-# segments libjpeg skips everything that is not a marker.
+# A marker is a byte 255 and then a byte that is neither 0 nor 255. Between segments, libjpeg skips all other
+# bytes. Compressed data contains escaped bytes (255, 0) and restart markers, which do not end it.
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 _MARKER_IN_DATA = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
-_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})  # tables, and one that is reserved
+# C4 and CC define tables, C8 is reserved.
+_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _HUFFMAN_SEQUENTIAL = frozenset({0xC0, 0xC1})
 _LOSSLESS_LS = 0xF7
-# Bits of 1, each byte with the zero that marks it as data: no Huffman code of a JPEG is all ones.
+# Sixteen bytes of 1 bits, each followed by the 0 that escapes it. No Huffman code of a JPEG is all ones.
 _PADDING = b"\xff\x00" * 16
 _MAX_SEGMENTS = 10_000
-# Line feeds in compressed data that all follow a carriage return: by chance, 20 of them are one in 256 ** 20.
+# Number of line feeds that must all follow a carriage return; by chance that has probability 256 ** -20.
 _MIN_FEEDS = 20
 _BLOCK, _COEFFICIENT_BYTES = 8, 2
 
 
 class JpegHeader(NamedTuple):
-    """What a JPEG is before it is decoded.
+    """Properties of a JPEG that are known before it is decoded.
 
-    scans: passes over its pixels. bits: of a sample, 0 where no frame was found. coefficients: bytes that a
-    decoder keeps of the whole picture between scans, 0 where one scan has everything. lossless: JPEG-LS.
-    data_end: where the compressed data of a Huffman-coded JPEG of one scan ends, None for others.
-    lacks_scans: whether scans are missing that would complete the picture.
+    scans: number of passes over the pixels. bits: per sample; 0 if no frame was found. coefficients: bytes
+    that a decoder keeps between scans; 0 for a single scan. lossless: whether it is a JPEG-LS file. data_end:
+    offset of the end of the compressed data, for a Huffman-coded JPEG with a single scan; None for others.
+    lacks_scans: whether scans are missing.
     """
 
     scans: int
@@ -52,48 +53,51 @@ class _Frame(NamedTuple):
 def read_jpeg(data: bytes) -> JpegHeader:
     """Read the markers of a JPEG up to the end of its first image, or of the data.
 
-    Raises Malformed where there are more than 10,000 segments: to find each takes Python's time.
+    Raises Malformed for more than 10,000 segments, since Python needs time for each.
     """
-    frame, scans, data_end, place = _Frame(0, b""), list[bytes](), None, 2
+    frame, scans, data_end, position = _Frame(0, b""), list[bytes](), None, 2
     for _ in range(_MAX_SEGMENTS):
-        found = _MARKER.search(data, place)
-        if found is None or found[1][0] == _END_OF_IMAGE:
+        match = _MARKER.search(data, position)
+        if match is None or match[1][0] == _END_OF_IMAGE:
             return _header(frame, scans, data_end)
-        marker, place = found[1][0], found.end()
+        marker, position = match[1][0], match.end()
         if marker in _WITHOUT_LENGTH:
             continue
-        length = max(int.from_bytes(data[place : place + 2]), 2)
-        content = data[place + 2 : place + min(length, 64)]
-        place += length
+        length = max(int.from_bytes(data[position : position + 2]), 2)
+        content = data[position + 2 : position + min(length, 64)]
+        position += length
         if marker in _FRAMES and not frame.marker:
             frame = _Frame(marker, content)
         elif marker == _START_OF_SCAN:
             scans.append(content)
-            after = _MARKER_IN_DATA.search(data, place)
-            place = after.start() if after else len(data)
-            data_end = data_end or (place if after else None)
-    raise Malformed(f"more than {_MAX_SEGMENTS:,} segments")
+            end = _MARKER_IN_DATA.search(data, position)
+            position = end.start() if end else len(data)
+            data_end = data_end or (position if end else None)
+    raise Malformed(f"it has more than {_MAX_SEGMENTS:,} segments")
 
 
 def copied_as_text(data: bytes) -> bool:
-    """Return whether a copy in text mode put a carriage return before each line feed of the last scan."""
+    """Return whether all line feeds of the last scan follow a carriage return, as after a text-mode copy."""
     start, end = data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
     feeds = data.count(b"\n", start, end) if 0 <= start < end else 0
     return feeds >= _MIN_FEEDS and feeds == data.count(b"\r\n", start, end)
 
 
 def with_open_end(data: bytes, header: JpegHeader) -> bytes:
-    """Return a JPEG of one scan without its end marker, so that a decoder that lacks data asks for more.
+    """Return a JPEG of one scan without its end marker, so that truncated data raises an error.
 
-    At a marker libjpeg fills the rest of a picture with grey, and its warning is not visible through Pillow.
-    Without one it waits, and Pillow raises OSError. The padding is what a decoder reads ahead behind
-    complete data; as a code it is invalid, so it stands for a few blocks at most.
+    At a marker, libjpeg fills the rest of the image with grey, and Pillow does not report its warning.
+    Without one it waits for more data, and Pillow raises OSError. The padding is for decoders that read ahead
+    after complete data; it is not a valid code, so it decodes to a few blocks at most.
     """
     return data if header.data_end is None else data[: header.data_end] + _PADDING
 
 
 def _header(frame: _Frame, scans: list[bytes], data_end: int | None) -> JpegHeader:
-    """scans: the content of each scan's header, of which the first byte counts its channels."""
+    """Return the properties of a JPEG.
+
+    scans: contents of the scan headers, whose first byte is the number of channels.
+    """
     bits = frame.content[0] if frame.content else 0
     channels = frame.content[5] if len(frame.content) > 5 else 0
     progressive = frame.marker in _PROGRESSIVE
@@ -110,9 +114,10 @@ def _header(frame: _Frame, scans: list[bytes], data_end: int | None) -> JpegHead
 
 
 def _lacks_scans(frame: bytes, scans: list[bytes], progressive: bool) -> bool:
-    """Return whether scans leave a coefficient of a channel without its last bit, or a channel out.
+    """Return whether the scans omit a channel, or the lowest bit of a coefficient of a channel.
 
-    A progressive scan has coefficients from Ss to Se, without their Al lowest bits (ITU-T T.81, section G.1).
+    A progressive scan contains the coefficients Ss to Se without their Al lowest bits (ITU-T T.81, section
+    G.1), so a coefficient is complete after a scan with Al = 0.
     """
     missing = {channel: set(range(_BLOCK**2 if progressive else 1)) for channel in frame[6::3]}
     for scan in scans:
@@ -125,7 +130,7 @@ def _lacks_scans(frame: bytes, scans: list[bytes], progressive: bool) -> bool:
 
 
 def _coefficients(content: bytes) -> int:
-    """Return the bytes of all coefficients, by the size and the sampling of each channel of a frame."""
+    """Return the size in bytes of all coefficients. content: frame header, with size and subsampling."""
     height, width = int.from_bytes(content[1:3]), int.from_bytes(content[3:5])
     sampling = [(factors >> 4 or 1, factors & 15 or 1) for factors in content[7::3]]
     across, down = (max((each[axis] for each in sampling), default=1) for axis in (0, 1))

@@ -1,4 +1,4 @@
-"""The kit of every figure: text, cells, pictures above and beside each other, and the page around them."""
+"""Building blocks of figures: text, cells, rows, columns, grids and pages of pictures."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -27,40 +27,41 @@ COLOURS: tuple[Colour, ...] = (
     (140, 108, 0),
 )
 
-# Sizes of type in pixels: of a page, of a row in it, of labels, and of captions.
+# Font sizes in pixels: page title, section heading, labels, captions.
 TITLE, HEADING, BODY, SMALL = 27, 20, 16, 14
 MARGIN = 36
 
-_BEYOND_ASCII = "\u00b7\u00b1\u201c\u201d"  # middle dot, plus-minus, quotes: all that Pillow's font has
+# Middle dot, plus-minus and quotes: the only characters of Pillow's font besides ASCII.
+_BEYOND_ASCII = "\u00b7\u00b1\u201c\u201d"
 
 
-def palette_colour(place: int) -> Colour:
-    """Return one of COLOURS for each place, from 0; beyond the last they begin again."""
-    return COLOURS[place % len(COLOURS)]
+def palette_colour(index: int) -> Colour:
+    """Return the colour of COLOURS with this index, from 0; they repeat after the last one."""
+    return COLOURS[index % len(COLOURS)]
 
 
 def text(
-    words: str, size_px: int = BODY, colour: Colour = INK, *, width_px: int | None = None
+    content: str, size_px: int = BODY, colour: Colour = INK, *, width_px: int | None = None
 ) -> Image.Image:
-    """Return one line of text, as high as its font whatever the letters, in Pillow's built-in font.
+    """Return one line of text in Pillow's built-in font; its height depends only on the font size.
 
-    What does not fit into `width_px`, where that is given, is cut off and replaced by dots.
+    width_px: maximum width; longer text is truncated and ends with three dots.
     """
     face = font(size_px)
-    line = printable(words) if width_px is None else _truncate(printable(words), face, width_px)
+    line = font_text(content) if width_px is None else _truncate(font_text(content), face, width_px)
     ascent, descent = face.getmetrics()
     picture = blank(max(1, round(face.getlength(line)) + 1), ascent + descent)
     ImageDraw.Draw(picture).text((0, 0), line, fill=colour, font=face)
     return picture
 
 
-def paragraph(words: str, size_px: int, width_px: int, colour: Colour = INK) -> Image.Image:
-    """Return text broken into lines of at most `width_px`; a word that is longer is cut off."""
+def paragraph(content: str, size_px: int, width_px: int, colour: Colour = INK) -> Image.Image:
+    """Return text wrapped to lines of at most `width_px`; a longer word is truncated."""
     face = font(size_px)
     lines = [""]
-    for word in printable(words).split():
+    for word in font_text(content).split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and face.getlength(longer) >= width_px:  # as long as that, text cuts it
+        if lines[-1] and face.getlength(longer) >= width_px:  # `text` truncates lines of width_px
             lines.append(word)
         else:
             lines[-1] = longer
@@ -69,7 +70,7 @@ def paragraph(words: str, size_px: int, width_px: int, colour: Colour = INK) -> 
 
 
 def cell(
-    words: str,
+    content: str,
     width_px: int,
     *,
     size_px: int = BODY,
@@ -77,11 +78,11 @@ def cell(
     gap_px: int = 0,
     height_px: int = 0,
 ) -> Image.Image:
-    """Return one line of text in a cell of constant width, flush left and half way up.
+    """Return one line of text in a cell of fixed width, left-aligned and vertically centred.
 
-    gap_px: kept free at the right of the text. height_px: the least height of the cell.
+    gap_px: minimum space to the right of the text. height_px: minimum height of the cell.
     """
-    line = text(words, size_px, colour, width_px=width_px - gap_px)
+    line = text(content, size_px, colour, width_px=width_px - gap_px)
     whole = blank(width_px, max(line.height, height_px))
     whole.paste(line, (0, (whole.height - line.height) // 2))
     return whole
@@ -97,10 +98,10 @@ def page(
     width_px: int | None = None,
     gap: int = 24,
 ) -> Rendering:
-    """Return a figure: title, subtitle, pictures one below the other and a caption, with a margin around.
+    """Return a figure with a margin: title, subtitle, stacked pictures and a caption.
 
-    scale: what the levels and colours mean. width_px: where lines of text end, by default at the right edge
-    of the widest picture.
+    scale: meaning of the levels and colours, stored in the PNG. width_px: maximum width of lines of text, by
+    default the width of the widest picture. gap: vertical space between the parts, in pixels.
     """
     width = max(picture.width for picture in body) if width_px is None else width_px
     heading = [paragraph(title, TITLE, width)]
@@ -112,7 +113,7 @@ def page(
 
 
 def vstack(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
-    """Return pictures one below the other, flush left."""
+    """Stack pictures vertically, left-aligned, `gap` pixels apart."""
     checkpoint()
     height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
     whole = blank(max(picture.width for picture in pictures), height)
@@ -124,7 +125,7 @@ def vstack(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
 
 
 def hstack(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
-    """Return pictures side by side, flush at the top."""
+    """Stack pictures horizontally, top-aligned, `gap` pixels apart."""
     checkpoint()
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
     whole = blank(width, max(picture.height for picture in pictures))
@@ -138,39 +139,41 @@ def hstack(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
 def grid(
     pictures: Sequence[Image.Image], columns: int, *, gap: int, row_gap: int | None = None
 ) -> Image.Image:
-    """Return pictures in rows of `columns`, in reading order. row_gap: by default that between columns."""
+    """Arrange pictures in rows of `columns`, in reading order.
+
+    gap, row_gap: pixels between columns and between rows; `row_gap` is `gap` by default.
+    """
     rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
     return vstack([hstack(row, gap=gap) for row in rows], gap=gap if row_gap is None else row_gap)
 
 
 def add_margin(picture: Image.Image, margin_px: int) -> Image.Image:
-    """Return the picture with white around it."""
+    """Return a picture with a white margin."""
     whole = blank(picture.width + 2 * margin_px, picture.height + 2 * margin_px)
     whole.paste(picture, (margin_px, margin_px))
     return whole
 
 
 def blank(width: int, height: int) -> Image.Image:
-    """Return a white picture."""
+    """Return a white picture; sizes in pixels."""
     return Image.new("RGB", (width, height), WHITE)
 
 
 def font(size_px: int) -> ImageFont.FreeTypeFont:
+    """Return Pillow's built-in font."""
     face = ImageFont.load_default(size_px)
-    assert isinstance(
-        face, ImageFont.FreeTypeFont
-    )  # Pillow gives another kind only where no size is asked for
+    assert isinstance(face, ImageFont.FreeTypeFont)  # a bitmap font is returned only without a size
     return face
 
 
-def printable(words: str) -> str:
-    """Return the words in the characters of the built-in font, on one line.
+def font_text(text: str) -> str:
+    """Return text reduced to one line and to the characters of the built-in font.
 
-    Accents, other scripts and control characters are dropped; a new line is a space.
+    Accents, other scripts and control characters are dropped; a line break becomes a space.
     """
-    plain = "".join(" " if letter.isspace() else letter for letter in unicodedata.normalize("NFKD", words))
+    spaced = "".join(" " if char.isspace() else char for char in unicodedata.normalize("NFKD", text))
     return "".join(
-        letter for letter in plain if (letter.isascii() and letter.isprintable()) or letter in _BEYOND_ASCII
+        char for char in spaced if (char.isascii() and char.isprintable()) or char in _BEYOND_ASCII
     )
 
 

@@ -1,4 +1,4 @@
-"""What an image may be: the one setting of its limits, for the service and for commands alike."""
+"""Limits of image files: defaults, and the environment variables shared by the service and the commands."""
 
 import os
 from dataclasses import dataclass, field
@@ -7,22 +7,22 @@ from functools import lru_cache
 from zfscope.errors import InputError
 from zfscope.images.formats import Format, readable_formats
 
-# What a JPEG may have beyond the limit of pixels: it is then decoded at a smaller scale. Masks of one byte a
-# pixel may have as many.
+# Factor by which a JPEG may exceed the pixel limit, since it is then decoded at a smaller scale, and a mask,
+# since it takes one byte per pixel.
 MAX_PIXEL_FACTOR = 4
-# About what a decoder and its caller keep of each pixel, in bytes.
+# Approximate memory of a decoder and its caller, in bytes per pixel.
 BYTES_PER_PIXEL = 10
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What an encoded image may be.
+    """Limits of an encoded image.
 
-    bytes:    encoded size; phones of 108 megapixels write JPEGs of up to about 45 MB.
-    pixels:   width times height; a picture takes about 10 bytes of memory per pixel while it is decoded, dark
-              colour of 16 bits up to 25. A JPEG of up to four times as many is decoded at a smaller scale.
-    formats:  recognised by the first bytes of the file, never by a name or a media type.
-    scans:    passes over the pixels of a progressive JPEG; encoders write 1 to about 15.
+    bytes:    maximum encoded size; 108-megapixel phones write JPEGs of up to about 45 MB.
+    pixels:   maximum width times height; decoding takes about 10 bytes of memory per pixel, up to 25 for dark
+              16-bit colour. A JPEG of up to four times as many pixels is decoded at a smaller scale.
+    formats:  allowed formats, recognised by the first bytes of the file, never by its name or media type.
+    scans:    maximum number of passes over the pixels of a JPEG; encoders write 1 to about 15.
     """
 
     bytes: int = 48 * 2**20
@@ -32,22 +32,22 @@ class DecodeLimits:
 
 
 def environment_limits() -> DecodeLimits:
-    """Return the limits that ZFSCOPE_MAX_IMAGE_BYTES and ZFSCOPE_MAX_IMAGE_PIXELS set, as for the service.
+    """Return the limits set by ZFSCOPE_MAX_IMAGE_BYTES and ZFSCOPE_MAX_IMAGE_PIXELS, or the defaults.
 
-    Raises InputError for a value that is not a whole number of 1 or more.
+    Raises InputError for a value that is not a positive integer.
     """
     return _limits(os.environ.get("ZFSCOPE_MAX_IMAGE_BYTES"), os.environ.get("ZFSCOPE_MAX_IMAGE_PIXELS"))
 
 
 @lru_cache(maxsize=8)
-def _limits(most_bytes: str | None, most_pixels: str | None) -> DecodeLimits:
+def _limits(max_bytes: str | None, max_pixels: str | None) -> DecodeLimits:
     return DecodeLimits(
-        bytes=_number("max_image_bytes", most_bytes, DecodeLimits.bytes),
-        pixels=_number("max_image_pixels", most_pixels, DecodeLimits.pixels),
+        bytes=_read_setting("max_image_bytes", max_bytes, DecodeLimits.bytes),
+        pixels=_read_setting("max_image_pixels", max_pixels, DecodeLimits.pixels),
     )
 
 
-def _number(setting: str, text: str | None, default: int) -> int:
+def _read_setting(setting: str, text: str | None, default: int) -> int:
     if not text:  # an empty variable counts as unset
         return default
     try:
@@ -55,6 +55,6 @@ def _number(setting: str, text: str | None, default: int) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        message = f"ZFSCOPE_{setting.upper()} is '{text:.80}'; allowed are whole numbers of 1 or more"
+        message = f"ZFSCOPE_{setting.upper()} is '{text:.80}'; allowed: integers of 1 or more"
         raise InputError(message, field=setting)
     return number

@@ -1,28 +1,29 @@
-"""Files that break their format: the error for them, and one plain sentence for whatever a decoder raised."""
+"""Damaged files: their exception, and a readable reason for any exception of a decoder."""
 
 import re
 import struct
 
-_TOO_SHORT = "it ends too early"
-_INVALID = "its contents are not valid"
-# Decoders report numbers that mean nothing to users: bytes left over, error codes.
+_TOO_SHORT = "it is truncated"
+_INVALID = "its contents are invalid"
+# Messages of decoders with details that do not help users, such as error codes or the number of bytes left.
 _TRUNCATED = re.compile("truncated|ended too early|not enough|broken data stream", re.IGNORECASE)
 _CODE = re.compile(r"decoder error -?\d+|unknown error|could not create decoder object", re.IGNORECASE)
-# Pillow's own among the ValueErrors, most of which are Python's.
+# ValueErrors with a useful message of Pillow; most other ValueErrors come from Python.
 _PILLOW_LIMITS = re.compile("Decompressed data too large|Too much memory used in text chunks")
 
 
 class Malformed(ValueError):
-    """Contents that break their format. The message is a sentence for users."""
+    """Contents that violate the file format. The message is a clause about the file, for users."""
 
 
 def damage_reason(error: BaseException) -> str:
-    """Return what an exception of a decoder says about the file, in words that a user understands.
+    """Return a reason that users can understand for an exception raised while decoding a file.
 
     Messages of Python itself, such as `index out of range`, are replaced.
     """
     cause = error.args[0] if error.args else ""
-    if isinstance(error, SyntaxError) and isinstance(cause, Exception):  # Pillow wraps what its parsers raise
+    # Pillow wraps the exceptions of its parsers.
+    if isinstance(error, SyntaxError) and isinstance(cause, Exception):
         return damage_reason(cause)
     if isinstance(error, Malformed):
         return str(error)
@@ -36,7 +37,7 @@ def damage_reason(error: BaseException) -> str:
 
 
 def _plain_message(message: str) -> str:
-    """Return a message of Pillow as it is, unless it is one of codes or of Python's own."""
+    """Return a message of Pillow, or a generic reason if it has only a code."""
     if _TRUNCATED.search(message):
         return _TOO_SHORT
     return _INVALID if not message or _CODE.search(message) else message

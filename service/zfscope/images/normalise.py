@@ -1,4 +1,4 @@
-"""What a network expects of its input, and the arithmetic from pixels to it and back."""
+"""Preprocessing settings of a network, and the conversion between pixels and normalised inputs."""
 
 from typing import Annotated, Literal
 
@@ -13,14 +13,14 @@ _Std = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Preprocessing(BaseModel):
-    """What a network expects of its input; this travels with the weights.
+    """Preprocessing of a network's input; stored with the weights.
 
-    short_side:  length in pixels to which the photo's shorter side is resampled; 0: not resampled.
-    centre:      side of the square cut from the middle of the resampled photo.
-    crop:        side of the network's input, cut from that square.
-    channels:    order of the input's channels, in which `mean` and `std` are given too.
-    mean:        subtracted, in pixel units of 0 to 255; "image": a mean image travels beside the weights.
-    std:         divided by, in pixel units; (1, 1, 1) where only the mean is subtracted, as in the paper.
+    short_side:  length in pixels to which the shorter side of the photo is resampled; 0: no resampling.
+    centre:      side in pixels of the square cut from the middle of the resampled photo.
+    crop:        side in pixels of the network's input, cut from that square.
+    channels:    order of the channels of the input, and of `mean` and `std`.
+    mean:        mean to subtract, in pixel levels of 0 to 255; "image": a mean image stored with the weights.
+    std:         divisor in pixel levels; (1, 1, 1) if only the mean is subtracted, as in the paper.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,8 +41,8 @@ class Preprocessing(BaseModel):
         return self
 
 
+# float32 (3, centre, centre) or (3, crop, crop), in pixel levels, channels in the network's order.
 MeanImage = NDArray[np.float32]
-"""float32 (3, centre, centre) or (3, crop, crop), in pixel units, channels in the network's order."""
 
 
 def normalise(
@@ -52,10 +52,11 @@ def normalise(
     *,
     at: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """Return (pixel - mean) / std of crops, uint8 (..., H, W, 3) RGB, as float32 (..., 3, H, W).
+    """Return (pixel - mean) / std of crops, float32 (..., 3, H, W) in the network's channel order.
 
-    `at`: x and y of the crops in their centre squares, where a mean image of that size is cut in the
-    same way; its middle by default.
+    view: crops, uint8 (..., H, W, 3), RGB. at: (x, y) of the crops in the centre square, used to crop a mean
+    image of the size of that square; by default its middle. Raises InputError if the mean image is missing or
+    has a wrong shape.
     """
     levels = np.ascontiguousarray(np.moveaxis(view, -1, -3), np.float32)
     return normalise_levels(levels, preprocessing, mean_image, at=at)
@@ -68,7 +69,7 @@ def normalise_levels(
     *,
     at: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """Return (level - mean) / std of pixels, float32 (..., 3, H, W) RGB of 0 to 255; see `normalise`."""
+    """Return (level - mean) / std of levels from 0 to 255, float32 (..., 3, H, W), RGB; see `normalise`."""
     ordered = reorder(levels, preprocessing)
     normal: NDArray[np.float32] = (ordered - _mean(preprocessing, mean_image, at)) / _column(
         preprocessing.std
@@ -79,9 +80,9 @@ def normalise_levels(
 def level_range(
     preprocessing: Preprocessing, mean_image: MeanImage | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what black and white become in each channel of the network's order, float32 (3,).
+    """Return the normalised values of black and white per channel, float32 (3,), in the network's order.
 
-    Under a mean image, the least that black becomes anywhere in the crop, and the most that white does.
+    With a mean image: the minimum of black and the maximum of white over all positions of the crop.
     """
     mean, std = _mean(preprocessing, mean_image, None), np.array(preprocessing.std, np.float32)
     black, white = (0 - mean.max(axis=(1, 2))) / std, (255 - mean.min(axis=(1, 2))) / std
@@ -91,9 +92,10 @@ def level_range(
 def restore(
     pixels: NDArray[np.float32], preprocessing: Preprocessing, mean_image: MeanImage | None = None
 ) -> NDArray[np.uint8]:
-    """Return the picture, uint8 (H, W, 3) RGB, whose normalised form is `pixels`, float32 (3, H, W).
+    """Return the image, uint8 (H, W, 3), RGB, of a normalised input, float32 (3, H, W).
 
-    The inverse of `normalise`, rounded and cut to 0..255; of a larger mean image the middle is taken.
+    This is the inverse of `normalise`, rounded and clipped to 0..255. A mean image larger than the crop is
+    cropped to its middle.
     """
     levels = pixels * _column(preprocessing.std) + _mean(preprocessing, mean_image, None)
     rgb = reorder(levels, preprocessing).round().clip(0, 255).astype(np.uint8)
@@ -101,14 +103,14 @@ def restore(
 
 
 def reorder(pixels: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Turn channels, (..., 3, H, W), from the network's order to RGB or back: its own inverse."""
+    """Convert pixels, (..., 3, H, W), from the network's channel order to RGB, or from RGB to that order."""
     return pixels if preprocessing.channels == "RGB" else pixels[..., ::-1, :, :]
 
 
 def _mean(
     preprocessing: Preprocessing, mean_image: MeanImage | None, at: tuple[int, int] | None
 ) -> NDArray[np.float32]:
-    """Return the mean under a crop: (3, 1, 1) or (3, crop, crop)."""
+    """Return the mean to subtract from a crop: (3, 1, 1) or (3, crop, crop)."""
     if preprocessing.mean != "image":
         return _column(preprocessing.mean)
     image = _validate_mean_image(mean_image, preprocessing)
@@ -120,10 +122,10 @@ def _mean(
 def _validate_mean_image(mean_image: MeanImage | None, preprocessing: Preprocessing) -> MeanImage:
     centre, crop = preprocessing.centre, preprocessing.crop
     if mean_image is None:
-        raise InputError("the preprocessing subtracts a mean image, and none was given")
+        raise InputError("the preprocessing subtracts a mean image; pass mean_image")
     if mean_image.shape not in {(3, centre, centre), (3, crop, crop)}:
-        allowed = f"{(3, centre, centre)} and {(3, crop, crop)}"
-        raise InputError(f"the mean image has shape {mean_image.shape}; allowed are {allowed}")
+        allowed = f"{(3, centre, centre)}, {(3, crop, crop)}"
+        raise InputError(f"the mean image has shape {mean_image.shape}; allowed: {allowed}")
     return mean_image.astype(np.float32, copy=False)
 
 

@@ -1,6 +1,7 @@
-"""Pixels whose range is not that of their bits, as 8-bit levels: stated by the file, or the likeliest.
+"""Conversion to 8 bits of pixels whose range does not follow from their type.
 
-They are signed, 32-bit or floating-point numbers, or 8-bit TIFFs that state a lower white, such as 63.
+These are signed, 32-bit and floating-point numbers, and 8-bit TIFFs with a lower white, such as 63. The range
+is the one declared by the file, or the most likely one.
 """
 
 import math
@@ -26,16 +27,16 @@ from zfscope.results import Notice
 _SMIN_SAMPLE_VALUE = 340
 _SIGNED = 2
 _MAX_16_BIT = 65535
-# Share of the white level by which resampled floating-point pictures go beyond black and white.
+# Share of the white level by which resampling can overshoot black and white in floating-point images.
 _OVERSHOOT = 0.1
-# Modes whose channels are levels, with how many of them are colours; others are opacity.
+# Number of colour channels by mode; a further channel is alpha.
 _COLOUR_CHANNELS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 4}
 
 
 def scale_numeric_grey(image: ImageFile.ImageFile, field: str) -> EightBitImage:
-    """Scale whole numbers of 32 bits, signed ones and floating point by their stated or likeliest range.
+    """Scale 32-bit, signed or floating-point grey to 8 bits, by its declared or most likely range.
 
-    Raises InputError for values without a plausible range: negative, infinite, or too large.
+    Raises InputError for values without a plausible range: negative, not finite, or too large.
     """
     values: NDArray[Any] = np.asarray(image)
     if is_signed_8_bits(image):
@@ -45,10 +46,11 @@ def scale_numeric_grey(image: ImageFile.ImageFile, field: str) -> EightBitImage:
         black, white = white, black
     clipped = np.clip(values.astype(np.float64), min(black, white), max(black, white))
     levels = (clipped - black) * (255 / (white - black))
-    kind = "floating-point" if image.mode == "F" else "whole"
-    found = f"{kind} numbers from {values.min():.6g} to {values.max():.6g} were read as grey levels"
+    kind = "floating-point numbers" if image.mode == "F" else "integers"
+    levels_read = f"{kind} from {values.min():.6g} to {values.max():.6g} were read as grey levels"
     message = (
-        f"{found} from {black:g} (black) to {white:g} (white){source}; if they are not, convert to 8 bits"
+        f"{levels_read} from {black:g} (black) to {white:g} (white){source}; "
+        "if that is wrong, convert to 8 bits"
     )
     return EightBitImage(
         Image.fromarray(levels.round().astype(np.uint8)), (Notice("assumed-range", message, field),)
@@ -56,7 +58,7 @@ def scale_numeric_grey(image: ImageFile.ImageFile, field: str) -> EightBitImage:
 
 
 def is_signed_8_bits(image: ImageFile.ImageFile) -> bool:
-    """Return whether a TIFF's pixels are signed bytes, which Pillow opens as if they were unsigned."""
+    """Return whether the pixels of a TIFF are signed bytes, which Pillow opens as unsigned ones."""
     tags = getattr(image, "tag_v2", {})
     return image.mode == "L" and tag_number(tags.get(SAMPLEFORMAT)) == _SIGNED
 
@@ -64,13 +66,16 @@ def is_signed_8_bits(image: ImageFile.ImageFile) -> bool:
 def _black_and_white(
     image: ImageFile.ImageFile, values: NDArray[Any], field: str
 ) -> tuple[float, float, str]:
-    """Return black and white, and in words where these come from if the file says so. Raises InputError."""
+    """Return the values of black and white, and a note on their source if the file declares them.
+
+    Raises InputError for values without a plausible range.
+    """
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"{field} has pixels that are not finite: convert to 8 bits", field=field)
-    stated = _stated_range(image, low, high)
-    if stated is not None:
-        return *stated, ", as the file says"
+        raise InputError(f"{field} has pixels that are not finite; convert to 8 bits", field=field)
+    declared = _declared_range(image, low, high)
+    if declared is not None:
+        return *declared, ", as the file declares"
     spread = high > 0 and bool((values % 257 == 0).all())
     if image.mode == "F":
         white = _float_white(low, high, spread=spread)
@@ -78,18 +83,18 @@ def _black_and_white(
         white = _integer_white(bits_per_channel(image), low, high, spread=spread)
     if white is None:
         raise InputError(
-            f"{field} has {image.format} pixels from {low:g} to {high:g} and does not say which is black and "
-            "which white: convert to 8 bits, or to 0 to 1",
+            f"{field} is a {image.format} file with pixels from {low:g} to {high:g} and does not declare "
+            "which values are black and white; convert to 8 bits, or to numbers from 0 to 1",
             field=field,
         )
     return 0.0, white, ""
 
 
-def _stated_range(image: ImageFile.ImageFile, low: float, high: float) -> tuple[float, float] | None:
-    """Return the black and white that a TIFF states, None where it does not or where values are beyond them.
+def _declared_range(image: ImageFile.ImageFile, low: float, high: float) -> tuple[float, float] | None:
+    """Return the black and white values declared by a TIFF; None if missing or if values exceed them.
 
-    A maximum without a minimum may be no more than the brightest pixel: only one less than a power of two,
-    such as 4095, is white.
+    A maximum without a minimum is often just the brightest pixel, so it counts only if it is one less than a
+    power of two, such as 4095.
     """
     tags = getattr(image, "tag_v2", {})
     black, white = tag_number(tags.get(_SMIN_SAMPLE_VALUE)), tag_number(tags.get(SMAX_SAMPLE_VALUE))
@@ -102,9 +107,9 @@ def _stated_range(image: ImageFile.ImageFile, low: float, high: float) -> tuple[
 
 
 def _integer_white(bits: int, low: float, high: float, *, spread: bool) -> float | None:
-    """Return the highest value of the fewest bits that hold whole numbers, None for negative or large ones.
+    """Return the largest value of the smallest bit depth that fits; None for negative or large values.
 
-    spread: whether all are values of 8 bits times 257, which fill 16 bits.
+    spread: whether all values are 8-bit values times 257, which is 8 bits scaled to 16.
     """
     whole = bits - 1 if bits <= 16 else 16
     if low < 0 or high >= 2**whole:
@@ -114,10 +119,11 @@ def _integer_white(bits: int, low: float, high: float, *, spread: bool) -> float
 
 
 def _float_white(low: float, high: float, *, spread: bool) -> float | None:
-    """Return the likeliest white of floating-point values, None where none fits.
+    """Return the most likely white level of floating-point values; None if none fits.
 
-    The next one, 255, would make a picture from 0 to 1.01 black: values a tenth beyond a white are taken
-    for resampled ones, and so are negative ones as small, where there are bright ones.
+    Resampling can overshoot, so values up to 10 % above a white level still belong to it: an image from 0 to
+    1.01 would be black if its white were 255. For the same reason, slightly negative values are accepted in
+    an image that also has bright ones.
     """
     whites = [1.0, *(float(2**bits - 1) for bits in (() if spread else DEPTHS)), float(_MAX_16_BIT)]
     white = next((white for white in whites if high <= white * (1 + _OVERSHOOT)), None)
@@ -127,16 +133,17 @@ def _float_white(low: float, high: float, *, spread: bool) -> float | None:
 
 
 def needs_rescaling(image: ImageFile.ImageFile) -> bool:
-    """Return whether the levels of an 8-bit TIFF may have to be scaled before they are shown."""
-    return is_signed_8_bits(image) or _stated_white(image) is not None
+    """Return whether the levels of an 8-bit TIFF may need scaling."""
+    return is_signed_8_bits(image) or _declared_white(image) is not None
 
 
-def scale_to_stated_maximum(image: ImageFile.ImageFile, field: str) -> EightBitImage | None:
-    """Scale a picture of 8 bits to its stated maximum, None where it states none or values are above it."""
-    white = _stated_white(image)
+def scale_to_declared_maximum(image: ImageFile.ImageFile, field: str) -> EightBitImage | None:
+    """Scale an 8-bit image by its declared maximum; None if it declares none or has larger values."""
+    white = _declared_white(image)
     if white is None:
         return None
-    levels, inverted = np.asarray(image), white_is_zero(image)  # 255 is white by then: Pillow turns them
+    # Pillow has already inverted 8-bit levels where 0 is white.
+    levels, inverted = np.asarray(image), white_is_zero(image)
     colours = levels if levels.ndim == 2 else levels[..., : _COLOUR_CHANNELS[image.mode]]
     highest = int(255 - colours.min(initial=255) if inverted else colours.max(initial=0))
     if highest > white:
@@ -146,23 +153,23 @@ def scale_to_stated_maximum(image: ImageFile.ImageFile, field: str) -> EightBitI
     opacity = list(range(256)) * (len(image.getbands()) - _COLOUR_CHANNELS[image.mode])
     scaled = scaled * _COLOUR_CHANNELS[image.mode] + opacity
     message = (
-        f"8-bit pixels, none above {highest}, were read as {white.bit_length()}-bit ones, as the file says; "
-        "if they are not, remove its MaxSampleValue"
+        f"8-bit pixels with values up to {highest} were read as {white.bit_length()}-bit, as the file "
+        "declares; if that is wrong, remove its MaxSampleValue"
     )
     return EightBitImage(image.point(scaled), (Notice("assumed-bit-depth", message, field),))
 
 
-def _stated_white(image: ImageFile.ImageFile) -> int | None:
-    """Return the maximum that an 8-bit TIFF states, None for any that is not all ones of fewer than 8 bits.
+def _declared_white(image: ImageFile.ImageFile) -> int | None:
+    """Return the maximum declared by an 8-bit TIFF if it is 1, 3, 7, ... or 127, else None.
 
-    Others may be no more than the brightest pixel. Of channels that differ, the largest counts.
+    Other maxima are often just the brightest pixel. If the channels differ, the largest maximum counts.
     """
     tags = getattr(image, "tag_v2", {})
     if not tags or image.mode not in _COLOUR_CHANNELS or bits_per_channel(image) != 8:
         return None
     for tag in (SMAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE):
-        stated = tags.get(tag)
-        whites = [tag_number(each) for each in (stated if isinstance(stated, tuple) else (stated,))]
+        declared = tags.get(tag)
+        whites = [tag_number(each) for each in (declared if isinstance(declared, tuple) else (declared,))]
         white = max((each for each in whites[: _COLOUR_CHANNELS[image.mode]] if each is not None), default=0)
         if 1 <= white < 255 and math.log2(white + 1).is_integer():
             return int(white)

@@ -1,4 +1,4 @@
-"""matplotlib, with its own defaults whatever the environment says; the only module that imports it."""
+"""Import of matplotlib with its defaults, whatever the environment; the only module that imports it."""
 
 import contextlib
 import logging
@@ -10,22 +10,23 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def _ignore_user_settings() -> Iterator[None]:
-    """Keep settings of the user's away from the import of matplotlib, which reads them at that moment.
+    """Hide the user's settings from matplotlib, which reads them while it is imported.
 
-    MPLBACKEND, as a notebook passes it on, may name a backend that is not installed here; a matplotlibrc in
-    the working directory or in the user's configuration may be damaged, or change how figures look. All
-    that is drawn here is drawn by Agg, and where no cache can be written a temporary one does.
+    MPLBACKEND, inherited from a notebook, may name a backend that is not installed; a matplotlibrc in the
+    working directory or the user's configuration may be damaged or change the look of figures. All figures
+    are drawn with Agg. Without a writable cache, matplotlib uses a temporary one and logs a warning, which is
+    suppressed.
     """
     own = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
     earlier = {name: os.environ.get(name) for name in own}
     log = logging.getLogger("matplotlib")
     level = log.level
-    # Nothing else makes it pass over the file in the working directory.
-    elsewhere = contextlib.chdir(Path(__file__).parent) if os.path.exists("matplotlibrc") else None  # noqa: PTH110  # Path.exists raises where the folder is out of reach
+    # Changing the directory is the only way to skip a matplotlibrc in the working directory.
+    other_directory = contextlib.chdir(Path(__file__).parent) if os.path.exists("matplotlibrc") else None  # noqa: PTH110  # Path.exists raises if the directory is not accessible
     os.environ.update(own)
     log.setLevel(logging.ERROR)
     try:
-        with elsewhere or contextlib.nullcontext():
+        with other_directory or contextlib.nullcontext():
             yield
     finally:
         log.setLevel(level)
@@ -57,7 +58,7 @@ __all__ = [
     "drawing",
 ]
 
-# Requests draw in threads of their own, and matplotlib is not made for that.
+# Requests draw in several threads, and matplotlib is not thread-safe.
 _DRAWING = threading.Lock()
 
 
@@ -65,7 +66,7 @@ _DRAWING = threading.Lock()
 def drawing() -> Iterator[None]:
     """Draw with matplotlib's defaults, one figure at a time.
 
-    Who imported matplotlib before, such as a notebook, has settings of their own, which are left as they are.
+    The settings of a process that imported matplotlib before, such as a notebook, are restored afterwards.
     """
     with _DRAWING:
         changed = {

@@ -1,4 +1,4 @@
-"""From a photo to the network's input, as in section 3 of the paper, with the place of every pixel."""
+"""Preprocessing of a photo to network inputs (section 3 of the paper), with the position of every pixel."""
 
 import math
 from dataclasses import dataclass, replace
@@ -35,14 +35,14 @@ Crops = Literal["centre", "ten"]
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A photo and what the network is given of it: N crops of H x W pixels.
+    """Photo and the network inputs made from it: N crops of H x W pixels.
 
-    photo:       uint8 (height, width, 3), RGB, upright; smaller than `photo_size` of the geometries where a
+    photo:       uint8 (height, width, 3), RGB, upright; smaller than `photo_size` of the geometries if a
                  large JPEG was decoded at a smaller scale.
-    views:       uint8 (N, H, W, 3), RGB: the crops as a person sees them.
+    views:       uint8 (N, H, W, 3), RGB: the crops before normalisation.
     pixels:      float32 (N, 3, H, W), normalised, channels in the network's order.
-    geometries:  where each crop lies in the photo.
-    warnings:    what was assumed while the photo was decoded and prepared.
+    geometries:  position of each crop in the photo.
+    warnings:    assumptions made while decoding and preparing the photo.
     """
 
     photo: NDArray[np.uint8]
@@ -57,12 +57,12 @@ def centre_square(
 ) -> NDArray[np.uint8]:
     """Return the centre square, uint8 (centre, centre, 3), of the resampled photo, uint8 (height, width, 3).
 
-    Both sides are resampled by one factor with a triangle filter (Pillow's bilinear), which is widened
-    to antialias when the photo shrinks; a smaller photo is enlarged. Only the square is ever resampled:
-    the whole of a photo of 1 x 50,000 pixels would grow to 3 gigapixels.
+    Both sides are resampled by the same factor with a triangle filter (Pillow's bilinear), which is widened
+    for antialiasing if the photo shrinks; smaller photos are enlarged. Only the square is resampled: a whole
+    photo of 1 x 50,000 pixels would grow to 3 gigapixels.
 
-    Raises InputError, naming `field`, for a photo smaller than the square of a model that does not
-    resample (short_side 0).
+    Raises InputError, naming `field`, if the model does not resample (short_side 0) and the photo is smaller
+    than the square.
     """
     return _resample(photo, _centre_region(photo, preprocessing, field), preprocessing.centre)
 
@@ -75,11 +75,11 @@ def prepare(
     mean_image: MeanImage | None = None,
     field: str = "image",
 ) -> Prepared:
-    """Return what the network is given of a photo, uint8 (height, width, 3) RGB.
+    """Return the network inputs of a photo, uint8 (height, width, 3), RGB.
 
-    `crops`, of the `centre_square`: "centre", or "ten": top left, top right, bottom left, bottom right,
-    centre, then the mirror images of these five. A mean image of the square is cut and mirrored with
-    the crop. Raises InputError as `centre_square` does.
+    crops: crops of the `centre_square`: "centre", or "ten" for top left, top right, bottom left, bottom right
+    and centre, and then their mirror images. A mean image of the size of the square is cropped and mirrored
+    like the photo. Raises InputError like `centre_square` and `normalise`.
     """
     square = centre_square(photo, preprocessing, field=field)
     region = _centre_region(photo, preprocessing, field)
@@ -100,7 +100,7 @@ def prepare_photo(
     mean_image: MeanImage | None = None,
     field: str = "image",
 ) -> Prepared:
-    """Return what `prepare` returns of a decoded file, with what was assumed when it was decoded."""
+    """Prepare a decoded file like `prepare`; its geometries refer to the original size of the photo."""
     prepared = prepare(photo.pixels, preprocessing, crops=crops, mean_image=mean_image, field=field)
     geometries = tuple(geometry.resized(photo.size) for geometry in prepared.geometries)
     return replace(prepared, geometries=geometries, warnings=photo.warnings)
@@ -114,9 +114,9 @@ def prepare_tensor(
     scale: TensorScale = "normalised",
     field: str = "tensor",
 ) -> Prepared:
-    """Return a ready-made network input in the form that `prepare` gives; its photo is what it shows.
+    """Prepare a tensor like `prepare`; its photo is the image that the tensor shows.
 
-    `tensor`, `scale`, and what is raised: as `zfscope.images.tensors.read_tensor` says.
+    Arguments and errors are those of `zfscope.images.tensors.read_tensor`.
     """
     pixels, warnings = read_tensor(tensor, preprocessing, mean_image=mean_image, scale=scale, field=field)
     view = restore(pixels, preprocessing, mean_image)
@@ -126,31 +126,31 @@ def prepare_tensor(
 
 
 def _centre_region(photo: NDArray[np.uint8], preprocessing: Preprocessing, field: str) -> Box:
-    """Return the photo pixels of the centre square; it begins at a whole pixel."""
+    """Return the box of the centre square in photo pixels; its top left corner is a whole pixel."""
     height, width = photo.shape[:2]
     short, centre = min(height, width), preprocessing.centre
     side = centre * short / preprocessing.short_side if preprocessing.short_side else float(centre)
     if side > short:
-        needed = f"this model does not resample and needs {centre} x {centre}"
-        raise InputError(f"{field} is {width} x {height} pixels; {needed}", field=field)
+        needed = f"the model does not resample photos and needs at least {centre} x {centre}"
+        raise InputError(f"{field} has {width} x {height} pixels; {needed}", field=field)
     x, y = (width - side) // 2, (height - side) // 2
     return Box(x, y, x + side, y + side)
 
 
 def _resample(photo: NDArray[np.uint8], region: Box, size: int) -> NDArray[np.uint8]:
-    """Resample a square region of the photo; the filter also reads the pixels around it."""
-    reach = math.ceil(region.width / size) + 1
-    around = Box(region.x0 - reach, region.y0 - reach, region.x1 + reach, region.y1 + reach)
-    part = around.whole().clip((photo.shape[0], photo.shape[1]))
-    inner = region.moved(-part.x0, -part.y0)
-    resampled = Image.fromarray(np.ascontiguousarray(photo[part.slices])).resize(
+    """Resample a square region of the photo to `size` x `size`; the filter also reads pixels around it."""
+    margin = math.ceil(region.width / size) + 1
+    around = Box(region.x0 - margin, region.y0 - margin, region.x1 + margin, region.y1 + margin)
+    source = around.whole().clip((photo.shape[0], photo.shape[1]))
+    inner = region.moved(-source.x0, -source.y0)
+    resampled = Image.fromarray(np.ascontiguousarray(photo[source.slices])).resize(
         (size, size), Image.Resampling.BILINEAR, box=(inner.x0, inner.y0, inner.x1, inner.y1)
     )
     return np.array(resampled)
 
 
 def crop_corners(preprocessing: Preprocessing, crops: Crops) -> tuple[tuple[int, int], ...]:
-    """Return x and y of the crops in the centre square: the middle, or the corners and then the middle."""
+    """Return (x, y) of the crops in the centre square: of the middle, or of the corners and the middle."""
     far = preprocessing.centre - preprocessing.crop
     middle = (far // 2, far // 2)
     return (middle,) if crops == "centre" else ((0, 0), (far, 0), (0, far), (far, far), middle)
@@ -159,6 +159,7 @@ def crop_corners(preprocessing: Preprocessing, crops: Crops) -> tuple[tuple[int,
 def _crop_geometry(
     photo: NDArray[np.uint8], square: Box, corner: tuple[int, int], preprocessing: Preprocessing
 ) -> Geometry:
+    """Return the position in the photo of the crop at `corner` (x, y) of the centre square."""
     scale = square.width / preprocessing.centre
     x, y, side = square.x0 + corner[0] * scale, square.y0 + corner[1] * scale, preprocessing.crop * scale
     size = (preprocessing.crop, preprocessing.crop)

@@ -1,4 +1,4 @@
-"""Colour spaces that files state: none is applied, so one that differs from sRGB is worth a warning."""
+"""Colour spaces declared by files. None is applied, so those that differ from sRGB get a warning."""
 
 import struct
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _MAX_TAGS = 100
 _MAX_NAME = 60
 _TAG = struct.Struct(">4sII")
 _XYZ = struct.Struct(">8x3i")
-# Where sRGB's primaries lie (IEC 61966-2-1, adapted to D50), and how far rounding moves them in profiles.
+# Primaries of sRGB (IEC 61966-2-1, adapted to D50), and the tolerance for rounding in profiles.
 _PRIMARIES: Mapping[bytes, tuple[float, float, float]] = {
     b"rXYZ": (0.4361, 0.2225, 0.0139),
     b"gXYZ": (0.3851, 0.7169, 0.0971),
@@ -24,66 +24,59 @@ _PRIMARIES: Mapping[bytes, tuple[float, float, float]] = {
 }
 _TOLERANCE = 0.01
 _NCLX = b"nclx"
-# A curve of one exponent: those near sRGB's own, about 2.2.
+# Range of gamma exponents that are close to sRGB, which is about 2.2.
 _GAMMAS = (1.8, 2.6)
-# What a PNG states of sRGB: gAMA, and cHRM's white, red, green and blue, x and y.
+# gAMA and cHRM of a PNG in sRGB; cHRM is x and y of white, red, green and blue.
 _SRGB_GAMMA = 0.45455
 _CHROMATICITIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
-# Code points of ITU-T H.273: the primaries of BT.709 and sRGB, and the curves of those, BT.601 and BT.2020.
+# Code points of ITU-T H.273: primaries of BT.709 and sRGB; transfer functions of these, BT.601 and BT.2020.
 _BT709, _SRGB_CURVES, _UNSPECIFIED = 1, (1, 6, 13, 14, 15), 2
 _NAMES: tuple[Mapping[int, str], Mapping[int, str]] = (
     {1: "BT.709", 5: "BT.601", 6: "BT.601", 9: "BT.2020", 11: "DCI-P3", 12: "Display P3"},
     {4: "gamma 2.2", 5: "gamma 2.8", 8: "linear", 13: "sRGB", 16: "PQ", 18: "HLG"},
 )
-# Formats that have boxes of ISO/IEC 23008-12; Pillow names HEIC after the container.
+# Formats with boxes of ISO/IEC 23008-12; Pillow names HEIC after its container, HEIF.
 _NCLX_FORMATS = ("AVIF", "HEIF", "HEIC")
-# EXIF's ColorSpace of anything but sRGB, and the tag of the interoperability index, R03 for Adobe RGB.
+# EXIF ColorSpace for anything but sRGB, and the tag of the interoperability index (R03 for Adobe RGB).
 _UNCALIBRATED, _INTEROP_INDEX = 65535, 1
 
 
 class IccProfile(NamedTuple):
-    """An ICC profile: what it calls itself, and whether its colours are those of sRGB, or grey."""
+    """ICC profile. name: its description. is_srgb: whether its colours match sRGB; True for grey."""
 
     name: str
     is_srgb: bool
 
 
 def colour_notices(image: Image.Image, data: bytes, field: str) -> tuple[Notice, ...]:
-    """Return a warning for colours that are not shown as they are meant: CMYK, and colours unlike sRGB.
+    """Return a warning for colours that are decoded inaccurately: CMYK, and colour spaces other than sRGB.
 
-    data: the file of the loaded picture.
+    image: loaded image. data: bytes of its file.
     """
     if image.mode == "CMYK":
-        message = "CMYK was converted without its profile, so colours are approximate; convert to sRGB"
+        message = "CMYK was converted without its colour profile, so colours are approximate; convert to sRGB"
         return (Notice("colour-profile", message, field),)
-    unlike = _non_srgb_space(image, data)
-    if unlike is None:
+    space = _non_srgb_space(image, data)
+    if space is None:
         return ()
-    message = f"{unlike} was not applied: colours were read as sRGB; convert to sRGB"
+    message = f"{space} was not applied: colours were read as sRGB; convert to sRGB"
     return (Notice("colour-profile", message, field),)
 
 
 def _non_srgb_space(image: Image.Image, data: bytes) -> str | None:
-    """Return what states colours unlike sRGB, the first that counts of those in a file.
+    """Describe the colour space of a file if it differs from sRGB, else return None.
 
-    That is cICP, ICC, nclx, sRGB, gAMA and cHRM, or EXIF.
+    Of several declarations the first counts, in this order: cICP, ICC profile, nclx; sRGB, gAMA and cHRM of a
+    PNG; EXIF.
     """
     points = png_code_points(data) if image.format == "PNG" else None
     if points is not None:
-        return (
-            None
-            if _is_srgb(*points)
-            else f"the colour space that cICP states, {_describe_code_points(points)},"
-        )
+        return None if _is_srgb(*points) else f"the cICP colour space {_describe_code_points(points)}"
     if "icc_profile" in image.info:
         return _non_srgb_profile(image.info["icc_profile"])
     points = nclx_code_points(data) if image.format in _NCLX_FORMATS else None
     if points is not None:
-        return (
-            None
-            if _is_srgb(*points)
-            else f"the colour space that nclx states, {_describe_code_points(points)},"
-        )
+        return None if _is_srgb(*points) else f"the nclx colour space {_describe_code_points(points)}"
     if image.format == "PNG" and not image.info.keys().isdisjoint({"srgb", "gamma", "chromaticity"}):
         return _non_srgb_chunks(image.info)
     return _non_srgb_exif(image)
@@ -94,7 +87,7 @@ def _is_srgb(primaries: int, curve: int) -> bool:
 
 
 def _describe_code_points(points: tuple[int, int]) -> str:
-    """Return code points with the names that users know: `9/16 (BT.2020, PQ)`."""
+    """Return code points with their common names, such as `9/16 (BT.2020, PQ)`."""
     names = [table[point] for table, point in zip(_NAMES, points, strict=True) if point in table]
     return f"{points[0]}/{points[1]}" + (f" ({', '.join(names)})" if names else "")
 
@@ -107,33 +100,33 @@ def _non_srgb_profile(data: bytes | None) -> str | None:
 
 
 def _non_srgb_chunks(info: Mapping[Any, Any]) -> str | None:
-    """Return what a PNG's gAMA and cHRM state, None where that is near sRGB or where sRGB is stated too."""
+    """Describe gAMA or cHRM of a PNG if they differ from sRGB and the PNG does not declare sRGB."""
     if "srgb" in info:
         return None
-    gamma = float(info.get("gamma") or _SRGB_GAMMA)  # 0 is invalid, and ignored by viewers
+    gamma = float(info.get("gamma") or _SRGB_GAMMA)  # viewers ignore 0, which is invalid
     if not _GAMMAS[0] <= 1 / gamma <= _GAMMAS[1]:
-        return f"the brightness curve that gAMA states, {gamma:.5g},"
-    found = info.get("chromaticity", _CHROMATICITIES)
-    if any(abs(a - b) > _TOLERANCE for a, b in zip(found, _CHROMATICITIES, strict=True)):
-        return "the colour space that cHRM states"
+        return f"the gAMA value {gamma:.5g}"
+    values = info.get("chromaticity", _CHROMATICITIES)
+    if any(abs(a - b) > _TOLERANCE for a, b in zip(values, _CHROMATICITIES, strict=True)):
+        return "the cHRM colour space"
     return None
 
 
 def _non_srgb_exif(image: Image.Image) -> str | None:
-    """Return what EXIF states: Adobe RGB by its interoperability index, or a space that is not sRGB."""
+    """Describe the colour space of EXIF if it is Adobe RGB (interoperability index) or not sRGB."""
     try:
         exif = image.getexif()
         space = exif.get_ifd(IFD.Exif).get(Base.ColorSpace)
         index = exif.get_ifd(IFD.Interop).get(_INTEROP_INDEX)
-    except Exception:  # a readable photo is accepted despite a broken EXIF block
+    except Exception:  # a readable photo is accepted even if its EXIF data is broken
         return None
     if isinstance(index, str) and index.startswith("R03"):
-        return "the colour space that EXIF states, Adobe RGB,"
-    return "the colour space that EXIF states, not sRGB," if space == _UNCALIBRATED else None
+        return "the EXIF colour space (Adobe RGB)"
+    return "the EXIF colour space (not sRGB)" if space == _UNCALIBRATED else None
 
 
 def read_profile(data: bytes) -> IccProfile | None:
-    """Read the name, primaries and curve of an ICC profile, None for bytes that are none or cut short."""
+    """Parse an ICC profile; return None if the bytes are not a profile or are truncated."""
     if len(data) < _HEADER_BYTES + 4 or data[36:40] != b"acsp" or len(data) < int.from_bytes(data[:4]):
         return None
     tags = _tags(data)
@@ -142,11 +135,13 @@ def read_profile(data: bytes) -> IccProfile | None:
         return IccProfile(name, True)
     if _PRIMARIES.keys() <= tags.keys():
         return IccProfile(name, _has_srgb_primaries(tags) and _may_be_srgb_curve(tags.get(b"rTRC", b"")))
-    return IccProfile(name, "srgb" in name.lower())  # colour tables: only the name identifies them
+    return IccProfile(
+        name, "srgb" in name.lower()
+    )  # profiles of lookup tables can only be identified by name
 
 
 def _tags(data: bytes) -> dict[bytes, bytes]:
-    """Return the contents of a profile's tags that lie inside of it."""
+    """Return the content of each tag of a profile, up to 4096 bytes."""
     count = min(int.from_bytes(data[_HEADER_BYTES : _HEADER_BYTES + 4]), _MAX_TAGS)
     table = data[_HEADER_BYTES + 4 :][: count * _TAG.size]
     entries = _TAG.iter_unpack(table[: len(table) // _TAG.size * _TAG.size])
@@ -154,17 +149,18 @@ def _tags(data: bytes) -> dict[bytes, bytes]:
 
 
 def _has_srgb_primaries(tags: Mapping[bytes, bytes]) -> bool:
-    for name, wanted in _PRIMARIES.items():
+    """Return whether the primaries match sRGB up to rounding."""
+    for name, expected in _PRIMARIES.items():
         if len(tags[name]) < _XYZ.size:
             return False
-        found = (value / 65536 for value in _XYZ.unpack_from(tags[name]))
-        if any(abs(a - b) > _TOLERANCE for a, b in zip(found, wanted, strict=True)):
+        values = (value / 65536 for value in _XYZ.unpack_from(tags[name]))
+        if any(abs(a - b) > _TOLERANCE for a, b in zip(values, expected, strict=True)):
             return False
     return True
 
 
 def _may_be_srgb_curve(curve: bytes) -> bool:
-    """Return whether a curve may be sRGB's: a table, a formula, or an exponent near it, but not a line."""
+    """Return whether a curve may be that of sRGB: a table, formula or similar exponent, but not linear."""
     kind, count = curve[:4], int.from_bytes(curve[8:12])
     if kind == b"curv" and count == 0:
         return False
@@ -176,7 +172,7 @@ def _may_be_srgb_curve(curve: bytes) -> bool:
 
 
 def _profile_name(description: bytes) -> str:
-    """Return what a profile calls itself, printable: in version 2 it is ASCII, in version 4 UTF-16."""
+    """Return the printable name of a profile; it is ASCII in version 2 and UTF-16 in version 4."""
     if description[:4] == b"mluc":
         length, offset = (int.from_bytes(description[position : position + 4]) for position in (20, 24))
         text = description[offset : offset + min(length, 2 * _MAX_NAME)].decode("utf-16-be", "ignore")
@@ -187,10 +183,10 @@ def _profile_name(description: bytes) -> str:
 
 
 def nclx_code_points(data: bytes) -> tuple[int, int] | None:
-    """Return the primaries and the curve of an AVIF's or HEIC's primary picture, None where it states none.
+    """Return primaries and transfer function of the primary image of an AVIF or HEIC; None if not declared.
 
-    They are code points of ITU-T H.273 (nclx, ISO/IEC 14496-12). Other pictures of the file, such as its
-    thumbnail and its gain map, may have colours of their own.
+    They are code points of ITU-T H.273 (nclx, ISO/IEC 14496-12). Other images of the file, such as a
+    thumbnail or gain map, may declare other colours.
     """
     try:
         return _primary_code_points(data, read_boxes(data))
@@ -211,33 +207,34 @@ def _primary_code_points(data: bytes, boxes: list[BmffBox]) -> tuple[int, int] |
 
 
 def _primary_properties(data: bytes, boxes: list[BmffBox]) -> list[int]:
-    """Return the numbers, from 1, of the primary picture's properties."""
+    """Return the property numbers, from 1, of the primary image."""
     primary = next(
         (_read_item_id(data, box.start + 4, data[box.start]) for box in boxes if box.kind == b"pitm"), None
     )
     for box in boxes:
         if box.kind == b"ipma":
-            found = _item_properties(data[box.start : box.end])
-            if primary in found:
-                return found[primary]
+            properties = _item_properties(data[box.start : box.end])
+            if primary in properties:
+                return properties[primary]
     return []
 
 
 def _item_properties(content: bytes) -> dict[int, list[int]]:
-    """Return the numbers of each item's properties; the highest bit of each says whether it is essential."""
+    """Return the property numbers of each item by its ID."""
     version, wide = content[0], content[3] & 1
-    found, position = dict[int, list[int]](), 8
+    properties, position = dict[int, list[int]](), 8
     for _ in range(int.from_bytes(content[4:8])):
         item = _read_item_id(content, position, version)
         position += 4 if version else 2
         count, position = content[position], position + 1
+        # The highest bit marks essential properties.
         if wide:
-            numbers = [_uint16(content, position + 2 * each) & 0x7FFF for each in range(count)]
+            numbers = [_uint16(content, position + 2 * index) & 0x7FFF for index in range(count)]
         else:
-            numbers = [content[position + each] & 0x7F for each in range(count)]
+            numbers = [content[position + index] & 0x7F for index in range(count)]
         position += count << wide
-        found[item] = [number for number in numbers if number]
-    return found
+        properties[item] = [number for number in numbers if number]
+    return properties
 
 
 def _read_item_id(data: bytes, position: int, version: int) -> int:

@@ -1,4 +1,4 @@
-"""A picture and what its levels mean: signed values around mid-grey, and PNGs that state their scale."""
+"""Rendering of signed values around mid-grey, and PNGs that record the meaning of their levels."""
 
 import io
 from collections.abc import Mapping
@@ -13,65 +13,66 @@ from zfscope.cancellation import checkpoint
 from zfscope.images.chunks import KEY_PREFIX
 from zfscope.rounding import rounding
 
+# uint8 (height, width, 3), RGB.
 Rgb = NDArray[np.uint8]
-"""uint8 (height, width, 3), RGB."""
 
+# Level of zero, and of the area outside an image.
 GREY = 128
-"""The level that stands for zero, and for what lies outside a picture."""
 
+# Key of the text chunk of a PNG that explains its levels.
 SCALE_KEY = f"{KEY_PREFIX}scale"
-"""The text chunk of a PNG that says what its levels mean."""
 
 _PERCENTILE = 99.5
 
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """A picture and, in words, what its levels mean."""
+    """Picture, uint8 (height, width, 3), and a description of its levels."""
 
     rgb: Rgb
     scale: str
 
     def png(self) -> bytes:
-        """Return the picture as a PNG that carries `scale` in a text chunk."""
+        """Return the picture as a PNG with `scale` in a text chunk."""
         return encode_png(self.rgb, text={SCALE_KEY: self.scale})
 
 
 def symmetric_scale(projection: NDArray[np.floating]) -> float:
-    """Return the magnitude to show as full white: the 99.5th percentile of those that are not zero.
+    """Return the magnitude to show as full white: the 99.5th percentile of the non-zero magnitudes.
 
-    The few pixels beyond it would leave all others grey; 0.0 for a projection of zeros. Magnitudes that are
-    rounding of the largest one count as zero: many of them would make the scale one of rounding.
+    With the maximum instead, a few outliers would leave all other pixels grey. Magnitudes that are rounding
+    errors relative to the largest one count as zero; otherwise many of them could determine the scale.
+    Returns 0.0 for a projection of zeros.
     """
     magnitudes = np.abs(projection)
-    known = magnitudes[magnitudes > rounding(float(magnitudes.max(initial=0)))]
-    return float(np.percentile(known, _PERCENTILE)) if known.size else 0.0
+    nonzero = magnitudes[magnitudes > rounding(float(magnitudes.max(initial=0)))]
+    return float(np.percentile(nonzero, _PERCENTILE)) if nonzero.size else 0.0
 
 
 def signed_to_rgb(projection: NDArray[np.floating], *, scale: float | None = None) -> Rgb:
-    """Return 128 + 127 * value / scale, rounded and cut to 1..255, of a projection (3, H, W).
+    """Return the levels 128 + 127 * value / scale, rounded and clipped to 1..255, uint8 (H, W, 3).
 
-    Zero is exactly 128 whatever the scale. `scale` is the value shown as full white, `symmetric_scale`
-    by default; where it is 0, all is 128.
+    projection: (3, H, W), RGB. scale: value shown as full white, by default that of `symmetric_scale`. Zero
+    is always exactly 128; with a scale of 0, all levels are 128.
     """
-    full = symmetric_scale(projection) if scale is None else scale
-    share = np.clip(projection / full, -1, 1) if full > 0 else np.zeros_like(projection)
+    white = symmetric_scale(projection) if scale is None else scale
+    share = np.clip(projection / white, -1, 1) if white > 0 else np.zeros_like(projection)
     levels = np.round(GREY + (255 - GREY) * share).astype(np.uint8)
     return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
 
 def scale_note(scale: float) -> str:
-    """Return the note that explains the levels of `signed_to_rgb` at a scale."""
+    """Return a description of the levels of `signed_to_rgb` for a scale."""
     if scale == 0:
-        return "symmetric linear; 128 grey = 0; every value is 0"
+        return "symmetric linear; 128 grey = 0; all values are 0"
     return (
-        f"symmetric linear; 128 grey = 0; full white = {scale:+.4g} (255, beyond it too); "
-        f"full black = {-scale:+.4g} (1, beyond it too)"
+        f"symmetric linear; 128 grey = 0; full white = {scale:+.4g} or more (255); "
+        f"full black = {-scale:+.4g} or less (1)"
     )
 
 
 def encode_png(rgb: Rgb, *, text: Mapping[str, str]) -> bytes:
-    """Return a PNG with text chunks (keys of 1 to 79 Latin-1 characters)."""
+    """Encode a PNG with text chunks. text: values by key; keys have 1 to 79 Latin-1 characters."""
     chunks = PngImagePlugin.PngInfo()
     for key, value in text.items():
         chunks.add_text(key, value)
@@ -81,8 +82,8 @@ def encode_png(rgb: Rgb, *, text: Mapping[str, str]) -> bytes:
 
 
 class _InterruptibleFile(io.BytesIO):
-    """Pillow writes a picture part by part, a large one for a while."""
+    """In-memory file that checks for cancellation on each write; Pillow writes an image in blocks."""
 
-    def write(self, part: Any, /) -> int:
+    def write(self, block: Any, /) -> int:
         checkpoint()
-        return super().write(part)
+        return super().write(block)

@@ -1,4 +1,4 @@
-"""A sheet of projections as a figure: per layer, the photo with its receptive fields and a panel for each."""
+"""Figure of projections: for each layer, the photo with numbered receptive fields and a panel for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ _PHOTO_PX = 400
 _PHOTO_HEIGHT_PX, _PHOTO_HEIGHT_IN_ROWS_PX = 480, 220
 _BADGE_TEXT_PX = 13
 _BADGE_HEIGHT_PX = 18
-# Share of white over what lies outside the network's crop.
-_UNSEEN_WHITE = 0.55
+# Opacity of the white over the area outside the network's crop.
+_OUTSIDE_WHITE = 0.55
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """The panels of one layer under a heading; either all have a control or none."""
+    """Panels of one layer under a heading; either all of them have a control or none."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -34,11 +34,11 @@ class Section:
 def sheet(
     sections: Sequence[Section], photo: Rgb, geometry: Geometry, *, title: str, subtitle: str = ""
 ) -> Rendering:
-    """Return a labelled figure, `WIDTH_PX` wide: a row of photo and panels for each section.
+    """Return a labelled figure of `WIDTH_PX` pixels: for each section, the photo and its panels.
 
-    `photo`: uint8 (height, width, 3), upright; what the network did not see of it is paler.
-    `geometry`: the place in it of the crop to which the panels' boxes refer. In each section panels are
-    numbered from 1, and so are their boxes on its copy of the photo.
+    photo: uint8 (height, width, 3), upright; the area outside the network's crop is paler. geometry: position
+    in the photo of the crop that the panels' boxes refer to. In each section, the panels and their boxes on
+    the photo are numbered from 1.
     """
     height = _PHOTO_HEIGHT_PX if len(sections) == 1 else _PHOTO_HEIGHT_IN_ROWS_PX
     rows = [_row(section, photo, geometry, height) for section in sections]
@@ -77,12 +77,12 @@ def _panel_cell(panel: Panel, number: int, width_px: int) -> Image.Image:
 
 def _caption(sections: Sequence[Section]) -> str:
     text = (
-        "Photo: the receptive fields, numbered; what lies outside the network's crop is paler. Panels: the "
-        "projection of one unit (grey is zero, white and black are equally strong, each on a scale of its "
-        "own), then the same pixels of the photo"
+        "Photo: numbered receptive fields; the area outside the network's crop is paler. Panels: the "
+        "projection of one unit (grey is zero; white and black are equal positive and negative values; each "
+        "on its own scale), then the same pixels of the photo"
     )
     if any(panel.control is not None for section in sections for panel in section.panels):
-        text += ", then a control: the projection through randomised weights, on its own scale"
+        text += ", then a control: the projection through randomised weights, also on its own scale"
     return f"{text}."
 
 
@@ -92,11 +92,11 @@ def _note(sections: Sequence[Section]) -> str:
         for section in sections
         for number, panel in enumerate(section.panels, 1)
     ]
-    return "each panel on a scale of its own. " + ". ".join(notes)
+    return "each panel on its own scale. " + ". ".join(notes)
 
 
 def badge(number: int) -> Image.Image:
-    """Return the number in white on its colour; the same for a panel and its box."""
+    """Return a number in white on its colour, which identifies a panel and its box."""
     face, text = layout.font(_BADGE_TEXT_PX), str(number)
     width = max(_BADGE_HEIGHT_PX, round(face.getlength(text)) + 8)
     picture = Image.new("RGB", (width, _BADGE_HEIGHT_PX), layout.palette_colour(number - 1))
@@ -108,9 +108,9 @@ def badge(number: int) -> Image.Image:
 def photo_with_boxes(
     photo: Rgb, geometry: Geometry, boxes: Sequence[Box], *, width_px: int, max_height_px: int
 ) -> Image.Image:
-    """Return the photo, resampled to fit, with boxes of network pixels numbered from 1.
+    """Return the photo, resized to fit, with numbered boxes, from 1.
 
-    What lies outside the network's crop is paler. A box is drawn as far as it lies inside the photo.
+    boxes: in network pixels; they are clipped to the photo. The area outside the network's crop is paler.
     """
     height, width = photo.shape[:2]
     geometry = geometry.resized((height, width))
@@ -118,40 +118,40 @@ def photo_with_boxes(
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     picture = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
     picture = _paler_outside(picture, _scale_to_picture(geometry.region, factor, size))
-    drawn = [_scale_to_picture(geometry.to_photo(box), factor, size) for box in boxes]
-    _draw_boxes(picture, drawn)
+    scaled_boxes = [_scale_to_picture(geometry.to_photo(box), factor, size) for box in boxes]
+    _draw_boxes(picture, scaled_boxes)
     return picture
 
 
-def _paler_outside(picture: Image.Image, seen: Box) -> Image.Image:
-    pale = Image.blend(picture, Image.new("RGB", picture.size, layout.WHITE), _UNSEEN_WHITE)
-    window = (int(seen.x0), int(seen.y0), int(seen.x1), int(seen.y1))
+def _paler_outside(picture: Image.Image, crop: Box) -> Image.Image:
+    pale = Image.blend(picture, Image.new("RGB", picture.size, layout.WHITE), _OUTSIDE_WHITE)
+    window = (int(crop.x0), int(crop.y0), int(crop.x1), int(crop.y1))
     pale.paste(picture.crop(window), window)
     return pale
 
 
-def _draw_boxes(picture: Image.Image, drawn: Sequence[Box]) -> None:
-    """Draw all outlines first, so that none crosses a number."""
+def _draw_boxes(picture: Image.Image, scaled_boxes: Sequence[Box]) -> None:
+    """Draw the boxes and their numbers. All outlines come first, so that none crosses a number."""
     pen = ImageDraw.Draw(picture)
-    for number, box in enumerate(drawn, 1):
+    for number, box in enumerate(scaled_boxes, 1):
         x0, y0, x1, y1 = box.x0, box.y0, box.x1 - 1, box.y1 - 1
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=layout.WHITE, width=4)
         pen.rectangle((x0, y0, x1, y1), outline=layout.palette_colour(number - 1), width=2)
     taken: list[Box] = []
-    for number, box in enumerate(drawn, 1):
+    for number, box in enumerate(scaled_boxes, 1):
         mark = badge(number)
         taken.append(_free_spot(box, mark.size, picture.size, taken))
         picture.paste(mark, (int(taken[-1].x0), int(taken[-1].y0)))
 
 
 def _free_spot(box: Box, size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Box]) -> Box:
-    """Return the first spot that no badge covers yet; the first of all where every one is covered."""
+    """Return the first spot that no badge overlaps; if all are taken, the first spot."""
     spots = _inside_spots(box, size) if box.width > 3 * size[0] else _outside_spots(box, size, picture)
     return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0])
 
 
 def _inside_spots(box: Box, size: tuple[int, int]) -> list[Box]:
-    """Return spots along the upper, then the lower edge."""
+    """Return spots inside a box, along its upper and then its lower edge."""
     width, height = size
     return [
         Box(x, y, x + width, y + height)
@@ -161,7 +161,7 @@ def _inside_spots(box: Box, size: tuple[int, int]) -> list[Box]:
 
 
 def _outside_spots(box: Box, size: tuple[int, int], picture: tuple[int, int]) -> list[Box]:
-    """Return spots above and below a box too small to hold its number, then beside those."""
+    """Return spots above and below a box that is too small for its number, then spots next to those."""
     width, height = size
     lefts = [box.x0 - 1 + shift * (width + 1) for shift in (0, 1, -1, 2, -2)]
     corners = [(x, y) for x in lefts for y in (box.y0 - 1 - height, box.y1 + 1)]
@@ -175,15 +175,15 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 def _scale_to_picture(box: Box, factor: float, size: tuple[int, int]) -> Box:
-    """Return a box of photo pixels in the drawn picture of `size` (width, height).
+    """Scale a box of photo pixels to a picture of `size` (width, height).
 
-    Its edges are whole and inside the picture; at least one pixel is left of it.
+    Its edges are rounded and clipped to the picture; it keeps at least one pixel in each direction.
     """
-    x0, x1 = _edges(box.x0 * factor, box.x1 * factor, size[0])
-    y0, y1 = _edges(box.y0 * factor, box.y1 * factor, size[1])
+    x0, x1 = _pixel_range(box.x0 * factor, box.x1 * factor, size[0])
+    y0, y1 = _pixel_range(box.y0 * factor, box.y1 * factor, size[1])
     return Box(x0, y0, x1, y1)
 
 
-def _edges(start: float, end: float, length: int) -> tuple[int, int]:
+def _pixel_range(start: float, end: float, length: int) -> tuple[int, int]:
     first = min(max(round(start), 0), length - 1)
     return first, min(max(round(end), first + 1), length)

@@ -1,4 +1,4 @@
-"""A ready-made network input: what its numbers are on, and whether they can be that."""
+"""Validation of tensors sent as network input: type, shape, scale and plausible range of the values."""
 
 from typing import Literal, NamedTuple
 
@@ -9,27 +9,28 @@ from zfscope.errors import InputError
 from zfscope.images.normalise import MeanImage, Preprocessing, level_range, normalise_levels
 from zfscope.results import Notice
 
-# What the numbers of a tensor are: normalised as the network reads them, in its channel order; or pixels of
-# 0 to 255 or of 0 to 1, RGB, that are normalised here.
+# Scale of a tensor: normalised, in the network's channel order; or RGB pixels of 0 to 255 or 0 to 1, which
+# are then normalised here.
 TensorScale = Literal["normalised", "pixels_255", "pixels_1"]
 SCALES: tuple[TensorScale, ...] = ("normalised", "pixels_255", "pixels_1")
 
+# Larger inputs could overflow float32 activations; normalised pixels stay below 256 / std.
 _MAX_VALUE = 1e6
-"""Beyond it float32 activations could overflow on their way up; pixels stay below 256 / std."""
 
 _WHITE: dict[TensorScale, float] = {"pixels_255": 255.0, "pixels_1": 1.0}
-# Shares of what photos can span. A tensor beyond the range by more than the first is suspicious, and so is
-# one that spans less than the second: a photo's contrast is seldom below 13 of 255 levels.
+# Fractions of the range that photos can have. A tensor gets a warning if it exceeds the range by more than
+# the first, or spans less than the second: the contrast of a photo is seldom below 13 of 255 levels.
 _RANGE_MARGIN, _NARROW_SHARE = 0.1, 0.05
-# Ranges around 0 that other frameworks scale pixels to: t / 127.5 - 1 and t / 255 - 0.5. A tensor that fills
-# one of them to within a share of it was likely scaled so, unless the model's own range is about as wide.
+# Normalisation of other frameworks, by half the width of its range: -1 to 1 and -0.5 to 0.5. A tensor that
+# fills such a range up to the tolerance was probably normalised that way, unless the model's range is about
+# as wide.
 _SYMMETRIC = {1.0: "t / 127.5 - 1", 0.5: "t / 255 - 0.5"}
 _FILL_TOLERANCE, _WIDER_FACTOR = 0.02, 1.25
-_SCALE_ADVICE = "if they are pixels, state it: tensor_scale PIXELS_255 or PIXELS_1"
+_SCALE_ADVICE = "for pixels, set tensor_scale to PIXELS_255 or PIXELS_1"
 
 
 class TensorInput(NamedTuple):
-    """Normalised pixels, float32 (3, crop, crop), channels in the network's order, and what is doubtful."""
+    """Normalised pixels, float32 (3, crop, crop), in the network's channel order, and warnings."""
 
     pixels: NDArray[np.float32]
     warnings: tuple[Notice, ...] = ()
@@ -43,20 +44,21 @@ def read_tensor(
     scale: TensorScale = "normalised",
     field: str = "tensor",
 ) -> TensorInput:
-    """Return a ready-made network input as a network may be given it: a copy.
+    """Validate a tensor and normalise it if it holds pixels; return a copy.
 
-    `tensor`: (3, crop, crop) or (1, 3, crop, crop). Normalised: float32, channels in the network's order,
-    mean taken off. Pixels: float32 or uint8, RGB, of 0 to 255 or of 0 to 1, as `scale` says.
-    A normalised tensor whose values no photo would have comes with a warning.
-    Raises InputError, naming `field`, for another type or shape, for pixels outside of their range, and for
-    values that are not finite or beyond 1e6, where activations could overflow.
+    tensor: (3, crop, crop) or (1, 3, crop, crop). Normalised: float32, channels in the network's order.
+    Pixels: float32 (uint8 also for 0 to 255), RGB. scale: scale of the values.
+    A normalised tensor with values that no photo would have gets a warning.
+    Raises InputError, naming `field`, for another type or shape, for pixels out of range, and for normalised
+    values that are not finite or exceed 1e6, since activations could overflow.
     """
     _check_type(tensor, scale, field)
     side = preprocessing.crop
     if tensor.shape not in {(3, side, side), (1, 3, side, side)}:
-        allowed = f"{(3, side, side)} or {(1, 3, side, side)}"
-        raise InputError(f"{field} has shape {tensor.shape}; allowed is {allowed}", field=field)
-    values = np.array(tensor, np.float32, order="C").reshape(3, side, side)  # bytes of the wire are read-only
+        allowed = f"{(3, side, side)}, {(1, 3, side, side)}"
+        raise InputError(f"{field} has shape {tensor.shape}; allowed: {allowed}", field=field)
+    # A copy, since arrays of received bytes are read-only.
+    values = np.array(tensor, np.float32, order="C").reshape(3, side, side)
     low, high = values.min(axis=(1, 2)), values.max(axis=(1, 2))
     if scale == "normalised":
         _check_values(values, low, high, -_MAX_VALUE, _MAX_VALUE, "finite values", field)
@@ -72,9 +74,9 @@ def read_tensor(
 def _check_type(tensor: NDArray[np.generic], scale: TensorScale, field: str) -> None:
     if tensor.dtype == np.float32 or (tensor.dtype == np.uint8 and scale == "pixels_255"):
         return
-    allowed = "float32 or uint8" if scale == "pixels_255" else "float32"
-    hint = "; uint8 pixels need tensor_scale PIXELS_255" if tensor.dtype == np.uint8 else ""
-    message = f"{field} has values of type {tensor.dtype}; allowed is {allowed} for {scale} values{hint}"
+    allowed = "float32, uint8" if scale == "pixels_255" else "float32"
+    hint = "; for uint8 pixels, set tensor_scale to PIXELS_255" if tensor.dtype == np.uint8 else ""
+    message = f"{field} has type {tensor.dtype}; allowed for scale {scale}: {allowed}{hint}"
     raise InputError(message, field=field)
 
 
@@ -82,19 +84,22 @@ def _check_values(
     values: NDArray[np.float32],
     low: NDArray[np.float32],
     high: NDArray[np.float32],
-    least: float,
-    most: float,
-    what: str,
+    minimum: float,
+    maximum: float,
+    kind: str,
     field: str,
 ) -> None:
-    """Raise InputError for values outside of a range, the first of them by its place; NaN is outside."""
-    if (low >= least).all() and (high <= most).all():
+    """Raise InputError for values out of range or NaN, with the position of the first one.
+
+    low, high: smallest and largest value of each channel. kind: name of the values, for the message.
+    """
+    if (low >= minimum).all() and (high <= maximum).all():
         return
-    wrong = np.argwhere(~((values >= least) & (values <= most)))
+    wrong = np.argwhere(~((values >= minimum) & (values <= maximum)))
     channel, y, x = wrong[0]
     raise InputError(
-        f"{field} holds {values[channel, y, x]} at channel {channel}, y {y}, x {x} ({len(wrong):,} such "
-        f"values); allowed are {what} from {least:g} to {most:g}",
+        f"{field} is {values[channel, y, x]} at channel {channel}, y {y}, x {x} ({len(wrong):,} of "
+        f"{values.size:,} values are out of range); allowed: {kind} from {minimum:g} to {maximum:g}",
         field=field,
     )
 
@@ -106,36 +111,36 @@ def _range_notices(
     mean_image: MeanImage | None,
     field: str,
 ) -> tuple[Notice, ...]:
-    """Return a warning where values, by their least and most in each channel, are not those of a photo.
+    """Return a warning if the values are unlikely to be those of a normalised photo.
 
-    One colour all over is deliberate: the mean, or a blank. Else doubtful are, in this order,
-    values that no pixel of 0 to 255 has; values that span next to nothing of what pixels do, as those of 0
-    to 1 where the deviation is 1; values without a negative one where dark pixels are negative; and values
-    that fill -1 to 1 or -0.5 to 0.5 where the model's range is wider.
+    low, high: smallest and largest value of each channel. A uniform colour, such as the mean, is deliberate
+    and gets no warning. The others are checked in this order: values outside the range of pixels of 0 to 255;
+    values with very little contrast, such as 0 to 1 with a deviation of 1; no negative values although dark
+    pixels are negative; values that fill -1 to 1 or -0.5 to 0.5 although the model's range is wider.
     """
     darkest, brightest = level_range(preprocessing, mean_image)
     span = brightest - darkest
-    found = f"values from {low.min():.4g} to {high.max():.4g}"
-    expected = f"this model's photos have {darkest.min():.4g} to {brightest.max():.4g} after normalisation"
+    values = f"values from {low.min():.4g} to {high.max():.4g}"
+    expected = f"normalised photos of this model have {darkest.min():.4g} to {brightest.max():.4g}"
     if (low == high).all():
         return ()
     if (low < darkest - _RANGE_MARGIN * span).any() or (high > brightest + _RANGE_MARGIN * span).any():
-        doubt = "which no pixels give"
+        doubt = "which no pixels produce"
     elif high.max() - low.min() < _NARROW_SHARE * span.max():
-        doubt = "which is next to no contrast"
+        doubt = "which is very little contrast"
     elif low.min() >= 0 and (darkest < -_RANGE_MARGIN * span).all():
-        doubt = "none of them negative, as if they were pixels"
+        doubt = "none of them negative, like pixels that were not normalised"
     elif formula := _matching_formula(float(low.min()), float(high.max()), float(span.max())):
-        doubt = f"as if they were pixels scaled by {formula} (undo that)"
+        doubt = f"like pixels normalised by {formula} (undo it)"
     else:
         return ()
-    return (Notice("tensor-range", f"{found}, {doubt}: {expected}; {_SCALE_ADVICE}", field),)
+    return (Notice("tensor-range", f"{values}, {doubt}; {expected}; {_SCALE_ADVICE}", field),)
 
 
 def _matching_formula(low: float, high: float, span: float) -> str | None:
-    """Return the formula of another framework that values were likely scaled by.
+    """Return the normalisation formula of another framework that fits the values; None if none fits.
 
-    span: the width of what the model's photos have.
+    span: width of the range of the model's photos.
     """
     for half, formula in _SYMMETRIC.items():
         filled = all((1 - _FILL_TOLERANCE) * half <= end <= 1.001 * half for end in (-low, high))
@@ -145,9 +150,10 @@ def _matching_formula(low: float, high: float, span: float) -> str | None:
 
 
 def _dark_pixel_notices(scale: TensorScale, high: NDArray[np.float32], field: str) -> tuple[Notice, ...]:
+    """Return a warning for pixels of 0 to 255 that are all at most 1; they probably range from 0 to 1."""
     if scale != "pixels_255" or not 0 < high.max() <= 1:
         return ()
     message = (
-        f"no pixel is brighter than {high.max():.4g} of 255; for pixels of 0 to 1 state tensor_scale PIXELS_1"
+        f"the brightest pixel is {high.max():.4g} of 255; for pixels of 0 to 1, set tensor_scale to PIXELS_1"
     )
     return (Notice("tensor-range", message, field),)

@@ -1,4 +1,4 @@
-"""Tiles: what single units saw, in squares beside the pixels that they saw it in."""
+"""Square tiles of a unit: its projection next to the pixels of its receptive field."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from zfscope.images.geometry import Box, extract
 from zfscope.images.layout import SMALL, Colour, hstack, text
 from zfscope.images.render import GREY, Rendering, Rgb, scale_note, signed_to_rgb, symmetric_scale
 
-SILENT_NOTE = "the unit's activation is rounding, and so is its projection: shown as 128 grey, zero"
+SILENT_NOTE = "the unit's activation and its projection are rounding errors: shown as zero, 128 grey"
 
-_BLOCKS_FROM = 8
+# Enlargement factor from which pixels are shown as squares instead of being interpolated.
+_MIN_BLOCK_FACTOR = 8
 _TILE_PX = 224
 _GAP_PX = 4
 _FRAME_PX = 3
@@ -22,14 +23,14 @@ _FRAME_PX = 3
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One unit: what it saw, where, and how a figure names it.
+    """Projection of one unit, with its receptive field and caption.
 
     caption:     such as "map 17 | 3.21 at (5, 7)".
-    projection:  (3, H, W), RGB, signed: the network's input pixels.
-    view:        uint8 (H, W, 3): the crop that the network saw, at its resolution.
-    box:         the receptive field in these pixels; outside them at the border.
-    control:     a projection through randomised weights, of the same shape.
-    silent:      the unit's activation is rounding, and so is the projection: it is drawn as zero.
+    projection:  (3, H, W), RGB, signed, in pixels of the network's input.
+    view:        uint8 (H, W, 3): the crop given to the network, at its resolution.
+    box:         receptive field in these pixels; may extend beyond the border.
+    control:     projection through randomised weights, of the same shape; None without a control.
+    silent:      whether the activation is a rounding error; the projection is then drawn as zero.
     """
 
     caption: str
@@ -41,29 +42,29 @@ class Panel:
 
     @property
     def scale(self) -> float:
-        """Magnitude of the projection that is shown as full white; 0 where nothing is shown."""
+        """Magnitude of the projection that is shown as full white; 0 if silent."""
         return 0.0 if self.silent else symmetric_scale(self.projection)
 
 
 def column_count(tiles: int) -> int:
-    """Return the tiles of a row: 3 x 3 of nine as in the paper, 2 x 2 of four, one row of fewer."""
+    """Return the number of columns for tiles: 3 for nine as in the paper, 2 for four, one row for up to 3."""
     return tiles if tiles < 4 else math.ceil(math.sqrt(tiles))
 
 
 def crop_padded(picture: Rgb, box: Box) -> Rgb:
-    """Return the pixels of a box, widened to whole ones; what lies outside the picture is mid-grey."""
+    """Return the pixels of a box, widened to whole pixels; mid-grey outside the picture."""
     return extract(picture, box.whole(), GREY)
 
 
 def grey_outside(patch: Rgb, inside: Box) -> Rgb:
-    """Return a patch that is grey outside a box, where the photo ends: black would look like a part."""
+    """Return a patch that is grey outside a box; black there would look like a part of the photo."""
     shown = np.full_like(patch, GREY)
     shown[inside.slices] = patch[inside.slices]
     return shown
 
 
 def mark_tile(tile: Image.Image, label: str, colour: Colour) -> Image.Image:
-    """Return a tile in a frame of a colour, with words in its middle."""
+    """Return a copy of a tile with a coloured frame and a centred label."""
     framed, line = tile.copy(), text(label, SMALL, colour, width_px=tile.width - 2 * _FRAME_PX)
     framed.paste(line, ((tile.width - line.width) // 2, (tile.height - line.height) // 2))
     edge = (0, 0, tile.width - 1, tile.height - 1)
@@ -72,9 +73,9 @@ def mark_tile(tile: Image.Image, label: str, colour: Colour) -> Image.Image:
 
 
 def tiles(panel: Panel, size_px: int) -> tuple[Image.Image, ...]:
-    """Return the receptive field as square tiles: projection, photo and, where there is one, control.
+    """Return square tiles of the receptive field: projection, photo and, if available, control.
 
-    Each is enlarged or reduced alike; projection and control each on a symmetric scale of its own.
+    All are resized by the same factor. Projection and control each have their own symmetric scale.
     """
     checkpoint()
     pictures = [signed_to_rgb(panel.projection, scale=panel.scale), panel.view]
@@ -85,12 +86,12 @@ def tiles(panel: Panel, size_px: int) -> tuple[Image.Image, ...]:
 
 
 def projection_panel(panel: Panel, *, tile_px: int = _TILE_PX) -> Rendering:
-    """Return the tiles of a panel side by side: projection, photo and, where there is one, control."""
+    """Return the tiles of a panel side by side: projection, photo and, if available, control."""
     return Rendering(np.asarray(hstack(tiles(panel, tile_px), gap=_GAP_PX)), panel_note(panel))
 
 
 def panel_note(panel: Panel) -> str:
-    """Return the note that explains the levels of a panel's projection and control."""
+    """Return a description of the levels of a panel's projection and control."""
     note = f"projection: {SILENT_NOTE if panel.silent else scale_note(panel.scale)}"
     if panel.control is not None:
         note += f"; control (randomised weights): {scale_note(symmetric_scale(panel.control))}"
@@ -98,21 +99,21 @@ def panel_note(panel: Panel) -> str:
 
 
 def _visible_box(panel: Panel) -> Box:
-    """Return the receptive field, or the whole picture where it covers that, as in fully connected layers."""
+    """Return the receptive field, or the whole picture if it covers it, as in fully connected layers."""
     height, width = panel.view.shape[:2]
     whole = Box(0, 0, width, height)
     return whole if panel.box.clip((height, width)) == whole else panel.box
 
 
 def _fit_square(crop: Rgb, size_px: int) -> Image.Image:
-    """Resample to fit a square, in the middle of mid-grey where the crop is not square.
+    """Resize a crop to fit a square, centred on mid-grey.
 
-    Bicubic, but pixels stay visible as such where they are enlarged so much that all would be blur.
+    Bicubic, but strongly enlarged pixels stay squares, since interpolation would only show blur.
     """
     height, width = crop.shape[:2]
     factor = size_px / max(height, width)
     fitted = (max(1, round(width * factor)), max(1, round(height * factor)))
-    method = Image.Resampling.NEAREST if factor >= _BLOCKS_FROM else Image.Resampling.BICUBIC
+    method = Image.Resampling.NEAREST if factor >= _MIN_BLOCK_FACTOR else Image.Resampling.BICUBIC
     image = Image.fromarray(crop).resize(fitted, method)
     square = Image.new("RGB", (size_px, size_px), (GREY, GREY, GREY))
     square.paste(image, ((size_px - fitted[0]) // 2, (size_px - fitted[1]) // 2))

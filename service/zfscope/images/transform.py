@@ -1,4 +1,4 @@
-"""A photo moved, scaled or turned before it is cropped, so that real pixels come in where there are any."""
+"""Translation, scaling and rotation of a photo before it is cropped, so that real pixels enter the crop."""
 
 import math
 from dataclasses import dataclass
@@ -13,23 +13,22 @@ from zfscope.images.normalise import MeanImage, Preprocessing, normalise
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import GREY, Rgb
 
+# The mean colour subtracted by the model's preprocessing; level 128; or level 0.
 FillColour = Literal["mean", "grey", "black"]
-"""The model's mean colour, which its preprocessing takes off; 128; or 0."""
 
+# Content of the area outside the photo: a colour, or the edge pixels of the photo, repeated.
 Fill = Literal["mean", "grey", "black", "edge"]
-"""What comes in where there is no photo: a colour, or the photo's own edge pixels repeated."""
 
-_REACH = 3
-"""Pixels around those that are asked for: what bicubic interpolation reads, and one for rounding."""
+# Margin in pixels around the required window: bicubic interpolation reads two, and one is for rounding.
+_MARGIN = 3
 
 
 @dataclass(frozen=True)
 class Transformation:
-    """Scaled by `scale` and turned by `rotation_deg` about the crop's centre, then moved.
+    """Scaling and rotation about the crop's centre, followed by a translation.
 
-    right_px, down_px: in pixels of the network's input, so that a move of 10 is as far on every photo.
-    scale: 2 shows everything twice as large; 0.1 to 10, below which too little of a photo would be left.
-    rotation_deg: counter-clockwise, as a person sees it.
+    right_px, down_px: in pixels of the network's input, so that the same value means the same distance for
+    every photo. scale: 0.1 to 10; 2 shows everything twice as large. rotation_deg: counter-clockwise.
     """
 
     right_px: float = 0.0
@@ -51,13 +50,15 @@ def apply_transformation(
     mean_image: MeanImage | None = None,
     fill: Fill = "mean",
 ) -> Prepared:
-    """Return what the network is given of a transformed photo, whose centre crop `prepared` is.
+    """Return the network input of a transformed photo.
 
-    The photo is resampled once, with the filter of `prepare`, to the pixels of the scaled picture: moves by
-    whole pixels and changes of scale need no more. Turns, and moves by parts of a pixel, are interpolated
-    from these (bicubic). A transformation that changes nothing gives `prepared` back.
+    prepared: the photo with its centre crop. fill: content of the area outside the photo. mean_image: as in
+    `prepare`. A transformation that changes nothing returns `prepared` itself.
 
-    The result's photo is its view, since a rotated crop does not correspond to a box of the photo.
+    The photo is resampled once, with the filter of `prepare`, to the pixels of the scaled image; scaling and
+    translations by whole pixels need nothing else. Rotations and other translations are interpolated from
+    these pixels (bicubic). The photo of the result is its view, since a rotated crop does not correspond to a
+    box of the photo.
     """
     if transformation.changes_nothing:
         return prepared
@@ -71,13 +72,13 @@ def apply_transformation(
 def fill_colour(
     fill: FillColour, preprocessing: Preprocessing, mean_image: MeanImage | None = None
 ) -> NDArray[np.uint8]:
-    """Return a colour to fill with, uint8 (3,), RGB; of a mean image it is the mean of its pixels."""
+    """Return a fill colour, uint8 (3,), RGB; `mean` of a mean image is the mean of its pixels."""
     if fill != "mean":
         return np.full(3, GREY if fill == "grey" else 0, np.uint8)
     if preprocessing.mean != "image":
         mean = np.array(preprocessing.mean)
     else:
-        assert mean_image is not None  # the photo could not have been prepared without it
+        assert mean_image is not None  # `prepare` raises without it
         mean = mean_image.mean(axis=(1, 2))
     rgb = mean if preprocessing.channels == "RGB" else mean[::-1]
     return rgb.round().clip(0, 255).astype(np.uint8)
@@ -93,24 +94,25 @@ def _transform_view(
     window = Box(*corners.min(axis=1), *corners.max(axis=1)).whole()
     if _is_whole_pixel_shift(to_canvas):
         return _canvas(prepared, transformation.scale, window, colour)
-    around = Box(window.x0 - _REACH, window.y0 - _REACH, window.x1 + _REACH, window.y1 + _REACH)
+    around = Box(window.x0 - _MARGIN, window.y0 - _MARGIN, window.x1 + _MARGIN, window.y1 + _MARGIN)
     canvas = _canvas(prepared, transformation.scale, around, colour)
     to_canvas[:, 2] -= (around.x0, around.y0)
     return _interpolate(canvas, to_canvas, (width, height))
 
 
 def _canvas_matrix(transformation: Transformation, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the matrix (2, 3) from x, y, 1 of the crop to its place in the canvas.
+    """Return the matrix (2, 3) that maps (x, y, 1) of the transformed crop to a position on the canvas.
 
-    The canvas is the untransformed picture, scaled about the crop's centre but neither turned nor moved.
+    The canvas is the photo, scaled about the crop's centre but neither rotated nor translated. A point of the
+    crop shows the canvas at centre + R^-1 (point - translation - centre).
     """
     angle = math.radians(transformation.rotation_deg)
-    # Rounded, so that quarter turns take pixels to pixels: the cosine of 90 degrees is not quite 0.
+    # Rounded, so that quarter turns map pixels exactly: the cosine of 90 degrees is 6e-17 in floating point.
     cosine, sine = round(math.cos(angle), 12), round(math.sin(angle), 12)
-    turn = np.array([[cosine, -sine], [sine, cosine]])
+    rotation = np.array([[cosine, -sine], [sine, cosine]])  # R^-1: y points down
     centre = np.array([size[1] / 2, size[0] / 2])
     moved = centre + np.array([transformation.right_px, transformation.down_px])
-    return np.column_stack([turn, centre - turn @ moved])
+    return np.column_stack([rotation, centre - rotation @ moved])
 
 
 def _is_whole_pixel_shift(matrix: NDArray[np.float64]) -> bool:
@@ -119,9 +121,9 @@ def _is_whole_pixel_shift(matrix: NDArray[np.float64]) -> bool:
 
 
 def _canvas(prepared: Prepared, scale: float, window: Box, colour: NDArray[np.uint8] | None) -> Rgb:
-    """Return a window of whole canvas pixels: the photo, and around it the colour, or else its edge.
+    """Return a window of canvas pixels: the photo, surrounded by a colour, or by its edge pixels for None.
 
-    Pixels that show the photo only in part count as outside of it.
+    window: with integer edges. Pixels that the photo covers only partly count as outside.
     """
     height, width = prepared.photo.shape[:2]
     geometry = prepared.geometries[0].resized((height, width))
@@ -129,13 +131,14 @@ def _canvas(prepared: Prepared, scale: float, window: Box, colour: NDArray[np.ui
     left, right = _visible_range(photo.x0, photo.x1, window.x0, window.x1)
     top, bottom = _visible_range(photo.y0, photo.y1, window.y0, window.y1)
     region = geometry.to_photo(_scale_about_centre(Box(left, top, right, bottom), 1 / scale, geometry))
-    part = _resample(prepared.photo, region.clip((height, width)), (right - left, bottom - top))
+    visible = _resample(prepared.photo, region.clip((height, width)), (right - left, bottom - top))
     x, y = np.arange(window.x0, window.x1, dtype=int), np.arange(window.y0, window.y1, dtype=int)
-    shown: Rgb = part[y.clip(top, bottom - 1) - top][:, x.clip(left, right - 1) - left]
+    # Indices clipped to the photo repeat its edge pixels.
+    canvas: Rgb = visible[y.clip(top, bottom - 1) - top][:, x.clip(left, right - 1) - left]
     if colour is not None:
-        shown[(y < top) | (y >= bottom)] = colour
-        shown[:, (x < left) | (x >= right)] = colour
-    return shown
+        canvas[(y < top) | (y >= bottom)] = colour
+        canvas[:, (x < left) | (x >= right)] = colour
+    return canvas
 
 
 def _scale_about_centre(box: Box, scale: float, geometry: Geometry) -> Box:
@@ -148,23 +151,23 @@ def _scale_about_centre(box: Box, scale: float, geometry: Geometry) -> Box:
 
 
 def _visible_range(start: float, end: float, window_start: float, window_end: float) -> tuple[int, int]:
-    """Return the whole pixels of the photo, from `start` to `end`, in a window; at least the nearest one."""
-    first, last = math.ceil(start - 1e-6), math.floor(end + 1e-6)  # an edge may miss its pixel by rounding
+    """Return the whole pixels of the photo, `start` to `end`, in a window; at least the nearest one."""
+    first, last = math.ceil(start - 1e-6), math.floor(end + 1e-6)  # tolerance for rounding
     lowest = min(max(first, int(window_start)), last - 1)
     return lowest, max(min(last, int(window_end)), lowest + 1)
 
 
 def _resample(photo: Rgb, region: Box, size: tuple[int, int]) -> Rgb:
-    """Resample a region of the photo to `size` (width, height), as `prepare` does its square."""
+    """Resample a region of the photo to `size` (width, height), with the filter of `prepare`."""
     image = Image.fromarray(photo)
     box = (region.x0, region.y0, region.x1, region.y1)
     return np.array(image.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
 def _interpolate(canvas: Rgb, matrix: NDArray[np.float64], size: tuple[int, int]) -> Rgb:
-    """Take the pixels of a picture of `size` (width, height) from where the matrix says, bicubic."""
+    """Interpolate (bicubic) an image of `size` (width, height) at the positions given by the matrix."""
     data = tuple(matrix.flatten().tolist())
-    # In floating point: Pillow cuts the fractions of its bytes off instead of rounding them.
+    # In floating point, because Pillow truncates interpolated bytes instead of rounding them.
     bands = [
         Image.fromarray(band.astype(np.float32)).transform(
             size, Image.Transform.AFFINE, data, Image.Resampling.BICUBIC

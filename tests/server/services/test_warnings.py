@@ -20,8 +20,8 @@ from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 from zfscope.wire.tensors import tensor_to_wire
 
 MESSAGE = (
-    "a GIF file of several frames or pages, of which the first was used; "
-    "to use another, save it as a file of its own"
+    "the GIF file has several frames or pages, and the first was used; "
+    "to use another one, save it as a separate file"
 )
 
 
