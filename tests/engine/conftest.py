@@ -1,4 +1,4 @@
-"""An independent way to a projection: torch's own layers, and autograd with the backward of ReLU replaced."""
+"""Fixtures, and an independent projection: torch's layers and autograd with a custom backward of ReLU."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.engine import Maps, Seed, Trace, Unit, trace
-from zfscope.networks import Network, NetworkSpec, zfnet
+from zfscope.networks import Network, NetworkSpec, build, zfnet
 from zfscope.networks.layers import (
     Add,
     AvgPool,
@@ -25,16 +25,16 @@ from zfscope.networks.layers import (
 
 
 class Rectify(torch.autograd.Function):
-    """ReLU on the way up; on the way down what a rule says."""
+    """ReLU whose backward follows a rule."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, rule: str) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.rule = rule  # type: ignore[attr-defined]  # torch's way to keep what is no tensor
+        ctx.rule = rule  # type: ignore[attr-defined]  # torch's idiom for values that are not tensors
         return x.clamp(min=0)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # torch types it as Any
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # Any in torch
         (x,) = ctx.saved_tensors  # type: ignore[attr-defined]  # typed on the subclass only
         active = (x > 0).to(x.dtype)
         return {
@@ -44,28 +44,30 @@ class Rectify(torch.autograd.Function):
         }[ctx.rule], None  # type: ignore[attr-defined]  # as above
 
 
-def bordered(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
+def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
     left, top, right, bottom = padding
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
-def step(network: Network, layer: Layer, inputs: Sequence[Tensor], rule: str, normalisation: str) -> Tensor:  # noqa: C901  # a case per kind of layer
+def forward_step(  # noqa: C901  # one case per kind of layer
+    network: Network, layer: Layer, inputs: Sequence[Tensor], rule: str, normalisation: str
+) -> Tensor:
     x, filters = inputs[0], network.filters.get(layer.name)
     match layer:
         case Conv():
             assert filters is not None
-            return F.conv2d(bordered(x, layer.padding), filters.weight, filters.bias, stride=layer.stride)
+            return F.conv2d(pad(x, layer.padding), filters.weight, filters.bias, stride=layer.stride)
         case Linear():
             assert filters is not None
             return F.linear(x, filters.weight, filters.bias)
         case ReLU():
-            rectified: Tensor = Rectify.apply(x, rule)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            rectified: Tensor = Rectify.apply(x, rule)  # type: ignore[no-untyped-call]  # untyped in torch
             return rectified
         case MaxPool():
-            room = bordered(x, layer.padding, -torch.inf)
-            return F.max_pool2d(room, layer.kernel, layer.stride, ceil_mode=layer.rounding == "ceil")
+            padded = pad(x, layer.padding, -torch.inf)
+            return F.max_pool2d(padded, layer.kernel, layer.stride, ceil_mode=layer.rounding == "ceil")
         case AvgPool():
-            return F.avg_pool2d(bordered(x, layer.padding), layer.kernel, layer.stride)
+            return F.avg_pool2d(pad(x, layer.padding), layer.kernel, layer.stride)
         case LocalResponseNorm():
             normalised = F.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
             return normalised if normalisation == "gradient" else x + (normalised - x).detach()
@@ -83,12 +85,12 @@ def run(network: Network, images: Tensor, rule: str, normalisation: str) -> Mapp
     known = {"input": images}
     for layer in network.spec.layers:
         inputs = [known[name] for name in network.spec.sources[layer.name]]
-        known[layer.name] = step(network, layer, inputs, rule, normalisation)
+        known[layer.name] = forward_step(network, layer, inputs, rule, normalisation)
     return known
 
 
-def only(outputs: Tensor, seed: Seed) -> Tensor:
-    """Set all activations of a layer to zero but those of the seed."""
+def keep_seed(outputs: Tensor, seed: Seed) -> Tensor:
+    """Return a layer's activations with all but those of the seed set to zero."""
     kept = torch.zeros_like(outputs)
     maps = [seed.map] if isinstance(seed, Unit) else list(seed.maps)
     if isinstance(seed, Maps) or outputs.dim() == 2:
@@ -111,21 +113,21 @@ def project_by_autograd(
     outputs = run(network, images, rule, normalisation)[layer]
     projections = []
     for seed in seeds:
-        start = only(outputs.detach(), seed)
+        start = keep_seed(outputs.detach(), seed)
         (gradient,) = torch.autograd.grad(outputs, images, start, retain_graph=True)
         projections.append(gradient[seed.image])
     return torch.stack(projections)
 
 
-def seeds_of(seen: Trace, layer: str) -> list[Seed]:
-    """Give units at the corners, edges and the middle of a layer, whole maps, and both images, mixed."""
-    shape = seen.outputs[layer].shape
+def mixed_seeds_in(traced: Trace, layer: str) -> list[Seed]:
+    """Return units at corners, edges and the middle of a layer, and whole maps, of both images in turn."""
+    shape = traced.outputs[layer].shape
     maps = shape[1]
     if len(shape) == 2:
         return [Unit(1, maps - 1), Maps(0, (0, 2)), Unit(0, 1)]
     last, middle = shape[2] - 1, shape[2] // 2
-    places = [(0, 0), (0, last), (last, 0), (last, last), (middle, 0), (0, middle), (middle, middle)]
-    units = [Unit(place % 2, place % maps, y, x) for place, (y, x) in enumerate(places)]
+    positions = [(0, 0), (0, last), (last, 0), (last, last), (middle, 0), (0, middle), (middle, middle)]
+    units = [Unit(index % 2, index % maps, y, x) for index, (y, x) in enumerate(positions)]
     return [*units[:3], Maps(1, (0, maps - 1)), *units[3:]]
 
 
@@ -140,19 +142,25 @@ NARROW = NetworkSpec(
 
 @pytest.fixture
 def narrow_zfnet(seeded_network: Callable[..., Network]) -> Network:
-    """ZFNet in its full size, three maps wide."""
+    """ZFNet for images of full size, with three maps per convolution."""
     return seeded_network(NARROW)
+
+
+@pytest.fixture(scope="session")
+def small_zfnet() -> Network:
+    """ZFNet with all maps and narrow fully connected layers; read-only."""
+    return build(zfnet(classes=4, hidden=16), generator=torch.Generator().manual_seed(0)).eval()
 
 
 @pytest.fixture
 def by_autograd() -> Callable[..., Tensor]:
-    """Projects like `project`, from images instead of a trace, by torch's own layers and autograd."""
+    """Projects like `project`, but from images, with torch's layers and autograd."""
     return project_by_autograd
 
 
 @pytest.fixture
 def mixed_seeds() -> Callable[[Trace, str], list[Seed]]:
-    return seeds_of
+    return mixed_seeds_in
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Captum as a second opinion: the same network as an `nn.Sequential`, without normalisation."""
+"""Comparison with Captum, for the same network as an `nn.Sequential` without normalisation."""
 
 from collections.abc import Callable
 
@@ -27,23 +27,23 @@ def network(tiny_spec: NetworkSpec, seeded_network: Callable[..., Network]) -> N
     ("rule", "method"), [("deconvnet", NeuronDeconvolution), ("guided", NeuronGuidedBackprop)]
 )
 @pytest.mark.parametrize("layer", ["conv1", "pool1", "conv2", "pool2", "conv3", "relu3", "fc6", "fc8"])
-def test_a_projection_is_captums_times_the_activation(
+def test_a_projection_is_the_attribution_of_captum_times_the_activation(
     rule: Rule,
     method: type[NeuronDeconvolution],
     layer: str,
     network: Network,
     images_for: Callable[..., Tensor],
 ) -> None:
-    """Captum's seed is 1: where the signal is rectified, ours is the same for positive activations alone."""
+    """Captum starts from 1. With rectification, results are proportional only for positive activations."""
     images = images_for(network, 1)
-    seen = trace(network, images)
-    units = [unit for unit in strongest_units(seen, layer, 0, 3) if activation(seen, layer, unit) > 0]
+    traced = trace(network, images)
+    units = [unit for unit in strongest_units(traced, layer, 0, 3) if activation(traced, layer, unit) > 0]
     assert units
     sequential = as_sequential(network)
     attribution = method(sequential, sequential.get_submodule(layer))
-    pixels = project(network, seen, layer, units, rule=rule)
+    pixels = project(network, traced, layer, units, rule=rule)
     for unit, ours in zip(units, pixels, strict=True):
-        full = seen.outputs[layer].dim() == 2
-        theirs = attribution.attribute(images, unit.map if full else (unit.map, unit.y, unit.x))
+        is_flat = traced.outputs[layer].dim() == 2
+        theirs = attribution.attribute(images, unit.map if is_flat else (unit.map, unit.y, unit.x))
         assert theirs.any()
-        torch.testing.assert_close(ours, theirs[0] * activation(seen, layer, unit), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(ours, theirs[0] * activation(traced, layer, unit), rtol=1e-9, atol=1e-12)

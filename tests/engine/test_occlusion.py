@@ -1,6 +1,6 @@
-"""Occlusion: what is computed again is what a whole forward pass of the changed image gives.
+"""Incremental occlusion: recomputed outputs equal those of a forward pass on the changed image.
 
-The oracle is brute force: the pixels are replaced in the image, and all of the network is traced again.
+Expected values come from brute force: the changed image is traced again.
 """
 
 import re
@@ -12,19 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zfscope.engine import Trace, changes, trace
-from zfscope.engine.changes import (
-    ChangedRegion,
-    changed_regions,
-    chunks,
-    map_size,
-    multiply_adds,
-    windows_around,
-)
+from zfscope.engine import Trace, trace
+from zfscope.engine import changes as changes_module
 from zfscope.engine.occlusion import BUDGET_BYTES, recompute
 from zfscope.engine.signal import Signal
 from zfscope.errors import InputError, NotFound
-from zfscope.networks import Network, NetworkSpec, build, zfnet
+from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layers import (
     Add,
     AvgPool,
@@ -41,11 +34,9 @@ from zfscope.networks.layers import (
 )
 from zfscope.networks.spec import shapes
 
-CPU = torch.device("cpu")
-
 
 @st.composite
-def plain_layers(draw: st.DrawFn, name: str) -> Sequence[Layer]:
+def single_layers(draw: st.DrawFn, name: str) -> Sequence[Layer]:
     kernel, stride = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     padding = Padding(*(draw(st.integers(0, kernel - 1)) for _ in range(4)))
     rounding = draw(st.sampled_from(["floor", "ceil"]))
@@ -63,10 +54,10 @@ def plain_layers(draw: st.DrawFn, name: str) -> Sequence[Layer]:
 
 @st.composite
 def branches(draw: st.DrawFn, name: str, before: str) -> Sequence[Layer]:
-    """Give branches with windows of their own, whose maps have one shape, and the layer that joins them."""
-    stride, around = draw(st.integers(1, 2)), Padding(1, 1, 1, 1)
+    """Draw branches with different windows and equal shapes, and the layer that joins them."""
+    stride, padding = draw(st.integers(1, 2)), Padding(1, 1, 1, 1)
     parts: tuple[Layer, ...] = (
-        Conv(name=f"{name}a", inputs=(before,), channels=4, kernel=3, stride=stride, padding=around),
+        Conv(name=f"{name}a", inputs=(before,), channels=4, kernel=3, stride=stride, padding=padding),
         Conv(name=f"{name}b", inputs=(before,), channels=4, kernel=1, stride=stride),
         MaxPool(name=f"{name}c", kernel=3, padding=Padding(2, 0, 0, 2)),
     )
@@ -75,6 +66,7 @@ def branches(draw: st.DrawFn, name: str, before: str) -> Sequence[Layer]:
     return [*parts, join(name=name, inputs=tuple(read))]
 
 
+# What follows the maps: nothing, one fully connected layer, or several with branches and joins.
 HEADS: Sequence[Sequence[Layer]] = (
     (),
     (Flatten(name="flatten"), Linear(name="full", units=3)),
@@ -91,7 +83,6 @@ HEADS: Sequence[Sequence[Layer]] = (
         Linear(name="scores", units=2),
     ),
 )
-"""What comes after the maps: nothing, one full connection, or many that part and meet."""
 
 
 def fits(size: int, layers: Sequence[Layer]) -> bool:
@@ -106,9 +97,9 @@ def fits(size: int, layers: Sequence[Layer]) -> bool:
 def networks(draw: st.DrawFn, dtype: torch.dtype) -> Network:
     size = draw(st.integers(4, 17))
     layers: list[Layer] = [Conv(name="first", channels=4, kernel=draw(st.integers(1, 3)))]
-    for place in range(draw(st.integers(0, 5))):
-        name = f"layer{place}"
-        more = draw(st.one_of(plain_layers(name), branches(name, layers[-1].name)))
+    for index in range(draw(st.integers(0, 5))):
+        name = f"layer{index}"
+        more = draw(st.one_of(single_layers(name), branches(name, layers[-1].name)))
         layers = [*layers, *more] if fits(size, [*layers, *more]) else layers
     spec = NetworkSpec(name="random", input_size=size, layers=(*layers, *draw(st.sampled_from(HEADS))))
     return build(spec, generator=torch.Generator().manual_seed(0)).to(dtype)
@@ -120,65 +111,72 @@ def numbers(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> T
 
 @st.composite
 def windows(draw: st.DrawFn, images: Tensor) -> Signal:
-    """Give windows of one size anywhere in some images, from a pixel to the whole."""
+    """Draw windows of one size anywhere in some images, from a pixel to the whole image."""
     size = images.shape[2]
     height, width = draw(st.integers(1, size)), draw(st.integers(1, size))
-    place = st.tuples(
+    position = st.tuples(
         st.integers(0, len(images) - 1), st.integers(0, size - height), st.integers(0, size - width)
     )
-    places = draw(st.lists(place, min_size=1, max_size=5))
-    return changed(images, (height, width), places)
+    positions = draw(st.lists(position, min_size=1, max_size=5))
+    return random_changes(images, (height, width), positions)
 
 
-def changed(images: Tensor, size: tuple[int, int], places: Sequence[tuple[int, int, int]]) -> Signal:
-    """Give new pixels for windows at (image, row, column)."""
-    where = torch.tensor(places)
-    values = numbers(len(places), images.shape[1], *size, seed=1, dtype=images.dtype)
-    return Signal(values, where[:, 0], where[:, 1:])
+def random_changes(
+    images: Tensor, size: tuple[int, int], positions: Sequence[tuple[int, int, int]]
+) -> Signal:
+    """Return random pixels for windows at (image, row, column)."""
+    table = torch.tensor(positions)
+    values = numbers(len(positions), images.shape[1], *size, seed=1, dtype=images.dtype)
+    return Signal(values, table[:, 0], table[:, 1:])
 
 
-def pasted(maps: Tensor, new: Signal) -> Tensor:
-    """Put windows into their images' clean maps: (N, C, H, W)."""
-    whole = maps[new.images].clone()
-    for row, (top, left) in enumerate(new.origins.tolist()):
-        height, width = new.size
+def paste(maps: Tensor, changes: Signal) -> Tensor:
+    """Paste windows into the clean maps of their images: (N, C, H, W)."""
+    whole = maps[changes.images].clone()
+    for row, (top, left) in enumerate(changes.origins.tolist()):
+        height, width = changes.size
         assert top >= 0
         assert left >= 0
-        whole[row, :, top : top + height, left : left + width] = new.values[row]
+        whole[row, :, top : top + height, left : left + width] = changes.values[row]
     return whole
 
 
-def names(network: Network) -> list[str]:
+def layer_names(network: Network) -> list[str]:
     return [layer.name for layer in network.spec.layers]
 
 
-def outputs(
-    network: Network, seen: Trace, new: Signal, layers: Collection[str], budget_bytes: int = BUDGET_BYTES
+def recompute_whole(
+    network: Network,
+    traced: Trace,
+    changes: Signal,
+    layers: Collection[str],
+    budget_bytes: int = BUDGET_BYTES,
 ) -> Mapping[str, Tensor]:
-    """Recompute layers whole, in the order of the windows; every window must come once for each layer."""
-    found: dict[str, dict[int, Tensor]] = {layer: {} for layer in layers}
-    for part in recompute(network, seen, new, layers, budget_bytes=budget_bytes):
+    """Return whole maps of recomputed layers, after checking that each change occurs once per layer."""
+    results: dict[str, dict[int, Tensor]] = {layer: {} for layer in layers}
+    for part in recompute(network, traced, changes, layers, budget_bytes=budget_bytes):
         for layer, signal in part.outputs.items():
-            assert torch.equal(signal.images, new.images[part.windows])
-            whole = pasted(seen.outputs[layer], signal) if signal.values.dim() == 4 else signal.values
-            assert not found[layer].keys() & set(part.windows)
-            found[layer].update(zip(part.windows, whole, strict=True))
+            assert torch.equal(signal.images, changes.images[part.windows])
+            whole = paste(traced.outputs[layer], signal) if signal.values.dim() == 4 else signal.values
+            assert not results[layer].keys() & set(part.windows)
+            results[layer].update(zip(part.windows, whole, strict=True))
     return {
-        layer: torch.stack([rows[row] for row in range(len(new.values))]) for layer, rows in found.items()
+        layer: torch.stack([rows[row] for row in range(len(changes.values))])
+        for layer, rows in results.items()
     }
 
 
-def check_against_brute_force(network: Network, images: Tensor, new: Signal, tolerance: float) -> None:
-    seen = trace(network, images)
-    expected = trace(network, pasted(images, new)).outputs
-    for layer, values in outputs(network, seen, new, names(network)).items():
-        room = tolerance * float(expected[layer].abs().max())
-        torch.testing.assert_close(values, expected[layer], rtol=0, atol=room, msg=layer)
+def check_against_brute_force(network: Network, images: Tensor, changes: Signal, tolerance: float) -> None:
+    traced = trace(network, images)
+    expected = trace(network, paste(images, changes)).outputs
+    for layer, values in recompute_whole(network, traced, changes, layer_names(network)).items():
+        tolerated = tolerance * float(expected[layer].abs().max())
+        torch.testing.assert_close(values, expected[layer], rtol=0, atol=tolerated, msg=layer)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
 @given(data=st.data())
-def test_every_layer_is_what_a_whole_pass_of_the_changed_image_gives(
+def test_every_layer_of_random_networks_equals_brute_force(
     data: st.DataObject, dtype: torch.dtype, tolerance: float
 ) -> None:
     network = data.draw(networks(dtype))
@@ -188,7 +186,7 @@ def test_every_layer_is_what_a_whole_pass_of_the_changed_image_gives(
 
 @pytest.mark.parametrize("name", ["tiny", "branchy"])
 @given(data=st.data())
-def test_so_it_is_with_every_kind_of_layer_at_once(
+def test_every_layer_of_networks_with_all_kinds_equals_brute_force(
     name: str, data: st.DataObject, request: pytest.FixtureRequest
 ) -> None:
     network: Network = request.getfixturevalue(f"{name}_network")
@@ -196,148 +194,90 @@ def test_so_it_is_with_every_kind_of_layer_at_once(
     check_against_brute_force(network, images, data.draw(windows(images)), 1e-10)
 
 
-@pytest.fixture(scope="module")
-def small_zfnet() -> Network:
-    """ZFNet with all of its maps, and few units."""
-    return build(zfnet(classes=4, hidden=16), generator=torch.Generator().manual_seed(0)).eval()
-
-
-def test_zfnet_in_its_full_size_gives_what_whole_passes_give(small_zfnet: Network) -> None:
+def test_every_layer_of_zfnet_at_full_size_equals_brute_force(small_zfnet: Network) -> None:
     images = numbers(1, 3, 224, 224, dtype=torch.float32)
-    places = [(0, 0, 0), (0, 192, 192), (0, 3, 101), (0, 96, 96), (0, 104, 88), (0, 191, 57)]
-    check_against_brute_force(small_zfnet, images, changed(images, (32, 32), places), 1e-4)
+    positions = [(0, 0, 0), (0, 192, 192), (0, 3, 101), (0, 96, 96), (0, 104, 88), (0, 191, 57)]
+    check_against_brute_force(small_zfnet, images, random_changes(images, (32, 32), positions), 1e-4)
 
 
 @pytest.mark.parametrize("name", ["tiny", "branchy"])
 @pytest.mark.parametrize("limit", ["work", "bytes"])
-def test_parts_give_what_all_windows_at_once_give(
+def test_results_do_not_depend_on_the_size_of_parts(
     name: str, limit: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network: Network = request.getfixturevalue(f"{name}_network")
-    seen: Trace = request.getfixturevalue(f"{name}_trace")
-    places = [(row % 2, row, 2 * row) for row in range(10)]
-    new = changed(seen.outputs["input"], (5, 4), places)
-    together = outputs(network, seen, new, names(network))
+    traced: Trace = request.getfixturevalue(f"{name}_trace")
+    positions = [(row % 2, row, 2 * row) for row in range(10)]
+    changes = random_changes(traced.outputs["input"], (5, 4), positions)
+    expected = recompute_whole(network, traced, changes, layer_names(network))
     if limit == "work":
-        monkeypatch.setattr(changes, "CHUNK_WORK", {"cpu": 1})
+        monkeypatch.setattr(changes_module, "CHUNK_WORK", {"cpu": 1})
     budget_bytes = 1 if limit == "bytes" else BUDGET_BYTES
-    parts = list(recompute(network, seen, new, {"flatten"}, budget_bytes=budget_bytes))
+    parts = list(recompute(network, traced, changes, {"flatten"}, budget_bytes=budget_bytes))
     assert [len(part.windows) for part in parts if not part.outputs] == [1] * 10
-    apart = outputs(network, seen, new, names(network), budget_bytes)
-    for layer, values in apart.items():
-        torch.testing.assert_close(values, together[layer], rtol=1e-10, atol=1e-12, msg=layer)
-
-
-def regions_of(network: Network, size: int, step: int) -> Mapping[str, ChangedRegion]:
-    """Give the changed regions of square windows at every `step` pixels."""
-    places = torch.arange(0, network.spec.input_size - size + 1, step)
-    origins = torch.cartesian_prod(places, places)
-    return changed_regions(network, ChangedRegion(origins, origins + size), network.spec.layers)
-
-
-def framed_work(network: Network, regions: Mapping[str, ChangedRegion], chunk: list[int]) -> int:
-    """Count the multiply-adds of a chunk in layers of maps."""
-    sizes = {
-        name: windows_around(region, chunk, map_size(network.shapes[name])).size
-        for name, region in regions.items()
-    }
-    work = {name: multiply_adds(network, name) * rows * columns for name, (rows, columns) in sizes.items()}
-    return len(chunk) * sum(count for name, count in work.items() if len(network.shapes[name]) == 3)
-
-
-def test_a_chunk_has_the_work_that_is_allowed_and_each_window_is_in_one(small_zfnet: Network) -> None:
-    regions = regions_of(small_zfnet, 32, 8)
-    plan = [chunk for together in chunks(small_zfnet, regions, CPU, BUDGET_BYTES, 2) for chunk in together]
-    assert sorted(window for chunk in plan for window in chunk) == list(range(625))
-    work = [framed_work(small_zfnet, regions, chunk) for chunk in plan]
-    assert max(work) <= changes.CHUNK_WORK["cpu"]
-    one_by_one = sum(framed_work(small_zfnet, regions, [window]) for window in range(625))
-    assert sum(work) < 1.1 * one_by_one  # windows of a chunk are alike
-
-
-@pytest.mark.parametrize("cores", [1, 2, 3, 8])
-def test_each_core_gets_as_many_windows_as_the_others(small_zfnet: Network, cores: int) -> None:
-    regions = regions_of(small_zfnet, 32, 8)
-    plan = chunks(small_zfnet, regions, CPU, BUDGET_BYTES, cores)
-    counts = [sum(map(len, together)) for together in plan]
-    assert len(counts) % cores == 0
-    assert max(counts) - min(counts) <= 1
-    assert sorted(window for together in plan for chunk in together for window in chunk) == list(range(625))
-
-
-def test_what_a_window_of_zfnet_changes_by_hand(small_zfnet: Network) -> None:
-    """Pixels 96..127 change: conv1 sees them from 45 on, 45 * 2 + 6 = 96, to 63, 63 * 2 = 126."""
-    pixels = ChangedRegion(torch.tensor([[96, 0]]), torch.tensor([[128, 32]]))
-    regions = changed_regions(small_zfnet, pixels, small_zfnet.spec.layers)
-    rows = {name: (int(region.starts[0, 0]), int(region.ends[0, 0])) for name, region in regions.items()}
-    columns = {name: (int(region.starts[0, 1]), int(region.ends[0, 1])) for name, region in regions.items()}
-    assert rows["conv1"] == rows["relu1"] == (45, 64)
-    assert rows["pool1"] == rows["norm1"] == (22, 32)
-    assert rows["conv2"] == (9, 16)
-    assert rows["pool2"] == (4, 8)
-    assert rows["conv3"] == (3, 9)
-    assert rows["conv4"] == (2, 10)
-    assert rows["conv5"] == (1, 11)
-    assert rows["pool5"] == (0, 6)
-    assert rows["fc8"] == (0, 1)
-    assert columns["conv1"] == (0, 16)
-    assert columns["conv5"] == (0, 5)
+    split = recompute_whole(network, traced, changes, layer_names(network), budget_bytes)
+    for layer, values in split.items():
+        torch.testing.assert_close(values, expected[layer], rtol=1e-10, atol=1e-12, msg=layer)
 
 
 @given(data=st.data())
-def test_pixels_that_stay_leave_the_outputs_as_they_are(data: st.DataObject) -> None:
+def test_unchanged_pixels_leave_the_outputs_unchanged(data: st.DataObject) -> None:
     network = data.draw(networks(torch.float64))
     images = numbers(2, *network.shapes["input"])
-    new = data.draw(windows(images))
-    rows, columns = new.size
-    same = [
+    changes = data.draw(windows(images))
+    rows, columns = changes.size
+    original = [
         images[image, :, top : top + rows, left : left + columns]
-        for image, (top, left) in zip(new.images.tolist(), new.origins.tolist(), strict=True)
+        for image, (top, left) in zip(changes.images.tolist(), changes.origins.tolist(), strict=True)
     ]
-    seen = trace(network, images)
-    for layer, values in outputs(network, seen, new.with_values(torch.stack(same)), names(network)).items():
-        clean = seen.outputs[layer][new.images]
+    traced = trace(network, images)
+    for layer, values in recompute_whole(
+        network, traced, changes.with_values(torch.stack(original)), layer_names(network)
+    ).items():
+        clean = traced.outputs[layer][changes.images]
         torch.testing.assert_close(values, clean, rtol=1e-10, atol=1e-12, msg=layer)
 
 
-def test_a_window_as_large_as_the_image_changes_whole_maps(tiny_network: Network, tiny_trace: Trace) -> None:
-    new = changed(tiny_trace.outputs["input"], (33, 33), [(1, 0, 0)])
-    parts = list(recompute(tiny_network, tiny_trace, new, {"conv3"}))
+def test_a_window_of_the_size_of_the_image_changes_whole_maps(
+    tiny_network: Network, tiny_trace: Trace
+) -> None:
+    changes = random_changes(tiny_trace.outputs["input"], (33, 33), [(1, 0, 0)])
+    parts = list(recompute(tiny_network, tiny_trace, changes, {"conv3"}))
     assert [part.outputs["conv3"].values.shape for part in parts] == [(1, *tiny_network.shapes["conv3"])]
 
 
-def test_the_trace_need_not_go_further_than_the_layers(
+def test_the_trace_may_end_at_the_last_requested_layer(
     branchy_network: Network, branchy_images: Tensor, branchy_trace: Trace
 ) -> None:
-    new = changed(branchy_images, (3, 3), [(0, 5, 5), (1, 0, 28)])
+    changes = random_changes(branchy_images, (3, 3), [(0, 5, 5), (1, 0, 28)])
     short = trace(branchy_network, branchy_images, until="mean")
-    values = outputs(branchy_network, short, new, {"mean"})["mean"]
-    assert torch.equal(values, outputs(branchy_network, branchy_trace, new, {"mean"})["mean"])
+    values = recompute_whole(branchy_network, short, changes, {"mean"})["mean"]
+    assert torch.equal(values, recompute_whole(branchy_network, branchy_trace, changes, {"mean"})["mean"])
 
 
-def test_neither_the_trace_nor_the_changes_are_written_to(tiny_network: Network, tiny_trace: Trace) -> None:
-    new = changed(tiny_trace.outputs["input"], (7, 7), [(0, 1, 2), (1, 26, 26)])
+def test_the_trace_and_the_changes_are_not_modified(tiny_network: Network, tiny_trace: Trace) -> None:
+    changes = random_changes(tiny_trace.outputs["input"], (7, 7), [(0, 1, 2), (1, 26, 26)])
     before = {name: output.clone() for name, output in tiny_trace.outputs.items()}
-    pixels = new.values.clone()
-    outputs(tiny_network, tiny_trace, new, names(tiny_network))
+    pixels = changes.values.clone()
+    recompute_whole(tiny_network, tiny_trace, changes, layer_names(tiny_network))
     assert all(torch.equal(output, before[name]) for name, output in tiny_trace.outputs.items())
-    assert torch.equal(new.values, pixels)
+    assert torch.equal(changes.values, pixels)
 
 
-def test_no_graph_is_recorded(tiny_network: Network, tiny_trace: Trace) -> None:
+def test_no_gradients_are_recorded(tiny_network: Network, tiny_trace: Trace) -> None:
     tiny_network.requires_grad_(True)
-    new = changed(tiny_trace.outputs["input"], (7, 7), [(0, 1, 2)])
-    new.values.requires_grad_()
-    for part in recompute(tiny_network, tiny_trace, new, {"conv2", "fc8"}):
+    changes = random_changes(tiny_trace.outputs["input"], (7, 7), [(0, 1, 2)])
+    changes.values.requires_grad_()
+    for part in recompute(tiny_network, tiny_trace, changes, {"conv2", "fc8"}):
         assert not any(signal.values.requires_grad for signal in part.outputs.values())
 
 
-def test_an_unknown_layer_is_refused_with_the_names_there_are(
+def test_an_unknown_layer_is_rejected_with_the_available_ones(
     tiny_network: Network, tiny_trace: Trace
 ) -> None:
-    new = changed(tiny_trace.outputs["input"], (2, 2), [(0, 0, 0)])
+    changes = random_changes(tiny_trace.outputs["input"], (2, 2), [(0, 0, 0)])
     with pytest.raises(NotFound, match=r"layer 'conv9' not found; available: conv1, relu1, .*, drop6, fc8"):
-        recompute(tiny_network, tiny_trace, new, {"fc8", "conv9"})
+        recompute(tiny_network, tiny_trace, changes, {"fc8", "conv9"})
 
 
 def zeros(*shape: int) -> Tensor:
@@ -345,7 +285,7 @@ def zeros(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("new", "message"),
+    ("changes", "message"),
     [
         (Signal(numbers(1, 2), zeros(1), zeros(1, 2)), "changes of shape (1, 2); expected"),
         (Signal(numbers(1, 4, 2, 2), zeros(1), zeros(1, 2)), "one or more windows of 3 maps"),
@@ -363,9 +303,9 @@ def zeros(*shape: int) -> Tensor:
         (Signal(numbers(1, 3, 34, 2), zeros(1), zeros(1, 2)), "a window of (34, 2) at [0, 0] extends beyond"),
     ],
 )
-def test_windows_that_do_not_fit_the_images_are_refused(
-    new: Signal, message: str, tiny_network: Network, tiny_trace: Trace
+def test_windows_that_do_not_fit_the_images_are_rejected(
+    changes: Signal, message: str, tiny_network: Network, tiny_trace: Trace
 ) -> None:
     with pytest.raises(InputError, match=re.escape(message)) as caught:
-        recompute(tiny_network, tiny_trace, new, {"fc8"})
+        recompute(tiny_network, tiny_trace, changes, {"fc8"})
     assert caught.value.field == "windows"

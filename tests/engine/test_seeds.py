@@ -1,4 +1,4 @@
-"""Seeds: which units are strongest, and the signal that starts from them."""
+"""Seeds: the strongest units, and the signal of seeds."""
 
 import re
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from zfscope.errors import InputError, NotFound
 
 MAPS = torch.tensor(
     [
-        [[1.0, 5.0], [5.0, 0.0]],  # its largest value twice
+        [[1.0, 5.0], [5.0, 0.0]],  # two equal maxima
         [[9.0, 0.0], [0.0, 0.0]],  # the strongest unit
         [[4.0, 4.0], [4.0, 4.0]],  # the largest sum
-        [[0.0, 0.0], [9.0, 0.0]],  # as strong as map 1
+        [[0.0, 0.0], [9.0, 0.0]],  # tied with map 1
     ]
 )
 
@@ -25,58 +25,58 @@ def trace_of(*outputs: Tensor) -> Trace:
     return Trace({"layer": torch.stack(outputs)}, {})
 
 
-def test_the_strongest_unit_of_a_map_is_the_first_in_reading_order() -> None:
+def test_ties_within_a_map_resolve_to_the_first_unit_in_row_major_order() -> None:
     assert strongest_unit(trace_of(MAPS), "layer", 0, 0) == Unit(0, 0, y=0, x=1)
     assert strongest_unit(trace_of(MAPS), "layer", 0, 3) == Unit(0, 3, y=1, x=0)
 
 
-def test_maps_are_ranked_by_their_strongest_unit_ties_to_the_lower_map() -> None:
+def test_maps_are_ranked_by_their_strongest_unit_and_then_by_index() -> None:
     units = strongest_units(trace_of(MAPS), "layer", 0, 3)
     assert units == (Unit(0, 1, 0, 0), Unit(0, 3, 1, 0), Unit(0, 0, 0, 1))
 
 
-def test_maps_are_ranked_by_their_sum_when_asked_for() -> None:
+def test_maps_are_ranked_by_their_sum_on_request() -> None:
     units = strongest_units(trace_of(MAPS), "layer", 0, 4, rank="sum")
     assert [unit.map for unit in units] == [2, 0, 1, 3]
 
 
-def test_each_image_has_strongest_units_of_its_own() -> None:
-    seen = trace_of(MAPS, MAPS.flip(0))
-    assert strongest_units(seen, "layer", 1, 1) == (Unit(1, 0, 1, 0),)
+def test_strongest_units_are_those_of_the_given_image() -> None:
+    traced = trace_of(MAPS, MAPS.flip(0))
+    assert strongest_units(traced, "layer", 1, 1) == (Unit(1, 0, 1, 0),)
 
 
-def test_fully_connected_units_are_maps_of_one_place() -> None:
-    seen = trace_of(torch.tensor([0.0, 3.0, 1.0, 3.0]))
-    assert strongest_units(seen, "layer", 0, 3) == (Unit(0, 1), Unit(0, 3), Unit(0, 2))
-    assert activation(seen, "layer", Unit(0, 2)) == 1.0
+def test_fully_connected_units_count_as_maps_of_one_position() -> None:
+    traced = trace_of(torch.tensor([0.0, 3.0, 1.0, 3.0]))
+    assert strongest_units(traced, "layer", 0, 3) == (Unit(0, 1), Unit(0, 3), Unit(0, 2))
+    assert activation(traced, "layer", Unit(0, 2)) == 1.0
 
 
-def test_an_activation_is_read_at_its_place() -> None:
+def test_an_activation_is_read_at_its_position() -> None:
     assert activation(trace_of(MAPS), "layer", Unit(0, 0, y=1, x=0)) == 5.0
 
 
-def test_single_units_start_from_one_place_each() -> None:
+def test_windows_of_single_units_have_one_position() -> None:
     signal = seed_signal(trace_of(MAPS, MAPS * 10), "layer", [Unit(0, 1, 0, 0), Unit(1, 3, 1, 0)])
     assert signal.values.flatten(1).tolist() == [[0, 9, 0, 0], [0, 0, 0, 90]]
     assert signal.origins.tolist() == [[0, 0], [1, 0]]
     assert signal.images.tolist() == [0, 1]
 
 
-def test_whole_maps_start_from_all_of_their_units() -> None:
+def test_windows_of_whole_maps_have_all_activations() -> None:
     signal = seed_signal(trace_of(MAPS), "layer", [Maps(0, (0, 3)), Unit(0, 2, 1, 1)])
     expected = MAPS.clone()
     expected[[1, 2]] = 0
-    alone = torch.zeros_like(MAPS)
-    alone[2, 1, 1] = 4
-    assert torch.equal(signal.values, torch.stack([expected, alone]))
+    single = torch.zeros_like(MAPS)
+    single[2, 1, 1] = 4
+    assert torch.equal(signal.values, torch.stack([expected, single]))
 
 
-def test_full_units_start_from_themselves() -> None:
+def test_other_units_of_a_fully_connected_layer_are_zero() -> None:
     signal = seed_signal(trace_of(torch.tensor([1.0, 2.0, 3.0])), "layer", [Unit(0, 1), Maps(0, (0, 2))])
     assert signal.values.tolist() == [[0, 2, 0], [1, 0, 3]]
 
 
-def test_a_projection_needs_a_seed() -> None:
+def test_an_empty_list_of_seeds_is_rejected() -> None:
     with pytest.raises(InputError, match="no units to project; specify at least one unit or map") as caught:
         seed_signal(trace_of(MAPS), "layer", [])
     assert caught.value.field == "units"
@@ -93,7 +93,7 @@ def test_a_projection_needs_a_seed() -> None:
         ([Maps(0, (0, 7))], "no unit with map = 7", "units[0].map"),
     ],
 )
-def test_units_that_there_are_not_are_refused_by_name(
+def test_a_unit_out_of_range_is_rejected_with_the_range(
     seeds: Sequence[Seed], message: str, field: str
 ) -> None:
     with pytest.raises(NotFound, match=re.escape(message)) as caught:
@@ -101,12 +101,12 @@ def test_units_that_there_are_not_are_refused_by_name(
     assert caught.value.field == field
 
 
-def test_a_place_in_a_fully_connected_layer_is_refused() -> None:
+def test_a_position_in_a_fully_connected_layer_is_rejected() -> None:
     with pytest.raises(NotFound, match="no unit with y = 1 in layer 'layer'; y runs from 0 to 0"):
         seed_signal(trace_of(torch.zeros(3)), "layer", [Unit(0, 0, y=1)])
 
 
-def test_a_layer_that_the_trace_did_not_reach_is_refused() -> None:
+def test_a_layer_beyond_the_end_of_the_trace_is_rejected() -> None:
     with pytest.raises(
         InputError, match="layer 'conv5' is not in the trace; the trace ends at 'layer'"
     ) as caught:
@@ -115,12 +115,10 @@ def test_a_layer_that_the_trace_did_not_reach_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("value", "silent"), [(0.0, True), (1e-6, True), (-1e-6, True), (1e-4, False)])
-def test_a_unit_is_silent_where_its_activation_is_rounding_of_the_layers_largest(
-    value: float, silent: bool
-) -> None:
+def test_a_unit_is_silent_if_its_activation_is_within_rounding_of_zero(value: float, silent: bool) -> None:
     maps = MAPS.clone()
     maps[1, 1, 1] = value
     quiet = torch.full_like(MAPS, 1e-9)
-    seen = trace_of(maps, quiet)
-    assert is_silent(seen, "layer", Unit(0, 1, 1, 1)) is silent
-    assert not is_silent(seen, "layer", Unit(1, 1, 1, 1))  # the largest of its own image
+    traced = trace_of(maps, quiet)
+    assert is_silent(traced, "layer", Unit(0, 1, 1, 1)) is silent
+    assert not is_silent(traced, "layer", Unit(1, 1, 1, 1))  # the peak of its image

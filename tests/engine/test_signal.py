@@ -1,4 +1,4 @@
-"""Windows of maps: extracted, written back, cleared beyond the edge, and added where branches meet."""
+"""Windows of maps: extracting, writing, clipping and adding."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ MAPS = torch.arange(2 * 3 * ROWS * COLUMNS, dtype=torch.float64).view(2, 3, ROWS
 
 @st.composite
 def signals(draw: st.DrawFn) -> Signal:
-    """Give windows of one size that each have at least a place in the map."""
+    """Draw windows of one size that each overlap the map."""
     height, width = draw(st.integers(1, 7)), draw(st.integers(1, 7))
     seeds = draw(st.integers(1, 3))
     tops = [draw(st.integers(1 - height, ROWS - 1)) for _ in range(seeds)]
@@ -25,8 +25,8 @@ def signals(draw: st.DrawFn) -> Signal:
     return Signal(values, torch.tensor(images), origins)
 
 
-def channels_last_rows(signal: Signal, seed: int, y: int, x: int) -> Tensor:
-    """Give what a window has at a place of the map: zeros outside of it."""
+def value_at(signal: Signal, seed: int, y: int, x: int) -> Tensor:
+    """Return the values of a window at position (y, x) of the map; zeros outside the window."""
     top, left = signal.origins[seed].tolist()
     if 0 <= y - top < signal.size[0] and 0 <= x - left < signal.size[1]:
         return signal.values[seed, :, y - top, x - left]
@@ -34,17 +34,17 @@ def channels_last_rows(signal: Signal, seed: int, y: int, x: int) -> Tensor:
 
 
 @given(signals())
-def test_a_canvas_has_every_window_at_its_place_and_zeros_elsewhere(signal: Signal) -> None:
-    canvas = on_canvas(signal, ROWS, COLUMNS)
-    assert canvas.shape == (len(signal.values), 3, ROWS, COLUMNS)
-    for seed in range(len(canvas)):
+def test_whole_maps_have_the_windows_in_place_and_zeros_elsewhere(signal: Signal) -> None:
+    maps = on_canvas(signal, ROWS, COLUMNS)
+    assert maps.shape == (len(signal.values), 3, ROWS, COLUMNS)
+    for seed in range(len(maps)):
         for y in range(ROWS):
             for x in range(COLUMNS):
-                assert torch.equal(canvas[seed, :, y, x], channels_last_rows(signal, seed, y, x))
+                assert torch.equal(maps[seed, :, y, x], value_at(signal, seed, y, x))
 
 
 @given(signals())
-def test_a_cut_has_the_values_of_the_seeds_own_image_and_zeros_beyond_the_edge(signal: Signal) -> None:
+def test_extracted_windows_are_from_the_image_of_the_seed_and_zero_beyond_the_edge(signal: Signal) -> None:
     windows = extract(MAPS, signal)
     assert windows.shape == signal.values.shape
     for seed, (top, left) in enumerate(signal.origins.tolist()):
@@ -55,28 +55,28 @@ def test_a_cut_has_the_values_of_the_seeds_own_image_and_zeros_beyond_the_edge(s
                 assert torch.equal(windows[seed, :, y, x], expected.double())
 
 
-def test_of_full_units_each_seed_gets_its_own_image() -> None:
+def test_all_units_of_the_image_of_the_seed_are_extracted() -> None:
     vectors = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     signal = Signal(torch.zeros(3, 2), torch.tensor([1, 0, 1]), torch.zeros(3, 2, dtype=torch.int64))
     assert extract(vectors, signal).tolist() == [[3, 4], [1, 2], [3, 4]]
 
 
 @given(signals())
-def test_clearing_what_overhangs_changes_nothing_inside(signal: Signal) -> None:
+def test_clipping_preserves_values_inside_the_map(signal: Signal) -> None:
     expected = on_canvas(signal, ROWS, COLUMNS)
     assert torch.equal(on_canvas(clip(signal, ROWS, COLUMNS), ROWS, COLUMNS), expected)
 
 
 @given(signals())
-def test_nothing_is_left_that_overhangs(signal: Signal) -> None:
-    left = clip(signal, ROWS, COLUMNS)
-    assert left.values.sum() == on_canvas(left, ROWS, COLUMNS).sum()
+def test_clipping_removes_values_outside_the_map(signal: Signal) -> None:
+    clipped = clip(signal, ROWS, COLUMNS)
+    assert clipped.values.sum() == on_canvas(clipped, ROWS, COLUMNS).sum()
 
 
 @given(signals())
-def test_a_single_window_is_cut_down_to_what_lies_in_the_map(signal: Signal) -> None:
-    alone = clip(signal.select([0]), ROWS, COLUMNS)
-    (top, left), (height, width) = alone.origins[0].tolist(), alone.size
+def test_a_single_window_is_cropped_to_the_map(signal: Signal) -> None:
+    clipped = clip(signal.select([0]), ROWS, COLUMNS)
+    (top, left), (height, width) = clipped.origins[0].tolist(), clipped.size
     assert top >= 0
     assert left >= 0
     assert top + height <= ROWS
@@ -84,7 +84,7 @@ def test_a_single_window_is_cut_down_to_what_lies_in_the_map(signal: Signal) -> 
 
 
 @given(signals(), st.data())
-def test_signals_are_added_place_by_place(one: Signal, data: st.DataObject) -> None:
+def test_signals_are_added_by_position(one: Signal, data: st.DataObject) -> None:
     seeds = len(one.values)
     other = data.draw(signals().filter(lambda signal: len(signal.values) == seeds))
     other = Signal(other.values, one.images, other.origins)
@@ -93,9 +93,9 @@ def test_signals_are_added_place_by_place(one: Signal, data: st.DataObject) -> N
     assert torch.equal(on_canvas(total, ROWS, COLUMNS), expected)
 
 
-def test_signals_of_full_units_are_added() -> None:
-    nowhere = torch.zeros(1, 2, dtype=torch.int64)
-    one = Signal(torch.tensor([[1.0, 2.0]]), torch.tensor([0]), nowhere)
+def test_signals_of_fully_connected_layers_are_added() -> None:
+    origins = torch.zeros(1, 2, dtype=torch.int64)
+    one = Signal(torch.tensor([[1.0, 2.0]]), torch.tensor([0]), origins)
     assert add(one, one).values.tolist() == [[2, 4]]
 
 
@@ -103,9 +103,9 @@ def test_signals_of_full_units_are_added() -> None:
     "operation",
     [lambda s: clip(s, ROWS, COLUMNS), lambda s: add(s, s), lambda s: extract(MAPS, s)],
 )
-def test_no_operation_changes_the_signal_it_is_given(operation: object) -> None:
+def test_no_operation_modifies_its_input(operation: object) -> None:
     values = torch.ones(1, 3, 6, 2, dtype=torch.float64)
     signal = Signal(values, torch.tensor([1]), torch.tensor([[-1, 4]]))
-    operation(signal)  # type: ignore[operator]  # one of those above
+    operation(signal)  # type: ignore[operator]  # one of the above
     assert torch.equal(values, torch.ones_like(values))
     assert signal.origins.tolist() == [[-1, 4]]

@@ -1,4 +1,4 @@
-"""Traces: every layer's output and every pool's switches, as a value."""
+"""Traces: outputs, switches, and errors."""
 
 import dataclasses
 import re
@@ -14,58 +14,56 @@ from zfscope.networks import Network
 
 
 @pytest.mark.parametrize("name", ["tiny", "branchy"])
-def test_a_trace_has_the_output_of_every_layer_and_the_scores_of_the_network(
-    name: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_trace_has_the_outputs_of_all_layers(name: str, request: pytest.FixtureRequest) -> None:
     network: Network = request.getfixturevalue(f"{name}_network")
     images: Tensor = request.getfixturevalue(f"{name}_images")
-    seen = trace(network, images)
-    assert {layer: tuple(output.shape[1:]) for layer, output in seen.outputs.items()} == network.shapes
-    assert torch.equal(seen.outputs["input"], images)
-    assert torch.equal(seen.outputs[network.spec.scores], network(images))
-    assert seen.images == 2
+    traced = trace(network, images)
+    assert {layer: tuple(output.shape[1:]) for layer, output in traced.outputs.items()} == network.shapes
+    assert torch.equal(traced.outputs["input"], images)
+    assert torch.equal(traced.outputs[network.spec.scores], network(images))
+    assert traced.images == 2
 
 
-def test_switches_are_the_places_of_the_maxima(tiny_trace: Trace) -> None:
+def test_switches_are_the_indices_of_the_maxima(tiny_trace: Trace) -> None:
     assert set(tiny_trace.switches) == {"pool1", "pool2"}
     below, pooled = tiny_trace.outputs["relu1"], tiny_trace.outputs["pool1"]
     switches = tiny_trace.switches["pool1"]
     assert torch.equal(below.flatten(2).gather(2, switches.flatten(2)), pooled.flatten(2))
-    _, places = F.max_pool2d(below, 3, 2, ceil_mode=True, return_indices=True)
-    assert torch.equal(switches, places)
+    _, indices = F.max_pool2d(below, 3, 2, ceil_mode=True, return_indices=True)
+    assert torch.equal(switches, indices)
 
 
-def test_a_trace_ends_at_the_last_layer_that_is_asked_for(tiny_network: Network, tiny_images: Tensor) -> None:
-    seen = trace(tiny_network, tiny_images, until="pool1")
-    assert list(seen.outputs) == ["input", "conv1", "relu1", "pool1"]
-    assert list(seen.switches) == ["pool1"]
+def test_a_trace_ends_at_the_given_layer(tiny_network: Network, tiny_images: Tensor) -> None:
+    traced = trace(tiny_network, tiny_images, until="pool1")
+    assert list(traced.outputs) == ["input", "conv1", "relu1", "pool1"]
+    assert list(traced.switches) == ["pool1"]
 
 
-def test_a_trace_records_no_graph(tiny_network: Network, tiny_images: Tensor) -> None:
+def test_a_trace_records_no_autograd_graph(tiny_network: Network, tiny_images: Tensor) -> None:
     tiny_network.requires_grad_(True)
-    seen = trace(tiny_network, tiny_images.requires_grad_())
-    assert not any(output.requires_grad for name, output in seen.outputs.items() if name != "input")
+    traced = trace(tiny_network, tiny_images.requires_grad_())
+    assert not any(output.requires_grad for name, output in traced.outputs.items() if name != "input")
 
 
-def test_a_trace_is_a_value(tiny_trace: Trace) -> None:
+def test_a_trace_is_immutable(tiny_trace: Trace) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        tiny_trace.outputs = {}  # type: ignore[misc]  # what the test is about
+        tiny_trace.outputs = {}  # type: ignore[misc]  # expected to fail
 
 
-def test_rectified_maps_do_not_overwrite_those_below(tiny_trace: Trace) -> None:
+def test_rectification_does_not_overwrite_its_input(tiny_trace: Trace) -> None:
     assert tiny_trace.outputs["conv1"].min() < 0
     assert torch.equal(tiny_trace.outputs["relu1"], tiny_trace.outputs["conv1"].clamp(min=0))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 33, 32), (2, 1, 33, 33), (3, 33, 33), (2, 3, 224, 224)])
-def test_images_of_another_shape_are_refused(tiny_network: Network, shape: tuple[int, ...]) -> None:
+def test_images_of_the_wrong_shape_are_rejected(tiny_network: Network, shape: tuple[int, ...]) -> None:
     message = re.escape(f"images of shape {shape}; expected (N, 3, 33, 33)")
     with pytest.raises(InputError, match=message) as caught:
         trace(tiny_network, torch.zeros(shape))
     assert caught.value.field == "image"
 
 
-def test_an_unknown_last_layer_is_refused_with_the_names_there_are(
+def test_an_unknown_last_layer_is_rejected_with_the_available_ones(
     tiny_network: Network, tiny_images: Tensor
 ) -> None:
     with pytest.raises(

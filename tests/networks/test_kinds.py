@@ -118,12 +118,12 @@ def test_fields_of_a_new_kind_are_those_of_its_window(spec: NetworkSpec) -> None
 
 
 def test_a_new_kind_is_projected_as_autograd_does(network: Network, images: Tensor) -> None:
-    seen = trace(network, images)
+    traced = trace(network, images)
     images.requires_grad_()
     (expected,) = torch.autograd.grad(network(images)[0, 1], images)
     unit = Unit(0, 1)
-    found = project(network, seen, "scores", [unit], rule="gradient")[0]
-    torch.testing.assert_close(found, expected[0] * seen.outputs["scores"][0, 1])
+    found = project(network, traced, "scores", [unit], rule="gradient")[0]
+    torch.testing.assert_close(found, expected[0] * traced.outputs["scores"][0, 1])
 
 
 def test_a_unit_of_a_new_kind_is_projected_inside_its_field(network: Network, images: Tensor) -> None:
@@ -138,15 +138,15 @@ def test_a_unit_of_a_new_kind_is_projected_inside_its_field(network: Network, im
 def test_what_a_change_makes_of_a_new_kind_is_what_a_whole_pass_gives(
     network: Network, images: Tensor, size: tuple[int, int], place: tuple[int, int]
 ) -> None:
-    seen, names = trace(network, images), list(shapes(network.spec))[1:]
+    traced, names = trace(network, images), list(shapes(network.spec))[1:]
     y, x = place
     new = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1), dtype=images.dtype)
     changed = images[1:].clone()
     changed[:, :, y : y + size[0], x : x + size[1]] = new
     expected, met = trace(network, changed).outputs, set()
-    for part in recompute(network, seen, Signal(new, torch.tensor([1]), torch.tensor([place])), names):
+    for part in recompute(network, traced, Signal(new, torch.tensor([1]), torch.tensor([place])), names):
         for name, signal in part.outputs.items():
-            maps = seen.outputs[name][1:].clone()
+            maps = traced.outputs[name][1:].clone()
             if signal.values.dim() == 4:
                 (top, left), (rows, columns) = signal.origins[0].tolist(), signal.size
                 maps[:, :, top : top + rows, left : left + columns] = signal.values

@@ -78,15 +78,15 @@ def reactions(network: Network, *, rows: bool) -> Mapping[str, Tensor]:
 
 def seen_by_arithmetic(network: Network, *, rows: bool) -> Mapping[str, Tensor]:
     size = network.spec.input_size
-    seen = {}
+    traced = {}
     for layer, field in receptive_fields(network.spec).items():
         shape = network.shapes[layer]
-        seen[layer] = torch.zeros(size, shape[1] if len(shape) == 3 else 1, dtype=torch.bool)
-        for unit in range(seen[layer].shape[1]):
+        traced[layer] = torch.zeros(size, shape[1] if len(shape) == 3 else 1, dtype=torch.bool)
+        for unit in range(traced[layer].shape[1]):
             left, top, right, bottom = field.box(unit, unit)
             first, last = (top, bottom) if rows else (left, right)
-            seen[layer][max(first, 0) : max(last, 0), unit] = True
-    return seen
+            traced[layer][max(first, 0) : max(last, 0), unit] = True
+    return traced
 
 
 def narrowed(spec: NetworkSpec) -> NetworkSpec:
