@@ -1,7 +1,7 @@
-"""A tiny model in a temporary store, and a folder of photos with all kinds of peculiarities."""
+"""A tiny model in a temporary store, and a folder of photos of many formats, some of them broken."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,9 @@ from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, make_plan, open_data
+from zfscope.scan.batches import ScanBatch
+from zfscope.scan.engine import ScanFunction
+from zfscope.scan.partial import PartialResult
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 
 SPEC = NetworkSpec(
@@ -34,7 +37,7 @@ SPEC = NetworkSpec(
     ),
 )
 LAYERS = ("conv1", "conv2", "fc3")
-# The photos of `photos` that cannot be used.
+# Unusable photos in the fixture `photos`.
 BROKEN = {"b/text.jpg", "b/cut.jpg", "b/empty.png", "c/vast.jpg", "c/wide.png"}
 
 
@@ -58,8 +61,8 @@ def write_tiny(store: Path, *, seed: int = 0, version: int = 1) -> Path:
 
 def blots(seed: int, *, size: tuple[int, int] = (44, 40), grey: bool = False) -> Image.Image:
     """Return a photo of soft blots. size: width and height."""
-    drawn = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    photo = Image.fromarray(drawn).resize(size, Image.Resampling.BICUBIC)
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    photo = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
     return photo.convert("L") if grey else photo
 
 
@@ -87,6 +90,11 @@ def write_photos(root: Path) -> Path:
     return root
 
 
+def must_not_run(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+    """An engine that fails."""
+    raise AssertionError("the engine must not run")
+
+
 @pytest.fixture(scope="session")
 def spec() -> NetworkSpec:
     return SPEC
@@ -100,7 +108,7 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def write_model_of() -> Callable[..., Path]:
+def write_tiny_model() -> Callable[..., Path]:
     """Write the tiny model with other weights (`seed`) or another version."""
     return write_tiny
 
@@ -127,8 +135,8 @@ def make(model: Model, tmp_path: Path) -> Callable[..., Index]:
     """Index a data set with the tiny model and default options as `out/NAME`."""
 
     def make_index(data: Path, *, name: str = "it", runtime: str = "onnx", **options: object) -> Index:
-        asked = {key: options.pop(key) for key in ("layers", "top", "rank") if key in options}
-        plan = make_plan(SPEC, **{"layers": LAYERS, **asked})  # type: ignore[arg-type]
+        plan_options = {key: options.pop(key) for key in ("layers", "top", "rank") if key in options}
+        plan = make_plan(SPEC, **{"layers": LAYERS, **plan_options})  # type: ignore[arg-type]
         return build_index(
             model,
             open_data(data),

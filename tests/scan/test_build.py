@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.scan.conftest import BROKEN, LAYERS
+from tests.scan.conftest import BROKEN, LAYERS, must_not_run
 from zfscope.engine import trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
@@ -35,14 +35,14 @@ Activations = Mapping[str, Mapping[int, NDArray[np.float32]]]
 @pytest.fixture
 def activations(model: Model, photos: Path) -> Activations:
     """Full activations (maps, positions) by layer and photo: one photo at a time, by torch, not reduced."""
-    found: dict[str, dict[int, NDArray[np.float32]]] = {layer: {} for layer in LAYERS}
+    result: dict[str, dict[int, NDArray[np.float32]]] = {layer: {} for layer in LAYERS}
     for number, name in enumerate(open_data(photos).names):
         if name not in BROKEN:
             pixels = prepare(decode((photos / name).read_bytes()), model.preprocessing).pixels
             outputs = trace(model.network, torch.from_numpy(pixels)).outputs
             for layer in LAYERS:
-                found[layer][number] = outputs[layer][0].reshape(outputs[layer].shape[1], -1).numpy()
-    return found
+                result[layer][number] = outputs[layer][0].reshape(outputs[layer].shape[1], -1).numpy()
+    return result
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
@@ -55,18 +55,18 @@ def test_strongest_photos_match_those_of_full_activations(
     names = open_data(photos).names
     for layer in LAYERS:
         columns = model.network.shapes[layer][-1] if layer != "fc3" else 1
-        for map in range(model.network.shapes[layer][0]):
-            values = {photo: maps[map] for photo, maps in activations[layer].items()}
+        for number in range(model.network.shapes[layer][0]):
+            values = {photo: maps[number] for photo, maps in activations[layer].items()}
             score = np.max if rank == "max" else np.sum
             expected = sorted(values, key=lambda photo: (-score(values[photo]), photo))[:top]
-            records = index.records(layer, map)
+            records = index.records(layer, number)
             assert [record.image for record in records] == expected
             assert [record.rank for record in records] == list(range(len(expected)))
             for record in records:
-                own = values[record.image]
-                assert (record.y, record.x) == divmod(int(own.argmax()), columns)
-                assert record.value == pytest.approx(own.max(), abs=1e-4)
-                assert record.score == pytest.approx(score(own), rel=1e-4, abs=1e-4)
+                activation = values[record.image]
+                assert (record.y, record.x) == divmod(int(activation.argmax()), columns)
+                assert record.value == pytest.approx(activation.max(), abs=1e-4)
+                assert record.score == pytest.approx(score(activation), rel=1e-4, abs=1e-4)
                 assert record.path == names[record.image]
                 assert record.label == ("" if record.path == "loose.gif" else record.path[0])
                 data = (photos / record.path).read_bytes()
@@ -82,9 +82,9 @@ def test_dead_maps_and_histograms_match_those_of_full_activations(
         np.testing.assert_array_equal(index.alive(layer), (maxima > 0).sum(0))
         dead = np.flatnonzero((maxima <= 0).all(0))
         assert index.dead_maps(layer) == tuple(dead)
-        for map, column in enumerate(maxima.T):
+        for number, column in enumerate(maxima.T):
             expected = np.bincount((column[:, None] >= EDGES).sum(1), minlength=len(EDGES) + 1)
-            np.testing.assert_array_equal(index.histogram(layer)[map], expected)
+            np.testing.assert_array_equal(index.histogram(layer)[number], expected)
     assert 2 in index.dead_maps("conv1")
     assert 4 in index.dead_maps("fc3")
     assert index.dead_maps("conv2") == ()
@@ -93,8 +93,10 @@ def test_dead_maps_and_histograms_match_those_of_full_activations(
 def test_strongest_maps_are_sorted_by_their_strongest_photo_then_by_number(make: Make, photos: Path) -> None:
     index = make(photos, rank="sum")
     for layer in index.layers:
-        best = [index.records(layer, map)[0].score for map in range(len(index.alive(layer)))]
-        assert index.strongest_maps(layer) == sorted(range(len(best)), key=lambda map: (-best[map], map))
+        best = [index.records(layer, number)[0].score for number in range(len(index.alive(layer)))]
+        assert index.strongest_maps(layer) == sorted(
+            range(len(best)), key=lambda number: (-best[number], number)
+        )
     with pytest.raises(NotFound, match="layer 'conv9' is not in index"):
         index.strongest_maps("conv9")
 
@@ -109,14 +111,14 @@ def test_broken_photos_are_skipped_and_listed_with_reasons(make: Make, photos: P
 def test_broken_neighbours_do_not_change_a_photos_activations(
     make: Make, photos: Path, tmp_path: Path
 ) -> None:
-    mended = shutil.copytree(photos, tmp_path / "mended")
+    repaired = shutil.copytree(photos, tmp_path / "repaired")
     for name in BROKEN:
-        shutil.copyfile(photos / "a" / "00.png", mended / name)
-    before, after = make(photos, top=100), make(mended, name="mended", top=100)
+        shutil.copyfile(photos / "a" / "00.png", repaired / name)
+    before, after = make(photos, top=100), make(repaired, name="repaired", top=100)
     for layer in LAYERS:
-        for map in range(4):
-            whole = {record.path: record for record in after.records(layer, map)}
-            for record in before.records(layer, map):
+        for number in range(4):
+            whole = {record.path: record for record in after.records(layer, number)}
+            for record in before.records(layer, number):
                 twin = whole[record.path]
                 assert (twin.value, twin.y, twin.x) == (record.value, record.y, record.x)
 
@@ -131,21 +133,21 @@ def test_copies_of_a_photo_are_ranked_by_number(make: Make, photos: Path) -> Non
         assert len({record.value for record in records[first : first + 3]}) == 1
 
 
-def backwards(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+def in_reverse(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
     for batch in reversed(list(batches)):
         yield work(batch)
 
 
-def in_two_halves(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+def merged_in_random_order(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
     from zfscope.scan.partial import merge
 
-    one, *others = [work(batch) for batch in batches]
-    for other in random.Random(0).sample(others, len(others)):
-        one = merge(other, one)
-    yield one
+    merged, *parts = [work(batch) for batch in batches]
+    for part in random.Random(0).sample(parts, len(parts)):
+        merged = merge(part, merged)
+    yield merged
 
 
-@pytest.mark.parametrize("engine", [backwards, in_two_halves])
+@pytest.mark.parametrize("engine", [in_reverse, merged_in_random_order])
 def test_the_order_and_grouping_of_batches_does_not_change_the_files(
     make: Make, photos: Path, tmp_path: Path, contents: Contents, engine: Any
 ) -> None:
@@ -165,11 +167,11 @@ def test_the_number_of_cpus_does_not_change_the_files(
 
 
 def test_progress_counts_all_photos_including_broken_ones(make: Make, photos: Path) -> None:
-    told: list[tuple[int, int]] = []
-    make(photos, progress=lambda done, total: told.append((done, total)))
-    assert told[0] == (0, 45)
-    assert told[-1] == (45, 45)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    reported: list[tuple[int, int]] = []
+    make(photos, progress=lambda done, total: reported.append((done, total)))
+    assert reported[0] == (0, 45)
+    assert reported[-1] == (45, 45)
+    assert [done for done, _ in reported] == sorted(done for done, _ in reported)
 
 
 def test_no_temporary_files_remain_next_to_the_index(make: Make, photos: Path, tmp_path: Path) -> None:
@@ -179,13 +181,9 @@ def test_no_temporary_files_remain_next_to_the_index(make: Make, photos: Path, t
     assert {path.name for path in (tmp_path / "out" / "it").iterdir()} == files
 
 
-def never(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-    raise AssertionError("the engine must not run")
-
-
 def test_an_existing_index_is_returned_without_a_scan(make: Make, photos: Path) -> None:
     made = make(photos)
-    assert make(photos, engine=never).manifest == made.manifest
+    assert make(photos, engine=must_not_run).manifest == made.manifest
 
 
 @pytest.mark.parametrize(
@@ -204,14 +202,14 @@ def test_an_index_made_with_other_options_is_not_overwritten(
     with pytest.raises(
         InputError, match=f"out/it' is an index that differs in {differs}; give another --name"
     ) as caught:
-        make(photos, engine=never, **options)
+        make(photos, engine=must_not_run, **options)
     assert caught.value.field == "name"
 
 
 def test_an_index_of_other_photos_is_not_overwritten(make: Make, photos: Path) -> None:
     make(photos)
     with pytest.raises(InputError, match="is an index that differs in data"):
-        make(photos / "a", engine=never)
+        make(photos / "a", engine=must_not_run)
 
 
 def test_photos_changed_since_indexing_are_counted_and_named(
@@ -223,82 +221,18 @@ def test_photos_changed_since_indexing_are_counted_and_named(
     (photos / "a" / "01.png").write_bytes((photos / "a" / "01.png").read_bytes() + b"more")
     for number in range(4):
         (photos / "c" / f"new{number}.png").write_bytes((photos / "a" / "02.png").read_bytes())
-    words = (
+    message = (
         r"is an index that differs in data \(photos: 4 added \('c/new0.png', 'c/new1.png', 'c/new2.png', "
         r"...\), 1 removed \('a/00.png'\), 1 changed \('a/01.png'\)\); give another"
     )
-    with pytest.raises(InputError, match=words):
-        make(photos, engine=never)
-
-
-def stopped(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-    yield work(next(iter(batches)))
-    raise KeyboardInterrupt
-
-
-@pytest.fixture
-def _always_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zfscope.scan.build.SAVE_EVERY_S", 0)
-
-
-@pytest.mark.usefixtures("_always_saved")
-class TestUnfinished:
-    """A scan that was interrupted."""
-
-    def test_it_resumes_and_produces_identical_files(
-        self, make: Make, photos: Path, tmp_path: Path, contents: Contents
-    ) -> None:
-        make(photos, name="whole")
-        with pytest.raises(KeyboardInterrupt):
-            make(photos, engine=stopped)
-        told: list[int] = []
-        make(photos, progress=lambda done, total: told.append(done))
-        assert told[0] == 16
-        assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "whole")
-
-    def test_it_is_not_resumed_with_other_options(self, make: Make, photos: Path) -> None:
-        with pytest.raises(KeyboardInterrupt):
-            make(photos, engine=stopped)
-        words = r"\.it\.unfinished' holds an unfinished index that differs in rank; give the same options"
-        with pytest.raises(InputError, match=words) as caught:
-            make(photos, rank="sum", engine=never)
-        assert caught.value.field == "name"
-
-    def test_a_damaged_state_is_reported_with_a_remedy(
-        self, make: Make, photos: Path, tmp_path: Path
-    ) -> None:
-        with pytest.raises(KeyboardInterrupt):
-            make(photos, engine=stopped)
-        state = tmp_path / "out" / ".it.unfinished" / "state.npz"
-        state.write_bytes(state.read_bytes()[:-100])
-        with pytest.raises(
-            InputError, match=r"state\.npz' cannot be read .*; remove its folder to start again"
-        ):
-            make(photos, engine=never)
-
-    def test_partial_files_left_by_a_kill_are_rewritten(
-        self, make: Make, photos: Path, tmp_path: Path, contents: Contents
-    ) -> None:
-        make(photos, name="whole")
-        draft = tmp_path / "out" / ".it.unfinished" / "result"
-        draft.mkdir(parents=True)
-        (draft / "records.parquet").write_bytes(b"half of")
-        make(photos)
-        assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "whole")
-
-    def test_a_leftover_folder_next_to_a_finished_index_is_removed(
-        self, make: Make, photos: Path, tmp_path: Path
-    ) -> None:
-        make(photos)
-        (tmp_path / "out" / ".it.unfinished").mkdir()
-        make(photos)
-        assert [path.name for path in (tmp_path / "out").iterdir()] == ["it"]
+    with pytest.raises(InputError, match=message):
+        make(photos, engine=must_not_run)
 
 
 def test_two_processes_cannot_build_the_same_index(make: Make, photos: Path) -> None:
     def meanwhile(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
         with pytest.raises(InputError, match=r"another process is already building '.*/out/it'"):
-            make(photos, engine=never)
+            make(photos, engine=must_not_run)
         for batch in batches:
             yield work(batch)
 
@@ -331,7 +265,7 @@ def test_an_unwritable_folder_is_reported_with_a_remedy(make: Make, photos: Path
     with pytest.raises(
         InputError, match=r"the index cannot be written to '.*/out/it': .*; choose another folder with --out"
     ) as caught:
-        make(photos, engine=never)
+        make(photos, engine=must_not_run)
     assert caught.value.field == "out"
 
 
@@ -345,8 +279,8 @@ def test_limits_of_the_environment_are_recorded_and_applied_on_reload(
 ) -> None:
     data = tmp_path / "large"
     data.mkdir()
-    drawn = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    large = Image.fromarray(drawn).resize((80, 60), Image.Resampling.BICUBIC)
+    pixels = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    large = Image.fromarray(pixels).resize((80, 60), Image.Resampling.BICUBIC)
     large.save(data / "a.jpg")
     large.save(data / "b.png")
     large.resize((40, 30)).save(data / "c.png")
@@ -357,11 +291,11 @@ def test_limits_of_the_environment_are_recorded_and_applied_on_reload(
     assert skipped[0] == "b.png"
     assert "at most 1,300 are allowed" in skipped[1]
     monkeypatch.delenv("ZFSCOPE_MAX_IMAGE_PIXELS")
-    record = next(each for each in index.records(LAYERS[0], 0) if each.path == "a.jpg")
-    seen = reload_photo(photo_source(index), record, model)
-    assert isinstance(seen, Prepared)
-    assert seen.photo.shape == (30, 40, 3)
-    assert seen.geometries[0].photo_size == (60, 80)
-    assert [notice.field for notice in seen.warnings] == ["a.jpg"]
+    record = next(record for record in index.records(LAYERS[0], 0) if record.path == "a.jpg")
+    reloaded = reload_photo(photo_source(index), record, model)
+    assert isinstance(reloaded, Prepared)
+    assert reloaded.photo.shape == (30, 40, 3)
+    assert reloaded.geometries[0].photo_size == (60, 80)
+    assert [notice.field for notice in reloaded.warnings] == ["a.jpg"]
     with pytest.raises(InputError, match="is an index that differs in max_image_pixels; give another --name"):
         make(data)

@@ -22,28 +22,28 @@ def batches(count: int) -> list[ScanBatch]:
     return [ScanBatch(number, ()) for number in range(count)]
 
 
-def seen(batch: ScanBatch) -> PartialResult:
+def result_of(batch: ScanBatch) -> PartialResult:
     return PartialResult(top=1, batches=1 << batch.number)
 
 
 def test_each_batch_is_processed_once() -> None:
     engine: Engine = local
-    found = [part.batches for part in engine(seen, batches(50))]
-    assert sorted(found) == [1 << number for number in range(50)]
+    results = [part.batches for part in engine(result_of, batches(50))]
+    assert sorted(results) == [1 << number for number in range(50)]
 
 
 def test_every_cpu_of_the_process_runs_a_thread() -> None:
-    together = Barrier(THREADS, timeout=30)
+    all_running = Barrier(THREADS, timeout=30)
 
     def work(batch: ScanBatch) -> PartialResult:
-        together.wait()
-        return seen(batch)
+        all_running.wait()
+        return result_of(batch)
 
     assert len(list(local(work, batches(2 * THREADS)))) == 2 * THREADS
 
 
 def test_only_a_few_batches_are_taken_ahead() -> None:
-    taken, most, lock = 0, 0, Lock()
+    taken, max_ahead, lock = 0, 0, Lock()
 
     def endless() -> Iterator[ScanBatch]:
         nonlocal taken
@@ -51,39 +51,39 @@ def test_only_a_few_batches_are_taken_ahead() -> None:
             taken += 1
             yield batch
 
-    for given, _ in enumerate(local(seen, endless())):
+    for received, _ in enumerate(local(result_of, endless())):
         with lock:
-            most = max(most, taken - given)
+            max_ahead = max(max_ahead, taken - received)
     assert taken == 200
-    assert most <= 2 * (2 * THREADS)
+    assert max_ahead <= 2 * (2 * THREADS)
 
 
 def test_no_batches_give_no_results() -> None:
-    assert list(local(seen, [])) == []
+    assert list(local(result_of, [])) == []
 
 
 def test_an_error_in_a_thread_is_raised_and_stops_the_scan() -> None:
-    worked = []
+    processed = []
 
     def work(batch: ScanBatch) -> PartialResult:
-        worked.append(batch.number)
+        processed.append(batch.number)
         if batch.number == 5:
             raise RuntimeError("no power")
-        return seen(batch)
+        return result_of(batch)
 
     with pytest.raises(RuntimeError, match="no power"):
         list(local(work, batches(1000)))
-    assert len(worked) < 100
+    assert len(processed) < 100
 
 
 def test_closing_the_iterator_stops_the_scan() -> None:
-    worked = []
+    processed = []
 
     def work(batch: ScanBatch) -> PartialResult:
-        worked.append(batch.number)
-        return seen(batch)
+        processed.append(batch.number)
+        return result_of(batch)
 
     parts = local(work, batches(1000))
     next(parts)
     parts.close()  # type: ignore[attr-defined]  # an iterator that is a generator
-    assert len(worked) < 100
+    assert len(processed) < 100

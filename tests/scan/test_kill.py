@@ -72,12 +72,12 @@ def test_repeated_kills_do_not_change_the_resulting_bytes(
     tmp_path: Path,
     contents: Callable[[Path], Mapping[str, bytes]],
 ) -> None:
-    many = tmp_path / "many"
+    many_photos = tmp_path / "many"
     for part in "012":
-        shutil.copytree(photos, many / part)
-    make(many, name="whole")
+        shutil.copytree(photos, many_photos / part)
+    make(many_photos, name="whole")
     killed = tmp_path / "killed"
-    with command(many, store, killed) as process:
+    with command(many_photos, store, killed) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for lines in DEATHS:

@@ -99,9 +99,9 @@ def test_a_model_that_is_not_from_a_store_has_no_indexes_folder(model: Model) ->
 
 
 def test_an_index_of_other_weights_is_rejected_with_a_remedy(
-    folder: Path, store: Path, write_model_of: WriteModel
+    folder: Path, store: Path, write_tiny_model: WriteModel
 ) -> None:
-    other = write_model_of(store, seed=1, version=2)
+    other = write_tiny_model(store, seed=1, version=2)
     shutil.copytree(folder.parent, other / "indexes")
     edit(other / "indexes" / "val", origin=json.loads((folder / "index.json").read_text())["origin"])
     with pytest.raises(
@@ -113,7 +113,7 @@ def test_an_index_of_other_weights_is_rejected_with_a_remedy(
 
 
 @pytest.mark.parametrize("file", ["records.parquet", "maps.parquet", "skipped.parquet"])
-def test_a_changed_file_is_refused(folder: Path, model: Model, file: str) -> None:
+def test_a_changed_file_is_rejected(folder: Path, model: Model, file: str) -> None:
     with (folder / file).open("r+b") as opened:
         opened.seek(20)
         opened.write(b"\xff")
@@ -122,62 +122,64 @@ def test_a_changed_file_is_refused(folder: Path, model: Model, file: str) -> Non
 
 
 @pytest.mark.parametrize("file", ["records.parquet", "maps.parquet", "skipped.parquet"])
-def test_a_missing_file_is_refused(folder: Path, model: Model, file: str) -> None:
+def test_a_missing_file_is_rejected(folder: Path, model: Model, file: str) -> None:
     (folder / file).unlink()
     with pytest.raises(DamagedIndex, match=f"index 'val': .*'{file}' is missing; .*build it again"):
         open_index(model, "val")
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [({"images": -1}, "images: "), ({"more": 1}, "more: "), ({"format_version": 2}, "format_version: ")],
 )
 def test_an_invalid_manifest_is_rejected(
-    folder: Path, model: Model, changes: dict[str, Any], words: str
+    folder: Path, model: Model, changes: dict[str, Any], message: str
 ) -> None:
     edit(folder, **changes)
-    with pytest.raises(DamagedIndex, match=f"index 'val': 'index.json': {words}"):
+    with pytest.raises(DamagedIndex, match=f"index 'val': 'index.json': {message}"):
         open_index(model, "val")
 
 
 def test_a_layer_that_is_not_indexed_is_reported_with_those_that_are(index: Index) -> None:
-    words = "layer 'fc4' is not in index 'val', which has conv1, conv2, fc3"
+    message = "layer 'fc4' is not in index 'val', which has conv1, conv2, fc3"
     calls = (index.alive, index.dead_maps, index.histogram, lambda layer: index.records(layer, 0))
     for call in calls:
-        with pytest.raises(NotFound, match=words) as caught:
+        with pytest.raises(NotFound, match=message) as caught:
             call("fc4")
         assert caught.value.field == "layer"
 
 
-@pytest.mark.parametrize("map", [-1, 6])
-def test_a_map_out_of_range_is_reported(index: Index, map: int) -> None:
+@pytest.mark.parametrize("number", [-1, 6])
+def test_a_map_out_of_range_is_reported(index: Index, number: int) -> None:
     with pytest.raises(
-        NotFound, match=f"layer 'conv1' has no map {map}; its maps are numbered 0 to 5"
+        NotFound, match=f"layer 'conv1' has no map {number}; its maps are numbered 0 to 5"
     ) as caught:
-        index.records("conv1", map)
+        index.records("conv1", number)
     assert caught.value.field == "map"
 
 
 class TestFiles:
     """The files as read by other programs."""
 
-    def test_there_is_a_row_for_each_layer_map_and_rank(self, folder: Path) -> None:
+    def test_records_have_a_row_per_layer_map_and_rank(self, folder: Path) -> None:
         table = pq.read_table(folder / "records.parquet")
         assert table.schema.equals(RECORD_COLUMNS)
         maps = {"conv1": 6, "conv2": 10, "fc3": 9}
-        rows = [(layer, map, rank) for layer in LAYERS for map in range(maps[layer]) for rank in range(3)]
+        rows = [
+            (layer, number, rank) for layer in LAYERS for number in range(maps[layer]) for rank in range(3)
+        ]
         columns = (table[name].to_pylist() for name in ("layer", "map", "rank"))
         assert list(zip(*columns, strict=True)) == rows
         assert "loose.gif" not in table["path"].to_pylist() or None in table["class"].to_pylist()
 
-    def test_there_is_a_row_for_each_map(self, folder: Path) -> None:
+    def test_maps_have_a_row_per_map(self, folder: Path) -> None:
         table = pq.read_table(folder / "maps.parquet")
         assert table.schema.equals(MAP_COLUMNS)
         for row in table.to_pylist():
             assert row["images"] == sum(row["histogram"]) == 40
             assert row["alive"] == sum(row["histogram"][1:])
 
-    def test_there_is_a_row_for_each_skipped_photo(self, folder: Path, photos: Path) -> None:
+    def test_skipped_photos_have_a_row_each(self, folder: Path, photos: Path) -> None:
         table = pq.read_table(folder / "skipped.parquet")
         assert table.schema.equals(SKIPPED_COLUMNS)
         names = open_data(photos).names
@@ -227,9 +229,9 @@ class TestStore:
         verify_indexes(ModelStore(store).folder("tiny"))
 
     def test_an_index_of_other_weights_is_not_damage(
-        self, folder: Path, store: Path, write_model_of: WriteModel
+        self, folder: Path, store: Path, write_tiny_model: WriteModel
     ) -> None:
-        other = write_model_of(store, seed=1, version=2)
+        other = write_tiny_model(store, seed=1, version=2)
         shutil.copytree(folder.parent, other / "indexes")
         verify_indexes(other)
 

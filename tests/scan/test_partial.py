@@ -23,9 +23,9 @@ def part_of(values: Floats, batch: int, *, top: int, sums: Floats | None = None)
     numbers = np.arange(len(values))[batch * SIZE : (batch + 1) * SIZE]
     photos = np.zeros(len(numbers), RECORD)
     photos["photo"], photos["digest"] = numbers, [np.void(bytes([number] * 16)) for number in numbers]
-    places = np.repeat(numbers[:, None], values.shape[1], axis=1)
-    found = MapMaxima(values[numbers], places, None if sums is None else sums[numbers])
-    layers = {"layer": layer_result(found, photos, top=top)}
+    positions = np.repeat(numbers[:, None], values.shape[1], axis=1)
+    result = MapMaxima(values[numbers], positions, None if sums is None else sums[numbers])
+    layers = {"layer": layer_result(result, photos, top=top)}
     skipped = (UnusedPhoto(1000 + batch, "broken"),)
     return PartialResult(top, 1 << batch, len(numbers), skipped, layers)
 
@@ -40,11 +40,11 @@ def content(partial: PartialResult) -> tuple[object, ...]:
 
 def in_groups(parts: Sequence[PartialResult], data: st.DataObject) -> PartialResult:
     """Merge neighbours in random order."""
-    left = list(parts)
-    while len(left) > 1:
-        place = data.draw(st.integers(0, len(left) - 2))
-        left[place : place + 2] = [merge(left[place], left[place + 1])]
-    return left[0]
+    pending = list(parts)
+    while len(pending) > 1:
+        position = data.draw(st.integers(0, len(pending) - 2))
+        pending[position : position + 2] = [merge(pending[position], pending[position + 1])]
+    return pending[0]
 
 
 activations = hnp.arrays(
@@ -59,18 +59,18 @@ def test_any_split_order_and_grouping_gives_the_same_result(
     values: Floats, top: int, data: st.DataObject
 ) -> None:
     batches = data.draw(st.permutations(range(-(-len(values) // SIZE))))
-    found = in_groups([PartialResult(top), *(part_of(values, batch, top=top) for batch in batches)], data)
-    part = found.layers["layer"]
-    for map, column in enumerate(values.T):
+    result = in_groups([PartialResult(top), *(part_of(values, batch, top=top) for batch in batches)], data)
+    part = result.layers["layer"]
+    for number, column in enumerate(values.T):
         expected = sorted(range(len(column)), key=lambda photo: (-column[photo], photo))[:top]
-        assert part.records["photo"][map].tolist() == expected
-        assert part.records["place"][map].tolist() == expected
-        assert part.records["value"][map].tolist() == column[expected].tolist()
-        assert [digest[0] for digest in part.records["digest"][map].tolist()] == expected
+        assert part.records["photo"][number].tolist() == expected
+        assert part.records["place"][number].tolist() == expected
+        assert part.records["value"][number].tolist() == column[expected].tolist()
+        assert [digest[0] for digest in part.records["digest"][number].tolist()] == expected
     in_order = [part_of(values, batch, top=top) for batch in sorted(batches)]
-    assert content(found) == content(reduce(merge, in_order))
-    assert found.photos == len(values)
-    assert [photo for photo, _ in found.skipped] == [1000 + batch for batch in sorted(batches)]
+    assert content(result) == content(reduce(merge, in_order))
+    assert result.photos == len(values)
+    assert [photo for photo, _ in result.skipped] == [1000 + batch for batch in sorted(batches)]
 
 
 @given(values=activations, data=st.data())
@@ -78,13 +78,13 @@ def test_ranking_by_sum_keeps_the_largest_activation(values: Floats, data: st.Da
     sums = data.draw(hnp.arrays(np.float32, values.shape, elements=st.sampled_from([-2.0, 0.0, 7.0])))
     batches = range(-(-len(values) // SIZE))
     records = (
-        reduce(merge, [part_of(values, each, top=3, sums=sums) for each in batches]).layers["layer"].records
+        reduce(merge, [part_of(values, batch, top=3, sums=sums) for batch in batches]).layers["layer"].records
     )
-    for map, column in enumerate(sums.T):
+    for number, column in enumerate(sums.T):
         expected = sorted(range(len(column)), key=lambda photo: (-column[photo], photo))[:3]
-        assert records["photo"][map].tolist() == expected
-        assert records["score"][map].tolist() == column[expected].tolist()
-        assert records["value"][map].tolist() == values[expected, map].tolist()
+        assert records["photo"][number].tolist() == expected
+        assert records["score"][number].tolist() == column[expected].tolist()
+        assert records["value"][number].tolist() == values[expected, number].tolist()
 
 
 def test_merging_with_an_empty_result_changes_nothing() -> None:
@@ -100,7 +100,7 @@ def test_a_batch_cannot_be_merged_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "place"),
+    ("value", "position"),
     [
         (-3, 0),
         (0, 0),
@@ -115,10 +115,10 @@ def test_a_batch_cannot_be_merged_twice() -> None:
         (3e38, 90),
     ],
 )
-def test_a_maximum_falls_into_a_bin_that_does_not_depend_on_the_others(value: float, place: int) -> None:
+def test_the_bin_of_a_maximum_does_not_depend_on_other_maxima(value: float, position: int) -> None:
     histogram = part_of(np.array([[value]], np.float32), 0, top=1).layers["layer"].histogram
     assert histogram.shape == (1, BINS)
-    assert np.flatnonzero(histogram).tolist() == [place]
+    assert np.flatnonzero(histogram).tolist() == [position]
 
 
 def test_bins_are_quarter_octaves_from_a_thousandth_to_four_thousand() -> None:

@@ -31,7 +31,7 @@ Contents = Callable[[Path], Mapping[str, bytes]]
 
 
 class PatientTime:
-    """A replacement of `time` for Ray's start, whose timeout of 30 s is too short on a busy machine."""
+    """A slow clock for Ray's start, whose timeout of 30 s is too short on a busy machine."""
 
     sleep = staticmethod(time.sleep)
     time = staticmethod(time.time)
@@ -47,7 +47,9 @@ def _cluster() -> Iterator[None]:
     """A Ray cluster of two CPUs, which this process has joined."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        environment.setenv("RAY_worker_niceness", "0")  # else actors are behind on a busy machine
+        environment.setenv(
+            "RAY_worker_niceness", "0"
+        )  # otherwise, actors get too little CPU time on a busy machine
         environment.setattr(ray._private.node, "time", PatientTime)
         ray.init(
             "local",
@@ -65,17 +67,17 @@ def _cluster() -> Iterator[None]:
 def _one_free() -> Iterator[None]:
     """Another task occupies one of the two CPUs."""
 
-    class Somebody:
+    class Occupant:
         def ready(self) -> None: ...
 
-    taken = ray.remote(num_cpus=1)(Somebody).remote()
-    ray.get(taken.ready.remote())
+    occupant = ray.remote(num_cpus=1)(Occupant).remote()
+    ray.get(occupant.ready.remote())
     yield
-    ray.kill(taken)
+    ray.kill(occupant)
 
 
 @pytest.fixture
-def many(photos: Path, tmp_path: Path) -> Path:
+def many_photos(photos: Path, tmp_path: Path) -> Path:
     """The photos three times (nine batches), and a photo whose name is not UTF-8."""
     for part in "012":
         shutil.copytree(photos, tmp_path / "many" / part)
@@ -87,13 +89,16 @@ def batches(count: int) -> list[ScanBatch]:
     return [ScanBatch(number, (Photo(number, f"{number}.png", Path("/"), 0, 1),)) for number in range(count)]
 
 
-def seen(batch: ScanBatch) -> PartialResult:
+def result_of(batch: ScanBatch) -> PartialResult:
     return PartialResult(top=1, batches=1 << batch.number)
 
 
 @dataclass(frozen=True)
-class Noted:
-    """A scan function that writes its process id to a folder and, once `told`, waits for another process."""
+class NotingScan:
+    """A scan function that records its process id in a folder.
+
+    Once the file `wait` exists there, it waits until a replacement process has started.
+    """
 
     work: ScanFunction
     folder: Path
@@ -101,44 +106,44 @@ class Noted:
     def __call__(self, batch: ScanBatch) -> PartialResult:
         (self.folder / str(os.getpid())).touch()
         time.sleep(0.2)
-        while (self.folder / "told").exists() and len(self.processes()) <= CPUS:
+        while (self.folder / "wait").exists() and len(self.processes()) <= CPUS:
             time.sleep(0.05)
         return self.work(batch)
 
     def processes(self) -> set[int]:
-        return {int(path.name) for path in self.folder.iterdir() if path.name != "told"}
+        return {int(path.name) for path in self.folder.iterdir() if path.name != "wait"}
 
 
 def test_killing_an_actor_does_not_change_the_index(
-    make: Callable[..., Index], many: Path, tmp_path: Path, contents: Contents
+    make: Callable[..., Index], many_photos: Path, tmp_path: Path, contents: Contents
 ) -> None:
-    noted = tmp_path / "noted"
-    noted.mkdir()
+    notes = tmp_path / "noted"
+    notes.mkdir()
 
     def engine(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-        slow = Noted(work, noted)
+        slow = NotingScan(work, notes)
         for number, part in enumerate(RayEngine()(slow, batches)):
             if number == 1:
                 os.kill(min(slow.processes()), signal.SIGKILL)
-                (noted / "told").touch()
+                (notes / "wait").touch()
             yield part
         assert os.getpid() not in slow.processes()
 
-    make(many, name="local")
-    make(many, name="ray", engine=engine)
+    make(many_photos, name="local")
+    make(many_photos, name="ray", engine=engine)
     out = tmp_path / "out"
     assert contents(out / "ray") == contents(out / "local")
     assert sorted(path.name for path in out.iterdir()) == ["local", "ray"]
 
 
 def test_a_scan_started_by_actors_is_resumed_by_threads(
-    model: Model, many: Path, tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
+    model: Model, many_photos: Path, tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = open_data(many)
-    (many / "1" / "c" / "00.webp").unlink()  # nobody sees it
+    data = open_data(many_photos)
+    (many_photos / "1" / "c" / "00.webp").unlink()  # listed, but missing when it is read
     monkeypatch.setattr(build, "SAVE_EVERY_S", 0)
 
-    def stopped(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+    def interrupted(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
         for number, part in enumerate(RayEngine()(work, batches)):
             if number == 3:
                 raise KeyboardInterrupt
@@ -150,7 +155,7 @@ def test_a_scan_started_by_actors_is_resumed_by_threads(
         build_index(model, data, plan, tmp_path / "out" / name, runtime=runtime, **options)  # type: ignore[arg-type]
 
     with pytest.raises(KeyboardInterrupt):
-        index("it", engine=stopped)
+        index("it", engine=interrupted)
     assert (tmp_path / "out" / ".it.unfinished" / "state.npz").exists()
     index("it")
     index("whole")
@@ -170,31 +175,33 @@ def test_only_a_few_batches_are_taken_ahead_and_errors_are_raised() -> None:
     def work(batch: ScanBatch) -> PartialResult:
         if batch.number == 30:
             raise InputError("no power", field="data")
-        return seen(batch)
+        return result_of(batch)
 
-    found: list[int] = []
+    results: list[int] = []
 
     def scan() -> None:
         for part in create_engine("ray")(work, endless()):
-            found.append(part.batches)
-            assert taken - len(found) <= AHEAD + 1
+            results.append(part.batches)
+            assert taken - len(results) <= AHEAD + 1
 
     with pytest.raises(InputError, match=r"^no power$") as raised:
         scan()
     assert raised.value.field == "data"
-    assert found == [1 << number for number in range(30)]
+    assert results == [1 << number for number in range(30)]
 
 
 @pytest.mark.usefixtures("_one_free")
 def test_a_photo_that_actors_cannot_read_stops_the_scan(model: Model, photos: Path, tmp_path: Path) -> None:
     handle = os.open(photos, os.O_RDONLY)
-    only_here = Path(f"/proc/self/fd/{handle}")  # of this process, as if it were of this machine
+    only_here = Path(f"/proc/self/fd/{handle}")  # readable by this process only
     data = replace(open_data(photos), root=only_here)
     plan = make_plan(SPEC, LAYERS)
     runtime = create_runtime("onnx", model, threads=1, cache=tmp_path / "graphs")
-    words = rf"^machine '.+' of the Ray cluster cannot read '{only_here}/a/00\.png'; every machine needs the"
+    message = (
+        rf"^machine '.+' of the Ray cluster cannot read '{only_here}/a/00\.png'; every machine needs the"
+    )
     try:
-        with pytest.raises(RuntimeUnavailable, match=words):
+        with pytest.raises(RuntimeUnavailable, match=message):
             build_index(model, data, plan, tmp_path / "it", runtime=runtime, engine=RayEngine())
     finally:
         os.close(handle)
@@ -208,10 +215,10 @@ def test_a_batch_that_kills_actors_stops_the_scan(monkeypatch: pytest.MonkeyPatc
 
     def work(batch: ScanBatch) -> PartialResult:
         if batch.number == 2:
-            while not arrived.exists():  # what was found before may still be on its way
+            while not arrived.exists():  # earlier results may not have arrived yet
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
-        return seen(batch)
+        return result_of(batch)
 
     def scan() -> None:
         for number, _ in enumerate(RayEngine()(work, batches(9))):
@@ -226,14 +233,16 @@ def test_a_batch_that_kills_actors_stops_the_scan(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("_one_free")
 def test_a_machine_with_other_software_stops_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = installed_versions() | {"pillow": "1.7.8"}
-    monkeypatch.setattr(ray_engine, "installed_versions", lambda: here)
-    words = r"^machine '.+' of the Ray cluster has pillow [0-9.]+ \(not 1\.7\.8\); install the same versions"
-    with pytest.raises(RuntimeUnavailable, match=words):
-        list(RayEngine()(seen, batches(3)))
+    installed = installed_versions() | {"pillow": "1.7.8"}
+    monkeypatch.setattr(ray_engine, "installed_versions", lambda: installed)
+    message = (
+        r"^machine '.+' of the Ray cluster has pillow [0-9.]+ \(not 1\.7\.8\); install the same versions"
+    )
+    with pytest.raises(RuntimeUnavailable, match=message):
+        list(RayEngine()(result_of, batches(3)))
 
 
 def test_no_batches_give_no_results_and_no_telemetry() -> None:
-    assert list(RayEngine()(seen, [])) == []
-    told = ray.remote(lambda: os.environ["RAY_USAGE_STATS_ENABLED"]).options(num_cpus=1)
-    assert ray.get(told.remote()) == "0"
+    assert list(RayEngine()(result_of, [])) == []
+    setting = ray.remote(lambda: os.environ["RAY_USAGE_STATS_ENABLED"]).options(num_cpus=1)
+    assert ray.get(setting.remote()) == "0"

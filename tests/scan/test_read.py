@@ -22,21 +22,21 @@ def photo_of(path: Path, *, size: int | None = None) -> Photo:
 
 
 def reason(photo: Photo) -> str:
-    found = read_input(photo, PREPROCESSING, None)
-    assert isinstance(found, str)
-    return found
+    result = read_input(photo, PREPROCESSING, None)
+    assert isinstance(result, str)
+    return result
 
 
 def test_a_photo_is_prepared_as_by_any_other_command(photos: Path) -> None:
     path = photos / "b" / "00.JPG"
-    sight = read_input(photo_of(path), PREPROCESSING, None)
-    assert isinstance(sight, ScanInput)
-    np.testing.assert_array_equal(sight.pixels, prepare(decode(path.read_bytes()), PREPROCESSING).pixels[0])
-    assert sight.digest == hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+    result = read_input(photo_of(path), PREPROCESSING, None)
+    assert isinstance(result, ScanInput)
+    np.testing.assert_array_equal(result.pixels, prepare(decode(path.read_bytes()), PREPROCESSING).pixels[0])
+    assert result.digest == hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
 
 
 @pytest.mark.parametrize(
-    ("file", "words"),
+    ("file", "message"),
     [
         ("b/text.jpg", "the file is not an image: it starts with 6e 6f 20 70"),
         ("b/cut.jpg", "the file is a damaged or incomplete JPEG file: "),
@@ -48,8 +48,8 @@ def test_a_photo_is_prepared_as_by_any_other_command(photos: Path) -> None:
         ("c/wide.png", "the file has 10000 x 5001 = 50,010,000 pixels; at most 50,000,000"),
     ],
 )
-def test_the_reason_for_a_broken_photo_is_returned(photos: Path, file: str, words: str) -> None:
-    assert reason(photo_of(photos / file)).startswith(words)
+def test_the_reason_for_a_broken_photo_is_returned(photos: Path, file: str, message: str) -> None:
+    assert reason(photo_of(photos / file)).startswith(message)
 
 
 def test_a_photo_that_never_existed_is_reported(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_a_photo_whose_name_is_not_utf_8_is_reported(
 
 
 def test_a_photo_too_small_for_a_model_without_resampling_is_reported(photos: Path) -> None:
-    found = read_input(
+    result = read_input(
         photo_of(photos / "a" / "00.png"), Preprocessing(short_side=0, centre=50, crop=50), None
     )
-    assert isinstance(found, str)
-    assert found.endswith("the model does not resample photos and needs at least 50 x 50")
+    assert isinstance(result, str)
+    assert result.endswith("the model does not resample photos and needs at least 50 x 50")
