@@ -53,13 +53,13 @@ def test_the_area_outside_the_crop_is_paler() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "shown"), [((1000, 100), (30, 300)), ((100, 1000), (400, 40)), ((50, 75), (400, 267))]
+    ("size", "expected"), [((1000, 100), (30, 300)), ((100, 1000), (400, 40)), ((50, 75), (400, 267))]
 )
-def test_photos_of_any_aspect_ratio_fit(size: tuple[int, int], shown: tuple[int, int]) -> None:
+def test_photos_of_any_aspect_ratio_fit(size: tuple[int, int], expected: tuple[int, int]) -> None:
     width, height = size
     geometry = Geometry((height, width), (224, 224), Box(0, 0, width, height))
     photo = np.zeros((height, width, 3), np.uint8)
-    assert draw(geometry, [], photo).shape[:2] == shown
+    assert draw(geometry, [], photo).shape[:2] == expected
 
 
 def test_an_extremely_wide_photo_keeps_a_height_of_one_pixel() -> None:

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.image_files import png_16_bit
 from zfscope.images.decode import decode, decode_grey, decode_photo
 
 Rgb = NDArray[np.uint8]
@@ -238,21 +238,7 @@ def test_packed_12_bit_values_are_scaled_by_their_own_range() -> None:
 def test_16_bit_colour_is_scaled_to_within_one_level() -> None:
     """Pillow keeps the upper eight bits of 16-bit RGB, which is at most one level below the rounded value."""
     values = np.random.default_rng(0).integers(0, 65536, (9, 11, 3))
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
-
-    header = struct.pack(">IIBBBBB", 11, 9, 16, 2, 0, 0, 0)
-    data = (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-    np.testing.assert_allclose(decode(data), values * 255 / 65535, atol=1)
+    np.testing.assert_allclose(decode(png_16_bit(values)), values * 255 / 65535, atol=1)
 
 
 def test_the_first_of_several_frames_is_decoded(noise: Noise, encoded: Encode) -> None:

@@ -184,7 +184,7 @@ def test_a_band_is_drawn_over_the_ticks() -> None:
     picture, longer = (plot_bands([band], ticks=ticks, **labels) for ticks in (["1", "2"], ["1", "2", "end"]))
     assert picture.shape == (300, 600, 3)
     assert contains_colour(picture, RED)
-    assert [contains_colour(shown[60:, 450:], RED) for shown in (picture, longer)] == [True, False]
+    assert [contains_colour(each[60:, 450:], RED) for each in (picture, longer)] == [True, False]
 
 
 def test_lines_that_differ_by_rounding_are_drawn_flat() -> None:

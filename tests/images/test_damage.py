@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.image_files import png_chunk
 from zfscope.errors import InputError
 from zfscope.images.decode import decode, decode_grey, decode_photo
 from zfscope.images.limits import DecodeLimits
@@ -23,24 +24,20 @@ END = b"\xff\xd9"
 EARLY_END = "(its pixel data ends before the last row|it is truncated)"
 
 
-def picture(height: int, width: int) -> NDArray[np.uint8]:
+def smooth_photo(height: int, width: int) -> NDArray[np.uint8]:
     """Return a photo of smooth colours and some noise, so that every block has data."""
     y, x = np.mgrid[:height, :width]
     smooth = np.stack([x * 200 // width, y * 200 // height, (x + y) * 100 // width], axis=-1)
     return (smooth + np.random.default_rng(3).integers(0, 40, smooth.shape)).astype(np.uint8)
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
 def png(pixels: bytes, size: tuple[int, int], *, interlaced: bool = False, parts: int = 1) -> bytes:
     """Return an 8-bit grey PNG. pixels: all rows, each with its filter byte. parts: number of IDAT chunks."""
     packed = zlib.compress(pixels)
     step = -(-len(packed) // parts)
-    data = b"".join(chunk(b"IDAT", packed[start : start + step]) for start in range(0, len(packed), step))
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, int(interlaced)))
-    return b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b"")
+    data = b"".join(png_chunk(b"IDAT", packed[start : start + step]) for start in range(0, len(packed), step))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, int(interlaced)))
+    return b"\x89PNG\r\n\x1a\n" + header + data + png_chunk(b"IEND", b"")
 
 
 def codes(data: bytes) -> list[str]:
@@ -59,7 +56,7 @@ JPEGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", JPEGS)
 @pytest.mark.parametrize("share", [0.35, 0.6, 0.97])
 def test_a_truncated_jpeg_with_an_end_marker_is_rejected(kind: str, share: float, encoded: Encode) -> None:
-    data = encoded(picture(96, 128), "JPEG", **JPEGS[kind])
+    data = encoded(smooth_photo(96, 128), "JPEG", **JPEGS[kind])
     cut = data[: data.index(b"\xff\xda") + int(share * (len(data) - data.index(b"\xff\xda")))]
     for end in (END, END + b"video after the end", b"\xff\xfe\0\x04no" + END):
         with pytest.raises(
@@ -72,7 +69,7 @@ def test_a_truncated_jpeg_with_an_end_marker_is_rejected(kind: str, share: float
 @pytest.mark.parametrize("size", [(8, 8), (96, 128), (97, 131)])
 def test_complete_jpegs_are_decoded_exactly(kind: str, size: tuple[int, int], encoded: Encode) -> None:
     for mode in ("RGB", "L", "CMYK"):
-        image = Image.fromarray(picture(*size)).convert(mode)
+        image = Image.fromarray(smooth_photo(*size)).convert(mode)
         data = encoded(image, "JPEG", **JPEGS[kind])
         expected = Image.open(io.BytesIO(data)).convert("RGB")
         for after in (b"", random.Random(1).randbytes(500)):
@@ -80,7 +77,7 @@ def test_complete_jpegs_are_decoded_exactly(kind: str, size: tuple[int, int], en
 
 
 def test_a_truncated_jpeg_is_rejected_at_a_smaller_scale(encoded: Encode) -> None:
-    data = encoded(picture(96, 128), "JPEG")
+    data = encoded(smooth_photo(96, 128), "JPEG")
     limits = DecodeLimits(pixels=96 * 128 // 2)
     assert decode(data, limits=limits).shape == (48, 64, 3)
     with pytest.raises(InputError, match="it is truncated"):
@@ -89,7 +86,7 @@ def test_a_truncated_jpeg_is_rejected_at_a_smaller_scale(encoded: Encode) -> Non
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_progressive_jpeg_without_its_last_scans_gets_a_warning(mode: str, encoded: Encode) -> None:
-    image = Image.fromarray(picture(96, 128)).convert(mode)
+    image = Image.fromarray(smooth_photo(96, 128)).convert(mode)
     data = encoded(image, "JPEG", progressive=True, quality=90)
     assert codes(data) == []
     scans = [position for position in range(len(data)) if data[position : position + 2] == b"\xff\xda"]
@@ -105,9 +102,9 @@ def test_a_progressive_jpeg_without_its_last_scans_gets_a_warning(mode: str, enc
 @pytest.mark.parametrize("parts", [1, 7])
 @pytest.mark.parametrize("rows", [0, 1, 20, 38])
 def test_a_png_whose_pixel_data_ends_early_is_rejected(rows: int, parts: int) -> None:
-    whole = b"".join(b"\0" + row.tobytes() for row in picture(40, 30)[..., 0] | 1)
-    assert decode(png(whole, (30, 40), parts=parts)).shape == (40, 30, 3)
-    broken = png(whole[: 31 * rows], (30, 40), parts=parts)
+    rows_data = b"".join(b"\0" + row.tobytes() for row in smooth_photo(40, 30)[..., 0] | 1)
+    assert decode(png(rows_data, (30, 40), parts=parts)).shape == (40, 30, 3)
+    broken = png(rows_data[: 31 * rows], (30, 40), parts=parts)
     for read in (decode, decode_grey):
         with pytest.raises(InputError, match=f"incomplete PNG file: {EARLY_END}$"):
             read(broken)
@@ -115,9 +112,11 @@ def test_a_png_whose_pixel_data_ends_early_is_rejected(rows: int, parts: int) ->
 
 @pytest.mark.parametrize("size", [(30, 40), (31, 41), (1, 1), (3, 2)])
 def test_a_complete_png_with_black_last_rows_is_decoded(size: tuple[int, int]) -> None:
-    whole = bytes((size[0] + 1) * size[1])
+    rows_data = bytes((size[0] + 1) * size[1])
     for parts in (1, 3):
-        np.testing.assert_array_equal(decode(png(whole, size, parts=parts)), np.zeros((size[1], size[0], 3)))
+        np.testing.assert_array_equal(
+            decode(png(rows_data, size, parts=parts)), np.zeros((size[1], size[0], 3))
+        )
 
 
 @pytest.mark.parametrize("size", [(30, 40), (31, 41), (9, 9)])
@@ -163,7 +162,7 @@ def without_last_offset(data: bytes, tag: int) -> bytes:
 def test_a_tiff_with_missing_strips_or_tiles_is_rejected(
     options: dict[str, Any], tag: int, compression: str | None
 ) -> None:
-    values = picture(48, 40)
+    values = smooth_photo(48, 40)
     data = tiff(values, photometric="rgb", compression=compression, **options)
     np.testing.assert_array_equal(decode(data), values)
     reason = (

@@ -75,9 +75,9 @@ def test_significant_bits_of_a_png_take_precedence_over_the_brightest_pixel(chan
     np.testing.assert_array_equal(
         photo.pixels, np.broadcast_to(np.round(dark / 4095 * 255), photo.pixels.shape)
     )
-    whole = decode_encoded(png_16_bit(dark, png_chunk(b"sBIT", bytes([16] * channels))))
-    assert whole.warnings == ()
-    assert whole.pixels.max() <= 4
+    full_range = decode_encoded(png_16_bit(dark, png_chunk(b"sBIT", bytes([16] * channels))))
+    assert full_range.warnings == ()
+    assert full_range.pixels.max() <= 4
     scaled = (NOISE[..., :channels] >> 6 << 4) | 1  # below 16,384, scaled from 12 bits
     assert decode_encoded(png_16_bit(scaled, twelve)).warnings == ()
 

@@ -78,8 +78,8 @@ def test_data_after_the_image_is_ignored(name: str, encoded: Encode) -> None:
     assert followed.warnings == alone.warnings == ()
 
 
-def test_a_second_picture_behind_the_first_is_passed_over(encoded: Encode) -> None:
-    """As phones store gain maps and stereo pairs (MPF)."""
+def test_a_second_image_after_the_first_is_ignored(encoded: Encode) -> None:
+    """Phones store gain maps and stereo pairs like this (MPF)."""
     file = io.BytesIO()
     first, second = Image.fromarray(smooth(32, 48)), Image.fromarray(255 - smooth(32, 48))
     first.save(file, "MPO", save_all=True, append_images=[second])
@@ -114,8 +114,8 @@ def test_a_larger_jpeg_is_decoded_at_a_smaller_scale_in_original_coordinates(
     exif[0x0112] = orientation
     data = encoded(PHOTO, "JPEG", quality=95, progressive=progressive, exif=exif)
     photo = decode_photo(data, limits=LIMITS, field="image.encoded")
-    whole = decode(data)
-    assert photo.size == whole.shape[:2]
+    full_scale = decode(data)
+    assert photo.size == full_scale.shape[:2]
     assert photo.pixels.shape[:2] == ((450, 601) if orientation == 1 else (601, 450))
     (notice,) = photo.warnings
     assert (notice.code, notice.field) == ("smaller-scale", "image.encoded")
@@ -124,7 +124,7 @@ def test_a_larger_jpeg_is_decoded_at_a_smaller_scale_in_original_coordinates(
         "positions refer to the original size"
     )
     preprocessing = Preprocessing()
-    small, large = prepare_photo(photo, preprocessing), prepare(whole, preprocessing)
+    small, large = prepare_photo(photo, preprocessing), prepare(full_scale, preprocessing)
     np.testing.assert_allclose(small.views.astype(int), large.views.astype(int), atol=6)
     geometry, expected_geometry = small.geometries[0], large.geometries[0]
     assert geometry.photo_size == expected_geometry.photo_size

@@ -57,9 +57,9 @@ def test_the_error_for_a_truncated_gif_says_so(length: int, encoded: Encode) -> 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damaged_files_never_leak_a_message_of_python(name: str, encoded: Encode) -> None:
     random_numbers = random.Random(name)
-    whole = encoded(np.random.default_rng(1).integers(0, 256, (24, 24, 3), np.uint8), name)
+    complete = encoded(np.random.default_rng(1).integers(0, 256, (24, 24, 3), np.uint8), name)
     for _ in range(300):
-        data = bytearray(whole[: random_numbers.randrange(8, len(whole) + 1)])
+        data = bytearray(complete[: random_numbers.randrange(8, len(complete) + 1)])
         for _ in range(random_numbers.randrange(4)):
             data[random_numbers.randrange(8, len(data) + 1) - 1] = random_numbers.randrange(256)
         try:

@@ -11,8 +11,8 @@ import pytest
 DRAW = """
 import hashlib, os
 from zfscope.images.curves import plot_history
-drawn = plot_history([{"epoch": 1, "lr": 0.1}, {"epoch": 2, "lr": 0.2}])
-print(hashlib.sha256(drawn).hexdigest(), os.environ.get("MPLBACKEND"), os.environ.get("MATPLOTLIBRC"))
+png = plot_history([{"epoch": 1, "lr": 0.1}, {"epoch": 2, "lr": 0.2}])
+print(hashlib.sha256(png).hexdigest(), os.environ.get("MPLBACKEND"), os.environ.get("MATPLOTLIBRC"))
 """
 BROKEN = b"axes.facecolor: red\nbackend: none such\ntext.usetex: True\nnonsense\n\xff\xfe"
 

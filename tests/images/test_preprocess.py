@@ -130,9 +130,9 @@ def test_the_centre_square_is_the_centre_of_the_resized_photo(height: int, width
     waves = np.stack([np.sin(x / 9) + np.sin(y / 13), np.cos(x / 17), np.sin((x + y) / 21)], axis=-1)
     photo = (120 + 50 * waves).astype(np.uint8)
     size = (round(width * 256 / min(height, width)), round(height * 256 / min(height, width)))
-    whole = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
+    unscaled = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
     left, top = (size[0] - 256) // 2, (size[1] - 256) // 2
-    expected = whole[top : top + 256, left : left + 256].astype(int)
+    expected = unscaled[top : top + 256, left : left + 256].astype(int)
     difference = np.abs(centre_square(photo, PAPER).astype(int) - expected)
     assert difference.mean() < 2.5  # each of the two rounds by up to half a pixel
 
@@ -190,8 +190,8 @@ def test_the_photo_is_not_changed(noise: Noise) -> None:
 def test_a_tensor_is_its_own_photo(shape: tuple[int, ...], noise: Noise) -> None:
     photo = noise(224, 224)
     preprocessing = Preprocessing(std=(58.0, 57.0, 56.0), channels="BGR")
-    whole = preprocessing.model_copy(update={"short_side": 0, "centre": 224})
-    tensor = prepare(photo, whole).pixels[0].reshape(shape)
+    unscaled = preprocessing.model_copy(update={"short_side": 0, "centre": 224})
+    tensor = prepare(photo, unscaled).pixels[0].reshape(shape)
     prepared = prepare_tensor(tensor, preprocessing)
     np.testing.assert_array_equal(prepared.pixels, tensor.reshape(1, 3, 224, 224))
     np.testing.assert_array_equal(prepared.photo, photo)

@@ -69,15 +69,15 @@ def profile(
 def test_srgb_is_recognised_by_primaries_and_curve_or_else_by_name(
     data: bytes, name: str, is_srgb: bool
 ) -> None:
-    found = read_profile(data)
-    assert found is not None
-    assert (found.name, found.is_srgb) == (name, is_srgb)
+    parsed = read_profile(data)
+    assert parsed is not None
+    assert (parsed.name, parsed.is_srgb) == (name, is_srgb)
 
 
 @given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda tail: SRGB[:150] + tail))
 def test_reading_any_bytes_as_a_profile_does_not_raise(data: bytes) -> None:
-    found = read_profile(data)
-    assert found is None or len(found.name) <= 60
+    parsed = read_profile(data)
+    assert parsed is None or len(parsed.name) <= 60
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
@@ -136,9 +136,9 @@ ADOBE_CHROMATICITIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 710
 def test_png_chunks_with_colours_other_than_srgb_get_a_warning(
     chunks: list[tuple[bytes, bytes]], message: str | None
 ) -> None:
-    found = [(notice.code, notice.message) for notice in decode_photo(png_with(*chunks)).warnings]
+    warnings = [(notice.code, notice.message) for notice in decode_photo(png_with(*chunks)).warnings]
     expected = ("colour-profile", f"{message}: colours were read as sRGB; convert to sRGB")
-    assert found == ([expected] if message else [])
+    assert warnings == ([expected] if message else [])
 
 
 @pytest.mark.parametrize("damaged", [SRGB[:-200], SRGB[:36] + b"none" + SRGB[40:], b"junk"])
@@ -167,8 +167,8 @@ def test_the_exif_colour_space_gets_a_warning_unless_there_is_a_profile(
     exif.get_ifd(IFD.Exif).update({Base.ColorSpace: space, **interop})
     exif[IFD.Exif] = 0  # Pillow writes the data of get_ifd only if its tag is set
     picture = Image.new("RGB", (16, 16))
-    found = [
+    warnings = [
         notice.message.split(":")[0] for notice in decode_photo(encoded(picture, name, exif=exif)).warnings
     ]
-    assert found == ([message] if message else [])
+    assert warnings == ([message] if message else [])
     assert decode_photo(encoded(picture, name, exif=exif, icc_profile=SRGB)).warnings == ()

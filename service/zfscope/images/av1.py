@@ -93,11 +93,11 @@ def _boxes(data: bytes, start: int, end: int, limit: StepLimit) -> Iterator[Bmff
     """Yield all boxes between two byte offsets, including nested ones."""
     while start + 8 <= end:
         limit.count()
-        size, kind, head = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8], 8
+        size, kind, header = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8], 8
         if size == 1:  # a 64-bit size follows the type; 0 means "to the end"
-            size, head = int.from_bytes(data[start + 8 : start + 16]), 16
+            size, header = int.from_bytes(data[start + 8 : start + 16]), 16
         stop = end if size == 0 else min(start + size, end)
-        box = BmffBox(kind, start + head, stop)
+        box = BmffBox(kind, start + header, stop)
         yield box
         if kind in _CONTAINER_HEADERS and box.start < stop:
             yield from _boxes(data, box.start + _content_offset(data, box), stop, limit)
@@ -149,12 +149,12 @@ class _ByteReader:
 
 
 def _read_iloc(reader: _ByteReader, limit: StepLimit) -> Iterator[tuple[int, _FileRange]]:
-    version, _, sizes, others = reader.read(1), reader.read(3), reader.read(1), reader.read(1)
-    offset_size, length_size, base_size = sizes >> 4, sizes & 15, others >> 4
-    index_size = others & 15 if version in (1, 2) else 0
-    wide = 4 if version == 2 else 2
-    for _ in range(reader.read(wide)):
-        item = reader.read(wide)
+    version, _, sizes, base_and_index = reader.read(1), reader.read(3), reader.read(1), reader.read(1)
+    offset_size, length_size, base_size = sizes >> 4, sizes & 15, base_and_index >> 4
+    index_size = base_and_index & 15 if version in (1, 2) else 0
+    id_size = 4 if version == 2 else 2  # of item IDs, and of their number
+    for _ in range(reader.read(id_size)):
+        item = reader.read(id_size)
         method = reader.read(2) & 15 if version in (1, 2) else 0
         reader.read(2)
         base = reader.read(base_size)
@@ -193,19 +193,19 @@ def _first_samples(data: bytes, boxes: list[BmffBox]) -> Iterator[bytes]:
 
 def _max_frame_pixels(stream: bytes, limit: StepLimit) -> int:
     """Return the maximum number of pixels per frame of an AV1 stream; 0 without a sequence header."""
-    most, position = 0, 0
+    max_pixels, position = 0, 0
     while position < len(stream):
         limit.count()
-        head = stream[position]
-        position += 2 if head & 4 else 1
+        header = stream[position]
+        position += 2 if header & 4 else 1
         size = len(stream) - position
-        if head & 2:
+        if header & 2:
             size, position = _leb128(stream, position)
-        if head >> 3 & 15 == _SEQUENCE_HEADER:
+        if header >> 3 & 15 == _SEQUENCE_HEADER:
             width, height = _frame_size(_BitReader(stream[position : position + min(size, 4096)]))
-            most = max(most, width * height)
+            max_pixels = max(max_pixels, width * height)
         position += size
-    return most
+    return max_pixels
 
 
 def _leb128(stream: bytes, position: int) -> tuple[int, int]:

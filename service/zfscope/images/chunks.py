@@ -63,7 +63,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += _HEADER.size + length + 4
 
 
-def _find_chunk(data: bytes, wanted: bytes) -> bytes | None:
+def _find_chunk(data: bytes, chunk_type: bytes) -> bytes | None:
     """Return up to 4 bytes of a chunk that precedes palette and pixels; None if it is missing."""
     position = _FIRST_CHUNK
     for _ in range(_MAX_CHUNKS_SEARCHED):
@@ -72,7 +72,7 @@ def _find_chunk(data: bytes, wanted: bytes) -> bytes | None:
         length, kind = _HEADER.unpack_from(data, position)
         if kind in (b"IDAT", b"PLTE", b"IEND"):
             return None
-        if kind == wanted:
+        if kind == chunk_type:
             return data[position + _HEADER.size :][: min(length, 4)]
         position += _HEADER.size + length + 4
     return None

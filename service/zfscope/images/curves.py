@@ -43,7 +43,7 @@ _PLOTS = (
     _Plot("Training loss", {"train_loss": "training"}),
     _Plot("Validation accuracy (%)", {"val_top1": "top-1", "val_top5": "top-5"}),
     _Plot("Roughness of conv1 filters (noise = 1)", {"roughness": "median"}),
-    _Plot("Learning rate", {"lr": "at the end"}),
+    _Plot("Learning rate", {"lr": "end of epoch"}),
 )
 
 
@@ -108,9 +108,9 @@ def _widen_constant_range(axes: Axes) -> None:
         axes.set_ylim(middle - half_range, middle + half_range)
 
 
-def _line_colour(number: int) -> Sequence[float]:
+def _line_colour(index: int) -> Sequence[float]:
     """Return the colour of the line with this index, as RGB from 0 to 1."""
-    return [part / 255 for part in palette_colour(number)]
+    return [level / 255 for level in palette_colour(index)]
 
 
 def _label_axes(axes: Axes, title: str, quantity: str, measure: str) -> None:
@@ -209,9 +209,9 @@ def _draw_pictures(figure: Figure, cell: SubplotSpec, strip: Strip) -> None:
     """Draw the pictures of a strip in two rows, each titled with its value."""
     columns = max(1, math.ceil(len(strip.shown) / 2))
     grid = cell.subgridspec(2, columns, wspace=0.04, hspace=0.04)
-    for number, (value, picture) in enumerate(strip.shown.items()):
+    for index, (value, picture) in enumerate(strip.shown.items()):
         checkpoint()
-        axes = figure.add_subplot(grid[number // columns, number % columns])
+        axes = figure.add_subplot(grid[index // columns, index % columns])
         axes.imshow(picture, interpolation="antialiased")
         axes.set_title(f"{value:g}{strip.unit}", fontsize=8, pad=2)
         axes.set_axis_off()
@@ -220,12 +220,12 @@ def _draw_pictures(figure: Figure, cell: SubplotSpec, strip: Strip) -> None:
 def _plot_strip_lines(axes: Axes, strip: Strip, heights: NDArray[np.floating], names: Sequence[str]) -> None:
     """Plot a line per name. Colours repeat after the last one, with dashed lines."""
     order = np.argsort(strip.values, kind="stable")
-    for number, (line, name) in enumerate(zip(heights, names, strict=True)):
+    for index, (line, name) in enumerate(zip(heights, names, strict=True)):
         axes.plot(
             strip.values[order],
             line[order],
-            color=_line_colour(number),
-            linestyle="-" if number < len(COLOURS) else "--",
+            color=_line_colour(index),
+            linestyle="-" if index < len(COLOURS) else "--",
             label=_escape(name),
             marker="o",
             markersize=2.5,
@@ -271,8 +271,8 @@ def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rg
 
 
 def _draw_chart(axes: Axes, chart: Chart) -> None:
-    for number, (name, (x, y)) in enumerate(chart.lines.items()):
-        axes.plot(x, y, color=_line_colour(number), label=_escape(name), linewidth=1.6)
+    for index, (name, (x, y)) in enumerate(chart.lines.items()):
+        axes.plot(x, y, color=_line_colour(index), label=_escape(name), linewidth=1.6)
     for mark in chart.marks:
         axes.axvline(mark, color=_MARK, linestyle=":", linewidth=1)
     _label_axes(axes, chart.title, chart.quantity, chart.measure)
@@ -333,8 +333,8 @@ def plot_bands(
         size = (width_px / _CHART_DPI, height_px / _CHART_DPI)
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
         axes = figure.add_subplot()
-        for number, band in enumerate(bands):
-            colour = _line_colour(number)
+        for index, band in enumerate(bands):
+            colour = _line_colour(index)
             axes.fill_between(band.x, band.lower, band.upper, color=colour, alpha=0.2, linewidth=0)
             axes.plot(band.x, band.middle, color=colour, label=_escape(band.name), marker="o", linewidth=1.6)
         _widen_constant_range(axes)

@@ -104,14 +104,14 @@ def decode_photo(
     limits = limits or environment_limits()
     file_format = _identify_format(data, limits, field)
     with _translate_decoder_errors(file_format, limits, field):
-        image, (width, height), scaled = _open_image(file_format, data, limits, field)
+        image, (width, height), open_warnings = _open_image(file_format, data, limits, field)
         file = pixel_storage(image, data, lambda: _open_image(file_format, data, limits, field).image)
-        frames = _frame_notices(image, file_format, data, field)
+        frame_warnings = _frame_notices(image, file_format, data, field)
         _load(image, data)
-        notices = (*scaled, *frames, *colour_notices(image, data, field))
-        pixels, assumed = to_upright_rgb(image, file, field=field, backdrop=backdrop)
+        file_warnings = (*open_warnings, *frame_warnings, *colour_notices(image, data, field))
+        pixels, pixel_warnings = to_upright_rgb(image, file, field=field, backdrop=backdrop)
         size = (width, height) if orientation_swaps_sides(image) else (height, width)
-        return DecodedPhoto(pixels, size, (*notices, *assumed))
+        return DecodedPhoto(pixels, size, (*file_warnings, *pixel_warnings))
 
 
 def decode_grey(data: bytes, *, limits: DecodeLimits | None = None, field: str = "image") -> DecodedPhoto:
@@ -175,17 +175,17 @@ def _identify_format(data: bytes, limits: DecodeLimits, field: str) -> Format:
 def _check_not_raw(image: ImageFile.ImageFile, field: str) -> None:
     """Raise InputError for a camera raw file in TIFF format; its first image is only a thumbnail."""
     tags = getattr(image, "tag_v2", {})
-    smaller = tags.get(_NEW_SUBFILE_TYPE) == _REDUCED and _EXIF in tags and _SUB_IFDS in tags
-    if _DNG_VERSION in tags or smaller:
+    is_reduced = tags.get(_NEW_SUBFILE_TYPE) == _REDUCED and _EXIF in tags and _SUB_IFDS in tags
+    if _DNG_VERSION in tags or is_reduced:
         message = f"{field} is a camera raw file; its first image is only a thumbnail: {RAW_ADVICE}"
         raise InputError(message, field=field)
 
 
 def _check_frames(pixels: int, limits: DecodeLimits, field: str) -> None:
-    """Raise TooLarge if the frames have more than 4 times the allowed pixels; a photo may have several."""
-    most = MAX_PIXEL_FACTOR * limits.pixels
-    if pixels > most:
-        message = f"{field} has frames of {pixels:,} pixels in all; at most {most:,} are allowed"
+    """Raise TooLarge if all frames, such as photo and alpha, have over 4 times the allowed pixels."""
+    maximum = MAX_PIXEL_FACTOR * limits.pixels
+    if pixels > maximum:
+        message = f"{field} has frames of {pixels:,} pixels in all; at most {maximum:,} are allowed"
         raise TooLarge(message, field=field)
 
 
@@ -229,9 +229,9 @@ def _open_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _OpenedImage:
         message = f"{field} is a JPEG file with {header.scans:,} scans; at most {limits.scans:,} are allowed"
         raise TooLarge(message, field=field)
     image = JpegImageFile(io.BytesIO(with_open_end(data, header)))
-    damaged = damage_notices(data, header, field)
+    damage_warnings = damage_notices(data, header, field)
     if math.prod(image.size) <= limits.pixels:
-        return _OpenedImage(image, image.size, damaged)
+        return _OpenedImage(image, image.size, damage_warnings)
     _check_cost(image.size, header, limits, field)
     width, height = image.size
     scale = next(n for n in (2, 4, 8) if -(-width // n) * -(-height // n) <= limits.pixels)
@@ -241,7 +241,7 @@ def _open_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _OpenedImage:
         f"{limits.pixels:,}; positions refer to the original size"
     )
     _check_pixels("", image.size, limits, field)  # Pillow may not have been able to scale it
-    return _OpenedImage(image, (width, height), (Notice("smaller-scale", message, field), *damaged))
+    return _OpenedImage(image, (width, height), (Notice("smaller-scale", message, field), *damage_warnings))
 
 
 def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits, field: str) -> None:
@@ -251,12 +251,12 @@ def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits,
     coefficients in memory. Time (scans x pixels) and memory must not exceed those of an image of the allowed
     size.
     """
-    pixels, most = math.prod(size), MAX_PIXEL_FACTOR * limits.pixels
+    pixels, maximum = math.prod(size), MAX_PIXEL_FACTOR * limits.pixels
     fits_memory = header.coefficients <= BYTES_PER_PIXEL * limits.pixels
-    if pixels <= most and header.scans * pixels <= limits.scans * limits.pixels and fits_memory:
+    if pixels <= maximum and header.scans * pixels <= limits.scans * limits.pixels and fits_memory:
         return
-    if pixels > most:
-        allowed = f"at most {limits.pixels:,} are allowed, {most:,} in a JPEG"
+    if pixels > maximum:
+        allowed = f"at most {limits.pixels:,} are allowed, {maximum:,} in a JPEG"
     else:
         allowed = (
             f"at most {limits.pixels:,} are allowed with {header.scans:,} scans; save it as a baseline JPEG"

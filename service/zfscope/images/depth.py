@@ -25,6 +25,7 @@ _MAX_16_BIT = 65535
 # Number of 12-bit values. A 16-bit image in which at most this share of values needs more bits is nearly
 # black.
 _RANGE_12_BIT, _FEW_SHARE = 2**12, 0.001
+# TIFF tags of the declared maximum.
 MAX_SAMPLE_VALUE, SMAX_SAMPLE_VALUE = 281, 341
 _WHITE_IS_ZERO = 0
 # Rows that are converted at a time, which limits the memory for 16-bit values.
@@ -183,7 +184,7 @@ def _value_range(blocks: Iterable[NDArray[Any]]) -> _ValueRange:
 def _bit_depth(value_range: _ValueRange, type_bits: int, declared: int | None) -> _BitDepth:
     """Return the declared bit depth if the values fit, else infer it from the largest value.
 
-    type_bits: bits of the file's data type. stated: declared bit depth, None if not declared.
+    type_bits: bits of the file's data type. declared: bit depth that the file declares; None if it does not.
     """
     highest = value_range.highest
     if declared is not None:  # larger values were scaled to the full range

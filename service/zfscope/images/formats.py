@@ -60,9 +60,11 @@ class _Signature(NamedTuple):
     kind: FileKind
 
 
-def _readable(pattern: bytes, form: Format) -> _Signature:
+def _readable(pattern: bytes, image_format: Format) -> _Signature:
     """Return a table row for a supported format. A dot in a pattern matches any byte."""
-    return _Signature(re.compile(pattern, re.DOTALL), FileKind(f"a {form} file", "", form, form))
+    return _Signature(
+        re.compile(pattern, re.DOTALL), FileKind(f"a {image_format} file", "", image_format, image_format)
+    )
 
 
 def _unreadable_image(pattern: bytes, name: str, image: str, advice: str = _CONVERT_ADVICE) -> _Signature:
@@ -176,7 +178,7 @@ def photo_suffixes() -> frozenset[str]:
 
     Files with another suffix or none may be photos, too: see `identify`.
     """
-    return frozenset(suffix for form in readable_formats() for suffix in _SUFFIXES[form])
+    return frozenset(suffix for image_format in readable_formats() for suffix in _SUFFIXES[image_format])
 
 
 @cache
@@ -231,8 +233,8 @@ def _identify_base64(text: bytes) -> FileKind | None:
     joined = re.sub(rb"\s", b"", text.rstrip(b"\"'\r\n"))
     if not _BASE64.fullmatch(joined):
         return None
-    whole = joined.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
-    kind = identify(base64.b64decode(whole[: len(whole) // 4 * 4]))
+    unpadded = joined.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    kind = identify(base64.b64decode(unpadded[: len(unpadded) // 4 * 4]))
     if kind is None or not kind.format:
         return None
     return FileKind(f"base64 text of {kind.name}", _BASE64_ADVICE)

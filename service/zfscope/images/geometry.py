@@ -63,7 +63,14 @@ class Geometry:
     """Position of a network input in its photo; sizes are (height, width) in pixels.
 
     The network's input shows `region` of the upright photo, resampled to `network_size`, and mirrored left to
-    right if `flipped`.
+    right if `flipped`:
+
+        photo_size                    network_size
+        +------------------------+    +----------+
+        |        +--region--+    |    |          |
+        |        |          |    | -> |          |
+        |        +----------+    |    +----------+
+        +------------------------+
     """
 
     photo_size: tuple[int, int]

@@ -14,9 +14,9 @@ from zfscope.images.malformed import Malformed
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 _MARKER_IN_DATA = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
+_MARKERS_WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 # C4 and CC define tables, C8 is reserved.
-_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _HUFFMAN_SEQUENTIAL = frozenset({0xC0, 0xC1})
 _LOSSLESS_LS = 0xF7
@@ -24,8 +24,9 @@ _LOSSLESS_LS = 0xF7
 _PADDING = b"\xff\x00" * 16
 _MAX_SEGMENTS = 10_000
 # Number of line feeds that must all follow a carriage return; by chance that has probability 256 ** -20.
-_MIN_FEEDS = 20
-_BLOCK, _COEFFICIENT_BYTES = 8, 2
+_MIN_LINE_FEEDS = 20
+# Side of a block in pixels, and size of one of its coefficients.
+_BLOCK_SIDE, _COEFFICIENT_BYTES = 8, 2
 
 
 class JpegHeader(NamedTuple):
@@ -59,14 +60,14 @@ def read_jpeg(data: bytes) -> JpegHeader:
     for _ in range(_MAX_SEGMENTS):
         match = _MARKER.search(data, position)
         if match is None or match[1][0] == _END_OF_IMAGE:
-            return _header(frame, scans, data_end)
+            return _make_header(frame, scans, data_end)
         marker, position = match[1][0], match.end()
-        if marker in _WITHOUT_LENGTH:
+        if marker in _MARKERS_WITHOUT_LENGTH:
             continue
         length = max(int.from_bytes(data[position : position + 2]), 2)
         content = data[position + 2 : position + min(length, 64)]
         position += length
-        if marker in _FRAMES and not frame.marker:
+        if marker in _FRAME_MARKERS and not frame.marker:
             frame = _Frame(marker, content)
         elif marker == _START_OF_SCAN:
             scans.append(content)
@@ -79,8 +80,8 @@ def read_jpeg(data: bytes) -> JpegHeader:
 def copied_as_text(data: bytes) -> bool:
     """Return whether all line feeds of the last scan follow a carriage return, as after a text-mode copy."""
     start, end = data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
-    feeds = data.count(b"\n", start, end) if 0 <= start < end else 0
-    return feeds >= _MIN_FEEDS and feeds == data.count(b"\r\n", start, end)
+    line_feeds = data.count(b"\n", start, end) if 0 <= start < end else 0
+    return line_feeds >= _MIN_LINE_FEEDS and line_feeds == data.count(b"\r\n", start, end)
 
 
 def with_open_end(data: bytes, header: JpegHeader) -> bytes:
@@ -93,7 +94,7 @@ def with_open_end(data: bytes, header: JpegHeader) -> bytes:
     return data if header.data_end is None else data[: header.data_end] + _PADDING
 
 
-def _header(frame: _Frame, scans: list[bytes], data_end: int | None) -> JpegHeader:
+def _make_header(frame: _Frame, scans: list[bytes], data_end: int | None) -> JpegHeader:
     """Return the properties of a JPEG.
 
     scans: contents of the scan headers, whose first byte is the number of channels.
@@ -102,14 +103,14 @@ def _header(frame: _Frame, scans: list[bytes], data_end: int | None) -> JpegHead
     channels = frame.content[5] if len(frame.content) > 5 else 0
     progressive = frame.marker in _PROGRESSIVE
     interleaved = next((scan[0] for scan in scans if scan and scan[0]), 0)
-    several = progressive or interleaved < channels
+    multiple_scans = progressive or interleaved < channels
     return JpegHeader(
         scans=len(scans),
         bits=bits,
-        coefficients=_coefficients(frame.content) if several else 0,
+        coefficients=_coefficient_bytes(frame.content) if multiple_scans else 0,
         lossless=frame.marker == _LOSSLESS_LS,
-        data_end=None if several or frame.marker not in _HUFFMAN_SEQUENTIAL else data_end,
-        lacks_scans=several and _lacks_scans(frame.content, scans, progressive),
+        data_end=None if multiple_scans or frame.marker not in _HUFFMAN_SEQUENTIAL else data_end,
+        lacks_scans=multiple_scans and _lacks_scans(frame.content, scans, progressive),
     )
 
 
@@ -119,7 +120,7 @@ def _lacks_scans(frame: bytes, scans: list[bytes], progressive: bool) -> bool:
     A progressive scan contains the coefficients Ss to Se without their Al lowest bits (ITU-T T.81, section
     G.1), so a coefficient is complete after a scan with Al = 0.
     """
-    missing = {channel: set(range(_BLOCK**2 if progressive else 1)) for channel in frame[6::3]}
+    missing = {channel: set(range(_BLOCK_SIDE**2 if progressive else 1)) for channel in frame[6::3]}
     for scan in scans:
         count = scan[0] if scan else 0
         first, last, bits = scan[1 + 2 * count : 4 + 2 * count] if len(scan) >= 4 + 2 * count else (0, 0, 1)
@@ -129,16 +130,16 @@ def _lacks_scans(frame: bytes, scans: list[bytes], progressive: bool) -> bool:
     return any(missing.values())
 
 
-def _coefficients(content: bytes) -> int:
+def _coefficient_bytes(content: bytes) -> int:
     """Return the size in bytes of all coefficients. content: frame header, with size and subsampling."""
     height, width = int.from_bytes(content[1:3]), int.from_bytes(content[3:5])
     sampling = [(factors >> 4 or 1, factors & 15 or 1) for factors in content[7::3]]
-    across, down = (max((each[axis] for each in sampling), default=1) for axis in (0, 1))
+    across, down = (max((factors_xy[axis] for factors_xy in sampling), default=1) for axis in (0, 1))
     return sum(
-        _blocks(width * x, across) * _blocks(height * y, down) * _BLOCK**2 * _COEFFICIENT_BYTES
+        _blocks(width * x, across) * _blocks(height * y, down) * _BLOCK_SIDE**2 * _COEFFICIENT_BYTES
         for x, y in sampling
     )
 
 
 def _blocks(pixels: int, share: int) -> int:
-    return -(-pixels // (share * _BLOCK))
+    return -(-pixels // (share * _BLOCK_SIDE))

@@ -47,24 +47,24 @@ def text(
 
     width_px: maximum width; longer text is truncated and ends with three dots.
     """
-    face = font(size_px)
-    line = font_text(content) if width_px is None else _truncate(font_text(content), face, width_px)
-    ascent, descent = face.getmetrics()
-    picture = blank(max(1, round(face.getlength(line)) + 1), ascent + descent)
-    ImageDraw.Draw(picture).text((0, 0), line, fill=colour, font=face)
+    typeface = font(size_px)
+    line = font_text(content) if width_px is None else _truncate(font_text(content), typeface, width_px)
+    ascent, descent = typeface.getmetrics()
+    picture = blank(max(1, round(typeface.getlength(line)) + 1), ascent + descent)
+    ImageDraw.Draw(picture).text((0, 0), line, fill=colour, font=typeface)
     return picture
 
 
 def paragraph(content: str, size_px: int, width_px: int, colour: Colour = INK) -> Image.Image:
     """Return text wrapped to lines of at most `width_px`; a longer word is truncated."""
-    face = font(size_px)
+    typeface = font(size_px)
     lines = [""]
     for word in font_text(content).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and face.getlength(longer) >= width_px:  # `text` truncates lines of width_px
+        extended = f"{lines[-1]} {word}".strip()
+        if lines[-1] and typeface.getlength(extended) >= width_px:  # `text` truncates lines of width_px
             lines.append(word)
         else:
-            lines[-1] = longer
+            lines[-1] = extended
     pictures = [text(line, size_px, colour, width_px=width_px) for line in lines]
     return vstack(pictures, gap=round(size_px * 0.2))
 
@@ -83,9 +83,9 @@ def cell(
     gap_px: minimum space to the right of the text. height_px: minimum height of the cell.
     """
     line = text(content, size_px, colour, width_px=width_px - gap_px)
-    whole = blank(width_px, max(line.height, height_px))
-    whole.paste(line, (0, (whole.height - line.height) // 2))
-    return whole
+    canvas = blank(width_px, max(line.height, height_px))
+    canvas.paste(line, (0, (canvas.height - line.height) // 2))
+    return canvas
 
 
 def page(
@@ -108,32 +108,32 @@ def page(
     if subtitle:
         heading.append(paragraph(subtitle, BODY, width, FAINT))
     below = [paragraph(caption, SMALL, width, FAINT)] if caption else []
-    drawn = add_margin(vstack([vstack(heading, gap=6), *body, *below], gap=gap), MARGIN)
-    return Rendering(np.asarray(drawn), scale)
+    figure = add_margin(vstack([vstack(heading, gap=6), *body, *below], gap=gap), MARGIN)
+    return Rendering(np.asarray(figure), scale)
 
 
 def vstack(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     """Stack pictures vertically, left-aligned, `gap` pixels apart."""
     checkpoint()
     height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
-    whole = blank(max(picture.width for picture in pictures), height)
+    canvas = blank(max(picture.width for picture in pictures), height)
     y = 0
     for picture in pictures:
-        whole.paste(picture, (0, y))
+        canvas.paste(picture, (0, y))
         y += picture.height + gap
-    return whole
+    return canvas
 
 
 def hstack(pictures: Sequence[Image.Image], *, gap: int) -> Image.Image:
     """Stack pictures horizontally, top-aligned, `gap` pixels apart."""
     checkpoint()
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
-    whole = blank(width, max(picture.height for picture in pictures))
+    canvas = blank(width, max(picture.height for picture in pictures))
     x = 0
     for picture in pictures:
-        whole.paste(picture, (x, 0))
+        canvas.paste(picture, (x, 0))
         x += picture.width + gap
-    return whole
+    return canvas
 
 
 def grid(
@@ -149,9 +149,9 @@ def grid(
 
 def add_margin(picture: Image.Image, margin_px: int) -> Image.Image:
     """Return a picture with a white margin."""
-    whole = blank(picture.width + 2 * margin_px, picture.height + 2 * margin_px)
-    whole.paste(picture, (margin_px, margin_px))
-    return whole
+    canvas = blank(picture.width + 2 * margin_px, picture.height + 2 * margin_px)
+    canvas.paste(picture, (margin_px, margin_px))
+    return canvas
 
 
 def blank(width: int, height: int) -> Image.Image:
@@ -161,9 +161,9 @@ def blank(width: int, height: int) -> Image.Image:
 
 def font(size_px: int) -> ImageFont.FreeTypeFont:
     """Return Pillow's built-in font."""
-    face = ImageFont.load_default(size_px)
-    assert isinstance(face, ImageFont.FreeTypeFont)  # a bitmap font is returned only without a size
-    return face
+    typeface = ImageFont.load_default(size_px)
+    assert isinstance(typeface, ImageFont.FreeTypeFont)  # a bitmap font is returned only without a size
+    return typeface
 
 
 def font_text(text: str) -> str:
@@ -177,10 +177,10 @@ def font_text(text: str) -> str:
     )
 
 
-def _truncate(line: str, face: ImageFont.FreeTypeFont, width_px: int) -> str:
-    if face.getlength(line) < width_px:
+def _truncate(line: str, typeface: ImageFont.FreeTypeFont, width_px: int) -> str:
+    if typeface.getlength(line) < width_px:
         return line
     kept = line
-    while kept and face.getlength(f"{kept}...") >= width_px:
+    while kept and typeface.getlength(f"{kept}...") >= width_px:
         kept = kept[:-1]
     return f"{kept.rstrip()}..."

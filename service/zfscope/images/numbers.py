@@ -47,9 +47,9 @@ def scale_numeric_grey(image: ImageFile.ImageFile, field: str) -> EightBitImage:
     clipped = np.clip(values.astype(np.float64), min(black, white), max(black, white))
     levels = (clipped - black) * (255 / (white - black))
     kind = "floating-point numbers" if image.mode == "F" else "integers"
-    levels_read = f"{kind} from {values.min():.6g} to {values.max():.6g} were read as grey levels"
+    range_text = f"{kind} from {values.min():.6g} to {values.max():.6g} were read as grey levels"
     message = (
-        f"{levels_read} from {black:g} (black) to {white:g} (white){source}; "
+        f"{range_text} from {black:g} (black) to {white:g} (white){source}; "
         "if that is wrong, convert to 8 bits"
     )
     return EightBitImage(
@@ -111,11 +111,11 @@ def _integer_white(bits: int, low: float, high: float, *, spread: bool) -> float
 
     spread: whether all values are 8-bit values times 257, which is 8 bits scaled to 16.
     """
-    whole = bits - 1 if bits <= 16 else 16
-    if low < 0 or high >= 2**whole:
+    max_bits = bits - 1 if bits <= 16 else 16
+    if low < 0 or high >= 2**max_bits:
         return None
-    depths = () if high == 0 or (spread and whole == 16) else DEPTHS
-    return float(2 ** next((depth for depth in depths if high < 2**depth and depth < whole), whole) - 1)
+    depths = () if high == 0 or (spread and max_bits == 16) else DEPTHS
+    return float(2 ** next((depth for depth in depths if high < 2**depth and depth < max_bits), max_bits) - 1)
 
 
 def _float_white(low: float, high: float, *, spread: bool) -> float | None:
@@ -169,8 +169,10 @@ def _declared_white(image: ImageFile.ImageFile) -> int | None:
         return None
     for tag in (SMAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE):
         declared = tags.get(tag)
-        whites = [tag_number(each) for each in (declared if isinstance(declared, tuple) else (declared,))]
-        white = max((each for each in whites[: _COLOUR_CHANNELS[image.mode]] if each is not None), default=0)
+        whites = [tag_number(value) for value in (declared if isinstance(declared, tuple) else (declared,))]
+        white = max(
+            (value for value in whites[: _COLOUR_CHANNELS[image.mode]] if value is not None), default=0
+        )
         if 1 <= white < 255 and math.log2(white + 1).is_integer():
             return int(white)
     return None

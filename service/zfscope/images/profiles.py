@@ -129,18 +129,17 @@ def read_profile(data: bytes) -> IccProfile | None:
     """Parse an ICC profile; return None if the bytes are not a profile or are truncated."""
     if len(data) < _HEADER_BYTES + 4 or data[36:40] != b"acsp" or len(data) < int.from_bytes(data[:4]):
         return None
-    tags = _tags(data)
+    tags = _read_tags(data)
     name = _profile_name(tags.get(b"desc", b"")) or "unnamed"
     if data[16:20] == b"GRAY":
         return IccProfile(name, True)
     if _PRIMARIES.keys() <= tags.keys():
         return IccProfile(name, _has_srgb_primaries(tags) and _may_be_srgb_curve(tags.get(b"rTRC", b"")))
-    return IccProfile(
-        name, "srgb" in name.lower()
-    )  # profiles of lookup tables can only be identified by name
+    # Profiles of lookup tables can only be identified by name.
+    return IccProfile(name, "srgb" in name.lower())
 
 
-def _tags(data: bytes) -> dict[bytes, bytes]:
+def _read_tags(data: bytes) -> dict[bytes, bytes]:
     """Return the content of each tag of a profile, up to 4096 bytes."""
     count = min(int.from_bytes(data[_HEADER_BYTES : _HEADER_BYTES + 4]), _MAX_TAGS)
     table = data[_HEADER_BYTES + 4 :][: count * _TAG.size]

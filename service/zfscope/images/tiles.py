@@ -58,9 +58,9 @@ def crop_padded(picture: Rgb, box: Box) -> Rgb:
 
 def grey_outside(patch: Rgb, inside: Box) -> Rgb:
     """Return a patch that is grey outside a box; black there would look like a part of the photo."""
-    shown = np.full_like(patch, GREY)
-    shown[inside.slices] = patch[inside.slices]
-    return shown
+    greyed = np.full_like(patch, GREY)
+    greyed[inside.slices] = patch[inside.slices]
+    return greyed
 
 
 def mark_tile(tile: Image.Image, label: str, colour: Colour) -> Image.Image:
@@ -101,8 +101,8 @@ def panel_note(panel: Panel) -> str:
 def _visible_box(panel: Panel) -> Box:
     """Return the receptive field, or the whole picture if it covers it, as in fully connected layers."""
     height, width = panel.view.shape[:2]
-    whole = Box(0, 0, width, height)
-    return whole if panel.box.clip((height, width)) == whole else panel.box
+    whole_picture = Box(0, 0, width, height)
+    return whole_picture if panel.box.clip((height, width)) == whole_picture else panel.box
 
 
 def _fit_square(crop: Rgb, size_px: int) -> Image.Image:

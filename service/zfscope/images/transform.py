@@ -28,7 +28,8 @@ class Transformation:
     """Scaling and rotation about the crop's centre, followed by a translation.
 
     right_px, down_px: in pixels of the network's input, so that the same value means the same distance for
-    every photo. scale: 0.1 to 10; 2 shows everything twice as large. rotation_deg: counter-clockwise.
+    every photo. scale: 0.1 to 10; 2 shows everything twice as large, and less than 0.1 would leave too little
+    of the photo. rotation_deg: counter-clockwise.
     """
 
     right_px: float = 0.0
