@@ -54,7 +54,7 @@ def environment(
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example's folder, outside the checkout."""
-    folder = tmp_path_factory.mktemp("stranger") / EXAMPLE.name
+    folder = tmp_path_factory.mktemp("third-party") / EXAMPLE.name
     return shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
 
 
@@ -63,9 +63,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a fresh environment that sees the packages of this one."""
     home = tmp_path_factory.mktemp("fresh")
     venv.create(home, symlinks=True)
-    here = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
-    added = "".join(f"import site; site.addsitedir({folder!r})\n" for folder in here)
-    (Path(sysconfig.get_path("purelib", "venv", {"base": str(home)})) / "zfscope-tests.pth").write_text(added)
+    folders = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+    lines = "".join(f"import site; site.addsitedir({folder!r})\n" for folder in folders)
+    (Path(sysconfig.get_path("purelib", "venv", {"base": str(home)})) / "zfscope-tests.pth").write_text(lines)
     return home / "bin" / "python"
 
 
@@ -73,13 +73,13 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(python: Path, example: Path, environment: dict[str, str]) -> Run:
     """Runs Python in the fresh environment, with the example installed, and returns stdout."""
 
-    def run_python(*words: object, cwd: Path = example.parent) -> str:
-        command = [str(word) for word in (python, *words)]
-        done = subprocess.run(
+    def run_python(*arguments: object, cwd: Path = example.parent) -> str:
+        command = [str(argument) for argument in (python, *arguments)]
+        process = subprocess.run(
             command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
         )
-        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        assert process.returncode == 0, f"{shlex.join(command)}\n{process.stdout}{process.stderr}"
+        return process.stdout
 
     # Without an index, pip must find the installed dependencies of the example.
     run_python("-m", "pip", "--isolated", "install", "--no-index", "--no-build-isolation", example)
@@ -250,7 +250,7 @@ def test_reflection_is_enough_to_receive_the_same(address: str, photo: Path, exp
     (script,) = blocks("sh", containing="AnalysisService/Analyze")
     (request,) = re.findall(r"<<END\n(.*?)\nEND", script, flags=re.DOTALL)
     encoded = base64.b64encode(photo.read_bytes()).decode()
-    result = by_reflection(address, request.replace("$(base64 -w0 photo.jpg)", encoded))
+    result = call_by_reflection(address, request.replace("$(base64 -w0 photo.jpg)", encoded))
     assert set(result.tensors) == set(expected.tensors)
     for name, tensor in expected.tensors.items():
         values = np.frombuffer(result.tensors[name].data, "<f4").reshape(list(result.tensors[name].shape))
@@ -259,19 +259,20 @@ def test_reflection_is_enough_to_receive_the_same(address: str, photo: Path, exp
     assert [picture.png for picture in result.pictures] == [expected.pictures[0].png]
 
 
-def by_reflection(address: str, request: str) -> Any:
+def call_by_reflection(address: str, request: str) -> Any:
     """Call Analyze with a JSON request as grpcurl does, knowing only what the service reports."""
     with grpc.insecure_channel(address) as channel:
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         method = pool.FindServiceByName("zfscope.v1.AnalysisService").methods_by_name["Analyze"]
-        asked, answered = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
-        assert asked.DESCRIPTOR.file.pool is pool
+        request_type = GetMessageClass(method.input_type)
+        response_type = GetMessageClass(method.output_type)
+        assert request_type.DESCRIPTOR.file.pool is pool
         call = channel.unary_stream(
             "/zfscope.v1.AnalysisService/Analyze",
-            request_serializer=asked.SerializeToString,
-            response_deserializer=answered.FromString,
+            request_serializer=request_type.SerializeToString,
+            response_deserializer=response_type.FromString,
         )
-        *_, last = call(json_format.Parse(request, asked()), timeout=60)
+        *_, last = call(json_format.Parse(request, request_type()), timeout=60)
     return last.result
 
 
@@ -280,13 +281,13 @@ def test_its_own_tests_pass_where_it_is_installed(run: Run, example: Path) -> No
     assert re.search(r"\d+ passed in", printed)
 
 
-def test_it_keeps_the_contract_that_holds_for_every_analyzer(run: Run) -> None:
+def test_it_passes_the_contract_tests_of_all_analyzers(run: Run) -> None:
     contract = CHECKOUT / "tests" / "analyzers" / "test_contract.py"
     printed = run("-m", "pytest", "-p", "no:cacheprovider", "-k", "gradcam", contract, cwd=CHECKOUT)
     assert re.search(r"\d+ passed, \d+ deselected in", printed)
 
 
-def test_the_code_of_the_guide_is_that_of_the_package() -> None:
+def test_the_guide_shows_the_code_of_the_package() -> None:
     package = (EXAMPLE / "zfscope_gradcam" / "__init__.py").read_text()
     tests = (EXAMPLE / "tests" / "test_gradcam.py").read_text()
     shown = [block for block in blocks("python") if GUIDE_ADDRESS not in block]

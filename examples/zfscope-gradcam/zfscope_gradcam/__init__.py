@@ -118,13 +118,13 @@ def grad_cam(network: Network, traced: Trace, layer: str, index: int) -> tuple[T
 
 
 def cam_floor(traced: Trace, layer: str, weights: Tensor) -> float:
-    """Return the largest value of a map of evidence that rounding can cause, since its terms may cancel."""
+    """Return the largest value that rounding errors can cause in the map, since its terms may cancel."""
     terms = torch.einsum("k,kyx->yx", weights.abs(), traced.outputs[layer][0].abs())
     return rounding(float(terms.max()))
 
 
 def _scores_of(network: Network, traced: Trace, layer: str, maps: Tensor) -> Tensor:
-    """Run the layers above a layer again, from these maps of it; return the class scores, (1, classes)."""
+    """Run the layers above a layer on the given maps; return the class scores, (1, classes)."""
     outputs = {**traced.outputs, layer: maps}
     sources = network.spec.sources
     for step in _above(network.spec, layer):
@@ -154,7 +154,7 @@ def _check_maps(network: Network, layer: str) -> None:
 
 
 def _target_of(model: Model, traced: Trace, number: int | None) -> _Target:
-    """Return the class with this number, or the most likely one for None."""
+    """Return the class with this index, or the most likely one for None."""
     logits = array(traced.outputs[model.network.spec.scores])
     index = int(logits[0].argmax()) if number is None else number
     return _Target(index, model.labels[index], float(logits[0, index]), float(softmax(logits)[0, index]))
@@ -172,7 +172,7 @@ def _table_of(target: _Target) -> Table:
 
 
 def _draw(context: Context, layer: str, target: _Target, heat: Tensor, floor: float) -> Picture:
-    """Draw the photo, and next to it the map laid over it; values up to `floor` are rounding."""
+    """Draw the photo, and next to it the photo under the map; values up to `floor` are rounding errors."""
     view, name = context.images[0].views[0], target.label.name
     subject = "evidence" if float(heat.max()) > floor else "no evidence"
     caption = f"{subject} for '{name}' in the maps of {layer}"
