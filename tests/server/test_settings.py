@@ -78,7 +78,9 @@ def test_a_method_can_have_its_own_queue_limit(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_queue_limit_for_an_unknown_method_is_rejected() -> None:
-    with pytest.raises(ValidationError, match="no method 'Oclude'; there are ListModels, GetModel, Classify"):
+    with pytest.raises(
+        ValidationError, match="unknown method 'Oclude'; available: ListModels, GetModel, Classify"
+    ):
         Settings(queues={"Oclude": 2})
 
 

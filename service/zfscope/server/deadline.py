@@ -34,13 +34,13 @@ class DeadlineLimits:
 
 @asynccontextmanager
 async def time_limit(seconds: float) -> AsyncIterator[None]:
-    """Cancel the awaited work in the block after the given time. Raises TooLate then."""
+    """Cancel the block after the given number of seconds and raise TooLate."""
     try:
         async with asyncio.timeout(seconds) as timer:
             yield
     except TimeoutError as error:
         if timer.expired():
-            raise TooLate(f"the deadline has passed: the call had {seconds:.3g} s") from error
+            raise TooLate(f"the call exceeded its deadline of {seconds:.3g} s") from error
         raise
 
 
@@ -66,4 +66,4 @@ class CallCancellation:
         if self._ended.is_set():
             raise Cancelled("the client cancelled the call or disconnected")
         if time.monotonic() > self._deadline:
-            raise TooLate("the deadline has passed")
+            raise TooLate("the call exceeded its deadline")

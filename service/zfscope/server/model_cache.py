@@ -1,4 +1,4 @@
-"""ModelCache by name and version: loaded on first use, cached, and shared by all requests."""
+"""Cache of models by name and version: each is loaded on first use and shared by all requests."""
 
 import threading
 from collections import OrderedDict
@@ -51,7 +51,7 @@ class ModelCache:
         self._newest = {name: versions[-1] for name, versions in store.versions().items()}
         self._loader = NewVersionLoader(lambda key: store.stamp(*key), self._load_new)
         self._default = store.manifest(default).name
-        _warn_of_damage(store)
+        _warn_about_damage(store)
 
     @property
     def default(self) -> Key:
@@ -72,7 +72,7 @@ class ModelCache:
         return self._store.manifest(*self._key(name, version))
 
     def get_cached(self, name: str, version: int | None) -> LoadedModel | None:
-        """Like `get`, but return None for a model that is not in memory. Does not block."""
+        """Return a model as `get` does, or None if it is not in memory. Does not block."""
         return self._find(*self._resolve(name, version))
 
     def get(self, name: str, version: int | None) -> LoadedModel:
@@ -135,7 +135,7 @@ class ModelCache:
         return loaded
 
 
-def _warn_of_damage(store: ModelStore) -> None:
+def _warn_about_damage(store: ModelStore) -> None:
     for entry in store.listing():
         if isinstance(entry, DamagedEntry):
             _log.warning("damaged model", model=entry.name, version=entry.version, reason=entry.reason)

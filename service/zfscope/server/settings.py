@@ -38,13 +38,13 @@ _PORTS = {
 # Pairs of a setting and the setting that limits it.
 _ORDERED = (("default_deadline_s", "max_deadline_s"), ("max_image_bytes", "max_receive_bytes"))
 # gRPC's options are signed 32-bit integers, times in milliseconds.
-_MOST_BYTES = 2**31 - 1
-_MOST_S = 2_000_000
-_MOST_THREADS = 1024
-Bytes = Annotated[PositiveInt, Field(le=_MOST_BYTES)]
+_MAX_BYTES = 2**31 - 1
+_MAX_S = 2_000_000
+_MAX_THREADS = 1024
+Bytes = Annotated[PositiveInt, Field(le=_MAX_BYTES)]
 PREFIX = "ZFSCOPE_"
 # Variables read by clients, other commands, compose files and the Makefile, not by the service.
-OTHERS = frozenset(
+OTHER_VARIABLES = frozenset(
     f"{PREFIX}{name}"
     for name in (
         *("TLS", "TLS_CA", "TLS_CLIENT_CERTIFICATE", "TLS_CLIENT_KEY", "TLS_SERVER_NAME"),
@@ -102,11 +102,11 @@ class Settings(BaseSettings):
     )
     threads: PositiveInt | None = Field(
         default=None,
-        le=_MOST_THREADS,
+        le=_MAX_THREADS,
         description="Threads per forward pass; unset: the number of CPUs available to the process.",
     )
     workers: PositiveInt = Field(
-        default=2, le=_MOST_THREADS, description="Maximum number of analyses that run concurrently."
+        default=2, le=_MAX_THREADS, description="Maximum number of analyses that run concurrently."
     )
     queue: PositiveInt = Field(
         default=64, description="Maximum number of running and queued requests per method; more are rejected."
@@ -165,7 +165,7 @@ class Settings(BaseSettings):
         description="Maximum connections; more are closed. Unset: derived from the open-file limit.",
     )
     max_idle_s: PositiveFloat = Field(
-        default=300, le=_MOST_S, description="Seconds without calls after which a connection is closed."
+        default=300, le=_MAX_S, description="Seconds without calls after which a connection is closed."
     )
     max_receive_bytes: Bytes = Field(
         default=DecodeLimits.bytes + _REQUEST_OVERHEAD, description="Maximum size of a request, in bytes."
@@ -181,12 +181,12 @@ class Settings(BaseSettings):
     channelz: bool = Field(default=False, description="Serve connection statistics over grpc.channelz.v1.")
     keepalive_s: PositiveFloat = Field(
         default=40,
-        le=_MOST_S,
+        le=_MAX_S,
         description="Seconds without traffic after which the service sends a keepalive ping.",
     )
     keepalive_timeout_s: PositiveFloat = Field(
         default=40,
-        le=_MOST_S,
+        le=_MAX_S,
         description="Seconds to wait for a keepalive reply before the connection is closed.",
     )
     lame_duck_s: NonNegativeFloat = Field(
@@ -199,35 +199,35 @@ class Settings(BaseSettings):
 
     @field_validator("listen", "torchserve", "metrics_listen")
     @classmethod
-    def _is_an_address(cls, address: str, info: ValidationInfo) -> str:
+    def _check_address(cls, address: str, info: ValidationInfo) -> str:
         if not address and info.field_name == "metrics_listen":
             return address
         return str(parse_address(address, **_PORTS[info.field_name or ""]))
 
     @field_validator("traces_endpoint")
     @classmethod
-    def _is_a_url(cls, endpoint: str) -> str:
+    def _check_url(cls, endpoint: str) -> str:
         return endpoint and check_endpoint(endpoint)
 
     @model_validator(mode="after")
-    def _are_in_order(self) -> Self:
+    def _check_order(self) -> Self:
         """Reject a value above the setting that limits it, except a default: the limit caps it anyway.
 
         Raises InputError, not ValueError: pydantic's message for a ValueError would quote all settings.
         """
         for name, limit in _ORDERED:
-            value, most = getattr(self, name), getattr(self, limit)
-            if name in self.model_fields_set and value > most:
-                message = f"{name} is {value}, above {limit}, {most}; lower it, or raise {limit}"
+            value, maximum = getattr(self, name), getattr(self, limit)
+            if name in self.model_fields_set and value > maximum:
+                message = f"{name} is {value}, above {limit}, {maximum}; lower it, or raise {limit}"
                 raise InputError(message, field=name)
         return self
 
     @field_validator("queues")
     @classmethod
-    def _are_methods(cls, queues: Mapping[str, int]) -> Mapping[str, int]:
+    def _check_methods(cls, queues: Mapping[str, int]) -> Mapping[str, int]:
         unknown = sorted(set(queues) - set(METHOD_NAMES))
         if unknown:
-            raise ValueError(f"no method '{unknown[0]}'; there are {', '.join(METHOD_NAMES)}")
+            raise ValueError(f"unknown method '{unknown[0]}'; available: {', '.join(METHOD_NAMES)}")
         return queues
 
     @property
@@ -251,7 +251,7 @@ def unknown_variables() -> Iterator[tuple[str, str]]:
     settings = [f"{PREFIX}{name}".upper() for name in Settings.model_fields]
     for name in sorted(os.environ):
         upper = name.upper()
-        known = upper in settings or upper in OTHERS or _SERVICE_LINK.fullmatch(upper)
+        known = upper in settings or upper in OTHER_VARIABLES or _SERVICE_LINK.fullmatch(upper)
         if upper.startswith(PREFIX) and not known:
-            nearest = get_close_matches(upper, [*settings, *OTHERS], n=1, cutoff=0.75)
+            nearest = get_close_matches(upper, [*settings, *OTHER_VARIABLES], n=1, cutoff=0.75)
             yield name, "".join(nearest)

@@ -29,7 +29,7 @@ class _VersionState:
 
 
 class NewVersionLoader:
-    """Loads versions: tries each when first seen, and again once its files have stopped changing.
+    """Loads new versions: tries each when first seen, and again once its files have stopped changing.
 
     The files of a model that is being copied differ from one check to the next, so a failure is logged only
     when two checks find the same files.

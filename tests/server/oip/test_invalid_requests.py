@@ -37,7 +37,7 @@ ONE = bytes(4 * 3 * 32 * 32)
 FILES = {"name": "images", "datatype": "BYTES"}
 CONTENTS = pb.InferTensorContents
 BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
-    "no input": (Request(), "inputs", "no images; give the input 'input' or 'images'"),
+    "no input": (Request(), "inputs", "no images; send the input 'input' or 'images'"),
     "two inputs": (
         Request(inputs=[tensor(), tensor()], raw_input_contents=[ONE, ONE]),
         "inputs",
@@ -220,7 +220,7 @@ def test_requests_over_the_limits_are_rejected(
         fits = stub.ModelInfer(raw_tensors(two, outputs=wanting("logits", "conv1")))
 
     assert (many.code, many.field) == (EXHAUSTED, "inputs[0].shape")
-    assert "3 images; one request may send 2" in many.message
+    assert "3 images; one request may send up to 2" in many.message
     assert (large.code, large.field) == (EXHAUSTED, "outputs")
     assert "the outputs take 18,848 bytes; the limit of a response is 10,000" in large.message
     assert sum(map(len, fits.raw_output_contents)) == 2 * 4 * (4 + 6 * 14 * 14)

@@ -42,9 +42,9 @@ class CallRecord:
 class CallInterceptor(Interceptor):
     """Records all calls of known methods in metrics and traces, and assigns request ids.
 
-    The request id is the client's `x-request-id` if it is valid, otherwise a new one. It is added to the
-    call's log lines, initial and trailing metadata. The trailing metadata of a response also has the maximum
-    request size.
+    The request id is the client's `x-request-id` if it is valid, otherwise a new one. It appears in the
+    call's log lines and in its initial and trailing metadata. The trailing metadata of a response also has
+    the maximum request size.
     """
 
     def __init__(self, metrics: Metrics, *, max_receive_bytes: int) -> None:

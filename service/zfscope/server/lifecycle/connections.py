@@ -17,9 +17,8 @@ _log = structlog.get_logger("zfscope.server")
 
 def raise_open_file_limit() -> None:
     """Raise the limit of open files of this process to the maximum allowed without privileges."""
-    with suppress(
-        ImportError, OSError, ValueError
-    ):  # no such module on Windows; macOS rejects an infinite limit
+    # ImportError: Windows lacks the module. ValueError: macOS rejects an infinite limit.
+    with suppress(ImportError, OSError, ValueError):
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -90,12 +90,8 @@ class HealthMonitor:
         interval_s: float = INTERVAL_S,
     ) -> None:
         """full_passes: run a forward pass in every check; nothing less detects a failing GPU."""
-        self._models, self._health, self._full_passes, self._interval_s = (
-            models,
-            health,
-            full_passes,
-            interval_s,
-        )
+        self._models, self._health = models, health
+        self._full_passes, self._interval_s = full_passes, interval_s
         self._passed = asyncio.Event()
 
     async def wait_for_first_pass(self) -> None:
@@ -116,7 +112,7 @@ class HealthMonitor:
             await asyncio.sleep(self._interval_s)
 
     def _check(self, *, full_pass: bool) -> Exception | None:
-        """Return the runtime's error, if any; no error of any kind may leave the status at SERVING."""
+        """Return the runtime's error, if any. All exceptions count: none may leave the status at SERVING."""
         try:
             loaded = self._models.get("", None)
             if full_pass:

@@ -14,10 +14,10 @@ _log = structlog.get_logger("zfscope.server")
 
 
 def stop_signal() -> "asyncio.Future[int]":
-    """Return a future of the first SIGTERM, SIGINT or SIGHUP; a second one kills the process."""
+    """Return a future of the number of the first SIGTERM, SIGINT or SIGHUP; a second kills the process."""
     loop = asyncio.get_running_loop()
     stopped = loop.create_future()
-    # Windows lacks SIGHUP; nohup ignores it, and it must stay ignored then.
+    # Windows has no SIGHUP. Under nohup it is ignored, and must stay so.
     hangup = [
         number
         for number in signal.Signals
@@ -45,7 +45,7 @@ def stop_signal() -> "asyncio.Future[int]":
 async def drain(
     admission: AdmissionControl, health: HealthService, *, lame_duck_s: float, grace_s: float
 ) -> int:
-    """Stop serving: report NOT_SERVING, wait, reject new requests and wait for those in progress.
+    """Report NOT_SERVING, reject new requests after the lame-duck time, and wait for those in progress.
 
     lame_duck_s: seconds for load balancers to notice NOT_SERVING. grace_s: seconds for requests in progress.
     Returns the number of requests aborted after the grace time.

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol: models and analyzers as its clients know them."""
+"""Open Inference Protocol (KServe v2): access to models and analyzers for its clients."""

@@ -26,7 +26,7 @@ PICTURES, ANALYSIS = "pictures", "analysis"
 def infer(
     backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: CallCancellation
 ) -> pb.ModelInferResponse:
-    """Answer a ModelInfer request for an analyzer. Blocks."""
+    """Handle a ModelInfer call for an analyzer. Blocks."""
     analyzer = backend.registry.analyzer(target.analyzer)
     wanted = requested_outputs(request, (PICTURES, ANALYSIS))
     for output in wanted:
@@ -48,8 +48,8 @@ def infer(
         under="parameters",
     )
     outcome = analyze(backend, call, check_cancelled=cancel.check)
-    model, given = outcome.model, _arrays(outcome.analysis)
-    outputs = {output.name: _given(output, given) for output in wanted}
+    model, arrays = outcome.model, _arrays(outcome.analysis)
+    outputs = {output.name: _select(output, arrays) for output in wanted}
     return answer_to_wire(
         request,
         model=target.title(model.name),
@@ -77,8 +77,8 @@ def _json_values(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _given(output: RequestedOutput, given: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    if output.name not in given:
-        message = f"output '{output.name:.80}' not found; available: {', '.join(given)}"
+def _select(output: RequestedOutput, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    if output.name not in arrays:
+        message = f"output '{output.name:.80}' not found; available: {', '.join(arrays)}"
         raise NotFound(message, field=f"{output.field}.name")
-    return np.asarray(given[output.name])
+    return np.asarray(arrays[output.name])

@@ -1,4 +1,4 @@
-"""What models and analyzers read and return, in the protocol's words. No weights are loaded."""
+"""Inputs and outputs of models and analyzers, as protocol metadata. No weights are loaded."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,28 +18,28 @@ Metadata = pb.ModelMetadataResponse.TensorMetadata
 
 
 def metadata(backend: Backend, target: InferTarget) -> pb.ModelMetadataResponse:
-    """Answer a ModelMetadata. Blocks."""
-    found = _config(backend, target)
-    model, batch = found.name.partition("/")[0], (_ANY,) if found.max_batch_size else ()
+    """Handle a ModelMetadata call. Blocks."""
+    described = _config(backend, target)
+    model, batch = described.name.partition("/")[0], (_ANY,) if described.max_batch_size else ()
     versions = sorted(known.version for known in backend.models.store.manifests() if known.name == model)
 
-    def tensors(described: Iterable[pb.ModelInput | pb.ModelOutput]) -> list[Metadata]:
+    def tensors(fields: Iterable[pb.ModelInput | pb.ModelOutput]) -> list[Metadata]:
         return [
             Metadata(name=each.name, datatype=_DATATYPES[each.data_type], shape=(*batch, *each.dims))
-            for each in described
+            for each in fields
         ]
 
     return pb.ModelMetadataResponse(
-        name=found.name,
+        name=described.name,
         versions=[str(version) for version in versions],
-        platform=found.platform,
-        inputs=tensors(found.input),
-        outputs=tensors(found.output),
+        platform=described.platform,
+        inputs=tensors(described.input),
+        outputs=tensors(described.output),
     )
 
 
 def config(backend: Backend, target: InferTarget) -> pb.ModelConfigResponse:
-    """Answer a ModelConfig. Blocks."""
+    """Handle a ModelConfig call. Blocks."""
     return pb.ModelConfigResponse(config=_config(backend, target))
 
 

@@ -52,7 +52,9 @@ def parse_images(request: pb.ModelInferRequest) -> ImageInput | None:
     """
     if len(request.inputs) > 1:
         names = ", ".join(f"'{tensor.name:.80}'" for tensor in request.inputs[:2])
-        raise InputError(f"{len(request.inputs)} inputs, {names} ...; send one, {_either()}", field="inputs")
+        raise InputError(
+            f"{len(request.inputs)} inputs, {names} ...; send one, {_allowed_inputs()}", field="inputs"
+        )
     if len(request.raw_input_contents) not in (0, len(request.inputs)):
         message = (
             f"{len(request.raw_input_contents)} for {len(request.inputs)} inputs; send one for each, or none"
@@ -63,7 +65,7 @@ def parse_images(request: pb.ModelInferRequest) -> ImageInput | None:
     tensor, field = request.inputs[0], "inputs[0]"
     _check_metadata(tensor, field)
     raw = request.raw_input_contents[0] if request.raw_input_contents else None
-    return _sent(tensor, raw, field)
+    return _read_input(tensor, raw, field)
 
 
 def numbers_of(sent: ImageInput) -> NDArray[np.float32]:
@@ -79,7 +81,9 @@ def images_to_wire(sent: ImageInput, scale: TensorScale = "normalised") -> dict[
 
 def _check_metadata(tensor: Tensor, field: str) -> None:
     if tensor.name not in TYPES:
-        raise InputError(f"input '{tensor.name:.80}' not found; send {_either()}", field=f"{field}.name")
+        raise InputError(
+            f"input '{tensor.name:.80}' not found; send {_allowed_inputs()}", field=f"{field}.name"
+        )
     wanted = TYPES[tensor.name]
     if tensor.datatype != wanted:
         message = f"datatype '{tensor.datatype:.80}' of '{tensor.name}' is invalid; expected {wanted}"
@@ -96,18 +100,18 @@ def _check_metadata(tensor: Tensor, field: str) -> None:
         raise InputError(message, field=f"{field}.shape")
 
 
-def _sent(tensor: Tensor, raw: bytes | None, field: str) -> ImageInput:
+def _read_input(tensor: Tensor, raw: bytes | None, field: str) -> ImageInput:
     """Return an input. Raises InputError unless its size matches its shape."""
     shape, contents = tuple(tensor.shape), _CONTENTS[tensor.datatype]
-    elements, given = math.prod(shape), [found.name for found, _ in tensor.contents.ListFields()]
+    elements, filled = math.prod(shape), [field.name for field, _ in tensor.contents.ListFields()]
     if raw is not None:
-        if given:
+        if filled:
             message = f"both {contents} and raw contents are set; send one of them"
             raise InputError(message, field=f"{field}.contents")
         _check_bytes(tensor.datatype, len(raw), shape, elements)
         return ImageInput(tensor.name, shape, raw, (), "raw_input_contents[0]")
-    if given != [contents]:
-        message = f"{', '.join(given) or 'nothing'} is set; send {tensor.datatype} raw or in {contents}"
+    if filled != [contents]:
+        message = f"{', '.join(filled) or 'nothing'} is set; send {tensor.datatype} raw or in {contents}"
         raise InputError(message, field=f"{field}.contents")
     data = getattr(tensor.contents, contents)
     if len(data) != elements:
@@ -155,5 +159,5 @@ def _files(sent: ImageInput) -> Sequence[bytes]:
     return elements
 
 
-def _either() -> str:
+def _allowed_inputs() -> str:
     return " or ".join(f"'{name}' ({datatype})" for name, datatype in TYPES.items())

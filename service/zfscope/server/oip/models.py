@@ -65,12 +65,12 @@ class InferRequest:
 async def infer(
     backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: CallCancellation
 ) -> pb.ModelInferResponse:
-    """Answer a ModelInfer request for a model; its passes are shared with other requests."""
+    """Handle a ModelInfer call for a model; its forward passes are batched with those of other requests."""
     parsed = await backend.readers.run(partial(read, backend, request, target, cancel))
     scores = await backend.batcher.forward(parsed.loaded, parsed.pixels) if parsed.scores else None
     layers = await backend.batcher.outputs(parsed.loaded, parsed.pixels, parsed.layers)
-    answer = partial(response_of, request, parsed, {**_scores(scores), **layers})
-    return await backend.readers.run(answer) if layers else answer()
+    respond = partial(response_of, request, parsed, {**_scores(scores), **layers})
+    return await backend.readers.run(respond) if layers else respond()
 
 
 def read(
@@ -85,7 +85,7 @@ def read(
         _check_wanted(output, known)
     sent = parse_images(request)
     if sent is None:
-        raise InputError("no images; give the input 'input' or 'images'", field="inputs")
+        raise InputError("no images; send the input 'input' or 'images'", field="inputs")
     _check_images(sent, model, backend.settings.max_images)
     _check_answer(sent.images, [known[output.name] for output in wanted], backend.settings.max_send_bytes)
     pixels, warnings = _pixels(backend, sent, model, cancel, scale_of(request, sent))
@@ -93,11 +93,11 @@ def read(
 
 
 def response_of(
-    request: pb.ModelInferRequest, parsed: InferRequest, given: Mapping[str, Floats]
+    request: pb.ModelInferRequest, parsed: InferRequest, arrays: Mapping[str, Floats]
 ) -> pb.ModelInferResponse:
     """Return the response with the requested outputs."""
     model = parsed.loaded.model
-    outputs = {output.name: _as_wanted(given[output.name], output, model) for output in parsed.wanted}
+    outputs = {output.name: _format_output(arrays[output.name], output, model) for output in parsed.wanted}
     return answer_to_wire(
         request, model=model.name, version=model.version, outputs=outputs, warnings=parsed.warnings
     )
@@ -114,7 +114,7 @@ def _check_wanted(output: RequestedOutput, known: Mapping[str, Shape]) -> None:
         raise InputError(message, field=f"{output.field}.parameters")
 
 
-def _check_images(sent: ImageInput, model: Model, most: int) -> None:
+def _check_images(sent: ImageInput, model: Model, limit: int) -> None:
     spec = model.spec
     wanted = (spec.input_channels, spec.input_size, spec.input_size)
     if sent.name == INPUT and sent.shape[1:] != wanted:
@@ -123,14 +123,16 @@ def _check_images(sent: ImageInput, model: Model, most: int) -> None:
             f"expected [images, {', '.join(map(str, wanted))}]"
         )
         raise InputError(message, field="inputs[0].shape")
-    if sent.images > most:
-        raise TooMuchWork(f"{sent.images} images; one request may send {most}", field="inputs[0].shape")
+    if sent.images > limit:
+        raise TooMuchWork(
+            f"{sent.images} images; one request may send up to {limit}", field="inputs[0].shape"
+        )
 
 
-def _check_answer(images: int, wanted: Sequence[Shape], most: int) -> None:
+def _check_answer(images: int, wanted: Sequence[Shape], limit: int) -> None:
     size = 4 * images * sum(math.prod(shape) for shape in wanted)
-    if size > most:
-        message = f"the outputs take {size:,} bytes; the limit of a response is {most:,}"
+    if size > limit:
+        message = f"the outputs take {size:,} bytes; the limit of a response is {limit:,}"
         raise TooMuchWork(f"{message}; request fewer outputs or send fewer images", field="outputs")
 
 
@@ -141,10 +143,10 @@ def _pixels(
     pixels, warnings = [], list(model.warnings)
     if sent.name == INPUT:
         mean = model.mean_image
-        for place, numbers in enumerate(numbers_of(sent)):
+        for index, numbers in enumerate(numbers_of(sent)):
             cancel.check()
             read = read_tensor(
-                numbers, model.preprocessing, mean_image=mean, scale=scale, field=f"{INPUT}[{place}]"
+                numbers, model.preprocessing, mean_image=mean, scale=scale, field=f"{INPUT}[{index}]"
             )
             pixels.append(read.pixels[None])
             warnings += read.warnings
@@ -163,14 +165,14 @@ def _scores(logits: Floats | None) -> dict[str, Floats]:
     return {LOGITS: logits, PROBABILITIES: softmax(logits).astype(np.float32)}
 
 
-def _as_wanted(given: Floats, output: RequestedOutput, model: Model) -> NDArray[Any]:
-    """Return scores unchanged, or the most likely classes as `SCORE:INDEX:LABEL`, (N, classes)."""
+def _format_output(values: Floats, output: RequestedOutput, model: Model) -> NDArray[Any]:
+    """Return values unchanged, or the most likely classes as `SCORE:INDEX:LABEL`, (N, classes)."""
     if not output.classes:
-        return given
-    likeliest = np.argsort(-given, axis=1, kind="stable")[:, : output.classes]
+        return values
+    most_likely = np.argsort(-values, axis=1, kind="stable")[:, : output.classes]
     texts = [
         f"{row[index]:f}:{index}:{model.labels[index].name}".encode()
-        for row, places in zip(given, likeliest, strict=True)
-        for index in places
+        for row, indices in zip(values, most_likely, strict=True)
+        for index in indices
     ]
-    return bytes_array(texts).reshape(likeliest.shape)
+    return bytes_array(texts).reshape(most_likely.shape)

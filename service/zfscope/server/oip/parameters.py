@@ -79,24 +79,26 @@ def scale_of(request: pb.ModelInferRequest, sent: ImageInput | None) -> TensorSc
     """
     if TENSOR_SCALE not in request.parameters:
         return "normalised"
-    word, field = request.parameters[TENSOR_SCALE].string_param, f"parameters.{TENSOR_SCALE}"
+    scale, field = request.parameters[TENSOR_SCALE].string_param, f"parameters.{TENSOR_SCALE}"
     if sent is None or sent.name != INPUT:
         raise InputError(f"{TENSOR_SCALE} applies to the input '{INPUT}' only; leave it out", field=field)
-    if word not in SCALES:
-        raise InputError(f"{TENSOR_SCALE} is '{word:.80}'; allowed: {', '.join(SCALES)}", field=field)
-    return next(scale for scale in SCALES if scale == word)
+    if scale not in SCALES:
+        raise InputError(f"{TENSOR_SCALE} is '{scale:.80}'; allowed: {', '.join(SCALES)}", field=field)
+    return next(known for known in SCALES if known == scale)
 
 
 def _value(name: str, value: pb.InferParameter, fields: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
     kind, field = value.WhichOneof("parameter_choice"), f"parameters.{name}"
     if kind is None:
         raise InputError(f"{name} has no value", field=field)
-    given: Any = getattr(value, kind)
-    if isinstance(given, float) and not math.isfinite(given):
-        raise InputError(f"{name} is {given}, which is not finite", field=field)
+    content: Any = getattr(value, kind)
+    if isinstance(content, float) and not math.isfinite(content):
+        raise InputError(f"{name} is {content}, which is not finite", field=field)
     if kind != "string_param" or takes_text(fields.get(name, {"type": "string"}), schema):
-        return given
+        return content
     try:
-        return json.loads(given)
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is '{given:.80}', which is not valid JSON: {error}", field=field) from error
+        raise InputError(
+            f"{name} is '{content:.80}', which is not valid JSON: {error}", field=field
+        ) from error

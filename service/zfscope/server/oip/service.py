@@ -1,4 +1,4 @@
-"""GRPCInferenceService: models and analyzers, as clients of the Open Inference Protocol call them."""
+"""GRPCInferenceService of the Open Inference Protocol, for models and analyzers."""
 
 from functools import partial
 from importlib.metadata import version
@@ -20,10 +20,10 @@ _log = structlog.get_logger("zfscope.server")
 
 
 class InferenceService(GRPCInferenceServiceServicer):
-    """Answers for models and analyzers alike; those are called MODEL/ANALYZER."""
+    """Runs models and analyzers; the model name of an analyzer is MODEL/ANALYZER."""
 
     def __init__(self, backend: Backend, health: HealthService) -> None:
-        """health: what readiness follows."""
+        """health: its status is the readiness of the server and of all models."""
         self._backend = backend
         self._health = health
 
@@ -65,7 +65,7 @@ class InferenceService(GRPCInferenceServiceServicer):
 
 
 def can_run(backend: Backend, target: InferTarget) -> bool:
-    """Return whether a request for a model would find it; it is loaded to find out. Blocks."""
+    """Return whether a model or analyzer can run requests; loads the model. Blocks."""
     try:
         backend.models.get(target.model, target.version).runtime.check()
         if target.analyzer:

@@ -1,1 +1,1 @@
-"""The RPCs, a file for each service: decode, call, encode."""
+"""gRPC services, one module each; a method decodes the request, makes the call and encodes the result."""

@@ -50,7 +50,7 @@ class AnalysisService(AnalysisServiceServicer):
             async for progress in messages.read_until(running):
                 yield progress
             yield await running
-        finally:  # cancel now: while a stalled reader blocks the call, the call itself does not end
+        finally:  # a stalled reader delays the end of the call, on which the work is otherwise cancelled
             cancel.cancel()
 
 

@@ -116,23 +116,23 @@ def _photos(request: Any, limits: DecodeLimits) -> dict[str, Prepare]:
     return prepared_by_field(images_by_field(request.images), limits) if "images" in names else {}
 
 
-def _check_units(request: pb.ProjectRequest, most: int) -> Callable[[Model, Any], None]:
+def _check_units(request: pb.ProjectRequest, limit: int) -> Callable[[Model, Any], None]:
     """Raise TooMuchWork for too many units; return a check of `top`, which needs the model and parameters."""
     if request.units and request.HasField("top"):
         raise InputError(f"top is {request.top}, but units are set too; set only one of them", field="top")
-    _check_count(len(request.units), most, field="units")
+    _check_count(len(request.units), limit, field="units")
 
     def check_top(model: Model, params: Any) -> None:
         maps = model.network.shapes.get(params.layer, (0,))[0]
         if request.top <= maps:  # the analyzer itself rejects a larger number
-            _check_count(request.top, most, field="top")
+            _check_count(request.top, limit, field="top")
 
     return check_top
 
 
-def _check_count(units: int, most: int, *, field: str) -> None:
-    if units > most:
-        raise TooMuchWork(f"{units} units; one request may have up to {most}", field=field)
+def _check_count(units: int, limit: int, *, field: str) -> None:
+    if units > limit:
+        raise TooMuchWork(f"{units} units; one request may have up to {limit}", field=field)
 
 
 def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeLimits) -> AnalysisCall:

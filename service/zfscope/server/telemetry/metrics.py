@@ -21,6 +21,7 @@ from zfscope.server.telemetry.log import lines_lost
 from zfscope.server.telemetry.tracing import span
 from zfscope.store import Model
 
+# Buckets of histograms, and labels of calls.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _SHORT_SECONDS = (0.001, 0.0025, *_SECONDS)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64)
@@ -87,11 +88,11 @@ class Metrics:
         self._batch.labels(model, version).observe(images)
         self._forward.labels(model, version).observe(seconds)
 
-    def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(name, what, labels, registry=self.registry)
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(name, description, labels, registry=self.registry)
 
-    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, what, labels, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, description: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, description, labels, buckets=buckets, registry=self.registry)
 
 
 class _LogLines(Collector):
@@ -114,12 +115,12 @@ class InstrumentedRuntime:
 
     @property
     def name(self) -> str:
-        """The name of the runtime."""
+        """Name of the runtime."""
         return self._runtime.name
 
     @property
     def title(self) -> str:
-        """The title of the runtime."""
+        """Title of the runtime."""
         return self._runtime.title
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:

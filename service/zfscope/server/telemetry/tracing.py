@@ -59,7 +59,7 @@ class CallSpan:
 
 @contextmanager
 def span(name: str, **attributes: str | int) -> Iterator[None]:
-    """Record a part of the current call as a span; do nothing without a current span, as in a batch."""
+    """Record the block as a child of the current span; do nothing without one, such as in a batch."""
     if not trace.get_current_span().is_recording():
         yield
         return
