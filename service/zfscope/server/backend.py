@@ -29,9 +29,9 @@ _MIN_READERS = 4
 class WorkerPool:
     """Thread pool for blocking calls, with an unbounded queue: admission control limits the calls."""
 
-    def __init__(self, threads: int, *, waited: Callable[[float], object] = lambda _: None) -> None:
-        """waited: called on the worker thread with the seconds that a call was queued."""
-        self._waited = waited
+    def __init__(self, threads: int, *, observe_wait: Callable[[float], object] = lambda _: None) -> None:
+        """observe_wait: called on the worker thread with the seconds that a call was queued."""
+        self._observe_wait = observe_wait
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="zfscope")
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -47,7 +47,7 @@ class WorkerPool:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, work: Callable[[], T], queued_at: float) -> T:
-        self._waited(time.perf_counter() - queued_at)
+        self._observe_wait(time.perf_counter() - queued_at)
         with span("work"):
             return _call_safely(work)
 
@@ -88,15 +88,15 @@ class Backend:
         self.registry = load_analyzers(settings.analyzers)
         # readers: short calls, such as reading manifests and decoding photos. workers: analyses.
         self.readers = WorkerPool(
-            max(_MIN_READERS, self._threads), waited=partial(metrics.record_wait, "readers")
+            max(_MIN_READERS, self._threads), observe_wait=partial(metrics.record_wait, "readers")
         )
-        self.workers = WorkerPool(settings.workers, waited=partial(metrics.record_wait, "workers"))
+        self.workers = WorkerPool(settings.workers, observe_wait=partial(metrics.record_wait, "workers"))
         self.batcher = Batcher(
             size=settings.batch_size,
             delay_s=settings.batch_delay_s,
             queue=settings.batch_queue,
             models=settings.kept_models,
-            waited=partial(metrics.record_wait, "batches"),
+            observe_wait=partial(metrics.record_wait, "batches"),
         )
 
     @property

@@ -68,20 +68,20 @@ class Batcher:
         delay_s: float,
         queue: int,
         models: int,
-        waited: Callable[[float], object] = lambda _: None,
+        observe_wait: Callable[[float], object] = lambda _: None,
     ) -> None:
         """size: maximum images per pass. queue: maximum queued images per model.
 
         delay_s: maximum seconds, from the end of a pass, that the next one waits for as many images as were
         in that pass or queued when it ended: clients often send the next request right after a response. A
         client that sends one image at a time, with no other client, never waits.
-        models: maximum number of concurrent passes, each of a different model. waited: called with the
+        models: maximum number of concurrent passes, each of a different model. observe_wait: called with the
         seconds that each image was queued.
         """
         self._size = size
         self._delay_s = delay_s
         self._max_queued = queue
-        self._waited = waited
+        self._observe_wait = observe_wait
         self._passes = _PassPool(models)
         self._queues: dict[LoadedModel, _ModelQueue] = {}
 
@@ -128,7 +128,7 @@ class Batcher:
     def _queue_of(self, loaded: LoadedModel) -> "_ModelQueue":
         queue = self._queues.get(loaded)
         if queue is None or queue.task.done():
-            queue = _ModelQueue(loaded.runtime, self._passes, self._size, self._delay_s, self._waited)
+            queue = _ModelQueue(loaded.runtime, self._passes, self._size, self._delay_s, self._observe_wait)
             self._queues[loaded] = queue
             queue.task.add_done_callback(partial(self._forget, loaded, queue))
         return queue
@@ -193,13 +193,13 @@ class _ModelQueue:
         passes: _PassPool,
         size: int,
         delay_s: float,
-        waited: Callable[[float], object],
+        observe_wait: Callable[[float], object],
     ) -> None:
         self._runner = _BatchRunner(runtime, size)
         self._passes = passes
         self._size = size
         self._delay_s = delay_s
-        self._waited = waited
+        self._observe_wait = observe_wait
         self._items: deque[_QueuedImage] = deque()
         self._expected = 1
         self._closed = False
@@ -265,7 +265,7 @@ class _ModelQueue:
         batch = [item for item in pending if item.wants_scores == pending[0].wants_scores][: self._size]
         self._items = deque(item for item in pending if item not in batch)
         for item in batch:
-            self._waited(time.perf_counter() - item.queued_at)
+            self._observe_wait(time.perf_counter() - item.queued_at)
         return batch
 
     async def _run_batch(self, items: Sequence[_QueuedImage]) -> None:

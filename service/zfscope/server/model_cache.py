@@ -9,7 +9,7 @@ import torch
 
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes import LoadedModel, Runtime, load_model
-from zfscope.server.store_watch import Key, NewVersionLoader
+from zfscope.server.store_watch import ModelKey, NewVersionLoader
 from zfscope.store import DamagedEntry, Manifest, Model, ModelStore
 
 _log = structlog.get_logger("zfscope.server")
@@ -45,7 +45,7 @@ class ModelCache:
         self._create_runtime = create_runtime
         self._max_models = keep
         self._device = device
-        self._cached: OrderedDict[Key, LoadedModel] = OrderedDict()
+        self._cached: OrderedDict[ModelKey, LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
         self._load_lock = threading.Lock()
         self._newest = {name: versions[-1] for name, versions in store.versions().items()}
@@ -54,7 +54,7 @@ class ModelCache:
         _warn_about_damage(store)
 
     @property
-    def default(self) -> Key:
+    def default(self) -> ModelKey:
         """Name and version of the model for requests that name none."""
         return self._default, self._newest[self._default]
 
@@ -97,11 +97,11 @@ class ModelCache:
         for key in self._new_versions():
             self._loader.check(key)
 
-    def _new_versions(self) -> Iterator[Key]:
+    def _new_versions(self) -> Iterator[ModelKey]:
         for name, versions in self._store.versions().items():
             yield from ((name, version) for version in versions if version > self._newest.get(name, 0))
 
-    def _load_new(self, key: Key) -> None:
+    def _load_new(self, key: ModelKey) -> None:
         self.get(*key).warm_up()
         name, version = key
         self._newest[name] = version
@@ -112,7 +112,7 @@ class ModelCache:
         name = name or self._default
         return name, self._newest.get(name) if version is None else version
 
-    def _key(self, name: str, version: int | None) -> Key:
+    def _key(self, name: str, version: int | None) -> ModelKey:
         manifest = self._store.manifest(*self._resolve(name, version))
         return manifest.name, manifest.version
 
@@ -124,7 +124,7 @@ class ModelCache:
                 self._cached.move_to_end((name, version))
             return self._cached.get((name, version))
 
-    def _load(self, key: Key) -> LoadedModel:
+    def _load(self, key: ModelKey) -> LoadedModel:
         loaded = load_model(self._store, *key, self._create_runtime, device=self._device)
         loaded.build_network()
         with self._lock:

@@ -9,7 +9,7 @@ import structlog
 from zfscope.errors import ZfscopeError
 
 # Model name and version.
-Key = tuple[str, int]
+ModelKey = tuple[str, int]
 # Seconds between two checks of the store.
 INTERVAL_S = 2.0
 _log = structlog.get_logger("zfscope.server")
@@ -35,12 +35,12 @@ class NewVersionLoader:
     when two checks find the same files.
     """
 
-    def __init__(self, stamp: Callable[[Key], Hashable], load: Callable[[Key], None]) -> None:
+    def __init__(self, stamp: Callable[[ModelKey], Hashable], load: Callable[[ModelKey], None]) -> None:
         """stamp: returns a value that changes with a version's files. load: loads a version and serves it."""
         self._stamp, self._load = stamp, load
-        self._states: dict[Key, _VersionState] = {}
+        self._states: dict[ModelKey, _VersionState] = {}
 
-    def check(self, key: Key) -> None:
+    def check(self, key: ModelKey) -> None:
         """Load a version that is not served yet, if it is complete. A failure is logged, not raised."""
         before, stamp = self._states.get(key), self._stamp_of(key)
         if before is not None and before.stamp != stamp:
@@ -48,13 +48,13 @@ class NewVersionLoader:
         elif before is None or not before.logged:
             self._try(key, before or _VersionState(stamp), settled=before is not None)
 
-    def _try(self, key: Key, state: _VersionState, *, settled: bool) -> None:
+    def _try(self, key: ModelKey, state: _VersionState, *, settled: bool) -> None:
         reason = state.reason or self._load_error(key)
         if reason and settled:
             _log.warning("model rejected", model=key[0], version=key[1], reason=reason)
         self._states[key] = _VersionState(state.stamp, reason, logged=settled)
 
-    def _load_error(self, key: Key) -> str:
+    def _load_error(self, key: ModelKey) -> str:
         """Load a version; return the reason if that fails, else an empty string."""
         try:
             self._load(key)
@@ -64,7 +64,7 @@ class NewVersionLoader:
             return f"{type(error).__name__}: {error}"
         return ""
 
-    def _stamp_of(self, key: Key) -> Hashable:
+    def _stamp_of(self, key: ModelKey) -> Hashable:
         try:
             return self._stamp(key)
         except (OSError, ZfscopeError) as error:  # files may appear and vanish during the check

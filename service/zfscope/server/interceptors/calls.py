@@ -67,7 +67,7 @@ class CallInterceptor(Interceptor):
     def _record(self, call: CallRecord, metadata: Metadata, context: Context) -> Iterator[None]:
         """Record the start and the outcome of a call.
 
-        Context variables are not reset at the end: each call runs in its own task, which ends with it.
+        Context variables are not reset at the end: they end with the task of the call.
         """
         _current.set(call)
         span, started = CallSpan(call.method, call.request_id, metadata), time.perf_counter()

@@ -16,7 +16,7 @@ _log = structlog.get_logger("zfscope.server")
 def stop_signal() -> "asyncio.Future[int]":
     """Return a future of the number of the first SIGTERM, SIGINT or SIGHUP; a second kills the process."""
     loop = asyncio.get_running_loop()
-    stopped = loop.create_future()
+    received = loop.create_future()
     # Windows has no SIGHUP. Under nohup it is ignored, and must stay so.
     hangup = [
         number
@@ -26,20 +26,20 @@ def stop_signal() -> "asyncio.Future[int]":
     handled = (signal.SIGTERM, signal.SIGINT, *hangup)
 
     def on_signal(number: int) -> None:
-        if not stopped.done():  # two signals may have arrived together
-            stopped.set_result(number)
-        for each in handled:  # restore the default: the next signal kills the process
+        if not received.done():  # two signals may have arrived together
+            received.set_result(number)
+        for handled_number in handled:  # restore the default: the next signal kills the process
             try:
-                loop.remove_signal_handler(each)
+                loop.remove_signal_handler(handled_number)
             except NotImplementedError:
-                signal.signal(each, signal.SIG_DFL)
+                signal.signal(handled_number, signal.SIG_DFL)
 
     for number in handled:
         try:
             loop.add_signal_handler(number, on_signal, number)
         except NotImplementedError:  # on Windows event loops do not handle signals
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(on_signal, number))
-    return stopped
+    return received
 
 
 async def drain(

@@ -28,12 +28,12 @@ def infer(
 ) -> pb.ModelInferResponse:
     """Handle a ModelInfer call for an analyzer. Blocks."""
     analyzer = backend.registry.analyzer(target.analyzer)
-    wanted = requested_outputs(request, (PICTURES, ANALYSIS))
-    for output in wanted:
+    requested = requested_outputs(request, (PICTURES, ANALYSIS))
+    for output in requested:
         if output.classes:
             message = f"'{output.name:.80}' has no classes"
             raise InputError(message, field=f"{output.field}.parameters")
-    names, sent = {output.name for output in wanted}, parse_images(request)
+    names, sent = {output.name for output in requested}, parse_images(request)
     check_photos(analyzer, sent.images if sent else 0)
     own = TENSOR_SCALE in analyzer.params.model_fields  # then it is a parameter of the analyzer
     scale = "normalised" if own else scale_of(request, sent)
@@ -49,7 +49,7 @@ def infer(
     )
     outcome = analyze(backend, call, check_cancelled=cancel.check)
     model, arrays = outcome.model, _arrays(outcome.analysis)
-    outputs = {output.name: _select(output, arrays) for output in wanted}
+    outputs = {output.name: _select(output, arrays) for output in requested}
     return answer_to_wire(
         request,
         model=target.title(model.name),

@@ -84,9 +84,9 @@ def _check_metadata(tensor: Tensor, field: str) -> None:
         raise InputError(
             f"input '{tensor.name:.80}' not found; send {_allowed_inputs()}", field=f"{field}.name"
         )
-    wanted = TYPES[tensor.name]
-    if tensor.datatype != wanted:
-        message = f"datatype '{tensor.datatype:.80}' of '{tensor.name}' is invalid; expected {wanted}"
+    expected = TYPES[tensor.name]
+    if tensor.datatype != expected:
+        message = f"datatype '{tensor.datatype:.80}' of '{tensor.name}' is invalid; expected {expected}"
         raise InputError(message, field=f"{field}.datatype")
     if tensor.parameters:
         message = "inputs take no parameters; tensors in shared memory are not supported, send their contents"

@@ -48,18 +48,18 @@ class InferRequest:
 
     loaded: LoadedModel
     pixels: Floats
-    wanted: Sequence[RequestedOutput]
+    requested: Sequence[RequestedOutput]
     warnings: tuple[Notice, ...]
 
     @property
     def layers(self) -> list[str]:
         """Layers whose outputs are requested."""
-        return [output.name for output in self.wanted if output.name not in SCORES]
+        return [output.name for output in self.requested if output.name not in SCORES]
 
     @property
     def scores(self) -> bool:
         """Whether class scores are requested."""
-        return len(self.layers) < len(self.wanted)
+        return len(self.layers) < len(self.requested)
 
 
 async def infer(
@@ -80,16 +80,16 @@ def read(
     check_no_parameters(request)
     loaded = backend.models.get(target.model, target.version)
     known, model = outputs_of(loaded.model.manifest), loaded.model
-    wanted = requested_outputs(request, [next(iter(known))])
-    for output in wanted:
-        _check_wanted(output, known)
+    requested = requested_outputs(request, [next(iter(known))])
+    for output in requested:
+        _check_requested(output, known)
     sent = parse_images(request)
     if sent is None:
         raise InputError("no images; send the input 'input' or 'images'", field="inputs")
     _check_images(sent, model, backend.settings.max_images)
-    _check_answer(sent.images, [known[output.name] for output in wanted], backend.settings.max_send_bytes)
+    _check_answer(sent.images, [known[output.name] for output in requested], backend.settings.max_send_bytes)
     pixels, warnings = _pixels(backend, sent, model, cancel, scale_of(request, sent))
-    return InferRequest(loaded, pixels, wanted, warnings)
+    return InferRequest(loaded, pixels, requested, warnings)
 
 
 def response_of(
@@ -97,13 +97,13 @@ def response_of(
 ) -> pb.ModelInferResponse:
     """Return the response with the requested outputs."""
     model = parsed.loaded.model
-    outputs = {output.name: _format_output(arrays[output.name], output, model) for output in parsed.wanted}
+    outputs = {output.name: _format_output(arrays[output.name], output, model) for output in parsed.requested}
     return answer_to_wire(
         request, model=model.name, version=model.version, outputs=outputs, warnings=parsed.warnings
     )
 
 
-def _check_wanted(output: RequestedOutput, known: Mapping[str, Shape]) -> None:
+def _check_requested(output: RequestedOutput, known: Mapping[str, Shape]) -> None:
     if output.name not in known:
         names = ", ".join(known)
         raise NotFound(
@@ -116,11 +116,11 @@ def _check_wanted(output: RequestedOutput, known: Mapping[str, Shape]) -> None:
 
 def _check_images(sent: ImageInput, model: Model, limit: int) -> None:
     spec = model.spec
-    wanted = (spec.input_channels, spec.input_size, spec.input_size)
-    if sent.name == INPUT and sent.shape[1:] != wanted:
+    expected = (spec.input_channels, spec.input_size, spec.input_size)
+    if sent.name == INPUT and sent.shape[1:] != expected:
         message = (
             f"shape {list(sent.shape)} of '{INPUT}' is invalid; "
-            f"expected [images, {', '.join(map(str, wanted))}]"
+            f"expected [images, {', '.join(map(str, expected))}]"
         )
         raise InputError(message, field="inputs[0].shape")
     if sent.images > limit:
@@ -129,8 +129,8 @@ def _check_images(sent: ImageInput, model: Model, limit: int) -> None:
         )
 
 
-def _check_answer(images: int, wanted: Sequence[Shape], limit: int) -> None:
-    size = 4 * images * sum(math.prod(shape) for shape in wanted)
+def _check_answer(images: int, requested: Sequence[Shape], limit: int) -> None:
+    size = 4 * images * sum(math.prod(shape) for shape in requested)
     if size > limit:
         message = f"the outputs take {size:,} bytes; the limit of a response is {limit:,}"
         raise TooMuchWork(f"{message}; request fewer outputs or send fewer images", field="outputs")

@@ -40,13 +40,13 @@ def requested_outputs(request: pb.ModelInferRequest, default: Sequence[str]) -> 
     """Return the requested outputs in order. Raises InputError for duplicate names or invalid parameters."""
     if not request.outputs:
         return [RequestedOutput(name, 0, "outputs") for name in default]
-    wanted = {}
+    requested = {}
     for index, output in enumerate(request.outputs):
         field = f"outputs[{index}]"
-        if output.name in wanted:
+        if output.name in requested:
             raise InputError(f"'{output.name:.80}' is requested twice", field=f"{field}.name")
-        wanted[output.name] = RequestedOutput(output.name, _classes(output, field), field)
-    return list(wanted.values())
+        requested[output.name] = RequestedOutput(output.name, _classes(output, field), field)
+    return list(requested.values())
 
 
 def bytes_array(elements: Sequence[bytes]) -> Array:
