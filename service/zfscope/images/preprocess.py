@@ -100,7 +100,7 @@ def prepare_photo(
     mean_image: MeanImage | None = None,
     field: str = "image",
 ) -> Prepared:
-    """Prepare a decoded file like `prepare`; its geometries refer to the original size of the photo."""
+    """Prepare a decoded photo like `prepare`, with its warnings and with geometries for its original size."""
     prepared = prepare(photo.pixels, preprocessing, crops=crops, mean_image=mean_image, field=field)
     geometries = tuple(geometry.resized(photo.size) for geometry in prepared.geometries)
     return replace(prepared, geometries=geometries, warnings=photo.warnings)
