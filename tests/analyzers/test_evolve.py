@@ -338,7 +338,7 @@ def test_the_cost_grows_with_epochs_and_maps(ready: Context) -> None:
         ({"maps": [3, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; maps run from 0 to 11"),
         ({"epochs": [1, 7]}, NotFound, "epochs[1]", "model 'tiny' version 1 has no checkpoint of epoch 7; "),
         ({"index": "train"}, NotFound, "index", "zfscope index DATA --model tiny --checkpoint 1"),
-        ({"first": 12}, InputError, "first", "first is 12; layer 'conv5' has 12 maps"),
+        ({"first": 12}, InputError, "first", "first is 12; allowed: 0 to 11 (layer 'conv5' has 12 maps)"),
     ],
 )
 def test_errors_name_what_is_available(
