@@ -1,4 +1,4 @@
-"""The life of the service: start, readiness, reflection, shutdown."""
+"""Startup, readiness, reflection and shutdown of the service."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ from zfscope.v1 import classification_pb2, image_pb2, model_pb2
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 from zfscope.v1.model_pb2_grpc import ModelServiceStub
 
-OURS = {
+ZFSCOPE_SERVICES = {
     "zfscope.v1.ModelService",
     "zfscope.v1.ClassificationService",
     "zfscope.v1.AnalysisService",
@@ -49,36 +49,36 @@ def list_models_error(address: str) -> grpc.RpcError:
     return caught.value
 
 
-class Held:
-    """Stands for an analysis that takes as long as a test wants."""
+class BlockedCall:
+    """Wraps a function so that it blocks until it is released."""
 
-    def __init__(self, then: Callable[..., Any]) -> None:
-        self.begun, self.released, self._then = threading.Event(), threading.Event(), then
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.started, self.released, self._function = threading.Event(), threading.Event(), function
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        self.begun.set()
+        self.started.set()
         assert self.released.wait(timeout=30)
-        return self._then(*args, **options)
+        return self._function(*args, **options)
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    """Makes every classification wait until it is released."""
-    held = Held(classification.prepare_request)
-    monkeypatch.setattr(classification, "prepare_request", held)
-    return held
+def blocked(monkeypatch: pytest.MonkeyPatch) -> BlockedCall:
+    """Make every classification block until it is released."""
+    blocked = BlockedCall(classification.prepare_request)
+    monkeypatch.setattr(classification, "prepare_request", blocked)
+    return blocked
 
 
 @pytest.fixture
-def ask(photo: bytes) -> Callable[[str], classification_pb2.ClassifyResponse]:
-    """Classifies a photo over a plain connection."""
+def classify(photo: bytes) -> Callable[[str], classification_pb2.ClassifyResponse]:
+    """Return a function that classifies a photo over a plain channel."""
 
-    def ask(address: str) -> classification_pb2.ClassifyResponse:
+    def classify(address: str) -> classification_pb2.ClassifyResponse:
         request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
         with grpc.insecure_channel(address) as channel:
             return ClassificationServiceStub(channel).Classify(request, timeout=30)
 
-    return ask
+    return classify
 
 
 @pytest.mark.parametrize("name", ["", *SERVICES])
@@ -123,7 +123,7 @@ def test_reflection_lists_every_service_and_its_methods(channel: grpc.Channel) -
     database = ProtoReflectionDescriptorDatabase(channel)
 
     assert set(database.get_services()) == {
-        *OURS,
+        *ZFSCOPE_SERVICES,
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
@@ -147,39 +147,39 @@ def test_reflection_lists_every_service_and_its_methods(channel: grpc.Channel) -
 def test_a_shutdown_reports_not_serving_before_it_rejects_calls(
     cold_service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noticed = asyncio.Event()
+    lame_duck_over = asyncio.Event()
 
     async def sleep(lame_duck_s: float) -> None:
         assert lame_duck_s == 3
-        await noticed.wait()
+        await lame_duck_over.wait()
 
     monkeypatch.setattr(app, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     cold_service.warm_up()
-    stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(lame_duck_s=3), cold_service.loop)
+    stopping = cold_service.submit(cold_service.service.stop(lame_duck_s=3))
     while check(cold_service.address) == SERVING:
         pass
 
     with Client(cold_service.address) as client:
-        assert client.models()  # load balancers have not noticed yet
+        assert client.models()  # still answered during the lame duck phase
 
-    cold_service.loop.call_soon_threadsafe(noticed.set)
+    cold_service.loop.call_soon_threadsafe(lame_duck_over.set)
     stopping.result(timeout=60)
 
 
 def test_a_shutdown_completes_running_calls_and_rejects_new_ones(
-    cold_service: Any, held: Held, ask: Callable[[str], Any]
+    cold_service: Any, blocked: BlockedCall, classify: Callable[[str], Any]
 ) -> None:
     cold_service.warm_up()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(ask, cold_service.address)
-        assert held.begun.wait(timeout=30)
-        stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
+        running = pool.submit(classify, cold_service.address)
+        assert blocked.started.wait(timeout=30)
+        stopping = cold_service.submit(cold_service.service.stop())
         while (error := list_models_error(cold_service.address)).details() is None:
             pass
 
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert error.details() == "the service is shutting down; try another one"
-        held.released.set()
+        blocked.released.set()
         assert running.result(timeout=30).model == "tiny"
         stopping.result(timeout=30)
 
@@ -187,16 +187,16 @@ def test_a_shutdown_completes_running_calls_and_rejects_new_ones(
 def test_a_shutdown_completes_a_running_analysis(
     cold_service: Any, monkeypatch: pytest.MonkeyPatch, photo: bytes
 ) -> None:
-    held = Held(orchestration.run)
-    monkeypatch.setattr(orchestration, "run", held)
+    blocked = BlockedCall(orchestration.run)
+    monkeypatch.setattr(orchestration, "run", blocked)
     cold_service.warm_up()
     with Client(cold_service.address) as client, ThreadPoolExecutor(1) as pool:
         running = pool.submit(client.analyze, "project", [photo], {"layer": "conv5", "top": 1})
-        assert held.begun.wait(timeout=30)
-        stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
+        assert blocked.started.wait(timeout=30)
+        stopping = cold_service.submit(cold_service.service.stop())
         while list_models_error(cold_service.address).details() is None:
             pass
-        held.released.set()
+        blocked.released.set()
 
         assert running.result(timeout=30).analysis.pictures
         stopping.result(timeout=30)
@@ -206,24 +206,25 @@ def test_a_shutdown_rejects_a_request_still_being_received(
     cold_service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cold_service.warm_up()
-    head, last_byte, intercept = threading.Event(), threading.Event(), CallInterceptor.intercept_service
+    intercepted, last_byte = threading.Event(), threading.Event()
+    intercept = CallInterceptor.intercept_service
 
-    def intercepted(calls: CallInterceptor, *head_of_call: Any) -> Any:
-        head.set()
-        return intercept(calls, *head_of_call)
+    def intercept_and_record(interceptor: CallInterceptor, *arguments: Any) -> Any:
+        intercepted.set()
+        return intercept(interceptor, *arguments)
 
     def request() -> Iterator[bytes]:
         last_byte.wait(timeout=60)
         yield b""
 
-    monkeypatch.setattr(CallInterceptor, "intercept_service", intercepted)
-    monkeypatch.setattr(app, "LATE_CALLS_S", 60)  # a call that is not in yet is cut off after this time
+    monkeypatch.setattr(CallInterceptor, "intercept_service", intercept_and_record)
+    monkeypatch.setattr(app, "LATE_CALLS_S", 60)  # calls still being received are cut off after this time
 
     with grpc.insecure_channel(cold_service.address) as channel:
         grpc.channel_ready_future(channel).result(timeout=30)
         call = channel.stream_unary("/zfscope.v1.ModelService/ListModels").future(request(), timeout=30)
-        assert head.wait(timeout=60)
-        stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
+        assert intercepted.wait(timeout=60)
+        stopping = cold_service.submit(cold_service.service.stop())
         while list_models_error(cold_service.address).details() is None:
             pass
         last_byte.set()
@@ -238,17 +239,17 @@ def test_a_shutdown_rejects_a_request_still_being_received(
 
 def test_a_shutdown_fails_calls_that_exceed_the_grace_time(
     settings: Settings,
-    held: Held,
-    ask: Callable[[str], Any],
+    blocked: BlockedCall,
+    classify: Callable[[str], Any],
     make_service: Callable[..., Any],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    hasty = make_service(settings.model_copy(update={"grace_s": 0.1}))
-    hasty.warm_up()
+    impatient_service = make_service(settings.model_copy(update={"grace_s": 0.1}))
+    impatient_service.warm_up()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(ask, hasty.address)
-        assert held.begun.wait(timeout=30)
-        stopping = asyncio.run_coroutine_threadsafe(hasty.service.stop(), hasty.loop)
+        running = pool.submit(classify, impatient_service.address)
+        assert blocked.started.wait(timeout=30)
+        stopping = impatient_service.submit(impatient_service.service.stop())
 
         with pytest.raises(grpc.RpcError) as cut_off:
             running.result(timeout=30)
@@ -257,7 +258,7 @@ def test_a_shutdown_fails_calls_that_exceed_the_grace_time(
             "the service is shutting down, and the call did not finish within the grace time of 0.1 s; "
             "send it again"
         )
-        held.released.set()
+        blocked.released.set()
         stopping.result(timeout=30)
     log = capfd.readouterr().out
     assert "requests aborted" in log
@@ -269,7 +270,7 @@ def test_an_open_health_watch_does_not_delay_shutdown(cold_service: Any) -> None
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == NOT_SERVING
 
-        stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(), cold_service.loop)
+        stopping = cold_service.submit(cold_service.service.stop())
 
-        assert list(watch) == []  # ended, not cut off
+        assert list(watch) == []  # ended normally, not cut off
         stopping.result(timeout=30)

@@ -1,4 +1,4 @@
-"""Threads for the work of requests."""
+"""The worker pool: threads for the work of requests."""
 
 import asyncio
 import concurrent.futures
@@ -29,16 +29,16 @@ async def test_failed_work_frees_its_thread() -> None:
 
 
 async def test_queued_work_is_not_run_after_cancellation() -> None:
-    workers, held, done = WorkerPool(1), threading.Event(), threading.Event()
-    running = asyncio.create_task(workers.run(held.wait))
-    waiting = asyncio.create_task(workers.run(done.set))
+    workers, released, done = WorkerPool(1), threading.Event(), threading.Event()
+    running = asyncio.create_task(workers.run(released.wait))
+    queued = asyncio.create_task(workers.run(done.set))
     await asyncio.sleep(0)
 
-    waiting.cancel()
+    queued.cancel()
     await asyncio.sleep(0)
     next_one = asyncio.create_task(workers.run(lambda: "next"))
     await asyncio.sleep(0)
-    held.set()
+    released.set()
 
     assert await next_one == "next"
     assert await running

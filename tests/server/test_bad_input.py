@@ -1,4 +1,4 @@
-"""Bad input over the wire: the right status, a message that helps, and a service that goes on."""
+"""Invalid images over the wire: status, message, and a service that keeps working."""
 
 import re
 import struct
@@ -28,15 +28,15 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def bomb(side: int = 30_000) -> bytes:
-    """A grey PNG of side x side pixels that are all black: a hundred kB that unpack to 900 MB."""
-    packer = zlib.compressobj(9)
-    row = bytes(1 + side // 8)  # one bit a pixel
-    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    """Return a black grey-scale PNG of side x side pixels: 100 kB that unpack to 900 MB."""
+    compressor = zlib.compressobj(9)
+    row = bytes(1 + side // 8)  # the filter type, then one bit per pixel
+    compressed = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + png_chunk(b"IHDR", header)
-        + png_chunk(b"IDAT", packed)
+        + png_chunk(b"IDAT", compressed)
         + png_chunk(b"IEND", b"")
     )
 
@@ -51,11 +51,11 @@ def nan_image() -> image_pb2.Image:
     return tensor(pixels)
 
 
-def truncated(photo: bytes) -> image_pb2.Image:
+def truncated_image(photo: bytes) -> image_pb2.Image:
     return image_pb2.Image(encoded=photo[: len(photo) // 2])
 
 
-BAD_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
+INVALID_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
     "no image": (lambda photo: image_pb2.Image(), "image", "image is missing; set image.encoded"),
     "0 bytes": (
         lambda photo: image_pb2.Image(encoded=b""),
@@ -67,7 +67,7 @@ BAD_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
         "image.encoded",
         "image.encoded is not an image: it starts with 68 65 6c 6c 6f.*; allowed: JPEG, PNG",
     ),
-    "truncated": (truncated, "image.encoded", "image.encoded is a damaged or incomplete PNG file"),
+    "truncated": (truncated_image, "image.encoded", "image.encoded is a damaged or incomplete PNG file"),
     "bomb": (
         lambda photo: image_pb2.Image(encoded=bomb()),
         "image.encoded",
@@ -92,7 +92,7 @@ BAD_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
         "image.tensor.data_type",
         "data type 0 is not allowed; DATA_TYPE_UINT8",
     ),
-    "shape lie": (
+    "impossible shape": (
         lambda photo: image_pb2.Image(tensor=tensor_pb2.Tensor(data_type=FLOAT32, shape=[1 << 62, 1 << 62])),
         "image.tensor.data",
         "0 bytes; shape .* needs exactly",
@@ -101,16 +101,17 @@ BAD_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] = {
 
 
 def rpc_error(call: Callable[..., Any], request: Any) -> grpc.RpcError:
+    """Make a call, which must fail, and return its error."""
     with pytest.raises(grpc.RpcError) as caught:
         call(request, timeout=30)
     return caught.value
 
 
-@pytest.mark.parametrize("bad", BAD_IMAGES)
+@pytest.mark.parametrize("case", INVALID_IMAGES)
 def test_an_invalid_image_is_a_client_error_and_the_next_call_succeeds(
-    channel: grpc.Channel, client: Client, photo: bytes, bad: str
+    channel: grpc.Channel, client: Client, photo: bytes, case: str
 ) -> None:
-    make, field, message = BAD_IMAGES[bad]
+    make, field, message = INVALID_IMAGES[case]
     image = make(photo)
 
     for call, request in (
@@ -119,7 +120,7 @@ def test_an_invalid_image_is_a_client_error_and_the_next_call_succeeds(
     ):
         error = rpc_error(call, request)
 
-        assert error.code() is (EXHAUSTED if bad == "bomb" else INVALID)
+        assert error.code() is (EXHAUSTED if case == "bomb" else INVALID)
         assert field in error.details()
         assert re.search(message, error.details())
         assert client.classify(photo).classes
@@ -139,7 +140,7 @@ def test_a_file_over_the_size_limit_is_rejected(channel: grpc.Channel) -> None:
 
 
 def peak_mib(process: "subprocess.Popen[str]") -> int:
-    """The most memory that a process ever had."""
+    """Return the peak resident memory of a process in MiB."""
     return memory_kib(process, "VmHWM") // 1024
 
 
@@ -148,7 +149,7 @@ def test_invalid_images_do_not_increase_the_memory_of_the_service(
 ) -> None:
     process = start(max_image_pixels=50_000_000)
     address = process.stdout.readline().split()[-1]
-    images = [make(photo) for make, _, _ in BAD_IMAGES.values()]
+    images = [make(photo) for make, _, _ in INVALID_IMAGES.values()]
     with Client(address) as client, grpc.insecure_channel(address) as channel:
         client.wait_until_ready(60)
         for _ in range(3):
@@ -157,8 +158,8 @@ def test_invalid_images_do_not_increase_the_memory_of_the_service(
         before = peak_mib(process)
 
         for image in images * 3:
-            project_it = analysis_pb2.ProjectRequest(image=image)
-            error = rpc_error(AnalysisServiceStub(channel).Project, project_it)
+            request = analysis_pb2.ProjectRequest(image=image)
+            error = rpc_error(AnalysisServiceStub(channel).Project, request)
             assert error.code() in (INVALID, EXHAUSTED)
 
         assert client.classify(photo).classes

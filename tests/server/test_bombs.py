@@ -1,4 +1,4 @@
-"""What is small on the wire and large in memory, and who never ends: contained, and told so."""
+"""Requests that are small on the wire and large in memory, and connections that send nothing."""
 
 import socket
 from collections.abc import Callable
@@ -15,15 +15,18 @@ from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 
 MIB = 1 << 20
-ROOM_MIB = 260
-"""A request may be 52 MiB and is held as bytes, as a message and as what it says; a bomb unpacks to more."""
+# Allowed growth of the memory. A request of up to 52 MiB is held as bytes, as a message and as decoded
+# values; an unpacked bomb would exceed this.
+MAX_GROWTH_MIB = 260
 
 
 def peak_mib(service: ConnectedService) -> int:
+    """Return the peak resident memory of a service in MiB."""
     return memory_kib(service.process, "VmHWM") // 1024
 
 
-def nested(levels: int) -> Value:
+def nested_value(levels: int) -> Value:
+    """Return a list in a list in a list ..., of the given depth."""
     value = Value(number_value=1)
     for _ in range(levels):
         value = Value(list_value=ListValue(values=[value]))
@@ -31,14 +34,15 @@ def nested(levels: int) -> Value:
 
 
 def analyze(photo: bytes, levels: int) -> bytes:
-    """An Analyze with a parameter that is a list in a list in a list ..."""
+    """Return an AnalyzeRequest with a parameter of nested lists."""
     if levels <= 30:
-        parameters = Struct(fields={"top": nested(levels)})
+        parameters = Struct(fields={"top": nested_value(levels)})
         request = pb.AnalyzeRequest(analyzer="project", parameters=parameters)
         request.images.add(encoded=photo)
         return request.SerializeToString()
     inner = b""
-    for _ in range(levels):  # a Value of a ListValue of a Value, by hand: the library stops at a hundred
+    # A Value of a ListValue of a Value, encoded by hand: protobuf limits nesting to 100.
+    for _ in range(levels):
         inner = b"\x32" + varint(len(inner)) + inner
         inner = b"\x0a" + varint(len(inner)) + inner
     entry = b"\x0a\x03top\x12" + varint(len(inner)) + inner
@@ -49,17 +53,17 @@ def analyze(photo: bytes, levels: int) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    out = b""
+    encoded = b""
     while number > 127:
-        out, number = out + bytes([number & 127 | 128]), number >> 7
-    return out + bytes([number])
+        encoded, number = encoded + bytes([number & 127 | 128]), number >> 7
+    return encoded + bytes([number])
 
 
 Send = Callable[[grpc.Channel, bytes], Any]
 
 
 def gzip_bomb(channel: grpc.Channel, photo: bytes) -> Any:
-    """400 MiB of zeros in 400 kB."""
+    """Send 400 MiB of zeros, compressed to 400 kB."""
     stub = ClassificationServiceStub(channel)
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=bytes(400 * MIB)))
     return stub.Classify(request, compression=grpc.Compression.Gzip, timeout=60)
@@ -82,7 +86,7 @@ def million_images(channel: grpc.Channel, photo: bytes) -> Any:
     return AnalysisServiceStub(channel).Correspond(request, timeout=60)
 
 
-def deep(levels: int) -> Send:
+def nested_lists(levels: int) -> Send:
     def send(channel: grpc.Channel, photo: bytes) -> Any:
         path = "/zfscope.v1.AnalysisService/Analyze"
         call = channel.unary_stream(path, request_serializer=bytes, response_deserializer=bytes)
@@ -98,15 +102,16 @@ def shape_that_overflows(channel: grpc.Channel, photo: bytes) -> Any:
 
 
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
-UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED  # what gRPC has for a compression that a server does not take
+# The status of gRPC for a compression that the server does not accept.
+UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 BOMBS: dict[str, tuple[Send, set[grpc.StatusCode]]] = {
     "gzip": (gzip_bomb, {UNIMPLEMENTED}),
     "a million classes": (million_classes, {INVALID}),
     "a million units": (million_units, {INVALID, EXHAUSTED}),
     "a million images": (million_images, {INVALID, EXHAUSTED}),
-    "20 lists in one another": (deep(20), {INVALID}),
-    "45 lists": (deep(45), {INVALID}),
-    "2,000 lists": (deep(2000), {INVALID}),
+    "20 nested lists": (nested_lists(20), {INVALID}),
+    "45 nested lists": (nested_lists(45), {INVALID}),
+    "2,000 nested lists": (nested_lists(2000), {INVALID}),
     "a shape that overflows": (shape_that_overflows, {INVALID}),
 }
 
@@ -114,15 +119,15 @@ BOMBS: dict[str, tuple[Send, set[grpc.StatusCode]]] = {
 def test_bombs_are_rejected_with_a_client_error_and_little_memory(
     connected_service: ConnectedService, photo: bytes
 ) -> None:
-    grown: dict[str, int] = {}
+    growth: dict[str, int] = {}
     for name, (send, allowed) in BOMBS.items():
         before = peak_mib(connected_service)
         for _ in range(2):
             with pytest.raises(grpc.RpcError) as caught:
                 send(connected_service.channel, photo)
             assert caught.value.code() in allowed, f"{name}: {caught.value.code()} {caught.value.details()}"
-        grown[name] = peak_mib(connected_service) - before
-    assert all(mib < ROOM_MIB for mib in grown.values()), grown
+        growth[name] = peak_mib(connected_service) - before
+    assert all(mib < MAX_GROWTH_MIB for mib in growth.values()), growth
     stub = ClassificationServiceStub(connected_service.channel)
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     assert stub.Classify(request, timeout=60).classes
@@ -132,14 +137,14 @@ def test_connections_that_send_little_or_nothing_do_not_delay_others(
     connected_service: ConnectedService, photo: bytes
 ) -> None:
     host, _, port = connected_service.address.rpartition(":")
-    greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-    slow = [socket.create_connection((host, int(port))) for _ in range(50)]
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    connections = [socket.create_connection((host, int(port))) for _ in range(50)]
     try:
-        for number, connection in enumerate(slow):
-            connection.sendall(greeting[: number % len(greeting)])
+        for number, connection in enumerate(connections):
+            connection.sendall(preface[: number % len(preface)])
         stub = ClassificationServiceStub(connected_service.channel)
         request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
         assert stub.Classify(request, timeout=30).classes
     finally:
-        for connection in slow:
+        for connection in connections:
             connection.close()

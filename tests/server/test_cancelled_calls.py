@@ -1,4 +1,4 @@
-"""Calls whose client went away have a line in the log: request id, method, time and reason."""
+"""Log lines of cancelled calls: request id, method, duration and reason."""
 
 import json
 import subprocess
@@ -30,80 +30,80 @@ stub.ModelMetadata(inference_pb2.ModelMetadataRequest(), metadata=(("x-request-i
 REASON = "the client cancelled the call or disconnected"
 
 
-class Work:
-    """Stands for work of a request; begun: that a call got there, ended: that it may go on."""
+class BlockedWork:
+    """Work of a request that blocks until it is released."""
 
     def __init__(self) -> None:
-        self.begun, self.ended = threading.Event(), threading.Event()
+        self.started, self.released = threading.Event(), threading.Event()
 
     def __call__(self, *_: object) -> Any:
-        self.begun.set()
-        self.ended.wait(60)
+        self.started.set()
+        self.released.wait(60)
         return None
 
 
 @pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
-    """What ModelMetadata and Analyze do, until the test ends."""
-    work = Work()
+def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockedWork]:
+    """Make ModelMetadata and Analyze block until the end of the test."""
+    work = BlockedWork()
     monkeypatch.setattr(describe, "metadata", work)
     monkeypatch.setattr(analysis, "analyze", work)
     yield work
-    work.ended.set()
+    work.released.set()
 
 
 @pytest.fixture
-def line(capfd: pytest.CaptureFixture[str], json_log: None) -> Callable[[], dict[str, Any]]:
-    """Waits for a line about a call that was cancelled."""
+def cancelled_line(capfd: pytest.CaptureFixture[str], json_log: None) -> Callable[[], dict[str, Any]]:
+    """Return a function that waits for the log line of a cancelled call."""
 
     def read() -> dict[str, Any]:
         end = time.monotonic() + 60
         while time.monotonic() < end:
             for text in capfd.readouterr().out.splitlines():
-                found: dict[str, Any] = json.loads(text)
-                if found["event"] == "cancelled":
-                    return found
+                line: dict[str, Any] = json.loads(text)
+                if line["event"] == "cancelled":
+                    return line
             time.sleep(0.01)
-        raise AssertionError("no line")
+        raise AssertionError("no log line of a cancelled call")
 
     return read
 
 
-def check(found: dict[str, Any], method: str, request_id: str) -> None:
-    assert (found["method"], found["request_id"], found["code"]) == (method, request_id, "CANCELLED")
-    assert found["reason"] == REASON
-    assert found["seconds"] >= 0
+def check_line(line: dict[str, Any], method: str, request_id: str) -> None:
+    assert (line["method"], line["request_id"], line["code"]) == (method, request_id, "CANCELLED")
+    assert line["reason"] == REASON
+    assert line["seconds"] >= 0
 
 
 def test_a_call_cancelled_by_its_client_is_logged(
-    channel: grpc.Channel, work: Work, line: Callable[[], dict[str, Any]]
+    channel: grpc.Channel, work: BlockedWork, cancelled_line: Callable[[], dict[str, Any]]
 ) -> None:
     metadata = (("x-request-id", "mine"),)
     call = GRPCInferenceServiceStub(channel).ModelMetadata.future(
         inference_pb2.ModelMetadataRequest(), metadata=metadata
     )
-    assert work.begun.wait(30)
+    assert work.started.wait(30)
     call.cancel()
-    check(line(), "/inference.GRPCInferenceService/ModelMetadata", "mine")
+    check_line(cancelled_line(), "/inference.GRPCInferenceService/ModelMetadata", "mine")
 
 
 def test_a_stream_cancelled_by_its_client_is_logged(
-    channel: grpc.Channel, work: Work, line: Callable[[], dict[str, Any]]
+    channel: grpc.Channel, work: BlockedWork, cancelled_line: Callable[[], dict[str, Any]]
 ) -> None:
     call = AnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest(), metadata=(("x-request-id", "mine"),))
-    assert work.begun.wait(30)
+    assert work.started.wait(30)
     call.cancel()
-    check(line(), "/zfscope.v1.AnalysisService/Analyze", "mine")
+    check_line(cancelled_line(), "/zfscope.v1.AnalysisService/Analyze", "mine")
 
 
 def test_a_call_of_a_killed_client_is_logged(
-    service: RunningService, work: Work, line: Callable[[], dict[str, Any]]
+    service: RunningService, work: BlockedWork, cancelled_line: Callable[[], dict[str, Any]]
 ) -> None:
     client = subprocess.Popen([sys.executable, "-c", CLIENT, service.address])
-    assert work.begun.wait(60)
+    assert work.started.wait(60)
     client.kill()
     client.wait(30)
-    check(line(), "/inference.GRPCInferenceService/ModelMetadata", "killed")
+    check_line(cancelled_line(), "/inference.GRPCInferenceService/ModelMetadata", "killed")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""grpc.channelz.v1: the process's connections, told where that is wanted."""
+"""grpc.channelz.v1: an optional service that exposes connections."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,24 +25,24 @@ def test_channelz_exposes_the_server_its_calls_and_its_sockets(
     service = make_service(settings.model_copy(update={"channelz": True}))
     with grpc.insecure_channel(service.address) as channel:
         stub = channelz_pb2_grpc.ChannelzStub(channel)
-        ours = [
+        this_server = [
             server for server in servers(stub) if int(service.address.split(":")[1]) in ports(stub, server)
         ]
 
-        assert [server.data.calls_started >= 1 for server in ours] == [True]
+        assert [server.data.calls_started >= 1 for server in this_server] == [True]
         assert "grpc.channelz.v1.Channelz" in ProtoReflectionDescriptorDatabase(channel).get_services()
 
 
 def servers(stub: channelz_pb2_grpc.ChannelzStub) -> Sequence[channelz_pb2.Server]:
-    """The servers of this process, of which there may be several."""
+    """Return the gRPC servers of this process; other tests may have started more."""
     return stub.GetServers(channelz_pb2.GetServersRequest()).server
 
 
 def ports(stub: channelz_pb2_grpc.ChannelzStub, server: channelz_pb2.Server) -> set[int]:
-    """The ports of a server's end of its connections."""
-    asked = channelz_pb2.GetServerSocketsRequest(server_id=server.ref.server_id)
-    found = [
+    """Return the local ports of the connections of a server."""
+    request = channelz_pb2.GetServerSocketsRequest(server_id=server.ref.server_id)
+    sockets = [
         stub.GetSocket(channelz_pb2.GetSocketRequest(socket_id=socket.socket_id)).socket
-        for socket in stub.GetServerSockets(asked).socket_ref
+        for socket in stub.GetServerSockets(request).socket_ref
     ]
-    return {socket.local.tcpip_address.port for socket in found}
+    return {socket.local.tcpip_address.port for socket in sockets}

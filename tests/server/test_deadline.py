@@ -1,4 +1,4 @@
-"""The time that a call gets."""
+"""Deadlines of calls."""
 
 import asyncio
 import threading
@@ -19,8 +19,8 @@ from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 
 
-class Call:
-    """Stands for a call with so much time left, None for one without a deadline."""
+class FakeCall:
+    """A call with the given time left in seconds; None without a deadline."""
 
     def __init__(self, left_s: float | None) -> None:
         self._left_s = left_s
@@ -29,18 +29,18 @@ class Call:
         return self._left_s
 
 
-@pytest.mark.parametrize(("says", "gets"), [(None, 10), (3, 3), (10, 10), (50, 20)])
+@pytest.mark.parametrize(("left_s", "timeout_s"), [(None, 10), (3, 3), (10, 10), (50, 20)])
 def test_a_call_gets_its_own_deadline_or_the_default_up_to_the_maximum(
-    says: float | None, gets: float
+    left_s: float | None, timeout_s: float
 ) -> None:
-    assert DeadlineLimits(default_s=10, max_s=20).timeout_s(Call(says)) == gets  # type: ignore[arg-type]
+    assert DeadlineLimits(default_s=10, max_s=20).timeout_s(FakeCall(left_s)) == timeout_s  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("says", "gets"), [(None, 20), (3, 3), (50, 20)])
-def test_a_stream_gets_its_own_deadline_up_to_the_maximum(says: float | None, gets: float) -> None:
+@pytest.mark.parametrize(("left_s", "timeout_s"), [(None, 20), (3, 3), (50, 20)])
+def test_a_stream_gets_its_own_deadline_up_to_the_maximum(left_s: float | None, timeout_s: float) -> None:
     limits = DeadlineLimits(default_s=10, max_s=20)
 
-    assert limits.timeout_s(Call(says), stream=True) == gets  # type: ignore[arg-type]
+    assert limits.timeout_s(FakeCall(left_s), stream=True) == timeout_s  # type: ignore[arg-type]
 
 
 async def test_work_past_its_deadline_is_stopped() -> None:
@@ -55,21 +55,21 @@ async def test_a_timeout_raised_by_the_work_is_not_mistaken_for_the_deadline() -
             raise TimeoutError("a socket")
 
 
-class Endless:
-    """Stands for an analysis that never ends by itself, and tells when it was ended."""
+class EndlessAnalysis:
+    """An analysis that runs until it is cancelled, and records its end."""
 
     def __init__(self) -> None:
-        self._begun, self._ended = threading.Event(), threading.Event()
+        self._started, self._ended = threading.Event(), threading.Event()
 
     def stops(self) -> bool:
-        """Whether the analysis ends; on a busy machine its call may have ended before it began."""
-        return not self._begun.is_set() or self._ended.wait(timeout=60)
+        """Return whether the analysis ends. On a busy machine it may never have started."""
+        return not self._started.is_set() or self._ended.wait(timeout=60)
 
     def __call__(
         self, backend: Any, request: Any, cancel: CallCancellation, *latest: MessageQueue[Any]
     ) -> None:
-        """Look again and again whether somebody still waits, as analyzers do."""
-        self._begun.set()
+        """Check for cancellation repeatedly, as analyzers do."""
+        self._started.set()
         try:
             while True:
                 cancel.check()
@@ -81,22 +81,22 @@ class Endless:
 
 
 @pytest.fixture
-def endless(monkeypatch: pytest.MonkeyPatch) -> Endless:
-    """Makes every Occlude and Analyze endless."""
-    endless = Endless()
+def endless(monkeypatch: pytest.MonkeyPatch) -> EndlessAnalysis:
+    """Replace the work of Occlude and Analyze by an endless analysis."""
+    endless = EndlessAnalysis()
     monkeypatch.setattr(analysis, "analyze", endless)
     monkeypatch.setattr(analysis, "answer_typed", lambda typed, *arguments: endless(*arguments))
     return endless
 
 
 @pytest.fixture
-def make_hasty(
+def make_deadline_service(
     settings: Settings, make_service: Callable[[Settings], RunningService]
 ) -> Callable[[float], RunningService]:
-    """Starts a service where no call gets more than a number of seconds."""
+    """Return a function that starts a service with the given maximum deadline in seconds."""
 
-    def make(seconds: float) -> RunningService:
-        limits = {"default_deadline_s": seconds, "max_deadline_s": seconds}
+    def make(max_deadline_s: float) -> RunningService:
+        limits = {"default_deadline_s": max_deadline_s, "max_deadline_s": max_deadline_s}
         service = make_service(settings.model_copy(update=limits))
         service.warm_up()
         return service
@@ -105,16 +105,16 @@ def make_hasty(
 
 
 @pytest.fixture
-def hasty(make_hasty: Callable[[float], RunningService]) -> RunningService:
-    """A service where no call gets more than a fifth of a second."""
-    return make_hasty(0.2)
+def deadline_service(make_deadline_service: Callable[[float], RunningService]) -> RunningService:
+    """A service with a maximum deadline of 0.2 s."""
+    return make_deadline_service(0.2)
 
 
 @pytest.mark.parametrize("timeout_s", [None, 60])
 def test_a_call_over_the_maximum_deadline_and_its_work_are_stopped(
-    hasty: RunningService, endless: Endless, timeout_s: float | None
+    deadline_service: RunningService, endless: EndlessAnalysis, timeout_s: float | None
 ) -> None:
-    with grpc.insecure_channel(hasty.address) as channel:
+    with grpc.insecure_channel(deadline_service.address) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             AnalysisServiceStub(channel).Occlude(pb.OccludeRequest(), timeout=timeout_s)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -123,7 +123,7 @@ def test_a_call_over_the_maximum_deadline_and_its_work_are_stopped(
 
 
 def test_an_analysis_without_a_deadline_gets_the_maximum(
-    settings: Settings, make_service: Callable[[Settings], RunningService], endless: Endless
+    settings: Settings, make_service: Callable[[Settings], RunningService], endless: EndlessAnalysis
 ) -> None:
     service = make_service(settings.model_copy(update={"default_deadline_s": 0.1, "max_deadline_s": 1}))
     service.warm_up()
@@ -133,8 +133,10 @@ def test_an_analysis_without_a_deadline_gets_the_maximum(
     assert caught.value.details() == "the call exceeded its deadline of 1 s"
 
 
-def test_a_stream_over_the_maximum_deadline_is_stopped(hasty: RunningService, endless: Endless) -> None:
-    with grpc.insecure_channel(hasty.address) as channel:
+def test_a_stream_over_the_maximum_deadline_is_stopped(
+    deadline_service: RunningService, endless: EndlessAnalysis
+) -> None:
+    with grpc.insecure_channel(deadline_service.address) as channel:
         answers = AnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest())
         with pytest.raises(grpc.RpcError) as caught:
             for _ in answers:
@@ -144,10 +146,10 @@ def test_a_stream_over_the_maximum_deadline_is_stopped(hasty: RunningService, en
 
 
 def test_a_stream_without_a_reader_is_stopped(
-    make_hasty: Callable[[float], RunningService], endless: Endless
+    make_deadline_service: Callable[[float], RunningService], endless: EndlessAnalysis
 ) -> None:
-    slower = make_hasty(2)  # the first message has to come within this time
-    with grpc.insecure_channel(slower.address) as channel:
+    service = make_deadline_service(2)  # long enough for the first message
+    with grpc.insecure_channel(service.address) as channel:
         answers = AnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest())
         assert next(answers).result.model
         assert endless.stops()

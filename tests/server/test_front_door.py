@@ -1,4 +1,4 @@
-"""One interface, three clients: every method of each on the same photo, and what calls are cancelled by."""
+"""Client, LocalClient and AsyncClient: same methods, results and errors; cancellation and time limits."""
 
 import asyncio
 import dataclasses
@@ -25,7 +25,7 @@ from zfscope.networks import build
 from zfscope.store import ModelStore
 
 TINY: Any = {"model": "tiny", "version": 1}
-# Every method with a result: its arguments, given the photo.
+# Arguments of every method that returns a result, given a photo.
 CALLS: Mapping[str, Callable[[bytes], tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "models": lambda _: ((), {}),
     "model": lambda _: (("tiny", 1), {}),
@@ -79,9 +79,9 @@ ANALYSES = (
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions of a model; the first has a checkpoint, and indexes of it and of itself."""
-    store, folder = tmp_path_factory.mktemp("door"), tmp_path_factory.mktemp("files")
+def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of two versions of a model. The first has a checkpoint, and an index of each of the two."""
+    store, folder = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("files")
     network = build(SPEC, generator=torch.Generator().manual_seed(41))
     save_file(
         {
@@ -95,8 +95,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_random_model(store, "tiny", 1, checkpoints={1: folder / "checkpoint"})
     write_random_model(store, "tiny", 2)
     for number in range(6):
-        drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
+        noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((60, 48), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
     (folder / "checkpoint").unlink()
     models = ModelStore(store)
     index_photos(models.load("tiny", 1), folder, "photos", ["conv1", "conv5"])
@@ -105,21 +105,21 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def remote(door: Path, settings: Any) -> Iterator[Client]:
-    with run_service(settings.model_copy(update={"store": door, "workers": 1})) as service:
+def remote(model_store: Path, settings: Any) -> Iterator[Client]:
+    with run_service(settings.model_copy(update={"store": model_store, "workers": 1})) as service:
         service.warm_up()
         with Client(service.address) as client:
             yield client
 
 
 @pytest.fixture(scope="module")
-def local(door: Path) -> Iterator[LocalClient]:
-    with LocalClient(door, runtime="torch") as client:
+def local(model_store: Path) -> Iterator[LocalClient]:
+    with LocalClient(model_store, runtime="torch") as client:
         yield client
 
 
-def asynchronous(remote: Client, name: str, *arguments: Any, **options: Any) -> Any:
-    """Call a method of an AsyncClient of the same service."""
+def call_async(remote: Client, name: str, *arguments: Any, **options: Any) -> Any:
+    """Call a method of an AsyncClient connected to the same service."""
 
     async def call() -> Any:
         async with AsyncClient(remote._connection.target.text) as client:
@@ -128,32 +128,35 @@ def asynchronous(remote: Client, name: str, *arguments: Any, **options: Any) -> 
     return asyncio.run(call())
 
 
-def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Compare answers of two processes: numbers up to rounding, pictures by what they are called."""
+def assert_same(one: Any, other: Any, path: str = "") -> None:
+    """Compare two results: numbers within rounding, pictures without their PNG data.
+
+    path: attribute or index that is compared, for the failure message.
+    """
     if isinstance(one, int | float) and isinstance(other, int | float):
-        assert one == pytest.approx(other, rel=1e-3, abs=1e-6), where
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-6), path
         return
-    assert type(one) is type(other), where
+    assert type(one) is type(other), path
     if isinstance(one, np.ndarray):
-        assert one.dtype == other.dtype, where
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5, err_msg=where)
-    elif parts := parts_parameter(one):
-        twins = parts_parameter(other)
-        assert set(parts) == set(twins), where
+        assert one.dtype == other.dtype, path
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5, err_msg=path)
+    elif parts := parts_of(one):
+        other_parts = parts_of(other)
+        assert set(parts) == set(other_parts), path
         for name, part in parts.items():
-            assert_same(part, twins[name], f"{where}.{name}")
+            assert_same(part, other_parts[name], f"{path}.{name}")
     else:
-        assert one == other, where
+        assert one == other, path
 
 
-def parts_parameter(answer: Any) -> dict[Any, Any]:
-    """Return what an answer is made of, by name or index; nothing for a plain value."""
-    if dataclasses.is_dataclass(answer):
-        fields = dataclasses.fields(answer)
-        return {field.name: getattr(answer, field.name) for field in fields if field.name != "png"}
-    if isinstance(answer, Mapping):
-        return dict(answer)
-    return dict(enumerate(answer)) if isinstance(answer, list | tuple) else {}
+def parts_of(value: Any) -> dict[Any, Any]:
+    """Return the fields or items of a value by name or index; empty for a plain value."""
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return {field.name: getattr(value, field.name) for field in fields if field.name != "png"}
+    if isinstance(value, Mapping):
+        return dict(value)
+    return dict(enumerate(value)) if isinstance(value, list | tuple) else {}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -161,9 +164,9 @@ def test_every_client_returns_the_same_results(
     remote: Client, local: LocalClient, photo: bytes, name: str
 ) -> None:
     arguments, options = CALLS[name](photo)
-    of_service = getattr(remote, name)(*arguments, **options)
-    assert_same(getattr(local, name)(*arguments, **options), of_service, name)
-    assert_same(asynchronous(remote, name, *arguments, **options), of_service, name)
+    expected = getattr(remote, name)(*arguments, **options)
+    assert_same(getattr(local, name)(*arguments, **options), expected, name)
+    assert_same(call_async(remote, name, *arguments, **options), expected, name)
 
 
 def test_every_method_of_the_interface_is_compared() -> None:
@@ -183,16 +186,16 @@ def test_reporting_progress_does_not_change_the_result(
     remote: Client, local: LocalClient, photo: bytes, name: str
 ) -> None:
     arguments, options = CALLS[name](photo)
-    silent = getattr(remote, name)(*arguments, **options)
+    expected = getattr(remote, name)(*arguments, **options)
     for call in (
         getattr(remote, name),
         getattr(local, name),
-        lambda *arguments, **options: asynchronous(remote, name, *arguments, **options),
+        lambda *arguments, **options: call_async(remote, name, *arguments, **options),
     ):
         reports: list[Progress] = []
-        assert_same(call(*arguments, **options, progress=reports.append), silent, name)
-        shares = [report.fraction for report in reports]
-        assert shares == sorted(shares)
+        assert_same(call(*arguments, **options, progress=reports.append), expected, name)
+        fractions = [report.fraction for report in reports]
+        assert fractions == sorted(fractions)
     assert reports or name in {"project", "compare_architectures"}
 
 
@@ -226,7 +229,7 @@ def test_errors_of_every_client_name_the_same_field(
         assert caught.value.field == field, client
 
 
-# An occlusion of many windows.
+# An occlusion that takes long: many windows, each a full pass.
 SLOW: Any = {**TINY, "window": 2, "stride": 1, "method": "full"}
 
 
@@ -236,7 +239,7 @@ def test_an_unknown_option_is_rejected(remote: Client, local: LocalClient, photo
     for call in (
         getattr(remote, name),
         getattr(local, name),
-        lambda *arguments, **options: asynchronous(remote, name, *arguments, **options),
+        lambda *arguments, **options: call_async(remote, name, *arguments, **options),
     ):
         with pytest.raises(InputError, match=r"^timeout is not known; .*did you mean 'timeout_s'\?$"):
             call(*arguments, **options, timeout=1)
@@ -247,24 +250,24 @@ def test_a_call_can_be_cancelled_from_another_thread(
     remote: Client, local: LocalClient, photo: bytes, progress: Any
 ) -> None:
     more = {} if progress is None else {"progress": progress}
-    for call in (remote.occlude, local.occlude, lambda *a, **o: asynchronous(remote, "occlude", *a, **o)):
+    for call in (remote.occlude, local.occlude, lambda *a, **o: call_async(remote, "occlude", *a, **o)):
         cancel, cancelled_at = Cancellation(), [0.0]
 
-        def later(cancel: Cancellation = cancel, at: list[float] = cancelled_at) -> None:
+        def cancel_call(cancel: Cancellation = cancel, at: list[float] = cancelled_at) -> None:
             at[0] = time.monotonic()
             cancel.cancel()
 
-        threading.Timer(0.3, later).start()
+        threading.Timer(0.3, cancel_call).start()
         with pytest.raises(Cancelled, match="cancelled"):
             call(photo, **SLOW, cancel=cancel, **more)
         assert time.monotonic() - cancelled_at[0] < 5
         with pytest.raises(Cancelled):
-            call(photo, **SLOW, cancel=cancel)  # it cannot be undone
-    assert remote.project(photo, **TINY, layer="conv1", top=1)  # its worker is free
+            call(photo, **SLOW, cancel=cancel)  # a cancellation is permanent
+    assert remote.project(photo, **TINY, layer="conv1", top=1)  # the worker is free again
 
 
 def test_cancelling_a_task_cancels_its_call(remote: Client, photo: bytes) -> None:
-    async def leave() -> None:
+    async def cancel_task() -> None:
         async with AsyncClient(remote._connection.target.text) as client:
             task = asyncio.create_task(client.occlude(photo, **SLOW))
             await asyncio.sleep(0.3)
@@ -272,7 +275,7 @@ def test_cancelling_a_task_cancels_its_call(remote: Client, photo: bytes) -> Non
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-    asyncio.run(leave())
+    asyncio.run(cancel_task())
     assert remote.project(photo, **TINY, layer="conv1", top=1)
 
 
@@ -281,7 +284,7 @@ def test_a_call_can_have_its_own_time_limit(
     remote: Client, local: LocalClient, photo: bytes, progress: Any
 ) -> None:
     more = {} if progress is None else {"progress": progress}
-    for call in (remote.occlude, local.occlude, lambda *a, **o: asynchronous(remote, "occlude", *a, **o)):
+    for call in (remote.occlude, local.occlude, lambda *a, **o: call_async(remote, "occlude", *a, **o)):
         with pytest.raises(Cancelled):
             call(photo, **SLOW, timeout_s=0.3, **more)
     with pytest.raises(TooLate, match=r"the call took longer than its time limit of 0\.3 s"):
@@ -289,7 +292,7 @@ def test_a_call_can_have_its_own_time_limit(
 
 
 def test_many_threads_can_share_a_local_client(local: LocalClient, photo: bytes) -> None:
-    alone = local.classify(photo, **TINY)
+    expected = local.classify(photo, **TINY)
     answers: list[Any] = []
     threads = [
         threading.Thread(target=lambda: answers.append(local.classify(photo, **TINY))) for _ in range(8)
@@ -300,7 +303,7 @@ def test_many_threads_can_share_a_local_client(local: LocalClient, photo: bytes)
         thread.join()
     assert len(answers) == 8
     for answer in answers:
-        assert_same(answer, alone)
+        assert_same(answer, expected)
 
 
 def test_public_names_are_loaded_on_first_use() -> None:
@@ -311,14 +314,14 @@ def test_public_names_are_loaded_on_first_use() -> None:
 
 
 def test_results_are_displayed_in_notebooks(local: LocalClient, photo: bytes, tmp_path: Path) -> None:
-    seen = local.project(photo, **TINY, layer="conv1", top=1)
-    assert seen.sheet is not None
-    assert seen._repr_png_() == seen.sheet.png
-    assert seen.sheet.image().size > (0, 0)
-    seen.sheet.save(tmp_path / "sheet.png")
-    assert (tmp_path / "sheet.png").read_bytes() == seen.sheet.png
+    answer = local.project(photo, **TINY, layer="conv1", top=1)
+    assert answer.sheet is not None
+    assert answer._repr_png_() == answer.sheet.png
+    assert answer.sheet.image().size > (0, 0)
+    answer.sheet.save(tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").read_bytes() == answer.sheet.png
     assert "<td>bee</td>" in local.classify(photo, **TINY)._repr_html_()
     assert "<td>conv1</td>" in local.model("tiny", 1)._repr_html_()
-    shown = local.analyze("project", [photo], {"layer": "conv1", "top": 1}, **TINY)._repr_html_()
-    assert "<td>conv1</td>" in shown
-    assert 'src="data:image/png;base64,' in shown
+    html = local.analyze("project", [photo], {"layer": "conv1", "top": 1}, **TINY)._repr_html_()
+    assert "<td>conv1</td>" in html
+    assert 'src="data:image/png;base64,' in html

@@ -1,6 +1,6 @@
-"""Requests that went wrong, to every RPC: none is a fault of the service, none hangs, none leaks.
+"""Mutated requests to every RPC: none causes a server error, hangs or leaks memory.
 
-ZFSCOPE_FUZZ says how many; `make fuzz` sends 20,000.
+ZFSCOPE_FUZZ: number of requests, 400 by default; `make fuzz` sends 20,000.
 """
 
 import base64
@@ -22,22 +22,23 @@ from tests.support.service_process import ConnectedService, memory_kib
 from zfscope.server.protos import SERVICES, descriptor_pool
 
 MESSAGES = int(os.environ.get("ZFSCOPE_FUZZ", "400"))
-LONGEST_S = 60
-FAULTS = {
+TIMEOUT_S = 60
+SERVER_ERRORS = {
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.UNIMPLEMENTED,
 }
-GROWTH, ROOM_MIB = 1.1, 20
-"""What memory may grow by after the first quarter, by which time caches are warm."""
+# Allowed growth of the memory, as a factor and in MiB, after the first quarter of the requests, when the
+# caches are warm.
+GROWTH_FACTOR, GROWTH_MIB = 1.1, 20
 
 Fields = Mapping[str, Any]
 
 
 def seeds(photo: bytes) -> Mapping[str, list[Fields]]:
-    """Give good requests of every method that takes anything, as JSON has them."""
+    """Return valid requests of every method with a non-empty request, as JSON objects with raw bytes."""
     image = {"encoded": photo}
     pixels = {
         "tensor": {"dataType": "DATA_TYPE_FLOAT32", "shape": [3, 32, 32], "data": bytes(4 * 3 * 32 * 32)}
@@ -101,17 +102,17 @@ def seeds(photo: bytes) -> Mapping[str, list[Fields]]:
 
 
 def as_message(descriptor: Any, fields: Fields) -> Message:
-    """Write a request from what JSON has, but bytes as bytes."""
+    """Parse a request from a JSON object whose bytes are not encoded as base64."""
 
-    def plain(value: Any) -> Any:
+    def encode_bytes(value: Any) -> Any:
         if isinstance(value, bytes):
             return base64.b64encode(value).decode()
         if isinstance(value, dict):
-            return {name: plain(each) for name, each in value.items()}
-        return [plain(each) for each in value] if isinstance(value, list) else value
+            return {name: encode_bytes(each) for name, each in value.items()}
+        return [encode_bytes(each) for each in value] if isinstance(value, list) else value
 
     message: Message = GetMessageClass(descriptor)()
-    return ParseDict(plain(dict(fields)), message, descriptor_pool=POOL)
+    return ParseDict(encode_bytes(dict(fields)), message, descriptor_pool=POOL)
 
 
 POOL = descriptor_pool()
@@ -120,33 +121,35 @@ EVERY_METHOD = [method for name in SERVICES for method in POOL.FindServiceByName
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """A service, and what became of what it was sent."""
+    """A service, with the statuses of its calls and its memory."""
 
     service: ConnectedService
-    seen: dict[str, set[str]] = field(default_factory=lambda: {method.name: set() for method in EVERY_METHOD})
+    statuses: dict[str, set[str]] = field(
+        default_factory=lambda: {method.name: set() for method in EVERY_METHOD}
+    )
     memory: list[float] = field(default_factory=list)
 
     def send(self, method: Any, data: bytes) -> tuple[grpc.StatusCode, str]:
-        """Send bytes to a method, read all that it answers, and give how that ended."""
+        """Send bytes to a method and read the whole response; return status and message."""
         path = f"/{method.containing_service.full_name}/{method.name}"
         kind = (
             self.service.channel.unary_stream if method.server_streaming else self.service.channel.unary_unary
         )
         call = kind(path, request_serializer=bytes, response_deserializer=bytes)
         try:
-            answer = call(data, timeout=LONGEST_S)
+            answer = call(data, timeout=TIMEOUT_S)
             if method.server_streaming:
                 list(answer)
         except grpc.RpcError as error:
             return error.code(), error.details()
         return grpc.StatusCode.OK, ""
 
-    def try_out(self, method: Any, data: bytes) -> None:
-        """Send what may be wrong; it must not be a fault of the service."""
-        code, told = self.send(method, data)
-        if code in FAULTS:
-            pytest.fail(f"{method.name}: {code}, {told}, for {data[:300]!r} ...{data[-300:]!r}")
-        self.seen[method.name].add(code.name)
+    def check(self, method: Any, data: bytes) -> None:
+        """Send a possibly invalid request; fail on a server error."""
+        code, message = self.send(method, data)
+        if code in SERVER_ERRORS:
+            pytest.fail(f"{method.name}: {code}, {message}, for {data[:300]!r} ...{data[-300:]!r}")
+        self.statuses[method.name].add(code.name)
         self.memory.append(memory_kib(self.service.process, "VmRSS") / 1024)
 
 
@@ -156,7 +159,7 @@ def fuzzed(connected_service: ConnectedService) -> Fuzzed:
 
 
 def fuzz(fuzzed: Fuzzed, method: Any, seed: Message, *, messages: int) -> None:
-    """Send a method so many requests that went wrong."""
+    """Send the given number of mutated requests to a method."""
 
     @settings(
         max_examples=messages,
@@ -167,7 +170,7 @@ def fuzz(fuzzed: Fuzzed, method: Any, seed: Message, *, messages: int) -> None:
     )
     @given(mutated(seed))
     def send(data: bytes) -> None:
-        fuzzed.try_out(method, data)
+        fuzzed.check(method, data)
 
     send()
 
@@ -175,21 +178,21 @@ def fuzz(fuzzed: Fuzzed, method: Any, seed: Message, *, messages: int) -> None:
 def test_mutated_requests_are_client_errors_and_do_not_affect_the_service(
     fuzzed: Fuzzed, photo: bytes
 ) -> None:
-    good = seeds(photo)
+    valid = seeds(photo)
     requests = [
         (method, as_message(method.input_type, fields))
         for method in EVERY_METHOD
-        for fields in good.get(method.name, [{}])
+        for fields in valid.get(method.name, [{}])
     ]
-    for method, request in requests:  # they do work, but for those of an index
-        wanted = grpc.StatusCode.NOT_FOUND if method.name in ("TopK", "Evolve") else grpc.StatusCode.OK
-        assert fuzzed.send(method, request.SerializeToString())[0] is wanted, method.name
+    for method, request in requests:  # the seeds are valid, except for a missing index
+        expected = grpc.StatusCode.NOT_FOUND if method.name in ("TopK", "Evolve") else grpc.StatusCode.OK
+        assert fuzzed.send(method, request.SerializeToString())[0] is expected, method.name
 
-    for method, seed in requests:  # each in turn: drawn at random, one might have none
+    for method, seed in requests:  # one after the other, so that each method gets requests
         fuzz(fuzzed, method, seed, messages=-(-MESSAGES // len(requests)))
     warm, last = fuzzed.memory[len(fuzzed.memory) // 4], fuzzed.memory[-1]
-    told = ", ".join(f"{name} {' '.join(sorted(codes))}" for name, codes in fuzzed.seen.items())
-    print(f"{MESSAGES} messages; {warm:.0f} MiB, then {last:.0f} MiB; {told}")  # noqa: T201  (`make fuzz` shows it)
-    assert last <= GROWTH * warm + ROOM_MIB
+    statuses = ", ".join(f"{name} {' '.join(sorted(codes))}" for name, codes in fuzzed.statuses.items())
+    print(f"{MESSAGES} messages; {warm:.0f} MiB, then {last:.0f} MiB; {statuses}")  # noqa: T201  (`make fuzz` shows it)
+    assert last <= GROWTH_FACTOR * warm + GROWTH_MIB
     assert fuzzed.service.process.poll() is None
-    assert all(fuzzed.seen.values())
+    assert all(fuzzed.statuses.values())

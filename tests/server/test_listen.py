@@ -1,4 +1,4 @@
-"""Where the service listens: this machine, unless it is safe elsewhere; TLS and mutual TLS."""
+"""Listening addresses, TLS and mutual TLS."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +16,8 @@ TOKEN = "0123456789abcdef"
 
 
 @pytest.fixture
-def secured(settings: Settings, pems: Any, make_service: Callable[..., Any]) -> Callable[..., str]:
-    """Starts a warm service with a certificate, and gives its address."""
+def start_tls_service(settings: Settings, pems: Any, make_service: Callable[..., Any]) -> Callable[..., str]:
+    """Return a function that starts a warm service with a certificate and returns its address."""
 
     def start(**changes: Any) -> str:
         service = make_service(settings.model_copy(update={**pems.server, **changes}))
@@ -36,39 +36,42 @@ async def listen(settings: Settings, *, tokens: bool = False) -> str:
 
 
 def test_a_client_that_trusts_the_authority_connects_with_tls(
-    secured: Callable[..., str], pems: Any, photo: bytes
+    start_tls_service: Callable[..., str], pems: Any, photo: bytes
 ) -> None:
-    address = secured()
+    address = start_tls_service()
     for target in (address, address.replace("127.0.0.1", "localhost")):
         with Client(target, access=Access(tls_ca=pems.ca)) as client:
             assert client.classify(photo).model == "tiny"
 
 
-def test_a_client_without_tls_cannot_connect(secured: Callable[..., str]) -> None:
-    with Client(secured()) as client, pytest.raises(NotReady):
+def test_a_client_without_tls_cannot_connect(start_tls_service: Callable[..., str]) -> None:
+    with Client(start_tls_service()) as client, pytest.raises(NotReady):
         client.models()
 
 
 def test_a_certificate_of_another_authority_is_not_trusted(
-    secured: Callable[..., str], untrusted_pems: Any
+    start_tls_service: Callable[..., str], untrusted_pems: Any
 ) -> None:
     access = Access(tls_ca=untrusted_pems.ca)
-    with Client(secured(), access=access) as client, pytest.raises(NotReady, match="VERIFY_FAILED"):
+    with Client(start_tls_service(), access=access) as client, pytest.raises(NotReady, match="VERIFY_FAILED"):
         client.models()
 
 
-def test_a_certificate_unknown_to_the_system_is_not_trusted(secured: Callable[..., str]) -> None:
-    with Client(secured(), access=Access(tls=True)) as client, pytest.raises(NotReady, match="VERIFY_FAILED"):
+def test_a_certificate_unknown_to_the_system_is_not_trusted(start_tls_service: Callable[..., str]) -> None:
+    with (
+        Client(start_tls_service(), access=Access(tls=True)) as client,
+        pytest.raises(NotReady, match="VERIFY_FAILED"),
+    ):
         client.models()
 
 
 def test_a_certificate_for_another_name_is_trusted_only_if_that_name_is_expected(
-    secured: Callable[..., str], pems: Any
+    start_tls_service: Callable[..., str], pems: Any
 ) -> None:
-    several = f"ipv4:{secured()}"
+    target = f"ipv4:{start_tls_service()}"
 
     def models(name: str) -> Any:
-        with Client(several, access=Access(tls_ca=pems.ca, tls_server_name=name)) as client:
+        with Client(target, access=Access(tls_ca=pems.ca, tls_server_name=name)) as client:
             return client.models()
 
     with pytest.raises(NotReady, match="Hostname Verification Check failed"):
@@ -77,9 +80,9 @@ def test_a_certificate_for_another_name_is_trusted_only_if_that_name_is_expected
 
 
 def test_mutual_tls_requires_a_client_certificate_of_the_authority(
-    secured: Callable[..., str], pems: Any, untrusted_pems: Any
+    start_tls_service: Callable[..., str], pems: Any, untrusted_pems: Any
 ) -> None:
-    address = secured(tls_client_ca=pems.ca)
+    address = start_tls_service(tls_client_ca=pems.ca)
 
     def access(files: Any) -> Access:
         return Access(
@@ -91,15 +94,17 @@ def test_mutual_tls_requires_a_client_certificate_of_the_authority(
     with Client(address, access=access(pems)) as client:
         assert client.models()
         assert client.health() == "SERVING"
-    for refused in (Access(tls_ca=pems.ca), access(untrusted_pems)):
-        with Client(address, access=refused) as client, pytest.raises(NotReady):
+    for untrusted in (Access(tls_ca=pems.ca), access(untrusted_pems)):
+        with Client(address, access=untrusted) as client, pytest.raises(NotReady):
             client.models()
-        with Client(address, access=refused) as client, pytest.raises(NotReady):
+        with Client(address, access=untrusted) as client, pytest.raises(NotReady):
             client.health()
 
 
-def test_mutual_tls_and_a_token_can_be_combined(secured: Callable[..., str], pems: Any, photo: bytes) -> None:
-    address = secured(tls_client_ca=pems.ca, token=SecretStr(TOKEN))
+def test_mutual_tls_and_a_token_can_be_combined(
+    start_tls_service: Callable[..., str], pems: Any, photo: bytes
+) -> None:
+    address = start_tls_service(tls_client_ca=pems.ca, token=SecretStr(TOKEN))
     access = Access(
         tls_ca=pems.ca,
         tls_client_certificate=pems.client_certificate,
@@ -129,9 +134,9 @@ async def test_a_public_address_requires_tls_and_authentication(settings: Settin
 async def test_allow_insecure_permits_a_public_address_without_tls(
     settings: Settings,
 ) -> None:
-    open_to_all = settings.model_copy(update={"listen": "0.0.0.0:0", "allow_insecure": True})
+    insecure = settings.model_copy(update={"listen": "0.0.0.0:0", "allow_insecure": True})
 
-    assert (await listen(open_to_all)).startswith("0.0.0.0:")
+    assert (await listen(insecure)).startswith("0.0.0.0:")
 
 
 async def test_mutual_tls_without_a_server_certificate_is_an_error(settings: Settings, pems: Any) -> None:
@@ -149,9 +154,9 @@ async def test_mutual_tls_without_a_server_certificate_is_an_error(settings: Set
 async def test_the_error_for_an_address_that_cannot_be_bound_has_the_reason(
     settings: Settings, address: str, reason: str
 ) -> None:
-    wanted = settings.model_copy(update={"listen": address, "allow_insecure": True})
+    changed = settings.model_copy(update={"listen": address, "allow_insecure": True})
     with pytest.raises(
         InputError, match=f"^cannot listen on {address}: {reason}; choose another address$"
     ) as caught:
-        await listen(wanted)
+        await listen(changed)
     assert caught.value.field == "listen"

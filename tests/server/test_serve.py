@@ -1,4 +1,4 @@
-"""The service as a process: what it prints, and how it ends."""
+"""The service as a process: its output, and how it stops."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ import pytest
 from zfscope.client import Client
 
 
-def line(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -22,8 +22,8 @@ def test_the_service_prints_its_address_and_stops_on_a_signal(
     start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
 ) -> None:
     process = start()
-    address = line(process).removeprefix("zfscope listens on ")
-    assert line(process) == "zfscope serves model 'tiny' version 2"
+    address = read_line(process).removeprefix("zfscope listens on ")
+    assert read_line(process) == "zfscope serves model 'tiny' version 2"
     with Client(address) as client:
         client.wait_until_ready()
         assert client.classify(photo).model == "tiny"
@@ -35,12 +35,14 @@ def test_the_service_prints_its_address_and_stops_on_a_signal(
     assert out == ""
     assert '"method": "/zfscope.v1.ClassificationService/Classify"' in log
     assert "Traceback" not in log
-    lines = {found["event"]: found for found in map(json.loads, log.splitlines())}
+    lines = {line["event"]: line for line in map(json.loads, log.splitlines())}
     assert lines["started"]["address"] == address
     assert lines["started"]["process"] == process.pid
-    begun, refusing, stopped = (lines[event] for event in ("shutting down", "rejecting requests", "stopped"))
-    assert (begun["reason"], begun["requests"], begun["grace_s"]) == (number.name, 0, 60)
-    assert refusing["requests"] == 0
+    stopping, rejecting, stopped = (
+        lines[event] for event in ("shutting down", "rejecting requests", "stopped")
+    )
+    assert (stopping["reason"], stopping["requests"], stopping["grace_s"]) == (number.name, 0, 60)
+    assert rejecting["requests"] == 0
     assert stopped["cut_off"] == 0
     assert stopped["seconds"] > 0
 
@@ -48,8 +50,8 @@ def test_the_service_prints_its_address_and_stops_on_a_signal(
 def test_a_signal_while_the_model_loads_stops_the_service(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
-    process = start(lame_duck_s=300)  # which nobody has to wait for: there was nothing to notice
-    assert line(process).startswith("zfscope listens on 127.0.0.1:")
+    process = start(lame_duck_s=300)  # skipped: the service was never reported as serving
+    assert read_line(process).startswith("zfscope listens on 127.0.0.1:")
 
     process.terminate()
     _, log = process.communicate(timeout=120)
@@ -60,8 +62,8 @@ def test_a_signal_while_the_model_loads_stops_the_service(
 
 def test_a_second_signal_stops_the_service_at_once(start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start(lame_duck_s=300)
-    address = line(process).removeprefix("zfscope listens on ")
-    assert line(process).startswith("zfscope serves")
+    address = read_line(process).removeprefix("zfscope listens on ")
+    assert read_line(process).startswith("zfscope serves")
     process.terminate()
     with Client(address) as client:
         while client.health() == "SERVING":
@@ -85,19 +87,19 @@ def test_the_service_exits_with_the_error_of_a_damaged_model(
     assert "DamagedModel: model 'tiny' version 1: 'weights.safetensors' does not match the manifest" in log
 
 
-# macOS and Windows cannot say which processors a process may use; on Windows the event loop takes no signals.
-ELSEWHERE = """
+# Simulates macOS and Windows: neither has CPU affinity, and on Windows the event loop supports no signals.
+WITHOUT_LINUX_FEATURES = """
 import asyncio.unix_events as events, os
 
 for name in ("sched_getaffinity", "process_cpu_count"):
     vars(os).pop(name, None)
 
-def refuse(*arguments):
+def fail(*arguments):
     raise NotImplementedError
 
-os.environ.pop("ZFSCOPE_THREADS")  # or the processors would not be counted
-events._UnixSelectorEventLoop.add_signal_handler = refuse
-events._UnixSelectorEventLoop.remove_signal_handler = refuse
+os.environ.pop("ZFSCOPE_THREADS")  # otherwise the processors are not counted
+events._UnixSelectorEventLoop.add_signal_handler = fail
+events._UnixSelectorEventLoop.remove_signal_handler = fail
 """
 
 
@@ -105,9 +107,9 @@ events._UnixSelectorEventLoop.remove_signal_handler = refuse
 def test_the_service_starts_and_stops_without_linux_features(
     start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
 ) -> None:
-    process = start(before=ELSEWHERE)
-    address = line(process).removeprefix("zfscope listens on ")
-    assert line(process) == "zfscope serves model 'tiny' version 2"
+    process = start(before=WITHOUT_LINUX_FEATURES)
+    address = read_line(process).removeprefix("zfscope listens on ")
+    assert read_line(process) == "zfscope serves model 'tiny' version 2"
     with Client(address) as client:
         assert client.classify(photo).model == "tiny"
     process.send_signal(number)

@@ -1,4 +1,4 @@
-"""How the service is set up."""
+"""Settings of the service."""
 
 from pathlib import Path
 from typing import Any
@@ -85,16 +85,16 @@ def test_a_queue_limit_for_an_unknown_method_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "form"),
+    ("variable", "value", "example"),
     [("ZFSCOPE_QUEUES", "{", '{"Occlude": 4}'), ("ZFSCOPE_ANALYZERS", "project", '["project"]')],
 )
 def test_a_variable_that_is_not_json_is_rejected_with_an_example(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, form: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, example: str
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(InputError) as caught:
         read_settings(Settings)
-    assert caught.value.message == f"{variable} is '{value}'; allowed is JSON such as {form}"
+    assert caught.value.message == f"{variable} is '{value}'; allowed is JSON such as {example}"
 
 
 @pytest.mark.parametrize("value", ["inf", "nan"])
@@ -105,7 +105,7 @@ def test_a_time_must_be_finite(monkeypatch: pytest.MonkeyPatch, value: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("given", "field", "message"),
+    ("values", "field", "message"),
     [
         (
             {"traces_endpoint": "foo"},
@@ -135,10 +135,10 @@ def test_a_time_must_be_finite(monkeypatch: pytest.MonkeyPatch, value: str) -> N
     ],
 )
 def test_an_invalid_value_is_rejected_without_quoting_secrets(
-    given: dict[str, Any], field: str, message: str
+    values: dict[str, Any], field: str, message: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        read_settings(Settings, **given, token="a-token-that-is-secret")
+        read_settings(Settings, **values, token="a-token-that-is-secret")
     assert caught.value.field == field
     assert message in caught.value.message
     assert "secret" not in caught.value.message

@@ -1,4 +1,4 @@
-"""A service that looks for models while it runs."""
+"""A service that watches its store for new models."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Variables of the environment that look like settings and are none."""
+"""Environment variables that look like settings but are unknown."""
 
 import json
 import re
@@ -16,13 +16,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def without_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_unknown_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, _ in list(unknown_variables()):
         monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"),
+    ("name", "closest"),
     [
         ("ZFSCOPE_MAX_IMAGE_BYTE", "ZFSCOPE_MAX_IMAGE_BYTES"),
         ("zfscope_stroe", "ZFSCOPE_STORE"),
@@ -31,10 +31,10 @@ def without_others(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_an_unknown_variable_is_reported_with_the_closest_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+    monkeypatch: pytest.MonkeyPatch, name: str, closest: str
 ) -> None:
     monkeypatch.setenv(name, "1")
-    assert list(unknown_variables()) == [(name, nearest)]
+    assert list(unknown_variables()) == [(name, closest)]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """GRPCInferenceService: readiness, metadata and configuration of models and analyzers."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from importlib.metadata import version
@@ -45,7 +44,7 @@ def test_a_service_about_to_stop_is_not_ready_but_still_answers(
     cold_service: RunningService,
 ) -> None:
     cold_service.warm_up()
-    stopping = asyncio.run_coroutine_threadsafe(cold_service.service.stop(lame_duck_s=2), cold_service.loop)
+    stopping = cold_service.submit(cold_service.service.stop(lame_duck_s=2))
     with grpc.insecure_channel(cold_service.address) as channel:
         stub = GRPCInferenceServiceStub(channel)
         while stub.ServerReady(pb.ServerReadyRequest()).ready:
