@@ -1,6 +1,6 @@
 """Backward steps: the transpose of the forward step, except where the paper defines otherwise.
 
-Some tests name a common defect of deconvnet implementations, with a public example.
+Some tests guard against common defects of deconvnet implementations.
 """
 
 from collections.abc import Sequence
@@ -178,7 +178,7 @@ def unpooled(layer: MaxPool, maps: Tensor, values: Tensor) -> Tensor:
 def test_values_are_added_where_a_unit_is_the_maximum_of_several_windows(
     layer: MaxPool, size: tuple[int, int]
 ) -> None:
-    """Defect 1: `MaxUnpool2d` assigns instead of adding, so that one contribution remains (pytorch#80827)."""
+    """torch's `MaxUnpool2d` assigns instead of adding: only one contribution remains (pytorch#80827)."""
     maps = numbers(2, 3, *size)
     traced, _ = trace_pool(layer, maps)
     values = numbers(*traced.outputs["pool"].shape, seed=1)
@@ -191,7 +191,7 @@ def test_values_are_added_where_a_unit_is_the_maximum_of_several_windows(
 def test_unpooling_is_the_vector_jacobian_product_of_max_pooling(
     layer: MaxPool, size: tuple[int, int]
 ) -> None:
-    """Defects 1 and 2: overlapping windows, ceil rounding, asymmetric padding, odd sizes."""
+    """With overlapping windows, ceil rounding, asymmetric padding and odd sizes."""
     maps = numbers(2, 3, *size).requires_grad_()
     left, top, right, bottom = layer.padding
     padded = F.pad(maps, (left, right, top, bottom), value=-torch.inf)
@@ -202,7 +202,7 @@ def test_unpooling_is_the_vector_jacobian_product_of_max_pooling(
 
 
 def test_unpooling_preserves_values_that_max_unpool2d_loses() -> None:
-    """Defect 1, for the windows of the paper: 3 x 3 with stride 2 on maps of 110 pixels."""
+    """For the windows of the paper: 3 x 3 with stride 2 on maps of 110 pixels."""
     layer = POOLS[0]
     maps = numbers(1, 8, 110, 110)
     traced, _ = trace_pool(layer, maps)
@@ -214,7 +214,7 @@ def test_unpooling_preserves_values_that_max_unpool2d_loses() -> None:
 
 
 def test_ties_unpool_to_the_first_unit_in_row_major_order() -> None:
-    """Defect 7: on ties, exactly one unit receives the value."""
+    """Exactly one unit receives the value."""
     layer = MaxPool(name="pool", kernel=2, stride=2)
     below = unpooled(layer, torch.zeros(1, 1, 4, 4), torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
     assert below.tolist() == [[[[1, 0, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0], [0, 0, 0, 0]]]]
@@ -234,7 +234,7 @@ def test_ties_unpool_to_the_unit_that_receives_the_gradient_in_torch() -> None:
     [("deconvnet", [2, 0, 3, 0]), ("guided", [2, 0, 0, 0]), ("gradient", [2, -1, 0, 0])],
 )
 def test_each_rule_defines_the_backward_step_of_a_relu(rule: Rule, expected: list[float]) -> None:
-    """Defect 3: the deconvnet rectifies the signal, the gradient masks it, guided does both."""
+    """The deconvnet rectifies the signal, the gradient masks it, guided backpropagation does both."""
     layer = ReLU(name="relu")
     active = torch.tensor([[5.0, 5.0, -5.0, 0.0]])
     context = LayerContext(layer, Trace({"input": active}, {}), ("input",), None, rule, "skip")

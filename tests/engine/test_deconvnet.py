@@ -42,7 +42,7 @@ def test_projections_of_every_layer_equal_autograd_with_a_custom_relu(
     by_autograd: Callable[..., Tensor],
     mixed_seeds: MixedSeeds,
 ) -> None:
-    """Defects 1, 2, 3, 6 and 8, for units, whole maps, fully connected units, class scores, two images."""
+    """For units, whole maps, fully connected units and class scores, of two images."""
     network, images, traced = named_fixtures(request, name)
     for layer in layer_names(network):
         seeds = mixed_seeds(traced, layer)
@@ -152,7 +152,7 @@ def test_projections_do_not_depend_on_the_index_of_the_image(
 def test_a_zero_activation_projects_to_exact_zeros(
     name: str, rule: Rule, request: pytest.FixtureRequest
 ) -> None:
-    """Defect 5: transposed convolutions that add biases."""
+    """Guards against transposed convolutions that add biases."""
     network, _, traced = named_fixtures(request, name)
     for layer in layer_names(network):
         silent = Trace({**traced.outputs, layer: torch.zeros_like(traced.outputs[layer])}, traced.switches)
@@ -166,7 +166,7 @@ def test_a_zero_activation_projects_to_exact_zeros(
 def test_projections_do_not_depend_on_biases(
     name: str, rule: Rule, request: pytest.FixtureRequest, mixed_seeds: MixedSeeds
 ) -> None:
-    """Defect 5, with the trace of the original network."""
+    """Biases are changed after the trace."""
     network, _, traced = named_fixtures(request, name)
     seeds = {layer: mixed_seeds(traced, layer) for layer in layer_names(network)}
     before = {layer: project(network, traced, layer, seeds[layer], rule=rule) for layer in seeds}
@@ -180,7 +180,7 @@ def test_projections_do_not_depend_on_biases(
 def test_a_projection_is_proportional_to_the_activation(
     rule: Rule, tiny_network: Network, tiny_trace: Trace
 ) -> None:
-    """Defect 7: a seed of 1 discards how strong units are relative to each other."""
+    """A seed of 1 would discard how strong units are relative to each other."""
     units = strongest_units(tiny_trace, "conv3", 0, 3)
     threefold = Trace({**tiny_trace.outputs, "conv3": tiny_trace.outputs["conv3"] * 3}, tiny_trace.switches)
     pixels = project(tiny_network, tiny_trace, "conv3", units, rule=rule)
@@ -188,7 +188,7 @@ def test_a_projection_is_proportional_to_the_activation(
 
 
 def test_seeds_before_and_after_rectification_differ(tiny_network: Network, tiny_trace: Trace) -> None:
-    """Defect 7: activations of conv3 may be negative, those of relu3 may not."""
+    """Activations of conv3 may be negative; those of relu3 may not."""
     position = (tiny_trace.outputs["conv3"][0, 0] < 0).nonzero()[0].tolist()
     unit = Unit(0, 0, *position)
     assert project(tiny_network, tiny_trace, "conv3", [unit]).any()
@@ -196,13 +196,13 @@ def test_seeds_before_and_after_rectification_differ(tiny_network: Network, tiny
 
 
 def test_pixels_are_signed(tiny_network: Network, tiny_trace: Trace) -> None:
-    """Defect 3: no rectification at the pixels."""
+    """The projection is not rectified at the pixels."""
     pixels = project(tiny_network, tiny_trace, "conv3", strongest_units(tiny_trace, "conv3", 0, 3))
     assert pixels.min() < 0 < pixels.max()
 
 
 def test_the_rules_differ_for_class_scores(tiny_network: Network, tiny_trace: Trace) -> None:
-    """Defect 3: the signal is rectified in the classifier too, not only in feature maps."""
+    """The signal is rectified in the classifier too, not only in feature maps."""
     deconvnet, guided, gradient = (
         project(tiny_network, tiny_trace, "fc8", [Unit(0, 1)], rule=rule) for rule in RULES
     )
@@ -211,7 +211,6 @@ def test_the_rules_differ_for_class_scores(tiny_network: Network, tiny_trace: Tr
 
 
 def test_contrast_normalisation_is_skipped_by_default(tiny_network: Network, tiny_trace: Trace) -> None:
-    """Defect 8."""
     seeds = strongest_units(tiny_trace, "conv3", 0, 3)
     skipped = project(tiny_network, tiny_trace, "conv3", seeds)
     assert torch.equal(skipped, project(tiny_network, tiny_trace, "conv3", seeds, normalisation="skip"))

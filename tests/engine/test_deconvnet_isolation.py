@@ -18,7 +18,7 @@ RULES: list[Rule] = ["deconvnet", "guided", "gradient"]
 def test_concurrent_projections_equal_sequential_ones(
     branchy_network: Network, images_for: Callable[..., Tensor]
 ) -> None:
-    """Defect 4: hooks on a shared module, by which requests interfere with each other."""
+    """Hooks on a shared module would make concurrent requests interfere."""
     start = threading.Barrier(16)
 
     def run(number: int, *, wait: bool) -> Tensor:
@@ -40,7 +40,7 @@ def test_concurrent_projections_equal_sequential_ones(
 def test_the_module_and_the_trace_are_not_modified(
     tiny_network: Network, tiny_images: Tensor, mixed_seeds: Callable[[Trace, str], list[Seed]]
 ) -> None:
-    """Defect 4: hooks, and changes to the model or the trace."""
+    """No hooks, no new attributes, no changed weights or outputs."""
     state = {key: value.clone() for key, value in tiny_network.state_dict().items()}
     attributes = [dict(vars(module)) for module in tiny_network.modules()]
     traced = trace(tiny_network, tiny_images)

@@ -1,4 +1,4 @@
-"""What a network runs on."""
+"""Moving networks to devices."""
 
 import pytest
 import torch
@@ -12,13 +12,13 @@ def network() -> Network:
     return build(zfnet(classes=2, hidden=2))
 
 
-@pytest.mark.parametrize(("device", "rounded"), [("cpu", True), ("cuda", False)])
-def test_on_cuda_convolutions_read_all_bits(
-    network: Network, monkeypatch: pytest.MonkeyPatch, device: str, rounded: bool
+@pytest.mark.parametrize(("device", "tf32"), [("cpu", True), ("cuda", False)])
+def test_moving_to_cuda_disables_tf32(
+    network: Network, monkeypatch: pytest.MonkeyPatch, device: str, tf32: bool
 ) -> None:
     moved: list[str] = []
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    monkeypatch.setattr(Network, "to", lambda self, there: moved.append(there) or self)
+    monkeypatch.setattr(Network, "to", lambda self, target: moved.append(target) or self)
     assert on_device(network, device) is network
     assert moved == [device]
-    assert torch.backends.cudnn.allow_tf32 is rounded
+    assert torch.backends.cudnn.allow_tf32 is tf32

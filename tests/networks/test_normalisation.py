@@ -1,4 +1,4 @@
-"""Contrast normalisation: torch's values and gradients, in a fraction of its time."""
+"""Contrast normalisation: values and gradients equal torch's."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ LAYERS = [
     LocalResponseNorm(name="krizhevsky"),
     LocalResponseNorm(name="strong", size=3, alpha=2.0, k=1.0),
     LocalResponseNorm(name="wide", size=9, alpha=1.0),
-    LocalResponseNorm(name="alone", size=1, alpha=1.0),
+    LocalResponseNorm(name="single", size=1, alpha=1.0),
     LocalResponseNorm(name="root", alpha=1.0, beta=0.5),
     LocalResponseNorm(name="other-power", alpha=1.0, beta=0.6, k=0.5),
 ]
@@ -20,7 +20,7 @@ WITHIN = [
     LocalResponseNorm(name="caffe", region="within_map", size=3, alpha=5e-5, k=1.0),
     LocalResponseNorm(name="strong", region="within_map", size=3, alpha=2.0, beta=0.6, k=1.0),
     LocalResponseNorm(name="wider-than-maps", region="within_map", size=9, alpha=1.0),
-    LocalResponseNorm(name="alone", region="within_map", size=1, alpha=1.0),
+    LocalResponseNorm(name="single", region="within_map", size=1, alpha=1.0),
 ]
 
 
@@ -36,27 +36,27 @@ def reference(x: Tensor, layer: LocalResponseNorm) -> Tensor:
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_values_and_gradients_are_those_of_torch(
+def test_values_and_gradients_across_maps_equal_torch(
     layer: LocalResponseNorm, dtype: torch.dtype, layout: torch.memory_format
 ) -> None:
-    ours = maps(dtype=dtype).contiguous(memory_format=layout).requires_grad_()
-    torchs = maps(dtype=dtype).requires_grad_()
-    upstream = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
-    value, expected = local_response_norm(ours, layer), reference(torchs, layer)
-    (gradient,) = torch.autograd.grad(value, ours, upstream.contiguous(memory_format=layout))
-    (expected_gradient,) = torch.autograd.grad(expected, torchs, upstream)
+    x = maps(dtype=dtype).contiguous(memory_format=layout).requires_grad_()
+    reference_x = maps(dtype=dtype).requires_grad_()
+    upstream = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    value, expected = local_response_norm(x, layer), reference(reference_x, layer)
+    (gradient,) = torch.autograd.grad(value, x, upstream.contiguous(memory_format=layout))
+    (expected_gradient,) = torch.autograd.grad(expected, reference_x, upstream)
     torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-def test_the_gradient_is_that_of_small_differences(layer: LocalResponseNorm) -> None:
+def test_gradients_across_maps_equal_finite_differences(layer: LocalResponseNorm) -> None:
     x = maps().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: local_response_norm(x, layer), (x,))
 
 
-def within_by_hand(x: Tensor, layer: LocalResponseNorm) -> Tensor:
-    """Divide each value by what the squares of its window in its own map come to, one by one."""
+def normalise_within_maps(x: Tensor, layer: LocalResponseNorm) -> Tensor:
+    """Normalise each value by the squares of its window in the map, one by one."""
     normal, reach = x.clone(), layer.size // 2
     for y in range(x.shape[2]):
         for left in range(x.shape[3]):
@@ -71,37 +71,37 @@ def within_by_hand(x: Tensor, layer: LocalResponseNorm) -> Tensor:
 
 @pytest.mark.parametrize("layer", WITHIN, ids=lambda layer: layer.name)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_norm_within_maps_divides_by_the_squares_around_each_place(
+def test_values_within_maps_equal_a_computation_by_position(
     layer: LocalResponseNorm, layout: torch.memory_format
 ) -> None:
     x = maps().contiguous(memory_format=layout)
-    torch.testing.assert_close(local_response_norm(x, layer), within_by_hand(maps(), layer))
+    torch.testing.assert_close(local_response_norm(x, layer), normalise_within_maps(maps(), layer))
 
 
 @pytest.mark.parametrize("layer", WITHIN, ids=lambda layer: layer.name)
-def test_the_gradient_within_maps_is_that_of_small_differences(layer: LocalResponseNorm) -> None:
+def test_gradients_within_maps_equal_finite_differences(layer: LocalResponseNorm) -> None:
     x = maps(2).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: local_response_norm(x, layer), (x,))
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-def test_the_gradient_can_be_had_without_a_graph(layer: LocalResponseNorm) -> None:
+def test_the_gradient_without_autograd_equals_autograd(layer: LocalResponseNorm) -> None:
     x, upstream = maps().requires_grad_(), maps() + 1
     (expected,) = torch.autograd.grad(reference(x, layer), x, upstream)
     torch.testing.assert_close(local_response_norm_gradient(x.detach(), upstream, layer), expected)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_a_window_may_be_wider_than_all_maps(channels: int) -> None:
+def test_a_window_may_be_larger_than_the_number_of_maps(channels: int) -> None:
     layer = LocalResponseNorm(name="norm", size=7, alpha=1.0)
     torch.testing.assert_close(local_response_norm(maps(channels), layer), reference(maps(channels), layer))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_neighbours_in_the_window_are_added_up(layout: torch.memory_format) -> None:
+def test_window_sum_adds_neighbouring_maps(layout: torch.memory_format) -> None:
     x = torch.tensor([1.0, 2.0, 4.0, 8.0])[None, :, None, None].expand(1, 4, 2, 2)
-    added = window_sum(x.contiguous(memory_format=layout), 3)
-    assert added[0, :, 0, 1].tolist() == [3, 7, 14, 12]
+    sums = window_sum(x.contiguous(memory_format=layout), 3)
+    assert sums[0, :, 0, 1].tolist() == [3, 7, 14, 12]
 
 
 def test_vectors_are_normalised_as_maps_of_one_pixel() -> None:
@@ -111,7 +111,7 @@ def test_vectors_are_normalised_as_maps_of_one_pixel() -> None:
     torch.testing.assert_close(local_response_norm(x, layer), expected)
 
 
-def test_what_comes_in_is_left_as_it_was() -> None:
+def test_inputs_are_not_modified() -> None:
     x = maps()
     local_response_norm(x, LAYERS[0])
     local_response_norm_gradient(x, x, LAYERS[0])

@@ -1,4 +1,4 @@
-"""Receptive fields: the paper's numbers, and what units really react to."""
+"""Receptive fields: equal to those of the paper, and to the pixels that units depend on."""
 
 from collections.abc import Mapping
 
@@ -22,34 +22,34 @@ ZFNET = {
 }
 
 
-def test_zfnets_fields_and_jumps_are_those_of_the_paper() -> None:
+def test_fields_and_jumps_of_zfnet_equal_those_of_the_paper() -> None:
     fields = receptive_fields(zfnet())
     assert {layer: (fields[layer].size, fields[layer].jump) for layer in ZFNET} == ZFNET
 
 
-def test_a_rectified_normalised_or_dropped_layer_sees_what_the_one_below_sees() -> None:
+def test_layers_without_a_window_have_the_field_of_their_input() -> None:
     fields = receptive_fields(zfnet())
     assert fields["relu1"] == fields["conv1"]
     assert fields["norm1"] == fields["pool1"]
     assert fields["drop6"] == fields["fc6"]
 
 
-def test_fully_connected_units_all_see_the_same() -> None:
+def test_all_fully_connected_units_have_the_same_field() -> None:
     fields = receptive_fields(zfnet())
     assert fields["fc6"] == fields["fc7"] == fields["fc8"] == fields["flatten"]
     assert (fields["fc8"].size, fields["fc8"].jump) == (171 + 5 * 32, 0)
 
 
-def test_the_box_of_a_unit_moves_by_the_jump_and_may_overhang() -> None:
+def test_boxes_are_one_jump_apart_and_may_extend_beyond_the_image() -> None:
     field = receptive_fields(zfnet())["conv5"]
     assert field.box(0, 0) == (-48, -48, 91, 91)
     assert field.box(2, 1) == (-32, -16, 107, 123)
 
 
-def attentive(spec: NetworkSpec) -> Network:
-    """Give a network that loses nothing: two maps a layer, weights above zero, no normalisation to speak of.
+def sensitive_network(spec: NetworkSpec) -> Network:
+    """Return a network in which a very bright pixel changes every unit whose field contains it.
 
-    A pixel that is made very bright then changes every unit that sees it.
+    It has two maps per layer, positive weights, and hardly any normalisation.
     """
     changes: Mapping[type, dict[str, object]] = {Conv: {"channels": 2}, LocalResponseNorm: {"alpha": 1e-30}}
     layers = tuple(layer.model_copy(update=changes.get(type(layer), {})) for layer in spec.layers)
@@ -60,81 +60,82 @@ def attentive(spec: NetworkSpec) -> Network:
     return network
 
 
-def reactions(network: Network, *, rows: bool) -> Mapping[str, Tensor]:
-    """Brighten each row (or column) of pixels: by layer, (pixel row, unit row), whether the unit changed."""
+def measured_dependence(network: Network, *, rows: bool) -> Mapping[str, Tensor]:
+    """Brighten each row (or column) of pixels; return by layer which unit rows change: (pixels, units)."""
     size = network.spec.input_size
     plain = torch.ones(1, *network.shapes["input"])
     before = trace(network, plain)
     changed: dict[str, list[Tensor]] = {layer: [] for layer in before.outputs}
-    for place in range(size):
+    for index in range(size):
         image = plain.clone()
-        (image[:, :, place] if rows else image[:, :, :, place]).fill_(1e6)
+        (image[:, :, index] if rows else image[:, :, :, index]).fill_(1e6)
         for layer, output in trace(network, image).outputs.items():
             units = output if output.dim() == 4 else output[:, :, None, None]
-            other = before.outputs[layer].view(units.shape)
-            changed[layer].append((units != other).any(1).any(2 if rows else 1)[0])
+            original = before.outputs[layer].view(units.shape)
+            changed[layer].append((units != original).any(1).any(2 if rows else 1)[0])
     return {layer: torch.stack(units) for layer, units in changed.items()}
 
 
-def seen_by_arithmetic(network: Network, *, rows: bool) -> Mapping[str, Tensor]:
+def computed_dependence(network: Network, *, rows: bool) -> Mapping[str, Tensor]:
+    """Return, by layer, which pixels are in the receptive fields of units: (pixels, units)."""
     size = network.spec.input_size
-    traced = {}
+    inside = {}
     for layer, field in receptive_fields(network.spec).items():
         shape = network.shapes[layer]
-        traced[layer] = torch.zeros(size, shape[1] if len(shape) == 3 else 1, dtype=torch.bool)
-        for unit in range(traced[layer].shape[1]):
+        inside[layer] = torch.zeros(size, shape[1] if len(shape) == 3 else 1, dtype=torch.bool)
+        for unit in range(inside[layer].shape[1]):
             left, top, right, bottom = field.box(unit, unit)
             first, last = (top, bottom) if rows else (left, right)
-            traced[layer][max(first, 0) : max(last, 0), unit] = True
-    return traced
+            inside[layer][max(first, 0) : max(last, 0), unit] = True
+    return inside
 
 
-def narrowed(spec: NetworkSpec) -> NetworkSpec:
-    """Leave out the classifier: what is fully connected sees everything."""
+def without_classifier(spec: NetworkSpec) -> NetworkSpec:
+    """Return the layers up to `flatten`: all fully connected units have the same field."""
     layers = spec.layers[: [layer.name for layer in spec.layers].index("flatten") + 1]
     return spec.model_copy(update={"layers": layers})
 
 
 @pytest.mark.parametrize("rows", [True, False], ids=["rows", "columns"])
-def test_units_react_to_all_of_their_fields_and_to_nothing_else(tiny_spec: NetworkSpec, rows: bool) -> None:
-    network = attentive(tiny_spec)
-    found, computed = reactions(network, rows=rows), seen_by_arithmetic(network, rows=rows)
-    for layer in found:
-        assert torch.equal(found[layer], computed[layer]), layer
+def test_units_depend_exactly_on_the_pixels_of_their_fields(tiny_spec: NetworkSpec, rows: bool) -> None:
+    network = sensitive_network(tiny_spec)
+    measured, computed = measured_dependence(network, rows=rows), computed_dependence(network, rows=rows)
+    for layer in measured:
+        assert torch.equal(measured[layer], computed[layer]), layer
 
 
 @pytest.mark.parametrize(
     ("spec", "rows"), [(zfnet(), True), (alexnet(), False)], ids=["zfnet rows", "alexnet columns"]
 )
-def test_units_of_the_papers_networks_react_to_all_of_their_fields_and_to_nothing_else(
+def test_units_of_zfnet_and_alexnet_depend_exactly_on_the_pixels_of_their_fields(
     spec: NetworkSpec, rows: bool
 ) -> None:
-    network = attentive(narrowed(spec))
-    found, computed = reactions(network, rows=rows), seen_by_arithmetic(network, rows=rows)
-    for layer in found:
-        assert torch.equal(found[layer], computed[layer]), layer
+    network = sensitive_network(without_classifier(spec))
+    measured, computed = measured_dependence(network, rows=rows), computed_dependence(network, rows=rows)
+    for layer in measured:
+        assert torch.equal(measured[layer], computed[layer]), layer
 
 
-def test_where_branches_meet_the_field_is_the_smallest_square_around_what_units_react_to(
+def test_fields_after_a_join_are_the_smallest_squares_around_the_pixels_of_all_branches(
     branchy_spec: NetworkSpec,
 ) -> None:
     larger = branchy_spec.model_copy(update={"input_size": 95})  # so that a unit's field lies inside
-    network = attentive(narrowed(larger))
+    network = sensitive_network(without_classifier(larger))
     fields = receptive_fields(network.spec)
-    found = {side: reactions(network, rows=side == "top") for side in ("top", "left")}
+    measured = {side: measured_dependence(network, rows=side == "top") for side in ("top", "left")}
     for layer in [layer.name for layer in network.spec.layers][:-1]:
         extents = []
         for side in ("top", "left"):
-            computed = seen_by_arithmetic(network, rows=side == "top")[layer]
-            assert not (found[side][layer] & ~computed).any(), layer
+            computed = computed_dependence(network, rows=side == "top")[layer]
+            assert not (measured[side][layer] & ~computed).any(), layer
             middle = computed.shape[1] // 2
-            pixels = found[side][layer][:, middle].nonzero()
+            pixels = measured[side][layer][:, middle].nonzero()
             assert int(pixels[0]) == getattr(fields[layer], side) + fields[layer].jump * middle, layer
             extents.append(int(pixels[-1] - pixels[0]) + 1)
         assert max(extents) == fields[layer].size, layer
 
 
-def test_branches_of_different_jumps_cannot_be_compared() -> None:
+def test_a_join_of_branches_with_different_jumps_is_rejected() -> None:
     spec = NetworkSpec.model_validate(
         {
             "name": "net",

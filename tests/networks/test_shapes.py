@@ -1,4 +1,4 @@
-"""Sizes by arithmetic: equal to those that a forward pass gives, and errors that name the layer."""
+"""Shapes of layers and weights, computed without a forward pass."""
 
 from math import prod
 from typing import Any
@@ -16,7 +16,7 @@ from zfscope.networks.spec import multiplications, parameter_count, shapes, tens
 
 
 @pytest.mark.parametrize("name", ["tiny_network", "branchy_network"])
-def test_the_shapes_are_those_of_a_forward_pass(name: str, request: pytest.FixtureRequest) -> None:
+def test_shapes_equal_those_of_a_forward_pass(name: str, request: pytest.FixtureRequest) -> None:
     network: Network = request.getfixturevalue(name)
     known = {"input": torch.zeros(1, *network.shapes["input"], dtype=torch.float64)}
     for layer in network.spec.layers:
@@ -25,21 +25,21 @@ def test_the_shapes_are_those_of_a_forward_pass(name: str, request: pytest.Fixtu
     assert {layer: tuple(output.shape[1:]) for layer, output in known.items()} == network.shapes
 
 
-def test_shapes_follow_another_size_of_image(tiny_spec: NetworkSpec) -> None:
+def test_shapes_depend_on_the_size_of_the_image(tiny_spec: NetworkSpec) -> None:
     assert shapes(tiny_spec, input_size=65)["conv1"] == (6, 32, 32)
 
 
-def test_weights_and_biases_are_counted(tiny_network: Network) -> None:
+def test_the_parameter_count_includes_weights_and_biases(tiny_network: Network) -> None:
     counted = sum(parameter.numel() for parameter in tiny_network.parameters())
     assert parameter_count(tiny_network.spec) == counted
 
 
-def test_multiplications_are_those_of_filters_and_full_connections() -> None:
+def test_multiplications_count_convolutions_and_fully_connected_layers() -> None:
     spec = NetworkSpec(
         name="net",
         input_size=6,
         layers=(
-            Conv(name="conv", channels=2, kernel=3, stride=2),  # 2 x 2 x 2 places, 3 x 3 x 3 weights each
+            Conv(name="conv", channels=2, kernel=3, stride=2),  # 2 x 2 x 2 positions, 3 x 3 x 3 weights each
             ReLU(name="relu"),
             Flatten(name="flatten"),
             Linear(name="fc", units=5),  # 8 x 5
@@ -55,10 +55,10 @@ def test_multiplications_are_those_of_filters_and_full_connections() -> None:
     padding=st.integers(0, 3),
     ceil=st.booleans(),
 )
-def test_pools_count_windows_as_torch_does(
+def test_windows_of_pooling_are_counted_as_in_torch(
     size: int, kernel: int, stride: int, padding: int, ceil: bool
 ) -> None:
-    padding = min(padding, kernel // 2)  # torch allows no more
+    padding = min(padding, kernel // 2)  # the maximum in torch
     window = Window(kernel, stride, Padding(*[padding] * 4), "ceil" if ceil else "floor")
     count, _ = window.grid(size, 1)
     if size + 2 * padding < kernel:
@@ -69,7 +69,9 @@ def test_pools_count_windows_as_torch_does(
 
 
 @given(size=st.integers(1, 40), kernel=st.integers(1, 7), stride=st.integers(1, 5), padding=st.integers(0, 6))
-def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int, padding: int) -> None:
+def test_windows_of_convolutions_are_counted_as_in_torch(
+    size: int, kernel: int, stride: int, padding: int
+) -> None:
     count, _ = Window(kernel, stride, Padding(*[padding] * 4)).grid(size, 1)
     if size + 2 * padding < kernel:
         assert count == 0
@@ -111,26 +113,24 @@ def test_filters_count_windows_as_torch_does(size: int, kernel: int, stride: int
         ),
     ],
 )
-def test_layers_that_do_not_fit_together_are_refused_by_name(layers: list[Any], message: str) -> None:
+def test_incompatible_layers_are_rejected_by_name(layers: list[Any], message: str) -> None:
     spec = NetworkSpec.model_validate({"name": "net", "input_size": 8, "layers": layers})
     with pytest.raises(ValueError, match=message):
         shapes(spec)
 
 
-def test_maps_of_one_size_are_stacked_whatever_their_number(branchy_spec: NetworkSpec) -> None:
+def test_concatenated_inputs_may_differ_in_number_of_maps(branchy_spec: NetworkSpec) -> None:
     assert shapes(branchy_spec)["joined"] == (4 + 4 + 6, 8, 8)
     assert prod(shapes(branchy_spec)["flatten"]) == 11 * 4 * 4
 
 
-def test_padding_counts_on_the_side_where_it_is() -> None:
+def test_padding_of_each_side_counts() -> None:
     layer = Conv(name="conv", channels=1, kernel=4, stride=3, padding=Padding(left=1, right=2))
     spec = NetworkSpec(name="net", input_size=10, layers=(layer,))
     assert shapes(spec)["conv"] == (1, 3, 4)
 
 
-def test_tensors_have_the_names_order_and_shapes_of_the_built_network(
-    tiny_network: Network, branchy_network: Network
-) -> None:
+def test_tensor_shapes_equal_the_state_dict(tiny_network: Network, branchy_network: Network) -> None:
     for network in (tiny_network, branchy_network):
         built = [(name, tuple(tensor.shape)) for name, tensor in network.layers.state_dict().items()]
         assert list(tensor_shapes(network.spec).items()) == built

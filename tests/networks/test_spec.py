@@ -1,4 +1,4 @@
-"""Networks as data: what a spec refuses, and its way to JSON and back."""
+"""Networks as data: validation, JSON and fingerprints."""
 
 from typing import Any
 
@@ -17,32 +17,32 @@ def spec_of(*layers: dict[str, Any]) -> NetworkSpec:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_comes_back_from_json_as_it_was(name: str) -> None:
+def test_json_preserves_a_network(name: str) -> None:
     spec = NETWORKS[name](classes=10, hidden=8)
     assert NetworkSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
-def test_branches_and_paddings_come_back_from_json_as_they_were(branchy_spec: NetworkSpec) -> None:
+def test_json_preserves_branches_and_padding(branchy_spec: NetworkSpec) -> None:
     assert NetworkSpec.model_validate_json(branchy_spec.model_dump_json()) == branchy_spec
 
 
-def test_every_kind_of_layer_can_be_told_from_the_others_in_json() -> None:
+def test_an_unknown_kind_is_rejected_with_the_known_ones() -> None:
     kinds = list(KINDS)
     assert len(set(kinds)) == len(kinds)
     with pytest.raises(ValidationError, match=", ".join(f"'{kind}'" for kind in kinds)):
         spec_of({"kind": "softmax", "name": "prob"})
 
 
-def test_a_layer_reads_the_one_before_it_and_the_first_the_image() -> None:
+def test_the_default_input_is_the_layer_before_or_the_image() -> None:
     spec = spec_of(CONV, RELU, {"kind": "add", "name": "sum", "inputs": ["conv1", "relu1"]})
     assert spec.sources == {"conv1": ("input",), "relu1": ("conv1",), "sum": ("conv1", "relu1")}
 
 
-def test_layers_are_found_by_name() -> None:
+def test_layers_are_available_by_name() -> None:
     assert spec_of(CONV, RELU).by_name["conv1"] == Conv(name="conv1", channels=4, kernel=3)
 
 
-def test_what_a_layer_needs_is_all_that_it_is_computed_from() -> None:
+def test_needed_layers_are_all_that_a_layer_depends_on() -> None:
     layers = [
         CONV,
         RELU,
@@ -58,12 +58,12 @@ def test_what_a_layer_needs_is_all_that_it_is_computed_from() -> None:
     assert spec.needed_for([]) == ()
 
 
-def test_a_spec_cannot_be_changed() -> None:
+def test_a_spec_is_immutable() -> None:
     spec = spec_of(CONV)
     with pytest.raises(ValidationError, match="frozen"):
-        spec.name = "other"  # type: ignore[misc]  # what the test is about
+        spec.name = "other"  # type: ignore[misc]  # expected to fail
     with pytest.raises(ValidationError, match="frozen"):
-        spec.layers[0].name = "other"  # type: ignore[misc]  # what the test is about
+        spec.layers[0].name = "other"  # type: ignore[misc]  # expected to fail
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_a_spec_cannot_be_changed() -> None:
         ([{"kind": "max_pool", "name": "pool", "kernel": 2, "rounding": "up"}], "'floor' or 'ceil'"),
     ],
 )
-def test_what_makes_no_network_is_refused_by_name(layers: list[dict[str, Any]], message: str) -> None:
+def test_an_invalid_network_is_rejected_by_name(layers: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         spec_of(*layers)
 
 
-def test_a_network_is_known_by_the_fingerprint_that_indexes_have() -> None:
-    """Of version 0.1.0: another one would refuse every index and training run that exists."""
+def test_fingerprints_equal_those_of_version_0_1_0() -> None:
+    """Other fingerprints would invalidate all existing indexes and training runs."""
     assert {name: NETWORKS[name]().fingerprint[:16] for name in NETWORKS} == {
         "zfnet": "8d9119607200c209",
         "zfnet-b": "6c61013fe85113ac",
@@ -108,13 +108,13 @@ def test_a_network_is_known_by_the_fingerprint_that_indexes_have() -> None:
     }
 
 
-def test_defaults_and_the_name_are_no_part_of_a_fingerprint() -> None:
-    said = CONV | {"stride": 1, "inputs": [], "padding": [0, 0, 0, 0]}
-    one, other = spec_of(CONV), spec_of(said).model_copy(update={"name": "other"})
-    assert one.fingerprint == other.fingerprint
-    assert spec_of(CONV | {"stride": 2}).fingerprint != one.fingerprint
-    assert spec_of(CONV | {"name": "conv.1"}).fingerprint != one.fingerprint
+def test_a_fingerprint_depends_on_neither_name_nor_explicit_defaults() -> None:
+    explicit = CONV | {"stride": 1, "inputs": [], "padding": [0, 0, 0, 0]}
+    spec, renamed = spec_of(CONV), spec_of(explicit).model_copy(update={"name": "other"})
+    assert spec.fingerprint == renamed.fingerprint
+    assert spec_of(CONV | {"stride": 2}).fingerprint != spec.fingerprint
+    assert spec_of(CONV | {"name": "conv.1"}).fingerprint != spec.fingerprint
 
 
-def test_padding_is_named_by_side() -> None:
+def test_padding_is_given_by_side() -> None:
     assert Padding(right=1, bottom=2) == (0, 0, 1, 2)
