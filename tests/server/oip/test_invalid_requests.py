@@ -125,7 +125,7 @@ BAD_REQUESTS: dict[str, tuple[Request, str, str]] = {
     "not finite": (
         raw_tensors(np.full((1, 3, 32, 32), np.nan, np.float32)),
         "input[0]",
-        "input[0] holds nan at channel 0",
+        "input[0] is nan at channel 0",
     ),
     "shared memory": (
         sent(tensor(parameters={"shared_memory_region": pb.InferParameter(string_param="mine")})),
