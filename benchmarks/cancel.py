@@ -34,8 +34,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.clock import machine
-from benchmarks.service import running
-from tests.support.calls import Recorder
+from benchmarks.service import running_service
+from tests.support.calls import RecordingClient
 from zfscope.client import Box
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
@@ -52,16 +52,16 @@ LONGEST_S = 5.0
 
 
 @dataclass(frozen=True)
-class Case:
-    """A call that occupies a worker. start: takes a request and a timeout, and starts the call."""
+class MeasuredCall:
+    """A call that occupies a worker. method: stub method that takes a request and a timeout."""
 
     name: str
-    start: Callable[..., Any]
+    method: Callable[..., Any]
     request: Any
 
-    def begin(self, timeout_s: float = 300) -> Any:
+    def start(self, timeout_s: float = 300) -> Any:
         """Start the call and return its future."""
-        return self.start(self.request, timeout=timeout_s)
+        return self.method(self.request, timeout=timeout_s)
 
 
 def main() -> None:
@@ -77,14 +77,14 @@ def main() -> None:
         store = indexed_store(Path(scratch), console)
         options = ("--store", str(store), "--model", MODEL)
         with (
-            running(*options, environment={"ZFSCOPE_WORKERS": "1"}) as service,
+            running_service(*options, environment={"ZFSCOPE_WORKERS": "1"}) as service,
             grpc.insecure_channel(
                 service.address, options=[("grpc.max_receive_message_length", -1)]
             ) as channel,
         ):
-            unknown_model = Recorder().project(photo(), model="unknown")
-            probe = Case("rejected", AnalysisServiceStub(channel).Project.future, unknown_model)
-            freed = {case.name: measure(case, probe, points, console) for case in cases(channel)}
+            unknown_model = RecordingClient().project(photo(), model="unknown")
+            probe = MeasuredCall("rejected", AnalysisServiceStub(channel).Project.future, unknown_model)
+            freed = {call.name: measure(call, probe, points, console) for call in measured_calls(channel)}
     console.print(table(freed))
     worst = {name: round(1e3 * max(seconds), 1) for name, (_, seconds) in freed.items() if seconds}
     print(json.dumps({"benchmark": "cancel", "worst_ms": max(worst.values()), "by_call": worst}))
@@ -116,44 +116,48 @@ def indexed_store(scratch: Path, console: Console) -> Path:
     return scratch / "store"
 
 
-def cases(channel: grpc.Channel) -> Sequence[Case]:
-    """Return a call of each RPC that occupies a worker, of the size that users request."""
+def measured_calls(channel: grpc.Channel) -> Sequence[MeasuredCall]:
+    """Return a call of each RPC that occupies a worker, with requests of a typical size."""
     analysis, inference = AnalysisServiceStub(channel), GRPCInferenceServiceStub(channel)
-    one, ask = photo(), Recorder()
+    image, client = photo(), RecordingClient()
     eyes = {"eyes": [Box(200 + 5 * number, 100, 300, 180) for number in range(5)]}
     return (
-        Case(
+        MeasuredCall(
             "Project, 64 units",
             analysis.Project.future,
-            ask.project(one, layer="conv5", top=64),
+            client.project(image, layer="conv5", top=64),
         ),
-        Case(
+        MeasuredCall(
             "Project, 9 units and a control",
             analysis.Project.future,
-            ask.project(one, layer="conv3", top=9, control=True),
+            client.project(image, layer="conv3", top=9, control=True),
         ),
-        Case("Occlude", analysis.Occlude.future, ask.occlude(one)),
-        Case("Occlude, full passes", analysis.Occlude.future, ask.occlude(one, method="full")),
-        Case("MeasureInvariance", analysis.MeasureInvariance.future, ask.measure_invariance([one] * 5)),
-        Case("Correspond", analysis.Correspond.future, ask.correspond([one] * 5, eyes, random=50)),
-        Case(
+        MeasuredCall("Occlude", analysis.Occlude.future, client.occlude(image)),
+        MeasuredCall("Occlude, full passes", analysis.Occlude.future, client.occlude(image, method="full")),
+        MeasuredCall(
+            "MeasureInvariance", analysis.MeasureInvariance.future, client.measure_invariance([image] * 5)
+        ),
+        MeasuredCall(
+            "Correspond", analysis.Correspond.future, client.correspond([image] * 5, eyes, random=50)
+        ),
+        MeasuredCall(
             "CompareArchitectures",
             analysis.CompareArchitectures.future,
-            ask.compare_architectures([MODEL, "alexnet-imagenette"], [one]),
+            client.compare_architectures([MODEL, "alexnet-imagenette"], [image]),
         ),
-        Case(
+        MeasuredCall(
             "TopK",
             analysis.TopK.future,
-            ask.top_k(index="photos", layer="conv5", count=32),
+            client.top_k(index="photos", layer="conv5", count=32),
         ),
-        Case(
+        MeasuredCall(
             "Evolve",
             analysis.Evolve.future,
-            ask.evolve(index="photos", layer="conv3", count=32),
+            client.evolve(index="photos", layer="conv3", count=32),
         ),
-        Case("Analyze", analysis.Analyze, ask.analyze("occlude", [one])),
-        Case("ModelInfer, layers of 32 images", inference.ModelInfer.future, layers_request(32)),
-        Case("ModelInfer, an analyzer", inference.ModelInfer.future, analyzer_request(one)),
+        MeasuredCall("Analyze", analysis.Analyze, client.analyze("occlude", [image])),
+        MeasuredCall("ModelInfer, layers of 32 images", inference.ModelInfer.future, layers_request(32)),
+        MeasuredCall("ModelInfer, an analyzer", inference.ModelInfer.future, analyzer_request(image)),
     )
 
 
@@ -174,47 +178,49 @@ def analyzer_request(image: bytes) -> inference_pb2.ModelInferRequest:
     return inference_pb2.ModelInferRequest(model_name=f"{MODEL}/occlude", inputs=[sent])
 
 
-def measure(case: Case, probe: Case, points: int, console: Console) -> tuple[float, Sequence[float]]:
+def measure(
+    call: MeasuredCall, probe: MeasuredCall, points: int, console: Console
+) -> tuple[float, Sequence[float]]:
     """Return the seconds of a complete call, and those from each cancellation until the worker is free."""
-    timed(case)  # warm-up: loads models and imports modules
-    whole = timed(case)
+    timed(call)  # warm-up: loads models and imports modules
+    complete_s = timed(call)
     freed: list[float] = []
-    for number in track(range(points), case.name, console=console, transient=True):
-        after = (number + 0.5) / points * min(whole, LONGEST_S)
+    for number in track(range(points), call.name, console=console, transient=True):
+        delay_s = (number + 0.5) / points * min(complete_s, LONGEST_S)
         by_deadline = number == points - 1
-        call = case.begin(after if by_deadline else 300)
-        began = time.perf_counter()
-        time.sleep(max(0.0, after - 0.02 if by_deadline else after))
-        waiting, done = probe.begin(), []
+        running = call.start(delay_s if by_deadline else 300)
+        started = time.perf_counter()
+        time.sleep(max(0.0, delay_s - 0.02 if by_deadline else delay_s))
+        waiting, done = probe.start(), []
         waiting.add_done_callback(lambda _, done=done: done.append(time.perf_counter()))
         time.sleep(0.01)
         if done:  # the call finished before it was cancelled
             continue
         if not by_deadline:
-            call.cancel()
-        end = began + after if by_deadline else time.perf_counter()
+            running.cancel()
+        end = started + delay_s if by_deadline else time.perf_counter()
         assert waiting.code() is grpc.StatusCode.NOT_FOUND
         freed.append(done[0] - end)
-    return whole, freed
+    return complete_s, freed
 
 
-def timed(case: Case) -> float:
+def timed(call: MeasuredCall) -> float:
     """Return the seconds of a call that runs to completion."""
     start = time.perf_counter()
-    call = case.begin()
-    for _ in call if case.name == "Analyze" else ():
+    running = call.start()
+    for _ in running if call.name == "Analyze" else ():
         pass
-    assert call.code() is grpc.StatusCode.OK, call.details()
+    assert running.code() is grpc.StatusCode.OK, running.details()
     return time.perf_counter() - start
 
 
 def table(freed: Mapping[str, tuple[float, Sequence[float]]]) -> Table:
     """Return a table of the durations of calls and the times until their worker is free."""
     rows = Table("", "complete call, s", "ended", "worker free after, ms: median", "worst")
-    for name, (whole, seconds) in freed.items():
+    for name, (complete_s, seconds) in freed.items():
         milliseconds = [1e3 * each for each in seconds]
         summary = (f"{np.median(milliseconds):.0f}", f"{max(milliseconds):.0f}") if milliseconds else ("", "")
-        rows.add_row(name, f"{whole:.2f}", str(len(seconds)), *summary)
+        rows.add_row(name, f"{complete_s:.2f}", str(len(seconds)), *summary)
     return rows
 
 

@@ -30,20 +30,20 @@ from rich.markup import escape
 from rich.progress import track
 
 from benchmarks.clock import machine
-from benchmarks.service import Running, running
+from benchmarks.service import RunningService, running_service
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
 from zfscope.v1.classification_pb2_grpc import ClassificationServiceStub
 
 HANG_S = 5.0
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 _SLOWEST = 5
-_NEVER = ("INTERNAL", "UNKNOWN", "UNAVAILABLE")
+_FAULTS = ("INTERNAL", "UNKNOWN", "UNAVAILABLE")
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallOutcome:
     """Outcome of a call. status: name of its gRPC status."""
 
     file: str
@@ -53,10 +53,10 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Run:
-    """All outcomes. resident_mib: before the first round and after each; None if the service had ended."""
+class CorpusRun:
+    """Outcomes of all calls. resident_mib: before the first round and after each; None: service ended."""
 
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[CallOutcome]
     resident_mib: Sequence[float | None]
     tracebacks: int
 
@@ -71,7 +71,7 @@ class Run:
     def faults(self, *, allowed_growth: float) -> Iterator[str]:
         """Yield a message for each fault. allowed_growth: allowed memory growth, as a fraction."""
         for outcome in self.outcomes:
-            if outcome.status in _NEVER:
+            if outcome.status in _FAULTS:
                 yield f"{outcome.method} of {outcome.file!a}: {outcome.status}"
             if outcome.seconds > HANG_S:
                 yield f"{outcome.method} of {outcome.file!a}: {outcome.seconds:.1f} s ({outcome.status})"
@@ -102,8 +102,8 @@ def main() -> None:
         parser.error(f"'{options.folder}' has no files" if not files else "--rounds must be at least 2")
     console = Console()
     console.print(machine())
-    given = [f"--{name}={getattr(options, name)}" for name in ("store", "model") if getattr(options, name)]
-    with running(*given) as service:
+    passed = [f"--{name}={getattr(options, name)}" for name in ("store", "model") if getattr(options, name)]
+    with running_service(*passed) as service:
         run = send_all(service, options.folder, files, options.rounds, console)
     faults = list(run.faults(allowed_growth=options.growth))
     report(run, faults, console)
@@ -117,7 +117,9 @@ def files_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in paths if path.is_file() and not path.is_symlink())
 
 
-def send_all(service: Running, folder: Path, files: Sequence[str], rounds: int, console: Console) -> Run:
+def send_all(
+    service: RunningService, folder: Path, files: Sequence[str], rounds: int, console: Console
+) -> CorpusRun:
     """Send every file in every round, one at a time."""
     outcomes, resident = [], [service.resident_mib]
     with grpc.insecure_channel(service.address, _OPTIONS) as channel:
@@ -125,16 +127,18 @@ def send_all(service: Running, folder: Path, files: Sequence[str], rounds: int, 
             for file in track(files, f"round {number + 1}", console=console, transient=True):
                 outcomes += send_file(channel, folder, file)
             resident.append(service.resident_mib)
-    return Run(outcomes, resident, tracebacks=service.read_log().count("Traceback (most recent call last)"))
+    return CorpusRun(
+        outcomes, resident, tracebacks=service.read_log().count("Traceback (most recent call last)")
+    )
 
 
-def send_file(channel: grpc.Channel, folder: Path, file: str) -> list[Outcome]:
+def send_file(channel: grpc.Channel, folder: Path, file: str) -> list[CallOutcome]:
     """Send a file by each method, unless it cannot be read."""
     try:
         data = (folder / file).read_bytes()
     except OSError:
-        return [Outcome(file, "read", "UNREADABLE", 0)]
-    return [send_patiently(file, *call) for call in calls(channel, data)]
+        return [CallOutcome(file, "read", "UNREADABLE", 0)]
+    return [send_with_retry(file, *call) for call in calls(channel, data)]
 
 
 def calls(channel: grpc.Channel, data: bytes) -> Iterator[tuple[str, Callable[..., Any], Any]]:
@@ -148,26 +152,26 @@ def calls(channel: grpc.Channel, data: bytes) -> Iterator[tuple[str, Callable[..
     yield "Project", AnalysisServiceStub(channel).Project, analysis_pb2.ProjectRequest(image=image)
 
 
-def send_patiently(file: str, method: str, call: Callable[..., Any], request: Any) -> Outcome:
+def send_with_retry(file: str, method: str, call: Callable[..., Any], request: Any) -> CallOutcome:
     """Make a call, repeat a slow one, and return the faster outcome: a busy machine is not a hang."""
     first = send(file, method, call, request)
-    if first.seconds <= HANG_S or first.status in _NEVER:
+    if first.seconds <= HANG_S or first.status in _FAULTS:
         return first
     second = send(file, method, call, request)
-    return second if second.status in _NEVER else min(first, second, key=lambda each: each.seconds)
+    return second if second.status in _FAULTS else min(first, second, key=lambda each: each.seconds)
 
 
-def send(file: str, method: str, call: Callable[..., Any], request: Any) -> Outcome:
+def send(file: str, method: str, call: Callable[..., Any], request: Any) -> CallOutcome:
     """Make a call and return its outcome."""
     started, status = time.perf_counter(), grpc.StatusCode.OK
     try:
-        call(request, timeout=_PATIENCE_S)
+        call(request, timeout=_TIMEOUT_S)
     except grpc.RpcError as error:
         status = error.code()
-    return Outcome(file, method, status.name, time.perf_counter() - started)
+    return CallOutcome(file, method, status.name, time.perf_counter() - started)
 
 
-def report(run: Run, faults: Sequence[str], console: Console) -> None:
+def report(run: CorpusRun, faults: Sequence[str], console: Console) -> None:
     """Print the number of calls by outcome, the slowest files, memory, and faults."""
     for (method, status), count in sorted(counts(run).items()):
         console.print(f"{count:6} {method:10} {status}")
@@ -181,20 +185,20 @@ def report(run: Run, faults: Sequence[str], console: Console) -> None:
         console.print(f"FAULT: {escape(fault)}", style="red")
 
 
-def counts(run: Run) -> Counter[tuple[str, str]]:
+def counts(run: CorpusRun) -> Counter[tuple[str, str]]:
     """Count the calls by method and status."""
     return Counter((outcome.method, outcome.status) for outcome in run.outcomes)
 
 
-def slowest(run: Run) -> list[Outcome]:
+def slowest(run: CorpusRun) -> list[CallOutcome]:
     """Return the slowest calls, at most one per file and method."""
-    longest: dict[tuple[str, str], Outcome] = {}
+    longest: dict[tuple[str, str], CallOutcome] = {}
     for outcome in sorted(run.outcomes, key=lambda outcome: -outcome.seconds):
         longest.setdefault((outcome.file, outcome.method), outcome)
     return list(longest.values())[:_SLOWEST]
 
 
-def as_json(run: Run, files: Sequence[str], rounds: int, faults: Sequence[str]) -> dict[str, Any]:
+def as_json(run: CorpusRun, files: Sequence[str], rounds: int, faults: Sequence[str]) -> dict[str, Any]:
     """Return the result as a JSON object."""
     outcomes: dict[str, dict[str, int]] = {}
     for (method, status), count in sorted(counts(run).items()):

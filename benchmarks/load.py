@@ -23,8 +23,8 @@ from zfscope.errors import ZfscopeError
 PATIENCE_S = 180
 
 
-class Load:
-    """Threads that each run one client."""
+class LoadGenerator:
+    """Threads that each run one client in a loop."""
 
     def __init__(self, target: str, photos: Sequence[bytes], clients: int) -> None:
         self._calls, self._failures = Counter[str](), Counter[str]()
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
     parser.add_argument("--clients", type=int, default=1)
     options = parser.parse_args()
-    load = Load(options.target, [photo.read_bytes() for photo in options.photos], options.clients)
+    load = LoadGenerator(options.target, [photo.read_bytes() for photo in options.photos], options.clients)
     for _ in sys.stdin:
         print(json.dumps(load.tally()), flush=True)
     load.stop()

@@ -1,4 +1,4 @@
-"""Memory growth of a service over 2,000 mixed calls: after all of them, relative to after the first 1,000.
+"""Memory growth of a service over 2,000 mixed calls: at the end, relative to after the first 1,000.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --calls 400
@@ -24,14 +24,14 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.clock import machine
-from benchmarks.service import Running, running
+from benchmarks.service import RunningService, running_service
 from zfscope.client import Client
 from zfscope.errors import ZfscopeError
 
 Call = Callable[[Client], Any]
 
 
-def calls(photo: bytes, pixels: Any) -> Sequence[tuple[int, str, Call]]:
+def call_types(photo: bytes, pixels: Any) -> Sequence[tuple[int, str, Call]]:
     """Return each type of call with its share in percent and its name."""
     return (
         (30, "Classify, a photo", lambda client: client.classify(photo)),
@@ -62,11 +62,11 @@ def main() -> None:
     console.print(machine())
     photo = files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
     pixels = np.random.default_rng(0).normal(0, 1, (3, 224, 224)).astype(np.float32)
-    kinds = calls(photo, pixels)
-    drawn = random.Random(0).choices(kinds, [share for share, *_ in kinds], k=total)  # noqa: S311  (no secret)
-    with running() as service, Client(service.address) as client:
+    types = call_types(photo, pixels)
+    drawn = random.Random(0).choices(types, [share for share, *_ in types], k=total)  # noqa: S311  (no secret)
+    with running_service() as service, Client(service.address) as client:
         halves = [drawn[: total // 2], drawn[total // 2 :]]
-        resident = [after(service, client, half, console) for half in halves]
+        resident = [resident_after(service, client, half, console) for half in halves]
     for name, count in Counter(name for _, name, _ in drawn).most_common():
         console.print(f"{count:6} {name}")
     console.print(
@@ -79,9 +79,11 @@ def main() -> None:
     )
 
 
-def after(service: Running, client: Client, some: Sequence[tuple[int, str, Call]], console: Console) -> float:
+def resident_after(
+    service: RunningService, client: Client, calls: Sequence[tuple[int, str, Call]], console: Console
+) -> float:
     """Make the calls and return the resident memory afterwards, in MiB."""
-    for _, _, call in track(some, "calls", console=console, transient=True):
+    for _, _, call in track(calls, "calls", console=console, transient=True):
         with suppress(ZfscopeError):
             call(client)
     resident = service.resident_mib

@@ -60,8 +60,8 @@ PREPROCESSING = Preprocessing(std=(58.4, 57.1, 57.4))
 
 
 @dataclass(frozen=True)
-class OcclusionContest:
-    """A photo, a network, the windows to occlude, and both ways to compute their effect."""
+class OcclusionComparison:
+    """A photo, a network, the windows to occlude, and both methods to compute their effect."""
 
     network: Network
     images: Tensor
@@ -111,19 +111,19 @@ class OcclusionContest:
         return attribution
 
     @torch.no_grad()
-    def scores_by_whole_passes(self) -> Tensor:
+    def scores_by_full_passes(self) -> Tensor:
         """Return the class scores with each window greyed, by full passes: (windows, 1000)."""
         scores = []
-        for some in torch.split(self.origins, 16):
-            images = self.images.repeat(len(some), 1, 1, 1)
-            for image, (top, left) in zip(images, some.tolist(), strict=True):
+        for origins in torch.split(self.origins, 16):
+            images = self.images.repeat(len(origins), 1, 1, 1)
+            for image, (top, left) in zip(images, origins.tolist(), strict=True):
                 area = (slice(None), slice(top, top + self.window), slice(left, left + self.window))
                 image[area] = self.grey[0][area]
             scores.append(self.network(images))
         return torch.cat(scores)
 
-    def work(self) -> int:
-        """Return the multiply-adds of the values that all windows change."""
+    def changed_work(self) -> int:
+        """Return the multiply-adds of all values that change, summed over the windows."""
         pixels = ChangedRegion(self.origins, self.origins + self.window)
         regions = changed_regions(self.network, pixels, self.network.spec.layers)
         return sum(
@@ -160,18 +160,18 @@ def main() -> None:
     )
     options = parser.parse_args()
     console = Console()
-    contest = make_contest(options.window, options.stride, options.device)
-    windows = len(contest.origins)
+    comparison = make_comparison(options.window, options.stride, options.device)
+    windows = len(comparison.origins)
     console.print(machine(options.device))
-    scores = contest.scores()
+    scores = comparison.scores()
     console.print(f"peak memory of the process before Captum runs: {peak_mib()} MiB")
-    error = disagreement(contest, scores)
+    error = relative_error(comparison, scores)
     if error > TOLERANCE:
         raise SystemExit(f"results differ by {error:.1e} of the largest change; allowed: {TOLERANCE:.0e}")
     console.print(f"{windows} windows agree with full passes to {error:.0e} of the largest change")
-    times = measure(contest, options.repeats, console)
-    rate = contest.convolve_work() / times[CONVOLUTIONS]
-    floor = contest.work() / rate
+    times = measure(comparison, options.repeats, console)
+    rate = comparison.convolve_work() / times[CONVOLUTIONS]
+    floor = comparison.changed_work() / rate
     console.print(table(times, rate, floor))
     console.print(f"peak memory of the process, Captum included: {peak_mib()} MiB")
     result = {
@@ -185,7 +185,7 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def make_contest(window: int, stride: int, device: str) -> OcclusionContest:
+def make_comparison(window: int, stride: int, device: str) -> OcclusionComparison:
     """Build the network, and preprocess the photo and a grey image."""
     network = on_device(build(zfnet(), generator=torch.Generator().manual_seed(0)).eval(), device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
@@ -194,27 +194,27 @@ def make_contest(window: int, stride: int, device: str) -> OcclusionContest:
     grey = torch.from_numpy(normalise(np.full_like(prepared.views[0], GREY), PREPROCESSING))[None].to(device)
     eight = trace(network, images.repeat(8, 1, 1, 1), until=RATED[-1])
     occlusion = Occlusion(nn.Sequential(as_sequential(network), nn.Softmax(1)))
-    return OcclusionContest(network, images, grey, window, stride, eight, occlusion)
+    return OcclusionComparison(network, images, grey, window, stride, eight, occlusion)
 
 
-def disagreement(contest: OcclusionContest, scores: Tensor) -> float:
+def relative_error(comparison: OcclusionComparison, scores: Tensor) -> float:
     """Return the largest difference from full passes, relative to the largest change of a score."""
-    expected = contest.scores_by_whole_passes()
+    expected = comparison.scores_by_full_passes()
     with torch.no_grad():
-        change = (expected - contest.network(contest.images)).abs().max()
+        change = (expected - comparison.network(comparison.images)).abs().max()
     return float((scores - expected).abs().max() / change)
 
 
-def measure(contest: OcclusionContest, repeats: int, console: Console) -> Mapping[str, float]:
+def measure(comparison: OcclusionComparison, repeats: int, console: Console) -> Mapping[str, float]:
     """Time all in turn and return the medians in seconds; Captum's slow default runs only once."""
-    runs: dict[str, Callable[[], object]] = {OURS: contest.ours, CONVOLUTIONS: contest.convolve}
-    runs |= {captum(batch): partial(contest.theirs, batch) for batch in BATCHES}
-    contest.convolve()
+    runs: dict[str, Callable[[], object]] = {OURS: comparison.ours, CONVOLUTIONS: comparison.convolve}
+    runs |= {captum(batch): partial(comparison.theirs, batch) for batch in BATCHES}
+    comparison.convolve()
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(captum(1), total=repeats + 1)
-        device = contest.images.device.type
-        once = timed(partial(contest.theirs, 1), device)
+        device = comparison.images.device.type
+        once = timed(partial(comparison.theirs, 1), device)
         times: dict[str, list[float]] = {name: [] for name in runs}
         for repeat in range(repeats):
             progress.update(task, advance=1, description=f"round {repeat + 1} of {repeats}")

@@ -46,8 +46,8 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class ProjectionContest:
-    """A photo, a network, and both ways to project its units."""
+class ProjectionComparison:
+    """A photo, a network, and both methods to project its units."""
 
     network: Network
     images: Tensor
@@ -84,13 +84,13 @@ def main() -> None:
     warnings.filterwarnings("ignore", "Input Tensor 0 did not already require gradients")
 
     console = Console()
-    contest = make_contest(options.device)
-    error = disagreement(contest, 2)
+    comparison = make_comparison(options.device)
+    error = relative_error(comparison, 2)
     if error > TOLERANCE:
         raise SystemExit(f"results differ by {error:.1e} of the largest value; allowed: {TOLERANCE:.0e}")
     console.print(machine(options.device))
     console.print(f"with normalisation=gradient, results agree to {error:.0e} of the largest value")
-    times = measure(contest, repeats, console)
+    times = measure(comparison, repeats, console)
     console.print(table(times))
     ratios = {count: ratio(*times[count]) for count in COUNTS}
     result = {
@@ -102,25 +102,25 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def make_contest(device: str) -> ProjectionContest:
+def make_comparison(device: str) -> ProjectionComparison:
     """Build the network, preprocess the photo and find the strongest units."""
     network = on_device(build(zfnet(), generator=torch.Generator().manual_seed(0)).eval(), device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
     images = torch.from_numpy(prepare(photo, Preprocessing()).pixels).to(device)
     units = strongest_units(trace(network, images, until=LAYER), LAYER, 0, max(COUNTS))
     sequential = as_sequential(network)
-    return ProjectionContest(
+    return ProjectionComparison(
         network, images, units, NeuronDeconvolution(sequential, sequential.get_submodule(LAYER))
     )
 
 
-def disagreement(contest: ProjectionContest, count: int) -> float:
-    """Return the largest difference of the first `count` units, relative to the largest value."""
-    traced = trace(contest.network, contest.images, until=LAYER)
-    units = contest.units[:count]
-    ours = project(contest.network, traced, LAYER, units, normalisation="gradient")
+def relative_error(comparison: ProjectionComparison, count: int) -> float:
+    """Return the largest difference for the first `count` units, relative to the largest value."""
+    traced = trace(comparison.network, comparison.images, until=LAYER)
+    units = comparison.units[:count]
+    ours = project(comparison.network, traced, LAYER, units, normalisation="gradient")
     strengths = torch.tensor([activation(traced, LAYER, unit) for unit in units], device=ours.device)
-    expected = contest.theirs(count) * strengths[:, None, None, None]
+    expected = comparison.theirs(count) * strengths[:, None, None, None]
     return float((ours - expected).abs().max() / expected.abs().max())
 
 
@@ -128,15 +128,18 @@ def disagreement(contest: ProjectionContest, count: int) -> float:
 Times = dict[int, tuple[list[float], list[float]]]
 
 
-def measure(contest: ProjectionContest, repeats: int, console: Console) -> Times:
-    """Time both in turn, after a warm-up round."""
+def measure(comparison: ProjectionComparison, repeats: int, console: Console) -> Times:
+    """Time both alternately, after a warm-up round."""
     times: Times = {count: ([], []) for count in COUNTS}
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("warming up", total=(repeats + 1) * len(COUNTS))
         for repeat in range(repeats + 1):
             for count in COUNTS:
-                ours, theirs = contest.timed(contest.ours, count), contest.timed(contest.theirs, count)
+                ours, theirs = (
+                    comparison.timed(comparison.ours, count),
+                    comparison.timed(comparison.theirs, count),
+                )
                 if repeat:
                     times[count][0].append(ours)
                     times[count][1].append(theirs)

@@ -33,20 +33,20 @@ LONGEST_S = 30
 RESULT = "result"
 
 
-class Caller(threading.Thread):
-    """A client that analyses a photo in a loop. outcomes: calls by outcome; slowest_s: of all calls."""
+class AnalysisLoop(threading.Thread):
+    """A client that analyses a photo in a loop. outcomes: calls by outcome; slowest_s: longest call."""
 
     def __init__(self, address: str, photo: bytes, parameters: Mapping[str, object]) -> None:
         super().__init__(daemon=True)  # a hung call must not keep the process alive
         self.outcomes, self.slowest_s = Counter[str](), 0.0
         self._address, self._photo, self._parameters = address, photo, parameters
-        self._stopped, self._begun = threading.Event(), time.monotonic()
+        self._stopped, self._call_start = threading.Event(), time.monotonic()
         self.start()
 
     @property
-    def waits_s(self) -> float:
+    def elapsed_s(self) -> float:
         """Seconds since the start of the last call."""
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._call_start
 
     def stop(self) -> None:
         """Make no more calls."""
@@ -56,9 +56,9 @@ class Caller(threading.Thread):
         """Call until stopped."""
         with Client(self._address) as client:
             while not self._stopped.is_set():
-                self._begun = time.monotonic()
+                self._call_start = time.monotonic()
                 outcome = self._call(client)
-                self.slowest_s = max(self.slowest_s, self.waits_s)
+                self.slowest_s = max(self.slowest_s, self.elapsed_s)
                 self.outcomes[outcome] += 1
 
     def _call(self, client: Client) -> str:
@@ -84,10 +84,10 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
     photo = files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
-    callers: list[Caller] = []
-    for number in run(options.store, photo, callers, restarts=options.restarts, clients=options.clients):
-        console.print(f"restart {number} of {options.restarts}: {dict(total(callers))}")
-    result = summary(callers, options.restarts)
+    loops: list[AnalysisLoop] = []
+    for number in run(options.store, photo, loops, restarts=options.restarts, clients=options.clients):
+        console.print(f"restart {number} of {options.restarts}: {dict(total(loops))}")
+    result = summary(loops, options.restarts)
     print(json.dumps(result))
     sys.exit(not is_clean(result))
 
@@ -95,7 +95,7 @@ def main() -> None:
 def run(
     store: Path,
     photo: bytes,
-    callers: list[Caller],
+    loops: list[AnalysisLoop],
     *,
     restarts: int,
     clients: int,
@@ -104,57 +104,57 @@ def run(
 ) -> Iterator[int]:
     """Restart a service under load, and yield the number of each restart.
 
-    callers: list to which the clients are added. parameters: parameters of the projection. environment:
+    loops: list to which the clients are added. parameters: parameters of the projection. environment:
     variables of the service.
     """
-    with ExitStack() as started:
+    with ExitStack() as stack:
         replica = Replica(store, environment or {})
-        started.callback(replica.kill)
+        stack.callback(replica.kill)
         replica.start()
         replica.wait_until_ready()
         for _ in range(clients):
-            caller = Caller(replica.address, photo, parameters or {"layer": "conv5", "top": 1})
-            started.callback(caller.stop)
-            callers.append(caller)
-        serve_all(callers)
+            loop = AnalysisLoop(replica.address, photo, parameters or {"layer": "conv5", "top": 1})
+            stack.callback(loop.stop)
+            loops.append(loop)
+        wait_for_results(loops)
         for number in range(1, restarts + 1):
             if replica.shut_down() != 0:
                 raise RuntimeError(f"the service exited with an error at restart {number}")
             replica.start()
             replica.wait_until_ready()
-            serve_all(callers)
+            wait_for_results(loops)
             yield number
-        for caller in callers:
-            caller.stop()
-        for caller in callers:
-            caller.join(LONGEST_S)
+        for loop in loops:
+            loop.stop()
+        for loop in loops:
+            loop.join(LONGEST_S)
 
 
-def serve_all(callers: list[Caller]) -> None:
+def wait_for_results(loops: list[AnalysisLoop]) -> None:
     """Wait until every client that does not hang has received another result."""
-    before = [caller.outcomes[RESULT] for caller in callers]
+    before = [loop.outcomes[RESULT] for loop in loops]
     end = time.monotonic() + PATIENCE_S
-    for caller, results in zip(callers, before, strict=True):
-        while caller.outcomes[RESULT] == results and caller.waits_s < LONGEST_S:
+    for loop, results in zip(loops, before, strict=True):
+        while loop.outcomes[RESULT] == results and loop.elapsed_s < LONGEST_S:
             if time.monotonic() > end:
-                raise RuntimeError(f"a client received no result for {PATIENCE_S} s: {dict(caller.outcomes)}")
+                raise RuntimeError(f"a client received no result for {PATIENCE_S} s: {dict(loop.outcomes)}")
             time.sleep(0.05)
 
 
-def total(callers: list[Caller]) -> Counter[str]:
+def total(loops: list[AnalysisLoop]) -> Counter[str]:
     """Return the number of calls by outcome."""
-    return sum((caller.outcomes for caller in callers), Counter[str]())
+    return sum((loop.outcomes for loop in loops), Counter[str]())
 
 
-def summary(callers: list[Caller], restarts: int) -> dict[str, object]:
+def summary(loops: list[AnalysisLoop], restarts: int) -> dict[str, object]:
     """Return the result as a JSON object."""
     return {
         "benchmark": "restart",
         "restarts": restarts,
-        "clients": len(callers),
-        "outcomes": dict(total(callers)),
-        "slowest_s": round(max(caller.slowest_s for caller in callers), 2),
-        "hung": sum(caller.is_alive() for caller in callers),
+        "clients": len(loops),
+        "outcomes": dict(total(loops)),
+        "slowest_s": round(max(loop.slowest_s for loop in loops), 2),
+        "hung": sum(loop.is_alive() for loop in loops),
     }
 
 

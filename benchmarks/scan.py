@@ -216,7 +216,7 @@ def run_bare(session: onnxruntime.InferenceSession, images: NDArray[np.float32],
         session.run(None, {"input": images})
 
 
-class Maxima:
+class TopMaxima:
     """The top photos of each map of a layer, updated map by map."""
 
     def __init__(self, maps: int) -> None:
@@ -237,7 +237,7 @@ class Maxima:
 
 
 class AllMaxima:
-    """The maxima of all photos, sorted at the end."""
+    """The maxima of each map over all photos, sorted at the end."""
 
     def __init__(self, maps: int) -> None:
         self.photos: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
@@ -256,7 +256,7 @@ def run_one_by_one(
     network: nn.Sequential,
     paths: Sequence[Path],
     preprocessing: Preprocessing,
-    kind: type[Maxima | AllMaxima],
+    kind: type[TopMaxima | AllMaxima],
 ) -> None:
     """Find the top photos of every map with the loop that a user would write."""
     outputs: dict[str, torch.Tensor] = {}
@@ -265,7 +265,7 @@ def run_one_by_one(
         return lambda module, inputs, output: outputs.update({name: output})
 
     hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in LAYERS]
-    maxima: dict[str, Maxima | AllMaxima] = {}
+    maxima: dict[str, TopMaxima | AllMaxima] = {}
     for number, path in enumerate(paths):
         network(torch.from_numpy(prepare(decode(path.read_bytes()), preprocessing).pixels))
         for name in LAYERS:
@@ -295,12 +295,12 @@ def measure(scratch: Path, data: Path, sizes: ScanSizes, console: Console) -> Ma
         OURS: (len(listed), lambda: ours.scan(listed)),
         **{
             name: (len(paths), partial(run_one_by_one, sequential, paths, ours.model.preprocessing, kind))
-            for name, kind in ((ONE_BY_ONE, Maxima), (SORTED, AllMaxima))
+            for name, kind in ((ONE_BY_ONE, TopMaxima), (SORTED, AllMaxima))
         },
     }
     for batch in BATCHES:
-        some = np.resize(images, (batch, *images.shape[1:]))
-        runs[f"{BARE}, {batch}"] = (sizes.bare, partial(run_bare, session, some, sizes.bare))
+        repeated = np.resize(images, (batch, *images.shape[1:]))
+        runs[f"{BARE}, {batch}"] = (sizes.bare, partial(run_bare, session, repeated, sizes.bare))
     times: dict[str, list[float]] = {name: [] for name in runs}
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
@@ -315,7 +315,7 @@ def measure(scratch: Path, data: Path, sizes: ScanSizes, console: Console) -> Ma
 
 
 def peak_of_a_process(data: Path) -> int:
-    """Return the peak memory in MiB of a separate process that scans a directory."""
+    """Scan a directory in a separate process and return its peak memory in MiB."""
     command = [sys.executable, "-m", "benchmarks.scan", "--peak", "--data", str(data)]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603  # our own module
     return int(output)

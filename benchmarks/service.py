@@ -1,4 +1,4 @@
-"""A service as a process of its own, as `zfscope serve` starts it."""
+"""A service in a separate process, started by `zfscope serve`."""
 
 import os
 import subprocess
@@ -18,8 +18,8 @@ _START_S = 300
 
 
 @dataclass(frozen=True)
-class Running:
-    """A running service: its address, its process, and the file of its log."""
+class RunningService:
+    """A running service: its address, process id and log file."""
 
     address: str
     pid: int
@@ -43,8 +43,10 @@ class Running:
 
 
 @contextmanager
-def running(*options: str, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Running]:
-    """Run a service on a free port, and yield it when it is ready.
+def running_service(
+    *options: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[RunningService]:
+    """Run a service on a free port, and yield it once it is ready.
 
     options: further options of `zfscope serve`. environment: variables added to those of this process.
     """
@@ -60,6 +62,6 @@ def running(*options: str, environment: Mapping[str, str] = MappingProxyType({})
             address = process.stdout.readline().split()[-1]
             with Client(address) as client:
                 client.wait_until_ready(_START_S)
-            yield Running(address, process.pid, log)
+            yield RunningService(address, process.pid, log)
         finally:
             process.terminate()

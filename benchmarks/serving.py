@@ -42,7 +42,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import torchserve
-from benchmarks.service import running
+from benchmarks.service import running_service
 from tests.support.torchserve import missing
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
@@ -97,8 +97,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
         graph = write_zfnet(Path(scratch))
         session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-        with running("--store", f"{scratch}/store", "--cache", f"{scratch}/graphs") as service:
-            check(service.address, images[0], session)
+        with running_service("--store", f"{scratch}/store", "--cache", f"{scratch}/graphs") as service:
+            check_scores(service.address, images[0], session)
             endpoint = Endpoint(service.address, CLASSIFY, classify_request(images[0]))
             overhead_ms = 1e3 * overhead(endpoint, session, images[:1], sizes.alone)
             with torchserves(Path(scratch), images[0], session, console) as theirs:
@@ -140,18 +140,18 @@ def torchserves(
         return
     model = ModelStore(scratch / "store").load("zfnet")
     logits = session.run(None, {"input": image[None]})[0][0]
-    start = partial(torchserve.started, model, image=image, logits=logits, scratch=scratch)
-    with ExitStack() as started:
+    start = partial(torchserve.running_torchserve, model, image=image, logits=logits, scratch=scratch)
+    with ExitStack() as stack:
         configurations = {THEIRS: torchserve.DEFAULT, TUNED: torchserve.TUNED}
         best = {name: fastest(start, candidates, console) for name, candidates in configurations.items()}
-        servers = {name: started.enter_context(start(batching)) for name, batching in best.items()}
+        servers = {name: stack.enter_context(start(batching)) for name, batching in best.items()}
         yield {
             name: Endpoint(server.address, PREDICTIONS, server.request) for name, server in servers.items()
         }
 
 
 def fastest(
-    start: Callable[[Batching], AbstractContextManager[torchserve.Started]],
+    start: Callable[[Batching], AbstractContextManager[torchserve.TorchServeTarget]],
     candidates: Sequence[Batching],
     console: Console,
 ) -> Batching:
@@ -172,7 +172,7 @@ def classify_request(image: NDArray[np.float32]) -> bytes:
     return request.SerializeToString()
 
 
-def check(address: str, image: NDArray[np.float32], session: onnxruntime.InferenceSession) -> None:
+def check_scores(address: str, image: NDArray[np.float32], session: onnxruntime.InferenceSession) -> None:
     """Check that the service and the session return the same class scores."""
     logits = session.run(None, {"input": image[None]})[0][0]
     with Client(address) as client:
@@ -182,13 +182,13 @@ def check(address: str, image: NDArray[np.float32], session: onnxruntime.Inferen
 
 
 def overhead(
-    endpoint: Endpoint, session: onnxruntime.InferenceSession, image: NDArray[np.float32], tens: int
+    endpoint: Endpoint, session: onnxruntime.InferenceSession, image: NDArray[np.float32], groups: int
 ) -> float:
     """Return the median seconds of a call minus the median seconds of a bare pass on one image."""
     calls, passes = [], []
     with grpc.insecure_channel(endpoint.address) as channel:
         call = channel.unary_unary(endpoint.method)
-        for _ in range(tens):
+        for _ in range(groups):
             calls += timed_ten(lambda: call(endpoint.request, timeout=300))
             passes += timed_ten(lambda: session.run(None, {"input": image}))
     return statistics.median(calls) - statistics.median(passes)
@@ -229,13 +229,13 @@ def run_load(endpoint: Endpoint, count: int) -> None:
 
 async def load(endpoint: Endpoint, count: int) -> None:
     """Make `count` calls from CLIENTS concurrent clients, each on its own connection."""
-    left = iter(range(count))
+    remaining = iter(range(count))
 
     async def client() -> None:
-        own = [("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.insecure_channel(endpoint.address, options=own) as channel:
+        separate = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(endpoint.address, options=separate) as channel:
             call = channel.unary_unary(endpoint.method)
-            for _ in left:
+            for _ in remaining:
                 await call(endpoint.request, timeout=300)
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))

@@ -35,15 +35,15 @@ from rich.console import Console
 from rich.table import Table
 
 SERVE = "from zfscope.cli import main; main()"
-# Time limit for a process to start or to end.
+# Time limit for a process to start or to end, in seconds.
 PATIENCE_S = 180
 # Pause after the clients are connected, for their health checks to be answered.
 SETTLED_S = 1
 
 
 @dataclass(frozen=True)
-class Round:
-    """Outcome of a shutdown. failures: failed calls of all clients, by message."""
+class RestartRound:
+    """Outcome of one restart. failures: failed calls of all clients, by message."""
 
     watched: bool
     exit_code: int
@@ -111,7 +111,7 @@ class Replica:
         return line
 
 
-class Clients:
+class ClientProcesses:
     """Client processes that run `benchmarks.load`."""
 
     def __init__(self, target: str, photos: Sequence[Path], *, processes: int, each: int) -> None:
@@ -175,13 +175,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
         photos = [padded_photo(Path(scratch), round(size * 1e6)) for size in options.photo_mb]
         clients = {"processes": options.processes, "each": options.each}
-        for done in run(options.store, *photos, rounds=options.rounds, **clients):
-            rounds.append(done)
-            outcome = "clean" if done.clean else f"exit code {done.exit_code}, failures {dict(done.failures)}"
-            console.print(f"round {len(rounds)} of {2 * options.rounds}: {done.calls} calls, {outcome}")
+        for result in run(options.store, *photos, rounds=options.rounds, **clients):
+            rounds.append(result)
+            failure = f"exit code {result.exit_code}, failures {dict(result.failures)}"
+            outcome = "clean" if result.clean else failure
+            console.print(f"round {len(rounds)} of {2 * options.rounds}: {result.calls} calls, {outcome}")
     console.print(table(rounds))
     print(json.dumps(summary(rounds, options.processes * options.each)))
-    sys.exit(not all(done.clean for done in rounds))
+    sys.exit(not all(result.clean for result in rounds))
 
 
 def padded_photo(folder: Path, size: int) -> Path:
@@ -204,43 +205,45 @@ def run(
     processes: int,
     each: int,
     environment: Mapping[str, str] | None = None,
-) -> Iterator[Round]:
+) -> Iterator[RestartRound]:
     """Yield twice `rounds` rounds: alternately without and with a health watch.
 
     photos: assigned to the clients round-robin. processes, each: number of client processes, and of clients
     in each. environment: variables of the service.
     """
-    with ExitStack() as started:
+    with ExitStack() as stack:
         replicas = [Replica(store, environment or {}) for _ in range(2)]
         for replica in replicas:
-            started.callback(replica.kill)
+            stack.callback(replica.kill)
             replica.start()
         for replica in replicas:
             replica.wait_until_ready()
         target = "ipv4:" + ",".join(replica.address for replica in replicas)
-        clients = Clients(target, photos, processes=processes, each=each)
-        started.callback(clients.kill)
-        settle(replicas, clients)
+        clients = ClientProcesses(target, photos, processes=processes, each=each)
+        stack.callback(clients.kill)
+        wait_for_connections(replicas, clients)
         for number in range(2 * rounds):
-            yield shut_down(replicas[number // 2 % 2], replicas, clients, watched=number % 2 == 1)
+            yield restart_replica(replicas[number // 2 % 2], replicas, clients, watched=number % 2 == 1)
         clients.stop()
 
 
-def shut_down(victim: Replica, replicas: Sequence[Replica], clients: Clients, *, watched: bool) -> Round:
+def restart_replica(
+    replica: Replica, replicas: Sequence[Replica], clients: ClientProcesses, *, watched: bool
+) -> RestartRound:
     """Restart one replica under load and return the outcome."""
     clients.tally()
-    with watching(victim.address) if watched else nullcontext():
+    with health_watch(replica.address) if watched else nullcontext():
         start = time.monotonic()
-        exit_code = victim.shut_down()
+        exit_code = replica.shut_down()
         seconds = time.monotonic() - start
-    victim.start()
-    victim.wait_until_ready()
-    settle(replicas, clients)
+    replica.start()
+    replica.wait_until_ready()
+    wait_for_connections(replicas, clients)
     calls, failures = clients.tally()
-    return Round(watched, exit_code, seconds, calls, failures)
+    return RestartRound(watched, exit_code, seconds, calls, failures)
 
 
-def settle(replicas: Sequence[Replica], clients: Clients) -> None:
+def wait_for_connections(replicas: Sequence[Replica], clients: ClientProcesses) -> None:
     """Wait until every client is connected to every replica and has received its health."""
     end = time.monotonic() + PATIENCE_S
     while any(replica.connections() < clients.connections for replica in replicas):
@@ -251,8 +254,8 @@ def settle(replicas: Sequence[Replica], clients: Clients) -> None:
 
 
 @contextmanager
-def watching(address: str) -> Iterator[None]:
-    """Watch the health of a service; the first status has arrived when the block starts."""
+def health_watch(address: str) -> Iterator[None]:
+    """Watch the health of a service; the block starts once the first status has arrived."""
     with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
@@ -272,32 +275,37 @@ def drain(watch: Iterator[health_pb2.HealthCheckResponse]) -> None:
         pass
 
 
-def table(rounds: Sequence[Round]) -> Table:
+def table(rounds: Sequence[RestartRound]) -> Table:
     """Return a table of the rounds with and without a health watch."""
     rows = Table("health watch", "rounds", "clean", "calls", "failed", "shutdown, s (median)")
     for watched in (False, True):
-        some = [done for done in rounds if done.watched == watched]
-        calls = sum(done.calls for done in some)
-        failed = sum(sum(done.failures.values()) for done in some)
-        clean, seconds = sum(done.clean for done in some), statistics.median(done.seconds for done in some)
+        selected = [result for result in rounds if result.watched == watched]
+        calls, clean = sum(result.calls for result in selected), sum(result.clean for result in selected)
+        failed = sum(sum(result.failures.values()) for result in selected)
+        seconds = statistics.median(result.seconds for result in selected)
         rows.add_row(
-            "yes" if watched else "no", str(len(some)), str(clean), str(calls), str(failed), f"{seconds:.1f}"
+            "yes" if watched else "no",
+            str(len(selected)),
+            str(clean),
+            str(calls),
+            str(failed),
+            f"{seconds:.1f}",
         )
     return rows
 
 
-def summary(rounds: Sequence[Round], clients: int) -> dict[str, object]:
+def summary(rounds: Sequence[RestartRound], clients: int) -> dict[str, object]:
     """Return the result as a JSON object."""
     return {
         "benchmark": "shutdown",
         "clients": clients,
         "replicas": 2,
         "rounds": len(rounds) // 2,
-        "clean_without_watch": sum(done.clean for done in rounds if not done.watched),
-        "clean_with_watch": sum(done.clean for done in rounds if done.watched),
-        "calls": sum(done.calls for done in rounds),
-        "failed_calls": sum(sum(done.failures.values()) for done in rounds),
-        "exit_codes": sorted({done.exit_code for done in rounds}),
+        "clean_without_watch": sum(result.clean for result in rounds if not result.watched),
+        "clean_with_watch": sum(result.clean for result in rounds if result.watched),
+        "calls": sum(result.calls for result in rounds),
+        "failed_calls": sum(sum(result.failures.values()) for result in rounds),
+        "exit_codes": sorted({result.exit_code for result in rounds}),
     }
 
 

@@ -1,4 +1,4 @@
-"""TorchServe with the weights of a model, called through its own API, and batching settings to compare."""
+"""TorchServe with a given model, called through its own API, and the batching settings to compare."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,25 +24,25 @@ TUNED: Sequence[Batching] = tuple(Batching(size, delay_ms=10) for size in (4, 8,
 
 
 @dataclass(frozen=True)
-class Started:
-    """A running TorchServe: its address, and a serialised request for the class scores of an image."""
+class TorchServeTarget:
+    """Address of a running TorchServe, and a serialised request for the class scores of an image."""
 
     address: str
     request: bytes
 
 
 @contextmanager
-def started(
+def running_torchserve(
     model: Model, batching: Batching, image: NDArray[np.float32], logits: NDArray[np.float32], scratch: Path
-) -> Iterator[Started]:
-    """Run TorchServe with a model that returns the given class scores for an image (3, H, W)."""
+) -> Iterator[TorchServeTarget]:
+    """Run TorchServe with a model, after checking its class scores (logits) for an image (3, H, W)."""
     folder = Path(tempfile.mkdtemp(dir=scratch))
     running = RunningTorchServe(folder, [model], batching=batching, sparing=False)
     try:
         running.start()
         scores = TorchServeRuntime(model, running.torchserve).forward(image[None])[0]
         np.testing.assert_allclose(scores, logits, rtol=1e-3, atol=1e-4 * np.abs(logits).max())
-        yield Started(running.torchserve.address, _request(model, image))
+        yield TorchServeTarget(running.torchserve.address, _request(model, image))
     finally:
         running.stop()
 

@@ -32,7 +32,7 @@ through randomised weights. Structure visible in both comes from the photo and w
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo inside a package, with a note about it."""
+    """A sample photo of an installed package, with a note for the reader."""
 
     package: str
     file: str
@@ -96,7 +96,7 @@ def running_service(log: Path) -> Iterator[str]:
     zfscope = str(Path(sysconfig.get_path("scripts")) / "zfscope")
     command = [zfscope, "serve", "--listen", "127.0.0.1:0"]
     with log.open("w") as errors:
-        service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603  (ours)
+        service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603  (our own program)
     try:
         address = _next_line(service, log).split()[-1]  # zfscope listens on 127.0.0.1:40123
         _next_line(service, log)  # zfscope serves model ...

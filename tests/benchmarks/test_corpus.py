@@ -11,30 +11,32 @@ import pytest
 from PIL import Image
 
 from benchmarks import corpus as module
-from benchmarks.corpus import Outcome, Run, files_of, send_patiently
+from benchmarks.corpus import CallOutcome, CorpusRun, files_of, send_with_retry
 from tests.server.conftest import write_random_model
 
-GOOD = Outcome("a.png", "Classify", "OK", 0.1)
+GOOD = CallOutcome("a.png", "Classify", "OK", 0.1)
 
 
 def faults(
-    *outcomes: Outcome, resident: tuple[float | None, ...] = (100, 200, 210), tracebacks: int = 0
+    *outcomes: CallOutcome, resident: tuple[float | None, ...] = (100, 200, 210), tracebacks: int = 0
 ) -> list[str]:
-    return list(Run([GOOD, *outcomes], resident, tracebacks).faults(allowed_growth=0.1))
+    return list(CorpusRun([GOOD, *outcomes], resident, tracebacks).faults(allowed_growth=0.1))
 
 
 def test_rejections_and_growth_during_the_first_round_are_not_faults() -> None:
-    refusals = [Outcome("b", "Project", status, 4.9) for status in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")]
+    refusals = [
+        CallOutcome("b", "Project", status, 4.9) for status in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")
+    ]
     assert faults(*refusals) == []
 
 
 @pytest.mark.parametrize("status", ["INTERNAL", "UNKNOWN", "UNAVAILABLE"])
 def test_a_status_that_no_file_may_cause_is_a_fault(status: str) -> None:
-    assert faults(Outcome("b", "Project", status, 0.1)) == [f"Project of 'b': {status}"]
+    assert faults(CallOutcome("b", "Project", status, 0.1)) == [f"Project of 'b': {status}"]
 
 
 def test_a_hang_is_a_fault() -> None:
-    assert faults(Outcome("b", "Classify", "OK", 5.1)) == ["Classify of 'b': 5.1 s (OK)"]
+    assert faults(CallOutcome("b", "Classify", "OK", 5.1)) == ["Classify of 'b': 5.1 s (OK)"]
 
 
 @pytest.mark.parametrize(
@@ -51,10 +53,10 @@ def test_a_hang_is_a_fault() -> None:
 def test_a_slow_call_is_repeated_once_and_the_faster_outcome_counts(
     monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, ...], statuses: tuple[str, ...], expected: int
 ) -> None:
-    outcomes = [Outcome("a", "Project", *each) for each in zip(statuses, seconds, strict=True)]
+    outcomes = [CallOutcome("a", "Project", *each) for each in zip(statuses, seconds, strict=True)]
     remaining = iter(outcomes)
     monkeypatch.setattr(module, "send", lambda *_: next(remaining))
-    assert send_patiently("a", "Project", print, None) is outcomes[expected]
+    assert send_with_retry("a", "Project", print, None) is outcomes[expected]
     assert next(remaining, None) is None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.calls import Recorder, analyze_request
+from tests.support.calls import RecordingClient, analyze_request
 from zfscope.client import Box, Unit
 from zfscope.client.photos import image_to_wire
 from zfscope.errors import InputError
@@ -18,8 +18,8 @@ from zfscope.wire.tensors import tensor_from_wire
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with Recorder() as recorder:
-        yield recorder
+    with RecordingClient() as client:
+        yield client
 
 
 def test_bytes_are_sent_unchanged() -> None:

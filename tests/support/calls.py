@@ -19,7 +19,7 @@ def call_of(typed: TypedAnalysis[Any], request: Message) -> AnalysisCall:
     return typed_call(typed, request, DecodeLimits(), 64)
 
 
-class Recorder(Client):
+class RecordingClient(Client):
     """A client whose methods return the request instead of sending it."""
 
     def __init__(self) -> None:

@@ -14,11 +14,9 @@ def test_when_a_single_service_restarts_every_analysis_ends_with_a_result_or_not
         "ZFSCOPE_ANALYZERS": '["project"]',
         "ZFSCOPE_LAME_DUCK_S": "0",
     }
-    callers: list[restart.Caller] = []
+    loops: list[restart.AnalysisLoop] = []
 
-    restarts = list(
-        restart.run(settings.store, photo, callers, restarts=1, clients=4, environment=environment)
-    )
+    restarts = list(restart.run(settings.store, photo, loops, restarts=1, clients=4, environment=environment))
 
     assert restarts == [1]
-    assert restart.is_clean(restart.summary(callers, 1)), restart.summary(callers, 1)
+    assert restart.is_clean(restart.summary(loops, 1)), restart.summary(loops, 1)
