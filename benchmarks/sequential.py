@@ -5,7 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from zfscope.networks.layers import Conv, Dropout, Flatten, Layer, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Conv, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.networks.network import Network
 
 

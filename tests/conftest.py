@@ -27,9 +27,9 @@ from zfscope.networks.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool,
-    Padding,
     ReLU,
 )
+from zfscope.networks.windows import Padding
 
 settings.register_profile("untimed", deadline=None)  # a test may be slow on a busy machine
 settings.load_profile("untimed")

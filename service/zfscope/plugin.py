@@ -32,7 +32,7 @@ from zfscope.images.render import Rendering
 from zfscope.images.tiles import Panel, projection_panel
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
-from zfscope.networks.layers import Layer
+from zfscope.networks.layer import Layer
 from zfscope.networks.receptive import receptive_fields
 from zfscope.rounding import rounding
 from zfscope.runtimes import Runtime

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 
 from tests.cli.conftest import serving
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.networks.layers import Add, Conv, Flatten, Layer, Linear, MaxPool, Padding, ReLU
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Add, Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.networks.windows import Padding
 from zfscope.store import ModelStore
 
 Run = Callable[..., Any]

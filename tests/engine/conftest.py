@@ -9,19 +9,19 @@ from torch.nn import functional as F
 
 from zfscope.engine import Maps, Seed, Trace, Unit, trace
 from zfscope.networks import Network, NetworkSpec, build, zfnet
+from zfscope.networks.layer import Layer
 from zfscope.networks.layers import (
     Add,
     AvgPool,
     Concat,
     Conv,
     Flatten,
-    Layer,
     Linear,
     LocalResponseNorm,
     MaxPool,
-    Padding,
     ReLU,
 )
+from zfscope.networks.windows import Padding
 
 
 class Rectify(torch.autograd.Function):

@@ -18,6 +18,7 @@ from zfscope.engine.occlusion import BUDGET_BYTES, recompute
 from zfscope.engine.signal import Signal
 from zfscope.errors import InputError, NotFound
 from zfscope.networks import Network, NetworkSpec, build
+from zfscope.networks.layer import Layer
 from zfscope.networks.layers import (
     Add,
     AvgPool,
@@ -25,14 +26,13 @@ from zfscope.networks.layers import (
     Conv,
     Dropout,
     Flatten,
-    Layer,
     Linear,
     LocalResponseNorm,
     MaxPool,
-    Padding,
     ReLU,
 )
 from zfscope.networks.spec import shapes
+from zfscope.networks.windows import Padding
 
 
 @st.composite

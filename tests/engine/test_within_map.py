@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from zfscope.engine import Unit, project, receptive_fields, trace
 from zfscope.networks import Network, NetworkSpec
-from zfscope.networks.layers import Conv, Flatten, LocalResponseNorm, MaxPool, Padding, ReLU
+from zfscope.networks.layers import Conv, Flatten, LocalResponseNorm, MaxPool, ReLU
 from zfscope.networks.spec import shapes
+from zfscope.networks.windows import Padding
 
 SPEC = NetworkSpec(
     name="within",

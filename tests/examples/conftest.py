@@ -8,7 +8,8 @@ import torch
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.layers import Conv, Flatten, Linear, Padding, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, ReLU
+from zfscope.networks.windows import Padding
 from zfscope.store import Label, Manifest, Provenance, write_model
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")

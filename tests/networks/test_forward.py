@@ -10,19 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.networks.forward import FORWARD, max_pool
-from zfscope.networks.layers import (
-    KINDS,
-    Add,
-    AvgPool,
-    Concat,
-    Conv,
-    Dropout,
-    Flatten,
-    Linear,
-    MaxPool,
-    Padding,
-    ReLU,
-)
+from zfscope.networks.layer import KINDS
+from zfscope.networks.layers import Add, AvgPool, Concat, Conv, Dropout, Flatten, Linear, MaxPool, ReLU
+from zfscope.networks.windows import Padding
 
 
 def numbers(*shape: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zfscope.networks import Network, NetworkSpec, build, zfnet
 from zfscope.networks import network as module
-from zfscope.networks.layers import Layer
+from zfscope.networks.layer import Layer
 from zfscope.networks.network import apply_dropout, initialise
 
 

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
-from zfscope.networks.layers import Conv, Flatten, Linear, Padding, ReLU, Window
+from zfscope.networks.layers import Conv, Flatten, Linear, ReLU
 from zfscope.networks.spec import multiplications, parameter_count, shapes, tensor_shapes
+from zfscope.networks.windows import Padding, Window, pair
 
 
 @pytest.mark.parametrize("name", ["tiny_network", "branchy_network"])
@@ -59,7 +60,7 @@ def test_windows_of_pooling_are_counted_as_in_torch(
     size: int, kernel: int, stride: int, padding: int, ceil: bool
 ) -> None:
     padding = min(padding, kernel // 2)  # the maximum in torch
-    window = Window(kernel, stride, Padding(*[padding] * 4), "ceil" if ceil else "floor")
+    window = Window(pair(kernel), pair(stride), Padding(*[padding] * 4), "ceil" if ceil else "floor")
     count, _ = window.grid(size, 1)
     if size + 2 * padding < kernel:
         assert count == 0
@@ -72,7 +73,7 @@ def test_windows_of_pooling_are_counted_as_in_torch(
 def test_windows_of_convolutions_are_counted_as_in_torch(
     size: int, kernel: int, stride: int, padding: int
 ) -> None:
-    count, _ = Window(kernel, stride, Padding(*[padding] * 4)).grid(size, 1)
+    count, _ = Window(pair(kernel), pair(stride), Padding(*[padding] * 4)).grid(size, 1)
     if size + 2 * padding < kernel:
         assert count == 0
     else:
@@ -93,7 +94,7 @@ def test_windows_of_convolutions_are_counted_as_in_torch(
         ),
         (
             [Conv(name="conv", channels=1, kernel=9)],
-            r"layer 'conv' reads \(3, 8, 8\); it needs maps of at least 9 pixels with padding",
+            r"layer 'conv' reads \(3, 8, 8\); it needs maps of at least 9 x 9 pixels with padding",
         ),
         (
             [

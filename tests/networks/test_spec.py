@@ -6,7 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from zfscope.networks import NETWORKS, NetworkSpec
-from zfscope.networks.layers import KINDS, Conv, Padding
+from zfscope.networks.layer import KINDS
+from zfscope.networks.layers import Conv
+from zfscope.networks.windows import Padding
 
 CONV = {"kind": "conv", "name": "conv1", "channels": 4, "kernel": 3}
 RELU = {"kind": "relu", "name": "relu1"}
@@ -76,15 +78,18 @@ def test_a_spec_is_immutable() -> None:
         ([RELU | {"inputs": ["relu1"]}], "layer 'relu1' reads 'relu1', which is not defined before it"),
         ([CONV, RELU | {"inputs": ["input", "conv1"]}], "layer 'relu1' of kind relu reads 2 inputs"),
         ([CONV, {"kind": "concat", "name": "one"}], "layer 'one' of kind concat reads 1 inputs"),
-        ([CONV, {"kind": "add", "name": "one", "inputs": ["conv1"]}], "concat and add read two or more"),
         (
-            [CONV | {"padding": [3, 0, 0, 0]}],
-            r"padding \(3, 0, 0, 0\) must lie in 0..2, below its kernel of 3",
+            [CONV, {"kind": "add", "name": "one", "inputs": ["conv1"]}],
+            "concat, add and multiply read two or more",
         ),
-        ([CONV | {"padding": [0, 0, -1, 0]}], r"padding \(0, 0, -1, 0\) must lie in 0..2"),
+        (
+            [CONV, {"kind": "max_pool", "name": "pool", "kernel": 3, "padding": [3, 0, 0, 0]}],
+            r"layer 'pool': padding \(3, 0, 0, 0\) must be smaller than its windows of 3 x 3",
+        ),
+        ([CONV | {"padding": [0, 0, -1, 0]}], r"padding \(0, 0, -1, 0\) must not be negative"),
         ([CONV | {"channels": 0}], "greater than 0"),
         ([CONV | {"stride": 0}], "greater than 0"),
-        ([CONV | {"groups": 2}], "Extra inputs are not permitted"),
+        ([CONV | {"colour": 2}], "Extra inputs are not permitted"),
         ([RELU | {"name": "a..b"}], "should match pattern"),
         ([RELU | {"name": "a."}], "should match pattern"),
         ([RELU | {"name": "../a"}], "should match pattern"),

@@ -14,7 +14,8 @@ from tests.support.numeric import assert_close
 from zfscope.engine import trace
 from zfscope.errors import InputError, NotFound
 from zfscope.networks import NetworkSpec
-from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, Padding, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.networks.windows import Padding
 from zfscope.runtimes import create_runtime
 from zfscope.runtimes.onnx.cache import maxima_graph, model_graph
 from zfscope.store import Model

@@ -13,8 +13,9 @@ from zfscope.engine.backward import BACKWARD, LayerContext
 from zfscope.engine.signal import Signal, clip
 from zfscope.networks import NetworkSpec
 from zfscope.networks.forward import FORWARD, Weights, pad_maps
-from zfscope.networks.layers import KINDS, Layer, Padding, Shape, Window
-from zfscope.runtimes.onnx.graph import NODES, NodeInputs
+from zfscope.networks.layer import KINDS, Layer, Shape
+from zfscope.networks.windows import Padding, Window, pair
+from zfscope.runtimes.onnx.nodes import NODES, NodeInputs
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def _add_depthwise() -> None:
 
         @property
         def window(self) -> Window:
-            return Window(self.kernel, self.stride, self.padding)
+            return Window(pair(self.kernel), pair(self.stride), self.padding)
 
         @property
         def unpadded(self) -> Layer:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zfscope.errors import InputError
-from zfscope.networks.layers import Layer
+from zfscope.networks.layer import Layer
 from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import INPUT, NetworkSpec
 
@@ -34,7 +34,7 @@ class FirstLayers:
     def stride(self) -> int:
         """Distance in pixels between neighbouring units of layer 1."""
         assert self.first.window is not None  # a convolution has a window
-        return self.first.window.stride
+        return max(self.first.window.stride)
 
 
 def first_layers(spec: NetworkSpec) -> FirstLayers:

@@ -68,8 +68,7 @@ def randomised(network: Network, *, until: str, generator: torch.Generator, down
             continue
         own, other = network.filters[name], control.filters[name]
         if index < first:
-            other.weight.copy_(own.weight)
-            other.bias.copy_(own.bias)
+            other.load_state_dict(own.state_dict())
         else:
             size = own.weight.square().mean().sqrt().cpu()
             other.weight.normal_(0, 1, generator=generator).mul_(size)

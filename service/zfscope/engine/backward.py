@@ -5,7 +5,8 @@ two of them by faster ones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 import torch
@@ -14,23 +15,28 @@ from torch.nn import functional as F
 
 from zfscope.engine.signal import Signal, clip, extract
 from zfscope.engine.trace import Trace
-from zfscope.networks.forward import Weights
-from zfscope.networks.kind_table import KindTable
+from zfscope.networks.forward import FORWARD, Weights, per_map
+from zfscope.networks.layer import KindTable, Layer
 from zfscope.networks.layers import (
+    Activation,
     Add,
     AvgPool,
+    Clip,
     Concat,
     Conv,
     Dropout,
     Flatten,
-    Layer,
     Linear,
     LocalResponseNorm,
     MaxPool,
+    Multiply,
+    PReLU,
     ReLU,
-    Window,
+    Scale,
+    SelectMaps,
 )
 from zfscope.networks.normalisation import local_response_norm_gradient
+from zfscope.networks.windows import Window
 
 # Backward rule of a ReLU: rectify the signal (deconvnet), mask it by the forward activation (gradient),
 # or both (guided).
@@ -95,7 +101,13 @@ def filter_transposed(layer: Conv, signal: Signal, context: LayerContext) -> Seq
     """Convolve with the transposed filters, flipped vertically and horizontally; no biases (Sec 2.1)."""
     assert context.weights is not None
     origins, _ = window_below(layer.window, signal)
-    values = F.conv_transpose2d(signal.values, context.weights[0], stride=layer.stride)
+    values = F.conv_transpose2d(
+        signal.values,
+        context.weights[0],
+        stride=layer.stride,
+        groups=layer.groups,
+        dilation=layer.dilation,
+    )
     return [clip(Signal(values, signal.images, origins), *context.source().shape[2:])]
 
 
@@ -103,10 +115,72 @@ def filter_transposed(layer: Conv, signal: Signal, context: LayerContext) -> Seq
 def spread(layer: AvgPool, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Distribute each pooled value evenly over its window: the transpose of the mean."""
     origins, _ = window_below(layer.window, signal)
-    maps, side = signal.values.shape[1], layer.kernel
-    even = signal.values.new_full((maps, 1, side, side), 1 / side**2)
-    values = F.conv_transpose2d(signal.values, even, stride=layer.stride, groups=maps)
+    maps, (rows, columns), above = signal.values.shape[1], layer.window.kernel, signal.values
+    scale = layer.edge_scale(tuple(context.source().shape[1:]))
+    if scale is not None:
+        factors = torch.from_numpy(scale).to(above)[None, None]
+        above = above * extract(factors, replace(signal, images=torch.zeros_like(signal.images)))
+    if signal.size == (1, 1):  # of a pool over whole maps; a convolution would be far slower
+        values = (above / (rows * columns)).expand(-1, -1, rows, columns)
+    else:
+        even = above.new_full((maps, 1, rows, columns), 1 / (rows * columns))
+        values = F.conv_transpose2d(above, even, stride=layer.stride, groups=maps)
     return [clip(Signal(values, signal.images, origins), *context.source().shape[2:])]
+
+
+@BACKWARD.row(Clip)
+def rectify_clip(layer: Clip, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+    """Treat clipping at zero, such as ReLU6, like a ReLU; clipped units are masked (gradient, guided).
+
+    Clipping that keeps negative values does not rectify: its gradient is applied for every rule.
+    """
+    rectifies = layer.low is not None and layer.low >= 0
+    values = signal.values.relu() if rectifies and context.rule != "gradient" else signal.values
+    if rectifies and context.rule == "deconvnet":
+        return [signal.with_values(values)]
+    source = extract(context.source(), signal)
+    inside = torch.ones_like(source, dtype=torch.bool)
+    if layer.low is not None:
+        inside &= source > layer.low
+    if layer.high is not None:
+        inside &= source < layer.high
+    return [signal.with_values(values * inside)]
+
+
+@BACKWARD.row(Activation)
+def apply_gradient(layer: Activation, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+    """Apply the gradient of an activation function other than ReLU, for every rule."""
+    return [_gradient(layer, signal, context)]
+
+
+@BACKWARD.row(PReLU)
+def apply_slopes(layer: PReLU, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+    """Multiply by the slope of each unit, for every rule: 1, or the learnt slope below zero."""
+    return [_gradient(layer, signal, context)]
+
+
+def _gradient(layer: Layer, signal: Signal, context: LayerContext) -> Signal:
+    with torch.enable_grad():
+        source = extract(context.source(), signal).detach().requires_grad_()
+        outputs = FORWARD[layer.kind](layer, [source], context.weights)
+    (gradient,) = torch.autograd.grad(outputs, source, signal.values)
+    return signal.with_values(gradient)
+
+
+@BACKWARD.row(Scale)
+def scale_down(layer: Scale, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+    """Multiply by the weight of each map; no biases."""
+    assert context.weights is not None
+    return [signal.with_values(signal.values * per_map(context.weights[0], signal.values))]
+
+
+@BACKWARD.row(SelectMaps)
+def return_maps(layer: SelectMaps, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+    """Add the signal of each map to the map that it was taken from; zero for maps that were left out."""
+    count = context.source().shape[1]
+    below = signal.values.new_zeros(len(signal.values), count, *signal.values.shape[2:])
+    maps = torch.tensor(layer.maps, device=below.device)
+    return [signal.with_values(below.index_add(1, maps, signal.values))]
 
 
 @BACKWARD.row(LocalResponseNorm)
@@ -149,6 +223,30 @@ def copy(layer: Add, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     return [signal] * len(context.sources)
 
 
+@BACKWARD.row(Multiply)
+def multiply_by_others(layer: Multiply, signal: Signal, context: LayerContext) -> Sequence[Signal]:
+    """Multiply the signal by the other inputs, the gradient of a product, for every rule."""
+    output = context.trace.outputs[layer.name]
+    sources = [context.source(index) for index in range(len(context.sources))]
+    repeated = [[a for a in range(1, output.dim()) if maps.shape[a] != output.shape[a]] for maps in sources]
+    factors = [extract(maps, _first(signal, axes)) for maps, axes in zip(sources, repeated, strict=True)]
+    below = []
+    for index, axes in enumerate(repeated):
+        values = prod(factors[:index] + factors[index + 1 :], start=signal.values)
+        below.append(_first(signal, axes).with_values(values.sum(axes, keepdim=True) if axes else values))
+    return below
+
+
+def _first(signal: Signal, axes: Sequence[int]) -> Signal:
+    """Return the part of a signal that an input with the given repeated axes corresponds to."""
+    values, origins = signal.values, signal.origins.clone()
+    for axis in axes:
+        values = values.narrow(axis, 0, 1)
+        if axis > 1:
+            origins[:, axis - 2] = 0
+    return Signal(values, signal.images, origins)
+
+
 @BACKWARD.row(Dropout)
 def identity(layer: Dropout, signal: Signal, context: LayerContext) -> Sequence[Signal]:
     """Pass the signal unchanged: dropout is active only in training."""
@@ -158,5 +256,5 @@ def identity(layer: Dropout, signal: Signal, context: LayerContext) -> Sequence[
 def window_below(window: Window, signal: Signal) -> tuple[Tensor, tuple[int, int]]:
     """Return the origins and size of the input windows that the signal's windows are computed from."""
     rows, columns = signal.size
-    origins = signal.origins * window.stride - torch.tensor([window.padding.top, window.padding.left])
-    return origins, (window.span(rows), window.span(columns))
+    before = torch.tensor([window.padding.top, window.padding.left])
+    return signal.origins * torch.tensor(window.stride) - before, window.span((rows, columns))

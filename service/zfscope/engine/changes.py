@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 import torch
 from torch import Tensor
 
-from zfscope.networks.layers import Layer, Shape
+from zfscope.networks.layer import Layer, Shape
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
@@ -53,8 +53,14 @@ def changed_regions(
     """
     regions, sources = {INPUT: pixels}, network.spec.sources
     for layer in layers:
-        below = _union([regions[source] for source in sources[layer.name]])
-        regions[layer.name] = _region_above(layer, below, network.shapes[layer.name])
+        shape = network.shapes[layer.name]
+        below = _union(
+            [
+                _repeated(regions[source], network.shapes[source], layer, shape)
+                for source in sources[layer.name]
+            ]
+        )
+        regions[layer.name] = _region_above(layer, below, shape)
     return regions
 
 
@@ -62,6 +68,17 @@ def _union(regions: Sequence[ChangedRegion]) -> ChangedRegion:
     """Return the bounding boxes of several regions."""
     starts = torch.stack([region.starts for region in regions]).amin(0)
     return ChangedRegion(starts, torch.stack([region.ends for region in regions]).amax(0))
+
+
+def _repeated(region: ChangedRegion, source: Shape, layer: Layer, shape: Shape) -> ChangedRegion:
+    """Return the region that an input of a join changes: all positions along axes where it is repeated."""
+    if not layer.joins or len(shape) == 1:
+        return region
+    repeats = torch.tensor(map_size(source)) != torch.tensor(map_size(shape))
+    return ChangedRegion(
+        torch.where(repeats, 0, region.starts),
+        torch.where(repeats, torch.tensor(map_size(shape)), region.ends),
+    )
 
 
 def _region_above(layer: Layer, below: ChangedRegion, shape: Shape) -> ChangedRegion:
@@ -74,20 +91,20 @@ def _region_above(layer: Layer, below: ChangedRegion, shape: Shape) -> ChangedRe
     window = layer.window
     if window:
         before = torch.tensor([window.padding.top, window.padding.left])
-        limit = torch.tensor(shape[1:])
-        # Position p reads the rows from p * stride - before to p * stride - before + kernel - 1. Kernel 3,
+        reach, stride, limit = map(torch.tensor, (window.reach, window.stride, shape[1:]))
+        # Position p reads the rows from p * stride - before to p * stride - before + reach - 1. Reach 3,
         # stride 2, padding 1 (-); rows 3 and 4 have changed:
         #
         #    row   -  0  1  2 [3  4] 5  6      first p that reads row 3 or later:
-        #    p=0   *  *  *                         p * stride - before + kernel - 1 >= start
-        #    p=1         *  *  *                   p >= (start + before - kernel + 1) / stride, rounded up
+        #    p=0   *  *  *                         p * stride - before + reach - 1 >= start
+        #    p=1         *  *  *                   p >= (start + before - reach + 1) / stride, rounded up
         #    p=2               *  *  *         last p that reads row 4 or earlier:
         #    p=3                     *  *  *       p * stride - before <= end - 1
         #
         # In integers, (a + 1) / stride rounded up is a // stride + 1.
-        starts = (below.starts + before - window.kernel) // window.stride + 1
+        starts = (below.starts + before - reach) // stride + 1
         starts = torch.minimum(starts.clamp(min=0), limit - 1)
-        ends = torch.minimum((below.ends - 1 + before) // window.stride + 1, limit)
+        ends = torch.minimum((below.ends - 1 + before) // stride + 1, limit)
         return ChangedRegion(starts, torch.maximum(ends, starts + 1))
     return below
 
@@ -107,15 +124,17 @@ def windows_around(region: ChangedRegion, windows: list[int], size: tuple[int, i
     return WindowBatch(torch.minimum(region.starts[windows], last), (rows, columns))
 
 
-def windows_below(network: Network, layer: Layer, above: WindowBatch) -> WindowBatch:
-    """Return the windows that a layer reads in its padded inputs to compute the windows `above`."""
+def windows_below(network: Network, layer: Layer, source: str, above: WindowBatch) -> WindowBatch:
+    """Return the windows of an input of a layer, in padded maps, that the windows above depend on."""
     window = layer.window
     if window:
-        rows, columns = map(window.span, above.size)
-        return WindowBatch(above.origins * window.stride, (rows, columns))
+        return WindowBatch(above.origins * torch.tensor(window.stride), window.span(above.size))
+    size = map_size(network.shapes[source])
     if len(network.shapes[layer.name]) == 1:
-        return WindowBatch(above.origins, map_size(network.shapes[network.spec.sources[layer.name][0]]))
-    return above
+        return WindowBatch(above.origins, size)
+    repeats = torch.tensor(size) != torch.tensor(map_size(network.shapes[layer.name]))
+    rows, columns = torch.where(repeats, 1, torch.tensor(above.size)).tolist()
+    return WindowBatch(torch.where(repeats, 0, above.origins), (rows, columns))
 
 
 def chunks(
@@ -202,4 +221,4 @@ def _values(network: Network, name: str) -> int:
     if layer is None or layer.window is None:
         return maps
     below = network.shapes[network.spec.sources[name][0]][0]
-    return maps + below * max(layer.window.kernel, layer.window.stride) ** 2
+    return maps + below * prod(map(max, layer.window.reach, layer.window.stride))

@@ -14,7 +14,8 @@ from zfscope.networks.receptive import ReceptiveField, receptive_fields
 class UnitFrame:
     """The frames of a layer's units, in images of `side` x `side` pixels.
 
-    The frame of a unit is its receptive field, or the whole image if the field is at least as large.
+    A unit's frame is its receptive field, extended to a square, or the whole image if the field is at least
+    as large.
     """
 
     field: ReceptiveField
@@ -32,7 +33,12 @@ class UnitFrame:
 
     def box(self, y: int, x: int) -> Box:
         """Return the frame of unit (y, x) in pixels; it may extend beyond the image."""
-        return Box(0, 0, self.side, self.side) if self.is_whole_image else Box(*self.field.box(y, x))
+        if self.is_whole_image:
+            return Box(0, 0, self.side, self.side)
+        left, top, right, bottom = self.field.box(y, x)
+        # A field that is not square lies in the middle of its frame.
+        left, top = left - (self.size - (right - left)) // 2, top - (self.size - (bottom - top)) // 2
+        return Box(left, top, left + self.size, top + self.size)
 
 
 def unit_frame(network: Network, layer: str) -> UnitFrame:

@@ -26,7 +26,7 @@ from zfscope.engine.signal import Signal, channels_last_rows
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
 from zfscope.networks.forward import FORWARD, pad_maps
-from zfscope.networks.layers import Layer, Padding
+from zfscope.networks.layer import Layer
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
@@ -56,7 +56,7 @@ class _LayerStep:
     """A layer of the forward pass, with its unchanged inputs.
 
     unpadded: the layer without padding. clean: its inputs from the trace, padded. before: rows of padding at
-    the top and columns of padding at the left.
+    the top and columns of padding at the left. edge_scale: see `Layer.edge_scale`.
     """
 
     layer: Layer
@@ -64,6 +64,7 @@ class _LayerStep:
     sources: Sequence[str]
     clean: Sequence[Tensor]
     before: tuple[int, int]
+    edge_scale: Tensor | None = None
 
 
 def recompute(
@@ -170,19 +171,19 @@ def _layer_step(network: Network, trace: Trace, layer: Layer) -> _LayerStep:
     window = layer.window
     if window is None:
         return _LayerStep(layer, layer, sources, clean, (0, 0))
-    # Padding and the overhang of a pool's last window, at the bottom and right, are smaller than the kernel.
-    left, top = window.padding[:2]
-    border = Padding(left, top, window.kernel - 1, window.kernel - 1)
+    shape = network.shapes[sources[0]]
+    border = window.whole_padding(*shape[1:])
     clean = [pad_maps(maps, border, window.padding_value) for maps in clean]
-    return _LayerStep(layer, layer.unpadded, sources, clean, (top, left))
+    scale = layer.edge_scale(shape)
+    factors = None if scale is None else torch.from_numpy(scale).to(clean[0])
+    return _LayerStep(layer, layer.unpadded, sources, clean, (border.top, border.left), factors)
 
 
 def _apply(network: Network, step: _LayerStep, known: Mapping[str, Signal], windows: WindowBatch) -> Signal:
     """Compute windows of a layer's maps from the windows of its inputs that they depend on."""
     layer = step.layer
-    below = windows_below(network, layer, windows)
     inputs = [
-        _changed_patches(maps, below, known[source], step.before)
+        _changed_patches(maps, windows_below(network, layer, source, windows), known[source], step.before)
         for source, maps in zip(step.sources, step.clean, strict=True)
     ]
     values = FORWARD[layer.kind](step.unpadded, inputs, network.weights(layer.name))
@@ -191,6 +192,9 @@ def _apply(network: Network, step: _LayerStep, known: Mapping[str, Signal], wind
         # window are valid.
         (top, left), (rows, columns) = step.before, windows.size
         values = values[:, :, top : top + rows, left : left + columns]
+    if step.edge_scale is not None:
+        y, x = _coordinates(windows.origins, windows.size)
+        values = values * step.edge_scale[y, x][:, None]
     return Signal(values, known[step.sources[0]].images, windows.origins)
 
 

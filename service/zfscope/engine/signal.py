@@ -68,10 +68,12 @@ def clip(signal: Signal, rows: int, columns: int) -> Signal:
 
 
 def _trimmed(signal: Signal, rows: int, columns: int) -> Signal:
-    """Crop the outer rows and columns that lie outside the map in every window."""
+    """Crop the outer rows and columns that lie outside the map in every window; keep one at least."""
     tops, lefts = zip(*signal.origins.tolist(), strict=True)
-    top, left = max(0, -max(tops)), max(0, -max(lefts))
-    values = signal.values[:, :, top : rows - min(tops), left : columns - min(lefts)]
+    height, width = signal.size
+    top, left = min(max(0, -max(tops)), height - 1), min(max(0, -max(lefts)), width - 1)
+    bottom, right = max(rows - min(tops), top + 1), max(columns - min(lefts), left + 1)
+    values = signal.values[:, :, top:bottom, left:right]
     return Signal(values, signal.images, signal.origins + torch.tensor([top, left]))
 
 
@@ -129,8 +131,14 @@ MapSlice = tuple[slice, slice, slice]
 def _overlap(signal: Signal, row: int, rows: int, columns: int) -> tuple[MapSlice, MapSlice]:
     """Return the part of the map that a seed's window covers, and the corresponding part of the window."""
     (top, left), (height, width) = signal.origins[row].tolist(), signal.size
-    y, x = slice(max(top, 0), min(top + height, rows)), slice(max(left, 0), min(left + width, columns))
+    y, x = _common(top, height, rows), _common(left, width, columns)
     return (slice(None), y, x), (slice(None), _shift(y, -top), _shift(x, -left))
+
+
+def _common(start: int, extent: int, end: int) -> slice:
+    """Return the part of 0..end that a window covers; empty if it lies outside."""
+    first = min(max(start, 0), end)
+    return slice(first, max(first, min(start + extent, end)))
 
 
 def _shift(part: slice, distance: int) -> slice:

@@ -1,7 +1,8 @@
 """AlexNet (Krizhevsky et al. 2012) in a single tower, the paper's baseline."""
 
-from zfscope.networks.layers import Conv, Padding
+from zfscope.networks.layers import Conv
 from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.windows import Padding
 from zfscope.networks.zfnet import classifier, deep_convolutions, stem
 
 

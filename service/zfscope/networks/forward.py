@@ -1,29 +1,38 @@
 """The forward step of each kind of layer, for training, traces and the torch runtime."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.networks.kind_table import KindTable
+from zfscope.networks.layer import KindTable
 from zfscope.networks.layers import (
+    Activation,
     Add,
     AvgPool,
+    Clip,
     Concat,
     Conv,
     Dropout,
     Flatten,
+    Function,
     Linear,
     LocalResponseNorm,
     MaxPool,
-    Padding,
+    Multiply,
+    PReLU,
     ReLU,
+    Scale,
+    SelectMaps,
 )
 from zfscope.networks.normalisation import local_response_norm
+from zfscope.networks.windows import Padding
 
-# (weight, bias) of a layer; None for a layer without weights.
-Weights = tuple[Tensor, Tensor] | None
+# (weight, bias) of a layer, the bias None if it has none; None for a layer without weights.
+Weights = tuple[Tensor, Tensor | None] | None
 
 # Maps (layer, inputs, weights) to the output.
 FORWARD: KindTable[[Sequence[Tensor], Weights], Tensor] = KindTable()
@@ -43,10 +52,16 @@ def pad_maps(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
 def _convolve(layer: Conv, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
     """Convolve; symmetric padding is left to torch's kernel, which does not copy the maps for it."""
     assert weights is not None
-    left, top, right, bottom = layer.padding
-    if (left, top) == (right, bottom):
-        return F.conv2d(inputs[0], *weights, stride=layer.stride, padding=(top, left))
-    return F.conv2d(pad_maps(inputs[0], layer.padding), *weights, stride=layer.stride)
+    x, (left, top, right, bottom) = inputs[0], layer.padding
+    symmetric = (left, top) == (right, bottom)
+    return F.conv2d(
+        x if symmetric else pad_maps(x, layer.padding),
+        *weights,
+        stride=layer.stride,
+        padding=(top, left) if symmetric else 0,
+        dilation=layer.dilation,
+        groups=layer.groups,
+    )
 
 
 @SWITCHED.row(MaxPool)
@@ -54,11 +69,13 @@ def max_pool(layer: MaxPool, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the maximum of each window and its switch; on ties the first in row-major order."""
     if not any(layer.padding):
         ceil_mode = layer.rounding == "ceil"
-        return F.max_pool2d(x, layer.kernel, layer.stride, ceil_mode=ceil_mode, return_indices=True)
+        return F.max_pool2d(
+            x, layer.kernel, layer.stride, 0, layer.dilation, ceil_mode=ceil_mode, return_indices=True
+        )
     rows, columns = x.shape[-2:]
     left, top, _, _ = layer.padding
     maps = pad_maps(x, layer.window.whole_padding(rows, columns), layer.window.padding_value)
-    pooled, indices = F.max_pool2d(maps, layer.kernel, layer.stride, return_indices=True)
+    pooled, indices = F.max_pool2d(maps, layer.kernel, layer.stride, 0, layer.dilation, return_indices=True)
     width = maps.shape[-1]
     return pooled, (indices // width - top) * columns + indices % width - left
 
@@ -70,7 +87,11 @@ def _max_pool(layer: MaxPool, inputs: Sequence[Tensor], weights: Weights) -> Ten
 
 @FORWARD.row(AvgPool)
 def _avg_pool(layer: AvgPool, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
-    return F.avg_pool2d(pad_maps(inputs[0], layer.padding), layer.kernel, layer.stride)
+    x = inputs[0]
+    maps = pad_maps(x, layer.window.whole_padding(*x.shape[2:]))
+    pooled = F.avg_pool2d(maps, layer.kernel, layer.stride)
+    scale = layer.edge_scale(tuple(x.shape[1:]))
+    return pooled if scale is None else pooled * torch.from_numpy(scale).to(pooled)
 
 
 @FORWARD.row(Linear)
@@ -87,6 +108,53 @@ def _flatten(layer: Flatten, inputs: Sequence[Tensor], weights: Weights) -> Tens
 @FORWARD.row(ReLU)
 def _relu(layer: ReLU, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
     return inputs[0].relu()
+
+
+@FORWARD.row(Clip)
+def _clip(layer: Clip, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
+    return inputs[0].clamp(layer.low, layer.high)
+
+
+# Activation functions by name: (values, alpha, beta) to values.
+FUNCTIONS: Mapping[Function, Callable[[Tensor, Any, Any], Tensor]] = {
+    "leaky_relu": lambda x, alpha, beta: F.leaky_relu(x, alpha),
+    "elu": lambda x, alpha, beta: F.elu(x, alpha),
+    "selu": lambda x, alpha, beta: F.selu(x),
+    "tanh": lambda x, alpha, beta: x.tanh(),
+    "sigmoid": lambda x, alpha, beta: x.sigmoid(),
+    "hard_sigmoid": lambda x, alpha, beta: (alpha * x + beta).clamp(0, 1),
+    "hard_swish": lambda x, alpha, beta: F.hardswish(x),
+    "softplus": lambda x, alpha, beta: F.softplus(x),
+    "gelu": lambda x, alpha, beta: F.gelu(x),
+}
+
+
+@FORWARD.row(Activation)
+def _activate(layer: Activation, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
+    return FUNCTIONS[layer.function](inputs[0], layer.alpha, layer.beta)
+
+
+@FORWARD.row(PReLU)
+def _prelu(layer: PReLU, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
+    assert weights is not None
+    return F.prelu(inputs[0], weights[0])
+
+
+@FORWARD.row(Scale)
+def _scale(layer: Scale, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
+    assert weights is not None
+    weight, bias = (per_map(part, inputs[0]) for part in weights if part is not None)
+    return torch.addcmul(bias, inputs[0], weight)
+
+
+def per_map(values: Tensor, x: Tensor) -> Tensor:
+    """Return one value per map or unit of x, (N, C, ...), in a shape that broadcasts to x."""
+    return values.view(-1, *[1] * (x.dim() - 2))
+
+
+@FORWARD.row(SelectMaps)
+def _select_maps(layer: SelectMaps, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
+    return inputs[0].index_select(1, torch.tensor(layer.maps, device=inputs[0].device))
 
 
 @FORWARD.row(LocalResponseNorm)
@@ -107,3 +175,8 @@ def _concat(layer: Concat, inputs: Sequence[Tensor], weights: Weights) -> Tensor
 @FORWARD.row(Add)
 def _add(layer: Add, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
     return torch.stack(list(inputs)).sum(0)
+
+
+@FORWARD.row(Multiply)
+def _multiply(layer: Multiply, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
+    return reduce(torch.mul, inputs)

@@ -1,168 +1,37 @@
 """Kinds of layers as data, with their shape arithmetic; torch is not needed.
 
-A kind has a row in each of three tables: `networks.forward`, `engine.backward`, `runtimes.onnx.graph`. No
-other code depends on particular kinds: a new kind is a class, which registers itself, and these rows.
+Each kind computes by a row in three tables (`networks.forward`, `engine.backward`, `runtimes.onnx.nodes`).
+No other code depends on particular kinds: a new kind is a class, which registers itself, and these rows.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache, reduce
 from math import inf, prod
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    PositiveFloat,
-    PositiveInt,
-    TypeAdapter,
-    model_validator,
-)
-from pydantic_core import CoreSchema, core_schema
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-# (maps, rows, columns), or (units,) of a fully connected layer.
-Shape = tuple[int, ...]
-
-Rounding = Literal["floor", "ceil"]
-
-# Names in torch's style, such as `layer1.0.conv1`; they are also used as names of files and directories.
-LAYER_NAME = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
-
-
-class Padding(NamedTuple):
-    """Padding of a map in pixels, on each side."""
-
-    left: int = 0
-    top: int = 0
-    right: int = 0
-    bottom: int = 0
-
-
-class Window(NamedTuple):
-    """A square sliding window.
-
-    rounding: `ceil` keeps a last window that extends beyond the padded map, unless it starts in the padding,
-    as in Caffe, cuda-convnet and torch. padding_value: value of padded positions.
-    """
-
-    kernel: int
-    stride: int = 1
-    padding: Padding = Padding()
-    rounding: Rounding = "floor"
-    padding_value: float = 0.0
-
-    def grid(self, rows: int, columns: int) -> tuple[int, int]:
-        """Return the number of windows, as rows and columns, on maps of rows x columns."""
-        left, top, right, bottom = self.padding
-        return self._count(rows, top, bottom), self._count(columns, left, right)
-
-    def _count(self, size: int, before: int, after: int) -> int:
-        room = size + before + after - self.kernel
-        if room < 0:
-            return 0
-        count = room // self.stride + 1
-        # Complete windows leave a remainder. With `ceil`, one more window is kept if it starts before the
-        # padding at the end: stride 2, padding 1 (-), windows a, b, c:
-        #
-        #   kernel 3   -  0  1  2  3  -           kernel 2   -  0  1  2  -
-        #              a  a  a                               a  a
-        #                    b  b  b                               b  b
-        #                          c  c  c kept                          c  c dropped
-        has_remainder = room % self.stride > 0
-        starts_inside = count * self.stride < size + before
-        return count + (self.rounding == "ceil" and has_remainder and starts_inside)
-
-    def span(self, count: int) -> int:
-        """Return the extent of `count` adjacent windows."""
-        return (count - 1) * self.stride + self.kernel
-
-    def whole_padding(self, rows: int, columns: int) -> Padding:
-        """Return the padding that makes every window lie within the padded map, including the last one."""
-        left, top, right, bottom = self.padding
-        height, width = self.grid(rows, columns)
-        last_column, last_row = self.span(width) - left, self.span(height) - top
-        return Padding(left, top, max(right, last_column - columns), max(bottom, last_row - rows))
-
-
-# Kinds of layers by name; each class with a `kind` registers itself.
-KINDS: dict[str, type["Layer"]] = {}
-
-
-class Layer(BaseModel):
-    """Base class of all kinds of layers.
-
-    inputs: names of the layer's inputs; empty for the layer before it. A kind is a subclass with a field
-    `kind` that overrides the properties and methods below as needed.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # Whether the layer has two or more inputs; all other layers have one.
-    joins: ClassVar[bool] = False
-
-    if TYPE_CHECKING:
-        kind: str
-    name: str = Field(pattern=LAYER_NAME)
-    inputs: tuple[str, ...] = ()
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Register the kind, so that networks with it can be read."""
-        if "kind" in cls.model_fields:
-            known = KINDS.setdefault(cls.model_fields["kind"].default, cls)
-            if known is not cls:
-                raise TypeError(f"{cls.__name__} has the same kind as {known.__name__}; choose another name")
-
-    @property
-    def window(self) -> Window | None:
-        """The sliding window; None if a unit depends on one position of the input or on all positions."""
-        return None
-
-    @property
-    def unpadded(self) -> "Layer":
-        """The layer without padding, to be run on padded inputs; unchanged if the layer pads internally."""
-        return self
-
-    @property
-    def drop_rate(self) -> float | None:
-        """Fraction of units that training sets to zero; None for layers without dropout."""
-        return None
-
-    def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        """Return the output shape. Raises ValueError, naming the layer, for incompatible inputs."""
-        return sources[0]
-
-    def parameters(self, source: Shape) -> Mapping[str, Shape]:
-        """Return the shapes of `weight` (first axis: maps or units) and `bias`; empty without weights."""
-        return {}
-
-    def _require(self, fits: bool, found: object, needed: str) -> None:
-        if not fits:
-            raise ValueError(f"layer '{self.name}' reads {found}; it needs {needed}")
+from zfscope.networks.layer import Layer, Shape
+from zfscope.networks.windows import Extent, Padding, Rounding, Window, pair
 
 
 class _Windowed(Layer):
-    """A layer with a square sliding window."""
+    """A layer with a sliding window. kernel, stride: rows and columns, or one number for both."""
 
-    kernel: PositiveInt
-    stride: PositiveInt = 1
+    kernel: Extent
+    stride: Extent = 1
     padding: Padding = Padding()
 
     @model_validator(mode="after")
-    def _padding_is_smaller_than_the_window(self) -> "_Windowed":
-        if not all(0 <= side < self.kernel for side in self.padding):
-            raise ValueError(
-                f"layer '{self.name}': padding {tuple(self.padding)} must lie in 0..{self.kernel - 1}, "
-                f"below its kernel of {self.kernel}"
-            )
+    def _padding_is_valid(self) -> "_Windowed":
+        if min(self.padding) < 0:
+            raise ValueError(f"layer '{self.name}': padding {tuple(self.padding)} must not be negative")
         return self
 
     @property
     def window(self) -> Window:
-        return Window(self.kernel, self.stride, self.padding)
+        return Window(pair(self.kernel), pair(self.stride), self.padding)
 
     @property
     def unpadded(self) -> Layer:
@@ -171,46 +40,182 @@ class _Windowed(Layer):
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
         (source,) = sources
         self._require(len(source) == 3, source, "maps, not a vector")
-        height, width = self.window.grid(*source[1:])
-        self._require(height > 0 and width > 0, source, f"maps of at least {self.kernel} pixels with padding")
-        return source[0], height, width
+        rows, columns = self.window.grid(*source[1:])
+        reach = " x ".join(map(str, self.window.reach))
+        self._require(rows > 0 and columns > 0, source, f"maps of at least {reach} pixels with padding")
+        return source[0], rows, columns
 
 
 class Conv(_Windowed):
-    """Convolution over all maps, with biases; incomplete windows are dropped."""
+    """Convolution, with a bias per map unless `bias` is false; incomplete windows are dropped (floor).
+
+    dilation: distance between the pixels of a window. groups: each part of the maps is computed from the same
+    part of the input's maps; 1: from all maps, number of maps: from one map each (depthwise).
+    """
 
     kind: Literal["conv"] = "conv"
     channels: PositiveInt
-
-    def output_shape(self, sources: Sequence[Shape]) -> Shape:
-        return self.channels, *super().output_shape(sources)[1:]
-
-    def parameters(self, source: Shape) -> Mapping[str, Shape]:
-        weight = (self.channels, source[0], self.kernel, self.kernel)
-        return {"weight": weight, "bias": (self.channels,)}
-
-
-class MaxPool(_Windowed):
-    """Max pooling. rounding: see `Window`."""
-
-    kind: Literal["max_pool"] = "max_pool"
-    rounding: Rounding = "floor"
+    dilation: Extent = 1
+    groups: PositiveInt = 1
+    bias: bool = True
 
     @property
     def window(self) -> Window:
-        return Window(self.kernel, self.stride, self.padding, self.rounding, padding_value=-inf)
+        return super().window._replace(dilation=pair(self.dilation))
+
+    def output_shape(self, sources: Sequence[Shape]) -> Shape:
+        shape = super().output_shape(sources)
+        divisible = shape[0] % self.groups == 0 and self.channels % self.groups == 0
+        groups = f"numbers of input and output maps ({self.channels}) divisible by its {self.groups} groups"
+        self._require(divisible, f"{shape[0]} maps", groups)
+        return self.channels, *shape[1:]
+
+    def parameters(self, source: Shape) -> Mapping[str, Shape]:
+        weight = (self.channels, source[0] // self.groups, *pair(self.kernel))
+        return {"weight": weight, "bias": (self.channels,)} if self.bias else {"weight": weight}
 
 
-class AvgPool(_Windowed):
-    """Average pooling; padding counts as zeros, incomplete windows are dropped."""
+class _Pool(_Windowed):
+    """A pooling layer; `ceil` keeps a last window that extends beyond the edge."""
+
+    rounding: Rounding = "floor"
+
+    @model_validator(mode="after")
+    def _no_window_lies_in_the_padding(self) -> "_Pool":
+        rows, columns = self.window.reach
+        left, top, right, bottom = self.padding
+        if max(left, right) >= columns or max(top, bottom) >= rows:
+            raise ValueError(
+                f"layer '{self.name}': padding {tuple(self.padding)} must be smaller than its windows of "
+                f"{rows} x {columns}"
+            )
+        return self
+
+    @property
+    def window(self) -> Window:
+        return super().window._replace(rounding=self.rounding)
+
+
+class MaxPool(_Pool):
+    """Max pooling. dilation: distance between the pixels of a window."""
+
+    kind: Literal["max_pool"] = "max_pool"
+    dilation: Extent = 1
+
+    @property
+    def window(self) -> Window:
+        return super().window._replace(padding_value=-inf, dilation=pair(self.dilation))
+
+
+class AvgPool(_Pool):
+    """Average pooling. count_include_pad: whether padding counts as zeros; otherwise it is left out.
+
+    What a last window covers beyond the padding (`ceil`) is always left out, as in torch and ONNX.
+    """
 
     kind: Literal["avg_pool"] = "avg_pool"
+    count_include_pad: bool = True
+
+    @property
+    def unpadded(self) -> Layer:
+        bare = {"padding": Padding(), "rounding": "floor", "count_include_pad": True}
+        return self.model_copy(update=bare)
+
+    def edge_scale(self, source: Shape) -> NDArray[np.float32] | None:
+        left, top, right, bottom = self.padding if self.count_include_pad else Padding()
+        rows, columns = self.window.grid(*source[1:])
+        scales = [
+            self._axis_scale(axis, count, -before, source[1 + axis] + after)
+            for axis, count, before, after in ((0, rows, top, bottom), (1, columns, left, right))
+        ]
+        scale = np.outer(*scales).astype(np.float32)
+        return None if (scale == 1).all() else scale
+
+    def _axis_scale(self, axis: int, count: int, first: int, end: int) -> NDArray[np.float64]:
+        """Return kernel / (number of a window's positions within first..end), for each of `count` windows."""
+        kernel, stride = self.window.kernel[axis], self.window.stride[axis]
+        starts = np.arange(count) * stride - (self.padding.left if axis else self.padding.top)
+        counted = np.minimum(starts + kernel, end) - np.maximum(starts, first)
+        return kernel / counted
 
 
 class ReLU(Layer):
     """Rectification: max(x, 0)."""
 
     kind: Literal["relu"] = "relu"
+
+
+class Clip(Layer):
+    """Clipping to low..high, each None for no bound; 0..6 is ReLU6."""
+
+    kind: Literal["clip"] = "clip"
+    low: FiniteFloat | None = 0.0
+    high: FiniteFloat | None = 6.0
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> "Clip":
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"layer '{self.name}': low {self.low} must be less than high {self.high}")
+        return self
+
+
+Function = Literal[
+    "leaky_relu", "elu", "selu", "tanh", "sigmoid", "hard_sigmoid", "hard_swish", "softplus", "gelu"
+]
+
+# Constants of activation functions, alpha and beta, by name; those of other functions are fixed.
+_CONSTANTS: Mapping[str, int] = {"leaky_relu": 1, "elu": 1, "hard_sigmoid": 2}
+
+
+class Activation(Layer):
+    """An activation function of single values other than ReLU.
+
+    alpha: slope of `leaky_relu` below zero, limit of `elu`; `hard_sigmoid` is alpha * x + beta, clipped to
+    0..1. Other functions have neither. `gelu` is the exact form, with the error function.
+    """
+
+    kind: Literal["activation"] = "activation"
+    function: Function
+    alpha: FiniteFloat | None = None
+    beta: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _constants_fit_the_function(self) -> "Activation":
+        needed = _CONSTANTS.get(self.function, 0)
+        if [self.alpha is not None, self.beta is not None] != [needed > 0, needed > 1]:
+            names = ("no constants", "alpha", "alpha and beta")[needed]
+            raise ValueError(f"layer '{self.name}': {self.function} takes {names}")
+        return self
+
+
+class PReLU(Layer):
+    """max(x, 0) + slope * min(x, 0), with a learnt slope per map or unit."""
+
+    kind: Literal["prelu"] = "prelu"
+
+    def parameters(self, source: Shape) -> Mapping[str, Shape]:
+        return {"weight": (source[0],)}
+
+
+class Scale(Layer):
+    """weight * x + bias, per map or unit: batch normalisation of a trained network."""
+
+    kind: Literal["scale"] = "scale"
+
+    def parameters(self, source: Shape) -> Mapping[str, Shape]:
+        return {"weight": (source[0],), "bias": (source[0],)}
+
+
+class SelectMaps(Layer):
+    """Some of the input's maps or units, in the given order: slices, splits, channel shuffles."""
+
+    kind: Literal["select_maps"] = "select_maps"
+    maps: tuple[NonNegativeInt, ...] = Field(min_length=1)
+
+    def output_shape(self, sources: Sequence[Shape]) -> Shape:
+        last = max(self.maps)
+        self._require(last < sources[0][0], sources[0], f"at least {last + 1} maps")
+        return len(self.maps), *sources[0][1:]
 
 
 class LocalResponseNorm(Layer):
@@ -241,7 +246,7 @@ class LocalResponseNorm(Layer):
     def window(self) -> Window | None:
         if self.region == "across_maps":
             return None
-        return Window(self.size, padding=Padding(*[self.size // 2] * 4))
+        return Window(pair(self.size), padding=Padding(*[self.size // 2] * 4))
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
         self._require(self.region == "across_maps" or len(sources[0]) == 3, sources[0], "maps, not a vector")
@@ -258,17 +263,19 @@ class Flatten(Layer):
 
 
 class Linear(Layer):
-    """Fully connected layer with biases."""
+    """Fully connected layer, with a bias per unit unless `bias` is false."""
 
     kind: Literal["linear"] = "linear"
     units: PositiveInt
+    bias: bool = True
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
         self._require(len(sources[0]) == 1, sources[0], "a vector: add a flatten layer before it")
         return (self.units,)
 
     def parameters(self, source: Shape) -> Mapping[str, Shape]:
-        return {"weight": (self.units, source[0]), "bias": (self.units,)}
+        weight = (self.units, source[0])
+        return {"weight": weight, "bias": (self.units,)} if self.bias else {"weight": weight}
 
 
 class Dropout(Layer):
@@ -304,25 +311,17 @@ class Add(Layer):
         return sources[0]
 
 
-@cache
-def _layer_adapter(kinds: tuple[type[Layer], ...]) -> TypeAdapter[Layer]:
-    union: Any = reduce(or_, kinds)
-    return TypeAdapter(Annotated[union, Field(discriminator="kind")])
+class Multiply(Layer):
+    """Multiplies its inputs; axes of size 1 are repeated, as in squeeze-and-excitation."""
 
+    kind: Literal["multiply"] = "multiply"
+    joins: ClassVar[bool] = True
 
-class _AnyKind:
-    """Validates a field as a layer of any registered kind, and serialises it as that kind."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        written = core_schema.simple_ser_schema("any")
-        return core_schema.no_info_plain_validator_function(self._read, serialization=written)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Any:
-        return handler(_layer_adapter(tuple(KINDS.values())).core_schema)
-
-    @staticmethod
-    def _read(value: Any) -> Layer:
-        return _layer_adapter(tuple(KINDS.values())).validate_python(value)
-
-
-AnyLayer = Annotated[Layer, _AnyKind()]
+    def output_shape(self, sources: Sequence[Shape]) -> Shape:
+        try:
+            shape = np.broadcast_shapes(*sources)
+        except ValueError:
+            shape = ()
+        fits = len({len(source) for source in sources}) == 1 and shape in sources
+        self._require(fits, sources, "inputs of equal shape, or axes of size 1")
+        return shape

@@ -10,21 +10,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zfscope.networks.forward import FORWARD, Weights
-from zfscope.networks.layers import Layer, Shape
+from zfscope.networks.layer import Layer, Shape
 from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 
 
 class Filters(nn.Module):
-    """The weight and bias of a layer, under their names in a state dict.
+    """The weight and, unless it has none, the bias of a layer, with their names in a state dict.
 
     Convolution weights are stored in channels-last format, the fastest on CPU and GPU.
     """
 
-    def __init__(self, *, weight: Shape, bias: Shape) -> None:
+    bias: nn.Parameter | None
+
+    def __init__(self, *, weight: Shape, bias: Shape | None = None) -> None:
         super().__init__()
         layout = torch.channels_last if len(weight) == 4 else torch.contiguous_format
         self.weight = nn.Parameter(torch.zeros(weight).contiguous(memory_format=layout))
-        self.bias = nn.Parameter(torch.zeros(bias))
+        self.register_parameter("bias", None if bias is None else nn.Parameter(torch.zeros(bias)))
 
 
 class Layers(nn.Module):
@@ -150,10 +152,21 @@ def initialise(
     fan-in) (He et al. 2015).
     """
     for name, filters in network.filters.items():
+        if filters.weight.dim() == 1:
+            _initialise_per_map(filters)
+            continue
         fan_in = filters.weight[0].numel()
         deviation = deviations.get(name, deviations.get("*", (2 / fan_in) ** 0.5))
         drawn = torch.empty_like(filters.weight, memory_format=torch.contiguous_format)
         filters.weight.copy_(drawn.normal_(0, deviation, generator=generator))
+        if filters.bias is not None:
+            filters.bias.zero_()
+
+
+def _initialise_per_map(filters: Filters) -> None:
+    """Initialise a layer with one weight per map: as the identity, a PReLU with torch's slope of 0.25."""
+    filters.weight.fill_(1 if filters.bias is not None else 0.25)
+    if filters.bias is not None:
         filters.bias.zero_()
 
 

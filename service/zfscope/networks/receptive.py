@@ -3,28 +3,61 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from zfscope.networks.layers import Layer, Shape
+from zfscope.networks.layer import Layer, Shape
 from zfscope.networks.spec import INPUT, NetworkSpec, shapes
+from zfscope.networks.windows import Window
 
 
-@dataclass(frozen=True)
-class ReceptiveField:
-    """Receptive fields of a layer's units: squares of pixels, which may extend beyond the image.
+class Span(NamedTuple):
+    """Receptive fields along one axis, in pixels.
 
-    size: side in pixels. jump: distance between the fields of adjacent units, in pixels; 0 if all units have
-    the same field. top, left: first row and column of the field of unit (0, 0); negative in padding.
+    size: extent of a field. jump: distance between the fields of adjacent units; 0: all units have the same
+    field. start: first pixel of the field of the first unit; negative in padding.
     """
 
     size: int
     jump: int
-    top: int
-    left: int
+    start: int
+
+    def interval(self, index: int) -> tuple[int, int]:
+        """Return first pixel and end of the field of a unit."""
+        first = self.start + self.jump * index
+        return first, first + self.size
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Receptive fields of a layer's units: rectangles of pixels, which may extend beyond the image."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def size(self) -> int:
+        """Longer side of a field in pixels."""
+        return max(self.rows.size, self.columns.size)
+
+    @property
+    def top(self) -> int:
+        """First row of the field of unit (0, 0); negative in padding."""
+        return self.rows.start
+
+    @property
+    def left(self) -> int:
+        """First column of the field of unit (0, 0); negative in padding."""
+        return self.columns.start
+
+    @property
+    def jump(self) -> int:
+        """Distance between the fields of adjacent units in pixels; 0: all units have the same field."""
+        return max(self.rows.jump, self.columns.jump)
 
     def box(self, y: int, x: int) -> tuple[int, int, int, int]:
         """Return (left, top, right, bottom) of the field of unit (y, x) in pixels, half-open, not clipped."""
-        left, top = self.left + self.jump * x, self.top + self.jump * y
-        return left, top, left + self.size, top + self.size
+        (top, bottom), (left, right) = self.rows.interval(y), self.columns.interval(x)
+        return left, top, right, bottom
 
 
 @lru_cache(maxsize=64)
@@ -34,36 +67,55 @@ def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
     Raises ValueError where branches of different jumps meet.
     """
     known_shapes = shapes(spec)
-    fields = {INPUT: ReceptiveField(size=1, jump=1, top=0, left=0)}
+    fields = {INPUT: ReceptiveField(Span(1, 1, 0), Span(1, 1, 0))}
     for layer, sources in zip(spec.layers, spec.sources.values(), strict=True):
-        below = _bounding_field([fields[name] for name in sources], layer)
-        fields[layer.name] = _field_above(below, layer, known_shapes[sources[0]], known_shapes[layer.name])
+        below = [fields[name] for name in sources]
+        sizes = [known_shapes[name][1:] for name in sources]
+        shape = known_shapes[layer.name]
+        rows, columns = (
+            _span_above(layer, axis, [(field.rows, field.columns)[axis] for field in below], sizes, shape)
+            for axis in (0, 1)
+        )
+        fields[layer.name] = ReceptiveField(rows, columns)
     return fields
 
 
-def _field_above(below: ReceptiveField, layer: Layer, source: Shape, shape: Shape) -> ReceptiveField:
-    window = layer.window
-    if window:
-        return ReceptiveField(
-            size=below.size + (window.kernel - 1) * below.jump,
-            jump=below.jump * window.stride,
-            top=below.top - window.padding.top * below.jump,
-            left=below.left - window.padding.left * below.jump,
-        )
-    if len(source) > len(shape):  # a flatten layer: its units depend on all positions
-        return ReceptiveField(
-            size=below.size + (max(source[1:]) - 1) * below.jump, jump=0, top=below.top, left=below.left
-        )
-    return below
+def _span_above(layer: Layer, axis: int, below: Sequence[Span], sizes: Sequence[Shape], shape: Shape) -> Span:
+    """Return the fields of a layer along an axis. sizes: rows and columns of the inputs; empty for units."""
+    if len(shape) == 1:  # each unit depends on all positions
+        extents = [size[axis] if size else 1 for size in sizes]
+        return _union([_whole(span, extent) for span, extent in zip(below, extents, strict=True)])
+    if layer.window:
+        return _window_above(layer.window, axis, below[0])
+    extents = [size[axis] for size in sizes]
+    if len(set(extents)) > 1:  # inputs of size 1 are repeated: each unit depends on all of their fields
+        return _union([_whole(span, extent) for span, extent in zip(below, extents, strict=True)])
+    return _join(layer, below)
 
 
-def _bounding_field(fields: Sequence[ReceptiveField], layer: Layer) -> ReceptiveField:
-    jumps = {field.jump for field in fields}
+def _window_above(window: Window, axis: int, below: Span) -> Span:
+    before = (window.padding.top, window.padding.left)[axis]
+    return Span(
+        size=below.size + (window.reach[axis] - 1) * below.jump,
+        jump=below.jump * window.stride[axis],
+        start=below.start - before * below.jump,
+    )
+
+
+def _whole(span: Span, extent: int) -> Span:
+    """Return the field that the fields of all units along an axis cover."""
+    return Span(span.size + (extent - 1) * span.jump, 0, span.start)
+
+
+def _join(layer: Layer, below: Sequence[Span]) -> Span:
+    jumps = {span.jump for span in below}
     if len(jumps) > 1:
         raise ValueError(
             f"layer '{layer.name}' joins branches with jumps {sorted(jumps)}; they must be equal"
         )
-    top, left = min(field.top for field in fields), min(field.left for field in fields)
-    bottom = max(field.top + field.size for field in fields)
-    right = max(field.left + field.size for field in fields)
-    return ReceptiveField(max(bottom - top, right - left), jumps.pop(), top, left)
+    return _union(below)
+
+
+def _union(spans: Sequence[Span]) -> Span:
+    start = min(span.start for span in spans)
+    return Span(max(span.start + span.size for span in spans) - start, spans[0].jump, start)

@@ -10,7 +10,7 @@ from math import prod
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from zfscope.errors import NotFound
-from zfscope.networks.layers import KINDS, AnyLayer, Layer, Shape
+from zfscope.networks.layer import KINDS, AnyLayer, Layer, Shape
 
 # Name of the network's input, the image.
 INPUT = "input"
@@ -151,8 +151,8 @@ def _check_inputs(layer: Layer, sources: tuple[str, ...], seen: set[str]) -> Non
     if unknown:
         raise ValueError(f"layer '{layer.name}' reads '{unknown[0]}', which is not defined before it")
     if layer.joins != (len(sources) > 1):
-        joins = " and ".join(name for name, kind in KINDS.items() if kind.joins)
+        *joins, last = (name for name, kind in KINDS.items() if kind.joins)
         raise ValueError(
             f"layer '{layer.name}' of kind {layer.kind} reads {len(sources)} inputs; "
-            f"{joins} read two or more, every other kind reads one"
+            f"{', '.join(joins)} and {last} read two or more, every other kind reads one"
         )

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-from zfscope.networks.layers import AvgPool, Concat, Conv, Dropout, Flatten, Layer, MaxPool, Padding, ReLU
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import AvgPool, Concat, Conv, Dropout, Flatten, MaxPool, ReLU
 from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.windows import Padding
 
 # Squeeze width of each fire module; each of its two expand branches is four times as wide.
 SQUEEZE_WIDTHS = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}

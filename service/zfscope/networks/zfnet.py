@@ -3,18 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from zfscope.networks.layers import (
-    Conv,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    LocalResponseNorm,
-    MaxPool,
-    Padding,
-    ReLU,
-)
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Conv, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.windows import Padding
 
 
 class NetworkFactory(Protocol):

@@ -9,7 +9,7 @@ from zfscope.datasets.names import printable
 from zfscope.engine.seeds import Rank
 from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.layers import Shape
+from zfscope.networks.layer import Shape
 from zfscope.networks.spec import shapes
 from zfscope.scan.batches import BATCH
 from zfscope.scan.plan import ScanPlan

@@ -9,7 +9,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
-from zfscope.networks.layers import Shape
+from zfscope.networks.layer import Shape
 from zfscope.networks.spec import NetworkSpec, tensor_shapes
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ DIVISOR = 10.0
 def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the recipe's optimiser; weight decay does not apply to biases."""
     weights = [filters.weight for filters in network.filters.values()]
-    biases = [filters.bias for filters in network.filters.values()]
+    biases = [filters.bias for filters in network.filters.values() if filters.bias is not None]
     groups = [
         {"params": weights, "weight_decay": recipe.weight_decay, "share": 1.0},
         {"params": biases, "weight_decay": 0.0, "share": recipe.bias_rate},

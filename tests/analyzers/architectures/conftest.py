@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
-from zfscope.networks.layers import Conv, Flatten, Layer, Linear, MaxPool, ReLU
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
 from zfscope.store import Label, Manifest, Model, Provenance, RecordedAccuracy, Weights
 
 SIDE = 96

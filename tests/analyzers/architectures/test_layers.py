@@ -5,7 +5,9 @@ import pytest
 from zfscope.errors import InputError
 from zfscope.networks import NetworkSpec, zfnet
 from zfscope.networks.alexnet import alexnet
-from zfscope.networks.layers import AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Padding, ReLU
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import AvgPool, Concat, Conv, Flatten, Linear, MaxPool, ReLU
+from zfscope.networks.windows import Padding
 from zfscope_analyzers.architectures.layers import Lattice, first_layers
 
 

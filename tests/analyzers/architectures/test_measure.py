@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from zfscope.errors import InputError
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.layers import Conv, Flatten, Linear, Padding, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, ReLU
 from zfscope.networks.spec import multiplications, parameter_count
+from zfscope.networks.windows import Padding
 from zfscope.store import Model, RecordedAccuracy
 from zfscope_analyzers.architectures.measure import SHOWN_MAPS, measure
 

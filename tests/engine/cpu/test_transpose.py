@@ -17,27 +17,31 @@ from zfscope.engine.cpu.transpose import (
     transpose_by_tap,
     transpose_dense,
 )
+from zfscope.networks.windows import Pair
 
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 sides = st.integers(1, 7)
-strides = st.integers(1, 4)
+kernels = st.tuples(sides, sides)
+strides = st.tuples(st.integers(1, 4), st.integers(1, 4))
 shares = st.sampled_from([0.0, 0.1, 1.0])
-Variant = Callable[[Tensor, Tensor, int], Tensor]
+Variant = Callable[[Tensor, Tensor, Pair], Tensor]
 
 
-def by_phases(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+def by_phases(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
+    if stride[0] != stride[1]:  # phases need equal strides, which the class checks
+        return TransposedFilters(weight, stride)(values)
     return TransposedFilters(weight, stride)._by_phases(values)
 
 
-def by_tap(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+def by_tap(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
     return transpose_by_tap(values, TransposedFilters(weight, stride).taps, stride)
 
 
-def by_filter(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    return transpose_by_filter(values, TransposedFilters(weight, stride).filter_rows, stride)
+def by_filter(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
+    return transpose_by_filter(values, TransposedFilters(weight, stride).filter_rows, weight.shape[1], stride)
 
 
-def automatic(values: Tensor, weight: Tensor, stride: int) -> Tensor:
+def automatic(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
     return TransposedFilters(weight, stride)(values)
 
 
@@ -52,11 +56,11 @@ def numbers(*shape: int, share: float = 1.0, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@given(size=sizes, side=sides, stride=strides, share=shares, seeds=st.integers(1, 2))
+@given(size=sizes, kernel=kernels, stride=strides, share=shares, seeds=st.integers(1, 2))
 def test_every_variant_equals_torch_for_random_sizes(
-    variant: Variant, size: tuple[int, int], side: int, stride: int, share: float, seeds: int
+    variant: Variant, size: Pair, kernel: Pair, stride: Pair, share: float, seeds: int
 ) -> None:
-    weight, values = numbers(5, 3, side, side, seed=1), numbers(seeds, 5, *size, share=share)
+    weight, values = numbers(5, 3, *kernel, seed=1), numbers(seeds, 5, *size, share=share)
     expected = F.conv_transpose2d(values, weight, stride=stride)
     torch.testing.assert_close(variant(values, weight, stride), expected)
 
@@ -72,7 +76,7 @@ def test_the_variant_chosen_by_size_and_sparsity_equals_torch(
     weight = numbers(5, maps, 5, 5, seed=1).to(dtype)
     values = numbers(2, 5, *size, share=share).to(dtype)
     expected = F.conv_transpose2d(values, weight, stride=stride)
-    torch.testing.assert_close(TransposedFilters(weight, stride)(values), expected)
+    torch.testing.assert_close(TransposedFilters(weight, (stride, stride))(values), expected)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -82,12 +86,12 @@ def test_values_may_be_non_contiguous_in_any_memory_format(variant: Variant) -> 
     expected = F.conv_transpose2d(values[:, :, 1:7, 2:], weight, stride=2)
     for layout in (torch.contiguous_format, torch.channels_last):
         window = values.contiguous(memory_format=layout)[:, :, 1:7, 2:]
-        torch.testing.assert_close(variant(window, weight, 2), expected)
+        torch.testing.assert_close(variant(window, weight, (2, 2)), expected)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_zero_signal_yields_zeros(variant: Variant) -> None:
-    below = variant(torch.zeros(1, 5, 4, 4, dtype=torch.float64), numbers(5, 3, 3, 3), 2)
+def test_no_signal_makes_no_picture(variant: Variant) -> None:
+    below = variant(torch.zeros(1, 5, 4, 4, dtype=torch.float64), numbers(5, 3, 3, 3), (2, 2))
     assert below.shape == (1, 3, 9, 9)
     assert not below.any()
 

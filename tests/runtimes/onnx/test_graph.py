@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from zfscope.networks import Network, NetworkSpec, alexnet, zfnet
+from zfscope.networks.layer import KINDS, Layer
 from zfscope.networks.layers import (
-    KINDS,
     Add,
     AvgPool,
     Concat,
     Conv,
     Dropout,
     Flatten,
-    Layer,
     Linear,
     LocalResponseNorm,
     MaxPool,
-    Padding,
     ReLU,
 )
 from zfscope.networks.spec import shapes
-from zfscope.runtimes.onnx.graph import NODES, onnx_graph
+from zfscope.networks.windows import Padding
+from zfscope.runtimes.onnx.graph import onnx_graph
+from zfscope.runtimes.onnx.nodes import NODES
 
 Images = NDArray[np.float32]
 MakeNetwork = Callable[[NetworkSpec], Network]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zfscope.networks import Network, NetworkSpec
-from zfscope.networks.layers import Add, Conv, Flatten, Linear, LocalResponseNorm, MaxPool, Padding, ReLU
+from zfscope.networks.layers import Add, Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.networks.windows import Padding
 from zfscope.runtimes.onnx.maxima import onnx_maxima_graph
 
 MakeNetwork = Callable[[NetworkSpec], Network]

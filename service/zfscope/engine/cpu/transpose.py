@@ -6,9 +6,9 @@ not fill a vector register, whereas whole filters, or all phases of the pixels, 
 measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from zfscope.engine.backward import LayerContext, window_below
 from zfscope.engine.signal import Signal, channels_last_rows, clip, empty_maps
+from zfscope.networks.windows import Pair, Window
 
 # Up to this fraction of nonzero units, only these are processed.
 SPARSE = 1 / 6
@@ -38,14 +39,23 @@ class TransposedConvolution:
         self._window = context.layer.window
 
     @cached_property
-    def _filters(self) -> "TransposedFilters":
+    def _transpose(self) -> Callable[[Tensor], Tensor]:
+        """Map signals to the maps below, by the fastest form for the layer's groups and dilation."""
         assert self._context.weights is not None
-        return TransposedFilters(self._context.weights[0], self._window.stride)
+        weight, window = self._context.weights[0], self._window
+        groups = self._context.source().shape[1] // weight.shape[1]
+        if groups == 1 and window.dilation == (1, 1):
+            return TransposedFilters(weight, window.stride)
+        if groups == len(weight) and weight.shape[1] == 1:
+            return partial(transpose_depthwise, weight=weight[:, 0], window=window)
+        return partial(
+            F.conv_transpose2d, weight=weight, stride=window.stride, groups=groups, dilation=window.dilation
+        )
 
     def __call__(self, signal: Signal) -> Sequence[Signal]:
         """Convolve with the transposed filters, without biases (Sec 2.1)."""
         origins, _ = window_below(self._window, signal)
-        below = Signal(self._filters(signal.values), signal.images, origins)
+        below = Signal(self._transpose(signal.values), signal.images, origins)
         return [clip(below, *self._context.source().shape[2:])]
 
 
@@ -53,20 +63,20 @@ class TransposedConvolution:
 class TransposedFilters:
     """The transposed filters of a layer, prepared once for many signals.
 
-    weight: the layer's weights, (maps above, maps below, side, side).
+    weight: the layer's weights, (maps above, maps below, height, width). stride: rows and columns.
     """
 
     weight: Tensor
-    stride: int
+    stride: Pair
 
     def __call__(self, values: Tensor) -> Tensor:
         """Return the maps below, (N, maps below, ...), for values (N, maps above, rows, columns)."""
         few_maps = self.weight.shape[1] <= FEW_MAPS
         if _count_nonzero(values) <= SPARSE * values.numel():
             if few_maps:
-                return transpose_by_filter(values, self.filter_rows, self.stride)
+                return transpose_by_filter(values, self.filter_rows, self.weight.shape[1], self.stride)
             return transpose_by_tap(values, self.taps, self.stride)
-        if few_maps and self.stride > 1:
+        if few_maps and self.stride[0] == self.stride[1] > 1:
             return self._by_phases(values)
         if values.shape[2] * values.shape[3] <= FEW_POSITIONS:
             return transpose_dense(values, self.weight, self.stride)
@@ -82,38 +92,38 @@ class TransposedFilters:
             phase 0 (even)   p w0          p w2+q w0         q w2         = values convolved with w2 w0
             phase 1 (odd)           p w1              q w1          0     = values convolved with w3 w1
         """
-        rows, columns = ((count - 1) * self.stride + self.weight.shape[2] for count in values.shape[2:])
-        phases = F.conv2d(values, self.phases, padding=self.phases.shape[2] - 1)
-        return F.pixel_shuffle(phases, self.stride)[..., :rows, :columns]
+        rows, columns = _size_below(values, self.weight.shape[2:], self.stride)
+        reach = self.phases.shape[2:]
+        phases = F.conv2d(values, self.phases, padding=(reach[0] - 1, reach[1] - 1))
+        return F.pixel_shuffle(phases, self.stride[0])[..., :rows, :columns]
 
     @cached_property
     def phases(self) -> Tensor:
         """Weights of a forward convolution of stride 1 that computes each phase of the pixels as a map.
 
-        Flipped, since a transposed convolution is computed: (maps below * stride * stride, maps above, reach,
-        reach).
+        Weights of a forward convolution: (maps below * stride * stride, maps above, rows, columns).
         """
-        above, below, side, _ = self.weight.shape
-        reach = -(-side // self.stride)
-        fill = reach * self.stride - side
-        split = F.pad(self.weight, (0, fill, 0, fill))
-        split = split.view(above, below, reach, self.stride, reach, self.stride)
-        flipped = split.permute(1, 3, 5, 0, 2, 4).flip(4, 5).reshape(-1, above, reach, reach)
+        above, below, height, width = self.weight.shape
+        stride = self.stride[0]
+        rows, columns = -(-height // stride), -(-width // stride)
+        split = F.pad(self.weight, (0, columns * stride - width, 0, rows * stride - height))
+        split = split.view(above, below, rows, stride, columns, stride)
+        flipped = split.permute(1, 3, 5, 0, 2, 4).flip(4, 5).reshape(-1, above, rows, columns)
         return flipped.contiguous(memory_format=torch.channels_last)
 
     @cached_property
     def taps(self) -> Tensor:
-        """Weights by position in the filter: (side, side, maps above, maps below)."""
+        """Weights by position in the filter: (height, width, maps above, maps below)."""
         return self.weight.permute(2, 3, 0, 1).contiguous()
 
     @cached_property
     def filter_rows(self) -> Tensor:
-        """Weights by row of the filter: (maps above, side, side * maps below)."""
+        """Weights by row of the filter: (maps above, height, width * maps below)."""
         return self.weight.permute(0, 2, 3, 1).flatten(2).contiguous()
 
 
-def transpose_dense(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Compute the contributions of all positions by one matrix product, and add up those that overlap.
+def transpose_dense(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
+    """Multiply every position by all weights at once, and add overlapping contributions below.
 
     Side 3, stride 2, adjacent units p and q; one product gives the 9 contributions of both:
 
@@ -123,16 +133,16 @@ def transpose_dense(values: Tensor, weight: Tensor, stride: int) -> Tensor:
 
     They are added one filter position at a time: p0 and q0 (position 0) go to every second pixel of a row.
     """
-    _, maps, side, _ = weight.shape
-    below = _empty_below(values, maps, side, stride)
+    _, maps, height, width = weight.shape
+    below = _empty_below(values, maps, (height, width), stride)
     parts = channels_last_rows(values).flatten(0, 1) @ weight.permute(0, 2, 3, 1).flatten(1)
-    for index, part in enumerate(parts.view(-1, side * side, maps).unbind(1)):
-        _strided_view(below, values, divmod(index, side), stride).add_(_as_maps(part, values))
+    for index, part in enumerate(parts.view(-1, height * width, maps).unbind(1)):
+        _strided_view(below, values, divmod(index, width), stride).add_(_as_maps(part, values))
     return below
 
 
-def transpose_by_tap(values: Tensor, taps: Tensor, stride: int) -> Tensor:
-    """Add the filters of the nonzero units, scaled by their signal, to the maps below.
+def transpose_by_tap(values: Tensor, taps: Tensor, stride: Pair) -> Tensor:
+    """Add the filter of every nonzero unit, scaled by its signal, to the maps below.
 
     Like `transpose_dense`, one filter position at a time, but reads only the weights of nonzero units, here 2
     of 5:
@@ -140,19 +150,19 @@ def transpose_by_tap(values: Tensor, taps: Tensor, stride: int) -> Tensor:
         signal at a position    . a . . b     position 0 of the filter    a * taps[0, 1] + b * taps[0, 4]
                                 0 1 2 3 4                                 (the sum of a bag of two rows)
 
-    taps: weights by position in the filter, (side, side, maps above, maps below).
+    taps: weights by position in the filter, (height, width, maps above, maps below).
     """
-    side, _, _, maps = taps.shape
-    below = _empty_below(values, maps, side, stride)
+    height, width, _, maps = taps.shape
+    below = _empty_below(values, maps, (height, width), stride)
     signal, maps_above, starts = nonzero_units(channels_last_rows(values).flatten(0, 1))
     for index, weights in enumerate(taps.flatten(0, 1)):
         # A bag is a position above: the sum of the weights of its units, each scaled by its signal.
         part = F.embedding_bag(maps_above, weights, starts, mode="sum", per_sample_weights=signal)
-        _strided_view(below, values, divmod(index, side), stride).add_(_as_maps(part, values))
+        _strided_view(below, values, divmod(index, width), stride).add_(_as_maps(part, values))
     return below
 
 
-def transpose_by_filter(values: Tensor, filters: Tensor, stride: int) -> Tensor:
+def transpose_by_filter(values: Tensor, filters: Tensor, maps: int, stride: Pair) -> Tensor:
     """Add whole filters at once: faster than `transpose_by_tap` for few maps below.
 
     The scaled filters of each position are first summed to one: p, q and r for three adjacent positions. With
@@ -163,36 +173,54 @@ def transpose_by_filter(values: Tensor, filters: Tensor, stride: int) -> Tensor:
                 +  . . q q q . .      added to the rows below: row y of the filter to rows y, y + 2, y + 4 ...
                 = p p x q x r r
 
-    filters: (maps above, side, side * maps below).
+    filters: (maps above, height, width * maps below). maps: number of maps below.
     """
-    _, side, span = filters.shape
-    maps, apart = span // side, -(-side // stride)
+    _, height, span = filters.shape
+    width, (down, right) = span // maps, stride
+    apart = -(-width // right)
     seeds, _, rows, columns = values.shape
     signal, maps_above, starts = nonzero_units(channels_last_rows(values).flatten(0, 1))
     parts = F.embedding_bag(maps_above, filters.flatten(1), starts, mode="sum", per_sample_weights=signal)
-    parts = parts.view(seeds, rows, columns, side, span)
-    below = _empty_below(values, maps, side, stride)
-    # First add the filters of each row of positions into strips, then the strips into the rows below.
-    strips = values.new_zeros(seeds, rows, side, below.shape[3] * maps)
+    parts = parts.view(seeds, rows, columns, height, span)
+    below = _empty_below(values, maps, (height, width), stride)
+    # First along each row: positions that are `apart` do not overlap and are added together.
+    strips = values.new_zeros(seeds, rows, height, below.shape[3] * maps)
     for first in range(min(apart, columns)):
-        under = strips[..., first * stride * maps :].unfold(3, span, apart * stride * maps)
+        under = strips[..., first * right * maps :].unfold(3, span, apart * right * maps)
         under.add_(parts[:, :, first::apart].transpose(2, 3))
     lines = below.permute(0, 2, 3, 1).flatten(2)
     for y, strip in enumerate(strips.unbind(2)):
-        lines[:, y : y + rows * stride : stride].add_(strip)
+        lines[:, y : y + rows * down : down].add_(strip)
     return below
 
 
-def _empty_below(values: Tensor, maps: int, side: int, stride: int) -> Tensor:
-    rows, columns = ((count - 1) * stride + side for count in values.shape[2:])
-    return empty_maps(values, len(values), maps, rows, columns)
+def transpose_depthwise(values: Tensor, *, weight: Tensor, window: Window) -> Tensor:
+    """Transpose a convolution of one filter per map: scale the maps by each position of their filters.
+
+    weight: (maps, height, width).
+    """
+    rows, columns = window.span((values.shape[2], values.shape[3]))
+    below = empty_maps(values, len(values), values.shape[1], rows, columns)
+    for index, factors in enumerate(weight.flatten(1).unbind(1)):
+        y, x = divmod(index, weight.shape[2])
+        start = y * window.dilation[0], x * window.dilation[1]
+        _strided_view(below, values, start, window.stride).addcmul_(values, factors[:, None, None])
+    return below
 
 
-def _strided_view(below: Tensor, values: Tensor, position: tuple[int, int], stride: int) -> Tensor:
-    """Return a view of the pixels below that position (y, x) of the filter contributes to."""
-    y, x = position
-    rows, columns = values.shape[2:]
-    return below[:, :, y : y + rows * stride : stride, x : x + columns * stride : stride]
+def _empty_below(values: Tensor, maps: int, kernel: Sequence[int], stride: Pair) -> Tensor:
+    return empty_maps(values, len(values), maps, *_size_below(values, kernel, stride))
+
+
+def _size_below(values: Tensor, kernel: Sequence[int], stride: Pair) -> Pair:
+    rows, columns = ((n - 1) * s + k for n, s, k in zip(values.shape[2:], stride, kernel, strict=True))
+    return rows, columns
+
+
+def _strided_view(below: Tensor, values: Tensor, position: Pair, stride: Pair) -> Tensor:
+    """Return a view of the maps below at position (y, x) of the filter, for every position of the values."""
+    (y, x), (down, right), (rows, columns) = position, stride, values.shape[2:]
+    return below[:, :, y : y + rows * down : down, x : x + columns * right : right]
 
 
 def _as_maps(part: Tensor, values: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zfscope.errors import InputError
 from zfscope.images.tensors import TensorScale
 from zfscope.inference import inference_pb2 as pb
-from zfscope.networks.layers import Shape
+from zfscope.networks.layer import Shape
 from zfscope.results import MAX_AXES
 from zfscope.v1 import image_pb2
 from zfscope.wire.tensors import tensor_to_wire

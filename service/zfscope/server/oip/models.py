@@ -13,7 +13,7 @@ from zfscope.analysis.classification import softmax
 from zfscope.errors import InputError, NotFound, TooMuchWork
 from zfscope.images.tensors import TensorScale, read_tensor
 from zfscope.inference import inference_pb2 as pb
-from zfscope.networks.layers import Shape
+from zfscope.networks.layer import Shape
 from zfscope.networks.spec import shapes
 from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import LoadedModel

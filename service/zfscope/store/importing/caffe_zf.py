@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.layers import Conv, Layer, LocalResponseNorm, MaxPool, Padding, ReLU
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Conv, LocalResponseNorm, MaxPool, ReLU
 from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.windows import Padding
 from zfscope.store.importing.imported import ImportedModel, build_network, layer_widths, rename_tensors
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")

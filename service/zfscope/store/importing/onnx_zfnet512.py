@@ -8,18 +8,10 @@ import torch
 from torch import Tensor
 
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.layers import (
-    Conv,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    LocalResponseNorm,
-    MaxPool,
-    Padding,
-    ReLU,
-)
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Conv, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.windows import Padding
 from zfscope.store.importing.imported import ImportedModel, build_network
 
 if TYPE_CHECKING:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from zfscope.networks.layers import Conv, Layer, LocalResponseNorm, MaxPool, Padding, ReLU
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Conv, LocalResponseNorm, MaxPool, ReLU
 from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.windows import Padding
 from zfscope.networks.zfnet import classifier, deep_convolutions
 from zfscope.store.importing.imported import (
     TORCHVISION_PREPROCESSING,

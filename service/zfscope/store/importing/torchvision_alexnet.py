@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from zfscope.networks.layers import Conv, Dropout, Flatten, Layer, Linear, MaxPool, Padding, ReLU
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Conv, Dropout, Flatten, Linear, MaxPool, ReLU
 from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.windows import Padding
 from zfscope.store.importing.imported import (
     TORCHVISION_PREPROCESSING,
     ImportedModel,

@@ -1,0 +1,125 @@
+"""What a layer is: the base class of all kinds, their registry, and tables of functions by kind."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
+
+from zfscope.networks.windows import Window
+
+# (maps, rows, columns), or (units,) of a fully connected layer.
+Shape = tuple[int, ...]
+
+# Names in torch's style, such as `layer1.0.conv1`; they are also used as names of files and directories.
+LAYER_NAME = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
+
+# Kinds of layers by name; each class with a `kind` registers itself.
+KINDS: dict[str, type["Layer"]] = {}
+
+
+class Layer(BaseModel):
+    """Base class of all kinds of layers.
+
+    inputs: names of the layer's inputs; empty: the layer before it. A kind is a subclass with a field `kind`
+    that overrides the arithmetic below where it differs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Whether the layer has two or more inputs; all other layers have one.
+    joins: ClassVar[bool] = False
+
+    if TYPE_CHECKING:
+        kind: str
+    name: str = Field(pattern=LAYER_NAME)
+    inputs: tuple[str, ...] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Register the kind, so that networks with it can be read."""
+        if "kind" in cls.model_fields:
+            known = KINDS.setdefault(cls.model_fields["kind"].default, cls)
+            if known is not cls:
+                raise TypeError(f"{cls.__name__} has the same kind as {known.__name__}; choose another name")
+
+    @property
+    def window(self) -> Window | None:
+        """The sliding window; None if a unit depends on a single position, or on all of them."""
+        return None
+
+    @property
+    def unpadded(self) -> "Layer":
+        """The layer without padding, to be run on padded inputs; unchanged if the layer pads internally."""
+        return self
+
+    def edge_scale(self, source: Shape) -> NDArray[np.float32] | None:
+        """Return factors, (rows, columns), for the output of the unpadded layer, which depend on the edges.
+
+        None: all are 1. source: shape of the input.
+        """
+        return None
+
+    @property
+    def drop_rate(self) -> float | None:
+        """Fraction of units that training sets to zero; None for layers without dropout."""
+        return None
+
+    def output_shape(self, sources: Sequence[Shape]) -> Shape:
+        """Return the output shape. Raises ValueError, naming the layer, for incompatible inputs."""
+        return sources[0]
+
+    def parameters(self, source: Shape) -> Mapping[str, Shape]:
+        """Return the shapes of `weight` (first axis: maps or units) and `bias`, as far as there are any."""
+        return {}
+
+    def _require(self, fits: bool, found: object, needed: str) -> None:
+        if not fits:
+            raise ValueError(f"layer '{self.name}' reads {found}; it needs {needed}")
+
+
+@cache
+def _layer_adapter(kinds: tuple[type[Layer], ...]) -> TypeAdapter[Layer]:
+    union: Any = reduce(or_, kinds)
+    return TypeAdapter(Annotated[union, Field(discriminator="kind")])
+
+
+class _AnyKind:
+    """Validates a field as a layer of any kind registered at that time, and serialises it as that kind."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        written = core_schema.simple_ser_schema("any")
+        return core_schema.no_info_plain_validator_function(self._read, serialization=written)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Any:
+        return handler(_layer_adapter(tuple(KINDS.values())).core_schema)
+
+    @staticmethod
+    def _read(value: Any) -> Layer:
+        return _layer_adapter(tuple(KINDS.values())).validate_python(value)
+
+
+AnyLayer = Annotated[Layer, _AnyKind()]
+
+_L = TypeVar("_L", bound=Layer)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class KindTable(dict[str, Callable[Concatenate[Any, _P], _R]], Generic[_P, _R]):
+    """Functions (layer, ...) by kind of layer."""
+
+    def row(
+        self, kind: type[_L]
+    ) -> Callable[[Callable[Concatenate[_L, _P], _R]], Callable[Concatenate[_L, _P], _R]]:
+        """Register the decorated function, whose first argument is a layer of the kind."""
+
+        def register(function: Callable[Concatenate[_L, _P], _R]) -> Callable[Concatenate[_L, _P], _R]:
+            self[kind.model_fields["kind"].default] = function
+            return function
+
+        return register
