@@ -73,7 +73,7 @@ def _linear(layer: Linear, inputs: NodeInputs) -> list[NodeProto]:
 
 @NODES.row(MaxPool)
 def _max_pool(layer: MaxPool, inputs: NodeInputs) -> list[NodeProto]:
-    """Pad until every window is complete, and round down: runtimes interpret `ceil_mode` differently."""
+    """Pad so that every window is complete: runtimes interpret `ceil_mode` differently."""
     _, rows, columns = inputs.shapes[0]
     padding = layer.window.whole_padding(rows, columns)
     height, width = layer.window.kernel
@@ -110,7 +110,10 @@ def _avg_pool(layer: AvgPool, inputs: NodeInputs) -> list[NodeProto]:
 
 @NODES.row(LocalResponseNorm)
 def _normalise(layer: LocalResponseNorm, inputs: NodeInputs) -> list[NodeProto]:
-    """Reshape vectors to maps, which LRN requires; like the spec, it divides alpha by the size."""
+    """Use the LRN operator where nothing is faster; it requires maps, so vectors are reshaped.
+
+    Like `LocalResponseNorm`, LRN divides alpha by the size of the window.
+    """
     constants: dict[str, Any] = {
         "size": layer.size,
         "alpha": layer.alpha,
@@ -135,8 +138,8 @@ def _normalise(layer: LocalResponseNorm, inputs: NodeInputs) -> list[NodeProto]:
 def _normalise_by_roots(layer: LocalResponseNorm, inputs: NodeInputs) -> list[NodeProto]:
     """Divide by sum ** 0.75 = sqrt(sum) * sqrt(sqrt(sum)), with sums by a 1 x 1 convolution over maps.
 
-    ONNX Runtime's LRN agrees to 1e-6, but computes powers value by value, which takes a quarter of zfnet's
-    time.
+    ONNX Runtime's LRN computes a power per value, which takes a quarter of ZFNet's time; results agree to
+    1e-6.
     """
     (source,), ((maps, _, _),) = inputs.names, inputs.shapes
     number = np.arange(maps)
@@ -161,7 +164,7 @@ def _constant(name: str, value: NDArray[Any]) -> NodeProto:
 
 
 def _normalise_within(layer: LocalResponseNorm, window: Window, inputs: NodeInputs) -> list[NodeProto]:
-    """Compute x * (k + alpha * mean of squares) ** -beta in steps: ONNX has no normalisation within maps."""
+    """Compute x * (k + alpha * mean of squares) ** -beta, which has no operator in ONNX."""
     part = {name: f"{layer.name}/{name}" for name in ("square", "mean", "scaled", "divisor", "power")}
     constants = {"alpha": layer.alpha, "k": layer.k, "exponent": -layer.beta}
     values = {name: f"{layer.name}/{name}" for name in constants}
