@@ -1,4 +1,4 @@
-# ZFScope's tasks. Each installs what it needs into .venv first, unless that is up to date.
+# Tasks of the project. Each first installs its dependencies into .venv, unless they are up to date.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -10,8 +10,8 @@ EXTRA ?= cpu
 # Extra package index for pip, to select a build of torch: PyPI's includes CUDA (3 GB), the one at
 # https://download.pytorch.org/whl/cpu does not. Empty: pip's own configuration.
 TORCH_INDEX ?=
-# Number of parallel test workers, of 1 GB each. A worker uses one thread: networks of a few filters gain nothing
-# from more. Each worker starts with its own share of the files, so that few workers share a service or a cluster.
+# Number of parallel test workers, of 1 GB each. A worker uses one thread: networks with few filters gain
+# nothing from more. Each worker starts with its own share of the files, so that few workers start the same fixtures.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 # Further pytest options for `make test`: --random-order, --durations=50.
 OPTIONS ?=

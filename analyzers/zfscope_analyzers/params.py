@@ -58,5 +58,5 @@ class MapSelection(Params):
     @classmethod
     def _reject_page_with_maps(cls, number: int, info: ValidationInfo) -> int:
         if info.data.get("maps"):
-            raise ValueError("maps are given too; give one of the two")
+            raise ValueError("maps are set too; set only one of them")
         return number

@@ -351,7 +351,7 @@ def test_errors_name_what_is_available(
 
 @pytest.mark.parametrize("params", [{"maps": [1, 1]}, {"epochs": [2, 2]}, {"maps": [1], "first": 2}])
 def test_contradictory_parameters_are_rejected(params: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"named more than once|maps are given too"):
+    with pytest.raises(InputError, match=r"named more than once|maps are set too"):
         read_params(EVOLVE, params)
 
 

@@ -404,7 +404,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             {"masks": [GOOD_MASK], "boxes": [{"x0": 20, "y0": 10, "x1": 30, "y1": 20}]},
             InputError,
             "boxes",
-            "masks are given too; give one of the two",
+            "masks are set too; set only one of them",
         ),
         ({"boxes": [box(3, 3, float("inf"), 9)]}, InputError, r"boxes\[0\].x1", "finite"),
         (

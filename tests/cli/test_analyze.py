@@ -154,7 +154,7 @@ def test_boxes_of_an_invalid_structure_are_reported_in_one_line(
 
 @pytest.fixture
 def masks(tmp_path: Path) -> list[Path]:
-    """Two masks in the size of the photo, its left half and a square in the middle; one in another size."""
+    """Two masks as large as the photo (its left half, a central square) and one of another size."""
     files = [tmp_path / name for name in ("left.png", "middle.png", "other.png")]
     left, middle = np.zeros((2, 48, 60), bool)
     left[:, :30] = middle[11:31, 21:41] = True
@@ -190,7 +190,7 @@ def test_masks_are_read_from_files(
         (
             0,
             ["--boxes", '[{"x0": 20, "y0": 10, "x1": 40, "y1": 30}]'],
-            "masks are given too; give one of the two",
+            "masks are set too; set only one of them",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Empty options and arguments, as unset shell variables cause them."""
+"""Empty options and arguments, as caused by unset shell variables."""
 
 from collections.abc import Callable
 from typing import Any

@@ -60,7 +60,7 @@ def write_photo(path: Path, seed: int) -> None:
 
 @pytest.fixture
 def messy(tmp_path: Path) -> Path:
-    """A folder with the messy files that file systems, archive tools and people leave behind."""
+    """A folder with the odd files that file systems, archive tools and users leave behind."""
     root, far = tmp_path / "messy", tmp_path / "elsewhere"
     for seed, name in enumerate(name for name in PHOTOS if name not in ("n0/linked.png", "n2/far/x.webp")):
         write_photo(root / name, seed)

@@ -120,7 +120,7 @@ def test_a_dead_map_is_marked_as_dead(capsys: pytest.CaptureFixture[str]) -> Non
             ["--version", 1, "--maps", "0,x"],
             "--maps '0,x' is not a list of numbers; pass maps such as 3,17,240",
         ),
-        (["--version", 1, "--maps", "1", "--count", "2"], "maps are given too; give one of the two"),
+        (["--version", 1, "--maps", "1", "--count", "2"], "maps are set too; set only one of them"),
         (["--version", 1, "--top", "10"], "top is 10.*less than or equal to 9"),
         (["--version", 1, "--first", "12"], r"first is 12; allowed: 0 to 11 \(layer 'conv5' has 12 maps\)"),
         (["--version", 1, "--count", "65"], "count is 65.*less than or equal to 64"),

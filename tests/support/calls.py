@@ -15,7 +15,7 @@ from zfscope.v1 import analysis_pb2 as pb
 
 
 def call_of(typed: TypedAnalysis[Any], request: Message) -> AnalysisCall:
-    """Return the call that the service reads from the request of a typed RPC."""
+    """Return the analysis call that the service makes of a typed RPC's request."""
     return typed_call(typed, request, DecodeLimits(), 64)
 
 

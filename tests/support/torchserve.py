@@ -85,7 +85,7 @@ class RunningTorchServe:
             raise
 
     def kill(self) -> float:
-        """Kill the Java server with SIGKILL; return the `time.monotonic()` of that."""
+        """Kill the Java server with SIGKILL; return the time of the signal by `time.monotonic`."""
         os.kill(int((self._folder / "tmp" / ".model_server.pid").read_text()), signal.SIGKILL)
         killed = time.monotonic()
         self.stop()

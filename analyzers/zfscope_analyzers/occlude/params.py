@@ -98,7 +98,7 @@ class OccludeParams(Params):
         cls, boxes: tuple[PhotoBox, ...], info: ValidationInfo
     ) -> tuple[PhotoBox, ...]:
         if boxes and info.data.get("masks"):
-            raise ValueError("masks are given too; give one of the two")
+            raise ValueError("masks are set too; set only one of them")
         return boxes
 
     @field_validator("stride")

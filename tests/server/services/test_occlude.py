@@ -167,7 +167,7 @@ def test_masks_match_the_analyzer_in_process(
             {"masks": [mask_file(60, 48, 20)], "boxes": [Box(20, 10, 40, 30)]},
             InputError,
             "boxes",
-            "masks are given too; give one of the two",
+            "masks are set too; set only one of them",
         ),
     ],
 )
