@@ -171,7 +171,7 @@ def test_the_error_names_the_photo_that_does_not_fit_the_model(
     spec: NetworkSpec, make_model: Make, photos: Photos
 ) -> None:
     model = make_model(spec, preprocessing=Preprocessing(short_side=0, centre=96, crop=96))
-    with pytest.raises(InputError, match=r"images\[1\] is 120 x 50 pixels"):
+    with pytest.raises(InputError, match=r"images\[1\] has 120 x 50 pixels"):
         measure(model, (photos[0], photos[1][:50]))
 
 
