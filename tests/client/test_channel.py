@@ -77,7 +77,7 @@ class RefusingAdmission:
         """Refuse or admit a request."""
         self.sizes.append(size)
         if len(self.sizes) <= self._refusals:
-            raise NotReady("the service is shutting down; try another one")
+            raise NotReady("the service is shutting down; try another replica")
         return self._admit(method, size)
 
 
@@ -124,7 +124,7 @@ def test_an_analysis_refused_every_time_raises_not_ready(
 
     with (
         Client(replicas[0].address) as client,
-        pytest.raises(NotReady, match="the service is shutting down; try another one"),
+        pytest.raises(NotReady, match="the service is shutting down; try another replica"),
     ):
         client.analyze("project", [photo])
 

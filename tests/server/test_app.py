@@ -178,7 +178,7 @@ def test_a_shutdown_completes_running_calls_and_rejects_new_ones(
             pass
 
         assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert error.details() == "the service is shutting down; try another one"
+        assert error.details() == "the service is shutting down; try another replica"
         blocked.released.set()
         assert running.result(timeout=30).model == "tiny"
         stopping.result(timeout=30)
@@ -232,7 +232,7 @@ def test_a_shutdown_rejects_a_request_still_being_received(
         error = call.exception(timeout=30)
         assert (error.code(), error.details()) == (
             grpc.StatusCode.UNAVAILABLE,
-            "the service is shutting down; try another one",
+            "the service is shutting down; try another replica",
         )
         stopping.result(timeout=30)
 

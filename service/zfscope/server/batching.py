@@ -230,7 +230,7 @@ class _ModelQueue:
         self._closed = True
         self._update_ready()
         for item in self._items:
-            item.fail(NotReady("the service is shutting down; try another one"))
+            item.fail(NotReady("the service is shutting down; try another replica"))
 
     async def _run(self) -> None:
         try:

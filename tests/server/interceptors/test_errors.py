@@ -123,7 +123,9 @@ def test_malformed_bytes_are_an_invalid_argument(channel: grpc.Channel) -> None:
         call(b"\xff\xff\xff", timeout=30)
 
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert caught.value.details() == "3 bytes are not a valid request of this method; use its proto"
+    assert caught.value.details() == (
+        "the request (3 bytes) is not a valid message of this method; check the proto"
+    )
 
 
 def test_an_unknown_method_is_unimplemented(channel: grpc.Channel) -> None:

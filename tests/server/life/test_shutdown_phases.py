@@ -16,7 +16,7 @@ from zfscope.client import Client
 from zfscope.errors import NotReady
 
 Begin = Callable[[Client], "Future[Any]"]
-SHUTTING_DOWN = "the service is shutting down; try another one"
+SHUTTING_DOWN = "the service is shutting down; try another replica"
 
 
 def test_new_calls_are_answered_during_the_lame_duck_phase(

@@ -81,7 +81,7 @@ def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tup
         with changing:
             sizes.append(size)
         if len(sizes) <= 2:
-            raise NotReady("the service is shutting down; try another one")
+            raise NotReady("the service is shutting down; try another replica")
         return admit(method, size)
 
     admission.admit = refusing

@@ -105,7 +105,7 @@ def _parse(handler: Handler, data: bytes) -> Any:
         return handler.request_deserializer(data)
     except DecodeError as error:
         raise InputError(
-            f"{len(data)} bytes are not a valid request of this method; use its proto"
+            f"the request ({len(data)} bytes) is not a valid message of this method; check the proto"
         ) from error
 
 

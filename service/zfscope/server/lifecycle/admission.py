@@ -46,7 +46,7 @@ class AdmissionControl:
 
     def close(self) -> None:
         """Stop admitting requests; admitted ones continue."""
-        self._closed_reason = "the service is shutting down; try another one"
+        self._closed_reason = "the service is shutting down; try another replica"
 
     @contextmanager
     def admit(self, method: str, size: int) -> Iterator[None]:
