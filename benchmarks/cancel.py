@@ -10,7 +10,7 @@ of these calls ends by its deadline instead. A second call queues behind the can
 soon as it gets the worker: the reported time runs from the cancellation to that rejection, round trip
 included.
 
-A call that happens to finish before it is cancelled is not counted; the column "ended" shows how many were.
+Calls that finish before they are cancelled are not counted; the column "cancelled" has the number of the others.
 The last line is a JSON object for programs.
 """
 
@@ -216,7 +216,7 @@ def timed(call: MeasuredCall) -> float:
 
 def table(freed: Mapping[str, tuple[float, Sequence[float]]]) -> Table:
     """Return a table of the durations of calls and the times until their worker is free."""
-    rows = Table("", "complete call, s", "ended", "worker free after, ms: median", "worst")
+    rows = Table("", "complete call, s", "cancelled", "worker free after, ms: median", "worst")
     for name, (complete_s, seconds) in freed.items():
         milliseconds = [1e3 * each for each in seconds]
         summary = (f"{np.median(milliseconds):.0f}", f"{max(milliseconds):.0f}") if milliseconds else ("", "")

@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="directory of the files to send")
     parser.add_argument("--rounds", type=int, default=2, help="number of rounds, at least 2 (default: 2)")
     parser.add_argument("--store", default="", help="model store (default: that of zfscope serve)")
     parser.add_argument("--model", default="", help="model (default: the store's default model)")

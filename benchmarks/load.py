@@ -74,9 +74,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("target")
-    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
-    parser.add_argument("--clients", type=int, default=1)
+    parser.add_argument("target", help="address of the service, or a gRPC target with several")
+    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO", help="image files to classify")
+    parser.add_argument("--clients", type=int, default=1, help="number of clients (default: 1)")
     options = parser.parse_args()
     load = LoadGenerator(options.target, [photo.read_bytes() for photo in options.photos], options.clients)
     for _ in sys.stdin:

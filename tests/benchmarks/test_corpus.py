@@ -116,7 +116,7 @@ def test_a_folder_of_odd_files_is_sent_in_two_rounds(tmp_path: Path) -> None:
     assert len(result["rss_mib"]) == 3
 
 
-def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_files_is_rejected(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.corpus", tmp_path],
         cwd=Path(__file__).parents[2],
