@@ -10,7 +10,7 @@ of these calls ends by its deadline instead. A second call queues behind the can
 soon as it gets the worker: the reported time runs from the cancellation to that rejection, round trip
 included.
 
-Calls that finish before they are cancelled are not counted; the column "cancelled" has the number of the others.
+Calls that finish before they are cancelled are not counted; the column "cancelled" shows how many remain.
 The last line is a JSON object for programs.
 """
 
