@@ -1,4 +1,4 @@
-"""Cancellation of drawing."""
+"""Cancellation of drawing at checkpoints."""
 
 import threading
 from collections.abc import Callable
@@ -18,8 +18,8 @@ NOISE = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
 LINE = (np.arange(3.0), np.arange(3.0))
 
 
-class Looks:
-    """Counts looks, and ends the work at one of them."""
+class CountingCheck:
+    """Counts its calls, and cancels the work at a given one."""
 
     def __init__(self, last: int | None = None) -> None:
         self.count, self._last = 0, last
@@ -59,39 +59,39 @@ def bands() -> object:
 
 @pytest.mark.parametrize("draw", [png, tiles, page, strips, charts, bands])
 def test_drawing_can_be_cancelled_at_every_checkpoint(draw: Callable[[], object]) -> None:
-    looks = Looks()
-    with interruptible(looks):
+    check = CountingCheck()
+    with interruptible(check):
         draw()
-    assert looks.count >= 1
-    for last in {1, (1 + looks.count) // 2, looks.count}:
-        ended = Looks(last)
-        with interruptible(ended), pytest.raises(Cancelled):
+    assert check.count >= 1
+    for last in {1, (1 + check.count) // 2, check.count}:
+        cancelling = CountingCheck(last)
+        with interruptible(cancelling), pytest.raises(Cancelled):
             draw()
-        assert ended.count == last
+        assert cancelling.count == last
 
 
 @pytest.mark.parametrize(("draw", "fewest"), [(png, 10), (page, 4), (strips, 12), (charts, 8), (bands, 2)])
 def test_drawing_has_several_checkpoints(draw: Callable[[], object], fewest: int) -> None:
-    looks = Looks()
-    with interruptible(looks):
+    check = CountingCheck()
+    with interruptible(check):
         draw()
-    assert looks.count >= fewest
+    assert check.count >= fewest
 
 
 def test_checkpoints_do_not_change_the_picture() -> None:
-    alone = strips().rgb
+    expected = strips().rgb
     with interruptible(lambda: None):
-        np.testing.assert_array_equal(strips().rgb, alone)
+        np.testing.assert_array_equal(strips().rgb, expected)
 
 
 def test_checkpoints_have_no_effect_outside_or_in_another_thread() -> None:
     checkpoint()
-    looks = Looks(1)
-    with interruptible(looks):
+    check = CountingCheck(1)
+    with interruptible(check):
         other = threading.Thread(target=checkpoint)
         other.start()
         other.join()
-        with interruptible(Looks()):
+        with interruptible(CountingCheck()):
             checkpoint()
     checkpoint()
-    assert looks.count == 0
+    assert check.count == 0

@@ -16,22 +16,22 @@ ROOT = Path(__file__).parent.parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-class Compose(yaml.SafeLoader):
-    """Reads compose files, whose overrides say `!reset`."""
+class ComposeLoader(yaml.SafeLoader):
+    """YAML loader of compose files, whose overrides use the tag `!reset`."""
 
 
-Compose.add_constructor("!reset", lambda loader, node: None)
+ComposeLoader.add_constructor("!reset", lambda loader, node: None)
 
 
 def service(file: str) -> dict[str, Any]:
-    return yaml.load(ROOT.joinpath(file).read_text(), Compose)["services"]["zfscope"]
+    return yaml.load(ROOT.joinpath(file).read_text(), ComposeLoader)["services"]["zfscope"]
 
 
 GPU, CPU, TLS = (service(f"docker-compose{kind}.yml") for kind in ("", ".cpu", ".tls"))
 
 
-def seconds(words: str) -> float:
-    return float(words.removesuffix("s"))
+def seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
 
 
 def test_the_stop_grace_period_exceeds_the_shutdown_time() -> None:
@@ -71,15 +71,17 @@ def test_images_are_built_from_existing_targets(compose: dict[str, Any], target:
 
 @pytest.mark.parametrize("environment", [GPU["environment"], CPU["environment"], TLS["environment"]])
 def test_every_variable_is_a_setting(environment: dict[str, str]) -> None:
-    client = {"ZFSCOPE_TLS_CA", "ZFSCOPE_TLS_SERVER_NAME"}  # of the health check
+    client = {"ZFSCOPE_TLS_CA", "ZFSCOPE_TLS_SERVER_NAME"}  # read by the health check
     known = {f"ZFSCOPE_{name.upper()}" for name in Settings.model_fields}
     assert set(environment) <= known | client
-    stated = set(re.findall(r"\bZFSCOPE_[A-Z_]+", DOCKERFILE))
-    assert stated <= known
+    in_dockerfile = set(re.findall(r"\bZFSCOPE_[A-Z_]+", DOCKERFILE))
+    assert in_dockerfile <= known
 
 
 def test_files_copied_into_an_image_are_not_ignored() -> None:
-    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    included = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
+    }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     needed = {
@@ -89,15 +91,15 @@ def test_files_copied_into_an_image_are_not_ignored() -> None:
         "docker",
         *project["project"]["license-files"],
     }
-    assert needed | {package.split("/")[0] for package in packages} <= kept
+    assert needed | {package.split("/")[0] for package in packages} <= included
 
 
 @pytest.mark.parametrize(
     ("extras", "runtime"), [(("cpu", "otel"), "onnxruntime"), (("torchserve",), "torchserve")]
 )
 def test_the_dependency_layer_includes_nested_extras(extras: tuple[str, ...], runtime: str) -> None:
-    program = [sys.executable, "docker/requirements.py", *extras]
-    lines = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    command = [sys.executable, "docker/requirements.py", *extras]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     names = {re.split(r"[<>=]", line)[0] for line in lines}
     assert {"grpcio", "numpy", "torch", "safetensors", runtime} <= names
     assert not [line for line in lines if line.startswith("zfscope")]

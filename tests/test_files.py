@@ -104,12 +104,12 @@ def test_a_replaced_file_keeps_its_permissions_and_a_new_one_gets_the_defaults(t
     assert stat.S_IMODE((tmp_path / "plain").stat().st_mode) == 0o640
 
 
-@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout here")
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
 def test_a_path_that_is_not_a_regular_file_is_written_in_place(tmp_path: Path) -> None:
     lines = ["from pathlib import Path", "from zfscope.files import write_file"]
     code = "\n".join([*lines, "write_file(Path('/dev/stdout'), b'data')"])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert done.stdout == b"data"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert process.stdout == b"data"
     with (tmp_path / "into").open("wb") as file:
         subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
     assert (tmp_path / "into").read_bytes() == b"data"
@@ -134,12 +134,12 @@ with locked(Path(sys.argv[1]), None):
 
 
 def test_a_lock_excludes_other_processes_until_its_holder_ends(tmp_path: Path) -> None:
-    path, busy = tmp_path / "lock", InputError("somebody else writes there")
+    path, busy = tmp_path / "lock", InputError("another process writes there")
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(InputError, match="somebody else writes there"), locked(path, busy):
+        with pytest.raises(InputError, match="another process writes there"), locked(path, busy):
             pass
         holder.kill()
         holder.wait(timeout=30)

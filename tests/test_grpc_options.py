@@ -8,8 +8,8 @@ from grpc._cython import cygrpc
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("service", "analyzers", "examples", "benchmarks", "tests")
+# A key and its value, as every option is written.
 PAIR = re.compile(r"""\(\s*["'](grpc\.[a-z0-9_.]+)["']\s*,\s*[^)\s]""")
-"""A key and its value, as every option is written."""
 
 
 def options() -> list[str]:

@@ -1,4 +1,4 @@
-"""Temporary files of killed processes are removed, those in use never."""
+"""Temporary files of killed processes are removed; those in use are kept."""
 
 import signal
 import subprocess
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(leftovers.fcntl is None, reason="this system can
 
 
 @pytest.fixture(autouse=True)
-def unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
+def forget_searched_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "_searched", set())
 
 
@@ -46,9 +46,9 @@ def names(folder: Path) -> set[str]:
 def test_leftovers_of_a_killed_process_are_removed_by_the_next_process(tmp_path: Path) -> None:
     with start_writer(tmp_path) as writer:
         writer.kill()
-    left = names(tmp_path)
-    assert len(left) == 2
-    assert all(name.startswith(PARTIAL) for name in left)
+    leftover_names = names(tmp_path)
+    assert len(leftover_names) == 2
+    assert all(name.startswith(PARTIAL) for name in leftover_names)
     write_file(tmp_path / "new", b"new")
     assert names(tmp_path) == {"new"}
 
@@ -96,16 +96,16 @@ def test_unlocked_names_and_symbolic_links_are_kept(tmp_path: Path) -> None:
 def test_without_locks_files_are_written_and_nothing_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = tmp_path / f"{PARTIAL}{'0' * 16}-held"
-    left.touch()
+    leftover = tmp_path / f"{PARTIAL}{'0' * 16}-held"
+    leftover.touch()
     monkeypatch.setattr(leftovers, "fcntl", None)
     write_file(tmp_path / "new", b"new")
     with staging_folder(tmp_path) as own:
         assert not own.name.endswith("-held")
-    assert names(tmp_path) == {"new", left.name}
+    assert names(tmp_path) == {"new", leftover.name}
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc/self/fd here")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system has no /proc/self/fd")
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(20):

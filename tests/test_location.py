@@ -13,10 +13,10 @@ from zfscope.store import ModelStore
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout without models, and a current folder without models."""
-    here, checkout = tmp_path / "here", tmp_path / "checkout"
-    here.mkdir()
+    current, checkout = tmp_path / "current", tmp_path / "checkout"
+    current.mkdir()
     checkout.mkdir()
-    monkeypatch.chdir(here)
+    monkeypatch.chdir(current)
     monkeypatch.setattr(location, "_checkout", lambda: checkout)
     return checkout
 

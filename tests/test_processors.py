@@ -35,16 +35,16 @@ def test_map_in_order_keeps_the_order_of_the_items() -> None:
 
 def test_map_as_done_yields_results_as_they_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zfscope.processors.usable_cpus", lambda: 2)
-    second_given = Event()
+    second_yielded = Event()
 
     def work(number: int) -> int:
         if number == 0:
-            assert second_given.wait(60)
+            assert second_yielded.wait(60)
         return number
 
     results = map_as_done(work, range(2))
     assert next(results) == 1
-    second_given.set()
+    second_yielded.set()
     assert list(results) == [0]
 
 

@@ -11,7 +11,7 @@ EXCEPTIONS = ("no_grpc_proxy", "NO_GRPC_PROXY", "no_proxy", "NO_PROXY")
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy for all, and no exceptions."""
+    """Set a proxy for all hosts, without exceptions."""
     for name in (*PROXIES, *EXCEPTIONS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
@@ -34,7 +34,7 @@ def test_this_machine_is_reached_directly(address: str) -> None:
 def test_several_addresses_bypass_the_proxy_only_if_all_do() -> None:
     assert proxy_for("127.0.0.1:1", "127.0.0.2:1") is None
     assert proxy_for("127.0.0.1:1", "10.0.0.1:1")
-    assert proxy_for()  # unknown, such as those of xds:///
+    assert proxy_for()  # unknown addresses, as of xds:///
 
 
 @pytest.mark.parametrize("variable", EXCEPTIONS)

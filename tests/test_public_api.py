@@ -24,9 +24,9 @@ def test_the_documentation_lists_exactly_the_public_names() -> None:
 
 
 def test_every_error_is_public() -> None:
-    family = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    classes = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 
-    assert {name for name in family if issubclass(getattr(errors, name), errors.ZfscopeError)} <= set(
+    assert {name for name in classes if issubclass(getattr(errors, name), errors.ZfscopeError)} <= set(
         zfscope.__all__
     )
 

@@ -5,18 +5,18 @@ import pytest
 
 from zfscope.rounding import first_lowest, is_level, rounding
 
-UNIT = float(np.finfo(np.float32).eps)
+EPSILON = float(np.finfo(np.float32).eps)
 
 
 def test_rounding_is_sixteen_units_of_float32_of_the_magnitude() -> None:
-    assert rounding(1) == 16 * UNIT
-    assert rounding(-4) == 64 * UNIT
+    assert rounding(1) == 16 * EPSILON
+    assert rounding(-4) == 64 * EPSILON
     assert rounding(0) == 0
 
 
 @pytest.mark.parametrize("magnitude", [1e-20, 0.98, 300.0])
 def test_values_that_differ_by_rounding_are_level_at_every_magnitude(magnitude: float) -> None:
-    noise = magnitude * np.array([1, 1 + 9 * UNIT, 1 - 6 * UNIT])
+    noise = magnitude * np.array([1, 1 + 9 * EPSILON, 1 - 6 * EPSILON])
     assert is_level(noise)
     assert is_level(-noise)
     assert not is_level(magnitude * np.array([1, 1 + 1e-5]))
@@ -34,7 +34,7 @@ def test_a_floor_can_exceed_the_rounding() -> None:
 
 
 def test_first_lowest_ignores_differences_within_rounding() -> None:
-    assert first_lowest(np.array([3.0, 1 + 5 * UNIT, 1.0, 1 - 5 * UNIT])) == 1
+    assert first_lowest(np.array([3.0, 1 + 5 * EPSILON, 1.0, 1 - 5 * EPSILON])) == 1
     assert first_lowest(np.array([3.0, 1.01, 1.0])) == 2
     assert first_lowest(np.array([3.0, 1.01, 1.0]), floor=0.1) == 1
     assert first_lowest(np.array([0.0, -0.0, 1.0])) == 0

@@ -17,7 +17,7 @@ PACKAGES = ("v1", "inference", "runtimes/torchserve")
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stubs made afresh, as `make proto` makes them."""
+    """Freshly generated stubs, as by `make proto`."""
     out = tmp_path_factory.mktemp("stubs")
     subprocess.run([sys.executable, ROOT / "proto" / "generate.py", out], check=True, capture_output=True)
     return out / "zfscope"
@@ -32,9 +32,9 @@ def test_the_committed_stubs_match_the_protos(generated: Path, package: str) -> 
     fresh, committed = contents(generated / package), contents(STUBS / package)
 
     assert fresh
-    assert set(committed) == set(fresh), "run `make proto`, and remove the stubs of protos that are gone"
+    assert set(committed) == set(fresh), "run `make proto`, and remove the stubs of deleted protos"
     stale = [name for name in fresh if fresh[name] != committed[name]]
-    assert not stale, f"{stale} are not what proto/ gives: run `make proto`"
+    assert not stale, f"{stale} do not match proto/: run `make proto`"
 
 
 def test_the_committed_client_code_matches_the_generator(tmp_path: Path) -> None:

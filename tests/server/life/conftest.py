@@ -16,7 +16,7 @@ from zfscope.server.settings import Settings
 
 @pytest.fixture(scope="session")
 def environment(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """The environment of a service that has the analyzer `held` and notices a lost client soon."""
+    """Environment of a service with the analyzer `held` and short keepalive times."""
     plugin = tmp_path_factory.mktemp("plugin") / "held-1.0.dist-info"
     plugin.mkdir()
     (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: held\nVersion: 1.0\n")
@@ -77,21 +77,21 @@ class HeldCall:
         self.parameters = {"folder": str(folder)}
         self._folder = folder
 
-    def processes(self, what: str) -> list[int]:
-        """Return the services by which it was `begun`, `done` or `cancelled`, each time."""
-        path = self._folder / what
+    def processes(self, event: str) -> list[int]:
+        """Return the process ids of the services that recorded `begun`, `done` or `cancelled`."""
+        path = self._folder / event
         return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def count(self, what: str) -> int:
-        """Return how often it was `begun`, `done` or `cancelled`."""
-        return len(self.processes(what))
+    def count(self, event: str) -> int:
+        """Return the number of times that `begun`, `done` or `cancelled` was recorded."""
+        return len(self.processes(event))
 
-    def wait_for(self, what: str) -> None:
-        """Wait until it was `begun`, `done` or `cancelled`."""
-        wait_until(lambda: self.count(what), f"the analysis is {what}")
+    def wait_for(self, event: str) -> None:
+        """Wait until `begun`, `done` or `cancelled` was recorded."""
+        wait_until(lambda: self.count(event), f"the analysis is {event}")
 
     def release(self) -> None:
-        """Let it end."""
+        """Let the analysis complete."""
         (self._folder / "released").touch()
 
 
@@ -104,14 +104,14 @@ def held(tmp_path: Path) -> Iterator[HeldCall]:
 
 @pytest.fixture
 def prompt_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the client notice a silent connection within two seconds and not forty."""
+    """Shorten the keepalive times of the client from forty seconds to two."""
     monkeypatch.setattr(channel, "KEEPALIVE_S", 1)
     monkeypatch.setattr(channel, "KEEPALIVE_TIMEOUT_S", 1)
 
 
 @pytest.fixture
 def begin(photo: bytes, held: HeldCall) -> Iterator[Callable[[Client], "Future[Any]"]]:
-    """Begins an analysis that is held, and waits until it runs."""
+    """Return a function that starts a held analysis and waits until it runs."""
     with ThreadPoolExecutor(4) as pool:
 
         def begin(client: Client) -> "Future[Any]":

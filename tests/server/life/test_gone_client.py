@@ -1,4 +1,4 @@
-"""A client that goes away: killed, stopped, cancelling, or out of time. See docs/life-of-a-call.md."""
+"""Clients that are killed, stopped or closed, cancel, or exceed a deadline. See docs/life-of-a-call.md."""
 
 import signal
 import subprocess
@@ -30,7 +30,7 @@ Client(address).analyze("held", [Path(photo)], {"folder": folder})
 def caller(
     service_process: ServiceProcess, held: HeldCall, photo: bytes, tmp_path: Any
 ) -> Iterator["subprocess.Popen[str]"]:
-    """A client as a process, whose analysis runs."""
+    """A client process with a running analysis."""
     (tmp_path / "photo.png").write_bytes(photo)
     arguments = (service_process.address, str(tmp_path / "photo.png"), held.parameters["folder"])
     with subprocess.Popen([sys.executable, "-c", CALL, *arguments], cwd=ROOT, text=True) as process:
@@ -45,7 +45,7 @@ def test_the_work_of_a_killed_or_stopped_client_is_cancelled(
 ) -> None:
     caller.send_signal(number)
 
-    held.wait_for("cancelled")  # of a stopped client once keepalive has noticed it
+    held.wait_for("cancelled")  # for a stopped client, after the keepalive timeout
 
     assert (held.count("begun"), held.count("done")) == (1, 0)
     assert service_process.wait_for_log("cancelled")["method"] == ANALYZE
@@ -92,7 +92,7 @@ def test_closing_a_client_cancels_its_analysis(
 
 
 def assert_healthy(service_process: ServiceProcess) -> None:
-    """Assert that a service answers others, and that nobody's leaving was a failure to its log."""
+    """Assert that a service is serving and has logged no failure."""
     with Client(service_process.address) as client:
         wait_until(lambda: client.health() == "SERVING", "the service serves")
     assert not [line for line in service_process.log if line["event"] in ("failed", "not JSON")]

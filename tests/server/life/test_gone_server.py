@@ -1,4 +1,4 @@
-"""A service that goes away without a word: killed, stopped, or never there. See docs/life-of-a-call.md."""
+"""Services that are killed, stopped, absent or silent. See docs/life-of-a-call.md."""
 
 import signal
 import socket
@@ -21,7 +21,7 @@ Begin = Callable[[Client], "Future[Any]"]
 
 @pytest.fixture(scope="module")
 def tls_process(environment: Mapping[str, str], pems: Certificates) -> Iterator[ServiceProcess]:
-    """A service with TLS for all tests here."""
+    """A service with TLS, shared by the tests of this module."""
     with_tls = {f"ZFSCOPE_{name.upper()}": str(path) for name, path in pems.server.items()}
     with closing(ServiceProcess({**environment, **with_tls})) as service_process:
         yield service_process
@@ -29,7 +29,7 @@ def tls_process(environment: Mapping[str, str], pems: Certificates) -> Iterator[
 
 @pytest.fixture(params=["plain", "TLS"])
 def secured(request: pytest.FixtureRequest, pems: Certificates) -> tuple[ServiceProcess, Access]:
-    """A service without TLS, and one with it, and how clients reach it."""
+    """A service without or with TLS, and the access that its clients need."""
     if request.param == "plain":
         return request.getfixturevalue("service_process"), Access()
     service_process: ServiceProcess = request.getfixturevalue("tls_process")
@@ -59,13 +59,15 @@ def test_a_call_of_a_killed_service_is_not_started_by_another_replica(
     replicas = [service_process, start_process()]
     with Client("ipv4:" + ",".join(replica.address for replica in replicas)) as client:
         running = begin(client)
-        (busy,) = (replica for replica in replicas if replica.process.pid in held.processes("begun"))
-        busy.send(signal.SIGKILL)
+        (running_replica,) = (
+            replica for replica in replicas if replica.process.pid in held.processes("begun")
+        )
+        running_replica.send(signal.SIGKILL)
 
         assert type(running.exception(timeout=60)) is NotReady
-        for _ in range(4):  # in turn, and no call is lost
+        for _ in range(4):  # alternates between the replicas; no call fails
             assert client.classify(photo).model == "tiny"
-    busy.wait()
+    running_replica.wait()
     assert held.count("begun") == 1
 
 
@@ -107,7 +109,7 @@ def test_calls_to_a_stopped_service_fail_and_succeed_after_it_continues(
 
 def test_a_call_without_a_service_raises_not_ready(photo: bytes) -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # and does not listen: connections are refused
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         with Client(f"127.0.0.1:{unused.getsockname()[1]}") as client:
             with pytest.raises(NotReady, match="unavailable: "):
                 client.classify(photo)
@@ -116,33 +118,33 @@ def test_a_call_without_a_service_raises_not_ready(photo: bytes) -> None:
 
 
 @pytest.fixture
-def mute() -> Iterator[str]:
-    """The address of something that takes connections and says nothing."""
+def silent_peer() -> Iterator[str]:
+    """The address of a listener that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        ended, kept = threading.Event(), []
+        ended, connections = threading.Event(), []
 
-        def take() -> None:
+        def accept() -> None:
             while not ended.is_set():
-                kept.append(listener.accept()[0])
+                connections.append(listener.accept()[0])
 
-        thread = threading.Thread(target=take)
+        thread = threading.Thread(target=accept)
         thread.start()
         port = listener.getsockname()[1]
         yield f"127.0.0.1:{port}"
         ended.set()
         socket.create_connection(("127.0.0.1", port)).close()
         thread.join()
-        for connection in kept:
+        for connection in connections:
             connection.close()
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_call_to_a_silent_peer_raises_not_ready(
-    mute: str, photo: bytes, pems: Certificates, tls: bool, monkeypatch: pytest.MonkeyPatch
+    silent_peer: str, photo: bytes, pems: Certificates, tls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "CONNECT_S", 0.3)
     access = Access(tls_ca=pems.ca) if tls else Access()
-    with Client(mute, access=access) as client:
+    with Client(silent_peer, access=access) as client:
         with pytest.raises(NotReady):
             client.classify(photo)
         with pytest.raises(NotReady):

@@ -1,4 +1,4 @@
-"""A network that loses everything without a word, in namespaces of its own. See docs/life-of-a-call.md."""
+"""A network that drops all packets, in separate namespaces. See docs/life-of-a-call.md."""
 
 import signal
 import subprocess
@@ -14,23 +14,23 @@ from tests.support.service_process import ROOT, ServiceProcess
 
 
 class Remote:
-    """A client at the other end of the cable."""
+    """A client process at the other end of the cable."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
     def call(self, method: str) -> str:
-        """Call, and return the outcome."""
-        self.begin(method)
+        """Make a call and return its outcome."""
+        self.start(method)
         return self.outcome()
 
-    def begin(self, method: str) -> None:
-        """Call."""
+    def start(self, method: str) -> None:
+        """Start a call."""
         assert self._process.stdin is not None
         print(method, file=self._process.stdin, flush=True)
 
     def outcome(self) -> str:
-        """Wait for the outcome of a call."""
+        """Wait for the outcome of the started call."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
@@ -63,7 +63,7 @@ def remote(cable: Cable, held: HeldCall, photo: bytes, tmp_path: Path) -> Iterat
 def test_a_call_fails_on_both_ends_of_a_dead_network_and_is_not_restarted(
     cable: Cable, far: ServiceProcess, remote: Remote, held: HeldCall
 ) -> None:
-    remote.begin("analyze")
+    remote.start("analyze")
     held.wait_for("begun")
     cable.cut()
 
@@ -74,7 +74,7 @@ def test_a_call_fails_on_both_ends_of_a_dead_network_and_is_not_restarted(
     cable.mend()
 
     held.release()
-    while (outcome := remote.call("classify")) == "NotReady":  # until it tries to connect again
+    while (outcome := remote.call("classify")) == "NotReady":  # until the client reconnects
         pass
     assert outcome == "result"
     assert remote.call("analyze") == "result"
@@ -84,7 +84,7 @@ def test_a_call_fails_on_both_ends_of_a_dead_network_and_is_not_restarted(
 def test_a_half_open_idle_connection_fails_no_call(cable: Cable, far: ServiceProcess, remote: Remote) -> None:
     assert remote.call("classify") == "result"
     cable.cut()
-    far.send(signal.SIGKILL)  # the end of its connections is lost
+    far.send(signal.SIGKILL)  # the client does not learn that its connection is closed
     far.wait()
     far.start()
     cable.mend()

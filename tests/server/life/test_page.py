@@ -1,4 +1,4 @@
-"""The page that states all this, docs/life-of-a-call.md: what it says is tested where it says so."""
+"""docs/life-of-a-call.md: the tests that it names exist, and its times match the defaults."""
 
 import re
 
@@ -9,10 +9,10 @@ from zfscope.client import channel
 from zfscope.server.settings import Settings
 
 PAGE = (ROOT / "docs" / "life-of-a-call.md").read_text()
-NAMED = sorted(set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PAGE)))
+NAMED_TESTS = sorted(set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PAGE)))
 
 
-@pytest.mark.parametrize(("file", "test"), NAMED)
+@pytest.mark.parametrize(("file", "test"), NAMED_TESTS)
 def test_every_test_named_on_the_page_exists(file: str, test: str) -> None:
     path = ROOT / file if "/" in file else ROOT / "tests" / "server" / "life" / file
 
@@ -24,11 +24,11 @@ def test_every_test_of_the_folder_is_named_on_the_page() -> None:
     tests = {
         name for path in files for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
     }
-    own = set(
+    tests_of_this_module = set(
         re.findall(r"^def (test_\w+)", (ROOT / "tests/server/life/test_page.py").read_text(), re.MULTILINE)
     )
 
-    assert tests - own <= {test for _, test in NAMED}
+    assert tests - tests_of_this_module <= {test for _, test in NAMED_TESTS}
 
 
 def test_the_times_on_the_page_match_the_defaults() -> None:

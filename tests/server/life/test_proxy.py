@@ -1,4 +1,4 @@
-"""A proxy between client and service, nginx's `grpc_pass`. See docs/life-of-a-call.md."""
+"""nginx as a proxy between client and service (`grpc_pass`). See docs/life-of-a-call.md."""
 
 import os
 import signal
@@ -55,19 +55,19 @@ http {{
 
 
 class Proxy:
-    """nginx as a process, in front of a service."""
+    """An nginx process in front of a service."""
 
     def __init__(self, folder: Path, upstream: str) -> None:
         (port,) = free_ports(1)
         self.address = f"127.0.0.1:{port}"
         self._config = folder / "nginx.conf"
-        user = "user root;" if os.geteuid() == 0 else ""  # for its temporary files in the folder
+        user = "user root;" if os.geteuid() == 0 else ""  # so that it can write its temporary files
         names = {"folder": folder, "user": user, "address": self.address, "upstream": upstream}
         self._config.write_text(CONFIG.format(**names))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start nginx and wait until it listens."""
         nginx = require_program("nginx", package="nginx-light")
         command = [nginx, "-e", "stderr", "-c", str(self._config)]
         self._process = subprocess.Popen(command, start_new_session=True)
@@ -83,12 +83,12 @@ class Proxy:
         wait_until(listens, "nginx listens")
 
     def reload(self) -> None:
-        """Have new workers take new calls, while the old ones finish theirs: a restart without a loss."""
+        """Restart the workers gracefully: new ones accept calls while the old ones complete theirs."""
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
     def close(self) -> None:
-        """Kill it and its workers."""
+        """Kill nginx and its workers."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -1,4 +1,4 @@
-"""A single service that is restarted: a call in each phase of the shutdown. See docs/life-of-a-call.md."""
+"""Restart of a single service: calls in each phase of the shutdown. See docs/life-of-a-call.md."""
 
 import signal
 import threading
@@ -26,12 +26,12 @@ def test_new_calls_are_answered_during_the_lame_duck_phase(
     with Client(service_process.address) as client:
         assert client.classify(photo).model == "tiny"
         service_process.send(signal.SIGTERM)
-        begun = service_process.wait_for_log("shutting down")
+        stopping = service_process.wait_for_log("shutting down")
 
         assert client.health() == "NOT_SERVING"
         assert client.classify(photo).model == "tiny"
 
-    assert (begun["reason"], begun["requests"], begun["lame_duck_s"]) == ("SIGTERM", 0, 10)
+    assert (stopping["reason"], stopping["requests"], stopping["lame_duck_s"]) == ("SIGTERM", 0, 10)
     assert service_process.wait() == 0
 
 
@@ -43,9 +43,9 @@ def test_after_admission_closes_new_calls_are_rejected_and_running_ones_complete
         service_process.send(signal.SIGTERM)
         assert service_process.wait_for_log("rejecting requests")["requests"] == 1
 
-        for ask in (client.models, lambda: client.analyze("held", [photo], held.parameters)):
+        for call in (client.models, lambda: client.analyze("held", [photo], held.parameters)):
             with pytest.raises(NotReady, match=SHUTTING_DOWN):
-                ask()
+                call()
         assert not running.done()
         held.release()
 
@@ -89,7 +89,7 @@ def test_while_the_server_stops_incoming_requests_and_new_connections_are_reject
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         service_process.send(signal.SIGTERM)
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert list(watch) == []  # the last that is done before the server stops
+        assert list(watch) == []  # the watch ends just before the server stops
 
         last_byte.set()
         with pytest.raises(NotReady):
@@ -109,12 +109,12 @@ def test_calls_fail_while_the_process_is_down_and_succeed_after_its_restart(
         service_process.send(signal.SIGTERM)
         assert service_process.wait() == 0
 
-        for ask in (
+        for call in (
             lambda: client.classify(photo),
             lambda: client.analyze("held", [photo], held.parameters),
         ):
             with pytest.raises(NotReady, match="unavailable: "):
-                ask()
+                call()
         service_process.start()
 
         client.wait_until_ready(60)

@@ -1,4 +1,4 @@
-"""Stock gRPC clients, of Python and Node.js: their pings are taken, their retries begin nothing twice."""
+"""Stock gRPC clients of Python and Node.js: keepalive pings and retries."""
 
 import json
 import threading
@@ -23,10 +23,10 @@ from zfscope.server.settings import Settings
 from zfscope.v1 import classification_pb2, image_pb2
 
 ANALYZE, CLASSIFY = "/zfscope.v1.AnalysisService/Analyze", "/zfscope.v1.ClassificationService/Classify"
+# The service allows one ping per second.
 PING_S = 1.05
-"""The service allows a ping a second."""
+# More than gRPC tolerates: it closes a connection at the third ping that comes too early.
 PINGS = 5
-"""gRPC ends a connection at the third ping that comes too soon."""
 KEEPALIVE = {
     "grpc.keepalive_time_ms": round(PING_S * 1000),
     "grpc.keepalive_timeout_ms": 20_000,
@@ -60,7 +60,7 @@ def test_connections_that_ping_every_second_stay_open(
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         for number in range(PINGS):
             assert idle.ping(number), f"the connection ended at ping {number}"
-            time.sleep(PING_S)  # what is tested is a matter of time
+            time.sleep(PING_S)  # the interval is the subject of the test
 
         held.release()
         assert by_node.communicate(timeout=60)[0].startswith("0 1 ")
@@ -71,25 +71,25 @@ def test_connections_that_ping_every_second_stay_open(
 
 @pytest.fixture
 def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tuple[str, list[int]]:
-    """The address of a service that refuses the first two requests, and the sizes of all that come."""
+    """Address of a service that rejects the first two requests, and the sizes of all requests it receives."""
     service = make_service(settings)
     service.warm_up()
-    admission, sizes, changing = service.service._admission, [], threading.Lock()
+    admission, sizes, lock = service.service._admission, [], threading.Lock()
     admit = admission.admit
 
-    def refusing(method: str, size: int) -> Any:
-        with changing:
+    def reject_twice(method: str, size: int) -> Any:
+        with lock:
             sizes.append(size)
         if len(sizes) <= 2:
             raise NotReady("the service is shutting down; try another replica")
         return admit(method, size)
 
-    admission.admit = refusing
+    admission.admit = reject_twice
     return service.address, sizes
 
 
-def options(address: str) -> dict[str, object]:
-    """The channel options that docs/other-languages.md recommends for Node.js."""
+def node_options(address: str) -> dict[str, object]:
+    """Return the channel options that docs/other-languages.md recommends for Node.js."""
     config = {name: value for name, value in shipped_service_config().items() if name != "healthCheckConfig"}
     return {"grpc.service_config": json.dumps(config), "grpc.per_rpc_retry_buffer_size": 52 << 20}
 
@@ -101,10 +101,10 @@ def test_node_with_the_shipped_config_retries_a_rejected_request_of_any_size(
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=bytes(2_000_000)))
     (tmp_path / "request").write_bytes(request.SerializeToString())
 
-    with node.start(address, CLASSIFY, tmp_path / "request", options(address)) as call:
+    with node.start(address, CLASSIFY, tmp_path / "request", node_options(address)) as call:
         answer = call.communicate(timeout=60)[0]
 
-    assert answer.startswith("3 0 ")  # INVALID_ARGUMENT: it was let in, and is no image
+    assert answer.startswith("3 0 ")  # INVALID_ARGUMENT: admitted, but not an image
     assert len(sizes) == 3
 
 
@@ -124,8 +124,8 @@ def test_node_does_not_retry_started_work(
     request = classification_pb2.ClassifyRequest(image=image_pb2.Image(encoded=photo))
     (tmp_path / "request").write_bytes(request.SerializeToString())
 
-    with node.start(address, CLASSIFY, tmp_path / "request", options(address)) as call:
+    with node.start(address, CLASSIFY, tmp_path / "request", node_options(address)) as call:
         answer = call.communicate(timeout=60)[0]
 
     assert answer.strip() == "14 0 TorchServe is gone"  # UNAVAILABLE
-    assert len(sizes) == 3  # twice refused, once begun
+    assert len(sizes) == 3  # rejected twice, then started once

@@ -22,5 +22,5 @@ def model(store: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    """Three images as the network reads them."""
+    """Three normalised images: float32 (3, 3, 32, 32)."""
     return np.random.default_rng(3).normal(0, 1, (3, 3, 32, 32)).astype(np.float32)

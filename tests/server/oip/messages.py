@@ -13,30 +13,31 @@ Request = pb.ModelInferRequest
 
 
 def raw_tensors(pixels: np.ndarray, **others: Any) -> Request:
-    """A request that sends tensors as bytes."""
+    """Return a request with tensors as raw contents."""
     tensor = Request.InferInputTensor(name="input", datatype="FP32", shape=pixels.shape)
     return Request(inputs=[tensor], raw_input_contents=[pixels.tobytes()], **others)
 
 
 def typed_tensors(pixels: np.ndarray, **others: Any) -> Request:
-    """A request that sends tensors as a list of numbers."""
+    """Return a request with tensors as typed contents."""
     contents = pb.InferTensorContents(fp32_contents=pixels.ravel().tolist())
     tensor = Request.InferInputTensor(name="input", datatype="FP32", shape=pixels.shape, contents=contents)
     return Request(inputs=[tensor], **others)
 
 
-def packed(*elements: bytes) -> bytes:
+def pack(*elements: bytes) -> bytes:
+    """Encode BYTES elements as raw contents: each after its length, uint32 little-endian."""
     return b"".join(struct.pack("<I", len(element)) + element for element in elements)
 
 
 def raw_photos(*photos: bytes, shape: tuple[int, ...] = (), **others: Any) -> Request:
-    """A request that sends files as bytes behind their lengths."""
+    """Return a request with files as raw contents: each file after its length."""
     tensor = Request.InferInputTensor(name="images", datatype="BYTES", shape=shape or (len(photos),))
-    return Request(inputs=[tensor], raw_input_contents=[packed(*photos)], **others)
+    return Request(inputs=[tensor], raw_input_contents=[pack(*photos)], **others)
 
 
 def typed_photos(*photos: bytes, **others: Any) -> Request:
-    """A request that sends files as a list."""
+    """Return a request with files as typed contents."""
     contents = pb.InferTensorContents(bytes_contents=photos)
     tensor = Request.InferInputTensor(
         name="images", datatype="BYTES", shape=(len(photos),), contents=contents
@@ -44,7 +45,8 @@ def typed_photos(*photos: bytes, **others: Any) -> Request:
     return Request(inputs=[tensor], **others)
 
 
-def wanting(*names: str, classes: int = 0) -> list[Request.InferRequestedOutputTensor]:
+def requested_outputs(*names: str, classes: int = 0) -> list[Request.InferRequestedOutputTensor]:
+    """Return requested outputs. classes: number of classes to return as text; 0 for the values."""
     outputs = [Request.InferRequestedOutputTensor(name=name) for name in names]
     for output in outputs:
         if classes:
@@ -52,7 +54,8 @@ def wanting(*names: str, classes: int = 0) -> list[Request.InferRequestedOutputT
     return outputs
 
 
-def unpacked(data: bytes) -> list[bytes]:
+def unpack(data: bytes) -> list[bytes]:
+    """Decode the raw contents of a BYTES tensor."""
     elements = []
     while data:
         (length,) = struct.unpack_from("<I", data)
@@ -61,8 +64,8 @@ def unpacked(data: bytes) -> list[bytes]:
     return elements
 
 
-def arrays(answer: pb.ModelInferResponse) -> dict[str, np.ndarray]:
-    """The outputs of FP32 that came as bytes, by name."""
+def raw_outputs(answer: pb.ModelInferResponse) -> dict[str, np.ndarray]:
+    """Return the raw FP32 outputs of a response by name."""
     assert len(answer.raw_output_contents) == len(answer.outputs)
     assert {output.datatype for output in answer.outputs} == {"FP32"}
     return {
@@ -72,12 +75,13 @@ def arrays(answer: pb.ModelInferResponse) -> dict[str, np.ndarray]:
 
 
 def network_scores(model: Model, pixels: np.ndarray) -> np.ndarray:
-    """The class scores by torch, image by image."""
+    """Return the class scores, computed with torch image by image."""
     with torch.inference_mode():
         scores: np.ndarray = torch.cat([model.network(torch.from_numpy(one[None])) for one in pixels]).numpy()
     return scores
 
 
 def parameters(**values: Any) -> dict[str, pb.InferParameter]:
+    """Return request parameters of the types of the values."""
     kinds = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
     return {name: pb.InferParameter(**{kinds[type(value)]: value}) for name, value in values.items()}

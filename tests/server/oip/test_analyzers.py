@@ -13,13 +13,13 @@ from grpc_status import rpc_status
 from tests.server.conftest import CallError, RunningService
 from tests.server.oip.messages import (
     Request,
-    arrays,
     parameters,
+    raw_outputs,
     raw_photos,
     raw_tensors,
+    requested_outputs,
     typed_photos,
-    unpacked,
-    wanting,
+    unpack,
 )
 from zfscope.client import Client
 from zfscope.images.decode import decode
@@ -47,27 +47,29 @@ def test_outputs_match_analyze(
             model_name="tiny/project",
             id="a",
             parameters=parameters(layer="conv5", top=2, control=True),
-            outputs=wanting("pictures", "projections", "analysis"),
+            outputs=requested_outputs("pictures", "projections", "analysis"),
         )
     )
 
     assert (answer.model_name, answer.model_version, answer.id) == ("tiny/project", "2", "a")
     if answer.raw_output_contents:
-        pictures, tensor, words = answer.raw_output_contents
-        found = unpacked(pictures), np.frombuffer(tensor, "<f4"), unpacked(words)
+        pictures, tensor, texts = answer.raw_output_contents
+        outputs = unpack(pictures), np.frombuffer(tensor, "<f4"), unpack(texts)
     else:
         first, second, third = (output.contents for output in answer.outputs)
-        found = list(first.bytes_contents), np.array(second.fp32_contents), list(third.bytes_contents)
-    assert found[0] == [picture.png for picture in expected.pictures]
+        outputs = list(first.bytes_contents), np.array(second.fp32_contents), list(third.bytes_contents)
+    assert outputs[0] == [picture.png for picture in expected.pictures]
     assert answer.outputs[0].shape == [len(expected.pictures)]
     assert answer.outputs[1].shape == list(expected.tensors["projections"].shape)
-    np.testing.assert_array_equal(found[1], expected.tensors["projections"].ravel())
-    told = json.loads(found[2][0])
-    assert told["tables"]["projections"]["columns"] == list(expected.tables["projections"].columns)
-    assert told["tables"]["projections"]["rows"] == [list(row) for row in expected.tables["projections"].rows]
-    assert told["numbers"] == expected.numbers
-    assert told["pictures"] == [{"name": of.name, "scale": of.scale} for of in expected.pictures]
-    assert set(told["tensors"]) == set(expected.tensors)
+    np.testing.assert_array_equal(outputs[1], expected.tensors["projections"].ravel())
+    analysis = json.loads(outputs[2][0])
+    assert analysis["tables"]["projections"]["columns"] == list(expected.tables["projections"].columns)
+    assert analysis["tables"]["projections"]["rows"] == [
+        list(row) for row in expected.tables["projections"].rows
+    ]
+    assert analysis["numbers"] == expected.numbers
+    assert analysis["pictures"] == [{"name": each.name, "scale": each.scale} for each in expected.pictures]
+    assert set(analysis["tensors"]) == set(expected.tensors)
 
 
 def test_by_default_pictures_and_the_analysis_as_json_are_returned(
@@ -75,19 +77,26 @@ def test_by_default_pictures_and_the_analysis_as_json_are_returned(
 ) -> None:
     answer = stub.ModelInfer(raw_photos(photo, model_name="tiny/project", parameters=parameters(top=1)))
 
-    assert [(of.name, of.datatype) for of in answer.outputs] == [("pictures", "BYTES"), ("analysis", "BYTES")]
-    assert all(png.startswith(b"\x89PNG") for png in unpacked(answer.raw_output_contents[0]))
-    assert json.loads(unpacked(answer.raw_output_contents[1])[0])["tensors"] == []
+    assert [(each.name, each.datatype) for each in answer.outputs] == [
+        ("pictures", "BYTES"),
+        ("analysis", "BYTES"),
+    ]
+    assert all(png.startswith(b"\x89PNG") for png in unpack(answer.raw_output_contents[0]))
+    assert json.loads(unpack(answer.raw_output_contents[1])[0])["tensors"] == []
 
 
 def test_an_analyzer_accepts_tensors(stub: GRPCInferenceServiceStub, photo: bytes, model: Model) -> None:
     pixels = prepare(decode(photo), model.preprocessing).pixels
-    asked = {"model_name": "tiny/project", "parameters": parameters(top=1), "outputs": wanting("projections")}
+    options = {
+        "model_name": "tiny/project",
+        "parameters": parameters(top=1),
+        "outputs": requested_outputs("projections"),
+    }
 
-    seen = arrays(stub.ModelInfer(raw_tensors(pixels, **asked)))
-    of_photo = arrays(stub.ModelInfer(raw_photos(photo, **asked)))
+    of_tensor = raw_outputs(stub.ModelInfer(raw_tensors(pixels, **options)))
+    of_photo = raw_outputs(stub.ModelInfer(raw_photos(photo, **options)))
 
-    np.testing.assert_array_equal(seen["projections"], of_photo["projections"])
+    np.testing.assert_array_equal(of_tensor["projections"], of_photo["projections"])
 
 
 def test_list_parameters_are_json_text(stub: GRPCInferenceServiceStub, photo: bytes) -> None:
@@ -98,17 +107,17 @@ def test_list_parameters_are_json_text(stub: GRPCInferenceServiceStub, photo: by
             photo,
             model_name="tiny/project",
             parameters=parameters(units=units),
-            outputs=wanting("analysis"),
+            outputs=requested_outputs("analysis"),
         )
     )
 
-    table = json.loads(unpacked(answer.raw_output_contents[0])[0])["tables"]["projections"]
+    table = json.loads(unpack(answer.raw_output_contents[0])[0])["tables"]["projections"]
     records = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
     assert [(record["map"], record["y"], record["x"]) for record in records[1:]] == [(1, 2, 4)]
 
 
 @pytest.mark.parametrize(
-    ("values", "field", "told"),
+    ("values", "field", "message"),
     [
         ({"layer": "conv9"}, "parameters.layer", "layer 'conv9' not found; available: conv1, relu1"),
         ({"lair": "conv1"}, "parameters.lair", "lair is not known; allowed are layer, "),
@@ -126,7 +135,7 @@ def test_the_error_names_an_invalid_parameter(
     photo: bytes,
     values: dict[str, Any],
     field: str,
-    told: str,
+    message: str,
 ) -> None:
     request = raw_photos(photo, model_name="tiny/project", parameters=parameters(**values))
 
@@ -134,7 +143,7 @@ def test_the_error_names_an_invalid_parameter(
 
     assert error.code is (NOT_FOUND if values == {"layer": "conv9"} else INVALID)
     assert error.field == field
-    assert told in error.message
+    assert message in error.message
 
 
 def test_a_parameter_without_a_value_is_rejected(
@@ -146,36 +155,40 @@ def test_a_parameter_without_a_value_is_rejected(
 
 
 @pytest.mark.parametrize(
-    ("request_", "code", "told"),
+    ("original", "code", "message"),
     [
         (Request(), INVALID, "0 photos; 'project' takes 1"),
         (raw_photos(b"", b""), INVALID, "2 photos; 'project' takes 1"),
         (raw_photos(b""), INVALID, "images[0].encoded is empty"),
-        (raw_photos(b"", outputs=wanting("pictures", classes=1)), INVALID, "'pictures' has no classes"),
+        (
+            raw_photos(b"", outputs=requested_outputs("pictures", classes=1)),
+            INVALID,
+            "'pictures' has no classes",
+        ),
     ],
 )
 def test_invalid_photos_and_outputs_are_rejected(
     stub: GRPCInferenceServiceStub,
     call_error: Callable[..., CallError],
-    request_: Request,
+    original: Request,
     code: grpc.StatusCode,
-    told: str,
+    message: str,
 ) -> None:
     request = Request()
-    request.CopyFrom(request_)
+    request.CopyFrom(original)
     request.model_name = "tiny/project"
 
     error = call_error(stub.ModelInfer, request)
 
     assert error.code is code
-    assert told in error.message
+    assert message in error.message
 
 
 def test_the_error_for_an_unknown_output_lists_those_of_the_analysis(
     stub: GRPCInferenceServiceStub, call_error: Callable[..., CallError], photo: bytes
 ) -> None:
     request = raw_photos(
-        photo, model_name="tiny/project", parameters=parameters(top=1), outputs=wanting("heat")
+        photo, model_name="tiny/project", parameters=parameters(top=1), outputs=requested_outputs("heat")
     )
 
     error = call_error(stub.ModelInfer, request)

@@ -1,4 +1,4 @@
-"""Tensors that come in: whatever a request says, it is read as it means or refused as what is wrong."""
+"""Parsing of input tensors: any request is parsed correctly or rejected."""
 
 import math
 import struct
@@ -14,8 +14,8 @@ from zfscope.server.oip.inputs import images_to_wire, parse_images
 Request = pb.ModelInferRequest
 
 LENGTHS = st.integers(0, 5) | st.integers(2**31, 2**32 - 1)
-PIECES = st.builds(lambda length, data: struct.pack("<I", length) + data, LENGTHS, st.binary(max_size=5))
-RAW = st.binary(max_size=40) | st.lists(PIECES, max_size=4).map(b"".join)
+ELEMENTS = st.builds(lambda length, data: struct.pack("<I", length) + data, LENGTHS, st.binary(max_size=5))
+RAW = st.binary(max_size=40) | st.lists(ELEMENTS, max_size=4).map(b"".join)
 CONTENTS = st.builds(
     pb.InferTensorContents,
     fp32_contents=st.lists(st.floats(width=32), max_size=6),
@@ -37,12 +37,12 @@ REQUESTS = st.builds(
 @given(REQUESTS)
 def test_any_request_is_parsed_according_to_its_shape_or_rejected(request: Request) -> None:
     try:
-        sent = parse_images(request)
-        images = list(images_to_wire(sent).values()) if sent else []
+        parsed = parse_images(request)
+        images = list(images_to_wire(parsed).values()) if parsed else []
     except InputError:
         return
 
-    assert len(images) == (sent.images if sent else 0)
+    assert len(images) == (parsed.images if parsed else 0)
     for image in images:
         if image.HasField("tensor"):
             assert len(image.tensor.data) == 4 * math.prod(image.tensor.shape)
@@ -52,10 +52,10 @@ def test_any_request_is_parsed_according_to_its_shape_or_rejected(request: Reque
 def test_files_are_parsed_unchanged(files: list[bytes]) -> None:
     tensor = Request.InferInputTensor(name="images", datatype="BYTES", shape=[len(files)])
     raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
-    sent = parse_images(Request(inputs=[tensor], raw_input_contents=[raw]))
+    parsed = parse_images(Request(inputs=[tensor], raw_input_contents=[raw]))
 
-    assert sent is not None
-    assert [image.encoded for image in images_to_wire(sent).values()] == files
+    assert parsed is not None
+    assert [image.encoded for image in images_to_wire(parsed).values()] == files
 
 
 @given(st.integers(1, 3), st.lists(st.integers(1, 3), max_size=3))
@@ -65,9 +65,9 @@ def test_raw_and_typed_tensors_are_parsed_unchanged(images: int, extents: list[i
     typed = Request.InferInputTensor(name="input", datatype="FP32", shape=array.shape)
     typed.contents.fp32_contents.extend(array.ravel().tolist())
     for request in (Request(inputs=[raw], raw_input_contents=[array.tobytes()]), Request(inputs=[typed])):
-        sent = parse_images(request)
+        parsed = parse_images(request)
 
-        assert sent is not None
-        found = [image.tensor for image in images_to_wire(sent).values()]
-        assert [tensor.data for tensor in found] == [one.tobytes() for one in array]
-        assert [tuple(tensor.shape) for tensor in found] == [tuple(extents)] * images
+        assert parsed is not None
+        tensors = [image.tensor for image in images_to_wire(parsed).values()]
+        assert [tensor.data for tensor in tensors] == [image.tobytes() for image in array]
+        assert [tuple(tensor.shape) for tensor in tensors] == [tuple(extents)] * images

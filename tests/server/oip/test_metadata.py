@@ -13,23 +13,22 @@ from tests.server.conftest import CallError, RunningService
 from tests.server.oip.messages import (
     Request,
     raw_tensors,
-    wanting,
+    requested_outputs,
 )
 from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from zfscope.server.settings import Settings
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
-EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_the_server_is_live_before_it_is_ready(cold_service: RunningService) -> None:
     with grpc.insecure_channel(cold_service.address) as channel:
         stub = GRPCInferenceServiceStub(channel)
-        live, named = pb.ServerLiveRequest(), pb.ModelReadyRequest(name="tiny")
+        live, ready = pb.ServerLiveRequest(), pb.ModelReadyRequest(name="tiny")
         assert stub.ServerLive(live).live
         assert not stub.ServerReady(pb.ServerReadyRequest()).ready
-        assert not stub.ModelReady(named).ready
+        assert not stub.ModelReady(ready).ready
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelMetadata(pb.ModelMetadataRequest(name="tiny"))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -37,7 +36,7 @@ def test_the_server_is_live_before_it_is_ready(cold_service: RunningService) -> 
         cold_service.warm_up()
 
         assert stub.ServerReady(pb.ServerReadyRequest()).ready
-        assert stub.ModelReady(named).ready
+        assert stub.ModelReady(ready).ready
 
 
 def test_a_service_about_to_stop_is_not_ready_but_still_answers(
@@ -57,7 +56,7 @@ def test_a_service_about_to_stop_is_not_ready_but_still_answers(
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "ready"),
+    ("name", "version", "ready"),
     [
         ("tiny", "", True),
         ("tiny", "1", True),
@@ -72,9 +71,9 @@ def test_a_service_about_to_stop_is_not_ready_but_still_answers(
     ],
 )
 def test_a_model_is_ready_if_requests_can_use_it(
-    stub: GRPCInferenceServiceStub, name: str, wanted: str, ready: bool
+    stub: GRPCInferenceServiceStub, name: str, version: str, ready: bool
 ) -> None:
-    assert stub.ModelReady(pb.ModelReadyRequest(name=name, version=wanted)).ready is ready
+    assert stub.ModelReady(pb.ModelReadyRequest(name=name, version=version)).ready is ready
 
 
 def test_a_damaged_model_is_not_ready(
@@ -110,49 +109,59 @@ def test_every_method_rejects_an_invalid_version(
 
 
 def test_server_metadata_has_name_version_and_extensions(stub: GRPCInferenceServiceStub) -> None:
-    found = stub.ServerMetadata(pb.ServerMetadataRequest())
+    metadata = stub.ServerMetadata(pb.ServerMetadataRequest())
 
-    assert (found.name, found.version) == ("zfscope", version("zfscope"))
-    assert set(found.extensions) == {"classification", "model_configuration", "parameters"}
+    assert (metadata.name, metadata.version) == ("zfscope", version("zfscope"))
+    assert set(metadata.extensions) == {"classification", "model_configuration", "parameters"}
 
 
 def test_model_metadata_has_images_in_and_class_scores_out(stub: GRPCInferenceServiceStub) -> None:
-    found = stub.ModelMetadata(pb.ModelMetadataRequest(name="tiny"))
+    metadata = stub.ModelMetadata(pb.ModelMetadataRequest(name="tiny"))
 
-    assert (found.name, found.versions, found.platform) == ("tiny", ["1", "2"], "zfscope_safetensors")
-    assert [(of.name, of.datatype, of.shape) for of in found.inputs] == [("input", "FP32", [-1, 3, 32, 32])]
-    assert [(of.name, of.datatype, of.shape) for of in found.outputs] == [("logits", "FP32", [-1, 4])]
+    assert (metadata.name, metadata.versions, metadata.platform) == (
+        "tiny",
+        ["1", "2"],
+        "zfscope_safetensors",
+    )
+    assert [(each.name, each.datatype, each.shape) for each in metadata.inputs] == [
+        ("input", "FP32", [-1, 3, 32, 32])
+    ]
+    assert [(each.name, each.datatype, each.shape) for each in metadata.outputs] == [
+        ("logits", "FP32", [-1, 4])
+    ]
 
 
 def test_the_configuration_lists_further_outputs_and_analyzers(
     stub: GRPCInferenceServiceStub, settings: Settings
 ) -> None:
-    found = stub.ModelConfig(pb.ModelConfigRequest(name="tiny", version="1")).config
+    config = stub.ModelConfig(pb.ModelConfigRequest(name="tiny", version="1")).config
 
-    assert (found.name, found.max_batch_size) == ("tiny", settings.max_images)
-    (reads,), (gives,) = found.input, found.output
-    assert (reads.name, reads.data_type, reads.dims) == ("input", pb.TYPE_FP32, [3, 32, 32])
-    assert reads.format == pb.ModelInput.FORMAT_NCHW
-    assert (gives.name, gives.data_type, gives.dims) == ("logits", pb.TYPE_FP32, [4])
-    others = found.parameters["outputs"].string_value.split(",")
-    assert others[:3] == ["probabilities", "conv1", "relu1"]
-    assert "project" in found.parameters["analyzers"].string_value.split(",")
-    answer = stub.ModelInfer(raw_tensors(np.zeros((1, 3, 32, 32), np.float32), outputs=wanting(*others)))
-    assert [output.name for output in answer.outputs] == others
+    assert (config.name, config.max_batch_size) == ("tiny", settings.max_images)
+    (model_input,), (model_output,) = config.input, config.output
+    assert (model_input.name, model_input.data_type, model_input.dims) == ("input", pb.TYPE_FP32, [3, 32, 32])
+    assert model_input.format == pb.ModelInput.FORMAT_NCHW
+    assert (model_output.name, model_output.data_type, model_output.dims) == ("logits", pb.TYPE_FP32, [4])
+    further_outputs = config.parameters["outputs"].string_value.split(",")
+    assert further_outputs[:3] == ["probabilities", "conv1", "relu1"]
+    assert "project" in config.parameters["analyzers"].string_value.split(",")
+    answer = stub.ModelInfer(
+        raw_tensors(np.zeros((1, 3, 32, 32), np.float32), outputs=requested_outputs(*further_outputs))
+    )
+    assert [output.name for output in answer.outputs] == further_outputs
 
 
 def test_analyzer_metadata_has_photos_in_and_pictures_out(stub: GRPCInferenceServiceStub) -> None:
-    found = stub.ModelMetadata(pb.ModelMetadataRequest(name="/project", version="1"))
+    metadata = stub.ModelMetadata(pb.ModelMetadataRequest(name="/project", version="1"))
     config = stub.ModelConfig(pb.ModelConfigRequest(name="tiny/project")).config
 
-    assert (found.name, found.platform) == ("tiny/project", "zfscope_analyzer")
-    assert [(of.name, of.datatype, of.shape) for of in found.inputs] == [("images", "BYTES", [-1])]
-    assert [(of.name, of.datatype, of.shape) for of in found.outputs] == [
+    assert (metadata.name, metadata.platform) == ("tiny/project", "zfscope_analyzer")
+    assert [(each.name, each.datatype, each.shape) for each in metadata.inputs] == [("images", "BYTES", [-1])]
+    assert [(each.name, each.datatype, each.shape) for each in metadata.outputs] == [
         ("pictures", "BYTES", [-1]),
         ("analysis", "BYTES", [1]),
     ]
     assert (config.name, config.max_batch_size) == ("tiny/project", 0)
-    assert [of.data_type for of in (*config.input, *config.output)] == [pb.TYPE_STRING] * 3
+    assert [each.data_type for each in (*config.input, *config.output)] == [pb.TYPE_STRING] * 3
     schema = json.loads(config.parameters["parameters_schema"].string_value)
     assert schema["properties"]["layer"]["default"] == "conv5"
 
@@ -163,14 +172,14 @@ def test_an_analyzer_without_photos_has_no_inputs(stub: GRPCInferenceServiceStub
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("huge", "model: model 'huge' not found; available: other, tiny"),
         ("tiny/guess", "analyzer 'guess' not found; available: compare-architectures, correspond"),
     ],
 )
 def test_unknown_models_and_analyzers_are_not_found(
-    stub: GRPCInferenceServiceStub, call_error: Callable[..., CallError], name: str, told: str
+    stub: GRPCInferenceServiceStub, call_error: Callable[..., CallError], name: str, message: str
 ) -> None:
     for call, request in (
         (stub.ModelMetadata, pb.ModelMetadataRequest(name=name)),
@@ -179,4 +188,4 @@ def test_unknown_models_and_analyzers_are_not_found(
     ):
         error = call_error(call, request)
         assert error.code is NOT_FOUND
-        assert error.message.removeprefix("model: ").startswith(told.removeprefix("model: "))
+        assert error.message.removeprefix("model: ").startswith(message.removeprefix("model: "))

@@ -1,4 +1,4 @@
-"""Tensors that go out: raw, or in typed lists where all of them have one."""
+"""Encoding of output tensors: as typed contents if every type has them, otherwise raw."""
 
 import struct
 
@@ -8,14 +8,14 @@ import pytest
 from zfscope.inference import inference_pb2 as pb
 from zfscope.server.oip.outputs import answer_to_wire, bytes_array
 
-TYPED = pb.ModelInferRequest(inputs=[{"contents": {"fp32_contents": [1]}}])
+TYPED_REQUEST = pb.ModelInferRequest(inputs=[{"contents": {"fp32_contents": [1]}}])
 ARRAYS = {
     "FP32": np.array([[1.5, -2]], np.float32),
     "UINT8": np.array([0, 255], np.uint8),
     "INT64": np.array([-(2**40)], np.int64),
     "BYTES": bytes_array([b"", b"ab"]),
 }
-LISTS = {
+TYPED_FIELDS = {
     "FP32": "fp32_contents",
     "UINT8": "uint_contents",
     "INT64": "int64_contents",
@@ -26,11 +26,11 @@ LISTS = {
 @pytest.mark.parametrize("datatype", ARRAYS)
 def test_every_type_can_be_sent_as_typed_contents(datatype: str) -> None:
     array = ARRAYS[datatype]
-    answer = answer_to_wire(TYPED, model="tiny", version=1, outputs={"out": array})
+    answer = answer_to_wire(TYPED_REQUEST, model="tiny", version=1, outputs={"out": array})
 
     (output,) = answer.outputs
     assert (output.datatype, tuple(output.shape)) == (datatype, array.shape)
-    assert list(getattr(output.contents, LISTS[datatype])) == array.ravel().tolist()
+    assert list(getattr(output.contents, TYPED_FIELDS[datatype])) == array.ravel().tolist()
     assert not answer.raw_output_contents
 
 
@@ -39,16 +39,16 @@ def test_every_type_can_be_sent_raw() -> None:
 
     assert [output.datatype for output in answer.outputs] == list(ARRAYS)
     assert not any(output.HasField("contents") for output in answer.outputs)
-    floats, small, large, words = answer.raw_output_contents
-    assert floats == struct.pack("<2f", 1.5, -2)
-    assert small == b"\x00\xff"
-    assert large == struct.pack("<q", -(2**40))
-    assert words == struct.pack("<I", 0) + struct.pack("<I", 2) + b"ab"
+    float32, uint8, int64, texts = answer.raw_output_contents
+    assert float32 == struct.pack("<2f", 1.5, -2)
+    assert uint8 == b"\x00\xff"
+    assert int64 == struct.pack("<q", -(2**40))
+    assert texts == struct.pack("<I", 0) + struct.pack("<I", 2) + b"ab"
 
 
 def test_all_outputs_are_raw_if_one_has_half_precision() -> None:
     outputs = {"half": np.array([1.5], np.float16), "whole": np.array([1.5], np.float32)}
-    answer = answer_to_wire(TYPED, model="tiny", version=1, outputs=outputs)
+    answer = answer_to_wire(TYPED_REQUEST, model="tiny", version=1, outputs=outputs)
 
     assert [output.datatype for output in answer.outputs] == ["FP16", "FP32"]
     assert list(answer.raw_output_contents) == [struct.pack("<e", 1.5), struct.pack("<f", 1.5)]

@@ -1,8 +1,8 @@
-"""Speaks to a service by Triton's stock client: a program of its own, for an environment that has no zfscope.
+"""Call a service with Triton's own client. Run in an environment without zfscope.
 
     python with_tritonclient.py ADDRESS PHOTO OUT
 
-Writes what it saw to OUT: `seen.json`, `arrays.npz` and the pictures.
+Writes the results to OUT: `responses.json`, `arrays.npz` and the pictures.
 """
 
 import json
@@ -19,12 +19,13 @@ PIXELS = np.random.default_rng(3).normal(0, 1, (3, 3, 32, 32)).astype(np.float32
 
 
 def input_of(name: str, datatype: str, array: np.ndarray) -> triton.InferInput:
-    given = triton.InferInput(name, list(array.shape), datatype)
-    given.set_data_from_numpy(array)
-    return given
+    tensor = triton.InferInput(name, list(array.shape), datatype)
+    tensor.set_data_from_numpy(array)
+    return tensor
 
 
 def infer_error(client: triton.InferenceServerClient, *args: Any, **options: Any) -> list[str]:
+    """Return status and message of a failed inference; empty if it succeeds."""
     try:
         client.infer(*args, **options)
     except InferenceServerException as error:
@@ -32,8 +33,8 @@ def infer_error(client: triton.InferenceServerClient, *args: Any, **options: Any
     return []
 
 
-def look(client: triton.InferenceServerClient) -> dict[str, Any]:
-    """Ask everything that there is to ask of a service."""
+def read_metadata(client: triton.InferenceServerClient) -> dict[str, Any]:
+    """Call every method of a service except inference."""
     return {
         "live": client.is_server_live(),
         "ready": client.is_server_ready(),
@@ -48,8 +49,8 @@ def look(client: triton.InferenceServerClient) -> dict[str, Any]:
 def classify(client: triton.InferenceServerClient) -> dict[str, np.ndarray]:
     """Run the model on tensors, and on a photo."""
     tensors = [input_of("input", "FP32", PIXELS)]
-    wanted = [triton.InferRequestedOutput(name) for name in ("logits", "probabilities", "relu5")]
-    answer = client.infer("tiny", tensors, model_version="2", outputs=wanted, request_id="7", timeout=60)
+    outputs = [triton.InferRequestedOutput(name) for name in ("logits", "probabilities", "relu5")]
+    answer = client.infer("tiny", tensors, model_version="2", outputs=outputs, request_id="7", timeout=60)
     photo = [input_of("images", "BYTES", np.array([PHOTO.read_bytes()], dtype=np.object_))]
     likeliest = [triton.InferRequestedOutput("probabilities", class_count=2)]
     return {
@@ -70,16 +71,16 @@ def project(client: triton.InferenceServerClient) -> tuple[dict[str, Any], list[
 
 def main() -> None:
     with triton.InferenceServerClient(ADDRESS) as client:
-        seen = look(client)
+        responses = read_metadata(client)
         arrays = classify(client)
-        seen["analysis"], pictures = project(client)
-        wrong = PIXELS[:, :, :31]
-        seen["error"] = infer_error(client, "tiny", [input_of("input", "FP32", wrong)])
-        seen["no model"] = infer_error(client, "huge", [input_of("input", "FP32", PIXELS)])
-    (OUT / "seen.json").write_text(json.dumps(seen))
+        responses["analysis"], pictures = project(client)
+        wrong_shape = PIXELS[:, :, :31]
+        responses["error"] = infer_error(client, "tiny", [input_of("input", "FP32", wrong_shape)])
+        responses["no model"] = infer_error(client, "huge", [input_of("input", "FP32", PIXELS)])
+    (OUT / "responses.json").write_text(json.dumps(responses))
     np.savez(OUT / "arrays.npz", **arrays)
-    for place, png in enumerate(pictures):
-        (OUT / f"picture-{place}.png").write_bytes(png)
+    for index, png in enumerate(pictures):
+        (OUT / f"picture-{index}.png").write_bytes(png)
 
 
 if __name__ == "__main__":
