@@ -35,9 +35,9 @@ _BATCH_SIZE = 24
 
 
 class UnitRef(Params):
-    """Reference to a unit: a map and a position in it; without y and x, the map's strongest unit.
+    """Reference to a unit by map and position; without y and x, the strongest unit of the map.
 
-    In a fully connected layer `map` is the number of the unit.
+    In a fully connected layer, `map` is the index of the unit.
     """
 
     map: NonNegativeInt
@@ -45,7 +45,7 @@ class UnitRef(Params):
     x: NonNegativeInt | None = None
 
     @model_validator(mode="after")
-    def _y_and_x_come_together(self) -> "UnitRef":
+    def _require_both_y_and_x_or_neither(self) -> "UnitRef":
         if (self.y is None) != (self.x is None):
             raise ValueError("give both y and x, or neither for the map's strongest unit")
         return self
@@ -85,9 +85,9 @@ class ProjectParams(Params):
 class _ProjectedUnits:
     """Projections and activations of units for one photo.
 
-    silent: units whose activation is rounding. boxes: receptive fields in pixels of the network's input.
-    pixels, control: float32 (units, 3, H, W). similarities: of each projection and its control; empty without
-    a control.
+    silent: whether each activation is zero within rounding. boxes: receptive fields in pixels of the
+    network's input. pixels, control: float32 (units, 3, H, W). similarities: of each projection and its
+    control; empty without a control.
     """
 
     model: Model
@@ -102,14 +102,14 @@ class _ProjectedUnits:
     similarities: tuple[Similarity, ...]
 
     @property
-    def is_map(self) -> bool:
-        """Whether the layer has feature maps, unlike a fully connected layer."""
+    def has_maps(self) -> bool:
+        """Whether the layer has feature maps rather than units."""
         return self.model.spec.has_maps(self.layer)
 
     def name(self, index: int) -> str:
         """Return the name of a unit's picture."""
         unit = self.units[index]
-        return f"{self.layer}-map{unit.map}" + (f"-y{unit.y}-x{unit.x}" if self.is_map else "")
+        return f"{self.layer}-map{unit.map}" + (f"-y{unit.y}-x{unit.x}" if self.has_maps else "")
 
 
 class Project:
@@ -208,8 +208,8 @@ def _similarities(
 ) -> Iterator[Similarity]:
     for index in range(len(boxes)):
         context.check_cancelled()
-        one = slice(index, index + 1)
-        yield from similarities(pixels[one], control[one], boxes[one])
+        row = slice(index, index + 1)
+        yield from similarities(pixels[row], control[row], boxes[row])
 
 
 def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
@@ -220,14 +220,14 @@ def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
     maps = traced.outputs[params.layer].shape[1]
     if params.top > maps and "top" in params.model_fields_set:
         raise InputError(
-            f"top is {params.top}; layer '{params.layer}' has {maps} maps: allowed are 1 to {maps}",
+            f"top is {params.top}; allowed: 1 to {maps} (layer '{params.layer}' has {maps} maps)",
             field="top",
         )
     return strongest_units(traced, params.layer, 0, params.top, rank=params.rank)
 
 
 def _check_distinct(units: Sequence[Unit]) -> None:
-    """Raise InputError for a duplicate: named twice, or also the strongest unit of a named map."""
+    """Raise InputError for a duplicate, which may be the strongest unit of a map without a position."""
     for index, unit in enumerate(units):
         first = units.index(unit)
         if first < index:
@@ -265,7 +265,7 @@ def _table(projected: _ProjectedUnits) -> Table:
     rows = []
     for index, unit in enumerate(projected.units):
         box = geometry.to_photo(projected.boxes[index]).clip(geometry.photo_size)
-        y, x = (unit.y, unit.x) if projected.is_map else (None, None)
+        y, x = (unit.y, unit.x) if projected.has_maps else (None, None)
         field = (box.x0, box.y0, box.x1, box.y1)
         similarity = projected.similarities[index] if projected.similarities else Similarity(None, None)
         name, value = projected.name(index), projected.activations[index]
@@ -304,12 +304,14 @@ def _caption(projected: _ProjectedUnits, index: int) -> str:
         projected.model.unit_name(projected.layer, unit.map),
         projected.model.class_of(projected.layer, unit.map),
     )
-    where = f" at ({unit.y}, {unit.x})" if projected.is_map else ""
-    return f"{name}{f' ({meaning})' if meaning else ''} | {value:.3g}{where}"
+    position = f" at ({unit.y}, {unit.x})" if projected.has_maps else ""
+    return f"{name}{f' ({meaning})' if meaning else ''} | {value:.3g}{position}"
 
 
 def _sheet(projected: _ProjectedUnits, params: ProjectParams, panels: Sequence[Panel]) -> Picture:
-    selection = "requested units" if params.units else f"strongest {'maps' if projected.is_map else 'units'}"
+    selection = (
+        "requested units" if params.units else f"strongest {'maps' if projected.has_maps else 'units'}"
+    )
     by = (
         ""
         if params.units

@@ -28,12 +28,12 @@ NEEDED: dict[str, dict[str, Any]] = {
 WithPhotos = Callable[[Context, int], Context]
 
 
-@pytest.mark.parametrize("found", ANALYZERS)
+@pytest.mark.parametrize("registered", ANALYZERS)
 def test_the_result_is_valid_and_contains_only_what_was_requested(
-    found: RegisteredAnalyzer, context: Context, with_photos: WithPhotos
+    registered: RegisteredAnalyzer, context: Context, with_photos: WithPhotos
 ) -> None:
-    params = read_params(found.analyzer, NEEDED.get(found.analyzer.name, {}))
-    result = run(found.analyzer, with_photos(context, found.analyzer.photos[0]), params)
+    params = read_params(registered.analyzer, NEEDED.get(registered.analyzer.name, {}))
+    result = run(registered.analyzer, with_photos(context, registered.analyzer.photos[0]), params)
     assert result.pictures
     assert len({picture.name for picture in result.pictures}) == len(result.pictures)
     assert all(picture.scale for picture in result.pictures)

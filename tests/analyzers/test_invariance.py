@@ -123,9 +123,9 @@ def test_the_table_matches_the_tensors(plain_context: Context, with_photos: With
         assert record["normalised_distance"] == result.tensors[f"{kind}-normalised"][photo, index, layer]
         assert record["probability"] == result.tensors[f"{kind}-probabilities"][photo, index]
     assert list(result.tensors) == [
-        f"{kind}-{what}"
+        f"{kind}-{quantity}"
         for kind in ("scale", "rotation")
-        for what in ("values", "distances", "normalised", "probabilities")
+        for quantity in ("values", "distances", "normalised", "probabilities")
     ]
 
 

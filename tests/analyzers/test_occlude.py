@@ -355,7 +355,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             {"window": 33},
             InputError,
             "window",
-            "window is 33; the network reads 32 x 32 pixels: allowed are 1 to 32",
+            "window is 33; allowed: 1 to 32 \\(the network reads 32 x 32 pixels\\)",
         ),
         ({"window": 0}, InputError, "window", "window is 0"),
         ({"window": -4}, InputError, "window", "window is -4"),
@@ -424,15 +424,15 @@ def test_invalid_regions_are_rejected_before_any_pass(
     message: str,
 ) -> None:
     monkeypatch.setattr(setup, "trace", None)
-    with pytest.raises(error, match=message) as refusal:
+    with pytest.raises(error, match=message) as caught:
         analyze(context, **parameters)
-    assert re.fullmatch(field, refusal.value.field)
+    assert re.fullmatch(field, caught.value.field)
 
 
 def test_the_default_stride_must_not_exceed_a_small_window() -> None:
-    with pytest.raises(InputError, match="stride 8 is larger than window 4") as refusal:
+    with pytest.raises(InputError, match="stride 8 is larger than window 4") as caught:
         read_params(OCCLUDE, {"window": 4})
-    assert refusal.value.field == "stride"
+    assert caught.value.field == "stride"
 
 
 def test_the_cost_is_one_pass_per_window(context: Context) -> None:
@@ -458,14 +458,14 @@ def test_partial_results_show_the_map_so_far(context: Context) -> None:
 def test_a_cancelled_call_stops_between_two_batches(context: Context) -> None:
     asked = 0
 
-    def once() -> None:
+    def cancel() -> None:
         nonlocal asked
         asked += 1
         if asked == 2:
             raise Cancelled("the client cancelled the call or disconnected")
 
     with pytest.raises(Cancelled):
-        analyze(replace(context, check_cancelled=once), method="full", window=4, stride=2)
+        analyze(replace(context, check_cancelled=cancel), method="full", window=4, stride=2)
     assert asked == 2
 
 
@@ -524,10 +524,10 @@ def test_differences_within_rounding_have_one_colour_and_a_note(
 
 
 def test_ties_within_rounding_are_won_by_the_class_of_the_clean_photo(context: Context) -> None:
-    made = setup.prepare_run(context, OCCLUDE.params())
-    clean = int(made.clean.argmax())
+    run = setup.prepare_run(context, OCCLUDE.params())
+    clean = int(run.clean.argmax())
     other = (clean + 1) % 4
     logits = np.zeros((2, 4), np.float32)
     logits[0, [clean, other]] = 1, 1 + 5e-7
     logits[1, [clean, other]] = 1, 1.01
-    assert likeliest_classes(made, logits).tolist() == [clean, other]
+    assert likeliest_classes(run, logits).tolist() == [clean, other]

@@ -29,14 +29,14 @@ def analyze(context: Context, **parameters: Any) -> Analysis:
 def test_the_control_randomises_from_the_top_down_to_a_layer(context: Context) -> None:
     network = context.model.network
     control = randomised(network, until="fc7", generator=torch.Generator().manual_seed(0), down_to="conv5")
-    own, other = network.filters, control.filters
-    assert torch.equal(other["conv1"].weight, own["conv1"].weight)
-    assert torch.equal(other["conv1"].bias, own["conv1"].bias)
+    original, changed = network.filters, control.filters
+    assert torch.equal(changed["conv1"].weight, original["conv1"].weight)
+    assert torch.equal(changed["conv1"].bias, original["conv1"].bias)
     for name in ("conv5", "fc6", "fc7"):
-        assert not torch.equal(other[name].weight, own[name].weight)
-        sizes = [float(filters[name].weight.square().mean()) for filters in (own, other)]
+        assert not torch.equal(changed[name].weight, original[name].weight)
+        sizes = [float(filters[name].weight.square().mean()) for filters in (original, changed)]
         assert sizes[1] == pytest.approx(sizes[0], rel=0.6)
-    assert not other["fc8"].weight.any()
+    assert not changed["fc8"].weight.any()
 
 
 def test_the_control_is_more_similar_with_fewer_randomised_layers(context: Context) -> None:
@@ -65,9 +65,9 @@ def test_a_projection_is_like_itself_and_unlike_its_negative() -> None:
 
 def test_independent_noise_has_similarity_near_zero() -> None:
     noise = np.random.default_rng(0)
-    alike = similarity(*(noise.normal(size=(3, 60, 60)).astype(np.float32) for _ in range(2)))
-    assert alike.ssim == pytest.approx(0, abs=0.05)
-    assert alike.rank_correlation == pytest.approx(0, abs=0.03)
+    score = similarity(*(noise.normal(size=(3, 60, 60)).astype(np.float32) for _ in range(2)))
+    assert score.ssim == pytest.approx(0, abs=0.05)
+    assert score.rank_correlation == pytest.approx(0, abs=0.03)
 
 
 def test_the_similarity_of_a_projection_of_zeros_is_none() -> None:
@@ -77,9 +77,9 @@ def test_the_similarity_of_a_projection_of_zeros_is_none() -> None:
 
 def test_small_receptive_fields_are_compared_only_by_rank() -> None:
     noise = np.random.default_rng(1)
-    alike = similarity(*(noise.normal(size=(3, 2, 5)).astype(np.float32) for _ in range(2)))
-    assert alike.ssim is None
-    assert alike.rank_correlation is not None
+    score = similarity(*(noise.normal(size=(3, 2, 5)).astype(np.float32) for _ in range(2)))
+    assert score.ssim is None
+    assert score.rank_correlation is not None
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_small_receptive_fields_are_compared_only_by_rank() -> None:
 def test_an_invalid_lowest_layer_is_rejected(
     context: Context, down_to: str, error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=message) as refusal:
+    with pytest.raises(error, match=message) as caught:
         analyze(context, control=True, control_down_to=down_to)
-    assert refusal.value.field == "control_down_to"
+    assert caught.value.field == "control_down_to"
 
 
 def test_batches_of_units_match_one_call_of_the_engine(plain_context: Context) -> None:
@@ -107,16 +107,16 @@ def test_batches_of_units_match_one_call_of_the_engine(plain_context: Context) -
     np.testing.assert_allclose(projected.tensors["projections"], expected.numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("again", [{"map": 1, "y": 2, "x": 3}, {"map": 1}])
-def test_a_duplicate_unit_is_rejected(plain_context: Context, again: dict[str, int]) -> None:
+@pytest.mark.parametrize("duplicate", [{"map": 1, "y": 2, "x": 3}, {"map": 1}])
+def test_a_duplicate_unit_is_rejected(plain_context: Context, duplicate: dict[str, int]) -> None:
     """Named by its position, or as the strongest unit of its map."""
     first = {"map": 1, "y": 2, "x": 3}
-    if "y" not in again:
-        row = analyze(plain_context, layer="conv5", units=[again]).tables["projections"].records()[0]
+    if "y" not in duplicate:
+        row = analyze(plain_context, layer="conv5", units=[duplicate]).tables["projections"].records()[0]
         first = {name: row[name] for name in ("map", "y", "x")}
-    with pytest.raises(InputError, match=r"units\[1\] is unit \(map 1, .*\), as is units\[0\]") as refusal:
-        analyze(plain_context, layer="conv5", units=[first, again])
-    assert refusal.value.field == "units[1]"
+    with pytest.raises(InputError, match=r"units\[1\] is unit \(map 1, .*\), as is units\[0\]") as caught:
+        analyze(plain_context, layer="conv5", units=[first, duplicate])
+    assert caught.value.field == "units[1]"
 
 
 def test_the_similarity_of_a_constant_projection_is_none() -> None:

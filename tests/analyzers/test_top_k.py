@@ -50,7 +50,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def seeing(tmp_path: Path) -> Model:
+def model(tmp_path: Path) -> Model:
     """A model in a temporary folder; in conv5, map DEAD is never active, and map RARE seldom is."""
     network = build(SPEC, generator=torch.Generator().manual_seed(3)).eval().requires_grad_(False)
     network.filters["conv5"].bias[DEAD] = -100
@@ -60,10 +60,10 @@ def seeing(tmp_path: Path) -> Model:
 
 
 @pytest.fixture
-def make_index(seeing: Model) -> MakeIndex:
+def make_index(model: Model) -> MakeIndex:
     """Function that indexes photos with that model, in torch."""
 
-    def make(data: Path, name: str = "photos", *, by: Model = seeing, **options: Any) -> Index:
+    def make(data: Path, name: str = "photos", *, by: Model = model, **options: Any) -> Index:
         plan = make_plan(SPEC, **{"layers": LAYERS, **options})
         runtime = create_runtime("torch", by)
         target = indexes_folder(by) / name
@@ -73,10 +73,10 @@ def make_index(seeing: Model) -> MakeIndex:
 
 
 @pytest.fixture
-def ready(seeing: Model, photos: Path, make_index: MakeIndex) -> Context:
+def ready(model: Model, photos: Path, make_index: MakeIndex) -> Context:
     """A context that requests everything, with an index of the photos."""
     make_index(photos)
-    return Context(seeing, create_runtime("torch", seeing), (), tensors=True)
+    return Context(model, create_runtime("torch", model), (), tensors=True)
 
 
 def analyze(context: Context, **params: Any) -> Analysis:
@@ -88,7 +88,7 @@ def records(analysis: Analysis) -> list[dict[str, Any]]:
 
 
 @dataclass
-class Whole:
+class TracedPhoto:
     """A prepared photo and the outputs of all layers."""
 
     name: str
@@ -98,17 +98,19 @@ class Whole:
 
 
 @pytest.fixture
-def whole(seeing: Model, photos: Path) -> list[Whole]:
+def traced_photos(model: Model, photos: Path) -> list[TracedPhoto]:
     """Traces of the single photos, in order of file names."""
     result = []
     for name in open_data(photos).names:
-        prepared = prepare(decode((photos / name).read_bytes()), seeing.preprocessing)
+        prepared = prepare(decode((photos / name).read_bytes()), model.preprocessing)
         images = torch.from_numpy(prepared.pixels)
-        result.append(Whole(name, prepared, images, trace(seeing.network, images).outputs))
+        result.append(TracedPhoto(name, prepared, images, trace(model.network, images).outputs))
     return result
 
 
-def by_hand(model: Model, layer: str, map: int, result: Whole) -> tuple[np.ndarray, np.ndarray, int, int]:
+def by_hand(
+    model: Model, layer: str, map: int, result: TracedPhoto
+) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Return the projection and the patch of a map's strongest unit in the photo, pixel by pixel."""
     maps = result.outputs[layer][0].reshape(result.outputs[layer].shape[1], -1)
     columns = result.outputs[layer].shape[-1] if result.outputs[layer].dim() == 4 else 1
@@ -132,19 +134,19 @@ def by_hand(model: Model, layer: str, map: int, result: Whole) -> tuple[np.ndarr
 
 @pytest.mark.parametrize("layer", ["conv1", "conv5", "fc6", "fc8"])
 def test_projections_and_patches_match_a_search_over_all_activations(
-    ready: Context, whole: list[Whole], layer: str
+    ready: Context, traced_photos: list[TracedPhoto], layer: str
 ) -> None:
     maps = [0, 3, 2]
     result = analyze(ready, layer=layer, maps=maps, top=4)
     rows = iter(records(result))
     for index, map in enumerate(maps):
-        strengths = [float(each.outputs[layer][0, map].max()) for each in whole]
+        strengths = [float(each.outputs[layer][0, map].max()) for each in traced_photos]
         expected = sorted(range(20), key=lambda photo: -strengths[photo])[:4]
         for rank, photo in enumerate(expected):
             row = next(rows)
-            projection, patch, y, x = by_hand(ready.model, layer, map, whole[photo])
-            assert (row["map"], row["rank"], row["path"]) == (map, rank, whole[photo].name)
-            assert row["class"] == whole[photo].name.split("/")[0]
+            projection, patch, y, x = by_hand(ready.model, layer, map, traced_photos[photo])
+            assert (row["map"], row["rank"], row["path"]) == (map, rank, traced_photos[photo].name)
+            assert row["class"] == traced_photos[photo].name.split("/")[0]
             assert row["value"] == pytest.approx(strengths[photo], rel=1e-4)
             assert (row["y"], row["x"]) == ((None, None) if layer.startswith("fc") else (y, x))
             if strengths[photo] <= 0:
@@ -158,9 +160,11 @@ def test_projections_and_patches_match_a_search_over_all_activations(
     assert next(rows, None) is None
 
 
-def test_patches_are_in_photo_pixels_clipped_to_the_photo(ready: Context, whole: list[Whole]) -> None:
+def test_patches_are_in_photo_pixels_clipped_to_the_photo(
+    ready: Context, traced_photos: list[TracedPhoto]
+) -> None:
     field = receptive_fields(SPEC)["conv5"]
-    names = {each.name: each.prepared for each in whole}
+    names = {each.name: each.prepared for each in traced_photos}
     for row in records(analyze(ready, count=12)):
         if row["state"] != "ok":
             continue
@@ -278,10 +282,12 @@ def test_any_number_of_photos_and_maps_can_be_drawn(ready: Context, top: int) ->
 
 
 @pytest.mark.parametrize("layer", ["conv5", "fc6"])
-def test_the_control_is_that_of_each_photo_alone(ready: Context, whole: list[Whole], layer: str) -> None:
+def test_the_control_is_that_of_each_photo_alone(
+    ready: Context, traced_photos: list[TracedPhoto], layer: str
+) -> None:
     result = analyze(ready, layer=layer, maps=[5], top=3, control=True, control_down_to="conv5")
     field = receptive_fields(SPEC)[layer]
-    names = {each.name: each for each in whole}
+    names = {each.name: each for each in traced_photos}
     for row, projection, control in zip(
         records(result), result.tensors["projections"][0], result.tensors["controls"][0], strict=True
     ):
@@ -301,9 +307,9 @@ def test_the_control_is_that_of_each_photo_alone(ready: Context, whole: list[Who
         )
         np.testing.assert_allclose(control[within], inside, atol=1e-5)
         assert np.count_nonzero(control) == np.count_nonzero(inside)
-        alike = similarity(projection[within], control[within])
-        assert row["ssim"] == pytest.approx(alike.ssim, abs=1e-4)
-        assert row["rank_correlation"] == pytest.approx(alike.rank_correlation, abs=1e-4)
+        score = similarity(projection[within], control[within])
+        assert row["ssim"] == pytest.approx(score.ssim, abs=1e-4)
+        assert row["rank_correlation"] == pytest.approx(score.rank_correlation, abs=1e-4)
 
 
 def test_without_a_control_no_controls_are_returned(ready: Context) -> None:
@@ -360,10 +366,10 @@ def test_a_named_pipe_in_place_of_a_photo_does_not_block(ready: Context, photos:
 def test_a_photo_that_can_no_longer_be_decoded_counts_as_gone(
     ready: Context, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refusing(*_: Any, **__: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise InputError("a format that is not read any more")
 
-    monkeypatch.setattr("zfscope.scan.reload.decode_photo", refusing)
+    monkeypatch.setattr("zfscope.scan.reload.decode_photo", fail)
     assert {row["state"] for row in records(analyze(ready, maps=[0]))} == {"gone"}
 
 
@@ -445,9 +451,9 @@ def test_the_cost_is_a_trace_and_a_projection_per_record(ready: Context) -> None
 def test_errors_name_what_is_available(
     ready: Context, params: dict[str, Any], error: type[Exception], field: str, message: str
 ) -> None:
-    with pytest.raises(error, match=message) as refusal:
+    with pytest.raises(error, match=message) as caught:
         analyze(ready, **params)
-    assert refusal.value.field == field  # type: ignore[attr-defined]
+    assert caught.value.field == field  # type: ignore[attr-defined]
 
 
 def test_a_top_beyond_the_index_is_rejected_only_if_it_is_explicit(
@@ -461,19 +467,19 @@ def test_a_top_beyond_the_index_is_rejected_only_if_it_is_explicit(
 
 def test_with_several_indexes_one_must_be_named(ready: Context, photos: Path, make_index: MakeIndex) -> None:
     make_index(photos / "ant", "ants")
-    with pytest.raises(InputError, match="has several indexes; name one of ants, photos") as refusal:
+    with pytest.raises(InputError, match="has several indexes; name one of ants, photos") as caught:
         analyze(ready)
-    assert refusal.value.field == "index"
+    assert caught.value.field == "index"
     assert analyze(ready, index="ants").tables["maps"].records()[0]["images"] == 12
 
 
-def test_the_error_for_a_missing_index_has_the_command_that_makes_it(seeing: Model) -> None:
-    context = Context(seeing, create_runtime("torch", seeing), ())
+def test_the_error_for_a_missing_index_has_the_command_that_makes_it(model: Model) -> None:
+    context = Context(model, create_runtime("torch", model), ())
     with pytest.raises(
         NotFound, match="has no index; make one from your photos with: zfscope index"
-    ) as refusal:
+    ) as caught:
         analyze(context)
-    assert refusal.value.field == "index"
+    assert caught.value.field == "index"
 
 
 def with_other_weights(context: Context) -> Context:
@@ -498,9 +504,9 @@ def test_an_index_of_other_weights_is_not_used(ready: Context) -> None:
     with pytest.raises(
         NotFound,
         match=r"index 'photos' was not made with the current model .*: it differs in weights",
-    ) as refusal:
+    ) as caught:
         analyze(other, index="photos")
-    assert refusal.value.field == "index"
+    assert caught.value.field == "index"
 
 
 def test_maps_ranked_by_their_sum_are_paged_by_it(
@@ -513,14 +519,14 @@ def test_maps_ranked_by_their_sum_are_paged_by_it(
 
 
 def test_an_activation_within_rounding_of_the_layer_s_largest_is_silent(
-    seeing: Model, photos: Path, make_index: MakeIndex
+    model: Model, photos: Path, make_index: MakeIndex
 ) -> None:
     """A map whose activations are only rounding is drawn as silent."""
     quiet = 3
-    seeing.network.filters["conv5"].weight[quiet] *= 1e-9
-    seeing.network.filters["conv5"].bias[quiet] = 0
+    model.network.filters["conv5"].weight[quiet] *= 1e-9
+    model.network.filters["conv5"].bias[quiet] = 0
     make_index(photos)
-    context = Context(seeing, create_runtime("torch", seeing), (), tensors=True)
+    context = Context(model, create_runtime("torch", model), (), tensors=True)
     result = analyze(context, layer="relu5", maps=[quiet, 0])
     states = [(row["map"], row["state"]) for row in records(result)]
     assert {state for map, state in states if map == quiet} == {"silent"}

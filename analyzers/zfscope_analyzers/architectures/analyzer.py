@@ -98,7 +98,9 @@ def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tup
         raise InputError(f"{len(models)} models to compare; name two or more", field="models")
     for title in titles:
         if titles.count(title) > 1:
-            raise InputError(f"{title} is named {titles.count(title)} times; once is enough", field="models")
+            raise InputError(
+                f"{title} is named {titles.count(title)} times; name each model once", field="models"
+            )
     _check_sizes(models)
     return tuple(measure(model, photos) for model in models)
 

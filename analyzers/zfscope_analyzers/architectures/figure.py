@@ -18,8 +18,8 @@ from zfscope_analyzers.architectures.measure import FilterSizes, Measurements
 from zfscope_analyzers.architectures.spectrum import HIGH_ABOVE, LOW_BELOW
 from zfscope_analyzers.architectures.table import comparison_table
 
-# "common": one scale for all filters, on which a dominant one leaves the others grey. "own": one per filter.
-Scale = Literal["common", "own"]
+# One scale for all filters, on which a dominant one leaves the others grey, or one scale per filter.
+Scale = Literal["common", "individual"]
 
 if TYPE_CHECKING:  # imports matplotlib, which only drawing needs
     from zfscope.images.curves import Chart
@@ -39,7 +39,7 @@ _CAPTION = (
     "projected from the photo that excites it most, cropped to the 72 pixels around the maximum, each on its "
     "own scale. Charts: dotted lines separate low, middle and high frequencies. Table: a grid is the energy "
     "of layer-2 projections at the frequencies of a layer's lattice; its controls are the energy at adjacent "
-    "frequencies and the share that random weights give."
+    "frequencies and the share with random weights."
 )
 
 
@@ -66,8 +66,8 @@ def _row(measures: Measurements) -> Image.Image:
     names = f"{name}: {count} filters of {kernel} x {kernel}, stride {stride}"
     heading = layout.text(f"{measures.title}   {names}", layout.HEADING, width_px=_INNER_PX)
     pictures = {
-        f"{name}, all filters on one common scale": _filters(measures, own=False),
-        f"{name}, each filter on its own scale": _filters(measures, own=True),
+        f"{name}, all filters on one common scale": _filters(measures, "common"),
+        f"{name}, each filter on its own scale": _filters(measures, "individual"),
         f"{measures.layers.second.name}, projections of feature maps": _projections(measures.projections),
     }
     panels = [_panel(picture, caption) for caption, picture in pictures.items()]
@@ -80,8 +80,8 @@ def _panel(picture: Image.Image, caption: str) -> Image.Image:
     return layout.vstack([whole, layout.text(caption, colour=layout.FAINT, width_px=_PICTURE_PX)], gap=6)
 
 
-def _filters(measures: Measurements, *, own: bool) -> Image.Image:
-    drawn = filter_grid(measures.filters, "own" if own else "common", width_px=_PICTURE_PX)
+def _filters(measures: Measurements, scale: Scale) -> Image.Image:
+    drawn = filter_grid(measures.filters, scale, width_px=_PICTURE_PX)
     return Image.fromarray(drawn.rgb)
 
 

@@ -120,9 +120,9 @@ def _masks(size: int, lattice: Lattice) -> tuple[NDArray[np.float64], NDArray[np
     # Distance in bins from each frequency to the nearest lattice frequency (i, j) / period, along each axis.
     steps, index = (frequency - nearest / lattice.period) * size, nearest.astype(int) % lattice.period
     (across, down), (i, j) = np.meshgrid(steps, steps), np.meshgrid(index, index)
-    # A lattice of an earlier layer with spacing `within` has every (period / within)-th of these frequencies.
-    finer = lattice.period // lattice.within
-    own = (i % finer != 0) | (j % finer != 0)
+    # A lattice of an earlier layer with period `finer` has every (period / finer)-th of these frequencies.
+    factor = lattice.period // lattice.finer
+    own = (i % factor != 0) | (j % factor != 0)
     # Two control discs along an axis, else four diagonally; the weights make each set count as one disc.
     controls = _in_disc(np.abs(across) - _SHIFT * (i != 0), np.abs(down) - _SHIFT * (j != 0))
     weight = np.where((i != 0) & (j != 0), 1 / 4, 1 / 2)

@@ -11,11 +11,11 @@ from zfscope.networks.spec import INPUT, NetworkSpec
 
 @dataclass(frozen=True)
 class Lattice:
-    """Lattice of a layer's units: `period` pixels apart; those of earlier layers at most `within` apart."""
+    """Lattice of a layer's units: `period` pixels apart; those of earlier layers at most `finer` apart."""
 
     layer: str
     period: int
-    within: int
+    finer: int
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def _path_to_image(spec: NetworkSpec, layer: Layer) -> Iterator[Layer]:
 
 
 def _lattices(spec: NetworkSpec, path: list[Layer]) -> tuple[Lattice, ...]:
-    fields, within, result = receptive_fields(spec), 1, []
+    fields, finer, result = receptive_fields(spec), 1, []
     for layer in path:
         period = fields[layer.name].jump
-        if period > within:
-            result.append(Lattice(layer.name, period, within))
-            within = period
+        if period > finer:
+            result.append(Lattice(layer.name, period, finer))
+            finer = period
     return tuple(result)

@@ -27,7 +27,7 @@ from zfscope_analyzers.architectures.layers import FirstLayers, first_layers
 from zfscope_analyzers.architectures.projections import evenly_spaced, map_responses
 from zfscope_analyzers.architectures.spectrum import Spectrum, filter_spectrum
 
-# Maximum number of layer-2 maps that are projected to look for grids.
+# Maximum number of layer-2 maps to project when measuring grids.
 PROJECTED_MAPS = 64
 # Number of these projections that the figure shows.
 SHOWN_MAPS = 9
@@ -107,14 +107,16 @@ def measure(model: Model, photos: Sequence[NDArray[np.uint8]]) -> Measurements:
     than 32 pixels, and for a photo that the model's preprocessing cannot use.
     """
     if not photos:
-        raise InputError("no photos; pass at least one, to find silent maps and grids", field="images")
+        raise InputError("no photos; at least one is needed to measure silent maps and grids", field="images")
     network, spec = model.network, model.network.spec
     layers = first_layers(spec)
     names = (layers.first.name, layers.second.name)
     control = randomised(network, until=names[1], generator=torch.Generator().manual_seed(_SEED))
     filters = reorder(array(network.filters[names[0]].weight), model.preprocessing)
     images = _images(model, photos)
-    learnt, random = (map_responses(each, images, names, most=PROJECTED_MAPS) for each in (network, control))
+    learnt, random = (
+        map_responses(each, images, names, max_maps=PROJECTED_MAPS) for each in (network, control)
+    )
     power = power_spectra(learnt.projections)
     lattices = [lattice for lattice in layers.lattices if is_resolved(lattice, network.shapes[INPUT][1])]
     return Measurements(

@@ -24,9 +24,9 @@ _BATCH_SIZE = 4
 class MapResponses:
     """Responses of feature maps to some photos.
 
-    maxima: float32 (maps,) for each layer, the largest activation of each map on any photo. projections:
-    float32 (n, 3, H, W), of maps of the last layer that some photo excites, in map order: all units of a map
-    together, projected from the photo that excites it most.
+    maxima: float32 (maps,) for each layer, the largest activation of each map in any photo. projections:
+    float32 (n, 3, H, W), of maps of the last layer that some photo excites, in order of maps: all units of a
+    map together, projected from the photo that excites it most.
     """
 
     maxima: Mapping[str, NDArray[np.float32]]
@@ -38,17 +38,17 @@ def map_responses(
     images: Sequence[Tensor],
     layers: Sequence[str],
     *,
-    most: int,
+    max_maps: int,
 ) -> MapResponses:
     """Run normalised photos, (1, 3, H, W) each, up to the last of the layers, and project its maps.
 
-    most: maximum number of maps projected, evenly spaced among those that are excited. Whole maps show the
-    lattices of their layers all over the photo; the projection of a single unit is too small for that.
+    max_maps: maximum number of maps to project, evenly spaced among those that are excited. Whole maps show
+    the lattices of their layers all over the photo; the projection of a single unit is too small for that.
     """
     maxima = _maxima(network, images, layers)
     last = maxima[layers[-1]]
     excited = np.flatnonzero(last.max(axis=0) > rounding(float(last.max())))
-    maps, best_photo = evenly_spaced(excited, most), last.argmax(axis=0)
+    maps, best_photo = evenly_spaced(excited, max_maps), last.argmax(axis=0)
     projections = np.zeros((len(maps), *images[0].shape[1:]), np.float32)
     for photo in np.unique(best_photo[maps]):
         traced = trace(network, images[photo], until=layers[-1])
@@ -76,8 +76,8 @@ def _maxima(
     return {layer: np.stack(maxima) for layer, maxima in result.items()}
 
 
-def evenly_spaced(values: NDArray[Number], most: int) -> NDArray[Number]:
-    """Return at most `most` elements, evenly spaced over all of them."""
-    indices = np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int)
+def evenly_spaced(values: NDArray[Number], max_count: int) -> NDArray[Number]:
+    """Return at most `max_count` elements, evenly spaced over all of them."""
+    indices = np.linspace(0, len(values) - 1, min(max_count, len(values))).round().astype(int)
     selected: NDArray[Number] = values[indices]
     return selected

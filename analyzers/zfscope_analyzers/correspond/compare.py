@@ -19,7 +19,8 @@ from zfscope.store import Model
 from zfscope_analyzers.correspond.params import RANDOM, CorrespondParams
 from zfscope_analyzers.params import PhotoBox
 
-# Photos in a forward pass: a few tenths of a second on two cores between two checks for cancellation.
+# Photos per forward pass; a pass takes a few tenths of a second on two cores. Cancellation is checked before
+# each pass.
 _BATCH = 4
 
 
@@ -33,9 +34,9 @@ class OccludedRegion:
 
 @dataclass(frozen=True, eq=False)
 class CorrespondenceRow:
-    """Row of the result: one part, or all draws of the control.
+    """Row of the result: a part, or all draws of the control.
 
-    hamming: for each layer float32 (regions, photos, photos), the share of features whose signs differ.
+    hamming: by layer, float32 (regions, photos, photos), the share of features whose signs differ.
     """
 
     name: str
@@ -116,7 +117,7 @@ def draw_random_regions(
 
 
 def _mean_size(boxes: Sequence[Box]) -> tuple[int, int]:
-    """Return the mean height and width of the boxes, rounded to whole pixels."""
+    """Return the mean height and width of boxes, rounded to whole pixels."""
     height, width = (np.mean([getattr(box, side) for box in boxes]) for side in ("height", "width"))
     return round(float(height)), round(float(width))
 

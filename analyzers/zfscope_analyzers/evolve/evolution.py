@@ -108,13 +108,13 @@ def _inspect_snapshot(context: Context, timeline: Timeline, number: int) -> dict
 
 
 def correlations(context: Context, timeline: Timeline, indices: Sequence[int]) -> Correlations:
-    """Correlate the projections of each epoch with those of the end, for maps at these indices of the page.
+    """Correlate the projections of each epoch with the final ones, for the maps at these indices of the page.
 
-    For each map, take its strongest photo at the end of training and the unit that is strongest there, and
-    project that unit with the weights of every snapshot. The coefficient is Pearson's, over all values of the
-    two projections (three channels) within the part of the unit's receptive field that lies in the picture.
-    It is None where either projection is constant up to rounding. A unit counts as a projection of zeros
-    where its activation is 0 or less, or rounding next to the layer's largest.
+    For each map, take its strongest photo at the end of training and the strongest unit there, and project
+    that unit with the weights of every snapshot. The coefficient is Pearson's, over all values of the two
+    projections (three channels) within the part of the unit's receptive field that lies in the picture. It is
+    None if either projection is constant within rounding. The projection of a unit counts as zero if its
+    activation is at most 0, or within rounding of 0 relative to the layer's largest.
     """
     page, result = timeline.final.page, dict[tuple[int, int], float | None]()
     photos, records = photo_source(page.index), [(index, page.records[index][0]) for index in indices]
@@ -140,8 +140,8 @@ def _correlate(
     for number, snapshot in enumerate(timeline.snapshots):
         context.check_cancelled()
         projections = _projections(snapshot, timeline.layer, pixels, units)
-        for (index, _, _), one, other in zip(photos, projections, final, strict=True):
-            result[index, number] = pearson(one, other)
+        for (index, _, _), projection, final_projection in zip(photos, projections, final, strict=True):
+            result[index, number] = pearson(projection, final_projection)
     return result
 
 
@@ -158,11 +158,11 @@ def _projections(
     return [each[(..., *box.slices)] * on for each, box, on in zip(projections, boxes, active, strict=True)]
 
 
-def pearson(one: NDArray[np.float32], other: NDArray[np.float32]) -> float | None:
-    """Return Pearson's correlation of two arrays of one shape, -1 to 1; None if either is constant."""
-    if is_level(one) or is_level(other):
+def pearson(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
+    """Return Pearson's correlation of two arrays of equal shape, -1 to 1; None if either is constant."""
+    if is_level(first) or is_level(second):
         return None
-    return float(np.corrcoef(one.ravel().astype(np.float64), other.ravel())[0, 1].clip(-1, 1))
+    return float(np.corrcoef(first.ravel().astype(np.float64), second.ravel())[0, 1].clip(-1, 1))
 
 
 def quartiles_by_epoch(timeline: Timeline, coefficients: Correlations) -> tuple[CorrelationQuartiles, ...]:

@@ -22,7 +22,7 @@ from zfscope_analyzers.top_k.figure import record_tiles
 
 _TILE_PX, _BAR_PX, _NAME_PX, _CURVE_PX = 128, 6, 90, 300
 _TILE_GAP, _COLUMN_GAP, _ROW_GAP = 2, 14, 16
-_LEAST_PX = 640
+_MIN_WIDTH_PX = 640
 _JUMP: Colour = (240, 120, 0)
 
 
@@ -32,7 +32,7 @@ def draw_evolution(evolution: MapEvolution) -> Picture:
     table = vstack(
         [_head(evolution), *(_row(evolution, index) for index in range(len(timeline.maps)))], gap=_ROW_GAP
     )
-    width = max(table.width, _LEAST_PX)
+    width = max(table.width, _MIN_WIDTH_PX)
     body, caption = [table], _caption(evolution)
     if evolution.settling is not None and len(timeline.snapshots) > 1:
         body.append(paragraph(caption, SMALL, width, FAINT))
@@ -99,14 +99,14 @@ def _curve(evolution: MapEvolution, width_px: int) -> Image.Image:
     from zfscope.images.curves import Band, plot_bands
 
     snapshots, numbers = evolution.timeline.snapshots, evolution.settling or ()
-    known = [
-        (at, (each.median, each.lower, each.upper))
-        for at, each in enumerate(numbers)
+    points = [
+        (index, (each.median, each.lower, each.upper))
+        for index, each in enumerate(numbers)
         if each.median is not None
     ]
-    at = np.array([at for at, _ in known], np.float64)
-    quartiles = np.array([values for _, values in known], np.float64).reshape(-1, 3)
-    band = Band(f"{evolution.timeline.layer}: median and quartiles", at, *quartiles.T)
+    positions = np.array([index for index, _ in points], np.float64)
+    quartiles = np.array([values for _, values in points], np.float64).reshape(-1, 3)
+    band = Band(f"{evolution.timeline.layer}: median and quartiles", positions, *quartiles.T)
     drawn = plot_bands(
         [band],
         title="How fast the maps settle",

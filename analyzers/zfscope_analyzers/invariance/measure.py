@@ -21,13 +21,14 @@ _FIELDS: Mapping[TransformationKind, str] = {
     "scale": "scale",
     "rotation": "rotation_deg",
 }
-# Photos in a forward pass: a few tenths of a second on two cores between two checks for cancellation.
+# Photos per forward pass; a pass takes a few tenths of a second on two cores. Cancellation is checked before
+# each pass.
 _BATCH = 4
 
 
 @dataclass(frozen=True)
 class TrackedClass:
-    """Class whose probability is followed, its probability in the original photo, and how it was chosen."""
+    """Class whose probability is tracked, its probability in the original photo, and how it was chosen."""
 
     index: int
     probability: float

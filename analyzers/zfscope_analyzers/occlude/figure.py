@@ -1,4 +1,4 @@
-"""Figure like Fig 7, of all windows or of those done so far."""
+"""Figure like Fig 7, for all windows or for those finished so far."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ _HEAT_NOTE = (
 
 
 def draw_partial(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
-    """Draw the map of the first class over the windows that are done."""
+    """Draw the map of the first class over the windows that are finished."""
     done = sorted(scores.done)
     values = class_values(scores.logits[done], run.params.value)[:, run.targets[0]]
     view = run.prepared.views[0]
@@ -122,7 +122,7 @@ def _example(run: OcclusionRun) -> NDArray[np.uint8]:
     view: NDArray[np.uint8] = run.prepared.views[0].copy()
     window = run.windows[len(run.windows) // 2]
     mask = np.asarray(window.mask)[..., None]
-    view[window.area] = np.where(mask, run.cover[window.area], view[window.area])
+    view[window.area] = np.where(mask, run.fill_view[window.area], view[window.area])
     return view
 
 

@@ -15,13 +15,14 @@ from zfscope.rounding import rounding
 from zfscope_analyzers.occlude.setup import OcclusionRun
 from zfscope_analyzers.occlude.windows import group_by_size
 
-# Images in a full forward pass: a tenth of a second on two cores between two checks for cancellation.
+# Images per full forward pass; a pass takes a tenth of a second on two cores. Cancellation is checked before
+# each pass.
 _BATCH_SIZE = 4
 
 
 @dataclass(eq=False)
 class OcclusionScores:
-    """Results per window, filled in as windows are done.
+    """Results per window, filled in as windows are finished.
 
     logits: class scores (windows, classes). totals: total activation of the watched map (windows,). done:
     indices of the finished windows.

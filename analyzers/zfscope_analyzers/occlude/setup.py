@@ -29,12 +29,12 @@ from zfscope_analyzers.params import PhotoBox
 
 @dataclass(frozen=True, eq=False)
 class OcclusionRun:
-    """Everything that is the same for all windows of a photo.
+    """Everything that all windows of a photo have in common.
 
     targets: indices of the watched classes. scores: (classes,), scores of the clean photo before the softmax.
     clean: (classes,), the probability or score of each class in the clean photo. unit: strongest unit of the
-    watched map. traced: forward pass of the clean crop. cover: the fill, uint8 (H, W, 3), as large as the
-    crop. filled: the fill, normalised for the network, (3, H, W).
+    watched map. traced: forward pass of the clean crop. fill_view: the fill, uint8 (H, W, 3), as large as the
+    crop. fill_pixels: the fill, normalised for the network, (3, H, W).
     """
 
     context: Context
@@ -45,15 +45,15 @@ class OcclusionRun:
     clean: NDArray[np.float64]
     unit: Unit
     traced: Trace
-    cover: NDArray[np.uint8]
-    filled: Tensor
+    fill_view: NDArray[np.uint8]
+    fill_pixels: Tensor
 
     def occluded_pixels(self, window: OcclusionWindow) -> Tensor:
         """Return the normalised pixels of a window after occlusion: (3, rows, columns)."""
         rows, columns = window.area
-        mask = torch.as_tensor(window.mask, device=self.filled.device)
+        mask = torch.as_tensor(window.mask, device=self.fill_pixels.device)
         clean = self.traced.outputs["input"][0, :, rows, columns]
-        return torch.where(mask, self.filled[:, rows, columns], clean)
+        return torch.where(mask, self.fill_pixels[:, rows, columns], clean)
 
     @property
     def model(self) -> Model:
@@ -95,8 +95,8 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
         (unit,) = strongest_units(traced, params.layer, 0, 1)
     else:
         unit = strongest_unit(traced, params.layer, 0, params.map)
-    cover = fill_image(prepared.views[0], params.fill, blur_px=params.window / 2)
-    filled = normalise(cover, model.preprocessing, model.mean_image)
+    fill_view = fill_image(prepared.views[0], params.fill, blur_px=params.window / 2)
+    fill_pixels = normalise(fill_view, model.preprocessing, model.mean_image)
     return OcclusionRun(
         context=context,
         params=params,
@@ -106,8 +106,8 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
         clean=class_values(scores[None], params.value)[0],
         unit=unit,
         traced=traced,
-        cover=cover,
-        filled=images_of(model, filled),
+        fill_view=fill_view,
+        fill_pixels=images_of(model, fill_pixels),
     )
 
 
@@ -143,8 +143,8 @@ def _windows(context: Context, params: OccludeParams) -> Sequence[OcclusionWindo
         return list(_windows_from_masks(context, params.masks))
     if params.window > min(height, width):
         raise InputError(
-            f"window is {params.window}; the network reads {width} x {height} pixels: allowed are 1 to "
-            f"{min(height, width)}",
+            f"window is {params.window}; allowed: 1 to {min(height, width)} (the network reads "
+            f"{width} x {height} pixels)",
             field="window",
         )
     rows, columns = (window_starts(side, params.window, params.stride) for side in (height, width))
@@ -177,7 +177,7 @@ def _windows_from_masks(context: Context, masks: Sequence[bytes]) -> Iterator[Oc
 class WatchedProjection:
     """Projection of the watched map's strongest unit, and of its control, float32 (3, H, W) each.
 
-    control: None without a control. silent: the unit's activation is rounding, and so is its projection.
+    control: None without a control. silent: whether the activation, and so the projection, is rounding only.
     """
 
     pixels: NDArray[np.float32]

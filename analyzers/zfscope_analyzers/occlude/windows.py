@@ -1,4 +1,4 @@
-"""Occluded windows of the network's input, also from masks of a photo, and maps of their effects."""
+"""Occluded windows of the network's input, windows from masks, and maps of their effects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Prepared
 from zfscope.results import Notice
 
-# Pixels of a mask lighter than this, on a scale of 0 to 255, are occluded.
+# Mask pixels lighter than this, on a scale of 0 to 255, are occluded.
 _LIGHT = 127
 
 # Maximum number of windows of one size that are processed together; it bounds the memory of their pixels.
@@ -43,7 +43,7 @@ class OcclusionWindow:
 
 
 def window_starts(side: int, window: int, stride: int) -> list[int]:
-    """Return window positions along a side; the last is moved to the edge, so that no pixel is left out."""
+    """Return window positions along a side; the last window ends at the edge, to leave out no pixel."""
     last = max(side - window, 0)
     return [*range(0, last, stride), last]
 
@@ -71,7 +71,7 @@ def average_over_windows(
 def likeliest_map(
     likeliest: NDArray[np.int64], windows: Sequence[OcclusionWindow], size: tuple[int, int], elsewhere: int
 ) -> NDArray[np.int64]:
-    """Return for each pixel the class that is most likely in most of its windows; of equals, the first."""
+    """Return for each pixel the class that is most likely in most of its windows; on ties, the first."""
     best, most = np.full(size, elsewhere, np.int64), np.zeros(size, np.int64)
     for number in np.unique(likeliest):
         votes = np.zeros(size, np.int64)

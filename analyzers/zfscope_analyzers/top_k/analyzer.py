@@ -88,9 +88,9 @@ class TopKAnalyzer:
 
 
 def _tables(model: Model, page: Page, inspections: Mapping[MapRank, Inspection]) -> dict[str, Table]:
-    is_map = model.spec.has_maps(page.layer)
+    has_maps = model.spec.has_maps(page.layer)
     rows = (
-        _row(record, inspections[MapRank(index, rank)], is_map=is_map)
+        _row(record, inspections[MapRank(index, rank)], has_maps=has_maps)
         for index, records in enumerate(page.records)
         for rank, record in enumerate(records)
     )
@@ -104,9 +104,9 @@ def _tables(model: Model, page: Page, inspections: Mapping[MapRank, Inspection])
     }
 
 
-def _row(record: Record, inspection: Inspection, *, is_map: bool) -> tuple[Cell, ...]:
+def _row(record: Record, inspection: Inspection, *, has_maps: bool) -> tuple[Cell, ...]:
     key = (record.layer, record.map, record.rank, record.path, record.label or None, record.value)
-    position = (record.y, record.x) if is_map else (None, None)
+    position = (record.y, record.x) if has_maps else (None, None)
     view_cells: tuple[Cell, ...] = (None,) * 6
     if (view := inspection.view) is not None:
         box, similarity = view.in_photo, view.similarity

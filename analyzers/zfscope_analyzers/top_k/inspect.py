@@ -59,7 +59,7 @@ class UnitView:
 class Inspection:
     """State of a record after its photo was read again.
 
-    recomputed: activation computed now. view: patch and projection, if there are any. warnings: assumptions
+    recomputed: activation computed now. view: patch and projection, if available. warnings: assumptions
     made when the photo was decoded.
     """
 

@@ -94,9 +94,9 @@ def test_the_cost_per_photo_is_that_of_all_models(context: Context) -> None:
 def test_models_that_cannot_be_compared_are_rejected(
     context: Context, others: Any, error: type[Exception], field: str, message: str
 ) -> None:
-    with pytest.raises(error, match=message) as refusal:
+    with pytest.raises(error, match=message) as caught:
         analyze(context, *others)
-    assert refusal.value.field == field
+    assert caught.value.field == field
 
 
 def test_without_a_store_no_other_model_is_found(context: Context) -> None:

@@ -27,13 +27,13 @@ def test_models_are_measured_in_the_given_order(
 def test_fewer_than_two_models_are_rejected(
     spec: NetworkSpec, make_model: Make, photos: Photos, count: int
 ) -> None:
-    with pytest.raises(InputError, match=f"{count} models to compare; name two or more") as refused:
+    with pytest.raises(InputError, match=f"{count} models to compare; name two or more") as caught:
         compare([make_model(spec)] * count, photos)
-    assert refused.value.field == "models"
+    assert caught.value.field == "models"
 
 
 def test_a_duplicate_model_is_rejected(spec: NetworkSpec, make_model: Make, photos: Photos) -> None:
-    with pytest.raises(InputError, match="model 'small' version 1 is named 2 times; once is enough"):
+    with pytest.raises(InputError, match="model 'small' version 1 is named 2 times; name each model once"):
         compare([make_model(spec)] * 2, photos)
 
 

@@ -10,9 +10,9 @@ from zfscope_analyzers.architectures.figure import Scale, crop_strongest, filter
 
 def filters(*levels: float, side: int = 3) -> NDArray[np.float64]:
     """Make filters with one nonzero weight each, in all colours, at the centre."""
-    made = np.zeros((len(levels), 3, side, side))
-    made[:, :, side // 2, side // 2] = np.array(levels)[:, None]
-    return made
+    result = np.zeros((len(levels), 3, side, side))
+    result[:, :, side // 2, side // 2] = np.array(levels)[:, None]
+    return result
 
 
 def middles(rgb: NDArray[np.uint8], columns: int, count: int) -> list[int]:
@@ -29,11 +29,11 @@ def test_on_a_common_scale_a_dominant_filter_leaves_the_others_grey() -> None:
 
 
 def test_on_individual_scales_every_nonzero_filter_reaches_full_contrast() -> None:
-    rgb = filter_grid(filters(1.0, 0.01, -0.5, 0.0), "own", width_px=100).rgb
+    rgb = filter_grid(filters(1.0, 0.01, -0.5, 0.0), "individual", width_px=100).rgb
     assert middles(rgb, 2, 4) == [255, 255, 1, 128]
 
 
-@pytest.mark.parametrize("scale", ["common", "own"])
+@pytest.mark.parametrize("scale", ["common", "individual"])
 def test_zero_is_mid_grey_on_every_scale(scale: Scale) -> None:
     rgb = filter_grid(filters(3.0, -0.2), scale, width_px=60).rgb
     assert (rgb[0, :20] == 128).all()
@@ -54,21 +54,23 @@ def test_weights_are_drawn_as_squares_of_whole_pixels_in_reading_order() -> None
 
 
 def test_many_filters_are_drawn_even_if_the_grid_exceeds_the_width() -> None:
-    assert filter_grid(np.ones((100, 3, 11, 11)), "own", width_px=50).rgb.shape == (128, 128, 3)
+    assert filter_grid(np.ones((100, 3, 11, 11)), "individual", width_px=50).rgb.shape == (128, 128, 3)
 
 
 def test_the_picture_explains_its_grey_levels() -> None:
-    common, own = (filter_grid(filters(2.0, -4.0), scale, width_px=60).scale for scale in ("common", "own"))
+    common, individual = (
+        filter_grid(filters(2.0, -4.0), scale, width_px=60).scale for scale in ("common", "individual")
+    )
     assert common.startswith(
         "all filters on one common scale: symmetric linear; 128 grey = 0; full white = +4"
     )
-    assert own == "each filter on its own scale, at most 4: symmetric linear; 128 grey = 0"
+    assert individual == "each filter on its own scale, at most 4: symmetric linear; 128 grey = 0"
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 7, 7), (4, 1, 7, 7), (3, 7, 7)])
 def test_arrays_that_are_not_filters_of_three_colours_are_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"filters of shape .*; expected \(n, 3, rows, columns\)"):
-        filter_grid(np.zeros(shape), "own", width_px=60)
+        filter_grid(np.zeros(shape), "individual", width_px=60)
 
 
 @pytest.mark.parametrize(("y", "x"), [(10, 12), (0, 0), (19, 29)])
@@ -86,5 +88,5 @@ def test_a_projection_smaller_than_the_crop_is_returned_whole() -> None:
 
 
 def test_a_filter_that_is_only_rounding_is_grey_on_its_own_scale() -> None:
-    rgb = filter_grid(filters(1.0, 1e-9, 1e-4, 0.0), "own", width_px=100).rgb
+    rgb = filter_grid(filters(1.0, 1e-9, 1e-4, 0.0), "individual", width_px=100).rgb
     assert middles(rgb, 2, 4) == [255, 128, 255, 128]

@@ -17,10 +17,10 @@ SIZE = 96
 Picture = NDArray[np.float64]
 
 
-def measured(picture: Picture, period: int, within: int = 1) -> Grid:
+def measured(picture: Picture, period: int, finer: int = 1) -> Grid:
     """Measure one grey picture, (rows, columns), or several, (n, rows, columns)."""
     pictures = np.broadcast_to(picture.reshape(-1, 1, SIZE, SIZE), (picture.size // SIZE**2, 3, SIZE, SIZE))
-    (result,) = measure_grids(power_spectra(pictures), [Lattice("conv1", period, within)])
+    (result,) = measure_grids(power_spectra(pictures), [Lattice("conv1", period, finer)])
     return result
 
 
@@ -43,9 +43,9 @@ def noise(count: int, *, falling: float = 0.0) -> Picture:
 
 
 @pytest.mark.parametrize("period", [2, 3, 4, 8])
-@pytest.mark.parametrize("made", [dots, lines])
-def test_a_pure_grid_has_all_its_energy_at_the_lattice_frequencies(made: type, period: int) -> None:
-    result = measured(made(period), period)
+@pytest.mark.parametrize("draw", [dots, lines])
+def test_a_pure_grid_has_all_its_energy_at_the_lattice_frequencies(draw: type, period: int) -> None:
+    result = measured(draw(period), period)
     assert result.share == pytest.approx(1)
     assert result.excess == pytest.approx(1)
     assert result.ratio is None
@@ -65,9 +65,9 @@ def test_a_single_sine_wave_of_the_period_counts_as_a_grid() -> None:
     assert measured(wave, 4).share == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("made", "period"), [(5, 4), (6, 4), (4, 3)])
-def test_a_grid_with_another_period_does_not_count(made: int, period: int) -> None:
-    assert measured(lines(made), period).share < 0.01 + 0.5 * (made == 6)
+@pytest.mark.parametrize(("actual_period", "period"), [(5, 4), (6, 4), (4, 3)])
+def test_a_grid_with_another_period_does_not_count(actual_period: int, period: int) -> None:
+    assert measured(lines(actual_period), period).share < 0.01 + 0.5 * (actual_period == 6)
 
 
 @pytest.mark.parametrize("falling", [0.0, 1.0, 2.0])

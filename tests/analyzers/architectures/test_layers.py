@@ -66,6 +66,6 @@ def test_in_a_branching_network_layer_2_is_the_first_convolution_of_maps() -> No
 )
 def test_a_network_without_two_convolutions_is_rejected(layers: tuple[Layer, ...], names: str) -> None:
     message = rf"network 'odd' has no convolution of the image .*; its convolutions: {names}$"
-    with pytest.raises(InputError, match=message) as refused:
+    with pytest.raises(InputError, match=message) as caught:
         first_layers(spec(*layers))
-    assert refused.value.field == "models"
+    assert caught.value.field == "models"

@@ -28,8 +28,8 @@ def images(network: Network) -> list[torch.Tensor]:
     return [torch.randn(1, *network.shapes["input"], generator=generator) for _ in range(3)]
 
 
-def responses(network: Network, images: list[torch.Tensor], most: int = 64) -> MapResponses:
-    return map_responses(network, images, LAYERS, most=most)
+def responses(network: Network, images: list[torch.Tensor], max_maps: int = 64) -> MapResponses:
+    return map_responses(network, images, LAYERS, max_maps=max_maps)
 
 
 def test_maxima_are_over_all_photos_and_positions(network: Network, images: list[torch.Tensor]) -> None:
@@ -66,7 +66,7 @@ def test_a_bounded_number_of_evenly_spaced_maps_is_projected(
 ) -> None:
     all_maps = responses(network, images).projections
     np.testing.assert_allclose(
-        responses(network, images, most=3).projections, all_maps[[0, 4, 7]], rtol=1e-4, atol=1e-2
+        responses(network, images, max_maps=3).projections, all_maps[[0, 4, 7]], rtol=1e-4, atol=1e-2
     )
 
 
@@ -86,5 +86,5 @@ def test_projecting_stops_when_the_call_is_cancelled(network: Network, images: l
             raise Cancelled("gone")
 
     with interruptible(cancelled), pytest.raises(Cancelled):
-        map_responses(network, images, LAYERS, most=64)
+        map_responses(network, images, LAYERS, max_maps=64)
     assert checks == 4

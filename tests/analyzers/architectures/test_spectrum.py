@@ -63,10 +63,10 @@ def test_white_noise_has_the_area_of_each_band_as_its_share() -> None:
 
 def test_the_scale_of_filters_changes_only_their_energy() -> None:
     filters = noise(4, 7)
-    one, other = filter_spectrum(filters, 2), filter_spectrum(1000 * filters, 2)
-    np.testing.assert_allclose(other.energies, 1e6 * one.energies)
+    spectrum, scaled = filter_spectrum(filters, 2), filter_spectrum(1000 * filters, 2)
+    np.testing.assert_allclose(scaled.energies, 1e6 * spectrum.energies)
     for name in ("shares", "constants", "peaks", "folded", "density"):
-        np.testing.assert_allclose(getattr(other, name), getattr(one, name))
+        np.testing.assert_allclose(getattr(scaled, name), getattr(spectrum, name))
 
 
 def test_a_large_filter_counts_more_only_in_energy_weighted_shares() -> None:

@@ -148,10 +148,10 @@ EDGE[:, :8] = 255
     ],
 )
 def test_the_error_names_an_unusable_mask_and_the_reason(data: bytes, message: str) -> None:
-    with pytest.raises(InputError) as refusal:
+    with pytest.raises(InputError) as caught:
         window_from_mask(data, seen_of(60, 48), "masks[2]", DecodeLimits())
-    assert refusal.value.field == "masks[2]"
-    assert message in refusal.value.message
+    assert caught.value.field == "masks[2]"
+    assert message in caught.value.message
 
 
 def test_a_mask_of_another_size_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
