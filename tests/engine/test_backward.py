@@ -146,9 +146,9 @@ def test_the_device_selects_the_implementation(
 def test_every_kind_of_layer_has_a_backward_step_and_is_tested(
     tiny_network: Network, branchy_network: Network
 ) -> None:
-    met = {layer.kind for network in (tiny_network, branchy_network) for layer in network.spec.layers}
+    tested = {layer.kind for network in (tiny_network, branchy_network) for layer in network.spec.layers}
     others = {layer.kind for seed in range(40) for layer in random_spec(seed).layers}
-    assert met < others == set(BACKWARD) == set(KINDS)
+    assert tested < others == set(BACKWARD) == set(KINDS)
 
 
 POOLS = [

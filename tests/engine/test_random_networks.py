@@ -1,4 +1,4 @@
-"""What the engine computes on random networks of all kinds of layers, against torch and brute force."""
+"""The engine on random networks with all kinds of layers: equal to torch and to brute force."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -28,7 +28,7 @@ def images_for(network: Network, count: int = 2) -> Tensor:
 
 
 def some_layers(network: Network) -> Sequence[str]:
-    """Return five layers at different depths, the last one included."""
+    """Return about five layers at different depths, including the last one."""
     names = [layer.name for layer in network.spec.layers]
     return [*names[:: max(1, len(names) // 4)], names[-1]]
 
@@ -39,8 +39,8 @@ def some_units(outputs: Tensor) -> Sequence[Unit]:
     if outputs.dim() == 2:
         return [Unit(image, index % maps) for image, index in product((0, 1), (0, 2))]
     rows, columns = outputs.shape[2] - 1, outputs.shape[3] - 1
-    places = [(0, 0), (0, columns), (rows, 0), (rows, columns), (rows // 2, columns // 2)]
-    return [Unit(index % 2, index % maps, y, x) for index, (y, x) in enumerate(places)]
+    positions = [(0, 0), (0, columns), (rows, 0), (rows, columns), (rows // 2, columns // 2)]
+    return [Unit(index % 2, index % maps, y, x) for index, (y, x) in enumerate(positions)]
 
 
 def test_the_random_networks_contain_every_kind_of_layer() -> None:
@@ -60,21 +60,23 @@ def test_a_trace_equals_the_forward_pass_of_torch(seed: int) -> None:
 
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_projection_equals_autograd_with_the_rule_of_relus_replaced(seed: int, rule: Rule) -> None:
+def test_a_projection_equals_autograd_with_a_custom_relu(seed: int, rule: Rule) -> None:
     network = random_network(seed)
     images = images_for(network).requires_grad_()
     expected = run_by_torch(network, images, rule)
-    seen = trace(network, images.detach())
+    traced = trace(network, images.detach())
     for layer in some_layers(network):
         units = some_units(expected[layer])
-        pixels = project(network, seen, layer, units, rule=rule, normalisation="gradient")
-        for unit, ours in zip(units, pixels, strict=True):
+        pixels = project(network, traced, layer, units, rule=rule, normalisation="gradient")
+        for unit, projection in zip(units, pixels, strict=True):
             value = expected[layer][index_of(unit, expected[layer])]
             # The seed is the activation itself: rectification depends on its sign.
             start = value.detach()
             (gradient,) = torch.autograd.grad(value, images, start, retain_graph=True, allow_unused=True)
-            theirs = torch.zeros_like(ours) if gradient is None else gradient[unit.image]
-            torch.testing.assert_close(ours, theirs, msg=lambda text, layer=layer: f"{layer}: {text}")
+            reference = torch.zeros_like(projection) if gradient is None else gradient[unit.image]
+            torch.testing.assert_close(
+                projection, reference, msg=lambda text, layer=layer: f"{layer}: {text}"
+            )
 
 
 def index_of(unit: Unit, outputs: Tensor) -> tuple[int, ...]:
@@ -83,7 +85,7 @@ def index_of(unit: Unit, outputs: Tensor) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_unit_reacts_to_no_pixel_outside_its_receptive_field(seed: int) -> None:
+def test_a_unit_does_not_depend_on_pixels_outside_its_receptive_field(seed: int) -> None:
     network = random_network(seed)
     images = images_for(network, 1).requires_grad_()
     outputs, fields = run_by_torch(network, images), receptive_fields(network.spec)
@@ -103,7 +105,7 @@ def test_a_unit_reacts_to_no_pixel_outside_its_receptive_field(seed: int) -> Non
 
 
 def changes(network: Network) -> Iterator[tuple[int, int, int, int]]:
-    """Yield rows, columns and position of windows: the corners, the middle, and the whole image."""
+    """Yield rows, columns and position of windows: at corners, near the middle, and the whole image."""
     side = network.spec.input_size
     for rows, columns in ((3, 3), (2, 5)):
         for y, x in ((0, 0), (side - rows, side - columns), (side // 2 - 1, side // 3)):
@@ -115,23 +117,23 @@ def changes(network: Network) -> Iterator[tuple[int, int, int, int]]:
 def test_recomputed_layers_equal_a_whole_forward_pass(seed: int) -> None:
     network = random_network(seed)
     images = images_for(network)
-    seen, names = trace(network, images), [layer.name for layer in network.spec.layers]
+    traced, names = trace(network, images), [layer.name for layer in network.spec.layers]
     generator = torch.Generator().manual_seed(2)
     for rows, columns, y, x in changes(network):
         new = torch.randn(1, images.shape[1], rows, columns, generator=generator, dtype=images.dtype)
         changed = images[1:].clone()
         changed[:, :, y : y + rows, x : x + columns] = new
         expected = run_by_torch(network, changed)
-        met = set()
+        recomputed = set()
         change = Signal(new, torch.tensor([1]), torch.tensor([[y, x]]))
-        for part in recompute(network, seen, change, names):
+        for part in recompute(network, traced, change, names):
             for name, signal in part.outputs.items():
-                whole = paste(seen.outputs[name][1:], signal)
+                whole = paste(traced.outputs[name][1:], signal)
                 torch.testing.assert_close(
                     whole, expected[name], msg=lambda text, name=name: f"{name}: {text}"
                 )
-                met.add(name)
-        assert met == set(names)
+                recomputed.add(name)
+        assert recomputed == set(names)
 
 
 def paste(maps: Tensor, signal: Signal) -> Tensor:
@@ -144,7 +146,7 @@ def paste(maps: Tensor, signal: Signal) -> Tensor:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_onnx_runtime_computes_the_same_from_the_exported_graph(seed: int) -> None:
+def test_onnx_runtime_returns_the_same_outputs(seed: int) -> None:
     network = random_network(seed, dtype=torch.float32)
     images = images_for(network)
     weights = {name: tensor.numpy() for name, tensor in network.layers.state_dict().items()}

@@ -120,7 +120,7 @@ def spread(layer: AvgPool, signal: Signal, context: LayerContext) -> Sequence[Si
     if scale is not None:
         factors = torch.from_numpy(scale).to(above)[None, None]
         above = above * extract(factors, replace(signal, images=torch.zeros_like(signal.images)))
-    if signal.size == (1, 1):  # of a pool over whole maps; a convolution would be far slower
+    if signal.size == (1, 1):  # pooling over whole maps, for which a convolution is far slower
         values = (above / (rows * columns)).expand(-1, -1, rows, columns)
     else:
         even = above.new_full((maps, 1, rows, columns), 1 / (rows * columns))
@@ -130,9 +130,9 @@ def spread(layer: AvgPool, signal: Signal, context: LayerContext) -> Sequence[Si
 
 @BACKWARD.row(Clip)
 def rectify_clip(layer: Clip, signal: Signal, context: LayerContext) -> Sequence[Signal]:
-    """Treat clipping at zero, such as ReLU6, like a ReLU; clipped units are masked (gradient, guided).
+    """Treat clipping at or above zero, such as ReLU6, like a ReLU; gradient and guided mask clipped units.
 
-    Clipping that keeps negative values does not rectify: its gradient is applied for every rule.
+    Clipping that preserves negative values does not rectify: its gradient is applied for every rule.
     """
     rectifies = layer.low is not None and layer.low >= 0
     values = signal.values.relu() if rectifies and context.rule != "gradient" else signal.values
@@ -149,13 +149,13 @@ def rectify_clip(layer: Clip, signal: Signal, context: LayerContext) -> Sequence
 
 @BACKWARD.row(Activation)
 def apply_gradient(layer: Activation, signal: Signal, context: LayerContext) -> Sequence[Signal]:
-    """Apply the gradient of an activation function other than ReLU, for every rule."""
+    """Apply the gradient of the activation function, for every rule."""
     return [_gradient(layer, signal, context)]
 
 
 @BACKWARD.row(PReLU)
 def apply_slopes(layer: PReLU, signal: Signal, context: LayerContext) -> Sequence[Signal]:
-    """Multiply by the slope of each unit, for every rule: 1, or the learnt slope below zero."""
+    """Multiply by the slope at each unit (1, or below zero the learnt one), for every rule."""
     return [_gradient(layer, signal, context)]
 
 
@@ -176,7 +176,7 @@ def scale_down(layer: Scale, signal: Signal, context: LayerContext) -> Sequence[
 
 @BACKWARD.row(SelectMaps)
 def return_maps(layer: SelectMaps, signal: Signal, context: LayerContext) -> Sequence[Signal]:
-    """Add the signal of each map to the map that it was taken from; zero for maps that were left out."""
+    """Add the signal of each map to the map that it was selected from; other maps get zero."""
     count = context.source().shape[1]
     below = signal.values.new_zeros(len(signal.values), count, *signal.values.shape[2:])
     maps = torch.tensor(layer.maps, device=below.device)
@@ -225,20 +225,20 @@ def copy(layer: Add, signal: Signal, context: LayerContext) -> Sequence[Signal]:
 
 @BACKWARD.row(Multiply)
 def multiply_by_others(layer: Multiply, signal: Signal, context: LayerContext) -> Sequence[Signal]:
-    """Multiply the signal by the other inputs, the gradient of a product, for every rule."""
+    """Multiply the signal by the other inputs (the gradient of a product), for every rule."""
     output = context.trace.outputs[layer.name]
     sources = [context.source(index) for index in range(len(context.sources))]
-    repeated = [[a for a in range(1, output.dim()) if maps.shape[a] != output.shape[a]] for maps in sources]
-    factors = [extract(maps, _first(signal, axes)) for maps, axes in zip(sources, repeated, strict=True)]
+    broadcast = [[a for a in range(1, output.dim()) if maps.shape[a] != output.shape[a]] for maps in sources]
+    factors = [extract(maps, _first(signal, axes)) for maps, axes in zip(sources, broadcast, strict=True)]
     below = []
-    for index, axes in enumerate(repeated):
+    for index, axes in enumerate(broadcast):
         values = prod(factors[:index] + factors[index + 1 :], start=signal.values)
         below.append(_first(signal, axes).with_values(values.sum(axes, keepdim=True) if axes else values))
     return below
 
 
 def _first(signal: Signal, axes: Sequence[int]) -> Signal:
-    """Return the part of a signal that an input with the given repeated axes corresponds to."""
+    """Return the part of a signal that matches an input which is broadcast along the given axes."""
     values, origins = signal.values, signal.origins.clone()
     for axis in axes:
         values = values.narrow(axis, 0, 1)

@@ -56,7 +56,7 @@ def changed_regions(
         shape = network.shapes[layer.name]
         below = _union(
             [
-                _repeated(regions[source], network.shapes[source], layer, shape)
+                _broadcast_region(regions[source], network.shapes[source], layer, shape)
                 for source in sources[layer.name]
             ]
         )
@@ -70,14 +70,14 @@ def _union(regions: Sequence[ChangedRegion]) -> ChangedRegion:
     return ChangedRegion(starts, torch.stack([region.ends for region in regions]).amax(0))
 
 
-def _repeated(region: ChangedRegion, source: Shape, layer: Layer, shape: Shape) -> ChangedRegion:
-    """Return the region that an input of a join changes: all positions along axes where it is repeated."""
+def _broadcast_region(region: ChangedRegion, source: Shape, layer: Layer, shape: Shape) -> ChangedRegion:
+    """Return the region of a join that an input changes: whole axes where the input is broadcast."""
     if not layer.joins or len(shape) == 1:
         return region
-    repeats = torch.tensor(map_size(source)) != torch.tensor(map_size(shape))
+    is_broadcast = torch.tensor(map_size(source)) != torch.tensor(map_size(shape))
     return ChangedRegion(
-        torch.where(repeats, 0, region.starts),
-        torch.where(repeats, torch.tensor(map_size(shape)), region.ends),
+        torch.where(is_broadcast, 0, region.starts),
+        torch.where(is_broadcast, torch.tensor(map_size(shape)), region.ends),
     )
 
 
@@ -125,16 +125,16 @@ def windows_around(region: ChangedRegion, windows: list[int], size: tuple[int, i
 
 
 def windows_below(network: Network, layer: Layer, source: str, above: WindowBatch) -> WindowBatch:
-    """Return the windows of an input of a layer, in padded maps, that the windows above depend on."""
+    """Return the windows that a layer reads in a padded input to compute the windows `above`."""
     window = layer.window
     if window:
         return WindowBatch(above.origins * torch.tensor(window.stride), window.span(above.size))
     size = map_size(network.shapes[source])
     if len(network.shapes[layer.name]) == 1:
         return WindowBatch(above.origins, size)
-    repeats = torch.tensor(size) != torch.tensor(map_size(network.shapes[layer.name]))
-    rows, columns = torch.where(repeats, 1, torch.tensor(above.size)).tolist()
-    return WindowBatch(torch.where(repeats, 0, above.origins), (rows, columns))
+    is_broadcast = torch.tensor(size) != torch.tensor(map_size(network.shapes[layer.name]))
+    rows, columns = torch.where(is_broadcast, 1, torch.tensor(above.size)).tolist()
+    return WindowBatch(torch.where(is_broadcast, 0, above.origins), (rows, columns))
 
 
 def chunks(

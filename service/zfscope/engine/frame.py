@@ -1,4 +1,4 @@
-"""Frames of units: the squares, of one size per layer, in which a layer's units are displayed."""
+"""Frames of units: squares, of one size per layer, in which units are displayed."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from zfscope.networks.receptive import ReceptiveField, receptive_fields
 class UnitFrame:
     """The frames of a layer's units, in images of `side` x `side` pixels.
 
-    A unit's frame is its receptive field, extended to a square, or the whole image if the field is at least
-    as large.
+    The frame of a unit is its receptive field, extended to a square, or the whole image if the field is at
+    least as large.
     """
 
     field: ReceptiveField
@@ -36,7 +36,7 @@ class UnitFrame:
         if self.is_whole_image:
             return Box(0, 0, self.side, self.side)
         left, top, right, bottom = self.field.box(y, x)
-        # A field that is not square lies in the middle of its frame.
+        # A field that is not square is centred in its frame.
         left, top = left - (self.size - (right - left)) // 2, top - (self.size - (bottom - top)) // 2
         return Box(left, top, left + self.size, top + self.size)
 

@@ -68,7 +68,7 @@ def clip(signal: Signal, rows: int, columns: int) -> Signal:
 
 
 def _trimmed(signal: Signal, rows: int, columns: int) -> Signal:
-    """Crop the outer rows and columns that lie outside the map in every window; keep one at least."""
+    """Crop the outer rows and columns that are outside the map in every window; keep at least one of each."""
     tops, lefts = zip(*signal.origins.tolist(), strict=True)
     height, width = signal.size
     top, left = min(max(0, -max(tops)), height - 1), min(max(0, -max(lefts)), width - 1)
@@ -136,7 +136,7 @@ def _overlap(signal: Signal, row: int, rows: int, columns: int) -> tuple[MapSlic
 
 
 def _common(start: int, extent: int, end: int) -> slice:
-    """Return the part of 0..end that a window covers; empty if it lies outside."""
+    """Return the part of 0..end that a window covers; empty if the window is outside."""
     first = min(max(start, 0), end)
     return slice(first, max(first, min(start + extent, end)))
 

@@ -31,7 +31,7 @@ from zfscope.networks.layers import (
 from zfscope.networks.normalisation import local_response_norm
 from zfscope.networks.windows import Padding
 
-# (weight, bias) of a layer, the bias None if it has none; None for a layer without weights.
+# (weight, bias) of a layer; the bias is None for a layer without biases. None for a layer without weights.
 Weights = tuple[Tensor, Tensor | None] | None
 
 # Maps (layer, inputs, weights) to the output.
@@ -115,7 +115,7 @@ def _clip(layer: Clip, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
     return inputs[0].clamp(layer.low, layer.high)
 
 
-# Activation functions by name: (values, alpha, beta) to values.
+# Activation functions by name. Each maps (values, alpha, beta) to values.
 FUNCTIONS: Mapping[Function, Callable[[Tensor, Any, Any], Tensor]] = {
     "leaky_relu": lambda x, alpha, beta: F.leaky_relu(x, alpha),
     "elu": lambda x, alpha, beta: F.elu(x, alpha),
@@ -148,7 +148,7 @@ def _scale(layer: Scale, inputs: Sequence[Tensor], weights: Weights) -> Tensor:
 
 
 def per_map(values: Tensor, x: Tensor) -> Tensor:
-    """Return one value per map or unit of x, (N, C, ...), in a shape that broadcasts to x."""
+    """Reshape one value per map or unit of x, (N, C, ...), to a shape that broadcasts to x."""
     return values.view(-1, *[1] * (x.dim() - 2))
 
 

@@ -1,4 +1,4 @@
-"""What a layer is: the base class of all kinds, their registry, and tables of functions by kind."""
+"""The base class of layers, the registry of their kinds, and tables of functions by kind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, reduce
@@ -25,8 +25,8 @@ KINDS: dict[str, type["Layer"]] = {}
 class Layer(BaseModel):
     """Base class of all kinds of layers.
 
-    inputs: names of the layer's inputs; empty: the layer before it. A kind is a subclass with a field `kind`
-    that overrides the arithmetic below where it differs.
+    inputs: names of the layer's inputs; empty for the layer before it. A kind is a subclass with a field
+    `kind` that overrides the properties and methods below as needed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +49,7 @@ class Layer(BaseModel):
 
     @property
     def window(self) -> Window | None:
-        """The sliding window; None if a unit depends on a single position, or on all of them."""
+        """The sliding window; None if a unit depends on one position of the input or on all positions."""
         return None
 
     @property
@@ -58,9 +58,9 @@ class Layer(BaseModel):
         return self
 
     def edge_scale(self, source: Shape) -> NDArray[np.float32] | None:
-        """Return factors, (rows, columns), for the output of the unpadded layer, which depend on the edges.
+        """Return factors, (rows, columns), that correct the unpadded layer's output for windows at the edges.
 
-        None: all are 1. source: shape of the input.
+        Returns None if all factors are 1. source: shape of the input.
         """
         return None
 
@@ -74,7 +74,7 @@ class Layer(BaseModel):
         return sources[0]
 
     def parameters(self, source: Shape) -> Mapping[str, Shape]:
-        """Return the shapes of `weight` (first axis: maps or units) and `bias`, as far as there are any."""
+        """Return the shapes of `weight` (first axis: maps or units) and `bias`; empty without weights."""
         return {}
 
     def _require(self, fits: bool, found: object, needed: str) -> None:
@@ -89,7 +89,7 @@ def _layer_adapter(kinds: tuple[type[Layer], ...]) -> TypeAdapter[Layer]:
 
 
 class _AnyKind:
-    """Validates a field as a layer of any kind registered at that time, and serialises it as that kind."""
+    """Validates a field as a layer of any registered kind, and serialises it as that kind."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         written = core_schema.simple_ser_schema("any")
@@ -111,12 +111,12 @@ _R = TypeVar("_R")
 
 
 class KindTable(dict[str, Callable[Concatenate[Any, _P], _R]], Generic[_P, _R]):
-    """Functions (layer, ...) by kind of layer."""
+    """Functions by kind of layer, whose first argument is the layer."""
 
     def row(
         self, kind: type[_L]
     ) -> Callable[[Callable[Concatenate[_L, _P], _R]], Callable[Concatenate[_L, _P], _R]]:
-        """Register the decorated function, whose first argument is a layer of the kind."""
+        """Register the decorated function for a kind of layer."""
 
         def register(function: Callable[Concatenate[_L, _P], _R]) -> Callable[Concatenate[_L, _P], _R]:
             self[kind.model_fields["kind"].default] = function

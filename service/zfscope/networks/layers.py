@@ -1,7 +1,7 @@
 """Kinds of layers as data, with their shape arithmetic; torch is not needed.
 
-Each kind computes by a row in three tables (`networks.forward`, `engine.backward`, `runtimes.onnx.nodes`).
-No other code depends on particular kinds: a new kind is a class, which registers itself, and these rows.
+A kind has a row in each of three tables: `networks.forward`, `engine.backward`, `runtimes.onnx.nodes`. No
+other code depends on particular kinds: a new kind is a class, which registers itself, and these rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,10 +47,11 @@ class _Windowed(Layer):
 
 
 class Conv(_Windowed):
-    """Convolution, with a bias per map unless `bias` is false; incomplete windows are dropped (floor).
+    """Convolution, with a bias per map unless `bias` is false; incomplete windows are dropped.
 
-    dilation: distance between the pixels of a window. groups: each part of the maps is computed from the same
-    part of the input's maps; 1: from all maps, number of maps: from one map each (depthwise).
+    dilation: distance between the pixels of a window. groups: number of equal parts into which input and
+    output maps are divided; each output part is computed from the corresponding input part. With as many
+    groups as maps, the convolution is depthwise.
     """
 
     kind: Literal["conv"] = "conv"
@@ -76,7 +77,7 @@ class Conv(_Windowed):
 
 
 class _Pool(_Windowed):
-    """A pooling layer; `ceil` keeps a last window that extends beyond the edge."""
+    """A pooling layer. rounding: see `Window`."""
 
     rounding: Rounding = "floor"
 
@@ -108,9 +109,9 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """Average pooling. count_include_pad: whether padding counts as zeros; otherwise it is left out.
+    """Average pooling. count_include_pad: whether the mean includes padding, as zeros.
 
-    What a last window covers beyond the padding (`ceil`) is always left out, as in torch and ONNX.
+    Positions that a last window covers beyond the padding (`ceil`) are never included, as in torch and ONNX.
     """
 
     kind: Literal["avg_pool"] = "avg_pool"
@@ -118,8 +119,7 @@ class AvgPool(_Pool):
 
     @property
     def unpadded(self) -> Layer:
-        bare = {"padding": Padding(), "rounding": "floor", "count_include_pad": True}
-        return self.model_copy(update=bare)
+        return self.model_copy(update={"padding": Padding(), "rounding": "floor", "count_include_pad": True})
 
     def edge_scale(self, source: Shape) -> NDArray[np.float32] | None:
         left, top, right, bottom = self.padding if self.count_include_pad else Padding()
@@ -132,7 +132,10 @@ class AvgPool(_Pool):
         return None if (scale == 1).all() else scale
 
     def _axis_scale(self, axis: int, count: int, first: int, end: int) -> NDArray[np.float64]:
-        """Return kernel / (number of a window's positions within first..end), for each of `count` windows."""
+        """Return, for each window, kernel size / number of positions in the mean.
+
+        Positions from `first` up to, but not including, `end` are in the mean.
+        """
         kernel, stride = self.window.kernel[axis], self.window.stride[axis]
         starts = np.arange(count) * stride - (self.padding.left if axis else self.padding.top)
         counted = np.minimum(starts + kernel, end) - np.maximum(starts, first)
@@ -146,7 +149,7 @@ class ReLU(Layer):
 
 
 class Clip(Layer):
-    """Clipping to low..high, each None for no bound; 0..6 is ReLU6."""
+    """Clipping to low..high, either of them None for no bound. The default, 0..6, is ReLU6."""
 
     kind: Literal["clip"] = "clip"
     low: FiniteFloat | None = 0.0
@@ -168,10 +171,10 @@ _CONSTANTS: Mapping[str, int] = {"leaky_relu": 1, "elu": 1, "hard_sigmoid": 2}
 
 
 class Activation(Layer):
-    """An activation function of single values other than ReLU.
+    """An elementwise activation function other than ReLU.
 
-    alpha: slope of `leaky_relu` below zero, limit of `elu`; `hard_sigmoid` is alpha * x + beta, clipped to
-    0..1. Other functions have neither. `gelu` is the exact form, with the error function.
+    alpha: slope of `leaky_relu` below zero, or limit of `elu`. alpha, beta: `hard_sigmoid` is alpha * x +
+    beta, clipped to 0..1. Other functions take neither. `gelu` is the exact form, with the error function.
     """
 
     kind: Literal["activation"] = "activation"
@@ -198,7 +201,7 @@ class PReLU(Layer):
 
 
 class Scale(Layer):
-    """weight * x + bias, per map or unit: batch normalisation of a trained network."""
+    """weight * x + bias, per map or unit: the form of batch normalisation in a trained network."""
 
     kind: Literal["scale"] = "scale"
 
@@ -207,7 +210,7 @@ class Scale(Layer):
 
 
 class SelectMaps(Layer):
-    """Some of the input's maps or units, in the given order: slices, splits, channel shuffles."""
+    """Selects maps or units of the input, in the given order: slices, splits, channel shuffles."""
 
     kind: Literal["select_maps"] = "select_maps"
     maps: tuple[NonNegativeInt, ...] = Field(min_length=1)
@@ -312,7 +315,7 @@ class Add(Layer):
 
 
 class Multiply(Layer):
-    """Multiplies its inputs; axes of size 1 are repeated, as in squeeze-and-excitation."""
+    """Multiplies its inputs; axes of size 1 are broadcast, as in squeeze-and-excitation."""
 
     kind: Literal["multiply"] = "multiply"
     joins: ClassVar[bool] = True

@@ -15,7 +15,7 @@ from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 
 
 class Filters(nn.Module):
-    """The weight and, unless it has none, the bias of a layer, with their names in a state dict.
+    """The weight and the optional bias of a layer, under their names in a state dict.
 
     Convolution weights are stored in channels-last format, the fastest on CPU and GPU.
     """
@@ -164,7 +164,7 @@ def initialise(
 
 
 def _initialise_per_map(filters: Filters) -> None:
-    """Initialise a layer with one weight per map: as the identity, a PReLU with torch's slope of 0.25."""
+    """Initialise a layer with one weight per map: a scale to the identity, a PReLU to a slope of 0.25."""
     filters.weight.fill_(1 if filters.bias is not None else 0.25)
     if filters.bias is not None:
         filters.bias.zero_()

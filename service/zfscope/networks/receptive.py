@@ -13,7 +13,7 @@ from zfscope.networks.windows import Window
 class Span(NamedTuple):
     """Receptive fields along one axis, in pixels.
 
-    size: extent of a field. jump: distance between the fields of adjacent units; 0: all units have the same
+    size: extent of a field. jump: distance between the fields of adjacent units; 0 if all units have the same
     field. start: first pixel of the field of the first unit; negative in padding.
     """
 
@@ -22,7 +22,7 @@ class Span(NamedTuple):
     start: int
 
     def interval(self, index: int) -> tuple[int, int]:
-        """Return first pixel and end of the field of a unit."""
+        """Return the first pixel of a unit's field, and one past the last."""
         first = self.start + self.jump * index
         return first, first + self.size
 
@@ -51,7 +51,7 @@ class ReceptiveField:
 
     @property
     def jump(self) -> int:
-        """Distance between the fields of adjacent units in pixels; 0: all units have the same field."""
+        """Distance between the fields of adjacent units in pixels; 0 if all units have the same field."""
         return max(self.rows.jump, self.columns.jump)
 
     def box(self, y: int, x: int) -> tuple[int, int, int, int]:
@@ -81,15 +81,15 @@ def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
 
 
 def _span_above(layer: Layer, axis: int, below: Sequence[Span], sizes: Sequence[Shape], shape: Shape) -> Span:
-    """Return the fields of a layer along an axis. sizes: rows and columns of the inputs; empty for units."""
+    """Return the fields of a layer along an axis. sizes: rows and columns of each input, () for units."""
     if len(shape) == 1:  # each unit depends on all positions
         extents = [size[axis] if size else 1 for size in sizes]
-        return _union([_whole(span, extent) for span, extent in zip(below, extents, strict=True)])
+        return _union([_cover(span, extent) for span, extent in zip(below, extents, strict=True)])
     if layer.window:
         return _window_above(layer.window, axis, below[0])
     extents = [size[axis] for size in sizes]
-    if len(set(extents)) > 1:  # inputs of size 1 are repeated: each unit depends on all of their fields
-        return _union([_whole(span, extent) for span, extent in zip(below, extents, strict=True)])
+    if len(set(extents)) > 1:  # inputs of size 1 are repeated: each unit depends on them
+        return _union([_cover(span, extent) for span, extent in zip(below, extents, strict=True)])
     return _join(layer, below)
 
 
@@ -102,8 +102,8 @@ def _window_above(window: Window, axis: int, below: Span) -> Span:
     )
 
 
-def _whole(span: Span, extent: int) -> Span:
-    """Return the field that the fields of all units along an axis cover."""
+def _cover(span: Span, extent: int) -> Span:
+    """Return the range that the fields of all units along an axis cover, as the field of a single unit."""
     return Span(span.size + (extent - 1) * span.jump, 0, span.start)
 
 

@@ -1,4 +1,4 @@
-"""Sliding windows of layers, and the arithmetic of their sizes; rows come before columns."""
+"""Sliding windows of layers, and the arithmetic of their sizes. Rows come before columns."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -15,16 +15,16 @@ def pair(extent: int | Pair) -> Pair:
     return (extent, extent) if isinstance(extent, int) else extent
 
 
-def _shortest(extent: int | Pair) -> int | Pair:
+def _collapse(extent: int | Pair) -> int | Pair:
     if isinstance(extent, int):
         return extent
     rows, columns = extent
     return rows if rows == columns else extent
 
 
-# Rows and columns of a window; a single number where they are equal. The form is unique, since networks are
+# Rows and columns of a window, or a single number if they are equal: a unique form, because networks are
 # identified by a hash of their fields.
-Extent = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], AfterValidator(_shortest)]
+Extent = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], AfterValidator(_collapse)]
 
 
 class Padding(NamedTuple):
@@ -52,7 +52,7 @@ class Window(NamedTuple):
 
     @property
     def reach(self) -> Pair:
-        """Rows and columns that a window extends over; with dilation they exceed the kernel's."""
+        """Rows and columns that a window extends over; larger than the kernel with dilation."""
         return self.span((1, 1))
 
     def grid(self, rows: int, columns: int) -> Pair:
@@ -61,10 +61,10 @@ class Window(NamedTuple):
         return self._count(0, rows, top, bottom), self._count(1, columns, left, right)
 
     def _count(self, axis: int, size: int, before: int, after: int) -> int:
-        stride, room = self.stride[axis], size + before + after - self.reach[axis]
-        if room < 0:
+        stride, slack = self.stride[axis], size + before + after - self.reach[axis]
+        if slack < 0:
             return 0
-        count = room // stride + 1
+        count = slack // stride + 1
         # Complete windows leave a remainder. With `ceil`, one more window is kept if it starts before the
         # padding at the end: stride 2, padding 1 (-), windows a, b, c:
         #
@@ -72,12 +72,12 @@ class Window(NamedTuple):
         #              a  a  a                               a  a
         #                    b  b  b                               b  b
         #                          c  c  c kept                          c  c dropped
-        has_remainder = room % stride > 0
+        has_remainder = slack % stride > 0
         starts_inside = count * stride < size + before
         return count + (self.rounding == "ceil" and has_remainder and starts_inside)
 
     def span(self, counts: Pair) -> Pair:
-        """Return rows and columns covered by adjacent windows. counts: number of windows down and across."""
+        """Return the rows and columns that adjacent windows cover. counts: windows down and across."""
         rows, columns = (
             (count - 1) * stride + (kernel - 1) * dilation + 1
             for count, stride, kernel, dilation in zip(

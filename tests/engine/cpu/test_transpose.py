@@ -28,7 +28,7 @@ Variant = Callable[[Tensor, Tensor, Pair], Tensor]
 
 
 def by_phases(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
-    if stride[0] != stride[1]:  # phases need equal strides, which the class checks
+    if stride[0] != stride[1]:  # phases require equal strides; the class selects another variant
         return TransposedFilters(weight, stride)(values)
     return TransposedFilters(weight, stride)._by_phases(values)
 
@@ -90,7 +90,7 @@ def test_values_may_be_non_contiguous_in_any_memory_format(variant: Variant) -> 
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_no_signal_makes_no_picture(variant: Variant) -> None:
+def test_a_zero_signal_yields_zeros(variant: Variant) -> None:
     below = variant(torch.zeros(1, 5, 4, 4, dtype=torch.float64), numbers(5, 3, 3, 3), (2, 2))
     assert below.shape == (1, 3, 9, 9)
     assert not below.any()

@@ -40,7 +40,7 @@ class TransposedConvolution:
 
     @cached_property
     def _transpose(self) -> Callable[[Tensor], Tensor]:
-        """Map signals to the maps below, by the fastest form for the layer's groups and dilation."""
+        """Function from signals to the maps below: the fastest for the layer's groups and dilation."""
         assert self._context.weights is not None
         weight, window = self._context.weights[0], self._window
         groups = self._context.source().shape[1] // weight.shape[1]
@@ -101,7 +101,8 @@ class TransposedFilters:
     def phases(self) -> Tensor:
         """Weights of a forward convolution of stride 1 that computes each phase of the pixels as a map.
 
-        Weights of a forward convolution: (maps below * stride * stride, maps above, rows, columns).
+        Flipped, as for every transposed convolution: (maps below * stride * stride, maps above, rows,
+        columns).
         """
         above, below, height, width = self.weight.shape
         stride = self.stride[0]
@@ -123,7 +124,7 @@ class TransposedFilters:
 
 
 def transpose_dense(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
-    """Multiply every position by all weights at once, and add overlapping contributions below.
+    """Compute the contributions of all positions by one matrix product, and add up those that overlap.
 
     Side 3, stride 2, adjacent units p and q; one product gives the 9 contributions of both:
 
@@ -142,7 +143,7 @@ def transpose_dense(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
 
 
 def transpose_by_tap(values: Tensor, taps: Tensor, stride: Pair) -> Tensor:
-    """Add the filter of every nonzero unit, scaled by its signal, to the maps below.
+    """Add the filters of the nonzero units, scaled by their signal, to the maps below.
 
     Like `transpose_dense`, one filter position at a time, but reads only the weights of nonzero units, here 2
     of 5:
@@ -183,7 +184,7 @@ def transpose_by_filter(values: Tensor, filters: Tensor, maps: int, stride: Pair
     parts = F.embedding_bag(maps_above, filters.flatten(1), starts, mode="sum", per_sample_weights=signal)
     parts = parts.view(seeds, rows, columns, height, span)
     below = _empty_below(values, maps, (height, width), stride)
-    # First along each row: positions that are `apart` do not overlap and are added together.
+    # First add the filters of each row of positions into strips, then the strips into the rows below.
     strips = values.new_zeros(seeds, rows, height, below.shape[3] * maps)
     for first in range(min(apart, columns)):
         under = strips[..., first * right * maps :].unfold(3, span, apart * right * maps)
@@ -195,7 +196,7 @@ def transpose_by_filter(values: Tensor, filters: Tensor, maps: int, stride: Pair
 
 
 def transpose_depthwise(values: Tensor, *, weight: Tensor, window: Window) -> Tensor:
-    """Transpose a convolution of one filter per map: scale the maps by each position of their filters.
+    """Compute a transposed depthwise convolution: add the maps, scaled by each position of their filter.
 
     weight: (maps, height, width).
     """
@@ -218,7 +219,7 @@ def _size_below(values: Tensor, kernel: Sequence[int], stride: Pair) -> Pair:
 
 
 def _strided_view(below: Tensor, values: Tensor, position: Pair, stride: Pair) -> Tensor:
-    """Return a view of the maps below at position (y, x) of the filter, for every position of the values."""
+    """Return a view of the pixels below that position (y, x) of the filter contributes to."""
     (y, x), (down, right), (rows, columns) = position, stride, values.shape[2:]
     return below[:, :, y : y + rows * down : down, x : x + columns * right : right]
 

@@ -81,7 +81,7 @@ def _max_pool(layer: MaxPool, inputs: NodeInputs) -> list[NodeProto]:
     dilated = {"dilations": [*layer.window.dilation]}
     if max(left, right) < width and max(top, bottom) < height:
         return [_node("MaxPool", layer, inputs.names, **dilated, **_window(layer.window, padding))]
-    # ONNX Runtime rejects padding of the kernel's size, which windows with dilation may have.
+    # ONNX Runtime rejects padding of the kernel's size or more, which windows with dilation may have.
     pads, value, padded = (f"{layer.name}/{part}" for part in ("pads", "value", "padded"))
     return [
         _constant(pads, np.array([0, 0, top, left, 0, 0, bottom, right])),
@@ -93,7 +93,7 @@ def _max_pool(layer: MaxPool, inputs: NodeInputs) -> list[NodeProto]:
 
 @NODES.row(AvgPool)
 def _avg_pool(layer: AvgPool, inputs: NodeInputs) -> list[NodeProto]:
-    """Pad like `_max_pool`; what a last window covers beyond the padding is left out by a factor."""
+    """Pad like `_max_pool`; factors exclude positions beyond the padding from the mean."""
     _, rows, columns = inputs.shapes[0]
     window: dict[str, Any] = _window(layer.window, layer.window.whole_padding(rows, columns))
     scale = layer.edge_scale(inputs.shapes[0])
@@ -142,8 +142,8 @@ def _normalise_by_roots(layer: LocalResponseNorm, inputs: NodeInputs) -> list[No
     1e-6.
     """
     (source,), ((maps, _, _),) = inputs.names, inputs.shapes
-    number = np.arange(maps)
-    near = np.abs(number[:, None] - number) <= layer.size // 2
+    index = np.arange(maps)
+    near = np.abs(index[:, None] - index) <= layer.size // 2
     band = np.where(near, layer.alpha / layer.size, 0).astype(np.float32)[..., None, None]
     names = ("band", "k", "squares", "sums", "root", "fourth", "power")
     filters, k, squares, sums, root, fourth, power = (f"{layer.name}/{part}" for part in names)
@@ -209,7 +209,7 @@ _OPERATORS: Mapping[str, str] = {
 
 @NODES.row(Activation)
 def _activation(layer: Activation, inputs: NodeInputs) -> list[NodeProto]:
-    """Write one operator, or several for functions that this opset lacks."""
+    """Use one operator, or several for functions that the opset lacks."""
     if layer.function == "hard_swish":
         factor = f"{layer.name}/factor"
         return [
@@ -219,8 +219,8 @@ def _activation(layer: Activation, inputs: NodeInputs) -> list[NodeProto]:
     if layer.function == "gelu":
         return _gelu(layer, inputs)
     constants = {"alpha": layer.alpha, "beta": layer.beta}
-    stated = {name: value for name, value in constants.items() if value is not None}
-    return [_node(_OPERATORS[layer.function], layer, inputs.names, **stated)]
+    attributes = {name: value for name, value in constants.items() if value is not None}
+    return [_node(_OPERATORS[layer.function], layer, inputs.names, **attributes)]
 
 
 def _gelu(layer: Layer, inputs: NodeInputs) -> list[NodeProto]:
@@ -264,12 +264,15 @@ def _scale(layer: Scale, inputs: NodeInputs) -> list[NodeProto]:
 
 
 def _per_map(layer: Layer, part: str, inputs: NodeInputs) -> tuple[str, list[NodeProto]]:
-    """Return the name of a tensor with one value per map that broadcasts to the input, and its nodes."""
+    """Return the name of a tensor with one value per map that broadcasts to the input, and nodes for it."""
     name, shape = f"{layer.name}.{part}", inputs.shapes[0]
     if len(shape) == 1:
         return name, []
-    column, form = f"{layer.name}/{part}", f"{layer.name}/{part}-shape"
-    nodes = [_constant(form, np.array([-1, 1, 1])), helper.make_node("Reshape", [name, form], [column])]
+    column, target = f"{layer.name}/{part}", f"{layer.name}/{part}-shape"
+    nodes = [
+        _constant(target, np.array([-1, 1, 1])),
+        helper.make_node("Reshape", [name, target], [column]),
+    ]
     return column, nodes
 
 
@@ -288,7 +291,7 @@ def _flatten(layer: Flatten, inputs: NodeInputs) -> list[NodeProto]:
 
 
 @NODES.row(Dropout)
-def _same(layer: Dropout, inputs: NodeInputs) -> list[NodeProto]:
+def _identity(layer: Dropout, inputs: NodeInputs) -> list[NodeProto]:
     return [_node("Identity", layer, inputs.names)]
 
 
