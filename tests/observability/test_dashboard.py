@@ -39,7 +39,7 @@ def test_panels_query_existing_metrics_and_labels(
 ) -> None:
     names = re.findall(r"(?:grpc_server|zfscope|process)_\w+", expression)
     used = [*re.findall(r"by \(([^)]*)\)", expression), *re.findall(r"[{,]\s*(\w+)\s*[!=]", expression)]
-    labels = {label.strip() for names_list in used for label in names_list.split(",")} - _PROMETHEUS_LABELS
+    labels = {label.strip() for group in used for label in group.split(",")} - _PROMETHEUS_LABELS
 
     assert names
     for name in names:
@@ -51,7 +51,7 @@ def test_sums_keep_the_labels_named_in_legends() -> None:
     for panel in PANELS:
         for target in panel["targets"]:
             by: Any = re.findall(r"by \(([^)]*)\)", target["expr"])
-            kept = {label.strip() for names_list in by for label in names_list.split(",")} | {"instance"}
+            kept = {label.strip() for group in by for label in group.split(",")} | {"instance"}
             assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept, panel["title"]
 
 

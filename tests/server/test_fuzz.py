@@ -120,7 +120,7 @@ EVERY_METHOD = [method for name in SERVICES for method in POOL.FindServiceByName
 
 
 @dataclass(frozen=True)
-class Fuzzed:
+class FuzzTarget:
     """A service, with the statuses of its calls and its memory."""
 
     service: ConnectedService
@@ -154,11 +154,11 @@ class Fuzzed:
 
 
 @pytest.fixture
-def fuzzed(connected_service: ConnectedService) -> Fuzzed:
-    return Fuzzed(connected_service)
+def target(connected_service: ConnectedService) -> FuzzTarget:
+    return FuzzTarget(connected_service)
 
 
-def fuzz(fuzzed: Fuzzed, method: Any, seed: Message, *, messages: int) -> None:
+def fuzz(target: FuzzTarget, method: Any, seed: Message, *, messages: int) -> None:
     """Send the given number of mutated requests to a method."""
 
     @settings(
@@ -170,13 +170,13 @@ def fuzz(fuzzed: Fuzzed, method: Any, seed: Message, *, messages: int) -> None:
     )
     @given(mutated(seed))
     def send(data: bytes) -> None:
-        fuzzed.check(method, data)
+        target.check(method, data)
 
     send()
 
 
 def test_mutated_requests_are_client_errors_and_do_not_affect_the_service(
-    fuzzed: Fuzzed, photo: bytes
+    target: FuzzTarget, photo: bytes
 ) -> None:
     valid = seeds(photo)
     requests = [
@@ -186,13 +186,13 @@ def test_mutated_requests_are_client_errors_and_do_not_affect_the_service(
     ]
     for method, request in requests:  # the seeds are valid, except for a missing index
         expected = grpc.StatusCode.NOT_FOUND if method.name in ("TopK", "Evolve") else grpc.StatusCode.OK
-        assert fuzzed.send(method, request.SerializeToString())[0] is expected, method.name
+        assert target.send(method, request.SerializeToString())[0] is expected, method.name
 
     for method, seed in requests:  # one after the other, so that each method gets requests
-        fuzz(fuzzed, method, seed, messages=-(-MESSAGES // len(requests)))
-    warm, last = fuzzed.memory[len(fuzzed.memory) // 4], fuzzed.memory[-1]
-    statuses = ", ".join(f"{name} {' '.join(sorted(codes))}" for name, codes in fuzzed.statuses.items())
+        fuzz(target, method, seed, messages=-(-MESSAGES // len(requests)))
+    warm, last = target.memory[len(target.memory) // 4], target.memory[-1]
+    statuses = ", ".join(f"{name} {' '.join(sorted(codes))}" for name, codes in target.statuses.items())
     print(f"{MESSAGES} messages; {warm:.0f} MiB, then {last:.0f} MiB; {statuses}")  # noqa: T201  (`make fuzz` shows it)
     assert last <= GROWTH_FACTOR * warm + GROWTH_MIB
-    assert fuzzed.service.process.poll() is None
-    assert all(fuzzed.statuses.values())
+    assert target.service.process.poll() is None
+    assert all(target.statuses.values())

@@ -49,7 +49,7 @@ def test_a_version_without_a_name_is_one_of_the_default_model(models: ModelCache
     assert (loaded.model.name, loaded.model.version) == ("tiny", 1)
 
 
-def test_a_lookup_returns_only_loaded_models_and_loads_none(
+def test_get_cached_returns_loaded_models_and_loads_none(
     models: ModelCache, create_runtime: RuntimeFactory
 ) -> None:
     assert models.get_cached("", 1) is None

@@ -145,7 +145,7 @@ def test_an_invalid_value_is_rejected_without_quoting_secrets(
 
 
 @pytest.mark.parametrize("settings", [{"max_deadline_s": 10}, {"max_receive_bytes": 1 << 20}])
-def test_lowering_a_limit_lowers_the_defaults_below_it(settings: dict[str, Any]) -> None:
+def test_defaults_are_reduced_to_a_lower_limit(settings: dict[str, Any]) -> None:
     read_settings(Settings, **settings)
 
 

@@ -25,8 +25,8 @@ def test_a_new_version_is_served_without_a_restart(
 ) -> None:
     monkeypatch.setattr(watch_store, "__defaults__", (0.05,))
     write_tiny(tmp_path, "tiny", 1)
-    wanted = settings.model_copy(update={"store": tmp_path, "default_model": "", "watch": True})
-    service = make_service(wanted)
+    changed = settings.model_copy(update={"store": tmp_path, "default_model": "", "watch": True})
+    service = make_service(changed)
     service.warm_up()
     with Client(service.address) as client:
         assert client.classify(photo).version == 1
@@ -50,7 +50,7 @@ async def test_an_unreadable_store_is_logged_once_and_retried() -> None:
                 raise failure
 
     with capture_logs() as logs:
-        looking = asyncio.create_task(watch_store(Models().refresh, 0.001))
+        watching = asyncio.create_task(watch_store(Models().refresh, 0.001))
         await asyncio.wait_for(done.wait(), 30)
-        looking.cancel()
+        watching.cancel()
     assert [(log["event"], log["reason"]) for log in logs] == [("model store check failed", "gone")] * 2

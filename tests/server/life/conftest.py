@@ -103,21 +103,21 @@ def held(tmp_path: Path) -> Iterator[HeldCall]:
 
 
 @pytest.fixture
-def prompt_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_keepalive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the keepalive times of the client from forty seconds to two."""
     monkeypatch.setattr(channel, "KEEPALIVE_S", 1)
     monkeypatch.setattr(channel, "KEEPALIVE_TIMEOUT_S", 1)
 
 
 @pytest.fixture
-def begin(photo: bytes, held: HeldCall) -> Iterator[Callable[[Client], "Future[Any]"]]:
+def start_analysis(photo: bytes, held: HeldCall) -> Iterator[Callable[[Client], "Future[Any]"]]:
     """Return a function that starts a held analysis and waits until it runs."""
     with ThreadPoolExecutor(4) as pool:
 
-        def begin(client: Client) -> "Future[Any]":
+        def start(client: Client) -> "Future[Any]":
             call = pool.submit(client.analyze, "held", [photo], held.parameters)
             held.wait_for("begun")
             return call
 
-        yield begin
+        yield start
         held.release()

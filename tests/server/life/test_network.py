@@ -13,7 +13,7 @@ from tests.support.netns import SERVER, Cable
 from tests.support.service_process import ROOT, ServiceProcess
 
 
-class Remote:
+class RemoteClient:
     """A client process at the other end of the cable."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
@@ -43,50 +43,52 @@ def cable() -> Iterator[Cable]:
 
 
 @pytest.fixture
-def far(cable: Cable, start_process: Callable[..., ServiceProcess]) -> ServiceProcess:
+def remote_service(cable: Cable, start_process: Callable[..., ServiceProcess]) -> ServiceProcess:
     """A service at one end of the cable."""
     return start_process(cable.server, listen=f"{SERVER}:50051", allow_insecure=True)
 
 
 @pytest.fixture
-def remote(cable: Cable, held: HeldCall, photo: bytes, tmp_path: Path) -> Iterator[Remote]:
+def remote_client(cable: Cable, held: HeldCall, photo: bytes, tmp_path: Path) -> Iterator[RemoteClient]:
     (tmp_path / "photo.png").write_bytes(photo)
     arguments = [f"{SERVER}:50051", str(tmp_path / "photo.png"), held.parameters["folder"]]
     command = [*cable.client, sys.executable, "-m", "tests.support.remote_client", *arguments]
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        yield Remote(process)
+        yield RemoteClient(process)
         process.kill()
 
 
 def test_a_call_fails_on_both_ends_of_a_dead_network_and_is_not_restarted(
-    cable: Cable, far: ServiceProcess, remote: Remote, held: HeldCall
+    cable: Cable, remote_service: ServiceProcess, remote_client: RemoteClient, held: HeldCall
 ) -> None:
-    remote.start("analyze")
+    remote_client.start("analyze")
     held.wait_for("begun")
     cable.cut()
 
-    assert remote.outcome() == "NotReady"
+    assert remote_client.outcome() == "NotReady"
     held.wait_for("cancelled")
-    assert far.wait_for_log("cancelled")["code"] == "CANCELLED"
-    assert remote.call("classify") == "NotReady"
+    assert remote_service.wait_for_log("cancelled")["code"] == "CANCELLED"
+    assert remote_client.call("classify") == "NotReady"
     cable.mend()
 
     held.release()
-    while (outcome := remote.call("classify")) == "NotReady":  # until the client reconnects
+    while (outcome := remote_client.call("classify")) == "NotReady":  # until the client reconnects
         pass
     assert outcome == "result"
-    assert remote.call("analyze") == "result"
+    assert remote_client.call("analyze") == "result"
     assert (held.count("begun"), held.count("done")) == (2, 1)
 
 
-def test_a_half_open_idle_connection_fails_no_call(cable: Cable, far: ServiceProcess, remote: Remote) -> None:
-    assert remote.call("classify") == "result"
+def test_a_half_open_idle_connection_fails_no_call(
+    cable: Cable, remote_service: ServiceProcess, remote_client: RemoteClient
+) -> None:
+    assert remote_client.call("classify") == "result"
     cable.cut()
-    far.send(signal.SIGKILL)  # the client does not learn that its connection is closed
-    far.wait()
-    far.start()
+    remote_service.send(signal.SIGKILL)  # the client does not learn that its connection is closed
+    remote_service.wait()
+    remote_service.start()
     cable.mend()
 
-    assert remote.call("classify") == "result"
+    assert remote_client.call("classify") == "result"

@@ -19,7 +19,7 @@ from tests.support.service_process import ServiceProcess, wait_until
 from zfscope.client import Client
 from zfscope.errors import NotReady
 
-Begin = Callable[[Client], "Future[Any]"]
+StartAnalysis = Callable[[Client], "Future[Any]"]
 CONFIG = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -103,10 +103,10 @@ def proxy(service_process: ServiceProcess, tmp_path: Path) -> Iterator[Proxy]:
 
 
 def test_a_call_fails_when_its_proxy_is_killed_and_its_work_is_cancelled(
-    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin, photo: bytes
+    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, start_analysis: StartAnalysis, photo: bytes
 ) -> None:
     with Client(proxy.address) as client:
-        running = begin(client)
+        running = start_analysis(client)
         proxy.close()
 
         assert type(running.exception(timeout=60)) is NotReady
@@ -121,9 +121,11 @@ def test_a_call_fails_when_its_proxy_is_killed_and_its_work_is_cancelled(
     assert held.count("begun") == 1
 
 
-def test_reloading_a_proxy_fails_no_call(proxy: Proxy, held: HeldCall, begin: Begin, photo: bytes) -> None:
+def test_reloading_a_proxy_fails_no_call(
+    proxy: Proxy, held: HeldCall, start_analysis: StartAnalysis, photo: bytes
+) -> None:
     with Client(proxy.address) as client:
-        running = begin(client)
+        running = start_analysis(client)
         proxy.reload()
         for _ in range(3):
             assert client.classify(photo).model == "tiny"
@@ -134,10 +136,10 @@ def test_reloading_a_proxy_fails_no_call(proxy: Proxy, held: HeldCall, begin: Be
 
 
 def test_a_shutdown_behind_a_proxy_behaves_as_without_one(
-    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin, photo: bytes
+    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, start_analysis: StartAnalysis, photo: bytes
 ) -> None:
     with Client(proxy.address) as client:
-        running = begin(client)
+        running = start_analysis(client)
         service_process.send(signal.SIGTERM)
         service_process.wait_for_log("rejecting requests")
         with pytest.raises(NotReady, match="the service is shutting down; try another replica"):
@@ -157,10 +159,10 @@ def test_a_shutdown_behind_a_proxy_behaves_as_without_one(
 
 
 def test_a_call_of_a_service_killed_behind_a_proxy_is_not_restarted(
-    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, begin: Begin
+    proxy: Proxy, service_process: ServiceProcess, held: HeldCall, start_analysis: StartAnalysis
 ) -> None:
     with Client(proxy.address) as client:
-        running = begin(client)
+        running = start_analysis(client)
         service_process.send(signal.SIGKILL)
 
         assert type(running.exception(timeout=60)) is NotReady

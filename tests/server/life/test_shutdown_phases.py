@@ -15,7 +15,7 @@ from tests.support.service_process import ServiceProcess
 from zfscope.client import Client
 from zfscope.errors import NotReady
 
-Begin = Callable[[Client], "Future[Any]"]
+StartAnalysis = Callable[[Client], "Future[Any]"]
 SHUTTING_DOWN = "the service is shutting down; try another replica"
 
 
@@ -36,10 +36,10 @@ def test_new_calls_are_answered_during_the_lame_duck_phase(
 
 
 def test_after_admission_closes_new_calls_are_rejected_and_running_ones_complete(
-    service_process: ServiceProcess, held: HeldCall, begin: Begin, photo: bytes
+    service_process: ServiceProcess, held: HeldCall, start_analysis: StartAnalysis, photo: bytes
 ) -> None:
     with Client(service_process.address) as client:
-        running = begin(client)
+        running = start_analysis(client)
         service_process.send(signal.SIGTERM)
         assert service_process.wait_for_log("rejecting requests")["requests"] == 1
 
@@ -56,11 +56,11 @@ def test_after_admission_closes_new_calls_are_rejected_and_running_ones_complete
 
 
 def test_a_call_that_exceeds_the_grace_time_fails_and_is_not_restarted(
-    start_process: Callable[..., ServiceProcess], held: HeldCall, begin: Begin
+    start_process: Callable[..., ServiceProcess], held: HeldCall, start_analysis: StartAnalysis
 ) -> None:
     service_process = start_process(grace_s=0.2)
     with Client(service_process.address) as client:
-        running = begin(client)
+        running = start_analysis(client)
         service_process.send(signal.SIGTERM)
 
         failure = running.exception(timeout=60)

@@ -37,7 +37,7 @@ async def test_requests_after_admission_closes_are_rejected() -> None:
         pass
 
 
-async def test_draining_waits_for_admitted_requests() -> None:
+async def test_wait_until_idle_waits_for_admitted_requests() -> None:
     admission, released = AdmissionControl(), asyncio.Event()
     admission.open()
 
@@ -55,7 +55,7 @@ async def test_draining_waits_for_admitted_requests() -> None:
     assert all(request.done() for request in requests)
 
 
-async def test_requests_that_are_cut_off_raise_not_ready_and_leave() -> None:
+async def test_aborted_requests_raise_not_ready_and_leave() -> None:
     admission = open_admission()
 
     async def admitted_request() -> None:
@@ -75,7 +75,7 @@ async def test_requests_that_are_cut_off_raise_not_ready_and_leave() -> None:
     assert admission.admitted == 0
 
 
-async def test_a_request_cancelled_while_it_is_cut_off_is_cancelled() -> None:
+async def test_a_request_aborted_after_its_cancellation_is_cancelled() -> None:
     admission = open_admission()
 
     async def admitted_request() -> None:
@@ -91,7 +91,7 @@ async def test_a_request_cancelled_while_it_is_cut_off_is_cancelled() -> None:
         await request
 
 
-async def test_a_cancelled_request_is_not_cut_off() -> None:
+async def test_a_cancelled_request_leaves() -> None:
     admission = open_admission()
 
     async def admitted_request() -> None:
@@ -107,7 +107,7 @@ async def test_a_cancelled_request_is_not_cut_off() -> None:
     assert admission.admitted == 0
 
 
-async def test_without_requests_draining_ends_at_once() -> None:
+async def test_wait_until_idle_returns_at_once_without_requests() -> None:
     assert await AdmissionControl().wait_until_idle(timeout_s=0)
 
 

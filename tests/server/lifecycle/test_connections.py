@@ -1,4 +1,4 @@
-"""Connections: idle ones are closed, those over the limit are refused with one line in the log."""
+"""Limits of connections: idle ones are closed; those over the limit are refused and logged once."""
 
 import json
 import queue

@@ -106,7 +106,7 @@ async def test_health_is_not_serving_during_a_fault_and_recovers_after_a_pass(
     assert [(entry["event"], entry["reason"]) for entry in log] == [("not serving", str(fault))]
 
 
-async def test_with_by_passes_every_check_is_a_pass(
+async def test_with_full_passes_every_check_is_a_pass(
     start_monitor: Callable[..., HealthMonitor], fake_model: FakeModel, health: HealthService
 ) -> None:
     await start_monitor(full_passes=True).wait_for_first_pass()

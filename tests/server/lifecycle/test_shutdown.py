@@ -1,4 +1,7 @@
-"""Restart of two replicas, one by one, under 16 clients. `benchmarks.shutdown` repeats it."""
+"""Restart of two replicas, one by one, under 16 clients, without and with a health watch.
+
+`benchmarks.shutdown` repeats it.
+"""
 
 from pathlib import Path
 

@@ -93,19 +93,19 @@ def test_a_damaged_model_is_not_ready(
         assert not stub.ModelReady(pb.ModelReadyRequest(name="other")).ready
 
 
-@pytest.mark.parametrize("bad", ["v1", "0", "-1", "1.0", "١", "9" * 5000])
+@pytest.mark.parametrize("invalid", ["v1", "0", "-1", "1.0", "١", "9" * 5000])
 def test_every_method_rejects_an_invalid_version(
-    stub: GRPCInferenceServiceStub, call_error: Callable[..., CallError], bad: str
+    stub: GRPCInferenceServiceStub, call_error: Callable[..., CallError], invalid: str
 ) -> None:
     for call, request in (
-        (stub.ModelReady, pb.ModelReadyRequest(name="tiny", version=bad)),
-        (stub.ModelMetadata, pb.ModelMetadataRequest(name="tiny", version=bad)),
-        (stub.ModelConfig, pb.ModelConfigRequest(name="tiny", version=bad)),
-        (stub.ModelInfer, Request(model_name="tiny", model_version=bad)),
+        (stub.ModelReady, pb.ModelReadyRequest(name="tiny", version=invalid)),
+        (stub.ModelMetadata, pb.ModelMetadataRequest(name="tiny", version=invalid)),
+        (stub.ModelConfig, pb.ModelConfigRequest(name="tiny", version=invalid)),
+        (stub.ModelInfer, Request(model_name="tiny", model_version=invalid)),
     ):
         error = call_error(call, request)
         assert error.code is INVALID
-        assert f"'{bad[:80]}' is invalid; expected an integer of at least 1" in error.message
+        assert f"'{invalid[:80]}' is invalid; expected an integer of at least 1" in error.message
 
 
 def test_server_metadata_has_name_version_and_extensions(stub: GRPCInferenceServiceStub) -> None:

@@ -47,7 +47,7 @@ def test_every_type_can_be_sent_raw() -> None:
 
 
 def test_all_outputs_are_raw_if_one_has_half_precision() -> None:
-    outputs = {"half": np.array([1.5], np.float16), "whole": np.array([1.5], np.float32)}
+    outputs = {"float16": np.array([1.5], np.float16), "float32": np.array([1.5], np.float32)}
     answer = answer_to_wire(TYPED_REQUEST, model="tiny", version=1, outputs=outputs)
 
     assert [output.datatype for output in answer.outputs] == ["FP16", "FP32"]

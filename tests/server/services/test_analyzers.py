@@ -201,9 +201,12 @@ def test_every_invalid_field_is_a_separate_violation(fake_client: Client, photo:
         list(stub_of(fake_client).Analyze(request))
 
     status = rpc_status.from_call(caught.value)
-    bad = error_details_pb2.BadRequest()
-    assert any(detail.Unpack(bad) for detail in status.details)
-    assert [violation.field for violation in bad.field_violations] == ["parameters.steps", "parameters.level"]
+    bad_request = error_details_pb2.BadRequest()
+    assert any(detail.Unpack(bad_request) for detail in status.details)
+    assert [violation.field for violation in bad_request.field_violations] == [
+        "parameters.steps",
+        "parameters.level",
+    ]
 
 
 def test_numbers_that_json_cannot_represent_are_rejected(fake_client: Client, photo: bytes) -> None:

@@ -156,7 +156,7 @@ def test_a_preprocessed_tensor_is_classified_like_the_photo(
     assert client.classify(pixels).classes == client.classify(photo).classes
 
 
-def test_top_limits_the_number_of_classes_and_may_exceed_it(client: Client, photo: bytes) -> None:
+def test_top_limits_the_classes_and_can_exceed_their_number(client: Client, photo: bytes) -> None:
     assert len(client.classify(photo, top=1).classes) == 1
     assert len(client.classify(photo, top=1000).classes) == 4
 

@@ -15,73 +15,73 @@ async def work() -> "asyncio.Future[None]":
 
 
 @pytest.fixture
-async def latest() -> MessageQueue[int]:
+async def messages() -> MessageQueue[int]:
     return MessageQueue()
 
 
-async def read(latest: MessageQueue[int], work: "asyncio.Future[None]") -> list[int]:
-    return [message async for message in latest.read_until(work)]
+async def read(messages: MessageQueue[int], work: "asyncio.Future[None]") -> list[int]:
+    return [message async for message in messages.read_until(work)]
 
 
 async def test_only_the_newest_of_several_unawaited_messages_is_read(
-    latest: MessageQueue[int], work: "asyncio.Future[None]"
+    messages: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
     for number in (1, 2, 3):
-        assert not latest.reader_waiting
-        latest.put(number)
+        assert not messages.reader_waiting
+        messages.put(number)
     await asyncio.sleep(0)
     work.set_result(None)
-    assert await read(latest, work) == [3]
+    assert await read(messages, work) == [3]
 
 
 async def test_an_awaited_message_is_read_before_the_newest(
-    latest: MessageQueue[int], work: "asyncio.Future[None]"
+    messages: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
-    reading = asyncio.create_task(read(latest, work))
+    reading = asyncio.create_task(read(messages, work))
     await asyncio.sleep(0)
-    assert latest.reader_waiting
+    assert messages.reader_waiting
     for number in (1, 2, 3):
-        latest.put(number)
-        assert not latest.reader_waiting
+        messages.put(number)
+        assert not messages.reader_waiting
     work.set_result(None)
     assert await reading == [1, 3]
 
 
 async def test_messages_can_be_put_from_any_thread(
-    latest: MessageQueue[int], work: "asyncio.Future[None]"
+    messages: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
-    async with aclosing(latest.read_until(work)) as messages:
+    async with aclosing(messages.read_until(work)) as stream:
         for number in (1, 2):
-            following = asyncio.ensure_future(anext(messages))
+            following = asyncio.ensure_future(anext(stream))
             await asyncio.sleep(0)
-            assert latest.reader_waiting
-            await asyncio.to_thread(latest.put, number)
+            assert messages.reader_waiting
+            await asyncio.to_thread(messages.put, number)
             assert await following == number
-            assert not latest.reader_waiting
+            assert not messages.reader_waiting
 
 
 async def test_a_cancelled_reader_cancels_the_work(
-    latest: MessageQueue[int], work: "asyncio.Future[None]"
+    messages: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
-    reading = asyncio.create_task(read(latest, work))
+    reading = asyncio.create_task(read(messages, work))
     await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    assert not latest.reader_waiting
+    assert not messages.reader_waiting
     assert work.cancelled()
 
 
 async def test_the_stream_ends_when_the_work_is_done(
-    latest: MessageQueue[int], work: "asyncio.Future[None]"
+    messages: MessageQueue[int], work: "asyncio.Future[None]"
 ) -> None:
-    reading = asyncio.create_task(read(latest, work))
+    reading = asyncio.create_task(read(messages, work))
     await asyncio.sleep(0)
     work.set_result(None)
     assert await reading == []
 
 
-def test_a_pause_is_over_before_it_begins_and_after_its_time() -> None:
+def test_a_cooldown_is_over_before_it_starts_and_after_its_time() -> None:
     now = [10.0]
     cooldown = Cooldown(0.5, clock=lambda: now[0])
     assert cooldown.over

@@ -100,10 +100,13 @@ def test_a_call_is_a_span_in_the_caller_s_trace_with_child_spans(
     assert all(work.start_time_unix_nano <= span.start_time_unix_nano for span in passes)
     assert sum(attributes(span)["zfscope.images"] for span in passes) > 2
 
-    good, bad = (span for span in spans if span.name == "zfscope.v1.ClassificationService/Classify")
-    assert {span.name for span in spans if span.parent_span_id == good.span_id} == {"work", "batch"}
-    assert (attributes(bad)["rpc.grpc.status_code"], attributes(bad)["error.type"]) == (3, "INPUT_ERROR")
-    assert bad.status.code == Status.STATUS_CODE_UNSET  # a client error
+    succeeded, failed = (span for span in spans if span.name == "zfscope.v1.ClassificationService/Classify")
+    assert {span.name for span in spans if span.parent_span_id == succeeded.span_id} == {"work", "batch"}
+    assert (attributes(failed)["rpc.grpc.status_code"], attributes(failed)["error.type"]) == (
+        3,
+        "INPUT_ERROR",
+    )
+    assert failed.status.code == Status.STATUS_CODE_UNSET  # a client error
     lines = {line.get("request_id"): line for line in log}
     assert lines["mine"]["trace_id"] == TRACE
 

@@ -16,7 +16,7 @@ from tests.support.service_process import ServiceProcess
 from zfscope.client import Access, Client, channel
 from zfscope.errors import Cancelled, NotReady
 
-Begin = Callable[[Client], "Future[Any]"]
+StartAnalysis = Callable[[Client], "Future[Any]"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def tls_process(environment: Mapping[str, str], pems: Certificates) -> Iterator[
 
 
 @pytest.fixture(params=["plain", "TLS"])
-def secured(request: pytest.FixtureRequest, pems: Certificates) -> tuple[ServiceProcess, Access]:
+def service_and_access(request: pytest.FixtureRequest, pems: Certificates) -> tuple[ServiceProcess, Access]:
     """A service without or with TLS, and the access that its clients need."""
     if request.param == "plain":
         return request.getfixturevalue("service_process"), Access()
@@ -38,11 +38,11 @@ def secured(request: pytest.FixtureRequest, pems: Certificates) -> tuple[Service
 
 
 def test_a_call_fails_at_once_when_its_service_is_killed(
-    secured: tuple[ServiceProcess, Access], begin: Begin
+    service_and_access: tuple[ServiceProcess, Access], start_analysis: StartAnalysis
 ) -> None:
-    service_process, access = secured
+    service_process, access = service_and_access
     with Client(service_process.address, access=access) as client:
-        running = begin(client)
+        running = start_analysis(client)
         service_process.send(signal.SIGKILL)
 
         assert type(running.exception(timeout=60)) is NotReady
@@ -53,12 +53,12 @@ def test_a_call_of_a_killed_service_is_not_started_by_another_replica(
     service_process: ServiceProcess,
     start_process: Callable[..., ServiceProcess],
     held: HeldCall,
-    begin: Begin,
+    start_analysis: StartAnalysis,
     photo: bytes,
 ) -> None:
     replicas = [service_process, start_process()]
     with Client("ipv4:" + ",".join(replica.address for replica in replicas)) as client:
-        running = begin(client)
+        running = start_analysis(client)
         (running_replica,) = (
             replica for replica in replicas if replica.process.pid in held.processes("begun")
         )
@@ -71,13 +71,13 @@ def test_a_call_of_a_killed_service_is_not_started_by_another_replica(
     assert held.count("begun") == 1
 
 
-@pytest.mark.usefixtures("prompt_client")
+@pytest.mark.usefixtures("short_keepalive")
 def test_a_call_to_a_stopped_service_fails_after_the_keepalive_timeout(
-    secured: tuple[ServiceProcess, Access], held: HeldCall, begin: Begin
+    service_and_access: tuple[ServiceProcess, Access], held: HeldCall, start_analysis: StartAnalysis
 ) -> None:
-    service_process, access = secured
+    service_process, access = service_and_access
     with Client(service_process.address, access=access) as client:
-        running = begin(client)
+        running = start_analysis(client)
         service_process.send(signal.SIGSTOP)
 
         assert type(running.exception(timeout=60)) is NotReady
@@ -86,7 +86,7 @@ def test_a_call_to_a_stopped_service_fails_after_the_keepalive_timeout(
     assert held.count("begun") == 1
 
 
-@pytest.mark.usefixtures("prompt_client")
+@pytest.mark.usefixtures("short_keepalive")
 def test_calls_to_a_stopped_service_fail_and_succeed_after_it_continues(
     service_process: ServiceProcess, photo: bytes, held: HeldCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:

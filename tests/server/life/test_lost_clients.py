@@ -80,10 +80,10 @@ def test_the_work_of_a_call_past_its_deadline_is_cancelled(
 
 
 def test_closing_a_client_cancels_its_analysis(
-    service_process: ServiceProcess, held: HeldCall, begin: Callable[[Client], Any]
+    service_process: ServiceProcess, held: HeldCall, start_analysis: Callable[[Client], Any]
 ) -> None:
     client = Client(service_process.address)
-    running = begin(client)
+    running = start_analysis(client)
     client.close()
 
     assert type(running.exception(timeout=60)) is Cancelled
