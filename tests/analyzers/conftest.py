@@ -49,12 +49,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     write_model(root, manifest_of("tiny", SPEC), network, checkpoints={1: early})
     photos = tmp_path_factory.mktemp("photos")
     for number in range(12):
-        Image.fromarray(blots(number)).save(photos / f"{number:02}.png")
-    model, then = ModelStore(root).load("tiny"), ModelStore(root).load_checkpoint("tiny", 1)
-    for each, name in ((model, "photos"), (then, epoch_index_name("photos", 1))):
-        plan = make_plan(each.network.spec)
-        runtime = create_runtime("torch", each)
-        build_index(each, open_data(photos), plan, indexes_folder(each) / name, runtime=runtime)
+        Image.fromarray(blobs(number)).save(photos / f"{number:02}.png")
+    model, checkpoint = ModelStore(root).load("tiny"), ModelStore(root).load_checkpoint("tiny", 1)
+    for indexed, name in ((model, "photos"), (checkpoint, epoch_index_name("photos", 1))):
+        plan = make_plan(indexed.network.spec)
+        runtime = create_runtime("torch", indexed)
+        build_index(indexed, open_data(photos), plan, indexes_folder(indexed) / name, runtime=runtime)
     return model
 
 
@@ -87,15 +87,15 @@ def store(model: Model) -> ModelStore:
     return ModelStore(root)
 
 
-def blots(seed: int, width: int = 60, height: int = 48) -> "np.ndarray":
+def blobs(seed: int, width: int = 60, height: int = 48) -> "np.ndarray":
     small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return np.array(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
 
 
 @pytest.fixture
 def photo() -> "np.ndarray":
-    """Random blots, uint8 (48, 60, 3), which activate every map."""
-    return blots(7)
+    """Random blobs, uint8 (48, 60, 3), which activate every map."""
+    return blobs(7)
 
 
 @pytest.fixture
@@ -106,10 +106,10 @@ def context(model: Model, photo: "np.ndarray", store: ModelStore) -> Context:
 
 @pytest.fixture
 def with_photos() -> Callable[[Context, int], Context]:
-    """Function that returns a context with this number of photos, all different; the first is `photo`."""
+    """Returns a context with the given number of photos, all different; the first is `photo`."""
 
     def make(context: Context, count: int) -> Context:
-        photos = [blots(7 + number) for number in range(count)]
+        photos = [blobs(7 + number) for number in range(count)]
         steps = context.model.preprocessing
         return replace(context, images=tuple(prepare(photo, steps) for photo in photos))
 
@@ -124,23 +124,23 @@ def plain_context(context: Context) -> Context:
 
 @pytest.fixture
 def cancelled_context(context: Context) -> Context:
-    def gone() -> None:
+    def cancel() -> None:
         raise Cancelled("the call was cancelled")
 
-    return replace(context, check_cancelled=gone)
+    return replace(context, check_cancelled=cancel)
 
 
 def write_checkpoint(path: Path, seed: int, *, dead: int | None = None, noise: float = 0) -> Path:
-    """Write the convolutional layers of a network with random weights, as a checkpoint of training has them.
+    """Write the convolutional layers of a network with random weights, like a checkpoint of training.
 
-    dead: a map of conv5 that is never active. noise: what is added to the weights, times normal numbers.
+    dead: a map of conv5 that is never active. noise: standard deviation of noise added to the weights.
     """
     network = build(SPEC, generator=torch.Generator().manual_seed(seed)).requires_grad_(False)
     if dead is not None:
         network.filters["conv5"].bias[dead] = -100
-    other = torch.Generator().manual_seed(5)
+    noise_generator = torch.Generator().manual_seed(5)
     tensors = {
-        f"{name}.{part}": tensor + noise * torch.randn(tensor.shape, generator=other)
+        f"{name}.{part}": tensor + noise * torch.randn(tensor.shape, generator=noise_generator)
         for name, filters in network.filters.items()
         if name.startswith("conv")
         for part, tensor in filters.state_dict().items()

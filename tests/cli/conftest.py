@@ -84,9 +84,9 @@ def write() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A photo of 60 x 48 pixels."""
-    blots = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    path = tmp_path_factory.mktemp("photos") / "blots.png"
-    Image.fromarray(blots).resize((60, 48), Image.Resampling.BICUBIC).save(path)
+    blobs = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("photos") / "blobs.png"
+    Image.fromarray(blobs).resize((60, 48), Image.Resampling.BICUBIC).save(path)
     return path
 
 

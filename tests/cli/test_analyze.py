@@ -56,8 +56,8 @@ def test_pictures_and_tensors_are_written_to_a_folder(
     rows = answer["tables"]["projections"]
     assert len(rows) == 2
     assert sorted(answer["files"]) == sorted(map(str, out.glob("[!.]*")))
-    assert (out / f"blots-{rows[0]['picture']}.png").read_bytes().startswith(b"\x89PNG")
-    assert np.load(out / "blots-projections.npy").shape == (2, 3, 32, 32)
+    assert (out / f"blobs-{rows[0]['picture']}.png").read_bytes().startswith(b"\x89PNG")
+    assert np.load(out / "blobs-projections.npy").shape == (2, 3, 32, 32)
 
 
 def test_text_output_has_the_tables(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_transformations_and_their_values_are_options(
         (n, *step) for n in (0, 1) for step in (("vertical", -6), ("vertical", 0), ("scale", 1.5))
     ]
     assert [row["chosen"] for row in answer["tables"]["photos"]] == ["given", "likeliest"]
-    assert answer["files"] == [str(tmp_path / "out" / "blots-invariance.png")]
+    assert answer["files"] == [str(tmp_path / "out" / "blobs-invariance.png")]
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_boxes_of_parts_are_read_from_a_file(
     nose, control = answer["tables"]["correspondence"]
     assert nose == {"part": "nose", "layer": "fc6", "mean": 0, "deviation": 0, "pairs": 1}
     assert (control["part"], control["pairs"]) == ("random", 2)
-    assert answer["files"] == [str(tmp_path / "out" / "blots-correspondence.png")]
+    assert answer["files"] == [str(tmp_path / "out" / "blobs-correspondence.png")]
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_masks_are_read_from_files(
     answer = json.loads(run("analyze", *arguments).stdout)
 
     assert answer["numbers"] == {"windows": 2}
-    assert np.load(out / "blots-windows.npy").tolist() == [[0, 0, 32, 16], [6, 9, 15, 15]]
-    values = np.load(out / "blots-values.npy")[0]
-    heat = np.load(out / "blots-photo-value-maps.npy")[0]
+    assert np.load(out / "blobs-windows.npy").tolist() == [[0, 0, 32, 16], [6, 9, 15, 15]]
+    values = np.load(out / "blobs-values.npy")[0]
+    heat = np.load(out / "blobs-photo-value-maps.npy")[0]
     assert heat[5, 20] == pytest.approx(values[0])
     assert heat[20, 35] == pytest.approx(values[1])
     assert heat[20, 25] == pytest.approx(values.mean())

@@ -15,7 +15,7 @@ LABELS = {"ant", "bee", "church", "dog"}
 def test_text_output_is_a_table_of_classes(run: Run, photo: Path) -> None:
     result = run("classify", photo, "--top", 2)
     assert result.code == 0
-    assert "blots.png, by tiny version 2" in result.stdout
+    assert "blobs.png, by tiny version 2" in result.stdout
     assert sum(label in result.stdout for label in LABELS) == 2
 
 

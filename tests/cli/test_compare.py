@@ -93,8 +93,8 @@ def test_comparisons_with_another_model_are_kept(
             result = run(*command)
             assert result.code == 0, result.stderr
             names += [Path(file).name for file in json.loads(result.stdout)["files"]]
-    first = ["architectures.png", "blots-architectures.png"]
-    assert names == [*first, "a-v1-c_1-architectures.png", "blots-a-v1-c-architectures.png", *first]
+    first = ["architectures.png", "blobs-architectures.png"]
+    assert names == [*first, "a-v1-c_1-architectures.png", "blobs-a-v1-c-architectures.png", *first]
 
 
 def test_a_broken_photo_of_a_folder_is_replaced_by_the_next_one(tmp_path: Path) -> None:

@@ -52,10 +52,10 @@ size = 64
 
 def write_photo(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    blots = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    blobs = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     kind = {".png": "PNG", ".webp": "WEBP"}.get(path.suffix, "JPEG")
     with path.open("wb") as file:
-        Image.fromarray(blots).resize((44, 40), Image.Resampling.BICUBIC).save(file, kind)
+        Image.fromarray(blobs).resize((44, 40), Image.Resampling.BICUBIC).save(file, kind)
 
 
 @pytest.fixture

@@ -61,9 +61,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos of the model's classes, some with names that are hard to print."""
     root = tmp_path_factory.mktemp("photos")
     for number, name in enumerate(("n0/a.png", "n0/:cat: [red].png", "n1/\u7a93\xe9.png", "n1/b.png")):
-        blots = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        blobs = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         (root / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(blots).resize((60, 48), Image.Resampling.BICUBIC).save(root / name)
+        Image.fromarray(blobs).resize((60, 48), Image.Resampling.BICUBIC).save(root / name)
     shutil.copy(root / "n1" / "b.png", os.fsencode(root / "n1") + b"/caf\xe9.png")
     return root
 

@@ -19,13 +19,13 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Five photos of random blots for each of two of the model's four classes."""
+    """Five photos of random blobs for each of two of the model's four classes."""
     generator = np.random.default_rng(3)
     for label in ("n0", "n2"):
         (tmp_path / "val" / label).mkdir(parents=True)
         for number in range(5):
-            blots = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-            photo = Image.fromarray(blots).resize((44, 40), Image.Resampling.BICUBIC)
+            blobs = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            photo = Image.fromarray(blobs).resize((44, 40), Image.Resampling.BICUBIC)
             photo.save(tmp_path / "val" / label / f"{number}.png")
     return tmp_path / "val"
 

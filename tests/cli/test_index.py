@@ -30,8 +30,8 @@ def photos(tmp_path: Path) -> Path:
     for label in ("n0", "n2"):
         (tmp_path / "Val Photos" / label).mkdir(parents=True)
         for number in range(5):
-            blots = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-            photo = Image.fromarray(blots).resize((44, 40), Image.Resampling.BICUBIC)
+            blobs = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            photo = Image.fromarray(blobs).resize((44, 40), Image.Resampling.BICUBIC)
             photo.save(tmp_path / "Val Photos" / label / f"{number}.png")
     (tmp_path / "Val Photos" / "n2" / "broken.jpg").write_text("not a photo")
     return tmp_path / "Val Photos"

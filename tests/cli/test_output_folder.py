@@ -170,10 +170,10 @@ def test_a_command_keeps_two_photos_with_the_same_name_apart(run: Run, photo: Pa
     for path, top in ((photo, 3), (other, 2), (photo, 1)):
         answer = json.loads(run("project", path, "--top", top, "--out", tmp_path / "out", "--json").stdout)
         sheets.append(Path(answer["sheet"]).name)
-    assert sheets == ["blots-conv5.png", "blots-2-conv5.png", "blots-conv5.png"]
+    assert sheets == ["blobs-conv5.png", "blobs-2-conv5.png", "blobs-conv5.png"]
     names = [path.name for path in (tmp_path / "out").glob("[!.]*")]
-    assert sum(name.startswith("blots-2-conv5-") for name in names) == 2
-    assert sum(name.startswith("blots-conv5-") for name in names) == 1
+    assert sum(name.startswith("blobs-2-conv5-") for name in names) == 2
+    assert sum(name.startswith("blobs-conv5-") for name in names) == 1
 
 
 def test_several_commands_can_share_a_folder(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -182,5 +182,5 @@ def test_several_commands_can_share_a_folder(run: Run, photo: Path, tmp_path: Pa
     run("analyze", "project", photo, "--layer", "conv4", "--top", 1, "--out", out)
     run("analyze", "occlude", photo, "--window", 16, "--stride", 16, "--out", out)
     names = {path.name for path in out.glob("[!.]*")}
-    assert {"blots-conv3.png", "blots-conv4-sheet.png", "blots-occlusion.png"} <= names
+    assert {"blobs-conv3.png", "blobs-conv4-sheet.png", "blobs-occlusion.png"} <= names
     assert len(names) == 5

@@ -27,7 +27,7 @@ def test_a_picture_per_unit_and_a_sheet_are_written(run: Run, photo: Path, tmp_p
     out = tmp_path / "deep" / "out"
     result = run("project", photo, "--top", 3, "--out", out)
     assert result.code == 0
-    assert f"Sheet of all projections: {out / 'blots-conv5.png'}" in result.stdout
+    assert f"Sheet of all projections: {out / 'blobs-conv5.png'}" in result.stdout
     pictures = visible_files(out)
     assert len(pictures) == 4
     for name in pictures:
@@ -45,8 +45,8 @@ def test_json_output_is_one_object_with_the_files(run: Run, photo: Path, tmp_pat
     assert strongest["activation"] >= second["activation"] > 0
     assert strongest["layer"] == "conv3"
     assert set(strongest["receptive_field"]) == {"x0", "y0", "x1", "y1"}
-    assert Path(answer["sheet"]).name == "blots-conv3.png"
-    expected = f"blots-conv3-{strongest['map']}-{strongest['y']}-{strongest['x']}.png"
+    assert Path(answer["sheet"]).name == "blobs-conv3.png"
+    expected = f"blobs-conv3-{strongest['map']}-{strongest['y']}-{strongest['x']}.png"
     assert Path(strongest["picture"]) == tmp_path / "out" / expected
     assert strongest["tensor"] is None
 
@@ -86,8 +86,8 @@ def test_a_unit_of_a_fully_connected_layer_has_no_position(run: Run, photo: Path
     result = run("project", photo, "--layer", "fc6", "--unit", "2", "--out", out, "--tensors", "--control")
     assert "fc6 map 2 " in result.stdout
     names = ("fc6.png", "fc6-2.png", "fc6-2.npy", "fc6-2-control.npy")
-    assert visible_files(out) == sorted(f"blots-{name}" for name in names)
-    assert np.load(out / "blots-fc6-2.npy").shape == (3, 32, 32)
+    assert visible_files(out) == sorted(f"blobs-{name}" for name in names)
+    assert np.load(out / "blobs-fc6-2.npy").shape == (3, 32, 32)
 
 
 @pytest.mark.parametrize("remote", [False, True])
@@ -119,7 +119,7 @@ def test_pictures_of_another_model_are_kept_under_its_name(run: Run, photo: Path
     first = json.loads(run(*command, "--json").stdout)["sheet"]
     before = Path(first).read_bytes()
     other = json.loads(run(*command, "--version", "1", "--json").stdout)["sheet"]
-    assert [Path(each).name for each in (first, other)] == ["blots-conv2.png", "blots-tiny-v1-conv2.png"]
+    assert [Path(each).name for each in (first, other)] == ["blobs-conv2.png", "blobs-tiny-v1-conv2.png"]
     assert Path(first).read_bytes() == before
     assert json.loads(run(*command, "--json").stdout)["sheet"] == first
 

@@ -21,7 +21,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def photos(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve photos, indexed as `blots` with version 1 of the model `tiny`."""
+    """Twelve photos, indexed as `blobs` with version 1 of the model `tiny`."""
     folder = tmp_path_factory.mktemp("top-k") / "photos"
     for number in range(12):
         drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -31,7 +31,7 @@ def photos(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = ModelStore(store).load("tiny", 1)
     plan = make_plan(model.network.spec, ["conv1", "conv5", "relu5"])
     runtime = create_runtime("torch", model)
-    build_index(model, open_data(folder), plan, indexes_folder(model) / "blots", runtime=runtime)
+    build_index(model, open_data(folder), plan, indexes_folder(model) / "blobs", runtime=runtime)
     return folder
 
 
@@ -109,11 +109,11 @@ def test_a_dead_map_is_marked_as_dead(capsys: pytest.CaptureFixture[str]) -> Non
         ),
         (
             ["--version", 1, "--index", "val"],
-            "index 'val' of model 'tiny' version 1 not found .*; available: blots",
+            "index 'val' of model 'tiny' version 1 not found .*; available: blobs",
         ),
         (
             ["--version", 1, "--layer", "norm1"],
-            "'norm1' is not in index 'blots', which has conv1, conv5, relu5",
+            "'norm1' is not in index 'blobs', which has conv1, conv5, relu5",
         ),
         (["--version", 1, "--maps", "0,12"], "no map 12 in layer 'conv5'; maps run from 0 to 11"),
         (

@@ -37,8 +37,8 @@ def write_data(root: Path) -> Path:
     for label in ("n01", "n02"):
         (root / "photos" / label).mkdir(parents=True)
         for number in range(2):
-            blots = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-            photo = Image.fromarray(blots).resize((64, 64), Image.Resampling.BICUBIC)
+            blobs = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            photo = Image.fromarray(blobs).resize((64, 64), Image.Resampling.BICUBIC)
             photo.save(root / "photos" / label / f"{number}.png")
     (root / "few.toml").write_text(RECIPE)
     (root / "labels.txt").write_text("n01 red bus\n\nn02 cat\n")

@@ -122,10 +122,10 @@ def client(address: str) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photo of the guide, in a separate folder: blots, which activate every map."""
+    """The photo of the guide, in a separate folder: blobs, which activate every map."""
     path = tmp_path_factory.mktemp("photos") / "photo.jpg"
-    blots = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    Image.fromarray(blots).resize((60, 48), Image.Resampling.BICUBIC).save(path)
+    blobs = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(blobs).resize((60, 48), Image.Resampling.BICUBIC).save(path)
     return path
 
 

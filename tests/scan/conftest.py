@@ -59,8 +59,8 @@ def write_tiny(store: Path, *, seed: int = 0, version: int = 1) -> Path:
     return write_model(store, manifest, network)
 
 
-def blots(seed: int, *, size: tuple[int, int] = (44, 40), grey: bool = False) -> Image.Image:
-    """Return a photo of soft blots. size: width and height."""
+def blobs(seed: int, *, size: tuple[int, int] = (44, 40), grey: bool = False) -> Image.Image:
+    """Return a photo of soft blobs. size: width and height."""
     pixels = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     photo = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
     return photo.convert("L") if grey else photo
@@ -71,14 +71,14 @@ def write_photos(root: Path) -> Path:
     for folder in "abc":
         (root / folder).mkdir(parents=True)
     for number in range(12):
-        blots(number).save(root / "a" / f"{number:02}.png")
-        blots(100 + number, size=(40, 61), grey=number % 3 == 0).save(root / "b" / f"{number:02}.JPG")
-        blots(200 + number, size=(90, 37)).save(root / "c" / f"{number:02}.webp", quality=90)
-    blots(300).convert("P").save(root / "loose.gif")
+        blobs(number).save(root / "a" / f"{number:02}.png")
+        blobs(100 + number, size=(40, 61), grey=number % 3 == 0).save(root / "b" / f"{number:02}.JPG")
+        blobs(200 + number, size=(90, 37)).save(root / "c" / f"{number:02}.webp", quality=90)
+    blobs(300).convert("P").save(root / "loose.gif")
     for twin in ("a/twin.png", "b/twin.png", "c/twin.png"):
-        blots(301).save(root / twin)
+        blobs(301).save(root / twin)
     whole = io.BytesIO()
-    blots(302).save(whole, "JPEG")
+    blobs(302).save(whole, "JPEG")
     (root / "b" / "text.jpg").write_text("no photo")
     (root / "b" / "cut.jpg").write_bytes(whole.getvalue()[:-200])
     (root / "b" / "empty.png").touch()
@@ -127,7 +127,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def draw() -> Callable[..., Image.Image]:
     """Return a photo drawn from a seed."""
-    return blots
+    return blobs
 
 
 @pytest.fixture

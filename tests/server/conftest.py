@@ -205,7 +205,7 @@ def call_error() -> Callable[..., CallError]:
 
 @pytest.fixture(scope="session")
 def make_photo() -> Callable[..., bytes]:
-    """Return a function that encodes a photo of random blots, which activate every map."""
+    """Return a function that encodes a photo of random blobs, which activate every map."""
 
     def make(width: int = 60, height: int = 48, *, kind: str = "PNG") -> bytes:
         small = np.random.default_rng(7).integers(0, 256, (6, 8, 3), dtype=np.uint8)

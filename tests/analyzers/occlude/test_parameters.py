@@ -1,0 +1,102 @@
+"""Invalid parameters of the analyzer `occlude`."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.analyzers.occlude.conftest import OCCLUDE, analyze, box, mask_file
+from zfscope.analysis.contract import Context
+from zfscope.analysis.run import read_params
+from zfscope.errors import InputError, NotFound
+from zfscope_analyzers.occlude import setup
+
+GOOD_MASK = mask_file(np.ones((48, 60), bool))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "field", "message"),
+    [
+        (
+            {"window": 33},
+            InputError,
+            "window",
+            "window is 33; allowed: 1 to 32 \\(the network reads 32 x 32 pixels\\)",
+        ),
+        ({"window": 0}, InputError, "window", "window is 0"),
+        ({"window": -4}, InputError, "window", "window is -4"),
+        ({"stride": 0}, InputError, "stride", "stride is 0"),
+        ({"window": 5, "stride": 8}, InputError, "stride", "stride 8 is larger than window 5"),
+        ({"window": 0, "stride": 8}, InputError, "window", "window is 0"),
+        ({"stride": 9}, InputError, "stride", "stride 9 is larger than window 8: some pixels would"),
+        (
+            {"classes": ["ant", "wolf"]},
+            NotFound,
+            r"classes\[1\]",
+            "label 'wolf' not found; this model has 'ant'",
+        ),
+        ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
+        ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found"),
+        ({"map": 12}, NotFound, "map", "no map 12 in layer 'relu5'; map runs from 0 to 11"),
+        (
+            {"boxes": [{"x0": 3, "y0": 3, "x1": 3, "y1": 9}]},
+            InputError,
+            r"boxes\[0\]",
+            "the box is empty: x0 has to be less than x1",
+        ),
+        ({"masks": ["nose.png"]}, InputError, r"masks\[0\]", "not valid base64"),
+        (
+            {"masks": [b"not an image"]},
+            InputError,
+            r"masks\[0\]",
+            r"masks\[0\] is not an image: it starts with 6e 6f",
+        ),
+        (
+            {"masks": [GOOD_MASK, mask_file(np.ones((60, 48), bool))]},
+            InputError,
+            r"masks\[1\]",
+            r"masks\[1\] is 48 x 60 pixels; the photo is 60 x 48",
+        ),
+        (
+            {"masks": [GOOD_MASK, GOOD_MASK, mask_file(np.zeros((48, 60), bool))]},
+            InputError,
+            r"masks\[2\]",
+            r"masks\[2\] has no occluded pixel within .* the network sees, \(8.66667, 2.66667\) to",
+        ),
+        ({"control_down_to": "conv9"}, NotFound, "control_down_to", "layer 'conv9' not found"),
+        ({"control_down_to": "fc6"}, InputError, "control_down_to", "which comes after 'relu5'"),
+        ({"masks": [GOOD_MASK] * 257}, InputError, "masks", "at most 256 items"),
+        (
+            {"masks": [GOOD_MASK], "boxes": [{"x0": 20, "y0": 10, "x1": 30, "y1": 20}]},
+            InputError,
+            "boxes",
+            "masks are set too; set only one of them",
+        ),
+        ({"boxes": [box(3, 3, float("inf"), 9)]}, InputError, r"boxes\[0\].x1", "finite"),
+        (
+            {"boxes": [{"x0": 0, "y0": 0, "x1": 2, "y1": 2}]},
+            InputError,
+            r"boxes\[0\]",
+            "outside of the part of the photo that the network sees",
+        ),
+    ],
+)
+def test_invalid_regions_are_rejected_before_any_pass(
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict[str, Any],
+    error: type[Exception],
+    field: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr(setup, "trace", None)
+    with pytest.raises(error, match=message) as caught:
+        analyze(context, **parameters)
+    assert re.fullmatch(field, caught.value.field)
+
+
+def test_the_default_stride_must_not_exceed_a_small_window() -> None:
+    with pytest.raises(InputError, match="stride 8 is larger than window 4") as caught:
+        read_params(OCCLUDE, {"window": 4})
+    assert caught.value.field == "stride"
