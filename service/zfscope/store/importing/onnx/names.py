@@ -1,0 +1,106 @@
+"""Names of layers, from what exporters write: scopes of modules, names of weights, paths of nodes."""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import GraphProto, NodeProto
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_PARAMETER = re.compile(r"(.+)\.(weight|bias|kernel|gamma)")
+_GENERATED = re.compile(r"^(onnx::|val_|_val|t_)")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a layer comes from: the path of its module, and its operator in lower case."""
+
+    path: tuple[str, ...]
+    operator: str
+
+
+class Origins:
+    """Origins of the nodes of a simplified graph, found in the graph before simplification.
+
+    Simplification drops the metadata of nodes and the names of fused weights. Nodes are matched by name, or
+    by the tensor that they write.
+    """
+
+    def __init__(self, original: GraphProto) -> None:
+        counts = Counter(node.name for node in original.node)
+        self._by_name = {node.name: node for node in original.node if node.name and counts[node.name] == 1}
+        self._by_output = {output: node for node in original.node for output in node.output}
+
+    def of(self, node: NodeProto) -> Origin:
+        """Return the origin of a node of the simplified graph."""
+        original = self._by_name.get(node.name) or self._by_output.get(node.output[0]) or node
+        if original.op_type != node.op_type:
+            original = self._by_output.get(node.output[0]) or original
+        return Origin(_path(original), node.op_type.lower())
+
+
+def _path(node: NodeProto) -> tuple[str, ...]:
+    """Return the path of a node's module: from its weight, the exporter's scope, its name, or its output.
+
+    The weight comes first: a convolution that the exporter fused with its normalisation has the scope of the
+    latter.
+    """
+    for name in node.input[1:]:
+        parameter = _PARAMETER.fullmatch(name)
+        if parameter and not _GENERATED.match(name):
+            return tuple(parameter[1].split("."))
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "")
+    if scopes:
+        *modules, _ = ast.literal_eval(scopes)
+        return tuple(modules[-1].replace("@", "_").split(".")) if modules and modules[-1] else ()
+    if "/" in node.name:
+        return _joined(node.name.strip("/").split("/")[:-1])
+    return _joined((node.name or node.output[0]).split("/"))
+
+
+def _joined(parts: Sequence[str]) -> tuple[str, ...]:
+    """Return the parts of a path; children of a list repeat its name: layer1/layer1.0 is layer1.0."""
+    path: list[str] = []
+    for part in parts:
+        if path and part.startswith(f"{'.'.join(path[-1:])}."):
+            path += part.split(".")[len(path[-1].split(".")) :] if "." in path[-1] else part.split(".")[1:]
+        else:
+            path += part.split(".")
+    return tuple(path)
+
+
+def choose_names(origins: Mapping[str, Origin], *, reserved: Sequence[str] = ()) -> Mapping[str, str]:
+    """Return a unique layer name for each key, in order of evaluation.
+
+    A module that contains no other gives its name to its last layer, which is its output; its earlier layers
+    have their operator added. So have operators that a module with others inside applies itself.
+    """
+    paths = {origin.path for origin in origins.values()}
+    parents = {path[:depth] for path in paths for depth in range(len(path))}
+    last = {origin.path: key for key, origin in origins.items()}
+    operators = {path: {o.operator for o in origins.values() if o.path == path} for path in paths}
+    taken = Counter(reserved)
+    names = {}
+    for key, origin in origins.items():
+        is_module = bool(origin.path) and origin.path not in parents
+        bare = is_module and (last[origin.path] == key or len(operators[origin.path]) == 1)
+        names[key] = _unique(_valid(origin.path if bare else (*origin.path, origin.operator)), taken)
+    return names
+
+
+def _valid(path: Sequence[str]) -> str:
+    """Return a path as a valid layer name."""
+    parts = [re.sub(r"[^A-Za-z0-9_-]+", "_", part).strip("_") for part in path]
+    name = ".".join(part for part in parts if part) or "layer"
+    return name if name[0].isalpha() else f"layer{'' if name[0] == '_' else '_'}{name}"
+
+
+def _unique(name: str, taken: Counter[str]) -> str:
+    unique, number = name, 0
+    while taken[unique]:
+        number += 1
+        unique = f"{name}_{number}"
+    taken[unique] += 1
+    return unique

@@ -1,0 +1,105 @@
+"""Reading ONNX files of unknown origin: what cannot be imported is rejected before anything runs."""
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
+
+# Operators of these domains are ONNX's own.
+_DOMAINS = ("", "ai.onnx")
+
+_CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+
+
+def read_model(path: Path) -> ModelProto:
+    """Read an ONNX file. Raises ValueError, naming what is wrong, for one that cannot be imported."""
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+    except DecodeError as error:
+        raise ValueError("not an ONNX file, or truncated") from error
+    if not model.graph.node:
+        raise ValueError("not an ONNX file: it has no graph")
+    for graph in graphs(model.graph):
+        for node in graph.node:
+            _check_domain(node)
+        for tensor in tensors(graph):
+            _check_tensor(tensor)
+    return model
+
+
+def graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """Yield a graph and those inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield from graphs(attribute.g)
+            for inner in attribute.graphs:
+                yield from graphs(inner)
+
+
+def describe(node: NodeProto) -> str:
+    """Return a node as messages name it: its operator, and its name or else its output."""
+    return f"{node.op_type} '{node.name or ', '.join(node.output)}'"
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """Return the attributes of a node by name."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Yield all constant tensors of a graph."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
+
+
+def check_control_flow(graph: GraphProto) -> None:
+    """Raise ValueError if what a graph runs depends on its input."""
+    for node in graph.node:
+        if node.op_type in _CONTROL_FLOW:
+            raise ValueError(
+                f"{describe(node)} is control flow; only graphs that always run the same operators can be "
+                "imported: export the model in evaluation mode, without scripting"
+            )
+
+
+def _check_domain(node: NodeProto) -> None:
+    if node.domain not in _DOMAINS:
+        raise ValueError(
+            f"{describe(node)} is an operator of the domain '{node.domain}'; only ONNX's own can be imported"
+        )
+
+
+def _check_tensor(tensor: TensorProto) -> None:
+    name = tensor.name or "(without a name)"
+    if tensor.data_location == TensorProto.EXTERNAL:
+        raise ValueError(
+            f"tensor '{name}' is stored in another file; save the model as one file "
+            "(torch.onnx.export(..., external_data=False))"
+        )
+    size = prod(tensor.dims) * _bytes_per_value(tensor)
+    if size != _stored_bytes(tensor):
+        raise ValueError(
+            f"tensor '{name}' of shape {tuple(tensor.dims)} should have {size:,} bytes, but has "
+            f"{_stored_bytes(tensor):,}; the file is damaged"
+        )
+
+
+def _bytes_per_value(tensor: TensorProto) -> int:
+    return int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def _stored_bytes(tensor: TensorProto) -> int:
+    """Return the bytes of a tensor's values, in whichever field they are stored."""
+    if tensor.HasField("raw_data"):
+        return len(tensor.raw_data)
+    typed: Sequence[Any] = getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))
+    return len(typed) * _bytes_per_value(tensor)
