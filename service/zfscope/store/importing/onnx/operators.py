@@ -87,9 +87,10 @@ def _operator(*names: str) -> Callable[[Reader], Reader]:
 
 @_operator("Conv")
 def _conv(builder: Builder, call: Call) -> Sequence[Value]:
-    source, weight, bias = builder.maps(call.view()), call.required(1), call.constant(2)
+    weight, bias = call.required(1), call.constant(2)
     if weight.ndim != 4:
         raise ValueError(f"{weight.ndim - 2}-D convolutions are not supported, only 2-D ones")
+    source = builder.maps(call.view())
     stated = call.attributes
     weights = {"weight": _float(weight)} | ({} if bias is None else {"bias": _float(bias)})
     window = _window(stated, source, weight.shape[2:])
@@ -156,9 +157,10 @@ def _linear(builder: Builder, call: Call) -> Sequence[Value]:
     """Read a fully connected layer; of maps of one position, and if maps are needed again, a convolution."""
     value, weight, bias = call.view(), _float(call.required(1)), call.constant(2)
     stated = call.attributes
-    if stated.get("transA", 0) or weight.ndim != 2 or len(value.dims) != 2:
+    matrix = weight if stated.get("transB", 0) else weight.T
+    if stated.get("transA", 0) or weight.ndim != 2 or value.dims != (1, matrix.shape[1]):
         raise ValueError(f"a product of tensors of shapes {value.dims} and {weight.shape} is not supported")
-    matrix = (weight if stated.get("transB", 0) else weight.T) * stated.get("alpha", 1.0)
+    matrix = matrix * stated.get("alpha", 1.0)
     if bias is not None:
         bias = np.broadcast_to(_float(bias) * stated.get("beta", 1.0), (1, len(matrix)))[0]
     source = builder.unscaled(value)
@@ -299,6 +301,7 @@ def _binary(builder: Builder, operation: str, left: Value | None, right: Value |
 
 def _with_constant(builder: Builder, operation: str, value: View, constant: Constant) -> View:
     """Apply a number to the view, without a layer so far, or values per map as a layer."""
+    constant = constant.astype(np.float64)  # 6 * (1 / 6) is 1
     if operation in ("Sub", "Div"):
         constant = -constant if operation == "Sub" else 1 / constant
     adds = operation in ("Add", "Sub")

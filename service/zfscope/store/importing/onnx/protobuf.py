@@ -12,11 +12,25 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 # Operators of these domains are ONNX's own.
 _DOMAINS = ("", "ai.onnx")
 
+# Files of weights, whose network is in the program that wrote them: suffixes, and first bytes of torch's (a
+# ZIP archive, or a pickle).
+_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".npz", ".h5", ".keras", ".caffemodel")
+_CHECKPOINT_HEADS = (b"PK", b"\x80\x02")
+
+_EXPORT = """not an ONNX file but weights, without their network; export the model with torch:
+    model.eval()
+    image = torch.zeros(1, 3, 224, 224)
+    torch.onnx.export(model, (image,), "model.onnx", dynamo=False)"""
+
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
 
 def read_model(path: Path) -> ModelProto:
     """Read an ONNX file. Raises ValueError, naming what is wrong, for one that cannot be imported."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    if path.suffix in _CHECKPOINTS or head in _CHECKPOINT_HEADS:
+        raise ValueError(_EXPORT)
     try:
         model = onnx.load_model(path, load_external_data=False)
     except DecodeError as error:

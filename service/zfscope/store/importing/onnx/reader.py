@@ -18,6 +18,17 @@ from zfscope.store.importing.onnx.patterns import NormPattern, find_norms
 from zfscope.store.importing.onnx.protobuf import describe
 from zfscope.store.importing.onnx.values import View
 
+_ALLOWED = (
+    "this operator is not supported; allowed: convolutions, pooling, fully connected layers, activations, "
+    "normalisation, and their sums, products and concatenations"
+)
+
+# Further operators that are rejected with an advice.
+_HINTS = dict.fromkeys(
+    ("QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger"),
+    "quantised graphs are not supported; export the model before it is quantised",
+)
+
 # Operators after the class scores, which turn them into probabilities or do nothing.
 _AFTER_SCORES = ("Softmax", "LogSoftmax", "Identity", "Cast")
 
@@ -116,10 +127,7 @@ class _Reading:
             constants: Any = {**norm.constants, "size": int(norm.constants["size"])}
             return [self._builder.add(LocalResponseNorm, [layer], **constants)]
         if node.op_type not in OPERATORS:
-            raise ValueError(
-                "this operator is not supported: only networks made of convolutions, pooling, fully connected "
-                "layers, activations, normalisation and their sums, products and concatenations can be read"
-            )
+            raise ValueError(_HINTS.get(node.op_type, _ALLOWED))
         operands = tuple(self._values[name] if name else None for name in node.input)
         return OPERATORS[node.op_type](self._builder, Call(node, operands, node.output[0] in self._as_maps))
 

@@ -1,0 +1,78 @@
+"""Reading an ONNX file in a child process with limits of memory and time."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors.numpy
+
+from zfscope.errors import InputError
+from zfscope.networks.network import Network, network_with_weights
+from zfscope.networks.spec import NetworkSpec
+from zfscope.processors import usable_cpus
+from zfscope.store.importing.onnx.child import CPU_S, NETWORK, WEIGHTS, ReadOptions
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxReading:
+    """A network read from an ONNX file.
+
+    tensors: number of tensors compared with the original graph, for one random image. difference: the
+    largest, as a fraction of the largest value of its tensor.
+    """
+
+    network: Network
+    tensors: int
+    difference: float
+
+
+def read_onnx(path: Path, *, name: str, size: int | None = None, output: str = "") -> OnnxReading:
+    """Read an ONNX file as a network. Blocks for seconds, up to minutes for large files.
+
+    name: of the network. size: rows and columns of its images, if the graph leaves them open. output: the
+    output that holds the class scores, if there are several. Raises InputError, naming the node and what to
+    do, for a file that cannot be read as a network.
+    """
+    with tempfile.TemporaryDirectory(prefix="zfscope-") as folder:
+        report = _run_child(path, Path(folder), ReadOptions(name, size, output))
+        if "error" in report:
+            raise InputError(f"'{path}' cannot be imported: {report['error']}", field="file")
+        spec = NetworkSpec.model_validate_json((Path(folder) / NETWORK).read_bytes())
+        arrays = safetensors.numpy.load((Path(folder) / WEIGHTS).read_bytes())
+    network = network_with_weights(spec, arrays)
+    return OnnxReading(network, int(report["tensors"]), float(report["difference"]))
+
+
+def _run_child(path: Path, folder: Path, options: ReadOptions) -> dict[str, str]:
+    if not path.is_file():
+        raise InputError(f"'{path}' cannot be read: no such file", field="file")
+    command = [sys.executable, "-m", "zfscope.store.importing.onnx.child", str(path), str(folder)]
+    try:
+        done = subprocess.run(  # noqa: S603  # our own module, in this interpreter
+            [*command, json.dumps(asdict(options))],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=CPU_S,
+            env={**os.environ, "OMP_NUM_THREADS": str(usable_cpus())},
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"reading it takes more than {CPU_S} seconds"}
+    lines = done.stdout.splitlines()
+    if done.returncode in (0, 1) and lines:
+        report: dict[str, str] = json.loads(lines[-1])
+        return report
+    return {"error": _failure(done)}
+
+
+def _failure(done: "subprocess.CompletedProcess[str]") -> str:
+    """Return why the child ended without a report."""
+    detail = (done.stderr.strip().splitlines() or [""])[-1]
+    if "bad_alloc" in done.stderr or "MemoryError" in done.stderr or "Cannot allocate" in done.stderr:
+        return "reading it takes too much memory: are there huge constants?"
+    reason = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+    return f"the process that reads it failed ({reason}): {detail}"
