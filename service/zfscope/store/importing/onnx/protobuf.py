@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 # Operators of these domains are ONNX's own.
@@ -33,7 +32,7 @@ def read_model(path: Path) -> ModelProto:
         raise ValueError(_EXPORT)
     try:
         model = onnx.load_model(path, load_external_data=False)
-    except DecodeError as error:
+    except Exception as error:  # protobuf's error, whose class only the wire imports
         raise ValueError("not an ONNX file, or truncated") from error
     if not model.graph.node:
         raise ValueError("not an ONNX file: it has no graph")
