@@ -1,15 +1,30 @@
 """A small model, and a store that contains it."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
+from torch import Tensor
 
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
-from zfscope.store import Label, Manifest, Provenance, RecordedAccuracy, write_model
+from zfscope.store import (
+    Label,
+    Manifest,
+    ModelStore,
+    Provenance,
+    RecordedAccuracy,
+    write_manifest,
+    write_model,
+)
+
+WEIGHTS = "weights.safetensors"
+# Start of messages about the model of the fixture `write`.
+TITLE = "model 'tiny-net' version 1"
 
 SPEC = NetworkSpec(
     name="tiny",
@@ -22,6 +37,26 @@ SPEC = NetworkSpec(
         Linear(name="fc2", units=3),
     ),
 )
+
+
+def replace_weights(folder: Path, change: Callable[[dict[str, Tensor]], Mapping[str, Tensor]]) -> None:
+    """Replace the weights and update their hash, as if they had been published that way."""
+    data = safetensors.torch.load((folder / WEIGHTS).read_bytes())
+    (folder / WEIGHTS).write_bytes(safetensors.torch.save(dict(change(data))))
+    rehash(folder)
+
+
+def rehash(folder: Path) -> None:
+    write_manifest(folder, Manifest.model_validate_json((folder / "model.json").read_bytes()))
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    manifest = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def store_of(folder: Path) -> ModelStore:
+    return ModelStore(folder.parent.parent)
 
 
 @pytest.fixture

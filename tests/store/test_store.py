@@ -1,45 +1,20 @@
-"""Loading a model: what is verified, and the error messages."""
+"""Loading a model: validation, and the error messages."""
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from tests.store.conftest import TITLE, WEIGHTS, edit_manifest, rehash, replace_weights, store_of
 from zfscope.errors import DamagedModel, InputError, NotFound
-from zfscope.networks import Network, NetworkSpec, build
-from zfscope.store import Manifest, ModelStore, write_manifest, write_model
+from zfscope.networks import Network, NetworkSpec
+from zfscope.store import Manifest, ModelStore
 
 Write = Callable[..., Path]
-TITLE = "model 'tiny-net' version 1"
-WEIGHTS = "weights.safetensors"
-
-
-def replace_weights(folder: Path, change: Callable[[dict[str, Tensor]], Mapping[str, Tensor]]) -> None:
-    """Replace the weights and hash them again: a publisher's mistake."""
-    data = safetensors.torch.load((folder / WEIGHTS).read_bytes())
-    (folder / WEIGHTS).write_bytes(safetensors.torch.save(dict(change(data))))
-    rehash(folder)
-
-
-def rehash(folder: Path) -> None:
-    write_manifest(folder, Manifest.model_validate_json((folder / "model.json").read_bytes()))
-
-
-def edit_manifest(folder: Path, **changes: object) -> None:
-    stated = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**stated, **changes}))
-
-
-def store_of(folder: Path) -> ModelStore:
-    return ModelStore(folder.parent.parent)
 
 
 def test_a_model_loads_as_it_was_written(write: Write, network: Network, manifest: Manifest) -> None:
@@ -271,178 +246,8 @@ def test_a_store_can_be_a_symbolic_link(write: Write, tmp_path: Path) -> None:
     assert ModelStore(tmp_path / "link").load("tiny-net").version == 1
 
 
-def with_mean_image(manifest: Manifest) -> Manifest:
-    preprocessing = manifest.preprocessing.model_copy(update={"mean": "image"})
-    return manifest.model_copy(update={"preprocessing": preprocessing})
-
-
-def test_a_mean_image_is_stored_with_the_weights_in_full_precision(
-    tmp_path: Path, manifest: Manifest, network: Network
-) -> None:
-    image = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype(np.float32)
-    write_model(tmp_path, with_mean_image(manifest), network, mean_image=image)
-    loaded = ModelStore(tmp_path).load("tiny-net").mean_image
-    assert loaded is not None
-    np.testing.assert_array_equal(loaded, image)
-    with pytest.raises(ValueError, match="read-only"):
-        loaded[0, 0, 0] = 1
-
-
-def test_a_missing_mean_image_is_rejected(tmp_path: Path, manifest: Manifest, network: Network) -> None:
-    folder = write_model(tmp_path, manifest, network)
-    edit_manifest(folder, preprocessing={**manifest.preprocessing.model_dump(), "mean": "image"})
-    with pytest.raises(
-        DamagedModel, match=f"{TITLE}: .*the mean image that the preprocessing subtracts is missing"
-    ):
-        ModelStore(tmp_path).load("tiny-net")
-
-
-def test_an_unused_mean_image_is_rejected(write: Write) -> None:
-    folder = write()
-    replace_weights(folder, lambda tensors: {**tensors, "mean_image": torch.zeros(3, 8, 8)})
-    with pytest.raises(DamagedModel, match="the preprocessing subtracts no mean image, but the file has one"):
-        store_of(folder).load("tiny-net")
-
-
-@pytest.mark.parametrize("size", [7, 9])
-def test_a_mean_image_of_another_size_is_rejected(write: Write, size: int) -> None:
-    folder = write()
-    replace_weights(folder, lambda tensors: {**tensors, "mean_image": torch.zeros(3, size, size)})
-    edit_manifest(folder, preprocessing={"short_side": 8, "centre": 8, "crop": 8, "mean": "image"})
-    with pytest.raises(DamagedModel, match=rf"mean image has shape \(3, {size}, {size}\); .* \(3, 8, 8\)"):
-        store_of(folder).load("tiny-net")
-
-
-@pytest.mark.parametrize(
-    "image", [torch.zeros(3, 8, 8).half(), torch.zeros(8, 8), torch.full((3, 8, 8), np.nan)]
-)
-def test_a_mean_image_of_another_shape_is_rejected(write: Write, image: Tensor) -> None:
-    folder = write()
-    replace_weights(folder, lambda tensors: {**tensors, "mean_image": image})
-    with pytest.raises(DamagedModel, match=f"{TITLE}: '{WEIGHTS}': tensor 'mean_image'"):
-        store_of(folder).load("tiny-net")
-
-
-class TestVerify:
-    """`verify` checks every file."""
-
-    @pytest.fixture
-    def folder(self, tmp_path: Path, manifest: Manifest, network: Network) -> Path:
-        kept = tmp_path / "epoch.safetensors"
-        weights = network.layers.state_dict()["conv1.weight"].half().contiguous()
-        safetensors.torch.save_file({"conv1.weight": weights}, kept)
-        extra = {"README.md": b"# Tiny"}
-        return write_model(tmp_path / "store", manifest, network, checkpoints={2: kept}, extra_files=extra)
-
-    def test_an_intact_model_passes(self, folder: Path) -> None:
-        verified = store_of(folder).verify("tiny-net")
-        assert [checkpoint.epoch for checkpoint in verified.checkpoints] == [2]
-        assert set(verified.files) == {WEIGHTS, "README.md", "checkpoints/epoch-002.safetensors"}
-
-    @pytest.mark.parametrize("file", ["README.md", "checkpoints/epoch-002.safetensors", WEIGHTS])
-    def test_a_changed_file_is_named(self, folder: Path, file: str) -> None:
-        with (folder / file).open("ab") as opened:
-            opened.write(b"\n")
-        with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}' does not match the manifest"):
-            store_of(folder).verify("tiny-net")
-
-    def test_a_missing_file_is_named(self, folder: Path) -> None:
-        (folder / "README.md").unlink()
-        with pytest.raises(DamagedModel, match=f"{TITLE}: 'README.md' is missing"):
-            store_of(folder).verify("tiny-net")
-
-    def test_a_file_that_is_not_listed_is_named(self, folder: Path) -> None:
-        (folder / "checkpoints" / "extra.bin").touch()
-        with pytest.raises(DamagedModel, match=f"{TITLE}: 'checkpoints/extra.bin' is in .* does not list it"):
-            store_of(folder).verify("tiny-net")
-
-    def test_indexes_are_not_part_of_the_model(self, folder: Path) -> None:
-        (folder / "indexes" / "val").mkdir(parents=True)
-        (folder / "indexes" / "val" / "index.json").touch()
-        rehash(folder)
-        assert not any(file.startswith("indexes") for file in store_of(folder).verify("tiny-net").files)
-
-    def test_a_checkpoint_of_another_network_is_named(self, folder: Path) -> None:
-        file = "checkpoints/epoch-002.safetensors"
-        safetensors.torch.save_file({"conv1.weight": torch.zeros(1)}, folder / file)
-        rehash(folder)
-        with pytest.raises(DamagedModel, match=f"{TITLE}: '{file}': tensor 'conv1.weight' has the shape"):
-            store_of(folder).verify("tiny-net")
-
-    def test_a_checkpoint_that_is_not_listed_among_the_files_is_named(self, folder: Path) -> None:
-        edit_manifest(folder, checkpoints=[{"epoch": 3, "file": "checkpoints/epoch-003.safetensors"}])
-        with pytest.raises(DamagedModel, match=f"{TITLE}: the manifest does not list 'checkpoints/epoch-003"):
-            store_of(folder).verify("tiny-net")
-
-
 def test_the_built_network_has_the_spec_of_the_manifest(write: Write, spec: NetworkSpec) -> None:
     assert store_of(write()).load("tiny-net").network.spec == spec
-
-
-class TestCheckpoints:
-    """A model at a checkpoint of its training."""
-
-    @pytest.fixture
-    def early(self, spec: NetworkSpec) -> Network:
-        return build(spec, generator=torch.Generator().manual_seed(9))
-
-    @pytest.fixture
-    def folder(self, tmp_path: Path, manifest: Manifest, network: Network, early: Network) -> Path:
-        kept = tmp_path / "epoch.safetensors"
-        layers = early.filters["conv1"].state_dict()
-        tensors = {f"conv1.{name}": tensor.half().contiguous() for name, tensor in layers.items()}
-        safetensors.torch.save_file(tensors, kept)
-        return write_model(tmp_path / "store", manifest, network, checkpoints={2: kept, 5: kept})
-
-    def test_it_has_the_filters_of_its_epoch_and_ends_with_feature_maps(
-        self, folder: Path, early: Network
-    ) -> None:
-        model = store_of(folder).load_checkpoint("tiny-net", 2)
-        assert [layer.name for layer in model.network.spec.layers] == ["conv1", "relu1", "pool1"]
-        expected = early.filters["conv1"].weight.half().float()
-        assert torch.equal(model.network.filters["conv1"].weight, expected)
-        assert (model.name, model.version, model.labels, model.folder) == ("tiny-net", 1, (), folder)
-
-    def test_its_weights_hash_is_that_of_the_checkpoint_file(self, folder: Path) -> None:
-        final, early = store_of(folder).load("tiny-net"), store_of(folder).load_checkpoint("tiny-net", 2)
-        file = "checkpoints/epoch-002.safetensors"
-        assert early.weights_sha256 == hashlib.sha256((folder / file).read_bytes()).hexdigest()
-        assert early.weights_sha256 != final.weights_sha256
-
-    def test_an_epoch_without_a_checkpoint_is_reported_with_the_available_ones(self, folder: Path) -> None:
-        with pytest.raises(
-            NotFound, match=r"model 'tiny-net' .*has no checkpoint of epoch 3; available: 2, 5"
-        ) as refusal:
-            store_of(folder).load_checkpoint("tiny-net", 3)
-        assert refusal.value.field == "checkpoint"
-
-    def test_a_model_without_checkpoints_is_reported(self, write: Write) -> None:
-        with pytest.raises(NotFound, match="has no checkpoint of epoch 1; available: none"):
-            store_of(write()).load_checkpoint("tiny-net", 1)
-
-    def test_a_damaged_checkpoint_is_named(self, folder: Path) -> None:
-        file = "checkpoints/epoch-002.safetensors"
-        safetensors.torch.save_file({"conv1.weight": torch.zeros(4, 3, 3, 3)}, folder / file)
-        with pytest.raises(DamagedModel, match=f"'{file}' does not match the manifest"):
-            store_of(folder).load_checkpoint("tiny-net", 2)
-        rehash(folder)
-        with pytest.raises(DamagedModel, match=f"'{file}': tensor 'conv1.bias' is missing"):
-            store_of(folder).load_checkpoint("tiny-net", 2)
-
-    def test_the_mean_image_is_that_of_the_final_weights(
-        self, tmp_path: Path, manifest: Manifest, network: Network
-    ) -> None:
-        kept = tmp_path / "epoch.safetensors"
-        layers = network.filters["conv1"].state_dict()
-        tensors = {f"conv1.{name}": tensor.contiguous() for name, tensor in layers.items()}
-        safetensors.torch.save_file(tensors, kept)
-        mean = np.full((3, 8, 8), 7, np.float32)
-        steps = manifest.preprocessing.model_copy(update={"mean": "image"})
-        changed = manifest.model_copy(update={"preprocessing": steps})
-        folder = write_model(tmp_path / "store", changed, network, checkpoints={1: kept}, mean_image=mean)
-        loaded = store_of(folder).load_checkpoint("tiny-net", 1).mean_image
-        assert loaded is not None
-        np.testing.assert_array_equal(loaded, mean)
 
 
 def test_several_models_need_a_name_or_a_default(write: Write) -> None:
