@@ -24,14 +24,16 @@ def early(spec: NetworkSpec) -> Network:
 
 @pytest.fixture
 def folder(tmp_path: Path, manifest: Manifest, network: Network, early: Network) -> Path:
-    kept = tmp_path / "epoch.safetensors"
+    checkpoint = tmp_path / "epoch.safetensors"
     layers = early.filters["conv1"].state_dict()
     tensors = {f"conv1.{name}": tensor.half().contiguous() for name, tensor in layers.items()}
-    safetensors.torch.save_file(tensors, kept)
-    return write_model(tmp_path / "store", manifest, network, checkpoints={2: kept, 5: kept})
+    safetensors.torch.save_file(tensors, checkpoint)
+    return write_model(tmp_path / "store", manifest, network, checkpoints={2: checkpoint, 5: checkpoint})
 
 
-def test_it_has_the_filters_of_its_epoch_and_ends_with_feature_maps(folder: Path, early: Network) -> None:
+def test_a_checkpoint_has_the_filters_of_its_epoch_and_ends_with_feature_maps(
+    folder: Path, early: Network
+) -> None:
     model = store_of(folder).load_checkpoint("tiny-net", 2)
     assert [layer.name for layer in model.network.spec.layers] == ["conv1", "relu1", "pool1"]
     expected = early.filters["conv1"].weight.half().float()
@@ -39,7 +41,7 @@ def test_it_has_the_filters_of_its_epoch_and_ends_with_feature_maps(folder: Path
     assert (model.name, model.version, model.labels, model.folder) == ("tiny-net", 1, (), folder)
 
 
-def test_its_weights_hash_is_that_of_the_checkpoint_file(folder: Path) -> None:
+def test_the_weights_hash_is_that_of_the_checkpoint_file(folder: Path) -> None:
     final, early = store_of(folder).load("tiny-net"), store_of(folder).load_checkpoint("tiny-net", 2)
     file = "checkpoints/epoch-002.safetensors"
     assert early.weights_sha256 == hashlib.sha256((folder / file).read_bytes()).hexdigest()
@@ -72,14 +74,14 @@ def test_a_damaged_checkpoint_is_named(folder: Path) -> None:
 def test_the_mean_image_is_that_of_the_final_weights(
     tmp_path: Path, manifest: Manifest, network: Network
 ) -> None:
-    kept = tmp_path / "epoch.safetensors"
+    checkpoint = tmp_path / "epoch.safetensors"
     layers = network.filters["conv1"].state_dict()
     tensors = {f"conv1.{name}": tensor.contiguous() for name, tensor in layers.items()}
-    safetensors.torch.save_file(tensors, kept)
+    safetensors.torch.save_file(tensors, checkpoint)
     mean = np.full((3, 8, 8), 7, np.float32)
-    steps = manifest.preprocessing.model_copy(update={"mean": "image"})
-    changed = manifest.model_copy(update={"preprocessing": steps})
-    folder = write_model(tmp_path / "store", changed, network, checkpoints={1: kept}, mean_image=mean)
+    preprocessing = manifest.preprocessing.model_copy(update={"mean": "image"})
+    changed = manifest.model_copy(update={"preprocessing": preprocessing})
+    folder = write_model(tmp_path / "store", changed, network, checkpoints={1: checkpoint}, mean_image=mean)
     loaded = store_of(folder).load_checkpoint("tiny-net", 1).mean_image
     assert loaded is not None
     np.testing.assert_array_equal(loaded, mean)

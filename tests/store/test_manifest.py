@@ -96,9 +96,9 @@ def test_another_format_version_is_rejected(manifest: Manifest) -> None:
 
 
 def test_early_epochs_exclude_the_last_epoch(manifest: Manifest) -> None:
-    kept = [Checkpoint(epoch=epoch, file=f"{epoch}") for epoch in (3, 1, 2)]
-    about = manifest.provenance.model_copy(update={"epochs": 3})
-    early = manifest.model_copy(update={"checkpoints": tuple(kept), "provenance": about})
+    checkpoints = [Checkpoint(epoch=epoch, file=f"{epoch}") for epoch in (3, 1, 2)]
+    provenance = manifest.provenance.model_copy(update={"epochs": 3})
+    early = manifest.model_copy(update={"checkpoints": tuple(checkpoints), "provenance": provenance})
     assert early.early_epochs == (1, 2)
     unknown = manifest.provenance.model_copy(update={"epochs": None})
     assert early.model_copy(update={"provenance": unknown}).early_epochs == (1, 2, 3)

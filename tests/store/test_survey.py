@@ -11,7 +11,7 @@ import pytest
 
 from zfscope.errors import DamagedModel, NotFound
 from zfscope.store import DamagedEntry, Manifest, ModelStore
-from zfscope.store import store as module
+from zfscope.store import store as store_module
 
 Write = Callable[..., Path]
 REMEDY = "copy the model from its source again, or remove the version's folder"
@@ -36,7 +36,7 @@ def empty_folder(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def other_text(folder: Path) -> None:
+def invalid_json(folder: Path) -> None:
     empty_folder(folder)
     (folder / "model.json").write_text("{")
 
@@ -48,7 +48,7 @@ def no_weights(folder: Path) -> None:
     (folder / "weights.safetensors").unlink()
 
 
-def circle(folder: Path) -> None:
+def circular_link(folder: Path) -> None:
     empty_folder(folder)
     (folder / "model.json").symlink_to("model.json")
 
@@ -58,22 +58,25 @@ def folder_for_a_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "reason"),
+    ("damage", "reason"),
     [
         (empty_folder, "'model.json' is missing"),
-        (other_text, "'model.json': Invalid JSON: EOF while parsing an object at line 1 column 1"),
+        (invalid_json, "'model.json': Invalid JSON: EOF while parsing an object at line 1 column 1"),
         (no_weights, "'weights.safetensors' is missing"),
-        (circle, r"'model.json' cannot be read: (Too many levels of symbolic links|its links form a loop)"),
+        (
+            circular_link,
+            r"'model.json' cannot be read: (Too many levels of symbolic links|its links form a loop)",
+        ),
         (folder_for_a_file, "'model.json' is not a regular file"),
     ],
 )
 def test_a_damaged_version_is_listed_with_the_reason(
-    store: ModelStore, harm: Callable[[Path], None], reason: str
+    store: ModelStore, damage: Callable[[Path], None], reason: str
 ) -> None:
-    harm(store.root / "foo" / "1")
-    ((name, version, told),) = damage_of(store)
+    damage(store.root / "foo" / "1")
+    ((name, version, message),) = damage_of(store)
     assert (name, version) == ("foo", 1)
-    assert re.fullmatch(f"{reason}; {REMEDY}", told)
+    assert re.fullmatch(f"{reason}; {REMEDY}", message)
     with pytest.raises(DamagedModel, match=f"^model 'foo' version 1: {reason}; {REMEDY}$"):
         store.load("foo")
 
@@ -92,7 +95,7 @@ def test_a_file_instead_of_a_version_folder_damages_only_that_version(store: Mod
 def test_a_model_in_a_folder_that_is_not_a_version_is_listed_with_a_remedy(
     store: ModelStore, name: str
 ) -> None:
-    other_text(store.root / "foo" / name)
+    invalid_json(store.root / "foo" / name)
     allowed = "a number from 1 to 999999999 without leading zeros"
     reason = f"'{name}' is not a valid version; rename the folder: {allowed}"
     assert damage_of(store) == [("foo", 0, reason)]
@@ -121,15 +124,15 @@ def test_a_model_whose_folder_cannot_be_listed_is_damaged(store: ModelStore) -> 
 def test_a_version_removed_during_listing_is_not_damaged(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other_text(store.root / "foo" / "1")
-    read = module._read_manifest
+    invalid_json(store.root / "foo" / "1")
+    read = store_module._read_manifest
 
     def remove_and_read(folder: Path) -> Manifest:
         if folder.parent.name == "foo":
             shutil.rmtree(folder.parent)
         return read(folder)
 
-    monkeypatch.setattr(module, "_read_manifest", remove_and_read)
+    monkeypatch.setattr(store_module, "_read_manifest", remove_and_read)
     assert damage_of(store) == []
 
 

@@ -14,16 +14,16 @@ from zfscope.store import Manifest, write_model
 
 @pytest.fixture
 def folder(tmp_path: Path, manifest: Manifest, network: Network) -> Path:
-    kept = tmp_path / "epoch.safetensors"
+    checkpoint = tmp_path / "epoch.safetensors"
     weights = network.layers.state_dict()["conv1.weight"].half().contiguous()
-    safetensors.torch.save_file({"conv1.weight": weights}, kept)
+    safetensors.torch.save_file({"conv1.weight": weights}, checkpoint)
     extra = {"README.md": b"# Tiny"}
-    return write_model(tmp_path / "store", manifest, network, checkpoints={2: kept}, extra_files=extra)
+    return write_model(tmp_path / "store", manifest, network, checkpoints={2: checkpoint}, extra_files=extra)
 
 
 def test_an_intact_model_passes(folder: Path) -> None:
     verified = store_of(folder).verify("tiny-net")
-    assert [checkpoint.epoch for checkpoint in verified.checkpoints] == [2]
+    assert [stored.epoch for stored in verified.checkpoints] == [2]
     assert set(verified.files) == {WEIGHTS, "README.md", "checkpoints/epoch-002.safetensors"}
 
 

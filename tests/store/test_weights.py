@@ -23,19 +23,19 @@ def model(write: Write) -> Model:
 
 def test_concurrent_first_uses_build_the_network_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     build, built = networks.network_with_weights, list[Network]()
-    together, building = threading.Barrier(THREADS), threading.Event()
+    all_started, building = threading.Barrier(THREADS), threading.Event()
 
-    def slowly(*arguments: object) -> Network:
+    def build_slowly(*arguments: object) -> Network:
         building.wait(60)
         built.append(build(*arguments))  # type: ignore[arg-type]
         return built[-1]
 
-    monkeypatch.setattr(networks, "network_with_weights", slowly)
-    seen: list[Network] = []
+    monkeypatch.setattr(networks, "network_with_weights", build_slowly)
+    used: list[Network] = []
 
     def use() -> None:
-        together.wait(60)
-        seen.append(model.network)
+        all_started.wait(60)
+        used.append(model.network)
 
     threads = [threading.Thread(target=use) for _ in range(THREADS)]
     for thread in threads:
@@ -44,8 +44,8 @@ def test_concurrent_first_uses_build_the_network_once(model: Model, monkeypatch:
     for thread in threads:
         thread.join(60)
     assert len(built) == 1
-    assert len(seen) == THREADS
-    assert all(network is built[0] for network in seen)
+    assert len(used) == THREADS
+    assert all(network is built[0] for network in used)
 
 
 def test_the_arrays_are_the_same_before_and_after_the_network_is_built(model: Model) -> None:
@@ -70,7 +70,7 @@ def test_a_network_first_used_in_inference_mode_supports_gradients(model: Model)
 def test_weights_can_be_moved_to_a_device_before_and_after_the_network_is_built(model: Model) -> None:
     unbuilt = model.weights.on_device("meta")
     assert next(unbuilt.network.parameters()).device.type == "meta"
-    assert next(model.network.parameters()).device.type == "cpu"  # these weights are others
+    assert next(model.network.parameters()).device.type == "cpu"  # a separate copy of the weights
     built = Weights.from_network(model.network).on_device("meta")
     assert next(built.network.parameters()).device.type == "meta"
 

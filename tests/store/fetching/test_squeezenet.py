@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.store.importing.conftest import Outputs, assert_layers_agree, photos, seeded
 from zfscope.store.fetching.squeezenet import NAMES, squeezenet_weights
 
-PEERS = {
+REFERENCE_NAMES = {
     "conv1": "0",
     "pool1": "2",
     "fire2-squeeze": "3.squeeze1x1",
@@ -19,8 +19,8 @@ PEERS = {
     "pool3": "5",
     "pool5": "8",
     **{
-        f"fire{number}": place
-        for number, place in zip(range(2, 10), ["3", "4", "6", "7", "9", "10", "11", "12"], strict=True)
+        f"fire{number}": index
+        for number, index in zip(range(2, 10), ["3", "4", "6", "7", "9", "10", "11", "12"], strict=True)
     },
     "relu10": "15",
     "scores": "17",
@@ -41,7 +41,7 @@ class Fire(nn.Module):
         return torch.cat([self.expand1x1(narrow).relu(), self.expand3x3(narrow).relu()], 1)
 
 
-def peer(classes: int) -> nn.Sequential:
+def reference(classes: int) -> nn.Sequential:
     def pool() -> nn.MaxPool2d:
         return nn.MaxPool2d(3, 2, ceil_mode=True)
 
@@ -59,27 +59,27 @@ def arrays_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
     modules |= {"6": "fire4", "7": "fire5", **{str(9 + n): f"fire{6 + n}" for n in range(4)}}
     arrays = {}
     for name, tensor in module.state_dict().items():
-        first, *rest, part = name.split(".")
-        its = "/".join([modules[first], *rest])
+        module_name, *rest, part = name.split(".")
+        ndf_name = "/".join([modules[module_name], *rest])
         values = tensor.permute(2, 3, 1, 0) if part == "weight" else tensor
-        arrays[f"{its}.{0 if part == 'weight' else 1}"] = values.numpy().copy()
+        arrays[f"{ndf_name}.{0 if part == 'weight' else 1}"] = values.numpy().copy()
     return arrays
 
 
 def test_every_layer_matches_the_definition() -> None:
-    module = seeded(peer(classes=7))
+    module = seeded(reference(classes=7))
     imported = squeezenet_weights(arrays_of(module))
-    outputs, images = Outputs(module, PEERS), photos(227)
+    outputs, images = Outputs(module, REFERENCE_NAMES), photos(227)
     with torch.no_grad():
         module(images)
-    assert_layers_agree(imported.network, images, outputs.found)
+    assert_layers_agree(imported.network, images, outputs.by_layer)
     assert imported.classes == 7
 
 
 def test_photos_are_prepared_as_in_caffe() -> None:
-    steps = squeezenet_weights(arrays_of(peer(classes=2))).preprocessing
-    assert (steps.short_side, steps.crop, steps.channels) == (256, 227, "BGR")
-    assert (steps.mean, steps.std) == ((104, 117, 123), (1, 1, 1))
+    preprocessing = squeezenet_weights(arrays_of(reference(classes=2))).preprocessing
+    assert (preprocessing.short_side, preprocessing.crop, preprocessing.channels) == (256, 227, "BGR")
+    assert (preprocessing.mean, preprocessing.std) == ((104, 117, 123), (1, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_photos_are_prepared_as_in_caffe() -> None:
     ],
 )
 def test_unexpected_arrays_are_rejected(change: Any, message: str) -> None:
-    arrays = arrays_of(peer(classes=2))
+    arrays = arrays_of(reference(classes=2))
     change(arrays)
     with pytest.raises(ValueError, match=message):
         squeezenet_weights(arrays)

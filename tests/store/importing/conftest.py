@@ -15,8 +15,8 @@ def seeded(module: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
-            size = (2 / parameter[0].numel()) ** 0.5 if parameter.dim() > 1 else 0.1
-            parameter.normal_(0, size, generator=generator)
+            deviation = (2 / parameter[0].numel()) ** 0.5 if parameter.dim() > 1 else 0.1
+            parameter.normal_(0, deviation, generator=generator)
     return module.eval()
 
 
@@ -25,12 +25,12 @@ def photos(side: int, count: int = 2) -> Tensor:
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
-def assert_layers_agree(network: Network, images: Tensor, peers: Mapping[str, Tensor]) -> None:
+def assert_layers_agree(network: Network, images: Tensor, expected_outputs: Mapping[str, Tensor]) -> None:
     """Assert that layers match a reference within 1e-4 of the layer's largest value."""
-    found = trace(network, images).outputs
-    for name, expected in peers.items():
-        assert found[name].shape == expected.shape, name
-        difference = (found[name] - expected).abs().max() / expected.abs().max()
+    outputs_by_layer = trace(network, images).outputs
+    for name, expected in expected_outputs.items():
+        assert outputs_by_layer[name].shape == expected.shape, name
+        difference = (outputs_by_layer[name] - expected).abs().max() / expected.abs().max()
         assert difference < 1e-4, f"{name}: {difference:.1e}"
 
 
@@ -39,9 +39,9 @@ class Outputs:
 
     def __init__(self, module: nn.Module, names: Mapping[str, str]) -> None:
         """names: layer names of the store, mapped to module names."""
-        self.found: dict[str, Tensor] = {}
-        for ours, its in names.items():
-            module.get_submodule(its).register_forward_hook(partial(self._keep, ours))
+        self.by_layer: dict[str, Tensor] = {}
+        for layer, submodule in names.items():
+            module.get_submodule(submodule).register_forward_hook(partial(self._record, layer))
 
-    def _keep(self, name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
-        self.found[name] = output.detach().clone()
+    def _record(self, name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self.by_layer[name] = output.detach().clone()

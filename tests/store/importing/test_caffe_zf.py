@@ -21,13 +21,13 @@ SHAPES = {
 
 
 def blobs() -> dict[str, Tensor]:
-    generator, found = np.random.default_rng(0), {}
-    for name, (maps, reads, side) in SHAPES.items():
-        size = (2 / (reads * side * side)) ** 0.5
-        weight = generator.normal(0, size, (maps, reads, side, side)).astype(np.float32)
-        found[f"{name}.weight"] = torch.from_numpy(weight)
-        found[f"{name}.bias"] = torch.from_numpy(generator.normal(0, 0.1, maps).astype(np.float32))
-    return found
+    generator, tensors = np.random.default_rng(0), {}
+    for name, (maps, channels, side) in SHAPES.items():
+        size = (2 / (channels * side * side)) ** 0.5
+        weight = generator.normal(0, size, (maps, channels, side, side)).astype(np.float32)
+        tensors[f"{name}.weight"] = torch.from_numpy(weight)
+        tensors[f"{name}.bias"] = torch.from_numpy(generator.normal(0, 0.1, maps).astype(np.float32))
+    return tensors
 
 
 def within_channel(x: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def within_channel(x: Tensor) -> Tensor:
     return x * (1 + 5e-5 * mean) ** -0.75
 
 
-def by_prototxt(blobs: Mapping[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+def prototxt_outputs(blobs: Mapping[str, Tensor], images: Tensor) -> dict[str, Tensor]:
     """Return the outputs of the layers of models/pascal_voc/ZF; Caffe's pools round up."""
     outputs, x = {}, images
     for name in SHAPES:
@@ -51,8 +51,11 @@ def by_prototxt(blobs: Mapping[str, Tensor], images: Tensor) -> dict[str, Tensor
 
 
 def test_every_layer_matches_the_prototxt() -> None:
-    weights, images = blobs(), 100 * photos(224, 1)  # as large as pixels, or the norm does nothing
-    outputs = by_prototxt(weights, images)
+    weights, images = (
+        blobs(),
+        100 * photos(224, 1),
+    )  # as large as pixels, so that the normalisation has an effect
+    outputs = prototxt_outputs(weights, images)
     assert (outputs["norm1"] / outputs["relu1"].clamp(min=1e-9)).min() < 0.9
     imported = caffe_zf(weights)
     assert [outputs[name].shape[2] for name in ("conv1", "pool1", "conv2", "pool2")] == [112, 57, 29, 15]
@@ -67,8 +70,8 @@ def test_detector_layers_are_left_out_and_the_model_has_no_classes() -> None:
 
 
 def test_the_image_is_bgr() -> None:
-    steps = caffe_zf(blobs()).preprocessing
-    assert (steps.channels, steps.mean) == ("BGR", (102.9801, 115.9465, 122.7717))
+    preprocessing = caffe_zf(blobs()).preprocessing
+    assert (preprocessing.channels, preprocessing.mean) == ("BGR", (102.9801, 115.9465, 122.7717))
 
 
 def test_blobs_of_another_network_are_rejected() -> None:

@@ -10,7 +10,7 @@ from tests.store.importing.conftest import Outputs, assert_layers_agree, photos,
 from tests.support.programs import require_module
 from zfscope.store.importing.pytorchcv import NAMES, pytorchcv
 
-PEERS = {
+REFERENCE_NAMES = {
     **NAMES,
     "norm1": "features.stage1.unit1",
     "pool1": "features.stage1.pool1",
@@ -25,18 +25,18 @@ PEERS = {
 }
 
 
-def small(**changed: Tensor | None) -> dict[str, Tensor]:
+def narrow_state_dict(**changes: Tensor | None) -> dict[str, Tensor]:
     """Return a state dict of narrow layers with some tensors replaced, or removed by None."""
     widths = {"conv1": 4, "conv2": 5, "conv3": 6, "conv4": 6, "conv5": 4, "fc6": 8, "fc7": 8, "fc8": 3}
-    sides, reads, state = {"conv1": 7, "conv2": 5}, 3, {}
-    for ours, its in NAMES.items():
-        side = sides.get(ours, 3)
-        inner = (side, side) if ours.startswith("conv") else ()
-        reads = reads * 36 if ours == "fc6" else reads
-        state[f"{its}.weight"] = torch.zeros(widths[ours], reads, *inner)
-        state[f"{its}.bias"] = torch.zeros(widths[ours])
-        reads = widths[ours]
-    merged = {**state, **{name.replace("__", "."): tensor for name, tensor in changed.items()}}
+    sides, channels, state = {"conv1": 7, "conv2": 5}, 3, {}
+    for layer, reference_name in NAMES.items():
+        side = sides.get(layer, 3)
+        inner = (side, side) if layer.startswith("conv") else ()
+        channels = channels * 36 if layer == "fc6" else channels
+        state[f"{reference_name}.weight"] = torch.zeros(widths[layer], channels, *inner)
+        state[f"{reference_name}.bias"] = torch.zeros(widths[layer])
+        channels = widths[layer]
+    merged = {**state, **{name.replace("__", "."): tensor for name, tensor in changes.items()}}
     return {name: tensor for name, tensor in merged.items() if tensor is not None}
 
 
@@ -44,24 +44,24 @@ def small(**changed: Tensor | None) -> dict[str, Tensor]:
 def test_every_layer_matches_pytorchcv(name: str) -> None:
     require_module("pytorchcv", "make setup, which leaves out its torchvision")
     module = import_module("pytorchcv.models.zfnet")
-    peer = seeded(getattr(module, name)(num_classes=10))
-    imported = pytorchcv(peer.state_dict())
-    outputs, images = Outputs(peer, PEERS), photos(224)
+    reference = seeded(getattr(module, name)(num_classes=10))
+    imported = pytorchcv(reference.state_dict())
+    outputs, images = Outputs(reference, REFERENCE_NAMES), photos(224)
     with torch.no_grad():
-        scores = peer(images)
-    assert_layers_agree(imported.network, images, outputs.found)
+        scores = reference(images)
+    assert_layers_agree(imported.network, images, outputs.by_layer)
     torch.testing.assert_close(imported.network(images), scores, rtol=1e-4, atol=1e-4)
     assert imported.classes == 10
 
 
 def test_layers_of_any_width_are_accepted() -> None:
-    imported = pytorchcv(small())
+    imported = pytorchcv(narrow_state_dict())
     assert imported.network.shapes["conv3"] == (6, 13, 13)
     assert imported.classes == 3
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("changes", "message"),
     [
         ({"output__fc1__fc__bias": None}, r"tensor 'output.fc1.fc.bias' is missing"),
         ({"extra__weight": torch.zeros(1)}, r"tensor 'extra.weight' belongs to no layer"),
@@ -75,7 +75,7 @@ def test_layers_of_any_width_are_accepted() -> None:
     ],
 )
 def test_another_network_is_rejected_with_the_difference(
-    changed: dict[str, Tensor | None], message: str
+    changes: dict[str, Tensor | None], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        pytorchcv(small(**changed))
+        pytorchcv(narrow_state_dict(**changes))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from tests.store.importing.conftest import Outputs, assert_layers_agree, photos, seeded
 from zfscope.store.importing.torchvision_alexnet import NAMES, torchvision_alexnet
 
-PEERS = {
+REFERENCE_NAMES = {
     **NAMES,
     "relu1": "features.1",
     "pool1": "features.2",
@@ -43,10 +43,10 @@ class AlexNet(nn.Module):
 
 
 def test_every_layer_matches_torchvision() -> None:
-    peer = seeded(AlexNet())
-    imported = torchvision_alexnet(peer.state_dict())
-    outputs, images = Outputs(peer, PEERS), photos(224)
+    reference = seeded(AlexNet())
+    imported = torchvision_alexnet(reference.state_dict())
+    outputs, images = Outputs(reference, REFERENCE_NAMES), photos(224)
     with torch.no_grad():
-        peer(images)
-    assert_layers_agree(imported.network, images, outputs.found)
+        reference(images)
+    assert_layers_agree(imported.network, images, outputs.by_layer)
     assert imported.classes == 5
