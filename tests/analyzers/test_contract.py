@@ -40,13 +40,13 @@ def test_the_result_is_valid_and_contains_only_what_was_requested(
     assert result.tensors == {}
 
 
-@pytest.mark.parametrize("result", ANALYZERS)
+@pytest.mark.parametrize("registered", ANALYZERS)
 def test_the_result_is_deterministic_and_has_no_pictures_unless_requested(
-    result: RegisteredAnalyzer, plain_context: Context, with_photos: WithPhotos
+    registered: RegisteredAnalyzer, plain_context: Context, with_photos: WithPhotos
 ) -> None:
-    params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
-    context = with_photos(plain_context, result.analyzer.photos[0])
-    first, second = (run(result.analyzer, context, params) for _ in range(2))
+    params = read_params(registered.analyzer, NEEDED.get(registered.analyzer.name, {}))
+    context = with_photos(plain_context, registered.analyzer.photos[0])
+    first, second = (run(registered.analyzer, context, params) for _ in range(2))
     assert first.pictures == ()
     assert first.tensors
     assert first.tables == second.tables
@@ -54,47 +54,47 @@ def test_the_result_is_deterministic_and_has_no_pictures_unless_requested(
         np.testing.assert_array_equal(tensor, second.tensors[name])
 
 
-@pytest.mark.parametrize("result", ANALYZERS)
-def test_every_parameter_has_a_description(result: RegisteredAnalyzer) -> None:
-    schema = result.analyzer.params.model_json_schema()
+@pytest.mark.parametrize("registered", ANALYZERS)
+def test_every_parameter_has_a_description(registered: RegisteredAnalyzer) -> None:
+    schema = registered.analyzer.params.model_json_schema()
     assert all(field.get("description") for field in schema["properties"].values())
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("result", ANALYZERS)
-def test_it_has_a_positive_cost(result: RegisteredAnalyzer, context: Context) -> None:
-    cost = default_cost(result.analyzer, context.model)
-    if result.analyzer.name not in NEEDED:
+@pytest.mark.parametrize("registered", ANALYZERS)
+def test_the_cost_is_positive(registered: RegisteredAnalyzer, context: Context) -> None:
+    cost = default_cost(registered.analyzer, context.model)
+    if registered.analyzer.name not in NEEDED:
         assert cost is not None
         assert cost >= 1
 
 
-@pytest.mark.parametrize("result", ANALYZERS)
-def test_it_does_not_start_a_cancelled_call(
-    result: RegisteredAnalyzer, cancelled_context: Context, with_photos: WithPhotos
+@pytest.mark.parametrize("registered", ANALYZERS)
+def test_a_cancelled_call_is_not_started(
+    registered: RegisteredAnalyzer, cancelled_context: Context, with_photos: WithPhotos
 ) -> None:
-    params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
+    params = read_params(registered.analyzer, NEEDED.get(registered.analyzer.name, {}))
     with pytest.raises(Cancelled):
-        run(result.analyzer, with_photos(cancelled_context, result.analyzer.photos[0]), params)
+        run(registered.analyzer, with_photos(cancelled_context, registered.analyzer.photos[0]), params)
 
 
-@pytest.mark.parametrize("result", ANALYZERS)
-def test_it_checks_for_cancellation_between_steps(
-    result: RegisteredAnalyzer, context: Context, with_photos: WithPhotos
+@pytest.mark.parametrize("registered", ANALYZERS)
+def test_cancellation_is_checked_between_steps(
+    registered: RegisteredAnalyzer, context: Context, with_photos: WithPhotos
 ) -> None:
-    params = read_params(result.analyzer, NEEDED.get(result.analyzer.name, {}))
+    params = read_params(registered.analyzer, NEEDED.get(registered.analyzer.name, {}))
     checks = 0
 
-    def check(gone_at: float = math.inf) -> None:
+    def check(cancel_at: float = math.inf) -> None:
         nonlocal checks
         checks += 1
-        if checks == gone_at:
+        if checks == cancel_at:
             raise Cancelled("the call was cancelled")
 
-    photos = with_photos(replace(context, check_cancelled=check), result.analyzer.photos[0])
-    run(result.analyzer, photos, params)
+    photos = with_photos(replace(context, check_cancelled=check), registered.analyzer.photos[0])
+    run(registered.analyzer, photos, params)
     last, checks = checks, 0
     assert last >= 3
-    gone = replace(photos, check_cancelled=lambda: check(gone_at=last))
+    cancelled = replace(photos, check_cancelled=lambda: check(cancel_at=last))
     with pytest.raises(Cancelled):
-        run(result.analyzer, gone, params)
+        run(registered.analyzer, cancelled, params)

@@ -34,7 +34,7 @@ def part(*boxes: dict[str, float], name: str = "nose") -> dict[str, Any]:
     return {"name": name, "boxes": list(boxes)}
 
 
-def analysed(context: Context, *parts: dict[str, Any], **params: Any) -> Analysis:
+def analyze(context: Context, *parts: dict[str, Any], **params: Any) -> Analysis:
     read = read_params(Correspond(), {"parts": parts, "layers": LAYERS, "random": 0} | params)
     assert isinstance(read, CorrespondParams)
     return Correspond().analyze(context, read)
@@ -71,19 +71,19 @@ def test_independent_signs_differ_in_two_thirds_of_the_features() -> None:
     patterns = np.random.default_rng(1).integers(-1, 2, (6, 20_000)).astype(np.int8)
     shares = hamming_distances(patterns)[np.triu_indices(6, k=1)]
     np.testing.assert_allclose(shares, 2 / 3, atol=4 * 0.0034)
-    two = np.where(patterns > 0, 1, -1).astype(np.int8)
-    np.testing.assert_allclose(hamming_distances(two)[0, 1], 2 * (1 / 3) * (2 / 3), atol=4 * 0.0036)
+    two_signs = np.where(patterns > 0, 1, -1).astype(np.int8)
+    np.testing.assert_allclose(hamming_distances(two_signs)[0, 1], 2 * (1 / 3) * (2 / 3), atol=4 * 0.0036)
 
 
-def test_distances_match_full_passes_over_photos_painted_by_hand(unscaled: Context) -> None:
-    places = [(5, 8), (10, 4), (20, 17)]
-    boxes = [box(x, y, x + 9, y + 7) for x, y in places]
-    result = analysed(unscaled, part(*boxes))
+def test_distances_match_full_passes_over_photos_occluded_by_hand(unscaled: Context) -> None:
+    corners = [(5, 8), (10, 4), (20, 17)]
+    boxes = [box(x, y, x + 9, y + 7) for x, y in corners]
+    result = analyze(unscaled, part(*boxes))
     patterns: dict[str, list[NDArray[np.floating]]] = {layer: [] for layer in LAYERS}
-    for prepared, (x, y) in zip(unscaled.images, places, strict=True):
-        painted = prepared.photo.copy()
-        painted[y : y + 7, x : x + 9] = 128
-        pixels = np.concatenate([prepared.pixels, prepare(painted, unscaled.model.preprocessing).pixels])
+    for prepared, (x, y) in zip(unscaled.images, corners, strict=True):
+        occluded = prepared.photo.copy()
+        occluded[y : y + 7, x : x + 9] = 128
+        pixels = np.concatenate([prepared.pixels, prepare(occluded, unscaled.model.preprocessing).pixels])
         outputs = trace(unscaled.model.network, torch.from_numpy(pixels)).outputs
         for layer, kept in patterns.items():
             x_before, x_after = outputs[layer].numpy().astype(np.float64).reshape(2, -1)
@@ -101,14 +101,14 @@ def test_distances_match_full_passes_over_photos_painted_by_hand(unscaled: Conte
 
 def test_identical_photos_change_identically(plain_context: Context) -> None:
     context = replace(plain_context, images=plain_context.images * 3)
-    result = analysed(context, part(*[box(20, 12, 36, 30)] * 3))
+    result = analyze(context, part(*[box(20, 12, 36, 30)] * 3))
     assert (result.tensors["hamming"] == 0).all()
     assert [row[2:] for row in result.tables["correspondence"].rows] == [(0.0, 0.0, 3)] * 2
 
 
 def test_different_boxes_in_the_same_photo_change_differently(plain_context: Context) -> None:
     context = replace(plain_context, images=plain_context.images * 2)
-    result = analysed(context, part(box(12, 6, 24, 18), box(30, 20, 42, 32)))
+    result = analyze(context, part(box(12, 6, 24, 18), box(30, 20, 42, 32)))
     assert all(row[2] > 0 for row in result.tables["correspondence"].rows)
 
 
@@ -117,7 +117,7 @@ def test_the_table_summarises_the_pairs_in_the_tensors(
 ) -> None:
     context = with_photos(plain_context, 3)
     parts = part(*[box(20, 12, 36, 30)] * 3), part(*[box(30, 20, 40, 30)] * 3, name="eye")
-    result = analysed(context, *parts, random=4)
+    result = analyze(context, *parts, random=4)
     shares, control = result.tensors["hamming"], result.tensors["random-hamming"]
     assert (shares.shape, control.shape) == ((2, 2, 3, 3), (4, 2, 3, 3))
     pairs = [shares[0, 0], shares[0, 1], shares[1, 0], shares[1, 1]]
@@ -133,7 +133,7 @@ def test_the_table_summarises_the_pairs_in_the_tensors(
 
 
 def test_boxes_are_rounded_to_whole_pixels_of_the_crop(unscaled: Context) -> None:
-    result = analysed(unscaled, part(box(5, 8, 9, 11), box(5.4, 7.6, 9.4, 11.4), box(1.6, 1.6, 34.4, 34)))
+    result = analyze(unscaled, part(box(5, 8, 9, 11), box(5.4, 7.6, 9.4, 11.4), box(1.6, 1.6, 34.4, 34)))
     assert result.tensors["boxes"].dtype == np.int64
     assert result.tensors["boxes"].tolist() == [[[3, 6, 7, 9], [3, 6, 7, 9], [0, 0, 32, 32]]]
 
@@ -143,7 +143,7 @@ def test_random_boxes_lie_in_the_crop_and_have_the_mean_size_of_the_parts_of_the
 ) -> None:
     first = part(box(5, 8, 9, 11), box(5, 8, 9, 11), box(5, 8, 30, 30))
     second = part(box(5, 8, 11, 13), box(5, 8, 9, 11), box(5, 8, 30, 30), name="eye")
-    boxes = analysed(unscaled, first, second, random=50).tensors["random-boxes"]
+    boxes = analyze(unscaled, first, second, random=50).tensors["random-boxes"]
     assert boxes.shape == (50, 3, 4)
     assert boxes.min() >= 0
     assert boxes.max() <= 32
@@ -153,22 +153,22 @@ def test_random_boxes_lie_in_the_crop_and_have_the_mean_size_of_the_parts_of_the
 
 
 def test_random_boxes_come_from_the_seed(unscaled: Context) -> None:
-    covered = part(*[box(5, 8, 12, 13)] * 3)
-    drawn = [
-        analysed(unscaled, covered, random=3, **seed).tensors["random-boxes"].tolist()
+    nose = part(*[box(5, 8, 12, 13)] * 3)
+    draws = [
+        analyze(unscaled, nose, random=3, **seed).tensors["random-boxes"].tolist()
         for seed in ({}, {"seed": 0}, {"seed": 1})
     ]
-    assert drawn[0] == drawn[1] != drawn[2]
+    assert draws[0] == draws[1] != draws[2]
 
 
 def test_a_part_that_fills_the_crop_leaves_one_position_for_the_control(unscaled: Context) -> None:
-    result = analysed(unscaled, part(*[box(2, 2, 34, 34)] * 3), random=2)
+    result = analyze(unscaled, part(*[box(2, 2, 34, 34)] * 3), random=2)
     assert (result.tensors["random-boxes"] == [0, 0, 32, 32]).all()
 
 
 def test_the_fill_is_what_the_network_sees(unscaled: Context) -> None:
-    covered = part(*[box(5, 8, 20, 25)] * 3)
-    grey, black = (analysed(unscaled, covered, fill=fill).tensors["hamming"] for fill in ("grey", "black"))
+    nose = part(*[box(5, 8, 20, 25)] * 3)
+    grey, black = (analyze(unscaled, nose, fill=fill).tensors["hamming"] for fill in ("grey", "black"))
     assert (grey != black).any()
 
 
@@ -177,7 +177,7 @@ def test_occlusion_of_an_image_tensor_changes_only_the_part(unscaled: Context) -
     generator = np.random.default_rng(4)
     tensors = [generator.normal(0, 1, (3, 32, 32)).astype(np.float32) for _ in range(2)]
     images = tuple(prepare_tensor(tensor, unscaled.model.preprocessing) for tensor in tensors)
-    result = analysed(replace(unscaled, images=images), part(*[box(0, 0, 2, 2)] * 2), layers=("conv1",))
+    result = analyze(replace(unscaled, images=images), part(*[box(0, 0, 2, 2)] * 2), layers=("conv1",))
     assert result.tables["correspondence"].rows[0][2] < 4 / 14**2
 
 
@@ -212,7 +212,7 @@ def test_boxes_that_do_not_fit_are_rejected_before_any_pass(
         raise AssertionError("a forward pass was run")
 
     with pytest.raises(InputError, match=message) as error:
-        analysed(replace(unscaled, check_cancelled=never), part(*boxes))
+        analyze(replace(unscaled, check_cancelled=never), part(*boxes))
     assert error.value.field == field
 
 
@@ -239,7 +239,7 @@ def test_parameters_out_of_range_are_rejected(params: dict[str, Any], field: str
 
 def test_an_unknown_layer_is_rejected(plain_context: Context, with_photos: WithPhotos) -> None:
     with pytest.raises(NotFound, match=r"^layer 'pool5' not found; available: conv1") as error:
-        analysed(with_photos(plain_context, 2), part(*[box(20, 12, 36, 30)] * 2), layers=("relu5", "pool5"))
+        analyze(with_photos(plain_context, 2), part(*[box(20, 12, 36, 30)] * 2), layers=("relu5", "pool5"))
     assert error.value.field == "layers[1]"
 
 
@@ -259,8 +259,8 @@ def test_progress_increases_and_a_cancelled_call_stops(
 ) -> None:
     reports: list[float] = []
     context = replace(with_photos(plain_context, 5), progress=lambda share, _: reports.append(share))
-    covered = part(*[box(20, 12, 36, 30)] * 5)
-    analysed(context, covered, random=2)
+    nose = part(*[box(20, 12, 36, 30)] * 5)
+    analyze(context, nose, random=2)
     assert reports == sorted(reports)
     assert len(reports) == 2 * 4
     assert reports[-1] == 1
@@ -271,7 +271,7 @@ def test_progress_increases_and_a_cancelled_call_stops(
             raise Cancelled("the client cancelled the call or disconnected")
 
     with pytest.raises(Cancelled):
-        analysed(replace(context, check_cancelled=check), covered)
+        analyze(replace(context, check_cancelled=check), nose)
     assert len(reports) == 3
 
 
@@ -283,7 +283,7 @@ def test_the_picture_has_a_row_for_each_part_and_one_for_the_control(
     parts = [part(*[box(20, 12, 36, 30)] * count, name=name) for name in ("nose", "a part with a long name")]
     heights = []
     for shown, draws in ((parts[:1], 0), (parts, 0), (parts, 1)):
-        (picture,) = analysed(context, *shown, random=draws).pictures
+        (picture,) = analyze(context, *shown, random=draws).pictures
         image = Image.open(io.BytesIO(picture.png))
         image.load()
         assert picture.name == "correspondence"

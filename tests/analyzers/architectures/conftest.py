@@ -28,7 +28,7 @@ def layers(kernel: int, stride: int) -> tuple[Layer, ...]:
     )
 
 
-def excited(spec: NetworkSpec) -> Network:
+def active_network(spec: NetworkSpec) -> Network:
     """Build a network whose layer-2 maps are active in every photo."""
     network = build(spec, generator=torch.Generator().manual_seed(3)).eval().requires_grad_(False)
     network.filters["conv2"].bias.fill_(1e3)
@@ -43,7 +43,7 @@ def model_of(
     preprocessing: Preprocessing | None = None,
     network: Network | None = None,
 ) -> Model:
-    used = network or excited(spec)
+    used = network or active_network(spec)
     side = spec.input_size
     manifest = Manifest(
         name=name,
@@ -82,5 +82,5 @@ def photos() -> tuple[NDArray[np.uint8], ...]:
     generator = np.random.default_rng(0)
     stripes = np.where(np.arange(120) // 6 % 2, 230, 20)
     shades = (stripes, np.linspace(0, 255, 120))
-    drawn = [np.broadcast_to(shade[None, :, None], (100, 120, 3)).astype(np.uint8) for shade in shades]
-    return generator.integers(0, 256, (100, 120, 3), np.uint8), *drawn
+    patterns = [np.broadcast_to(shade[None, :, None], (100, 120, 3)).astype(np.uint8) for shade in shades]
+    return generator.integers(0, 256, (100, 120, 3), np.uint8), *patterns

@@ -41,7 +41,7 @@ def test_measuring_stops_when_the_call_is_cancelled(
     spec: NetworkSpec, coarse_spec: NetworkSpec, make_model: Make, photos: Photos
 ) -> None:
     def cancelled() -> None:
-        raise Cancelled("gone")
+        raise Cancelled("cancelled")
 
     with interruptible(cancelled), pytest.raises(Cancelled):
         compare([make_model(spec), make_model(coarse_spec, name="b")], photos)

@@ -109,11 +109,11 @@ def test_a_coarser_lattice_counts_only_frequencies_that_the_finer_one_lacks() ->
 
 
 def test_pictures_count_equally_whatever_their_contrast() -> None:
-    both = np.stack([1000 * dots(4), np.sqrt(1e-3) * noise(1)[0]])
-    result = measured(both, 4)
+    pictures = np.stack([1000 * dots(4), np.sqrt(1e-3) * noise(1)[0]])
+    result = measured(pictures, 4)
     assert result.shares[0] == pytest.approx(1)
     assert result.share == pytest.approx(result.shares.mean())
-    np.testing.assert_allclose(measured(both * 7, 4).shares, result.shares)
+    np.testing.assert_allclose(measured(pictures * 7, 4).shares, result.shares)
 
 
 def test_a_constant_picture_has_no_grid() -> None:

@@ -83,7 +83,7 @@ def test_projecting_stops_when_the_call_is_cancelled(network: Network, images: l
         nonlocal checks
         checks += 1
         if checks == 4:  # three photos are done; the projections have begun
-            raise Cancelled("gone")
+            raise Cancelled("cancelled")
 
     with interruptible(cancelled), pytest.raises(Cancelled):
         map_responses(network, images, LAYERS, max_maps=64)

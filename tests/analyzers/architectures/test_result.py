@@ -44,10 +44,10 @@ def test_pictures_are_drawn_only_if_requested(measures: tuple[Measurements, ...]
 
 
 def test_the_figure_has_a_fixed_width_and_explains_its_scales(measures: tuple[Measurements, ...]) -> None:
-    drawn = draw_comparison(measures)
-    assert drawn.rgb.shape[1] == WIDTH_PX
-    assert drawn.scale.startswith("fine 1: full white of the filters on the common scale = +")
-    assert "; coarse 1: " in drawn.scale
+    figure = draw_comparison(measures)
+    assert figure.rgb.shape[1] == WIDTH_PX
+    assert figure.scale.startswith("fine 1: full white of the filters on the common scale = +")
+    assert "; coarse 1: " in figure.scale
 
 
 def test_the_figure_has_a_row_for_each_model(measures: tuple[Measurements, ...]) -> None:

@@ -70,11 +70,11 @@ def test_the_scale_of_filters_changes_only_their_energy() -> None:
 
 
 def test_a_large_filter_counts_more_only_in_energy_weighted_shares() -> None:
-    both = np.concatenate([grating(32, 0.02, envelope=8), 3 * grating(32, 0.4, envelope=8)])
-    result = filter_spectrum(both, 2)
+    filters = np.concatenate([grating(32, 0.02, envelope=8), 3 * grating(32, 0.4, envelope=8)])
+    result = filter_spectrum(filters, 2)
     assert result.mean_shares["low"] == pytest.approx(0.5, abs=0.01)
     low, high = result.energies
-    assert [low, high] == pytest.approx([(each**2).sum() for each in both])
+    assert [low, high] == pytest.approx([(each**2).sum() for each in filters])
     assert high > 6 * low
     assert result.energy_shares["low"] == pytest.approx(low / (low + high), abs=0.01)
 

@@ -14,7 +14,7 @@ from zfscope_analyzers.architectures.table import ROW_LABELS, comparison_table, 
 
 
 @pytest.fixture
-def both(
+def measurements(
     spec: NetworkSpec,
     coarse_spec: NetworkSpec,
     make_model: Callable[..., Model],
@@ -31,8 +31,10 @@ def both(
     return measure(fine, photos), measure(coarse, photos)
 
 
-def test_numbers_match_the_measurements(both: tuple[Measurements, Measurements], spec: NetworkSpec) -> None:
-    fine, _ = both
+def test_numbers_match_the_measurements(
+    measurements: tuple[Measurements, Measurements], spec: NetworkSpec
+) -> None:
+    fine, _ = measurements
     result = numbers_by_name(fine)
     assert list(result) == list(ROW_LABELS)
     assert (result["top1"], result["top5"]) == (75, 90)
@@ -51,15 +53,17 @@ def test_numbers_match_the_measurements(both: tuple[Measurements, Measurements],
 
 
 @pytest.mark.parametrize("key", ["energy", "weighted", "peaks"])
-def test_shares_of_the_bands_add_up_to_a_hundred(both: tuple[Measurements, Measurements], key: str) -> None:
-    for each in both:
+def test_shares_of_the_bands_add_up_to_a_hundred(
+    measurements: tuple[Measurements, Measurements], key: str
+) -> None:
+    for each in measurements:
         result = numbers_by_name(each)
         total = sum(float(result[f"{key}_{band}"] or 0) for band in ("low", "middle", "high"))
         assert total == pytest.approx(100)
 
 
-def test_numbers_that_a_model_lacks_are_none(both: tuple[Measurements, Measurements]) -> None:
-    result = numbers_by_name(both[1])
+def test_numbers_that_a_model_lacks_are_none(measurements: tuple[Measurements, Measurements]) -> None:
+    result = numbers_by_name(measurements[1])
     assert result["silent_2"] == 100
     grids = {f"grid{number}_{key}" for number in (1, 2) for key in ("share", "beside", "ratio")}
     third = {name for name in ROW_LABELS if name.startswith("grid3")}
@@ -68,9 +72,9 @@ def test_numbers_that_a_model_lacks_are_none(both: tuple[Measurements, Measureme
 
 
 def test_a_table_has_a_column_for_each_model_and_no_row_without_a_number(
-    both: tuple[Measurements, Measurements],
+    measurements: tuple[Measurements, Measurements],
 ) -> None:
-    result = comparison_table(both)
+    result = comparison_table(measurements)
     assert result.columns == ("measure", "fine 1", "coarse 1")
     rows = {str(row[0]): row[1:] for row in result.rows}
     assert rows["top-1 accuracy, %"] == (75, None)

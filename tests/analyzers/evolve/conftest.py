@@ -120,5 +120,5 @@ class LayerActivations:
         return whole[:, y0:y1, x0:x1]
 
     def projection(self, photo: int, map: int, y: int, x: int) -> NDArray[np.float32]:
-        (drawn,) = project(self.model.network, self.trace, self.layer, [Unit(photo, map, y, x)])
-        return drawn.numpy()
+        (pixels,) = project(self.model.network, self.trace, self.layer, [Unit(photo, map, y, x)])
+        return pixels.numpy()

@@ -86,9 +86,9 @@ def test_by_default_the_finally_strongest_maps_are_shown_at_every_indexed_epoch(
     make_index(2)
     result = rows(evolve(unindexed, first=1, count=2))
     end = LayerActivations(store, photos, None)
-    ranked = sorted(range(12), key=lambda map: -end.strongest(map)[0])
+    ranked = sorted(range(12), key=lambda number: -end.strongest(number)[0])
     assert [(row["map"], row["epoch"]) for row in result] == [
-        (map, epoch) for map in ranked[1:3] for epoch in (2, None)
+        (number, epoch) for number in ranked[1:3] for epoch in (2, None)
     ]
 
 

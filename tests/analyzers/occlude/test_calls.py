@@ -52,7 +52,7 @@ def test_a_cancelled_call_stops_between_two_masks(cancelled_context: Context) ->
 
 
 def test_one_picture_shows_all_panels_of_figure_7(context: Context) -> None:
-    (drawn,) = analyze(context, classes=["ant", "bee"]).pictures
-    assert drawn.name == "occlusion"
-    assert "viridis" in drawn.scale
-    assert Image.open(io.BytesIO(drawn.png)).width > 1000
+    (picture,) = analyze(context, classes=["ant", "bee"]).pictures
+    assert picture.name == "occlusion"
+    assert "viridis" in picture.scale
+    assert Image.open(io.BytesIO(picture.png)).width > 1000

@@ -34,11 +34,11 @@ def grey(levels: Any) -> bytes:
     return encoded(Image.fromarray(np.asarray(levels, np.uint8)))
 
 
-def seen_of(width: int, height: int) -> Prepared:
+def blank_photo(width: int, height: int) -> Prepared:
     return prepare(np.zeros((height, width, 3), np.uint8), STEPS)
 
 
-def covered(data: bytes, prepared: Prepared) -> Mask:
+def occluded_pixels(data: bytes, prepared: Prepared) -> Mask:
     """Return the pixels of the crop that a mask occludes."""
     window, whole = window_from_mask(data, prepared, "mask", DecodeLimits()), np.zeros((32, 32), bool)
     whole[window.area] = window.mask
@@ -84,28 +84,32 @@ def test_pixels_lighter_than_127_are_occluded() -> None:
 
 def test_exif_orientation_is_applied_to_a_mask() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the stored picture has to be turned clockwise
+    exif[0x0112] = 6  # the stored image has to be rotated clockwise
     stored = encoded(KINDS["grey"](np.rot90(HALF)), exif=exif)
     np.testing.assert_array_equal(light_pixels(stored, (6, 8), "mask").pixels, HALF)
 
 
-def test_without_resampling_the_crop_is_cut_directly_from_the_mask() -> None:
+def test_without_resampling_the_crop_is_taken_directly_from_the_mask() -> None:
     mask = np.random.default_rng(1).random((36, 36)) < 0.3
-    np.testing.assert_array_equal(covered(encoded(KINDS["grey"](mask)), seen_of(36, 36)), mask[2:34, 2:34])
+    np.testing.assert_array_equal(
+        occluded_pixels(encoded(KINDS["grey"](mask)), blank_photo(36, 36)), mask[2:34, 2:34]
+    )
 
 
 def test_a_pixel_of_the_crop_is_occluded_if_the_photo_pixel_at_its_centre_is() -> None:
     """The photo is twice as large, and its crop starts at (4, 4): pixel centres are at 5, 7, 9 ..."""
     mask = np.zeros((72, 72), bool)
     mask[5, 9] = mask[8, 9] = mask[8, 8] = mask[7, 12] = True
-    assert np.argwhere(covered(encoded(KINDS["grey"](mask)), seen_of(72, 72))).tolist() == [[0, 2]]
+    assert np.argwhere(occluded_pixels(encoded(KINDS["grey"](mask)), blank_photo(72, 72))).tolist() == [
+        [0, 2]
+    ]
 
 
 @pytest.mark.parametrize(("width", "height"), [(60, 48), (33, 90), (20, 20), (201, 77)])
 def test_any_mask_is_sampled_pixel_by_pixel(width: int, height: int) -> None:
     mask = np.random.default_rng(2).random((height, width)) < 0.5
-    prepared = seen_of(width, height)
-    region, result = prepared.geometries[0].region, covered(encoded(KINDS["1 bit"](mask)), prepared)
+    prepared = blank_photo(width, height)
+    region, result = prepared.geometries[0].region, occluded_pixels(encoded(KINDS["1 bit"](mask)), prepared)
     for row in range(32):
         for column in range(32):
             x = region.x0 + (column + 0.5) / 32 * region.width
@@ -116,7 +120,7 @@ def test_any_mask_is_sampled_pixel_by_pixel(width: int, height: int) -> None:
 def test_the_window_is_the_bounding_box_of_the_mask() -> None:
     mask = np.zeros((36, 36), np.uint8)
     mask[10, 12:15] = mask[12, 13] = 255
-    window = window_from_mask(grey(mask), seen_of(36, 36), "mask", DecodeLimits())
+    window = window_from_mask(grey(mask), blank_photo(36, 36), "mask", DecodeLimits())
     assert (window.y, window.x, window.height, window.width) == (8, 10, 3, 3)
     assert np.asarray(window.mask).tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 0]]
 
@@ -124,7 +128,7 @@ def test_the_window_is_the_bounding_box_of_the_mask() -> None:
 def test_the_mask_of_a_tensor_is_as_large_as_the_network_s_input() -> None:
     mask = np.random.default_rng(1).random((32, 32)) < 0.3
     prepared = prepare_tensor(np.zeros((3, 32, 32), np.float32), STEPS)
-    np.testing.assert_array_equal(covered(encoded(KINDS["grey"](mask)), prepared), mask)
+    np.testing.assert_array_equal(occluded_pixels(encoded(KINDS["grey"](mask)), prepared), mask)
 
 
 EDGE = np.zeros((48, 60), np.uint8)
@@ -149,7 +153,7 @@ EDGE[:, :8] = 255
 )
 def test_the_error_names_an_unusable_mask_and_the_reason(data: bytes, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        window_from_mask(data, seen_of(60, 48), "masks[2]", DecodeLimits())
+        window_from_mask(data, blank_photo(60, 48), "masks[2]", DecodeLimits())
     assert caught.value.field == "masks[2]"
     assert message in caught.value.message
 
@@ -157,7 +161,7 @@ def test_the_error_names_an_unusable_mask_and_the_reason(data: bytes, message: s
 def test_a_mask_of_another_size_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zfscope_analyzers.occlude.windows.decode_grey", None)
     with pytest.raises(InputError, match="9 x 8 pixels"):
-        window_from_mask(grey(np.zeros((8, 9))), seen_of(60, 48), "mask", DecodeLimits())
+        window_from_mask(grey(np.zeros((8, 9))), blank_photo(60, 48), "mask", DecodeLimits())
 
 
 @pytest.mark.parametrize("write", [base64.b64encode, base64.encodebytes])

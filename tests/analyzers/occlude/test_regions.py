@@ -83,8 +83,8 @@ RANDOM_MASKS[:, 30, 30] = True
 def test_a_mask_matches_a_full_pass_over_its_painted_pixels(in_float64: Context) -> None:
     network, steps = in_float64.model.network, in_float64.model.preprocessing
     view = in_float64.images[0].views[0]
-    painted = [np.where(mask[2:34, 2:34, None], (255, 128, 0), view) for mask in RANDOM_MASKS]
-    pixels = np.stack([normalise(crop.astype(np.uint8), steps) for crop in (view, *painted)])
+    occluded = [np.where(mask[2:34, 2:34, None], (255, 128, 0), view) for mask in RANDOM_MASKS]
+    pixels = np.stack([normalise(crop.astype(np.uint8), steps) for crop in (view, *occluded)])
     expected = trace(network, torch.from_numpy(pixels).double()).outputs
     clean, *logits = expected["fc8"].numpy()
     totals = expected["conv5"][1:, 4].sum((1, 2)).numpy()
@@ -128,10 +128,10 @@ def test_maps_average_a_mask_only_over_its_own_pixels(in_float64: Context) -> No
     masks[1, 14, 12] = True
     result = analyze(in_float64, masks=[mask_file(mask) for mask in masks])
     (row,) = result.tables["classes"].records()
-    clean, (one, two) = row["clean"], result.tensors["values"][0]
-    both = (one + two) / 2
+    clean, (first, second) = row["clean"], result.tensors["values"][0]
+    both = (first + second) / 2
     assert result.tensors["windows"].tolist() == [[10, 10, 2, 2], [10, 10, 3, 2]]
-    expected = [[one, both, clean], [one, two, clean], [two, clean, clean]]
+    expected = [[first, both, clean], [first, second, clean], [second, clean, clean]]
     np.testing.assert_allclose(result.tensors["value-maps"][0, 10:13, 10:13], expected, rtol=1e-6)
     np.testing.assert_allclose(result.tensors["photo-value-maps"][0, 12:15, 12:15], expected, rtol=1e-6)
     assert (result.tensors["value-maps"] != np.float32(clean)).sum() == 5
@@ -156,8 +156,8 @@ def test_the_picture_paints_only_the_mask(context: Context) -> None:
     mask[20:30, 26:34] = False
     photo = np.full((48, 60, 3), 60, np.uint8)
     context = replace(context, images=(prepare(photo, context.model.preprocessing),))
-    (drawn,) = analyze(context, masks=[mask_file(mask)], fill="#ff0000").pictures
-    panel = np.asarray(Image.open(io.BytesIO(drawn.png)).convert("RGB"))[:, 36:436].astype(int)
+    (picture,) = analyze(context, masks=[mask_file(mask)], fill="#ff0000").pictures
+    panel = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"))[:, 36:436].astype(int)
     red = (panel[..., 0] > 250) & (panel[..., 1] < 5)
     window = red[red.any(1)][:, red.any(0)]
     assert window.mean() == pytest.approx(mask[10:40, 20:40].mean(), abs=0.05)

@@ -44,18 +44,18 @@ def test_a_window_that_only_raises_a_class_is_not_named_as_lowest(context: Conte
 def test_differences_within_rounding_have_one_colour_and_a_note(
     level_context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: dict[str, int] = {}
+    colours: dict[str, int] = {}
 
     def record(values: Any, view: Any, caption: str, **options: Any) -> Image.Image:
         panel = heat_panel(values, view, caption, **options)
-        drawn[caption] = len(np.unique(np.asarray(panel)[:400, :400].reshape(-1, 3), axis=0))
+        colours[caption] = len(np.unique(np.asarray(panel)[:400, :400].reshape(-1, 3), axis=0))
         return panel
 
     monkeypatch.setattr(occlude_figure, "heat_panel", record)
     analyze(level_context, classes=["dog"])
-    assert len(drawn) == 2
-    assert all(caption.endswith("; no window changes it") for caption in drawn)
-    assert list(drawn.values()) == [1, 1]
+    assert len(colours) == 2
+    assert all(caption.endswith("; no window changes it") for caption in colours)
+    assert list(colours.values()) == [1, 1]
 
 
 def test_ties_within_rounding_are_won_by_the_class_of_the_clean_photo(context: Context) -> None:

@@ -45,18 +45,18 @@ def test_overlapping_windows_are_averaged_pixel_by_pixel(plain_context: Context)
         (tensors["total-map"], tensors["totals"]),
     ):
         for y, x in ((0, 0), (13, 7), (31, 31)):
-            over = [
+            overlapping = [
                 value
                 for value, (top, left, rows, columns) in zip(values, tensors["windows"], strict=True)
                 if top <= y < top + rows and left <= x < left + columns
             ]
-            assert value_map[y, x] == pytest.approx(np.mean(over), rel=1e-5)
+            assert value_map[y, x] == pytest.approx(np.mean(overlapping), rel=1e-5)
 
 
 def test_values_of_classes_are_in_the_requested_order(plain_context: Context) -> None:
-    several = analyze(plain_context, classes=["dog", "n1"]).tensors
-    logits, _ = by_brute_force(plain_context, several["windows"], grey(plain_context))
-    np.testing.assert_allclose(several["values"], softmax(logits)[:, [3, 1]].T, rtol=1e-4)
+    result = analyze(plain_context, classes=["dog", "n1"]).tensors
+    logits, _ = by_brute_force(plain_context, result["windows"], grey(plain_context))
+    np.testing.assert_allclose(result["values"], softmax(logits)[:, [3, 1]].T, rtol=1e-4)
 
 
 def test_values_may_be_scores_before_the_softmax(plain_context: Context) -> None:

@@ -58,13 +58,13 @@ def test_projections_and_patches_match_a_search_over_all_activations(
     maps = [0, 3, 2]
     result = analyze(ready, layer=layer, maps=maps, top=4)
     rows = iter(records(result))
-    for index, map in enumerate(maps):
-        strengths = [float(each.outputs[layer][0, map].max()) for each in traced_photos]
+    for index, number in enumerate(maps):
+        strengths = [float(each.outputs[layer][0, number].max()) for each in traced_photos]
         expected = sorted(range(20), key=lambda photo: -strengths[photo])[:4]
         for rank, photo in enumerate(expected):
             row = next(rows)
-            projection, patch, y, x = project_by_hand(ready.model, layer, map, traced_photos[photo])
-            assert (row["map"], row["rank"], row["path"]) == (map, rank, traced_photos[photo].name)
+            projection, patch, y, x = project_by_hand(ready.model, layer, number, traced_photos[photo])
+            assert (row["map"], row["rank"], row["path"]) == (number, rank, traced_photos[photo].name)
             assert row["class"] == traced_photos[photo].name.split("/")[0]
             assert row["value"] == pytest.approx(strengths[photo], rel=1e-4)
             assert (row["y"], row["x"]) == ((None, None) if layer.startswith("fc") else (y, x))
