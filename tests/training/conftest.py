@@ -1,5 +1,7 @@
 """A folder of photos of two colours, which any network can distinguish."""
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,26 @@ from zfscope.networks.layers import Conv, Dropout, Flatten, Linear, MaxPool, ReL
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.spec import NetworkSpec
 from zfscope.training.batches import Batches
-from zfscope.training.decoded import cached_photos
+from zfscope.training.decoded import DecodedPhotos, cached_photos
 from zfscope.training.labelled import read_folder
 from zfscope.training.recipe import Recipe
+from zfscope.training.run import TrainingCallbacks
+from zfscope.training.settings import TrainingSettings
+
+Decode = Callable[..., DecodedPhotos]
+
+RECIPE = """
+summary = "for tests"
+optimizer = "adamw"
+learning_rate = 0.001
+schedule = "cosine"
+batch = 2
+mean = "channels"
+crop = "random"
+[[phases]]
+size = 64
+"""
+QUIET = TrainingCallbacks(photos=lambda done, left: None, epoch=lambda row: None, warn=lambda text: None)
 
 
 def write_photos(root: Path, *, count: int = 8, size: int = 40, seed: int = 0) -> Path:
@@ -81,3 +100,61 @@ def network(spec: NetworkSpec) -> Network:
 def batches(folder: Path, preprocessing: Preprocessing, recipe: Recipe, tmp_path: Path) -> Batches:
     photos = cached_photos(read_folder(folder), preprocessing, tmp_path / "pixels")
     return Batches(photos.squares, photos.targets, preprocessing, recipe, seed=5)
+
+
+class Recorder:
+    """Recorder of progress and warnings."""
+
+    def __init__(self) -> None:
+        self.decoded, self.warnings = 0, list[str]()
+
+    def advance(self, count: int) -> None:
+        self.decoded += count
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def decoded(folder: Path, preprocessing: Preprocessing, tmp_path: Path, recorder: Recorder) -> Decode:
+    """Return the photos, decoded or from the cache."""
+
+    def decode_folder(*, run_started: bool = False) -> DecodedPhotos:
+        cache, warn = tmp_path / "run.pixels", recorder.warnings.append
+        photos = read_folder(folder)
+        return cached_photos(
+            photos, preprocessing, cache, run_started=run_started, advance=recorder.advance, warn=warn
+        )
+
+    return decode_folder
+
+
+def noise(seed: int) -> bytes:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def settings_in(folder: Path) -> TrainingSettings:
+    """Write photos and recipes, and return the settings of a short run."""
+    (folder / "quick.toml").write_text(RECIPE)
+    (folder / "small.toml").write_text(RECIPE.replace("64", "48"))
+    return TrainingSettings(
+        data=write_photos(folder / "train", count=2),
+        validation=write_photos(folder / "val", count=1, seed=1),
+        out=folder / "run",
+        name="tiny",
+        hidden=8,
+        recipe=str(folder / "quick.toml"),
+        epochs=1,
+        checkpoints=(1,),
+        labels={"red": "red things", "blue": "blue"},
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> TrainingSettings:
+    return settings_in(tmp_path)

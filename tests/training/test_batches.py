@@ -36,10 +36,12 @@ def test_a_phase_sets_the_size(batches: Batches) -> None:
 
 
 def test_photos_are_normalised_as_in_requests(batches: Batches) -> None:
-    steps = batches.preprocessing.model_copy(update={"channels": "BGR", "crop": 36})
+    preprocessing = batches.preprocessing.model_copy(update={"channels": "BGR", "crop": 36})
     whole = Phase(smallest_crop=1, largest_crop=1)
-    photos = torch.cat([images for images, _ in replace(batches, preprocessing=steps).epoch(0, whole)])
-    known = {prepare(square, steps).pixels[0].tobytes() for square in batches.squares}
+    photos = torch.cat(
+        [images for images, _ in replace(batches, preprocessing=preprocessing).epoch(0, whole)]
+    )
+    known = {prepare(square, preprocessing).pixels[0].tobytes() for square in batches.squares}
     mirrored = [photo.contiguous().numpy().tobytes() not in known for photo in photos]
     photos[mirrored] = photos[mirrored].flip(3)
     assert {photo.contiguous().numpy().tobytes() for photo in photos} == known
@@ -55,12 +57,14 @@ def test_channels_are_last_in_memory(batches: Batches) -> None:
 
 def test_a_mean_image_is_cropped_like_the_papers_crop(batches: Batches) -> None:
     recipe = batches.recipe.model_copy(update={"crop": "ten", "mean": "image"})
-    steps = Preprocessing(short_side=36, centre=36, crop=32, mean="image")
+    preprocessing = Preprocessing(short_side=36, centre=36, crop=32, mean="image")
     mean = mean_image(batches.squares)
-    paper = replace(batches, recipe=recipe, preprocessing=steps, mean_image=mean)
+    paper = replace(batches, recipe=recipe, preprocessing=preprocessing, mean_image=mean)
     photos = torch.cat([images for images, _ in paper.epoch(0, Phase())])
     assert photos.shape == (16, 3, 32, 32)
-    crops = [prepare(square, steps, crops="ten", mean_image=mean).pixels for square in batches.squares]
+    crops = [
+        prepare(square, preprocessing, crops="ten", mean_image=mean).pixels for square in batches.squares
+    ]
     known = {crop.astype(np.float32).tobytes() for ten in crops for crop in ten}
     assert {photo.contiguous().numpy().tobytes() for photo in photos} <= known
 

@@ -30,19 +30,21 @@ def by_hand(
 def test_the_accuracy_matches_that_of_single_photos(
     network: Network, batches: Batches, preprocessing: Preprocessing, crops: Crops, ten: bool
 ) -> None:
-    found = evaluate(network, batches.squares, batches.targets, preprocessing, ten_crop=ten)
-    assert found.top1 == by_hand(network, batches, preprocessing, crops)
-    assert (found.top5, found.images) == (100.0, 16)
+    result = evaluate(network, batches.squares, batches.targets, preprocessing, ten_crop=ten)
+    assert result.top1 == by_hand(network, batches, preprocessing, crops)
+    assert (result.top5, result.images) == (100.0, 16)
 
 
 def test_photos_can_be_resized_as_in_early_training_phases(
     network: Network, batches: Batches, preprocessing: Preprocessing
 ) -> None:
-    told: list[int] = []
-    found = evaluate(network, batches.squares, batches.targets, preprocessing, size=20, advance=told.append)
-    assert 0 <= found.top1 <= 100
-    assert sum(told) == 16
-    assert (found.top5, found.images) == (100.0, 16)
+    advanced: list[int] = []
+    result = evaluate(
+        network, batches.squares, batches.targets, preprocessing, size=20, advance=advanced.append
+    )
+    assert 0 <= result.top1 <= 100
+    assert sum(advanced) == 16
+    assert (result.top5, result.images) == (100.0, 16)
 
 
 @pytest.mark.parametrize("side", [32, 36])
@@ -50,7 +52,9 @@ def test_photos_can_be_resized_as_in_early_training_phases(
 def test_a_mean_image_of_the_crop_or_the_square_is_subtracted(
     network: Network, batches: Batches, preprocessing: Preprocessing, crops: Crops, ten: bool, side: int
 ) -> None:
-    steps = preprocessing.model_copy(update={"mean": "image"})
+    with_mean_image = preprocessing.model_copy(update={"mean": "image"})
     mean = np.random.default_rng(0).uniform(0, 200, (3, side, side)).astype(np.float32)
-    found = evaluate(network, batches.squares, batches.targets, steps, mean_image=mean, ten_crop=ten)
-    assert found.top1 == by_hand(network, batches, steps, crops, mean)
+    result = evaluate(
+        network, batches.squares, batches.targets, with_mean_image, mean_image=mean, ten_crop=ten
+    )
+    assert result.top1 == by_hand(network, batches, with_mean_image, crops, mean)

@@ -58,7 +58,7 @@ def test_a_missing_folder_a_single_class_and_an_empty_class_are_rejected(
 
 
 @pytest.mark.parametrize(
-    ("lines", "words"),
+    ("lines", "message"),
     [
         (
             "red/0.png\nblue/0.png\n",
@@ -68,10 +68,10 @@ def test_a_missing_folder_a_single_class_and_an_empty_class_are_rejected(
     ],
 )
 def test_a_list_without_two_classes_is_rejected_with_the_expected_format(
-    folder: Path, lines: str, words: str
+    folder: Path, lines: str, message: str
 ) -> None:
     (folder / "l.txt").write_text(lines)
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_folder(folder / "l.txt")
     assert caught.value.field == "data"
 
@@ -106,6 +106,6 @@ def test_photos_outside_class_folders_are_ignored_and_counted(folder: Path) -> N
     (folder / "red" / "0.png").rename(folder / "loose.png")
     photos = read_folder(folder)
     assert len(photos) == 15
-    assert [(passed.kind, passed.count, passed.examples) for passed in photos.skipped_files] == [
+    assert [(skipped.kind, skipped.count, skipped.examples) for skipped in photos.skipped_files] == [
         ("unclassified", 1, ("loose.png",))
     ]

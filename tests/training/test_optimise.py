@@ -16,9 +16,9 @@ def test_the_cosine_warms_up_and_ends_at_zero(recipe: Recipe) -> None:
 
 
 def test_the_plateau_schedule_divides_by_ten_after_three_epochs_without_progress(recipe: Recipe) -> None:
-    stepped = recipe.model_copy(update={"schedule": "plateau"})
-    assert learning_rate(stepped, 3, 10, [10, 20, 30]) == pytest.approx(0.01)
-    assert learning_rate(stepped, 6, 10, [30, 20, 20, 20]) == pytest.approx(0.001)
+    plateau = recipe.model_copy(update={"schedule": "plateau"})
+    assert learning_rate(plateau, 3, 10, [10, 20, 30]) == pytest.approx(0.01)
+    assert learning_rate(plateau, 6, 10, [30, 20, 20, 20]) == pytest.approx(0.001)
     assert plateaus([30, 20, 20, 20, 20, 20, 20]) == 2
     assert plateaus([30, 20, 20, 31, 20, 20]) == 0
 
@@ -27,12 +27,12 @@ def test_the_plateau_schedule_divides_by_ten_after_three_epochs_without_progress
 def test_steps_lower_the_loss_and_keep_filters_within_the_radius(
     network: Network, recipe: Recipe, optimizer: str
 ) -> None:
-    chosen = recipe.model_copy(update={"optimizer": optimizer, "filter_rms": 0.1})
-    steps = make_optimizer(network, chosen)
+    changed = recipe.model_copy(update={"optimizer": optimizer, "filter_rms": 0.1})
+    torch_optimizer = make_optimizer(network, changed)
     generator = torch.Generator().manual_seed(0)
     batch = torch.randn(8, 3, 32, 32, generator=generator), torch.arange(8) % 2
     losses = [
-        train_step(network, steps, batch, recipe=chosen, rate=0.01, dropout=generator, half=False)
+        train_step(network, torch_optimizer, batch, recipe=changed, rate=0.01, dropout=generator, half=False)
         for _ in range(25)
     ]
     assert losses[-1] < losses[0] / 2
@@ -67,10 +67,12 @@ def test_a_step_in_bfloat16_gives_nearly_the_same_loss(network: Network, recipe:
 
 
 def test_biases_use_their_fraction_of_the_learning_rate(network: Network, recipe: Recipe) -> None:
-    chosen = recipe.model_copy(update={"bias_rate": 0.5, "centre_filters": True})
-    steps = make_optimizer(network, chosen)
+    changed = recipe.model_copy(update={"bias_rate": 0.5, "centre_filters": True})
+    torch_optimizer = make_optimizer(network, changed)
     batch = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
-    train_step(network, steps, batch, recipe=chosen, rate=0.01, dropout=torch.Generator(), half=False)
-    assert [group["lr"] for group in steps.param_groups] == [0.01, 0.005]
+    train_step(
+        network, torch_optimizer, batch, recipe=changed, rate=0.01, dropout=torch.Generator(), half=False
+    )
+    assert [group["lr"] for group in torch_optimizer.param_groups] == [0.01, 0.005]
     # The first step of Adam is as long as its rate: from zero, wherever there is a gradient.
     assert network.filters["fc3"].bias.abs().tolist() == pytest.approx([0.005, 0.005], rel=1e-3)

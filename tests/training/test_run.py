@@ -25,7 +25,7 @@ def silent(warn: Callable[[str], None] = lambda text: None) -> TrainingCallbacks
     return TrainingCallbacks(photos=lambda done, left: None, epoch=lambda row: None, warn=warn)
 
 
-def fresh(spec: NetworkSpec) -> Network:
+def new_network(spec: NetworkSpec) -> Network:
     network = Network(spec)
     initialise(network, {}, generator=torch.Generator().manual_seed(3))
     return network
@@ -38,11 +38,11 @@ def weights(run: TrainingRun) -> torch.Tensor:
 def test_a_killed_and_resumed_run_matches_an_uninterrupted_one(
     tmp_path: Path, spec: NetworkSpec, batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = TrainingRun(tmp_path / "whole", fresh(spec), batches, 3)
+    whole = TrainingRun(tmp_path / "whole", new_network(spec), batches, 3)
     whole.run(checkpoints=frozenset(), validate=None, callbacks=silent())
 
     monkeypatch.setattr("zfscope.training.run.SAVE_EVERY_S", 0.0)
-    killed = TrainingRun(tmp_path / "killed", fresh(spec), batches, 3)
+    killed = TrainingRun(tmp_path / "killed", new_network(spec), batches, 3)
     assert not killed.resume()
     steps = 0
 
@@ -58,12 +58,12 @@ def test_a_killed_and_resumed_run_matches_an_uninterrupted_one(
             validate=None,
             callbacks=TrainingCallbacks(photos=kill, epoch=lambda row: None, warn=lambda text: None),
         )
-    again = TrainingRun(tmp_path / "killed", fresh(spec), batches, 3)
-    assert again.resume()
-    assert (again.progress.epoch, again.progress.step) == (1, 2)
-    again.run(checkpoints=frozenset(), validate=None, callbacks=silent())
-    torch.testing.assert_close(weights(again), weights(whole), rtol=0, atol=0)
-    assert [row["train_loss"] for row in again.progress.history] == [
+    resumed = TrainingRun(tmp_path / "killed", new_network(spec), batches, 3)
+    assert resumed.resume()
+    assert (resumed.progress.epoch, resumed.progress.step) == (1, 2)
+    resumed.run(checkpoints=frozenset(), validate=None, callbacks=silent())
+    torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
+    assert [row["train_loss"] for row in resumed.progress.history] == [
         row["train_loss"] for row in whole.progress.history
     ]
 
@@ -93,8 +93,8 @@ def test_checkpoints_contain_the_convolutional_layers_in_half_precision(
 ) -> None:
     run = TrainingRun(tmp_path, network, batches, 3)
     run.run(checkpoints=frozenset({1}), validate=None, callbacks=silent())
-    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert kept == ["epoch-001.safetensors", "epoch-003.safetensors"]
+    checkpoints = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert checkpoints == ["epoch-001.safetensors", "epoch-003.safetensors"]
     last = load_file(tmp_path / "checkpoints" / "epoch-003.safetensors")
     assert set(last) == {"conv1.weight", "conv1.bias"}
     torch.testing.assert_close(last["conv1.weight"], network.filters["conv1"].weight.detach().half())
@@ -106,22 +106,22 @@ def test_layer_names_with_dots_can_be_trained_and_resumed(
     """Weights, history and checkpoints equal those with plain names."""
     layers = tuple(layer.model_copy(update={"name": f"layer.0.{layer.name}"}) for layer in spec.layers)
     runs = {"plain": spec, "dotted": spec.model_copy(update={"layers": layers})}
-    for name, each in runs.items():
-        TrainingRun(tmp_path / name, fresh(each), batches, 1).run(
+    for name, network_spec in runs.items():
+        TrainingRun(tmp_path / name, new_network(network_spec), batches, 1).run(
             checkpoints=frozenset(), validate=None, callbacks=silent()
         )
-        again = TrainingRun(tmp_path / name, fresh(each), batches, 1)
-        assert again.resume()
-        assert again.progress.epoch == 1
-    kept = [load_file(tmp_path / name / "checkpoints" / "epoch-001.safetensors") for name in runs]
-    assert kept[1].keys() == {"layer.0.conv1.weight", "layer.0.conv1.bias"}
-    for part, tensor in kept[0].items():
-        assert torch.equal(kept[1][f"layer.0.{part}"], tensor)
+        resumed = TrainingRun(tmp_path / name, new_network(network_spec), batches, 1)
+        assert resumed.resume()
+        assert resumed.progress.epoch == 1
+    checkpoints = [load_file(tmp_path / name / "checkpoints" / "epoch-001.safetensors") for name in runs]
+    assert checkpoints[1].keys() == {"layer.0.conv1.weight", "layer.0.conv1.bias"}
+    for part, tensor in checkpoints[0].items():
+        assert torch.equal(checkpoints[1][f"layer.0.{part}"], tensor)
 
 
 def test_a_run_of_an_older_version_is_resumed(tmp_path: Path, spec: NetworkSpec, batches: Batches) -> None:
     """Older versions saved the whole network spec, with all defaults."""
-    run = TrainingRun(tmp_path, fresh(spec), batches, 3)
+    run = TrainingRun(tmp_path, new_network(spec), batches, 3)
     run.save()
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     state["identity"]["network"] = spec.model_dump_json()
@@ -153,9 +153,9 @@ def test_a_damaged_state_is_rejected_with_a_remedy(
         state.write_bytes(content)
     with pytest.raises(
         InputError, match=r"state.pt' is damaged or not the state of a run; .* remove '"
-    ) as refused:
+    ) as caught:
         TrainingRun(tmp_path, network, batches, 3).resume()
-    assert refused.value.field == "out"
+    assert caught.value.field == "out"
 
 
 def test_a_loss_that_stays_at_chance_level_causes_a_warning(
@@ -164,20 +164,20 @@ def test_a_loss_that_stays_at_chance_level_causes_a_warning(
     with torch.no_grad():
         for filters in network.filters.values():
             filters.weight.zero_()
-    said: list[str] = []
+    warnings: list[str] = []
     TrainingRun(tmp_path, network, batches, 1).run(
-        checkpoints=frozenset(), validate=None, callbacks=silent(said.append)
+        checkpoints=frozenset(), validate=None, callbacks=silent(warnings.append)
     )
-    assert len(said) == 1
-    assert "close to that of guessing, ln(classes) = 0.693" in said[0]
+    assert len(warnings) == 1
+    assert "close to that of guessing, ln(classes) = 0.693" in warnings[0]
 
 
 def test_the_plateau_schedule_uses_the_loss_without_validation(
     tmp_path: Path, network: Network, batches: Batches
 ) -> None:
     run = TrainingRun(tmp_path, network, batches, 9)
-    stepped = batches.recipe.model_copy(update={"schedule": "plateau"})
-    run.batches = Batches(batches.squares, batches.targets, batches.preprocessing, stepped, seed=5)
+    plateau = batches.recipe.model_copy(update={"schedule": "plateau"})
+    run.batches = Batches(batches.squares, batches.targets, batches.preprocessing, plateau, seed=5)
     run.progress.history = [{"train_loss": loss} for loss in (1.0, 2.0, 2.0, 2.0)]
     assert run._rate() == pytest.approx(0.001)
 

@@ -1,60 +1,19 @@
 """Sessions: from an image folder to a model in a store."""
 
-import io
-import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from tests.training.conftest import write_photos
+from tests.training.conftest import QUIET, RECIPE, noise
 from zfscope.errors import CannotWrite, InputError, NotFound, RuntimeUnavailable
 from zfscope.files import locked
 from zfscope.store import ModelStore
 from zfscope.training.evaluate import evaluate_model
-from zfscope.training.run import TrainingCallbacks
 from zfscope.training.session import TrainingSession
 from zfscope.training.settings import TrainingSettings
-
-RECIPE = """
-summary = "for tests"
-optimizer = "adamw"
-learning_rate = 0.001
-schedule = "cosine"
-batch = 2
-mean = "channels"
-crop = "random"
-[[phases]]
-size = 64
-"""
-QUIET = TrainingCallbacks(photos=lambda done, left: None, epoch=lambda row: None, warn=lambda text: None)
-
-
-def settings_in(folder: Path) -> TrainingSettings:
-    """Write photos and recipes, and return the settings of a short run."""
-    (folder / "quick.toml").write_text(RECIPE)
-    (folder / "small.toml").write_text(RECIPE.replace("64", "48"))
-    return TrainingSettings(
-        data=write_photos(folder / "train", count=2),
-        validation=write_photos(folder / "val", count=1, seed=1),
-        out=folder / "run",
-        name="tiny",
-        hidden=8,
-        recipe=str(folder / "quick.toml"),
-        epochs=1,
-        checkpoints=(1,),
-        labels={"red": "red things", "blue": "blue"},
-    )
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> TrainingSettings:
-    return settings_in(tmp_path)
 
 
 def test_the_stored_accuracy_matches_that_of_evaluate(settings: TrainingSettings, tmp_path: Path) -> None:
@@ -70,14 +29,14 @@ def test_the_stored_accuracy_matches_that_of_evaluate(settings: TrainingSettings
     assert folder == tmp_path / "store" / "tiny" / "1"
     assert [label.name for label in manifest.labels] == ["blue", "red things"]
     assert [checkpoint.epoch for checkpoint in manifest.checkpoints] == [1]
-    found = evaluate_model(store.load("tiny"), tmp_path / "val", ten_crop=False, cache=tmp_path).accuracy
+    result = evaluate_model(store.load("tiny"), tmp_path / "val", ten_crop=False, cache=tmp_path).accuracy
     card = (folder / "README.md").read_text()
     assert "# tiny, version 1" in card
-    assert f"top-1 {found.top1:.1f} %" in card
+    assert f"top-1 {result.top1:.1f} %" in card
     assert "epochs 1." in card
     assert manifest.accuracy is not None
-    assert (found.top1, found.images) == (manifest.accuracy.top1, manifest.accuracy.images)
-    assert (found.images, manifest.accuracy.trained_on) == (3, 1)
+    assert (result.top1, result.images) == (manifest.accuracy.top1, manifest.accuracy.images)
+    assert (result.images, manifest.accuracy.trained_on) == (3, 1)
     assert "1 of these photos are also training photos (by file hash)" in card
 
 
@@ -142,9 +101,9 @@ def test_an_invalid_class_name_is_rejected_before_any_work(settings: TrainingSet
 def test_a_data_set_whose_name_is_not_utf_8_is_named_escaped(
     settings: TrainingSettings, tmp_path: Path
 ) -> None:
-    odd = tmp_path / "caf\udce9"
-    settings.data.rename(odd)
-    session = TrainingSession(replace(settings, data=odd, validation=None))
+    renamed = tmp_path / "caf\udce9"
+    settings.data.rename(renamed)
+    session = TrainingSession(replace(settings, data=renamed, validation=None))
     session.train(QUIET)
     session.publish(tmp_path / "store")
     assert ModelStore(tmp_path / "store").verify("tiny").provenance.data.endswith("/caf\\xe9")
@@ -178,10 +137,10 @@ class TestBroken:
         assert settings.validation is not None
         shutil.copytree(settings.validation, tmp_path / "more")
         (tmp_path / "more" / "red" / "9.png").write_bytes(b"")
-        said = list[str]()
-        session = TrainingSession(replace(settings, validation=tmp_path / "more"), warn=said.append)
-        assert said[0].startswith("photo 'red/1.png' is skipped: the file is not an image")
-        assert said[1] == "photo 'red/9.png' is skipped: the file is empty: 0 bytes"
+        warnings = list[str]()
+        session = TrainingSession(replace(settings, validation=tmp_path / "more"), warn=warnings.append)
+        assert warnings[0].startswith("photo 'red/1.png' is skipped: the file is not an image")
+        assert warnings[1] == "photo 'red/9.png' is skipped: the file is empty: 0 bytes"
         assert session.decoded == 5
         assert session.training.targets.tolist() == [0, 0, 1]
         assert session.run.batches.targets.tolist() == [0, 0, 1]
@@ -191,17 +150,17 @@ class TestBroken:
     ) -> None:
         for path in (settings.data / "red").iterdir():
             path.write_bytes(b"")
-        words = r"red' contains no photos \(.*\) that can be used; 'red/0\.png': the file is empty: 0 bytes"
-        with pytest.raises(InputError, match=words):
+        message = r"red' contains no photos \(.*\) that can be used; 'red/0\.png': the file is empty: 0 bytes"
+        with pytest.raises(InputError, match=message):
             TrainingSession(settings)
 
     def test_only_the_first_ten_are_named(self, settings: TrainingSettings) -> None:
         for number in range(15):
             (settings.data / "red" / f"x{number:02}.png").touch()
-        said = list[str]()
-        TrainingSession(settings, warn=said.append)
-        assert len(said) == 11
-        assert said[-1] == "5 more photos are skipped"
+        warnings = list[str]()
+        TrainingSession(settings, warn=warnings.append)
+        assert len(warnings) == 11
+        assert warnings[-1] == "5 more photos are skipped"
 
 
 class TestSamePhotos:
@@ -212,18 +171,18 @@ class TestSamePhotos:
         shutil.copy(settings.data / "blue" / "1.png", settings.validation / "blue" / "other.png")
         (settings.validation / "blue" / "0.png").write_bytes((settings.data / "red" / "0.png").read_bytes())
         (settings.validation / "red" / "0.png").write_bytes(noise(7))
-        said = list[str]()
-        TrainingSession(settings, warn=said.append)
-        assert said == [
+        warnings = list[str]()
+        TrainingSession(settings, warn=warnings.append)
+        assert warnings == [
             "2 of the 3 validation photos are also training photos ('blue/0.png' is 'red/0.png'): the "
             "measured accuracy will be too high; remove them from one of the two data sets"
         ]
 
     def test_a_photo_in_two_classes_causes_a_warning(self, settings: TrainingSettings) -> None:
         shutil.copy(settings.data / "blue" / "1.png", settings.data / "red" / "other.png")
-        said = list[str]()
-        TrainingSession(replace(settings, validation=None), warn=said.append)
-        assert said == [
+        warnings = list[str]()
+        TrainingSession(replace(settings, validation=None), warn=warnings.append)
+        assert warnings == [
             "1 training photos are in two classes ('blue/1.png' is 'red/other.png'); remove them from one"
         ]
 
@@ -233,9 +192,9 @@ def test_duplicates_and_similar_class_names_cause_warnings(settings: TrainingSet
         shutil.copy(settings.data / "blue" / "0.png", settings.data / "blue" / name)
     (settings.data / "Red").mkdir()
     (settings.data / "Red" / "new.png").write_bytes(noise(99))
-    said = list[str]()
-    TrainingSession(replace(settings, validation=None, classes=None, labels=None), warn=said.append)
-    assert said == [
+    warnings = list[str]()
+    TrainingSession(replace(settings, validation=None, classes=None, labels=None), warn=warnings.append)
+    assert warnings == [
         "classes 'Red', 'red' differ only in case, spaces or Unicode normalisation; "
         "merge them if they are the same",
         "2 training photos are duplicates within a class ('blue/0 (1).png' is 'blue/0 (2).png'); they count "
@@ -243,119 +202,10 @@ def test_duplicates_and_similar_class_names_cause_warnings(settings: TrainingSet
     ]
 
 
-def noise(seed: int) -> bytes:
-    file = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-class Killed(Exception):
-    """Simulates a kill after an epoch."""
-
-
-def kill(row: dict[str, float]) -> None:
-    raise Killed
-
-
-def change_class(settings: TrainingSettings) -> None:
-    (settings.data / "red" / "1.png").rename(settings.data / "blue" / "9.png")
-
-
-def change_contents(settings: TrainingSettings) -> None:
-    path = settings.data / "red" / "1.png"
-    before = path.stat()
-    path.write_bytes(noise(3)[: before.st_size].ljust(before.st_size, b"\0"))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def change_validation(settings: TrainingSettings) -> None:
-    assert settings.validation is not None
-    (settings.validation / "red" / "0.png").write_bytes(noise(5))
-
-
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two epochs that was stopped after the first. Read-only."""
-    settings = replace(settings_in(tmp_path_factory.mktemp("begun")), epochs=2)
-    with pytest.raises(Killed):
-        TrainingSession(settings).train(
-            TrainingCallbacks(photos=lambda done, left: None, epoch=kill, warn=lambda text: None)
-        )
-    return settings.out
-
-
-class TestResumed:
-    """A run that was stopped between two epochs."""
-
-    @pytest.fixture
-    def stopped(self, begun: Path, settings: TrainingSettings) -> TrainingSettings:
-        shutil.copytree(begun, settings.out)
-        return replace(settings, epochs=2)
-
-    def test_it_resumes_with_the_same_photos(self, stopped: TrainingSettings) -> None:
-        said = list[str]()
-        session = TrainingSession(stopped, warn=said.append)
-        assert (session.resumed, session.run.progress.epoch, said) == (True, 1, [])
-
-    @pytest.mark.parametrize(
-        ("change", "words"),
-        [
-            (change_class, r"1 moved \('red/1\.png' to 'blue/9\.png'\)"),
-            (change_contents, r"1 changed \('red/1\.png'\)"),
-            (change_validation, r"1 changed \('red/0\.png'\)"),
-        ],
-    )
-    def test_it_does_not_resume_with_other_photos(
-        self, stopped: TrainingSettings, change: Callable[[TrainingSettings], None], words: str
-    ) -> None:
-        change(stopped)
-        with pytest.raises(InputError, match=f"holds a run with other photos; since it started: {words}"):
-            TrainingSession(stopped)
-
-    def test_it_does_not_resume_with_other_photos_after_the_pixels_were_removed(
-        self, stopped: TrainingSettings
-    ) -> None:
-        for path in stopped.out.glob("training.p*"):
-            path.unlink()
-        change_contents(stopped)
-        with pytest.raises(InputError, match="holds a run that differs in photos, training photos"):
-            TrainingSession(stopped)
-
-    def test_it_does_not_resume_without_its_validation_photos(self, stopped: TrainingSettings) -> None:
-        with pytest.raises(InputError, match="holds a run that differs in validation photos"):
-            TrainingSession(replace(stopped, validation=None))
-
-    def test_it_does_not_resume_with_other_class_names(self, stopped: TrainingSettings) -> None:
-        words = r"holds a run that differs in labels \(class 'red' was labelled 'red things', now 'crimson'\)"
-        with pytest.raises(InputError, match=words) as caught:
-            TrainingSession(replace(stopped, labels={"red": "crimson"}))
-        assert caught.value.field == "out"
-
-    def test_labels_of_unknown_classes_make_no_difference(self, stopped: TrainingSettings) -> None:
-        said = list[str]()
-        assert TrainingSession(
-            replace(stopped, labels={"red": "red things", "green": "grass"}), warn=said.append
-        ).resumed
-        assert "1 of 2 labels match no class of the data: green" in said
-
-    def test_a_run_of_an_older_version_causes_a_warning_about_its_photos(
-        self, stopped: TrainingSettings
-    ) -> None:
-        path = stopped.out / "state.pt"
-        state = torch.load(path, weights_only=True)
-        for name in ("training photos", "validation photos", "labels"):
-            del state["identity"][name]
-        torch.save(state, path)
-        said = list[str]()
-        assert TrainingSession(stopped, warn=said.append).resumed
-        assert "was started by an older version, which did not record its photos" in said[0]
-
-
 def test_missing_and_unused_labels_cause_warnings(settings: TrainingSettings) -> None:
-    said = list[str]()
-    TrainingSession(replace(settings, labels={"red": "blue", "green": "grass"}), warn=said.append)
-    assert said == [
+    warnings = list[str]()
+    TrainingSession(replace(settings, labels={"red": "blue", "green": "grass"}), warn=warnings.append)
+    assert warnings == [
         "1 of 2 labels match no class of the data: green",
         "1 of 2 classes have no label and keep their folder names: blue. Separate a class name that "
         "contains spaces from its label with a TAB",
