@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.networks.layer import Layer, Shape
 from zfscope.networks.layers import Flatten, Scale, SelectMaps
-from zfscope.store.importing.onnx.names import Origin
+from zfscope.store.importing.onnx.names import NodeOrigin
 from zfscope.store.importing.onnx.values import View
 
 
@@ -20,8 +20,8 @@ class Builder:
     layers: list[Layer] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     weights: dict[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
-    origins: dict[str, Origin] = field(default_factory=dict)
-    origin: Origin = field(default_factory=lambda: Origin((), ""))
+    origins: dict[str, NodeOrigin] = field(default_factory=dict)
+    origin: NodeOrigin = field(default_factory=lambda: NodeOrigin((), ""))
 
     def add(
         self,
@@ -85,7 +85,7 @@ class Builder:
 
     def _add_unnamed(self, kind: type[Layer], inputs: Sequence[str], **fields: Any) -> View:
         """Add a layer that no node stands for by itself; it is named after its kind."""
-        origin, self.origin = self.origin, Origin((), str(kind.model_fields["kind"].default))
+        origin, self.origin = self.origin, NodeOrigin((), str(kind.model_fields["kind"].default))
         try:
             return self.add(kind, inputs, **fields)
         finally:

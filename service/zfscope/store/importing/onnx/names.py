@@ -14,15 +14,15 @@ _GENERATED = re.compile(r"^(onnx::|val_|_val|t_)")
 
 
 @dataclass(frozen=True)
-class Origin:
+class NodeOrigin:
     """Where a layer comes from: the path of its module, and its operator in lower case."""
 
     path: tuple[str, ...]
     operator: str
 
 
-class Origins:
-    """Origins of the nodes of a simplified graph, found in the graph before simplification.
+class NodeOrigins:
+    """NodeOrigins of the nodes of a simplified graph, found in the graph before simplification.
 
     Simplification drops the metadata of nodes and the names of fused weights. Nodes are matched by name, or
     by the tensor that they write.
@@ -33,12 +33,12 @@ class Origins:
         self._by_name = {node.name: node for node in original.node if node.name and counts[node.name] == 1}
         self._by_output = {output: node for node in original.node for output in node.output}
 
-    def of(self, node: NodeProto) -> Origin:
+    def of(self, node: NodeProto) -> NodeOrigin:
         """Return the origin of a node of the simplified graph."""
         original = self._by_name.get(node.name) or self._by_output.get(node.output[0]) or node
         if original.op_type != node.op_type:
             original = self._by_output.get(node.output[0]) or original
-        return Origin(_path(original), node.op_type.lower())
+        return NodeOrigin(_path(original), node.op_type.lower())
 
 
 def _path(node: NodeProto) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def _joined(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(path)
 
 
-def choose_names(origins: Mapping[str, Origin], *, reserved: Sequence[str] = ()) -> Mapping[str, str]:
+def choose_names(origins: Mapping[str, NodeOrigin], *, reserved: Sequence[str] = ()) -> Mapping[str, str]:
     """Return a unique layer name for each key, in order of evaluation.
 
     A module that contains no other gives its name to its last layer, which is its output; its earlier layers

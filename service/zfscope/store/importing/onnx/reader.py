@@ -12,7 +12,7 @@ from zfscope.networks.layer import Layer
 from zfscope.networks.layers import LocalResponseNorm
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.store.importing.onnx.builder import Builder
-from zfscope.store.importing.onnx.names import Origins, choose_names
+from zfscope.store.importing.onnx.names import NodeOrigins, choose_names
 from zfscope.store.importing.onnx.operators import OPERATORS, Call, Value
 from zfscope.store.importing.onnx.patterns import NormPattern, find_norms
 from zfscope.store.importing.onnx.protobuf import describe
@@ -54,7 +54,7 @@ def read_graph(
     """
     graph = simplified.graph
     scores = _scores(graph, _output(graph, output))
-    reading = _Reading(graph, Origins(original.graph), image)
+    reading = _Reading(graph, NodeOrigins(original.graph), image)
     nodes = _needed(graph, scores, reading.norms)
     for node in nodes:
         reading.read(node)
@@ -92,7 +92,7 @@ def _needed(graph: GraphProto, output: str, norms: Mapping[str, NormPattern]) ->
 class _Reading:
     """The state of reading a graph: tensors as constants or as views of layers."""
 
-    def __init__(self, graph: GraphProto, origins: Origins, image: ValueInfoProto) -> None:
+    def __init__(self, graph: GraphProto, origins: NodeOrigins, image: ValueInfoProto) -> None:
         self.norms = find_norms(graph)
         self._builder, self._origins = Builder(), origins
         self._as_maps = _vectors_that_become_maps(graph)
