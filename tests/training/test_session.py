@@ -109,7 +109,7 @@ def test_a_data_set_whose_name_is_not_utf_8_is_named_escaped(
     assert ModelStore(tmp_path / "store").verify("tiny").provenance.data.endswith("/caf\\xe9")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is available")
 def test_an_unavailable_device_is_rejected_before_any_work(settings: TrainingSettings) -> None:
     with pytest.raises(RuntimeUnavailable, match="device 'cuda' is not available") as caught:
         TrainingSession(replace(settings, device="cuda"))

@@ -43,7 +43,7 @@ def change_validation(settings: TrainingSettings) -> None:
 @pytest.fixture(scope="module")
 def started_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs that was interrupted after the first. Read-only."""
-    settings = replace(settings_in(tmp_path_factory.mktemp("begun")), epochs=2)
+    settings = replace(settings_in(tmp_path_factory.mktemp("started")), epochs=2)
     with pytest.raises(Killed):
         TrainingSession(settings).train(
             TrainingCallbacks(photos=lambda done, left: None, epoch=kill, warn=lambda text: None)

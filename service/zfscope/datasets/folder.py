@@ -78,7 +78,7 @@ class _FolderWalk:
     def __init__(self) -> None:
         self.listing = FolderListing()
         self.links: list[_Entry] = []
-        self._seen: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
+        self._listed: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
 
     def scan(self, folder: _Entry) -> list[_Entry]:
         """List a folder's photos and return its sub-folders in descending order of names. Raises OSError."""
@@ -143,10 +143,10 @@ class _FolderWalk:
         if is_folder and "/" not in entry.name:
             self.listing.classes.append(entry.name)
         label = entry.name.partition("/")[0] if is_folder else first_folder(entry.name)
-        if identity[1] and identity in self._seen[label]:  # 0 on file systems without inodes
+        if identity[1] and identity in self._listed[label]:  # 0 on file systems without inodes
             self._skip(REPEATED, entry.name)
             return []
-        self._seen[label].add(identity)
+        self._listed[label].add(identity)
         if is_folder:
             return [entry._replace(above=entry.above | {identity})]
         _add_file(entry.path, entry.name, status, self.listing)

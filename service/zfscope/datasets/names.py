@@ -19,7 +19,7 @@ def printable(name: str) -> str:
 def quoted(name: str) -> str:
     """Return a name in quotes for a one-line message, with control characters escaped, such as \\n."""
     shown = "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in printable(name)
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in printable(name)
     )
     return f"'{shown}'"
 

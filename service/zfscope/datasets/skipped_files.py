@@ -109,7 +109,7 @@ class SkippedFilesCounter:
 
     def _examples(self, kind: str) -> tuple[str, ...]:
         if kind == OTHER:
-            ranked = sorted(self.suffixes.items(), key=lambda each: (-each[1], each[0]))
+            ranked = sorted(self.suffixes.items(), key=lambda item: (-item[1], item[0]))
             return tuple(suffix for suffix, _ in ranked[:_SUFFIXES])
         return tuple(self.examples[kind])
 
