@@ -46,7 +46,7 @@ http {{
             internal;
             default_type application/grpc;
             add_header grpc-status 14;
-            add_header grpc-message "the proxy does not reach the service";
+            add_header grpc-message "the proxy cannot reach the service";
             return 204;
         }}
     }}
@@ -148,9 +148,9 @@ def test_a_shutdown_behind_a_proxy_behaves_as_without_one(
         assert running.result(timeout=60).analysis.numbers == {"held": 1}
         service_process.wait()
 
-        with pytest.raises(NotReady, match="the proxy does not reach the service"):
+        with pytest.raises(NotReady, match="the proxy cannot reach the service"):
             client.classify(photo)
-        with pytest.raises(NotReady, match="the proxy does not reach the service"):
+        with pytest.raises(NotReady, match="the proxy cannot reach the service"):
             client.analyze("held", [photo], held.parameters)
         service_process.start()
 
